@@ -1,0 +1,120 @@
+//! An order book by price level.
+
+use openmesh_primitives::Decimal;
+
+use crate::event::{Level, Side};
+
+/// Bids and asks. Levels are kept in sorted vectors with the best at the end: nearly all changes are near the best
+/// price, so an insertion moves few bytes, and walking the levels touches memory in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OrderBook {
+    /// Ascending: the best (highest) is last.
+    bids: Vec<Level>,
+    /// Descending: the best (lowest) is last.
+    asks: Vec<Level>,
+}
+
+impl OrderBook {
+    /// An empty book.
+    pub fn new() -> OrderBook {
+        OrderBook::default()
+    }
+
+    /// Removes every level.
+    pub fn clear(&mut self) {
+        self.bids.clear();
+        self.asks.clear();
+    }
+
+    /// Sets a level; size 0 removes it. Returns whether the level existed before.
+    pub fn set(&mut self, side: Side, price: Decimal, size: Decimal) -> bool {
+        let (levels, found) = match side {
+            Side::Buy => {
+                let found = search(&self.bids, |p| *p < price, &price);
+                (&mut self.bids, found)
+            }
+            Side::Sell => {
+                let found = search(&self.asks, |p| *p > price, &price);
+                (&mut self.asks, found)
+            }
+        };
+        match (found, size.is_zero()) {
+            (Ok(at), true) => {
+                levels.remove(at);
+            }
+            (Ok(at), false) => levels[at] = (price, size),
+            (Err(_), true) => {}
+            (Err(at), false) => levels.insert(at, (price, size)),
+        }
+        found.is_ok()
+    }
+
+    /// The levels of a side, best first.
+    pub fn levels(&self, side: Side) -> impl ExactSizeIterator<Item = &Level> + DoubleEndedIterator {
+        match side {
+            Side::Buy => self.bids.iter().rev(),
+            Side::Sell => self.asks.iter().rev(),
+        }
+    }
+
+    /// The best level of a side.
+    pub fn best(&self, side: Side) -> Option<&Level> {
+        self.levels(side).next()
+    }
+
+    /// Number of levels of a side.
+    pub fn depth(&self, side: Side) -> usize {
+        self.levels(side).len()
+    }
+
+    /// Drops what lies deeper than `depth` levels on either side.
+    pub fn truncate(&mut self, depth: usize) {
+        for levels in [&mut self.bids, &mut self.asks] {
+            let surplus = levels.len().saturating_sub(depth);
+            levels.drain(..surplus);
+        }
+    }
+
+    /// True where the best bid is at or above the best ask.
+    pub fn is_crossed(&self) -> bool {
+        matches!((self.best(Side::Buy), self.best(Side::Sell)), (Some(bid), Some(ask)) if bid.0 >= ask.0)
+    }
+}
+
+/// Binary search, after a look at the levels nearest to the best, where most changes are.
+fn search(levels: &[Level], worse: impl Fn(&Decimal) -> bool, price: &Decimal) -> Result<usize, usize> {
+    let near = levels.len().saturating_sub(4);
+    let from = if near > 0 && levels.get(near).is_some_and(|l| worse(&l.0)) { near } else { 0 };
+    let at = from + levels[from..].partition_point(|l| worse(&l.0));
+    match levels.get(at) {
+        Some(level) if level.0 == *price => Ok(at),
+        _ => Err(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        /// Against the obvious model: a sorted map.
+        #[test]
+        fn same_as_a_map(changes in proptest::collection::vec((any::<bool>(), 0i64..40, 0i64..4), 0..200)) {
+            let mut book = OrderBook::new();
+            let mut bids = BTreeMap::new();
+            let mut asks = BTreeMap::new();
+            for (bid, price, size) in changes {
+                let (side, map) = if bid { (Side::Buy, &mut bids) } else { (Side::Sell, &mut asks) };
+                let existed = book.set(side, Decimal::from(price), Decimal::from(size));
+                let before = if size == 0 { map.remove(&price) } else { map.insert(price, size) };
+                prop_assert_eq!(existed, before.is_some());
+            }
+            let model_bids: Vec<Level> = bids.iter().rev().map(|(p, s)| (Decimal::from(*p), Decimal::from(*s))).collect();
+            let model_asks: Vec<Level> = asks.iter().map(|(p, s)| (Decimal::from(*p), Decimal::from(*s))).collect();
+            prop_assert_eq!(book.levels(Side::Buy).copied().collect::<Vec<_>>(), model_bids);
+            prop_assert_eq!(book.levels(Side::Sell).copied().collect::<Vec<_>>(), model_asks);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Values that every room of the house shares: decimals, amounts, addresses, keys, digests, content
+//! identifiers, symbols, timestamps and the canonical encoding.
+//!
+//! This crate is pure (no clock, no file, no socket) and is the only one that knows the cryptography libraries.
+//! Everything here has one canonical byte form ([`canonical`]), because these values end up in chunks that
+//! validators must agree on byte for byte, and in the ledger's state.
+
+mod address;
+mod amount;
+pub mod canonical;
+mod content_id;
+mod decimal;
+mod digest;
+pub mod eip712;
+mod keys;
+mod symbol;
+mod timestamp;
+
+pub use address::{Address, AddressError};
+pub use amount::{Amount, AmountError, OPEN_DECIMALS};
+pub use content_id::{ContentId, ContentIdError};
+pub use decimal::{Decimal, DecimalError};
+pub use digest::{Digest, DigestError, keccak256, sha256};
+pub use keys::{AccountKey, AccountSignature, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature};
+pub use symbol::{Contract, Symbol, SymbolError};
+pub use timestamp::{Timestamp, TimestampError};
+
+/// Height of a block; the first block after genesis has height 1.
+pub type Height = u64;
