@@ -1,1 +1,50 @@
-//! openmesh-api
+//! The HTTP and WebSocket contract: what goes over the wire between a node and everybody else.
+//!
+//! Types only. The gateway serves them, the OpenAPI file and Studio's TypeScript types are generated from them, so a
+//! change here is a change of the contract and shows in a diff of `openapi/openmesh.json`.
+//!
+//! Conventions: decimals, amounts and integers that may pass 2^53 are strings; times are RFC 3339 in UTC; hashes and
+//! keys are hexadecimal; addresses carry the checksum of EIP-55. Lists are [`Page`]s.
+
+mod account;
+mod chunk;
+mod error;
+mod ledger;
+mod market;
+mod sql;
+mod stream;
+
+pub use account::*;
+pub use chunk::*;
+pub use error::*;
+pub use ledger::*;
+pub use market::*;
+pub use sql::*;
+pub use stream::*;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Name of the header that says on every answer where the data comes from.
+pub const ORIGIN_HEADER: &str = "openmesh-origin";
+
+/// Where data comes from. Said in every answer and on every page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// From the venues themselves.
+    Live,
+    /// From this product's own market simulation: not real prices.
+    Simulated,
+    /// From recordings of real traffic.
+    Replay,
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items, newest first unless said otherwise.
+    pub items: Vec<T>,
+    /// Pass as `cursor` for the next page; `null` at the end.
+    pub next: Option<String>,
+}

@@ -1,0 +1,103 @@
+//! Sources, chunks and their proofs.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Origin;
+
+/// A registered source and how it is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SourceInfo {
+    /// Id: `kraken`.
+    pub id: String,
+    /// Exchange or chain.
+    pub exchange: String,
+    /// `market` or `chain`.
+    pub kind: String,
+    /// Where its data comes from.
+    pub origin: Origin,
+    /// Instruments.
+    pub symbols: Vec<String>,
+    /// Feeds.
+    pub feeds: Vec<String>,
+    /// Length of a window in milliseconds of the venue's clock.
+    pub window_ms: u64,
+    /// Validators assigned in the current epoch.
+    pub assigned: Vec<String>,
+    /// The current epoch.
+    pub epoch: u64,
+    /// Newest window with an accepted chunk.
+    pub last_window: Option<u64>,
+    /// The venue's time of the newest event at this site.
+    pub last_event_time: Option<String>,
+    /// Milliseconds since this site last heard from the source.
+    pub silent_ms: Option<u64>,
+    /// True where the source has been silent for longer than its watchdog allows: what is shown may be old.
+    pub stale: bool,
+    /// Events a second at this site, over the last ten seconds.
+    pub events_per_second: f64,
+    /// Incidents at this site since it started.
+    pub incidents: u64,
+}
+
+/// A chunk: one stream in one window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ChunkInfo {
+    /// CID; `null` while disputed.
+    pub cid: Option<String>,
+    /// Source.
+    pub source: String,
+    /// Where its data comes from.
+    pub origin: Origin,
+    /// Window index.
+    pub window: u64,
+    /// First moment of the window by the venue's clock.
+    pub window_start: String,
+    /// First moment after it.
+    pub window_end: String,
+    /// Stream: `BTC.USDT/trades`.
+    pub stream: String,
+    /// `accepted` or `disputed`.
+    pub status: String,
+    /// Number of events.
+    pub events: u32,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Height at which it was accepted (or closed without quorum).
+    pub height: u64,
+    /// Validators that named this CID.
+    pub attesters: Vec<String>,
+    /// Validators that named another.
+    pub differing: Vec<String>,
+    /// Whether this node holds the bytes.
+    pub held: bool,
+}
+
+/// Everything needed to check a chunk offline: see `openmesh verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProofBundle {
+    /// Format version.
+    pub version: u16,
+    /// Chain id that the votes carry.
+    pub chain_id: u64,
+    /// CID.
+    pub cid: String,
+    /// Source, window and stream.
+    pub source: String,
+    /// Window index.
+    pub window: u64,
+    /// Stream.
+    pub stream: String,
+    /// Key in the ledger's state, hexadecimal.
+    pub state_key: String,
+    /// Canonical bytes of the value at the key, hexadecimal.
+    pub state_value: String,
+    /// Canonical bytes of the Merkle proof, hexadecimal.
+    pub state_proof: String,
+    /// Canonical bytes of the header that carries the state root, hexadecimal.
+    pub header: String,
+    /// Canonical bytes of the certificate of that header, hexadecimal.
+    pub certificate: String,
+    /// Canonical bytes of the validator set that signed, hexadecimal.
+    pub validators: String,
+}

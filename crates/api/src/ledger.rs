@@ -1,0 +1,180 @@
+//! The ledger: status, blocks, validators, transactions, incidents.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Origin;
+
+/// How a node and its network are doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Version of the binary.
+    pub version: String,
+    /// EIP-155 style chain id, as in the signing domain.
+    pub chain_id: u64,
+    /// Name of the network.
+    pub network: String,
+    /// Where the market data comes from.
+    pub origin: Origin,
+    /// Height of the newest block.
+    pub height: u64,
+    /// Its hash.
+    pub block_hash: String,
+    /// Root of the state after it.
+    pub state_root: String,
+    /// Its time.
+    pub time: String,
+    /// Whether the node is behind its peers.
+    pub syncing: bool,
+    /// Number of validators.
+    pub validators: u32,
+    /// Number of connected consensus peers.
+    pub peers: u32,
+    /// Transactions waiting.
+    pub mempool_transactions: u64,
+    /// Market events a second that this node collects, over the last ten seconds.
+    pub events_per_second: f64,
+    /// Chunks that a quorum agreed on, since genesis.
+    pub chunks_accepted: u64,
+    /// Chunks without quorum at their window's close, since genesis.
+    pub chunks_disputed: u64,
+    /// Incidents on the ledger, since genesis.
+    pub incidents: u64,
+    /// This node.
+    pub node: NodeInfo,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeInfo {
+    /// Validator address.
+    pub address: String,
+    /// Name from the genesis file.
+    pub name: String,
+}
+
+/// A block in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockSummary {
+    /// Height.
+    pub height: u64,
+    /// Hash of the header.
+    pub hash: String,
+    /// The proposer's time.
+    pub time: String,
+    /// Address of the proposer.
+    pub proposer: String,
+    /// Number of transactions.
+    pub transactions: u32,
+    /// Size of the body in bytes.
+    pub bytes: u64,
+    /// Round in which it was decided; 0 is the first.
+    pub round: i64,
+    /// Number of signatures in the certificate.
+    pub signatures: u32,
+}
+
+/// A whole block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlockDetail {
+    /// As in the list.
+    #[serde(flatten)]
+    pub summary: BlockSummary,
+    /// Hash of the parent's header.
+    pub parent: String,
+    /// Root of the state after the parent.
+    pub state_root: String,
+    /// Merkle root of the transactions.
+    pub transactions_root: String,
+    /// Hash of the validator set that decides this block.
+    pub validators_hash: String,
+    /// Transactions in order.
+    pub transaction_list: Vec<TransactionSummary>,
+    /// Signatures of the validators.
+    pub certificate: Vec<CertificateSignature>,
+}
+
+/// One validator's signature on a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateSignature {
+    /// Validator.
+    pub validator: String,
+    /// ed25519 signature, hexadecimal.
+    pub signature: String,
+}
+
+/// A committed transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TransactionSummary {
+    /// SHA-256 of its canonical bytes.
+    pub hash: String,
+    /// Height of its block; `null` while it waits.
+    pub height: Option<u64>,
+    /// `account` or `attestation`.
+    pub class: String,
+    /// Sender's address (the validator's, for an attestation).
+    pub sender: String,
+    /// What it does, in words.
+    pub action: String,
+    /// Fee in 10^-18 OPEN.
+    pub fee: String,
+    /// Whether it took effect.
+    pub ok: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A validator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ValidatorInfo {
+    /// Address.
+    pub address: String,
+    /// ed25519 key.
+    pub public_key: String,
+    /// Name from the genesis file.
+    pub name: String,
+    /// Voting power.
+    pub power: u64,
+    /// Share of the total power, 0 to 1.
+    pub share: f64,
+    /// Blocks proposed among the recent ones.
+    pub proposed: u64,
+    /// Signatures among the recent blocks.
+    pub signed_recent: u64,
+    /// Number of recent blocks looked at.
+    pub recent: u64,
+    /// Last height that it signed.
+    pub last_signed_height: Option<u64>,
+    /// Attestations included since genesis.
+    pub attested: u64,
+    /// Times its data differed from the agreed.
+    pub differing: u64,
+    /// Windows it was assigned and sent nothing.
+    pub missing: u64,
+}
+
+/// Something that went wrong, on the ledger or at this site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentInfo {
+    /// Stable id.
+    pub id: String,
+    /// When.
+    pub time: String,
+    /// `differing`, `missing`, `disputed`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ...
+    pub kind: String,
+    /// Source.
+    pub source: Option<String>,
+    /// Window index.
+    pub window: Option<u64>,
+    /// Stream: `BTC.USDT/trades`.
+    pub stream: Option<String>,
+    /// Validator that is named.
+    pub validator: Option<String>,
+    /// For people.
+    pub detail: String,
+    /// Height, for incidents on the ledger.
+    pub height: Option<u64>,
+    /// `ledger` (agreed by all) or `collector` (seen at this site).
+    pub site: String,
+}

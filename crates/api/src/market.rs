@@ -1,0 +1,81 @@
+//! Live market views.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Origin;
+
+/// An order book now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BookView {
+    /// Exchange.
+    pub exchange: String,
+    /// Symbol.
+    pub symbol: String,
+    /// Where the data comes from.
+    pub origin: Origin,
+    /// The venue's time of the last change, where it gives one.
+    pub ts_exchange: Option<String>,
+    /// Milliseconds since the last change arrived.
+    pub age_ms: u64,
+    /// True where the book is out of step or its source is silent.
+    pub stale: bool,
+    /// `[price, size]`, best first.
+    #[schema(value_type = Vec<Vec<String>>)]
+    pub bids: Vec<(String, String)>,
+    /// `[price, size]`, best first.
+    #[schema(value_type = Vec<Vec<String>>)]
+    pub asks: Vec<(String, String)>,
+}
+
+/// A candle made from trades.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CandleView {
+    /// Start of the interval.
+    pub start: String,
+    /// First price.
+    pub open: String,
+    /// Highest price.
+    pub high: String,
+    /// Lowest price.
+    pub low: String,
+    /// Last price.
+    pub close: String,
+    /// Traded size.
+    pub volume: String,
+    /// Number of trades.
+    pub trades: u64,
+}
+
+/// Candles of an instrument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CandleList {
+    /// Where the data comes from.
+    pub origin: Origin,
+    /// Oldest first.
+    pub items: Vec<CandleView>,
+}
+
+/// A trade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TradeView {
+    /// The venue's time.
+    pub time: String,
+    /// `buy` or `sell`: who took liquidity.
+    pub side: String,
+    /// Price.
+    pub price: String,
+    /// Size.
+    pub size: String,
+    /// The venue's id.
+    pub id: Option<String>,
+}
+
+/// Trades of an instrument.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TradeList {
+    /// Where the data comes from.
+    pub origin: Origin,
+    /// Newest first.
+    pub items: Vec<TradeView>,
+}
