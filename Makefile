@@ -1,0 +1,58 @@
+# The few words of this project. `make up` and `make test` install what they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Build artefacts live outside the checkout, so that every checkout on a machine shares the compiled dependencies.
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/openmesh/target
+OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
+
+# make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
+UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
+
+.PHONY: help up test check bench fmt build studio
+
+help:
+	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
+	@echo "make test    set up and run every test"
+	@echo "make check   formatting, lints, types; no tests"
+	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
+	@echo "make fmt     format everything"
+
+up:
+	@scripts/setup.sh up
+	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
+	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@exec $(OPENMESH) up $(UP_FLAGS)
+
+build:
+	@cargo build --locked --workspace
+
+studio: studio/dist/.stamp
+
+studio/dist/.stamp: studio/node_modules/.package-lock.json $(shell find studio/src studio/index.html studio/*.ts studio/*.json -type f 2>/dev/null)
+	@cd studio && npm run --silent build
+	@touch $@
+
+studio/node_modules/.package-lock.json: studio/package-lock.json
+	@cd studio && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+test:
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+check:
+	@scripts/setup.sh up
+	cargo fmt --all --check
+	$(MAKE) --no-print-directory studio
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd studio && npm run --silent check
+
+bench:
+	@scripts/setup.sh bench
+	@scripts/bench.sh
+
+fmt:
+	cargo fmt --all
+	@if [ -d studio/node_modules ]; then cd studio && npm run --silent fmt; fi

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what a command needs and is missing. Usage: scripts/setup.sh up|test|bench
+set -euo pipefail
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+fail() { printf '\033[31merror:\033[0m %s\n' "$*" >&2; exit 1; }
+
+command -v cargo >/dev/null || fail "cargo is not on the PATH. Install Rust (https://rustup.rs), then run this again."
+command -v node >/dev/null || fail "node is not on the PATH. Install Node.js 20 or newer, then run this again."
+command -v npm >/dev/null || fail "npm is not on the PATH. It comes with Node.js; install it, then run this again."
+
+rust=$(rustc --version | awk '{print $2}')
+printf '1.94.0\n%s\n' "${rust%%-*}" | sort -CV || fail "Rust $rust is too old: 1.94 or newer is needed (rustup update)."
+node_major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+[ "$node_major" -ge 20 ] || fail "Node $node_major is too old: 20 or newer is needed."
+
+packages=()
+need() { command -v "$1" >/dev/null || packages+=("$2"); }
+need cc build-essential
+need curl curl
+[ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+case "${1:-up}" in
+  test) need chromium chromium ;;
+  bench) need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv) ;;
+esac
+if [ ${#packages[@]} -gt 0 ]; then
+  sudo=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || fail "these Debian packages are missing, and neither root nor sudo is to be had: ${packages[*]}"
+    sudo=(sudo)
+  fi
+  say "installing Debian packages: ${packages[*]}"
+  log=$(mktemp)
+  "${sudo[@]}" apt-get update -qq >"$log" 2>&1 || { cat "$log" >&2; fail "apt-get update failed"; }
+  DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >"$log" 2>&1 \
+    || { tail -20 "$log" >&2; fail "apt-get install failed"; }
+  rm -f "$log"
+fi
+if [ "${1:-up}" != up ]; then
+  for component in rustfmt clippy; do
+    cargo "${component/rust/}" --version >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add "$component" >/dev/null 2>&1; } \
+      || say "$component is not installed: its check will fail (rustup component add $component)"
+  done
+fi

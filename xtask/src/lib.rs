@@ -1,0 +1,31 @@
+//! Checks on the workspace itself, run as tests: the layering of `layers.toml`, the licences of `deny.toml`, and the
+//! paths that `ARCHITECTURE.md` names.
+//!
+//! They are tests, not scripts, so that the one command that runs all tests runs them too, with nothing installed.
+
+pub mod layers;
+pub mod licences;
+
+use std::path::PathBuf;
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
+}
+
+/// What cargo knows of the workspace; offline, from the lock file.
+pub fn metadata(with_dependencies: bool) -> Result<cargo_metadata::Metadata, cargo_metadata::Error> {
+    let mut command = cargo_metadata::MetadataCommand::new();
+    command.manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".into()]);
+    if !with_dependencies {
+        command.no_deps();
+    }
+    command.exec()
+}
+
+/// The room's name of a package: `openmesh-ledger` is `ledger`.
+pub fn room(package: &str) -> &str {
+    package.strip_prefix("openmesh-").unwrap_or(package)
+}

@@ -1,0 +1,48 @@
+//! The workspace keeps its own rules.
+
+use std::collections::BTreeSet;
+
+use xtask::{layers, licences, metadata, root};
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+#[test]
+fn layering() {
+    let rules: layers::Layers = toml::from_str(&read("layers.toml")).expect("layers.toml");
+    let found = layers::violations(&rules, &metadata(false).expect("cargo metadata"));
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn licences_of_dependencies() {
+    let deny: licences::Deny = toml::from_str(&read("deny.toml")).expect("deny.toml");
+    let found = licences::violations(&deny, &metadata(true).expect("cargo metadata"));
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn licence_expressions() {
+    let allow: BTreeSet<String> = ["MIT", "Apache-2.0", "Zlib"].map(String::from).into();
+    for good in ["MIT", "MIT OR GPL-3.0", "GPL-3.0/MIT", "(MIT OR GPL-3.0) AND Zlib", "MIT AND (Zlib OR X)"] {
+        assert!(licences::allowed(good, &allow), "{good}");
+    }
+    for bad in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", "", "Apache-2.0 WITH LLVM-exception"] {
+        assert!(!licences::allowed(bad, &allow), "{bad}");
+    }
+}
+
+/// `ARCHITECTURE.md` names every room and no path that does not exist.
+#[test]
+fn architecture_is_a_true_map() {
+    let map = read("ARCHITECTURE.md");
+    for entry in std::fs::read_dir(root().join("crates")).expect("crates") {
+        let name = entry.expect("entry").file_name().into_string().expect("name");
+        assert!(map.contains(&format!("`crates/{name}`")), "ARCHITECTURE.md does not name crates/{name}");
+    }
+    for path in map.split('`').skip(1).step_by(2).filter(|p| p.contains('/') && !p.contains([' ', '<', '{', '*', ':']))
+    {
+        assert!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
+    }
+}
