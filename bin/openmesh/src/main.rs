@@ -1,1 +1,34 @@
-fn main() {}
+//! `openmesh`: one binary for every part of the network.
+//!
+//! This crate composes: configuration, logging, the order of starting and draining, and the subcommands. The rules
+//! and the technologies live in the rooms under `crates/`.
+
+mod cli;
+mod commands;
+mod node;
+mod telemetry;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A wrong use of the command line or of a configuration file exits with 2, everything else that fails with 1.
+fn main() -> ExitCode {
+    let arguments = cli::Cli::parse();
+    telemetry::start(&arguments.log, arguments.log_format);
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return commands::Failure::from_display("the operating system gives no threads", &error).report(),
+    };
+    let outcome = runtime.block_on(commands::run(arguments.command));
+    // Blocking work that outlives the drain's deadline (a query, a compaction) is safe to abandon: all writes are atomic.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

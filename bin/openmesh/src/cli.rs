@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A decentralized cloud, data and oracle network in one binary.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to log: error, warn, info, debug, trace, or by module (info,openmesh_engine=debug).
+    #[arg(long, global = true, env = "OPENMESH_LOG", default_value = "warn", hide_default_value = true)]
+    pub log: String,
+    /// How to write logs.
+    #[arg(long, global = true, env = "OPENMESH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Format of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a whole network on this machine: validators, collectors, API and Studio.
+    Up(UpArgs),
+    /// Run one node from its home directory.
+    Node(NodeArgs),
+    /// Serve venues (simulated, or replayed from recordings) through their own protocols.
+    Venues(VenuesArgs),
+    /// Ask a node in SQL.
+    Sql(SqlArgs),
+    /// Check a downloaded window offline: file, CID, ledger state, header, signatures.
+    Verify(VerifyArgs),
+    /// Tell what is wrong with a node.
+    Doctor(DoctorArgs),
+    /// Market data tools.
+    #[command(subcommand)]
+    Market(MarketCommand),
+    /// Chain data tools.
+    #[command(subcommand)]
+    Chain(ChainCommand),
+    /// Accounts: make a key, look at a balance, send OPEN.
+    #[command(subcommand)]
+    Account(AccountCommand),
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Serve the recordings in this folder through each venue's own protocol.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["simulate", "live"])]
+    pub replay: Option<PathBuf>,
+    /// Only these recordings of the folder (names, separated by commas).
+    #[arg(long, value_name = "SETS", value_delimiter = ',', requires = "replay")]
+    pub sets: Vec<String>,
+    /// Speed of the replay: 1, 4, or max.
+    #[arg(long, default_value = "1", requires = "replay")]
+    pub speed: String,
+    /// Use the simulated market, also where the venues can be reached.
+    #[arg(long, conflicts_with = "live")]
+    pub simulate: bool,
+    /// Use the live venues; fail where they cannot be reached.
+    #[arg(long)]
+    pub live: bool,
+    /// Number of validators.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub validators: u32,
+    /// Where everything is kept; each kind of market has its own network there.
+    #[arg(long, value_name = "DIR", env = "OPENMESH_HOME")]
+    pub home: Option<PathBuf>,
+    /// Port of Studio and the API of the first validator, the others follow; 0 takes any free ones.
+    #[arg(long, default_value_t = 8420)]
+    pub port: u16,
+    /// Seed of the simulated market, for the same market again.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Market events a second that the simulation makes.
+    #[arg(long, default_value_t = 300)]
+    pub rate: u32,
+    /// Drill: this validator (0 is the first) alters the prices of a stream (kraken/BTC.USD/trades) before attesting.
+    #[arg(long, value_name = "N:SOURCE/SYMBOL/FEED", hide = true)]
+    pub drill_alter: Option<String>,
+}
+
+/// Arguments of `node`.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// The node's home directory: node.toml, genesis.json, validator.key and its data.
+    #[arg(long, value_name = "DIR", env = "OPENMESH_NODE_HOME")]
+    pub home: PathBuf,
+}
+
+/// Arguments of `venues`.
+#[derive(Debug, Args)]
+pub struct VenuesArgs {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Replay the recordings in this folder; the simulation runs without it.
+    #[arg(long, value_name = "DIR")]
+    pub replay: Option<PathBuf>,
+    /// Only these recordings of the folder.
+    #[arg(long, value_name = "SETS", value_delimiter = ',', requires = "replay")]
+    pub sets: Vec<String>,
+    /// Speed of the replay: 1, 4, or max.
+    #[arg(long, default_value = "1", requires = "replay")]
+    pub speed: String,
+    /// Hold the replay until this many connections are open.
+    #[arg(long, default_value_t = 1, requires = "replay")]
+    pub hold: u32,
+    /// Seed of the simulation.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Events a second of the simulation.
+    #[arg(long, default_value_t = 300)]
+    pub rate: u32,
+    /// Delay each frame by a random time up to this many milliseconds.
+    #[arg(long, default_value_t = 0)]
+    pub jitter_ms: u64,
+}
+
+/// Which node to talk to.
+#[derive(Debug, Clone, Args)]
+pub struct NodeUrl {
+    /// Address of a node's API.
+    #[arg(long, env = "OPENMESH_API", default_value = "http://127.0.0.1:8420")]
+    pub api: url::Url,
+}
+
+/// Arguments of `sql`.
+#[derive(Debug, Args)]
+pub struct SqlArgs {
+    /// The query; read from standard input where absent.
+    pub query: Option<String>,
+    /// Node.
+    #[command(flatten)]
+    pub node: NodeUrl,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = TableFormat::Table)]
+    pub format: TableFormat,
+    /// Most rows.
+    #[arg(long)]
+    pub limit: Option<u32>,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// Aligned columns.
+    Table,
+    /// Comma-separated values (RFC 4180).
+    Csv,
+    /// One JSON object a row.
+    Json,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A window's Parquet (which carries its proof), or its canonical bytes with --proof.
+    pub file: PathBuf,
+    /// The proof, where it is not in the file (JSON from /v1/chunks/<cid>/proof).
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+    /// The validators you trust: the network's genesis.json, or a file with the hash of a validator set.
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Node.
+    #[command(flatten)]
+    pub node: NodeUrl,
+    /// Also look at a node's home directory on this machine.
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+}
+
+/// Market data tools.
+#[derive(Debug, Subcommand)]
+pub enum MarketCommand {
+    /// Print a recording's events as JSON lines, in the order of the frames.
+    Decode {
+        /// A folder with frames.jsonl.gz, or such a file itself.
+        recording: PathBuf,
+        /// Also write the books after the last frame to this file.
+        #[arg(long, value_name = "FILE")]
+        final_books: Option<PathBuf>,
+    },
+}
+
+/// Chain data tools.
+#[derive(Debug, Subcommand)]
+pub enum ChainCommand {
+    /// Verify an Ethereum block with its receipts and print what is in it as JSON lines.
+    Decode {
+        /// Answer of eth_getBlockByNumber with full transactions (.json or .json.gz).
+        #[arg(long, value_name = "FILE")]
+        block: PathBuf,
+        /// Answer of eth_getBlockReceipts (.json or .json.gz).
+        #[arg(long, value_name = "FILE")]
+        receipts: PathBuf,
+    },
+}
+
+/// Accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Make a new key and write it to a file (hexadecimal, readable by you alone).
+    New {
+        /// File to write; must not exist.
+        file: PathBuf,
+    },
+    /// Show balance and nonce.
+    Show {
+        /// Address.
+        address: String,
+        /// Node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+    /// Send OPEN and wait until it is committed.
+    Send {
+        /// File with the sender's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Receiver.
+        to: String,
+        /// Amount in OPEN, such as 12.5.
+        amount: String,
+        /// Node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
+}

@@ -1,0 +1,185 @@
+//! `openmesh up`: a whole network on this machine.
+//!
+//! Every part is a process of its own (the venues' server, each validator), as it would be on machines of their own:
+//! one that dies takes nothing with it, is started again with the same state, and catches up. This process only
+//! supervises: losing it stops no validator by itself, except that children ask the kernel to be told when their
+//! supervisor is gone (so that a killed `up` leaves nothing behind that holds the ports).
+
+mod child;
+mod home;
+mod progress;
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::UpArgs;
+use crate::commands::Failure;
+use child::{Child, Program};
+use home::Home;
+
+/// How long validators have to drain after Ctrl-C before they are killed.
+const DRAIN_SECONDS_MAX: u64 = 10;
+/// How long a validator may take until its API answers: opening the store and reading its tip is quick, replaying an
+/// unflushed lake after a crash is not.
+const READY_SECONDS_MAX: u64 = 120;
+/// How long the venues' server may take to be ready: recordings are read and indexed first.
+const VENUES_SECONDS_MAX: u64 = 120;
+/// Hosts tried to find out whether the venues can be reached, and how long, in milliseconds.
+const REACH: [&str; 2] = ["ws.kraken.com:443", "stream.binance.com:9443"];
+const REACH_MS_MAX: u64 = 3_000;
+
+/// Where market data comes from in this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Market {
+    /// The venues themselves.
+    Live,
+    /// The simulated market.
+    Simulated,
+    /// Recordings in this folder.
+    Replay(std::path::PathBuf),
+}
+
+/// Starts the network, shows its progress, and drains it on Ctrl-C.
+pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
+    let (market, reason) = choose(&arguments).await?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
+    let home = Home::open(&arguments, &market)?;
+    println!("{reason}");
+    println!("home     {}", home.root().display());
+
+    let mut children = Vec::new();
+    let stop = tokio::select! {
+        started = start(&arguments, &market, &home, &mut children) => started,
+        _ = interrupt.recv() => Err(Failure::new("interrupted while starting")),
+        _ = terminate.recv() => Err(Failure::new("ended while starting")),
+    };
+    let outcome = match stop {
+        Ok(network) => {
+            network.announce();
+            tokio::select! {
+                outcome = supervise(&mut children) => outcome,
+                () = progress::show(&network.apis, &market) => Ok(()),
+                _ = interrupt.recv() => Ok(()),
+                _ = terminate.recv() => Ok(()),
+            }
+        }
+        Err(failure) => Err(failure),
+    };
+    println!("\nstopping: validators finish what they write (Ctrl-C again does not hurt)");
+    drain(children, &mut interrupt).await;
+    println!("stopped; started again it goes on from here");
+    outcome
+}
+
+/// Addresses of a started network.
+struct Network {
+    apis: Vec<String>,
+    genesis: std::path::PathBuf,
+}
+
+impl Network {
+    fn announce(&self) {
+        let api = &self.apis[0];
+        println!("studio   {api}/");
+        println!("api      {api}/v1/status   (openapi: {api}/openapi.json)");
+        for (number, api) in self.apis.iter().enumerate().skip(1) {
+            println!("         {api}   (validator {number})");
+        }
+        println!("sql      openmesh sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\"");
+        println!("trust    {}   (for openmesh verify --trust)", self.genesis.display());
+        println!("ready");
+    }
+}
+
+async fn choose(arguments: &UpArgs) -> Result<(Market, String), Failure> {
+    if let Some(folder) = &arguments.replay {
+        let folder = folder.canonicalize().map_err(|e| {
+            Failure::usage(format!("{}: {e}", folder.display())).hint("--replay takes a folder of recordings")
+        })?;
+        let reason = format!("market   REPLAY of recorded traffic in {}", folder.display());
+        return Ok((Market::Replay(folder), reason));
+    }
+    if arguments.simulate {
+        return Ok((Market::Simulated, "market   SIMULATED (asked for): these prices are not real".into()));
+    }
+    match (reachable().await, arguments.live) {
+        (true, _) => Ok((Market::Live, "market   live venues".into())),
+        (false, true) => Err(Failure::new(format!("none of {REACH:?} can be reached"))
+            .hint("without internet, leave --live away: a simulated market is used then")),
+        (false, false) => Ok((
+            Market::Simulated,
+            "market   SIMULATED, because the venues cannot be reached from here: these prices are not real".into(),
+        )),
+    }
+}
+
+async fn reachable() -> bool {
+    let tries = REACH.map(|host| async move {
+        let connect = tokio::net::TcpStream::connect(host);
+        matches!(tokio::time::timeout(Duration::from_millis(REACH_MS_MAX), connect).await, Ok(Ok(_)))
+    });
+    futures::future::join_all(tries).await.contains(&true)
+}
+
+async fn start(
+    arguments: &UpArgs,
+    market: &Market,
+    home: &Home,
+    children: &mut Vec<Child>,
+) -> Result<Network, Failure> {
+    let mut gateway = None;
+    let mut catalogue = None;
+    if *market != Market::Live {
+        println!("venues   starting");
+        let program = Program::venues(arguments, market, home);
+        let mut child = Child::start(program)?;
+        let ready = child.ready(Duration::from_secs(VENUES_SECONDS_MAX)).await?;
+        children.push(child);
+        let listening: home::VenuesReady = serde_json::from_value(ready)
+            .map_err(|e| Failure::from_display("the venues' server said something else than expected", &e))?;
+        gateway = Some(format!("http://{}", listening.venues));
+        catalogue = Some(listening.catalogue);
+    }
+    let nodes = home.prepare(arguments, market, gateway.as_deref(), catalogue.as_ref())?;
+    let first = children.len();
+    for node in &nodes {
+        children.push(Child::start(Program::node(node))?);
+    }
+    let mut apis = Vec::new();
+    for (number, child) in children[first..].iter_mut().enumerate() {
+        let ready = child.ready(Duration::from_secs(READY_SECONDS_MAX)).await?;
+        let api = ready.get("api").and_then(|a| a.as_str()).unwrap_or_default().to_string();
+        println!("node     validator {number} is up: http://{api}");
+        apis.push(format!("http://{api}"));
+    }
+    Ok(Network { apis, genesis: home.genesis_file() })
+}
+
+/// Starts again whatever ends; returns only where that is hopeless.
+async fn supervise(children: &mut [Child]) -> Result<(), Failure> {
+    loop {
+        let ends = children.iter_mut().map(|child| Box::pin(child.ended()));
+        let (status, number, _) = futures::future::select_all(ends).await;
+        let child = &mut children[number];
+        println!("\n{} ended ({status}); starting it again", child.name());
+        child.restart().await?;
+    }
+}
+
+async fn drain(children: Vec<Child>, interrupt: &mut tokio::signal::unix::Signal) {
+    // Validators first: they still read from the venues' server while they close their windows.
+    let (venues, nodes): (Vec<Child>, Vec<Child>) = children.into_iter().partition(Child::is_venues);
+    for group in [nodes, venues] {
+        let stops = group.into_iter().map(|child| child.stop(Duration::from_secs(DRAIN_SECONDS_MAX)));
+        let all = futures::future::join_all(stops);
+        tokio::pin!(all);
+        loop {
+            tokio::select! {
+                _ = &mut all => break,
+                _ = interrupt.recv() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The live line of progress.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use openmesh_api::Status;
+
+use super::Market;
+
+/// Seconds between two lines where the output is no terminal (a log, a pipe).
+const QUIET_SECONDS: u32 = 10;
+
+/// Shows height, agreed chunks and events a second, for ever.
+pub async fn show(apis: &[String], market: &Market) {
+    let terminal = std::io::stdout().is_terminal();
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap_or_default();
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for second in 0u32.. {
+        tick.tick().await;
+        let line = match newest(&http, apis).await {
+            Some((up, status)) => describe(up, apis.len(), &status, market),
+            None => format!("no validator answers ({} expected)", apis.len()),
+        };
+        if terminal {
+            print!("\r\x1b[2K{line}");
+        } else if second % QUIET_SECONDS == 0 {
+            println!("{line}");
+        }
+        // A terminal that has gone away is no reason to stop the network.
+        let _ = std::io::stdout().flush();
+    }
+}
+
+async fn newest(http: &reqwest::Client, apis: &[String]) -> Option<(usize, Status)> {
+    let asks = apis.iter().map(|api| async move {
+        let answer = http.get(format!("{api}/v1/status")).send().await.ok()?;
+        answer.json::<Status>().await.ok()
+    });
+    let answers: Vec<Status> = futures::future::join_all(asks).await.into_iter().flatten().collect();
+    let up = answers.len();
+    answers.into_iter().max_by_key(|s| s.height).map(|s| (up, s))
+}
+
+fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
+    let word = match market {
+        Market::Live => "live",
+        Market::Simulated => "SIMULATED",
+        Market::Replay(_) => "REPLAY",
+    };
+    let trouble = match (status.chunks_disputed, status.incidents) {
+        (0, 0) => String::new(),
+        (disputed, incidents) => format!("  {disputed} disputed, {incidents} incidents"),
+    };
+    format!(
+        "{word}  height {}  chunks agreed {}  {:.0} events/s  validators {up}/{all}{trouble}",
+        status.height, status.chunks_accepted, status.events_per_second
+    )
+}
