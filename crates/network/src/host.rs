@@ -1,0 +1,394 @@
+//! The task that owns the swarm: one loop over the swarm's events, the handles' commands and the answers of the
+//! provider's threads.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
+use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport, ResponseChannel};
+use libp2p::swarm::dial_opts::DialOpts;
+use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, allow_block_list, connection_limits, identify, identity,
+    noise, ping, tcp, yamux,
+};
+use openmesh_primitives::{ContentId, sha256};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::blocks::{Answer, BlockCodec};
+use crate::book::Book;
+use crate::limits::*;
+use crate::{Config, EnvelopeId, Incoming, NetworkError, Provider, Shared, Verdict};
+
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    // First, because they refuse connections before the others learn of them.
+    limits: connection_limits::Behaviour,
+    banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
+    gossip: gossipsub::Behaviour,
+    blocks: request_response::Behaviour<BlockCodec>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Bytes),
+    Report { id: MessageId, from: PeerId, verdict: Verdict },
+    Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer> },
+    AddPeer(Multiaddr),
+    Ban(PeerId),
+}
+
+fn topic(chain_id: u64) -> gossipsub::IdentTopic {
+    gossipsub::IdentTopic::new(format!("/openmesh/{chain_id}/tx/1"))
+}
+
+fn identity_protocol(chain_id: u64) -> String {
+    format!("/openmesh/{chain_id}/1")
+}
+
+/// The swarm, not listening yet.
+pub(crate) fn build(config: &Config) -> Result<Swarm<Behaviour>, NetworkError> {
+    let failed = |reason: &dyn std::fmt::Display| NetworkError::Build(reason.to_string());
+    let key = identity::Keypair::ed25519_from_bytes(config.key_seed).map_err(|e| failed(&e))?;
+    let behaviour = behaviour(config, &key)?;
+    let transport = tcp::Config::default().nodelay(true);
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(transport, noise::Config::new, yamux::Config::default)
+        .map_err(|e| failed(&e))?
+        .with_dns()
+        .map_err(|e| failed(&e))?
+        .with_behaviour(|_| behaviour)
+        .map_err(|e| failed(&e))?
+        .with_swarm_config(|c| c.with_idle_connection_timeout(IDLE_TIMEOUT))
+        .build();
+    Ok(swarm)
+}
+
+fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, NetworkError> {
+    let gossip_config = gossipsub::ConfigBuilder::default()
+        .validation_mode(gossipsub::ValidationMode::Anonymous)
+        .validate_messages()
+        .message_id_fn(|message| MessageId::new(sha256(&[&message.data]).as_bytes()))
+        .max_transmit_size(ENVELOPE_BYTES_MAX + 1024)
+        .heartbeat_initial_delay(std::time::Duration::from_millis(200))
+        .flood_publish(true)
+        .build()
+        .map_err(|e| NetworkError::Build(e.to_string()))?;
+    let mut gossip = gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, gossip_config)
+        .map_err(|e| NetworkError::Build(e.to_owned()))?;
+    gossip.subscribe(&topic(config.chain_id)).map_err(|e| NetworkError::Build(e.to_string()))?;
+    let protocol = StreamProtocol::try_from_owned(format!("/openmesh/{}/block/1", config.chain_id))
+        .map_err(|e| NetworkError::Build(e.to_string()))?;
+    let requests = request_response::Config::default()
+        .with_request_timeout(ASK_TIMEOUT)
+        .with_max_concurrent_streams(FETCHES_MAX + SERVES_MAX);
+    let limits = connection_limits::ConnectionLimits::default()
+        .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
+        .with_max_established(Some(CONNECTIONS_MAX))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
+        .with_max_pending_incoming(Some(CONNECTIONS_PENDING_MAX))
+        .with_max_pending_outgoing(Some(CONNECTIONS_PENDING_MAX));
+    let identify = identify::Config::new(identity_protocol(config.chain_id), key.public())
+        .with_agent_version(concat!("openmesh/", env!("CARGO_PKG_VERSION")).to_owned());
+    Ok(Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
+        banned: allow_block_list::Behaviour::default(),
+        gossip,
+        blocks: request_response::Behaviour::new([(protocol, ProtocolSupport::Full)], requests),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::default(),
+    })
+}
+
+pub(crate) struct Host {
+    swarm: Swarm<Behaviour>,
+    chain_id: u64,
+    provider: Provider,
+    shared: Arc<Shared>,
+    incoming: mpsc::Sender<Incoming>,
+    book: Book,
+    asked: HashMap<OutboundRequestId, oneshot::Sender<Answer>>,
+    serving: Arc<Semaphore>,
+    answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
+    bans: VecDeque<(Instant, PeerId)>,
+    invalid: HashMap<PeerId, u32>,
+}
+
+/// An answer on its way out. As many as permits of [`SERVES_MAX`], so the channel needs no limit of its own.
+type Served = (ResponseChannel<Answer>, Answer);
+
+impl Host {
+    pub(crate) fn new(
+        swarm: Swarm<Behaviour>,
+        config: &Config,
+        provider: Provider,
+        shared: Arc<Shared>,
+        incoming: mpsc::Sender<Incoming>,
+    ) -> Host {
+        let mut book = Book::default();
+        config.peers.iter().for_each(|address| book.add(address.clone(), Instant::now()));
+        Host {
+            swarm,
+            chain_id: config.chain_id,
+            provider,
+            shared,
+            incoming,
+            book,
+            asked: HashMap::new(),
+            serving: Arc::new(Semaphore::new(SERVES_MAX)),
+            answers: mpsc::unbounded_channel(),
+            bans: VecDeque::new(),
+            invalid: HashMap::new(),
+        }
+    }
+
+    /// Binds the addresses and returns when each has reported the address that it got.
+    pub(crate) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<(), NetworkError> {
+        for address in addresses {
+            let failed = |reason: String| NetworkError::Listen { address: address.to_string(), reason };
+            let listener = self.swarm.listen_on(address.clone()).map_err(|e| failed(e.to_string()))?;
+            let bound = timeout(LISTEN_TIMEOUT, async {
+                loop {
+                    match self.swarm.select_next_some().await {
+                        SwarmEvent::NewListenAddr { listener_id, address } if listener_id == listener => {
+                            return Ok(address);
+                        }
+                        SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
+                            return Err(reason.err().map_or("closed".to_owned(), |e| e.to_string()));
+                        }
+                        SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
+                            return Err(error.to_string());
+                        }
+                        _ => {}
+                    }
+                }
+            });
+            let bound = bound.await.map_err(|_| failed("no answer in time".to_owned()))?.map_err(failed)?;
+            self.listening(bound);
+        }
+        Ok(())
+    }
+
+    fn listening(&self, address: Multiaddr) {
+        if let Ok(mut listen) = self.shared.listen.write()
+            && !listen.contains(&address)
+        {
+            tracing::info!(%address, "gossip and blocks: listening");
+            listen.push(address);
+        }
+    }
+
+    pub(crate) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        cancel: CancellationToken,
+    ) -> Result<(), NetworkError> {
+        loop {
+            self.dial();
+            let far = Instant::now() + REDIAL_MAX;
+            let wake = self.book.next_due().unwrap_or(far).min(far);
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(()),
+                event = self.swarm.select_next_some() => self.event(event)?,
+                Some(command) = commands.recv() => self.command(command),
+                Some((channel, answer)) = self.answers.1.recv() => self.answer(channel, answer),
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            self.pardon(Instant::now());
+        }
+    }
+
+    fn dial(&mut self) {
+        let now = Instant::now();
+        for address in self.book.due(now) {
+            let options = DialOpts::unknown_peer_id().address(address.clone()).build();
+            let connection = options.connection_id();
+            self.book.dialing(&address, connection);
+            if let Err(error) = self.swarm.dial(options) {
+                tracing::debug!(%address, %error, "dialling was refused");
+                self.book.failed_to_dial(&address, now);
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Publish(envelope) => self.publish(envelope),
+            Command::Report { id, from, verdict } => self.report(&id, from, verdict),
+            Command::Ask { peer, cid, reply } => {
+                let id = self.swarm.behaviour_mut().blocks.send_request(&peer, cid);
+                self.asked.insert(id, reply);
+            }
+            Command::AddPeer(address) => self.book.add(address, Instant::now()),
+            Command::Ban(peer) => self.ban(peer),
+        }
+    }
+
+    fn publish(&mut self, envelope: Bytes) {
+        match self.swarm.behaviour_mut().gossip.publish(topic(self.chain_id), envelope) {
+            Ok(_) => {
+                self.shared.metrics.envelopes_published.inc();
+            }
+            // Alone, or said before: nothing is lost.
+            Err(gossipsub::PublishError::NoPeersSubscribedToTopic | gossipsub::PublishError::Duplicate) => {}
+            Err(error) => {
+                self.shared.metrics.envelopes_dropped.inc();
+                tracing::debug!(%error, "an envelope was not published");
+            }
+        }
+    }
+
+    fn report(&mut self, id: &MessageId, from: PeerId, verdict: Verdict) {
+        let acceptance = match verdict {
+            Verdict::Accept => MessageAcceptance::Accept,
+            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Reject => MessageAcceptance::Reject,
+        };
+        self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
+        if verdict == Verdict::Reject {
+            self.shared.metrics.envelopes_invalid.inc();
+            let count = self.invalid.entry(from).or_default();
+            *count += 1;
+            if *count >= INVALID_ENVELOPES_MAX {
+                tracing::warn!(peer = %from, "a peer sent too many invalid envelopes; it is shut out");
+                self.ban(from);
+            }
+        }
+    }
+
+    fn ban(&mut self, peer: PeerId) {
+        self.invalid.remove(&peer);
+        self.swarm.behaviour_mut().banned.block_peer(peer);
+        self.bans.push_back((Instant::now() + BAN, peer));
+        if self.bans.len() > BANS_MAX
+            && let Some((_, oldest)) = self.bans.pop_front()
+        {
+            self.swarm.behaviour_mut().banned.unblock_peer(oldest);
+        }
+    }
+
+    fn pardon(&mut self, now: Instant) {
+        while self.bans.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, peer)) = self.bans.pop_front() {
+                self.swarm.behaviour_mut().banned.unblock_peer(peer);
+            }
+        }
+    }
+
+    fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
+        match &answer {
+            Answer::Block(bytes) => {
+                self.shared.metrics.blocks_served.inc();
+                self.shared.metrics.block_bytes_served.inc_by(bytes.len() as u64);
+            }
+            Answer::Missing => {
+                self.shared.metrics.blocks_missing.inc();
+            }
+            Answer::Busy => {}
+        }
+        // The asker may have gone away meanwhile.
+        let _ = self.swarm.behaviour_mut().blocks.send_response(channel, answer);
+    }
+
+    /// Reads the block on a blocking thread; the loop goes on.
+    fn serve(&mut self, cid: ContentId, channel: ResponseChannel<Answer>) {
+        let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() else {
+            return self.answer(channel, Answer::Busy);
+        };
+        let (provider, answers) = (Arc::clone(&self.provider), self.answers.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let answer = match provider(&cid) {
+                Some(bytes) if bytes.len() <= BLOCK_BYTES_MAX => Answer::Block(bytes),
+                _ => Answer::Missing,
+            };
+            // Fails only when the host has stopped.
+            let _ = answers.send((channel, answer));
+        });
+    }
+
+    fn event(&mut self, event: SwarmEvent<BehaviourEvent>) -> Result<(), NetworkError> {
+        let now = Instant::now();
+        match event {
+            SwarmEvent::Behaviour(event) => self.behaviour_event(event),
+            SwarmEvent::NewListenAddr { address, .. } => self.listening(address),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                let reason = reason.err().map_or("no reason given".to_owned(), |e| e.to_string());
+                return Err(NetworkError::ListenerClosed(format!("{addresses:?}: {reason}")));
+            }
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+                self.book.established(connection_id, peer_id, now);
+                self.count_peers(|peers| {
+                    peers.entry(peer_id).or_insert(0);
+                });
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                self.book.closed(peer_id, now);
+                self.invalid.remove(&peer_id);
+                self.count_peers(|peers| {
+                    peers.remove(&peer_id);
+                });
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => match error {
+                DialError::LocalPeerId { .. } => self.book.ourselves(connection_id),
+                error => {
+                    tracing::debug!(%error, "a peer cannot be reached");
+                    self.book.failed(connection_id, now);
+                }
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn count_peers(&self, change: impl FnOnce(&mut std::collections::BTreeMap<PeerId, u32>)) {
+        if let Ok(mut peers) = self.shared.peers.write() {
+            change(&mut peers);
+            self.shared.metrics.peers.set(peers.len() as i64);
+        }
+    }
+
+    fn behaviour_event(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
+                self.shared.metrics.envelopes_received.inc();
+                let id = EnvelopeId(message_id.clone());
+                let incoming = Incoming { from: propagation_source, id, bytes: message.data.into() };
+                if self.incoming.try_send(incoming).is_err() {
+                    self.shared.metrics.envelopes_dropped.inc();
+                    self.report(&message_id, propagation_source, Verdict::Ignore);
+                }
+            }
+            BehaviourEvent::Blocks(request_response::Event::Message { message, .. }) => match message {
+                request_response::Message::Request { request, channel, .. } => self.serve(request, channel),
+                request_response::Message::Response { request_id, response } => {
+                    if let Some(reply) = self.asked.remove(&request_id) {
+                        // The fetch may have been given up.
+                        let _ = reply.send(response);
+                    }
+                }
+            },
+            BehaviourEvent::Blocks(request_response::Event::OutboundFailure { request_id, peer, error, .. }) => {
+                tracing::debug!(%peer, %error, "a peer did not answer for a block");
+                // Dropping the sender tells the fetch to ask another.
+                self.asked.remove(&request_id);
+            }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                if info.protocol_version != identity_protocol(self.chain_id) {
+                    tracing::info!(peer = %peer_id, theirs = %info.protocol_version, "a peer of another chain");
+                    // Gone already if this fails.
+                    let _ = self.swarm.disconnect_peer_id(peer_id);
+                }
+            }
+            _ => {}
+        }
+    }
+}

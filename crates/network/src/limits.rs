@@ -1,0 +1,42 @@
+//! Every limit of this room, with the reason for its number.
+
+use std::time::Duration;
+
+/// Largest gossiped envelope. The engine fills envelopes to 64 KiB; the rest is room for one large attestation.
+pub const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
+/// Largest block served or fetched: a window's chunk of the busiest book stays under 8 MiB.
+pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Commands that may wait for the swarm's task. A full queue refuses instead of growing.
+pub(crate) const COMMANDS_MAX: usize = 4096;
+/// Received envelopes that may wait for the reader. A slow reader loses gossip, it does not fill the memory.
+pub(crate) const INCOMING_MAX: usize = 1024;
+/// Fetches at the same time: together with [`BLOCK_BYTES_MAX`] this bounds their memory to 256 MiB.
+pub(crate) const FETCHES_MAX: usize = 16;
+/// Blocks read from the provider for others at the same time; further askers are told that we are busy.
+pub(crate) const SERVES_MAX: usize = 16;
+/// How long one peer may take to answer for a block before the next one is asked.
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that others opened. A validator has tens of peers, the rest is head-room for followers.
+pub(crate) const CONNECTIONS_INCOMING_MAX: u32 = 128;
+/// All connections.
+pub(crate) const CONNECTIONS_MAX: u32 = 192;
+/// Connections with one peer: two sides that dial each other at the same moment have two.
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 2;
+/// Handshakes at the same time, for each direction.
+pub(crate) const CONNECTIONS_PENDING_MAX: u32 = 32;
+/// First pause before a configured peer is dialled again; doubles up to [`REDIAL_MAX`].
+pub(crate) const REDIAL_MIN: Duration = Duration::from_millis(250);
+/// Longest pause before a configured peer is dialled again.
+pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(30);
+/// A connection that lasted this long was a success: the next pause starts small again.
+pub(crate) const CONNECTION_STABLE: Duration = Duration::from_secs(5);
+/// How long a peer stays shut out that sent bytes which do not match the hash it was asked for.
+pub(crate) const BAN: Duration = Duration::from_secs(600);
+/// Peers shut out at the same time; the oldest is let in again when there are more.
+pub(crate) const BANS_MAX: usize = 1024;
+/// Invalid envelopes from one connected peer before it is shut out.
+pub(crate) const INVALID_ENVELOPES_MAX: u32 = 32;
+/// How long the first listening address may take. Binding a TCP port is immediate or fails.
+pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection without any use is closed after this; gossip and pings keep the useful ones.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);

@@ -1,0 +1,223 @@
+//! Hosts on loopback ports that the system chose. Every wait has a deadline and waits for an event.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openmesh_network::{
+    Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
+};
+use openmesh_primitives::ContentId;
+use prometheus_client::registry::Registry;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+struct Node {
+    handle: Handle,
+    incoming: mpsc::Receiver<Incoming>,
+    cancel: CancellationToken,
+    task: JoinHandle<Result<(), NetworkError>>,
+    registry: Registry,
+}
+
+fn nothing() -> Provider {
+    Arc::new(|_| None)
+}
+
+fn holding(blocks: Vec<Vec<u8>>) -> Provider {
+    Arc::new(move |cid| blocks.iter().find(|b| cid.matches(b)).cloned())
+}
+
+async fn node(seed: u8, chain_id: u64, peers: &[&Node], provider: Provider) -> Node {
+    let config = Config {
+        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+        peers: peers.iter().flat_map(|n| n.handle.listen_addrs()).collect(),
+        chain_id,
+        key_seed: [seed; 32],
+    };
+    let cancel = CancellationToken::new();
+    let mut registry = Registry::default();
+    let (handle, task) = start(config, provider, cancel.clone(), &mut registry).await.unwrap();
+    let incoming = handle.incoming().unwrap();
+    assert!(handle.incoming().is_none());
+    Node { handle, incoming, cancel, task, registry }
+}
+
+/// Publishes numbered envelopes until the receiver has got one: connecting and subscribing take their time and have
+/// no event of their own at this interface.
+async fn until_heard(from: &Handle, to: &mut mpsc::Receiver<Incoming>) -> Incoming {
+    let heard = async {
+        for n in 0u32.. {
+            from.publish(Bytes::from(format!("hello {n}"))).unwrap();
+            if let Ok(incoming) = timeout(Duration::from_millis(50), to.recv()).await {
+                return incoming.unwrap();
+            }
+        }
+        unreachable!()
+    };
+    timeout(DEADLINE, heard).await.expect("gossip in time")
+}
+
+async fn next_with(to: &mut mpsc::Receiver<Incoming>, bytes: &[u8]) -> Incoming {
+    let found = async {
+        loop {
+            let incoming = to.recv().await.expect("the host runs");
+            if incoming.bytes == bytes {
+                return incoming;
+            }
+        }
+    };
+    timeout(DEADLINE, found).await.expect("the envelope in time")
+}
+
+async fn fetch_when_connected(from: &Handle, cid: ContentId) -> Result<Vec<u8>, FetchError> {
+    timeout(DEADLINE, async {
+        loop {
+            match from.fetch(cid).await {
+                Err(FetchError::NoPeers) => tokio::task::yield_now().await,
+                other => return other,
+            }
+        }
+    })
+    .await
+    .expect("an answer in time")
+}
+
+fn metric(node: &Node, line: &str) -> bool {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &node.registry).unwrap();
+    text.lines().any(|l| l == line)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gossip_reaches_all_through_a_middle_that_accepts_it() {
+    // a - b - c: what a says reaches c only if b accepts it.
+    let mut b = node(2, 1, &[], nothing()).await;
+    let a = node(1, 1, &[&b], nothing()).await;
+    let mut c = node(3, 1, &[&b], nothing()).await;
+    until_heard(&a.handle, &mut b.incoming).await;
+    until_heard(&b.handle, &mut c.incoming).await;
+
+    a.handle.publish(Bytes::from_static(b"worthless")).unwrap();
+    let worthless = next_with(&mut b.incoming, b"worthless").await;
+    assert_eq!(worthless.from, a.handle.peer_id());
+    b.handle.report(&worthless, Verdict::Ignore).await;
+    a.handle.publish(Bytes::from_static(b"precious")).unwrap();
+    let precious = next_with(&mut b.incoming, b"precious").await;
+    b.handle.report(&precious, Verdict::Accept).await;
+
+    let mut seen = Vec::new();
+    let arrived = timeout(DEADLINE, async {
+        loop {
+            let incoming = c.incoming.recv().await.unwrap();
+            seen.push(incoming.bytes.clone());
+            if incoming.bytes == b"precious"[..] {
+                return incoming;
+            }
+        }
+    })
+    .await
+    .expect("forwarded in time");
+    assert_eq!(arrived.from, b.handle.peer_id());
+    assert!(seen.iter().all(|bytes| bytes != &b"worthless"[..]), "an ignored envelope was forwarded");
+    assert!(matches!(a.handle.publish(vec![0; 600_000].into()), Err(openmesh_network::PublishError::TooLong(600_000))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_are_fetched_and_wrong_bytes_refused() {
+    let block = vec![42; 3_000_000];
+    let cid = ContentId::of(&block);
+    // The liar gets the identity that is asked first.
+    let a = node(1, 1, &[], nothing()).await;
+    let liar: Provider = Arc::new(|_| Some(b"something else".to_vec()));
+    let honest = holding(vec![block.clone()]);
+    let first_is_lower = peer_of(11) < peer_of(12);
+    let (liar_seed, honest_seed) = if first_is_lower { (11, 12) } else { (12, 11) };
+    let liar = node(liar_seed, 1, &[&a], liar).await;
+    let honest = node(honest_seed, 1, &[&a], honest).await;
+    timeout(DEADLINE, async {
+        while a.handle.peers().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("connected in time");
+
+    assert_eq!(a.handle.fetch(cid).await, Ok(block));
+    assert!(metric(&a, "openmesh_network_blocks_refused_total 1"));
+    timeout(DEADLINE, async {
+        while a.handle.peers() != vec![honest.handle.peer_id()] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the liar is shut out");
+    let missing = a.handle.fetch(ContentId::of(b"nobody has this")).await;
+    assert_eq!(missing, Err(FetchError::NotFound { asked: 1, wrong: 0, failed: 0 }));
+    drop(liar);
+}
+
+fn peer_of(seed: u8) -> PeerId {
+    let key = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+    key.public().to_peer_id()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_comes_back_is_dialled_again() {
+    let block = b"persistent".to_vec();
+    let cid = ContentId::of(&block);
+    let b = node(2, 1, &[], holding(vec![block.clone()])).await;
+    let a = node(1, 1, &[&b], nothing()).await;
+    assert_eq!(fetch_when_connected(&a.handle, cid).await, Ok(block.clone()));
+    let address: Multiaddr = b.handle.listen_addrs()[0].clone();
+    b.cancel.cancel();
+    b.task.await.unwrap().unwrap();
+    drop(b.handle);
+
+    let config = Config { listen: vec![address], peers: vec![], chain_id: 1, key_seed: [2; 32] };
+    let (again, _task) =
+        start(config, holding(vec![block.clone()]), CancellationToken::new(), &mut Registry::default()).await.unwrap();
+    // The old connection may still look alive for the first tries.
+    let fetched = timeout(DEADLINE, async {
+        loop {
+            if let Ok(bytes) = a.handle.fetch(cid).await {
+                return bytes;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(fetched.await.expect("dialled again in time"), block);
+    assert_eq!(again.peers(), vec![a.handle.peer_id()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hosts_of_another_chain_part() {
+    let b = node(2, 1, &[], nothing()).await;
+    let a = node(1, 2, &[&b], nothing()).await;
+    // Connected for the moment that it takes to say who one is, then no more.
+    let parted = timeout(DEADLINE, async {
+        while !metric(&b, "openmesh_network_peers 1") && b.handle.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        while !b.handle.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    });
+    parted.await.expect("disconnected in time");
+    drop(a);
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_with_its_address() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    let config = Config { listen: vec![address.parse().unwrap()], peers: vec![], chain_id: 1, key_seed: [1; 32] };
+    let error = start(config, nothing(), CancellationToken::new(), &mut Registry::default()).await.unwrap_err();
+    assert!(error.to_string().contains(&address), "{error}");
+}
