@@ -139,10 +139,9 @@ impl Child {
     /// Asks it to end, and kills it where it has not within `limit`.
     pub async fn stop(mut self, limit: Duration) {
         if let Some(pid) = self.process.id() {
-            // The `kill` of the shell utilities: the standard library can only send SIGKILL.
-            let sent = Command::new("kill").args(["-TERM", &pid.to_string()]).status().await;
-            if !sent.is_ok_and(|s| s.success()) {
-                tracing::warn!(name = self.program.name, "could not be asked to end");
+            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(Err(error)) = pid.map(|p| rustix::process::kill_process(p, rustix::process::Signal::TERM)) {
+                tracing::warn!(%error, name = self.program.name, "could not be asked to end");
             }
         }
         if tokio::time::timeout(limit, self.process.wait()).await.is_err() {

@@ -183,3 +183,18 @@ async fn drain(children: Vec<Child>, interrupt: &mut tokio::signal::unix::Signal
         }
     }
 }
+
+/// In a child of `up`: asks the kernel to send SIGTERM when the supervisor is gone, so that a killed `up` leaves nothing
+/// behind that holds its ports and files.
+pub fn follow_supervisor() -> Result<(), Failure> {
+    let Some(supervisor) = std::env::var("OPENMESH_SUPERVISOR").ok().and_then(|t| t.parse::<i32>().ok()) else {
+        return Ok(());
+    };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .map_err(|e| Failure::from_display("the supervisor cannot be followed", &e))?;
+    // It may have ended before the kernel was asked.
+    match rustix::process::getppid() {
+        Some(parent) if parent.as_raw_nonzero().get() == supervisor => Ok(()),
+        _ => Err(Failure::new("the supervisor is gone")),
+    }
+}

@@ -1,0 +1,163 @@
+//! A node's configuration: `node.toml` in its home.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::Failure;
+
+/// `node.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Address of the API and Studio; port 0 takes any free one.
+    pub api: SocketAddr,
+    /// Consensus among validators.
+    pub consensus: Consensus,
+    /// Gossip of transactions and exchange of content.
+    pub network: Network,
+    /// Collecting data.
+    #[serde(default)]
+    pub collect: Collect,
+    /// What may be asked of this node.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Drills: deliberate faults, for showing that the network withstands them.
+    #[serde(default)]
+    pub drill: Drill,
+}
+
+/// `[consensus]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Consensus {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Multiaddresses of the other validators.
+    pub peers: Vec<String>,
+    /// Longest time between two blocks where there is no work, in milliseconds.
+    #[serde(default = "idle_block_ms")]
+    pub idle_block_ms: u64,
+}
+
+fn idle_block_ms() -> u64 {
+    1_000
+}
+
+/// `[network]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses of peers.
+    pub peers: Vec<String>,
+}
+
+/// `[collect]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Collect {
+    /// Reach all venues through this address (a server of simulated or replayed venues) instead of their own.
+    pub gateway: Option<String>,
+    /// JSON-RPC of an Ethereum node; without it, chain sources are not collected here.
+    pub ethereum: Option<String>,
+    /// The chain served there is a recording with missing numbers.
+    #[serde(default)]
+    pub ethereum_sparse: bool,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Disk for content, in bytes.
+    pub content_bytes_max: u64,
+    /// Longest query, in milliseconds.
+    pub query_ms_max: u64,
+    /// Memory of all queries together, in bytes.
+    pub query_bytes_max: u64,
+    /// Rows of one result.
+    pub query_rows_max: u32,
+    /// Queries at once.
+    pub queries_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            content_bytes_max: 20 << 30,
+            query_ms_max: 30_000,
+            query_bytes_max: 512 << 20,
+            query_rows_max: 10_000,
+            queries_max: 4,
+        }
+    }
+}
+
+/// `[drill]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    /// Alter the prices of this stream (`kraken/BTC.USD/trades`) before attesting.
+    pub alter: Option<String>,
+}
+
+/// The files of a node's home.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The home.
+    pub home: PathBuf,
+}
+
+impl Files {
+    /// The files of this home.
+    pub fn of(home: &Path) -> Files {
+        Files { home: home.to_path_buf() }
+    }
+
+    /// Configuration.
+    pub fn config(&self) -> PathBuf {
+        self.home.join("node.toml")
+    }
+
+    /// Genesis.
+    pub fn genesis(&self) -> PathBuf {
+        self.home.join("genesis.json")
+    }
+
+    /// The validator's key: 64 hexadecimal digits.
+    pub fn key(&self) -> PathBuf {
+        self.home.join("validator.key")
+    }
+
+    /// A folder of the node's data.
+    pub fn data(&self, what: &str) -> PathBuf {
+        self.home.join("data").join(what)
+    }
+}
+
+impl NodeConfig {
+    /// Reads and checks the configuration of a home.
+    pub fn read(files: &Files) -> Result<NodeConfig, Failure> {
+        let path = files.config();
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Failure::usage(format!("{}: {e}", path.display())).hint("a node's home holds node.toml; openmesh up makes one")
+        })?;
+        toml::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        let text = "api = \"127.0.0.1:0\"\n[consensus]\nlisten = \"127.0.0.1:0\"\npeers = []\n[network]\nlisten = []\npeers = []\n";
+        assert!(toml::from_str::<NodeConfig>(text).is_ok());
+        let error = toml::from_str::<NodeConfig>(&format!("{text}colour = 1\n")).unwrap_err();
+        assert!(error.to_string().contains("colour"), "{error}");
+    }
+}
