@@ -1,0 +1,117 @@
+//! Who collects what: k of n validators for each source and epoch, by a seed that nobody knew before.
+//!
+//! Clause E of `docs/spec/transactions.md`. The draw is without replacement and weighted by power: the chance that
+//! liars are more than two thirds of those assigned depends on their power alone, so that splitting one validator into
+//! many small ones gains nothing. All arithmetic is on integers.
+//!
+//! The seed is the hash of the last block of the epoch before. Its proposer can choose among the blocks that it could
+//! propose and so turn the draw a little; removing that would take a verifiable random function or a threshold beacon.
+
+use openmesh_primitives::{Digest, Height, sha256};
+
+use crate::{EpochRecord, StateError, StateRead, Validator, block_meta, epoch, params, state::readable, window};
+
+/// The seed of an epoch from the hash of the parent of its first block.
+pub fn epoch_seed(parent: &Digest, epoch: u64) -> Digest {
+    sha256(&[b"openmesh/epoch/1", &parent.0, &epoch.to_be_bytes()])
+}
+
+/// The epoch that a height belongs to; height 1 begins epoch 0.
+pub fn epoch_of_height(height: Height, epoch_blocks: u64) -> u64 {
+    height.saturating_sub(1) / epoch_blocks.max(1)
+}
+
+/// The first height of an epoch.
+pub fn epoch_first_height(epoch: u64, epoch_blocks: u64) -> Height {
+    epoch.saturating_mul(epoch_blocks.max(1)).saturating_add(1)
+}
+
+/// Draws k validators, in ascending order of address. All of them, if there are no more than k.
+pub fn assign(record: &EpochRecord, source: &str, k: u32) -> Vec<Validator> {
+    let mut urn: Vec<&Validator> = record.validators.iter().collect();
+    let mut left = record.validators.total_power();
+    let mut drawn = Vec::new();
+    while !urn.is_empty() && drawn.len() < k as usize {
+        let ticket = ticket(&record.seed, source, drawn.len() as u64, left);
+        let mut passed = 0u64;
+        // The tickets of the validators in the urn follow each other; the last one takes what is left.
+        let at = urn.iter().position(|v| {
+            passed += v.power;
+            ticket < passed
+        });
+        let winner = urn.remove(at.unwrap_or(urn.len() - 1));
+        left -= winner.power;
+        drawn.push(winner.clone());
+    }
+    drawn.sort_by_key(|v| v.address);
+    drawn
+}
+
+/// A number below `range` (not 0). 128 bits of hash modulo at most 64 bits: the bias is below 2^-64.
+fn ticket(seed: &Digest, source: &str, draw: u64, range: u64) -> u64 {
+    let hash = sha256(&[b"openmesh/assign/1", &seed.0, &draw.to_be_bytes(), source.as_bytes()]);
+    let mut wide = [0; 16];
+    wide.copy_from_slice(&hash.0[..16]);
+    (u128::from_be_bytes(wide) % u128::from(range)) as u64
+}
+
+/// The validators assigned to a source in an epoch whose record is still kept.
+pub fn assigned(state: &impl StateRead, source: &str, number: u64) -> Result<Vec<Validator>, StateError> {
+    let record = epoch(state, number)?.ok_or_else(|| StateError::Absent(readable(&crate::keys::epoch(number))))?;
+    Ok(assign(&record, source, params(state)?.assigned_per_source))
+}
+
+/// The epoch of the last block: what a validator that attests now should act under.
+pub fn current_epoch(state: &impl StateRead) -> Result<u64, StateError> {
+    Ok(epoch_of_height(block_meta(state)?.height, params(state)?.epoch_blocks))
+}
+
+/// The epoch that a window's first attestation pinned, if there was one.
+pub fn pinned_epoch(state: &impl StateRead, source: &str, number: u64) -> Result<Option<u64>, StateError> {
+    Ok(window(state, source, number)?.map(|record| record.epoch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ValidatorSet;
+    use openmesh_primitives::ValidatorKey;
+
+    fn record(powers: &[u64], seed: u8) -> EpochRecord {
+        let of = |(n, power): (usize, &u64)| {
+            Validator::new(ValidatorKey::from_seed([n as u8 + 1; 32]).public(), *power, &format!("v{n}"))
+        };
+        let validators = ValidatorSet::new(powers.iter().enumerate().map(of).collect()).unwrap();
+        EpochRecord { seed: Digest([seed; 32]), first_height: 1, validators }
+    }
+
+    fn names(drawn: &[Validator]) -> Vec<&str> {
+        drawn.iter().map(|v| v.name.as_str()).collect()
+    }
+
+    #[test]
+    fn all_where_there_are_no_more_than_k() {
+        let record = record(&[1, 2, 3], 7);
+        assert_eq!(assign(&record, "kraken", 3), record.validators.as_slice());
+        assert_eq!(assign(&record, "kraken", 99), record.validators.as_slice());
+    }
+
+    #[test]
+    fn share_of_draws_follows_power() {
+        let mut drawn = 0;
+        for seed in 0..=255 {
+            let record = record(&[90, 10, 10, 10], seed);
+            drawn += usize::from(names(&assign(&record, "kraken", 1)) == ["v0"]);
+        }
+        // 256 draws with probability 3/4: 192 expected, standard deviation 6.9.
+        assert!((160..=224).contains(&drawn), "{drawn}");
+    }
+
+    #[test]
+    fn heights_and_epochs() {
+        assert_eq!([0, 1, 10, 11, 20, 21].map(|h| epoch_of_height(h, 10)), [0, 0, 0, 1, 1, 2]);
+        for epoch in 0..50 {
+            assert_eq!(epoch_of_height(epoch_first_height(epoch, 10), 10), epoch);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Attestations: what a validator says it saw in a window. Clause A of `docs/spec/transactions.md`.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{
+    Address, ContentId, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::CHUNK_CLAIMS_MAX;
+
+/// Sets these bytes apart from everything else that a validator's key signs.
+const DOMAIN: &str = "openmesh/attestation/1";
+
+/// One stream's chunk as one validator computed it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct ChunkClaim {
+    /// `<symbol>/<feed>`: `BTC.USDT/trades`.
+    pub stream: String,
+    /// CID of the canonical bytes.
+    pub cid: ContentId,
+    /// Their number.
+    pub bytes: u64,
+    /// Number of events in the chunk.
+    pub events: u32,
+}
+
+/// A validator's statement about all streams of one window of one source. A stream without a claim is a statement
+/// too: "no chunk here".
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Attestation {
+    /// The network's number.
+    pub chain_id: u64,
+    /// The validator's key; its address follows from it, so the signature can be checked without any state.
+    pub public_key: ValidatorPublicKey,
+    /// The source's id.
+    pub source: String,
+    /// Number of the window on the source's own clock: it begins at `window * window_ms` since 1970.
+    pub window: u64,
+    /// The epoch whose assignment the validator acts under.
+    pub epoch: u64,
+    /// Claims in ascending order of stream, each stream once.
+    pub chunks: Vec<ChunkClaim>,
+    /// Over everything above.
+    pub signature: ValidatorSignature,
+}
+
+impl Attestation {
+    /// Signs a statement; the claims are put in order.
+    pub fn sign(
+        key: &ValidatorKey,
+        chain_id: u64,
+        source: &str,
+        window: u64,
+        epoch: u64,
+        mut chunks: Vec<ChunkClaim>,
+    ) -> Attestation {
+        chunks.sort();
+        let mut attestation = Attestation {
+            chain_id,
+            public_key: key.public(),
+            source: source.to_string(),
+            window,
+            epoch,
+            chunks,
+            signature: ValidatorSignature([0; 64]),
+        };
+        attestation.signature = key.sign(&attestation.sign_bytes());
+        attestation
+    }
+
+    /// The validator's address.
+    pub fn validator(&self) -> Address {
+        self.public_key.address()
+    }
+
+    /// The bytes under the signature: the domain, then all fields but the signature, canonical.
+    pub fn sign_bytes(&self) -> Vec<u8> {
+        canonical::encode(&(
+            DOMAIN,
+            self.chain_id,
+            self.public_key,
+            &self.source,
+            self.window,
+            self.epoch,
+            &self.chunks,
+        ))
+    }
+
+    /// Checks the signature.
+    pub fn verify(&self) -> Result<(), KeyError> {
+        self.public_key.verify(&self.sign_bytes(), &self.signature)
+    }
+
+    /// What is wrong with the list of claims, if anything.
+    pub(crate) fn claims_fault(&self) -> Option<&'static str> {
+        if self.chunks.len() > CHUNK_CLAIMS_MAX {
+            return Some("too many claims");
+        }
+        let ascending = self.chunks.windows(2).all(|pair| pair[0].stream < pair[1].stream);
+        (!ascending).then_some("claims must be in ascending order of stream, each stream once")
+    }
+}

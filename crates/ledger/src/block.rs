@@ -1,0 +1,218 @@
+//! Blocks, headers and the certificates that decide them. Clause B of `docs/spec/transactions.md`.
+
+use std::collections::BTreeSet;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, canonical, sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::{BlockLimits, Class, Transaction, transactions_root};
+
+/// The only version of the header today.
+pub const HEADER_VERSION: u16 = 1;
+
+/// Sets votes apart from everything else that a validator's key signs.
+const VOTE_DOMAIN: &str = "openmesh/vote/1";
+
+/// What a block is, without its transactions.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Header {
+    /// [`HEADER_VERSION`].
+    pub version: u16,
+    /// The network's number.
+    pub chain_id: u64,
+    /// First block: 1.
+    pub height: Height,
+    /// The proposer's time, later than the parent's.
+    pub time: Timestamp,
+    /// Hash of the parent's header; for height 1 the hash of the genesis.
+    pub parent: Digest,
+    /// Root of the state after the parent, as in CometBFT (app hash).
+    pub state_root: Digest,
+    /// [`transactions_root`].
+    pub transactions_root: Digest,
+    /// The validator that proposed it, and that earns its fees.
+    pub proposer: Address,
+    /// [`crate::ValidatorSet::hash`] of the set that decides this height.
+    pub validators_hash: Digest,
+    /// The same for the next height.
+    pub next_validators_hash: Digest,
+}
+
+/// A header and its transactions' canonical bytes.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Block {
+    /// The header.
+    pub header: Header,
+    /// Attestations first, then account transactions.
+    pub transactions: Vec<Vec<u8>>,
+}
+
+/// Precommits of more than two thirds of the power for one block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Height decided.
+    pub height: Height,
+    /// Round in which it was.
+    pub round: i64,
+    /// Hash of the block's header.
+    pub block_hash: Digest,
+    /// Who signed, each once.
+    pub signatures: Vec<(Address, ValidatorSignature)>,
+}
+
+/// The two steps of a round in which validators vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum VoteKind {
+    /// First vote of a round.
+    Prevote,
+    /// Second vote; these decide.
+    Precommit,
+}
+
+/// Why a block is malformed, whatever the state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Unknown version of the header.
+    #[error("header version {0}: {HEADER_VERSION} is expected")]
+    Version(u16),
+    /// The header names another set of transactions.
+    #[error("the header's transactions root does not belong to the block's transactions")]
+    TransactionsRoot,
+    /// Too many bytes in transactions.
+    #[error("the transactions are {bytes} bytes, {bytes_max} are allowed")]
+    Bytes {
+        /// As they are.
+        bytes: u64,
+        /// As allowed.
+        bytes_max: u64,
+    },
+    /// Account transactions in the room that belongs to attestations.
+    #[error(
+        "the account transactions are {bytes} bytes, {bytes_max} are allowed beside the room reserved for attestations"
+    )]
+    ReservedRoom {
+        /// As they are.
+        bytes: u64,
+        /// As allowed.
+        bytes_max: u64,
+    },
+    /// Too many transactions.
+    #[error("{count} transactions, {count_max} are allowed")]
+    Count {
+        /// As they are.
+        count: u64,
+        /// As allowed.
+        count_max: u64,
+    },
+    /// Bytes that are no transaction.
+    #[error("transaction {index} cannot be decoded: {reason}")]
+    Undecodable {
+        /// Position in the block.
+        index: usize,
+        /// What the decoder says.
+        reason: String,
+    },
+    /// An attestation after an account transaction.
+    #[error("transaction {0} is an attestation that stands after an account transaction")]
+    Order(usize),
+    /// The same transaction twice.
+    #[error("transaction {0} stands twice in the block")]
+    Twice(usize),
+    /// The proposer is no validator.
+    #[error("the proposer {0} is not a validator of this height")]
+    Proposer(Address),
+}
+
+impl Header {
+    /// SHA-256 of the canonical bytes.
+    pub fn hash(&self) -> Digest {
+        sha256(&[&canonical::encode(self)])
+    }
+}
+
+impl Block {
+    /// The header's hash: the header names the transactions.
+    pub fn hash(&self) -> Digest {
+        self.header.hash()
+    }
+
+    /// Sum of the transactions' bytes.
+    pub fn transaction_bytes(&self) -> u64 {
+        self.transactions.iter().map(|t| t.len() as u64).sum()
+    }
+
+    /// Checks everything that needs no state, and decodes the transactions.
+    pub fn verify_basic(&self, limits: &BlockLimits) -> Result<Vec<Transaction>, BlockError> {
+        if self.header.version != HEADER_VERSION {
+            return Err(BlockError::Version(self.header.version));
+        }
+        if transactions_root(&self.transactions) != self.header.transactions_root {
+            return Err(BlockError::TransactionsRoot);
+        }
+        self.verify_sizes(limits)?;
+        let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
+        let mut decoded = Vec::with_capacity(self.transactions.len());
+        for (index, bytes) in self.transactions.iter().enumerate() {
+            if !seen.insert(bytes) {
+                return Err(BlockError::Twice(index));
+            }
+            let transaction: Transaction =
+                canonical::decode(bytes).map_err(|e| BlockError::Undecodable { index, reason: e.to_string() })?;
+            decoded.push(transaction);
+        }
+        self.verify_classes(&decoded, limits)?;
+        Ok(decoded)
+    }
+
+    fn verify_sizes(&self, limits: &BlockLimits) -> Result<(), BlockError> {
+        let (bytes, count) = (self.transaction_bytes(), self.transactions.len() as u64);
+        if bytes > limits.bytes_max {
+            return Err(BlockError::Bytes { bytes, bytes_max: limits.bytes_max });
+        }
+        if count > limits.transactions_max {
+            return Err(BlockError::Count { count, count_max: limits.transactions_max });
+        }
+        Ok(())
+    }
+
+    /// Attestations come first, and account transactions leave them their room.
+    fn verify_classes(&self, decoded: &[Transaction], limits: &BlockLimits) -> Result<(), BlockError> {
+        let mut account_bytes = 0;
+        for (index, transaction) in decoded.iter().enumerate() {
+            match transaction.class() {
+                Class::Account => account_bytes += self.transactions[index].len() as u64,
+                Class::Attestation if account_bytes > 0 => return Err(BlockError::Order(index)),
+                Class::Attestation => {}
+            }
+        }
+        let bytes_max = limits.account_bytes_max();
+        if account_bytes > bytes_max {
+            return Err(BlockError::ReservedRoom { bytes: account_bytes, bytes_max });
+        }
+        Ok(())
+    }
+}
+
+/// The bytes under a vote: domain, chain, kind, height, round, block (`None`: a vote for no block), voter; canonical.
+pub fn vote_sign_bytes(
+    chain_id: u64,
+    kind: VoteKind,
+    height: Height,
+    round: i64,
+    block_hash: Option<&Digest>,
+    validator: &Address,
+) -> Vec<u8> {
+    canonical::encode(&(VOTE_DOMAIN, chain_id, kind, height, round, block_hash, validator))
+}
+
+/// The bytes under a precommit for a block, which certificates carry and light clients check.
+pub fn precommit_sign_bytes(
+    chain_id: u64,
+    height: Height,
+    round: i64,
+    block_hash: &Digest,
+    validator: &Address,
+) -> Vec<u8> {
+    vote_sign_bytes(chain_id, VoteKind::Precommit, height, round, Some(block_hash), validator)
+}

@@ -1,0 +1,255 @@
+//! Making a block from waiting transactions, and judging somebody else's. Clause B of `docs/spec/transactions.md`.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
+
+use crate::execute::Executor;
+use crate::state::chain_id;
+use crate::{
+    Block, BlockError, CheckError, Class, ExecuteError, HEADER_VERSION, Header, Params, StateError, StateRead, Tip,
+    Transaction, TransactionError, VerifiedTransaction, next_validators, params, transactions_root, validators,
+};
+
+/// Room in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLimits {
+    /// Most bytes of transactions.
+    pub bytes_max: u64,
+    /// Of these, room that account transactions may not take.
+    pub attestation_bytes_reserved: u64,
+    /// Most transactions.
+    pub transactions_max: u64,
+}
+
+/// Why a proposal deserves no vote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposalError {
+    /// Malformed in itself.
+    #[error("the block is malformed")]
+    Block(#[from] BlockError),
+    /// Of another network.
+    #[error("the block is of chain {got}, this is chain {expected}")]
+    Chain {
+        /// This network.
+        expected: u64,
+        /// In the header.
+        got: u64,
+    },
+    /// Not the next height.
+    #[error("the block is of height {got}, {expected} is next")]
+    Height {
+        /// Next.
+        expected: Height,
+        /// In the header.
+        got: Height,
+    },
+    /// Not on top of the tip.
+    #[error("the block's parent is {got}, the tip is {expected}")]
+    Parent {
+        /// The tip.
+        expected: Digest,
+        /// In the header.
+        got: Digest,
+    },
+    /// Another state: somebody computed differently.
+    #[error("the block's state root is {got}, this node's is {expected}")]
+    StateRoot {
+        /// This node's.
+        expected: Digest,
+        /// In the header.
+        got: Digest,
+    },
+    /// Not later than the parent.
+    #[error("the block's time {got} is not after its parent's {parent}")]
+    Time {
+        /// The parent's.
+        parent: Timestamp,
+        /// In the header.
+        got: Timestamp,
+    },
+    /// Another set of validators.
+    #[error("the header's hash of the {which} validators is {got}, {expected} is expected")]
+    Validators {
+        /// `current` or `next`.
+        which: &'static str,
+        /// This node's.
+        expected: Digest,
+        /// In the header.
+        got: Digest,
+    },
+    /// This node's store is broken.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl BlockLimits {
+    /// The network's.
+    pub const fn of(params: &Params) -> BlockLimits {
+        BlockLimits {
+            bytes_max: params.block_bytes_max,
+            attestation_bytes_reserved: params.attestation_bytes_reserved,
+            transactions_max: params.block_transactions_max,
+        }
+    }
+
+    /// Most bytes of account transactions.
+    pub const fn account_bytes_max(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.attestation_bytes_reserved)
+    }
+}
+
+/// Picks transactions and makes the next block of them: attestations first, in the order given, then account
+/// transactions by fee, each sender's by nonce. Every one has been tried on the state, so none will be refused.
+/// `time` is raised if it is not after the tip's.
+pub fn build_block(
+    state: &impl StateRead,
+    tip: &Tip,
+    candidates: &[Arc<VerifiedTransaction>],
+    proposer: Address,
+    time: Timestamp,
+    limits: &BlockLimits,
+) -> Result<Block, ExecuteError> {
+    let mut header = Header {
+        version: HEADER_VERSION,
+        chain_id: chain_id(state)?,
+        height: tip.height + 1,
+        time: time.max(Timestamp(tip.time.nanos().saturating_add(1))),
+        parent: tip.block_hash,
+        state_root: tip.state_root,
+        transactions_root: Digest::ZERO,
+        proposer,
+        validators_hash: validators(state)?.hash(),
+        next_validators_hash: next_validators(state)?.hash(),
+    };
+    let executor = Executor::begin(state, &header)?;
+    let mut picker = Picker { executor, limits: *limits, bytes: 0, account_bytes: 0, picked: Vec::new() };
+    picker.pick_attestations(candidates)?;
+    picker.pick_account_transactions(candidates)?;
+    let transactions = picker.picked;
+    header.transactions_root = transactions_root(&transactions);
+    Ok(Block { header, transactions })
+}
+
+/// Judges a proposal by everything that is the same at every node. Whether its time is near enough to now, and whether
+/// its proposer's turn it is, only the consensus engine knows.
+pub fn validate_proposal(state: &impl StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+    let header = &block.header;
+    block.verify_basic(&BlockLimits::of(&params(state)?))?;
+    let expected = chain_id(state)?;
+    if header.chain_id != expected {
+        return Err(ProposalError::Chain { expected, got: header.chain_id });
+    }
+    let expected = tip.height + 1;
+    if header.height != expected {
+        return Err(ProposalError::Height { expected, got: header.height });
+    }
+    if header.parent != tip.block_hash {
+        return Err(ProposalError::Parent { expected: tip.block_hash, got: header.parent });
+    }
+    if header.state_root != tip.state_root {
+        return Err(ProposalError::StateRoot { expected: tip.state_root, got: header.state_root });
+    }
+    if header.time <= tip.time {
+        return Err(ProposalError::Time { parent: tip.time, got: header.time });
+    }
+    validate_validators(state, header)
+}
+
+fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), ProposalError> {
+    let (current, next) = (validators(state)?, next_validators(state)?);
+    let hashes =
+        [("current", current.hash(), header.validators_hash), ("next", next.hash(), header.next_validators_hash)];
+    if let Some((which, expected, got)) = hashes.into_iter().find(|(_, expected, got)| expected != got) {
+        return Err(ProposalError::Validators { which, expected, got });
+    }
+    match current.get(&header.proposer) {
+        Some(_) => Ok(()),
+        None => Err(BlockError::Proposer(header.proposer).into()),
+    }
+}
+
+/// A block in the making.
+struct Picker<S> {
+    executor: Executor<S>,
+    limits: BlockLimits,
+    bytes: u64,
+    account_bytes: u64,
+    picked: Vec<Vec<u8>>,
+}
+
+/// What came of trying a transaction.
+enum Tried {
+    Picked,
+    NoRoom,
+    Refused(TransactionError),
+}
+
+impl<S: StateRead> Picker<S> {
+    fn pick_attestations(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
+        for candidate in candidates.iter().filter(|c| c.class() == Class::Attestation) {
+            self.try_pick(candidate)?;
+        }
+        Ok(())
+    }
+
+    /// The best paid transaction whose turn it is within its sender's own order, again and again.
+    fn pick_account_transactions(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
+        let mut queues = queues(candidates);
+        let mut heads: BinaryHeap<(Amount, Reverse<Digest>, Address)> = BinaryHeap::new();
+        heads.extend(queues.iter().filter_map(|(sender, queue)| head(*sender, queue)));
+        while let Some((_, _, sender)) = heads.pop() {
+            let Some(queue) = queues.get_mut(&sender) else { continue };
+            let Some((_, (_, candidate))) = queue.pop_first() else { continue };
+            match self.try_pick(candidate)? {
+                Tried::Picked | Tried::Refused(TransactionError::NonceLow { .. }) => heads.extend(head(sender, queue)),
+                // What comes later from this sender has to wait for this one.
+                Tried::NoRoom | Tried::Refused(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn try_pick(&mut self, candidate: &VerifiedTransaction) -> Result<Tried, StateError> {
+        let length = candidate.bytes().len() as u64;
+        let account = candidate.class() == Class::Account;
+        let room = (self.picked.len() as u64) < self.limits.transactions_max
+            && self.bytes + length <= self.limits.bytes_max
+            && (!account || self.account_bytes + length <= self.limits.account_bytes_max());
+        if !room {
+            return Ok(Tried::NoRoom);
+        }
+        match self.executor.apply(candidate) {
+            Ok(()) => {
+                self.bytes += length;
+                self.account_bytes += if account { length } else { 0 };
+                self.picked.push(candidate.bytes().to_vec());
+                Ok(Tried::Picked)
+            }
+            Err(CheckError::Refused(error)) => Ok(Tried::Refused(error)),
+            Err(CheckError::State(error)) => Err(error),
+        }
+    }
+}
+
+/// A sender's transactions by nonce; of several with the same nonce the best paid.
+type Queue<'a> = BTreeMap<u64, (Amount, &'a VerifiedTransaction)>;
+
+fn queues(candidates: &[Arc<VerifiedTransaction>]) -> BTreeMap<Address, Queue<'_>> {
+    let mut queues: BTreeMap<Address, Queue<'_>> = BTreeMap::new();
+    for candidate in candidates {
+        let Transaction::Account(transaction) = candidate.transaction() else { continue };
+        let queue = queues.entry(candidate.sender()).or_default();
+        let better = queue.get(&transaction.nonce).is_none_or(|(fee, _)| *fee < transaction.fee);
+        if better {
+            queue.insert(transaction.nonce, (transaction.fee, candidate.as_ref()));
+        }
+    }
+    queues
+}
+
+fn head(sender: Address, queue: &Queue<'_>) -> Option<(Amount, Reverse<Digest>, Address)> {
+    queue.first_key_value().map(|(_, (fee, candidate))| (*fee, Reverse(candidate.hash()), sender))
+}

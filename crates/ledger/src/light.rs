@@ -1,0 +1,98 @@
+//! The check of a light client: a header that more than two thirds of a trusted set's power decided.
+//!
+//! Clause L of `docs/spec/transactions.md`. Whoever knows the validators of a height from elsewhere needs nothing but
+//! the header and its certificate to trust the state root in it, and with it every proof against that root.
+
+use std::collections::BTreeSet;
+
+use openmesh_primitives::{Address, Digest, Height};
+
+use crate::{Certificate, HEADER_VERSION, Header, ValidatorSet, precommit_sign_bytes};
+
+/// Why a header is not to be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LightError {
+    /// Version of the header that this program does not know.
+    #[error("header version {0}: {HEADER_VERSION} is expected")]
+    Version(u16),
+    /// A header of another network.
+    #[error("the header is of chain {got}, chain {expected} is trusted")]
+    Chain {
+        /// As trusted.
+        expected: u64,
+        /// In the header.
+        got: u64,
+    },
+    /// The header was decided by another set.
+    #[error("the header names the validator set {got}, the trusted set is {expected}")]
+    Validators {
+        /// Hash of the trusted set.
+        expected: Digest,
+        /// In the header.
+        got: Digest,
+    },
+    /// The certificate is about another block.
+    #[error("the certificate is of height {height} and block {block_hash}, not of this header")]
+    OtherBlock {
+        /// Of the certificate.
+        height: Height,
+        /// Of the certificate.
+        block_hash: Digest,
+    },
+    /// Somebody signed who is not in the set.
+    #[error("{0} signed but is not in the trusted set")]
+    Stranger(Address),
+    /// Somebody signed twice.
+    #[error("{0} stands twice in the certificate")]
+    Twice(Address),
+    /// A signature that does not verify.
+    #[error("the signature of {0} does not verify")]
+    Signature(Address),
+    /// Not enough power.
+    #[error("power {power} of {total} signed: more than two thirds are needed")]
+    Power {
+        /// That signed.
+        power: u64,
+        /// Of the set.
+        total: u64,
+    },
+}
+
+/// Checks that more than two thirds of the trusted set's power precommitted to this header.
+pub fn verify(
+    chain_id: u64,
+    trusted: &ValidatorSet,
+    header: &Header,
+    certificate: &Certificate,
+) -> Result<(), LightError> {
+    if header.version != HEADER_VERSION {
+        return Err(LightError::Version(header.version));
+    }
+    if header.chain_id != chain_id {
+        return Err(LightError::Chain { expected: chain_id, got: header.chain_id });
+    }
+    let expected = trusted.hash();
+    if header.validators_hash != expected {
+        return Err(LightError::Validators { expected, got: header.validators_hash });
+    }
+    let hash = header.hash();
+    if certificate.height != header.height || certificate.block_hash != hash {
+        return Err(LightError::OtherBlock { height: certificate.height, block_hash: certificate.block_hash });
+    }
+    let mut seen = BTreeSet::new();
+    let mut power = 0u64;
+    for (address, signature) in &certificate.signatures {
+        let validator = trusted.get(address).ok_or(LightError::Stranger(*address))?;
+        if !seen.insert(*address) {
+            return Err(LightError::Twice(*address));
+        }
+        let bytes = precommit_sign_bytes(chain_id, certificate.height, certificate.round, &hash, address);
+        validator.public_key.verify(&bytes, signature).map_err(|_| LightError::Signature(*address))?;
+        // Each validator counts once, so the sum stays within the set's total.
+        power += validator.power;
+    }
+    if !trusted.is_quorum(power) {
+        return Err(LightError::Power { power, total: trusted.total_power() });
+    }
+    Ok(())
+}
