@@ -1,0 +1,78 @@
+//! Proofs that a key has a value, or none, in the state with a given root. Checked without any store.
+
+use std::fmt;
+use std::str::FromStr;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use jmt::RootHash;
+use jmt::proof::SparseMerkleProof;
+use openmesh_primitives::{Digest, canonical};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Sha256;
+
+use crate::tree::key_hash;
+
+/// Largest proof that is read from text, bytes: 256 siblings of at most 70 bytes, and the leaf.
+const PROOF_BYTES_MAX: usize = 20_000;
+
+/// A path of hashes from a key's place in the tree to the root. As text: hexadecimal of its canonical bytes.
+#[derive(Clone, PartialEq, BorshSerialize, BorshDeserialize)]
+pub struct StateProof(SparseMerkleProof<Sha256>);
+
+/// Why a proof does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not the form of a proof.
+    #[error("not a proof: {0}")]
+    Syntax(String),
+    /// A proof, but not of this.
+    #[error("the proof does not lead from this key and value to this root: {0}")]
+    Mismatch(String),
+}
+
+impl StateProof {
+    pub(crate) fn new(proof: SparseMerkleProof<Sha256>) -> StateProof {
+        StateProof(proof)
+    }
+}
+
+/// Checks that `key` has `value` (`None`: no value) in the state with this root.
+pub fn verify_proof(root: &Digest, key: &[u8], value: Option<&[u8]>, proof: &StateProof) -> Result<(), ProofError> {
+    proof.0.verify(RootHash(root.0), key_hash(key), value).map_err(|e| ProofError::Mismatch(e.to_string()))
+}
+
+impl fmt::Display for StateProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(canonical::encode(self)))
+    }
+}
+
+impl fmt::Debug for StateProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StateProof({self})")
+    }
+}
+
+impl FromStr for StateProof {
+    type Err = ProofError;
+    fn from_str(text: &str) -> Result<StateProof, ProofError> {
+        if text.len() > 2 * PROOF_BYTES_MAX {
+            return Err(ProofError::Syntax(format!("longer than {PROOF_BYTES_MAX} bytes")));
+        }
+        let bytes = hex::decode(text).map_err(|e| ProofError::Syntax(e.to_string()))?;
+        canonical::decode(&bytes).map_err(|e| ProofError::Syntax(e.to_string()))
+    }
+}
+
+impl Serialize for StateProof {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for StateProof {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StateProof, D::Error> {
+        let text = <String as Deserialize>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

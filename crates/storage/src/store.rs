@@ -1,0 +1,387 @@
+//! The store: what the engine and the gateway call.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, RwLock};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_ledger::{
+    Block, Certificate, Execution, Genesis, LedgerEvent, Receipt, Tip, ValidatorSet, initial_state, keys,
+};
+use openmesh_primitives::{Digest, Height, canonical};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+
+use crate::proof::StateProof;
+use crate::tables::{self, *};
+use crate::tree::{Tree, TreeChange};
+use crate::{StateView, StoreError};
+
+/// Name of the database's file in the store's directory.
+const FILE: &str = "ledger.redb";
+
+/// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
+pub const BLOCKS_READ_MAX: usize = 64;
+
+/// Most stale entries removed with one commit, so that no block waits long for the removal.
+const PRUNE_ENTRIES_MAX: usize = 20_000;
+
+/// How a store is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreConfig {
+    /// For how many of the last heights proofs can be made. A full block adds some megabytes of tree nodes.
+    pub proof_heights: u64,
+    /// Most memory for pages of the database, bytes.
+    pub cache_bytes_max: usize,
+}
+
+impl Default for StoreConfig {
+    fn default() -> StoreConfig {
+        StoreConfig { proof_heights: 10_000, cache_bytes_max: 128 * 1024 * 1024 }
+    }
+}
+
+/// The store of a node. A cheap clone; all clones share the same file.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    config: StoreConfig,
+    genesis: OnceLock<Genesis>,
+    /// The tip, kept beside the database so that asking for it costs nothing.
+    tip: RwLock<Tip>,
+}
+
+/// A committed block with everything that came of it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StoredBlock {
+    /// The block.
+    pub block: Block,
+    /// Who decided it.
+    pub certificate: Certificate,
+    /// One for each transaction.
+    pub receipts: Vec<Receipt>,
+    /// What happened.
+    pub events: Vec<LedgerEvent>,
+}
+
+/// The next version of the state, computed and not written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Root of the state after the block.
+    pub state_root: Digest,
+    /// The tip it was computed on.
+    base: Tip,
+    change: TreeChange,
+}
+
+const NO_TIP: Tip =
+    Tip { height: 0, block_hash: Digest::ZERO, state_root: Digest::ZERO, time: openmesh_primitives::Timestamp(0) };
+
+impl Store {
+    /// Opens or makes the store in a directory.
+    pub fn open(dir: &Path) -> Result<Store, StoreError> {
+        Store::open_with(dir, StoreConfig::default())
+    }
+
+    /// The same with another configuration.
+    pub fn open_with(dir: &Path, config: StoreConfig) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(dir).map_err(|source| StoreError::Directory { path: dir.to_path_buf(), source })?;
+        let path = dir.join(FILE);
+        let database =
+            Database::builder().set_cache_size(config.cache_bytes_max).create(&path).map_err(|e| match e {
+                DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
+                other => other.into(),
+            })?;
+        make_tables(&database)?;
+        let store = Store(Arc::new(Inner { database, config, genesis: OnceLock::new(), tip: RwLock::new(NO_TIP) }));
+        store.load()?;
+        Ok(store)
+    }
+
+    /// Takes genesis and tip from the file, if it has them.
+    fn load(&self) -> Result<(), StoreError> {
+        let read = self.read()?;
+        let meta = read.open_table(META)?;
+        let Some(genesis) = get_meta::<Genesis>(&meta, "genesis")? else { return Ok(()) };
+        let tip = get_meta(&meta, "tip")?.ok_or_else(|| StoreError::damaged("meta", "there is no tip"))?;
+        self.0.genesis.get_or_init(|| genesis);
+        self.set_tip(tip);
+        Ok(())
+    }
+
+    fn read(&self) -> Result<ReadTransaction, StoreError> {
+        Ok(self.0.database.begin_read()?)
+    }
+
+    fn set_tip(&self, tip: Tip) {
+        *self.0.tip.write().unwrap_or_else(std::sync::PoisonError::into_inner) = tip;
+    }
+
+    /// Writes the genesis and its state. Does nothing if the store has the same genesis; refuses another.
+    pub fn initialise(&self, genesis: &Genesis) -> Result<(), StoreError> {
+        if let Some(stored) = self.0.genesis.get() {
+            let (stored, given) = (stored.hash(), genesis.hash());
+            return if stored == given { Ok(()) } else { Err(StoreError::OtherGenesis { stored, given }) };
+        }
+        let writes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
+            initial_state(genesis)?.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let (state_root, change) = Tree::open(&self.read()?)?.update(&writes, 0)?;
+        let tip = Tip { height: 0, block_hash: genesis.hash(), state_root, time: genesis.time };
+        let validators = genesis.validator_set().map_err(openmesh_ledger::GenesisError::from)?;
+        let write = self.0.database.begin_write()?;
+        write_state(&write, &writes, &change, 0)?;
+        write.open_table(VALIDATOR_SETS)?.insert(1, canonical::encode(&validators).as_slice())?;
+        {
+            let mut meta = write.open_table(META)?;
+            meta.insert("genesis", canonical::encode(genesis).as_slice())?;
+            meta.insert("tip", canonical::encode(&tip).as_slice())?;
+        }
+        write.commit()?;
+        self.0.genesis.get_or_init(|| genesis.clone());
+        self.set_tip(tip);
+        Ok(())
+    }
+
+    /// The network's genesis.
+    pub fn genesis(&self) -> Result<&Genesis, StoreError> {
+        self.0.genesis.get().ok_or(StoreError::NotInitialised)
+    }
+
+    /// The end of the chain; all zeros before a genesis.
+    pub fn tip(&self) -> Tip {
+        *self.0.tip.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The state after the last block, and after which that is.
+    pub fn state(&self) -> Result<StateView, StoreError> {
+        self.genesis()?;
+        let read = self.read()?;
+        // The tip as this snapshot has it: the one in memory may be a block further by now.
+        let tip = get_meta(&read.open_table(META)?, "tip")?.ok_or(StoreError::NotInitialised)?;
+        Ok(StateView::new(read.open_table(STATE)?, tip))
+    }
+
+    /// The validators that decide a height, up to two beyond the tip.
+    pub fn validators_at(&self, height: Height) -> Result<ValidatorSet, StoreError> {
+        let tip = self.tip().height;
+        if height > tip + 2 {
+            return Err(StoreError::Beyond { height, tip });
+        }
+        let sets = self.read()?.open_table(VALIDATOR_SETS)?;
+        // Genesis is decided by nobody; its validators are those of height 1.
+        let newest = sets.range(..=height.max(1))?.next_back().ok_or(StoreError::NotInitialised)??;
+        canonical::decode(newest.1.value()).map_err(|e| StoreError::damaged("validator sets", e))
+    }
+
+    /// Computes the root of the state after an execution on top of the tip. Writes nothing.
+    pub fn prepare(&self, execution: &Execution) -> Result<Prepared, StoreError> {
+        self.genesis()?;
+        let read = self.read()?;
+        let base: Tip = get_meta(&read.open_table(META)?, "tip")?.ok_or(StoreError::NotInitialised)?;
+        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, base.height + 1)?;
+        Ok(Prepared { state_root, base, change })
+    }
+
+    /// Commits the next block in one durable transaction, and forgets the height's undecided proposals.
+    pub fn commit(
+        &self,
+        block: &Block,
+        certificate: &Certificate,
+        execution: &Execution,
+        prepared: Prepared,
+    ) -> Result<(), StoreError> {
+        let tip = self.tip();
+        let hash = check_next(&tip, block, certificate, &prepared)?;
+        let height = block.header.height;
+        let next = Tip { height, block_hash: hash, state_root: prepared.state_root, time: block.header.time };
+        let write = self.0.database.begin_write()?;
+        write_state(&write, &execution.writes, &prepared.change, height)?;
+        write_block(&write, block, certificate, execution)?;
+        if let Some(Some(set)) = execution.writes.get(keys::VALIDATORS_NEXT) {
+            write.open_table(VALIDATOR_SETS)?.insert(height + 2, set.as_slice())?;
+        }
+        write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
+        prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
+        write.open_table(META)?.insert("tip", canonical::encode(&next).as_slice())?;
+        write.commit()?;
+        self.set_tip(next);
+        Ok(())
+    }
+
+    /// A committed block.
+    pub fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        let blocks = self.read()?.open_table(BLOCKS)?;
+        let Some(stored) = blocks.get(height)? else { return Ok(None) };
+        decode_block(stored.value()).map(Some)
+    }
+
+    /// Committed blocks in ascending order, at most [`BLOCKS_READ_MAX`].
+    pub fn blocks(&self, range: RangeInclusive<Height>) -> Result<Vec<StoredBlock>, StoreError> {
+        let blocks = self.read()?.open_table(BLOCKS)?;
+        blocks.range(range)?.take(BLOCKS_READ_MAX).map(|entry| decode_block(entry?.1.value())).collect()
+    }
+
+    /// Where a committed transaction stands: height and position. If it stands in several blocks, in the last one.
+    pub fn transaction(&self, hash: &Digest) -> Result<Option<(Height, u32)>, StoreError> {
+        Ok(self.read()?.open_table(TRANSACTIONS)?.get(hash.0)?.map(|found| found.value()))
+    }
+
+    /// Keeps a proposal until its height is decided. Durable when it returns.
+    pub fn put_undecided(&self, height: Height, round: i64, hash: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let write = self.0.database.begin_write()?;
+        write.open_table(UNDECIDED)?.insert((height, round, hash.0), bytes)?;
+        write.commit()?;
+        Ok(())
+    }
+
+    /// The proposals kept for a height: round, hash, bytes.
+    pub fn undecided(&self, height: Height) -> Result<Vec<(i64, Digest, Vec<u8>)>, StoreError> {
+        let table = self.read()?.open_table(UNDECIDED)?;
+        let range = (height, i64::MIN, [0; 32])..=(height, i64::MAX, [u8::MAX; 32]);
+        let kept = table.range(range)?.map(|entry| {
+            let (key, bytes) = entry?;
+            let (_, round, hash) = key.value();
+            Ok((round, Digest(hash), bytes.value().to_vec()))
+        });
+        kept.collect()
+    }
+
+    /// The value of a key in the state after a height, with a proof against that state's root, which stands in the
+    /// header of the next height.
+    pub fn prove(&self, key: &[u8], height: Height) -> Result<(Option<Vec<u8>>, StateProof), StoreError> {
+        let read = self.read()?;
+        let tip: Tip = get_meta(&read.open_table(META)?, "tip")?.ok_or(StoreError::NotInitialised)?;
+        if height > tip.height {
+            return Err(StoreError::Beyond { height, tip: tip.height });
+        }
+        let oldest = tip.height.saturating_sub(self.0.config.proof_heights);
+        let tree = Tree::open(&read)?;
+        // The root goes last in the removal, so with it there may be a path that has gone already: judge by height.
+        if height < oldest || !tree.has_version(height)? {
+            return Err(StoreError::Pruned { height, oldest });
+        }
+        tree.prove(key, height)
+    }
+}
+
+fn make_tables(database: &Database) -> Result<(), StoreError> {
+    let write = database.begin_write()?;
+    write.open_table(STATE)?;
+    write.open_table(NODES)?;
+    write.open_table(VALUES)?;
+    write.open_table(STALE)?;
+    write.open_table(BLOCKS)?;
+    write.open_table(TRANSACTIONS)?;
+    write.open_table(UNDECIDED)?;
+    write.open_table(VALIDATOR_SETS)?;
+    {
+        let mut meta = write.open_table(META)?;
+        match get_meta::<u32>(&meta, "format")? {
+            None => drop(meta.insert("format", canonical::encode(&tables::FORMAT).as_slice())?),
+            Some(tables::FORMAT) => {}
+            Some(got) => return Err(StoreError::Format { expected: tables::FORMAT, got }),
+        }
+    }
+    write.commit()?;
+    Ok(())
+}
+
+fn get_meta<T: BorshDeserialize>(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(stored) = meta.get(key)? else { return Ok(None) };
+    canonical::decode(stored.value()).map(Some).map_err(|e| StoreError::damaged(key, e))
+}
+
+fn decode_block(bytes: &[u8]) -> Result<StoredBlock, StoreError> {
+    canonical::decode(bytes).map_err(|e| StoreError::damaged("block", e))
+}
+
+/// The block's hash, if block, certificate and what was prepared belong on top of the tip.
+fn check_next(tip: &Tip, block: &Block, certificate: &Certificate, prepared: &Prepared) -> Result<Digest, StoreError> {
+    let header = &block.header;
+    let hash = block.hash();
+    let rules = [
+        (prepared.base == *tip, "its state was prepared on another tip"),
+        (header.height == tip.height + 1, "its height is not the next"),
+        (header.parent == tip.block_hash, "its parent is another block"),
+        (header.state_root == tip.state_root, "its state root is not that of the tip"),
+        (certificate.height == header.height && certificate.block_hash == hash, "the certificate is of another block"),
+    ];
+    match rules.into_iter().find(|(kept, _)| !kept) {
+        None => Ok(hash),
+        Some((_, broken)) => Err(StoreError::NotNext(format!("tip {}, block {}: {broken}", tip.height, header.height))),
+    }
+}
+
+fn write_state(
+    write: &WriteTransaction,
+    writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    change: &TreeChange,
+    height: Height,
+) -> Result<(), StoreError> {
+    let mut state = write.open_table(STATE)?;
+    for (key, value) in writes {
+        match value {
+            Some(value) => drop(state.insert(key.as_slice(), state_value(height, value).as_slice())?),
+            None => drop(state.remove(key.as_slice())?),
+        }
+    }
+    insert_all(&mut write.open_table(NODES)?, &change.nodes)?;
+    insert_all(&mut write.open_table(VALUES)?, &change.values)?;
+    let mut stale = write.open_table(STALE)?;
+    for key in &change.stale {
+        stale.insert(key.as_slice(), ())?;
+    }
+    Ok(())
+}
+
+fn insert_all(
+    table: &mut Table<'_, &'static [u8], &'static [u8]>,
+    pairs: &[(Vec<u8>, Vec<u8>)],
+) -> Result<(), StoreError> {
+    for (key, value) in pairs {
+        table.insert(key.as_slice(), value.as_slice())?;
+    }
+    Ok(())
+}
+
+fn write_block(
+    write: &WriteTransaction,
+    block: &Block,
+    certificate: &Certificate,
+    execution: &Execution,
+) -> Result<(), StoreError> {
+    let height = block.header.height;
+    let mut index = write.open_table(TRANSACTIONS)?;
+    for receipt in &execution.receipts {
+        index.insert(receipt.hash.0, (height, receipt.index))?;
+    }
+    let bytes = canonical::encode(&(block, certificate, &execution.receipts, &execution.events));
+    write.open_table(BLOCKS)?.insert(height, bytes.as_slice())?;
+    Ok(())
+}
+
+/// Removes what only roots before `oldest` need, a bounded number of entries.
+fn prune(write: &WriteTransaction, oldest: Height) -> Result<(), StoreError> {
+    let mut stale = write.open_table(STALE)?;
+    let end = (oldest + 1).to_be_bytes();
+    let due: Vec<Vec<u8>> = stale
+        .range(..end.as_slice())?
+        .take(PRUNE_ENTRIES_MAX)
+        .map(|entry| Ok(entry?.0.value().to_vec()))
+        .collect::<Result<_, StoreError>>()?;
+    let (mut nodes, mut values) = (write.open_table(NODES)?, write.open_table(VALUES)?);
+    for key in due {
+        match key.get(8).zip(key.get(9..)) {
+            Some((&tables::STALE_NODE, node)) => drop(nodes.remove(node)?),
+            Some((&tables::STALE_VALUE, value)) => drop(values.remove(value)?),
+            _ => return Err(StoreError::damaged("tree-stale", "unknown form of a key")),
+        }
+        stale.remove(key.as_slice())?;
+    }
+    Ok(())
+}
