@@ -1,0 +1,119 @@
+//! What can go wrong in the lake, by what the caller can do about it.
+
+use crate::table::Table;
+
+/// Why the lake did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    /// A value that no column type holds exactly. Nothing was written; the caller records an incident.
+    #[error("{table}.{column} cannot hold {value} exactly: {limit}")]
+    OutOfRange {
+        /// Table.
+        table: Table,
+        /// Column.
+        column: &'static str,
+        /// The value, cut to a readable length.
+        value: String,
+        /// What the column holds.
+        limit: &'static str,
+    },
+    /// Rows that do not fit their table: a mistake in this program.
+    #[error("rows of table {table} were built against its schema: {reason}")]
+    Rows {
+        /// Table.
+        table: Table,
+        /// What did not fit.
+        reason: String,
+    },
+    /// Bytes that are not the chunk they were said to be.
+    #[error("not an acceptable chunk: {reason}")]
+    Chunk {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A Parquet file that is not one window of ours, or whose rows and footer contradict each other.
+    #[error("not a window file of Openmesh: {reason}")]
+    WindowFile {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A block handed in out of order: the lake keeps a gapless sequence of ledger blocks.
+    #[error("ledger block {height} cannot follow block {last}: hand in block {} next", last + 1)]
+    LedgerGap {
+        /// Height handed in.
+        height: u64,
+        /// Last height held.
+        last: u64,
+    },
+    /// Another process (or another `Lake` in this one) has the folder open.
+    #[error("the lake in {dir} is in use by another process: stop it, or give this one a folder of its own")]
+    InUse {
+        /// Folder.
+        dir: String,
+    },
+    /// The manifest or a file that it names is missing or broken. Needs a person.
+    #[error("the lake is damaged at {at}: {reason}; move the folder away and let it be filled again from the chunks")]
+    Corrupt {
+        /// Object.
+        at: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The folder was written by a newer version.
+    #[error("the lake's manifest has format {found}, this program knows up to {known}: use a newer openmesh")]
+    Format {
+        /// Format found.
+        found: u32,
+        /// Newest known.
+        known: u32,
+    },
+    /// Reading or writing failed (disk full, rights). What was acknowledged before stays.
+    #[error("the lake could not {doing} {at}")]
+    Storage {
+        /// `read`, `write`, `delete`, ...
+        doing: &'static str,
+        /// Object or folder.
+        at: String,
+        /// Cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Parquet or Avro could not be made or read.
+    #[error("the lake could not encode or decode {what}")]
+    Encoding {
+        /// What.
+        what: String,
+        /// Cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl LakeError {
+    pub(crate) fn storage(
+        doing: &'static str,
+        at: impl ToString,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> LakeError {
+        LakeError::Storage { doing, at: at.to_string(), source: source.into() }
+    }
+
+    pub(crate) fn encoding(
+        what: impl ToString,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> LakeError {
+        LakeError::Encoding { what: what.to_string(), source: source.into() }
+    }
+
+    pub(crate) fn corrupt(at: impl ToString, reason: impl ToString) -> LakeError {
+        LakeError::Corrupt { at: at.to_string(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn window(reason: impl ToString) -> LakeError {
+        LakeError::WindowFile { reason: reason.to_string() }
+    }
+
+    pub(crate) fn chunk(reason: impl ToString) -> LakeError {
+        LakeError::Chunk { reason: reason.to_string() }
+    }
+}

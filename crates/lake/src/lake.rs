@@ -1,0 +1,538 @@
+//! The lake itself: append, flush, look.
+//!
+//! One writer at a time (a lock around flush and compaction), any number of readers. Memory is bounded: an append that
+//! fills the tail flushes it before it returns, and while one flush runs the next waits for it, so at most two tails
+//! exist.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use object_store::ObjectStore;
+use openmesh_market::window::Chunk;
+use openmesh_primitives::{ContentId, Timestamp};
+
+use crate::disk::Disk;
+use crate::error::LakeError;
+use crate::fill::chain::{self, ChainBlock};
+use crate::fill::ledger::{self, LedgerBlock, RawSegmentRow};
+use crate::fill::market;
+use crate::manifest::{self, Change, FileEntry, Format, Key, Manifest};
+use crate::table::Table;
+use crate::tail::{Mark, Tail, Unit};
+use crate::{compact, encode};
+
+/// How often [`Lake::run`] looks whether something is due.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Limits of a lake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Rows in memory after which they are written out.
+    pub flush_rows_max: usize,
+    /// Bytes of rows in memory after which they are written out.
+    pub flush_bytes_max: usize,
+    /// Age of the oldest row in memory after which [`Lake::run`] writes it out. Rows in memory are found by queries and
+    /// can be appended again after a crash, so this only bounds how much a start has to repeat.
+    pub flush_age_ms: u64,
+    /// Files of one partition and level that are merged into one.
+    pub compact_files_min: usize,
+    /// Rows that one merge may hold in memory; larger files stay as they are.
+    pub compact_rows_max: u64,
+    /// Whether chain tables are also kept as Avro.
+    pub avro: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            flush_rows_max: 500_000,
+            flush_bytes_max: 128 << 20,
+            flush_age_ms: 60_000,
+            compact_files_min: 8,
+            compact_rows_max: 2_000_000,
+            avro: true,
+        }
+    }
+}
+
+/// An accepted chunk, as the ledger describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedChunkMeta {
+    /// Source that the validators agreed on.
+    pub source: String,
+    /// `live`, `simulated` or `replay`.
+    pub origin: String,
+    /// CID of its bytes.
+    pub cid: ContentId,
+    /// Number of the window.
+    pub window: u64,
+    /// `BTC.USDT/trades`.
+    pub stream: String,
+    /// Height of the block that accepted it.
+    pub height: u64,
+}
+
+/// Where chain rows come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainMeta {
+    /// Source that the validators agreed on.
+    pub source: String,
+    /// `live`, `simulated` or `replay`.
+    pub origin: String,
+    /// CID of the canonical chunk that holds the blocks, where they came in one.
+    pub cid: Option<ContentId>,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// The rows are in, and found by every later query.
+    New,
+    /// They were in already; nothing changed.
+    Already,
+}
+
+/// How full the lake is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Version of the manifest: counts commits.
+    pub version: u64,
+    /// Parquet files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows in memory.
+    pub tail_rows: usize,
+    /// Bytes of rows in memory.
+    pub tail_bytes: usize,
+    /// Chunks and chain blocks whose rows are durable.
+    pub units: usize,
+}
+
+/// Tables on object storage. Cheap to clone; all clones are one lake.
+#[derive(Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    disk: Disk,
+    config: Config,
+    state: Mutex<State>,
+    /// Held while files and commits are written.
+    writer: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    manifest: Manifest,
+    tail: Tail,
+    /// The tail that is being written, or whose writing failed and will be tried again.
+    flushing: Option<Arc<Tail>>,
+    /// Files that are no longer part of the lake but may still be read.
+    removed: Vec<Arc<FileEntry>>,
+}
+
+impl Lake {
+    /// Opens a lake, or begins one. Files of an unfinished flush are deleted. Fails where another process has it open
+    /// or where it is damaged.
+    pub async fn open(dir: &Path, config: Config) -> Result<Lake, LakeError> {
+        let disk = Disk::open(dir)?;
+        let manifest = manifest::load(&disk).await?;
+        let state = Mutex::new(State { manifest, ..State::default() });
+        Ok(Lake { inner: Arc::new(Inner { disk, config, state, writer: tokio::sync::Mutex::new(()) }) })
+    }
+
+    /// Appends the rows of an accepted market chunk. The bytes must be those that the CID names.
+    pub async fn append_chunk(&self, meta: &AcceptedChunkMeta, chunk_bytes: &[u8]) -> Result<Appended, LakeError> {
+        let mark = Mark::Key(meta.cid.digest().0);
+        if self.inner.lock().has(mark)? {
+            return Ok(Appended::Already);
+        }
+        if !meta.cid.matches(chunk_bytes) {
+            return Err(LakeError::chunk(format!("its bytes are not those of {}", meta.cid)));
+        }
+        let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
+        let stream = format!("{}/{}", header.stream.symbol, header.stream.feed);
+        if stream != meta.stream || i64::try_from(meta.window) != Ok(header.index()) {
+            let said = format!("{} window {}", meta.stream, meta.window);
+            return Err(LakeError::chunk(format!("it is {stream} window {}, not {said}", header.index())));
+        }
+        let cid = meta.cid.to_string();
+        let from = market::Provenance { source: &meta.source, origin: &meta.origin, cid: &cid };
+        let part = market::part(&header, &rows, from)?;
+        self.append(Unit { parts: vec![part], mark }).await
+    }
+
+    /// Appends verified Ethereum blocks: those of a canonical chunk (recognised by its CID), or one that came alone
+    /// (recognised by its hash).
+    pub async fn append_chain_blocks(
+        &self,
+        meta: &ChainMeta,
+        blocks: &[ChainBlock<'_>],
+    ) -> Result<Appended, LakeError> {
+        let key = match (meta.cid, blocks) {
+            (Some(cid), _) => cid.digest().0,
+            (None, [one]) => one.block.hash,
+            (None, _) => return Err(LakeError::chunk("several blocks without a CID: append them one by one")),
+        };
+        if self.inner.lock().has(Mark::Key(key))? {
+            return Ok(Appended::Already);
+        }
+        let from =
+            chain::Provenance { source: &meta.source, origin: &meta.origin, cid: meta.cid.map(|cid| cid.to_string()) };
+        let mut parts = Vec::new();
+        for block in blocks {
+            parts.extend(chain::rows(&from, block)?);
+        }
+        self.append(Unit { parts, mark: Mark::Key(key) }).await
+    }
+
+    /// Appends a committed block of our ledger. Blocks come in order: the next one is [`Lake::ledger_height`] plus one.
+    pub async fn append_ledger_block(&self, block: &LedgerBlock) -> Result<Appended, LakeError> {
+        let parts = ledger::rows(block)?;
+        self.append(Unit { parts, mark: Mark::LedgerHeight(block.block.height) }).await
+    }
+
+    /// Appends a segment of the raw archive to its manifest; recognised by its CID.
+    pub async fn append_raw_segment(&self, cid: ContentId, row: &RawSegmentRow) -> Result<Appended, LakeError> {
+        let parts = vec![ledger::raw_segment(row)?];
+        self.append(Unit { parts, mark: Mark::Key(cid.digest().0) }).await
+    }
+
+    /// The last ledger block that the lake holds, durable or not.
+    pub fn ledger_height(&self) -> Option<u64> {
+        self.inner.lock().ledger_height()
+    }
+
+    /// Those of the chunks that the lake does not hold, in the order given: append them again from the content store.
+    pub fn missing(&self, cids: &[ContentId]) -> Vec<ContentId> {
+        let state = self.inner.lock();
+        cids.iter().copied().filter(|cid| !state.has_key(&cid.digest().0)).collect()
+    }
+
+    /// Whether a chunk's rows are in files, so that a crash does not lose them.
+    pub fn is_durable(&self, cid: &ContentId) -> bool {
+        self.inner.lock().manifest.has_key(&cid.digest().0)
+    }
+
+    /// The last ledger block that a crash does not lose.
+    pub fn durable_ledger_height(&self) -> Option<u64> {
+        self.inner.lock().manifest.ledger_height()
+    }
+
+    async fn append(&self, unit: Unit) -> Result<Appended, LakeError> {
+        let full = {
+            let mut state = self.inner.lock();
+            if state.has(unit.mark)? {
+                return Ok(Appended::Already);
+            }
+            state.tail.push(unit);
+            let Config { flush_rows_max, flush_bytes_max, .. } = self.inner.config;
+            state.tail.rows() >= flush_rows_max || state.tail.bytes() >= flush_bytes_max
+        };
+        if full {
+            self.flush().await?;
+        }
+        Ok(Appended::New)
+    }
+
+    /// Writes everything in memory to files. When it returns, what was appended before survives a crash. After a
+    /// failure the rows stay in memory and the next flush tries again.
+    pub async fn flush(&self) -> Result<(), LakeError> {
+        self.detached(|lake| async move { lake.inner.flush().await }).await
+    }
+
+    /// Merges small files of one partition, where some are due. Returns whether it did.
+    pub async fn compact(&self) -> Result<bool, LakeError> {
+        self.detached(|lake| async move { lake.inner.compact().await }).await
+    }
+
+    /// Runs a write to its end even where the caller goes away: half a write must not be left between two awaits.
+    async fn detached<T, F>(&self, work: impl FnOnce(Lake) -> F) -> Result<T, LakeError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, LakeError>> + Send + 'static,
+    {
+        let done = tokio::spawn(work(self.clone())).await;
+        done.map_err(|e| LakeError::storage("write", "its files", e))?
+    }
+
+    /// Flushes by age and compacts, until `stop` is ready; then flushes once more.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), LakeError> {
+        tokio::pin!(stop);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = &mut stop => return self.flush().await,
+                _ = tick.tick() => {}
+            }
+            // A full disk can become free again: what is in memory stays there, and is tried again.
+            if let Err(error) = self.maintain().await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the lake could not write");
+            }
+        }
+    }
+
+    async fn maintain(&self) -> Result<(), LakeError> {
+        let due = {
+            let state = self.inner.lock();
+            state.flushing.is_some() || state.tail.age_ms() >= u128::from(self.inner.config.flush_age_ms)
+        };
+        if due {
+            self.flush().await?;
+        }
+        self.compact().await.map(|_| ())
+    }
+
+    /// A consistent look at all tables: files and rows in memory, each row once. Files that it names stay readable for
+    /// as long as it lives.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.inner.lock();
+        let mut tables: Vec<TableSnapshot> = Table::ALL.iter().map(|_| TableSnapshot::default()).collect();
+        for file in state.manifest.files().filter(|f| f.format == Format::Parquet) {
+            if let Ok(table) = file.table() {
+                tables[table as usize].files.push(DataFile { entry: Arc::clone(file) });
+            }
+        }
+        for tail in [state.flushing.as_deref(), Some(&state.tail)].into_iter().flatten() {
+            for table in Table::ALL {
+                tables[table as usize].tail.extend(tail.batches(table));
+            }
+        }
+        Snapshot { version: state.manifest.version(), tables, _lake: self.clone() }
+    }
+
+    /// The objects that [`DataFile::path`] names.
+    pub fn object_store(&self) -> Arc<dyn ObjectStore> {
+        self.inner.disk.store()
+    }
+
+    /// How full it is.
+    pub fn status(&self) -> Status {
+        let state = self.inner.lock();
+        let mut status = Status {
+            version: state.manifest.version(),
+            units: state.manifest.keys_len(),
+            tail_rows: state.tail.rows() + state.flushing.as_ref().map_or(0, |t| t.rows()),
+            tail_bytes: state.tail.bytes() + state.flushing.as_ref().map_or(0, |t| t.bytes()),
+            ..Status::default()
+        };
+        for file in state.manifest.files().filter(|f| f.format == Format::Parquet) {
+            status.files += 1;
+            status.bytes += file.bytes;
+            status.rows += file.rows;
+        }
+        status
+    }
+
+    /// Every table.
+    pub fn tables() -> &'static [Table] {
+        &Table::ALL
+    }
+}
+
+impl State {
+    fn has(&self, mark: Mark) -> Result<bool, LakeError> {
+        match mark {
+            Mark::Key(key) => Ok(self.has_key(&key)),
+            Mark::LedgerHeight(height) => match self.ledger_height() {
+                Some(last) if height > last + 1 => Err(LakeError::LedgerGap { height, last }),
+                Some(last) => Ok(height <= last),
+                None => Ok(false),
+            },
+        }
+    }
+
+    fn has_key(&self, key: &Key) -> bool {
+        self.tail.has_key(key)
+            || self.flushing.as_ref().is_some_and(|tail| tail.has_key(key))
+            || self.manifest.has_key(key)
+    }
+
+    fn ledger_height(&self) -> Option<u64> {
+        let flushing = self.flushing.as_ref().and_then(|tail| tail.ledger_height());
+        self.tail.ledger_height().or(flushing).or(self.manifest.ledger_height())
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is whole between statements, so a panic elsewhere does not make it wrong.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn flush(&self) -> Result<(), LakeError> {
+        let _writer = self.writer.lock().await;
+        // A tail whose writing failed comes first, then what was appended since.
+        while let Some((tail, version)) = self.begin_flush() {
+            let encoding = Arc::clone(&tail);
+            let avro = self.config.avro;
+            let encoded = tokio::task::spawn_blocking(move || encode::tail(&encoding, version, avro)).await;
+            let encoded = encoded.map_err(|e| LakeError::storage("write", "its files", e))??;
+            let change = Change {
+                add: encoded.entries,
+                remove: Vec::new(),
+                keys: tail.keys(),
+                ledger_height: tail.ledger_height(),
+            };
+            self.write(encoded.objects, version, change, true).await?;
+        }
+        self.bury().await
+    }
+
+    fn begin_flush(&self) -> Option<(Arc<Tail>, u64)> {
+        let mut state = self.lock();
+        if state.flushing.is_none() {
+            if state.tail.is_empty() {
+                return None;
+            }
+            state.flushing = Some(Arc::new(std::mem::take(&mut state.tail)));
+        }
+        let version = state.manifest.version() + 1;
+        state.flushing.clone().map(|tail| (tail, version))
+    }
+
+    /// Files, then the commit that names them, then the change in memory, which no reader sees half.
+    async fn write(
+        &self,
+        objects: Vec<(String, Vec<u8>)>,
+        version: u64,
+        change: Change,
+        flushed: bool,
+    ) -> Result<(), LakeError> {
+        self.disk.put_all(objects).await?;
+        let committed = manifest::commit(&self.disk, version, change).await?;
+        let checkpoint = {
+            let mut state = self.lock();
+            let removed = committed.apply(&mut state.manifest);
+            state.removed.extend(removed);
+            if flushed {
+                state.flushing = None;
+            }
+            manifest::plan_checkpoint(&state.manifest)?
+        };
+        if let Some(mut checkpoint) = checkpoint {
+            checkpoint.write(&self.disk).await?;
+            checkpoint.apply(&mut self.lock().manifest);
+        }
+        Ok(())
+    }
+
+    async fn compact(&self) -> Result<bool, LakeError> {
+        let _writer = self.writer.lock().await;
+        let (job, version) = {
+            let state = self.lock();
+            (compact::pick(state.manifest.files(), &self.config), state.manifest.version() + 1)
+        };
+        let Some(job) = job else {
+            self.bury().await?;
+            return Ok(false);
+        };
+        let mut bytes = Vec::with_capacity(job.files.len());
+        for file in &job.files {
+            bytes.push(self.disk.get(&file.path).await?);
+        }
+        let remove = job.files.iter().map(|f| f.path.clone()).collect();
+        let merged = tokio::task::spawn_blocking(move || compact::merge(&job, bytes, version)).await;
+        let (entry, object) = merged.map_err(|e| LakeError::storage("write", "its files", e))??;
+        let change = Change { add: vec![entry], remove, ..Change::default() };
+        self.write(vec![object], version, change, false).await?;
+        self.bury().await?;
+        Ok(true)
+    }
+
+    /// Deletes removed files that nobody reads any more.
+    async fn bury(&self) -> Result<(), LakeError> {
+        let dead: Vec<Arc<FileEntry>> = {
+            let mut state = self.lock();
+            // Nobody can come by a new reference to a file that left the manifest, so one reference means ours.
+            let (dead, read) = state.removed.drain(..).partition(|file| Arc::strong_count(file) == 1);
+            state.removed = read;
+            dead
+        };
+        for file in dead {
+            self.disk.delete(&file.path).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A consistent look at all tables.
+#[derive(Clone)]
+pub struct Snapshot {
+    version: u64,
+    tables: Vec<TableSnapshot>,
+    /// Keeps the folder's lock while its files are read.
+    _lake: Lake,
+}
+
+impl Snapshot {
+    /// One table.
+    pub fn table(&self, table: Table) -> &TableSnapshot {
+        &self.tables[table as usize]
+    }
+
+    /// Version of the manifest that it shows, apart from rows in memory.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// A table in a snapshot: no row is in two of its files and batches.
+#[derive(Clone, Default)]
+pub struct TableSnapshot {
+    files: Vec<DataFile>,
+    tail: Vec<RecordBatch>,
+}
+
+impl TableSnapshot {
+    /// Parquet files.
+    pub fn files(&self) -> &[DataFile] {
+        &self.files
+    }
+
+    /// Rows in memory.
+    pub fn tail(&self) -> &[RecordBatch] {
+        &self.tail
+    }
+
+    /// Rows in all.
+    pub fn rows(&self) -> u64 {
+        let files: u64 = self.files.iter().map(DataFile::rows).sum();
+        files + self.tail.iter().map(|b| b.num_rows() as u64).sum::<u64>()
+    }
+}
+
+/// A Parquet file of a table. It is not deleted while this lives.
+#[derive(Clone)]
+pub struct DataFile {
+    entry: Arc<FileEntry>,
+}
+
+impl DataFile {
+    /// Path in [`Lake::object_store`].
+    pub fn path(&self) -> &str {
+        &self.entry.path
+    }
+
+    /// Size.
+    pub fn bytes(&self) -> u64 {
+        self.entry.bytes
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> u64 {
+        self.entry.rows
+    }
+
+    /// Smallest and largest value of the table's time column.
+    pub fn time_span(&self) -> (Timestamp, Timestamp) {
+        (self.entry.from, self.entry.to)
+    }
+}

@@ -1,0 +1,120 @@
+//! Tables of our own ledger, and of the archive of raw frames.
+
+use super::TableSpec;
+use super::define::*;
+
+pub(super) fn blocks() -> TableSpec {
+    spec(
+        "ledger_blocks",
+        "A committed block of the Openmesh ledger.",
+        vec![
+            integer("height", "height, the first block after genesis is 1"),
+            time("time", "block time"),
+            text("hash", "SHA-256 of the header, hexadecimal"),
+            text("parent", "hash of the block before"),
+            text("state_root", "root of the state after the parent"),
+            text("transactions_root", "root of the transactions"),
+            text("proposer", "address of the validator that proposed it"),
+            integer("round", "round in which it was decided, from 0"),
+            integer("transactions", "number of transactions"),
+            integer("bytes", "size in bytes"),
+            integer("signatures", "number of precommits in its certificate"),
+        ],
+        "time",
+        &["height"],
+        "SELECT proposer, count(*) AS blocks, sum(transactions) AS transactions FROM ledger_blocks GROUP BY proposer",
+    )
+}
+
+pub(super) fn transactions() -> TableSpec {
+    spec(
+        "ledger_transactions",
+        "A transaction of a committed block, with its outcome.",
+        vec![
+            integer("height", "height of its block"),
+            integer("transaction_index", "position in the block, from 0"),
+            time("time", "block time"),
+            text("hash", "SHA-256 of its bytes, hexadecimal"),
+            text("class", "account or attestation"),
+            text("sender", "address of the account or validator that signed it"),
+            text("action", "transfer, register_source, attestation, ..."),
+            or_null(integer("nonce", "the sender's nonce; null for attestations")),
+            text("fee", "fee in units of 10^-18 OPEN, exact decimal text"),
+            integer("bytes", "size in bytes"),
+            boolean("ok", "whether it took effect"),
+            or_null(text("error", "code of the error where it did not")),
+        ],
+        "time",
+        &["height", "transaction_index"],
+        "SELECT action, ok, count(*) AS transactions FROM ledger_transactions GROUP BY action, ok",
+    )
+}
+
+pub(super) fn chunks() -> TableSpec {
+    spec(
+        "ledger_chunks",
+        "A chunk of data that the validators accepted, or could not agree on.",
+        vec![
+            integer("height", "height of the block that decided it"),
+            time("time", "block time"),
+            text("source", "source"),
+            integer("window", "number of the window"),
+            time("window_start", "start of the window, by the source's own clock"),
+            time("window_end", "end of the window, exclusive"),
+            text("stream", "BTC.USDT/trades"),
+            or_null(text("symbol", "instrument")),
+            text("feed", "feed"),
+            text("status", "accepted or disputed"),
+            or_null(text("cid", "CID of the accepted chunk; null where disputed")),
+            integer("bytes", "size of the canonical bytes"),
+            integer("events", "number of events"),
+            integer("attesters", "number of validators that named this CID"),
+            text("attester_addresses", "their addresses, separated by commas"),
+        ],
+        "time",
+        &["source", "stream", "window"],
+        "SELECT source, status, count(*) AS chunks, sum(events) AS events FROM ledger_chunks GROUP BY source, status",
+    )
+}
+
+pub(super) fn incidents() -> TableSpec {
+    spec(
+        "ledger_incidents",
+        "A validator that differed or was missing, or a stream without agreement.",
+        vec![
+            integer("height", "height of the block that recorded it"),
+            integer("incident_index", "position among the block's incidents, from 0"),
+            time("time", "block time"),
+            text("kind", "differing, missing or disputed"),
+            text("source", "source"),
+            integer("window", "number of the window"),
+            or_null(text("stream", "stream, where it concerns one")),
+            or_null(text("validator", "address, where it concerns one")),
+            text("detail", "for people"),
+        ],
+        "time",
+        &["height", "incident_index"],
+        "SELECT kind, validator, count(*) AS incidents FROM ledger_incidents GROUP BY kind, validator",
+    )
+}
+
+pub(super) fn raw_segments() -> TableSpec {
+    spec(
+        "raw_segments",
+        "A segment of the archive of raw frames, as one site received them.",
+        vec![
+            text("source", "source"),
+            text("origin", "live, simulated or replay"),
+            text("site", "address of the validator that captured and signed it"),
+            text("cid", "CID of the segment"),
+            text("signature", "the site's signature over the CID, hexadecimal"),
+            time("start", "time of capture of the first frame"),
+            time("stop", "time of capture of the last frame"),
+            integer("frames", "number of frames"),
+            integer("bytes", "size of the segment as stored"),
+        ],
+        "start",
+        &["source", "start"],
+        "SELECT source, site, sum(frames) AS frames, sum(bytes) AS bytes FROM raw_segments GROUP BY source, site",
+    )
+}

@@ -1,0 +1,143 @@
+//! Window files: the rows of one canonical chunk as Parquet, with the proof in the footer.
+//!
+//! The file holds no copy of the chunk's bytes. They are made again from the rows, so the CID speaks about exactly the
+//! numbers that a reader of the file sees: alter one cell and the CID is another, which no proof covers. Columns that
+//! repeat the header (exchange, symbol, window) must agree with it, or the file is refused.
+
+use std::sync::Arc;
+
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use openmesh_market::event::{Exchange, Feed};
+use openmesh_market::window::{CHUNK_BYTES_MAX, Chunk, ChunkHeader, Class, ROWS_MAX, Rows, Stream};
+use openmesh_primitives::{Symbol, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::error::LakeError;
+use crate::fill::market;
+use crate::parquet_file;
+use crate::table::Table;
+
+/// Footer key of the chunk's header, as JSON.
+pub const FOOTER_HEADER: &str = "openmesh.chunk_header";
+/// Footer key of the proof, as JSON: whatever `openmesh verify` needs besides the rows.
+pub const FOOTER_PROOF: &str = "openmesh.proof";
+
+/// Largest window file that is read: a chunk at its limit does not reach it even uncompressed.
+pub const WINDOW_FILE_BYTES_MAX: usize = 4 * CHUNK_BYTES_MAX;
+
+/// The chunk's header as it stands in the footer: nothing in it needs this program to be understood.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FooterHeader {
+    version: u16,
+    exchange: Exchange,
+    symbol: Symbol,
+    feed: Feed,
+    start: Timestamp,
+    length_ms: u32,
+    class: Class,
+}
+
+impl From<&ChunkHeader> for FooterHeader {
+    fn from(header: &ChunkHeader) -> FooterHeader {
+        FooterHeader {
+            version: header.version,
+            exchange: header.stream.exchange,
+            symbol: header.stream.symbol.clone(),
+            feed: header.stream.feed,
+            start: header.start,
+            length_ms: header.length_ms,
+            class: header.class,
+        }
+    }
+}
+
+impl From<FooterHeader> for ChunkHeader {
+    fn from(header: FooterHeader) -> ChunkHeader {
+        ChunkHeader {
+            version: header.version,
+            stream: Stream { exchange: header.exchange, symbol: header.symbol, feed: header.feed },
+            start: header.start,
+            length_ms: header.length_ms,
+            class: header.class,
+        }
+    }
+}
+
+/// The schema of a window file: the table's, without what a chunk does not say about itself.
+fn schema_of(table: Table) -> SchemaRef {
+    let schema = table.schema();
+    let kept = schema.fields().iter().filter(|f| !market::PROVENANCE_COLUMNS.contains(&f.name().as_str()));
+    Arc::new(Schema::new(kept.cloned().collect::<Vec<_>>()))
+}
+
+fn batch_of(header: &ChunkHeader, rows: &Rows) -> Result<RecordBatch, LakeError> {
+    let part = market::part(header, rows, market::Provenance { source: "", origin: "", cid: "" })?;
+    project(&part.batch, &schema_of(part.table))
+}
+
+fn chunk_rows(chunk_bytes: &[u8]) -> Result<RecordBatch, LakeError> {
+    let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
+    batch_of(&header, &rows)
+}
+
+fn project(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
+    let fail = |e| LakeError::encoding("a window file", e);
+    let at: Result<Vec<usize>, _> = schema.fields().iter().map(|f| batch.schema().index_of(f.name())).collect();
+    batch.project(&at.map_err(fail)?).map_err(fail)
+}
+
+/// A Parquet file of the chunk's rows, with its header and (where given) the proof in the footer.
+pub fn window_parquet(chunk_bytes: &[u8], proof_json: Option<&str>) -> Result<Vec<u8>, LakeError> {
+    let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
+    let batch = batch_of(&header, &rows)?;
+    let schema = batch.schema();
+    let json =
+        serde_json::to_string(&FooterHeader::from(&header)).map_err(|e| LakeError::encoding("a chunk's header", e))?;
+    let mut footer = vec![(FOOTER_HEADER, json)];
+    footer.extend(proof_json.map(|proof| (FOOTER_PROOF, proof.to_string())));
+    parquet_file::write(schema, &[batch], &footer)
+}
+
+/// Canonical form forgives some things (order, a row twice, a cell that follows from others). The file's reader would
+/// see them, so here they are refused: the file must hold exactly the rows that the chunk's bytes lead to.
+fn same_rows(chunk_bytes: &[u8], table: Table, batches: &[RecordBatch]) -> Result<(), LakeError> {
+    let schema = schema_of(table);
+    let theirs = concat_batches(&schema, batches).map_err(|e| LakeError::encoding("a window file", e))?;
+    if chunk_rows(chunk_bytes)? == theirs {
+        Ok(())
+    } else {
+        Err(LakeError::window("its rows are not in canonical form: reordered, doubled or partly altered"))
+    }
+}
+
+/// The canonical bytes of the chunk whose rows a window file holds, made from the rows, and the proof from its footer.
+/// The caller compares the bytes' CID with what the proof proves.
+pub fn chunk_of_parquet(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
+    if file.len() > WINDOW_FILE_BYTES_MAX {
+        return Err(LakeError::window(format!("{} bytes are over the limit of {WINDOW_FILE_BYTES_MAX}", file.len())));
+    }
+    let bytes = Bytes::copy_from_slice(file);
+    let footer = parquet_file::read_footer(&bytes)?;
+    if usize::try_from(footer.rows).map_or(true, |rows| rows > ROWS_MAX) {
+        return Err(LakeError::window(format!("{} rows are over the limit of {ROWS_MAX}", footer.rows)));
+    }
+    if usize::try_from(footer.uncompressed_bytes).map_or(true, |bytes| bytes > WINDOW_FILE_BYTES_MAX) {
+        return Err(LakeError::window(format!("its rows would take {} bytes", footer.uncompressed_bytes)));
+    }
+    let header = footer.value(FOOTER_HEADER);
+    let header = header.ok_or_else(|| LakeError::window(format!("its footer has no {FOOTER_HEADER}")))?;
+    let header: FooterHeader =
+        serde_json::from_str(header).map_err(|e| LakeError::window(format!("its {FOOTER_HEADER}: {e}")))?;
+    let header = ChunkHeader::from(header);
+    let feed = header.stream.feed;
+    let table = market::table_of(feed).ok_or_else(|| LakeError::window(format!("feed {feed} has no window files")))?;
+    let batches = parquet_file::read(bytes, &schema_of(table))?;
+    let rows = market::rows_of(&header, &batches)?;
+    let chunk = Chunk::encode(header, rows).map_err(LakeError::window)?;
+    same_rows(&chunk.bytes, table, &batches)?;
+    Ok((chunk.bytes, footer.value(FOOTER_PROOF).map(str::to_string)))
+}
