@@ -1,0 +1,54 @@
+//! What a venue's protocol allows to be promised about a feed.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Contract, Symbol};
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Exchange, Feed};
+
+/// How much a chunk of a stream promises. See the table in `docs/spec/windows.md`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum Class {
+    /// Numbered by the venue: a hole is seen.
+    Sequenced = 0,
+    /// Stamped by the venue, the same on every connection.
+    Timed = 1,
+    /// Different for each connection, or without venue time: archived and served, not put up for agreement.
+    Conflated = 2,
+}
+
+impl Class {
+    /// The class of a stream; `None` where the venue has no such stream.
+    pub fn of(exchange: Exchange, symbol: &Symbol, feed: Feed) -> Option<Class> {
+        use Class::{Conflated, Sequenced, Timed};
+        use Exchange::{Binance, BinanceFutures, Bybit, Coinbase, Kraken, Okx};
+        let derivative = symbol.contract != Contract::Spot;
+        match (exchange, feed) {
+            (Binance | BinanceFutures | Coinbase, Feed::Trades) => Some(Sequenced),
+            (Kraken | Bybit | Okx, Feed::Trades) => Some(Timed),
+            (Binance | BinanceFutures | Coinbase | Bybit, Feed::Book) => Some(Sequenced),
+            (Kraken | Okx, Feed::Book) => Some(Timed),
+            (BinanceFutures, Feed::Ticker) => Some(Timed),
+            (_, Feed::Ticker) => Some(Conflated),
+            (Coinbase | Kraken, Feed::Candles) => Some(Conflated),
+            (_, Feed::Candles) => Some(Timed),
+            (BinanceFutures | Okx, Feed::Funding | Feed::MarkPrice | Feed::IndexPrice) => derivative.then_some(Timed),
+            (Okx, Feed::OpenInterest) | (Bybit | Okx, Feed::Liquidations) => derivative.then_some(Timed),
+            (BinanceFutures, Feed::OpenInterest | Feed::Liquidations) => Some(Conflated),
+            (Bybit, Feed::Funding | Feed::MarkPrice | Feed::IndexPrice | Feed::OpenInterest) => {
+                derivative.then_some(Conflated)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether chunks of this class are put up for agreement.
+    pub const fn is_agreed(self) -> bool {
+        !matches!(self, Class::Conflated)
+    }
+}

@@ -1,0 +1,710 @@
+//! The cutter of a source: places events, decides when a window is over and what of it is covered.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use openmesh_primitives::{Symbol, Timestamp};
+
+use super::book::Levels;
+use super::clock::{Clock, Judgement, after};
+use super::points::{Placed, Points};
+use super::{
+    CATCH_UP_WINDOWS_MAX, Chunk, ChunkHeader, Class, ClosedWindow, Reason, Rows, Stream, WindowConfig, Withdrawn,
+};
+use crate::event::{Event, EventKind, Feed, Incident, IncidentKind};
+use crate::session::ConnectionId;
+
+/// Emitted windows that can still be withdrawn.
+const VOUCHED_WINDOWS_MAX: usize = 256;
+
+/// Emitted windows and withdrawals that wait to be fetched; the oldest are given up beyond it. Two catch-ups fit.
+const WAITING_MAX: usize = 4_096;
+
+/// Clock events held back at once: two agreeing ones decide, so this is never reached by order, only by a bug.
+const HELD_MAX: usize = 16;
+
+/// What a stream is made of.
+#[derive(Clone, Debug)]
+enum Body {
+    /// One by one.
+    Points(Points),
+    /// Book.
+    Book(Box<Levels>),
+    /// Not put up for agreement: only its clock is used.
+    Aside,
+}
+
+/// A stream and what is known about its coverage.
+#[derive(Clone, Debug)]
+struct Track {
+    stream: Stream,
+    connection: Option<ConnectionId>,
+    /// Capture time of the first frame after opening: it may be history.
+    first_frame: Option<Timestamp>,
+    /// First live event since the start or the last break, plus lateness.
+    own_from: Option<Timestamp>,
+    /// A start that a proof by ids has given back.
+    healed_from: Option<Timestamp>,
+    /// After a break inside a connection: nothing before this is covered.
+    not_before: Option<Timestamp>,
+    /// A break whose end is not known yet.
+    broken: bool,
+    refused: bool,
+    /// Why, where it is not covered.
+    reason: Reason,
+    /// First window that is not closed; `None` before the source's first clock event.
+    next: Option<i64>,
+    closed: BTreeMap<i64, Result<Chunk, Reason>>,
+    vouched: BTreeSet<i64>,
+    body: Body,
+}
+
+/// A clock event that is held back because its time is out of line.
+#[derive(Clone, Debug)]
+struct Held {
+    connection: Option<ConnectionId>,
+    event: Event,
+    ts: Timestamp,
+    judgement: Judgement,
+}
+
+/// Cuts one source's events into windows.
+#[derive(Clone, Debug)]
+pub struct WindowCutter {
+    config: WindowConfig,
+    window: i64,
+    lateness: i64,
+    clock: Clock,
+    tracks: BTreeMap<Symbol, BTreeMap<Feed, Track>>,
+    held: Vec<Held>,
+    /// A break or a snapshot since the last clock event.
+    unsettled: bool,
+    /// Watermark of the last pass over all streams.
+    passed: Option<Timestamp>,
+    /// First window that is not emitted.
+    emit: Option<i64>,
+    skipped: u64,
+    windows: VecDeque<ClosedWindow>,
+    withdrawn: VecDeque<Withdrawn>,
+}
+
+impl WindowCutter {
+    /// A cutter that has seen nothing yet.
+    pub fn new(config: WindowConfig) -> WindowCutter {
+        let window = i64::from(config.length_ms.max(1)) * 1_000_000;
+        let mut tracks: BTreeMap<Symbol, BTreeMap<Feed, Track>> = BTreeMap::new();
+        for symbol in &config.symbols {
+            for feed in &config.feeds {
+                let Some(class) = Class::of(config.exchange, symbol, *feed) else { continue };
+                let body = match (class, feed) {
+                    (Class::Conflated, _) => Body::Aside,
+                    (_, Feed::Book) => Body::Book(Box::new(Levels::new(config.exchange))),
+                    _ => Body::Points(Points::new(*feed, class, window)),
+                };
+                let stream = Stream { exchange: config.exchange, symbol: symbol.clone(), feed: *feed };
+                tracks.entry(symbol.clone()).or_default().insert(*feed, Track::new(stream, body));
+            }
+        }
+        WindowCutter {
+            window,
+            lateness: i64::from(config.lateness_ms) * 1_000_000,
+            clock: Clock::new(config.lateness_ms),
+            tracks,
+            held: Vec::new(),
+            unsettled: false,
+            passed: None,
+            emit: None,
+            skipped: 0,
+            windows: VecDeque::new(),
+            withdrawn: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// What it cuts.
+    pub const fn config(&self) -> &WindowConfig {
+        &self.config
+    }
+
+    /// The highest venue time seen.
+    pub const fn watermark(&self) -> Option<Timestamp> {
+        self.clock.high()
+    }
+
+    /// A connection was opened. Its first frame of each stream may hold history.
+    pub fn opened(&mut self, connection: ConnectionId) {
+        self.connection_lost(connection);
+        self.clock.opened(connection);
+    }
+
+    /// A connection was lost, or is given up for its silence.
+    pub fn connection_lost(&mut self, connection: ConnectionId) {
+        if !self.clock.lost(connection) {
+            return;
+        }
+        self.unsettled = true;
+        let lateness = self.lateness;
+        for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+            if track.connection.is_none_or(|own| own == connection) {
+                track.lost(&self.clock, lateness);
+            }
+        }
+        self.pass();
+    }
+
+    /// A frame came in over a connection, whatever it held. To be called before the events of the frame.
+    pub fn alive(&mut self, connection: ConnectionId) {
+        if self.clock.alive(connection) {
+            self.pass();
+        }
+    }
+
+    /// Takes one event in. `connection` is the one whose frame it came from; `None` for an answer over HTTP.
+    pub fn observe(&mut self, connection: Option<ConnectionId>, event: &Event) {
+        if event.exchange != self.config.exchange {
+            return;
+        }
+        if let EventKind::Incident(incident) = &event.kind {
+            return self.incident(connection, event.symbol.as_ref(), incident);
+        }
+        let Some(live) = self.touch(connection, event) else { return };
+        let ts = if live && is_clock(&event.kind) { event.ts_exchange } else { None };
+        let Some(ts) = ts else { return self.place(connection, event, live) };
+        match self.clock.judge(connection, ts) {
+            Judgement::Plausible => {
+                self.release_outliers();
+                self.place(connection, event, true);
+            }
+            judgement => self.hold(Held { connection, event: event.clone(), ts, judgement }),
+        }
+    }
+
+    /// The windows that are over, in order. Each is given once.
+    pub fn drain(&mut self) -> Vec<ClosedWindow> {
+        self.windows.drain(..).collect()
+    }
+
+    /// Chunks that must be taken back. Each is given once.
+    pub fn withdrawn(&mut self) -> Vec<Withdrawn> {
+        self.withdrawn.drain(..).collect()
+    }
+
+    /// Marks the stream as touched by a frame; `None` where it is not one of ours, else whether the event is live.
+    fn touch(&mut self, connection: Option<ConnectionId>, event: &Event) -> Option<bool> {
+        let feed = event.kind.feed()?;
+        let track = self.tracks.get_mut(event.symbol.as_ref()?)?.get_mut(&feed)?;
+        if connection.is_some() {
+            track.connection = connection;
+        }
+        let first = *track.first_frame.get_or_insert(event.ts_capture);
+        Some(match &event.kind {
+            EventKind::BookDelta(_) => true,
+            EventKind::BookSnapshot(_) => false,
+            EventKind::Trade(trade) if trade.snapshot => false,
+            _ => first != event.ts_capture,
+        })
+    }
+
+    /// A clock event out of line: two in a row are right, one alone is not.
+    fn hold(&mut self, held: Held) {
+        let agrees = |other: &Held| {
+            other.judgement == held.judgement && (other.ts.0 - held.ts.0).abs() <= super::clock::JUMP_NANOS
+        };
+        if !self.held.last().is_some_and(agrees) {
+            self.release_outliers();
+            self.held.push(held);
+            return;
+        }
+        if held.judgement == Judgement::Behind {
+            self.restart(held.ts);
+        }
+        let mut all = std::mem::take(&mut self.held);
+        all.push(held);
+        for Held { connection, event, .. } in all.iter().take(HELD_MAX) {
+            self.place(*connection, event, true);
+        }
+    }
+
+    /// What was held back was wrong: leave points out and start their streams anew, keep books whole.
+    fn release_outliers(&mut self) {
+        if self.held.is_empty() {
+            return;
+        }
+        self.unsettled = true;
+        let lateness = self.lateness;
+        for Held { event, .. } in std::mem::take(&mut self.held) {
+            let feed = event.kind.feed();
+            let track = event.symbol.as_ref().and_then(|s| self.tracks.get_mut(s)).zip(feed);
+            let Some(track) = track.and_then(|(tracks, feed)| tracks.get_mut(&feed)) else { continue };
+            match (&mut track.body, &event.kind) {
+                (Body::Book(levels), EventKind::BookDelta(delta)) => {
+                    let start = track.next.map(|next| Timestamp(next.saturating_mul(self.window)));
+                    if let Some(at) = levels.high().or(start) {
+                        levels.apply(delta, at);
+                    }
+                }
+                (Body::Points(_), _) => track.doubt(&self.clock, lateness, Reason::ClockJump),
+                _ => {}
+            }
+        }
+    }
+
+    /// The venue's clock was set back.
+    fn restart(&mut self, ts: Timestamp) {
+        let index = ts.0.div_euclid(self.window);
+        self.clock.reset();
+        self.unsettled = true;
+        for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+            track.restart(Some(index));
+        }
+        self.passed = None;
+        self.emit = Some(index);
+    }
+
+    /// Puts an event where it belongs.
+    fn place(&mut self, connection: Option<ConnectionId>, event: &Event, live: bool) {
+        let clock_ts = event.ts_exchange.filter(|_| live && is_clock(&event.kind));
+        if let Some(ts) = clock_ts {
+            self.clock.note(connection, ts);
+            self.settle_breaks();
+            self.begin(ts.0.div_euclid(self.window));
+        }
+        let (lateness, window) = (self.lateness, self.window);
+        let (Some(high), Some(symbol), Some(feed)) = (self.clock.high(), &event.symbol, event.kind.feed()) else {
+            if let (Some(symbol), EventKind::BookSnapshot(snapshot)) = (&event.symbol, &event.kind) {
+                self.load(symbol, snapshot);
+            }
+            return;
+        };
+        let Some(track) = self.tracks.get_mut(symbol).and_then(|feeds| feeds.get_mut(&feed)) else { return };
+        let mut late = None;
+        match (&mut track.body, &event.kind) {
+            (Body::Points(_), _) => {
+                let too_far = Points::place_of(event).is_some_and(|ts| ts > after(high, super::clock::JUMP_NANOS));
+                if !too_far {
+                    late = track.place_point(event, live, after(high, lateness));
+                }
+            }
+            (Body::Book(levels), EventKind::BookSnapshot(snapshot)) => {
+                levels.snapshot(snapshot);
+                self.unsettled = true;
+            }
+            (Body::Book(_), EventKind::BookDelta(delta)) => {
+                if let Some(ts) = event.ts_exchange {
+                    late = track.place_delta(delta, ts, window, &mut self.withdrawn);
+                } else {
+                    // A change without a time cannot be cut: the book is kept whole, its windows are not covered.
+                    track.untimed(delta, window);
+                    self.unsettled = true;
+                }
+            }
+            _ => {}
+        }
+        if let Some(index) = late {
+            track.withdraw(index..index + 1, Reason::Late, &mut self.withdrawn);
+        }
+        if clock_ts.is_some() {
+            self.pass_if_due();
+        }
+    }
+
+    fn load(&mut self, symbol: &Symbol, snapshot: &crate::event::BookSnapshot) {
+        let track = self.tracks.get_mut(symbol).and_then(|feeds| feeds.get_mut(&Feed::Book));
+        if let Some(Track { body: Body::Book(levels), .. }) = track {
+            levels.snapshot(snapshot);
+            self.unsettled = true;
+        }
+    }
+
+    /// The first window of all is that of the first clock event; after a long outage most windows are only counted.
+    fn begin(&mut self, index: i64) {
+        let Some(emit) = self.emit else {
+            self.emit = Some(index);
+            for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+                track.next = Some(index);
+            }
+            return;
+        };
+        let front = self.clock.high().map_or(index, |high| high.0.div_euclid(self.window));
+        let to = front - CATCH_UP_WINDOWS_MAX;
+        if to > emit {
+            self.skipped = self.skipped.saturating_add(to.abs_diff(emit));
+            self.emit = Some(to);
+            for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+                track.skip_to(to);
+            }
+        }
+    }
+
+    /// A clock event after a break or a snapshot bounds its time, whichever connection it came over.
+    fn settle_breaks(&mut self) {
+        let Some(high) = self.clock.high().filter(|_| std::mem::take(&mut self.unsettled)) else { return };
+        let certain = after(high, 2 * self.lateness);
+        for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+            if let Body::Book(levels) = &mut track.body {
+                levels.certain_by(certain);
+            }
+            if std::mem::take(&mut track.broken) {
+                track.not_before = Some(certain);
+            }
+        }
+    }
+
+    /// What a session found wrong.
+    fn incident(&mut self, connection: Option<ConnectionId>, symbol: Option<&Symbol>, incident: &Incident) {
+        let reason = match incident.kind {
+            IncidentKind::Gap | IncidentKind::Checksum => Reason::Gap,
+            IncidentKind::Garbage => Reason::Garbage,
+            IncidentKind::Refused => Reason::Refused,
+            IncidentKind::Disconnected | IncidentKind::Silence => {
+                if let Some(connection) = connection {
+                    self.connection_lost(connection);
+                }
+                return;
+            }
+            // Nothing is missing: what the venue says is what it says.
+            IncidentKind::Crossed => return,
+        };
+        self.unsettled = true;
+        let exact = symbol.is_some() && incident.feed.is_some();
+        let lateness = self.lateness;
+        let concerned = self
+            .tracks
+            .iter_mut()
+            .filter(|(own, _)| symbol.is_none_or(|symbol| symbol == *own))
+            .flat_map(|(_, feeds)| feeds.iter_mut())
+            .filter(|(feed, _)| incident.feed.is_none_or(|wanted| wanted == **feed))
+            .map(|(_, track)| track);
+        for track in concerned {
+            let elsewhere = connection.is_some() && track.connection.is_some() && track.connection != connection;
+            if elsewhere && !exact {
+                continue;
+            }
+            match reason {
+                Reason::Refused => track.refused |= exact || track.own_from.is_none(),
+                Reason::Gap => track.gap(&self.clock, lateness),
+                _ => track.doubt(&self.clock, lateness, reason),
+            }
+        }
+    }
+
+    /// A pass over all streams costs more than placing an event: one for each tenth of the lateness is enough.
+    fn pass_if_due(&mut self) {
+        let quantum = (self.lateness / 10).max(1);
+        let due = match (self.passed, self.clock.high()) {
+            (Some(passed), Some(high)) => high >= after(passed, quantum),
+            _ => true,
+        };
+        if due {
+            self.pass();
+        }
+    }
+
+    /// Closes what is over, emits what is complete.
+    fn pass(&mut self) {
+        self.passed = self.clock.high();
+        let (lateness, window) = (self.lateness, self.window);
+        for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+            while let Some(next) = track.next {
+                if !track.is_over(next, window, &self.clock, lateness) {
+                    break;
+                }
+                self.unsettled |= track.close(next, &self.clock, lateness, window, &mut self.withdrawn);
+            }
+        }
+        while let Some(window) = self.complete() {
+            self.windows.push_back(window);
+        }
+        while self.windows.len() > WAITING_MAX {
+            self.windows.pop_front();
+        }
+        while self.withdrawn.len() > WAITING_MAX {
+            self.withdrawn.pop_front();
+        }
+    }
+
+    /// The next window, if every stream is done with it.
+    fn complete(&mut self) -> Option<ClosedWindow> {
+        let index = self.emit?;
+        let agreed = || self.tracks.values().flat_map(BTreeMap::values).filter(|t| !matches!(t.body, Body::Aside));
+        if agreed().next().is_none() || !agreed().all(|track| track.closed.contains_key(&index)) {
+            return None;
+        }
+        let mut closed = ClosedWindow {
+            exchange: self.config.exchange,
+            index,
+            start: Timestamp(index.saturating_mul(self.window)),
+            length_ms: self.config.length_ms,
+            chunks: Vec::new(),
+            not_covered: Vec::new(),
+            skipped_before: std::mem::take(&mut self.skipped),
+        };
+        for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
+            match track.closed.remove(&index) {
+                Some(Ok(chunk)) => {
+                    track.vouched.insert(index);
+                    while track.vouched.len() > VOUCHED_WINDOWS_MAX {
+                        track.vouched.pop_first();
+                    }
+                    closed.chunks.push(chunk);
+                }
+                Some(Err(reason)) => closed.not_covered.push((track.stream.clone(), reason)),
+                None => {}
+            }
+        }
+        self.emit = Some(index + 1);
+        Some(closed)
+    }
+}
+
+/// Whether an event of this kind tells the venue's present time.
+const fn is_clock(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Trade(_) | EventKind::BookDelta(_) | EventKind::Ticker(_))
+}
+
+impl Track {
+    const fn new(stream: Stream, body: Body) -> Track {
+        Track {
+            stream,
+            connection: None,
+            first_frame: None,
+            own_from: None,
+            healed_from: None,
+            not_before: None,
+            broken: false,
+            refused: false,
+            reason: Reason::Starting,
+            next: None,
+            closed: BTreeMap::new(),
+            vouched: BTreeSet::new(),
+            body,
+        }
+    }
+
+    /// Windows that start here or later are covered.
+    fn start(&self, clock: &Clock, lateness: i64) -> Option<Timestamp> {
+        if self.refused {
+            return None;
+        }
+        match &self.body {
+            Body::Book(levels) => levels.from(),
+            Body::Aside => None,
+            Body::Points(_) if self.broken => None,
+            Body::Points(_) => {
+                let subscribed = clock.since(self.connection).map(|since| after(since, 2 * lateness));
+                let found = [self.own_from, subscribed, self.healed_from].into_iter().flatten().min()?;
+                Some(self.not_before.map_or(found, |bound| bound.max(found)))
+            }
+        }
+    }
+
+    fn lost(&mut self, clock: &Clock, lateness: i64) {
+        let from = self.start(clock, lateness);
+        match &mut self.body {
+            Body::Points(points) => points.broken(from),
+            Body::Book(levels) => levels.out_of_step(),
+            Body::Aside => {}
+        }
+        self.reason = Reason::Disconnected;
+        self.first_frame = None;
+        (self.own_from, self.healed_from, self.not_before) = (None, None, None);
+        self.broken = true;
+        self.refused = false;
+    }
+
+    /// Something may have been missed; what comes next counts again.
+    fn doubt(&mut self, clock: &Clock, lateness: i64, reason: Reason) {
+        let from = self.start(clock, lateness);
+        match &mut self.body {
+            Body::Points(points) => points.broken(from),
+            Body::Book(levels) => levels.doubt(reason),
+            Body::Aside => {}
+        }
+        self.reason = reason;
+        (self.own_from, self.healed_from, self.not_before) = (None, None, None);
+        self.broken = true;
+    }
+
+    fn gap(&mut self, clock: &Clock, lateness: i64) {
+        if let Body::Book(levels) = &mut self.body {
+            levels.out_of_step();
+            self.reason = Reason::Gap;
+        } else {
+            self.doubt(clock, lateness, Reason::Gap);
+        }
+    }
+
+    /// The clock was set back: all begins at window `next`.
+    fn restart(&mut self, next: Option<i64>) {
+        match &mut self.body {
+            Body::Points(points) => points.forget(None),
+            Body::Book(levels) => levels.restart(),
+            Body::Aside => {}
+        }
+        self.reason = Reason::ClockJump;
+        (self.own_from, self.healed_from, self.not_before) = (None, None, None);
+        self.broken = true;
+        self.closed.clear();
+        self.vouched.clear();
+        self.next = next;
+    }
+
+    fn skip_to(&mut self, to: i64) {
+        self.closed = self.closed.split_off(&to);
+        if self.next.is_none_or(|next| next >= to) {
+            return;
+        }
+        self.next = Some(to);
+        match &mut self.body {
+            Body::Points(points) => points.forget(Some(to)),
+            Body::Book(levels) => levels.restart(),
+            Body::Aside => {}
+        }
+    }
+
+    /// Returns the window for which the event came too late. `certain` is a time by which the stream is surely live.
+    fn place_point(&mut self, event: &Event, live: bool, certain: Timestamp) -> Option<i64> {
+        let next = self.next?;
+        let Body::Points(points) = &mut self.body else { return None };
+        let (placed, healed) = points.place(event, live, next);
+        if let Some(from) = healed {
+            self.healed_from = from;
+            (self.broken, self.not_before) = (false, None);
+        }
+        if live {
+            self.own_from = self.own_from.or(Some(certain));
+        }
+        match placed {
+            Placed::Late(index) => Some(index),
+            Placed::Fine => None,
+        }
+    }
+
+    /// A change of the book: closes the windows that it lies beyond, and is applied at its effective time. Returns the
+    /// window for which it came too late.
+    fn place_delta(
+        &mut self,
+        delta: &crate::event::BookDelta,
+        ts: Timestamp,
+        window: i64,
+        withdrawn: &mut VecDeque<Withdrawn>,
+    ) -> Option<i64> {
+        let mut next = self.next?;
+        let Body::Book(levels) = &mut self.body else { return None };
+        let at = levels.effective(ts);
+        let index = at.0.div_euclid(window);
+        while next < index {
+            self.close_book(next, window);
+            next += 1;
+        }
+        let Body::Book(levels) = &mut self.body else { return None };
+        if index >= next {
+            levels.apply(delta, at);
+            return None;
+        }
+        levels.spoil(Reason::Late);
+        levels.apply(delta, Timestamp(next.saturating_mul(window)));
+        self.withdraw(index..next, Reason::Late, withdrawn);
+        None
+    }
+
+    fn untimed(&mut self, delta: &crate::event::BookDelta, window: i64) {
+        let start = self.next.map(|next| Timestamp(next.saturating_mul(window)));
+        if let Body::Book(levels) = &mut self.body
+            && let Some(at) = levels.high().or(start)
+        {
+            levels.apply(delta, at);
+            levels.doubt(Reason::Garbage);
+        }
+    }
+
+    /// Whether a window has ended for this stream, as far as anyone can know.
+    fn is_over(&self, index: i64, window: i64, clock: &Clock, lateness: i64) -> bool {
+        if matches!(self.body, Body::Aside) {
+            return false;
+        }
+        let start = Timestamp(index.saturating_mul(window));
+        let end = after(start, window);
+        let Some(high) = clock.high() else { return false };
+        let reached = |mark: Timestamp, lateness: i64| mark >= after(end, lateness);
+        if !reached(high, lateness) {
+            return false;
+        }
+        let may_heal = matches!(&self.body, Body::Points(points) if points.may_heal());
+        if may_heal && self.start(clock, lateness).is_none_or(|from| from > start) {
+            return reached(high, 5 * lateness);
+        }
+        let proved = clock.proved(self.connection).is_some_and(|proved| reached(proved, lateness));
+        proved || clock.is_closed(self.connection) || reached(high, 10 * lateness)
+    }
+
+    /// Returns whether the stream has to prove itself anew.
+    fn close(
+        &mut self,
+        index: i64,
+        clock: &Clock,
+        lateness: i64,
+        window: i64,
+        withdrawn: &mut VecDeque<Withdrawn>,
+    ) -> bool {
+        let start = Timestamp(index.saturating_mul(window));
+        let end = after(start, window);
+        let proved = clock.proved(self.connection).is_some_and(|proved| proved >= after(end, lateness));
+        let silent = !proved && !self.broken && !clock.is_closed(self.connection);
+        if silent {
+            self.doubt(clock, lateness, Reason::Silent);
+        }
+        let covered = self.start(clock, lateness).is_some_and(|from| from <= start);
+        match &mut self.body {
+            Body::Book(_) => self.close_book(index, window),
+            Body::Aside => {}
+            Body::Points(points) => {
+                if !covered && points.may_heal() {
+                    points.give_up_proof();
+                }
+                let cut = points.cut(index, covered);
+                let outcome = match cut.rows {
+                    _ if !covered => Err(if self.refused { Reason::Refused } else { self.reason }),
+                    Err(reason) => Err(reason),
+                    Ok(rows) => make(&self.stream, index, window, rows),
+                };
+                self.next = Some(index + 1);
+                self.closed.insert(index, outcome);
+                if let (true, Some(range)) = (covered, cut.withdraw) {
+                    self.withdraw(range, Reason::Gap, withdrawn);
+                }
+            }
+        }
+        silent
+    }
+
+    fn close_book(&mut self, index: i64, window: i64) {
+        let Body::Book(levels) = &mut self.body else { return };
+        let start = Timestamp(index.saturating_mul(window));
+        let reason = if self.refused { Reason::Refused } else { self.reason };
+        let rows = levels.cut(start, after(start, window), reason);
+        let outcome = rows.and_then(|rows| make(&self.stream, index, window, rows));
+        self.closed.insert(index, outcome);
+        self.next = Some(index + 1);
+    }
+
+    /// Takes back what was vouched for, emitted or not.
+    fn withdraw(&mut self, windows: std::ops::Range<i64>, reason: Reason, withdrawn: &mut VecDeque<Withdrawn>) {
+        for (_, outcome) in self.closed.range_mut(windows.clone()) {
+            if outcome.is_ok() {
+                *outcome = Err(reason);
+            }
+        }
+        let taken: Vec<i64> = self.vouched.range(windows).copied().collect();
+        for index in taken {
+            self.vouched.remove(&index);
+            withdrawn.push_back(Withdrawn { stream: self.stream.clone(), index, reason });
+        }
+    }
+}
+
+/// `window` is its length in nanoseconds.
+fn make(stream: &Stream, index: i64, window: i64, rows: Rows) -> Result<Chunk, Reason> {
+    let length_ms = u32::try_from(window / 1_000_000).unwrap_or(u32::MAX);
+    let header = ChunkHeader::new(stream.clone(), index, length_ms).ok_or(Reason::ClockJump)?;
+    Chunk::encode(header, rows).map_err(|_| Reason::TooLarge)
+}

@@ -1,0 +1,255 @@
+//! Streams in which things happen one by one: all feeds but the book.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_primitives::Timestamp;
+
+use super::ids::IdRanges;
+use super::row::Rows;
+use super::{Class, ROWS_MAX, Reason};
+use crate::event::{Event, EventKind, Feed};
+
+/// Closed windows of which ids are remembered, for streams whose ids are not consecutive.
+const RECENT_WINDOWS: usize = 16;
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// In a window, or known already, or nothing for a chunk.
+    Fine,
+    /// It belonged to a window that is closed.
+    Late(i64),
+}
+
+/// The ids around a break, and the start that counts again if nothing is missing between them.
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    before: u64,
+    after: Option<u64>,
+    from: Option<Timestamp>,
+}
+
+/// A stream of point events.
+#[derive(Clone, Debug)]
+pub(super) struct Points {
+    feed: Feed,
+    class: Class,
+    window: i64,
+    rows: BTreeMap<i64, Rows>,
+    overflow: BTreeSet<i64>,
+    seen: IdRanges,
+    recent: BTreeMap<i64, BTreeSet<String>>,
+    /// First live id since the last break: what lies before it proves nothing.
+    first_live: Option<u64>,
+    /// Largest live id of the windows closed since the last break, and its window.
+    last: Option<(u64, i64)>,
+    proof: Option<Proof>,
+}
+
+/// A window's rows, or the reason why they are not to be trusted; and which closed windows must be taken back.
+pub(super) struct Cut {
+    pub(super) rows: Result<Rows, Reason>,
+    pub(super) withdraw: Option<std::ops::Range<i64>>,
+}
+
+impl Points {
+    /// `window` is the length in nanoseconds.
+    pub(super) fn new(feed: Feed, class: Class, window: i64) -> Points {
+        Points {
+            feed,
+            class,
+            window,
+            rows: BTreeMap::new(),
+            overflow: BTreeSet::new(),
+            seen: IdRanges::default(),
+            recent: BTreeMap::new(),
+            first_live: None,
+            last: None,
+            proof: None,
+        }
+    }
+
+    /// The time that decides the window; `None` for what goes into no chunk.
+    pub(super) fn place_of(event: &Event) -> Option<Timestamp> {
+        match &event.kind {
+            EventKind::Candle(candle) if candle.closed == Some(true) => {
+                interval_nanos(&candle.interval).map(|nanos| super::clock::after(candle.start, nanos))
+            }
+            EventKind::Candle(_) => None,
+            _ => event.ts_exchange,
+        }
+    }
+
+    /// Takes an event in. `next` is the first window that is not closed. Returns a healed start beside what became of it.
+    pub(super) fn place(&mut self, event: &Event, live: bool, next: i64) -> (Placed, Option<Option<Timestamp>>) {
+        let Some(ts) = Points::place_of(event) else { return (Placed::Fine, None) };
+        let index = ts.0.div_euclid(self.window);
+        let id = self.number(event);
+        if id.is_some_and(|id| self.seen.contains(id)) {
+            return (Placed::Fine, None);
+        }
+        let older = id.is_some_and(|id| self.seen.first().is_some_and(|first| id < first));
+        if let Some(id) = id {
+            self.seen.insert(id);
+            if live {
+                self.first_live.get_or_insert(id);
+                if let Some(proof) = &mut self.proof {
+                    proof.after.get_or_insert(id);
+                }
+            }
+        }
+        let placed = if index >= next {
+            self.push(index, ts, event);
+            Placed::Fine
+        } else if !live || older || self.is_recent(index, event) {
+            Placed::Fine
+        } else {
+            Placed::Late(index)
+        };
+        (placed, self.healed())
+    }
+
+    fn push(&mut self, index: i64, ts: Timestamp, event: &Event) {
+        let Some(empty) = Rows::empty(self.feed) else { return };
+        let rows = self.rows.entry(index).or_insert(empty);
+        if rows.len() >= ROWS_MAX {
+            self.overflow.insert(index);
+            return;
+        }
+        rows.push(ts, &event.kind);
+    }
+
+    /// The consecutive number of an event, where its class promises one.
+    fn number(&self, event: &Event) -> Option<u64> {
+        match &event.kind {
+            EventKind::Trade(trade) if self.class == Class::Sequenced => trade.id.as_ref()?.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn is_recent(&self, index: i64, event: &Event) -> bool {
+        let id = match &event.kind {
+            EventKind::Trade(trade) => trade.id.as_ref(),
+            EventKind::Liquidation(liquidation) => liquidation.id.as_ref(),
+            _ => None,
+        };
+        id.is_some_and(|id| self.recent.get(&index).is_some_and(|ids| ids.contains(id)))
+    }
+
+    /// Something may have been missed from here on. `from` is where coverage had started.
+    pub(super) fn broken(&mut self, from: Option<Timestamp>) {
+        // A second break before the first is healed: the proof must span both.
+        let (before, from) = match self.proof {
+            Some(proof) => (Some(proof.before), proof.from),
+            None => (self.seen.last().filter(|_| self.first_live.is_some()), from),
+        };
+        self.proof = before.map(|before| Proof { before, after: None, from });
+        self.first_live = None;
+        self.last = None;
+    }
+
+    fn healed(&mut self) -> Option<Option<Timestamp>> {
+        let proof = self.proof?;
+        let after = proof.after?;
+        if !self.seen.joined(proof.before, after) {
+            return None;
+        }
+        self.proof = None;
+        Some(proof.from)
+    }
+
+    /// Whether ids may yet prove that nothing was missed.
+    pub(super) const fn may_heal(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// No more waiting for a proof.
+    pub(super) fn give_up_proof(&mut self) {
+        self.proof = None;
+    }
+
+    /// Closes a window.
+    pub(super) fn cut(&mut self, index: i64, covered: bool) -> Cut {
+        let rows = self.rows.remove(&index).or_else(|| Rows::empty(self.feed));
+        let overflow = self.overflow.remove(&index);
+        let ids = rows.as_ref().map(text_ids).unwrap_or_default();
+        let hole = self.hole(index, &ids);
+        let numbers = ids.iter().filter_map(|id| id.parse::<u64>().ok());
+        if let (Class::Sequenced, Some(first_live)) = (self.class, self.first_live) {
+            let largest = numbers.filter(|id| *id >= first_live).max();
+            self.last = largest.map(|id| (id, index)).or(self.last);
+        } else if !ids.is_empty() {
+            self.recent.insert(index, ids.into_iter().collect());
+            while self.recent.len() > RECENT_WINDOWS {
+                self.recent.pop_first();
+            }
+        }
+        let withdraw = hole.clone().flatten();
+        let rows = match rows {
+            _ if overflow => Err(Reason::TooLarge),
+            _ if covered && hole.is_some() => Err(Reason::Gap),
+            Some(rows) => Ok(rows),
+            None => Err(Reason::TooLarge),
+        };
+        Cut { rows, withdraw }
+    }
+
+    /// Whether an id is missing from the last one before this window to the first one after it; and if it may lie
+    /// before this window, which closed windows it may belong to.
+    fn hole(&self, index: i64, ids: &[String]) -> Option<Option<std::ops::Range<i64>>> {
+        if self.class != Class::Sequenced {
+            return None;
+        }
+        let numbers: Vec<u64> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let (first, last) = (numbers.iter().min().copied(), numbers.iter().max().copied());
+        let later = self
+            .rows
+            .range(index + 1..)
+            .next()
+            .and_then(|(_, rows)| text_ids(rows).iter().filter_map(|id| id.parse::<u64>().ok()).min());
+        let low = self.last.map(|(id, _)| id).or(first)?;
+        let high = later.or(last)?;
+        if self.seen.joined(low, high) {
+            return None;
+        }
+        let before = self.last.filter(|(id, _)| !first.is_some_and(|first| self.seen.joined(*id, first)));
+        Some(before.map(|(_, window)| window..index))
+    }
+
+    /// Windows before `next` are gone (too many to be reported), or all are (`None`: the clock was set back).
+    pub(super) fn forget(&mut self, next: Option<i64>) {
+        match next {
+            Some(next) => self.rows = self.rows.split_off(&next),
+            None => {
+                self.rows.clear();
+                self.recent.clear();
+                self.proof = None;
+            }
+        }
+        self.first_live = None;
+        self.last = None;
+    }
+}
+
+fn text_ids(rows: &Rows) -> Vec<String> {
+    match rows {
+        Rows::Trades(rows) => rows.iter().filter_map(|r| r.id.clone()).collect(),
+        Rows::Liquidations(rows) => rows.iter().filter_map(|r| r.liquidation.id.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Length of a candle's interval in the neutral form (`1m`, `4h`, `1d`, `1w`); `None` for what has no fixed length.
+fn interval_nanos(interval: &str) -> Option<i64> {
+    let unit_at = interval.len().checked_sub(1)?;
+    let (count, unit) = (interval.get(..unit_at)?, interval.get(unit_at..)?);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return None,
+    };
+    count.parse::<i64>().ok().filter(|n| *n > 0)?.checked_mul(seconds)?.checked_mul(1_000_000_000)
+}
