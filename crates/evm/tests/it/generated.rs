@@ -1,0 +1,168 @@
+//! Generated blocks of every fork: what verifies, what is computed where a node leaves it out, and what is refused.
+
+use alloy_primitives::B256;
+use openmesh_evm::{Decoded, VerifyError, decode, decode_block};
+use serde_json::{Value, json};
+
+use crate::support::chain::{FORKS, Fork, Made, block};
+use crate::support::printed;
+
+fn made(fork: Fork) -> Made {
+    block(fork, 123, B256::repeat_byte(1), 1)
+}
+
+fn decoded(made: &Made) -> Result<Decoded, VerifyError> {
+    decode(&made.block_bytes(), &made.receipts_bytes())
+}
+
+#[test]
+fn every_fork_verifies() {
+    for fork in FORKS {
+        let decoded = decoded(&made(fork)).unwrap_or_else(|e| panic!("{fork:?}: {e}"));
+        assert!(decoded.is_complete() && decoded.not_verified.is_empty(), "{fork:?}");
+        let types: Vec<u8> = decoded.transactions().iter().map(|tx| tx.transaction_type).collect();
+        let expected: &[u8] = match fork {
+            Fork::Homestead | Fork::Byzantium => &[0, 0],
+            Fork::London | Fork::Shanghai => &[0, 0, 1, 2],
+            Fork::Cancun => &[0, 0, 1, 2, 3],
+            Fork::Prague => &[0, 0, 1, 2, 3, 4],
+        };
+        assert_eq!(types, expected, "{fork:?}");
+        assert_eq!(decoded.receipts()[0].root.is_some(), fork == Fork::Homestead);
+        assert_eq!(decoded.checks.iter().any(|check| check.name == "withdrawals_root"), fork >= Fork::Shanghai);
+        assert_eq!(decoded.checks.iter().any(|check| check.name == "blob_gas_used"), fork >= Fork::Cancun);
+    }
+}
+
+#[test]
+fn envelopes_and_results_alone_are_the_same() {
+    let made = made(Fork::Prague);
+    let wrap = |result: &Value| serde_json::to_vec(&json!({"jsonrpc": "2.0", "id": 1, "result": result})).unwrap();
+    let wrapped = decode(&wrap(&made.block), &wrap(&made.receipts)).unwrap();
+    assert_eq!(wrapped, decoded(&made).unwrap());
+}
+
+/// Nodes leave out what can be computed; the rows must not differ.
+#[test]
+fn what_follows_is_filled_in() {
+    let full = made(Fork::Cancun);
+    let mut bare = full.clone();
+    for tx in bare.block["transactions"].as_array_mut().unwrap() {
+        let tx = tx.as_object_mut().unwrap();
+        for name in ["blockHash", "blockNumber", "blockTimestamp", "transactionIndex"] {
+            tx.remove(name);
+        }
+        if tx["type"] != "0x0" {
+            tx.remove("v");
+        }
+        if tx.contains_key("maxFeePerGas") {
+            tx.remove("gasPrice");
+        }
+    }
+    for receipt in bare.receipts.as_array_mut().unwrap() {
+        let receipt = receipt.as_object_mut().unwrap();
+        for name in ["contractAddress", "effectiveGasPrice", "type", "blobGasUsed", "blobGasPrice"] {
+            receipt.remove(name);
+        }
+        for log in receipt["logs"].as_array_mut().unwrap() {
+            let log = log.as_object_mut().unwrap();
+            for name in ["blockHash", "blockNumber", "blockTimestamp", "transactionHash", "transactionIndex", "removed"]
+            {
+                log.remove(name);
+            }
+        }
+    }
+    assert_eq!(decoded(&bare).unwrap().rows, decoded(&full).unwrap().rows);
+}
+
+#[test]
+fn what_was_not_given_is_named() {
+    let mut made = made(Fork::Shanghai);
+    let hashes: Value = made.block["transactions"].as_array().unwrap().iter().map(|tx| tx["hash"].clone()).collect();
+    let missing = |decoded: &Decoded| decoded.not_verified.iter().map(|item| item.what).collect::<Vec<_>>();
+
+    let without_receipts = decode_block(&made.block_bytes()).unwrap();
+    assert_eq!(missing(&without_receipts), ["receipts_root", "logs_bloom"]);
+    assert!(!without_receipts.is_complete());
+
+    made.block["transactions"] = hashes;
+    made.block.as_object_mut().unwrap().remove("withdrawals");
+    let light = decoded(&made).unwrap();
+    assert_eq!(missing(&light), ["tx_hashes", "transactions_root", "senders", "withdrawals_root", "receipt_fields"]);
+    let lines = printed(&light, "verification");
+    assert!(lines.iter().any(|line| line["check"] == "receipts_root" && line["ok"] == true));
+    let named = lines.iter().find(|line| line["check"] == "transactions_root").unwrap();
+    assert!(named["ok"].is_null() && named["why"].as_str().unwrap().contains("bodies"));
+
+    // The hashes that were given bind the receipts all the same.
+    made.block["transactions"][0] = json!(B256::repeat_byte(3));
+    assert!(matches!(decoded(&made), Err(VerifyError::Mismatch { failed, .. }) if failed.name == "claims"));
+}
+
+/// The header's encoding is positional: under another fork's name a value hashes the same.
+#[test]
+fn a_header_field_under_another_forks_name_is_refused() {
+    let mut made = made(Fork::Shanghai);
+    let root = made.block["withdrawalsRoot"].take();
+    made.block["parentBeaconBlockRoot"] = root;
+    made.block.as_object_mut().unwrap().remove("withdrawals");
+    let error = decoded(&made).unwrap_err();
+    assert!(error.to_string().contains("parentBeaconBlockRoot is given without"), "{error}");
+}
+
+#[test]
+fn the_root_that_fails_is_named_with_both_values() {
+    let mut made = made(Fork::London);
+    made.receipts[3]["logs"][0]["data"] = json!(B256::repeat_byte(9));
+    let error = decoded(&made).unwrap_err();
+    let VerifyError::Mismatch { failed, checks } = &error else { panic!("{error}") };
+    assert_eq!(failed.name, "receipts_root");
+    assert_eq!(json!(failed.expected), made.block["receiptsRoot"]);
+    assert!(failed.got.starts_with("0x") && failed.got != failed.expected);
+    assert!(checks.iter().all(|check| check.ok == (check.name != "receipts_root")), "data is in no bloom: {checks:?}");
+    assert_eq!(error.checks(), checks);
+}
+
+/// A price that no schedule of today gives stops Cancun's blocks, whose schedule is known, and is dropped from later ones.
+#[test]
+fn prices_of_blob_gas() {
+    for (fork, refused) in [(Fork::Cancun, true), (Fork::Prague, false)] {
+        let mut made = made(fork);
+        made.receipts[4]["blobGasPrice"] = "0x12345".into();
+        match decoded(&made) {
+            Err(VerifyError::Mismatch { failed, .. }) => {
+                assert!(refused);
+                assert_eq!((failed.name, failed.got.as_str()), ("receipt_fields", "74565"));
+            }
+            Ok(decoded) => {
+                assert!(!refused);
+                assert_eq!(decoded.receipts()[4].blob_gas_price, None);
+                assert_eq!(decoded.not_verified[0].what, "blob_gas_price");
+            }
+            Err(e) => panic!("{fork:?}: {e}"),
+        }
+    }
+}
+
+#[test]
+fn answers_that_are_no_blocks_say_so() {
+    let receipts = b"[]";
+    let cases: [(&[u8], &str); 7] = [
+        (b"null", "null"),
+        (br#"{"jsonrpc":"2.0","id":1,"result":null}"#, "null"),
+        (br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"header not found"}}"#, "header not found"),
+        (b"", "not what an Ethereum node answers"),
+        (b"{}", "missing field"),
+        (b"[1]", "not what an Ethereum node answers"),
+        (b"\xff", "not what an Ethereum node answers"),
+    ];
+    for (document, words) in cases {
+        let error = decode(document, receipts).unwrap_err().to_string();
+        assert!(error.contains(words) && error.starts_with("block: "), "{error}");
+    }
+    let block = made(Fork::London).block_bytes();
+    let error = decode(&block, br#"[{"logs": 5}]"#).unwrap_err().to_string();
+    assert!(error.starts_with("receipt 0: "), "{error}");
+    let error = decode(&block, receipts).unwrap_err().to_string();
+    assert!(error.starts_with("receipts_root does not match"), "{error}");
+}

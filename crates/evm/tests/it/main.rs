@@ -1,0 +1,10 @@
+//! Tests of openmesh-evm through its public API. Those on recorded blocks say that they are skipped where the recordings
+//! are absent; the others stand on generated blocks.
+
+mod canonical;
+mod flips;
+mod generated;
+mod recorded;
+mod replay;
+mod source;
+mod support;
