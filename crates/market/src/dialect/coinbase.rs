@@ -1,1 +1,350 @@
-//! coinbase
+//! Coinbase Advanced Trade, public market data
+//! (docs.cdp.coinbase.com, "Advanced Trade WebSocket Channels").
+//!
+//! One connection carries every channel, and `sequence_num` counts its messages over all of them. A number that is not
+//! the next one therefore says that *something* was missed, not what; so every book of the connection is out of step
+//! from there on, and the connection is opened anew, which brings new snapshots of all of them. Asking for single
+//! snapshots would not tell whether trades were lost too.
+//!
+//! Times: a message's `timestamp` is stamped by the gateway when it sends and differs from connection to connection;
+//! trades carry their own `time`, levels the `event_time` of the matching engine, and those are what events are stamped
+//! with, so that collectors with connections of their own agree. Tickers and candles have no other time than the
+//! message's. For the same reason `sequence_num` is not put into the events.
+//!
+//! `BTC-USDC` and the other USDC pairs are answered by the venue with the data, and the name, of the USD pair; they
+//! appear here under the name that the venue gives.
+
+use std::collections::BTreeMap;
+
+use openmesh_primitives::{Symbol, Timestamp};
+use serde::de::IgnoredAny;
+
+use self::wire::{About, Batch, Candles, Frame, Level2, Tickers, Trades};
+use super::instruments::{Instruments, Step};
+use super::links::{Links, Ping, Upkeep};
+use super::support::{Emit, Symbols, Unreadable, excerpt};
+use crate::book::OrderBook;
+use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind};
+use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+
+#[cfg(test)]
+mod tests;
+mod wire;
+
+const URL: &str = "wss://advanced-trade-ws.coinbase.com";
+const PRODUCTS_URL: &str = "https://api.coinbase.com/api/v3/brokerage/market/products";
+const PRODUCTS_PATH: &str = "/brokerage/market/products";
+
+/// The only connection.
+const CONNECTION: ConnectionId = ConnectionId(0);
+
+/// The `heartbeats` channel speaks each second; ten missing ones are no jitter any more.
+const UPKEEP: Upkeep = Upkeep { ping: Ping::Never, silence_ms_max: 10_000 };
+
+/// Which number a connection's next message has to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// The connection has just been opened: the venue counts from 0.
+    First,
+    /// Seen so far up to the one before.
+    Next(u64),
+}
+
+/// What was subscribed to, in the venue's words.
+#[derive(Default)]
+struct Wanted {
+    products: Vec<String>,
+    channels: Vec<&'static str>,
+}
+
+/// A session with Coinbase.
+#[derive(Default)]
+pub struct Coinbase {
+    instruments: Instruments,
+    table: Symbols,
+    links: Links,
+    expected: BTreeMap<ConnectionId, Expected>,
+    wanted: Wanted,
+    /// What has to be said but had no time yet: subscriptions that the venue cannot serve.
+    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+}
+
+impl Coinbase {
+    /// A session that knows nothing yet.
+    pub fn new() -> Coinbase {
+        Coinbase::default()
+    }
+
+    fn subscribe(&self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
+            return;
+        }
+        // Heartbeats first: they keep quiet channels open and make silence tell something.
+        for channel in ["heartbeats"].iter().chain(&self.wanted.channels) {
+            let message = serde_json::json!({
+                "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
+            });
+            emit.send(connection, message.to_string());
+        }
+    }
+
+    fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
+        match wire::about(text)? {
+            About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
+            About::Channel("l2_data") => {
+                let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                for event in &frame.events {
+                    self.level2(connection, event, frame.timestamp, emit)?;
+                }
+            }
+            About::Channel("market_trades") => {
+                let frame: Frame<'_, Trades<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                self.trades(connection, &frame.events, emit)?;
+            }
+            About::Channel("ticker" | "ticker_batch") => {
+                let frame: Frame<'_, Tickers<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                let time = wire::time(frame.timestamp)?;
+                for ticker in frame.events.iter().flat_map(|e| &e.tickers) {
+                    let kind = EventKind::Ticker(ticker.read()?);
+                    self.event(connection, ticker.product_id, time, kind, emit)?;
+                }
+            }
+            About::Channel("candles") => {
+                let frame: Frame<'_, Candles<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                let time = wire::time(frame.timestamp)?;
+                for candle in frame.events.iter().flat_map(|e| &e.candles) {
+                    let kind = EventKind::Candle(candle.read()?);
+                    self.event(connection, candle.product_id, time, kind, emit)?;
+                }
+            }
+            // Heartbeats, answers to subscriptions, and channels to come: they count, and that is all.
+            About::Channel(_) => {
+                let frame: Frame<'_, IgnoredAny> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, connection: ConnectionId, product: &str) -> Result<usize, Unreadable> {
+        let table = &self.table;
+        self.instruments
+            .place(product, connection, |name| table.symbol(name).cloned().or_else(|| wire::symbol_of(name)))
+    }
+
+    fn event(
+        &mut self,
+        connection: ConnectionId,
+        product: &str,
+        time: Timestamp,
+        kind: EventKind,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        let place = self.place(connection, product)?;
+        if let Some(instrument) = self.instruments.get(place) {
+            emit.event(&instrument.symbol, Some(time), kind);
+        }
+        Ok(())
+    }
+
+    fn trades(
+        &mut self,
+        connection: ConnectionId,
+        events: &[Trades<'_>],
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        for event in events {
+            for raw in &event.trades {
+                let (time, trade) = raw.read(event.kind == "snapshot")?;
+                self.event(connection, raw.product_id, time, EventKind::Trade(trade), emit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds a message's number against the one expected.
+    fn in_sequence(&mut self, connection: ConnectionId, got: u64, emit: &mut Emit<'_>) {
+        let next = Expected::Next(got.saturating_add(1));
+        match self.expected.insert(connection, next) {
+            None => {}
+            Some(Expected::Next(expected)) if expected == got => {}
+            Some(Expected::First) if got == 0 => {}
+            // The beginning is missing, but nothing was built on it yet; a book whose snapshot went with it says so
+            // itself. To open anew would be no better if the venue ever began elsewhere.
+            Some(Expected::First) => self.gap(0, got, emit),
+            Some(Expected::Next(expected)) => {
+                // A late or repeated message does not turn the count back.
+                if got < expected {
+                    self.expected.insert(connection, Expected::Next(expected));
+                }
+                self.gap(expected, got, emit);
+                self.resynchronize(connection, emit);
+            }
+        }
+    }
+
+    fn gap(&mut self, expected: u64, got: u64, emit: &mut Emit<'_>) {
+        let detail = format!("sequence_num {expected} expected, {got} came: messages of any channel may be missing");
+        emit.incident(IncidentKind::Gap, None, None, detail);
+    }
+
+    /// Puts every book of a connection out of step and asks for a new connection.
+    fn resynchronize(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        for instrument in self.instruments.iter_mut().filter(|i| i.connection == connection && i.step == Step::In) {
+            instrument.lose(emit.now);
+        }
+        self.links.renew(connection, emit);
+    }
+
+    fn level2(
+        &mut self,
+        connection: ConnectionId,
+        event: &Level2<'_>,
+        timestamp: &str,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        let place = self.place(connection, event.product_id)?;
+        let batches = match wire::batches(&event.updates) {
+            Ok(batches) => batches,
+            Err(why) => {
+                // The number of this message has been counted, so nothing later would show that it is missing.
+                self.resynchronize(connection, emit);
+                return Err(why);
+            }
+        };
+        let Some(instrument) = self.instruments.get(place) else { return Ok(()) };
+        instrument.connection = connection;
+        match event.kind {
+            "snapshot" => {
+                let time = match batches.iter().map(|b| b.time).max() {
+                    Some(time) => time,
+                    None => wire::time(timestamp)?,
+                };
+                let (mut bids, mut asks) = (Vec::new(), Vec::new());
+                for Batch { bids: more_bids, asks: more_asks, .. } in batches {
+                    bids.extend(more_bids);
+                    asks.extend(more_asks);
+                }
+                instrument.replace(&mut bids, &mut asks);
+                let snapshot = BookSnapshot { bids, asks, sequence: None, checksum: None };
+                emit.event(&instrument.symbol, Some(time), EventKind::BookSnapshot(snapshot));
+                instrument.say_if_crossed(emit);
+            }
+            "update" if instrument.step == Step::In => {
+                for Batch { time, bids, asks } in batches {
+                    instrument.apply(&bids, &asks);
+                    let delta = BookDelta { bids, asks, sequence: None, checksum: None };
+                    emit.event(&instrument.symbol, Some(time), EventKind::BookDelta(delta));
+                }
+                instrument.say_if_crossed(emit);
+            }
+            "update" if instrument.step == Step::Waiting => {
+                let detail = "a snapshot expected, an update came".to_owned();
+                emit.incident(IncidentKind::Gap, Some(&instrument.symbol), Some(Feed::Book), detail);
+                instrument.lose(emit.now);
+                self.links.renew(connection, emit);
+            }
+            "update" => {}
+            other => {
+                let why = Unreadable(format!("{other:?} is no kind of l2_data"));
+                self.resynchronize(connection, emit);
+                return Err(why);
+            }
+        }
+        Ok(())
+    }
+
+    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
+        if !url.contains(PRODUCTS_PATH) {
+            return;
+        }
+        if status != 200 {
+            let detail = format!("{url} answered {status}: {}", excerpt(body));
+            emit.incident(IncidentKind::Refused, None, None, detail);
+        } else if let Err(why) = wire::read_products(body, &mut self.table) {
+            emit.garbage(&why, body);
+        }
+    }
+
+    fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        self.links.opened(connection, emit.now);
+        self.expected.insert(connection, Expected::First);
+        self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+        for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
+            emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
+        }
+        self.subscribe(connection, emit);
+    }
+}
+
+impl Session for Coinbase {
+    fn exchange(&self) -> Exchange {
+        Exchange::Coinbase
+    }
+
+    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
+        self.wanted = Wanted::default();
+        for symbol in &subscription.symbols {
+            match wire::product_of(symbol) {
+                Some(product) => {
+                    self.table.insert(&product, symbol.clone());
+                    self.wanted.products.push(product);
+                }
+                None => {
+                    self.unsaid.push((Some(symbol.clone()), None, format!("Coinbase has no instrument like {symbol}")))
+                }
+            }
+        }
+        for feed in &subscription.feeds {
+            match wire::channel_of(*feed) {
+                Some(channel) => self.wanted.channels.push(channel),
+                None => self.unsaid.push((None, Some(*feed), format!("Coinbase has no public feed of {feed}"))),
+            }
+        }
+        output.actions.push(Action::Get { url: PRODUCTS_URL.to_owned() });
+        output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
+    }
+
+    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
+        let emit = &mut Emit { exchange: Exchange::Coinbase, now, output };
+        match input {
+            Input::Opened { connection, .. } => self.opened(connection, emit),
+            Input::Closed { connection } => {
+                self.expected.remove(&connection);
+                self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+                self.links.closed(connection, emit);
+            }
+            Input::Frame { connection, data } => {
+                self.links.heard(connection, now);
+                if let Err(why) = self.frame(connection, data, emit) {
+                    emit.garbage(&why, data);
+                }
+            }
+            Input::Sent { .. } => {}
+            Input::Response { url, status, body } => self.response(url, status, body, emit),
+            Input::Tick => {
+                self.links.tick(UPKEEP, emit);
+                for connection in self.instruments.overdue(now) {
+                    let detail = "the snapshot that was asked for does not come".to_owned();
+                    emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
+                    self.links.renew(connection, emit);
+                }
+            }
+        }
+    }
+
+    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
+        self.instruments.book(symbol)
+    }
+
+    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
+        let mut books: Vec<_> = self.instruments.books().collect();
+        books.sort_by(|a, b| a.0.cmp(&b.0));
+        books
+    }
+}

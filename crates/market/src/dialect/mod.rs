@@ -3,6 +3,8 @@
 pub mod binance;
 pub mod bybit;
 pub mod coinbase;
+mod instruments;
 pub mod kraken;
+mod links;
 pub mod okx;
 mod support;
