@@ -7,8 +7,8 @@ use crate::state::{chain_id, read};
 use crate::{
     Account, AccountTransaction, Action, Attestation, Class, LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX,
     LIVE_WINDOW_AHEAD_MS_MAX, Origin, Params, SourceRecord, StateError, StateRead, Transaction, TransactionError,
-    VerifiedTransaction, WindowRecord, assign, block_meta, epoch, epoch_of_height, keys, params, source, supply,
-    verify_stateless, window,
+    VerifiedTransaction, WindowRecord, assign, block_meta, epoch, epoch_first_height, epoch_of_height, keys, params,
+    source, supply, verify_stateless, window,
 };
 
 /// Why a transaction does not get in.
@@ -37,8 +37,8 @@ pub struct Checked {
     pub fee: Amount,
     /// Length of the bytes.
     pub bytes: u64,
-    /// The last epoch in which it may still be included, if it has one.
-    pub expires_after_epoch: Option<u64>,
+    /// The last height that may still include it, if there is one as things stand.
+    pub expires_after_height: Option<Height>,
 }
 
 /// What the rules need to know beside the state itself.
@@ -48,6 +48,7 @@ pub(crate) struct Rules {
     pub chain_id: u64,
     pub epoch: u64,
     pub time: Timestamp,
+    supply: Amount,
     live_window_ahead_ms_max: i64,
 }
 
@@ -65,7 +66,8 @@ impl Rules {
         let params = params(state)?;
         let epoch = epoch_of_height(height, params.epoch_blocks);
         let live_window_ahead_ms_max = LIVE_WINDOW_AHEAD_MS_MAX;
-        Ok(Rules { chain_id: chain_id(state)?, epoch, time, live_window_ahead_ms_max, params })
+        let (chain_id, supply) = (chain_id(state)?, supply(state)?);
+        Ok(Rules { chain_id, epoch, time, supply, live_window_ahead_ms_max, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next.
@@ -83,6 +85,17 @@ impl Rules {
     fn chain(&self, got: u64) -> Result<(), TransactionError> {
         let expected = self.chain_id;
         if got == expected { Ok(()) } else { Err(TransactionError::Chain { expected, got }) }
+    }
+
+    /// No balance can exceed the supply; if one would, the state is not one that these rules made.
+    pub fn credit(&self, account: Account, amount: Amount) -> Result<Account, StateError> {
+        match account.balance.checked_add(amount) {
+            Some(balance) if balance <= self.supply => Ok(Account { balance, ..account }),
+            _ => Err(StateError::Damaged {
+                key: "account/".to_string(),
+                reason: format!("a balance would exceed the supply of {}", self.supply),
+            }),
+        }
     }
 
     /// Clause T: returns what the account loses.
@@ -238,14 +251,14 @@ pub fn check_verified(state: &impl StateRead, verified: &VerifiedTransaction) ->
     let rules = Rules::of_mempool(state)?;
     rules.size(verified.bytes())?;
     let sender = verified.sender();
-    let checked = |nonce, fee, expires_after_epoch| Checked {
+    let checked = |nonce, fee, expires_after_height| Checked {
         hash: verified.hash(),
         class: verified.class(),
         sender,
         nonce,
         fee,
         bytes: verified.bytes().len() as u64,
-        expires_after_epoch,
+        expires_after_height,
     };
     match verified.transaction() {
         Transaction::Account(transaction) => {
@@ -254,21 +267,14 @@ pub fn check_verified(state: &impl StateRead, verified: &VerifiedTransaction) ->
             Ok(checked(Some(transaction.nonce), transaction.fee, None))
         }
         Transaction::Attestation(attestation) => {
-            rules.attestation(state, attestation, sender)?;
-            // Once its window is open it may outlive this; then it is refused when the window has closed.
-            Ok(checked(None, Amount::ZERO, Some(attestation.epoch.saturating_add(1))))
+            let admission = rules.attestation(state, attestation, sender)?;
+            let last = if admission.opens {
+                // It must open its window in its own epoch or the next one.
+                epoch_first_height(attestation.epoch.saturating_add(2), rules.params.epoch_blocks) - 1
+            } else {
+                admission.window.closes_at
+            };
+            Ok(checked(None, Amount::ZERO, Some(last)))
         }
-    }
-}
-
-/// The sum of balances that the genesis fixed must hold any fee; asserted here so that credits cannot overflow.
-pub(crate) fn credit(state: &impl StateRead, account: Account, amount: Amount) -> Result<Account, StateError> {
-    let total = supply(state)?;
-    match account.balance.checked_add(amount) {
-        Some(balance) if balance <= total => Ok(Account { balance, ..account }),
-        _ => Err(StateError::Damaged {
-            key: "account/".to_string(),
-            reason: format!("a balance would exceed the supply of {total}"),
-        }),
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use openmesh_primitives::{Address, Amount, Height, sha256};
 
-use crate::admit::{Rules, credit, source_count};
+use crate::admit::{Rules, source_count};
 use crate::state::read;
+use crate::verify::verify_decoded;
 use crate::{
     Account, AccountTransaction, Action, Block, BlockError, BlockLimits, BlockMeta, CheckError, EPOCHS_KEPT,
     EpochRecord, Execution, Header, LedgerEvent, Overlay, Receipt, SourceRecord, SourceSpec, StateError, StateRead,
@@ -101,30 +102,26 @@ impl<S: StateRead> Executor<S> {
         known: Option<&VerifiedTransaction>,
     ) -> Result<(), StateError> {
         let class = transaction.class();
-        let nonce = match &transaction {
-            Transaction::Account(inner) => Some(inner.nonce),
-            Transaction::Attestation(_) => None,
+        let (nonce, offered) = match &transaction {
+            Transaction::Account(inner) => (Some(inner.nonce), inner.fee),
+            Transaction::Attestation(_) => (None, Amount::ZERO),
         };
-        let fresh = match known {
-            Some(_) => None,
-            None => Some(crate::verify::verify_decoded(bytes, transaction)),
+        let fresh;
+        let verified = match known {
+            Some(known) => Ok(known),
+            None => {
+                fresh = verify_decoded(bytes, transaction);
+                fresh.as_ref().map_err(Clone::clone)
+            }
         };
-        let verified = match (&fresh, known) {
-            (Some(Ok(verified)), _) | (None, Some(verified)) => Ok(verified),
-            (Some(Err(error)), _) => Err(error.clone()),
-            (None, None) => Err(TransactionError::Signature),
+        let sender = verified.as_ref().ok().map(|v| v.sender());
+        let hash = verified.as_ref().map_or_else(|_| sha256(&[bytes]), |v| v.hash());
+        let error = match verified.map_err(CheckError::from).and_then(|v| self.apply(v)) {
+            Ok(()) => None,
+            Err(CheckError::Refused(error)) => Some(error),
+            Err(CheckError::State(error)) => return Err(error),
         };
-        let (sender, error) = match verified {
-            Err(error) => (None, Some(error)),
-            Ok(verified) => match self.apply(verified) {
-                Ok(()) => (Some(verified.sender()), None),
-                Err(CheckError::Refused(error)) => (Some(verified.sender()), Some(error)),
-                Err(CheckError::State(error)) => return Err(error),
-            },
-        };
-        let paid = fresh.as_ref().and_then(|f| f.as_ref().ok()).or(known).map(|v| fee_of(v.transaction()));
-        let fee = if error.is_none() { paid.unwrap_or_default() } else { Amount::ZERO };
-        let hash = known.map_or_else(|| sha256(&[bytes]), VerifiedTransaction::hash);
+        let fee = if error.is_none() { offered } else { Amount::ZERO };
         let index = self.receipts.len() as u32;
         self.receipts.push(Receipt { hash, index, class, sender, nonce, fee, error });
         Ok(())
@@ -170,7 +167,7 @@ impl<S: StateRead> Executor<S> {
     ) -> Result<(), CheckError> {
         // Read after the sender's balance was lowered: it may be the same account.
         let receiver = self.account(to)?.unwrap_or_default();
-        let receiver = credit(&self.state, receiver, amount)?;
+        let receiver = self.rules.credit(receiver, amount)?;
         self.accounts.insert(to, Some(receiver));
         let (transaction, height) = (verified.hash(), self.height);
         self.events.push(LedgerEvent::Transferred { from, to, amount, transaction, height });
@@ -233,7 +230,7 @@ impl<S: StateRead> Executor<S> {
         }
         let earner = validator_record(&self.state, &self.proposer)?.map_or(self.proposer, |record| record.earner());
         let account = self.account(earner)?.unwrap_or_default();
-        let account = credit(&self.state, account, self.fees)?;
+        let account = self.rules.credit(account, self.fees)?;
         self.accounts.insert(earner, Some(account));
         Ok(())
     }
@@ -245,12 +242,5 @@ impl<S: StateRead> Executor<S> {
             self.state.put(keys::VALIDATORS_CURRENT.to_vec(), &next);
         }
         Ok(())
-    }
-}
-
-fn fee_of(transaction: &Transaction) -> Amount {
-    match transaction {
-        Transaction::Account(inner) => inner.fee,
-        Transaction::Attestation(_) => Amount::ZERO,
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     window,
 };
 
-/// Most windows of a gap that are looked at one by one when a window closes; a longer gap is named as a whole.
-const GAP_WINDOWS_MAX: u64 = 1_024;
+/// Most windows that are looked at when a gap is searched: all that some validators may have open.
+const GAP_WINDOWS_MAX: usize = 8_192;
 
 impl<S: StateRead> Executor<S> {
     /// Lets an attestation take effect.
@@ -240,8 +240,10 @@ impl<S: StateRead> Executor<S> {
     /// other without a hole in every source: a window in which nothing happened is attested too, without claims.
     fn name_gaps(&mut self, id: &str, from: u64, to: u64) -> Result<(), StateError> {
         let prefix = keys::windows_of(id);
-        let known = self.state.scan(&prefix, Some(&keys::window(id, from)), GAP_WINDOWS_MAX as usize)?;
+        let known = self.state.scan(&prefix, Some(&keys::window(id, from)), GAP_WINDOWS_MAX)?;
         let numbers: BTreeSet<u64> = known.iter().filter_map(|(key, _)| keys::window_number(key)).collect();
+        // Beyond what was looked at nothing is said.
+        let to = if numbers.len() == GAP_WINDOWS_MAX { numbers.last().map_or(to, |last| to.min(*last)) } else { to };
         let mut next = from;
         for number in numbers.into_iter().filter(|n| *n < to).chain([to]) {
             if number > next {

@@ -1,0 +1,240 @@
+//! Windows: who may attest, what is accepted, who is named.
+
+use openmesh_ledger::{
+    IncidentKind::{Differing, Disputed, Missing},
+    LedgerEvent, Origin, Params, TransactionError as E, assigned, chunk, current_epoch, epoch, incidents as stored,
+    keys, pinned_epoch, source_progress, validator_record, window,
+};
+use openmesh_primitives::{Address, ContentId};
+
+use crate::chain::{BOOK, CHAIN_ID, Chain, SOURCE, START, TRADES, accepted, claim, incidents, source};
+
+fn params() -> Params {
+    Params { window_close_blocks: 3, epoch_blocks: 5, ..Params::default() }
+}
+
+fn four() -> Chain {
+    Chain::new(&[1, 1, 1, 1], params())
+}
+
+#[test]
+fn a_chunk_is_accepted_with_the_third_of_four_and_the_window_closes() {
+    let mut chain = four();
+    let honest = || vec![claim(TRADES, "t"), claim(BOOK, "b")];
+    let first = chain.run(vec![chain.attest(0, 7, 0, honest()), chain.attest(1, 7, 0, honest())]);
+    assert_eq!(accepted(&first.events), []);
+    assert_eq!(pinned_epoch(&chain.state, SOURCE, 7).unwrap(), Some(0));
+    let second = chain.run(vec![chain.attest(2, 7, 0, honest())]);
+    let expected = vec![(BOOK.to_string(), ContentId::of(b"b")), (TRADES.to_string(), ContentId::of(b"t"))];
+    assert_eq!(accepted(&second.events), expected);
+    assert_eq!(chunk(&chain.state, SOURCE, 7, BOOK).unwrap().unwrap().height, 2);
+    let third = chain.run(vec![chain.attest(3, 7, 0, honest())]);
+    assert_eq!(third.events, [], "the fourth agrees: nothing new");
+    let closing = chain.run(vec![]);
+    let [LedgerEvent::WindowClosed { accepted: 2, disputed, missing, height: 4, .. }] = closing.events.as_slice()
+    else {
+        panic!("{:?}", closing.events)
+    };
+    assert!(disputed.is_empty() && missing.is_empty());
+    let record = window(&chain.state, SOURCE, 7).unwrap().unwrap();
+    assert!(record.closed && record.attested.len() == 4 && record.differing.is_empty());
+    let gone = [keys::attestation(SOURCE, 7, &chain.address(0)), keys::closing(4, SOURCE, 7)];
+    assert!(gone.iter().all(|key| !chain.state.contains_key(key)), "what is no longer needed is deleted");
+    let late = chain.attest(0, 7, 0, honest());
+    assert_eq!(chain.run_one(late), Some(E::WindowClosed { height: 4 }));
+    assert_eq!(source_progress(&chain.state, SOURCE).unwrap().last_window, Some(7));
+}
+
+#[test]
+fn a_liar_is_named_whether_it_comes_first_or_last() {
+    for liar in 0..4 {
+        let mut chain = four();
+        let said = |v: usize| vec![claim(TRADES, if v == liar { "forged" } else { "t" })];
+        let mut events = chain.run((0..4).map(|v| chain.attest(v, 1, 0, said(v))).collect()).events;
+        assert_eq!(accepted(&events), [(TRADES.to_string(), ContentId::of(b"t"))]);
+        assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(liar)))]);
+        events = chain.run_to(4);
+        assert_eq!(incidents(&events), [], "closing names nobody twice");
+        assert_eq!(validator_record(&chain.state, &chain.address(liar)).unwrap().unwrap().differing, 1);
+        assert_eq!(stored(&chain.state, 0, 10).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn inventing_and_omitting_a_stream_is_differing_too() {
+    for liar in 0..4 {
+        let mut chain = four();
+        let invents =
+            |v: usize| if v == liar { vec![claim(TRADES, "t"), claim(BOOK, "x")] } else { vec![claim(TRADES, "t")] };
+        let events = chain.run((0..4).map(|v| chain.attest(v, 1, 0, invents(v))).collect()).events;
+        assert_eq!(accepted(&events), [(TRADES.to_string(), ContentId::of(b"t"))]);
+        assert_eq!(incidents(&events), [(Differing, Some(BOOK.to_string()), Some(chain.address(liar)))]);
+        let omits = |v: usize| if v == liar { vec![] } else { vec![claim(TRADES, "t")] };
+        let events = chain.run((0..4).map(|v| chain.attest(v, 2, 0, omits(v))).collect()).events;
+        assert_eq!(accepted(&events).len(), 1);
+        assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(liar)))]);
+    }
+}
+
+#[test]
+fn a_validator_that_sends_nothing_is_named_at_closing() {
+    let mut chain = four();
+    chain.run((0..3).map(|v| chain.attest(v, 1, 0, vec![claim(TRADES, "t")])).collect());
+    let events = chain.run_to(4);
+    assert_eq!(incidents(&events), [(Missing, None, Some(chain.address(3)))]);
+    assert_eq!(validator_record(&chain.state, &chain.address(3)).unwrap().unwrap().missing, 1);
+}
+
+#[test]
+fn without_agreement_the_stream_is_disputed_and_nobody_is_accused() {
+    let mut chain = four();
+    let said = |v: usize| vec![claim(TRADES, if v < 2 { "a" } else { "b" }), claim(BOOK, "same")];
+    let events = chain.run((0..4).map(|v| chain.attest(v, 1, 0, said(v))).collect()).events;
+    assert_eq!(accepted(&events), [(BOOK.to_string(), ContentId::of(b"same"))]);
+    let events = chain.run_to(4);
+    assert_eq!(incidents(&events), [(Disputed, Some(TRADES.to_string()), None)]);
+    assert_eq!(window(&chain.state, SOURCE, 1).unwrap().unwrap().disputed, [TRADES]);
+}
+
+#[test]
+fn one_of_four_alone_cannot_accuse_the_others() {
+    let mut chain = four();
+    chain.run(vec![chain.attest(2, 900, 0, vec![claim(TRADES, "nonsense")])]);
+    let events = chain.run_to(4);
+    assert_eq!(incidents(&events), [(Disputed, None, None)]);
+    assert!((0..4).all(|v| validator_record(&chain.state, &chain.address(v)).unwrap().unwrap().missing == 0));
+    assert_eq!(source_progress(&chain.state, SOURCE).unwrap().last_window, None, "nor move the source's clock");
+}
+
+#[test]
+fn a_window_that_nobody_attested_is_named() {
+    let mut chain = four();
+    let all = |chain: &Chain, w| (0..4).map(|v| chain.attest(v, w, 0, vec![])).collect::<Vec<_>>();
+    chain.run(all(&chain, 10));
+    chain.run(all(&chain, 12));
+    chain.run(all(&chain, 15));
+    let events = chain.run_to(7);
+    let gaps: Vec<(u64, String)> = events
+        .iter()
+        .filter_map(|event| match event {
+            LedgerEvent::Incident(incident) => Some((incident.window, incident.detail.clone())),
+            _ => None,
+        })
+        .collect();
+    let expected = [(11, "windows 11 to 11 were attested by nobody"), (13, "windows 13 to 14 were attested by nobody")];
+    assert_eq!(gaps, expected.map(|(window, detail)| (window, detail.to_string())));
+}
+
+#[test]
+fn refusals_of_attestations() {
+    let mut chain = Chain::new(&[1, 1, 1, 1], Params { open_windows_max: 2, ..params() });
+    let honest = || vec![claim(TRADES, "t")];
+    let unknown = chain.attest_source(0, "nowhere", 1, 0, honest());
+    assert_eq!(chain.run_one(unknown), Some(E::UnknownSource { id: "nowhere".to_string() }));
+    let stream = chain.attest(0, 1, 0, vec![claim("DOGE.USD/trades", "x")]);
+    assert_eq!(chain.run_one(stream), Some(E::UnknownStream { stream: "DOGE.USD/trades".to_string() }));
+    let twice = chain.attest(0, 1, 0, vec![claim(TRADES, "x"), claim(TRADES, "y")]);
+    assert!(matches!(chain.run_one(twice), Some(E::Claims { .. })));
+    assert_eq!(chain.run_one(chain.attest(0, 1, 9, honest())), Some(E::WrongEpoch { current: 0, got: 9 }));
+    assert_eq!(chain.run_one(chain.attest(0, 1, 0, honest())), None);
+    let duplicate = chain.attest(0, 1, 0, vec![claim(TRADES, "another")]);
+    let validator = chain.address(0);
+    assert_eq!(chain.run_one(duplicate), Some(E::DuplicateAttestation { validator }));
+    assert_eq!(chain.run_one(chain.attest(1, 1, 1, honest())), Some(E::PinnedEpoch { pinned: 0, got: 1 }));
+    assert_eq!(chain.run_one(chain.attest(0, 2, 1, honest())), None);
+    assert_eq!(chain.run_one(chain.attest(0, 3, 1, honest())), None, "window 1 has closed meanwhile");
+    assert_eq!(chain.run_one(chain.attest(0, 4, 1, honest())), Some(E::OpenWindows { max: 2 }));
+    assert_eq!(chain.run_one(chain.attest(1, 4, 1, honest())), None, "another validator may still open it");
+}
+
+#[test]
+fn altered_attestations() {
+    use openmesh_ledger::{Attestation, Transaction, verify_stateless};
+    let mut chain = four();
+    let key = chain.validators[0].clone();
+    let signed = Attestation::sign(&key, CHAIN_ID, SOURCE, 1, 0, vec![claim(TRADES, "t")]);
+    let other = Attestation { window: 2, ..signed.clone() };
+    assert_eq!(chain.run_one(Transaction::Attestation(other).encode()), Some(E::Signature));
+    let stolen = Attestation { public_key: chain.validators[1].public(), ..signed.clone() };
+    assert_eq!(verify_stateless(&Transaction::Attestation(stolen).encode()), Err(E::Signature));
+    let foreign = Attestation::sign(&key, 1, SOURCE, 1, 0, vec![]);
+    let foreign = Transaction::Attestation(foreign).encode();
+    assert_eq!(chain.run_one(foreign), Some(E::Chain { expected: CHAIN_ID, got: 1 }));
+    let stranger = openmesh_primitives::ValidatorKey::from_seed([200; 32]);
+    let nobody = Transaction::Attestation(Attestation::sign(&stranger, CHAIN_ID, SOURCE, 1, 0, vec![])).encode();
+    let validator = stranger.public().address();
+    assert_eq!(chain.run_one(nobody), Some(E::NotAssigned { validator, epoch: 0 }));
+}
+
+#[test]
+fn the_pinned_epoch_holds_beyond_the_next_one() {
+    let mut chain = Chain::new(&[1; 4], Params { epoch_blocks: 2, window_close_blocks: 20, ..Params::default() });
+    chain.run_to(2);
+    assert_eq!(chain.run_one(chain.attest(0, 1, 0, vec![])), None, "height 3 is epoch 1: the one before is allowed");
+    chain.run_to(8);
+    assert_eq!(current_epoch(&chain.state).unwrap(), 3);
+    assert_eq!(chain.run_one(chain.attest(1, 1, 0, vec![])), None, "the window keeps its epoch while it is open");
+    let fresh = chain.attest(1, 2, 0, vec![]);
+    assert_eq!(chain.run_one(fresh), Some(E::WrongEpoch { current: 4, got: 0 }));
+}
+
+#[test]
+fn only_the_assigned_count() {
+    let mut chain = Chain::new(&[1; 7], Params { assigned_per_source: 4, ..params() });
+    let drawn: Vec<Address> = assigned(&chain.state, SOURCE, 0).unwrap().iter().map(|v| v.address).collect();
+    assert_eq!(drawn.len(), 4);
+    let mut taken = 0;
+    for v in 0..7 {
+        let error = chain.run_one(chain.attest(v, u64::from(v as u8 > 3), 0, vec![claim(TRADES, "t")]));
+        let validator = chain.address(v);
+        match drawn.contains(&validator) {
+            true => assert_eq!(error, None),
+            false => assert_eq!(error, Some(E::NotAssigned { validator, epoch: 0 })),
+        }
+        taken += usize::from(error.is_none());
+    }
+    assert_eq!(taken, 4);
+}
+
+#[test]
+fn epochs_begin_with_the_hash_of_the_block_before() {
+    let mut chain = four();
+    chain.run_to(5);
+    let parent = chain.tip.block_hash;
+    assert_eq!(epoch(&chain.state, 1).unwrap(), None);
+    chain.run(vec![]);
+    let record = epoch(&chain.state, 1).unwrap().unwrap();
+    assert_eq!(record.seed, openmesh_ledger::epoch_seed(&parent, 1));
+    assert_eq!(record.first_height, 6);
+}
+
+#[test]
+fn a_live_window_must_have_ended() {
+    let mut chain = four();
+    let mut genesis = chain.genesis.clone();
+    genesis.sources.push(source("live", Origin::Live));
+    chain.state = openmesh_ledger::initial_state(&genesis).unwrap();
+    let window_of = |ms: i64| (ms / 10_000) as u64;
+    // The first block's time is START + 1 s; the windows are 10 s long and one ends at START.
+    let running = window_of(START.millis());
+    let ahead = chain.attest_source(0, "live", running, 0, vec![]);
+    let Some(E::WindowAhead { end_ms, .. }) = chain.run_one(ahead) else { panic!("it ends 9 s ahead") };
+    assert_eq!(end_ms as i64, START.millis() + 10_000);
+    assert_eq!(chain.run_one(chain.attest_source(0, "live", running - 1, 0, vec![])), None);
+    chain.run_to(4);
+    let near = chain.attest_source(0, "live", running, 0, vec![]);
+    assert_eq!(chain.run_one(near), None, "5 s before its end at a block time of START + 5 s");
+    let far = chain.attest_source(0, "live", u64::MAX, 0, vec![]);
+    assert!(matches!(chain.run_one(far), Some(E::WindowAhead { .. })));
+}
+
+#[test]
+fn a_stray_byte_in_a_claim_is_another_claim() {
+    let mut chain = four();
+    let mut odd = claim(TRADES, "t");
+    odd.events += 1;
+    let mut transactions: Vec<_> = (0..3).map(|v| chain.attest(v, 1, 0, vec![claim(TRADES, "t")])).collect();
+    transactions.push(chain.attest(3, 1, 0, vec![odd]));
+    let events = chain.run(transactions).events;
+    assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(3)))]);
+}

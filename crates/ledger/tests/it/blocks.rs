@@ -1,0 +1,196 @@
+//! Making blocks and judging them.
+
+use std::sync::Arc;
+
+use openmesh_ledger::{
+    Block, BlockError, BlockLimits, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction, Validator,
+    ValidatorSet, VerifiedTransaction, build_block, execute_block, execute_block_verified, keys, next_validators,
+    transactions_root, validate_proposal, validators, verify_stateless,
+};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
+
+use crate::chain::{Chain, FEE, TRADES, claim};
+
+const TO: Address = Address([9; 20]);
+
+fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
+    bytes.iter().map(|bytes| Arc::new(verify_stateless(bytes).unwrap())).collect()
+}
+
+fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
+    let time = Timestamp(chain.tip.time.nanos() + 1);
+    build_block(&chain.state, &chain.tip, &verified(candidates), chain.proposer(), time, limits).unwrap()
+}
+
+#[test]
+fn attestations_first_then_by_fee_with_nonces_in_order() {
+    let mut chain = Chain::four();
+    let pay = |from, nonce, fee: u128| {
+        let action = openmesh_ledger::Action::Transfer { to: TO, amount: Amount(1) };
+        chain.action(from, nonce, Amount(FEE.0 * fee), action)
+    };
+    let attestation = chain.attest(0, 1, 0, vec![claim(TRADES, "t")]);
+    let candidates = vec![
+        pay(0, 1, 9),
+        pay(0, 0, 1),
+        pay(1, 0, 5),
+        pay(1, 2, 7),
+        attestation.clone(),
+        pay(2, 0, 2),
+        attestation.clone(),
+    ];
+    let block = build(&chain, &candidates, &chain.limits());
+    let expected = [&attestation, &candidates[2], &candidates[5], &candidates[1], &candidates[0]];
+    assert_eq!(block.transactions.iter().collect::<Vec<_>>(), expected, "nonce 1 of account 1 is missing");
+    let execution = chain.commit(&block);
+    assert!(execution.receipts.iter().all(|r| r.ok()));
+}
+
+#[test]
+fn account_transactions_leave_the_reserved_room() {
+    let chain = Chain::four();
+    let transfers: Vec<Vec<u8>> = (0..20).map(|nonce| chain.transfer(0, TO, Amount(1), nonce)).collect();
+    let attestations: Vec<Vec<u8>> = (0..4).map(|v| chain.attest(v, 1, 0, vec![claim(TRADES, "t")])).collect();
+    let size = transfers[0].len() as u64;
+    let room = attestations.iter().map(|a| a.len() as u64).sum();
+    let limits = BlockLimits { bytes_max: 5 * size + room, attestation_bytes_reserved: room, transactions_max: 100 };
+    let without = build(&chain, &transfers, &limits);
+    assert_eq!(without.transactions.len(), 5, "the reserved room stays empty");
+    let all = [transfers.clone(), attestations.clone()].concat();
+    let with = build(&chain, &all, &limits);
+    assert_eq!(with.transactions.len(), 9);
+    assert_eq!(with.transactions[..4], attestations);
+    let few = BlockLimits { transactions_max: 3, ..limits };
+    assert_eq!(build(&chain, &all, &few).transactions.len(), 3);
+}
+
+#[test]
+fn malformed_blocks_are_refused_by_judge_and_executor() {
+    let params = Params {
+        block_bytes_max: 2_000,
+        attestation_bytes_reserved: 1_000,
+        transaction_bytes_max: 500,
+        block_transactions_max: 5,
+        ..Params::default()
+    };
+    let chain = Chain::new(&[1; 4], params);
+    let transfer = |nonce| chain.transfer(0, TO, Amount(1), nonce);
+    let attestation = chain.attest(0, 1, 0, vec![]);
+    let cases: Vec<(&str, Vec<Vec<u8>>, fn(&BlockError) -> bool)> = vec![
+        ("order", vec![transfer(0), attestation.clone()], |e| *e == BlockError::Order(1)),
+        ("twice", vec![transfer(0), transfer(0)], |e| *e == BlockError::Twice(1)),
+        ("undecodable", vec![vec![1, 2, 3]], |e| matches!(e, BlockError::Undecodable { index: 0, .. })),
+        ("too many", (0..6).map(transfer).collect(), |e| matches!(e, BlockError::Count { count: 6, count_max: 5 })),
+        ("bytes", vec![vec![0; 2_001]], |e| matches!(e, BlockError::Bytes { bytes: 2_001, bytes_max: 2_000 })),
+    ];
+    for (name, transactions, expected) in cases {
+        let block = chain.block(transactions);
+        let Err(ProposalError::Block(error)) = validate_proposal(&chain.state, &chain.tip, &block) else {
+            panic!("{name}")
+        };
+        assert!(expected(&error), "{name}: {error:?}");
+        assert_eq!(execute_block(&chain.state, &block), Err(ExecuteError::Block(error)), "{name}");
+    }
+    let tight =
+        Params { attestation_bytes_reserved: 1_800, block_transactions_max: 20, ..chain.genesis.params.clone() };
+    let chain = Chain::new(&[1; 4], tight);
+    let block = chain.block((0..2).map(|nonce| chain.transfer(0, TO, Amount(1), nonce)).collect());
+    let refused = validate_proposal(&chain.state, &chain.tip, &block);
+    assert!(
+        matches!(refused, Err(ProposalError::Block(BlockError::ReservedRoom { bytes_max: 200, .. }))),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn every_field_of_the_header_is_judged() {
+    let mut chain = Chain::four();
+    chain.run_to(3);
+    let good = chain.block(vec![chain.transfer(0, TO, Amount(1), 0)]);
+    let judge = |change: &dyn Fn(&mut Block)| {
+        let mut block = good.clone();
+        change(&mut block);
+        validate_proposal(&chain.state, &chain.tip, &block)
+    };
+    use ProposalError as E;
+    assert_eq!(judge(&|_| {}), Ok(()));
+    assert!(matches!(judge(&|b| b.header.version = 2), Err(E::Block(BlockError::Version(2)))));
+    assert!(matches!(judge(&|b| b.header.chain_id = 1), Err(E::Chain { got: 1, .. })));
+    assert!(matches!(judge(&|b| b.header.height = 3), Err(E::Height { expected: 4, got: 3 })));
+    assert!(matches!(judge(&|b| b.header.parent = Digest::ZERO), Err(E::Parent { .. })));
+    assert!(matches!(judge(&|b| b.header.state_root = Digest::ZERO), Err(E::StateRoot { .. })));
+    assert!(matches!(judge(&|b| b.header.time = chain.tip.time), Err(E::Time { .. })));
+    assert!(matches!(judge(&|b| b.header.proposer = TO), Err(E::Block(BlockError::Proposer(TO)))));
+    assert!(matches!(judge(&|b| b.header.validators_hash = Digest::ZERO), Err(E::Validators { which: "current", .. })));
+    assert!(matches!(
+        judge(&|b| b.header.next_validators_hash = Digest::ZERO),
+        Err(E::Validators { which: "next", .. })
+    ));
+    assert!(matches!(judge(&|b| b.transactions.clear()), Err(E::Block(BlockError::TransactionsRoot))));
+}
+
+#[test]
+fn verified_hints_do_not_change_the_result() {
+    let chain = Chain::four();
+    let transactions =
+        vec![chain.attest(0, 1, 0, vec![]), chain.transfer(0, TO, Amount(1), 0), chain.transfer(1, TO, Amount(1), 5)];
+    let block = chain.block(transactions.clone());
+    let plain = execute_block(&chain.state, &block).unwrap();
+    let hints: Vec<_> = verified(&transactions).into_iter().map(Some).collect();
+    assert_eq!(execute_block_verified(&chain.state, &block, &hints).unwrap(), plain);
+    assert_eq!(execute_block_verified(&chain.state, &block, &hints[..1]).unwrap(), plain);
+    let wrong = vec![hints[2].clone(), None, hints[1].clone()];
+    assert_eq!(execute_block_verified(&chain.state, &block, &wrong).unwrap(), plain, "hints of other transactions");
+}
+
+#[test]
+fn a_new_set_of_validators_is_in_force_two_blocks_later() {
+    let mut chain = Chain::four();
+    let old = validators(&chain.state).unwrap();
+    let joined = Validator::new(ValidatorKey::from_seed([50; 32]).public(), 1, "new");
+    let new = ValidatorSet::new(old.iter().cloned().chain([joined]).collect()).unwrap();
+    // No transaction changes validators yet; a write of the next set in block 1 stands for one.
+    chain.run(vec![]);
+    let mut overlay = Overlay::new(&chain.state);
+    overlay.put(keys::VALIDATORS_NEXT.to_vec(), &new);
+    let written = overlay.get(keys::VALIDATORS_NEXT).unwrap().unwrap();
+    chain.state.insert(keys::VALIDATORS_NEXT.to_vec(), written);
+    let second = chain.block(vec![]);
+    assert_eq!((second.header.validators_hash, second.header.next_validators_hash), (old.hash(), new.hash()));
+    chain.commit(&second);
+    let third = chain.block(vec![]);
+    assert_eq!((third.header.validators_hash, third.header.next_validators_hash), (new.hash(), new.hash()));
+    chain.commit(&third);
+    assert_eq!(next_validators(&chain.state).unwrap(), new);
+}
+
+#[test]
+fn an_overlay_scans_like_a_map() {
+    let mut base = crate::chain::State::new();
+    for n in 0..50u8 {
+        base.insert(vec![b'a', n], vec![n]);
+    }
+    let mut overlay = Overlay::new(&base);
+    let mut plain = base.clone();
+    for n in (0..50u8).step_by(3) {
+        overlay.delete(vec![b'a', n]);
+        plain.remove(&vec![b'a', n]);
+        overlay.put(vec![b'a', n, 1], &7u8);
+        plain.insert(vec![b'a', n, 1], vec![7]);
+    }
+    for limit in [0, 1, 2, 7, 49, 50, 51, 1_000] {
+        for from in [None, Some(vec![b'a', 10]), Some(vec![b'a', 30, 0]), Some(vec![b'b'])] {
+            let from = from.as_deref();
+            assert_eq!(overlay.scan(b"a", from, limit), plain.scan(b"a", from, limit), "{limit} {from:?}");
+        }
+    }
+}
+
+#[test]
+fn transactions_root_is_over_the_bytes() {
+    let chain = Chain::four();
+    let transfer = chain.transfer(0, TO, Amount(1), 0);
+    let decoded: Transaction = openmesh_primitives::canonical::decode(&transfer).unwrap();
+    assert_eq!(decoded.encode(), transfer);
+    assert_ne!(transactions_root(&[transfer.clone()]), transactions_root(&[transfer.clone(), transfer]));
+}

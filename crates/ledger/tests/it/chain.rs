@@ -1,0 +1,203 @@
+//! A network of one process: keys, a state in a map, and blocks one after the other.
+
+use std::collections::BTreeMap;
+
+use openmesh_ledger::{
+    AccountTransaction, Action, Attestation, Block, BlockLimits, ChunkClaim, Execution, Genesis, GenesisValidator,
+    HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params, SourceKind, SourceSpec, Tip,
+    Transaction, TransactionError, check_supply, execute_block, initial_state, next_validators, transactions_root,
+    validate_proposal, validators,
+};
+use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
+
+pub const CHAIN_ID: u64 = 7117;
+pub const FEE: Amount = Amount(1_000_000_000_000);
+pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub const SOURCE: &str = "kraken";
+pub const TRADES: &str = "BTC.USD/trades";
+pub const BOOK: &str = "BTC.USD/book";
+
+pub type State = BTreeMap<Vec<u8>, Vec<u8>>;
+
+pub struct Chain {
+    pub genesis: Genesis,
+    pub state: State,
+    pub tip: Tip,
+    pub validators: Vec<ValidatorKey>,
+    pub accounts: Vec<AccountKey>,
+}
+
+pub fn source(id: &str, origin: Origin) -> SourceSpec {
+    SourceSpec {
+        id: id.to_string(),
+        exchange: "kraken".to_string(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USD".to_string(), "ETH.USD".to_string()],
+        feeds: vec!["book".to_string(), "trades".to_string()],
+        window_ms: 10_000,
+        origin,
+    }
+}
+
+pub fn account_key(n: u8) -> AccountKey {
+    AccountKey::from_bytes([n + 1; 32]).unwrap()
+}
+
+pub fn claim(stream: &str, data: &str) -> ChunkClaim {
+    ChunkClaim { stream: stream.to_string(), cid: ContentId::of(data.as_bytes()), bytes: data.len() as u64, events: 1 }
+}
+
+/// The root of a state without a tree: only for these tests, where nothing is proven.
+pub fn root_of(state: &State) -> Digest {
+    sha256(&[&canonical::encode(state)])
+}
+
+impl Chain {
+    /// Validators of these powers, three accounts of 1000 OPEN each, one replayed source.
+    pub fn new(powers: &[u64], params: Params) -> Chain {
+        let validators: Vec<ValidatorKey> =
+            (0..powers.len()).map(|n| ValidatorKey::from_seed([n as u8 + 1; 32])).collect();
+        let accounts: Vec<AccountKey> = (0..3).map(account_key).collect();
+        let genesis = Genesis {
+            chain_id: CHAIN_ID,
+            name: "test".to_string(),
+            time: START,
+            validators: validators
+                .iter()
+                .zip(powers)
+                .map(|(key, power)| GenesisValidator {
+                    public_key: key.public(),
+                    power: *power,
+                    name: "v".to_string(),
+                    payout: None,
+                })
+                .collect(),
+            accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
+            sources: vec![source(SOURCE, Origin::Replay)],
+            params,
+        };
+        let state = initial_state(&genesis).unwrap();
+        let tip = Tip { height: 0, block_hash: genesis.hash(), state_root: root_of(&state), time: genesis.time };
+        Chain { genesis, state, tip, validators, accounts }
+    }
+
+    /// Four equal validators, default parameters.
+    pub fn four() -> Chain {
+        Chain::new(&[1, 1, 1, 1], Params::default())
+    }
+
+    pub fn proposer(&self) -> Address {
+        self.validators[self.tip.height as usize % self.validators.len()].public().address()
+    }
+
+    /// The next block of these transactions.
+    pub fn block(&self, transactions: Vec<Vec<u8>>) -> Block {
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: CHAIN_ID,
+            height: self.tip.height + 1,
+            time: Timestamp(self.tip.time.nanos() + 1_000_000_000),
+            parent: self.tip.block_hash,
+            state_root: self.tip.state_root,
+            transactions_root: transactions_root(&transactions),
+            proposer: self.proposer(),
+            validators_hash: validators(&self.state).unwrap().hash(),
+            next_validators_hash: next_validators(&self.state).unwrap().hash(),
+        };
+        Block { header, transactions }
+    }
+
+    /// Judges, executes and stores a block; the supply must be whole afterwards.
+    pub fn commit(&mut self, block: &Block) -> Execution {
+        validate_proposal(&self.state, &self.tip, block).unwrap();
+        let execution = execute_block(&self.state, block).unwrap();
+        for (key, value) in &execution.writes {
+            match value {
+                Some(value) => self.state.insert(key.clone(), value.clone()),
+                None => self.state.remove(key),
+            };
+        }
+        let header = &block.header;
+        self.tip = Tip {
+            height: header.height,
+            block_hash: block.hash(),
+            state_root: root_of(&self.state),
+            time: header.time,
+        };
+        assert!(check_supply(&self.state).unwrap().1, "supply after height {}", header.height);
+        execution
+    }
+
+    pub fn run(&mut self, transactions: Vec<Vec<u8>>) -> Execution {
+        self.commit(&self.block(transactions))
+    }
+
+    /// Executes empty blocks up to this height and gathers the events.
+    pub fn run_to(&mut self, height: u64) -> Vec<LedgerEvent> {
+        let mut events = Vec::new();
+        while self.tip.height < height {
+            events.extend(self.run(vec![]).events);
+        }
+        events
+    }
+
+    /// Executes one transaction; its error, if it was refused.
+    pub fn run_one(&mut self, transaction: Vec<u8>) -> Option<TransactionError> {
+        let execution = self.run(vec![transaction]);
+        assert_eq!(execution.receipts.len(), 1);
+        execution.receipts[0].error.clone()
+    }
+
+    pub fn limits(&self) -> BlockLimits {
+        BlockLimits::of(&self.genesis.params)
+    }
+
+    pub fn transfer(&self, from: usize, to: Address, amount: Amount, nonce: u64) -> Vec<u8> {
+        self.action(from, nonce, FEE, Action::Transfer { to, amount })
+    }
+
+    pub fn action(&self, from: usize, nonce: u64, fee: Amount, action: Action) -> Vec<u8> {
+        let signed = AccountTransaction::sign(&self.accounts[from], CHAIN_ID, nonce, fee, action).unwrap();
+        Transaction::Account(signed).encode()
+    }
+
+    pub fn attest(&self, validator: usize, window: u64, epoch: u64, chunks: Vec<ChunkClaim>) -> Vec<u8> {
+        self.attest_source(validator, SOURCE, window, epoch, chunks)
+    }
+
+    pub fn attest_source(
+        &self,
+        validator: usize,
+        source: &str,
+        window: u64,
+        epoch: u64,
+        chunks: Vec<ChunkClaim>,
+    ) -> Vec<u8> {
+        let key = &self.validators[validator];
+        Transaction::Attestation(Attestation::sign(key, CHAIN_ID, source, window, epoch, chunks)).encode()
+    }
+
+    pub fn address(&self, validator: usize) -> Address {
+        self.validators[validator].public().address()
+    }
+}
+
+/// The incidents among events, with kind, stream and whom they name.
+pub fn incidents(events: &[LedgerEvent]) -> Vec<(IncidentKind, Option<String>, Option<Address>)> {
+    let named = |event: &LedgerEvent| match event {
+        LedgerEvent::Incident(LedgerIncident { kind, stream, validator, .. }) => {
+            Some((*kind, stream.clone(), *validator))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(named).collect()
+}
+
+/// The accepted chunks among events: stream and CID.
+pub fn accepted(events: &[LedgerEvent]) -> Vec<(String, ContentId)> {
+    let chunk = |event: &LedgerEvent| match event {
+        LedgerEvent::ChunkAccepted { stream, cid, .. } => Some((stream.clone(), *cid)),
+        _ => None,
+    };
+    events.iter().filter_map(chunk).collect()
+}
