@@ -328,7 +328,8 @@ mod tests {
             let cids: Vec<ContentId> = blocks.iter().map(|b| store.put(b).unwrap()).collect();
             let again = open(root.path());
             for (cid, bytes) in cids.iter().zip(&blocks) {
-                prop_assert_eq!(again.get(cid).unwrap().as_ref(), Some(bytes));
+                let held = again.get(cid).unwrap();
+                prop_assert_eq!(held.as_ref(), Some(bytes));
             }
             prop_assert_eq!(again.bytes(), store.bytes());
         }
