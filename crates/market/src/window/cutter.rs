@@ -42,6 +42,8 @@ struct Track {
     first_frame: Option<Timestamp>,
     /// First live event since the start or the last break, plus lateness.
     own_from: Option<Timestamp>,
+    /// Highest venue time of a live event of its own.
+    own_high: Option<Timestamp>,
     /// A start that a proof by ids has given back.
     healed_from: Option<Timestamp>,
     /// After a break inside a connection: nothing before this is covered.
@@ -91,6 +93,7 @@ impl WindowCutter {
     /// A cutter that has seen nothing yet.
     pub fn new(config: WindowConfig) -> WindowCutter {
         let window = i64::from(config.length_ms.max(1)) * 1_000_000;
+        let lateness = i64::from(config.lateness_ms) * 1_000_000;
         let mut tracks: BTreeMap<Symbol, BTreeMap<Feed, Track>> = BTreeMap::new();
         for symbol in &config.symbols {
             for feed in &config.feeds {
@@ -98,7 +101,7 @@ impl WindowCutter {
                 let body = match (class, feed) {
                     (Class::Conflated, _) => Body::Aside,
                     (_, Feed::Book) => Body::Book(Box::new(Levels::new(config.exchange))),
-                    _ => Body::Points(Points::new(*feed, class, window)),
+                    _ => Body::Points(Points::new(*feed, class, window, lateness)),
                 };
                 let stream = Stream { exchange: config.exchange, symbol: symbol.clone(), feed: *feed };
                 tracks.entry(symbol.clone()).or_default().insert(*feed, Track::new(stream, body));
@@ -106,7 +109,7 @@ impl WindowCutter {
         }
         WindowCutter {
             window,
-            lateness: i64::from(config.lateness_ms) * 1_000_000,
+            lateness,
             clock: Clock::new(config.lateness_ms),
             tracks,
             held: Vec::new(),
@@ -381,7 +384,12 @@ impl WindowCutter {
             }
             match reason {
                 Reason::Refused => track.refused |= exact || track.own_from.is_none(),
-                Reason::Gap => track.gap(&self.clock, lateness),
+                Reason::Gap => {
+                    if exact {
+                        track.withdraw_since_last(self.window, &mut self.withdrawn);
+                    }
+                    track.gap(&self.clock, lateness);
+                }
                 _ => track.doubt(&self.clock, lateness, reason),
             }
         }
@@ -468,6 +476,7 @@ impl Track {
             connection: None,
             first_frame: None,
             own_from: None,
+            own_high: None,
             healed_from: None,
             not_before: None,
             broken: false,
@@ -533,6 +542,19 @@ impl Track {
         }
     }
 
+    /// A gap in the stream's own numbers is noticed with its next message. Windows that others' messages have closed
+    /// since its last one may lack what was lost.
+    fn withdraw_since_last(&mut self, window: i64, withdrawn: &mut VecDeque<Withdrawn>) {
+        let last = match &self.body {
+            Body::Book(levels) => levels.high(),
+            _ => self.own_high,
+        };
+        if let (Some(last), Some(next)) = (last, self.next) {
+            let from = last.0.div_euclid(window);
+            self.withdraw(from.min(next)..next, Reason::Gap, withdrawn);
+        }
+    }
+
     /// The clock was set back: all begins at window `next`.
     fn restart(&mut self, next: Option<i64>) {
         match &mut self.body {
@@ -541,6 +563,7 @@ impl Track {
             Body::Aside => {}
         }
         self.reason = Reason::ClockJump;
+        self.own_high = None;
         (self.own_from, self.healed_from, self.not_before) = (None, None, None);
         self.broken = true;
         self.closed.clear();
@@ -572,6 +595,7 @@ impl Track {
         }
         if live {
             self.own_from = self.own_from.or(Some(certain));
+            self.own_high = self.own_high.max(event.ts_exchange);
         }
         match placed {
             Placed::Late(index) => Some(index),

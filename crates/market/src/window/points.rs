@@ -35,14 +35,15 @@ pub(super) struct Points {
     feed: Feed,
     class: Class,
     window: i64,
+    lateness: i64,
     rows: BTreeMap<i64, Rows>,
     overflow: BTreeSet<i64>,
     seen: IdRanges,
     recent: BTreeMap<i64, BTreeSet<String>>,
     /// First live id since the last break: what lies before it proves nothing.
     first_live: Option<u64>,
-    /// Largest live id of the windows closed since the last break, and its window.
-    last: Option<(u64, i64)>,
+    /// Ids since the last break with their times, from one that is surely before the next window to be closed.
+    times: BTreeMap<u64, Timestamp>,
     proof: Option<Proof>,
 }
 
@@ -53,18 +54,19 @@ pub(super) struct Cut {
 }
 
 impl Points {
-    /// `window` is the length in nanoseconds.
-    pub(super) fn new(feed: Feed, class: Class, window: i64) -> Points {
+    /// `window` and `lateness` are in nanoseconds.
+    pub(super) fn new(feed: Feed, class: Class, window: i64, lateness: i64) -> Points {
         Points {
             feed,
             class,
             window,
+            lateness,
             rows: BTreeMap::new(),
             overflow: BTreeSet::new(),
             seen: IdRanges::default(),
             recent: BTreeMap::new(),
             first_live: None,
-            last: None,
+            times: BTreeMap::new(),
             proof: None,
         }
     }
@@ -93,6 +95,7 @@ impl Points {
             self.seen.insert(id);
             if live {
                 self.first_live.get_or_insert(id);
+                self.times.insert(id, ts);
                 if let Some(proof) = &mut self.proof {
                     proof.after.get_or_insert(id);
                 }
@@ -145,7 +148,7 @@ impl Points {
         };
         self.proof = before.map(|before| Proof { before, after: None, from });
         self.first_live = None;
-        self.last = None;
+        self.times.clear();
     }
 
     fn healed(&mut self) -> Option<Option<Timestamp>> {
@@ -173,47 +176,49 @@ impl Points {
         let rows = self.rows.remove(&index).or_else(|| Rows::empty(self.feed));
         let overflow = self.overflow.remove(&index);
         let ids = rows.as_ref().map(text_ids).unwrap_or_default();
-        let hole = self.hole(index, &ids);
-        let numbers = ids.iter().filter_map(|id| id.parse::<u64>().ok());
-        if let (Class::Sequenced, Some(first_live)) = (self.class, self.first_live) {
-            let largest = numbers.filter(|id| *id >= first_live).max();
-            self.last = largest.map(|id| (id, index)).or(self.last);
-        } else if !ids.is_empty() {
+        let hole = self.hole(index);
+        self.forget_times(index);
+        if self.class != Class::Sequenced && !ids.is_empty() {
             self.recent.insert(index, ids.into_iter().collect());
             while self.recent.len() > RECENT_WINDOWS {
                 self.recent.pop_first();
             }
         }
-        let withdraw = hole.clone().flatten();
         let rows = match rows {
             _ if overflow => Err(Reason::TooLarge),
             _ if covered && hole.is_some() => Err(Reason::Gap),
             Some(rows) => Ok(rows),
             None => Err(Reason::TooLarge),
         };
-        Cut { rows, withdraw }
+        Cut { rows, withdraw: hole }
     }
 
-    /// Whether an id is missing from the last one before this window to the first one after it; and if it may lie
-    /// before this window, which closed windows it may belong to.
-    fn hole(&self, index: i64, ids: &[String]) -> Option<Option<std::ops::Range<i64>>> {
-        if self.class != Class::Sequenced {
+    /// Whether an id is missing from the last one surely before this window to the first one surely after it; and to
+    /// which windows before this one it may have belonged. Ids and times are in order but for the allowed lateness.
+    fn hole(&self, index: i64) -> Option<std::ops::Range<i64>> {
+        let start = Timestamp(index.saturating_mul(self.window));
+        let end = super::clock::after(start, self.window);
+        let (surely_before, surely_after) =
+            (super::clock::after(start, -self.lateness), super::clock::after(end, self.lateness));
+        let low = self.times.iter().rev().find(|(_, ts)| **ts < surely_before).or(self.times.iter().next())?;
+        let high = self.times.iter().find(|(_, ts)| **ts >= surely_after).or(self.times.iter().next_back())?;
+        if self.seen.joined(*low.0, *high.0) {
             return None;
         }
-        let numbers: Vec<u64> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-        let (first, last) = (numbers.iter().min().copied(), numbers.iter().max().copied());
-        let later = self
-            .rows
-            .range(index + 1..)
-            .next()
-            .and_then(|(_, rows)| text_ids(rows).iter().filter_map(|id| id.parse::<u64>().ok()).min());
-        let low = self.last.map(|(id, _)| id).or(first)?;
-        let high = later.or(last)?;
-        if self.seen.joined(low, high) {
-            return None;
+        // The lost one came after the last id below the hole, give or take the lateness.
+        let below =
+            self.times.range(low.0..).take_while(|(id, _)| self.seen.joined(*low.0, **id)).last().unwrap_or(low);
+        let from = super::clock::after(*below.1, -self.lateness).0.div_euclid(self.window);
+        Some(from.min(index)..index)
+    }
+
+    /// Keeps one id that is surely before the next window, and what follows it.
+    fn forget_times(&mut self, closed: i64) {
+        let next = Timestamp((closed + 1).saturating_mul(self.window));
+        let surely_before = super::clock::after(next, -self.lateness);
+        if let Some(id) = self.times.iter().rev().find(|(_, ts)| **ts < surely_before).map(|(id, _)| *id) {
+            self.times = self.times.split_off(&id);
         }
-        let before = self.last.filter(|(id, _)| !first.is_some_and(|first| self.seen.joined(*id, first)));
-        Some(before.map(|(_, window)| window..index))
     }
 
     /// Windows before `next` are gone (too many to be reported), or all are (`None`: the clock was set back).
@@ -227,7 +232,7 @@ impl Points {
             }
         }
         self.first_live = None;
-        self.last = None;
+        self.times.clear();
     }
 }
 
