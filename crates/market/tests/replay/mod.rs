@@ -1,0 +1,324 @@
+//! What the tests of Coinbase, Bybit and OKX share: recordings, the reference normalisers' outputs, and how both are held
+//! against our events.
+//!
+//! Reference files are read with their numbers as text, so that the comparison with cryptofeed is exact. tardis-dev
+//! uses doubles: there our decimals are turned into doubles the way it turned the venue's text.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+
+use openmesh_market::event::Level;
+use openmesh_market::recording::{Line, Player};
+use openmesh_market::{Event, EventKind, OrderBook, Session, Side};
+use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
+use serde_json::Value;
+
+/// A set of recorded data; `None`, said aloud, where the recordings are not on this machine.
+pub fn set(name: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let root = std::env::var_os("OPENMESH_RECORDINGS").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let path = root.join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: there is no recording {} (see OPENMESH_RECORDINGS)", path.display());
+    None
+}
+
+/// The lines of a text file, unpacked where its name ends in `.gz`.
+pub fn lines(path: PathBuf) -> Vec<String> {
+    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut text = String::new();
+    if path.extension().is_some_and(|e| e == "gz") {
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");
+    } else {
+        std::io::BufReader::new(file).read_to_string(&mut text).expect("text");
+    }
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The recorded traffic of a set.
+pub fn traffic(set: &std::path::Path) -> Vec<Line> {
+    lines(set.join("frames.jsonl.gz")).iter().map(|line| Line::parse(line).expect("a line of a recording")).collect()
+}
+
+/// A reference file of a set, one record a line.
+pub fn reference(set: &std::path::Path, file: &str) -> Vec<Value> {
+    lines(set.join("reference").join(file)).iter().map(|l| serde_json::from_str(l).expect("json")).collect()
+}
+
+/// Plays traffic and gives every event, and the session as it is at the end.
+pub fn play(session: impl Session + 'static, traffic: &[Line]) -> (Vec<Event>, Player) {
+    let mut player = Player::new(Box::new(session));
+    let mut events = Vec::new();
+    for line in traffic {
+        player.line(line, &mut events);
+    }
+    (events, player)
+}
+
+/// Text of a field.
+pub fn text<'v>(record: &'v Value, field: &str) -> &'v str {
+    record[field].as_str().unwrap_or_else(|| panic!("no text {field:?} in {record}"))
+}
+
+/// An exact number of a field, `None` where it is null.
+pub fn number(record: &Value, field: &str) -> Option<Decimal> {
+    record[field].as_str().map(|t| t.parse().unwrap_or_else(|e| panic!("{field} of {record}: {e}")))
+}
+
+/// A time in decimal seconds; cut at nanoseconds as the recording's own are.
+pub fn seconds(record: &Value, field: &str) -> Timestamp {
+    let text = text(record, field);
+    let cut = text.find('.').map_or(text, |dot| &text[..text.len().min(dot + 10)]);
+    cut.parse().unwrap_or_else(|e| panic!("{field} of {record}: {e}"))
+}
+
+/// cryptofeed's name of an instrument in our words: `BTC-USDT`, `BTC-USDT-PERP`, `BTC-USD-22K27`.
+pub fn symbol(record: &Value) -> Symbol {
+    symbol_of(text(record, "symbol"))
+}
+
+/// The same from a text.
+pub fn symbol_of(name: &str) -> Symbol {
+    let parts: Vec<&str> = name.split('-').collect();
+    match parts[..] {
+        [base, quote] => Symbol::spot(base, quote),
+        [base, quote, "PERP"] => Symbol::perpetual(base, quote),
+        [base, quote, date] => {
+            let month = "FGHJKMNQUVXZ".find(&date[2..3]).expect("a month") as u32 + 1;
+            let (year, day): (u32, u32) = (date[..2].parse().expect("a year"), date[3..].parse().expect("a day"));
+            Symbol::of(base, quote, Contract::Future { expiry: year * 10_000 + month * 100 + day })
+        }
+        _ => panic!("{name}: a name of unknown form"),
+    }
+}
+
+/// Records of a type.
+pub fn of_type<'v>(records: &'v [Value], kind: &str) -> Vec<&'v Value> {
+    records.iter().filter(|r| r["type"] == kind).collect()
+}
+
+/// Every event that is no incident, and none is allowed.
+pub fn without_incidents(events: &[Event]) {
+    let incidents: Vec<_> = events.iter().filter(|e| matches!(e.kind, EventKind::Incident(_))).collect();
+    assert!(incidents.is_empty(), "{} incidents, the first is {:?}", incidents.len(), incidents[0]);
+}
+
+fn side_name(side: Side) -> &'static str {
+    match side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+    }
+}
+
+/// Live trades against cryptofeed's, in order of each instrument (it replays one connection after the other), every
+/// field. Gives how many.
+pub fn trades_equal(events: &[Event], records: &[Value]) -> usize {
+    let mut ours: Vec<_> = events
+        .iter()
+        .filter_map(|e| match &e.kind {
+            EventKind::Trade(t) if !t.snapshot => Some((
+                e.symbol.clone().expect("a symbol"),
+                e.ts_exchange.expect("a time"),
+                e.ts_capture,
+                side_name(t.side).to_owned(),
+                t.price,
+                t.size,
+                t.id.clone().expect("an id"),
+            )),
+            _ => None,
+        })
+        .collect();
+    let mut theirs: Vec<_> = of_type(records, "Trade")
+        .into_iter()
+        .map(|r| {
+            (
+                symbol(r),
+                seconds(r, "timestamp"),
+                seconds(r, "receipt_timestamp"),
+                text(r, "side").to_owned(),
+                number(r, "price").expect("a price"),
+                number(r, "amount").expect("an amount"),
+                text(r, "id").to_owned(),
+            )
+        })
+        .collect();
+    assert_eq!(ours.len(), theirs.len(), "trades");
+    // Stable: the order within an instrument stays as it is.
+    ours.sort_by(|a, b| a.0.cmp(&b.0));
+    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+    ours.iter().zip(&theirs).for_each(|(a, b)| assert_eq!(a, b));
+    ours.len()
+}
+
+/// Equal as doubles.
+pub fn as_double(value: Decimal, record: &Value, field: &str) {
+    let expected = record[field].as_f64().unwrap_or_else(|| panic!("no number {field:?} in {record}"));
+    let ours: f64 = value.to_string().parse().expect("a double");
+    assert_eq!(ours, expected, "{field} of {record}");
+}
+
+/// A time of tardis-dev (milliseconds, cut off) against ours.
+pub fn same_millisecond(ours: Timestamp, record: &Value, field: &str) {
+    let theirs = Timestamp::parse_rfc3339(text(record, field).as_bytes()).expect("a time");
+    assert_eq!(ours.millis(), theirs.millis(), "{field} of {record}");
+}
+
+/// One trade against tardis-dev's.
+pub fn trade_equals_tardis(event: &Event, record: &Value) {
+    let EventKind::Trade(trade) = &event.kind else { panic!("{event:?} is no trade") };
+    as_double(trade.price, record, "price");
+    as_double(trade.size, record, "amount");
+    assert_eq!(side_name(trade.side), text(record, "side"), "{record}");
+    assert_eq!(trade.id.as_deref(), Some(text(record, "id")));
+    same_millisecond(event.ts_exchange.expect("a time"), record, "timestamp");
+}
+
+/// Live trades against tardis-dev's, in order of each instrument. `name` gives its words for one of our instruments.
+pub fn trades_equal_tardis(
+    events: &[Event],
+    records: &[Value],
+    name: impl Fn(&Symbol) -> (&'static str, String),
+) -> usize {
+    let is_live = |e: &&Event| matches!(&e.kind, EventKind::Trade(t) if !t.snapshot);
+    let mut ours: Vec<_> =
+        events.iter().filter(is_live).map(|e| (name(e.symbol.as_ref().expect("a symbol")), e)).collect();
+    let mut theirs: Vec<_> = of_type(records, "trade")
+        .into_iter()
+        .map(|r| ((text(r, "exchange"), text(r, "symbol").to_owned()), r))
+        .collect();
+    assert_eq!(ours.len(), theirs.len(), "trades");
+    ours.sort_by(|a, b| a.0.cmp(&b.0));
+    theirs.sort_by(|a, b| a.0.cmp(&b.0));
+    for ((instrument, event), (expected, record)) in ours.iter().zip(&theirs) {
+        assert_eq!(instrument, expected);
+        trade_equals_tardis(event, record);
+        same_millisecond(event.ts_capture, record, "localTimestamp");
+    }
+    ours.len()
+}
+
+/// The levels of a side, best first.
+pub fn levels(book: &OrderBook, side: Side) -> Vec<Level> {
+    book.levels(side).copied().collect()
+}
+
+/// A side of a book in a reference file.
+pub fn reference_levels(side: &Value) -> Vec<Level> {
+    let number = |v: &Value| v.as_str().expect("text").parse().expect("a number");
+    side.as_array().expect("levels").iter().map(|l| (number(&l[0]), number(&l[1]))).collect()
+}
+
+/// The books after the last frame as cryptofeed has them.
+pub fn final_books(set: &std::path::Path) -> BTreeMap<Symbol, Value> {
+    let text = lines(set.join("reference/cryptofeed.final_books.json.gz")).join("\n");
+    let books: BTreeMap<String, Value> = serde_json::from_str(&text).expect("json");
+    books.into_iter().map(|(name, book)| (symbol_of(&name), book)).collect()
+}
+
+/// Replays and holds the book after each message against what cryptofeed says of its own: symbol, times, numbers of
+/// levels, best levels. `sides` are those that are right in the reference. Gives how many.
+pub fn books_follow(session: impl Session + 'static, traffic: &[Line], records: &[Value], sides: &[Side]) -> usize {
+    let mut player = Player::new(Box::new(session));
+    let mut records = of_type(records, "OrderBook").into_iter();
+    let mut count = 0;
+    let mut events = Vec::new();
+    for line in traffic {
+        events.clear();
+        player.line(line, &mut events);
+        for event in &events {
+            if !matches!(event.kind, EventKind::BookSnapshot(_) | EventKind::BookDelta(_)) {
+                continue;
+            }
+            let record = records.next().expect("as many book messages as the reference has");
+            let name = symbol(record);
+            assert_eq!(event.symbol.as_ref(), Some(&name));
+            assert_eq!(event.ts_capture, seconds(record, "receipt_timestamp"));
+            let book = player.session().book(&name).expect("a book in step");
+            for side in sides {
+                let (n, best) = if *side == Side::Buy { ("n_bids", "best_bid") } else { ("n_asks", "best_ask") };
+                assert_eq!(book.depth(*side) as u64, record[n].as_u64().expect("a count"), "{n} of {record}");
+                let expected = reference_levels(&Value::Array(vec![record[best].clone()]));
+                assert_eq!(book.best(*side), expected.first(), "{best} of {record}");
+            }
+            count += 1;
+        }
+    }
+    assert!(records.next().is_none(), "the reference has more book messages");
+    count
+}
+
+/// What may happen to frames between a venue and us.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// It does not arrive.
+    Drop,
+    /// It arrives twice.
+    Repeat,
+    /// It arrives after the next one.
+    Late,
+}
+
+/// Received frames with faults at the given places, as fractions of what lies before the last tenth: a fault at the very
+/// end has nothing after it that could show it.
+pub fn with_faults(traffic: &[Line], faults: &[(f64, Fault)]) -> Vec<Line> {
+    let mut traffic = traffic.to_vec();
+    for (place, fault) in faults {
+        let received: Vec<usize> = (0..traffic.len()).filter(|i| matches!(traffic[*i], Line::Receive { .. })).collect();
+        let at = received[(place * 0.9 * received.len() as f64) as usize];
+        match fault {
+            Fault::Drop => drop(traffic.remove(at)),
+            Fault::Repeat => traffic.insert(at, traffic[at].clone()),
+            Fault::Late => traffic.swap(at, at + 1),
+        }
+    }
+    traffic
+}
+
+/// One or several faults.
+pub fn faults() -> impl proptest::strategy::Strategy<Value = Vec<(f64, Fault)>> {
+    use proptest::prelude::*;
+    let fault = prop_oneof![Just(Fault::Drop), Just(Fault::Repeat), Just(Fault::Late)];
+    proptest::collection::vec((0.0..1.0, fault), 1..4)
+}
+
+/// Feeds a frame into a session that has just been opened at `url`.
+pub fn feed(session: &mut dyn Session, url: &str, frames: &[&[u8]]) -> Vec<Event> {
+    use openmesh_market::{ConnectionId, Input, Output};
+    let mut output = Output::default();
+    let connection = ConnectionId(0);
+    session.handle(Input::Opened { connection, url }, Timestamp(0), &mut output);
+    for data in frames {
+        session.handle(Input::Frame { connection, data }, Timestamp(0), &mut output);
+        session.handle(Input::Tick, Timestamp(0), &mut output);
+    }
+    output.events
+}
+
+/// Frames that were mutated, cut, or are plain noise.
+pub fn broken(templates: &'static [&'static str]) -> impl proptest::strategy::Strategy<Value = Vec<Vec<u8>>> {
+    use proptest::prelude::*;
+    let mutated =
+        (0..templates.len(), proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 0..6))
+            .prop_map(|(template, edits)| {
+                let mut bytes = templates[template].as_bytes().to_vec();
+                for (at, byte, what) in edits {
+                    let at = at.index(bytes.len().max(1)).min(bytes.len().saturating_sub(1));
+                    match what {
+                        _ if bytes.is_empty() => {}
+                        0 => bytes[at] = byte,
+                        1 => drop(bytes.remove(at)),
+                        2 => bytes.insert(at, byte),
+                        // Digits for digits: still JSON, with other numbers.
+                        _ => bytes[at] = if bytes[at].is_ascii_digit() { b'0' + byte % 10 } else { bytes[at] },
+                    }
+                }
+                bytes
+            });
+    let noise = proptest::collection::vec(any::<u8>(), 0..200);
+    proptest::collection::vec(prop_oneof![4 => mutated, 1 => noise], 1..12)
+}
