@@ -1,0 +1,281 @@
+//! Who listens to what, around the market: one lock, so that a snapshot and the stream after it fit without gap.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openmesh_market::emulate::{Conversation, Door, Frame, Step, Topic};
+use openmesh_primitives::Timestamp;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalogue::Catalogue;
+use crate::source::{HttpAnswer, HttpRequest, Source};
+
+/// Messages that wait for one connection: minutes of the simulated market, seconds of a fast replay. Beyond it the
+/// client is too slow and is disconnected, as venues do.
+pub(crate) const QUEUE_FRAMES_MAX: usize = 32_768;
+
+/// What goes to a connection.
+#[derive(Clone, Debug)]
+pub(crate) enum Outgoing {
+    /// An answer to it alone.
+    Answer(Frame),
+    /// Data of a stream.
+    Data(Frame),
+}
+
+/// How far the server is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Events that the market made, or frames that were played; each counted once, however many listen.
+    pub events_total: u64,
+    /// The same within the last second.
+    pub events_per_second: u64,
+    /// Open connections.
+    pub connections: usize,
+    /// Sets and how far they are.
+    pub sets: Vec<SetProgress>,
+}
+
+/// How far a set is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetProgress {
+    /// Name.
+    pub name: String,
+    /// State.
+    pub state: SetState,
+    /// Time since its beginning as recorded, in milliseconds.
+    pub position_ms: u64,
+    /// Its length, in milliseconds; 0 for no end.
+    pub length_ms: u64,
+    /// Frames played.
+    pub frames_played: u64,
+    /// Frames in it; 0 for no end.
+    pub frames: u64,
+}
+
+/// State of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetState {
+    /// Its clock stands until enough listen.
+    Waiting,
+    /// It plays.
+    Running,
+    /// It has ended; connections stay open.
+    Finished,
+}
+
+struct Peer {
+    queue: mpsc::Sender<Outgoing>,
+    cut: CancellationToken,
+    keys: BTreeSet<Topic>,
+}
+
+/// The market and its listeners.
+pub(crate) struct Room<S> {
+    pub(crate) source: S,
+    peers: HashMap<u64, Peer>,
+    listeners: BTreeMap<Topic, BTreeSet<u64>>,
+    connections_made: u64,
+    events_total: u64,
+    /// Events at the beginning of this and of the last second.
+    events_marks: (u64, u64),
+}
+
+impl<S: Source> Room<S> {
+    /// Sends a frame to everyone who listens to one of these topics (as [`Source::key`] gives them), once.
+    pub(crate) fn publish(&mut self, keys: &[Topic], frame: &Frame) {
+        match keys {
+            [key] => {
+                let Some(ids) = self.listeners.get(key) else { return };
+                for id in ids {
+                    send(&self.peers, *id, Outgoing::Data(frame.clone()));
+                }
+            }
+            keys => {
+                let ids: BTreeSet<u64> = keys.iter().filter_map(|k| self.listeners.get(k)).flatten().copied().collect();
+                for id in ids {
+                    send(&self.peers, id, Outgoing::Data(frame.clone()));
+                }
+            }
+        }
+    }
+
+    /// The market has made so many more events.
+    pub(crate) fn count(&mut self, events: u64) {
+        self.events_total += events;
+    }
+
+    fn follow(&mut self, id: u64, steps: Vec<Step>) {
+        for step in steps {
+            match step {
+                Step::Say(frame) => send(&self.peers, id, Outgoing::Answer(frame)),
+                Step::Begin(topic) => {
+                    for frame in self.source.begin(id, &topic) {
+                        send(&self.peers, id, Outgoing::Answer(frame));
+                    }
+                    let key = self.source.key(&topic);
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.keys.insert(key.clone());
+                        self.listeners.entry(key).or_default().insert(id);
+                    }
+                }
+                Step::End(topic) => {
+                    self.source.end(id, &topic);
+                    let key = self.source.key(&topic);
+                    self.forget(id, &key);
+                    if let Some(peer) = self.peers.get_mut(&id) {
+                        peer.keys.remove(&key);
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, id: u64, key: &Topic) {
+        if let Some(ids) = self.listeners.get_mut(key) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.listeners.remove(key);
+            }
+        }
+    }
+}
+
+/// Queues; a client whose queue is full is cut off.
+fn send(peers: &HashMap<u64, Peer>, id: u64, message: Outgoing) {
+    if let Some(peer) = peers.get(&id)
+        && let Err(mpsc::error::TrySendError::Full(_)) = peer.queue.try_send(message)
+        && !peer.cut.is_cancelled()
+    {
+        tracing::warn!(connection = id, frames_max = QUEUE_FRAMES_MAX, "a client reads too slowly and is disconnected");
+        peer.cut.cancel();
+    }
+}
+
+/// A new connection as its task holds it.
+pub(crate) struct Admission {
+    pub id: u64,
+    pub conversation: Conversation,
+    pub queue: mpsc::Receiver<Outgoing>,
+    pub cut: CancellationToken,
+}
+
+/// The doors' side of the hub, whatever market stands behind.
+pub(crate) trait Doors: Send + Sync {
+    /// A client connects.
+    fn admit(&self, door: Door, path: &str, query: &str) -> Admission;
+    /// A client has sent a text.
+    fn receive(&self, id: u64, conversation: &mut Conversation, text: &str);
+    /// A client is gone.
+    fn leave(&self, id: u64, conversation: &Conversation);
+    /// A request over HTTP.
+    fn http(&self, request: &HttpRequest<'_>) -> Option<HttpAnswer>;
+    /// The venue's time.
+    fn now(&self, door: Door) -> Timestamp;
+    /// What is served.
+    fn catalogue(&self) -> Catalogue;
+    /// How far it is.
+    fn progress(&self) -> Progress;
+    /// A second has gone by.
+    fn second(&self);
+}
+
+/// The market behind its lock.
+pub(crate) struct Hub<S> {
+    room: Mutex<Room<S>>,
+}
+
+impl<S: Source> Hub<S> {
+    pub(crate) fn new(source: S) -> Arc<Hub<S>> {
+        Arc::new(Hub {
+            room: Mutex::new(Room {
+                source,
+                peers: HashMap::new(),
+                listeners: BTreeMap::new(),
+                connections_made: 0,
+                events_total: 0,
+                events_marks: (0, 0),
+            }),
+        })
+    }
+
+    /// The market and its listeners, alone. A panic of another holder leaves nothing half-done that matters here.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Room<S>> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until every connection has room for `frames` more, or is gone.
+    pub(crate) async fn wait_for_room(&self, frames: usize) {
+        let full: Vec<mpsc::Sender<Outgoing>> = {
+            let room = self.lock();
+            room.peers.values().filter(|p| p.queue.capacity() < frames).map(|p| p.queue.clone()).collect()
+        };
+        for queue in full {
+            // The permits are given back at once: only the wait matters. An error means that the client is gone.
+            drop(queue.reserve_many(frames).await);
+        }
+    }
+}
+
+impl<S: Source> Doors for Hub<S> {
+    fn admit(&self, door: Door, path: &str, query: &str) -> Admission {
+        let (sender, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
+        let cut = CancellationToken::new();
+        let mut room = self.lock();
+        room.connections_made += 1;
+        let id = room.connections_made;
+        let (conversation, steps) = Conversation::open(door, path, query, id, room.source.now(door), &room.source);
+        room.peers.insert(id, Peer { queue: sender, cut: cut.clone(), keys: BTreeSet::new() });
+        room.follow(id, steps);
+        Admission { id, conversation, queue, cut }
+    }
+
+    fn receive(&self, id: u64, conversation: &mut Conversation, text: &str) {
+        let mut room = self.lock();
+        let now = room.source.now(conversation.door());
+        let steps = conversation.receive(text, now, &room.source);
+        room.follow(id, steps);
+    }
+
+    fn leave(&self, id: u64, conversation: &Conversation) {
+        let mut room = self.lock();
+        for topic in conversation.topics() {
+            room.source.end(id, topic);
+        }
+        if let Some(peer) = room.peers.remove(&id) {
+            for key in &peer.keys {
+                room.forget(id, key);
+            }
+        }
+    }
+
+    fn http(&self, request: &HttpRequest<'_>) -> Option<HttpAnswer> {
+        self.lock().source.http(request)
+    }
+
+    fn now(&self, door: Door) -> Timestamp {
+        self.lock().source.now(door)
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        self.lock().source.catalogue()
+    }
+
+    fn progress(&self) -> Progress {
+        let room = self.lock();
+        Progress {
+            events_total: room.events_total,
+            events_per_second: room.events_marks.0 - room.events_marks.1,
+            connections: room.peers.len(),
+            sets: room.source.positions(),
+        }
+    }
+
+    fn second(&self) {
+        let mut room = self.lock();
+        room.events_marks = (room.events_total, room.events_marks.0);
+    }
+}

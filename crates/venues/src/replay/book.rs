@@ -1,0 +1,105 @@
+//! A recorded book as it stands at the replay's time.
+
+use openmesh_market::emulate::{BookMessage, Door, Frame, LevelBook, Topic, binance, bybit, coinbase, kraken, okx};
+use openmesh_primitives::Timestamp;
+
+/// Changes that wait for a snapshot over HTTP; a recorder asks for it within seconds.
+const BUFFERED_MAX: usize = 20_000;
+
+/// A recorded book.
+#[derive(Debug, Default)]
+pub(super) struct RecordedBook {
+    book: LevelBook,
+    /// Whether a snapshot has been seen.
+    in_step: bool,
+    update: u64,
+    sequence: u64,
+    at: Timestamp,
+    matched: Timestamp,
+    /// Binance: changes before the snapshot over HTTP, of which some come after it by their numbers.
+    buffered: Vec<BookMessage>,
+}
+
+impl RecordedBook {
+    /// A message of the stream was played.
+    pub(super) fn take(&mut self, message: BookMessage, door: Door) {
+        let binance = matches!(door, Door::BinanceSpot | Door::BinanceUsdm);
+        if message.snapshot {
+            self.book.clear();
+            self.in_step = true;
+            self.set(&message);
+        } else if self.in_step {
+            // What the snapshot over HTTP holds already.
+            if !binance || message.update > self.update {
+                self.set(&message);
+            }
+        } else if binance && self.buffered.len() < BUFFERED_MAX {
+            self.buffered.push(message);
+        }
+    }
+
+    /// A snapshot over HTTP was received.
+    pub(super) fn take_answer(&mut self, snapshot: BookMessage) {
+        if self.in_step && snapshot.update <= self.update {
+            return;
+        }
+        self.book.clear();
+        self.in_step = true;
+        let last = snapshot.update;
+        self.set(&snapshot);
+        for message in std::mem::take(&mut self.buffered) {
+            if message.update > last {
+                self.set(&message);
+            }
+        }
+    }
+
+    fn set(&mut self, message: &BookMessage) {
+        message.changes.iter().for_each(|c| self.book.apply(c));
+        if message.cut > 0 {
+            self.book.truncate(message.cut);
+        }
+        self.update = message.update;
+        self.sequence = message.sequence;
+        self.at = self.at.max(message.at);
+        self.matched = self.matched.max(message.matched);
+    }
+
+    /// The snapshot for one who subscribes now; `None` before the recorded one, and where the venue sends none.
+    pub(super) fn snapshot(&self, topic: &Topic) -> Option<Frame> {
+        if !self.in_step {
+            return None;
+        }
+        let name = &topic.instrument;
+        match topic.door {
+            Door::BinanceSpot | Door::BinanceUsdm => None,
+            Door::Coinbase => Some(coinbase::book_snapshot(name, &self.book, self.at)),
+            Door::KrakenV1 => Some(kraken::v1_book_snapshot(kraken::channel_id(topic), topic, &self.book)),
+            Door::KrakenV2 => Some(kraken::v2_book_snapshot(name, &self.book, self.at)),
+            Door::BybitSpot | Door::BybitLinear => {
+                let numbers = bybit::BookNumbers {
+                    at: self.at,
+                    matched: self.matched,
+                    update: self.update,
+                    sequence: self.sequence,
+                };
+                Some(bybit::book_snapshot(topic, &self.book, numbers))
+            }
+            Door::OkxPublic | Door::OkxBusiness => {
+                // Messages before 2023 have no numbers.
+                let sequence = (self.update > 0).then_some((-1, i64::try_from(self.update).unwrap_or(i64::MAX)));
+                Some(okx::book_snapshot(topic, &self.book, okx::BookNumbers { at: self.at, sequence }))
+            }
+        }
+    }
+
+    /// Binance's snapshot over HTTP.
+    pub(super) fn depth(&self, door: Door, limit: usize, now: Timestamp) -> Option<String> {
+        self.in_step.then(|| binance::depth_snapshot(door, &self.book, self.update, limit, now))
+    }
+
+    #[cfg(test)]
+    pub(super) fn book(&self) -> &LevelBook {
+        &self.book
+    }
+}

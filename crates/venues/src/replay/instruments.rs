@@ -1,0 +1,188 @@
+//! From the venues' names of instruments to ours, with the recorded lists where a name does not say it.
+
+use std::collections::BTreeMap;
+
+use openmesh_market::emulate::{Door, Instrument};
+use openmesh_primitives::{Contract, Decimal, Symbol};
+use serde::Deserialize;
+
+use super::load::RecordedAnswer;
+
+/// Quote assets by which a name without a separator is cut where no list was recorded, the longest match first.
+const QUOTES: [&str; 12] = ["FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BTC", "ETH", "BNB"];
+
+/// Base and quote of the instruments in the recorded lists.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    parts: BTreeMap<(Door, String), (String, String)>,
+}
+
+#[derive(Deserialize)]
+struct BinanceList {
+    symbols: Vec<BinanceSymbol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BinanceSymbol {
+    symbol: String,
+    base_asset: String,
+    quote_asset: String,
+}
+
+#[derive(Deserialize)]
+struct BybitList {
+    result: BybitResult,
+}
+
+#[derive(Deserialize)]
+struct BybitResult {
+    category: String,
+    list: Vec<BybitSymbol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BybitSymbol {
+    symbol: String,
+    base_coin: String,
+    quote_coin: String,
+}
+
+impl Names {
+    /// Reads a recorded answer where it is a list that is needed.
+    pub(super) fn read(&mut self, answer: &RecordedAnswer) {
+        match (answer.host.as_str(), answer.path.as_str()) {
+            ("api.binance.com", "/api/v3/exchangeInfo") => self.binance(Door::BinanceSpot, &answer.body),
+            ("fapi.binance.com", "/fapi/v1/exchangeInfo") => self.binance(Door::BinanceUsdm, &answer.body),
+            ("api.bybit.com", "/v5/market/instruments-info") => {
+                let Ok(list) = serde_json::from_str::<BybitList>(&answer.body) else { return };
+                let door = match list.result.category.as_str() {
+                    "spot" => Door::BybitSpot,
+                    "linear" => Door::BybitLinear,
+                    _ => return,
+                };
+                for s in list.result.list {
+                    self.parts.insert((door, s.symbol), (s.base_coin, s.quote_coin));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn binance(&mut self, door: Door, body: &str) {
+        let Ok(list) = serde_json::from_str::<BinanceList>(body) else { return };
+        for s in list.symbols {
+            self.parts.insert((door, s.symbol), (s.base_asset, s.quote_asset));
+        }
+    }
+
+    fn split<'a>(&'a self, door: Door, name: &'a str) -> (&'a str, &'a str) {
+        if let Some((base, quote)) = self.parts.get(&(door, name.to_owned())) {
+            return (base, quote);
+        }
+        let cut = QUOTES.iter().filter_map(|q| name.strip_suffix(q).map(|base| (base, *q)));
+        cut.filter(|(base, _)| !base.is_empty()).max_by_key(|(_, q)| q.len()).unwrap_or((name, "UNKNOWN"))
+    }
+
+    /// Our name of an instrument.
+    pub(super) fn symbol(&self, door: Door, name: &str) -> Symbol {
+        match door {
+            Door::Coinbase => two(name, '-', Contract::Spot),
+            Door::KrakenV1 | Door::KrakenV2 => {
+                let (base, quote) = name.split_once('/').unwrap_or((name, "UNKNOWN"));
+                Symbol::spot(plain(base), plain(quote))
+            }
+            Door::BinanceSpot | Door::BybitSpot => {
+                let (base, quote) = self.split(door, name);
+                Symbol::spot(base, quote)
+            }
+            Door::BinanceUsdm | Door::BybitLinear => {
+                let (pair, contract) = match name.split_once(['_', '-']) {
+                    Some((pair, expiry)) => (pair, dated(expiry)),
+                    None => (name, Contract::Perpetual),
+                };
+                let (base, quote) = self.split(door, if contract == Contract::Perpetual { name } else { pair });
+                Symbol::of(base, quote, contract)
+            }
+            Door::OkxPublic | Door::OkxBusiness => okx(name),
+        }
+    }
+
+    /// The instrument as a list would show it, where none was recorded: every name that is played, in steps of its
+    /// last digit.
+    pub(super) fn instrument(&self, door: Door, name: &str) -> Instrument {
+        let (base, quote) = self.split(door, name);
+        let step = if door == Door::BinanceSpot { Decimal::new(1, 8) } else { Decimal::new(1, 3) };
+        Instrument {
+            door,
+            name: name.to_owned(),
+            symbol: self.symbol(door, name),
+            base: base.to_owned(),
+            quote: quote.to_owned(),
+            tick: step,
+            lot: step,
+            trimmed: false,
+        }
+    }
+}
+
+fn two(name: &str, mark: char, contract: Contract) -> Symbol {
+    let (base, quote) = name.split_once(mark).unwrap_or((name, "UNKNOWN"));
+    Symbol::of(base, quote, contract)
+}
+
+/// Kraken's own names of two assets.
+fn plain(asset: &str) -> &str {
+    match asset {
+        "XBT" => "BTC",
+        "XDG" => "DOGE",
+        other => other,
+    }
+}
+
+fn dated(expiry: &str) -> Contract {
+    expiry.parse().map_or(Contract::Perpetual, |expiry| Contract::Future { expiry })
+}
+
+/// `BTC-USDT`, `BTC-USDT-SWAP`, `BTC-USD-220527`, `BTC-USD-220514-22000-C`.
+fn okx(name: &str) -> Symbol {
+    let parts: Vec<&str> = name.split('-').collect();
+    match parts.as_slice() {
+        [base, quote, "SWAP"] => Symbol::perpetual(base, quote),
+        [base, quote, expiry] => Symbol::of(base, quote, dated(expiry)),
+        [base, quote, expiry, strike, kind] => {
+            let contract = Contract::Option {
+                expiry: expiry.parse().unwrap_or(0),
+                strike: (*strike).to_owned(),
+                call: *kind == "C",
+            };
+            Symbol::of(base, quote, contract)
+        }
+        _ => two(name, '-', Contract::Spot),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ours() {
+        let names = Names::default();
+        for (door, name, ours) in [
+            (Door::BinanceSpot, "BTCUSDT", "BTC.USDT"),
+            (Door::BinanceUsdm, "BTCUSDT", "BTC.USDT-PERP"),
+            (Door::BinanceUsdm, "BTCUSDT_220325", "BTC.USDT-220325"),
+            (Door::Coinbase, "ETH-USD", "ETH.USD"),
+            (Door::KrakenV1, "XBT/CHF", "BTC.CHF"),
+            (Door::BybitLinear, "DOGEUSDT", "DOGE.USDT-PERP"),
+            (Door::OkxPublic, "UNI-USD-SWAP", "UNI.USD-PERP"),
+            (Door::OkxPublic, "BTC-USD-220527", "BTC.USD-220527"),
+            (Door::OkxPublic, "BTC-USD-220514-22000-C", "BTC.USD-220514-22000-C"),
+            (Door::OkxPublic, "BTC-USDT", "BTC.USDT"),
+        ] {
+            assert_eq!(names.symbol(door, name).to_string(), ours);
+        }
+    }
+}
