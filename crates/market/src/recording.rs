@@ -2,10 +2,67 @@
 //!
 //! `t` is `header`, `http` (`url`, `data`), `connect` (`addr`), `send` or `recv`; `conn` names the connection; `ts` is
 //! the time of capture in seconds; `data` is the exact text of the message, `b64` a binary frame.
+//!
+//! A [`Player`] feeds lines into a session as the collector would have done while they were recorded. What the session
+//! wants to send goes nowhere: the recording holds what was sent then, and the answers to that.
+
+use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::event::Event;
+use crate::session::{ConnectionId, Input, Output, Session};
+
+/// HTTP status of the answers in a recording, which holds no others.
+const STATUS: u16 = 200;
+
+/// Plays a recording through a session.
+pub struct Player {
+    session: Box<dyn Session>,
+    connections: BTreeMap<String, ConnectionId>,
+    output: Output,
+}
+
+impl Player {
+    /// With a session that knows nothing yet; see [`crate::dialect::for_recording`].
+    pub fn new(session: Box<dyn Session>) -> Player {
+        Player { session, connections: BTreeMap::new(), output: Output::default() }
+    }
+
+    /// Takes the next line in and puts what it leads to at the end of `events`.
+    pub fn line(&mut self, line: &Line, events: &mut Vec<Event>) {
+        let (at, input) = match line {
+            Line::Header { .. } => return,
+            Line::Http { at, url, data } => (at, Input::Response { url, status: STATUS, body: data }),
+            Line::Connect { at, connection, url } => {
+                (at, Input::Opened { connection: self.connection(connection), url })
+            }
+            Line::Send { at, connection, text } => (at, Input::Sent { connection: self.connection(connection), text }),
+            Line::Receive { at, connection, data } => {
+                (at, Input::Frame { connection: self.connection(connection), data })
+            }
+        };
+        self.session.handle(input, *at, &mut self.output);
+        events.append(&mut self.output.events);
+        self.output.actions.clear();
+    }
+
+    /// The session, to look at its books.
+    pub fn session(&self) -> &dyn Session {
+        &*self.session
+    }
+
+    fn connection(&mut self, name: &str) -> ConnectionId {
+        if let Some(connection) = self.connections.get(name) {
+            return *connection;
+        }
+        let connection = ConnectionId(self.connections.len() as u32);
+        self.connections.insert(name.to_owned(), connection);
+        connection
+    }
+}
 
 /// One line of a recording.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +179,21 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Reads one line `<nanoseconds> <message>`, as hftbacktest's collector writes them. A REST book stands among the
+    /// messages, without its address; `book_url` is what is taken for it.
+    pub fn parse_timed(line: &str, book_url: &str) -> Result<Line, LineError> {
+        let missing = |field: &'static str| LineError::Field { kind: "timed".to_owned(), field };
+        let (at, message) = line.split_once(' ').ok_or_else(|| missing("message"))?;
+        let at = Timestamp(at.parse().map_err(|_| missing("nanoseconds"))?);
+        let data = message.trim_end().as_bytes().to_vec();
+        if message.starts_with(r#"{"lastUpdateId""#) {
+            return Ok(Line::Http { at, url: book_url.to_owned(), data });
+        }
+        Ok(Line::Receive { at, connection: "timed".to_owned(), data })
+    }
+}
+
 /// Standard base64 with padding (RFC 4648, section 4).
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let text = text.trim_end_matches('=');
@@ -145,4 +217,63 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_every_kind() {
+        let at = Timestamp::from_micros(1_618_678_132_358_447);
+        let parse = |text: &str| Line::parse(text).unwrap();
+        assert_eq!(
+            parse(r#"{"t":"header","format":2,"exchange":"KRAKEN","config":{}}"#),
+            Line::Header { exchange: "KRAKEN".into() }
+        );
+        assert_eq!(
+            parse(r#"{"t":"http","conn":"x","ts":1618678132.358447,"url":"https://a","data":"{\"b\":1}"}"#),
+            Line::Http { at, url: "https://a".into(), data: br#"{"b":1}"#.to_vec() }
+        );
+        assert_eq!(
+            parse(r#"{"t":"recv","conn":"x","ts":1618678132.358447,"b64":"/wBB"}"#),
+            Line::Receive { at, connection: "x".into(), data: vec![0xff, 0, b'A'] }
+        );
+        assert_eq!(
+            parse(r#"{"t":"connect","conn":"x","ts":1618678132.358447,"addr":"wss://a"}"#),
+            Line::Connect { at, connection: "x".into(), url: "wss://a".into() }
+        );
+        assert_eq!(
+            parse(r#"{"t":"send","conn":"x","ts":1618678132.3584470000123,"addr":"a","data":"hi"}"#),
+            Line::Send { at, connection: "x".into(), text: "hi".into() }
+        );
+    }
+
+    #[test]
+    fn timed_lines() {
+        let at = Timestamp(1_723_161_254_206_652_067);
+        let parse = |text| Line::parse_timed(text, "https://a/depth?symbol=BTCUSDT");
+        assert_eq!(
+            parse("1723161254206652067 {\"lastUpdateId\":5}\n").unwrap(),
+            Line::Http { at, url: "https://a/depth?symbol=BTCUSDT".into(), data: b"{\"lastUpdateId\":5}".to_vec() }
+        );
+        assert_eq!(
+            parse("1723161254206652067 {\"stream\":1}").unwrap(),
+            Line::Receive { at, connection: "timed".into(), data: b"{\"stream\":1}".to_vec() }
+        );
+        assert!(parse("1723161254206652067").is_err() && parse("soon {}").is_err());
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_line() {
+        for (text, expected) in [
+            (r#"{"t":"recv","conn":"x","ts":1}"#, r#"a "recv" line without a usable "data""#),
+            (r#"{"t":"recv","ts":1,"data":"x"}"#, r#"a "recv" line without a usable "conn""#),
+            (r#"{"t":"send","conn":"x","ts":"soon","data":"x"}"#, r#"a "send" line without a usable "ts""#),
+            (r#"{"t":"what"}"#, r#""what" is no kind of line: header, http, connect, send, recv are"#),
+        ] {
+            assert_eq!(Line::parse(text).unwrap_err().to_string(), expected);
+        }
+        assert!(Line::parse("1618678132 {}").unwrap_err().to_string().starts_with("not a line of a recording"));
+    }
 }

@@ -4,6 +4,7 @@
 //! `f64`, or through `serde_json::Value`, would lose digits that a checksum runs over. The types here borrow from the
 //! frame, so that reading a level allocates nothing beside the event's own vector.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -16,9 +17,6 @@ use crate::session::{Action, ConnectionId, Output};
 
 /// Characters of a frame that are quoted in an incident: enough to recognise the message, short enough for a log line.
 const EXCERPT_CHARS_MAX: usize = 160;
-
-/// Levels that one message may set before its vector has to grow by itself: what is reserved ahead of reading.
-const LEVELS_RESERVED: usize = 8;
 
 /// Why a frame could not be read; the text is for people and ends in an incident's detail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,8 +93,8 @@ impl<'a> Num<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Num<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Num<'de>, D::Error> {
+impl<'de: 'a, 'a> Deserialize<'de> for Num<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Num<'a>, D::Error> {
         let raw = <&'de RawValue>::deserialize(deserializer)?.get();
         match raw.as_bytes().first() {
             Some(b'"') => Ok(Num(raw.trim_matches('"'))),
@@ -114,6 +112,61 @@ impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Exact, D::Error> {
         let num = Num::deserialize(deserializer)?;
         Decimal::parse(num.0.as_bytes()).map(Exact).map_err(D::Error::custom)
+    }
+}
+
+/// A JSON array of at least `N` strings or numbers; what follows is not read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row<'a, const N: usize>(pub [Num<'a>; N]);
+
+impl<'de: 'a, 'a, const N: usize> Deserialize<'de> for Row<'a, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Row<'a, N>, D::Error> {
+        struct Cells<const N: usize>;
+        impl<'de, const N: usize> Visitor<'de> for Cells<N> {
+            type Value = Row<'de, N>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an array of at least {N} strings or numbers")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Row<'de, N>, A::Error> {
+                let mut cells = [Num(""); N];
+                for (at, cell) in cells.iter_mut().enumerate() {
+                    *cell = seq.next_element()?.ok_or_else(|| A::Error::invalid_length(at, &self))?;
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Row(cells))
+            }
+        }
+        deserializer.deserialize_seq(Cells)
+    }
+}
+
+/// A JSON string, borrowed from the frame unless it holds escapes. (Serde's own `Option<Cow<str>>` never borrows.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
+        struct Characters;
+        impl<'de> Visitor<'de> for Characters {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Characters)
     }
 }
 
@@ -171,9 +224,6 @@ pub(crate) fn levels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<L
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Level>, A::Error> {
             let mut levels = Vec::new();
             while let Some(PriceSize(level)) = seq.next_element()? {
-                if levels.is_empty() {
-                    levels.reserve(LEVELS_RESERVED);
-                }
                 levels.push(level);
             }
             Ok(levels)

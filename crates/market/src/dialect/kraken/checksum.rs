@@ -1,0 +1,185 @@
+//! Kraken's checksum of a book.
+//!
+//! CRC32 over the ten best asks, then the ten best bids: of each level the digits of price and of size, without the
+//! point and without zeros in front ("Book checksum", guides to WebSocket v1 and v2). A decimal keeps the digits that
+//! the venue wrote, so those digits are simply its mantissa.
+//!
+//! Most messages change levels deeper than the tenth. The digits of a side are therefore kept and written anew only
+//! when one of its first ten levels may have changed; what is compared with the venue's number is the same either way.
+
+use openmesh_primitives::Decimal;
+
+use crate::book::OrderBook;
+use crate::event::{Level, Side};
+
+/// Levels a side that the checksum runs over.
+const LEVELS: usize = 10;
+
+/// Digits after the point of prices and of sizes, where numbers have to be written out to them.
+pub(super) type Precision = (u8, u8);
+
+/// The checksum of a book, by the digits as the venue wrote them.
+pub fn checksum(book: &OrderBook) -> u32 {
+    let mut digits = Vec::new();
+    write_side(&mut digits, book, Side::Sell, None);
+    write_side(&mut digits, book, Side::Buy, None);
+    crc32fast::hash(&digits)
+}
+
+/// The checksum of one book, kept up to date at little cost.
+#[derive(Default)]
+pub(super) struct Checksum {
+    /// Write numbers to this precision instead of as they came.
+    pub precision: Option<Precision>,
+    asks: crc32fast::Hasher,
+    bids: Vec<u8>,
+    value: u32,
+    known: bool,
+}
+
+impl Checksum {
+    /// Of a book whose numbers have to be written out to a precision.
+    pub(super) fn at(precision: Option<Precision>) -> Checksum {
+        Checksum { precision, ..Checksum::default() }
+    }
+
+    /// The book was replaced, or is read in another way from now on.
+    pub(super) fn forget(&mut self) {
+        self.known = false;
+    }
+
+    /// The checksum after `bids` and `asks` were set in `book`.
+    pub(super) fn after(&mut self, book: &OrderBook, bids: &[Level], asks: &[Level]) -> u32 {
+        let asks_changed = !self.known || reaches_top(book, Side::Sell, asks);
+        let bids_changed = !self.known || reaches_top(book, Side::Buy, bids);
+        if asks_changed {
+            let mut digits = Vec::with_capacity(LEVELS * 32);
+            write_side(&mut digits, book, Side::Sell, self.precision);
+            self.asks.reset();
+            self.asks.update(&digits);
+        }
+        if bids_changed {
+            self.bids.clear();
+            write_side(&mut self.bids, book, Side::Buy, self.precision);
+        }
+        if asks_changed || bids_changed {
+            let mut whole = self.asks.clone();
+            whole.update(&self.bids);
+            self.value = whole.finalize();
+            self.known = true;
+        }
+        self.value
+    }
+}
+
+/// Whether one of the changed prices may lie in the first ten levels, or lay there before the change: any level that
+/// left them was better than, or is, the level that is the tenth now.
+fn reaches_top(book: &OrderBook, side: Side, changes: &[Level]) -> bool {
+    match book.levels(side).nth(LEVELS - 1) {
+        None => !changes.is_empty(),
+        Some((tenth, _)) => changes.iter().any(|(price, _)| match side {
+            Side::Buy => price >= tenth,
+            Side::Sell => price <= tenth,
+        }),
+    }
+}
+
+fn write_side(digits: &mut Vec<u8>, book: &OrderBook, side: Side, precision: Option<Precision>) {
+    for (price, size) in book.levels(side).take(LEVELS) {
+        write_digits(digits, *price, precision.map(|p| p.0));
+        write_digits(digits, *size, precision.map(|p| p.1));
+    }
+}
+
+fn write_digits(digits: &mut Vec<u8>, number: Decimal, places: Option<u8>) {
+    let mantissa = places.and_then(|p| number.mantissa_at(p)).unwrap_or(number.mantissa()).unsigned_abs();
+    let mut buffer = [0u8; 40];
+    let mut at = buffer.len();
+    let mut put = |digit: u8| {
+        at -= 1;
+        buffer[at] = b'0' + digit;
+    };
+    // Nearly every number fits in 64 bits, where division is several times cheaper.
+    match u64::try_from(mantissa) {
+        Ok(mut rest) => {
+            while rest > 0 {
+                put((rest % 10) as u8);
+                rest /= 10;
+            }
+        }
+        Err(_) => {
+            let mut rest = mantissa;
+            while rest > 0 {
+                put((rest % 10) as u8);
+                rest /= 10;
+            }
+        }
+    }
+    digits.extend_from_slice(&buffer[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn book(asks: &[(&str, &str)], bids: &[(&str, &str)]) -> OrderBook {
+        let mut book = OrderBook::new();
+        for (side, levels) in [(Side::Sell, asks), (Side::Buy, bids)] {
+            for (price, size) in levels {
+                book.set(side, price.parse().unwrap(), size.parse().unwrap());
+            }
+        }
+        book
+    }
+
+    /// The worked example of the guide to v1.
+    #[test]
+    fn the_example_of_the_guide() {
+        let asks = ["05", "10", "15", "20", "25", "30", "35", "40", "45", "50"].map(|p| format!("0.050{p}"));
+        let bids =
+            ["5000", "4995", "4990", "4980", "4975", "4970", "4965", "4960", "4955", "4950"].map(|p| format!("0.0{p}"));
+        let of = |prices: &[String]| prices.iter().map(|p| (p.clone(), "0.00000500")).collect::<Vec<_>>();
+        let (asks, bids) = (of(&asks), of(&bids));
+        let text = |levels: &'static [(String, &'static str)]| {
+            levels.iter().map(|(p, s)| (p.as_str(), *s)).collect::<Vec<_>>()
+        };
+        let (asks, bids) = (text(asks.leak()), text(bids.leak()));
+        assert_eq!(checksum(&book(&asks, &bids)), 974_947_235);
+    }
+
+    #[test]
+    fn numbers_are_written_to_the_precision_where_it_is_known() {
+        let as_printed = book(&[("45285.2", "0.00100000")], &[("45283.0", "0.10000000")]);
+        let shortened = book(&[("45285.2", "0.001")], &[("45283", "0.1")]);
+        let mut sum = Checksum::at(Some((1, 8)));
+        assert_eq!(sum.after(&shortened, &[], &[]), checksum(&as_printed));
+        assert_ne!(checksum(&shortened), checksum(&as_printed));
+    }
+
+    #[test]
+    fn large_mantissas_are_written_whole() {
+        let mut digits = Vec::new();
+        write_digits(&mut digits, "123456789012345678901.5".parse().unwrap(), None);
+        write_digits(&mut digits, "0.00".parse().unwrap(), None);
+        assert_eq!(digits, b"1234567890123456789015");
+    }
+
+    proptest! {
+        /// What is kept from message to message is what would be computed anew.
+        #[test]
+        fn kept_is_computed(messages in proptest::collection::vec(proptest::collection::vec((any::<bool>(), 0i64..40, 0i64..3), 0..4), 1..80)) {
+            let (mut book, mut sum) = (OrderBook::new(), Checksum::default());
+            for message in messages {
+                let (mut bids, mut asks) = (Vec::new(), Vec::new());
+                for (bid, price, size) in message {
+                    let level = (Decimal::from(price), Decimal::from(size));
+                    if bid { bids.push(level) } else { asks.push(level) }
+                    book.set(if bid { Side::Buy } else { Side::Sell }, level.0, level.1);
+                }
+                book.truncate(25);
+                prop_assert_eq!(sum.after(&book, &bids, &asks), checksum(&book));
+            }
+        }
+    }
+}
