@@ -1,0 +1,172 @@
+import type { MarketEvent, StreamMessage } from "./types";
+
+/** What is subscribed to: a market feed (with exchange and symbol), or `blocks`, `chunks`, `incidents`, `status`. */
+export interface Topic {
+  feed: string;
+  exchange?: string;
+  symbol?: string;
+}
+
+export type StreamState = "connecting" | "open" | "lost";
+
+type Listener = (message: StreamMessage | MarketEvent) => void;
+
+/** First and longest wait before connecting again, in milliseconds; a random part keeps clients from coming all at once. */
+const WAIT_MS_MIN = 500;
+const WAIT_MS_MAX = 15_000;
+/** Nothing heard for this long means that the connection is dead although nobody said so. The node sends a status each second. */
+const SILENCE_MS_MAX = 10_000;
+
+const keyOf = (topic: Topic) => `${topic.feed}|${topic.exchange ?? ""}|${topic.symbol ?? ""}`;
+
+/** The topic that a message belongs to. */
+export function topicOf(message: StreamMessage | MarketEvent): string | null {
+  if ("op" in message) {
+    switch (message.op) {
+      case "block":
+        return keyOf({ feed: "blocks" });
+      case "chunk":
+        return keyOf({ feed: "chunks" });
+      case "incident":
+        return keyOf({ feed: "incidents" });
+      case "status":
+        return keyOf({ feed: "status" });
+      default:
+        return null;
+    }
+  }
+  const feeds: Record<string, string> = {
+    trade: "trades",
+    book_snapshot: "book",
+    book_delta: "book",
+    ticker: "ticker",
+  };
+  const feed = feeds[message.type];
+  return feed ? keyOf({ feed, exchange: message.exchange, symbol: message.symbol ?? "" }) : null;
+}
+
+/**
+ * The one connection of a page. Topics are counted: the first listener subscribes, the last one's leaving unsubscribes.
+ * After a loss everything is subscribed again, and a book starts anew with a snapshot.
+ */
+export class Stream {
+  #url: string;
+  #open: (url: string) => WebSocket;
+  #socket: WebSocket | null = null;
+  #listeners = new Map<string, { topic: Topic; listeners: Set<Listener> }>();
+  #watchers = new Set<(state: StreamState) => void>();
+  #state: StreamState = "connecting";
+  #attempts = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(url: string, open: (url: string) => WebSocket = (at) => new WebSocket(at)) {
+    this.#url = url;
+    this.#open = open;
+  }
+
+  get state(): StreamState {
+    return this.#state;
+  }
+
+  /** Calls back with each change of the connection's state. */
+  watch(watcher: (state: StreamState) => void): () => void {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+
+  /** Begins to listen; the returned function ends it. */
+  subscribe(topic: Topic, listener: Listener): () => void {
+    const key = keyOf(topic);
+    let entry = this.#listeners.get(key);
+    if (!entry) {
+      entry = { topic, listeners: new Set() };
+      this.#listeners.set(key, entry);
+      this.#send("subscribe", topic);
+    } else if (topic.feed === "book") {
+      // A book begins with a snapshot, which a second listener would otherwise have missed.
+      this.#send("unsubscribe", topic);
+      this.#send("subscribe", topic);
+    }
+    entry.listeners.add(listener);
+    if (!this.#socket && this.#retry === undefined) this.#connect();
+    return () => {
+      entry.listeners.delete(listener);
+      if (entry.listeners.size === 0 && this.#listeners.get(key) === entry) {
+        this.#listeners.delete(key);
+        this.#send("unsubscribe", topic);
+      }
+    };
+  }
+
+  /** Ends the connection for good. */
+  close(): void {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#silence);
+    this.#listeners.clear();
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #send(op: "subscribe" | "unsubscribe", topic: Topic): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ op, ...topic }));
+  }
+
+  #connect(): void {
+    this.#retry = undefined;
+    const socket = this.#open(this.#url);
+    this.#socket = socket;
+    this.#listen();
+    socket.onopen = () => {
+      this.#attempts = 0;
+      this.#become("open");
+      for (const { topic } of this.#listeners.values()) this.#send("subscribe", topic);
+    };
+    socket.onmessage = (event: MessageEvent) => {
+      this.#listen();
+      let message: StreamMessage | MarketEvent;
+      try {
+        message = JSON.parse(String(event.data)) as StreamMessage | MarketEvent;
+      } catch {
+        return;
+      }
+      const key = topicOf(message);
+      if (key !== null) {
+        for (const listener of this.#listeners.get(key)?.listeners ?? []) listener(message);
+      } else if ("op" in message && message.op === "dropped") {
+        for (const { listeners } of this.#listeners.values())
+          for (const listener of listeners) listener(message);
+      }
+    };
+    socket.onclose = () => {
+      if (this.#socket === socket) this.#lost();
+    };
+  }
+
+  #listen(): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      const socket = this.#socket;
+      if (!socket) return;
+      this.#lost();
+      socket.close();
+    }, SILENCE_MS_MAX);
+  }
+
+  #lost(): void {
+    clearTimeout(this.#silence);
+    this.#socket = null;
+    this.#become("lost");
+    if (this.#listeners.size === 0) return;
+    const wait = Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** this.#attempts);
+    this.#attempts += 1;
+    this.#retry = setTimeout(() => this.#connect(), wait / 2 + Math.random() * (wait / 2));
+  }
+
+  #become(state: StreamState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const watcher of this.#watchers) watcher(state);
+  }
+}
