@@ -18,6 +18,7 @@ const BINANCE_LIMITS: [usize; 3] = [500, 1_000, 5_000];
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
     exchange: Exchange,
+    lateness: i64,
     book: OrderBook,
     in_step: bool,
     /// Windows that start here or later are covered.
@@ -37,9 +38,11 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    pub(super) fn new(exchange: Exchange) -> Levels {
+    /// `lateness` is in nanoseconds.
+    pub(super) fn new(exchange: Exchange, lateness: i64) -> Levels {
         Levels {
             exchange,
+            lateness,
             book: OrderBook::new(),
             in_step: false,
             from: None,
@@ -125,8 +128,8 @@ impl Levels {
         if let Some(depth) = self.depth {
             self.book.truncate(depth);
         }
-        // A change with this time proves that the snapshot was taken before it.
-        let proof = after(at, 1);
+        // The snapshot was taken before this change, so it holds nothing later, give or take the venue's disorder.
+        let proof = after(at, self.lateness);
         self.from = Some(self.from.map_or(proof, |from| from.min(proof)));
     }
 

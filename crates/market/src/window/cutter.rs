@@ -100,7 +100,7 @@ impl WindowCutter {
                 let Some(class) = Class::of(config.exchange, symbol, *feed) else { continue };
                 let body = match (class, feed) {
                     (Class::Conflated, _) => Body::Aside,
-                    (_, Feed::Book) => Body::Book(Box::new(Levels::new(config.exchange))),
+                    (_, Feed::Book) => Body::Book(Box::new(Levels::new(config.exchange, lateness))),
                     _ => Body::Points(Points::new(*feed, class, window, lateness)),
                 };
                 let stream = Stream { exchange: config.exchange, symbol: symbol.clone(), feed: *feed };
