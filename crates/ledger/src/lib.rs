@@ -59,9 +59,9 @@ pub use limits::*;
 pub use merkle::transactions_root;
 pub use source::{Origin, SourceError, SourceKind, SourceSpec};
 pub use state::{
-    AcceptedChunk, Account, BlockMeta, Differing, EpochRecord, Overlay, SourceProgress, SourceRecord, StateError,
-    StateRead, ValidatorRecord, WindowRecord, account, block_meta, check_supply, chunk, epoch, incident, incidents,
-    next_validators, params, source, source_progress, sources, supply, validator_record, validators, window,
+    AcceptedChunk, Account, BlockMeta, Differing, EpochRecord, Overlay, Pairs, SourceProgress, SourceRecord,
+    StateError, StateRead, ValidatorRecord, WindowRecord, account, block_meta, check_supply, chunk, epoch, incident,
+    incidents, next_validators, params, source, source_progress, sources, supply, validator_record, validators, window,
 };
 pub use transaction::{AccountTransaction, Action, Class, Transaction, TransactionError, TypedField, TypedMessage};
 pub use validators::{Validator, ValidatorSet, ValidatorSetError};

@@ -27,13 +27,16 @@ pub enum StateError {
     Absent(String),
 }
 
+/// Keys and values, in ascending order of key.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A state that can be read: a consistent view that does not change while it is held.
 pub trait StateRead {
     /// The value of a key.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
 
     /// Keys with this prefix in ascending order, beginning at `from` (inclusive), at most `limit`.
-    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError>;
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Pairs, StateError>;
 }
 
 /// An account.
@@ -335,7 +338,7 @@ impl StateRead for BTreeMap<Vec<u8>, Vec<u8>> {
         Ok(BTreeMap::get(self, key).cloned())
     }
 
-    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Pairs, StateError> {
         let start = from.map_or(prefix, |from| from.max(prefix));
         let found = self.range(start.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).take(limit);
         Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
@@ -347,7 +350,7 @@ impl<S: StateRead> StateRead for &S {
         (**self).get(key)
     }
 
-    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Pairs, StateError> {
         (**self).scan(prefix, from, limit)
     }
 }
@@ -389,7 +392,7 @@ impl<S: StateRead> StateRead for Overlay<S> {
         }
     }
 
-    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+    fn scan(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Pairs, StateError> {
         let mut found = Vec::new();
         let mut cursor = from.map_or(prefix, |from| from.max(prefix)).to_vec();
         while found.len() < limit {

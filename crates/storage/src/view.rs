@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use openmesh_ledger::{StateError, StateRead, Tip};
+use openmesh_ledger::{Pairs, StateError, StateRead, Tip};
 use redb::ReadOnlyTable;
 
 use crate::StoreError;
@@ -15,8 +15,6 @@ pub struct StateView {
     state: Arc<ReadOnlyTable<&'static [u8], &'static [u8]>>,
     tip: Tip,
 }
-
-type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 impl StateView {
     pub(crate) fn new(state: ReadOnlyTable<&'static [u8], &'static [u8]>, tip: Tip) -> StateView {

@@ -76,7 +76,8 @@ fn malformed_blocks_are_refused_by_judge_and_executor() {
     let chain = Chain::new(&[1; 4], params);
     let transfer = |nonce| chain.transfer(0, TO, Amount(1), nonce);
     let attestation = chain.attest(0, 1, 0, vec![]);
-    let cases: Vec<(&str, Vec<Vec<u8>>, fn(&BlockError) -> bool)> = vec![
+    type Case = (&'static str, Vec<Vec<u8>>, fn(&BlockError) -> bool);
+    let cases: Vec<Case> = vec![
         ("order", vec![transfer(0), attestation.clone()], |e| *e == BlockError::Order(1)),
         ("twice", vec![transfer(0), transfer(0)], |e| *e == BlockError::Twice(1)),
         ("undecodable", vec![vec![1, 2, 3]], |e| matches!(e, BlockError::Undecodable { index: 0, .. })),
@@ -192,5 +193,5 @@ fn transactions_root_is_over_the_bytes() {
     let transfer = chain.transfer(0, TO, Amount(1), 0);
     let decoded: Transaction = openmesh_primitives::canonical::decode(&transfer).unwrap();
     assert_eq!(decoded.encode(), transfer);
-    assert_ne!(transactions_root(&[transfer.clone()]), transactions_root(&[transfer.clone(), transfer]));
+    assert_ne!(transactions_root(std::slice::from_ref(&transfer)), transactions_root(&[transfer.clone(), transfer]));
 }

@@ -1,0 +1,132 @@
+//! How many transfers a second the state machine and its store take, and where the time goes:
+//! `cargo run -p openmesh-storage --example throughput -- [blocks] [transfers a block] [accounts]`.
+//!
+//! Signatures are made and verified beforehand and counted apart, because they run on as many threads as there are.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use openmesh_ledger::{
+    AccountTransaction, Action, Block, BlockLimits, Certificate, Genesis, GenesisValidator, Params, Transaction,
+    VerifiedTransaction, build_block, execute_block_verified, validate_proposal, verify_stateless,
+};
+use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
+use openmesh_storage::Store;
+
+const CHAIN_ID: u64 = 7117;
+
+#[derive(Default)]
+struct Times {
+    sign: Duration,
+    verify: Duration,
+    build: Duration,
+    validate: Duration,
+    execute: Duration,
+    prepare: Duration,
+    commit: Duration,
+}
+
+fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *sum += start.elapsed();
+    result
+}
+
+fn argument(n: usize, default: usize) -> usize {
+    std::env::args().nth(n).and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// The key of account n, with zeros but for the last bytes.
+fn key(n: usize) -> Result<AccountKey, Box<dyn Error>> {
+    let mut bytes = [1; 32];
+    bytes[24..].copy_from_slice(&(n as u64).to_be_bytes());
+    Ok(AccountKey::from_bytes(bytes)?)
+}
+
+fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> Genesis {
+    let bytes = block as u64 * 400;
+    Genesis {
+        chain_id: CHAIN_ID,
+        name: "throughput".to_string(),
+        time: Timestamp(0),
+        validators: vec![GenesisValidator { public_key: validator.public(), power: 1, name: "v".into(), payout: None }],
+        accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
+        sources: Vec::new(),
+        params: Params {
+            block_bytes_max: bytes.max(1 << 20),
+            block_transactions_max: block as u64,
+            attestation_bytes_reserved: 0,
+            ..Params::default()
+        },
+    }
+}
+
+/// Signs a block's transfers, from accounts in turn to accounts at random places.
+fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let transfer = |at: usize, nonces: &mut [u64]| {
+        let from = at % keys.len();
+        let to: Address = keys[at.wrapping_mul(7_919) % keys.len()].address();
+        let action = Action::Transfer { to, amount: Amount(1) };
+        let signed = AccountTransaction::sign(&keys[from], CHAIN_ID, nonces[from], Params::default().fee_min, action)?;
+        nonces[from] += 1;
+        Ok(Transaction::Account(signed).encode())
+    };
+    (first..first + count).map(|at| transfer(at, nonces)).collect()
+}
+
+fn run_block(
+    store: &Store,
+    candidates: &[Arc<VerifiedTransaction>],
+    proposer: Address,
+    times: &mut Times,
+) -> Result<Block, Box<dyn Error>> {
+    let (tip, state) = (store.tip(), store.state()?);
+    let limits = BlockLimits::of(&store.genesis()?.params);
+    let time = Timestamp(tip.time.nanos() + 1);
+    let block = timed(&mut times.build, || build_block(&state, &tip, candidates, proposer, time, &limits))?;
+    timed(&mut times.validate, || validate_proposal(&state, &tip, &block))?;
+    let by_bytes: std::collections::BTreeMap<&[u8], &Arc<VerifiedTransaction>> =
+        candidates.iter().map(|c| (c.bytes(), c)).collect();
+    let known: Vec<_> = block.transactions.iter().map(|t| by_bytes.get(t.as_slice()).map(|k| Arc::clone(k))).collect();
+    let execution = timed(&mut times.execute, || execute_block_verified(&state, &block, &known))?;
+    let prepared = timed(&mut times.prepare, || store.prepare(&execution))?;
+    let hash = block.hash();
+    let certificate = Certificate { height: block.header.height, round: 0, block_hash: hash, signatures: Vec::new() };
+    timed(&mut times.commit, || store.commit(&block, &certificate, &execution, prepared))?;
+    Ok(block)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (blocks, count, accounts) = (argument(1, 10), argument(2, 5_000), argument(3, 20_000));
+    let dir = tempfile::tempdir()?;
+    let keys: Vec<AccountKey> = (0..accounts).map(key).collect::<Result<_, _>>()?;
+    let validator = ValidatorKey::from_seed([1; 32]);
+    let store = Store::open(dir.path())?;
+    store.initialise(&genesis(&keys, &validator, count))?;
+    let (mut nonces, mut times, mut done) = (vec![0; accounts], Times::default(), 0);
+    for n in 0..blocks {
+        let bytes = timed(&mut times.sign, || sign(&keys, &mut nonces, n * count, count))?;
+        let candidates: Vec<Arc<VerifiedTransaction>> = timed(&mut times.verify, || {
+            bytes.iter().map(|b| verify_stateless(b).map(Arc::new)).collect::<Result<_, _>>()
+        })?;
+        done += run_block(&store, &candidates, validator.public().address(), &mut times)?.transactions.len();
+    }
+    let each = |name: &str, time: Duration| {
+        let micros = time.as_secs_f64() * 1e6 / done as f64;
+        println!("{name:<10} {micros:>8.2} us a transfer, {:>9.0} a second", 1e6 / micros);
+    };
+    println!("{done} transfers in {blocks} blocks of {count}, {accounts} accounts");
+    each("sign", times.sign);
+    each("verify", times.verify);
+    each("build", times.build);
+    each("validate", times.validate);
+    each("execute", times.execute);
+    each("prepare", times.prepare);
+    each("commit", times.commit);
+    each("execute+prepare+commit", times.execute + times.prepare + times.commit);
+    let file = std::fs::metadata(dir.path().join("ledger.redb"))?.len();
+    println!("file: {} MiB", file >> 20);
+    Ok(())
+}

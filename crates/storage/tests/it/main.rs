@@ -1,0 +1,7 @@
+//! Tests of the store from outside.
+#![allow(clippy::unwrap_used)]
+
+mod chain;
+mod crash;
+mod proofs;
+mod store;

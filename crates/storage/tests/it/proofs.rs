@@ -1,0 +1,160 @@
+//! Proofs hold for what is in the state, and for nothing else.
+
+use std::collections::BTreeMap;
+
+use openmesh_ledger::{Execution, chunk, keys};
+use openmesh_primitives::{Digest, canonical};
+use openmesh_storage::{StateProof, StoreConfig, StoreError, verify_proof};
+use proptest::prelude::*;
+
+use crate::chain::{Chain, SOURCE, STREAM, certificate};
+
+fn config(proof_heights: u64) -> StoreConfig {
+    StoreConfig { proof_heights, cache_bytes_max: 4 << 20 }
+}
+
+/// Commits an empty block whose execution has other writes: the store does not care what they mean.
+fn write(chain: &Chain, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Digest {
+    let block = chain.propose(&[]);
+    let execution = Execution { writes, ..Execution::default() };
+    let prepared = chain.store.prepare(&execution).unwrap();
+    let root = prepared.state_root;
+    chain.store.commit(&block, &certificate(&chain.validators, &block), &execution, prepared).unwrap();
+    root
+}
+
+#[test]
+fn a_chunk_is_proven_against_the_root_in_the_next_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config(100));
+    chain.advance();
+    chain.advance();
+    let accepted = chunk(&chain.store.state().unwrap(), SOURCE, 1, STREAM).unwrap().unwrap();
+    let key = keys::chunk(SOURCE, 1, STREAM);
+    let (value, proof) = chain.store.prove(&key, 1).unwrap();
+    assert_eq!(value, Some(canonical::encode(&accepted)));
+    let root = chain.store.block(2).unwrap().unwrap().block.header.state_root;
+    assert_eq!(verify_proof(&root, &key, value.as_deref(), &proof), Ok(()));
+    // Before the block there was no chunk, and that is proven too.
+    let (none, absent) = chain.store.prove(&key, 0).unwrap();
+    let root = chain.store.block(1).unwrap().unwrap().block.header.state_root;
+    assert_eq!(none, None);
+    assert_eq!(verify_proof(&root, &key, None, &absent), Ok(()));
+    assert!(verify_proof(&root, &key, value.as_deref(), &proof).is_err(), "against the root before");
+}
+
+#[test]
+fn the_form_of_a_proof() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config(100));
+    let (_, proof) = chain.store.prove(keys::SUPPLY, 0).unwrap();
+    let json = serde_json::to_string(&proof).unwrap();
+    assert_eq!(serde_json::from_str::<StateProof>(&json).unwrap(), proof);
+    assert_eq!(canonical::decode::<StateProof>(&canonical::encode(&proof)).unwrap(), proof);
+    assert!("zz".parse::<StateProof>().is_err() && "00".repeat(30_000).parse::<StateProof>().is_err());
+}
+
+#[test]
+fn old_heights_are_pruned_and_kept_ones_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config(3));
+    let mut roots = vec![chain.store.tip().state_root];
+    for _ in 0..12 {
+        chain.advance();
+        roots.push(chain.store.tip().state_root);
+    }
+    for height in 0..9 {
+        assert!(matches!(chain.store.prove(keys::BLOCK, height), Err(StoreError::Pruned { oldest: 9, .. })));
+    }
+    for height in 9..=12u64 {
+        for key in [keys::BLOCK.to_vec(), keys::chunk(SOURCE, 2, STREAM), keys::chunk(SOURCE, height, STREAM)] {
+            let (value, proof) = chain.store.prove(&key, height).unwrap();
+            assert!(value.is_some());
+            assert_eq!(verify_proof(&roots[height as usize], &key, value.as_deref(), &proof), Ok(()));
+        }
+    }
+    assert!(matches!(chain.store.prove(keys::BLOCK, 13), Err(StoreError::Beyond { .. })));
+}
+
+type History = Vec<BTreeMap<u8, Option<Vec<u8>>>>;
+
+/// Writes and deletions on few keys, so that they meet often.
+fn history() -> impl Strategy<Value = History> {
+    let value = prop::option::weighted(0.7, prop::collection::vec(any::<u8>(), 0..6));
+    prop::collection::vec(prop::collection::btree_map(0..24u8, value, 1..10), 1..8)
+}
+
+fn key(n: u8) -> Vec<u8> {
+    vec![b'k', n]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Every key at every height is proven with the value it had then, also when older versions are pruned.
+    #[test]
+    fn presence_and_absence_at_every_height(history in history(), keep in 0..6u64, other in any::<u8>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::open(dir.path(), config(keep));
+        let mut model: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+        let mut past = Vec::new();
+        for writes in &history {
+            let writes: BTreeMap<_, _> = writes.iter().map(|(n, v)| (*n, v.clone())).collect();
+            for (n, value) in &writes {
+                match value {
+                    Some(value) => model.insert(*n, value.clone()),
+                    None => model.remove(n),
+                };
+            }
+            let root = write(&chain, writes.into_iter().map(|(n, v)| (key(n), v)).collect());
+            past.push((root, model.clone()));
+        }
+        let tip = past.len() as u64;
+        for (at, (root, model)) in past.iter().enumerate() {
+            let height = at as u64 + 1;
+            if height < tip.saturating_sub(keep) {
+                continue;
+            }
+            for n in 0..26 {
+                let (value, proof) = chain.store.prove(&key(n), height).unwrap();
+                prop_assert_eq!(value.as_ref(), model.get(&n));
+                prop_assert_eq!(verify_proof(root, &key(n), value.as_deref(), &proof), Ok(()));
+                // The same proof says nothing else: not another value, not absence, not another key.
+                let altered = vec![other, n, 1, 2, 3, 4, 5];
+                prop_assert!(verify_proof(root, &key(n), Some(&altered), &proof).is_err());
+                if value.is_some() {
+                    prop_assert!(verify_proof(root, &key(n), None, &proof).is_err());
+                    prop_assert!(verify_proof(root, &key(n + 1), value.as_deref(), &proof).is_err());
+                } else {
+                    prop_assert!(verify_proof(root, &key(n), Some(&[]), &proof).is_err());
+                }
+            }
+        }
+    }
+
+    /// Whatever is done to a proof's bytes, it proves nothing that is not so.
+    #[test]
+    fn tampered_proofs(
+        entries in prop::collection::btree_map(0..40u8, prop::collection::vec(any::<u8>(), 1..5), 2..30),
+        at in any::<prop::sample::Index>(),
+        flip in 1..=255u8,
+        n in 0..40u8,
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let chain = Chain::open(dir.path(), config(10));
+        let root = write(&chain, entries.iter().map(|(n, v)| (key(*n), Some(v.clone()))).collect());
+        let (value, proof) = chain.store.prove(&key(n), 1).unwrap();
+        let mut bytes = canonical::encode(&proof);
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        if let Ok(tampered) = canonical::decode::<StateProof>(&bytes) {
+            let lie = if value.is_some() { None } else { Some(b"lie".as_slice()) };
+            prop_assert!(verify_proof(&root, &key(n), lie, &tampered).is_err());
+            prop_assert!(verify_proof(&root, &key(n), Some(b"another"), &tampered).is_err());
+            if verify_proof(&root, &key(n), value.as_deref(), &tampered).is_ok() {
+                // A sibling's kind may be told in two ways where its hash is the same; the statement stays true.
+                prop_assert_eq!(value.as_ref(), entries.get(&n));
+            }
+        }
+    }
+}
