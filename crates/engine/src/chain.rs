@@ -1,0 +1,338 @@
+//! The only writer of the chain: builds, judges and commits blocks, one after the other, on a thread of its own.
+//!
+//! A thread and not a lock, because the order of these steps matters and none of them may stall the async runtime. The
+//! host posts closures; the answer comes through a channel. A judged block keeps its execution, so that deciding it
+//! costs only the commit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use openmesh_ledger::{
+    Block, BlockLimits, Certificate, Execution, VerifiedTransaction, build_block, execute_block_verified, params,
+    validate_proposal, verify_stateless,
+};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256};
+use openmesh_storage::{Prepared, Store, StoreError};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::mempool::Mempool;
+use crate::metrics::Metrics;
+use crate::{CommittedBlock, EngineError};
+
+/// A proposed block may be so far ahead of this node's clock, nanoseconds. Validators are expected to run NTP; two
+/// seconds allow for a bad one and still keep block time useful.
+const TIME_AHEAD_NANOS_MAX: i64 = 2_000_000_000;
+/// Blocks of the next height that are kept with their execution; a height rarely sees a second one.
+const KNOWN_MAX: usize = 8;
+/// Candidates for a block: some more than fit, because some will be refused.
+const CANDIDATES_FACTOR: usize = 2;
+
+/// A block of the next height.
+struct Known {
+    block: Block,
+    bytes: Bytes,
+    executed: Option<(Execution, Prepared)>,
+}
+
+/// A block as consensus refers to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) id: Digest,
+    pub(crate) proposer: Address,
+    pub(crate) bytes: Bytes,
+}
+
+/// What became of a block that came from another proposer.
+#[derive(Clone, Debug)]
+pub(crate) enum Judged {
+    /// It can be voted for, and is stored.
+    Valid(Candidate),
+    /// It is a block, but deserves no vote.
+    Invalid { id: Digest, proposer: Address, reason: String },
+    /// Not even a block of the next height.
+    Useless(String),
+}
+
+pub(crate) struct Chain {
+    store: Store,
+    mempool: Mempool,
+    address: Option<Address>,
+    known: BTreeMap<Digest, Known>,
+    committed: broadcast::Sender<Arc<CommittedBlock>>,
+    metrics: Metrics,
+}
+
+/// Posts work to the chain's thread.
+pub(crate) struct Worker {
+    jobs: std::sync::mpsc::Sender<Job>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+type Job = Box<dyn FnOnce(&mut Chain) + Send>;
+
+impl Worker {
+    /// Starts the thread.
+    pub(crate) fn start(mut chain: Chain) -> Result<Worker, EngineError> {
+        // Unbounded: the host posts one job for each message that it has taken from a bounded channel.
+        let (jobs, posted) = std::sync::mpsc::channel::<Job>();
+        let run = move || posted.into_iter().for_each(|job| job(&mut chain));
+        let thread = std::thread::Builder::new().name("openmesh-chain".to_owned()).spawn(run);
+        Ok(Worker { jobs, thread: thread.map_err(EngineError::Thread)? })
+    }
+
+    /// Lets the thread finish what was posted, and waits for it; `false` if it had panicked.
+    pub(crate) fn stop(self) -> bool {
+        drop(self.jobs);
+        self.thread.join().is_ok()
+    }
+
+    /// Posts a job; jobs run in the order of these calls. The receiver fails if the thread is gone.
+    pub(crate) fn post<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Chain) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        // If the thread is gone the closure is dropped with its sender, and the receiver learns of it. The same if
+        // nobody waits for the answer.
+        let _ = self.jobs.send(Box::new(move |chain| {
+            let _ = reply.send(job(chain));
+        }));
+        answer
+    }
+}
+
+impl Chain {
+    pub(crate) fn new(
+        store: Store,
+        mempool: Mempool,
+        address: Option<Address>,
+        committed: broadcast::Sender<Arc<CommittedBlock>>,
+        metrics: Metrics,
+    ) -> Chain {
+        Chain { store, mempool, address, known: BTreeMap::new(), committed, metrics }
+    }
+
+    /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
+    /// disk when this returns. `None`: that height is not next any more.
+    pub(crate) fn build(
+        &mut self,
+        height: Height,
+        round: i64,
+        now: Timestamp,
+    ) -> Result<Option<Candidate>, EngineError> {
+        let tip = self.store.tip();
+        let Some(proposer) = self.address.filter(|_| tip.height + 1 == height) else { return Ok(None) };
+        if let Some(before) = self.proposed_before(height, round, proposer)? {
+            return Ok(Some(before));
+        }
+        let state = self.store.state()?;
+        let limits = BlockLimits::of(&params(&state)?);
+        let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
+        let block = build_block(&state, &tip, &candidates, proposer, now, &limits)?;
+        let candidate = candidate(&block);
+        self.execute(candidate.id, block, candidate.bytes.clone())?;
+        self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
+        self.metrics.proposals_built.inc();
+        Ok(Some(candidate))
+    }
+
+    fn proposed_before(
+        &mut self,
+        height: Height,
+        round: i64,
+        proposer: Address,
+    ) -> Result<Option<Candidate>, EngineError> {
+        for (at, id, bytes) in self.store.undecided(height)? {
+            if at == round {
+                let block = decode_stored(height, &bytes)?;
+                if block.header.proposer == proposer {
+                    return Ok(Some(Candidate { id, proposer, bytes: bytes.into() }));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a streamed block, and stores it if it is valid. `fresh`: proposed for the first time, so its proposer must
+    /// be the one who streams it.
+    pub(crate) fn judge(
+        &mut self,
+        height: Height,
+        round: i64,
+        streamer: Address,
+        fresh: bool,
+        bytes: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Judged, EngineError> {
+        let tip = self.store.tip();
+        if tip.height + 1 != height {
+            return Ok(Judged::Useless(format!("height {height} is not next")));
+        }
+        let block: Block = match canonical::decode(&bytes) {
+            Ok(block) => block,
+            Err(error) => return Ok(Judged::Useless(error.to_string())),
+        };
+        let (id, proposer) = (block.hash(), block.header.proposer);
+        let refused = |reason: String| Ok(Judged::Invalid { id, proposer, reason });
+        if fresh && proposer != streamer {
+            return refused(format!("the header names the proposer {proposer}, {streamer} streams it"));
+        }
+        let ahead = block.header.time.nanos().saturating_sub(now.nanos());
+        if ahead > TIME_AHEAD_NANOS_MAX {
+            return refused(format!("its time is {} ms ahead of this node's clock", ahead / 1_000_000));
+        }
+        let bytes = Bytes::from(bytes);
+        if !self.known.contains_key(&id) {
+            let state = self.store.state()?;
+            match validate_proposal(&state, &tip, &block) {
+                Ok(()) => {}
+                Err(openmesh_ledger::ProposalError::State(error)) => return Err(error.into()),
+                Err(error) => return refused(report(&error)),
+            }
+            match self.execute(id, block, bytes.clone()) {
+                Ok(()) => {}
+                Err(EngineError::Execute(openmesh_ledger::ExecuteError::Block(error))) => {
+                    return refused(report(&error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.store.put_undecided(height, round, &id, &bytes)?;
+        Ok(Judged::Valid(Candidate { id, proposer, bytes }))
+    }
+
+    /// Stores a block that came decided from a peer; its certificate has been checked. It is executed when it is
+    /// decided. `None`: not the bytes of a block of this height.
+    pub(crate) fn adopt(
+        &mut self,
+        height: Height,
+        round: i64,
+        bytes: &[u8],
+    ) -> Result<Option<(Digest, Address)>, EngineError> {
+        let Ok(block) = canonical::decode::<Block>(bytes) else { return Ok(None) };
+        let limits = BlockLimits::of(&params(&self.store.state()?)?);
+        // The certificate speaks about the header; this ties the transactions to it.
+        if block.header.height != height || block.verify_basic(&limits).is_err() {
+            return Ok(None);
+        }
+        let id = block.hash();
+        self.store.put_undecided(height, round, &id, bytes)?;
+        Ok(Some((id, block.header.proposer)))
+    }
+
+    /// Bytes of a block of the next height.
+    pub(crate) fn body(&self, height: Height, id: &Digest) -> Result<Option<Bytes>, EngineError> {
+        if let Some(known) = self.known.get(id) {
+            return Ok(Some(known.bytes.clone()));
+        }
+        let stored = self.store.undecided(height)?.into_iter().find(|(_, other, _)| other == id);
+        Ok(stored.map(|(_, _, bytes)| bytes.into()))
+    }
+
+    /// Commits the decided block: one durable transaction. Any failure is the end of this node's run, because it can
+    /// neither go on without the block nor change its mind about it.
+    pub(crate) fn commit(&mut self, certificate: Certificate) -> Result<Arc<CommittedBlock>, EngineError> {
+        let (height, hash) = (certificate.height, certificate.block_hash);
+        let known = match self.known.remove(&hash) {
+            Some(known) => known,
+            None => {
+                let bytes = self.body(height, &hash)?.ok_or(EngineError::UnknownDecision { height, hash })?;
+                Known { block: decode_stored(height, &bytes)?, bytes, executed: None }
+            }
+        };
+        let block = known.block;
+        let (execution, prepared) = match known.executed {
+            Some(executed) => executed,
+            None => self.execute_decided(&block)?,
+        };
+        let started = Instant::now();
+        let state_root = prepared.state_root;
+        self.store.commit(&block, &certificate, &execution, prepared)?;
+        self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.known.clear();
+        let Execution { receipts, events, .. } = execution;
+        let committed = Arc::new(CommittedBlock { block, hash, certificate, state_root, receipts, events });
+        self.mempool.committed(&committed);
+        self.count(&committed);
+        // Nobody listening is fine.
+        let _ = self.committed.send(Arc::clone(&committed));
+        Ok(committed)
+    }
+
+    fn count(&self, committed: &CommittedBlock) {
+        let ok = committed.receipts.iter().filter(|r| r.ok()).count();
+        self.metrics.height.set(committed.block.header.height as i64);
+        self.metrics.blocks.inc();
+        self.metrics.transactions_committed.inc_by(ok as u64);
+        self.metrics.transactions_failed.inc_by((committed.receipts.len() - ok) as u64);
+    }
+
+    fn execute_decided(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+        let state = self.store.state()?;
+        // The network has decided it; if it does not fit here, this node's state has gone another way.
+        validate_proposal(&state, &self.store.tip(), block)
+            .map_err(|error| EngineError::Diverged { height: block.header.height, reason: report(&error) })?;
+        self.run(block)
+    }
+
+    fn execute(&mut self, id: Digest, block: Block, bytes: Bytes) -> Result<(), EngineError> {
+        let executed = self.run(&block)?;
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.insert(id, Known { block, bytes, executed: Some(executed) });
+        Ok(())
+    }
+
+    fn run(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {
+        let started = Instant::now();
+        let verified = self.verify(block);
+        let execution = execute_block_verified(&self.store.state()?, block, &verified)?;
+        let prepared = self.store.prepare(&execution)?;
+        self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
+        Ok((execution, prepared))
+    }
+
+    /// Signatures: those of waiting transactions are known, the others are verified on all processors.
+    fn verify(&self, block: &Block) -> Vec<Option<Arc<VerifiedTransaction>>> {
+        let hashes: Vec<Digest> = block.transactions.iter().map(|bytes| sha256(&[bytes])).collect();
+        let mut verified = self.mempool.verified(&hashes);
+        let mut missing: Vec<(&Vec<u8>, &mut Option<Arc<VerifiedTransaction>>)> =
+            block.transactions.iter().zip(&mut verified).filter(|(_, known)| known.is_none()).collect();
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let share = missing.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            for part in missing.chunks_mut(share) {
+                scope.spawn(move || {
+                    for (bytes, slot) in part {
+                        // A wrong one stays unknown: the ledger says in its receipt what is wrong.
+                        **slot = verify_stateless(bytes).ok().map(Arc::new);
+                    }
+                });
+            }
+        });
+        verified
+    }
+}
+
+fn candidate(block: &Block) -> Candidate {
+    Candidate { id: block.hash(), proposer: block.header.proposer, bytes: canonical::encode(block).into() }
+}
+
+pub(crate) fn decode_stored(height: Height, bytes: &[u8]) -> Result<Block, EngineError> {
+    canonical::decode(bytes)
+        .map_err(|e| EngineError::Store(StoreError::Damaged(format!("undecided block of height {height}: {e}"))))
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn report(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

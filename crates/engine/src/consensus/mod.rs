@@ -1,0 +1,8 @@
+//! Our side of the consensus algorithm: its types, signatures, bytes and the streaming of blocks.
+
+pub(crate) mod codec;
+pub(crate) mod context;
+pub(crate) mod node;
+pub(crate) mod parts;
+mod proposer;
+pub(crate) mod signing;

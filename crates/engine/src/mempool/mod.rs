@@ -1,0 +1,270 @@
+//! The mempool: checks transactions on threads of their own, keeps them in the [`pool`], tells when there is work.
+//!
+//! Signatures are verified here once for each transaction, and the result is kept with it: the execution of a block asks
+//! for it and verifies only what it has never seen. Checks run on blocking threads, as many at a time as there are
+//! processors; a bounded number may wait for one, and whoever comes after that is told to come again.
+
+pub(crate) mod gossip;
+pub(crate) mod pool;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use openmesh_ledger::{
+    CheckError, Class, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction, account,
+    check_verified, params, verify_stateless,
+};
+use openmesh_primitives::{Address, Amount, Digest, sha256};
+use openmesh_storage::Store;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::CommittedBlock;
+use crate::metrics::Metrics;
+use pool::{Load, MempoolConfig, Pool, PoolError};
+
+/// Checks that may wait for a thread.
+const CHECKS_WAITING_MAX: usize = 8_192;
+/// Transactions of clients that still wait are spread again each time so many blocks have passed.
+const SPREAD_AGAIN_BLOCKS: u64 = 10;
+/// Waiting transactions are searched for expired ones each time so many blocks have passed.
+const EXPIRE_BLOCKS: u64 = 64;
+
+/// Why a transaction is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// It is invalid, by itself or by the state after the last block.
+    #[error(transparent)]
+    Refused(#[from] TransactionError),
+    /// It is valid, but the mempool has no room for it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Too many transactions wait to be checked.
+    #[error("too many transactions wait to be checked, try again in a moment")]
+    Busy,
+    /// This node's store is broken.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl From<CheckError> for SubmitError {
+    fn from(error: CheckError) -> SubmitError {
+        match error {
+            CheckError::Refused(error) => SubmitError::Refused(error),
+            CheckError::State(error) => SubmitError::State(error),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Mempool(Arc<Inner>);
+
+struct Inner {
+    pool: Mutex<Pool>,
+    store: Store,
+    waiting: Arc<Semaphore>,
+    threads: Semaphore,
+    /// Since when there is work for a block.
+    work: watch::Sender<Option<Instant>>,
+    spread: mpsc::Sender<Arc<VerifiedTransaction>>,
+    metrics: Metrics,
+}
+
+impl Mempool {
+    pub(crate) fn new(
+        limits: MempoolConfig,
+        store: Store,
+        spread: mpsc::Sender<Arc<VerifiedTransaction>>,
+        metrics: Metrics,
+    ) -> Mempool {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Mempool(Arc::new(Inner {
+            pool: Mutex::new(Pool::new(limits)),
+            store,
+            waiting: Arc::new(Semaphore::new(CHECKS_WAITING_MAX)),
+            threads: Semaphore::new(threads),
+            work: watch::Sender::new(None),
+            spread,
+            metrics,
+        }))
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        // The pool's operations do not panic half-way through a change of several indices.
+        self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn work(&self) -> watch::Receiver<Option<Instant>> {
+        self.0.work.subscribe()
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        self.pool().load()
+    }
+
+    pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
+        self.pool().candidates(bytes)
+    }
+
+    /// What is known of a block's transactions.
+    pub(crate) fn verified(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
+        let pool = self.pool();
+        hashes.iter().map(|hash| pool.verified(hash)).collect()
+    }
+
+    /// Checks transactions and takes those in that are valid and new; one result for each, in order. `local` ones came
+    /// from a client of this node and are spread; the others are forwarded by the network itself.
+    pub(crate) async fn admit(
+        &self,
+        batch: Vec<Vec<u8>>,
+        local: bool,
+    ) -> Result<Vec<Result<Digest, SubmitError>>, SubmitError> {
+        let count = u32::try_from(batch.len()).map_err(|_| SubmitError::Busy)?;
+        let places = Arc::clone(&self.0.waiting).try_acquire_many_owned(count).map_err(|_| SubmitError::Busy)?;
+        let thread = self.0.threads.acquire().await.map_err(|_| SubmitError::Stopped)?;
+        let mempool = self.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            let _places = places;
+            mempool.admit_blocking(&batch, local)
+        });
+        let results = checked.await.map_err(|_| SubmitError::Stopped)?;
+        drop(thread);
+        Ok(results)
+    }
+
+    fn admit_blocking(&self, batch: &[Vec<u8>], local: bool) -> Vec<Result<Digest, SubmitError>> {
+        let state = match self.0.store.state() {
+            Ok(state) => state,
+            Err(error) => return vec![Err(SubmitError::State(error.into())); batch.len()],
+        };
+        let results: Vec<_> = batch.iter().map(|bytes| self.admit_one(&state, bytes, local)).collect();
+        self.count(&results);
+        if self.pool().has_work() {
+            self.0.work.send_if_modified(|work| work.is_none() && work.replace(Instant::now()).is_none());
+        }
+        results
+    }
+
+    fn admit_one(&self, state: &impl StateRead, bytes: &[u8], local: bool) -> Result<Digest, SubmitError> {
+        let hash = sha256(&[bytes]);
+        if self.pool().knows(&hash) {
+            return Err(PoolError::Known.into());
+        }
+        let verified = Arc::new(verify_stateless(bytes)?);
+        let next = self.next_nonce(state, &verified)?;
+        self.pool().insert(Arc::clone(&verified), next, local)?;
+        if local && self.0.spread.try_send(verified).is_err() {
+            // It still waits here, and is spread again after some blocks.
+            self.0.metrics.gossip_dropped.inc();
+        }
+        Ok(hash)
+    }
+
+    /// Checks against the state; a nonce that is a little ahead is allowed to wait for those before it.
+    fn next_nonce(&self, state: &impl StateRead, verified: &VerifiedTransaction) -> Result<u64, SubmitError> {
+        match check_verified(state, verified) {
+            Ok(checked) => Ok(checked.nonce.unwrap_or(0)),
+            Err(CheckError::Refused(TransactionError::NonceGap { expected, got }))
+                if got - expected <= self.pool().nonces_ahead_max() =>
+            {
+                affordable(state, verified)?;
+                Ok(expected)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn count(&self, results: &[Result<Digest, SubmitError>]) {
+        let refused = results.iter().filter(|r| r.is_err()).count();
+        self.0.metrics.transactions_refused.inc_by(refused as u64);
+        self.0.metrics.transactions_admitted.inc_by((results.len() - refused) as u64);
+        self.0.metrics.mempool(&self.load());
+    }
+
+    /// Called by whoever committed a block, before anybody builds the next: what is in it waits no more.
+    pub(crate) fn committed(&self, block: &CommittedBlock) {
+        let mut pool = self.pool();
+        let hashes: Vec<Digest> = block.receipts.iter().map(|r| r.hash).collect();
+        pool.committed(block.block.header.height, &hashes);
+        for receipt in &block.receipts {
+            if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
+                pool.advance(sender, nonce + 1);
+            }
+        }
+        // An empty block although something waits: it cannot go in now, so it is no work until something else comes.
+        let work = (pool.has_work() && !block.block.transactions.is_empty()).then(Instant::now);
+        drop(pool);
+        self.0.work.send_replace(work);
+    }
+
+    /// Checks again what the block may have made invalid. Blocks; called off the way of consensus.
+    pub(crate) fn recheck(&self, block: &CommittedBlock) -> Result<(), StateError> {
+        let state = self.0.store.state()?;
+        let (heads, attestations) = {
+            let pool = self.pool();
+            let touched: BTreeSet<Address> =
+                block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
+            let mut heads = pool.ready_heads();
+            if !block.block.transactions.is_empty() {
+                heads.retain(|(sender, _)| touched.contains(sender));
+            }
+            (heads, pool.waiting_attestations())
+        };
+        for (sender, head) in heads {
+            let next = account(&state, &sender)?.nonce;
+            self.pool().advance(sender, next);
+            match check_verified(&state, &head) {
+                // Behind the nonce: gone already. Ahead: cannot be ready.
+                Ok(_) | Err(CheckError::Refused(TransactionError::NonceLow { .. })) => {}
+                Err(CheckError::Refused(_)) => self.pool().remove_sender(&sender),
+                Err(CheckError::State(error)) => return Err(error),
+            }
+        }
+        for attestation in attestations {
+            match check_verified(&state, &attestation) {
+                Ok(_) => {}
+                Err(CheckError::Refused(_)) => self.pool().remove(&attestation.hash()),
+                Err(CheckError::State(error)) => return Err(error),
+            }
+        }
+        self.age(block.block.header.height);
+        Ok(())
+    }
+
+    fn age(&self, height: u64) {
+        let mut pool = self.pool();
+        if height.is_multiple_of(EXPIRE_BLOCKS) {
+            self.0.metrics.transactions_expired.inc_by(pool.expire() as u64);
+        }
+        let again = pool.to_spread_again(SPREAD_AGAIN_BLOCKS);
+        self.0.metrics.mempool(&pool.load());
+        drop(pool);
+        for transaction in again {
+            if self.0.spread.try_send(transaction).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// What the ledger would say about fee and balance if the nonce were next: it stops at the nonce.
+fn affordable(state: &impl StateRead, verified: &VerifiedTransaction) -> Result<(), SubmitError> {
+    let Transaction::Account(transaction) = verified.transaction() else { return Ok(()) };
+    let min = params(state)?.fee_min;
+    if transaction.fee < min {
+        return Err(TransactionError::FeeLow { min, got: transaction.fee }.into());
+    }
+    let balance = account(state, &verified.sender())?.balance;
+    let amount = match &transaction.action {
+        openmesh_ledger::Action::Transfer { amount, .. } => *amount,
+        openmesh_ledger::Action::RegisterSource(_) => Amount::ZERO,
+    };
+    let needed = amount.checked_add(transaction.fee).unwrap_or(Amount(u128::MAX));
+    if needed > balance {
+        return Err(TransactionError::Overdraft { account: verified.sender(), balance, needed }.into());
+    }
+    Ok(())
+}
