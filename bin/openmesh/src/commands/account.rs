@@ -71,7 +71,7 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
     let fee: Amount = offer.fee.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
     // The hash is made here, not taken from the node: what is signed is what was asked for.
     let transaction =
-        AccountTransaction::signed(key, status.chain_id, offer.nonce, fee, Action::Transfer { to, amount })
+        AccountTransaction::sign(key, status.chain_id, offer.nonce, fee, Action::Transfer { to, amount })
             .map_err(|e| Failure::from_display("signing", &e))?;
     let request = TransactionRequest::Parts {
         action,

@@ -45,6 +45,11 @@ impl Failure {
         self
     }
 
+    /// What was wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints it and gives the exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("error: {}", self.message);
