@@ -110,7 +110,7 @@ fn states(traffic: &[Line]) -> Vec<(Symbol, Timestamp, Timestamp, State)> {
         for event in &events {
             let Some(symbol) = &event.symbol else { continue };
             if known.entry(symbol.clone()).or_default().take(event) {
-                message = Some((symbol.clone(), event.ts_exchange.unwrap(), event.ts_capture));
+                message = Some((symbol.clone(), event.ts_exchange.expect("a time"), event.ts_capture));
             }
         }
         if let Some((symbol, at, captured)) = message {
@@ -198,7 +198,7 @@ fn derivative_equals(state: &State, record: &Value) {
         }
     }
     if let Some(funding) = funding {
-        same_millisecond(funding.next_funding.unwrap(), record, "fundingTimestamp");
+        same_millisecond(funding.next_funding.expect("a time"), record, "fundingTimestamp");
     }
 }
 
@@ -233,7 +233,7 @@ fn candles_are_those_of_the_reference() {
 #[test]
 fn the_deep_book_of_the_archive_has_no_gap() {
     let Some(set) = set("bybit-ob500-xrpusdt-20241201") else { return };
-    let frames = lines(set.join("2024-12-01_XRPUSDT_ob500.data.gz"));
+    let frames: Vec<String> = lines(&set.join("2024-12-01_XRPUSDT_ob500.data.gz")).collect();
     let mut session = Bybit::new();
     let frames: Vec<&[u8]> = frames.iter().map(|f| f.as_bytes()).collect();
     let events = feed(&mut session, LINEAR, &frames);
@@ -261,7 +261,7 @@ fn fields_are_mapped_as_in_the_fixtures_of_tardis() {
     let Some(set) = set("tardis-mapper-fixtures") else { return };
     let mut session = Bybit::new();
     let (mut compared, mut state) = (0, State::default());
-    for line in lines(set.join("bybit.jsonl")) {
+    for line in lines(&set.join("bybit.jsonl")) {
         let line: Value = serde_json::from_str(&line).unwrap();
         let (message, expected) = (&line["message"], line["normalized"].as_array().unwrap());
         let topic = message["topic"].as_str().unwrap_or_default();

@@ -153,7 +153,7 @@ fn tickers_and_candles_are_those_of_the_reference() {
 fn fields_are_mapped_as_in_the_fixtures_of_tardis() {
     let Some(set) = set("tardis-mapper-fixtures") else { return };
     let (mut compared, mut refused) = (0, 0);
-    for line in lines(set.join("okex.jsonl")).into_iter().chain(lines(set.join("okex-futures.jsonl"))) {
+    for line in lines(&set.join("okex.jsonl")).chain(lines(&set.join("okex-futures.jsonl"))) {
         let mut line: Value = serde_json::from_str(&line).unwrap();
         let (mut message, expected) = (line["message"].take(), line["normalized"].take());
         let expected = expected.as_array().unwrap();
@@ -187,8 +187,8 @@ fn compare(event: &Event, channel: &str, data: &Value, record: Option<&Value>) {
     let record = record.unwrap_or(&Value::Null);
     if channel != "index-tickers" {
         // Later values of a derivative ticker keep the time of an earlier one where the message's is older.
-        let theirs = Timestamp::parse_rfc3339(text(record, "timestamp").as_bytes()).unwrap();
-        assert!(event.ts_exchange.unwrap().millis() <= theirs.millis(), "{record}");
+        let theirs = Timestamp::parse_rfc3339(text(record, "timestamp").as_bytes()).expect("a time");
+        assert!(event.ts_exchange.expect("a time").millis() <= theirs.millis(), "{record}");
     }
     match &event.kind {
         EventKind::Trade(_) => trade_equals_tardis(event, record),
@@ -199,7 +199,7 @@ fn compare(event: &Event, channel: &str, data: &Value, record: Option<&Value>) {
                 (ticker.ask, "askPrice"),
                 (ticker.ask_size, "askAmount"),
             ] {
-                as_double(ours.unwrap(), record, field);
+                as_double(ours.expect("a number"), record, field);
             }
         }
         EventKind::BookSnapshot(book) => {
@@ -217,7 +217,7 @@ fn compare(event: &Event, channel: &str, data: &Value, record: Option<&Value>) {
         EventKind::IndexPrice(price) => assert_eq!(price.price.to_string(), text(data, "idxPx")),
         EventKind::Funding(funding) => {
             as_double(funding.rate, record, "fundingRate");
-            same_millisecond(funding.next_funding.unwrap(), record, "fundingTimestamp");
+            same_millisecond(funding.next_funding.expect("a time"), record, "fundingTimestamp");
         }
         EventKind::Liquidation(forced) => {
             as_double(forced.price, record, "price");
@@ -229,7 +229,7 @@ fn compare(event: &Event, channel: &str, data: &Value, record: Option<&Value>) {
 }
 
 fn sizes(record: &Value) -> (usize, usize) {
-    (record["bids"].as_array().unwrap().len(), record["asks"].as_array().unwrap().len())
+    (record["bids"].as_array().expect("levels").len(), record["asks"].as_array().expect("levels").len())
 }
 
 proptest! {
@@ -294,7 +294,8 @@ proptest! {
         match book {
             // Only a repeated snapshot harms nothing.
             Some(book) => prop_assert_eq!(Some(book), clean),
-            None => prop_assert_eq!(gaps, 1),
+            // Twice where the first update overtook the snapshot: it had none, and the second did not follow it.
+            None => prop_assert!(gaps >= 1),
         }
     }
 }

@@ -1,53 +1,24 @@
-//! What the tests of Coinbase, Bybit and OKX share: recordings, the reference normalisers' outputs, and how both are held
-//! against our events.
-//!
-//! Reference files are read with their numbers as text, so that the comparison with cryptofeed is exact. tardis-dev
-//! uses doubles: there our decimals are turned into doubles the way it turned the venue's text.
+//! What the tests of Coinbase, Bybit and OKX have beyond `reference`: references in other files and under other names,
+//! one connection after the other, with histories and dated contracts; faults put into frames; noise.
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 
-use openmesh_market::event::Level;
 use openmesh_market::recording::{Line, Player};
-use openmesh_market::{Event, EventKind, OrderBook, Session, Side};
+use openmesh_market::{Event, EventKind, Session, Side};
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde_json::Value;
 
-/// A set of recorded data; `None`, said aloud, where the recordings are not on this machine.
-pub fn set(name: &str) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let root = std::env::var_os("OPENMESH_RECORDINGS").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let path = root.join(name);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("skipped: there is no recording {} (see OPENMESH_RECORDINGS)", path.display());
-    None
-}
-
-/// The lines of a text file, unpacked where its name ends in `.gz`.
-pub fn lines(path: PathBuf) -> Vec<String> {
-    let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let mut text = String::new();
-    if path.extension().is_some_and(|e| e == "gz") {
-        flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("gzip");
-    } else {
-        std::io::BufReader::new(file).read_to_string(&mut text).expect("text");
-    }
-    text.lines().map(str::to_owned).collect()
-}
-
-/// The recorded traffic of a set.
-pub fn traffic(set: &std::path::Path) -> Vec<Line> {
-    lines(set.join("frames.jsonl.gz")).iter().map(|line| Line::parse(line).expect("a line of a recording")).collect()
-}
+#[path = "../reference/mod.rs"]
+mod reference_tests;
+pub use reference_tests::{frames as traffic, set, side_of as levels, text_lines as lines};
+use reference_tests::{levels_of, same_double, side_text};
 
 /// A reference file of a set, one record a line.
-pub fn reference(set: &std::path::Path, file: &str) -> Vec<Value> {
-    lines(set.join("reference").join(file)).iter().map(|l| serde_json::from_str(l).expect("json")).collect()
+pub fn reference(set: &Path, file: &str) -> Vec<Value> {
+    lines(&set.join("reference").join(file)).map(|l| serde_json::from_str(&l).expect("json")).collect()
 }
 
 /// Plays traffic and gives every event, and the session as it is at the end.
@@ -108,13 +79,6 @@ pub fn without_incidents(events: &[Event]) {
     assert!(incidents.is_empty(), "{} incidents, the first is {:?}", incidents.len(), incidents[0]);
 }
 
-fn side_name(side: Side) -> &'static str {
-    match side {
-        Side::Buy => "buy",
-        Side::Sell => "sell",
-    }
-}
-
 /// Live trades against cryptofeed's, in order of each instrument (it replays one connection after the other), every
 /// field. Gives how many.
 pub fn trades_equal(events: &[Event], records: &[Value]) -> usize {
@@ -125,7 +89,7 @@ pub fn trades_equal(events: &[Event], records: &[Value]) -> usize {
                 e.symbol.clone().expect("a symbol"),
                 e.ts_exchange.expect("a time"),
                 e.ts_capture,
-                side_name(t.side).to_owned(),
+                side_text(t.side).to_owned(),
                 t.price,
                 t.size,
                 t.id.clone().expect("an id"),
@@ -157,9 +121,7 @@ pub fn trades_equal(events: &[Event], records: &[Value]) -> usize {
 
 /// Equal as doubles.
 pub fn as_double(value: Decimal, record: &Value, field: &str) {
-    let expected = record[field].as_f64().unwrap_or_else(|| panic!("no number {field:?} in {record}"));
-    let ours: f64 = value.to_string().parse().expect("a double");
-    assert_eq!(ours, expected, "{field} of {record}");
+    assert!(same_double(value, &record[field]), "{value}: {field} of {record}");
 }
 
 /// A time of tardis-dev (milliseconds, cut off) against ours.
@@ -173,7 +135,7 @@ pub fn trade_equals_tardis(event: &Event, record: &Value) {
     let EventKind::Trade(trade) = &event.kind else { panic!("{event:?} is no trade") };
     as_double(trade.price, record, "price");
     as_double(trade.size, record, "amount");
-    assert_eq!(side_name(trade.side), text(record, "side"), "{record}");
+    assert_eq!(side_text(trade.side), text(record, "side"), "{record}");
     assert_eq!(trade.id.as_deref(), Some(text(record, "id")));
     same_millisecond(event.ts_exchange.expect("a time"), record, "timestamp");
 }
@@ -202,20 +164,14 @@ pub fn trades_equal_tardis(
     ours.len()
 }
 
-/// The levels of a side, best first.
-pub fn levels(book: &OrderBook, side: Side) -> Vec<Level> {
-    book.levels(side).copied().collect()
-}
-
 /// A side of a book in a reference file.
-pub fn reference_levels(side: &Value) -> Vec<Level> {
-    let number = |v: &Value| v.as_str().expect("text").parse().expect("a number");
-    side.as_array().expect("levels").iter().map(|l| (number(&l[0]), number(&l[1]))).collect()
+pub fn reference_levels(side: &Value) -> Vec<openmesh_market::event::Level> {
+    levels_of(side)
 }
 
 /// The books after the last frame as cryptofeed has them.
-pub fn final_books(set: &std::path::Path) -> BTreeMap<Symbol, Value> {
-    let text = lines(set.join("reference/cryptofeed.final_books.json.gz")).join("\n");
+pub fn final_books(set: &Path) -> BTreeMap<Symbol, Value> {
+    let text: String = lines(&set.join("reference/cryptofeed.final_books.json.gz")).collect();
     let books: BTreeMap<String, Value> = serde_json::from_str(&text).expect("json");
     books.into_iter().map(|(name, book)| (symbol_of(&name), book)).collect()
 }
