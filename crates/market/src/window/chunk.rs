@@ -10,8 +10,9 @@ use crate::event::Feed;
 /// Version of the format; part of the bytes.
 pub const CHUNK_VERSION: u16 = 1;
 
-/// Largest chunk in bytes: several times [`super::ROWS_MAX`] rows of a book would be more, and nobody has such a window.
-pub const CHUNK_BYTES_MAX: usize = 64 << 20;
+/// Largest chunk in bytes: what a block may have that peers exchange. About 90,000 changed levels, five times what the
+/// busiest recorded book says in a window of 10 s.
+pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 
 /// What a chunk is of.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -45,8 +45,9 @@ pub const LATENESS_MS: u32 = 2_000;
 /// Levels of each side in a book chunk's opening: far below every subscribed depth, so that it is the same for all.
 pub const OPENING_LEVELS: usize = 20;
 
-/// Rows of one stream in one window that are kept; 100 times the busiest seen. Beyond it the window is not covered.
-pub const ROWS_MAX: usize = 1_000_000;
+/// Rows of one stream in one window that are kept, before equal keys are joined; ten times the busiest seen. Beyond it the
+/// window is not covered.
+pub const ROWS_MAX: usize = 250_000;
 
 /// Windows that are reported one by one after an outage.
 pub const CATCH_UP_WINDOWS_MAX: i64 = 1_000;
