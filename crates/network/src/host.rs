@@ -381,12 +381,12 @@ impl Host {
                 // Dropping the sender tells the fetch to ask another.
                 self.asked.remove(&request_id);
             }
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                if info.protocol_version != identity_protocol(self.chain_id) {
-                    tracing::info!(peer = %peer_id, theirs = %info.protocol_version, "a peer of another chain");
-                    // Gone already if this fails.
-                    let _ = self.swarm.disconnect_peer_id(peer_id);
-                }
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
+                if info.protocol_version != identity_protocol(self.chain_id) =>
+            {
+                tracing::info!(peer = %peer_id, theirs = %info.protocol_version, "a peer of another chain");
+                // Gone already if this fails.
+                let _ = self.swarm.disconnect_peer_id(peer_id);
             }
             _ => {}
         }
