@@ -1,0 +1,140 @@
+/** The few shapes that pages are made of. They know neither router nor API. */
+import { useEffect, useState, type ReactNode } from "react";
+
+export function Card({
+  title,
+  actions,
+  children,
+  flush,
+}: {
+  title: ReactNode;
+  actions?: ReactNode;
+  children: ReactNode;
+  flush?: boolean;
+}) {
+  return (
+    <section className="card">
+      <header>
+        <h2>{title}</h2>
+        {actions ? <div className="row">{actions}</div> : null}
+      </header>
+      {flush ? children : <div className="body">{children}</div>}
+    </section>
+  );
+}
+
+export type Tone = "plain" | "good" | "warn" | "bad";
+
+export function Badge({
+  tone = "plain",
+  children,
+  title,
+}: {
+  tone?: Tone;
+  children: ReactNode;
+  title?: string;
+}) {
+  return (
+    <span className={`badge ${tone}`} title={title}>
+      {children}
+    </span>
+  );
+}
+
+export function Notice({
+  tone = "plain",
+  title,
+  children,
+}: {
+  tone?: Tone;
+  title: string;
+  children?: ReactNode;
+}) {
+  return (
+    <div className={`notice ${tone}`} role={tone === "bad" ? "alert" : "status"}>
+      <strong>{title}</strong>
+      {children ? <p>{children}</p> : null}
+    </div>
+  );
+}
+
+/** What stands where there is nothing yet: says why, and what will make it come. */
+export function Empty({ children }: { children: ReactNode }) {
+  return (
+    <p className="quiet" style={{ padding: "20px 16px", margin: 0 }}>
+      {children}
+    </p>
+  );
+}
+
+export function Loading({ what }: { what: string }) {
+  return (
+    <p className="quiet" role="status" style={{ padding: "20px 16px", margin: 0 }}>
+      Loading {what}…
+    </p>
+  );
+}
+
+export function Figures({ children, label }: { children: ReactNode; label: string }) {
+  return (
+    <dl className="figures" aria-label={label}>
+      {children}
+    </dl>
+  );
+}
+
+export function Figure({ name, value, note }: { name: string; value: ReactNode; note?: ReactNode }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>
+        {value} {note ? <small>{note}</small> : null}
+      </dd>
+    </div>
+  );
+}
+
+/** A share between 0 and 1 as a bar with its number. */
+export function Share({ value, label }: { value: number; label: string }) {
+  const percent = Math.round(value * 100);
+  return (
+    <span className="row" style={{ flexWrap: "nowrap", gap: 8 }}>
+      <span className="bar" role="img" aria-label={`${label}: ${percent} %`}>
+        <i style={{ width: `${percent}%` }} />
+      </span>
+      {percent} %
+    </span>
+  );
+}
+
+/** Copies a text and says so for a moment. */
+export function Copy({ text, label }: { text: string; label: string }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return (
+    <button
+      type="button"
+      className="button small plain"
+      aria-label={`Copy ${label}`}
+      onClick={() => {
+        void navigator.clipboard.writeText(text).then(() => setCopied(true));
+      }}
+    >
+      {copied ? "Copied" : "Copy"}
+    </button>
+  );
+}
+
+/** A long hash, shortened in the middle; the whole is in the title and can be copied. */
+export function Hash({ text, keep = 6 }: { text: string; keep?: number }) {
+  const short = text.length <= keep * 2 + 3 ? text : `${text.slice(0, keep + 2)}…${text.slice(-keep)}`;
+  return (
+    <code title={text} aria-label={text}>
+      {short}
+    </code>
+  );
+}
