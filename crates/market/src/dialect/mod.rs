@@ -7,6 +7,7 @@ mod instruments;
 pub mod kraken;
 mod links;
 pub mod okx;
+mod scan;
 mod support;
 
 use crate::event::Exchange;

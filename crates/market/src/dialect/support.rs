@@ -12,6 +12,7 @@ use openmesh_primitives::{Contract, Decimal, DecimalError, Symbol, Timestamp, Ti
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan;
 use crate::event::{Event, EventKind, Exchange, Feed, Incident, IncidentKind, Level};
 use crate::session::{Action, ConnectionId, Output};
 
@@ -212,24 +213,12 @@ impl<'de> Deserialize<'de> for PriceSize {
 /// For `#[serde(default, deserialize_with = ...)]`: levels `[[price, size, ...], ...]`, strings or numbers; `null` is
 /// none.
 pub(crate) fn levels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Level>, D::Error> {
-    struct Levels;
-    impl<'de> Visitor<'de> for Levels {
-        type Value = Vec<Level>;
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("levels: [[price, size], ...]")
-        }
-        fn visit_unit<E>(self) -> Result<Vec<Level>, E> {
-            Ok(Vec::new())
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Level>, A::Error> {
-            let mut levels = Vec::new();
-            while let Some(PriceSize(level)) = seq.next_element()? {
-                levels.push(level);
-            }
-            Ok(levels)
-        }
+    let text = <&'de RawValue>::deserialize(deserializer)?.get();
+    if let Some(levels) = scan::levels(text) {
+        return Ok(levels);
     }
-    deserializer.deserialize_any(Levels)
+    let levels: Option<Vec<PriceSize>> = serde_json::from_str(text).map_err(D::Error::custom)?;
+    Ok(levels.unwrap_or_default().into_iter().map(|PriceSize(level)| level).collect())
 }
 
 /// The beginning of a message, for an incident's detail.

@@ -103,6 +103,9 @@ impl Kraken {
     }
 
     fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        if let Some((book, depth, name)) = v1::book_as_written(data) {
+            return self.v1_book(connection, name, depth, book, emit);
+        }
         let text = std::str::from_utf8(data).map_err(|_| Unreadable("not UTF-8".to_owned()))?;
         match text.trim_start().as_bytes().first() {
             Some(b'[') => self.array(connection, text, emit),
@@ -119,15 +122,7 @@ impl Kraken {
             "book" => {
                 let book = message.book();
                 let book = self.or_lost(book, Version::V1, name, connection, emit)?;
-                let checksum = match book.checksum.map(|c| c.u64().map(|c| c as u32)) {
-                    Some(checksum) => Some(self.or_lost(checksum, Version::V1, name, connection, emit)?),
-                    None => None,
-                };
-                let v1::Book { snapshot, bids, asks, latest: time, .. } = book;
-                let depth = argument.parse().unwrap_or(DEPTH_DEFAULT);
-                let version = Version::V1;
-                let message = BookMessage { version, name, depth, snapshot, bids, asks, time, checksum };
-                self.book_message(connection, message, emit)
+                self.v1_book(connection, name, argument.parse().unwrap_or(DEPTH_DEFAULT), book, emit)
             }
             "trade" => {
                 let symbol = self.symbol(connection, Version::V1, name)?;
@@ -156,6 +151,19 @@ impl Kraken {
             }
             other => Err(Unreadable(format!("channel {other:?} is not one that is subscribed to"))),
         }
+    }
+
+    fn v1_book(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        depth: u32,
+        book: v1::Book,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        let v1::Book { snapshot, bids, asks, latest: time, checksum } = book;
+        let version = Version::V1;
+        self.book_message(connection, BookMessage { version, name, depth, snapshot, bids, asks, time, checksum }, emit)
     }
 
     /// A v1 event, or any message of v2.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::dialect::scan::Scan;
 use crate::dialect::support::{Num, Row, Text, Unreadable};
 use crate::event::{Candle, Level, Side, Ticker, Trade};
 
@@ -44,7 +45,7 @@ impl<'a> Message<'a> {
         self.elements[0].map(RawValue::get).ok_or_else(|| Unreadable("a message without payload".into()))
     }
 
-    pub(super) fn book(&self) -> Result<Book<'a>, Unreadable> {
+    pub(super) fn book(&self) -> Result<Book, Unreadable> {
         let mut book = Book::default();
         for raw in self.elements.iter().flatten() {
             let part: Part<'a> = serde_json::from_str(raw.get())?;
@@ -56,7 +57,7 @@ impl<'a> Message<'a> {
                 }
             }
             if let Some(checksum) = part.c {
-                book.checksum = Some(checksum);
+                book.checksum = Some(u32::try_from(checksum.u64()?).map_err(|_| Unreadable("no CRC32".to_owned()))?);
             }
         }
         Ok(book)
@@ -120,13 +121,56 @@ impl<'a> Message<'a> {
 
 /// The changes of a book message, or the whole book.
 #[derive(Default)]
-pub(super) struct Book<'a> {
+pub(super) struct Book {
     pub snapshot: bool,
     pub bids: Vec<Level>,
     pub asks: Vec<Level>,
     /// The latest of the levels' times.
     pub latest: Option<Timestamp>,
-    pub checksum: Option<Num<'a>>,
+    pub checksum: Option<u32>,
+}
+
+/// A book message as Kraken writes it, with the depth in its channel's name and the pair; `None` for any other message.
+pub(super) fn book_as_written(text: &[u8]) -> Option<(Book, u32, &str)> {
+    let mut scan = Scan::new(text);
+    scan.take(b'[')?;
+    scan.whole()?;
+    scan.take(b',')?;
+    let mut book = Book::default();
+    while scan.next_is(b'{') {
+        loop {
+            let key = scan.string()?;
+            scan.take(b':')?;
+            if key == "c" {
+                book.checksum = Some(u32::try_from(scan.quoted_whole()?).ok()?);
+            } else {
+                let latest = &mut book.latest;
+                let levels = scan.levels(|scan| {
+                    scan.take(b',')?;
+                    *latest = (*latest).max(Some(scan.quoted_seconds()?));
+                    // The mark of a level that is sent again.
+                    if scan.next_is(b',') { scan.string().map(|_| ()) } else { Some(()) }
+                })?;
+                match key {
+                    "as" | "bs" => book.snapshot = true,
+                    "a" | "b" => {}
+                    _ => return None,
+                }
+                let side = if key.starts_with('a') { &mut book.asks } else { &mut book.bids };
+                if side.is_empty() { *side = levels } else { side.extend(levels) }
+            }
+            if !scan.next_is(b',') {
+                break;
+            }
+        }
+        scan.take(b'}')?;
+        scan.take(b',')?;
+    }
+    let depth = scan.string()?.strip_prefix("book-")?.parse().ok()?;
+    scan.take(b',')?;
+    let pair = scan.string()?;
+    scan.take(b']')?;
+    scan.is_done().then_some((book, depth, pair))
 }
 
 #[derive(Deserialize)]

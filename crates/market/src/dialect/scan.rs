@@ -1,0 +1,273 @@
+//! Reading the messages that come most in one pass over their bytes.
+//!
+//! `serde_json` reads any JSON, which costs it several visits to each byte of a level. Venues write a message of one kind
+//! always in the same way, without spaces and escapes; what is written so is read here, anything else answers `None` and
+//! is left to `serde_json`, which also has the better words for what is wrong. Nothing is accepted here that it would
+//! refuse, but for what lies in strings that nobody looks at.
+
+use openmesh_primitives::{Decimal, Timestamp};
+
+use crate::event::Level;
+
+/// Digits of a number that surely fit in 64 bits.
+const DIGITS_MAX: usize = 18;
+
+/// Bytes that a level takes at least, `["1","1"]`: by which room is reserved.
+const LEVEL_BYTES_MIN: usize = 32;
+
+/// Levels for which room is reserved ahead at most.
+const LEVELS_RESERVED_MAX: usize = 1_024;
+
+/// A place in a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Scan<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    /// At the beginning.
+    pub(crate) fn new(text: &'a [u8]) -> Scan<'a> {
+        Scan { text, at: 0 }
+    }
+
+    /// The next byte.
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    /// Goes past a byte, if it is the next.
+    #[inline]
+    pub(crate) fn next_is(&mut self, byte: u8) -> bool {
+        let is = self.peek() == Some(byte);
+        self.at += usize::from(is);
+        is
+    }
+
+    /// Goes past a byte that has to be the next.
+    #[inline]
+    pub(crate) fn take(&mut self, byte: u8) -> Option<()> {
+        self.next_is(byte).then_some(())
+    }
+
+    /// True at the end.
+    pub(crate) fn is_done(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    /// A string without escapes.
+    #[inline]
+    pub(crate) fn string(&mut self) -> Option<&'a str> {
+        self.take(b'"')?;
+        let rest = self.text.get(self.at..)?;
+        let length = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
+        if rest[length] != b'"' {
+            return None;
+        }
+        self.at += length + 1;
+        std::str::from_utf8(&rest[..length]).ok()
+    }
+
+    /// A whole number without sign, bare.
+    #[inline]
+    pub(crate) fn whole(&mut self) -> Option<u64> {
+        let from = self.at;
+        let value = self.digits(0)?;
+        let length = self.at - from;
+        ((1..=DIGITS_MAX).contains(&length) && (length == 1 || self.text[from] != b'0')).then_some(value)
+    }
+
+    /// A whole number without sign, in quotes.
+    #[inline]
+    pub(crate) fn quoted_whole(&mut self) -> Option<u64> {
+        self.take(b'"')?;
+        let from = self.at;
+        let value = self.digits(0)?;
+        let length = self.at - from;
+        self.take(b'"')?;
+        (1..=DIGITS_MAX).contains(&length).then_some(value)
+    }
+
+    /// A decimal, bare or in quotes.
+    #[inline]
+    pub(crate) fn decimal(&mut self) -> Option<Decimal> {
+        let quoted = self.next_is(b'"');
+        let negative = self.next_is(b'-');
+        let from = self.at;
+        let mut value = self.digits(0)?;
+        let mut scale = 0;
+        let whole = self.at - from;
+        let mut count = whole;
+        if self.next_is(b'.') {
+            let point = self.at;
+            value = self.digits(value)?;
+            scale = self.at - point;
+            count += scale;
+            if scale == 0 {
+                return None;
+            }
+        }
+        // A number that JSON does not know, as 01 or .5, is left to others, quoted or not.
+        if whole == 0 || (whole > 1 && self.text[from] == b'0') || count > DIGITS_MAX {
+            return None;
+        }
+        match (quoted, self.peek()?) {
+            (true, b'"') => self.at += 1,
+            (false, b',' | b']' | b'}') => {}
+            _ => return None,
+        }
+        let mantissa = i128::from(value);
+        Some(Decimal::new(if negative { -mantissa } else { mantissa }, scale as u8))
+    }
+
+    /// A time in decimal seconds, in quotes.
+    #[inline]
+    pub(crate) fn quoted_seconds(&mut self) -> Option<Timestamp> {
+        self.take(b'"')?;
+        let from = self.at;
+        let seconds = self.digits(0)?;
+        let whole = self.at - from;
+        if !(1..=10).contains(&whole) {
+            return None;
+        }
+        let mut nanos = 0;
+        if self.next_is(b'.') {
+            let point = self.at;
+            nanos = self.digits(0)?;
+            let places = self.at - point;
+            if !(1..=9).contains(&places) {
+                return None;
+            }
+            nanos *= 10u64.pow(9 - places as u32);
+        }
+        self.take(b'"')?;
+        // Ten digits of seconds can pass what 64 bits of nanoseconds hold.
+        let seconds = i64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?;
+        seconds.checked_add(nanos as i64).map(Timestamp)
+    }
+
+    /// Levels `[[price, size], ...]`; what follows the size of each is read by `rest`, up to its bracket.
+    #[inline]
+    pub(crate) fn levels(&mut self, mut rest: impl FnMut(&mut Scan<'a>) -> Option<()>) -> Option<Vec<Level>> {
+        self.take(b'[')?;
+        let mut levels = Vec::new();
+        if self.next_is(b']') {
+            return Some(levels);
+        }
+        loop {
+            self.take(b'[')?;
+            let price = self.decimal()?;
+            self.take(b',')?;
+            let size = self.decimal()?;
+            rest(self)?;
+            self.take(b']')?;
+            if levels.len() == levels.capacity() {
+                // Four for a change, which has a level or two; a whole book at once.
+                let left = (self.text.len() - self.at) / LEVEL_BYTES_MIN;
+                levels.reserve(if levels.is_empty() { 4 } else { left.clamp(4, LEVELS_RESERVED_MAX) });
+            }
+            levels.push((price, size));
+            if !self.next_is(b',') {
+                break;
+            }
+        }
+        self.take(b']')?;
+        Some(levels)
+    }
+
+    /// Digits joined to those before; the caller counts them.
+    #[inline]
+    fn digits(&mut self, before: u64) -> Option<u64> {
+        let mut value = before;
+        while let Some(digit) = self.peek().map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            self.at += 1;
+        }
+        Some(value)
+    }
+}
+
+/// Levels of a whole text; of each, what follows the size is not looked at.
+pub(crate) fn levels(text: &str) -> Option<Vec<Level>> {
+    let mut scan = Scan::new(text.as_bytes());
+    let levels = scan.levels(|scan| {
+        while scan.next_is(b',') {
+            if scan.peek() == Some(b'"') { scan.string().map(|_| ()) } else { scan.decimal().map(|_| ()) }?;
+        }
+        Some(())
+    })?;
+    scan.is_done().then_some(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decimal(text: &str) -> Option<Decimal> {
+        // A bare number ends with what stands behind it.
+        let closed = if text.starts_with('"') { text.to_owned() } else { format!("{text}]") };
+        let mut scan = Scan::new(closed.as_bytes());
+        let value = scan.decimal()?;
+        (scan.at == text.len()).then_some(value)
+    }
+
+    #[test]
+    fn numbers_as_json_has_them() {
+        for (text, expected) in [("\"12.30\"", "12.30"), ("0.00001", "0.00001"), ("-5", "-5"), ("\"0\"", "0")] {
+            assert_eq!(decimal(text).map(|d| d.to_string()).as_deref(), Some(expected), "{text}");
+        }
+        for text in
+            ["", "\"\"", "\"", ".5", "5.", "01", "1e5", "\"1e5\"", "-", "\"1", "1.2.3", "NaN", "1234567890123456789"]
+        {
+            assert_eq!(decimal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn times_to_the_nanosecond() {
+        let seconds = |text: &str| Scan::new(text.as_bytes()).quoted_seconds();
+        assert_eq!(seconds("\"1618678133.365913\""), Some(Timestamp(1_618_678_133_365_913_000)));
+        assert_eq!(seconds("\"1\""), Some(Timestamp(1_000_000_000)));
+        for text in ["", "1", "\"1", "\"1.\"", "\".5\"", "\"1.0123456789\"", "\"9999999999\"", "\"12345678901\""] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn strings_without_escapes() {
+        let string = |text: &'static str| Scan::new(text.as_bytes()).string();
+        assert_eq!(string("\"XBT/USD\"]"), Some("XBT/USD"));
+        assert_eq!(string("\"\""), Some(""));
+        for text in ["", "a", "\"a", "\"a\\\"b\"", "\"a\nb\""] {
+            assert_eq!(string(text), None, "{text:?}");
+        }
+        assert_eq!(Scan::new(b"\"\xff\"").string(), None);
+    }
+
+    proptest! {
+        /// What is read here is what the careful reader reads.
+        #[test]
+        fn decimals_as_the_careful_reader(text in "-?[0-9]{0,20}(\\.[0-9]{0,10})?") {
+            if let Some(value) = decimal(&format!("\"{text}\"")) {
+                let careful = Decimal::parse(text.as_bytes()).unwrap();
+                prop_assert_eq!((value.mantissa(), value.scale()), (careful.mantissa(), careful.scale()));
+            }
+        }
+
+        #[test]
+        fn seconds_as_the_careful_reader(text in "[0-9]{0,12}(\\.[0-9]{0,10})?") {
+            if let Some(time) = Scan::new(format!("\"{text}\"").as_bytes()).quoted_seconds() {
+                prop_assert_eq!(Ok(time), Timestamp::parse_seconds(text.as_bytes()));
+            }
+        }
+
+        #[test]
+        fn levels_of_any_text(text in "(\\[|\\]|,|\"|[0-9]|\\.|-| ){0,40}") {
+            if let Some(levels) = levels(&text) {
+                prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{} is no JSON: {:?}", text, levels);
+            }
+        }
+    }
+}
