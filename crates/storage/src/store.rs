@@ -10,7 +10,7 @@ use openmesh_ledger::{
     Block, Certificate, Execution, Genesis, LedgerEvent, Receipt, Tip, ValidatorSet, initial_state, keys,
 };
 use openmesh_primitives::{Digest, Height, canonical};
-use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use crate::proof::StateProof;
 use crate::tables::{self, *};
@@ -23,8 +23,8 @@ const FILE: &str = "ledger.redb";
 /// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
 pub const BLOCKS_READ_MAX: usize = 64;
 
-/// Most stale entries removed with one commit, so that no block waits long for the removal.
-const PRUNE_ENTRIES_MAX: usize = 20_000;
+/// No more stale versions are removed with a commit once so many nodes have been, so that no block waits long for it.
+const PRUNE_NODES_MIN: usize = 10_000;
 
 /// How a store is kept.
 #[derive(Clone, Copy, Debug)]
@@ -127,11 +127,12 @@ impl Store {
         }
         let writes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
             initial_state(genesis)?.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        let (state_root, change) = Tree::open(&self.read()?)?.update(&writes, 0)?;
+        let (state_root, change) = Tree::open(&self.read()?)?.update(&writes, None)?;
         let tip = Tip { height: 0, block_hash: genesis.hash(), state_root, time: genesis.time };
         let validators = genesis.validator_set().map_err(openmesh_ledger::GenesisError::from)?;
         let write = self.0.database.begin_write()?;
-        write_state(&write, &writes, &change, 0)?;
+        write_state(&write, &writes)?;
+        write_tree(&write, &change, 0)?;
         write.open_table(VALIDATOR_SETS)?.insert(1, canonical::encode(&validators).as_slice())?;
         {
             let mut meta = write.open_table(META)?;
@@ -180,7 +181,10 @@ impl Store {
         self.genesis()?;
         let read = self.read()?;
         let base: Tip = get_meta(&read.open_table(META)?, "tip")?.ok_or(StoreError::NotInitialised)?;
-        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, base.height + 1)?;
+        let versions = read.open_table(VERSIONS)?;
+        let version = versions.get(base.height)?.ok_or_else(|| StoreError::damaged("tree-versions", "no tip"))?;
+        let current = Some((version.value(), base.state_root));
+        let (state_root, change) = Tree::open(&read)?.update(&execution.writes, current)?;
         Ok(Prepared { state_root, base, change })
     }
 
@@ -197,7 +201,8 @@ impl Store {
         let height = block.header.height;
         let next = Tip { height, block_hash: hash, state_root: prepared.state_root, time: block.header.time };
         let write = self.0.database.begin_write()?;
-        write_state(&write, &execution.writes, &prepared.change, height)?;
+        write_state(&write, &execution.writes)?;
+        write_tree(&write, &prepared.change, height)?;
         write_block(&write, block, certificate, execution)?;
         if let Some(Some(set)) = execution.writes.get(keys::VALIDATORS_NEXT) {
             write.open_table(VALIDATOR_SETS)?.insert(height + 2, set.as_slice())?;
@@ -257,12 +262,11 @@ impl Store {
             return Err(StoreError::Beyond { height, tip: tip.height });
         }
         let oldest = tip.height.saturating_sub(self.0.config.proof_heights);
-        let tree = Tree::open(&read)?;
-        // The root goes last in the removal, so with it there may be a path that has gone already: judge by height.
-        if height < oldest || !tree.has_version(height)? {
-            return Err(StoreError::Pruned { height, oldest });
+        let version = read.open_table(VERSIONS)?.get(height)?.map(|version| version.value());
+        match version {
+            Some(version) if height >= oldest => Tree::open(&read)?.prove(key, version),
+            _ => Err(StoreError::Pruned { height, oldest }),
         }
-        tree.prove(key, height)
     }
 }
 
@@ -270,8 +274,8 @@ fn make_tables(database: &Database) -> Result<(), StoreError> {
     let write = database.begin_write()?;
     write.open_table(STATE)?;
     write.open_table(NODES)?;
-    write.open_table(VALUES)?;
     write.open_table(STALE)?;
+    write.open_table(VERSIONS)?;
     write.open_table(BLOCKS)?;
     write.open_table(TRANSACTIONS)?;
     write.open_table(UNDECIDED)?;
@@ -317,35 +321,26 @@ fn check_next(tip: &Tip, block: &Block, certificate: &Certificate, prepared: &Pr
     }
 }
 
-fn write_state(
-    write: &WriteTransaction,
-    writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    change: &TreeChange,
-    height: Height,
-) -> Result<(), StoreError> {
+fn write_state(write: &WriteTransaction, writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), StoreError> {
     let mut state = write.open_table(STATE)?;
     for (key, value) in writes {
         match value {
-            Some(value) => drop(state.insert(key.as_slice(), state_value(height, value).as_slice())?),
+            Some(value) => drop(state.insert(key.as_slice(), value.as_slice())?),
             None => drop(state.remove(key.as_slice())?),
         }
-    }
-    insert_all(&mut write.open_table(NODES)?, &change.nodes)?;
-    insert_all(&mut write.open_table(VALUES)?, &change.values)?;
-    let mut stale = write.open_table(STALE)?;
-    for key in &change.stale {
-        stale.insert(key.as_slice(), ())?;
     }
     Ok(())
 }
 
-fn insert_all(
-    table: &mut Table<'_, &'static [u8], &'static [u8]>,
-    pairs: &[(Vec<u8>, Vec<u8>)],
-) -> Result<(), StoreError> {
-    for (key, value) in pairs {
-        table.insert(key.as_slice(), value.as_slice())?;
+fn write_tree(write: &WriteTransaction, change: &TreeChange, height: Height) -> Result<(), StoreError> {
+    let mut nodes = write.open_table(NODES)?;
+    for (key, row) in &change.nodes {
+        nodes.insert(key.as_slice(), row.as_slice())?;
     }
+    if !change.stale.is_empty() {
+        write.open_table(STALE)?.insert(change.version, canonical::encode(&change.stale).as_slice())?;
+    }
+    write.open_table(VERSIONS)?.insert(height, change.version)?;
     Ok(())
 }
 
@@ -357,7 +352,10 @@ fn write_block(
 ) -> Result<(), StoreError> {
     let height = block.header.height;
     let mut index = write.open_table(TRANSACTIONS)?;
-    for receipt in &execution.receipts {
+    // In the order of the table: neighbours share its pages.
+    let mut receipts: Vec<&Receipt> = execution.receipts.iter().collect();
+    receipts.sort_by_key(|receipt| receipt.hash);
+    for receipt in receipts {
         index.insert(receipt.hash.0, (height, receipt.index))?;
     }
     let bytes = canonical::encode(&(block, certificate, &execution.receipts, &execution.events));
@@ -365,23 +363,24 @@ fn write_block(
     Ok(())
 }
 
-/// Removes what only roots before `oldest` need, a bounded number of entries.
+/// Removes what only roots before `oldest` need, some versions at a time.
 fn prune(write: &WriteTransaction, oldest: Height) -> Result<(), StoreError> {
-    let mut stale = write.open_table(STALE)?;
-    let end = (oldest + 1).to_be_bytes();
-    let due: Vec<Vec<u8>> = stale
-        .range(..end.as_slice())?
-        .take(PRUNE_ENTRIES_MAX)
-        .map(|entry| Ok(entry?.0.value().to_vec()))
-        .collect::<Result<_, StoreError>>()?;
-    let (mut nodes, mut values) = (write.open_table(NODES)?, write.open_table(VALUES)?);
-    for key in due {
-        match key.get(8).zip(key.get(9..)) {
-            Some((&tables::STALE_NODE, node)) => drop(nodes.remove(node)?),
-            Some((&tables::STALE_VALUE, value)) => drop(values.remove(value)?),
-            _ => return Err(StoreError::damaged("tree-stale", "unknown form of a key")),
+    let mut versions = write.open_table(VERSIONS)?;
+    let Some(needed) = versions.get(oldest)?.map(|version| version.value()) else { return Ok(()) };
+    versions.retain_in(..oldest, |_, _| false)?;
+    let (mut stale, mut nodes) = (write.open_table(STALE)?, write.open_table(NODES)?);
+    let mut removed = 0;
+    while removed < PRUNE_NODES_MIN {
+        let Some(first) = stale.first()?.map(|(version, _)| version.value()).filter(|version| *version <= needed)
+        else {
+            break;
+        };
+        let Some(keys) = stale.remove(first)?.map(|list| list.value().to_vec()) else { break };
+        let keys: Vec<Vec<u8>> = canonical::decode(&keys).map_err(|e| StoreError::damaged("tree-stale", e))?;
+        for key in &keys {
+            nodes.remove(key.as_slice())?;
         }
-        stale.remove(key.as_slice())?;
+        removed += keys.len();
     }
     Ok(())
 }

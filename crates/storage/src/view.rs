@@ -6,7 +6,6 @@ use openmesh_ledger::{Pairs, StateError, StateRead, Tip};
 use redb::ReadOnlyTable;
 
 use crate::StoreError;
-use crate::tables::state_parts;
 
 /// The state after [`StateView::tip`], however many blocks are committed meanwhile. The database cannot reuse the room
 /// of what a view may still read: hold it for a block or a request, not for ever.
@@ -43,7 +42,7 @@ impl StateView {
             Some(end) => self.state.range(prefix..end)?,
             None => self.state.range(prefix..)?,
         };
-        range.rev().take(limit).map(|entry| pair(entry?)).collect()
+        range.rev().take(limit).map(|entry| Ok(pair(entry?))).collect()
     }
 
     fn scan_inner(&self, prefix: &[u8], from: Option<&[u8]>, limit: usize) -> Result<Pairs, StoreError> {
@@ -54,14 +53,13 @@ impl StateView {
             if !entry.0.value().starts_with(prefix) {
                 break;
             }
-            found.push(pair(entry)?);
+            found.push(pair(entry));
         }
         Ok(found)
     }
 
     fn get_inner(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(stored) = self.state.get(key)? else { return Ok(None) };
-        value(stored.value()).map(Some)
+        Ok(self.state.get(key)?.map(|stored| stored.value().to_vec()))
     }
 }
 
@@ -77,13 +75,8 @@ impl StateRead for StateView {
 
 type Guards<'a> = (redb::AccessGuard<'a, &'static [u8]>, redb::AccessGuard<'a, &'static [u8]>);
 
-fn pair((key, stored): Guards<'_>) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    Ok((key.value().to_vec(), value(stored.value())?))
-}
-
-fn value(stored: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let (_, value) = state_parts(stored).ok_or_else(|| StoreError::damaged("state", "short value"))?;
-    Ok(value.to_vec())
+fn pair((key, value): Guards<'_>) -> (Vec<u8>, Vec<u8>) {
+    (key.value().to_vec(), value.value().to_vec())
 }
 
 /// The first key after all keys with this prefix; `None` if there is none.
