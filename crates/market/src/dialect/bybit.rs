@@ -282,9 +282,10 @@ impl Bybit {
             None => format!("{topic}: a snapshot expected, the delta with u {update} came"),
         };
         emit.incident(IncidentKind::Gap, Some(&instrument.symbol), Some(Feed::Book), detail);
-        instrument.lose(emit.now);
-        for op in ["unsubscribe", "subscribe"] {
-            emit.send(connection, request(op, &[topic.to_owned()]));
+        if instrument.lose_and_ask(emit.now) {
+            for op in ["unsubscribe", "subscribe"] {
+                emit.send(connection, request(op, &[topic.to_owned()]));
+            }
         }
         Ok(())
     }

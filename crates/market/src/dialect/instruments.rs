@@ -21,6 +21,11 @@ pub(crate) const INSTRUMENTS_MAX: usize = 16_384;
 /// How long a book waits for the snapshot it asked for before its connection is opened anew.
 pub(crate) const SNAPSHOT_AWAITED_MS_MAX: i64 = 15_000;
 
+/// Shortest time between two requests for a snapshot of one book. A book that keeps failing its check would otherwise
+/// ask at the speed of the line, where venues allow some hundred requests an hour; then [`SNAPSHOT_AWAITED_MS_MAX`] and
+/// a new connection, for which the driver takes its time, are the way out.
+pub(crate) const SNAPSHOT_ASKED_MS_MIN: i64 = 5_000;
+
 /// Where a book stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -50,6 +55,7 @@ pub(crate) struct Instrument {
     /// Levels a side of the feed that the book is built from, where a venue offers several.
     pub depth: u32,
     crossed: bool,
+    asked: Option<Timestamp>,
 }
 
 impl Instrument {
@@ -88,6 +94,17 @@ impl Instrument {
     pub(crate) fn lose(&mut self, since: Timestamp) {
         self.forget();
         self.step = Step::Out { since };
+    }
+
+    /// Puts the book out of step; whether a snapshot may be asked for again already.
+    pub(crate) fn lose_and_ask(&mut self, now: Timestamp) -> bool {
+        self.lose(now);
+        let early = |then: Timestamp| now.nanos().saturating_sub(then.nanos()) < SNAPSHOT_ASKED_MS_MIN * 1_000_000;
+        let may = !self.asked.is_some_and(early);
+        if may {
+            self.asked = Some(now);
+        }
+        may
     }
 
     /// Back to the state before the first snapshot: a new connection begins.
@@ -150,6 +167,7 @@ impl Instruments {
             sequence: None,
             depth: 0,
             crossed: false,
+            asked: None,
         });
         Ok(place)
     }
@@ -237,6 +255,10 @@ mod tests {
         assert_eq!(asks, [level(8, 2), level(9, 1)]);
         assert_eq!(instrument.book.levels(Side::Buy).copied().collect::<Vec<_>>(), bids);
         assert_eq!(instrument.book.levels(Side::Sell).copied().collect::<Vec<_>>(), asks);
+        assert!(instrument.lose_and_ask(Timestamp(0)));
+        let soon = Timestamp::from_millis(SNAPSHOT_ASKED_MS_MIN - 1);
+        assert!(!instrument.lose_and_ask(soon), "not at the speed of the line");
+        assert!(instrument.lose_and_ask(Timestamp::from_millis(SNAPSHOT_ASKED_MS_MIN)));
         instrument.lose(Timestamp(0));
         assert!(instruments.book(&Symbol::spot("A", "B")).is_none());
         assert!(instruments.overdue(Timestamp::from_millis(SNAPSHOT_AWAITED_MS_MAX - 1)).is_empty());

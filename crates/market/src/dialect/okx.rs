@@ -270,10 +270,11 @@ impl Okx {
             };
             if let Err((kind, detail)) = fault {
                 emit.incident(kind, Some(&instrument.symbol), Some(Feed::Book), detail);
-                instrument.lose(emit.now);
-                let channel = serde_json::json!({ "channel": arg.channel, "instId": arg.inst_id });
-                for op in ["unsubscribe", "subscribe"] {
-                    emit.send(connection, serde_json::json!({ "op": op, "args": [channel] }).to_string());
+                if instrument.lose_and_ask(emit.now) {
+                    let channel = serde_json::json!({ "channel": arg.channel, "instId": arg.inst_id });
+                    for op in ["unsubscribe", "subscribe"] {
+                        emit.send(connection, serde_json::json!({ "op": op, "args": [channel] }).to_string());
+                    }
                 }
                 break;
             }

@@ -51,6 +51,20 @@ fn checksums_run_over_the_texts_of_the_venue() {
 }
 
 #[test]
+fn a_snapshot_that_never_holds_is_not_asked_for_at_the_speed_of_the_line() {
+    let mut session = Okx::new();
+    let snapshot = book("snapshot", TWO, r#","checksum":1"#);
+    assert_eq!(frame(&mut session, &snapshot).actions.len(), 2);
+    for _ in 0..3 {
+        let again = frame(&mut session, &snapshot);
+        assert_eq!((kinds(&again), again.actions), (vec![IncidentKind::Checksum], Vec::new()));
+    }
+    let mut output = Output::default();
+    session.handle(Input::Tick, Timestamp(NOW.nanos() + 15_000_000_000), &mut output);
+    assert_eq!(output.actions, [Action::Reconnect { connection: PUBLIC }]);
+}
+
+#[test]
 fn sequence_numbers_take_over_where_the_checksum_is_zero() {
     let mut session = Okx::new();
     let numbers = |previous: i64, id: i64| format!(r#","checksum":0,"seqId":{id},"prevSeqId":{previous}"#);
