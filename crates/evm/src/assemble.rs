@@ -76,7 +76,7 @@ pub(crate) fn assemble(
     Ok((rows, report))
 }
 
-fn block_row(block: &RpcBlock<'_>) -> Block {
+pub(crate) fn block_row(block: &RpcBlock<'_>) -> Block {
     let withdrawals = block.withdrawals.as_ref().map(|list| {
         let row = |item: &crate::rpc::RpcWithdrawal| Withdrawal {
             index: item.index.to(),
@@ -224,7 +224,7 @@ fn signature(
     Ok((parity, chain))
 }
 
-fn receipt_rows(
+pub(crate) fn receipt_rows(
     block: &Block,
     bodies: Option<&[Transaction]>,
     hashes: Option<&[B256]>,

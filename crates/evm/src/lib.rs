@@ -18,9 +18,11 @@ mod consensus;
 mod decode;
 mod derive;
 mod file;
+#[cfg(test)]
+mod receipts_only;
 pub mod replay;
 mod rpc;
-//pub mod source;
+pub mod source;
 pub mod verify;
 
 pub use canonical::{CANONICAL_VERSION, CanonicalError, canonical_block, decode_canonical};

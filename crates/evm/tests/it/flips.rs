@@ -118,7 +118,7 @@ fn never_silently_different(original: &Decoded, block: &[u8], receipts: &[u8]) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn one_byte_of_the_text(which in 0..FORKS.len(), in_block: bool, at: usize, byte: u8) {

@@ -70,10 +70,9 @@ fn bytes32(seed: u64, what: &str) -> B256 {
 }
 
 /// A signature that recovers to somebody: nobody's key is needed for that, only an `r` that is on the curve.
-fn signed<T: SignableTransaction<Signature>>(tx: T, seed: u64) -> alloy_consensus::Signed<T>
+fn signed<T: SignableTransaction<Signature> + Clone>(tx: T, seed: u64) -> alloy_consensus::Signed<T>
 where
     alloy_consensus::Signed<T>: SignerRecoverable,
-    T: Clone,
 {
     for attempt in 0.. {
         let r: U256 = bytes32(seed, &format!("r{attempt}")).into();

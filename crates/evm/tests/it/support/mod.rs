@@ -1,9 +1,11 @@
 //! Recordings, and blocks that are generated where there are none.
 
 pub mod chain;
+pub mod node;
 
 use std::path::PathBuf;
 
+use openmesh_evm::replay::ReplayChain;
 use openmesh_evm::{Decoded, read_maybe_gz, write_json_lines};
 use serde_json::Value;
 
@@ -95,4 +97,10 @@ pub fn assert_covers(ours: &Value, reference: &Value, what: &str) {
         let found = ours.get(name).unwrap_or(&Value::Null);
         assert_eq!(normal(found), normal(expected), "{what}: {name}");
     }
+}
+
+/// A replaying server of generated blocks, its head on the first.
+pub fn replay_of(blocks: &[chain::Made]) -> ReplayChain {
+    let documents = blocks.iter().map(|made| (made.number.to_string(), made.block_bytes(), made.receipts_bytes()));
+    ReplayChain::new(documents).unwrap()
 }
