@@ -44,6 +44,7 @@ impl Disk {
             TryLockError::WouldBlock => LakeError::InUse { dir: dir.display().to_string() },
             TryLockError::Error(e) => fail(e),
         })?;
+        remove_unfinished(&root).map_err(fail)?;
         let store =
             LocalFileSystem::new_with_prefix(&root).map_err(|e| LakeError::storage("open", dir.display(), e))?;
         Ok(Disk { store: Arc::new(store), root, _lock: lock })
@@ -86,6 +87,22 @@ impl Disk {
         all.retain(|o| o.path != LOCK_FILE);
         Ok(all)
     }
+}
+
+/// Deletes what a process that died inside a write left behind: `object_store` writes to `<name>#<number>` first, and
+/// does not list such names.
+fn remove_unfinished(folder: &FsPath) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let staged = name.to_string_lossy().rsplit_once('#').is_some_and(|(_, number)| number.parse::<u32>().is_ok());
+        if entry.file_type()?.is_dir() {
+            remove_unfinished(&entry.path())?;
+        } else if staged {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn synchronise(root: &FsPath, paths: &[String]) -> Result<(), LakeError> {

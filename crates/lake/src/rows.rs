@@ -193,7 +193,7 @@ mod tests {
 
     fn price(text: &str) -> Result<RecordBatch, LakeError> {
         let mut rows = Rows::new(Table::MarkPrices);
-        rows.text("kraken").text("BTC.USD").time(None).decimal(text.parse::<Decimal>().unwrap());
+        rows.text("kraken").text("BTC.USD").time(Timestamp(0)).decimal(text.parse::<Decimal>().unwrap());
         rows.text("kraken").text("live").text("bafk").time(Timestamp(0)).integer(0).end();
         rows.finish()
     }

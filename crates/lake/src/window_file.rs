@@ -4,6 +4,7 @@
 //! numbers that a reader of the file sees: alter one cell and the CID is another, which no proof covers. Columns that
 //! repeat the header (exchange, symbol, window) must agree with it, or the file is refused.
 
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
@@ -116,7 +117,14 @@ fn same_rows(chunk_bytes: &[u8], table: Table, batches: &[RecordBatch]) -> Resul
 
 /// The canonical bytes of the chunk whose rows a window file holds, made from the rows, and the proof from its footer.
 /// The caller compares the bytes' CID with what the proof proves.
+///
+/// The file is a stranger's, and the Parquet library asserts some of what a damaged file breaks: such a panic is caught
+/// and becomes an error.
 pub fn chunk_of_parquet(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
+    catch_unwind(|| read_window(file)).unwrap_or_else(|_| Err(LakeError::window("it is damaged")))
+}
+
+fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
     if file.len() > WINDOW_FILE_BYTES_MAX {
         return Err(LakeError::window(format!("{} bytes are over the limit of {WINDOW_FILE_BYTES_MAX}", file.len())));
     }

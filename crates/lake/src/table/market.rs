@@ -18,7 +18,7 @@ fn table(
     ];
     columns.extend(own);
     columns.extend(provenance());
-    spec(name, about, columns, "window_start", SORT, example)
+    spec(name, about, columns, "ts_exchange", SORT, example)
 }
 
 /// Where a row comes from: the same in every market table.

@@ -1,0 +1,270 @@
+//! Functions that can make much out of little.
+//!
+//! The library's memory limit counts what sorts, joins and groups hold, not what one expression allocates:
+//! `repeat('x', 2000000000)` or a text concatenated with itself sixty times would take the machine's memory in one
+//! step. So each function whose result can be larger than its arguments is wrapped: how large the result can become is
+//! calculated first, from the arguments, and refused beyond [`BATCH_BYTES_MAX`]. Functions that make lists out of
+//! numbers are not offered at all; the table function `generate_series` gives rows one after another instead.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::kernels::concat_elements::concat_elements_utf8;
+use arrow::compute::{cast, max};
+use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::{DFSchema, DataFusionError, Result, plan_err};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
+};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+/// Most bytes that one function may make out of one batch of rows (8,192 at most). A batch of Ethereum call data is a
+/// tenth of it.
+const BATCH_BYTES_MAX: u64 = 64 << 20;
+
+/// How large a result can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Growth {
+    /// So many times all arguments together.
+    Times(u64),
+    /// The first argument as often as the second says.
+    Repeat,
+    /// As many characters as the second argument says.
+    Pad,
+    /// Each byte of the first argument replaced by the argument at this position, which may refer to groups of it.
+    Replace(usize),
+}
+
+/// Functions that are wrapped.
+const GROWING: [(&str, Growth); 28] = [
+    ("repeat", Growth::Repeat),
+    ("lpad", Growth::Pad),
+    ("rpad", Growth::Pad),
+    ("replace", Growth::Replace(2)),
+    ("regexp_replace", Growth::Replace(2)),
+    ("concat", Growth::Times(1)),
+    ("concat_ws", Growth::Times(64)),
+    ("overlay", Growth::Times(1)),
+    ("array_to_string", Growth::Times(64)),
+    ("string_to_array", Growth::Times(32)),
+    ("encode", Growth::Times(2)),
+    ("upper", Growth::Times(3)),
+    ("lower", Growth::Times(3)),
+    ("initcap", Growth::Times(3)),
+    ("to_char", Growth::Times(32)),
+    ("make_array", Growth::Times(1)),
+    ("array_concat", Growth::Times(2)),
+    ("array_append", Growth::Times(2)),
+    ("array_prepend", Growth::Times(2)),
+    ("array_insert", Growth::Times(2)),
+    ("array_union", Growth::Times(2)),
+    ("array_replace", Growth::Times(64)),
+    ("array_replace_n", Growth::Times(64)),
+    ("array_replace_all", Growth::Times(64)),
+    ("flatten", Growth::Times(2)),
+    ("make_map", Growth::Times(2)),
+    ("map", Growth::Times(2)),
+    ("regexp_match", Growth::Times(8)),
+];
+
+/// Functions that are not offered: a number becomes a list of that length, at a position that is a number.
+const NOT_OFFERED: [&str; 4] = ["array_repeat", "array_resize", "range", "generate_series"];
+
+/// The session's functions, bounded.
+pub(crate) fn functions(state: &SessionState) -> Vec<Arc<ScalarUDF>> {
+    let mut functions: Vec<Arc<ScalarUDF>> = Vec::new();
+    for (name, function) in state.scalar_functions() {
+        // The map also holds every alias; aliases come with their function.
+        if name != function.name() || NOT_OFFERED.contains(&function.name()) {
+            continue;
+        }
+        let growth = GROWING.iter().find(|(name, _)| *name == function.name());
+        functions.push(match growth {
+            Some((_, growth)) => {
+                let inner = Arc::clone(function);
+                Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth: *growth }))
+            }
+            None => Arc::clone(function),
+        });
+    }
+    functions
+}
+
+/// A function with a look at its arguments before it runs.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Bounded {
+    inner: Arc<ScalarUDF>,
+    growth: Growth,
+}
+
+impl ScalarUDFImpl for Bounded {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        self.inner.inner().return_type(arg_types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.inner().return_field_from_args(args)
+    }
+
+    fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.inner().coerce_types(arg_types)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.inner().documentation()
+    }
+
+    /// Not the inner function's: it would put the inner function in this one's place.
+    fn simplify(&self, args: Vec<Expr>, _info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(ExprSimplifyResult::Original(args))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        check(self.name(), self.growth, &args.args, args.number_rows)?;
+        self.inner.invoke_with_args(args)
+    }
+}
+
+fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<()> {
+    let scalars_only = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+    let rows = if scalars_only { 1 } else { rows as u64 };
+    let bytes = |at: usize| args.get(at).map_or(0, |a| bytes_of(a, rows));
+    let size = match growth {
+        Growth::Times(times) => (0..args.len()).map(bytes).fold(0, u64::saturating_add).saturating_mul(times),
+        Growth::Repeat => bytes(0).saturating_mul(largest(args.get(1))?),
+        // Four bytes is the longest character.
+        Growth::Pad => rows.saturating_mul(largest(args.get(1))?).saturating_mul(4),
+        Growth::Replace(at) => {
+            let one = args.get(at).map_or(0, longest);
+            bytes(0).saturating_add(rows).saturating_mul(one.saturating_mul(2).saturating_add(1))
+        }
+    };
+    if size <= BATCH_BYTES_MAX {
+        return Ok(());
+    }
+    let message = format!("{name} could make {size} bytes of one batch of rows, the limit is {BATCH_BYTES_MAX}");
+    Err(DataFusionError::Execution(message))
+}
+
+/// Bytes of a value, counted once for each row.
+fn bytes_of(value: &ColumnarValue, rows: u64) -> u64 {
+    match value {
+        ColumnarValue::Scalar(scalar) => (scalar.size() as u64).saturating_mul(rows),
+        // A view's buffers are shared, so its memory says little about its texts.
+        ColumnarValue::Array(array) => text_bytes(array).unwrap_or(array.get_array_memory_size() as u64),
+    }
+}
+
+fn text_bytes(array: &ArrayRef) -> Option<u64> {
+    let views = array.as_string_view_opt()?;
+    // The low half of a view is its length.
+    Some(views.views().iter().map(|view| u64::from(*view as u32) + 16).sum())
+}
+
+/// Longest text of a value, in bytes.
+fn longest(value: &ColumnarValue) -> u64 {
+    match value {
+        ColumnarValue::Scalar(scalar) => scalar.size() as u64,
+        ColumnarValue::Array(array) => match array.as_string_view_opt() {
+            Some(views) => views.views().iter().map(|view| u64::from(*view as u32)).max().unwrap_or(0),
+            None => array.get_array_memory_size() as u64,
+        },
+    }
+}
+
+/// Largest number of a value; what is no number counts as none and is the inner function's to refuse.
+fn largest(value: Option<&ColumnarValue>) -> Result<u64> {
+    let Some(value) = value else { return Ok(0) };
+    let array = value.to_array(1)?;
+    let numbers = cast(&array, &DataType::Int64)?;
+    Ok(max(numbers.as_primitive::<Int64Type>()).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+}
+
+/// Puts bounded functions where SQL's own syntax would lead to unbounded ones: `a || b` and `[a, b]`.
+#[derive(Debug)]
+pub(crate) struct BoundedSyntax {
+    make_array: Option<Arc<ScalarUDF>>,
+    join: Arc<ScalarUDF>,
+}
+
+impl BoundedSyntax {
+    pub(crate) fn new(functions: &[Arc<ScalarUDF>]) -> BoundedSyntax {
+        let make_array = functions.iter().find(|f| f.name() == "make_array").cloned();
+        let join =
+            Arc::new(ScalarUDF::new_from_impl(JoinTexts { signature: Signature::any(2, Volatility::Immutable) }));
+        BoundedSyntax { make_array, join }
+    }
+}
+
+impl ExprPlanner for BoundedSyntax {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if expr.op != BinaryOperator::StringConcat {
+            return Ok(PlannerResult::Original(expr));
+        }
+        for side in [&expr.left, &expr.right] {
+            if side.get_type(schema).is_ok_and(|kind| kind.is_nested()) {
+                return plan_err!("|| joins texts; array_concat joins lists");
+            }
+        }
+        Ok(PlannerResult::Planned(self.join.call(vec![expr.left, expr.right])))
+    }
+
+    fn plan_array_literal(&self, exprs: Vec<Expr>, _schema: &DFSchema) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(match &self.make_array {
+            Some(function) => PlannerResult::Planned(function.call(exprs)),
+            None => PlannerResult::Original(exprs),
+        })
+    }
+}
+
+/// `a || b`: null where either is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JoinTexts {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JoinTexts {
+    fn name(&self) -> &str {
+        "join_texts"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        check("||", Growth::Times(1), &args.args, args.number_rows)?;
+        let scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let text = |at: usize| -> Result<ArrayRef> {
+            let value = args.args.get(at).ok_or_else(|| DataFusionError::Plan("|| joins two texts".to_string()))?;
+            Ok(cast(&value.to_array(rows)?, &DataType::Utf8)?)
+        };
+        let (left, right) = (text(0)?, text(1)?);
+        let joined = concat_elements_utf8(left.as_string::<i32>(), right.as_string::<i32>())?;
+        if scalar {
+            return Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&joined, 0)?));
+        }
+        Ok(ColumnarValue::Array(Arc::new(joined)))
+    }
+}

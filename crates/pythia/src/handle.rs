@@ -1,0 +1,359 @@
+//! Taking questions: a queue, a limit on time, threads of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::{DataFusionError, TableReference};
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::sql::parser::Statement;
+use futures::StreamExt;
+use openmesh_lake::{Lake, Table};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::catalogue::{self, CatalogueTable};
+use crate::config::{Config, Limits, Query};
+use crate::error::{QueryError, Stage, translate, unknown_table};
+use crate::export::{self, Export, Format};
+use crate::result::{ColumnInfo, QueryResult};
+use crate::session::Sessions;
+use crate::statement;
+
+/// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
+const BATCHES_AHEAD: usize = 2;
+
+/// Stack of a thread that plans and runs: deep expressions are walked recursively. Only what is used becomes memory.
+const STACK_BYTES: usize = 32 << 20;
+
+/// Starts the service.
+pub struct Pythia;
+
+/// Asks questions. Cheap to clone; the service ends with the last one.
+#[derive(Clone)]
+pub struct Handle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    lake: Lake,
+    sessions: Sessions,
+    gate: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Handles may be dropped inside another runtime, where waiting for this one would panic.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Pythia {
+    /// Starts threads for queries over a lake. Fails where the system gives no threads.
+    pub fn start(config: Config, lake: Lake) -> std::io::Result<Handle> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.threads.max(1))
+            .thread_stack_size(STACK_BYTES)
+            .thread_name("pythia")
+            .enable_all()
+            .build()?;
+        let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
+        let gate = Arc::new(Semaphore::new(config.concurrency.max(1)));
+        let waiting = AtomicUsize::new(0);
+        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, gate, waiting, runtime: Some(runtime) }) })
+    }
+}
+
+impl Handle {
+    /// Asks, and waits for the whole answer.
+    pub async fn query(&self, query: Query) -> Result<QueryResult, QueryError> {
+        let started = Instant::now();
+        let bytes_max = self.inner.config.result_bytes(&query.limits);
+        let mut stream = self.stream(query).await?;
+        let columns = stream.columns();
+        let (rows, cut) = export::collect_json(&mut stream, bytes_max).await?;
+        let summary = stream.summary().unwrap_or_default();
+        Ok(QueryResult {
+            columns,
+            rows,
+            truncated: cut || summary.truncated,
+            elapsed_ms: started.elapsed().as_millis() as u64,
+            rows_scanned: summary.rows_scanned,
+        })
+    }
+
+    /// Asks for a file.
+    pub async fn export(&self, query: Query, format: Format) -> Result<Export, QueryError> {
+        let bytes_max = self.inner.config.result_bytes(&query.limits);
+        Ok(Export::new(self.stream(query).await?, format, bytes_max))
+    }
+
+    /// Asks, and returns as soon as the columns are known; rows follow. Dropping the stream stops the query.
+    pub async fn stream(&self, query: Query) -> Result<QueryStream, QueryError> {
+        let Query { sql, limits, cancel } = query;
+        let inner = &self.inner;
+        let statement = statement::parse(&sql, &inner.config)?;
+        let time_ms_max = inner.config.time_ms(&limits);
+        let watch =
+            Watch { deadline: tokio::time::Instant::now() + Duration::from_millis(time_ms_max), time_ms_max, cancel };
+        let permit = watch.over(inner.enter()).await??;
+        let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
+        let job = Job { inner: Arc::clone(inner), statement, limits, sender, _permit: permit };
+        let runtime = inner.runtime.as_ref().ok_or(QueryError::Cancelled)?;
+        let mut job = AbortOnDropHandle::new(runtime.spawn(job.run()));
+        match watch.over(receive(&mut receiver, &mut job)).await?? {
+            Message::Schema(schema) => Ok(QueryStream { schema, receiver, job, watch, summary: None }),
+            Message::Batch(_) | Message::Done(_) => Err(QueryError::Internal),
+        }
+    }
+
+    /// What can be asked about.
+    pub fn catalogue(&self) -> Vec<CatalogueTable> {
+        catalogue::catalogue(&self.inner.lake.snapshot())
+    }
+
+    /// Queries that run and that wait.
+    pub fn load(&self) -> (usize, usize) {
+        self.inner.load()
+    }
+}
+
+impl Inner {
+    fn load(&self) -> (usize, usize) {
+        let running = self.config.concurrency.max(1) - self.gate.available_permits();
+        (running, self.waiting.load(Ordering::Relaxed))
+    }
+
+    /// A place among those that run, after waiting for it where the queue is not full.
+    async fn enter(&self) -> Result<OwnedSemaphorePermit, QueryError> {
+        if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let place = Place::take(&self.waiting, self.config.queue_max);
+        let Some(_place) = place else {
+            let (running, waiting) = self.load();
+            return Err(QueryError::TooManyQueries { running, waiting });
+        };
+        Arc::clone(&self.gate).acquire_owned().await.map_err(|_| QueryError::Cancelled)
+    }
+}
+
+/// A place in the queue, given back however the wait ends.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, max: usize) -> Option<Place<'a>> {
+        let taken = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
+        taken.ok().map(|_| Place(waiting))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What ends a query before its end.
+struct Watch {
+    deadline: tokio::time::Instant,
+    time_ms_max: u64,
+    cancel: CancellationToken,
+}
+
+impl Watch {
+    async fn over<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(QueryError::Cancelled),
+            () = tokio::time::sleep_until(self.deadline) => Err(QueryError::TimedOut { time_ms_max: self.time_ms_max }),
+            done = work => Ok(done),
+        }
+    }
+}
+
+/// What a query's work tells whoever asked.
+enum Message {
+    Schema(SchemaRef),
+    Batch(RecordBatch),
+    Done(Summary),
+}
+
+type Told = Result<Message, QueryError>;
+
+/// What is known about a query at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Whether there were more rows than the limit.
+    pub truncated: bool,
+    /// Rows read from files and memory.
+    pub rows_scanned: u64,
+}
+
+/// The next message. A job that ends without its last word panicked: a mistake of ours or the library's.
+async fn receive(receiver: &mut Receiver<Told>, job: &mut AbortOnDropHandle<()>) -> Told {
+    if let Some(told) = receiver.recv().await {
+        return told;
+    }
+    match job.await {
+        Err(error) if error.is_panic() => {
+            tracing::error!("a query panicked");
+            Err(QueryError::Internal)
+        }
+        _ => Err(QueryError::Cancelled),
+    }
+}
+
+/// Rows as they are found. Dropping it stops the query.
+pub struct QueryStream {
+    schema: SchemaRef,
+    receiver: Receiver<Told>,
+    job: AbortOnDropHandle<()>,
+    watch: Watch,
+    summary: Option<Summary>,
+}
+
+impl QueryStream {
+    /// Columns in order.
+    pub fn columns(&self) -> Vec<ColumnInfo> {
+        export::columns(self)
+    }
+
+    /// Arrow schema of the batches.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    /// The next rows; `None` at the end. After an error there is nothing more.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
+        if self.summary.is_some() {
+            return Ok(None);
+        }
+        let told = self.watch.over(receive(&mut self.receiver, &mut self.job)).await;
+        match told.and_then(|told| told) {
+            Ok(Message::Batch(batch)) => Ok(Some(batch)),
+            Ok(Message::Done(summary)) => {
+                self.summary = Some(summary);
+                Ok(None)
+            }
+            Ok(Message::Schema(_)) => Err(QueryError::Internal),
+            Err(error) => {
+                self.job.abort();
+                self.summary = Some(Summary::default());
+                Err(error)
+            }
+        }
+    }
+
+    /// What is known at the end; `None` before.
+    pub const fn summary(&self) -> Option<Summary> {
+        self.summary
+    }
+}
+
+/// A query on its way. The permit goes when the work has really ended, not when nobody waits any more: a plan that
+/// cannot be interrupted still counts as running.
+struct Job {
+    inner: Arc<Inner>,
+    statement: Statement,
+    limits: Limits,
+    sender: Sender<Told>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    async fn run(self) {
+        if let Err(error) = self.work().await {
+            // Nobody listens any more: then nobody wants to know.
+            let _ = self.sender.send(Err(error)).await;
+        }
+    }
+
+    async fn work(&self) -> Result<(), QueryError> {
+        let Inner { config, sessions, lake, .. } = &*self.inner;
+        let planning = |e: DataFusionError| translate(e, Stage::Planning, config.memory_bytes_max);
+        let running = |e: DataFusionError| translate(e, Stage::Running, config.memory_bytes_max);
+        let state = sessions.over(&lake.snapshot()).map_err(planning)?;
+        let rows_max = config.rows(&self.limits);
+        let plan = plan(&state, self.statement.clone(), rows_max, planning).await?;
+        let physical = state.create_physical_plan(&plan).await.map_err(planning)?;
+        let mut stream = execute_stream(Arc::clone(&physical), state.task_ctx()).map_err(running)?;
+        self.tell(Message::Schema(stream.schema())).await?;
+        let mut left = rows_max;
+        let mut truncated = false;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(running)?;
+            truncated = batch.num_rows() > left;
+            let batch = if truncated { batch.slice(0, left) } else { batch };
+            left -= batch.num_rows();
+            if batch.num_rows() > 0 {
+                self.tell(Message::Batch(batch)).await?;
+            }
+            if truncated {
+                break;
+            }
+        }
+        drop(stream);
+        let rows_scanned = rows_scanned(&physical);
+        self.tell(Message::Done(Summary { truncated, rows_scanned })).await
+    }
+
+    async fn tell(&self, message: Message) -> Result<(), QueryError> {
+        self.sender.send(Ok(message)).await.map_err(|_| QueryError::Cancelled)
+    }
+}
+
+async fn plan(
+    state: &SessionState,
+    statement: Statement,
+    rows_max: usize,
+    planning: impl Fn(DataFusionError) -> QueryError + Copy,
+) -> Result<LogicalPlan, QueryError> {
+    for table in state.resolve_table_references(&statement).map_err(planning)? {
+        if !known(&table) {
+            return Err(unknown_table(&table.to_string()));
+        }
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(planning)?;
+    // The parser let only reading through; this looks again, at the plan.
+    let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    only_reading.verify_plan(&plan).map_err(|_| QueryError::RefusedStatement { statement: "this".to_string() })?;
+    match plan {
+        // These must be at the top of a plan, and answer with few rows.
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_) => Ok(plan),
+        // One row more than goes out, to know whether there were more.
+        plan => LogicalPlanBuilder::from(plan)
+            .limit(0, Some(rows_max.saturating_add(1)))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(planning),
+    }
+}
+
+fn known(table: &TableReference) -> bool {
+    match table.schema() {
+        None | Some("public") => table.table().parse::<Table>().is_ok(),
+        Some(schema) => schema == "information_schema",
+    }
+}
+
+fn rows_scanned(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        return plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
+    }
+    children.into_iter().map(rows_scanned).sum()
+}

@@ -1,0 +1,202 @@
+//! What may be asked: one statement, and only one that reads.
+//!
+//! A list of what is allowed, not of what is forbidden: a statement that a later parser learns is refused until
+//! somebody allows it here.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr, Statement as SqlStatement, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use crate::config::Config;
+use crate::error::{QueryError, Stage, syntax, translate};
+
+/// Deepest nesting that the parser follows. Its own default; each level costs stack.
+pub(crate) const NESTING_MAX: usize = 50;
+/// Longest part of a refused statement that its error repeats.
+const REFUSED_CHARS_MAX: usize = 40;
+
+/// The one statement of a text, if it only reads.
+pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError> {
+    if sql.len() > config.sql_bytes_max {
+        return Err(QueryError::TooLong { unit: "bytes", found: sql.len(), limit: config.sql_bytes_max });
+    }
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(|e| syntax(&e.to_string()))?;
+    let words = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).count();
+    if words > config.sql_tokens_max {
+        return Err(QueryError::TooLong { unit: "words", found: words, limit: config.sql_tokens_max });
+    }
+    let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).with_recursion_limit(NESTING_MAX).build();
+    let statements = parser.and_then(|mut p| p.parse_statements());
+    let mut statements = statements.map_err(|e| translate(e, Stage::Planning, config.memory_bytes_max))?;
+    match (statements.pop_front(), statements.len()) {
+        (None, _) => Err(QueryError::Syntax {
+            message: "the query is empty".to_string(),
+            position: None,
+            hint: Some("SHOW TABLES lists what there is".to_string()),
+        }),
+        (Some(_), more @ 1..) => Err(QueryError::Syntax {
+            message: format!("{} statements in one request", more + 1),
+            position: None,
+            hint: Some("send one statement a request".to_string()),
+        }),
+        (Some(statement), 0) => allowed(&statement).map(|()| statement),
+    }
+}
+
+fn refused(statement: &str) -> QueryError {
+    let words: Vec<&str> = statement.split_whitespace().take(2).collect();
+    QueryError::RefusedStatement { statement: words.join(" ").chars().take(REFUSED_CHARS_MAX).collect() }
+}
+
+fn allowed(statement: &Statement) -> Result<(), QueryError> {
+    match statement {
+        Statement::Statement(statement) => allowed_sql(statement),
+        Statement::Explain(explain) => allowed(&explain.statement),
+        Statement::CreateExternalTable(_) => Err(refused("CREATE EXTERNAL")),
+        Statement::CopyTo(_) => Err(refused("COPY")),
+        Statement::Reset(_) => Err(refused("RESET")),
+    }
+}
+
+fn allowed_sql(statement: &SqlStatement) -> Result<(), QueryError> {
+    match statement {
+        SqlStatement::Query(_)
+        | SqlStatement::ShowTables { .. }
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowFunctions { .. }
+        | SqlStatement::ShowVariable { .. }
+        | SqlStatement::ExplainTable { .. } => {}
+        SqlStatement::Explain { statement, .. } => return allowed_sql(statement),
+        other => return Err(refused(&other.to_string())),
+    }
+    // A query can hide writing inside: WITH x AS (INSERT ...), SELECT ... INTO, SELECT ... FOR UPDATE.
+    match statement.visit(&mut Writing) {
+        ControlFlow::Break(found) => Err(refused(found)),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Finds what writes or locks within a query.
+struct Writing;
+
+impl Visitor for Writing {
+    type Break = &'static str;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<&'static str> {
+        if !query.locks.is_empty() {
+            return ControlFlow::Break("FOR UPDATE");
+        }
+        writing_body(&query.body)
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<&'static str> {
+        if select.into.is_some() { ControlFlow::Break("SELECT INTO") } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn writing_body(body: &SetExpr) -> ControlFlow<&'static str> {
+    match body {
+        SetExpr::Insert(_) => ControlFlow::Break("INSERT"),
+        SetExpr::Update(_) => ControlFlow::Break("UPDATE"),
+        SetExpr::Delete(_) => ControlFlow::Break("DELETE"),
+        SetExpr::Merge(_) => ControlFlow::Break("MERGE"),
+        SetExpr::SetOperation { left, right, .. } => {
+            writing_body(left)?;
+            writing_body(right)
+        }
+        SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => ControlFlow::Continue(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(sql: &str) -> &'static str {
+        parse(sql, &Config::default()).map_or_else(|e| e.code(), |_| "ok")
+    }
+
+    #[test]
+    fn reading_is_allowed() {
+        for sql in [
+            "SELECT 1",
+            "select * from trades;",
+            "WITH t AS (SELECT 1) SELECT * FROM t",
+            "VALUES (1), (2)",
+            "SHOW TABLES",
+            "SHOW COLUMNS FROM trades",
+            "DESCRIBE trades",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT 1",
+            "(SELECT 1) UNION ALL (SELECT 2)",
+            "SELECT '; DROP TABLE trades' -- ; DROP TABLE trades",
+        ] {
+            assert_eq!(code(sql), "ok", "{sql}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for sql in [
+            "DROP TABLE trades",
+            "INSERT INTO trades VALUES (1)",
+            "UPDATE trades SET price = 1",
+            "DELETE FROM trades",
+            "CREATE TABLE x AS SELECT 1",
+            "CREATE VIEW x AS SELECT 1",
+            "CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'",
+            "CREATE FUNCTION f() RETURNS INT RETURN 1",
+            "COPY (SELECT 1) TO '/tmp/x.csv'",
+            "COPY trades TO '/tmp/x.csv'",
+            "SET datafusion.execution.batch_size = 1",
+            "RESET datafusion.execution.batch_size",
+            "EXPLAIN DROP TABLE trades",
+            "EXPLAIN ANALYZE INSERT INTO trades VALUES (1)",
+            "TRUNCATE trades",
+            "BEGIN",
+            "PREPARE p AS SELECT 1",
+            "EXECUTE p",
+            "GRANT ALL ON trades TO public",
+            "SELECT * INTO x FROM trades",
+            "SELECT * FROM trades FOR UPDATE",
+            "WITH x AS (INSERT INTO trades VALUES (1) RETURNING 1) SELECT * FROM x",
+            "WITH x AS (SELECT * INTO y FROM trades) SELECT * FROM x",
+            "SELECT * FROM (DELETE FROM trades) t",
+            "VACUUM",
+            "KILL QUERY 1",
+            "LOAD DATA INPATH '/etc/passwd' INTO TABLE t",
+            "INSTALL httpfs",
+            "ATTACH DATABASE 'x' AS y",
+            "CALL f()",
+            "LISTEN x",
+        ] {
+            let code = code(sql);
+            assert!(["refused_statement", "syntax"].contains(&code), "{sql}: {code}");
+        }
+        assert_eq!(code("DROP TABLE trades"), "refused_statement");
+        assert_eq!(code("COPY (SELECT 1) TO '/tmp/x.csv'"), "refused_statement");
+    }
+
+    #[test]
+    fn one_statement_of_bounded_length() {
+        assert_eq!(code(""), "syntax");
+        assert_eq!(code(" -- nothing\n;"), "syntax");
+        assert_eq!(code("SELECT 1; SELECT 2"), "syntax");
+        assert_eq!(code("SELECT 1; DROP TABLE trades"), "syntax");
+        assert_eq!(code(&format!("SELECT '{}'", "x".repeat(70_000))), "query_too_long");
+        assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(10_000))), "query_too_long");
+        assert_eq!(code(&format!("SELECT {}1{}", "(".repeat(1000), ")".repeat(1000))), "syntax");
+        assert_eq!(code("SELECT 'open"), "syntax");
+        assert_eq!(code("SELECT \0"), "syntax");
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        let error = parse("SELECT price\nFROM WHERE x", &Config::default()).unwrap_err();
+        assert_eq!(error.position().map(|p| p.line), Some(2), "{error}");
+    }
+}
