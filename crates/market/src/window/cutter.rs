@@ -199,12 +199,14 @@ impl WindowCutter {
             track.connection = connection;
         }
         let first = *track.first_frame.get_or_insert(event.ts_capture);
-        Some(match &event.kind {
+        let live = match &event.kind {
             EventKind::BookDelta(_) => true,
             EventKind::BookSnapshot(_) => false,
             EventKind::Trade(trade) if trade.snapshot => false,
             _ => first != event.ts_capture,
-        })
+        };
+        track.refused &= !live;
+        Some(live)
     }
 
     /// A clock event out of line: two in a row are right, one alone is not.
@@ -383,7 +385,10 @@ impl WindowCutter {
                 continue;
             }
             match reason {
-                Reason::Refused => track.refused |= exact || track.own_from.is_none(),
+                // A refused request over HTTP says nothing about what the connections carry.
+                Reason::Refused => {
+                    track.refused |= exact || (connection.is_some() && track.own_from.is_none());
+                }
                 Reason::Gap => {
                     if exact {
                         track.withdraw_since_last(self.window, &mut self.withdrawn);

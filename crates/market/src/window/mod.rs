@@ -133,6 +133,8 @@ pub enum Reason {
     Late,
     /// More rows than [`ROWS_MAX`], or bytes than [`CHUNK_BYTES_MAX`].
     TooLarge,
+    /// This site could not keep the chunk (a full disk): what is not kept is not vouched for.
+    NotKept,
 }
 
 impl Reason {
@@ -150,6 +152,7 @@ impl Reason {
             Reason::ClockJump => "clock_jump",
             Reason::Late => "late",
             Reason::TooLarge => "too_large",
+            Reason::NotKept => "not_kept",
         }
     }
 }
