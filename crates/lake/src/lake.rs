@@ -8,17 +8,19 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow::record_batch::RecordBatch;
 use object_store::ObjectStore;
+use openmesh_market::Feed;
 use openmesh_market::window::Chunk;
-use openmesh_primitives::{ContentId, Timestamp};
+use openmesh_primitives::ContentId;
 
 use crate::disk::Disk;
 use crate::error::LakeError;
-use crate::fill::chain::{self, ChainBlock};
+use crate::fill::Part;
+use crate::fill::chain::{self, CanonicalBlock, ChainBlock};
 use crate::fill::ledger::{self, LedgerBlock, RawSegmentRow};
 use crate::fill::market;
 use crate::manifest::{self, Change, FileEntry, Format, Key, Manifest};
+use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::tail::{Mark, Tail, Unit};
 use crate::{compact, encode};
@@ -147,7 +149,8 @@ impl Lake {
         Ok(Lake { inner: Arc::new(Inner { disk, config, state, writer: tokio::sync::Mutex::new(()) }) })
     }
 
-    /// Appends the rows of an accepted market chunk. The bytes must be those that the CID names.
+    /// Appends the rows of an accepted chunk: of a market's window, or of a chain's block (stream `<symbol>/blocks`).
+    /// The bytes must be those that the CID names.
     pub async fn append_chunk(&self, meta: &AcceptedChunkMeta, chunk_bytes: &[u8]) -> Result<Appended, LakeError> {
         let mark = Mark::Key(meta.cid.digest().0);
         if self.inner.lock().has(mark)? {
@@ -156,16 +159,14 @@ impl Lake {
         if !meta.cid.matches(chunk_bytes) {
             return Err(LakeError::chunk(format!("its bytes are not those of {}", meta.cid)));
         }
-        let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
-        let stream = format!("{}/{}", header.stream.symbol, header.stream.feed);
-        if stream != meta.stream || i64::try_from(meta.window) != Ok(header.index()) {
-            let said = format!("{} window {}", meta.stream, meta.window);
-            return Err(LakeError::chunk(format!("it is {stream} window {}, not {said}", header.index())));
-        }
         let cid = meta.cid.to_string();
-        let from = market::Provenance { source: &meta.source, origin: &meta.origin, cid: &cid };
-        let part = market::part(&header, &rows, from)?;
-        self.append(Unit { parts: vec![part], mark }).await
+        let parts = if meta.stream.rsplit('/').next() == Some(Feed::Blocks.name()) {
+            let from = chain::Provenance { source: &meta.source, origin: &meta.origin, cid: Some(cid) };
+            chain::rows(&from, &CanonicalBlock::decode(chunk_bytes)?.rows())?
+        } else {
+            vec![market_part(meta, &cid, chunk_bytes)?]
+        };
+        self.append(Unit { parts, mark }).await
     }
 
     /// Appends verified Ethereum blocks: those of a canonical chunk (recognised by its CID), or one that came alone
@@ -294,18 +295,8 @@ impl Lake {
     /// as long as it lives.
     pub fn snapshot(&self) -> Snapshot {
         let state = self.inner.lock();
-        let mut tables: Vec<TableSnapshot> = Table::ALL.iter().map(|_| TableSnapshot::default()).collect();
-        for file in state.manifest.files().filter(|f| f.format == Format::Parquet) {
-            if let Ok(table) = file.table() {
-                tables[table as usize].files.push(DataFile { entry: Arc::clone(file) });
-            }
-        }
-        for tail in [state.flushing.as_deref(), Some(&state.tail)].into_iter().flatten() {
-            for table in Table::ALL {
-                tables[table as usize].tail.extend(tail.batches(table));
-            }
-        }
-        Snapshot { version: state.manifest.version(), tables, _lake: self.clone() }
+        let tails = [state.flushing.as_deref(), Some(&state.tail)];
+        Snapshot::of(&state.manifest, tails.into_iter().flatten(), self.clone())
     }
 
     /// The objects that [`DataFile::path`] names.
@@ -335,6 +326,18 @@ impl Lake {
     pub fn tables() -> &'static [Table] {
         &Table::ALL
     }
+}
+
+/// The rows of a market's chunk, which must be what the ledger says it is.
+fn market_part(meta: &AcceptedChunkMeta, cid: &str, chunk_bytes: &[u8]) -> Result<Part, LakeError> {
+    let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
+    let stream = format!("{}/{}", header.stream.symbol, header.stream.feed);
+    if stream != meta.stream || i64::try_from(meta.window) != Ok(header.index()) {
+        let said = format!("{} window {}", meta.stream, meta.window);
+        return Err(LakeError::chunk(format!("it is {stream} window {}, not {said}", header.index())));
+    }
+    let from = market::Provenance { source: &meta.source, origin: &meta.origin, cid };
+    market::part(&header, &rows, from)
 }
 
 impl State {
@@ -460,79 +463,5 @@ impl Inner {
             self.disk.delete(&file.path).await?;
         }
         Ok(())
-    }
-}
-
-/// A consistent look at all tables.
-#[derive(Clone)]
-pub struct Snapshot {
-    version: u64,
-    tables: Vec<TableSnapshot>,
-    /// Keeps the folder's lock while its files are read.
-    _lake: Lake,
-}
-
-impl Snapshot {
-    /// One table.
-    pub fn table(&self, table: Table) -> &TableSnapshot {
-        &self.tables[table as usize]
-    }
-
-    /// Version of the manifest that it shows, apart from rows in memory.
-    pub const fn version(&self) -> u64 {
-        self.version
-    }
-}
-
-/// A table in a snapshot: no row is in two of its files and batches.
-#[derive(Clone, Default)]
-pub struct TableSnapshot {
-    files: Vec<DataFile>,
-    tail: Vec<RecordBatch>,
-}
-
-impl TableSnapshot {
-    /// Parquet files.
-    pub fn files(&self) -> &[DataFile] {
-        &self.files
-    }
-
-    /// Rows in memory.
-    pub fn tail(&self) -> &[RecordBatch] {
-        &self.tail
-    }
-
-    /// Rows in all.
-    pub fn rows(&self) -> u64 {
-        let files: u64 = self.files.iter().map(DataFile::rows).sum();
-        files + self.tail.iter().map(|b| b.num_rows() as u64).sum::<u64>()
-    }
-}
-
-/// A Parquet file of a table. It is not deleted while this lives.
-#[derive(Clone)]
-pub struct DataFile {
-    entry: Arc<FileEntry>,
-}
-
-impl DataFile {
-    /// Path in [`Lake::object_store`].
-    pub fn path(&self) -> &str {
-        &self.entry.path
-    }
-
-    /// Size.
-    pub fn bytes(&self) -> u64 {
-        self.entry.bytes
-    }
-
-    /// Rows.
-    pub fn rows(&self) -> u64 {
-        self.entry.rows
-    }
-
-    /// Smallest and largest value of the table's time column.
-    pub fn time_span(&self) -> (Timestamp, Timestamp) {
-        (self.entry.from, self.entry.to)
     }
 }

@@ -14,6 +14,7 @@
 //! The lake does not know the ledger, the engine or SQL: plain rows come in, [`Snapshot`]s go out.
 
 mod avro;
+mod block_file;
 mod compact;
 mod disk;
 mod encode;
@@ -23,16 +24,19 @@ mod lake;
 mod manifest;
 mod parquet_file;
 mod rows;
+mod snapshot;
 pub mod table;
 mod tail;
 mod window_file;
 
+pub use block_file::FOOTER_BLOCK;
 pub use error::LakeError;
 pub use fill::chain::ChainBlock;
 pub use fill::ledger::{
     LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow, RawSegmentRow,
 };
-pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Config, DataFile, Lake, Snapshot, Status, TableSnapshot};
+pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Config, Lake, Status};
 pub use parquet_file::parquet_of;
+pub use snapshot::{DataFile, Snapshot, TableSnapshot};
 pub use table::{Column, ColumnType, Table, UnknownTable};
 pub use window_file::{FOOTER_HEADER, FOOTER_PROOF, WINDOW_FILE_BYTES_MAX, chunk_of_parquet, window_parquet};

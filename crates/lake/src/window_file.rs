@@ -16,6 +16,7 @@ use openmesh_market::window::{CHUNK_BYTES_MAX, Chunk, ChunkHeader, Class, ROWS_M
 use openmesh_primitives::{Symbol, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::block_file;
 use crate::error::LakeError;
 use crate::fill::market;
 use crate::parquet_file;
@@ -91,9 +92,14 @@ fn project(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeE
     batch.project(&at.map_err(fail)?).map_err(fail)
 }
 
-/// A Parquet file of the chunk's rows, with its header and (where given) the proof in the footer.
+/// A Parquet file of the chunk's rows, with its header and (where given) the proof in the footer. Also of a chain's
+/// block, in the form that `block_file` describes.
 pub fn window_parquet(chunk_bytes: &[u8], proof_json: Option<&str>) -> Result<Vec<u8>, LakeError> {
-    let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
+    let (header, rows) = match Chunk::decode(chunk_bytes) {
+        Ok(decoded) => decoded,
+        // Both begin with a version, so only reading tells them apart.
+        Err(error) => return block_file::write(chunk_bytes, proof_json).map_err(|_| LakeError::chunk(error)),
+    };
     let batch = batch_of(&header, &rows)?;
     let schema = batch.schema();
     let json =
@@ -136,6 +142,10 @@ fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
     if usize::try_from(footer.uncompressed_bytes).map_or(true, |bytes| bytes > WINDOW_FILE_BYTES_MAX) {
         return Err(LakeError::window(format!("its rows would take {} bytes", footer.uncompressed_bytes)));
     }
+    let proof = footer.value(FOOTER_PROOF).map(str::to_string);
+    if let Some(block) = block_file::read(bytes.clone(), &footer)? {
+        return Ok((block, proof));
+    }
     let header = footer.value(FOOTER_HEADER);
     let header = header.ok_or_else(|| LakeError::window(format!("its footer has no {FOOTER_HEADER}")))?;
     let header: FooterHeader =
@@ -147,5 +157,5 @@ fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
     let rows = market::rows_of(&header, &batches)?;
     let chunk = Chunk::encode(header, rows).map_err(LakeError::window)?;
     same_rows(&chunk.bytes, table, &batches)?;
-    Ok((chunk.bytes, footer.value(FOOTER_PROOF).map(str::to_string)))
+    Ok((chunk.bytes, proof))
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use openmesh_market::chain::{
     Block, Log, Receipt, SwapDetail, Transaction, U256, decode_nft_transfer, decode_swap, decode_token_transfer, hex0x,
 };
-use openmesh_primitives::{Decimal, Timestamp};
+use openmesh_market::window::CHUNK_BYTES_MAX;
+use openmesh_primitives::{Decimal, Timestamp, canonical};
 
 use super::Part;
 use crate::error::LakeError;
@@ -28,6 +29,37 @@ pub struct ChainBlock<'a> {
     pub receipts: &'a [Receipt],
     /// Logs of the whole block.
     pub logs: &'a [Log],
+}
+
+/// Version of the canonical form of a block that is read here (`docs/spec/chain.md`).
+const CANONICAL_VERSION: u8 = 1;
+
+/// The rows within the canonical bytes of a block, whose CID was agreed on: that they verify was checked before.
+pub(crate) struct CanonicalBlock {
+    block: Block,
+    transactions: Option<Vec<Transaction>>,
+    receipts: Option<Vec<Receipt>>,
+    logs: Vec<Log>,
+}
+
+impl CanonicalBlock {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<CanonicalBlock, LakeError> {
+        let body = match bytes.split_first() {
+            Some((&CANONICAL_VERSION, body)) if bytes.len() <= CHUNK_BYTES_MAX => body,
+            _ => return Err(LakeError::chunk("it is no block of a known version")),
+        };
+        let (block, transactions, receipts, logs) = canonical::decode(body).map_err(LakeError::chunk)?;
+        Ok(CanonicalBlock { block, transactions, receipts, logs })
+    }
+
+    pub(crate) fn rows(&self) -> ChainBlock<'_> {
+        ChainBlock {
+            block: &self.block,
+            transactions: self.transactions.as_deref().unwrap_or_default(),
+            receipts: self.receipts.as_deref().unwrap_or_default(),
+            logs: &self.logs,
+        }
+    }
 }
 
 /// Where the rows come from.
