@@ -7,7 +7,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use k256::ecdsa::{RecoveryId, Signature, SigningKey as K256SigningKey, VerifyingKey};
+use k256::ecdsa::{Signature, SigningKey as K256SigningKey, VerifyingKey};
+use k256::elliptic_curve::PrimeField as _;
+use k256::elliptic_curve::ops::{Invert as _, LinearCombination as _, Reduce};
+use k256::elliptic_curve::point::DecompressPoint as _;
+use k256::{AffinePoint, ProjectivePoint, Scalar, U256};
 
 use crate::{Address, Digest, keccak256, sha256};
 
@@ -187,10 +191,21 @@ impl AccountSignature {
             v @ (27 | 28) => v - 27,
             _ => return Err(KeyError::Signature),
         };
-        let recovery = RecoveryId::from_byte(v).ok_or(KeyError::Signature)?;
-        let key = VerifyingKey::recover_from_prehash(&hash.0, &signature, recovery).map_err(|_| KeyError::Mismatch)?;
-        Ok(address_of(&key))
+        recover_key(hash, &signature, v == 1).map(|key| address_of(&key))
     }
+}
+
+/// The key that made a signature: `Q = (s R - z G) / r`, where `R` is the point with abscissa `r` and the given parity.
+/// Source: SEC 1 v2, 4.1.6. Half the work of [`VerifyingKey::recover_from_prehash`], which verifies the signature with the
+/// recovered key afterwards: that holds by construction, since `(z G + r Q) / s = R`.
+fn recover_key(hash: &Digest, signature: &Signature, odd: bool) -> Result<VerifyingKey, KeyError> {
+    let (r, s) = signature.split_scalars();
+    let z = <Scalar as Reduce<U256>>::reduce_bytes(&hash.0.into());
+    let point: Option<AffinePoint> = AffinePoint::decompress(&r.to_repr(), u8::from(odd).into()).into();
+    let point = ProjectivePoint::from(point.ok_or(KeyError::Mismatch)?);
+    let inverse = *r.invert();
+    let key = ProjectivePoint::lincomb(&ProjectivePoint::GENERATOR, &-(inverse * z), &point, &(inverse * *s));
+    VerifyingKey::from_affine(key.into()).map_err(|_| KeyError::Mismatch)
 }
 
 fn address_of(key: &VerifyingKey) -> Address {
@@ -227,5 +242,22 @@ mod tests {
         high.0[64] = 99;
         assert_eq!(high.recover(&hash), Err(KeyError::Signature));
         assert_ne!(signature.recover(&keccak256(&[b"hullo"])), Ok(key.address()));
+    }
+
+    #[test]
+    fn recovery_agrees_with_the_library() {
+        for n in 1u8..40 {
+            let key = AccountKey::from_bytes([n; 32]).unwrap();
+            let hash = keccak256(&[&[n]]);
+            let mut signature = key.sign_hash(&hash).unwrap();
+            // The other parity and another hash give another key, and the same one as the library.
+            for (v, hash) in [(0, hash), (1, hash), (0, keccak256(&[b"other"]))] {
+                signature.0[64] = v;
+                let parsed = Signature::from_slice(&signature.0[..64]).unwrap();
+                let id = k256::ecdsa::RecoveryId::from_byte(v).unwrap();
+                let theirs = VerifyingKey::recover_from_prehash(&hash.0, &parsed, id).unwrap();
+                assert_eq!(signature.recover(&hash), Ok(address_of(&theirs)));
+            }
+        }
     }
 }
