@@ -101,9 +101,11 @@ impl BlockLimits {
     }
 }
 
-/// Picks transactions and makes the next block of them: attestations first, in the order given, then account
-/// transactions by fee, each sender's by nonce. Every one has been tried on the state, so none will be refused.
-/// `time` is raised if it is not after the tip's.
+/// Picks transactions and makes the next block of them: attestations in the order given as far as their reserved room
+/// goes, then account transactions by fee, each sender's by nonce, then more attestations in what room is left. So
+/// neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that some
+/// attestations are tried after account transactions and stand before them makes no difference, because no rule of the
+/// one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
 pub fn build_block(
     state: &impl StateRead,
     tip: &Tip,
@@ -125,10 +127,13 @@ pub fn build_block(
         next_validators_hash: next_validators(state)?.hash(),
     };
     let executor = Executor::begin(state, &header)?;
-    let mut picker = Picker { executor, limits: *limits, bytes: 0, account_bytes: 0, picked: Vec::new() };
-    picker.pick_attestations(candidates)?;
+    let mut picker =
+        Picker { executor, limits: *limits, attestations: Picked::default(), account_transactions: Picked::default() };
+    let attestations = candidates.iter().map(Arc::as_ref).filter(|c| c.class() == Class::Attestation);
+    let left = picker.pick_attestations(attestations, limits.attestation_bytes_reserved)?;
     picker.pick_account_transactions(candidates)?;
-    let transactions = picker.picked;
+    picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
+    let transactions = [picker.attestations.transactions, picker.account_transactions.transactions].concat();
     header.transactions_root = transactions_root(&transactions);
     Ok(Block { header, transactions })
 }
@@ -175,9 +180,15 @@ fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), Pr
 struct Picker<S> {
     executor: Executor<S>,
     limits: BlockLimits,
+    attestations: Picked,
+    account_transactions: Picked,
+}
+
+/// What was picked of one class.
+#[derive(Default)]
+struct Picked {
     bytes: u64,
-    account_bytes: u64,
-    picked: Vec<Vec<u8>>,
+    transactions: Vec<Vec<u8>>,
 }
 
 /// What came of trying a transaction.
@@ -188,22 +199,31 @@ enum Tried {
 }
 
 impl<S: StateRead> Picker<S> {
-    fn pick_attestations(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
-        for candidate in candidates.iter().filter(|c| c.class() == Class::Attestation) {
-            self.try_pick(candidate)?;
+    /// Returns those for which there is no room within `bytes_max` bytes of attestations.
+    fn pick_attestations<'a>(
+        &mut self,
+        candidates: impl Iterator<Item = &'a VerifiedTransaction>,
+        bytes_max: u64,
+    ) -> Result<Vec<&'a VerifiedTransaction>, StateError> {
+        let mut left = Vec::new();
+        for candidate in candidates {
+            if matches!(self.try_pick(candidate, bytes_max)?, Tried::NoRoom) {
+                left.push(candidate);
+            }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// The best paid transaction whose turn it is within its sender's own order, again and again.
     fn pick_account_transactions(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
+        let bytes_max = self.limits.account_bytes_max();
         let mut queues = queues(candidates);
         let mut heads: BinaryHeap<(Amount, Reverse<Digest>, Address)> = BinaryHeap::new();
         heads.extend(queues.iter().filter_map(|(sender, queue)| head(*sender, queue)));
         while let Some((_, _, sender)) = heads.pop() {
             let Some(queue) = queues.get_mut(&sender) else { continue };
             let Some((_, (_, candidate))) = queue.pop_first() else { continue };
-            match self.try_pick(candidate)? {
+            match self.try_pick(candidate, bytes_max)? {
                 Tried::Picked | Tried::Refused(TransactionError::NonceLow { .. }) => heads.extend(head(sender, queue)),
                 // What comes later from this sender has to wait for this one.
                 Tried::NoRoom | Tried::Refused(_) => {}
@@ -212,20 +232,26 @@ impl<S: StateRead> Picker<S> {
         Ok(())
     }
 
-    fn try_pick(&mut self, candidate: &VerifiedTransaction) -> Result<Tried, StateError> {
+    /// Tries a transaction, if with it its class takes no more than `bytes_max` bytes and the block has room.
+    fn try_pick(&mut self, candidate: &VerifiedTransaction, bytes_max: u64) -> Result<Tried, StateError> {
         let length = candidate.bytes().len() as u64;
-        let account = candidate.class() == Class::Account;
-        let room = (self.picked.len() as u64) < self.limits.transactions_max
-            && self.bytes + length <= self.limits.bytes_max
-            && (!account || self.account_bytes + length <= self.limits.account_bytes_max());
-        if !room {
+        let (first, second) = (&self.attestations, &self.account_transactions);
+        let count = (first.transactions.len() + second.transactions.len()) as u64;
+        let all_bytes = first.bytes + second.bytes + length;
+        let class = match candidate.class() {
+            Class::Attestation => &mut self.attestations,
+            Class::Account => &mut self.account_transactions,
+        };
+        if count >= self.limits.transactions_max
+            || all_bytes > self.limits.bytes_max
+            || class.bytes + length > bytes_max
+        {
             return Ok(Tried::NoRoom);
         }
         match self.executor.apply(candidate) {
             Ok(()) => {
-                self.bytes += length;
-                self.account_bytes += if account { length } else { 0 };
-                self.picked.push(candidate.bytes().to_vec());
+                class.bytes += length;
+                class.transactions.push(candidate.bytes().to_vec());
                 Ok(Tried::Picked)
             }
             Err(CheckError::Refused(error)) => Ok(Tried::Refused(error)),

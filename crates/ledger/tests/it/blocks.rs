@@ -65,6 +65,26 @@ fn account_transactions_leave_the_reserved_room() {
 }
 
 #[test]
+fn neither_class_crowds_the_other_out() {
+    let mut chain = Chain::four();
+    let transfers: Vec<Vec<u8>> = (0..20).map(|nonce| chain.transfer(0, TO, Amount(1), nonce)).collect();
+    let attestations: Vec<Vec<u8>> = (0..40).map(|w| chain.attest(0, w, 0, vec![claim(TRADES, "t")])).collect();
+    let (small, large) = (transfers[0].len() as u64, attestations[0].len() as u64);
+    let limits = BlockLimits {
+        bytes_max: 10 * large + 30 * small,
+        attestation_bytes_reserved: 10 * large,
+        transactions_max: 1_000,
+    };
+    let block = build(&chain, &[transfers.clone(), attestations.clone()].concat(), &limits);
+    let left_over = (10 * small / large) as usize;
+    assert!(left_over > 0);
+    assert_eq!(block.transactions[..10 + left_over], attestations[..10 + left_over], "reserved room and what is left");
+    assert_eq!(block.transactions[10 + left_over..], transfers, "all transfers have their room");
+    let execution = chain.commit(&block);
+    assert!(execution.receipts.iter().all(|receipt| receipt.ok()));
+}
+
+#[test]
 fn malformed_blocks_are_refused_by_judge_and_executor() {
     let params = Params {
         block_bytes_max: 2_000,

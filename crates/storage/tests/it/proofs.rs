@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_ledger::{Execution, chunk, keys};
-use openmesh_primitives::{Digest, canonical};
+use openmesh_ledger::{Execution, StateRead, chunk, keys};
+use openmesh_primitives::{Digest, canonical, sha256};
 use openmesh_storage::{StateProof, StoreConfig, StoreError, verify_proof};
 use proptest::prelude::*;
 
@@ -76,6 +76,30 @@ fn old_heights_are_pruned_and_kept_ones_are_not() {
     assert!(matches!(chain.store.prove(keys::BLOCK, 13), Err(StoreError::Beyond { .. })));
 }
 
+/// The root as `docs/spec/state.md` describes it, computed from all keys and values at once.
+fn reference_root(pairs: &[(Vec<u8>, Vec<u8>)]) -> Digest {
+    let leaf = |(key, value): &(Vec<u8>, Vec<u8>)| {
+        let key = sha256(&[key]);
+        (key.0, sha256(&[b"JMT::LeafNode", &key.0, &sha256(&[value]).0]))
+    };
+    let mut leaves: Vec<([u8; 32], Digest)> = pairs.iter().map(leaf).collect();
+    leaves.sort();
+    reference_node(&leaves, 0)
+}
+
+fn reference_node(leaves: &[([u8; 32], Digest)], depth: usize) -> Digest {
+    match leaves {
+        [] => Digest(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__"),
+        [(_, hash)] => *hash,
+        _ => {
+            let left = leaves.partition_point(|(key, _)| key[depth / 8] >> (7 - depth % 8) & 1 == 0);
+            let (left, right) = leaves.split_at(left);
+            let (left, right) = (reference_node(left, depth + 1), reference_node(right, depth + 1));
+            sha256(&[b"JMT::IntrnalNode", &left.0, &right.0])
+        }
+    }
+}
+
 type History = Vec<BTreeMap<u8, Option<Vec<u8>>>>;
 
 /// Writes and deletions on few keys, so that they meet often.
@@ -107,6 +131,8 @@ proptest! {
                 };
             }
             let root = write(&chain, writes.into_iter().map(|(n, v)| (key(n), v)).collect());
+            let all = chain.store.state().unwrap().scan(b"", None, usize::MAX).unwrap();
+            prop_assert_eq!(root, reference_root(&all));
             past.push((root, model.clone()));
         }
         let tip = past.len() as u64;
