@@ -16,6 +16,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ["public/**/*.js"],
+    languageOptions: { globals: { document: "readonly", localStorage: "readonly", matchMedia: "readonly" } },
+  },
+  {
     files: ["src/design/**"],
     rules: {
       "no-restricted-imports": ["error", { patterns: ["react-router*", "../api/*", "@tanstack/*"] }],

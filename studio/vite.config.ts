@@ -6,7 +6,13 @@ const node = process.env["OPENMESH_API"] ?? "http://127.0.0.1:8420";
 
 export default defineConfig({
   plugins: [react()],
-  build: { outDir: "dist", emptyOutDir: true, sourcemap: false, target: "es2022", chunkSizeWarningLimit: 900 },
+  build: {
+    outDir: "dist",
+    emptyOutDir: true,
+    sourcemap: false,
+    target: "es2022",
+    chunkSizeWarningLimit: 900,
+  },
   server: {
     proxy: {
       "/v1/stream": { target: node.replace(/^http/, "ws"), ws: true },

@@ -7,6 +7,12 @@ export interface Page<T> {
   next: string | null;
 }
 
+/** A list with the origin of what is in it. */
+export interface Listing<T> {
+  origin: Origin;
+  items: T[];
+}
+
 export interface ApiError {
   code: string;
   message: string;
@@ -181,6 +187,11 @@ export interface TableInfo {
   description: string;
   columns: SqlColumn[];
   example: string;
+}
+
+export interface Catalogue {
+  origin: Origin;
+  tables: TableInfo[];
 }
 
 export interface SessionInfo {

@@ -1,0 +1,32 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { RouterProvider } from "react-router";
+import { RequestError } from "./api/client";
+import "./design/design.css";
+import "./design/pages.css";
+import { router } from "./routes";
+
+const CLIENT_FAULTS = [400, 401, 404];
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2_000,
+      // What the node refused it will refuse again; what it did not answer is worth another try.
+      retry: (failures, error) =>
+        failures < 3 && !(error instanceof RequestError && CLIENT_FAULTS.includes(error.status)),
+    },
+  },
+});
+
+const root = document.getElementById("root");
+if (root) {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={client}>
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}

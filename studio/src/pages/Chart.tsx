@@ -1,0 +1,104 @@
+/** Charts by lightweight-charts, with its attribution as its licence asks. What is drawn is also said in text around it. */
+import {
+  CandlestickSeries,
+  ColorType,
+  createChart,
+  LineSeries,
+  type CandlestickData,
+  type IChartApi,
+  type ISeriesApi,
+  type LineData,
+  type UTCTimestamp,
+} from "lightweight-charts";
+import { useEffect, useRef } from "react";
+import type { Bar, Picture } from "../lib/result";
+import { useColors } from "../shell/theme";
+
+const token = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** Told apart in both themes, also by those who see red and green alike. */
+const LINES = {
+  light: ["#0b6b58", "#1459c7", "#a34c00", "#7a2f96", "#5c5c00"],
+  dark: ["#4fd1a8", "#8ab8ff", "#ffb27a", "#dba3f5", "#d6d36a"],
+};
+
+function newChart(element: HTMLElement, seconds: boolean): IChartApi {
+  return createChart(element, {
+    autoSize: true,
+    layout: {
+      background: { type: ColorType.Solid, color: token("--surface") },
+      textColor: token("--quiet"),
+      attributionLogo: true,
+      fontFamily: getComputedStyle(document.documentElement).fontFamily,
+    },
+    grid: { vertLines: { color: token("--raised") }, horzLines: { color: token("--raised") } },
+    rightPriceScale: { borderColor: token("--line") },
+    timeScale: { borderColor: token("--line"), timeVisible: true, secondsVisible: seconds },
+    localization: { locale: "en-GB" },
+  });
+}
+
+const candleOptions = (digits: number) => ({
+  upColor: token("--bid"),
+  downColor: token("--ask"),
+  wickUpColor: token("--bid"),
+  wickDownColor: token("--ask"),
+  borderVisible: false,
+  priceFormat: { type: "price" as const, precision: digits, minMove: 10 ** -digits },
+});
+
+const asCandle = (bar: Bar): CandlestickData => ({ ...bar, time: bar.time as UTCTimestamp });
+
+/** Candles that change while one looks: the view stays where the reader has put it. */
+export function CandleChart({
+  bars,
+  digits,
+  seconds,
+  label,
+}: {
+  bars: Bar[];
+  digits: number;
+  seconds: boolean;
+  label: string;
+}) {
+  const element = useRef<HTMLDivElement>(null);
+  const series = useRef<ISeriesApi<"Candlestick"> | null>(null);
+  const colors = useColors();
+  const latest = useRef(bars);
+  useEffect(() => {
+    if (!element.current) return;
+    const chart = newChart(element.current, seconds);
+    series.current = chart.addSeries(CandlestickSeries, candleOptions(digits));
+    series.current.setData(latest.current.map(asCandle));
+    return () => {
+      series.current = null;
+      chart.remove();
+    };
+  }, [colors, digits, seconds]);
+  useEffect(() => {
+    latest.current = bars;
+    series.current?.setData(bars.map(asCandle));
+  }, [bars]);
+  return <div ref={element} className="chart" role="img" aria-label={label} />;
+}
+
+/** A result's picture, drawn once. */
+export function ResultChart({ picture, label }: { picture: Picture; label: string }) {
+  const element = useRef<HTMLDivElement>(null);
+  const colors = useColors();
+  useEffect(() => {
+    if (!element.current) return;
+    const chart = newChart(element.current, true);
+    if (picture.kind === "candles") {
+      chart.addSeries(CandlestickSeries, candleOptions(2)).setData(picture.bars.map(asCandle));
+    } else {
+      picture.series.forEach((each, at) => {
+        const color = LINES[colors][at % LINES[colors].length] ?? token("--accent");
+        const line = chart.addSeries(LineSeries, { color, lineWidth: 2, title: each.name });
+        line.setData(each.points.map((point): LineData => ({ ...point, time: point.time as UTCTimestamp })));
+      });
+    }
+    chart.timeScale().fitContent();
+    return () => chart.remove();
+  }, [picture, colors]);
+  return <div ref={element} className="chart" role="img" aria-label={label} />;
+}

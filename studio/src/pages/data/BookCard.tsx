@@ -1,0 +1,109 @@
+import { useStreamState } from "../../api/live";
+import { Badge, Card, Loading } from "../../design";
+import { depth, spread, type Depth } from "../../lib/book";
+import { age, decimal } from "../../lib/format";
+import { useNow } from "../../lib/now";
+import { ageOf, BOOK_STALE_MS } from "../../lib/staleness";
+import { Failure } from "../parts";
+import { useBook } from "./useBook";
+
+/** Levels of each side. */
+const LEVELS = 14;
+
+export function BookCard({
+  exchange,
+  symbol,
+  sourceStale,
+}: {
+  exchange: string;
+  symbol: string;
+  sourceStale: boolean;
+}) {
+  const { book, heard, dropped, error } = useBook(exchange, symbol);
+  const now = useNow();
+  const state = useStreamState();
+  const heardAge = ageOf(heard, now, BOOK_STALE_MS);
+  const stale = sourceStale || state === "lost" || heardAge?.stale === true;
+  const bids = book ? depth(book.bids, true, LEVELS) : [];
+  const asks = book ? depth(book.asks, false, LEVELS) : [];
+  const best = { bid: bids[0], ask: asks[0] };
+  const largest = Math.max(bids.at(-1)?.total ?? 0, asks.at(-1)?.total ?? 0, Number.MIN_VALUE);
+  const gap = best.bid && best.ask ? spread(best.bid.price, best.ask.price) : null;
+  return (
+    <Card
+      title="Order book"
+      actions={
+        heardAge ? (
+          <Badge tone={stale ? "bad" : "good"}>
+            {stale ? "stale, " : ""}changed {age(heardAge.ms)}
+          </Badge>
+        ) : null
+      }
+      flush
+    >
+      {book === null ? (
+        error ? (
+          <Failure error={error} what="the order book" />
+        ) : (
+          <Loading what="the order book" />
+        )
+      ) : (
+        <div className={stale ? "book old" : "book"}>
+          <table className="ladder" aria-label="Order book">
+            <thead>
+              <tr>
+                <th scope="col">Price</th>
+                <th scope="col">Size</th>
+                <th scope="col">Total</th>
+              </tr>
+            </thead>
+            <tbody aria-label="Asks" className="asks">
+              {[...asks].reverse().map((level) => (
+                <Row key={level.price} level={level} side="ask" largest={largest} />
+              ))}
+            </tbody>
+            <tbody>
+              <tr className="spread">
+                <td colSpan={3}>
+                  {gap ? (
+                    <>
+                      Spread <strong>{decimal(gap.absolute)}</strong> ({gap.basisPoints.toFixed(2)} basis
+                      points)
+                    </>
+                  ) : (
+                    "One side is empty"
+                  )}
+                </td>
+              </tr>
+            </tbody>
+            <tbody aria-label="Bids" className="bids">
+              {bids.map((level) => (
+                <Row key={level.price} level={level} side="bid" largest={largest} />
+              ))}
+            </tbody>
+          </table>
+          {dropped > 0 ? (
+            <p className="quiet pad flat" role="status">
+              {dropped} messages were left out because this page read too slowly; the book started anew.
+            </p>
+          ) : null}
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function Row({ level, side, largest }: { level: Depth; side: "bid" | "ask"; largest: number }) {
+  const width = `${Math.min(100, (level.total / largest) * 100).toFixed(1)}%`;
+  return (
+    <tr
+      style={{
+        backgroundImage: `linear-gradient(to left, var(--${side}-bar) ${width}, transparent ${width})`,
+      }}
+    >
+      <td className={side}>{decimal(level.price)}</td>
+      <td>{decimal(level.size)}</td>
+      <td>{level.total.toLocaleString("en-GB", { maximumFractionDigits: 4 })}</td>
+    </tr>
+  );
+}

@@ -1,0 +1,173 @@
+import { Link } from "react-router";
+import { useSources } from "../../api/queries";
+import type { SourceInfo } from "../../api/types";
+import { Badge, Card, Empty } from "../../design";
+import { count, duration, rate } from "../../lib/format";
+import { useNow } from "../../lib/now";
+import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
+import { Answer, When } from "../parts";
+
+interface Entry {
+  source: SourceInfo;
+  symbol: string;
+}
+
+/** What the filters leave of the instruments. */
+export function entriesOf(
+  sources: SourceInfo[],
+  filter: { exchange: string; feed: string; text: string },
+): Entry[] {
+  const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
+  return sources
+    .filter((source) => !filter.exchange || source.exchange === filter.exchange)
+    .filter((source) => !filter.feed || source.feeds.includes(filter.feed))
+    .flatMap((source) => source.symbols.map((symbol) => ({ source, symbol })))
+    .filter(({ source, symbol }) => {
+      const haystack = `${source.id} ${source.exchange} ${symbol} ${source.feeds.join(" ")}`.toLowerCase();
+      return words.every((word) => haystack.includes(word));
+    });
+}
+
+export function Sources() {
+  useTitle("Data");
+  const sources = useSources();
+  const [read, write] = useFilters();
+  const filter = { exchange: read("exchange"), feed: read("feed"), text: read("text") };
+  const all = sources.data?.items ?? [];
+  const exchanges = [...new Set(all.map((each) => each.exchange))].sort();
+  const feeds = [...new Set(all.flatMap((each) => each.feeds))].sort();
+  return (
+    <div className="stack">
+      <div className="heading">
+        <h1>Data</h1>
+        <p className="quiet flat">
+          Every instrument that this network collects: live here, agreed on the ledger.
+        </p>
+      </div>
+      <Card title="Instruments" flush>
+        <div className="filters">
+          <label className="field grow">
+            <span>Search</span>
+            <input
+              className="input"
+              type="search"
+              placeholder="BTC, kraken, trades…"
+              value={filter.text}
+              onChange={(event) => write({ text: event.target.value })}
+            />
+          </label>
+          <label className="field">
+            <span>Exchange</span>
+            <select
+              className="input"
+              value={filter.exchange}
+              onChange={(event) => write({ exchange: event.target.value })}
+            >
+              <option value="">All</option>
+              {exchanges.map((each) => (
+                <option key={each}>{each}</option>
+              ))}
+            </select>
+          </label>
+          <label className="field">
+            <span>Feed</span>
+            <select
+              className="input"
+              value={filter.feed}
+              onChange={(event) => write({ feed: event.target.value })}
+            >
+              <option value="">All</option>
+              {feeds.map((each) => (
+                <option key={each}>{each}</option>
+              ))}
+            </select>
+          </label>
+        </div>
+        <Answer of={sources} what="sources">
+          {({ items }) => <Instruments entries={entriesOf(items, filter)} any={items.length > 0} />}
+        </Answer>
+      </Card>
+    </div>
+  );
+}
+
+function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
+  if (entries.length === 0) {
+    return (
+      <Empty>
+        {any ? "No instrument matches these filters." : "No source is registered on this network."}
+      </Empty>
+    );
+  }
+  return (
+    <>
+      <div className="scroll" tabIndex={0} role="region" aria-label="Instruments">
+        <table className="table" aria-label="Instruments">
+          <thead>
+            <tr>
+              <th scope="col">Instrument</th>
+              <th scope="col">Exchange</th>
+              <th scope="col">Feeds</th>
+              <th scope="col">State</th>
+              <th scope="col">Source last heard</th>
+              <th scope="col" className="number">
+                Source events/s
+              </th>
+              <th scope="col">Window</th>
+            </tr>
+          </thead>
+          <tbody>
+            {entries.map(({ source, symbol }) => (
+              <tr key={`${source.id} ${symbol}`}>
+                <td>
+                  {source.kind === "market" ? (
+                    <Link to={`/data/${source.exchange}/${encodeURIComponent(symbol)}`}>{symbol}</Link>
+                  ) : (
+                    <>
+                      {symbol} <Link to="/sql">in SQL</Link>
+                    </>
+                  )}
+                </td>
+                <td>{source.exchange}</td>
+                <td>
+                  <span className="names">
+                    {source.feeds.map((each) => (
+                      <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
+                    ))}
+                  </span>
+                </td>
+                <td>
+                  <SourceState source={source} />
+                </td>
+                <td>
+                  <When at={source.last_event_time} />
+                </td>
+                <td className="number">{rate(source.events_per_second)}</td>
+                <td>{source.kind === "chain" ? "per block" : duration(source.window_ms)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p className="quiet pad flat">{count(entries.length)} instruments</p>
+    </>
+  );
+}
+
+/** Origin of the source, and whether it is heard at all. */
+export function SourceState({ source }: { source: SourceInfo }) {
+  const now = useNow();
+  const silent = source.last_event_time === null;
+  if (silent) return <Badge tone="warn">nothing heard yet</Badge>;
+  if (source.stale)
+    return (
+      <Badge tone="bad" title={new Date(now).toISOString()}>
+        stale
+        {source.silent_ms === null
+          ? ""
+          : `: silent for ${duration(Math.round(source.silent_ms / 1_000) * 1_000)}`}
+      </Badge>
+    );
+  return <Badge tone={source.origin === "live" ? "good" : "plain"}>{source.origin}</Badge>;
+}

@@ -1,0 +1,215 @@
+import { Link } from "react-router";
+import { useBlocks, useStatus, useValidators } from "../../api/queries";
+import type { BlockSummary, ValidatorInfo } from "../../api/types";
+import { Badge, Card, Empty, Figure, Figures, Hash, Share } from "../../design";
+import { age, bytes, count, duration, instant, rate } from "../../lib/format";
+import { useNow } from "../../lib/now";
+import { ageOf, BLOCK_STALE_MS } from "../../lib/staleness";
+import { useTitle } from "../../lib/title";
+import { Answer, ValidatorLink, When } from "../parts";
+import { AgreementCard } from "./AgreementCard";
+import { Incidents } from "./Incidents";
+
+export function Network() {
+  useTitle("Network");
+  return (
+    <div className="stack">
+      <div className="heading">
+        <h1>Network</h1>
+        <p className="quiet flat">Validators collect the same data and agree on it, window by window.</p>
+      </div>
+      <Overview />
+      <AgreementCard />
+      <div className="columns">
+        <Blocks />
+        <Validators />
+      </div>
+      <Incidents />
+    </div>
+  );
+}
+
+/** Mean time between blocks, in milliseconds. */
+export function blockInterval(blocks: BlockSummary[]): number | null {
+  const newest = blocks[0];
+  const oldest = blocks.at(-1);
+  if (!newest || !oldest || newest.height === oldest.height) return null;
+  const from = instant(oldest.time);
+  const to = instant(newest.time);
+  return from === null || to === null ? null : Math.round((to - from) / (newest.height - oldest.height));
+}
+
+/** Signed one of the last few blocks: it is up. */
+const UP_BLOCKS_MAX = 10;
+export const isUp = (validator: ValidatorInfo, height: number) =>
+  validator.last_signed_height !== null && height - validator.last_signed_height <= UP_BLOCKS_MAX;
+
+function Overview() {
+  const status = useStatus();
+  const blocks = useBlocks();
+  const validators = useValidators();
+  const now = useNow();
+  return (
+    <Answer of={status} what="the status">
+      {(data) => {
+        const block = ageOf(instant(data.time), now, BLOCK_STALE_MS);
+        const interval = blocks.data ? blockInterval(blocks.data.items) : null;
+        const up = validators.data?.items.filter((each) => isUp(each, data.height)).length;
+        return (
+          <>
+            <Figures label="Figures of the network">
+              <Figure
+                name="Height"
+                value={count(data.height)}
+                note={
+                  block ? (
+                    <span className={block.stale ? "stale" : ""}>
+                      {block.stale ? "stale: " : ""}
+                      {age(block.ms)}
+                    </span>
+                  ) : null
+                }
+              />
+              <Figure name="Block interval" value={interval === null ? "–" : duration(interval)} />
+              <Figure name="Events per second" value={rate(data.events_per_second)} />
+              <Figure name="Chunks agreed" value={count(data.chunks_accepted)} />
+              <Figure name="Chunks disputed" value={count(data.chunks_disputed)} />
+              <Figure
+                name="Validators up"
+                value={up === undefined ? "–" : `${up} of ${data.validators}`}
+                note={up !== undefined && up * 3 <= data.validators * 2 ? "no quorum" : null}
+              />
+            </Figures>
+            {data.syncing ? <Badge tone="warn">This node is behind its peers and catching up</Badge> : null}
+          </>
+        );
+      }}
+    </Answer>
+  );
+}
+
+function Blocks() {
+  const blocks = useBlocks();
+  return (
+    <Card title="Latest blocks" flush>
+      <Answer of={blocks} what="blocks">
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty>No block yet. The first comes when more than two thirds of the power are connected.</Empty>
+          ) : (
+            <div className="scroll" tabIndex={0} role="region" aria-label="Latest blocks">
+              <table className="table" aria-label="Latest blocks">
+                <thead>
+                  <tr>
+                    <th scope="col">Height</th>
+                    <th scope="col">Age</th>
+                    <th scope="col">Proposer</th>
+                    <th scope="col" className="number">
+                      Transactions
+                    </th>
+                    <th scope="col" className="number">
+                      Size
+                    </th>
+                    <th scope="col" className="number">
+                      Signatures
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {items.slice(0, 10).map((block) => (
+                    <tr key={block.height}>
+                      <td>
+                        <Link to={`/blocks/${block.height}`}>{count(block.height)}</Link>
+                      </td>
+                      <td>
+                        <When at={block.time} />
+                      </td>
+                      <td>
+                        <ValidatorLink address={block.proposer} />
+                      </td>
+                      <td className="number">{block.transactions}</td>
+                      <td className="number">{bytes(block.bytes)}</td>
+                      <td className="number">
+                        {block.signatures}
+                        {block.round > 0 ? <Badge tone="warn">round {block.round}</Badge> : null}
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )
+        }
+      </Answer>
+    </Card>
+  );
+}
+
+function Validators() {
+  const validators = useValidators();
+  const status = useStatus();
+  return (
+    <Card title="Validators" flush>
+      <Answer of={validators} what="validators">
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty>The genesis file names no validator.</Empty>
+          ) : (
+            <div className="scroll" tabIndex={0} role="region" aria-label="Validators">
+              <table className="table" aria-label="Validators">
+                <thead>
+                  <tr>
+                    <th scope="col">Validator</th>
+                    <th scope="col">Power</th>
+                    <th scope="col" className="number">
+                      Signed
+                    </th>
+                    <th scope="col" className="number">
+                      Proposed
+                    </th>
+                    <th scope="col" className="number">
+                      Attested
+                    </th>
+                    <th scope="col" className="number">
+                      Differing
+                    </th>
+                    <th scope="col" className="number">
+                      Missing
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {items.map((each) => (
+                    <tr key={each.address}>
+                      <td>
+                        <Link to={`/validators/${each.address}`} title={each.address}>
+                          {each.name || <Hash text={each.address} keep={4} />}
+                        </Link>{" "}
+                        {status.data && !isUp(each, status.data.height) ? (
+                          <Badge tone="bad">down</Badge>
+                        ) : null}
+                      </td>
+                      <td>
+                        <Share value={each.share} label="Share of the voting power" />
+                      </td>
+                      <td className="number">
+                        {each.signed_recent}
+                        <span className="quiet"> / {each.recent}</span>
+                      </td>
+                      <td className="number">{count(each.proposed)}</td>
+                      <td className="number">{count(each.attested)}</td>
+                      <td className={`number ${each.differing > 0 ? "wrong" : ""}`}>
+                        {count(each.differing)}
+                      </td>
+                      <td className={`number ${each.missing > 0 ? "wrong" : ""}`}>{count(each.missing)}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )
+        }
+      </Answer>
+    </Card>
+  );
+}

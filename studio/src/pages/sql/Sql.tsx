@@ -1,0 +1,259 @@
+import { useMutation } from "@tanstack/react-query";
+import { useMemo, useRef, useState } from "react";
+import { post, remove, RequestError } from "../../api/client";
+import { useCatalogue } from "../../api/queries";
+import type { SqlResponse, TableInfo } from "../../api/types";
+import { Badge, Card, Empty, Notice } from "../../design";
+import { count, duration } from "../../lib/format";
+import { csv, picture } from "../../lib/result";
+import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
+import { ResultChart } from "../Chart";
+import { Answer } from "../parts";
+import { Editor } from "./Editor";
+import { forget, readHistory, remember } from "./history";
+import { ResultTable } from "./ResultTable";
+
+const FIRST = "select * from trades order by ts_exchange desc limit 100";
+/** Most rows asked for. */
+const ROWS_MAX = 10_000;
+const NO_TABLES: TableInfo[] = [];
+const MAC = /Mac|iPhone|iPad/.test(navigator.userAgent);
+
+export function Sql() {
+  useTitle("SQL");
+  const [read, write] = useFilters();
+  const [draft, setDraft] = useState(() => read("q") || FIRST);
+  const [entries, setEntries] = useState(readHistory);
+  const catalogue = useCatalogue();
+  const running = useRef<string | null>(null);
+  const query = useMutation({
+    mutationFn: (sql: string) => {
+      const id = newId();
+      running.current = id;
+      return post<SqlResponse>("/v1/sql", { sql, query_id: id, limit: ROWS_MAX });
+    },
+    onSettled: () => {
+      running.current = null;
+    },
+  });
+  const cancel = useMutation({
+    // A query that ended meanwhile is unknown to the node, which is no fault.
+    mutationFn: async (id: string) => {
+      await remove<undefined>(`/v1/sql/${id}`).catch((error: unknown) => {
+        if (!(error instanceof RequestError) || error.status !== 404) throw error;
+      });
+    },
+  });
+  const run = () => {
+    if (draft.trim() === "" || query.isPending) return;
+    write({ q: draft });
+    setEntries(remember(draft));
+    query.mutate(draft);
+  };
+  return (
+    <div className="stack">
+      <div className="heading">
+        <h1>SQL</h1>
+        <p className="quiet flat">Agreed market and chain data, and the ledger itself, as tables.</p>
+      </div>
+      <div className="workbench">
+        <div className="stack">
+          <Card
+            title="Query"
+            actions={
+              <>
+                <span className="quiet hint">{MAC ? "⌘" : "Ctrl"} + Enter</span>
+                {query.isPending ? (
+                  <button
+                    type="button"
+                    className="button small"
+                    onClick={() => {
+                      if (running.current) cancel.mutate(running.current);
+                    }}
+                  >
+                    Cancel
+                  </button>
+                ) : null}
+                <button
+                  type="button"
+                  className="button small primary"
+                  disabled={query.isPending || draft.trim() === ""}
+                  title={draft.trim() === "" ? "Write a query first" : undefined}
+                  onClick={run}
+                >
+                  {query.isPending ? "Running…" : "Run"}
+                </button>
+              </>
+            }
+            flush
+          >
+            <Editor
+              value={draft}
+              tables={catalogue.data?.tables ?? NO_TABLES}
+              onChange={setDraft}
+              onRun={run}
+            />
+          </Card>
+          <Outcome error={query.error} result={query.data} pending={query.isPending} />
+        </div>
+        <aside className="stack" aria-label="Tables and queries">
+          <Card title="Tables" flush>
+            <Answer of={catalogue} what="tables">
+              {({ tables }) => <Tables tables={tables} onChoose={setDraft} />}
+            </Answer>
+          </Card>
+          <Card
+            title="History"
+            actions={
+              entries.length > 0 ? (
+                <button type="button" className="button small plain" onClick={() => setEntries(forget())}>
+                  Clear
+                </button>
+              ) : null
+            }
+            flush
+          >
+            {entries.length === 0 ? (
+              <Empty>Queries you run are kept here, in this browser only.</Empty>
+            ) : (
+              <ul className="queries">
+                {entries.map((each) => (
+                  <li key={each}>
+                    <button type="button" onClick={() => setDraft(each)}>
+                      <code>{each}</code>
+                    </button>
+                  </li>
+                ))}
+              </ul>
+            )}
+          </Card>
+        </aside>
+      </div>
+    </div>
+  );
+}
+
+/** `crypto.randomUUID` exists only over HTTPS and on this machine; a node may be reached over plain HTTP. */
+function newId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((each) => each.toString(16).padStart(2, "0"))
+    .join("");
+}
+
+function Outcome({
+  error,
+  result,
+  pending,
+}: {
+  error: Error | null;
+  result: SqlResponse | undefined;
+  pending: boolean;
+}) {
+  const drawn = useMemo(() => (result ? picture(result) : null), [result]);
+  if (pending) return <Notice title="The query runs…" />;
+  if (error) {
+    const refused = error instanceof RequestError ? error : null;
+    return (
+      <Notice tone="bad" title={error.message}>
+        {refused ? (
+          <>
+            <code>{refused.code}</code>
+            {refused.hint ? `: ${refused.hint}` : ""}
+          </>
+        ) : null}
+      </Notice>
+    );
+  }
+  if (!result) return <Empty>Run a query to see its result here. Times and decimals are exact.</Empty>;
+  return (
+    <>
+      {drawn ? (
+        <Card title="Chart" flush>
+          <p className="quiet pad flat">
+            {drawn.kind === "candles"
+              ? "Candles from open, high, low, close"
+              : drawn.series.map((each) => each.name).join(", ")}{" "}
+            by {drawn.time}
+          </p>
+          <ResultChart
+            picture={drawn}
+            label={
+              drawn.kind === "candles"
+                ? `${drawn.bars.length} candles of the result`
+                : `Lines of the result: ${drawn.series.map((each) => each.name).join(", ")}; the table has the same numbers`
+            }
+          />
+        </Card>
+      ) : null}
+      <Card
+        title="Result"
+        actions={
+          <>
+            <span className="quiet" role="status">
+              {count(result.rows.length)} {result.rows.length === 1 ? "row" : "rows"} in{" "}
+              {duration(result.elapsed_ms)}
+            </span>
+            {result.truncated ? <Badge tone="warn">cut off at a limit</Badge> : null}
+            {result.origin === "live" ? null : <Badge tone="warn">{result.origin} data</Badge>}
+            <button
+              type="button"
+              className="button small"
+              disabled={result.rows.length === 0}
+              onClick={() => save(csv(result.columns, result.rows))}
+            >
+              CSV
+            </button>
+          </>
+        }
+        flush
+      >
+        <ResultTable key={result.query_id} result={result} />
+      </Card>
+    </>
+  );
+}
+
+function save(content: string): void {
+  const address = URL.createObjectURL(new Blob([content], { type: "text/csv;charset=utf-8" }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = "openmesh-result.csv";
+  link.click();
+  URL.revokeObjectURL(address);
+}
+
+function Tables({ tables, onChoose }: { tables: TableInfo[]; onChoose: (query: string) => void }) {
+  if (tables.length === 0) return <Empty>No table yet: the lake is empty.</Empty>;
+  return (
+    <ul className="tables">
+      {tables.map((table) => (
+        <li key={table.name}>
+          <details>
+            <summary>
+              <code>{table.name}</code>
+            </summary>
+            <p className="quiet flat">{table.description}</p>
+            <ul>
+              {table.columns.map((column) => (
+                <li key={column.name} title={column.description}>
+                  <code>{column.name}</code> <span className="quiet">{column.type.toLowerCase()}</span>
+                </li>
+              ))}
+            </ul>
+          </details>
+          {table.example ? (
+            <button
+              type="button"
+              className="button small"
+              aria-label={`Example query of ${table.name}`}
+              onClick={() => onChoose(table.example)}
+            >
+              Example
+            </button>
+          ) : null}
+        </li>
+      ))}
+    </ul>
+  );
+}

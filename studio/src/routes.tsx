@@ -1,0 +1,40 @@
+import { createBrowserRouter } from "react-router";
+import { Network } from "./pages/network/Network";
+import { ErrorPage, NotFound } from "./shell/ErrorPage";
+import { Shell } from "./shell/Shell";
+
+/** Every address of Studio. Pages with large libraries (charts, the editor) come when they are asked for. */
+export const router = createBrowserRouter([
+  {
+    element: <Shell />,
+    errorElement: <ErrorPage />,
+    HydrateFallback: () => null,
+    children: [
+      {
+        errorElement: <ErrorPage />,
+        children: [
+          { index: true, element: <Network /> },
+          {
+            path: "blocks/:height",
+            lazy: async () => ({ Component: (await import("./pages/network/BlockPage")).BlockPage }),
+          },
+          {
+            path: "chunks/:cid",
+            lazy: async () => ({ Component: (await import("./pages/network/ChunkPage")).ChunkPage }),
+          },
+          {
+            path: "validators/:address",
+            lazy: async () => ({ Component: (await import("./pages/network/ValidatorPage")).ValidatorPage }),
+          },
+          { path: "data", lazy: async () => ({ Component: (await import("./pages/data/Sources")).Sources }) },
+          {
+            path: "data/:exchange/:symbol",
+            lazy: async () => ({ Component: (await import("./pages/data/Instrument")).Instrument }),
+          },
+          { path: "sql", lazy: async () => ({ Component: (await import("./pages/sql/Sql")).Sql }) },
+          { path: "*", element: <NotFound /> },
+        ],
+      },
+    ],
+  },
+]);

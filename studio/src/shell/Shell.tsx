@@ -1,0 +1,144 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Suspense, useEffect, useRef } from "react";
+import { NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
+import { feed, useStatus } from "../api/queries";
+import { stream, useStreamState } from "../api/live";
+import type { Origin } from "../api/types";
+import { Loading, Notice } from "../design";
+import { age, clock } from "../lib/format";
+import { useNow } from "../lib/now";
+import { ageOf, STATUS_STALE_MS } from "../lib/staleness";
+import { setTheme, THEMES, useTheme } from "./theme";
+import { WalletButton } from "./WalletButton";
+
+const ORIGINS: Record<Origin, { tone: string; words: string }> = {
+  live: { tone: "good", words: "Live market: prices come from the venues themselves" },
+  simulated: { tone: "warn", words: "Simulated market: these prices are not real" },
+  replay: { tone: "warn", words: "Replay of recordings: these prices are from the past" },
+};
+
+export function Shell() {
+  const client = useQueryClient();
+  useEffect(() => feed(client, stream), [client]);
+  useFocusOnNavigation();
+  return (
+    <>
+      <a className="skip" href="#main">
+        Skip to content
+      </a>
+      <header className="top">
+        <NavLink to="/" className="wordmark" aria-label="Openmesh, home">
+          <img src="/mesh.svg" alt="" width={28} height={28} />
+          Openmesh
+        </NavLink>
+        <nav aria-label="Main">
+          <NavLink to="/" end>
+            Network
+          </NavLink>
+          <NavLink to="/data">Data</NavLink>
+          <NavLink to="/sql">SQL</NavLink>
+        </nav>
+        <div className="row tools">
+          <ThemeSwitch />
+          <WalletButton />
+        </div>
+      </header>
+      <OriginBanner />
+      <main id="main" tabIndex={-1}>
+        <Lost />
+        <Suspense fallback={<Loading what="the page" />}>
+          <Outlet />
+        </Suspense>
+      </main>
+      <Footer />
+      <ScrollRestoration />
+    </>
+  );
+}
+
+/** Where the data comes from: on every page, always, in words. */
+function OriginBanner() {
+  const status = useStatus();
+  const state = useStreamState();
+  const now = useNow();
+  const heard = ageOf(status.dataUpdatedAt || null, now, STATUS_STALE_MS);
+  const origin = status.data ? ORIGINS[status.data.origin] : null;
+  const connection =
+    state === "lost" || heard?.stale ? "stale" : state === "open" ? "connected" : "connecting";
+  return (
+    <div className={`origin ${origin?.tone ?? "plain"}`} role="region" aria-label="Origin of the data">
+      <strong>{origin?.words ?? "Origin not known yet: waiting for the node"}</strong>
+      <span className={`connection ${connection}`}>
+        <i aria-hidden="true" />
+        {connection === "stale"
+          ? `Not up to date: last heard ${heard ? age(heard.ms) : "never"}`
+          : connection === "connected"
+            ? "Connected"
+            : "Connecting…"}
+      </span>
+    </div>
+  );
+}
+
+function Lost() {
+  const state = useStreamState();
+  const status = useStatus();
+  const now = useNow();
+  if (state !== "lost") return null;
+  return (
+    <Notice tone="warn" title="The connection to the node is lost">
+      {status.dataUpdatedAt
+        ? `What is shown is from ${clock(status.dataUpdatedAt, now)} (${age(now - status.dataUpdatedAt)}). `
+        : ""}
+      This page connects again by itself.
+    </Notice>
+  );
+}
+
+function ThemeSwitch() {
+  const theme = useTheme();
+  return (
+    <label className="theme">
+      <span className="visually-hidden">Theme</span>
+      <select
+        className="input small"
+        value={theme}
+        onChange={(event) => {
+          const wanted = THEMES.find((each) => each === event.target.value);
+          if (wanted) setTheme(wanted);
+        }}
+      >
+        <option value="system">System theme</option>
+        <option value="light">Light theme</option>
+        <option value="dark">Dark theme</option>
+      </select>
+    </label>
+  );
+}
+
+function Footer() {
+  const { data } = useStatus();
+  return (
+    <footer className="foot quiet">
+      {data ? (
+        <span>
+          {data.network}, chain {data.chain_id} · node {data.node.name} · version {data.version}
+        </span>
+      ) : (
+        <span>Waiting for the node</span>
+      )}
+      <a href="/openapi.json">API description</a>
+    </footer>
+  );
+}
+
+/** After a change of page the focus goes to its content, so that keyboards and screen readers begin there. */
+function useFocusOnNavigation(): void {
+  const { pathname } = useLocation();
+  const before = useRef(pathname);
+  useEffect(() => {
+    if (before.current === pathname) return;
+    before.current = pathname;
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [pathname]);
+}
