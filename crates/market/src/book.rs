@@ -49,7 +49,27 @@ impl OrderBook {
         found.is_ok()
     }
 
+    /// Sets a whole side at once: levels from best to worst, no price twice, no size 0. Returns false, and leaves the side
+    /// as it was, where they are not so.
+    pub fn fill(&mut self, side: Side, best_first: &[Level]) -> bool {
+        let descends = |a: &Level, b: &Level| match side {
+            Side::Buy => a.0 > b.0,
+            Side::Sell => a.0 < b.0,
+        };
+        if !best_first.is_sorted_by(descends) || best_first.iter().any(|level| level.1.is_zero()) {
+            return false;
+        }
+        let levels = match side {
+            Side::Buy => &mut self.bids,
+            Side::Sell => &mut self.asks,
+        };
+        levels.clear();
+        levels.extend(best_first.iter().rev());
+        true
+    }
+
     /// The levels of a side, best first.
+    #[inline]
     pub fn levels(&self, side: Side) -> impl ExactSizeIterator<Item = &Level> + DoubleEndedIterator {
         match side {
             Side::Buy => self.bids.iter().rev(),
@@ -99,6 +119,24 @@ mod tests {
     use std::collections::BTreeMap;
 
     proptest! {
+        /// A side that may be filled at once is the side that single changes lead to.
+        #[test]
+        fn filled_is_set(prices in proptest::collection::vec((0i64..20, 0i64..3), 0..10), buy in any::<bool>()) {
+            let side = if buy { Side::Buy } else { Side::Sell };
+            let levels: Vec<Level> = prices.iter().map(|(p, s)| (Decimal::from(*p), Decimal::from(*s))).collect();
+            let (mut filled, mut set) = (OrderBook::new(), OrderBook::new());
+            for (price, size) in &levels {
+                set.set(side, *price, *size);
+            }
+            if filled.fill(side, &levels) {
+                prop_assert_eq!(&filled, &set);
+                prop_assert_eq!(filled.levels(side).copied().collect::<Vec<_>>(), levels);
+            } else {
+                prop_assert_eq!(filled.depth(side), 0);
+                prop_assert_ne!(set.levels(side).copied().collect::<Vec<_>>(), levels);
+            }
+        }
+
         /// Against the obvious model: a sorted map.
         #[test]
         fn same_as_a_map(changes in proptest::collection::vec((any::<bool>(), 0i64..40, 0i64..4), 0..200)) {

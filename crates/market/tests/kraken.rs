@@ -307,3 +307,15 @@ fn garbage_is_told() {
         frames.remove(10);
     }
 }
+
+/// The examples in `docs/spec/events.md` are what this crate writes.
+#[test]
+fn the_documented_examples_are_events() {
+    let text = include_str!("../../../docs/spec/events.md");
+    let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"exchange\"")).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        let event: openmesh_market::Event = serde_json::from_str(example).unwrap();
+        assert_eq!(serde_json::to_string(&event).unwrap(), example);
+    }
+}

@@ -63,6 +63,10 @@ impl Instrument {
     pub(crate) fn replace(&mut self, bids: &mut Vec<Level>, asks: &mut Vec<Level>) {
         self.book.clear();
         for (side, levels) in [(Side::Buy, bids), (Side::Sell, asks)] {
+            // As nearly every snapshot is: in order, and with nothing odd in it.
+            if self.book.fill(side, levels) {
+                continue;
+            }
             levels.retain(|level| !level.1.is_zero());
             let best_first = |a: &Level, b: &Level| match side {
                 Side::Buy => b.0.cmp(&a.0),

@@ -59,6 +59,12 @@ impl<'a> Scan<'a> {
     /// A string without escapes.
     #[inline]
     pub(crate) fn string(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    /// The bytes of a string without escapes, which need not be text.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
         let rest = self.text.get(self.at..)?;
         let length = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
@@ -66,7 +72,7 @@ impl<'a> Scan<'a> {
             return None;
         }
         self.at += length + 1;
-        std::str::from_utf8(&rest[..length]).ok()
+        Some(&rest[..length])
     }
 
     /// A whole number without sign, bare.

@@ -7,8 +7,6 @@
 //! Most messages change levels deeper than the tenth. The digits of a side are therefore kept and written anew only
 //! when one of its first ten levels may have changed; what is compared with the venue's number is the same either way.
 
-use openmesh_primitives::Decimal;
-
 use crate::book::OrderBook;
 use crate::event::{Level, Side};
 
@@ -20,10 +18,13 @@ pub(super) type Precision = (u8, u8);
 
 /// The checksum of a book, by the digits as the venue wrote them.
 pub fn checksum(book: &OrderBook) -> u32 {
-    let mut digits = Vec::new();
-    write_side(&mut digits, book, Side::Sell, None);
-    write_side(&mut digits, book, Side::Buy, None);
-    crc32fast::hash(&digits)
+    let (mut asks, mut bids) = (Digits::default(), Digits::default());
+    asks.write_side(book, Side::Sell, None);
+    bids.write_side(book, Side::Buy, None);
+    let mut whole = crc32fast::Hasher::new();
+    whole.update(asks.bytes());
+    whole.update(bids.bytes());
+    whole.finalize()
 }
 
 /// The checksum of one book, kept up to date at little cost.
@@ -32,7 +33,7 @@ pub(super) struct Checksum {
     /// Write numbers to this precision instead of as they came.
     pub precision: Option<Precision>,
     asks: crc32fast::Hasher,
-    bids: Vec<u8>,
+    bids: Digits,
     value: u32,
     known: bool,
 }
@@ -53,18 +54,17 @@ impl Checksum {
         let asks_changed = !self.known || reaches_top(book, Side::Sell, asks);
         let bids_changed = !self.known || reaches_top(book, Side::Buy, bids);
         if asks_changed {
-            let mut digits = Vec::with_capacity(LEVELS * 32);
-            write_side(&mut digits, book, Side::Sell, self.precision);
+            let mut digits = Digits::default();
+            digits.write_side(book, Side::Sell, self.precision);
             self.asks.reset();
-            self.asks.update(&digits);
+            self.asks.update(digits.bytes());
         }
         if bids_changed {
-            self.bids.clear();
-            write_side(&mut self.bids, book, Side::Buy, self.precision);
+            self.bids.write_side(book, Side::Buy, self.precision);
         }
         if asks_changed || bids_changed {
             let mut whole = self.asks.clone();
-            whole.update(&self.bids);
+            whole.update(self.bids.bytes());
             self.value = whole.finalize();
             self.known = true;
         }
@@ -84,35 +84,86 @@ fn reaches_top(book: &OrderBook, side: Side, changes: &[Level]) -> bool {
     }
 }
 
-fn write_side(digits: &mut Vec<u8>, book: &OrderBook, side: Side, precision: Option<Precision>) {
-    for (price, size) in book.levels(side).take(LEVELS) {
-        write_digits(digits, *price, precision.map(|p| p.0));
-        write_digits(digits, *size, precision.map(|p| p.1));
+/// Bytes of the digits of a side: ten levels of two numbers of at most 39 digits, and room for a last whole group.
+const DIGITS_MAX: usize = LEVELS * 2 * 39 + GROUP;
+
+/// Digits that are written at once.
+const GROUP: usize = 8;
+
+/// The digits of a side. Of fixed size, so that a group of eight digits is one store, of which the next number
+/// overwrites what is too much.
+struct Digits {
+    bytes: [u8; DIGITS_MAX],
+    length: usize,
+}
+
+impl Default for Digits {
+    fn default() -> Digits {
+        Digits { bytes: [0; DIGITS_MAX], length: 0 }
     }
 }
 
-fn write_digits(digits: &mut Vec<u8>, number: Decimal, places: Option<u8>) {
-    let mantissa = places.and_then(|p| number.mantissa_at(p)).unwrap_or(number.mantissa()).unsigned_abs();
-    const EIGHT: u64 = 100_000_000;
-    // Nearly every number has at most sixteen digits: two groups of eight, each made without a loop.
-    match u64::try_from(mantissa) {
-        Ok(value) if value < EIGHT => write_group(digits, eight_digits(value), true),
-        Ok(value) if value / EIGHT < EIGHT => {
-            write_group(digits, eight_digits(value / EIGHT), true);
-            write_group(digits, eight_digits(value % EIGHT), false);
+impl Digits {
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    fn write_side(&mut self, book: &OrderBook, side: Side, precision: Option<Precision>) {
+        self.length = 0;
+        for (price, size) in book.levels(side).take(LEVELS) {
+            match precision {
+                None => {
+                    self.write(price.mantissa());
+                    self.write(size.mantissa());
+                }
+                Some((places, size_places)) => {
+                    self.write(price.mantissa_at(places).unwrap_or(price.mantissa()));
+                    self.write(size.mantissa_at(size_places).unwrap_or(size.mantissa()));
+                }
+            }
         }
-        _ => digits.extend_from_slice(mantissa.to_string().as_bytes()),
     }
-}
 
-/// Puts eight digits, of which those in front that are zero may be left out.
-fn write_group(digits: &mut Vec<u8>, group: u64, first: bool) {
-    let zeros = if first { (group.trailing_zeros() / 8) as usize } else { 0 };
-    digits.extend_from_slice(&(group | 0x3030_3030_3030_3030).to_le_bytes()[zeros..]);
+    #[inline]
+    fn write(&mut self, mantissa: i128) {
+        const GROUP_END: u64 = 100_000_000;
+        // Nearly every number has at most sixteen digits: two groups of eight, each made without a loop.
+        match u64::try_from(mantissa) {
+            Ok(value) if value < GROUP_END => self.put_first(value),
+            Ok(value) if value / GROUP_END < GROUP_END => {
+                self.put_first(value / GROUP_END);
+                self.put(eight_digits(value % GROUP_END), GROUP);
+            }
+            _ => {
+                for digit in mantissa.unsigned_abs().to_string().bytes() {
+                    self.put(u64::from(digit - b'0'), 1);
+                }
+            }
+        }
+    }
+
+    /// The first group of a number: zeros in front are left out.
+    #[inline]
+    fn put_first(&mut self, number: u64) {
+        let digits = eight_digits(number);
+        let zeros = digits.trailing_zeros() / 8;
+        if zeros < 8 {
+            self.put(digits >> (zeros * 8), GROUP - zeros as usize);
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, digits: u64, count: usize) {
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + GROUP) {
+            room.copy_from_slice(&(digits | 0x3030_3030_3030_3030).to_le_bytes());
+            self.length += count;
+        }
+    }
 }
 
 /// The eight digits of a number below 10^8, one in each byte, the first in the lowest: halves, quarters and digits are
 /// divided all at once in the lanes of one word.
+#[inline]
 fn eight_digits(number: u64) -> u64 {
     let (high, low) = (number / 10_000, number % 10_000);
     let fours = high | low << 32;
@@ -126,6 +177,7 @@ fn eight_digits(number: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openmesh_primitives::Decimal;
     use proptest::prelude::*;
 
     fn book(asks: &[(&str, &str)], bids: &[(&str, &str)]) -> OrderBook {
@@ -163,9 +215,9 @@ mod tests {
     }
 
     fn digits_of(text: &str) -> String {
-        let mut digits = Vec::new();
-        write_digits(&mut digits, text.parse().unwrap(), None);
-        String::from_utf8(digits).unwrap()
+        let mut digits = Digits::default();
+        digits.write(text.parse::<Decimal>().unwrap().mantissa());
+        String::from_utf8(digits.bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -182,6 +234,18 @@ mod tests {
         ] {
             assert_eq!(digits_of(text), expected, "{text}");
         }
+    }
+
+    /// The longest numbers that there are do not pass the room.
+    #[test]
+    fn ten_levels_of_the_longest_numbers() {
+        let mut longest = OrderBook::new();
+        for at in 0..LEVELS as i128 {
+            longest.set(Side::Sell, Decimal::new(i128::MAX - at, 0), Decimal::new(i128::MAX, 0));
+        }
+        let text: String = longest.levels(Side::Sell).map(|(p, s)| format!("{p}{s}")).collect();
+        assert_eq!(text.len(), LEVELS * 2 * 39);
+        assert_eq!(checksum(&longest), crc32fast::hash(text.as_bytes()));
     }
 
     proptest! {

@@ -299,15 +299,16 @@ impl Kraken {
             let detail = "a snapshot expected, an update came".to_owned();
             emit.incident(IncidentKind::Gap, Some(&instrument.symbol), Some(Feed::Book), detail);
             let depth = instrument.depth.max(depth);
-            instrument.lose(emit.now);
-            resubscribe(version, connection, name, depth, emit);
+            if instrument.lose_and_ask(emit.now) {
+                resubscribe(version, connection, name, depth, emit);
+            }
             return Ok(());
         } else {
             // Out of step: that was said, and a snapshot is on its way.
             return Ok(());
         }
         let wrong = checksum.and_then(|expected| {
-            let precision = self.precisions.get(&instrument.symbol).copied();
+            let precision = || self.precisions.get(&instrument.symbol).copied();
             disagrees(expected, &mut extra.sum, &instrument.book, (&bids, &asks), precision)
         });
         let kind = if snapshot {
@@ -322,8 +323,9 @@ impl Kraken {
                 let detail = format!("checksum {expected} expected by the venue, {got} is that of the book here");
                 emit.incident(IncidentKind::Checksum, Some(&instrument.symbol), Some(Feed::Book), detail);
                 let depth = instrument.depth;
-                instrument.lose(emit.now);
-                resubscribe(version, connection, name, depth, emit);
+                if instrument.lose_and_ask(emit.now) {
+                    resubscribe(version, connection, name, depth, emit);
+                }
             }
         }
         Ok(())
@@ -344,8 +346,9 @@ impl Kraken {
                 && instrument.step == Step::In
             {
                 let depth = instrument.depth;
-                instrument.lose(emit.now);
-                resubscribe(version, connection, name, depth, emit);
+                if instrument.lose_and_ask(emit.now) {
+                    resubscribe(version, connection, name, depth, emit);
+                }
             }
         })
     }
@@ -423,12 +426,13 @@ fn disagrees(
     sum: &mut Checksum,
     book: &OrderBook,
     (bids, asks): (&[Level], &[Level]),
-    precision: Option<Precision>,
+    precision: impl FnOnce() -> Option<Precision>,
 ) -> Option<(u32, u32)> {
     let got = sum.after(book, bids, asks);
     if got == expected {
         return None;
     }
+    let precision = precision();
     let mut padded = Checksum::at(precision);
     if precision.is_some() && sum.precision != precision && padded.after(book, &[], &[]) == expected {
         *sum = padded;

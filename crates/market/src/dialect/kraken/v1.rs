@@ -139,9 +139,9 @@ pub(super) fn book_as_written(text: &[u8]) -> Option<(Book, u32, &str)> {
     let mut book = Book::default();
     while scan.next_is(b'{') {
         loop {
-            let key = scan.string()?;
+            let key = scan.bytes()?;
             scan.take(b':')?;
-            if key == "c" {
+            if key == b"c" {
                 book.checksum = Some(u32::try_from(scan.quoted_whole()?).ok()?);
             } else {
                 let latest = &mut book.latest;
@@ -152,11 +152,11 @@ pub(super) fn book_as_written(text: &[u8]) -> Option<(Book, u32, &str)> {
                     if scan.next_is(b',') { scan.string().map(|_| ()) } else { Some(()) }
                 })?;
                 match key {
-                    "as" | "bs" => book.snapshot = true,
-                    "a" | "b" => {}
+                    b"as" | b"bs" => book.snapshot = true,
+                    b"a" | b"b" => {}
                     _ => return None,
                 }
-                let side = if key.starts_with('a') { &mut book.asks } else { &mut book.bids };
+                let side = if key.starts_with(b"a") { &mut book.asks } else { &mut book.bids };
                 if side.is_empty() { *side = levels } else { side.extend(levels) }
             }
             if !scan.next_is(b',') {
