@@ -11,9 +11,18 @@ pub fn run(command: ChainCommand) -> Result<(), Failure> {
     let read = |path: &std::path::Path| {
         openmesh_evm::read_maybe_gz(path).map_err(|e| Failure::from_display(path.display(), &e))
     };
-    let decoded = openmesh_evm::decode(&read(&block)?, &read(&receipts)?)
-        .map_err(|e| Failure::from_display("refused", &e))?;
+    let (block, receipts) = (read(&block)?, read(&receipts)?);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let decoded = match openmesh_evm::decode(&block, &receipts) {
+        Ok(decoded) => decoded,
+        Err(error) => {
+            // What was verified before the first mismatch, and the mismatch itself.
+            openmesh_evm::write_checks(error.checks(), &[], &mut out)
+                .and_then(|()| out.flush())
+                .or_else(super::unless_broken_pipe)?;
+            return Err(Failure::from_display("refused", &error));
+        }
+    };
     openmesh_evm::write_json_lines(&decoded, &mut out)
         .and_then(|()| out.flush())
         .or_else(super::unless_broken_pipe)

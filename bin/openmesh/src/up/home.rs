@@ -173,7 +173,7 @@ impl Home {
             std::fs::create_dir_all(&node.dir).map_err(|e| Failure::from_display(node.dir.display(), &e))?;
             let key = ValidatorKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
             write_secret(&Files::of(&node.dir).key(), &key.seed())?;
-            validators.push(GenesisValidator { public_key: key.public(), power: 100, name: node.name.clone() });
+            validators.push(GenesisValidator { public_key: key.public(), power: 100, name: node.name.clone(), payout: None });
         }
         let faucet = AccountKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
         write_secret(&self.root.join("faucet.key"), &faucet.to_bytes())?;
@@ -188,9 +188,9 @@ impl Home {
                 id: entry.id.clone(),
                 exchange: entry.exchange.clone(),
                 kind: entry.kind,
-                symbols: entry.symbols.clone(),
-                feeds: entry.feeds.clone(),
-                window_ms: if entry.kind == SourceKind::Chain { 0 } else { WINDOW_MS },
+                symbols: in_order(&entry.symbols),
+                feeds: in_order(&entry.feeds),
+                window_ms: WINDOW_MS,
                 origin,
             })
             .collect();
@@ -208,6 +208,12 @@ impl Home {
         // Written last: a folder with a genesis is complete.
         write(&self.genesis_file(), &text)
     }
+}
+
+/// The ledger wants lists in ascending order.
+fn in_order(list: &[String]) -> Vec<String> {
+    let set: std::collections::BTreeSet<String> = list.iter().cloned().collect();
+    set.into_iter().collect()
 }
 
 /// What a local network collects from the live venues.

@@ -6,7 +6,7 @@
 //! supervisor is gone (so that a killed `up` leaves nothing behind that holds the ports).
 
 mod child;
-mod home;
+pub mod home;
 mod progress;
 
 use std::time::Duration;

@@ -1,0 +1,76 @@
+"""Measures how fast cryptofeed (PyPI) decodes a Kraken recording and applies it to its books, on one core.
+
+Usage: python cryptofeed_normalise.py RECORDING [REPEAT]. Prints one JSON object, of the same shape as
+`cargo run --example normalise`. As there, reading and splitting the file is not measured, nor is what comes before the
+first frame (lists of instruments), and every repetition begins with a new feed. Checksums are validated, as they are
+there by default.
+"""
+
+import asyncio
+import gzip
+import json
+import sys
+import time
+
+from cryptofeed.defines import L2_BOOK, TICKER, TRADES
+from cryptofeed.exchanges import Kraken
+from cryptofeed.symbols import Symbols
+
+
+def read(path):
+    with gzip.open(f"{path}/frames.jsonl.gz", "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+async def nothing(_data, _receipt):
+    pass
+
+
+def feed_of(header, instruments):
+    normalized, info = Kraken._parse_symbol_data(json.loads(instruments))
+    Symbols.set(Kraken.id, normalized, info)
+    channels = {"l2_book": L2_BOOK, "ticker": TICKER, "trades": TRADES}
+    subscription = {channels[name]: symbols for name, symbols in header["config"].items() if name in channels}
+    callbacks = {channel: nothing for channel in subscription}
+    return Kraken(subscription=subscription, callbacks=callbacks, checksum_validation=True)
+
+
+async def play(feed, frames):
+    class Connection:
+        uuid = "recorded"
+
+    events = 0
+    started = time.perf_counter()
+    for frame, at in frames:
+        await feed.message_handler(frame, Connection, at)
+        events += 1
+    return time.perf_counter() - started
+
+
+def main():
+    path, repeat = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    lines = read(path)
+    header = lines[0]
+    instruments = next(line["data"] for line in lines if line["t"] == "http")
+    frames = [(line["data"], line["ts"]) for line in lines if line["t"] == "recv"]
+    took = []
+    for _ in range(repeat):
+        feed = feed_of(header, instruments)
+        took.append(asyncio.run(play(feed, frames)))
+    print(
+        json.dumps(
+            {
+                "recording": path,
+                "exchange": header["exchange"],
+                "repeat": repeat,
+                "frames": len(frames) * repeat,
+                "seconds": sum(took),
+                "frames_per_second": round(len(frames) * repeat / sum(took)),
+                "frames_per_second_best": round(len(frames) / min(took)),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+//! `openmesh doctor`: what is wrong with a node, and what to do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, Status, ValidatorInfo};
+use openmesh_primitives::Timestamp;
+
+use super::Failure;
+use super::client::Client;
+use crate::cli::DoctorArgs;
+use crate::node::config::{Files, NodeConfig};
+
+/// A block comes about each second: no new one for this long means that consensus stands still.
+const BLOCK_AGE_SECONDS_MAX: i64 = 10;
+/// Free disk below which it is time to act, in MiB.
+const DISK_MIB_MIN: u64 = 2_048;
+/// Incidents shown.
+const INCIDENTS_SHOWN: usize = 5;
+
+/// What was found.
+#[derive(Default)]
+struct Findings {
+    wrong: u32,
+    odd: u32,
+}
+
+impl Findings {
+    fn ok(&self, what: &str) {
+        println!("ok     {what}");
+    }
+    fn odd(&mut self, what: &str, todo: &str) {
+        self.odd += 1;
+        println!("odd    {what}\n       -> {todo}");
+    }
+    fn wrong(&mut self, what: &str, todo: &str) {
+        self.wrong += 1;
+        println!("WRONG  {what}\n       -> {todo}");
+    }
+}
+
+/// Looks at a node's API and, where given, its home. Fails where something is wrong.
+pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
+    let mut findings = Findings::default();
+    if let Some(home) = &arguments.home {
+        inspect_home(home, &mut findings);
+    }
+    let client = Client::new(&arguments.node.api)?;
+    match client.get::<Status>("/v1/status").await {
+        Err(failure) => {
+            findings.wrong(failure.message(), "start it (openmesh up, openmesh node --home DIR), or name another with --api");
+        }
+        Ok(status) => {
+            inspect_status(&status, &mut findings);
+            inspect_sources(&client, &mut findings).await?;
+            inspect_validators(&client, &status, &mut findings).await?;
+            inspect_incidents(&client).await?;
+        }
+    }
+    match (findings.wrong, findings.odd) {
+        (0, 0) => println!("\nall is well"),
+        (0, odd) => println!("\nnothing is wrong, {odd} thing{} to look at", if odd == 1 { "" } else { "s" }),
+        (wrong, _) => return Err(Failure::new(format!("{wrong} thing{} wrong", if wrong == 1 { " is" } else { "s are" }))),
+    }
+    Ok(())
+}
+
+fn inspect_home(home: &Path, findings: &mut Findings) {
+    let files = Files::of(home);
+    match NodeConfig::read(&files) {
+        Ok(_) => findings.ok(&format!("{} is understood", files.config().display())),
+        Err(failure) => findings.wrong(failure.message(), "mend the file"),
+    }
+    for (path, todo) in [
+        (files.genesis(), "take it from another node of the network"),
+        (files.key(), "restore it from your backup; without it this node validates no more"),
+    ] {
+        if !path.exists() {
+            findings.wrong(&format!("{} is missing", path.display()), todo);
+        }
+    }
+    if let Ok(meta) = std::fs::metadata(files.key()) {
+        use std::os::unix::fs::PermissionsExt;
+        if meta.permissions().mode() & 0o077 != 0 {
+            let todo = format!("chmod 600 {}", files.key().display());
+            findings.wrong("the validator's key can be read by other users", &todo);
+        }
+    }
+    match free_mib(home) {
+        Some(free) if free < DISK_MIB_MIN => {
+            findings.wrong(&format!("{free} MiB of disk are free"), "make room: a full disk stops the node");
+        }
+        Some(free) => findings.ok(&format!("{free} MiB of disk are free")),
+        None => findings.odd("the free disk could not be read", "look with df -h"),
+    }
+}
+
+fn free_mib(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize) >> 20)
+}
+
+fn inspect_status(status: &Status, findings: &mut Findings) {
+    findings.ok(&format!("{} answers: {} on {}, version {}", status.node.name, status.node.address, status.network, status.version));
+    match status.origin {
+        Origin::Live => findings.ok("market data is live"),
+        Origin::Simulated => findings.odd("market data is SIMULATED", "for real prices start with openmesh up --live"),
+        Origin::Replay => findings.odd("market data is replayed from recordings", "for live data start without --replay"),
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let age = Timestamp::parse_rfc3339(status.time.as_bytes())
+        .map(|t| i64::try_from(now.as_secs()).unwrap_or(i64::MAX) - t.millis() / 1_000);
+    match age {
+        Ok(age) if age > BLOCK_AGE_SECONDS_MAX => findings.wrong(
+            &format!("the newest block, height {}, is {age} s old", status.height),
+            "more than a third of the validators may be down: look at them below, and at their logs",
+        ),
+        Ok(_) => findings.ok(&format!("blocks are made: height {}", status.height)),
+        Err(_) => findings.odd(&format!("block time {:?} is not understood", status.time), "are the versions alike?"),
+    }
+    if status.syncing {
+        findings.odd("the node is behind its peers and catches up", "wait; look again in a minute");
+    }
+    if status.peers + 1 < status.validators {
+        let what = format!("connected to {} of {} other validators", status.peers, status.validators.saturating_sub(1));
+        findings.odd(&what, "are the others running, and their ports reachable?");
+    }
+    if status.chunks_accepted == 0 {
+        findings.odd("no chunk has been agreed on yet", "the first takes a window and a few seconds; look again");
+    }
+}
+
+async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
+    let sources: Page<SourceInfo> = client.get("/v1/sources").await?;
+    for source in &sources.items {
+        if source.stale {
+            let silent = source.silent_ms.map_or("since the start".into(), |ms| format!("for {} s", ms / 1_000));
+            findings.wrong(
+                &format!("{} is silent {silent}: what is shown of it is old", source.id),
+                "is the venue reachable from here? See the collector's incidents below",
+            );
+        } else {
+            findings.ok(&format!("{}: {:.0} events/s, {} incidents here", source.id, source.events_per_second, source.incidents));
+        }
+    }
+    Ok(())
+}
+
+async fn inspect_validators(client: &Client, status: &Status, findings: &mut Findings) -> Result<(), Failure> {
+    let validators: Page<ValidatorInfo> = client.get("/v1/validators").await?;
+    for validator in &validators.items {
+        let silent = validator.last_signed_height.is_none_or(|h| h + validator.recent.max(1) < status.height);
+        let name = format!("{} ({})", validator.name, validator.address);
+        if silent && status.height > 0 {
+            findings.odd(&format!("{name} has not signed any recent block"), "is it running?");
+        } else if validator.recent > 0 && validator.signed_recent * 2 < validator.recent {
+            let what = format!("{name} signed {} of the last {} blocks", validator.signed_recent, validator.recent);
+            findings.odd(&what, "is it overloaded or badly connected?");
+        }
+        if validator.differing > 0 {
+            findings.odd(
+                &format!("{name} differed from the agreed data {} times", validator.differing),
+                "its collectors see something else than the others: look at the incidents",
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn inspect_incidents(client: &Client) -> Result<(), Failure> {
+    let incidents: Page<IncidentInfo> = client.get(&format!("/v1/incidents?limit={INCIDENTS_SHOWN}")).await?;
+    if !incidents.items.is_empty() {
+        println!("\nlast incidents:");
+        for incident in &incidents.items {
+            println!("  {}  {}  {}  {}", incident.time, incident.kind, incident.source.as_deref().unwrap_or("-"), incident.detail);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! The command line without a network: what a newcomer types first, right and wrong.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::network::binary;
+
+async fn run(arguments: &[&str]) -> (i32, String, String) {
+    let output = binary().args(arguments).output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn help_names_every_door() {
+    let (code, out, _) = run(&["--help"]).await;
+    assert_eq!(code, 0);
+    for word in ["up", "node", "venues", "sql", "verify", "doctor", "market", "chain", "account"] {
+        assert!(out.contains(word), "{word} is not in\n{out}");
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_was_wrong_and_what_to_do() {
+    for (arguments, code, words) in [
+        (&["sql", "--api", "http://127.0.0.1:9", "select 1"][..], 1, &["no answer from http://127.0.0.1:9", "hint:"][..]),
+        (&["market", "decode", "/nowhere"][..], 1, &["/nowhere", "hint:"][..]),
+        (&["verify", "/nowhere", "--trust", "/nowhere"][..], 1, &["/nowhere"][..]),
+        (&["node", "--home", "/nowhere"][..], 2, &["node.toml", "hint:"][..]),
+        (&["up", "--replay", "/nowhere"][..], 2, &["/nowhere", "hint:"][..]),
+        (&["account", "show", "0x12"][..], 2, &["0x12", "40 hexadecimal digits"][..]),
+        (&["frobnicate"][..], 2, &["unrecognized"][..]),
+    ] {
+        let (got, _, err) = run(arguments).await;
+        assert_eq!(got, code, "{arguments:?}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{arguments:?}: {word:?} is not in\n{err}");
+        }
+    }
+}
+
+/// A recording made here: three frames of Kraken's first protocol, one of them garbage.
+#[tokio::test]
+async fn a_recording_is_decoded_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = [
+        r#"{"t":"header","format":2,"exchange":"KRAKEN","config":{}}"#.to_string(),
+        r#"{"t":"connect","conn":"k","ts":1618678132.36,"addr":"wss://ws.kraken.com"}"#.to_string(),
+        frame(1, r#"[119930880,[["354.11000000","0.89594024","1618678142.557535","s","m",""]],"trade","XMR/USD"]"#),
+        frame(2, "{not json"),
+        frame(3, r#"[119930880,[["354.12000000","1.00000000","1618678143.000001","b","l",""]],"trade","XMR/USD"]"#),
+    ];
+    let file = std::fs::File::create(folder.path().join("frames.jsonl.gz")).unwrap();
+    let mut gz = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    for line in lines {
+        writeln!(gz, "{line}").unwrap();
+    }
+    gz.finish().unwrap();
+    let (code, out, err) = run(&["market", "decode", folder.path().to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{err}");
+    let events: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|e| e["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["trade", "incident", "trade"], "{out}");
+    assert_eq!(events[0]["price"], "354.11000000");
+    assert_eq!(events[0]["size"], "0.89594024");
+    assert_eq!(events[0]["side"], "sell");
+    assert_eq!(events[0]["symbol"], "XMR.USD");
+    assert_eq!(events[0]["ts_exchange"], "1618678142.557535");
+    assert_eq!(events[2]["side"], "buy");
+}
+
+fn frame(second: u32, data: &str) -> String {
+    serde_json::json!({ "t": "recv", "conn": "k", "ts": 1_618_678_142 + second, "data": data }).to_string()
+}
+
+fn recordings() -> Option<PathBuf> {
+    let folder = std::env::var_os("OPENMESH_RECORDINGS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no recordings (OPENMESH_RECORDINGS, ../shared/data)");
+    None
+}
+
+#[tokio::test]
+async fn final_books_of_a_recording_are_the_reference() {
+    let Some(folder) = recordings() else { return };
+    let set = folder.join("cf-KRAKEN-20210417");
+    let target = tempfile::tempdir().unwrap();
+    let books = target.path().join("books.json");
+    let (code, out, err) =
+        run(&["market", "decode", set.to_str().unwrap(), "--final-books", books.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.lines().count() > 4_000);
+    let ours: Value = serde_json::from_slice(&std::fs::read(&books).unwrap()).unwrap();
+    let gz = std::fs::File::open(set.join("reference/cryptofeed.final_books.json.gz")).unwrap();
+    let theirs: Value = serde_json::from_reader(flate2::read::GzDecoder::new(gz)).unwrap();
+    let theirs = theirs.as_object().unwrap();
+    assert_eq!(ours.as_object().unwrap().len(), theirs.len());
+    for (name, book) in theirs {
+        assert_eq!(ours[name.replace('-', ".")], *book, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_block_verifies_and_a_flipped_byte_is_refused() {
+    let Some(folder) = recordings() else { return };
+    let set = folder.join("eth-20000000");
+    let block = set.join("eth_getBlockByNumber.full.json.gz");
+    let receipts = set.join("eth_getBlockReceipts.json.gz");
+    let decode = async |receipts: &Path| {
+        run(&["chain", "decode", "--block", block.to_str().unwrap(), "--receipts", receipts.to_str().unwrap()]).await
+    };
+    let (code, out, err) = decode(&receipts).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.lines().filter(|l| l.contains("\"verification\"")).all(|l| l.contains("\"ok\":true")), "{out}");
+    assert!(out.contains("\"type\":\"swap\"") && out.contains("\"type\":\"token_transfer\""));
+
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(std::fs::File::open(&receipts).unwrap()), &mut text).unwrap();
+    let at = text.find("\"data\":\"0x").unwrap() + 30;
+    let other = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
+    text.replace_range(at..=at, other);
+    let target = tempfile::tempdir().unwrap();
+    let altered = target.path().join("receipts.json");
+    std::fs::write(&altered, text).unwrap();
+    let (code, _, err) = decode(&altered).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("receipts"), "{err}");
+}

@@ -1,0 +1,9 @@
+//! Whole networks of real processes on loopback, and the command line as a person uses it. One binary, because linking
+//! is what costs; each test has its own folder, its own free ports, and its own network.
+
+mod bad_input;
+mod chaos;
+mod command_line;
+mod liar;
+mod network;
+mod path;

@@ -1,0 +1,155 @@
+//! A network in one sentence: `Network::start(&["--simulate"])`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// How long anything may take on a machine that compiles beside the tests.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The binary under test.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_openmesh"));
+    command.env_remove("OPENMESH_SUPERVISOR").env("OPENMESH_LOG", "info").kill_on_drop(true);
+    command
+}
+
+/// A network of `openmesh up`.
+pub struct Network {
+    pub apis: Vec<String>,
+    pub trust: PathBuf,
+    process: Child,
+    _lines: tokio::task::JoinHandle<()>,
+    http: reqwest::Client,
+}
+
+impl Network {
+    /// Starts `openmesh up` in this folder with any free ports and waits until it says that it is ready.
+    pub async fn start(home: &Path, arguments: &[&str]) -> Network {
+        let mut process = binary()
+            .args(["up", "--port", "0", "--home"])
+            .arg(home)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("openmesh up");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout")).lines();
+        let (apis, trust) = tokio::time::timeout(PATIENCE, until_ready(&mut lines))
+            .await
+            .unwrap_or_else(|_| panic!("openmesh up is not ready in {PATIENCE:?}; logs are in {}", home.display()));
+        let rest = tokio::spawn(async move { while let Ok(Some(line)) = lines.next_line().await { println!("up: {line}") } });
+        Network { apis, trust, process, _lines: rest, http: client() }
+    }
+
+    /// `GET` of a path at one node; panics where it does not succeed.
+    pub async fn get(&self, node: usize, path: &str) -> Value {
+        let (status, body) = self.try_get(node, path).await.unwrap_or_else(|e| panic!("{path}: {e}"));
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    /// `GET` of a path at one node: status and body.
+    pub async fn try_get(&self, node: usize, path: &str) -> Result<(u16, Value), reqwest::Error> {
+        let answer = self.http.get(format!("{}{path}", self.apis[node])).send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// The bytes of a path at one node.
+    pub async fn bytes(&self, node: usize, path: &str) -> Vec<u8> {
+        let answer = self.http.get(format!("{}{path}", self.apis[node])).send().await.expect(path);
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        answer.bytes().await.expect(path).to_vec()
+    }
+
+    /// `POST` of JSON at one node: status and body.
+    pub async fn post(&self, node: usize, path: &str, body: &Value) -> (u16, Value) {
+        let answer = self.http.post(format!("{}{path}", self.apis[node])).json(body).send().await.expect(path);
+        (answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    /// Rows of a query at the first node.
+    pub async fn sql(&self, sql: &str) -> Vec<Vec<Value>> {
+        let (status, body) = self.post(0, "/v1/sql", &serde_json::json!({ "sql": sql })).await;
+        assert_eq!(status, 200, "{sql}: {body}");
+        serde_json::from_value(body["rows"].clone()).expect("rows")
+    }
+
+    /// Asks a node again and again until the answer is as wanted.
+    pub async fn until(&self, node: usize, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = Value::Null;
+        while Instant::now() < deadline {
+            if let Ok((200, body)) = self.try_get(node, path).await {
+                if wanted(&body) {
+                    return body;
+                }
+                last = body;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("{what} did not come about in {PATIENCE:?}; the last answer of {path} was {last:#}");
+    }
+
+    /// Process ids of the supervisor's children.
+    pub fn children(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let mut all = Vec::new();
+        for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            all.extend(text.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+        }
+        all
+    }
+
+    /// Process id of the supervisor.
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("the supervisor runs")
+    }
+
+    /// Ctrl-C, and the exit code.
+    pub async fn stop(mut self) -> i32 {
+        signal(self.pid(), rustix::process::Signal::INT);
+        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("drained in time").expect("status");
+        status.code().expect("an exit code, not a signal")
+    }
+
+    /// `kill -9` of the supervisor itself.
+    pub async fn kill(mut self) {
+        signal(self.pid(), rustix::process::Signal::KILL);
+        self.process.wait().await.expect("status");
+    }
+}
+
+/// Sends a signal.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("pid")).expect("pid");
+    // It may have ended a moment before: then there is nothing to signal.
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+fn client() -> reqwest::Client {
+    // Only plain HTTP is spoken here, but the client wants to know its TLS provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(Duration::from_secs(30)).build().expect("client")
+}
+
+async fn until_ready(lines: &mut Lines<BufReader<ChildStdout>>) -> (Vec<String>, PathBuf) {
+    let (mut apis, mut trust) = (Vec::new(), PathBuf::new());
+    while let Some(line) = lines.next_line().await.expect("stdout") {
+        println!("up: {line}");
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["node", .., "is", "up:", api] => apis.push((*api).to_string()),
+            ["trust", file, ..] => trust = PathBuf::from(file),
+            ["ready"] => return (apis, trust),
+            _ => {}
+        }
+    }
+    panic!("openmesh up ended before it was ready");
+}

@@ -1,0 +1,97 @@
+//! Signing in over HTTP: EIP-4361 through a cookie for browsers, through a bearer token for programs.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use openmesh_api as api;
+use openmesh_primitives::{AccountSignature, Timestamp};
+
+use crate::error::Refusal;
+use crate::node::Node;
+use crate::sessions::{Session, SignInError};
+
+const COOKIE_NAME: &str = "openmesh-session";
+
+/// `GET /v1/auth/nonce`
+#[utoipa::path(get, path = "/v1/auth/nonce", tag = "sign-in", responses((status = 200, body = api::NonceResponse)))]
+pub async fn nonce(State(node): State<Node>) -> Result<Json<api::NonceResponse>, Refusal> {
+    let (nonce, expires) = node.sessions().nonce(SystemTime::now()).map_err(refuse)?;
+    Ok(Json(api::NonceResponse { nonce, expires: rfc3339(expires) }))
+}
+
+/// `POST /v1/auth/sign-in`
+#[utoipa::path(post, path = "/v1/auth/sign-in", tag = "sign-in", request_body = api::SignInRequest, responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody)))]
+pub async fn sign_in(
+    State(node): State<Node>,
+    headers: HeaderMap,
+    Json(request): Json<api::SignInRequest>,
+) -> Result<Response, Refusal> {
+    let domain = headers
+        .get(HOST)
+        .and_then(|h| h.to_str().ok())
+        .ok_or_else(|| Refusal::bad("no_host", "the request has no Host header"))?;
+    let signature: AccountSignature =
+        request.signature.parse().map_err(|_| Refusal::bad("bad_signature", "65 bytes in hexadecimal are expected"))?;
+    let (token, session) =
+        node.sessions().sign_in(domain, &request.message, &signature, SystemTime::now()).map_err(refuse)?;
+    let cookie = cookie(&token, &session)?;
+    let info = api::SessionInfo { token: Some(token), ..info(&session) };
+    Ok(([(SET_COOKIE, cookie)], Json(info)).into_response())
+}
+
+/// `GET /v1/auth/session`
+#[utoipa::path(get, path = "/v1/auth/session", tag = "sign-in", responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody)))]
+pub async fn session(State(node): State<Node>, headers: HeaderMap) -> Result<Json<api::SessionInfo>, Refusal> {
+    token(&headers)
+        .and_then(|token| node.sessions().session(&token, SystemTime::now()))
+        .map(|session| Json(info(&session)))
+        .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "not_signed_in", "no session, or it has ended"))
+}
+
+/// `DELETE /v1/auth/session`
+#[utoipa::path(delete, path = "/v1/auth/session", tag = "sign-in", responses((status = 204)))]
+pub async fn sign_out(State(node): State<Node>, headers: HeaderMap) -> Response {
+    if let Some(token) = token(&headers) {
+        node.sessions().revoke(&token);
+    }
+    let gone = format!("{COOKIE_NAME}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
+    (StatusCode::NO_CONTENT, [(SET_COOKIE, gone)]).into_response()
+}
+
+fn token(headers: &HeaderMap) -> Option<String> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer "));
+    let cookie = || {
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|h| h.to_str().ok());
+        cookies.flat_map(|c| c.split(';')).find_map(|c| c.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    };
+    bearer.or_else(cookie).map(String::from)
+}
+
+fn cookie(token: &str, session: &Session) -> Result<HeaderValue, Refusal> {
+    let seconds = session.expires.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+    // No `Secure`: a node on one's own machine is reached over plain HTTP; a proxy with TLS may add it.
+    HeaderValue::from_str(&format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}"))
+        .map_err(|e| Refusal::internal("making the cookie", &e))
+}
+
+fn info(session: &Session) -> api::SessionInfo {
+    api::SessionInfo { address: session.address.to_string(), expires: rfc3339(session.expires), token: None }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let millis = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX)).to_rfc3339()
+}
+
+fn refuse(error: SignInError) -> Refusal {
+    let status = match error {
+        SignInError::Message(_) => StatusCode::BAD_REQUEST,
+        SignInError::Randomness => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    Refusal::new(status, error.code(), error.to_string()).hint("take a new nonce from /v1/auth/nonce and sign again")
+}

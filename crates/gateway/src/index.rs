@@ -1,0 +1,247 @@
+//! Recent chunks, incidents and signatures, gathered from committed blocks.
+//!
+//! The ledger's state answers by key; what a person looks at is "the newest, filtered". A bounded memory of the recent
+//! blocks answers that without walking the state; everything older is asked of the tables in SQL. It is filled from the
+//! stored blocks on start, so a restart shows no less.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use openmesh_ledger::{Certificate, IncidentKind, LedgerEvent, LedgerIncident, Origin};
+use openmesh_primitives::{Address, ContentId, Height, Timestamp};
+
+/// Chunks remembered: an hour of a hundred streams in windows of ten seconds.
+const CHUNKS_MAX: usize = 36_000;
+/// Incidents remembered.
+const INCIDENTS_MAX: usize = 10_000;
+/// Blocks whose signatures are counted.
+pub const SIGNATURES_BLOCKS: usize = 100;
+/// Blocks read back on start.
+pub const BLOCKS_BACK: u64 = 3_600;
+
+/// A chunk of the recent blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentChunk {
+    /// Running number, newest highest: the cursor of lists.
+    pub number: u64,
+    /// Source.
+    pub source: String,
+    /// Window.
+    pub window: u64,
+    /// Stream.
+    pub stream: String,
+    /// Where from.
+    pub origin: Origin,
+    /// CID, bytes, events; `None`: disputed.
+    pub accepted: Option<(ContentId, u64, u32)>,
+    /// Who named it.
+    pub attesters: Vec<Address>,
+    /// Who named another.
+    pub differing: Vec<Address>,
+    /// Height.
+    pub height: Height,
+}
+
+/// An incident of the recent blocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecentIncident {
+    /// Running number, newest highest.
+    pub number: u64,
+    /// Time of its block.
+    pub time: Timestamp,
+    /// The incident.
+    pub incident: LedgerIncident,
+}
+
+/// What the recent blocks said.
+#[derive(Debug, Default)]
+pub struct Index {
+    next: u64,
+    chunks: VecDeque<RecentChunk>,
+    incidents: VecDeque<RecentIncident>,
+    signers: VecDeque<(Height, Address, Vec<Address>)>,
+    origins: BTreeMap<String, Origin>,
+    /// Incidents since genesis, as far as this node has seen.
+    pub incidents_total: u64,
+}
+
+impl Index {
+    /// An index that knows where each source's data comes from.
+    pub fn new(origins: BTreeMap<String, Origin>) -> Index {
+        Index { origins, ..Index::default() }
+    }
+
+    /// Takes in a committed block. Returns how many chunks and incidents are new.
+    pub fn block(
+        &mut self,
+        height: Height,
+        time: Timestamp,
+        proposer: Address,
+        certificate: &Certificate,
+        events: &[LedgerEvent],
+    ) -> (usize, usize) {
+        let signers = certificate.signatures.iter().map(|(address, _)| *address).collect();
+        push(&mut self.signers, (height, proposer, signers), SIGNATURES_BLOCKS);
+        let (mut chunks, mut incidents) = (0, 0);
+        for event in events {
+            self.next += 1;
+            let number = self.next;
+            match event {
+                LedgerEvent::ChunkAccepted {
+                    source,
+                    origin,
+                    window,
+                    stream,
+                    cid,
+                    bytes,
+                    events,
+                    attesters,
+                    height,
+                } => {
+                    let chunk = RecentChunk {
+                        number,
+                        source: source.clone(),
+                        window: *window,
+                        stream: stream.clone(),
+                        origin: *origin,
+                        accepted: Some((*cid, *bytes, *events)),
+                        attesters: attesters.clone(),
+                        differing: Vec::new(),
+                        height: *height,
+                    };
+                    push(&mut self.chunks, chunk, CHUNKS_MAX);
+                    chunks += 1;
+                }
+                LedgerEvent::WindowClosed { source, window, disputed, height, .. } => {
+                    for stream in disputed {
+                        self.next += 1;
+                        let chunk = RecentChunk {
+                            number: self.next,
+                            source: source.clone(),
+                            window: *window,
+                            stream: stream.clone(),
+                            origin: self.origins.get(source).copied().unwrap_or(Origin::Live),
+                            accepted: None,
+                            attesters: Vec::new(),
+                            differing: Vec::new(),
+                            height: *height,
+                        };
+                        push(&mut self.chunks, chunk, CHUNKS_MAX);
+                        chunks += 1;
+                    }
+                }
+                LedgerEvent::Incident(incident) => {
+                    self.mark_differing(incident);
+                    self.incidents_total += 1;
+                    let recent = RecentIncident { number, time, incident: incident.clone() };
+                    push(&mut self.incidents, recent, INCIDENTS_MAX);
+                    incidents += 1;
+                }
+                LedgerEvent::SourceRegistered { .. } | LedgerEvent::Transferred { .. } => {}
+            }
+        }
+        (chunks, incidents)
+    }
+
+    fn mark_differing(&mut self, incident: &LedgerIncident) {
+        let (IncidentKind::Differing, Some(validator), Some(stream)) =
+            (incident.kind, incident.validator, &incident.stream)
+        else {
+            return;
+        };
+        let chunk = self
+            .chunks
+            .iter_mut()
+            .rev()
+            .find(|c| c.source == incident.source && c.window == incident.window && c.stream == *stream);
+        if let Some(chunk) = chunk {
+            chunk.differing.push(validator);
+        }
+    }
+
+    /// Chunks below a number, newest first.
+    pub fn chunks(&self, after: Option<u64>) -> impl Iterator<Item = &RecentChunk> {
+        self.chunks.iter().rev().filter(move |c| after.is_none_or(|a| c.number < a))
+    }
+
+    /// Incidents below a number, newest first.
+    pub fn incidents(&self, after: Option<u64>) -> impl Iterator<Item = &RecentIncident> {
+        self.incidents.iter().rev().filter(move |i| after.is_none_or(|a| i.number < a))
+    }
+
+    /// The chunk of a CID.
+    pub fn chunk(&self, cid: &ContentId) -> Option<&RecentChunk> {
+        self.chunks.iter().rev().find(|c| c.accepted.is_some_and(|(id, _, _)| id == *cid))
+    }
+
+    /// Of the recent blocks: how many there are, how many this validator signed and proposed, and the last it signed.
+    pub fn signatures(&self, validator: &Address) -> (u64, u64, u64, Option<Height>) {
+        let signed = self.signers.iter().filter(|(_, _, s)| s.contains(validator));
+        let last = signed.clone().map(|(h, _, _)| *h).max();
+        let proposed = self.signers.iter().filter(|(_, p, _)| p == validator).count();
+        (self.signers.len() as u64, signed.count() as u64, proposed as u64, last)
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
+    queue.push_back(item);
+    if queue.len() > max {
+        queue.pop_front();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_primitives::Digest;
+
+    fn accepted(window: u64, height: Height) -> LedgerEvent {
+        LedgerEvent::ChunkAccepted {
+            source: "kraken".into(),
+            origin: Origin::Replay,
+            window,
+            stream: "BTC.USD/trades".into(),
+            cid: ContentId::of(&window.to_be_bytes()),
+            bytes: 1,
+            events: 1,
+            attesters: vec![Address([1; 20])],
+            height,
+        }
+    }
+
+    #[test]
+    fn newest_first_with_cursor_and_names() {
+        let mut index = Index::new(BTreeMap::new());
+        let certificate = Certificate {
+            height: 1,
+            round: 0,
+            block_hash: Digest::ZERO,
+            signatures: vec![(Address([1; 20]), openmesh_primitives::ValidatorSignature([0; 64]))],
+        };
+        let liar = Address([9; 20]);
+        let incident = LedgerIncident {
+            kind: IncidentKind::Differing,
+            source: "kraken".into(),
+            window: 2,
+            stream: Some("BTC.USD/trades".into()),
+            validator: Some(liar),
+            detail: "another CID".into(),
+            height: 2,
+            number: 0,
+        };
+        for (height, events) in [
+            (1, vec![accepted(1, 1)]),
+            (2, vec![accepted(2, 2), LedgerEvent::Incident(incident)]),
+            (3, vec![accepted(3, 3)]),
+        ] {
+            index.block(height, Timestamp(0), Address([1; 20]), &certificate, &events);
+        }
+        let windows: Vec<u64> = index.chunks(None).map(|c| c.window).collect();
+        assert_eq!(windows, [3, 2, 1]);
+        let second = index.chunks(None).nth(1).unwrap();
+        assert_eq!(second.differing, [liar]);
+        assert_eq!(index.chunks(Some(second.number)).map(|c| c.window).collect::<Vec<_>>(), [1]);
+        assert_eq!(index.signatures(&Address([1; 20])), (3, 3, 3, Some(3)));
+        assert_eq!(index.signatures(&liar), (3, 0, 0, None));
+        assert_eq!(index.incidents(None).count(), 1);
+    }
+}

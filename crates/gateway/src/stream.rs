@@ -1,0 +1,197 @@
+//! The WebSocket at `/v1/stream`.
+//!
+//! Each subscription is a task that moves updates to one writer. A client that reads slowly fills only its own queue; the
+//! collector then tells how many events it missed, which the client is told, and a book starts anew with a snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::response::Response;
+use futures::{SinkExt, StreamExt};
+use openmesh_api::{self as api, StreamMessage, StreamRequest};
+use openmesh_collector::{Filter, Update};
+use openmesh_market::{Event, Exchange, Feed};
+use openmesh_primitives::Symbol;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::node::Node;
+
+/// Messages that wait for one client.
+const QUEUE_MAX: usize = 1_024;
+/// Subscriptions of one client.
+const SUBSCRIPTIONS_MAX: usize = 256;
+/// Largest message of a client, in bytes: its longest request is far shorter.
+const REQUEST_BYTES_MAX: usize = 4_096;
+/// A client that answers no ping for this long is gone.
+const SILENCE_SECONDS_MAX: u64 = 60;
+/// Time between two pings.
+const PING_SECONDS: u64 = 20;
+/// Feeds of the ledger and the node.
+const NEWS: [&str; 4] = ["blocks", "chunks", "incidents", "status"];
+
+type Sender = mpsc::Sender<Utf8Bytes>;
+type Key = (String, Option<String>, Option<String>);
+
+/// `GET /v1/stream`: a WebSocket.
+#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in, StreamMessage and market events out")))]
+pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
+    upgrade.max_message_size(REQUEST_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
+}
+
+async fn serve(node: Node, socket: WebSocket) {
+    let (mut sink, mut source) = socket.split();
+    let (sender, mut queue) = mpsc::channel::<Utf8Bytes>(QUEUE_MAX);
+    let mut subscriptions: BTreeMap<Key, AbortOnDropHandle<()>> = BTreeMap::new();
+    let mut ping = tokio::time::interval(Duration::from_secs(PING_SECONDS));
+    let mut heard = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            text = queue.recv() => {
+                let Some(text) = text else { return };
+                if sink.send(Message::Text(text)).await.is_err() {
+                    return;
+                }
+            }
+            message = source.next() => {
+                heard = tokio::time::Instant::now();
+                match message {
+                    Some(Ok(Message::Text(text))) => {
+                        let answer = request(&node, text.as_str(), &mut subscriptions, &sender);
+                        let json = serde_json::to_string(&answer).unwrap_or_default();
+                        if sink.send(Message::Text(json.into())).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Ok(Message::Binary(_))) => {
+                        let answer = refuse("not_text", "binary messages are not understood", None);
+                        let json = serde_json::to_string(&answer).unwrap_or_default();
+                        if sink.send(Message::Text(json.into())).await.is_err() {
+                            return;
+                        }
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                }
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > Duration::from_secs(SILENCE_SECONDS_MAX) || sink.send(Message::Ping(Vec::new().into())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn refuse(code: &str, message: impl Into<String>, id: Option<String>) -> StreamMessage {
+    StreamMessage::Error { code: code.into(), message: message.into(), id }
+}
+
+fn request(
+    node: &Node,
+    text: &str,
+    subscriptions: &mut BTreeMap<Key, AbortOnDropHandle<()>>,
+    sender: &Sender,
+) -> StreamMessage {
+    let request: StreamRequest = match serde_json::from_str(text) {
+        Ok(request) => request,
+        Err(error) => return refuse("bad_request", format!("not a request of this stream: {error}"), None),
+    };
+    match request {
+        StreamRequest::Ping { id } => StreamMessage::Pong { id },
+        StreamRequest::Unsubscribe { feed, exchange, symbol, id } => {
+            match subscriptions.remove(&(feed.clone(), exchange.clone(), symbol.clone())) {
+                Some(_) => StreamMessage::Unsubscribed { feed, exchange, symbol, id },
+                None => refuse("not_subscribed", "there is no such subscription", id),
+            }
+        }
+        StreamRequest::Subscribe { feed, exchange, symbol, id } => {
+            let key = (feed.clone(), exchange.clone(), symbol.clone());
+            if subscriptions.contains_key(&key) {
+                return refuse("subscribed_already", "there is such a subscription already", id);
+            }
+            if subscriptions.len() >= SUBSCRIPTIONS_MAX {
+                return refuse("too_many_subscriptions", format!("at most {SUBSCRIPTIONS_MAX} on one connection"), id);
+            }
+            let task = if let Some(feed) = NEWS.into_iter().find(|f| *f == feed) {
+                tokio::spawn(follow_news(node.clone(), feed, sender.clone()))
+            } else {
+                match filter(node, &feed, exchange.as_deref(), symbol.as_deref()) {
+                    Ok(filter) => tokio::spawn(follow_market(node.clone(), filter, sender.clone())),
+                    Err((code, message)) => return refuse(code, message, id),
+                }
+            };
+            subscriptions.insert(key, AbortOnDropHandle::new(task));
+            StreamMessage::Subscribed { feed, exchange, symbol, id }
+        }
+    }
+}
+
+fn filter(
+    node: &Node,
+    feed: &str,
+    exchange: Option<&str>,
+    symbol: Option<&str>,
+) -> Result<Filter, (&'static str, String)> {
+    let feed: Feed = feed.parse().map_err(|e| ("unknown_feed", format!("{e}; and {}", NEWS.join(", "))))?;
+    let exchange: Exchange = exchange
+        .ok_or_else(|| ("no_exchange", "name an exchange".to_string()))?
+        .parse()
+        .map_err(|e| ("unknown_exchange", format!("{e}")))?;
+    let symbol: Symbol = symbol
+        .ok_or_else(|| ("no_symbol", "name a symbol".to_string()))?
+        .parse()
+        .map_err(|e| ("bad_symbol", format!("{e}")))?;
+    if !node.collects(exchange.name(), &symbol.to_string()) {
+        return Err((
+            "unknown_symbol",
+            format!("{symbol} of {exchange} is not collected here; /v1/sources lists what is"),
+        ));
+    }
+    Ok(Filter::one(exchange, symbol, feed))
+}
+
+/// An event as it is sent: with its origin.
+#[derive(serde::Serialize)]
+struct Labelled<'a> {
+    origin: api::Origin,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+async fn follow_market(node: Node, filter: Filter, sender: Sender) {
+    let origin = node.origin();
+    let mut updates = node.collector().subscribe(filter);
+    while let Some(update) = updates.next().await {
+        let json = match update {
+            Update::Event(event) => serde_json::to_string(&Labelled { origin, event: &event }),
+            Update::Missed { events, .. } => serde_json::to_string(&StreamMessage::Dropped { messages: events }),
+        };
+        // Waiting here is what makes only this subscription lag.
+        let Ok(json) = json else { continue };
+        if sender.send(json.into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
+    let mut news = node.live().news();
+    loop {
+        let json = match news.recv().await {
+            Ok(news) if news.feed == feed => Arc::clone(&news).json.clone(),
+            Ok(_) => continue,
+            Err(RecvError::Lagged(messages)) => {
+                serde_json::to_string(&StreamMessage::Dropped { messages }).unwrap_or_default()
+            }
+            Err(RecvError::Closed) => return,
+        };
+        if sender.send(json.into()).await.is_err() {
+            return;
+        }
+    }
+}

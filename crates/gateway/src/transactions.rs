@@ -1,0 +1,153 @@
+//! Sending transactions.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use openmesh_api as api;
+use openmesh_engine::SubmitError;
+use openmesh_ledger::{
+    self as ledger, AccountTransaction, Action, SourceKind, SourceSpec, Transaction, TransactionError,
+};
+use openmesh_primitives::eip712::Value;
+use openmesh_primitives::{AccountSignature, Amount};
+
+use crate::error::Refusal;
+use crate::ledger::parse_address;
+use crate::node::Node;
+
+/// `POST /v1/transactions`
+#[utoipa::path(post, path = "/v1/transactions", tag = "transactions", request_body = api::TransactionRequest, responses((status = 202, body = api::TransactionAccepted), (status = 400, body = api::ErrorBody)))]
+pub async fn send(
+    State(node): State<Node>,
+    Json(request): Json<api::TransactionRequest>,
+) -> Result<(StatusCode, Json<api::TransactionAccepted>), Refusal> {
+    let bytes = match request {
+        api::TransactionRequest::Bytes { bytes } => hex::decode(bytes.trim_start_matches("0x"))
+            .map_err(|e| Refusal::bad("bad_bytes", format!("bytes: {e}")).hint("hexadecimal is expected"))?,
+        api::TransactionRequest::Parts { action, nonce, fee, signature } => {
+            let signature: AccountSignature = signature.parse().map_err(|e| {
+                Refusal::bad("bad_signature", format!("{e}")).hint("65 bytes in hexadecimal are expected")
+            })?;
+            let (fee, action) = (amount("fee", &fee)?, parse_action(action)?);
+            let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, fee, action, signature);
+            Transaction::Account(transaction).encode()
+        }
+    };
+    let hash = node.submit(bytes).await?;
+    Ok((StatusCode::ACCEPTED, Json(api::TransactionAccepted { hash: hash.to_string() })))
+}
+
+/// `POST /v1/transactions/typed-data`
+#[utoipa::path(post, path = "/v1/transactions/typed-data", tag = "transactions", request_body = api::TypedDataRequest, responses((status = 200, body = api::TypedDataResponse), (status = 400, body = api::ErrorBody)))]
+pub async fn typed_data(
+    State(node): State<Node>,
+    Json(request): Json<api::TypedDataRequest>,
+) -> Result<Json<api::TypedDataResponse>, Refusal> {
+    let from = parse_address(&request.from)?;
+    let action = parse_action(request.action)?;
+    let wanted = request.fee.map(|f| amount("fee", &f)).transpose()?;
+    node.blocking(move |node| {
+        let state = node.store().state()?;
+        let params = ledger::params(&state)?;
+        let least = match action {
+            Action::Transfer { .. } => params.fee_min,
+            Action::RegisterSource(_) => params.source_fee_min,
+        };
+        let fee = wanted.unwrap_or(least);
+        let nonce = ledger::account(&state, &from)?.nonce;
+        let typed_data = typed_json(&action, node.chain_id(), nonce, fee);
+        Ok(Json(api::TypedDataResponse { nonce, fee: fee.to_string(), typed_data }))
+    })
+    .await
+}
+
+/// The argument of `eth_signTypedData_v4`. Source: EIP-712.
+pub fn typed_json(action: &Action, chain_id: u64, nonce: u64, fee: Amount) -> serde_json::Value {
+    let message = action.typed_message(nonce, fee);
+    let (name, version) = ledger::TypedMessage::domain();
+    let fields: Vec<serde_json::Value> =
+        message.fields.iter().map(|f| serde_json::json!({ "name": f.name, "type": f.kind })).collect();
+    let values: serde_json::Map<String, serde_json::Value> =
+        message.fields.iter().map(|f| (f.name.to_string(), json_value(&f.value))).collect();
+    serde_json::json!({
+        "domain": { "name": name, "version": version, "chainId": chain_id },
+        "primaryType": message.primary_type,
+        "types": {
+            "EIP712Domain": [
+                { "name": "name", "type": "string" },
+                { "name": "version", "type": "string" },
+                { "name": "chainId", "type": "uint256" },
+            ],
+            message.primary_type: fields,
+        },
+        "message": values,
+    })
+}
+
+fn json_value(value: &Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Text(text) => (*text).into(),
+        Value::Address(address) => address.to_string().into(),
+        Value::Uint(number) => number.to_string().into(),
+        Value::Bytes32(bytes) => format!("0x{}", hex::encode(bytes)).into(),
+        Value::Texts(texts) => texts.to_vec().into(),
+    }
+}
+
+fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
+    match request {
+        api::ActionRequest::Transfer { to, amount: units } => {
+            Ok(Action::Transfer { to: parse_address(&to)?, amount: amount("amount", &units)? })
+        }
+        api::ActionRequest::RegisterSource { id, exchange, source_kind, symbols, feeds, window_ms, origin } => {
+            let kind = match source_kind.as_str() {
+                "market" => SourceKind::Market,
+                "chain" => SourceKind::Chain,
+                other => {
+                    return Err(Refusal::bad("bad_source", format!("{other:?} is no kind of source: market or chain")));
+                }
+            };
+            let origin = match origin.as_str() {
+                "live" => ledger::Origin::Live,
+                "simulated" => ledger::Origin::Simulated,
+                "replay" => ledger::Origin::Replay,
+                other => {
+                    return Err(Refusal::bad(
+                        "bad_source",
+                        format!("{other:?} is no origin: live, simulated or replay"),
+                    ));
+                }
+            };
+            let spec = SourceSpec { id, exchange, kind, symbols, feeds, window_ms, origin };
+            spec.validate().map_err(|e| Refusal::bad("bad_source", e.to_string()))?;
+            Ok(Action::RegisterSource(spec))
+        }
+    }
+}
+
+fn amount(field: &str, text: &str) -> Result<Amount, Refusal> {
+    text.parse().map_err(|e| Refusal::bad("bad_amount", format!("{field}: {e}")))
+}
+
+/// A refused transaction as an answer.
+pub fn refuse(error: SubmitError) -> Refusal {
+    match error {
+        SubmitError::Refused(error) => {
+            let refusal = Refusal::bad(error.code(), error.to_string());
+            match &error {
+                TransactionError::NonceLow { .. } | TransactionError::NonceGap { .. } => {
+                    refusal.hint("the next nonce is in /v1/accounts/<address>")
+                }
+                TransactionError::FeeLow { .. } => refusal.hint("POST /v1/transactions/typed-data tells the least fee"),
+                TransactionError::Signature => refusal
+                    .hint("sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"),
+                _ => refusal,
+            }
+        }
+        SubmitError::Pool(error) => Refusal::new(StatusCode::CONFLICT, "mempool", error.to_string())
+            .hint("offer a higher fee, or wait for a block and try again"),
+        SubmitError::Busy => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()),
+        SubmitError::State(error) => error.into(),
+        SubmitError::Stopped => Refusal::unavailable("stopping", "this node is stopping").hint("ask another node"),
+    }
+}
