@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use openmesh_ledger::{
@@ -26,6 +26,12 @@ use crate::{CommittedBlock, EngineError};
 const TIME_AHEAD_NANOS_MAX: i64 = 2_000_000_000;
 /// Blocks of the next height that are kept with their execution; a height rarely sees a second one.
 const KNOWN_MAX: usize = 8;
+/// Share of the proposal's time-out that may go into verifying signatures that a validator has not seen.
+const VERIFY_SHARE: u32 = 3;
+/// A block may have so many transactions whatever the measurement says, so that a hiccup cannot stop the chain.
+const TRANSACTIONS_MIN: u64 = 128;
+/// Round under which blocks are stored that came by sync.
+const ROUND_NOT_JUDGED: i64 = -1;
 /// Candidates for a block: some more than fit, because some will be refused.
 const CANDIDATES_FACTOR: usize = 2;
 
@@ -59,6 +65,8 @@ pub(crate) struct Chain {
     store: Store,
     mempool: Mempool,
     address: Option<Address>,
+    /// Time-out of the first round's proposal.
+    propose: Duration,
     known: BTreeMap<Digest, Known>,
     committed: broadcast::Sender<Arc<CommittedBlock>>,
     metrics: Metrics,
@@ -108,10 +116,11 @@ impl Chain {
         store: Store,
         mempool: Mempool,
         address: Option<Address>,
+        propose: Duration,
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        Chain { store, mempool, address, known: BTreeMap::new(), committed, metrics }
+        Chain { store, mempool, address, propose, known: BTreeMap::new(), committed, metrics }
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -128,7 +137,8 @@ impl Chain {
             return Ok(Some(before));
         }
         let state = self.store.state()?;
-        let limits = BlockLimits::of(&params(&state)?);
+        let mut limits = BlockLimits::of(&params(&state)?);
+        limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let block = build_block(&state, &tip, &candidates, proposer, now, &limits)?;
         let candidate = candidate(&block);
@@ -136,6 +146,14 @@ impl Chain {
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
+    }
+
+    /// How many transactions the others can verify in good time, if they are like this machine and have seen none of
+    /// them: a block that takes longer costs a round, and the next one is no smaller.
+    fn transactions_verifiable(&self) -> u64 {
+        let budget = self.propose / VERIFY_SHARE * (crate::processors() as u32 / 2).max(1);
+        let count = budget.as_nanos() / self.mempool.check_cost().as_nanos().max(1);
+        u64::try_from(count).unwrap_or(u64::MAX).max(TRANSACTIONS_MIN)
     }
 
     fn proposed_before(
@@ -203,14 +221,10 @@ impl Chain {
         Ok(Judged::Valid(Candidate { id, proposer, bytes }))
     }
 
-    /// Stores a block that came decided from a peer; its certificate has been checked. It is executed when it is
-    /// decided. `None`: not the bytes of a block of this height.
-    pub(crate) fn adopt(
-        &mut self,
-        height: Height,
-        round: i64,
-        bytes: &[u8],
-    ) -> Result<Option<(Digest, Address)>, EngineError> {
+    /// Stores a block that came decided from a peer. It is executed when it is decided; until then nobody here has judged
+    /// it, and whether it is the one that the certificate names, only consensus knows: so it is stored under a round that
+    /// is never offered. `None`: not the bytes of a block of this height.
+    pub(crate) fn adopt(&mut self, height: Height, bytes: &[u8]) -> Result<Option<(Digest, Address)>, EngineError> {
         let Ok(block) = canonical::decode::<Block>(bytes) else { return Ok(None) };
         let limits = BlockLimits::of(&params(&self.store.state()?)?);
         // The certificate speaks about the header; this ties the transactions to it.
@@ -218,7 +232,7 @@ impl Chain {
             return Ok(None);
         }
         let id = block.hash();
-        self.store.put_undecided(height, round, &id, bytes)?;
+        self.store.put_undecided(height, ROUND_NOT_JUDGED, &id, bytes)?;
         Ok(Some((id, block.header.proposer)))
     }
 
@@ -301,7 +315,7 @@ impl Chain {
         let mut verified = self.mempool.verified(&hashes);
         let mut missing: Vec<(&Vec<u8>, &mut Option<Arc<VerifiedTransaction>>)> =
             block.transactions.iter().zip(&mut verified).filter(|(_, known)| known.is_none()).collect();
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = crate::processors();
         let share = missing.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             for part in missing.chunks_mut(share) {

@@ -131,12 +131,12 @@ impl Host {
         proposer.is_some() && proposer == self.address
     }
 
-    /// What was seen before a restart: only valid blocks are ever stored.
+    /// What was judged valid before a restart; nothing else is stored under a round.
     fn load_undecided(&mut self) -> Result<(), EngineError> {
         let height = Height(self.tip.0 + 1);
         for (round, id, bytes) in self.parts.store.undecided(height.0)? {
+            let Ok(round) = u32::try_from(round).map(Round::new) else { continue };
             let proposer = decode_stored(height.0, &bytes)?.header.proposer;
-            let round = u32::try_from(round).map_or(Round::Nil, Round::new);
             self.keep(proposed(height, round, Round::Nil, Address(proposer), id, true));
         }
         Ok(())
@@ -408,7 +408,7 @@ impl Host {
 
     fn synced_value(&mut self, height: Height, round: Round, bytes: Bytes, reply: Reply<SyncedValueOutcome<Context>>) {
         self.synced = height;
-        let adopted = self.parts.worker.post(move |chain| chain.adopt(height.0, round.as_i64(), &bytes));
+        let adopted = self.parts.worker.post(move |chain| chain.adopt(height.0, &bytes));
         let events = self.events.0.clone();
         tokio::spawn(async move {
             let outcome = match adopted.await {

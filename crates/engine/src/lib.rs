@@ -399,7 +399,8 @@ pub async fn start(
     let mempool = Mempool::new(config.mempool.clone(), store.clone(), spread, metrics.clone());
     let committed = broadcast::Sender::new(COMMITTED_MAX);
     let address = key.as_ref().map(|k| k.public().address());
-    let chain = chain::Chain::new(store.clone(), mempool.clone(), address, committed.clone(), metrics.clone());
+    let propose = Duration::from_millis(config.timeouts.propose_ms);
+    let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
     let handle = Handle(Arc::new(HandleInner {
         mempool: mempool.clone(),
@@ -437,6 +438,11 @@ async fn ready(node: &mut consensus::node::Node, address: SocketAddr) -> Result<
     }
 }
 
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// The seed of the peer-to-peer identity: made once and kept, so that peers know the node again. Not the validator's
 /// key, which signs nothing but consensus and attestations.
 fn p2p_seed(home: &std::path::Path) -> Result<[u8; 32], EngineError> {
@@ -467,3 +473,6 @@ fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod failure_tests;

@@ -4,12 +4,15 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{DEADLINE, FEE, Network, account, transfer};
-use openmesh_engine::{PoolError, SubmitError};
-use openmesh_ledger::TransactionError;
-use openmesh_primitives::{Address, Amount};
+use openmesh_engine::{CommittedBlock, PoolError, SubmitError};
+use openmesh_ledger::{Attestation, ChunkClaim, LedgerEvent, Transaction, TransactionError};
+use openmesh_primitives::{Address, Amount, ContentId, Digest};
+use tokio::sync::broadcast;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_validators_and_a_follower_agree() {
@@ -42,6 +45,17 @@ async fn four_validators_and_a_follower_agree() {
         assert_eq!(network.node(n).handle.status().mempool_transactions, 0);
     }
 
+    // Each node counts for itself.
+    assert_eq!(network.node(0).metric("openmesh_engine_transactions_committed_total"), 24.0);
+    assert!(network.node(0).metric("openmesh_consensus_peers") >= 3.0);
+    assert_eq!(network.node(4).metric("openmesh_engine_proposals_built_total"), 0.0);
+
+    refusals(&mut network, to).await;
+    attestations(&mut network).await;
+}
+
+/// Transactions that must not get in, each with its own error.
+async fn refusals(network: &mut Network, to: Address) {
     let handle = network.node(0).handle.clone();
     let known = handle.submit(transfer(0, 2, to, 5)).await;
     assert_eq!(known, Err(SubmitError::Pool(PoolError::Known)));
@@ -52,6 +66,34 @@ async fn four_validators_and_a_follower_agree() {
     assert!(matches!(handle.submit(forged).await, Err(SubmitError::Refused(_))));
     let far = handle.submit(transfer(0, 3 + 2_000, to, 6)).await;
     assert_eq!(far, Err(SubmitError::Refused(TransactionError::NonceGap { expected: 3, got: 2_003 })));
+}
+
+/// Three of four validators see the same chunk, the fourth another one.
+async fn attestations(network: &mut Network) {
+    let (agreed, other) = (ContentId::of(b"agreed"), ContentId::of(b"other"));
+    let mut hashes = Vec::new();
+    for n in 0..4 {
+        let cid = if n == 1 { other } else { agreed };
+        let claim = ChunkClaim { stream: "BTC.USDT/trades".to_owned(), cid, bytes: 6, events: 1 };
+        let key = network.keys[n].clone().unwrap();
+        let signed = Attestation::sign(&key, harness::CHAIN_ID, "simulated", 7, 0, vec![claim]);
+        let bytes = Transaction::Attestation(signed).encode();
+        hashes.push(network.node(n).handle.submit(bytes).await.unwrap());
+    }
+    let heights: Vec<u64> = {
+        network.node(4).commits(&hashes).await;
+        network.node(0).commits(&hashes).await;
+        let store = &network.node(0).store;
+        hashes.iter().map(|hash| store.transaction(hash).unwrap().unwrap().0).collect()
+    };
+    let store = &network.node(0).store;
+    let blocks = store.blocks(*heights.iter().min().unwrap()..=*heights.iter().max().unwrap()).unwrap();
+    let accepted: Vec<_> = blocks
+        .iter()
+        .flat_map(|b| &b.events)
+        .filter_map(|e| if let LedgerEvent::ChunkAccepted { cid, .. } = e { Some(*cid) } else { None })
+        .collect();
+    assert_eq!(accepted, vec![agreed]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,62 +168,98 @@ async fn measure() {
     network.reach(from + 10).await;
     println!("idle: {:.0} ms between blocks", since.elapsed().as_millis() as f64 / 10.0);
 
-    // One transfer at a time: from submission at one node to the commit at the same.
+    // One transfer at a time, at some moment between two blocks: from submission to the commit at the same node.
     let to = Address([1; 20]);
     let mut latencies = Vec::new();
-    for nonce in 0..60 {
+    for nonce in 0..40u64 {
         let bytes = transfer(0, nonce, to, 1);
-        let started = Instant::now();
+        tokio::time::sleep(Duration::from_millis(250 + nonce * 17)).await;
         let node = network.node(nonce as usize % 4);
         while node.blocks.try_recv().is_ok() {}
+        let started = Instant::now();
         let hash = node.handle.submit(bytes).await.unwrap();
         latencies.push(node.commits(&[hash]).await[&hash] - started);
     }
     latencies.sort();
-    println!("one by one: p50 {:?}, p99 {:?}", percentile(&latencies, 50), percentile(&latencies, 99));
+    println!("single transfers: p50 {:?}, p99 {:?}", percentile(&latencies, 50), percentile(&latencies, 99));
 
-    // As many as go: signed before, submitted in batches to all four nodes.
-    const EACH: u64 = 300;
-    let signed: Vec<Vec<Vec<u8>>> =
-        (1..SENDERS).map(|sender| (0..EACH).map(|nonce| transfer(sender, nonce, to, 1)).collect()).collect();
-    let count = signed.iter().map(Vec::len).sum::<usize>();
-    let (started, first) = (Instant::now(), network.highest());
-    let mut watcher = network.node(0).handle.committed();
-    let mut submissions = Vec::new();
-    for (n, batch) in signed.into_iter().enumerate() {
-        let handle = network.node(n % 4).handle.clone();
-        submissions.push(tokio::spawn(async move {
-            let mut sent = Vec::new();
-            for part in batch.chunks(50) {
-                let at = Instant::now();
-                for result in handle.submit_batch(part.to_vec()).await.unwrap() {
-                    sent.push((result.unwrap(), at));
-                }
-            }
-            sent
-        }));
+    for (step, rate) in [(0, 100), (1, 400)] {
+        steady(&mut network, 1 + step * 8, rate).await;
     }
-    let mut seen = std::collections::BTreeMap::new();
+    saturate(&mut network, 17..SENDERS).await;
+    network.assert_agreement();
+}
+
+/// A steady rate for ten seconds, each node getting its share.
+async fn steady(network: &mut Network, first: usize, rate: u64) {
+    let to = Address([1; 20]);
+    let count = rate * 10;
+    let signed: Vec<Vec<u8>> = (0..count).map(|n| transfer(first + n as usize % 8, n / 8, to, 1)).collect();
+    let mut watcher = network.node(0).handle.committed();
+    let handles: Vec<_> = (0..4).map(|n| network.node(n).handle.clone()).collect();
+    let submissions = tokio::spawn(async move {
+        let started = tokio::time::Instant::now();
+        let mut sent = Vec::new();
+        for (n, bytes) in signed.into_iter().enumerate() {
+            let due = started + Duration::from_micros(1_000_000 * n as u64 / rate);
+            tokio::time::sleep_until(due).await;
+            // All of one sender go through one node, so that they arrive in order.
+            let handle = handles[n % 8 % 4].clone();
+            sent.push(tokio::spawn(async move { (handle.submit(bytes).await.unwrap(), due.into_std()) }));
+        }
+        sent
+    });
+    let seen = watch(&mut watcher, count as usize).await;
+    let mut latencies = Vec::new();
+    for submission in submissions.await.unwrap() {
+        let (hash, at) = submission.await.unwrap();
+        latencies.push(seen.0[&hash] - at);
+    }
+    latencies.sort();
+    let (p50, p99) = (percentile(&latencies, 50), percentile(&latencies, 99));
+    println!("{rate}/s for 10 s: submit to commit p50 {p50:?}, p99 {p99:?}, {} blocks, rounds {}", seen.1, seen.2);
+}
+
+type Seen = (BTreeMap<Digest, Instant>, usize, i64);
+
+/// When each of so many transfers was committed, in how many blocks, and the highest round.
+async fn watch(watcher: &mut broadcast::Receiver<Arc<CommittedBlock>>, count: usize) -> Seen {
+    let (mut seen, mut blocks, mut round) = (BTreeMap::new(), 0, 0);
     let all = async {
         while seen.len() < count {
             let block = watcher.recv().await.unwrap();
             let now = Instant::now();
+            blocks += 1;
+            round = block.certificate.round.max(round);
             seen.extend(block.receipts.iter().filter(|r| r.ok()).map(|r| (r.hash, now)));
         }
     };
-    tokio::time::timeout(DEADLINE, all).await.expect("everything is committed");
-    let elapsed = started.elapsed();
-    let mut latencies = Vec::new();
-    for submission in submissions {
-        latencies.extend(submission.await.unwrap().into_iter().map(|(hash, at)| seen[&hash] - at));
+    let done = tokio::time::timeout(DEADLINE, all).await.is_ok();
+    assert!(done, "{} of {count} were committed", seen.len());
+    (seen, blocks, round)
+}
+
+/// As many as go: signed before, submitted in batches to all four nodes at once.
+async fn saturate(network: &mut Network, senders: std::ops::Range<usize>) {
+    const EACH: u64 = 200;
+    let to = Address([1; 20]);
+    let signed: Vec<Vec<Vec<u8>>> =
+        senders.map(|sender| (0..EACH).map(|nonce| transfer(sender, nonce, to, 1)).collect()).collect();
+    let count = signed.iter().map(Vec::len).sum::<usize>();
+    let mut watcher = network.node(0).handle.committed();
+    let started = Instant::now();
+    for (n, batch) in signed.into_iter().enumerate() {
+        let handle = network.node(n % 4).handle.clone();
+        tokio::spawn(async move {
+            for part in batch.chunks(50) {
+                for result in handle.submit_batch(part.to_vec()).await.unwrap() {
+                    result.unwrap();
+                }
+            }
+        });
     }
-    latencies.sort();
-    println!(
-        "{count} transfers in {elapsed:?}: {:.0}/s in {} blocks; submit to commit p50 {:?}, p99 {:?}",
-        count as f64 / elapsed.as_secs_f64(),
-        network.highest() - first,
-        percentile(&latencies, 50),
-        percentile(&latencies, 99),
-    );
-    network.assert_agreement();
+    let (_, blocks, round) = watch(&mut watcher, count).await;
+    let elapsed = started.elapsed();
+    let rate = count as f64 / elapsed.as_secs_f64();
+    println!("saturated: {count} transfers in {elapsed:?}: {rate:.0}/s, {blocks} blocks, highest round {round}");
 }

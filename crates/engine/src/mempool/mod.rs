@@ -1,15 +1,20 @@
 //! The mempool: checks transactions on threads of their own, keeps them in the [`pool`], tells when there is work.
 //!
 //! Signatures are verified here once for each transaction, and the result is kept with it: the execution of a block asks
-//! for it and verifies only what it has never seen. Checks run on blocking threads, as many at a time as there are
-//! processors; a bounded number may wait for one, and whoever comes after that is told to come again.
+//! for it and verifies only what it has never seen. Checks run on blocking threads, on half of the processors at most, so
+//! that a flood of transactions cannot starve the votes; a bounded number may wait for one, and whoever comes after that
+//! is told to come again.
+//!
+//! What a check costs here and now is measured ([`Mempool::check_cost`]), because a proposer must not fill a block with
+//! more signatures than the others can verify before they have to vote.
 
 pub(crate) mod gossip;
 pub(crate) mod pool;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
     CheckError, Class, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction, account,
@@ -27,6 +32,8 @@ use pool::{Load, MempoolConfig, Pool, PoolError};
 const CHECKS_WAITING_MAX: usize = 8_192;
 /// Transactions of clients that still wait are spread again each time so many blocks have passed.
 const SPREAD_AGAIN_BLOCKS: u64 = 10;
+/// Cost of a check before the first one was measured: about that of a secp256k1 recovery on a slow machine.
+const CHECK_COST_GUESS: Duration = Duration::from_micros(300);
 /// Waiting transactions are searched for expired ones each time so many blocks have passed.
 const EXPIRE_BLOCKS: u64 = 64;
 
@@ -67,6 +74,8 @@ struct Inner {
     store: Store,
     waiting: Arc<Semaphore>,
     threads: Semaphore,
+    /// Moving average of the time for one check, nanoseconds.
+    check_nanos: AtomicU64,
     /// Since when there is work for a block.
     work: watch::Sender<Option<Instant>>,
     spread: mpsc::Sender<Arc<VerifiedTransaction>>,
@@ -80,12 +89,13 @@ impl Mempool {
         spread: mpsc::Sender<Arc<VerifiedTransaction>>,
         metrics: Metrics,
     ) -> Mempool {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = (crate::processors() / 2).max(1);
         Mempool(Arc::new(Inner {
             pool: Mutex::new(Pool::new(limits)),
             store,
             waiting: Arc::new(Semaphore::new(CHECKS_WAITING_MAX)),
             threads: Semaphore::new(threads),
+            check_nanos: AtomicU64::new(CHECK_COST_GUESS.as_nanos() as u64),
             work: watch::Sender::new(None),
             spread,
             metrics,
@@ -103,6 +113,11 @@ impl Mempool {
 
     pub(crate) fn load(&self) -> Load {
         self.pool().load()
+    }
+
+    /// What one check takes at present, with whatever else this machine does.
+    pub(crate) fn check_cost(&self) -> Duration {
+        Duration::from_nanos(self.0.check_nanos.load(Ordering::Relaxed))
     }
 
     pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
@@ -153,7 +168,11 @@ impl Mempool {
         if self.pool().knows(&hash) {
             return Err(PoolError::Known.into());
         }
+        let started = Instant::now();
         let verified = Arc::new(verify_stateless(bytes)?);
+        if verified.class() == Class::Account {
+            self.measured(started.elapsed());
+        }
         let next = self.next_nonce(state, &verified)?;
         self.pool().insert(Arc::clone(&verified), next, local)?;
         if local && self.0.spread.try_send(verified).is_err() {
@@ -161,6 +180,14 @@ impl Mempool {
             self.0.metrics.gossip_dropped.inc();
         }
         Ok(hash)
+    }
+
+    /// A sixteenth of the new measurement: steady against outliers, yet there within a block's worth of checks. Two
+    /// threads may overwrite each other's, which loses a measurement and nothing else.
+    fn measured(&self, took: Duration) {
+        let before = self.0.check_nanos.load(Ordering::Relaxed);
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.0.check_nanos.store(before - before / 16 + took / 16, Ordering::Relaxed);
     }
 
     /// Checks against the state; a nonce that is a little ahead is allowed to wait for those before it.

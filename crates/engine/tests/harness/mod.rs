@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use openmesh_engine::{CommittedBlock, Config, EngineError, Handle, start};
-use openmesh_ledger::{AccountTransaction, Action, Genesis, GenesisValidator, Params, Transaction};
+use openmesh_ledger::{
+    AccountTransaction, Action, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction,
+};
 use openmesh_primitives::{AccountKey, Address, Amount, Digest, Timestamp, ValidatorKey};
 use openmesh_storage::{Store, StoreError};
 use prometheus_client::registry::Registry;
@@ -33,19 +35,33 @@ pub fn transfer(from: usize, nonce: u64, to: Address, amount: u128) -> Vec<u8> {
     Transaction::Account(signed).encode()
 }
 
+/// The one source of the tests' network.
+pub fn source() -> SourceSpec {
+    SourceSpec {
+        id: "simulated".to_owned(),
+        exchange: "simulated".to_owned(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USDT".to_owned()],
+        feeds: vec!["trades".to_owned()],
+        window_ms: 1_000,
+        origin: Origin::Simulated,
+    }
+}
+
 type Hub = Arc<Mutex<BTreeMap<usize, Handle>>>;
 
 pub struct Running {
     pub handle: Handle,
     pub store: Store,
     pub blocks: broadcast::Receiver<Arc<CommittedBlock>>,
+    pub registry: Registry,
     cancel: CancellationToken,
     task: JoinHandle<Result<(), EngineError>>,
 }
 
 pub struct Network {
     dirs: Vec<TempDir>,
-    keys: Vec<Option<ValidatorKey>>,
+    pub keys: Vec<Option<ValidatorKey>>,
     genesis: Genesis,
     pub nodes: Vec<Option<Running>>,
     hub: Hub,
@@ -70,7 +86,7 @@ impl Network {
             time: Timestamp(since.as_nanos() as i64),
             validators: keys.iter().flatten().map(validator).collect(),
             accounts: (0..accounts).map(|n| (account(n).address(), Amount::open(1_000))).collect(),
-            sources: Vec::new(),
+            sources: vec![source()],
             params: Params::default(),
         };
         keys.resize_with(validators + followers, || None);
@@ -99,8 +115,9 @@ impl Network {
         config.peers = self.nodes.iter().flatten().map(|r| multiaddr(&r.handle)).collect();
         (self.tune)(&mut config);
         let cancel = CancellationToken::new();
-        let (handle, task) =
-            start(config, self.keys[n].clone(), store.clone(), cancel.clone(), &mut Registry::default()).await.unwrap();
+        let mut registry = Registry::default();
+        let started = start(config, self.keys[n].clone(), store.clone(), cancel.clone(), &mut registry).await;
+        let (handle, task) = started.unwrap();
         let mut envelopes = handle.gossip_out().unwrap();
         assert!(handle.gossip_out().is_none());
         self.hub.lock().unwrap().insert(n, handle.clone());
@@ -110,12 +127,14 @@ impl Network {
                 let others: Vec<Handle> =
                     hub.lock().unwrap().iter().filter(|(m, _)| **m != n).map(|(_, h)| h.clone()).collect();
                 for other in others {
-                    other.gossip_in(envelope.clone(), n.to_string()).await;
+                    // A slow node must not hold up what the others hear.
+                    let envelope = envelope.clone();
+                    tokio::spawn(async move { other.gossip_in(envelope, n.to_string()).await });
                 }
             }
         });
         let blocks = handle.committed();
-        self.nodes[n] = Some(Running { handle, store, blocks, cancel, task });
+        self.nodes[n] = Some(Running { handle, store, blocks, registry, cancel, task });
     }
 
     /// Stops a node in order.
@@ -179,6 +198,14 @@ impl Running {
             "height {height} was not reached from {tip}: {:?}",
             self.handle.status()
         );
+    }
+
+    /// A figure of the node's own registry.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
     }
 
     /// Waits until these transactions have been committed, and returns when each was seen.

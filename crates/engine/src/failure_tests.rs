@@ -1,0 +1,124 @@
+//! What happens when a part of consensus breaks: the task ends with the right error, and nothing hangs.
+
+use std::future::Future;
+
+use malachite_app::engine::node::NodeMsg;
+use openmesh_ledger::{Genesis, GenesisValidator, Params};
+use openmesh_primitives::Timestamp;
+use tempfile::TempDir;
+
+use super::*;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("in time")
+}
+
+struct Single {
+    dir: TempDir,
+    store: Store,
+    handle: Handle,
+    task: JoinHandle<Result<(), EngineError>>,
+    cancel: CancellationToken,
+}
+
+fn key() -> ValidatorKey {
+    ValidatorKey::from_seed([1; 32])
+}
+
+fn store(dir: &TempDir) -> Store {
+    let validator = GenesisValidator { public_key: key().public(), power: 1, name: "alone".to_owned(), payout: None };
+    let genesis = Genesis {
+        chain_id: 1,
+        name: "test".to_owned(),
+        time: Timestamp(1),
+        validators: vec![validator],
+        accounts: vec![],
+        sources: vec![],
+        params: Params::default(),
+    };
+    let store = Store::open(dir.path()).unwrap();
+    store.initialise(&genesis).unwrap();
+    store
+}
+
+/// A network of one validator that has committed its first block.
+async fn single() -> Single {
+    let dir = TempDir::new().unwrap();
+    let store = store(&dir);
+    let config = Config::new("alone", dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
+    let cancel = CancellationToken::new();
+    let started = start(config, Some(key()), store.clone(), cancel.clone(), &mut Registry::default()).await;
+    let (handle, task) = started.unwrap();
+    let mut blocks = handle.committed();
+    if store.tip().height == 0 {
+        assert_eq!(in_time(blocks.recv()).await.unwrap().block.header.height, 1);
+    }
+    Single { dir, store, handle, task, cancel }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_safety_failure_ends_the_task() {
+    let node = single().await;
+    let supervisor = node.handle.0.network.try_get_supervisor().unwrap();
+    supervisor.send_message(NodeMsg::SafetyFailure("the disk is full".to_owned())).unwrap();
+    let result = in_time(node.task).await.unwrap();
+    assert!(matches!(result, Err(EngineError::Safety)), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_liveness_failure_ends_the_task() {
+    let node = single().await;
+    node.handle.0.network.kill();
+    let result = in_time(node.task).await.unwrap();
+    assert!(matches!(result, Err(EngineError::Liveness)), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_engine_lets_go_of_everything() {
+    let node = single().await;
+    let (peer, address) = (node.handle.peer_id().to_owned(), node.handle.listen_addr());
+    node.cancel.cancel();
+    in_time(node.task).await.unwrap().unwrap();
+    let height = node.store.tip().height;
+    assert!(std::net::TcpListener::bind(address).is_ok());
+
+    // The same directory and the same store again: the identity stays, the chain goes on.
+    let mut config = Config::new("alone", node.dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
+    config.idle_block_ms = 50;
+    let cancel = CancellationToken::new();
+    let (handle, task) =
+        start(config, Some(key()), node.store.clone(), cancel.clone(), &mut Registry::default()).await.unwrap();
+    assert_eq!(handle.peer_id(), peer);
+    let mut blocks = handle.committed();
+    while in_time(blocks.recv()).await.unwrap().block.header.height < height + 3 {}
+    assert_eq!(handle.status().peers, 0);
+    cancel.cancel();
+    in_time(task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn wrong_configurations_are_refused_with_reasons() {
+    let dir = TempDir::new().unwrap();
+    let store = store(&dir);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = Config::new("a", dir.path().to_owned(), taken.local_addr().unwrap());
+    let begin = |config: Config| {
+        let store = store.clone();
+        async move { start(config, None, store, CancellationToken::new(), &mut Registry::default()).await.err().unwrap() }
+    };
+    assert!(matches!(begin(config.clone()).await, EngineError::Listen { .. }));
+    let mut wrong = Config::new("a", dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
+    wrong.peers = vec!["localhost:80".to_owned()];
+    let error = begin(wrong.clone()).await;
+    assert!(error.to_string().contains("\"localhost:80\" is not a peer's multiaddress"), "{error}");
+    std::fs::write(dir.path().join("p2p.key"), b"short").unwrap();
+    wrong.peers.clear();
+    assert!(matches!(begin(wrong).await, EngineError::Home { .. }));
+    let empty = Store::open(TempDir::new().unwrap().path()).unwrap();
+    let mut config = config;
+    config.listen = "127.0.0.1:0".parse().unwrap();
+    let error = start(config, None, empty, CancellationToken::new(), &mut Registry::default()).await.err();
+    assert!(matches!(error, Some(EngineError::Store(StoreError::NotInitialised))));
+}
