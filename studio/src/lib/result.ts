@@ -59,11 +59,14 @@ export function csv(columns: SqlColumn[], rows: SqlValue[][]): string {
 export type Point = { time: number; value: number };
 export type Bar = { time: number; open: number; high: number; low: number; close: number };
 export type Picture =
-  | { kind: "line"; series: { name: string; points: Point[] }[]; time: string }
+  | { kind: "line"; series: { name: string; points: Point[]; small: boolean }[]; time: string }
   | { kind: "candles"; bars: Bar[]; time: string };
 
 /** Most lines in one picture: more cannot be told apart. */
 const LINES_MAX = 5;
+
+/** A line this many times smaller than the largest gets a scale of its own: it would be flat otherwise. */
+const SMALLER = 20;
 
 /** What can be drawn: needs a column of times, and numbers. Candles where the four prices are there. */
 export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture | null {
@@ -92,13 +95,15 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
   }
   const numbers = columns.flatMap((column, index) => (isNumeric(column) ? [{ column, index }] : []));
   if (numbers.length === 0) return null;
-  const series = numbers.slice(0, LINES_MAX).map(({ column, index }) => ({
-    name: column.name,
-    points: ordered.flatMap(([second, row]) => {
+  const lines = numbers.slice(0, LINES_MAX).map(({ column, index }) => {
+    const points = ordered.flatMap(([second, row]) => {
       const value = numberOf(row[index]);
       return value === null ? [] : [{ time: second, value }];
-    }),
-  }));
+    });
+    return { name: column.name, points, size: Math.max(0, ...points.map((point) => Math.abs(point.value))) };
+  });
+  const largest = Math.max(...lines.map((line) => line.size));
+  const series = lines.map(({ name, points, size }) => ({ name, points, small: size * SMALLER < largest }));
   return { kind: "line", series, time: time.name };
 }
 

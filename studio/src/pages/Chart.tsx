@@ -93,7 +93,10 @@ export function ResultChart({ picture, label }: { picture: Picture; label: strin
     } else {
       picture.series.forEach((each, at) => {
         const color = LINES[colors][at % LINES[colors].length] ?? token("--accent");
-        const line = chart.addSeries(LineSeries, { color, lineWidth: 2, title: each.name });
+        const priceScaleId = each.small ? "left" : "right";
+        const line = chart.addSeries(LineSeries, { color, lineWidth: 2, title: each.name, priceScaleId });
+        if (each.small)
+          chart.applyOptions({ leftPriceScale: { visible: true, borderColor: token("--line") } });
         line.setData(each.points.map((point): LineData => ({ ...point, time: point.time as UTCTimestamp })));
       });
     }

@@ -36,7 +36,12 @@ export function AgreementCard() {
             <Empty>No source is registered on this network.</Empty>
           ) : (
             <>
-              <div className="scroll" tabIndex={0} role="region" aria-label="Agreement by source and window">
+              <div
+                className="scroll newest"
+                tabIndex={0}
+                role="region"
+                aria-label="Agreement by source and window"
+              >
                 <table className="grid" aria-label="Agreement by source and window">
                   <thead>
                     <tr>

@@ -20,7 +20,7 @@ export function Network() {
       </div>
       <Overview />
       <AgreementCard />
-      <div className="columns">
+      <div className="halves">
         <Blocks />
         <Validators />
       </div>

@@ -1,0 +1,141 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Stream } from "./stream";
+
+/** A socket that the test opens, feeds and breaks. */
+class FakeSocket {
+  static all: FakeSocket[] = [];
+  readyState: number = WebSocket.CONNECTING;
+  sent: { op: string; feed: string; symbol?: string }[] = [];
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: (() => void) | null = null;
+  constructor() {
+    FakeSocket.all.push(this);
+  }
+  send(text: string) {
+    this.sent.push(JSON.parse(text) as { op: string; feed: string });
+  }
+  close() {
+    this.readyState = WebSocket.CLOSED;
+    this.onclose?.();
+  }
+  accept() {
+    this.readyState = WebSocket.OPEN;
+    this.onopen?.();
+  }
+  say(message: unknown) {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+}
+
+const socket = (at: number): FakeSocket => {
+  const found = FakeSocket.all[at];
+  if (!found) throw new Error(`no connection ${at}`);
+  return found;
+};
+const make = () => new Stream("ws://node/v1/stream", () => new FakeSocket() as unknown as WebSocket);
+const book = { feed: "book", exchange: "kraken", symbol: "BTC.USD" };
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe("stream", () => {
+  it("subscribes on opening, and only once for two listeners", () => {
+    const stream = make();
+    const heard: string[] = [];
+    stream.subscribe({ feed: "status" }, () => heard.push("a"));
+    stream.subscribe({ feed: "status" }, () => heard.push("b"));
+    socket(0).accept();
+    expect(socket(0).sent).toEqual([{ op: "subscribe", feed: "status" }]);
+    socket(0).say({ op: "status", status: {} });
+    expect(heard).toEqual(["a", "b"]);
+  });
+
+  it("sends events only to whom they belong", () => {
+    const stream = make();
+    const listener = vi.fn();
+    stream.subscribe(book, listener);
+    socket(0).accept();
+    const event = { type: "book_delta", exchange: "kraken", symbol: "ETH.USD", bids: [], asks: [] };
+    socket(0).say(event);
+    expect(listener).not.toHaveBeenCalled();
+    socket(0).say({ ...event, symbol: "BTC.USD" });
+    expect(listener).toHaveBeenCalledOnce();
+  });
+
+  it("says that it is lost, connects again and subscribes to everything again", () => {
+    const stream = make();
+    const states: string[] = [];
+    stream.watch((state) => states.push(state));
+    stream.subscribe({ feed: "blocks" }, () => undefined);
+    stream.subscribe(book, () => undefined);
+    socket(0).accept();
+    socket(0).close();
+    expect(states).toEqual(["open", "lost"]);
+    vi.advanceTimersByTime(500);
+    socket(1).accept();
+    expect(states).toEqual(["open", "lost", "open"]);
+    expect(socket(1).sent).toEqual([
+      { op: "subscribe", feed: "blocks" },
+      { op: "subscribe", ...book },
+    ]);
+  });
+
+  it("waits longer after each failure, up to a limit", () => {
+    const stream = make();
+    stream.subscribe({ feed: "status" }, () => undefined);
+    vi.spyOn(Math, "random").mockReturnValue(1);
+    const waits = [500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000];
+    waits.forEach((wait, at) => {
+      socket(at).close();
+      vi.advanceTimersByTime(wait - 1);
+      expect(FakeSocket.all).toHaveLength(at + 1);
+      vi.advanceTimersByTime(1);
+      expect(FakeSocket.all).toHaveLength(at + 2);
+    });
+  });
+
+  it("takes silence for a loss", () => {
+    const stream = make();
+    stream.subscribe({ feed: "status" }, () => undefined);
+    socket(0).accept();
+    vi.advanceTimersByTime(9_000);
+    socket(0).say({ op: "pong", id: null });
+    vi.advanceTimersByTime(9_000);
+    expect(stream.state).toBe("open");
+    vi.advanceTimersByTime(1_000);
+    expect(stream.state).toBe("lost");
+  });
+
+  it("tells every listener about dropped messages", () => {
+    const stream = make();
+    const first = vi.fn();
+    const second = vi.fn();
+    stream.subscribe({ feed: "status" }, first);
+    stream.subscribe(book, second);
+    socket(0).accept();
+    socket(0).say({ op: "dropped", messages: 7 });
+    expect(first).toHaveBeenCalledWith({ op: "dropped", messages: 7 });
+    expect(second).toHaveBeenCalledWith({ op: "dropped", messages: 7 });
+  });
+
+  it("unsubscribes with the last listener, and survives text that is not JSON", () => {
+    const stream = make();
+    const leave = [
+      stream.subscribe(book, () => undefined),
+      stream.subscribe({ feed: "status" }, () => undefined),
+    ];
+    socket(0).accept();
+    socket(0).onmessage?.({ data: "{" });
+    leave[0]?.();
+    expect(socket(0).sent.at(-1)).toEqual({ op: "unsubscribe", ...book });
+    stream.close();
+    vi.advanceTimersByTime(60_000);
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+});

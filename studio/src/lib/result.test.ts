@@ -1,0 +1,77 @@
+import { describe, expect, it } from "vitest";
+import { csv, nextOrder, picture, sortRows } from "./result";
+
+const columns = [
+  { name: "at", type: "TIMESTAMP" },
+  { name: "price", type: "DECIMAL(38,18)" },
+  { name: "note", type: "TEXT" },
+];
+const rows = [
+  ["2026-01-01T00:00:02Z", "10.5", "b"],
+  ["2026-01-01T00:00:01Z", "9.25", null],
+  ["2026-01-01T00:00:03Z", null, "a"],
+];
+
+describe("sorting", () => {
+  it("goes by value for numbers, with nothing last in both directions", () => {
+    const prices = (descending: boolean) =>
+      sortRows(columns, rows, { column: 1, descending }).map((row) => row[1]);
+    expect(prices(false)).toEqual(["9.25", "10.5", null]);
+    expect(prices(true)).toEqual(["10.5", "9.25", null]);
+  });
+  it("goes by letters for text and leaves the rows alone without an order", () => {
+    expect(sortRows(columns, rows, { column: 2, descending: false }).map((row) => row[2])).toEqual([
+      "a",
+      "b",
+      null,
+    ]);
+    expect(sortRows(columns, rows, null)).toBe(rows);
+  });
+  it("turns from ascending to descending to none", () => {
+    const first = nextOrder(null, 1);
+    expect(first).toEqual({ column: 1, descending: false });
+    expect(nextOrder(first, 1)).toEqual({ column: 1, descending: true });
+    expect(nextOrder({ column: 1, descending: true }, 1)).toBeNull();
+    expect(nextOrder(first, 2)).toEqual({ column: 2, descending: false });
+  });
+});
+
+describe("CSV", () => {
+  it("quotes, keeps digits, and disarms formulas", () => {
+    const text = csv(columns, [
+      ["t", "-1.10", '=cmd|"x"'],
+      ["u", null, "a,b\nc"],
+    ]);
+    expect(text).toBe('at,price,note\r\nt,-1.10,"\'=cmd|""x"""\r\nu,,"a,b\nc"\r\n');
+  });
+});
+
+describe("picture", () => {
+  it("draws lines in the order of time", () => {
+    const drawn = picture({ columns, rows });
+    expect(drawn).toMatchObject({ kind: "line", time: "at", series: [{ name: "price", small: false }] });
+    expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([9.25, 10.5]);
+  });
+  it("gives a much smaller line its own scale", () => {
+    const more = [...columns, { name: "n", type: "BIGINT" }];
+    const drawn = picture({ columns: more, rows: rows.map((row) => [...row, "0.1"]) });
+    expect(drawn?.kind === "line" && drawn.series.map((each) => each.small)).toEqual([false, true]);
+  });
+  it("draws candles where the four prices are there", () => {
+    const names = ["start", "open", "high", "low", "close"];
+    const candles = names.map((name, at) => ({ name, type: at === 0 ? "TIMESTAMP" : "DECIMAL(38,18)" }));
+    const drawn = picture({
+      columns: candles,
+      rows: [
+        ["2026-01-01T00:01:00Z", "2", "4", "1", "3"],
+        ["2026-01-01T00:00:00Z", "1", "2", "1", "2"],
+      ],
+    });
+    expect(drawn).toMatchObject({ kind: "candles" });
+    expect(drawn?.kind === "candles" && drawn.bars.map((bar) => bar.close)).toEqual([2, 3]);
+  });
+  it("draws nothing without times or without numbers", () => {
+    expect(picture({ columns: columns.slice(1), rows: rows.map((row) => row.slice(1)) })).toBeNull();
+    expect(picture({ columns: columns.slice(0, 1), rows: rows.map((row) => row.slice(0, 1)) })).toBeNull();
+  });
+});
