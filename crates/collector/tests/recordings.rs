@@ -12,7 +12,7 @@ use openmesh_content::{BlockStore, Limits};
 use openmesh_market::window::Stream;
 use openmesh_market::{EventKind, Exchange, Feed};
 use openmesh_primitives::{ContentId, Decimal, ValidatorKey};
-use openmesh_venues::{Faults, Mode, ReplayConfig, SetState, Speed};
+use openmesh_venues::{Faults, Mode, ReplayConfig, SetState, SimulationConfig, Speed};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +22,9 @@ const SPEED: u32 = 2;
 const STARTS_MS: [u64; 4] = [0, 3_000, 10_000, 20_000];
 /// Longest delay of a frame, in milliseconds of the venue's time.
 const DELAY_MS_MAX: u64 = 800;
+
+/// Time on the simulated market, which does not end by itself.
+const SIMULATED: Duration = Duration::from_secs(25);
 
 type Chunks = BTreeMap<(Stream, i64), ContentId>;
 
@@ -88,27 +91,28 @@ impl Site {
     }
 }
 
-async fn four_sites(set: &str, faults: Faults) -> Option<Vec<Chunks>> {
+/// Recorded traffic; `None`, said aloud, where it is not on this machine.
+async fn four_sites_on(set: &str, faults: Faults) -> Option<Vec<Chunks>> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let dir = std::env::var_os("OPENMESH_RECORDINGS").map_or_else(|| PathBuf::from(beside), PathBuf::from).join(set);
     if !dir.exists() {
         eprintln!("skipped: there is no recording {} (see OPENMESH_RECORDINGS)", dir.display());
         return None;
     }
-    let stop = CancellationToken::new();
     // The clock starts with the first site.
-    let replay = ReplayConfig { speed: Speed::Times(SPEED), hold_connections: 1, ..ReplayConfig::new(dir) };
-    let config = openmesh_venues::Config {
-        listen: ([127, 0, 0, 1], 0).into(),
-        mode: Mode::Replay(replay),
-        faults,
-        ethereum: None,
-    };
+    let replay = ReplayConfig { speed: Speed::Times(SPEED), hold_subscribers: 1, ..ReplayConfig::new(dir) };
+    Some(four_sites(Mode::Replay(replay), faults).await)
+}
+
+async fn four_sites(mode: Mode, faults: Faults) -> Vec<Chunks> {
+    let simulated = matches!(mode, Mode::Simulation(_));
+    let stop = CancellationToken::new();
+    let config = openmesh_venues::Config { listen: ([127, 0, 0, 1], 0).into(), mode, faults, ethereum: None };
     let (venues, serving) = openmesh_venues::start(config, stop.clone()).await.unwrap();
     let mut wanted: BTreeMap<Exchange, (BTreeSet<_>, BTreeSet<Feed>)> = BTreeMap::new();
     for entry in venues.catalogue().entries {
         let (symbols, feeds) = wanted.entry(entry.exchange).or_default();
-        symbols.extend(entry.symbol);
+        symbols.insert(entry.symbol);
         feeds.extend(entry.feeds);
     }
     let sources: Vec<SourceConfig> = wanted
@@ -133,7 +137,10 @@ async fn four_sites(set: &str, faults: Faults) -> Option<Vec<Chunks>> {
         }));
     }
     let mut seconds = tokio::time::interval(Duration::from_millis(200));
-    while !venues.progress().sets.iter().all(|set| matches!(set.state, SetState::Ended)) {
+    if simulated {
+        tokio::time::sleep(SIMULATED).await;
+    }
+    while !simulated && !venues.progress().sets.iter().all(|set| matches!(set.state, SetState::Finished)) {
         seconds.tick().await;
     }
     // What was sent last is still on its way.
@@ -145,7 +152,7 @@ async fn four_sites(set: &str, faults: Faults) -> Option<Vec<Chunks>> {
     }
     stop.cancel();
     serving.await.unwrap().unwrap();
-    Some(seen)
+    seen
 }
 
 /// Honest sites never differ; returns how many chunks all four cover, and on how many trades' chunks the liar is alone.
@@ -171,7 +178,7 @@ fn compare(set: &str, seen: &[Chunks]) -> (usize, usize) {
 
 async fn check(set: &str, common_min: usize, alone_min: usize) {
     let delay_ms_max = DELAY_MS_MAX / u64::from(SPEED);
-    let Some(seen) = four_sites(set, Faults { seed: 7, delay_ms_max, ..Faults::default() }).await else { return };
+    let Some(seen) = four_sites_on(set, Faults { seed: 7, delay_ms_max, ..Faults::default() }).await else { return };
     let (common, alone) = compare(set, &seen);
     assert!(common >= common_min && alone >= alone_min, "{set}: {common} common, {alone} alone");
 }
@@ -196,7 +203,20 @@ async fn kraken() {
 async fn bybit_with_cut_connections() {
     let set = "cf-BYBIT-20260809-BTC-DOGE";
     let faults = Faults { seed: 3, delay_ms_max: 100, disconnect_after_frames: 400, ..Faults::default() };
-    let Some(seen) = four_sites(set, faults).await else { return };
+    let Some(seen) = four_sites_on(set, faults).await else { return };
     compare(set, &seen);
     assert!(seen.iter().all(|chunks| chunks.len() > 20));
+}
+
+/// The market that is shown where there is no internet: every venue, every stream that is put up for agreement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simulation() {
+    let faults = Faults { seed: 9, delay_ms_max: 300, ..Faults::default() };
+    let seen = four_sites(Mode::Simulation(SimulationConfig::default()), faults).await;
+    compare("simulation", &seen);
+    let streams: BTreeSet<&Stream> = seen[3].keys().map(|(stream, _)| stream).collect();
+    for exchange in Exchange::ALL {
+        let of = |feed| streams.iter().any(|s| s.exchange == exchange && s.feed == feed);
+        assert!(of(Feed::Trades) && of(Feed::Book), "{exchange} has no agreed trades or book: {streams:?}");
+    }
 }
