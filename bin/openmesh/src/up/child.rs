@@ -20,6 +20,8 @@ const RESTART_MS_MIN: u64 = 250;
 const RESTART_MS_MAX: u64 = 8_000;
 /// Running for this long counts as having started well, in seconds.
 const STEADY_SECONDS: u64 = 30;
+/// What processes log unless told otherwise: consensus says each vote at info, which is nothing for people.
+const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
 /// Last lines of a process's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 12;
 
@@ -175,7 +177,7 @@ fn spawn(program: &Program) -> Result<tokio::process::Child, Failure> {
         .map_err(|e| Failure::from_display(program.log.display(), &e))?;
     Command::new(binary)
         .args(&program.arguments)
-        .env("OPENMESH_LOG", std::env::var("OPENMESH_LOG").unwrap_or_else(|_| "info".into()))
+        .env("OPENMESH_LOG", std::env::var("OPENMESH_LOG").unwrap_or_else(|_| LOG_FILTER.into()))
         .env("OPENMESH_SUPERVISOR", std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
