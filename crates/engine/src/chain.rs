@@ -350,3 +350,7 @@ pub(crate) fn report(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

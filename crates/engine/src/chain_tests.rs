@@ -1,0 +1,156 @@
+//! The chain's writer against a real store: what it proposes again after a crash, what it refuses, how it fails.
+
+use openmesh_ledger::{Genesis, GenesisValidator, Params, precommit_sign_bytes, transactions_root};
+use openmesh_primitives::{Amount, ValidatorKey};
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::MempoolConfig;
+
+const NOW: Timestamp = Timestamp(1_000_000_000_000);
+
+fn key(n: u8) -> ValidatorKey {
+    ValidatorKey::from_seed([n; 32])
+}
+
+fn open(dir: &TempDir) -> Chain {
+    let validator =
+        |n: u8| GenesisValidator { public_key: key(n).public(), power: 1, name: String::new(), payout: None };
+    let genesis = Genesis {
+        chain_id: 1,
+        name: "test".to_owned(),
+        time: Timestamp(1),
+        validators: vec![validator(1), validator(2)],
+        accounts: vec![(Address([5; 20]), Amount::open(1))],
+        sources: vec![],
+        params: Params::default(),
+    };
+    let store = Store::open(dir.path()).unwrap();
+    store.initialise(&genesis).unwrap();
+    let metrics = Metrics::register(&mut Registry::default());
+    let mempool = Mempool::new(MempoolConfig::default(), store.clone(), mpsc::channel(1).0, metrics.clone());
+    let address = Some(key(1).public().address());
+    Chain::new(store, mempool, address, Duration::from_secs(1), broadcast::Sender::new(8), metrics)
+}
+
+fn other() -> Address {
+    key(2).public().address()
+}
+
+/// A block that the other validator could propose now.
+fn theirs(chain: &Chain) -> Block {
+    let state = chain.store.state().unwrap();
+    let limits = BlockLimits::of(&params(&state).unwrap());
+    build_block(&state, &chain.store.tip(), &[], other(), NOW, &limits).unwrap()
+}
+
+fn judge(chain: &mut Chain, block: &Block, fresh: bool) -> Judged {
+    chain.judge(1, 0, other(), fresh, canonical::encode(block), NOW).unwrap()
+}
+
+fn reason(judged: Judged) -> String {
+    match judged {
+        Judged::Valid(_) => panic!("it was found valid"),
+        Judged::Invalid { reason, .. } | Judged::Useless(reason) => reason,
+    }
+}
+
+fn certificate(height: Height, block_hash: Digest) -> Certificate {
+    let sign = |n: u8| {
+        let address = key(n).public().address();
+        (address, key(n).sign(&precommit_sign_bytes(1, height, 0, &block_hash, &address)))
+    };
+    Certificate { height, round: 0, block_hash, signatures: vec![sign(1), sign(2)] }
+}
+
+#[test]
+fn a_proposal_is_the_same_after_a_crash() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    let first = chain.build(1, 0, NOW).unwrap().unwrap();
+    let second = chain.build(1, 1, Timestamp(NOW.0 + 5)).unwrap().unwrap();
+    assert_ne!(first.id, second.id, "another round, another time");
+    assert!(chain.build(2, 0, NOW).unwrap().is_none());
+    drop(chain);
+    let mut chain = open(&dir);
+    let again = chain.build(1, 0, Timestamp(NOW.0 + 9)).unwrap().unwrap();
+    assert_eq!((again.id, again.bytes), (first.id, first.bytes));
+    // Decided without having been executed in this run.
+    let mut committed = chain.committed.subscribe();
+    let block = chain.commit(certificate(1, first.id)).unwrap();
+    assert_eq!(committed.try_recv().unwrap().hash, first.id);
+    assert_eq!((chain.store.tip().height, chain.store.tip().state_root), (1, block.state_root));
+    assert!(chain.build(1, 0, NOW).unwrap().is_none());
+    assert!(chain.store.undecided(1).unwrap().is_empty());
+}
+
+#[test]
+fn good_blocks_are_stored_and_bad_ones_refused() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    let good = theirs(&chain);
+    let mut ours = good.clone();
+    ours.header.proposer = key(1).public().address();
+    assert!(reason(judge(&mut chain, &ours, true)).contains("streams it"));
+    let mut ahead = good.clone();
+    ahead.header.time = Timestamp(NOW.0 + 3_000_000_000);
+    assert!(reason(judge(&mut chain, &ahead, true)).contains("3000 ms ahead"));
+    let mut early = good.clone();
+    early.header.time = Timestamp(0);
+    assert!(reason(judge(&mut chain, &early, true)).contains("not after its parent"));
+    let mut stuffed = good.clone();
+    stuffed.transactions.push(vec![1, 2, 3]);
+    assert!(reason(judge(&mut chain, &stuffed, true)).contains("transactions root"));
+    stuffed.header.transactions_root = transactions_root(&stuffed.transactions);
+    assert!(reason(judge(&mut chain, &stuffed, true)).contains("cannot be decoded"));
+    let mut rooted = good.clone();
+    rooted.header.state_root = Digest([1; 32]);
+    assert!(reason(judge(&mut chain, &rooted, true)).contains("state root"));
+    assert!(chain.store.undecided(1).unwrap().is_empty());
+
+    let bytes = canonical::encode(&good);
+    let later = chain.judge(2, 0, other(), true, bytes.clone(), NOW).unwrap();
+    assert!(reason(later).contains("not next"));
+    assert!(matches!(chain.judge(1, 0, other(), true, vec![7; 90], NOW).unwrap(), Judged::Useless(_)));
+
+    assert!(matches!(judge(&mut chain, &good, true), Judged::Valid(c) if c.id == good.hash()));
+    assert_eq!(chain.body(1, &good.hash()).unwrap().unwrap(), bytes);
+    // The same block once more, in a later round by another streamer: judged from memory.
+    let again = chain.judge(1, 3, key(1).public().address(), false, bytes, NOW).unwrap();
+    assert!(matches!(again, Judged::Valid(_)));
+    let rounds: Vec<i64> = chain.store.undecided(1).unwrap().into_iter().map(|(round, ..)| round).collect();
+    assert_eq!(rounds, vec![0, 3]);
+    chain.commit(certificate(1, good.hash())).unwrap();
+}
+
+#[test]
+fn synced_blocks_are_kept_apart_until_they_are_decided() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    let good = theirs(&chain);
+    let mut other_body = good.clone();
+    other_body.transactions.push(vec![0]);
+    assert!(chain.adopt(1, &canonical::encode(&other_body)).unwrap().is_none(), "a body that is not the header's");
+    assert!(chain.adopt(2, &canonical::encode(&good)).unwrap().is_none());
+    assert!(chain.adopt(1, b"no block").unwrap().is_none());
+    assert_eq!(chain.adopt(1, &canonical::encode(&good)).unwrap(), Some((good.hash(), other())));
+    assert_eq!(chain.store.undecided(1).unwrap()[0].0, ROUND_NOT_JUDGED);
+    chain.commit(certificate(1, good.hash())).unwrap();
+    assert_eq!(chain.store.tip().height, 1);
+}
+
+#[test]
+fn what_cannot_be_committed_ends_the_run() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    let unknown = chain.commit(certificate(1, Digest([9; 32])));
+    assert!(matches!(unknown, Err(EngineError::UnknownDecision { height: 1, .. })));
+    let mut diverged = theirs(&chain);
+    diverged.header.state_root = Digest([1; 32]);
+    chain.adopt(1, &canonical::encode(&diverged)).unwrap().unwrap();
+    let error = chain.commit(certificate(1, diverged.hash())).unwrap_err();
+    assert!(matches!(&error, EngineError::Diverged { height: 1, reason } if reason.contains("state root")), "{error}");
+    assert_eq!(chain.store.tip().height, 0);
+}
