@@ -236,6 +236,7 @@ function sql(body: string): { code: number; answer: unknown } {
 }
 
 function answer(url: URL): unknown {
+  const top = height();
   const [, , what = "", ...rest] = url.pathname.split("/");
   const page = <T>(items: T[]) => ({ items, next: null });
   switch (what) {
@@ -245,9 +246,7 @@ function answer(url: URL): unknown {
       return rest[0]
         ? blockDetail(Number(rest[0]))
         : page(
-            Array.from({ length: Number(url.searchParams.get("limit") ?? 20) }, (_, at) =>
-              block(height() - at),
-            ),
+            Array.from({ length: Number(url.searchParams.get("limit") ?? 20) }, (_, at) => block(top - at)),
           );
     case "validators":
       return page(
@@ -288,6 +287,30 @@ function answer(url: URL): unknown {
   }
 }
 
+let signedIn: { address: string; expires: string } | null = null;
+
+/** Takes every signature: only the shapes matter here. */
+function signing(call: string, body: string, send: (code: number, body: unknown) => void): void {
+  const expires = new Date(Date.now() + 3_600_000).toISOString();
+  switch (call) {
+    case "GET /v1/auth/nonce":
+      return send(200, { nonce: hex(5, 16), expires });
+    case "POST /v1/auth/sign-in":
+      signedIn = {
+        address: /0x[0-9a-fA-F]{40}/.exec((JSON.parse(body) as { message: string }).message)?.[0] ?? "",
+        expires,
+      };
+      return send(200, { ...signedIn, token: "fixture" });
+    case "DELETE /v1/auth/session":
+      signedIn = null;
+      return send(200, {});
+    default:
+      return signedIn
+        ? send(200, signedIn)
+        : send(401, { error: { code: "not_signed_in", message: "no session" } });
+  }
+}
+
 function handle(request: IncomingMessage, response: ServerResponse, next: () => void): void {
   const url = new URL(request.url ?? "/", "http://localhost");
   if (!url.pathname.startsWith("/v1/")) return next();
@@ -302,6 +325,12 @@ function handle(request: IncomingMessage, response: ServerResponse, next: () => 
       const { code, answer } = sql(body);
       send(code, answer);
     });
+    return;
+  }
+  if (url.pathname.startsWith("/v1/auth/")) {
+    let body = "";
+    request.on("data", (part: Buffer) => (body += part.toString()));
+    request.on("end", () => signing(`${request.method} ${url.pathname}`, body, send));
     return;
   }
   const found = answer(url);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { age, bytes, compareDecimals, decimal, duration, instant, open } from "./format";
+import { age, bytes, clock, compareDecimals, decimal, duration, instant, open } from "./format";
 import { ageOf } from "./staleness";
 
 describe("numbers", () => {
@@ -51,6 +51,11 @@ describe("times", () => {
     expect(age(60_000)).toBe("1 min ago");
     expect(age(3_660_000)).toBe("1 h 1 min ago");
     expect(age(72 * 3_600_000)).toBe("3 days ago");
+  });
+  it("says moments in UTC, with the date where it is another day", () => {
+    const at = Date.UTC(2026, 0, 2, 23, 59, 58);
+    expect(clock(at, at + 1_000)).toBe("23:59:58");
+    expect(clock(at, at + 60_000)).toBe("2026-01-02 23:59:58");
   });
   it("marks as stale only what is older than the limit", () => {
     expect(ageOf(null, 10_000, 5_000)).toBeNull();

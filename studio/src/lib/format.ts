@@ -45,13 +45,11 @@ export function age(ms: number): string {
   return `${Math.floor(hours / 24)} days ago`;
 }
 
-/** `14:03:07` in the reader's own zone, with a date where it is not today. */
+/** `14:03:07`, with a date where it is not today. In UTC, as the ledger, the tables and the charts have it. */
 export function clock(ms: number, now: number): string {
-  const at = new Date(ms);
-  const time = at.toLocaleTimeString("en-GB", { hour12: false });
-  return at.toDateString() === new Date(now).toDateString()
-    ? time
-    : `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })} ${time}`;
+  const at = new Date(ms).toISOString();
+  const time = at.slice(11, 19);
+  return at.slice(0, 10) === new Date(now).toISOString().slice(0, 10) ? time : `${at.slice(0, 10)} ${time}`;
 }
 
 export function duration(ms: number): string {

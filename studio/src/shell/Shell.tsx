@@ -127,7 +127,10 @@ function Footer() {
       ) : (
         <span>Waiting for the node</span>
       )}
-      <a href="/openapi.json">API description</a>
+      <span className="row">
+        Times are in UTC
+        <a href="/openapi.json">API description</a>
+      </span>
     </footer>
   );
 }

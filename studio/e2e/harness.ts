@@ -1,0 +1,98 @@
+/** The real network and a real browser, started once for a file of tests. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+
+const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
+const BINARY = join(TARGET, "debug/openmesh");
+const BROWSER = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+/** Time that a network may take until it says that it is ready. */
+const READY_MS_MAX = 120_000;
+
+export interface Network {
+  url: string;
+  stop(): Promise<void>;
+}
+
+/** Starts a simulated network and waits until it says `ready`. */
+export async function startNetwork(): Promise<Network> {
+  const home = await mkdtemp(join(tmpdir(), "openmesh-e2e-"));
+  const child = spawn(
+    BINARY,
+    ["up", "--home", home, "--port", "0", "--simulate", "--seed", "7", "--rate", "120"],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  const exited = once(child, "exit");
+  // Spawning a missing binary is an `error`, which `ready` reports; here it must only not go unheard.
+  exited.catch(() => undefined);
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
+      child.kill("SIGINT");
+      await exited;
+    }
+    await rm(home, { recursive: true, force: true });
+  };
+  try {
+    return { url: await ready(child), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function ready(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let url: string | null = null;
+    let said = "";
+    const deadline = setTimeout(() => reject(new Error(`not ready in time:\n${said}`)), READY_MS_MAX);
+    const fail = (why: string) => {
+      clearTimeout(deadline);
+      reject(new Error(`${BINARY} ${why}:\n${said}`));
+    };
+    child.on("error", (error) => fail(error.message));
+    child.on("exit", (code) => fail(`ended with ${code}`));
+    child.stderr?.on("data", (part: Buffer) => {
+      said = (said + part.toString()).slice(-4_000);
+    });
+    if (!child.stdout) return fail("has no output");
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      said += `${line}\n`;
+      url = /^studio {3}(http:\/\/\S+?)\/?$/.exec(line)?.[1] ?? url;
+      if (line.trim() !== "ready") return;
+      clearTimeout(deadline);
+      if (url) resolve(url);
+      else fail("is ready without naming Studio");
+    });
+  });
+}
+
+export const startBrowser = (): Promise<Browser> => chromium.launch({ executablePath: BROWSER, args: FLAGS });
+
+/** A page of its own, with everything it complains about. */
+export async function open(
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page; complaints: string[] }> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  return { page, complaints };
+}
