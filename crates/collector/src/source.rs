@@ -110,7 +110,7 @@ pub(crate) async fn run(plan: &Plan, ends: &mut Ends) {
     loop {
         tokio::select! {
             () = plan.stop.cancelled() => break,
-            Some(message) = links.recv() => source.from_link(message).await,
+            Some(message) = links.recv() => source.heard(message).await,
             Some(answer) = source.pending.join_next() => source.answered(answer).await,
             Some(question) = source.ends.questions.recv() => source.asked(question),
             Some(Trouble(why)) = source.ends.trouble.recv() => source.troubled(why),
@@ -166,7 +166,7 @@ impl<'a> Source<'a> {
         self.status(|status| status.connections_open = 0);
     }
 
-    async fn from_link(&mut self, message: FromLink) {
+    async fn heard(&mut self, message: FromLink) {
         match message {
             FromLink::Opened { connection, generation, at } if self.is_current(connection, generation) => {
                 let Some(line) = self.lines.get_mut(&connection) else { return };

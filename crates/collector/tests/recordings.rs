@@ -2,6 +2,8 @@
 //! venue's time apart, every frame held back by up to 800 ms of it, one of the connections cut now and then. Windows
 //! that several vouch for have one CID; and one whose events are altered is alone with what it says.
 
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;

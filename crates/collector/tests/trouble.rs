@@ -1,5 +1,7 @@
 //! What a bad day does to a collector: connections that break, lie, refuse, fall silent; and what it promises anyway.
 
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
 mod support;
 
 use std::time::{Duration, Instant};

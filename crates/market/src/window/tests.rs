@@ -173,7 +173,7 @@ enum Arrival {
     Opened(ConnectionId),
     Lost(ConnectionId),
     Frame(ConnectionId, Vec<Event>),
-    Incident(Event),
+    Incident(Box<Event>),
 }
 
 /// Runs one collector: joins at `start`, every frame delayed by up to 800 ms, some trades delivered twice.
@@ -204,10 +204,10 @@ fn collect(venue: &Venue, seed: u64, start: i64, trouble: Trouble) -> Seen {
                     continue;
                 }
                 let first = message.event.as_ref().and_then(|e| e.symbol.as_ref()) == Some(&venue.symbols[0]);
-                if let (Some(gap), true, BOOKS) = (trouble.gap_at, first, connection) {
-                    if message.at >= gap && message.at < gap + 1_000 {
-                        continue;
-                    }
+                if let (Some(gap), true, BOOKS) = (trouble.gap_at, first, connection)
+                    && (gap..gap + 1_000).contains(&message.at)
+                {
+                    continue;
                 }
                 let times = if is_trade && dice.roll(8) == 0 { 2 } else { 1 };
                 for _ in 0..times {
@@ -241,7 +241,7 @@ fn gap_arrivals(venue: &Venue, gap: i64, arrivals: &mut Vec<(i64, usize, Arrival
     let (clock, order) = (arrivals[noticed].0, arrivals[noticed].1);
     let incident = Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: String::new() };
     let greeting = venue.greeting(BOOKS, sent).into_iter().filter(|e| e.symbol.as_ref() == Some(symbol)).collect();
-    arrivals[noticed].2 = Arrival::Incident(event(symbol, None, EventKind::Incident(incident)));
+    arrivals[noticed].2 = Arrival::Incident(Box::new(event(symbol, None, EventKind::Incident(incident))));
     arrivals.insert(noticed + 1, (clock, order, Arrival::Frame(BOOKS, greeting)));
 }
 
