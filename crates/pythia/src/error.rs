@@ -51,7 +51,15 @@ pub enum QueryError {
         /// Close names, closest first.
         suggestions: Vec<String>,
     },
-    /// Well formed, but without meaning: types that do not fit, an unknown function, a missing GROUP BY.
+    /// A function that does not exist, or is not offered.
+    #[error("there is no function {name:?}")]
+    UnknownFunction {
+        /// As written.
+        name: String,
+        /// Close names, closest first.
+        suggestions: Vec<String>,
+    },
+    /// Well formed, but without meaning: types that do not fit, a missing GROUP BY.
     #[error("{message}")]
     Invalid {
         /// What is wrong.
@@ -114,6 +122,7 @@ impl QueryError {
             QueryError::Syntax { .. } => "syntax",
             QueryError::UnknownTable { .. } => "unknown_table",
             QueryError::UnknownColumn { .. } => "unknown_column",
+            QueryError::UnknownFunction { .. } => "unknown_function",
             QueryError::Invalid { .. } => "invalid_query",
             QueryError::RefusedStatement { .. } => "refused_statement",
             QueryError::TooLong { .. } => "query_too_long",
@@ -139,6 +148,9 @@ impl QueryError {
             }
             QueryError::UnknownColumn { suggestions, .. } => {
                 Some(did_you_mean(suggestions, "DESCRIBE <table> lists its columns"))
+            }
+            QueryError::UnknownFunction { suggestions, .. } => {
+                Some(did_you_mean(suggestions, "SHOW FUNCTIONS lists what there is"))
             }
             QueryError::RefusedStatement { .. } => Some("tables are filled by the network, not by queries".to_string()),
             QueryError::TimedOut { .. } => {
@@ -251,6 +263,11 @@ fn plan_error(message: String) -> QueryError {
     if let Some(name) = message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
         return unknown_table(name.rsplit('.').next().unwrap_or(name));
     }
+    // `Invalid function 'foo'.` and a guess, which knows no difference between names that are near and far.
+    let function = message.strip_prefix("Invalid function '").and_then(|rest| rest.split_once('\''));
+    if let Some((name, _)) = function {
+        return QueryError::UnknownFunction { name: name.chars().take(80).collect(), suggestions: Vec::new() };
+    }
     QueryError::Invalid { message: readable(&message) }
 }
 
@@ -269,9 +286,10 @@ fn readable(message: &str) -> String {
         .iter()
         .fold(message.trim(), |m, prefix| m.strip_prefix(prefix).unwrap_or(m));
     let message = message.split("Candidate functions:").next().unwrap_or(message).trim();
+    let message = message.replace("While expanding wildcard, ", "");
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((at, _)) => format!("{}...", &message[..at]),
-        None => message.to_string(),
+        None => message,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, TableReference};
+use datafusion::datasource::memory::{DataSourceExec, MemorySourceConfig};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -26,7 +27,7 @@ use crate::error::{QueryError, Stage, translate, unknown_table};
 use crate::export::{self, Export, Format};
 use crate::result::{ColumnInfo, QueryResult};
 use crate::session::Sessions;
-use crate::statement;
+use crate::{statement, suggest};
 
 /// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
 const BATCHES_AHEAD: usize = 2;
@@ -324,11 +325,13 @@ async fn plan(
     planning: impl Fn(DataFusionError) -> QueryError + Copy,
 ) -> Result<LogicalPlan, QueryError> {
     for table in state.resolve_table_references(&statement).map_err(planning)? {
-        if !known(&table) {
+        // A table function is listed among the tables.
+        let function = table.schema().is_none() && state.table_functions().contains_key(table.table());
+        if !function && !known(&table) {
             return Err(unknown_table(&table.to_string()));
         }
     }
-    let plan = state.statement_to_plan(statement).await.map_err(planning)?;
+    let plan = state.statement_to_plan(statement).await.map_err(|e| suggest_function(state, planning(e)))?;
     // The parser let only reading through; this looks again, at the plan.
     let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     only_reading.verify_plan(&plan).map_err(|_| QueryError::RefusedStatement { statement: "this".to_string() })?;
@@ -343,6 +346,13 @@ async fn plan(
     }
 }
 
+fn suggest_function(state: &SessionState, error: QueryError) -> QueryError {
+    let QueryError::UnknownFunction { name, .. } = error else { return error };
+    let scalar = state.scalar_functions().keys();
+    let names = scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
+    QueryError::UnknownFunction { suggestions: suggest::closest(&name, names.map(String::as_str)), name }
+}
+
 fn known(table: &TableReference) -> bool {
     match table.schema() {
         None | Some("public") => table.table().parse::<Table>().is_ok(),
@@ -352,8 +362,14 @@ fn known(table: &TableReference) -> bool {
 
 fn rows_scanned(plan: &Arc<dyn ExecutionPlan>) -> u64 {
     let children = plan.children();
-    if children.is_empty() {
-        return plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0) as u64;
+    if let Some(source) = plan.downcast_ref::<DataSourceExec>() {
+        // Reading memory is not counted by the library: it takes no time worth counting.
+        let memory = source.data_source().downcast_ref::<MemorySourceConfig>();
+        let rows = match memory {
+            Some(memory) => memory.partitions().iter().flatten().map(RecordBatch::num_rows).sum(),
+            None => plan.metrics().and_then(|m| m.output_rows()).unwrap_or(0),
+        };
+        return rows as u64;
     }
     children.into_iter().map(rows_scanned).sum()
 }

@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider,
-};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -20,7 +17,7 @@ use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionConfig;
-use openmesh_lake::{Lake, Snapshot, Table};
+use openmesh_lake::{Lake, Snapshot};
 use url::Url;
 
 use crate::bounded::{self, BoundedSyntax};
@@ -28,7 +25,7 @@ use crate::config::Config;
 use crate::decimals::{WideArithmetic, WideSums};
 use crate::meter::MeterWindows;
 use crate::statement::NESTING_MAX;
-use crate::table::{LakeTable, STORE_URL};
+use crate::table::{LakeSchema, STORE_URL};
 
 /// Catalogue and schema in which tables stand.
 const CATALOG: &str = "openmesh";
@@ -71,13 +68,8 @@ impl Sessions {
 
     /// A session over one snapshot, with a memory limit of its own.
     pub(crate) fn over(&self, snapshot: &Snapshot) -> Result<SessionState> {
-        let tables = MemorySchemaProvider::new();
-        for table in Table::ALL {
-            let provider = LakeTable::new(table, snapshot.clone());
-            tables.register_table(table.name().to_string(), Arc::new(provider))?;
-        }
         let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, Arc::new(tables))?;
+        catalog.register_schema(SCHEMA, Arc::new(LakeSchema::new(snapshot)))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let pool = Arc::new(GreedyMemoryPool::new(self.memory_bytes_max));

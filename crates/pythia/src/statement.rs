@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::config::Config;
-use crate::error::{QueryError, Stage, syntax, translate};
+use crate::error::{Position, QueryError, Stage, syntax, translate};
 
 /// Deepest nesting that the parser follows. Its own default; each level costs stack.
 pub(crate) const NESTING_MAX: usize = 50;
@@ -31,7 +31,7 @@ pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError>
     }
     let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).with_recursion_limit(NESTING_MAX).build();
     let statements = parser.and_then(|mut p| p.parse_statements());
-    let mut statements = statements.map_err(|e| translate(e, Stage::Planning, config.memory_bytes_max))?;
+    let mut statements = statements.map_err(|e| at_end(translate(e, Stage::Planning, config.memory_bytes_max), sql))?;
     match (statements.pop_front(), statements.len()) {
         (None, _) => Err(QueryError::Syntax {
             message: "the query is empty".to_string(),
@@ -44,6 +44,19 @@ pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError>
             hint: Some("send one statement a request".to_string()),
         }),
         (Some(statement), 0) => allowed(&statement).map(|()| statement),
+    }
+}
+
+/// The parser gives no place for a text that ends too soon; it is the text's end.
+fn at_end(error: QueryError, sql: &str) -> QueryError {
+    match error {
+        QueryError::Syntax { message, position: None, hint } if message.ends_with("found: EOF") => {
+            let sql = sql.trim_end();
+            let column = sql.rsplit('\n').next().map_or(0, |line| line.chars().count()) as u64 + 1;
+            let position = Some(Position { line: sql.matches('\n').count() as u64 + 1, column });
+            QueryError::Syntax { message, position, hint }
+        }
+        other => other,
     }
 }
 
@@ -196,7 +209,9 @@ mod tests {
 
     #[test]
     fn mistakes_have_a_place() {
-        let error = parse("SELECT price\nFROM WHERE x", &Config::default()).unwrap_err();
-        assert_eq!(error.position().map(|p| p.line), Some(2), "{error}");
+        let error = parse("SELECT price\nFROM trades WHERE", &Config::default()).unwrap_err();
+        assert_eq!(error.position(), Some(Position { line: 2, column: 18 }), "{error}");
+        let error = parse("SELECT price,\n , FROM trades", &Config::default()).unwrap_err();
+        assert_eq!(error.position(), Some(Position { line: 2, column: 2 }), "{error}");
     }
 }

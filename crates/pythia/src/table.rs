@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BooleanArray, TimestampNanosecondArray, UInt64Array};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, Statistics};
@@ -28,7 +28,7 @@ use openmesh_lake::{DataFile, Snapshot, Table};
 pub(crate) const STORE_URL: &str = "lake://lake/";
 
 /// One table in one snapshot.
-pub(crate) struct LakeTable {
+struct LakeTable {
     table: Table,
     /// Also keeps the files from being deleted while they are read.
     snapshot: Snapshot,
@@ -41,7 +41,7 @@ impl fmt::Debug for LakeTable {
 }
 
 impl LakeTable {
-    pub(crate) const fn new(table: Table, snapshot: Snapshot) -> LakeTable {
+    const fn new(table: Table, snapshot: Snapshot) -> LakeTable {
         LakeTable { table, snapshot }
     }
 
@@ -148,6 +148,35 @@ impl TableProvider for LakeTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+}
+
+/// Every table of one snapshot, in the order of the catalogue.
+#[derive(Debug)]
+pub(crate) struct LakeSchema {
+    tables: Vec<(&'static str, Arc<LakeTable>)>,
+}
+
+impl LakeSchema {
+    pub(crate) fn new(snapshot: &Snapshot) -> LakeSchema {
+        let table = |table: Table| (table.name(), Arc::new(LakeTable::new(table, snapshot.clone())));
+        LakeSchema { tables: Table::ALL.into_iter().map(table).collect() }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for LakeSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.tables.iter().map(|(name, _)| (*name).to_string()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let found = self.tables.iter().find(|(known, _)| *known == name);
+        Ok(found.map(|(_, table)| Arc::clone(table) as Arc<dyn TableProvider>))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.tables.iter().any(|(known, _)| *known == name)
     }
 }
 
