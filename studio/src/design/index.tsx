@@ -107,6 +107,9 @@ export function Share({ value, label }: { value: number; label: string }) {
   );
 }
 
+/** Absent over plain HTTP from another machine, whatever the types say. */
+const canCopy = typeof navigator !== "undefined" && "clipboard" in navigator;
+
 /** Copies a text and says so for a moment. */
 export function Copy({ text, label }: { text: string; label: string }) {
   const [copied, setCopied] = useState(false);
@@ -120,6 +123,8 @@ export function Copy({ text, label }: { text: string; label: string }) {
       type="button"
       className="button small plain"
       aria-label={`Copy ${label}`}
+      disabled={!canCopy}
+      title={canCopy ? undefined : "A browser lets pages copy only over HTTPS or on this machine"}
       onClick={() => {
         void navigator.clipboard.writeText(text).then(() => setCopied(true));
       }}

@@ -57,7 +57,7 @@ export function BlockPage() {
                   <div key={name} className="fact">
                     <dt>{name}</dt>
                     <dd>
-                      <Hash text={hash} keep={10} /> <Copy text={hash} label={name} />
+                      <Hash text={hash} keep={7} /> <Copy text={hash} label={name} />
                     </dd>
                   </div>
                 ))}
