@@ -77,13 +77,13 @@ pub struct ReplayConfig {
     /// Names of the sets (their folders'); empty for every set of a venue that is served.
     #[serde(default)]
     pub sets: Vec<String>,
-    /// Connections that each door of a set waits for before the set's clock starts; 0 starts it with the server.
+    /// Collectors that a set waits for before its clock starts; 0 starts it with the server.
     ///
     /// A set's clock stands at its beginning until then, so that whoever subscribes meanwhile gets the recording from
-    /// its first frame. A connection counts from its first subscription to something of the set.
+    /// its first frame. So many connections must have subscribed to each of its books and streams of trades.
     #[serde(default)]
-    pub hold_connections: usize,
-    /// Longest wait for those connections, in milliseconds from the first; the clock starts without the rest.
+    pub hold_subscribers: usize,
+    /// Longest wait for them, in milliseconds from the first; the clock starts without the rest.
     #[serde(default = "hold_ms_max")]
     pub hold_ms_max: u64,
 }
@@ -100,7 +100,7 @@ impl ReplayConfig {
             dir: dir.into(),
             speed: Speed::default(),
             sets: Vec::new(),
-            hold_connections: 0,
+            hold_subscribers: 0,
             hold_ms_max: hold_ms_max(),
         }
     }

@@ -18,6 +18,9 @@ const HELD_FRAMES_MAX: usize = 16_384;
 /// Binance asks for a sign of life this often (its documentation: 20 s on spot).
 const BINANCE_PING_SECONDS: u64 = 20;
 
+/// Longest that a client is given to take the message that says why its connection ends.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
 struct Held {
     text: String,
     at: Instant,
@@ -51,10 +54,16 @@ pub(crate) async fn serve(
             () = tokio::time::sleep_until(due), if !held.is_empty() => {
                 let Some(message) = held.pop_front() else { continue };
                 quiet = false;
-                match deliver(&mut socket, message).await {
-                    Ok(false) => {}
-                    // Cut off without a word, as a network does it.
-                    Ok(true) | Err(_) => break None,
+                // A client that does not read holds the sending up, not the end of it.
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => break Some("the server stops"),
+                    () = cut.cancelled() => break Some("too slow"),
+                    sent = deliver(&mut socket, message) => match sent {
+                        Ok(false) => {}
+                        // Cut off without a word, as a network does it.
+                        Ok(true) | Err(_) => break None,
+                    },
                 }
             }
             message = socket.recv() => match message {
@@ -92,7 +101,7 @@ pub(crate) async fn serve(
     if let Some(reason) = reason {
         let frame = CloseFrame { code: close_code::AWAY, reason: reason.into() };
         // The client may be gone already; there is nobody left to tell.
-        let _ = socket.send(Message::Close(Some(frame))).await;
+        let _ = tokio::time::timeout(FAREWELL_MAX, socket.send(Message::Close(Some(frame)))).await;
     }
     tracing::debug!(connection = id, ?door, reason, "connection ended");
 }

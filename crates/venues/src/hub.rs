@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use openmesh_market::emulate::{Conversation, Door, Frame, Step, Topic};
 use openmesh_primitives::Timestamp;
@@ -15,6 +16,9 @@ use crate::source::{HttpAnswer, HttpRequest, Source};
 /// Messages that wait for one connection: minutes of the simulated market, seconds of a fast replay. Beyond it the
 /// client is too slow and is disconnected, as venues do.
 pub(crate) const QUEUE_FRAMES_MAX: usize = 32_768;
+
+/// Longest that a replay as fast as possible waits for one client: reading a full queue takes a fraction of it.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// What goes to a connection.
 #[derive(Clone, Debug)]
@@ -214,8 +218,9 @@ impl<S: Source> Hub<S> {
             room.peers.values().filter(|p| p.queue.capacity() < frames).map(|p| p.queue.clone()).collect()
         };
         for queue in full {
-            // The permits are given back at once: only the wait matters. An error means that the client is gone.
-            drop(queue.reserve_many(frames).await);
+            // The permits are given back at once: only the wait matters. An error means that the client is gone, a time
+            // too long that it hangs, and then it is cut off like any that is too slow.
+            drop(tokio::time::timeout(ROOM_WAIT_MAX, queue.reserve_many(frames)).await);
         }
     }
 }
@@ -227,7 +232,7 @@ impl<S: Source> Doors for Hub<S> {
         let mut room = self.lock();
         room.connections_made += 1;
         let id = room.connections_made;
-        let (conversation, steps) = Conversation::open(door, path, query, id, room.source.now(door), &room.source);
+        let (conversation, steps) = Conversation::open(door, path, query, id, &room.source);
         room.peers.insert(id, Peer { queue: sender, cut: cut.clone(), keys: BTreeSet::new() });
         room.follow(id, steps);
         Admission { id, conversation, queue, cut }

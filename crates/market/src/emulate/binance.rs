@@ -158,7 +158,8 @@ pub fn depth(topic: &Topic, step: &BookStep<'_>) -> Frame {
     let (first, last) = (step.first, step.last);
     let data = match topic.door {
         Door::BinanceUsdm => format!(
-            r#"{{"e":"depthUpdate","E":{at},"T":{at},"s":"{symbol}","U":{first},"u":{last},"pu":{},"b":{bids},"a":{asks}}}"#,
+            r#"{{"e":"depthUpdate","E":{at},"T":{},"s":"{symbol}","U":{first},"u":{last},"pu":{},"b":{bids},"a":{asks}}}"#,
+            step.matched.millis(),
             step.previous
         ),
         _ => format!(r#"{{"e":"depthUpdate","E":{at},"s":"{symbol}","U":{first},"u":{last},"b":{bids},"a":{asks}}}"#),

@@ -99,17 +99,25 @@ fn subscriptions(c: &Conversation, now: Timestamp) -> Frame {
     message("subscriptions", now, &format!(r#"{{"subscriptions":{{{text}}}}}"#))
 }
 
+/// RFC 3339 as Go writes it: as many digits of the second as are not zeros at the end.
+fn time(at: Timestamp) -> String {
+    let seconds = Timestamp(at.nanos().div_euclid(1_000_000_000) * 1_000_000_000).to_rfc3339();
+    let fraction = format!(".{:09}", at.nanos().rem_euclid(1_000_000_000));
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    format!("{}{fraction}Z", seconds.trim_end_matches('Z'))
+}
+
 /// A message of a channel around its event.
 fn message(channel: &str, at: Timestamp, event: &str) -> Frame {
     Frame::numbered(
-        format!(r#"{{"channel":"{channel}","timestamp":"{}","sequence_num":"#, at.to_rfc3339()),
+        format!(r#"{{"channel":"{channel}","timestamp":"{}","sequence_num":"#, time(at)),
         format!(r#","events":[{event}]}}"#),
     )
 }
 
 /// The sign of life of each second.
 pub fn heartbeat(now: Timestamp, counter: u64) -> Frame {
-    let time = now.to_rfc3339();
+    let time = time(now);
     let go = time.trim_end_matches('Z').replacen('T', " ", 1);
     message(
         "heartbeats",
@@ -124,7 +132,7 @@ fn updates<'a>(side: &str, entries: impl Iterator<Item = &'a Entry>, into: &mut 
         let _ = write!(
             into,
             r#"{comma}{{"side":"{side}","event_time":"{}","price_level":"{}","new_quantity":"{}"}}"#,
-            entry.at.to_rfc3339(),
+            time(entry.at),
             entry.price,
             entry.size
         );
@@ -163,7 +171,7 @@ pub fn trades<'a>(kind: &str, product: &str, at: Timestamp, trades: impl Iterato
             trade.id,
             trade.price,
             trade.size,
-            trade.at.to_rfc3339(),
+            time(trade.at),
             maker_side(trade.side)
         );
     }

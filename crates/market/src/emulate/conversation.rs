@@ -50,14 +50,7 @@ pub struct Conversation {
 
 impl Conversation {
     /// A client has connected to `path?query` of a door. `id` distinguishes connections.
-    pub fn open(
-        door: Door,
-        path: &str,
-        query: &str,
-        id: u64,
-        now: Timestamp,
-        listing: &dyn Listing,
-    ) -> (Conversation, Vec<Step>) {
+    pub fn open(door: Door, path: &str, query: &str, id: u64, listing: &dyn Listing) -> (Conversation, Vec<Step>) {
         let mut conversation =
             Conversation { door, id, combined: true, topics: BTreeMap::new(), numbered: 0, heartbeats: 0 };
         let mut steps = Vec::new();
@@ -69,7 +62,6 @@ impl Conversation {
             Door::KrakenV2 => steps.push(kraken::v2_status(id)),
             _ => {}
         }
-        let _ = now;
         (conversation, steps)
     }
 

@@ -68,6 +68,8 @@ pub struct TradePrint {
 pub struct BookStep<'a> {
     /// When.
     pub at: Timestamp,
+    /// When the matching engine made it, where a venue says so beside.
+    pub matched: Timestamp,
     /// Number of the first update in it.
     pub first: u64,
     /// Number of the last update in it.

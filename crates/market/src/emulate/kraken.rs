@@ -119,10 +119,13 @@ pub(super) fn v1_receive(c: &mut Conversation, text: &str, listing: &dyn Listing
                 quoted(pair)
             ))
         };
-        let Some(topic) = v1_topic(&subscription.name, subscription.depth, subscription.interval, pair) else {
+        let Some(mut topic) = v1_topic(&subscription.name, subscription.depth, subscription.interval, pair) else {
             steps.push(refuse("Subscription name invalid"));
             continue;
         };
+        if c.door == Door::KrakenV2 {
+            (topic.door, topic.instrument) = (c.door, v2_pair(pair));
+        }
         if matches!(topic.channel, Channel::Book { depth } if !DEPTHS.contains(&depth)) {
             steps.push(refuse("Subscription depth not supported"));
         } else if !listing.knows(&topic) {
@@ -131,11 +134,29 @@ pub(super) fn v1_receive(c: &mut Conversation, text: &str, listing: &dyn Listing
             let status = listing.acknowledgement(&topic).unwrap_or_else(|| v1_ack(&topic, "subscribed", &reqid));
             steps.push(say(status));
             c.begin(topic, steps);
-        } else if c.end(&topic.name, pair, steps) {
+        } else if c.end(&topic.name, &topic.instrument, steps) {
             steps.push(say(v1_ack(&topic, "unsubscribed", &reqid)));
         } else {
             steps.push(refuse("Subscription Not Found"));
         }
+    }
+}
+
+/// The v1 name of a pair: v1 has its own names of two assets.
+pub fn v1_pair(pair: &str) -> String {
+    renamed(pair, [("BTC", "XBT"), ("DOGE", "XDG")])
+}
+
+/// The v2 name of a pair.
+pub fn v2_pair(pair: &str) -> String {
+    renamed(pair, [("XBT", "BTC"), ("XDG", "DOGE")])
+}
+
+fn renamed(pair: &str, names: [(&str, &str); 2]) -> String {
+    let of = |asset: &str| names.iter().find(|n| n.0 == asset).map_or_else(|| asset.to_owned(), |n| n.1.to_owned());
+    match pair.split_once('/') {
+        Some((base, quote)) => format!("{}/{}", of(base), of(quote)),
+        None => pair.to_owned(),
     }
 }
 
@@ -307,7 +328,12 @@ pub(super) fn v2_receive(
 ) {
     let say = |text: String| Step::Say(Frame::whole(text));
     let Ok(request) = serde_json::from_str::<V2Request<'_>>(text) else {
-        steps.push(say(r#"{"error":"Malformed request","success":false}"#.into()));
+        // A recording made through v1 is replayed at this door too, and a client words its requests as its data come.
+        if serde_json::from_str::<V1Request<'_>>(text).is_ok() {
+            v1_receive(c, text, listing, steps);
+        } else {
+            steps.push(say(r#"{"error":"Malformed request","success":false}"#.into()));
+        }
         return;
     };
     let reqid = request.req_id.map(|id| format!(r#""req_id":{id},"#)).unwrap_or_default();

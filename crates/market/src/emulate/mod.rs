@@ -19,6 +19,8 @@ pub mod kraken;
 mod levels;
 pub mod okx;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use conversation::{CONNECTION_TOPICS_MAX, Conversation, Listing, Step};
 pub use data::{BookStep, CandleState, Derivative, Instrument, Summary, TradePrint};

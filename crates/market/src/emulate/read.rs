@@ -27,14 +27,14 @@ pub enum ReadError {
 /// What kind of frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Data of these streams (in their loose form), with the venue's time where it says one.
+    /// Data of these streams, with the venue's time where it says one.
     Data {
         /// Streams.
         topics: Vec<Topic>,
         /// The venue's time.
         at: Option<Timestamp>,
     },
-    /// The acknowledgement of a stream (not loosened).
+    /// The acknowledgement of a stream.
     Acknowledgement(Topic),
     /// Anything else that belongs to one connection: status, pong, heartbeat.
     Control,
@@ -103,7 +103,7 @@ pub fn read_book(door: Door, text: &str) -> Result<Vec<BookMessage>, ReadError> 
 
 fn one(topic: Option<Topic>, at: Option<Timestamp>) -> Class {
     match topic {
-        Some(topic) => Class::Data { topics: vec![topic.loose()], at },
+        Some(topic) => Class::Data { topics: vec![topic], at },
         None => Class::Control,
     }
 }
@@ -249,7 +249,7 @@ fn coinbase_class(text: &str) -> Result<Class, ReadError> {
         let event: CoinbaseEvent<'_> = serde_json::from_str(event.get())?;
         let items = event.trades.iter().chain(&event.tickers).chain(&event.candles).map(|i| i.product_id);
         for product in items.chain(event.product_id) {
-            if let Some(topic) = coinbase::topic(channel, product).map(|t| t.loose())
+            if let Some(topic) = coinbase::topic(channel, product)
                 && !topics.contains(&topic)
             {
                 topics.push(topic);

@@ -65,8 +65,9 @@ impl RecordedBook {
         self.matched = self.matched.max(message.matched);
     }
 
-    /// The snapshot for one who subscribes now; `None` before the recorded one, and where the venue sends none.
-    pub(super) fn snapshot(&self, topic: &Topic) -> Option<Frame> {
+    /// The snapshot for one who subscribes now, as a message of the recorded stream that was acknowledged so; `None`
+    /// before the recorded snapshot, and where the venue sends none.
+    pub(super) fn snapshot(&self, topic: &Topic, acknowledgement: Option<&str>) -> Option<Frame> {
         if !self.in_step {
             return None;
         }
@@ -74,7 +75,10 @@ impl RecordedBook {
         match topic.door {
             Door::BinanceSpot | Door::BinanceUsdm => None,
             Door::Coinbase => Some(coinbase::book_snapshot(name, &self.book, self.at)),
-            Door::KrakenV1 => Some(kraken::v1_book_snapshot(kraken::channel_id(topic), topic, &self.book)),
+            Door::KrakenV1 => {
+                let id = acknowledgement.and_then(channel_id).unwrap_or_else(|| kraken::channel_id(topic));
+                Some(kraken::v1_book_snapshot(id, topic, &self.book))
+            }
             Door::KrakenV2 => Some(kraken::v2_book_snapshot(name, &self.book, self.at)),
             Door::BybitSpot | Door::BybitLinear => {
                 let numbers = bybit::BookNumbers {
@@ -97,9 +101,14 @@ impl RecordedBook {
     pub(super) fn depth(&self, door: Door, limit: usize, now: Timestamp) -> Option<String> {
         self.in_step.then(|| binance::depth_snapshot(door, &self.book, self.update, limit, now))
     }
+}
 
-    #[cfg(test)]
-    pub(super) fn book(&self) -> &LevelBook {
-        &self.book
+/// The number of a stream in Kraken's v1 acknowledgement.
+fn channel_id(acknowledgement: &str) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Acknowledged {
+        #[serde(rename = "channelID")]
+        id: u32,
     }
+    serde_json::from_str::<Acknowledged>(acknowledgement).ok().map(|a| a.id)
 }

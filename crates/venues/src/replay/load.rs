@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use openmesh_market::emulate::{Class, Door, Frame, ReadError, Topic, cut_at_sequence, read_class};
+use openmesh_market::emulate::{
+    Channel, Class, Conversation, Door, Frame, Listing, ReadError, Step, Topic, cut_at_sequence, read_class,
+};
 use openmesh_market::recording::{Line, LineError};
 use openmesh_primitives::Timestamp;
 
@@ -105,7 +107,10 @@ pub struct Recording {
     pub name: String,
     pub(super) frames: Vec<RecordedFrame>,
     pub(super) answers: Vec<RecordedAnswer>,
+    /// In the loose form.
     pub(super) topics: Vec<Topic>,
+    /// The same, as recorded.
+    pub(super) recorded_topics: Vec<Topic>,
     /// By the topic as acknowledged.
     pub(super) acknowledgements: BTreeMap<Topic, String>,
     pub(super) first_venue_time: Option<Timestamp>,
@@ -206,12 +211,22 @@ fn each_line(path: &Path, mut each: impl FnMut(u64, &str) -> Result<(), LoadErro
     Ok(())
 }
 
+/// What a recorder asked for was there to be asked for, as far as anybody knows.
+struct Anything;
+
+impl Listing for Anything {
+    fn knows(&self, topic: &Topic) -> bool {
+        topic.channel != Channel::Heartbeat
+    }
+}
+
 /// A recording that is being read.
 struct Build {
     recording: Recording,
     /// Capture time of the first line that is served.
     begin: Option<Timestamp>,
-    doors: BTreeMap<String, Option<Door>>,
+    /// The recorded connections; what the recorder said on them tells what it subscribed to.
+    conversations: BTreeMap<String, Conversation>,
     index: BTreeMap<Topic, u32>,
 }
 
@@ -223,13 +238,14 @@ impl Build {
                 frames: Vec::new(),
                 answers: Vec::new(),
                 topics: Vec::new(),
+                recorded_topics: Vec::new(),
                 acknowledgements: BTreeMap::new(),
                 first_venue_time: None,
                 last_venue_time: None,
                 length: 0,
             },
             begin: None,
-            doors: BTreeMap::new(),
+            conversations: BTreeMap::new(),
             index: BTreeMap::new(),
         }
     }
@@ -238,10 +254,22 @@ impl Build {
         let line =
             Line::parse(text).map_err(|source| LoadError::Line { path: path.to_owned(), line: number, source })?;
         match line {
-            Line::Header { .. } | Line::Send { .. } => Ok(()),
+            Line::Header { .. } => Ok(()),
             Line::Connect { connection, url, .. } => {
-                let door = address(&url).and_then(|(host, path, _)| Door::of_socket(&host, &path));
-                self.doors.insert(connection, door);
+                if let Some((host, path, query)) = address(&url)
+                    && let Some(door) = Door::of_socket(&host, &path)
+                {
+                    let (conversation, steps) = Conversation::open(door, &path, &query, 0, &Anything);
+                    self.conversations.insert(connection, conversation);
+                    self.subscribed(steps);
+                }
+                Ok(())
+            }
+            Line::Send { at, connection, text } => {
+                if let Some(conversation) = self.conversations.get_mut(&connection) {
+                    let steps = conversation.receive(&text, at, &Anything);
+                    self.subscribed(steps);
+                }
                 Ok(())
             }
             Line::Http { at, url, data } => {
@@ -254,11 +282,21 @@ impl Build {
                 Ok(())
             }
             Line::Receive { at, connection, data } => {
-                match (self.doors.get(&connection).copied().flatten(), std::str::from_utf8(&data)) {
+                let door = self.conversations.get(&connection).map(Conversation::door);
+                match (door, std::str::from_utf8(&data)) {
                     (Some(door), Ok(text)) => self.frame(path, number, at, door, text),
                     // Another venue's connection, or a binary frame that none of these venues sends.
                     _ => Ok(()),
                 }
+            }
+        }
+    }
+
+    /// Streams that were asked for are served even where nothing came of them.
+    fn subscribed(&mut self, steps: Vec<Step>) {
+        for step in steps {
+            if let Step::Begin(topic) = step {
+                self.topic(topic);
             }
         }
     }
@@ -323,12 +361,14 @@ impl Build {
         Ok(())
     }
 
-    fn topic(&mut self, topic: Topic) -> u32 {
+    fn topic(&mut self, recorded: Topic) -> u32 {
+        let topic = recorded.loose();
         if let Some(at) = self.index.get(&topic) {
             return *at;
         }
         let at = self.recording.topics.len() as u32;
         self.recording.topics.push(topic.clone());
+        self.recording.recorded_topics.push(recorded);
         self.index.insert(topic, at);
         at
     }

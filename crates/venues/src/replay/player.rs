@@ -96,20 +96,20 @@ async fn play(hub: Arc<Hub<ReplayState>>, set: usize, config: ReplayConfig, stop
     let _ = stop.run_until_cancelled(run).await;
 }
 
-/// Waits until enough listen at every door of the set, or for long enough since the first did.
+/// Waits until enough listen to every book and stream of trades of the set, or for long enough since the first did.
 async fn hold(hub: &Hub<ReplayState>, set: usize, config: &ReplayConfig) {
     let watch = hub.lock().source.watch(set);
-    let (Some(mut watch), true) = (watch, config.hold_connections > 0) else { return };
+    let (Some(mut watch), true) = (watch, config.hold_subscribers > 0) else { return };
     // The sender lives as long as the state; an error can only mean that everything ends.
     if watch.wait_for(|(_, all)| *all > 0).await.is_err() {
         return;
     }
-    let enough = watch.wait_for(|(fewest, _)| *fewest >= config.hold_connections);
+    let enough = watch.wait_for(|(fewest, _)| *fewest >= config.hold_subscribers);
     if tokio::time::timeout(Duration::from_millis(config.hold_ms_max), enough).await.is_err() {
         tracing::warn!(
             set,
-            wanted = config.hold_connections,
-            "fewer connections than the recording waited for; it starts"
+            wanted = config.hold_subscribers,
+            "fewer subscribers than the recording waited for; it starts"
         );
     }
 }

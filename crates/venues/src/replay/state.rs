@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openmesh_market::emulate::{
-    BookMessage, Channel, Door, Frame, Listing, TickerFields, Topic, binance, bybit, coinbase, read_book,
+    BookMessage, Channel, Door, Frame, Listing, TickerFields, Topic, binance, bybit, coinbase, kraken, read_book,
     read_bybit_ticker, read_coinbase_trades, read_depth_snapshot,
 };
 use openmesh_primitives::Timestamp;
@@ -36,9 +36,9 @@ pub(super) struct PlayedSet {
     answered: usize,
     /// The venue's time of the last frame that gave one.
     venue_time: Timestamp,
-    /// Connections that have subscribed to something of it, by door.
-    listeners: BTreeMap<Door, BTreeSet<u64>>,
-    /// The fewest listeners of its doors; watched by its clock.
+    /// Connections that have subscribed to its streams of books and trades.
+    listeners: BTreeMap<Topic, BTreeSet<u64>>,
+    /// The fewest listeners of those streams, and all subscriptions to them; watched by its clock.
     fewest: watch::Sender<(usize, usize)>,
 }
 
@@ -80,9 +80,10 @@ impl ReplayState {
                 }
             }
             let venue_time = recording.first_venue_time.unwrap_or_default();
-            let doors: BTreeSet<Door> = recording.topics.iter().map(|t| t.door).collect();
+            let counted = |t: &&Topic| matches!(t.channel, Channel::Book { .. } | Channel::Trade);
+            let listeners = recording.topics.iter().filter(counted).map(|t| (t.clone(), BTreeSet::new())).collect();
             state.sets.push(PlayedSet {
-                listeners: doors.into_iter().map(|d| (d, BTreeSet::new())).collect(),
+                listeners,
                 recording,
                 state: SetState::Waiting,
                 position: 0,
@@ -95,7 +96,7 @@ impl ReplayState {
         state
     }
 
-    /// Follows how many listen to a set: the fewest of its doors, and all together.
+    /// Follows how many listen to a set: the fewest of its books and trades, and all together.
     pub(super) fn watch(&self, set: usize) -> Option<watch::Receiver<(usize, usize)>> {
         self.sets.get(set).map(|s| s.fewest.subscribe())
     }
@@ -146,9 +147,8 @@ impl ReplayState {
                     }
                     Err(error) => tracing::warn!(%error, ?topic, "a recorded book message cannot be read"),
                 },
-                Channel::Ticker if matches!(door, Door::BybitLinear | Door::BybitSpot) => {
-                    self.note_ticker(topic, text);
-                }
+                // Spot's are whole each time.
+                Channel::Ticker if door == Door::BybitLinear => self.note_ticker(topic, text),
                 Channel::Trade if door == Door::Coinbase => {
                     // Newest first in a frame, so the last of a frame is the oldest.
                     for (product, object) in read_coinbase_trades(text).unwrap_or_default().into_iter().rev() {
@@ -191,9 +191,17 @@ impl ReplayState {
         }
     }
 
-    fn count(&mut self, set: usize, connection: u64, door: Door) {
+    /// A book as it stands, in the words of its recorded stream.
+    fn book_snapshot(&self, loose: &Topic) -> Option<Frame> {
+        let recording = &self.sets.get(*self.index.get(loose)?)?.recording;
+        let at = recording.topics.iter().position(|t| t == loose)?;
+        let recorded = recording.recorded_topics.get(at)?;
+        self.books.get(loose)?.snapshot(recorded, recording.acknowledgements.get(recorded).map(String::as_str))
+    }
+
+    fn count(&mut self, set: usize, connection: u64, topic: &Topic) {
         let Some(set) = self.sets.get_mut(set) else { return };
-        if let Some(ids) = set.listeners.get_mut(&door) {
+        if let Some(ids) = set.listeners.get_mut(topic) {
             ids.insert(connection);
         }
         let fewest = set.listeners.values().map(BTreeSet::len).min().unwrap_or(0);
@@ -260,6 +268,16 @@ impl ReplayState {
     }
 }
 
+/// Under which stream of the recordings a client's stream is played. Kraken was recorded through v1, whose messages
+/// are played at both its doors.
+fn played_as(topic: &Topic) -> Topic {
+    let loose = topic.loose();
+    match loose.door {
+        Door::KrakenV2 => Topic { door: Door::KrakenV1, instrument: kraken::v1_pair(&loose.instrument), ..loose },
+        _ => loose,
+    }
+}
+
 fn bare(host: &str) -> &str {
     host.split(':').next().unwrap_or(host)
 }
@@ -282,18 +300,18 @@ fn depth_request(host: &str, path: &str, query: &str) -> Option<(Door, String)> 
 
 impl Listing for ReplayState {
     fn knows(&self, topic: &Topic) -> bool {
-        topic.channel == Channel::Heartbeat || self.index.contains_key(&topic.loose())
+        topic.channel == Channel::Heartbeat || self.index.contains_key(&played_as(topic))
     }
 
     fn acknowledgement(&self, topic: &Topic) -> Option<String> {
-        let set = self.index.get(&topic.loose())?;
+        let set = self.index.get(&played_as(topic))?;
         self.sets.get(*set)?.recording.acknowledgements.get(topic).cloned()
     }
 }
 
 impl Source for ReplayState {
     fn key(&self, topic: &Topic) -> Topic {
-        topic.loose()
+        played_as(topic)
     }
 
     fn now(&self, door: Door) -> Timestamp {
@@ -302,12 +320,12 @@ impl Source for ReplayState {
     }
 
     fn begin(&mut self, connection: u64, topic: &Topic) -> Vec<Frame> {
-        let loose = topic.loose();
+        let loose = played_as(topic);
         if let Some(set) = self.index.get(&loose).copied() {
-            self.count(set, connection, loose.door);
+            self.count(set, connection, &loose);
         }
         let frame = match topic.channel {
-            Channel::Book { .. } => self.books.get(&loose).and_then(|b| b.snapshot(topic)),
+            Channel::Book { .. } => self.book_snapshot(&loose),
             Channel::Ticker => self.tickers.get(&loose).map(|t| {
                 let recorded = Topic { name: t.topic.clone(), ..topic.clone() };
                 let fields = t.fields.iter().map(|(name, value)| (name, value));
