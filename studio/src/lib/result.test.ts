@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csv, nextOrder, picture, sortRows } from "./result";
+import { csv, isNumeric, nextOrder, picture, sortRows } from "./result";
 
 const columns = [
   { name: "at", type: "TIMESTAMP" },
@@ -11,6 +11,12 @@ const rows = [
   ["2026-01-01T00:00:01Z", "9.25", null],
   ["2026-01-01T00:00:03Z", null, "a"],
 ];
+
+it("knows which types are numbers", () => {
+  const numeric = (type: string) => isNumeric({ name: "c", type });
+  expect(["DECIMAL(38,18)", "BIGINT", "INTEGER", "SMALLINT", "DOUBLE"].every(numeric)).toBe(true);
+  expect(["INTERVAL", "TEXT", "TIMESTAMP", "BOOLEAN"].some(numeric)).toBe(false);
+});
 
 describe("sorting", () => {
   it("goes by value for numbers, with nothing last in both directions", () => {

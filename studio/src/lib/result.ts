@@ -2,8 +2,9 @@
 import type { SqlColumn, SqlResponse, SqlValue } from "../api/types";
 import { compareDecimals, instant } from "./format";
 
-const NUMERIC = /^(DECIMAL|NUMERIC|U?INT|BIGINT|SMALLINT|TINYINT|INTEGER|FLOAT|DOUBLE|REAL)/i;
-const TEMPORAL = /^(TIMESTAMP|DATE)/i;
+/** The node's words for types (`SqlColumn.type`). */
+const NUMERIC = /^(DECIMAL|NUMERIC|BIGINT|SMALLINT|INTEGER|DOUBLE)\b/i;
+const TEMPORAL = /^(TIMESTAMP|DATE)\b/i;
 
 export const isNumeric = (column: SqlColumn) => NUMERIC.test(column.type);
 export const isTemporal = (column: SqlColumn) => TEMPORAL.test(column.type);
