@@ -21,4 +21,5 @@ mod player;
 mod state;
 
 pub use load::{LoadError, Recording, recorded_sets};
+pub use player::catalogue;
 pub(crate) use player::start;

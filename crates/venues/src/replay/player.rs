@@ -9,8 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::load::{LoadError, Recording, recorded_sets};
 use super::state::ReplayState;
+use crate::catalogue::Catalogue;
 use crate::config::{ReplayConfig, Speed};
 use crate::hub::{Doors, Hub, SetState};
+use crate::source::Source;
 
 /// Frames that are played under one lock: a client that subscribes waits no longer than those take.
 const BATCH_FRAMES: usize = 256;
@@ -36,6 +38,11 @@ pub(crate) async fn start(
         tasks.spawn(play(hub.clone(), set, config.clone(), stop.clone()));
     }
     Ok(hub)
+}
+
+/// What a replay of these sets would serve, without serving it; every set of the folder where none is named.
+pub fn catalogue(dir: &std::path::Path, sets: &[String]) -> Result<Catalogue, LoadError> {
+    Ok(ReplayState::new(load(dir, sets)?).catalogue())
 }
 
 /// The sets of a folder of which something can be served, only the wanted ones where any are named.

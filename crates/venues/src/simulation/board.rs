@@ -206,7 +206,14 @@ impl Shown {
         let changes: Vec<BookChange> = moved.levels.iter().map(|l| change(&self.instrument, at, *l)).collect();
         changes.iter().for_each(|c| self.book.apply(c));
         self.update = moved.last;
-        let step = BookStep { at, matched: at, first: moved.first, last: moved.last, previous: moved.previous, changes: &changes };
+        let step = BookStep {
+            at,
+            matched: at,
+            first: moved.first,
+            last: moved.last,
+            previous: moved.previous,
+            changes: &changes,
+        };
         for topic in self.topics() {
             if let Some(frame) = self.book_frame(&topic, &step) {
                 out.push((topic, frame));

@@ -77,10 +77,11 @@ impl Market {
             bids: BTreeMap::new(),
             asks: BTreeMap::new(),
             offset: Offset::default(),
-            // Venues are never at their first number.
-            update: 1_000_000 + rng.below(1_000_000),
-            trade: 100_000 + rng.below(100_000),
-            aggregate: 50_000 + rng.below(50_000),
+            // By the clock, faster than numbers are used up: a simulation that starts again goes on above its last ones,
+            // and no number comes twice.
+            update: u64::try_from(now.micros() / 100).unwrap_or(0) + rng.below(1_000),
+            trade: u64::try_from(now.millis()).unwrap_or(0) + rng.below(1_000),
+            aggregate: u64::try_from(now.millis()).unwrap_or(0) + rng.below(1_000),
             figures: Figures::starting_at(fair, now),
             bars: BAR_SECONDS.map(|seconds| Bar::starting_at(seconds, fair, now)),
             perpetual: perpetual.then(|| Perpetual {
