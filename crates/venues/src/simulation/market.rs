@@ -153,7 +153,11 @@ impl Market {
         }
         for side in [Side::Buy, Side::Sell] {
             while self.levels(side).len() < LEVELS_MIN {
+                let before = self.levels(side).len();
                 self.add(side, fair, rng, &mut changes);
+                if self.levels(side).len() == before {
+                    self.deepen(side, rng, &mut changes);
+                }
             }
             self.trim(side, &mut changes);
         }
@@ -205,6 +209,17 @@ impl Market {
         *level = (level.0 + lots, level.1 + 1);
         let (lots, orders) = *level;
         changes.set(side, price.max(1), lots, orders);
+    }
+
+    /// A new order behind all others. Where the other side's last order stands in the fair price's way, orders beside it all
+    /// fall on one price, and only going deeper makes a level more.
+    fn deepen(&mut self, side: Side, rng: &mut Rng, changes: &mut BookMove) {
+        let deepest = match side {
+            Side::Buy => self.bids.first_key_value().map_or(1, |(price, _)| price - 1),
+            Side::Sell => self.asks.last_key_value().map_or(1, |(price, _)| price + 1),
+        };
+        let lots = 1 + rng.tail(self.usual_lots);
+        self.put(side, deepest, lots, 1, changes);
     }
 
     /// An order is withdrawn, mostly one near the best.
