@@ -120,7 +120,7 @@ fn stretched() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn random_bytes(messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..8)) {

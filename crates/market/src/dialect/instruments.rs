@@ -153,7 +153,7 @@ impl Instruments {
         }
         let refuse =
             |what: &str| Unreadable(format!("instrument {:?}: {what}", super::support::excerpt(venue.as_bytes())));
-        if self.list.len() >= INSTRUMENTS_MAX {
+        if self.index.len() >= INSTRUMENTS_MAX {
             return Err(refuse("more instruments than a session keeps"));
         }
         let symbol = name(venue).ok_or_else(|| refuse("a name of unknown form"))?;
@@ -161,8 +161,12 @@ impl Instruments {
         if symbol.to_string().parse::<Symbol>().as_ref() != Ok(&symbol) {
             return Err(refuse("a name that is no symbol of ours"));
         }
-        let place = self.list.len();
+        // Two names of one instrument, as Kraken's versions have them: it has one book all the same.
+        let place = self.list.iter().position(|i| i.symbol == symbol).unwrap_or(self.list.len());
         self.index.insert(venue.to_owned(), place);
+        if place < self.list.len() {
+            return Ok(place);
+        }
         self.list.push(Instrument {
             symbol,
             connection,
@@ -267,6 +271,17 @@ mod tests {
         assert!(instruments.book(&Symbol::spot("A", "B")).is_none());
         assert!(instruments.overdue(Timestamp::from_millis(SNAPSHOT_AWAITED_MS_MAX - 1)).is_empty());
         assert_eq!(instruments.overdue(Timestamp::from_millis(SNAPSHOT_AWAITED_MS_MAX)), [ConnectionId(0)]);
+    }
+
+    #[test]
+    fn two_names_of_one_instrument_have_one_book() {
+        let mut instruments = Instruments::default();
+        let mut place =
+            |name: &str| instruments.place(name, ConnectionId(0), |n| n.replace("XBT/", "BTC.").parse().ok());
+        assert_eq!(
+            (place("XBT/USD"), place("BTC.USD"), place("ETH.USD"), place("XBT/USD")),
+            (Ok(0), Ok(0), Ok(1), Ok(0))
+        );
     }
 
     #[test]

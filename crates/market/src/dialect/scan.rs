@@ -3,7 +3,7 @@
 //! `serde_json` reads any JSON, which costs it several visits to each byte of a level. Venues write a message of one kind
 //! always in the same way, without spaces and escapes; what is written so is read here, anything else answers `None` and
 //! is left to `serde_json`, which also has the better words for what is wrong. Nothing is accepted here that it would
-//! refuse, but for what lies in strings that nobody looks at.
+//! refuse, but for keys that stand twice and what lies in strings that nobody looks at.
 
 use openmesh_primitives::{Decimal, Timestamp};
 
@@ -79,9 +79,39 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn whole(&mut self) -> Option<u64> {
         let from = self.at;
-        let value = self.digits(0)?;
+        let value = self.digits(0);
         let length = self.at - from;
         ((1..=DIGITS_MAX).contains(&length) && (length == 1 || self.text[from] != b'0')).then_some(value)
+    }
+
+    /// The text of a whole number without sign, bare.
+    #[inline]
+    pub(crate) fn digits_text(&mut self) -> Option<&'a str> {
+        let from = self.at;
+        self.whole()?;
+        std::str::from_utf8(&self.text[from..self.at]).ok()
+    }
+
+    /// `true` or `false`.
+    #[inline]
+    pub(crate) fn boolean(&mut self) -> Option<bool> {
+        let rest = &self.text[self.at..];
+        let value = rest.starts_with(b"true");
+        if !value && !rest.starts_with(b"false") {
+            return None;
+        }
+        self.at += if value { 4 } else { 5 };
+        Some(value)
+    }
+
+    /// Goes past a plain value: a string, a number or a boolean.
+    #[inline]
+    pub(crate) fn pass(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b't' | b'f' => self.boolean().map(|_| ()),
+            _ => self.decimal().map(|_| ()),
+        }
     }
 
     /// A whole number without sign, in quotes.
@@ -89,7 +119,7 @@ impl<'a> Scan<'a> {
     pub(crate) fn quoted_whole(&mut self) -> Option<u64> {
         self.take(b'"')?;
         let from = self.at;
-        let value = self.digits(0)?;
+        let value = self.digits(0);
         let length = self.at - from;
         self.take(b'"')?;
         (1..=DIGITS_MAX).contains(&length).then_some(value)
@@ -101,13 +131,13 @@ impl<'a> Scan<'a> {
         let quoted = self.next_is(b'"');
         let negative = self.next_is(b'-');
         let from = self.at;
-        let mut value = self.digits(0)?;
+        let mut value = self.digits(0);
         let mut scale = 0;
         let whole = self.at - from;
         let mut count = whole;
         if self.next_is(b'.') {
             let point = self.at;
-            value = self.digits(value)?;
+            value = self.digits(value);
             scale = self.at - point;
             count += scale;
             if scale == 0 {
@@ -132,7 +162,7 @@ impl<'a> Scan<'a> {
     pub(crate) fn quoted_seconds(&mut self) -> Option<Timestamp> {
         self.take(b'"')?;
         let from = self.at;
-        let seconds = self.digits(0)?;
+        let seconds = self.digits(0);
         let whole = self.at - from;
         if !(1..=10).contains(&whole) {
             return None;
@@ -140,7 +170,7 @@ impl<'a> Scan<'a> {
         let mut nanos = 0;
         if self.next_is(b'.') {
             let point = self.at;
-            nanos = self.digits(0)?;
+            nanos = self.digits(0);
             let places = self.at - point;
             if !(1..=9).contains(&places) {
                 return None;
@@ -184,14 +214,39 @@ impl<'a> Scan<'a> {
 
     /// Digits joined to those before; the caller counts them.
     #[inline]
-    fn digits(&mut self, before: u64) -> Option<u64> {
+    fn digits(&mut self, before: u64) -> u64 {
         let mut value = before;
-        while let Some(digit) = self.peek().map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.at += 1;
+        let mut rest = &self.text[self.at..];
+        // Sizes and times have a run of eight or more.
+        while let Some((eight, more)) = rest.split_first_chunk::<8>()
+            && let Some(number) = eight_digits(*eight)
+        {
+            value = value.wrapping_mul(100_000_000).wrapping_add(number);
+            rest = more;
         }
-        Some(value)
+        while let Some((digit, more)) = rest.split_first().map(|(b, more)| (b.wrapping_sub(b'0'), more))
+            && digit < 10
+        {
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            rest = more;
+        }
+        self.at = self.text.len() - rest.len();
+        value
     }
+}
+
+/// The number that eight digits write, where they are eight digits: joined by twos, by fours, then all, in the lanes of
+/// one word.
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    let digits = u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030;
+    // A byte above 9 gets its highest bit set, or had it set.
+    if (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let twos = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (twos.wrapping_mul(100) + (twos >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// Levels of a whole text; of each, what follows the size is not looked at.
@@ -199,7 +254,7 @@ pub(crate) fn levels(text: &str) -> Option<Vec<Level>> {
     let mut scan = Scan::new(text.as_bytes());
     let levels = scan.levels(|scan| {
         while scan.next_is(b',') {
-            if scan.peek() == Some(b'"') { scan.string().map(|_| ()) } else { scan.decimal().map(|_| ()) }?;
+            scan.pass()?;
         }
         Some(())
     })?;
@@ -253,6 +308,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn eight_digits_or_none(text in prop_oneof!["[0-9]{8}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 8)]) {
+            let careful = std::str::from_utf8(&text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()));
+            prop_assert_eq!(eight_digits(text[..].try_into().unwrap()), careful.map(|t| t.parse().unwrap()));
+        }
+
         /// What is read here is what the careful reader reads.
         #[test]
         fn decimals_as_the_careful_reader(text in "-?[0-9]{0,20}(\\.[0-9]{0,10})?") {

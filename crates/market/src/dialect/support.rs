@@ -49,6 +49,11 @@ pub(crate) struct Num<'a>(&'a str);
 
 #[allow(dead_code, reason = "each dialect uses its own part of it")]
 impl<'a> Num<'a> {
+    /// Of text that is known to be digits.
+    pub(crate) fn of_digits(text: &'a str) -> Num<'a> {
+        Num(text)
+    }
+
     /// The text.
     pub(crate) fn text(self) -> &'a str {
         self.0

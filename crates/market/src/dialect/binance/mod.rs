@@ -18,6 +18,7 @@ mod book;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod written;
 
 use std::collections::BTreeMap;
 
@@ -171,7 +172,7 @@ impl Binance {
     ) -> Result<(), Unreadable> {
         match kind {
             Kind::Depth => {
-                let raw: wire::Depth<'_> = serde_json::from_str(data)?;
+                let raw = written::depth(data).map_or_else(|| serde_json::from_str(data), Ok)?;
                 let place = self.place(connection, &raw.s)?;
                 if let Some(instrument) = self.instruments.get(place) {
                     instrument.connection = connection;
@@ -182,14 +183,14 @@ impl Binance {
                 Ok(())
             }
             Kind::Trade | Kind::AggregateTrade => {
-                let raw: wire::RawTrade<'_> = serde_json::from_str(data)?;
+                let raw = written::trade(data).map_or_else(|| serde_json::from_str(data), Ok)?;
                 match raw.read(kind == Kind::AggregateTrade) {
                     Some((time, trade)) => self.event(connection, &raw.s, time, EventKind::Trade(trade), emit),
                     None => Ok(()),
                 }
             }
             Kind::BookTicker | Kind::DayTicker => {
-                let raw: wire::RawTicker<'_> = serde_json::from_str(data)?;
+                let raw = written::ticker(data).map_or_else(|| serde_json::from_str(data), Ok)?;
                 let (time, ticker) = raw.read();
                 self.event(connection, &raw.s, time, EventKind::Ticker(ticker), emit)
             }

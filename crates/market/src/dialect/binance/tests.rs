@@ -242,18 +242,35 @@ fn tickers_with_and_without_time() {
 
 #[test]
 fn the_same_message_in_any_spelling() {
-    let compact =
-        r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":2,"s":"BTCUSDT","t":1,"p":"1.0","q":"2","T":1,"m":true}}"#;
-    let expected = Bench::new(Binance::spot()).frame(compact);
-    assert_eq!(expected.len(), 1);
-    for text in [
-        compact.replace(':', ": "),
-        compact.replace(r#""m":true}}"#, r#""m":true},"more":{}}"#),
-        format!("{compact}\n"),
-        compact.replace(r#"{"stream":"btcusdt@trade","data":"#, "").replace("}}", "}"),
-        compact.replace("\"1.0\"", "1.0"),
-    ] {
-        assert_eq!(Bench::new(Binance::spot()).frame(&text), expected, "{text}");
+    let depth = r#"{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"T":7,"s":"BTCUSDT","U":2,"u":3,"pu":1,"b":[["1.0","2"],["0.9","0.000"]],"a":[]}}"#;
+    let ticker = r#"{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":1,"s":"BTCUSDT","b":"1.0","B":"2","a":"3","A":"4","T":5,"E":6}}"#;
+    let trade = r#"{"stream":"btcusdt@trade","data":{"e":"trade","E":2,"T":1,"s":"BTCUSDT","t":17,"p":"1.0","q":"2","X":"MARKET","m":true}}"#;
+    let aggregate = r#"{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":2,"a":17,"s":"BTCUSDT","p":"1.0","q":"2","f":1,"l":2,"T":1,"m":false}}"#;
+    let read = |text: &str| {
+        let mut bench = Bench::new(Binance::futures());
+        let body = br#"{"lastUpdateId":1,"bids":[["0.9","1"]],"asks":[]}"#;
+        let url = "https://fapi.binance.com/fapi/v1/depth?symbol=BTCUSDT&limit=1000";
+        bench.input(Input::Response { url, status: 200, body });
+        let events = bench.frame(text);
+        (events, bench.bids("BTC.USDT-PERP"))
+    };
+    for compact in [depth, ticker, trade, aggregate] {
+        let expected = read(compact);
+        assert_eq!(incidents(&expected.0), []);
+        assert_eq!(expected.0.len(), 1, "{compact}");
+        let bare = compact.split_once(r#""data":"#).unwrap().1.strip_suffix('}').unwrap();
+        for text in [
+            compact.replace(':', ": "),
+            compact.strip_suffix('}').unwrap().to_owned() + r#","more":{}}"#,
+            format!("{bare}}}").replace("}}", r#","new":{"deep":[1]}}"#),
+            compact.replace("}}", r#","new":"plain"}}"#),
+            format!("{compact}\n"),
+            bare.to_owned(),
+            compact.replace("\"1.0\"", "1.0"),
+            compact.replace("BTCUSDT", "BTC\\u0055SDT"),
+        ] {
+            assert_eq!(read(&text), expected, "{text}");
+        }
     }
 }
 

@@ -120,21 +120,21 @@ pub(super) struct RawTrade<'a> {
     #[serde(borrow)]
     pub s: Text<'a>,
     #[serde(borrow)]
-    t: Option<Num<'a>>,
+    pub t: Option<Num<'a>>,
     #[serde(borrow)]
-    a: Option<Num<'a>>,
+    pub a: Option<Num<'a>>,
     #[serde(deserialize_with = "decimal")]
-    p: Decimal,
+    pub p: Decimal,
     #[serde(deserialize_with = "decimal")]
-    q: Decimal,
+    pub q: Decimal,
     #[serde(rename = "T")]
-    time: Option<i64>,
+    pub time: Option<i64>,
     /// Stands in where a message has no `T`, as in older documents.
     #[serde(rename = "E")]
-    made: Option<i64>,
-    m: bool,
+    pub made: Option<i64>,
+    pub m: bool,
     #[serde(borrow, rename = "X")]
-    kind: Option<Text<'a>>,
+    pub kind: Option<Text<'a>>,
 }
 
 impl RawTrade<'_> {
@@ -195,17 +195,17 @@ pub(super) struct RawTicker<'a> {
     #[serde(borrow)]
     pub s: Text<'a>,
     #[serde(rename = "E")]
-    time: Option<i64>,
+    pub time: Option<i64>,
     #[serde(default, deserialize_with = "decimal_or_none")]
-    b: Option<Decimal>,
+    pub b: Option<Decimal>,
     #[serde(default, rename = "B", deserialize_with = "decimal_or_none")]
-    bid_size: Option<Decimal>,
+    pub bid_size: Option<Decimal>,
     #[serde(default, deserialize_with = "decimal_or_none")]
-    a: Option<Decimal>,
+    pub a: Option<Decimal>,
     #[serde(default, rename = "A", deserialize_with = "decimal_or_none")]
-    ask_size: Option<Decimal>,
+    pub ask_size: Option<Decimal>,
     #[serde(default, deserialize_with = "decimal_or_none")]
-    c: Option<Decimal>,
+    pub c: Option<Decimal>,
 }
 
 impl RawTicker<'_> {
