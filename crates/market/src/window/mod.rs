@@ -20,6 +20,7 @@ mod points;
 mod row;
 #[cfg(test)]
 mod tests;
+mod track;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Symbol, Timestamp};
