@@ -10,5 +10,8 @@ fn the_committed_contract_is_true() {
         std::fs::write(path, &made).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(made == committed, "openapi/openmesh.json is not what the routes make: OPENMESH_UPDATE=1 cargo test -p openmesh-gateway");
+    assert!(
+        made == committed,
+        "openapi/openmesh.json is not what the routes make: OPENMESH_UPDATE=1 cargo test -p openmesh-gateway"
+    );
 }

@@ -35,21 +35,25 @@ impl Decimal {
     pub const ZERO: Decimal = Decimal { mantissa: 0, scale: 0 };
 
     /// `mantissa / 10^scale`.
+    #[inline]
     pub const fn new(mantissa: i128, scale: u8) -> Decimal {
         Decimal { mantissa, scale }
     }
 
     /// The integer above the power of ten.
+    #[inline]
     pub const fn mantissa(self) -> i128 {
         self.mantissa
     }
 
     /// Digits after the point, as written.
+    #[inline]
     pub const fn scale(self) -> u8 {
         self.scale
     }
 
     /// True for 0, 0.0, -0 and so on.
+    #[inline]
     pub const fn is_zero(self) -> bool {
         self.mantissa == 0
     }
@@ -159,6 +163,7 @@ fn pow10(exponent: u8) -> Option<i128> {
 }
 
 impl Ord for Decimal {
+    #[inline]
     fn cmp(&self, other: &Decimal) -> Ordering {
         if self.scale == other.scale {
             return self.mantissa.cmp(&other.mantissa);
@@ -187,12 +192,14 @@ fn compare_parts(a: Decimal, b: Decimal) -> Ordering {
 }
 
 impl PartialOrd for Decimal {
+    #[inline]
     fn partial_cmp(&self, other: &Decimal) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl PartialEq for Decimal {
+    #[inline]
     fn eq(&self, other: &Decimal) -> bool {
         self.cmp(other) == Ordering::Equal
     }

@@ -23,8 +23,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
     match command {
         AccountCommand::New { file } => new(&file),
         AccountCommand::Show { address, node } => {
-            let address: Address =
-                address.parse().map_err(|e| Failure::usage(format!("{address}: {e}")))?;
+            let address: Address = address.parse().map_err(|e| Failure::usage(format!("{address}: {e}")))?;
             let client = Client::new(&node.api)?;
             let account: AccountInfo = client.get(&format!("/v1/accounts/{address}")).await?;
             let balance: Amount =
@@ -70,9 +69,8 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
     let offer: openmesh_api::TypedDataResponse = client.post(FEE_PATH, &request).await?;
     let fee: Amount = offer.fee.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
     // The hash is made here, not taken from the node: what is signed is what was asked for.
-    let transaction =
-        AccountTransaction::sign(key, status.chain_id, offer.nonce, fee, Action::Transfer { to, amount })
-            .map_err(|e| Failure::from_display("signing", &e))?;
+    let transaction = AccountTransaction::sign(key, status.chain_id, offer.nonce, fee, Action::Transfer { to, amount })
+        .map_err(|e| Failure::from_display("signing", &e))?;
     let request = TransactionRequest::Parts {
         action,
         nonce: offer.nonce,
@@ -104,6 +102,7 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
 
 fn open_amount(text: &str) -> Result<Amount, Failure> {
     let wrong = || Failure::usage(format!("{text:?} is not an amount of OPEN, such as 12.5"));
-    let units = text.parse::<Decimal>().ok().and_then(|d| d.normalized().mantissa_at(OPEN_DECIMALS)).ok_or_else(wrong)?;
+    let units =
+        text.parse::<Decimal>().ok().and_then(|d| d.normalized().mantissa_at(OPEN_DECIMALS)).ok_or_else(wrong)?;
     u128::try_from(units).map(Amount).map_err(|_| wrong())
 }

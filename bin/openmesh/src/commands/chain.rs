@@ -23,7 +23,5 @@ pub fn run(command: ChainCommand) -> Result<(), Failure> {
             return Err(Failure::from_display("refused", &error));
         }
     };
-    openmesh_evm::write_json_lines(&decoded, &mut out)
-        .and_then(|()| out.flush())
-        .or_else(super::unless_broken_pipe)
+    openmesh_evm::write_json_lines(&decoded, &mut out).and_then(|()| out.flush()).or_else(super::unless_broken_pipe)
 }

@@ -51,8 +51,9 @@ impl Client {
             .await
             .map_err(|e| Failure::new(format!("the answer of {} broke off: {}", self.base, innermost(&e))))?;
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|e| Failure::from_display(format!("{} answered something else than expected", self.base), &e));
+            return serde_json::from_slice(&body).map_err(|e| {
+                Failure::from_display(format!("{} answered something else than expected", self.base), &e)
+            });
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(ErrorBody { error }) => {

@@ -48,7 +48,10 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
     let client = Client::new(&arguments.node.api)?;
     match client.get::<Status>("/v1/status").await {
         Err(failure) => {
-            findings.wrong(failure.message(), "start it (openmesh up, openmesh node --home DIR), or name another with --api");
+            findings.wrong(
+                failure.message(),
+                "start it (openmesh up, openmesh node --home DIR), or name another with --api",
+            );
         }
         Ok(status) => {
             inspect_status(&status, &mut findings);
@@ -60,7 +63,9 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
     match (findings.wrong, findings.odd) {
         (0, 0) => println!("\nall is well"),
         (0, odd) => println!("\nnothing is wrong, {odd} thing{} to look at", if odd == 1 { "" } else { "s" }),
-        (wrong, _) => return Err(Failure::new(format!("{wrong} thing{} wrong", if wrong == 1 { " is" } else { "s are" }))),
+        (wrong, _) => {
+            return Err(Failure::new(format!("{wrong} thing{} wrong", if wrong == 1 { " is" } else { "s are" })));
+        }
     }
     Ok(())
 }
@@ -101,11 +106,16 @@ fn free_mib(path: &Path) -> Option<u64> {
 }
 
 fn inspect_status(status: &Status, findings: &mut Findings) {
-    findings.ok(&format!("{} answers: {} on {}, version {}", status.node.name, status.node.address, status.network, status.version));
+    findings.ok(&format!(
+        "{} answers: {} on {}, version {}",
+        status.node.name, status.node.address, status.network, status.version
+    ));
     match status.origin {
         Origin::Live => findings.ok("market data is live"),
         Origin::Simulated => findings.odd("market data is SIMULATED", "for real prices start with openmesh up --live"),
-        Origin::Replay => findings.odd("market data is replayed from recordings", "for live data start without --replay"),
+        Origin::Replay => {
+            findings.odd("market data is replayed from recordings", "for live data start without --replay")
+        }
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let age = Timestamp::parse_rfc3339(status.time.as_bytes())
@@ -140,7 +150,10 @@ async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(),
                 "is the venue reachable from here? See the collector's incidents below",
             );
         } else {
-            findings.ok(&format!("{}: {:.0} events/s, {} incidents here", source.id, source.events_per_second, source.incidents));
+            findings.ok(&format!(
+                "{}: {:.0} events/s, {} incidents here",
+                source.id, source.events_per_second, source.incidents
+            ));
         }
     }
     Ok(())
@@ -172,7 +185,13 @@ async fn inspect_incidents(client: &Client) -> Result<(), Failure> {
     if !incidents.items.is_empty() {
         println!("\nlast incidents:");
         for incident in &incidents.items {
-            println!("  {}  {}  {}  {}", incident.time, incident.kind, incident.source.as_deref().unwrap_or("-"), incident.detail);
+            println!(
+                "  {}  {}  {}  {}",
+                incident.time,
+                incident.kind,
+                incident.source.as_deref().unwrap_or("-"),
+                incident.detail
+            );
         }
     }
     Ok(())

@@ -110,7 +110,11 @@ fn table(response: &SqlResponse) -> String {
 /// RFC 4180.
 fn csv(response: &SqlResponse) -> String {
     let quote = |text: &str| {
-        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+        if text.contains([',', '"', '\n', '\r']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.to_string()
+        }
     };
     let header: Vec<String> = response.columns.iter().map(|c| quote(&c.name)).collect();
     let mut text = header.join(",") + "\r\n";
@@ -144,10 +148,7 @@ mod tests {
             query_id: "q".into(),
             origin: Origin::Replay,
             columns: vec![column("symbol", "TEXT"), column("price", "DECIMAL(38,18)")],
-            rows: vec![
-                vec!["BTC.USDT".into(), "61800.2".into()],
-                vec!["say \"hi\", you".into(), Value::Null],
-            ],
+            rows: vec![vec!["BTC.USDT".into(), "61800.2".into()], vec!["say \"hi\", you".into(), Value::Null]],
             truncated: false,
             elapsed_ms: 1,
         }

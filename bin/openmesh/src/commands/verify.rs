@@ -35,8 +35,8 @@ pub fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
                 .hint("give one with --proof FILE: GET /v1/chunks/<cid>/proof of any node"));
         }
     };
-    let bundle: ProofBundle = serde_json::from_str(&proof)
-        .map_err(|e| Failure::from_display("the proof is not what it should be", &e))?;
+    let bundle: ProofBundle =
+        serde_json::from_str(&proof).map_err(|e| Failure::from_display("the proof is not what it should be", &e))?;
     if bundle.version != BUNDLE_VERSION {
         return Err(Failure::new(format!("proof version {} is not known here", bundle.version))
             .hint("a newer openmesh may know it"));
@@ -80,8 +80,7 @@ fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Fa
     }
     let header: Header = decode("header", &bundle.header)?;
     let proof: StateProof = decode("state_proof", &bundle.state_proof)?;
-    verify_proof(&header.state_root, &key, Some(&value), &proof)
-        .map_err(|e| refuse("state root", e.to_string()))?;
+    verify_proof(&header.state_root, &key, Some(&value), &proof).map_err(|e| refuse("state root", e.to_string()))?;
     println!("ok  state       accepted at height {}, under root {}", accepted.height, header.state_root);
 
     let certificate: Certificate = decode("certificate", &bundle.certificate)?;

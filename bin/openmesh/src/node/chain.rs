@@ -30,8 +30,8 @@ pub fn start(
     let (Some(spec), Some(url)) = (spec, &config.collect.ethereum) else { return Ok(None) };
     let settings = if config.collect.ethereum_sparse { source::Config::replay(url) } else { source::Config::new(url) };
     let (sender, mut events) = mpsc::channel(BLOCKS_WAITING_MAX);
-    let following =
-        source::start(settings, sender, stop.clone()).map_err(|e| Failure::from_display("node.toml, collect.ethereum", &e))?;
+    let following = source::start(settings, sender, stop.clone())
+        .map_err(|e| Failure::from_display("node.toml, collect.ethereum", &e))?;
     let source = spec.id.clone();
     Ok(Some(tokio::spawn(async move {
         while let Some(event) = events.recv().await {
@@ -64,7 +64,10 @@ pub fn start(
     })))
 }
 
-fn keep(content: &BlockStore, decoded: &openmesh_evm::Decoded) -> Result<(u64, ChunkClaim), openmesh_content::ContentError> {
+fn keep(
+    content: &BlockStore,
+    decoded: &openmesh_evm::Decoded,
+) -> Result<(u64, ChunkClaim), openmesh_content::ContentError> {
     let bytes = openmesh_evm::canonical_block(decoded);
     let cid = content.put(&bytes)?;
     let events = u32::try_from(decoded.transactions().len() + decoded.logs().len() + 1).unwrap_or(u32::MAX);

@@ -143,7 +143,8 @@ impl NodeConfig {
     pub fn read(files: &Files) -> Result<NodeConfig, Failure> {
         let path = files.config();
         let text = std::fs::read_to_string(&path).map_err(|e| {
-            Failure::usage(format!("{}: {e}", path.display())).hint("a node's home holds node.toml; openmesh up makes one")
+            Failure::usage(format!("{}: {e}", path.display()))
+                .hint("a node's home holds node.toml; openmesh up makes one")
         })?;
         toml::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
     }

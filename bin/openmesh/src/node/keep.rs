@@ -11,9 +11,7 @@ use openmesh_engine::CommittedBlock;
 use openmesh_lake::{
     AcceptedChunkMeta, Lake, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
 };
-use openmesh_ledger::{
-    Action, Block, Certificate, Class, Genesis, LedgerEvent, Receipt, SourceKind, Transaction,
-};
+use openmesh_ledger::{Action, Block, Certificate, Class, Genesis, LedgerEvent, Receipt, SourceKind, Transaction};
 use openmesh_primitives::{ContentId, Timestamp, canonical};
 use openmesh_storage::Store;
 use tokio::sync::broadcast;
@@ -175,7 +173,13 @@ impl Keeper {
         Some(bytes)
     }
 
-    fn rows(&self, block: &Block, certificate: &Certificate, receipts: &[Receipt], events: &[LedgerEvent]) -> LedgerBlock {
+    fn rows(
+        &self,
+        block: &Block,
+        certificate: &Certificate,
+        receipts: &[Receipt],
+        events: &[LedgerEvent],
+    ) -> LedgerBlock {
         let header = &block.header;
         let transactions =
             block.transactions.iter().zip(receipts).map(|(bytes, receipt)| transaction_row(bytes, receipt)).collect();
@@ -221,7 +225,14 @@ impl Keeper {
         LedgerBlock { block, transactions, chunks, incidents }
     }
 
-    fn chunk_row(&self, source: &str, window: u64, stream: &str, cid: Option<String>, time: Timestamp) -> LedgerChunkRow {
+    fn chunk_row(
+        &self,
+        source: &str,
+        window: u64,
+        stream: &str,
+        cid: Option<String>,
+        time: Timestamp,
+    ) -> LedgerChunkRow {
         // A chain's windows are block numbers, without times of their own: the block's that accepted them stands in.
         let (window_start, window_end) = match self.windows.get(source) {
             Some((SourceKind::Market, length)) => {

@@ -146,7 +146,8 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
 
     let stop_collecting = CancellationToken::new();
     let (windows, to_attest) = mpsc::channel(WINDOWS_WAITING_MAX);
-    let (site, collecting) = start_collector(&config, files, &genesis, &key, &content, &mut registry, &windows, &stop_collecting)?;
+    let (site, collecting) =
+        start_collector(&config, files, &genesis, &key, &content, &mut registry, &windows, &stop_collecting)?;
     let mut collecting = vec![collecting];
     collecting.extend(chain::start(&config, &genesis, content.clone(), windows, &stop_collecting)?);
     let stop_attesting = CancellationToken::new();
@@ -194,7 +195,11 @@ async fn open_store(files: &Files, genesis: Genesis) -> Result<Store, Failure> {
     failing("ledger", failing("ledger", opened.await)?)
 }
 
-fn network_config(config: &NodeConfig, genesis: &Genesis, key: &ValidatorKey) -> Result<openmesh_network::Config, Failure> {
+fn network_config(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    key: &ValidatorKey,
+) -> Result<openmesh_network::Config, Failure> {
     let parse = |list: &[String]| -> Result<Vec<openmesh_network::Multiaddr>, Failure> {
         list.iter()
             .map(|text| text.parse().map_err(|e| Failure::usage(format!("node.toml: {text} is no multiaddress: {e}"))))
@@ -225,7 +230,8 @@ fn start_collector(
     let ids: BTreeMap<Exchange, String> =
         markets.iter().filter_map(|s| Some((s.exchange.parse().ok()?, s.id.clone()))).collect();
     let sources = markets.iter().map(|s| source_config(s)).collect::<Result<Vec<_>, _>>()?;
-    let window_ms = markets.first().map_or(openmesh_market::window::WINDOW_MS, |s| u32::try_from(s.window_ms).unwrap_or(0));
+    let window_ms =
+        markets.first().map_or(openmesh_market::window::WINDOW_MS, |s| u32::try_from(s.window_ms).unwrap_or(0));
     if markets.iter().any(|s| s.window_ms != u64::from(window_ms)) {
         return Err(Failure::usage("genesis.json: this version collects sources of one window length only"));
     }
@@ -267,7 +273,8 @@ fn start_collector(
 fn source_config(spec: &SourceSpec) -> Result<collector::SourceConfig, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("genesis.json, source {}: {e}", spec.id));
     let exchange: Exchange = spec.exchange.parse().map_err(|e| wrong(&e))?;
-    let symbols = spec.symbols.iter().map(|s| s.parse::<Symbol>()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
+    let symbols =
+        spec.symbols.iter().map(|s| s.parse::<Symbol>()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
     let feeds = spec.feeds.iter().map(|f| f.parse::<Feed>()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
     Ok(collector::SourceConfig { exchange, symbols, feeds })
 }

@@ -97,7 +97,8 @@ impl Child {
 
     /// Waits for the one line of JSON that a process prints when it is ready.
     pub async fn ready(&mut self, limit: Duration) -> Result<serde_json::Value, Failure> {
-        let mut output = self.output.take().ok_or_else(|| Failure::new("a process was asked twice for its readiness"))?;
+        let mut output =
+            self.output.take().ok_or_else(|| Failure::new("a process was asked twice for its readiness"))?;
         let mut line = String::new();
         let read = tokio::time::timeout(limit, output.read_line(&mut line)).await;
         let what = match read {
@@ -106,7 +107,9 @@ impl Child {
             Ok(Ok(0)) => format!("{} ended while starting", self.program.name),
             Ok(Ok(_)) => {
                 // Whatever else it prints is read and dropped, so that it never blocks on a full pipe.
-                tokio::spawn(async move { while matches!(output.read_line(&mut String::new()).await, Ok(n) if n > 0) {} });
+                tokio::spawn(
+                    async move { while matches!(output.read_line(&mut String::new()).await, Ok(n) if n > 0) {} },
+                );
                 return serde_json::from_str(&line)
                     .map_err(|e| Failure::from_display(format!("{} said {line:?}", self.program.name), &e));
             }

@@ -173,7 +173,12 @@ impl Home {
             std::fs::create_dir_all(&node.dir).map_err(|e| Failure::from_display(node.dir.display(), &e))?;
             let key = ValidatorKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
             write_secret(&Files::of(&node.dir).key(), &key.seed())?;
-            validators.push(GenesisValidator { public_key: key.public(), power: 100, name: node.name.clone(), payout: None });
+            validators.push(GenesisValidator {
+                public_key: key.public(),
+                power: 100,
+                name: node.name.clone(),
+                payout: None,
+            });
         }
         let faucet = AccountKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
         write_secret(&self.root.join("faucet.key"), &faucet.to_bytes())?;

@@ -69,7 +69,8 @@ async fn paths(network: &Network) {
 async fn transactions(network: &Network) {
     let key = AccountKey::from_bytes([9; 32]).unwrap();
     let transfer = json!({ "kind": "transfer", "to": key.address().to_string(), "amount": "1" });
-    let parts = |signature: &str| json!({ "action": transfer, "nonce": 0, "fee": "1000000000000000", "signature": signature });
+    let parts =
+        |signature: &str| json!({ "action": transfer, "nonce": 0, "fee": "1000000000000000", "signature": signature });
     for (body, expected) in [
         (json!({ "bytes": "not hex" }), "bad_bytes"),
         (json!({ "bytes": "00ff00ff" }), "encoding"),
@@ -86,7 +87,8 @@ async fn sign_in(network: &Network) {
     let host = network.apis[0].trim_start_matches("http://").to_string();
     let nonce = network.get(0, "/v1/auth/nonce").await["nonce"].as_str().unwrap().to_string();
     let issued = openmesh_primitives::Timestamp::from_millis(
-        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap() - 1_000,
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis()).unwrap()
+            - 1_000,
     )
     .to_rfc3339();
     let message = format!(
@@ -100,7 +102,8 @@ async fn sign_in(network: &Network) {
     assert_eq!(body["address"], key.address().to_string());
     let (status, body) = network.post(0, "/v1/auth/sign-in", &request).await;
     assert_eq!((status, code(&body)), (401, "nonce_refused"), "replayed");
-    let (status, body) = network.post(0, "/v1/auth/sign-in", &json!({ "message": "hello", "signature": signature })).await;
+    let (status, body) =
+        network.post(0, "/v1/auth/sign-in", &json!({ "message": "hello", "signature": signature })).await;
     assert_eq!((status, code(&body)), (400, "bad_message"));
 }
 

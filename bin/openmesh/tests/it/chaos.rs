@@ -117,9 +117,13 @@ async fn no_window_is_silently_missing(network: &Network) {
             let said = incidents.iter().any(|i| {
                 i["source"] == source.as_str()
                     && i["window"].as_u64().is_some_and(|w| w <= window)
-                    && (i["window"].as_u64() == Some(window) || i["detail"].as_str().is_some_and(|d| d.contains("windows")))
+                    && (i["window"].as_u64() == Some(window)
+                        || i["detail"].as_str().is_some_and(|d| d.contains("windows")))
             });
-            assert!(present.contains(&window) || said, "{source}, window {window}: neither agreed on nor named in an incident");
+            assert!(
+                present.contains(&window) || said,
+                "{source}, window {window}: neither agreed on nor named in an incident"
+            );
         }
     }
 }

@@ -25,7 +25,11 @@ async fn help_names_every_door() {
 #[tokio::test]
 async fn errors_say_what_was_wrong_and_what_to_do() {
     for (arguments, code, words) in [
-        (&["sql", "--api", "http://127.0.0.1:9", "select 1"][..], 1, &["no answer from http://127.0.0.1:9", "hint:"][..]),
+        (
+            &["sql", "--api", "http://127.0.0.1:9", "select 1"][..],
+            1,
+            &["no answer from http://127.0.0.1:9", "hint:"][..],
+        ),
         (&["market", "decode", "/nowhere"][..], 1, &["/nowhere", "hint:"][..]),
         (&["verify", "/nowhere", "--trust", "/nowhere"][..], 1, &["/nowhere"][..]),
         (&["node", "--home", "/nowhere"][..], 2, &["node.toml", "hint:"][..]),
@@ -120,7 +124,11 @@ async fn a_block_verifies_and_a_flipped_byte_is_refused() {
     assert!(out.contains("\"type\":\"swap\"") && out.contains("\"type\":\"token_transfer\""));
 
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(std::fs::File::open(&receipts).unwrap()), &mut text).unwrap();
+    std::io::Read::read_to_string(
+        &mut flate2::read::GzDecoder::new(std::fs::File::open(&receipts).unwrap()),
+        &mut text,
+    )
+    .unwrap();
     let at = text.find("\"data\":\"0x").unwrap() + 30;
     let other = if text.as_bytes()[at] == b'0' { "1" } else { "0" };
     text.replace_range(at..=at, other);

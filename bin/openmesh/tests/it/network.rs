@@ -43,7 +43,11 @@ impl Network {
         let (apis, trust) = tokio::time::timeout(PATIENCE, until_ready(&mut lines))
             .await
             .unwrap_or_else(|_| panic!("openmesh up is not ready in {PATIENCE:?}; logs are in {}", home.display()));
-        let rest = tokio::spawn(async move { while let Ok(Some(line)) = lines.next_line().await { println!("up: {line}") } });
+        let rest = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                println!("up: {line}")
+            }
+        });
         Network { apis, trust, process, _lines: rest, http: client() }
     }
 
@@ -116,7 +120,8 @@ impl Network {
     /// Ctrl-C, and the exit code.
     pub async fn stop(mut self) -> i32 {
         signal(self.pid(), rustix::process::Signal::INT);
-        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("drained in time").expect("status");
+        let status =
+            tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("drained in time").expect("status");
         status.code().expect("an exit code, not a signal")
     }
 

@@ -10,16 +10,17 @@ use crate::network::{Network, binary};
 pub const SIMULATED: [&str; 5] = ["--simulate", "--seed", "7", "--rate", "120"];
 
 fn number(value: &Value) -> u64 {
-    value.as_u64().or_else(|| value.as_str().and_then(|t| t.parse().ok())).unwrap_or_else(|| panic!("{value} is no number"))
+    value
+        .as_u64()
+        .or_else(|| value.as_str().and_then(|t| t.parse().ok()))
+        .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn collects_agrees_serves_proves_and_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let network = Network::start(home.path(), &SIMULATED).await;
-    let status = network
-        .until(0, "/v1/status", "thirty agreed chunks", |s| number(&s["chunks_accepted"]) >= 30)
-        .await;
+    let status = network.until(0, "/v1/status", "thirty agreed chunks", |s| number(&s["chunks_accepted"]) >= 30).await;
     assert_eq!(status["origin"], "simulated");
     let newest = network.get(0, "/v1/chunks?limit=1").await["items"][0]["window"].as_u64();
     let disputed = network.get(0, "/v1/chunks?status=disputed&limit=50").await;

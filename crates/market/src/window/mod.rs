@@ -31,9 +31,7 @@ use crate::event::{Exchange, Feed};
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_VERSION, Chunk, ChunkError, ChunkHeader};
 pub use class::Class;
 pub use cutter::WindowCutter;
-pub use row::{
-    BookRow, CandleRow, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, TickerRow, TradeRow,
-};
+pub use row::{BookRow, CandleRow, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, TickerRow, TradeRow};
 
 /// Length of a window in milliseconds unless configured: short enough for an answer within seconds, long enough that a
 /// chunk is worth an attestation.
