@@ -18,7 +18,11 @@ pub fn root() -> PathBuf {
 /// What cargo knows of the workspace; offline, from the lock file.
 pub fn metadata(with_dependencies: bool) -> Result<cargo_metadata::Metadata, cargo_metadata::Error> {
     let mut command = cargo_metadata::MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml")).other_options(vec!["--locked".into()]);
+    command.manifest_path(root().join("Cargo.toml")).other_options(vec![
+        "--locked".into(),
+        "--filter-platform".into(),
+        "x86_64-unknown-linux-gnu".into(),
+    ]);
     if !with_dependencies {
         command.no_deps();
     }

@@ -319,7 +319,7 @@ impl Node {
             time: tip.time.to_rfc3339(),
             syncing: engine.syncing,
             validators: u32::try_from(ledger::validators(&state)?.len()).unwrap_or(u32::MAX),
-            peers: u32::try_from(engine.peers).unwrap_or(u32::MAX),
+            peers: engine.peers,
             mempool_transactions: engine.mempool_transactions as u64,
             events_per_second: live::events_per_second(self),
             chunks_accepted: accepted,

@@ -13,6 +13,7 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::WindowAggExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -25,6 +26,11 @@ pub(crate) struct MeterWindows;
 impl PhysicalOptimizerRule for MeterWindows {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
+            // A join makes many batches out of one without asking its inputs, which are where a query lets others run;
+            // without this, one that was given up would go on to its end.
+            if plan.name().contains("Join") {
+                return Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>));
+            }
             let Some(window) = plan.downcast_ref::<WindowAggExec>() else { return Ok(Transformed::no(plan)) };
             let meter: Arc<dyn ExecutionPlan> = Arc::new(MeterExec::new(Arc::clone(window.input())));
             let window = datafusion::physical_plan::replace_children_if_necessary(plan, vec![meter])?;

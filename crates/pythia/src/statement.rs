@@ -15,6 +15,9 @@ use crate::error::{Position, QueryError, Stage, syntax, translate};
 
 /// Deepest nesting that the parser follows. Its own default; each level costs stack.
 pub(crate) const NESTING_MAX: usize = 50;
+/// Deepest nesting of function calls. The parser reads each argument twice (it may be a named one), so the cost of
+/// reading doubles with each level: 12 levels are some milliseconds, 40 would never end.
+const CALLS_NESTED_MAX: usize = 12;
 /// Longest part of a refused statement that its error repeats.
 const REFUSED_CHARS_MAX: usize = 40;
 
@@ -28,6 +31,13 @@ pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError>
     let words = tokens.iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).count();
     if words > config.sql_tokens_max {
         return Err(QueryError::TooLong { unit: "words", found: words, limit: config.sql_tokens_max });
+    }
+    if calls_nested(tokens.iter().map(|t| &t.token)) > CALLS_NESTED_MAX {
+        return Err(QueryError::Syntax {
+            message: format!("function calls are nested more than {CALLS_NESTED_MAX} deep"),
+            position: None,
+            hint: Some("take it apart with WITH".to_string()),
+        });
     }
     let parser = DFParserBuilder::new(tokens).with_dialect(&dialect).with_recursion_limit(NESTING_MAX).build();
     let statements = parser.and_then(|mut p| p.parse_statements());
@@ -45,6 +55,26 @@ pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError>
         }),
         (Some(statement), 0) => allowed(&statement).map(|()| statement),
     }
+}
+
+/// The deepest nesting of brackets that follow a word, as those of a call do.
+fn calls_nested<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
+    let mut open: Vec<bool> = Vec::new();
+    let (mut depth, mut deepest, mut after_word) = (0usize, 0usize, false);
+    for token in tokens {
+        match token {
+            Token::Whitespace(_) => continue,
+            Token::LParen => {
+                open.push(after_word);
+                depth += usize::from(after_word);
+                deepest = deepest.max(depth);
+            }
+            Token::RParen => depth -= usize::from(open.pop().unwrap_or(false)),
+            _ => {}
+        }
+        after_word = matches!(token, Token::Word(_));
+    }
+    deepest
 }
 
 /// The parser gives no place for a text that ends too soon; it is the text's end.

@@ -87,7 +87,6 @@ async fn bombs_are_stopped_within_time_and_memory() {
 }
 
 #[tokio::test]
-#[ignore = "hangs: the parser takes 2^n steps for n nested calls, before any limit"]
 async fn deep_and_long_queries_are_refused_or_answered_never_a_crash() {
     let (_dir, handle) = ask(Config { time_ms_max: 5_000, ..config() }).await;
     let nested =

@@ -187,8 +187,10 @@ fn collect(venue: &Venue, seed: u64, start: i64, trouble: Trouble) -> Seen {
         {
             spans = vec![(start, from), (to, venue.seconds * 1_000)];
         }
+        // One clock over all spans: what a connection says after it was opened again cannot arrive before its end.
+        let mut clock = start;
         for (from, to) in spans {
-            let mut clock = from;
+            clock = clock.max(from);
             let mut push = |at: i64, arrival: Arrival, dice: &mut Dice| {
                 clock = clock.max(at + dice.roll(801) as i64);
                 let order = arrivals.len();
