@@ -30,6 +30,8 @@ use config::{Files, NodeConfig};
 
 /// How long each part may take to drain.
 const DRAIN_SECONDS_MAX: u64 = 4;
+/// How long to wait for an earlier process of the same home: longer than it has to drain.
+const FORMER_SECONDS_MAX: u64 = 30;
 /// Windows that wait to be attested.
 const WINDOWS_WAITING_MAX: usize = 256;
 /// Threads of queries.
@@ -41,6 +43,7 @@ pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     let config = NodeConfig::read(&files)?;
     let key = read_key(&files)?;
     let genesis = read_genesis(&files)?;
+    let _alone = alone(&files).await?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
     let mut running = start(config, &files, key, genesis).await?;
@@ -56,6 +59,22 @@ pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     };
     running.drain(outcome.is_ok()).await;
     outcome
+}
+
+/// One process for a home: waits until an earlier one has drained. After a supervisor was killed and started again at once,
+/// its children may still be writing.
+async fn alone(files: &Files) -> Result<std::fs::File, Failure> {
+    let path = files.home.join("node.lock");
+    let lock = std::fs::File::create(&path).map_err(|e| Failure::from_display(path.display(), &e))?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(FORMER_SECONDS_MAX);
+    while lock.try_lock().is_err() {
+        if tokio::time::Instant::now() > deadline {
+            return Err(Failure::new(format!("another node runs in {}", files.home.display()))
+                .hint("stop it, or give this one a home of its own"));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(lock)
 }
 
 /// The parts of a running node, in the order of starting.
