@@ -142,7 +142,7 @@ async fn bybit_and_okx_acknowledge_and_refuse() {
     say(&mut linear, r#"{"op":"subscribe","args":["orderbook.50.NOPE"]}"#).await;
     assert!(hear(&mut linear, "\"success\":false").await.contains("handler not found"));
     let mut spot = open(&handle, "wss://stream.bybit.com/v5/public/spot").await;
-    let many = vec![r#""publicTrade.BTCUSDT""#; 11].join(",");
+    let many = [r#""publicTrade.BTCUSDT""#; 11].join(",");
     say(&mut spot, &format!(r#"{{"op":"subscribe","args":[{many}]}}"#)).await;
     assert!(hear(&mut spot, "\"success\":false").await.contains("args size >10"));
 
