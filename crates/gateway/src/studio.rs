@@ -28,7 +28,8 @@ pub async fn serve(uri: Uri) -> Response {
     let (name, caching) = match Files::get(path) {
         Some(_) if path.starts_with("assets/") => (path, "public, max-age=31536000, immutable"),
         Some(_) if !path.is_empty() => (path, "no-cache"),
-        _ if path.contains('.') => {
+        // A page's address may hold a dot too (`/data/kraken/BTC.USD`); files lie at the root or among the assets.
+        _ if path.starts_with("assets/") || (path.contains('.') && !path.contains('/')) => {
             return Refusal::not_found("unknown_file", format!("/{path} is no file of Studio")).into_response();
         }
         _ => ("index.html", "no-cache"),
