@@ -68,6 +68,8 @@ pub(crate) struct Chain {
     /// Time-out of the first round's proposal.
     propose: Duration,
     known: BTreeMap<Digest, Known>,
+    /// Who decided the last block, with the precommits that came after the decision.
+    last_commit: Option<Certificate>,
     committed: broadcast::Sender<Arc<CommittedBlock>>,
     metrics: Metrics,
 }
@@ -120,7 +122,7 @@ impl Chain {
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        Chain { store, mempool, address, propose, known: BTreeMap::new(), committed, metrics }
+        Chain { store, mempool, address, propose, known: BTreeMap::new(), last_commit: None, committed, metrics }
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -140,12 +142,26 @@ impl Chain {
         let mut limits = BlockLimits::of(&params(&state)?);
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
-        let block = build_block(&state, &tip, &candidates, proposer, now, &limits)?;
+        let last_commit = self.last_commit(tip.height)?;
+        let block = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
         let candidate = candidate(&block);
         self.execute(candidate.id, block, candidate.bytes.clone())?;
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
+    }
+
+    /// Takes in what consensus knows of a decision when the next height begins: the precommits that came meanwhile too.
+    pub(crate) fn finalized(&mut self, certificate: Certificate) {
+        self.last_commit = Some(certificate);
+    }
+
+    /// The commit of the tip for the next block. After a restart, and of what came by sync, it is the one that was stored.
+    fn last_commit(&self, tip: Height) -> Result<Option<Certificate>, EngineError> {
+        match self.last_commit.as_ref().filter(|commit| commit.height == tip) {
+            Some(commit) => Ok(Some(commit.clone())),
+            None => Ok(self.store.block(tip)?.map(|last| last.certificate)),
+        }
     }
 
     /// How many transactions the others can verify in good time, if they are like this machine and have seen none of

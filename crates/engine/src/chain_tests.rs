@@ -43,7 +43,7 @@ fn other() -> Address {
 fn theirs(chain: &Chain) -> Block {
     let state = chain.store.state().unwrap();
     let limits = BlockLimits::of(&params(&state).unwrap());
-    build_block(&state, &chain.store.tip(), &[], other(), NOW, &limits).unwrap()
+    build_block(&state, &chain.store.tip(), None, &[], other(), NOW, &limits).unwrap()
 }
 
 fn judge(chain: &mut Chain, block: &Block, fresh: bool) -> Judged {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use malachite_app::consensus::{ProposedValue, VoteExtensionError};
+use malachite_app::consensus::{MisbehaviorEvidence, ProposedValue, VoteExtensionError};
 use malachite_app::engine::consensus::ConsensusMsg;
 use malachite_app::engine::host::{HeightParams, LocallyProposedValue, Next, SyncedValueOutcome};
 use malachite_app::engine::network::NetworkMsg;
@@ -18,7 +18,7 @@ use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, Valid
 use malachite_app::types::streaming::StreamMessage;
 use malachite_channel::{AppMsg, Reply};
 use malachite_peer::PeerId;
-use openmesh_ledger::Certificate;
+use openmesh_ledger::{Certificate, Evidence, Transaction};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey, ValidatorSignature, sha256};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Candidate, Judged, Worker, decode_stored, report};
 use crate::consensus::context::{Address, BlockId, Context, Height, Part, ValidatorSet};
+use crate::consensus::evidence;
 use crate::consensus::node::Node;
 use crate::consensus::parts::{Assembled, Assembler, Init, split};
 use crate::consensus::signing::init_bytes;
@@ -39,6 +40,8 @@ use crate::{CommittedBlock, EngineError, Progress};
 const ROUNDS_AHEAD_MAX: u32 = 16;
 /// Whole blocks of the height after the next that wait until the next is committed.
 const EARLY_MAX: usize = 4;
+/// For how long consensus takes in precommits after a decision, unless it is told to go on: it is always told before.
+const COLLECT: Duration = Duration::from_secs(3_600);
 /// A block that came by sync and is older than this when committed: the node is catching up.
 const SYNCING_AGE: Duration = Duration::from_secs(5);
 
@@ -86,8 +89,12 @@ pub(crate) struct Host {
     age: Duration,
     /// The highest height of which a signed announcement was seen.
     heard: Height,
+    /// The height that consensus was told to decide.
+    asked: Height,
     /// Consensus has finished this height and waits to be told to go on.
     finished: Option<(Height, Reply<Next<Context>>)>,
+    /// Equivocations that the ledger has not been told of, because their height is not committed here yet.
+    evidence: Vec<Evidence>,
     /// The height that came by sync, if it has not been committed yet.
     synced: Height,
 }
@@ -113,7 +120,9 @@ impl Host {
             committed: Instant::now(),
             age,
             heard: Height(0),
+            asked: Height(tip.0 + 1),
             finished: None,
+            evidence: Vec::new(),
             synced: Height(0),
         };
         host.load_undecided()?;
@@ -203,13 +212,7 @@ impl Host {
                 self.stream_again(height, round, valid_round, value_id);
             }
             AppMsg::Decided { certificate, reply, .. } => self.decided(&certificate, reply),
-            AppMsg::Finalized { certificate, evidence, reply, .. } => {
-                if !evidence.is_empty() {
-                    self.parts.metrics.evidence.inc();
-                    tracing::warn!(height = %certificate.height, "conflicting votes or proposals were seen: {evidence:?}");
-                }
-                self.finished = Some((certificate.height, reply));
-            }
+            AppMsg::Finalized { certificate, evidence, reply, .. } => self.finalized(&certificate, &evidence, reply),
             AppMsg::ProcessSyncedValue { height, round, value_bytes, reply, .. } => {
                 self.synced_value(height, round, value_bytes, reply);
             }
@@ -237,7 +240,7 @@ impl Host {
 
     /// What consensus needs to know for the next height.
     fn next_params(&self) -> HeightParams<Context> {
-        HeightParams::new(self.sets[0].clone(), self.parts.timeouts, None)
+        HeightParams::new(self.sets[0].clone(), self.parts.timeouts, Some(COLLECT))
     }
 
     fn started_round(&mut self, height: Height, round: Round) -> Vec<ProposedValue<Context>> {
@@ -365,14 +368,52 @@ impl Host {
     }
 
     fn decided(&self, certificate: &CommitCertificate<Context>, reply: Reply<()>) {
-        let certificate = Certificate {
-            height: certificate.height.0,
-            round: certificate.round.as_i64(),
-            block_hash: certificate.value_id.0,
-            signatures: certificate.commit_signatures.iter().map(|s| (s.address.0, s.signature)).collect(),
-        };
+        let certificate = ours(certificate);
         let committed = self.parts.worker.post(move |chain| chain.commit(certificate));
         self.forward(committed, move |block| Event::Committed { block, reply });
+    }
+
+    /// The height is over: what came between its decision and now is known too.
+    fn finalized(
+        &mut self,
+        certificate: &CommitCertificate<Context>,
+        seen: &MisbehaviorEvidence<Context>,
+        reply: Reply<Next<Context>>,
+    ) {
+        let (height, commit) = (certificate.height, ours(certificate));
+        // Nobody waits for it: the next block is built by the same thread.
+        let _ = self.parts.worker.post(move |chain| chain.finalized(commit));
+        // Where the next height was begun already, this is the answer to that, and nobody waits for ours.
+        if height >= self.asked {
+            self.finished = Some((height, reply));
+        }
+        if seen.is_empty() {
+            return;
+        }
+        self.parts.metrics.evidence.inc();
+        match self.parts.store.validators_at(height.0) {
+            Ok(set) => self.evidence.extend(evidence::gather(self.parts.chain_id, &set, seen)),
+            Err(error) => tracing::error!(error = report(&error), %height, "equivocations are not told to the ledger"),
+        }
+        self.accuse();
+    }
+
+    /// Tells the ledger of equivocations at committed heights.
+    fn accuse(&mut self) {
+        let tip = self.tip.0;
+        for evidence in self.evidence.extract_if(.., |e| e.height <= tip) {
+            let (validator, height, step) = (evidence.validator(), evidence.height, evidence.step.as_str());
+            tracing::warn!(%validator, height, step, "a validator signed two conflicting messages");
+            let mempool = self.parts.mempool.clone();
+            tokio::spawn(async move {
+                let bytes = Transaction::Evidence(evidence).encode();
+                match mempool.admit(vec![bytes], true).await.map(|mut results| results.pop()) {
+                    Ok(Some(Ok(_))) => {}
+                    // Mostly because another validator was faster.
+                    other => tracing::debug!(%validator, height, ?other, "evidence was not taken"),
+                }
+            });
+        }
     }
 
     fn committed(&mut self, block: Arc<CommittedBlock>, reply: Reply<()>) -> Result<(), EngineError> {
@@ -389,6 +430,7 @@ impl Host {
         if by_sync {
             self.parts.metrics.blocks_synced.inc();
         }
+        self.accuse();
         let syncing = by_sync && self.age > SYNCING_AGE;
         self.parts.progress.send_modify(|p| (p.height, p.syncing) = (height.0, syncing));
         for assembled in std::mem::take(&mut self.early) {
@@ -462,9 +504,11 @@ impl Host {
         Ok(())
     }
 
-    /// When to go on to the next height; `None` while the last one is not finished.
+    /// When to go on to the next height; `None` while the last one is not committed.
     fn next_start(&self, work: Option<Instant>) -> Option<Instant> {
-        self.finished.as_ref().filter(|(height, _)| *height <= self.tip)?;
+        if self.asked > self.tip {
+            return None;
+        }
         let next = Height(self.tip.0 + 1);
         let waiting = Waiting {
             committed: self.committed,
@@ -476,10 +520,24 @@ impl Host {
         Some(self.parts.pace.start(&waiting))
     }
 
+    /// Until now consensus took in what came late of the last height; beginning the next one ends that.
     fn start_next(&mut self) {
-        if let Some((_, reply)) = self.finished.take() {
-            answer(reply, Next::Start(Height(self.tip.0 + 1), self.next_params()));
+        let (height, params) = (Height(self.tip.0 + 1), self.next_params());
+        self.asked = height;
+        match self.finished.take() {
+            Some((_, reply)) => answer(reply, Next::Start(height, params)),
+            // Fails only when the actors stop, which ends the loop.
+            None => drop(self.node.consensus.cast(ConsensusMsg::StartHeight(height, params))),
         }
+    }
+}
+
+fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
+    Certificate {
+        height: certificate.height.0,
+        round: certificate.round.as_i64(),
+        block_hash: certificate.value_id.0,
+        signatures: certificate.commit_signatures.iter().map(|s| (s.address.0, s.signature)).collect(),
     }
 }
 

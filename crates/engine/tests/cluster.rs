@@ -12,6 +12,7 @@ use harness::{DEADLINE, FEE, Network, account, transfer};
 use openmesh_engine::{CommittedBlock, PoolError, SubmitError};
 use openmesh_ledger::{Attestation, ChunkClaim, LedgerEvent, Transaction, TransactionError};
 use openmesh_primitives::{Address, Amount, ContentId, Digest};
+use openmesh_storage::StoredBlock;
 use tokio::sync::broadcast;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,6 +35,7 @@ async fn four_validators_and_a_follower_agree() {
     }
     let common = network.assert_agreement();
     assert!(common >= 3);
+    all_four_signed(&mut network).await;
     let highest = network.highest();
     network.reach(highest).await;
     for n in 0..5 {
@@ -52,6 +54,16 @@ async fn four_validators_and_a_follower_agree() {
 
     refusals(&mut network, to).await;
     attestations(&mut network).await;
+}
+
+/// Blocks carry the precommits that came after the decision too, so that nobody who is honest seems absent.
+async fn all_four_signed(network: &mut Network) {
+    let first = network.highest() + 1;
+    network.reach(first + 3).await;
+    let blocks = network.node(0).store.blocks(first..=first + 3).unwrap();
+    let signed = |b: &StoredBlock| b.block.last_commit.as_ref().unwrap().signatures.len();
+    let counts: Vec<usize> = blocks.iter().map(signed).collect();
+    assert!(counts.iter().filter(|n| **n == 4).count() >= 3, "one of four may be late on a busy machine: {counts:?}");
 }
 
 /// Transactions that must not get in, each with its own error.

@@ -58,7 +58,8 @@ pub struct Index {
     next: u64,
     chunks: VecDeque<RecentChunk>,
     incidents: VecDeque<RecentIncident>,
-    signers: VecDeque<(Height, Address, Vec<Address>)>,
+    proposers: VecDeque<Address>,
+    signers: VecDeque<(Height, Vec<Address>)>,
     origins: BTreeMap<String, Origin>,
     /// Incidents since genesis, as far as this node has seen.
     pub incidents_total: u64,
@@ -70,17 +71,22 @@ impl Index {
         Index { origins, ..Index::default() }
     }
 
-    /// Takes in a committed block. Returns how many chunks and incidents are new.
+    /// Takes in a committed block. Returns how many chunks and incidents are new. Who signed is read from the commit of
+    /// its parent, which is the same at every node and has the precommits that came after the decision too; the block's
+    /// own certificate here holds only the first two thirds.
     pub fn block(
         &mut self,
         height: Height,
         time: Timestamp,
         proposer: Address,
-        certificate: &Certificate,
+        last_commit: Option<&Certificate>,
         events: &[LedgerEvent],
     ) -> (usize, usize) {
-        let signers = certificate.signatures.iter().map(|(address, _)| *address).collect();
-        push(&mut self.signers, (height, proposer, signers), SIGNATURES_BLOCKS);
+        push(&mut self.proposers, proposer, SIGNATURES_BLOCKS);
+        if let Some(commit) = last_commit {
+            let signers = commit.signatures.iter().map(|(address, _)| *address).collect();
+            push(&mut self.signers, (commit.height, signers), SIGNATURES_BLOCKS);
+        }
         let (mut chunks, mut incidents) = (0, 0);
         for event in events {
             self.next += 1;
@@ -175,9 +181,9 @@ impl Index {
 
     /// Of the recent blocks: how many there are, how many this validator signed and proposed, and the last it signed.
     pub fn signatures(&self, validator: &Address) -> (u64, u64, u64, Option<Height>) {
-        let signed = self.signers.iter().filter(|(_, _, s)| s.contains(validator));
-        let last = signed.clone().map(|(h, _, _)| *h).max();
-        let proposed = self.signers.iter().filter(|(_, p, _)| p == validator).count();
+        let signed = self.signers.iter().filter(|(_, signers)| signers.contains(validator));
+        let last = signed.clone().map(|(height, _)| *height).max();
+        let proposed = self.proposers.iter().filter(|p| *p == validator).count();
         (self.signers.len() as u64, signed.count() as u64, proposed as u64, last)
     }
 }
@@ -211,8 +217,8 @@ mod tests {
     #[test]
     fn newest_first_with_cursor_and_names() {
         let mut index = Index::new(BTreeMap::new());
-        let certificate = Certificate {
-            height: 1,
+        let commit = |height| Certificate {
+            height,
             round: 0,
             block_hash: Digest::ZERO,
             signatures: vec![(Address([1; 20]), openmesh_primitives::ValidatorSignature([0; 64]))],
@@ -233,15 +239,16 @@ mod tests {
             (2, vec![accepted(2, 2), LedgerEvent::Incident(incident)]),
             (3, vec![accepted(3, 3)]),
         ] {
-            index.block(height, Timestamp(0), Address([1; 20]), &certificate, &events);
+            let last_commit = (height > 1).then(|| commit(height - 1));
+            index.block(height, Timestamp(0), Address([1; 20]), last_commit.as_ref(), &events);
         }
         let windows: Vec<u64> = index.chunks(None).map(|c| c.window).collect();
         assert_eq!(windows, [3, 2, 1]);
         let second = index.chunks(None).nth(1).unwrap();
         assert_eq!(second.differing, [liar]);
         assert_eq!(index.chunks(Some(second.number)).map(|c| c.window).collect::<Vec<_>>(), [1]);
-        assert_eq!(index.signatures(&Address([1; 20])), (3, 3, 3, Some(3)));
-        assert_eq!(index.signatures(&liar), (3, 0, 0, None));
+        assert_eq!(index.signatures(&Address([1; 20])), (2, 2, 3, Some(2)));
+        assert_eq!(index.signatures(&liar), (2, 0, 0, None));
         assert_eq!(index.incidents(None).count(), 1);
     }
 }

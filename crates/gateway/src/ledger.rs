@@ -145,6 +145,12 @@ pub fn transaction_summary(bytes: &[u8], committed: Option<(Height, &Receipt)>) 
             format!("attest {} chunks of {}, window {}", a.chunks.len(), a.source, a.window),
             "0".into(),
         ),
+        Ok(Transaction::Evidence(e)) => (
+            "evidence",
+            e.validator().to_string(),
+            format!("show two {}s of one validator at height {}", e.step.as_str(), e.height),
+            "0".into(),
+        ),
         Err(_) => ("unknown", "unknown".into(), "not decodable".into(), "0".into()),
     };
     let error = committed.and_then(|(_, receipt)| receipt.error.as_ref());

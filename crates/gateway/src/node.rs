@@ -1,6 +1,6 @@
 //! What the handlers know: the other rooms' handles and what the gateway remembers itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -92,7 +92,8 @@ impl Node {
             let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
             for stored in &blocks {
                 let header = &stored.block.header;
-                index.block(header.height, header.time, header.proposer, &stored.certificate, &stored.events);
+                let last_commit = stored.block.last_commit.as_ref();
+                index.block(header.height, header.time, header.proposer, last_commit, &stored.events);
             }
             height = last + 1;
         }
@@ -211,10 +212,12 @@ impl Node {
     /// Takes a committed block in: lists, and what no longer waits.
     pub fn committed(&self, block: &openmesh_engine::CommittedBlock) {
         let header = &block.block.header;
-        self.index().block(header.height, header.time, header.proposer, &block.certificate, &block.events);
+        let last_commit = block.block.last_commit.as_ref();
+        self.index().block(header.height, header.time, header.proposer, last_commit, &block.events);
         let mut waiting = self.waiting();
         if !waiting.is_empty() {
-            waiting.retain(|(hash, _)| !block.receipts.iter().any(|r| r.hash == *hash));
+            let committed: HashSet<Digest> = block.receipts.iter().map(|r| r.hash).collect();
+            waiting.retain(|(hash, _)| !committed.contains(hash));
         }
     }
 

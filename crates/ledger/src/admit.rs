@@ -5,7 +5,7 @@ use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
 use crate::state::{chain_id, read};
 use crate::{
-    Account, AccountTransaction, Action, Attestation, Class, LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX,
+    Account, AccountTransaction, Action, Attestation, Class, EVIDENCE_AGE_BLOCKS_MAX, LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX,
     LIVE_WINDOW_AHEAD_MS_MAX, Origin, Params, SourceRecord, StateError, StateRead, Transaction, TransactionError,
     VerifiedTransaction, WindowRecord, assign, block_meta, epoch, epoch_first_height, epoch_of_height, keys, params,
     source, supply, verify_stateless, window,
@@ -29,7 +29,7 @@ pub struct Checked {
     pub hash: Digest,
     /// Its class.
     pub class: Class,
-    /// Account or validator.
+    /// Account or validator; of evidence, whom it names.
     pub sender: Address,
     /// Of an account's transaction.
     pub nonce: Option<u64>,
@@ -48,6 +48,8 @@ pub(crate) struct Rules {
     pub chain_id: u64,
     pub epoch: u64,
     pub time: Timestamp,
+    /// Of the block.
+    pub height: Height,
     supply: Amount,
     live_window_ahead_ms_max: i64,
 }
@@ -67,14 +69,15 @@ impl Rules {
         let epoch = epoch_of_height(height, params.epoch_blocks);
         let live_window_ahead_ms_max = LIVE_WINDOW_AHEAD_MS_MAX;
         let (chain_id, supply) = (chain_id(state)?, supply(state)?);
-        Ok(Rules { chain_id, epoch, time, supply, live_window_ahead_ms_max, params })
+        Ok(Rules { chain_id, epoch, time, height, supply, live_window_ahead_ms_max, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next.
     pub fn of_mempool(state: &impl StateRead) -> Result<Rules, StateError> {
         let meta = block_meta(state)?;
         let rules = Rules::of_block(state, meta.height, meta.time)?;
-        Ok(Rules { live_window_ahead_ms_max: LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX, ..rules })
+        let height = meta.height + 1;
+        Ok(Rules { live_window_ahead_ms_max: LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
     }
 
     pub fn size(&self, bytes: &[u8]) -> Result<(), TransactionError> {
@@ -82,7 +85,7 @@ impl Rules {
         if bytes > bytes_max { Err(TransactionError::Size { bytes, bytes_max }) } else { Ok(()) }
     }
 
-    fn chain(&self, got: u64) -> Result<(), TransactionError> {
+    pub fn chain(&self, got: u64) -> Result<(), TransactionError> {
         let expected = self.chain_id;
         if got == expected { Ok(()) } else { Err(TransactionError::Chain { expected, got }) }
     }
@@ -274,6 +277,11 @@ pub fn check_verified(state: &impl StateRead, verified: &VerifiedTransaction) ->
             } else {
                 admission.window.closes_at
             };
+            Ok(checked(None, Amount::ZERO, Some(last)))
+        }
+        Transaction::Evidence(evidence) => {
+            rules.evidence(state, evidence)?;
+            let last = evidence.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);
             Ok(checked(None, Amount::ZERO, Some(last)))
         }
     }

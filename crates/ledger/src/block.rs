@@ -6,10 +6,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockLimits, Class, Transaction, transactions_root};
+use crate::{BlockLimits, Class, EVIDENCE_PER_BLOCK_MAX, Transaction, transactions_root};
 
-/// The only version of the header today.
-pub const HEADER_VERSION: u16 = 1;
+/// The only version of the header today; version 1, without the last commit, was never released.
+pub const HEADER_VERSION: u16 = 2;
 
 /// Sets votes apart from everything else that a validator's key signs.
 const VOTE_DOMAIN: &str = "openmesh/vote/1";
@@ -31,6 +31,8 @@ pub struct Header {
     pub state_root: Digest,
     /// [`transactions_root`].
     pub transactions_root: Digest,
+    /// Hash of [`Block::last_commit`]'s canonical bytes; zero at height 1.
+    pub last_commit_hash: Digest,
     /// The validator that proposed it, and that earns its fees.
     pub proposer: Address,
     /// [`crate::ValidatorSet::hash`] of the set that decides this height.
@@ -44,7 +46,10 @@ pub struct Header {
 pub struct Block {
     /// The header.
     pub header: Header,
-    /// Attestations first, then account transactions.
+    /// Who decided the parent, as far as the proposer had heard when it proposed: more than two thirds, and with them
+    /// the precommits that came later, as in CometBFT. `None` at height 1.
+    pub last_commit: Option<Certificate>,
+    /// Evidence first, then attestations, then account transactions.
     pub transactions: Vec<Vec<u8>>,
 }
 
@@ -113,9 +118,15 @@ pub enum BlockError {
         /// What the decoder says.
         reason: String,
     },
-    /// An attestation after an account transaction.
-    #[error("transaction {0} is an attestation that stands after an account transaction")]
+    /// Evidence after an attestation, or either after an account transaction.
+    #[error("transaction {0} stands after one of a later class: evidence, attestations, account transactions")]
     Order(usize),
+    /// Too much evidence.
+    #[error("{0} pieces of evidence, {EVIDENCE_PER_BLOCK_MAX} are allowed")]
+    Evidence(usize),
+    /// The header names another commit of the parent.
+    #[error("the header's hash of the last commit does not belong to the block's last commit")]
+    LastCommit,
     /// The same transaction twice.
     #[error("transaction {0} stands twice in the block")]
     Twice(usize),
@@ -150,6 +161,9 @@ impl Block {
         if transactions_root(&self.transactions) != self.header.transactions_root {
             return Err(BlockError::TransactionsRoot);
         }
+        if commit_hash(self.last_commit.as_ref()) != self.header.last_commit_hash {
+            return Err(BlockError::LastCommit);
+        }
         self.verify_sizes(limits)?;
         let mut seen: BTreeSet<&[u8]> = BTreeSet::new();
         let mut decoded = Vec::with_capacity(self.transactions.len());
@@ -178,13 +192,21 @@ impl Block {
 
     /// Attestations come first, and account transactions leave them their room.
     fn verify_classes(&self, decoded: &[Transaction], limits: &BlockLimits) -> Result<(), BlockError> {
-        let mut account_bytes = 0;
+        let (mut account_bytes, mut evidence, mut rank) = (0, 0, 0);
         for (index, transaction) in decoded.iter().enumerate() {
-            match transaction.class() {
-                Class::Account => account_bytes += self.transactions[index].len() as u64,
-                Class::Attestation if account_bytes > 0 => return Err(BlockError::Order(index)),
-                Class::Attestation => {}
+            let class = transaction.class();
+            if class.rank() < rank {
+                return Err(BlockError::Order(index));
             }
+            rank = class.rank();
+            match class {
+                Class::Account => account_bytes += self.transactions[index].len() as u64,
+                Class::Attestation => {}
+                Class::Evidence => evidence += 1,
+            }
+        }
+        if evidence > EVIDENCE_PER_BLOCK_MAX {
+            return Err(BlockError::Evidence(evidence));
         }
         let bytes_max = limits.account_bytes_max();
         if account_bytes > bytes_max {
@@ -192,6 +214,11 @@ impl Block {
         }
         Ok(())
     }
+}
+
+/// What a header says of its block's last commit.
+pub fn commit_hash(last_commit: Option<&Certificate>) -> Digest {
+    last_commit.map_or(Digest::ZERO, |commit| sha256(&[&canonical::encode(commit)]))
 }
 
 /// The bytes under a vote: domain, chain, kind, height, round, block (`None`: a vote for no block), voter; canonical.

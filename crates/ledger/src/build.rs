@@ -8,9 +8,11 @@ use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
 use crate::execute::Executor;
 use crate::state::chain_id;
+use crate::light::{self, LightError};
 use crate::{
-    Block, BlockError, CheckError, Class, ExecuteError, HEADER_VERSION, Header, Params, StateError, StateRead, Tip,
-    Transaction, TransactionError, VerifiedTransaction, next_validators, params, transactions_root, validators,
+    Block, BlockError, Certificate, CheckError, Class, EVIDENCE_PER_BLOCK_MAX, ExecuteError, HEADER_VERSION, Header,
+    Params, StateError, StateRead, Tip, Transaction, TransactionError, VerifiedTransaction, commit_hash,
+    last_validators, next_validators, params, transactions_root, validators,
 };
 
 /// Room in a block.
@@ -70,6 +72,15 @@ pub enum ProposalError {
         /// In the header.
         got: Timestamp,
     },
+    /// The commit of the parent is missing, or there is none to have.
+    #[error("a block of height {0} and its last commit: from height 2 on there is one, before there is none")]
+    NoLastCommit(Height),
+    /// The commit of the parent does not hold.
+    #[error("the block's last commit")]
+    LastCommit(#[source] LightError),
+    /// The commit of the parent in another form than the one allowed.
+    #[error("the signatures of the block's last commit do not stand in ascending order of address")]
+    LastCommitOrder,
     /// Another set of validators.
     #[error("the header's hash of the {which} validators is {got}, {expected} is expected")]
     Validators {
@@ -101,7 +112,7 @@ impl BlockLimits {
     }
 }
 
-/// Picks transactions and makes the next block of them: attestations in the order given as far as their reserved room
+/// Picks transactions and makes the next block of them: evidence, attestations in the order given as far as their reserved room
 /// goes, then account transactions by fee, each sender's by nonce, then more attestations in what room is left. So
 /// neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that some
 /// attestations are tried after account transactions and stand before them makes no difference, because no rule of the
@@ -109,11 +120,16 @@ impl BlockLimits {
 pub fn build_block(
     state: &impl StateRead,
     tip: &Tip,
+    last_commit: Option<Certificate>,
     candidates: &[Arc<VerifiedTransaction>],
     proposer: Address,
     time: Timestamp,
     limits: &BlockLimits,
 ) -> Result<Block, ExecuteError> {
+    let last_commit = last_commit.map(|mut commit| {
+        commit.signatures.sort_by_key(|(address, _)| *address);
+        commit
+    });
     let mut header = Header {
         version: HEADER_VERSION,
         chain_id: chain_id(state)?,
@@ -122,20 +138,21 @@ pub fn build_block(
         parent: tip.block_hash,
         state_root: tip.state_root,
         transactions_root: Digest::ZERO,
+        last_commit_hash: commit_hash(last_commit.as_ref()),
         proposer,
         validators_hash: validators(state)?.hash(),
         next_validators_hash: next_validators(state)?.hash(),
     };
     let executor = Executor::begin(state, &header)?;
-    let mut picker =
-        Picker { executor, limits: *limits, attestations: Picked::default(), account_transactions: Picked::default() };
+    let mut picker = Picker { executor, limits: *limits, picked: Default::default() };
+    picker.pick_evidence(candidates)?;
     let attestations = candidates.iter().map(Arc::as_ref).filter(|c| c.class() == Class::Attestation);
     let left = picker.pick_attestations(attestations, limits.attestation_bytes_reserved)?;
     picker.pick_account_transactions(candidates)?;
     picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
-    let transactions = [picker.attestations.transactions, picker.account_transactions.transactions].concat();
+    let transactions = picker.picked.map(|picked| picked.transactions).concat();
     header.transactions_root = transactions_root(&transactions);
-    Ok(Block { header, transactions })
+    Ok(Block { header, last_commit, transactions })
 }
 
 /// Judges a proposal by everything that is the same at every node. Whether its time is near enough to now, and whether
@@ -160,7 +177,24 @@ pub fn validate_proposal(state: &impl StateRead, tip: &Tip, block: &Block) -> Re
     if header.time <= tip.time {
         return Err(ProposalError::Time { parent: tip.time, got: header.time });
     }
+    validate_last_commit(state, tip, block)?;
     validate_validators(state, header)
+}
+
+/// The parent was decided by more than two thirds of its validators, each signature verified.
+fn validate_last_commit(state: &impl StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+    let height = block.header.height;
+    match (&block.last_commit, last_validators(state)?) {
+        (None, None) => Ok(()),
+        (Some(commit), Some(set)) => {
+            if !commit.signatures.is_sorted_by_key(|(address, _)| *address) {
+                return Err(ProposalError::LastCommitOrder);
+            }
+            light::verify_certificate(block.header.chain_id, &set, tip.height, &tip.block_hash, commit)
+                .map_err(ProposalError::LastCommit)
+        }
+        _ => Err(ProposalError::NoLastCommit(height)),
+    }
 }
 
 fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), ProposalError> {
@@ -180,8 +214,8 @@ fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), Pr
 struct Picker<S> {
     executor: Executor<S>,
     limits: BlockLimits,
-    attestations: Picked,
-    account_transactions: Picked,
+    /// What was picked of each class, by [`Class::rank`].
+    picked: [Picked; 3],
 }
 
 /// What was picked of one class.
@@ -199,6 +233,17 @@ enum Tried {
 }
 
 impl<S: StateRead> Picker<S> {
+    fn pick_evidence(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
+        let reserved = self.limits.attestation_bytes_reserved;
+        let mut left = EVIDENCE_PER_BLOCK_MAX;
+        for candidate in candidates.iter().filter(|c| c.class() == Class::Evidence) {
+            if left > 0 && matches!(self.try_pick(candidate, reserved)?, Tried::Picked) {
+                left -= 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns those for which there is no room within `bytes_max` bytes of attestations.
     fn pick_attestations<'a>(
         &mut self,
@@ -235,13 +280,9 @@ impl<S: StateRead> Picker<S> {
     /// Tries a transaction, if with it its class takes no more than `bytes_max` bytes and the block has room.
     fn try_pick(&mut self, candidate: &VerifiedTransaction, bytes_max: u64) -> Result<Tried, StateError> {
         let length = candidate.bytes().len() as u64;
-        let (first, second) = (&self.attestations, &self.account_transactions);
-        let count = (first.transactions.len() + second.transactions.len()) as u64;
-        let all_bytes = first.bytes + second.bytes + length;
-        let class = match candidate.class() {
-            Class::Attestation => &mut self.attestations,
-            Class::Account => &mut self.account_transactions,
-        };
+        let count = self.picked.iter().map(|p| p.transactions.len() as u64).sum::<u64>();
+        let all_bytes = self.picked.iter().map(|p| p.bytes).sum::<u64>() + length;
+        let class = &mut self.picked[usize::from(candidate.class().rank())];
         if count >= self.limits.transactions_max
             || all_bytes > self.limits.bytes_max
             || class.bytes + length > bytes_max

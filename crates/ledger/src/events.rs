@@ -119,6 +119,9 @@ pub enum IncidentKind {
     Missing,
     /// The window closed without agreement about a stream; without stream: about the window.
     Disputed,
+    /// A validator signed two conflicting messages of consensus. The source is `consensus`, the window the height, and
+    /// the stream the step: `proposal`, `prevote` or `precommit`.
+    Equivocation,
 }
 
 /// An incident, named and kept in the state.
@@ -150,12 +153,13 @@ impl Receipt {
 }
 
 impl IncidentKind {
-    /// `differing`, `missing` or `disputed`, as in JSON.
+    /// `differing`, `missing`, `disputed` or `equivocation`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             IncidentKind::Differing => "differing",
             IncidentKind::Missing => "missing",
             IncidentKind::Disputed => "disputed",
+            IncidentKind::Equivocation => "equivocation",
         }
     }
 }

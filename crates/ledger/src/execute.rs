@@ -4,7 +4,7 @@
 //! proposed is what will take effect. Accounts are kept decoded for the length of a block, because a busy block
 //! touches some of them thousands of times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use openmesh_primitives::{Address, Amount, Height, sha256};
@@ -13,10 +13,10 @@ use crate::admit::{Rules, source_count};
 use crate::state::read;
 use crate::verify::verify_decoded;
 use crate::{
-    Account, AccountTransaction, Action, Block, BlockError, BlockLimits, BlockMeta, CheckError, EPOCHS_KEPT,
+    Account, AccountTransaction, Action, Block, BlockError, BlockLimits, BlockMeta, Certificate, CheckError, EPOCHS_KEPT,
     EpochRecord, Execution, Header, LedgerEvent, Overlay, Receipt, SourceRecord, SourceSpec, StateError, StateRead,
     Transaction, TransactionError, ValidatorRecord, VerifiedTransaction, epoch_first_height, epoch_seed, keys,
-    next_validators, params, validator_record, validators,
+    last_validators, next_validators, params, validator_record, validators,
 };
 
 /// Why a block cannot be executed.
@@ -57,6 +57,7 @@ pub fn execute_block_verified(
 ) -> Result<Execution, ExecuteError> {
     let decoded = block.verify_basic(&BlockLimits::of(&params(state)?))?;
     let mut executor = Executor::begin(state, &block.header)?;
+    executor.count_signers(block.last_commit.as_ref())?;
     for (index, (bytes, transaction)) in block.transactions.iter().zip(decoded).enumerate() {
         let known = verified.get(index).and_then(Option::as_deref).filter(|known| known.bytes() == bytes);
         executor.execute(bytes, transaction, known)?;
@@ -104,7 +105,7 @@ impl<S: StateRead> Executor<S> {
         let class = transaction.class();
         let (nonce, offered) = match &transaction {
             Transaction::Account(inner) => (Some(inner.nonce), inner.fee),
-            Transaction::Attestation(_) => (None, Amount::ZERO),
+            Transaction::Attestation(_) | Transaction::Evidence(_) => (None, Amount::ZERO),
         };
         let fresh;
         let verified = match known {
@@ -133,6 +134,7 @@ impl<S: StateRead> Executor<S> {
         match verified.transaction() {
             Transaction::Account(transaction) => self.apply_account(transaction, verified),
             Transaction::Attestation(attestation) => self.attest(attestation, verified.sender()),
+            Transaction::Evidence(evidence) => self.accuse(evidence, verified.hash()),
         }
     }
 
@@ -235,10 +237,23 @@ impl<S: StateRead> Executor<S> {
         Ok(())
     }
 
+    /// Remembers whose signature the last block's commit lacks, as this block has it.
+    fn count_signers(&mut self, last_commit: Option<&Certificate>) -> Result<(), StateError> {
+        let (Some(commit), Some(set)) = (last_commit, last_validators(&self.state)?) else { return Ok(()) };
+        let signed: BTreeSet<&Address> = commit.signatures.iter().map(|(address, _)| address).collect();
+        for validator in set.iter().filter(|v| !signed.contains(&v.address)) {
+            self.update_validator(&validator.address, |record| record.unsigned += 1)?;
+        }
+        Ok(())
+    }
+
     /// What was the next set becomes the current one: a change written in block H is in force from H + 2.
     fn rotate_validators(&mut self) -> Result<(), StateError> {
-        let next = next_validators(&self.state)?;
-        if validators(&self.state)? != next {
+        let (current, next) = (validators(&self.state)?, next_validators(&self.state)?);
+        if last_validators(&self.state)?.as_ref() != Some(&current) {
+            self.state.put(keys::VALIDATORS_LAST.to_vec(), &current);
+        }
+        if current != next {
             self.state.put(keys::VALIDATORS_CURRENT.to_vec(), &next);
         }
         Ok(())

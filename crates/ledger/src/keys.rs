@@ -17,6 +17,8 @@ pub const SOURCE_COUNT: &[u8] = b"source-count";
 pub const VALIDATORS_CURRENT: &[u8] = b"validators/current";
 /// [`crate::ValidatorSet`] of the block after that: who changes it in block H changes the set of H + 2.
 pub const VALIDATORS_NEXT: &[u8] = b"validators/next";
+/// The set that decided the last block, whose signatures stand in the next one.
+pub const VALIDATORS_LAST: &[u8] = b"validators/last";
 /// Prefix of [`account`].
 pub const ACCOUNTS: &[u8] = b"account/";
 /// Prefix of [`validator`].
@@ -42,6 +44,11 @@ pub fn account(address: &Address) -> Vec<u8> {
 /// `validator/<20 bytes>` -> [`crate::ValidatorRecord`].
 pub fn validator(address: &Address) -> Vec<u8> {
     join(&[VALIDATORS, &address.0])
+}
+
+/// Hash of the transaction that showed that a validator equivocated at a height.
+pub fn evidence(validator: &Address, height: Height) -> Vec<u8> {
+    join(&[b"evidence/", &validator.0, b"/", &height.to_be_bytes()])
 }
 
 /// `source/<id>` -> [`crate::SourceRecord`].

@@ -31,6 +31,7 @@ mod attestation;
 mod block;
 mod build;
 mod events;
+mod evidence;
 mod execute;
 mod genesis;
 pub mod keys;
@@ -49,10 +50,12 @@ pub use admit::{CheckError, Checked, check_transaction, check_verified};
 pub use assign::{assign, assigned, current_epoch, epoch_first_height, epoch_of_height, epoch_seed, pinned_epoch};
 pub use attestation::{Attestation, ChunkClaim};
 pub use block::{
-    Block, BlockError, Certificate, HEADER_VERSION, Header, VoteKind, precommit_sign_bytes, vote_sign_bytes,
+    Block, BlockError, Certificate, HEADER_VERSION, Header, VoteKind, commit_hash, precommit_sign_bytes,
+    vote_sign_bytes,
 };
 pub use build::{BlockLimits, ProposalError, build_block, validate_proposal};
 pub use events::{Execution, IncidentKind, LedgerEvent, LedgerIncident, Receipt};
+pub use evidence::{CONSENSUS, Evidence, SignedBlock, Step, proposal_sign_bytes};
 pub use execute::{ExecuteError, execute_block, execute_block_verified};
 pub use genesis::{Genesis, GenesisError, GenesisValidator, Params, Tip, initial_state};
 pub use limits::*;
@@ -61,7 +64,7 @@ pub use source::{Origin, SourceError, SourceKind, SourceSpec};
 pub use state::{
     AcceptedChunk, Account, BlockMeta, Differing, EpochRecord, Overlay, Pairs, SourceProgress, SourceRecord,
     StateError, StateRead, ValidatorRecord, WindowRecord, account, block_meta, check_supply, chunk, epoch, incident,
-    incidents, next_validators, params, source, source_progress, sources, supply, validator_record, validators, window,
+    incidents, last_validators, next_validators, params, source, source_progress, sources, supply, validator_record, validators, window,
 };
 pub use transaction::{AccountTransaction, Action, Class, Transaction, TransactionError, TypedField, TypedMessage};
 pub use validators::{Validator, ValidatorSet, ValidatorSetError};

@@ -75,8 +75,18 @@ pub fn verify(
     if header.validators_hash != expected {
         return Err(LightError::Validators { expected, got: header.validators_hash });
     }
-    let hash = header.hash();
-    if certificate.height != header.height || certificate.block_hash != hash {
+    verify_certificate(chain_id, trusted, header.height, &header.hash(), certificate)
+}
+
+/// Checks that a certificate is of this height and block, and that more than two thirds of the set's power signed it.
+pub fn verify_certificate(
+    chain_id: u64,
+    trusted: &ValidatorSet,
+    height: Height,
+    block_hash: &Digest,
+    certificate: &Certificate,
+) -> Result<(), LightError> {
+    if certificate.height != height || certificate.block_hash != *block_hash {
         return Err(LightError::OtherBlock { height: certificate.height, block_hash: certificate.block_hash });
     }
     let mut seen = BTreeSet::new();
@@ -86,7 +96,7 @@ pub fn verify(
         if !seen.insert(*address) {
             return Err(LightError::Twice(*address));
         }
-        let bytes = precommit_sign_bytes(chain_id, certificate.height, certificate.round, &hash, address);
+        let bytes = precommit_sign_bytes(chain_id, certificate.height, certificate.round, block_hash, address);
         validator.public_key.verify(&bytes, signature).map_err(|_| LightError::Signature(*address))?;
         // Each validator counts once, so the sum stays within the set's total.
         power += validator.power;

@@ -1,5 +1,11 @@
 //! Limits that are part of the format, not of a network's parameters.
 
+/// Evidence may be so many blocks old: about a day of blocks each second, as CometBFT's default in blocks.
+pub const EVIDENCE_AGE_BLOCKS_MAX: u64 = 100_000;
+
+/// Evidence in one block: it has no fee, and more waits for the next block.
+pub const EVIDENCE_PER_BLOCK_MAX: usize = 16;
+
 /// Largest transaction that is even decoded, bytes; [`crate::Params::transaction_bytes_max`] may only be smaller.
 /// An attestation of [`CHUNK_CLAIMS_MAX`] claims is about 90 KiB.
 pub const TRANSACTION_BYTES_HARD_MAX: u64 = 256 * 1024;

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::Symbol;
 use serde::{Deserialize, Serialize};
 
-use crate::{NAME_BYTES_MAX, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, WINDOW_MS_MAX, WINDOW_MS_MIN};
+use crate::{CONSENSUS, NAME_BYTES_MAX, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, WINDOW_MS_MAX, WINDOW_MS_MIN};
 
 /// Where a source's data comes from. It is shown with every answer, so that nobody takes a simulation for the market.
 #[derive(
@@ -76,6 +76,9 @@ pub enum SourceError {
         /// Most.
         max: u32,
     },
+    /// A name that incidents use for something else.
+    #[error("id {0:?} is taken: incidents of consensus stand under it")]
+    Reserved(String),
     /// Length of the window out of range.
     #[error("window_ms {0} is out of range: {WINDOW_MS_MIN} to {WINDOW_MS_MAX} ms are expected")]
     Window(u64),
@@ -126,6 +129,9 @@ impl SourceSpec {
             Err(SourceError::List { field: field.into(), min: min as u32, max: max as u32 })
         };
         name("id", &self.id)?;
+        if self.id == CONSENSUS {
+            return Err(SourceError::Reserved(self.id.clone()));
+        }
         name("exchange", &self.exchange)?;
         list("symbols", &self.symbols, usize::from(self.kind == SourceKind::Market), SOURCE_SYMBOLS_MAX)?;
         list("feeds", &self.feeds, 1, SOURCE_FEEDS_MAX)?;

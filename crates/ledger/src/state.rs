@@ -76,6 +76,10 @@ pub struct ValidatorRecord {
     pub missing: u64,
     /// Windows that it opened and that are not closed yet.
     pub open_windows: u32,
+    /// Blocks whose commit, as the next block has it, lacks its signature.
+    pub unsigned: u64,
+    /// Heights at which it was shown to have signed two conflicting messages.
+    pub equivocations: u64,
 }
 
 /// A registered source.
@@ -176,6 +180,8 @@ impl ValidatorRecord {
             differing: 0,
             missing: 0,
             open_windows: 0,
+            unsigned: 0,
+            equivocations: 0,
         }
     }
 
@@ -248,6 +254,11 @@ pub fn supply(state: &impl StateRead) -> Result<Amount, StateError> {
 /// The validators of the next block.
 pub fn validators(state: &impl StateRead) -> Result<ValidatorSet, StateError> {
     need(state, keys::VALIDATORS_CURRENT)
+}
+
+/// The validators that decided the last block; `None` before the first one.
+pub fn last_validators(state: &impl StateRead) -> Result<Option<ValidatorSet>, StateError> {
+    read(state, keys::VALIDATORS_LAST)
 }
 
 /// The validators of the block after the next.

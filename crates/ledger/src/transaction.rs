@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{AccountKey, AccountSignature, Address, Amount, Digest, KeyError, canonical, eip712, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attestation, SourceError, SourceSpec};
+use crate::{Attestation, Evidence, SourceError, SourceSpec};
 
 /// `name` of the EIP-712 domain.
 const DOMAIN_NAME: &str = "Openmesh";
@@ -19,6 +19,8 @@ pub enum Transaction {
     Account(AccountTransaction),
     /// Of a validator: its own class, without fee, in reserved room.
     Attestation(Attestation),
+    /// Proof that a validator equivocated: of nobody, without fee.
+    Evidence(Evidence),
 }
 
 /// The class of a transaction, which decides its room in mempool and block.
@@ -31,6 +33,8 @@ pub enum Class {
     Account,
     /// Of a validator.
     Attestation,
+    /// About a validator.
+    Evidence,
 }
 
 /// A transaction of an account, signed as EIP-712 typed data.
@@ -244,6 +248,53 @@ pub enum TransactionError {
         /// As allowed.
         max: u32,
     },
+    /// Evidence whose two messages name the same block, or are not in order.
+    #[error("the two messages do not conflict, or do not stand in ascending order of block")]
+    NoConflict,
+    /// Evidence about a block that is not decided, or too old.
+    #[error("evidence about height {height}: heights {from} to {to} are taken now")]
+    EvidenceHeight {
+        /// Of the messages.
+        height: u64,
+        /// Oldest that is taken.
+        from: u64,
+        /// Newest that is taken.
+        to: u64,
+    },
+    /// Evidence about a key that was never a validator's.
+    #[error("{validator} is no validator of this network")]
+    UnknownValidator {
+        /// Whom the evidence names.
+        validator: Address,
+    },
+    /// Evidence about the same validator and height was recorded before.
+    #[error("that {validator} equivocated at height {height} is recorded already")]
+    DuplicateEvidence {
+        /// Whom the evidence names.
+        validator: Address,
+        /// Of the messages.
+        height: u64,
+    },
+}
+
+impl Class {
+    /// Where the class stands in a block: evidence, then attestations, then transactions of accounts.
+    pub(crate) const fn rank(self) -> u8 {
+        match self {
+            Class::Evidence => 0,
+            Class::Attestation => 1,
+            Class::Account => 2,
+        }
+    }
+
+    /// `account`, `attestation` or `evidence`, as in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::Account => "account",
+            Class::Attestation => "attestation",
+            Class::Evidence => "evidence",
+        }
+    }
 }
 
 impl Transaction {
@@ -262,6 +313,7 @@ impl Transaction {
         match self {
             Transaction::Account(_) => Class::Account,
             Transaction::Attestation(_) => Class::Attestation,
+            Transaction::Evidence(_) => Class::Evidence,
         }
     }
 }
@@ -388,6 +440,10 @@ impl TransactionError {
             TransactionError::WindowClosed { .. } => "window_closed",
             TransactionError::WindowAhead { .. } => "window_ahead",
             TransactionError::OpenWindows { .. } => "open_windows",
+            TransactionError::NoConflict => "no_conflict",
+            TransactionError::EvidenceHeight { .. } => "evidence_height",
+            TransactionError::UnknownValidator { .. } => "unknown_validator",
+            TransactionError::DuplicateEvidence { .. } => "duplicate_evidence",
         }
     }
 }

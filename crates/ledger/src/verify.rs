@@ -57,6 +57,10 @@ pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<V
             inner.verify().map_err(|_| TransactionError::Signature)?;
             inner.validator()
         }
+        Transaction::Evidence(inner) => {
+            inner.verify().map_err(|_| TransactionError::Signature)?;
+            inner.validator()
+        }
     };
     Ok(VerifiedTransaction { bytes: bytes.to_vec(), hash: sha256(&[bytes]), sender, transaction })
 }

@@ -255,7 +255,8 @@ impl<S: StateRead> Executor<S> {
         Ok(())
     }
 
-    fn incident(
+    /// Writes an incident down, in the state and among the events.
+    pub fn incident(
         &mut self,
         kind: IncidentKind,
         source: &str,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
     AccountTransaction, Action, Block, BlockLimits, Certificate, Genesis, GenesisValidator, Params, Transaction,
-    VerifiedTransaction, build_block, execute_block_verified, validate_proposal, verify_stateless,
+    VerifiedTransaction, build_block, execute_block_verified, precommit_sign_bytes, validate_proposal, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
@@ -79,13 +79,14 @@ fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> 
 fn run_block(
     store: &Store,
     candidates: &[Arc<VerifiedTransaction>],
-    proposer: Address,
+    validator: &ValidatorKey,
     times: &mut Times,
 ) -> Result<Block, Box<dyn Error>> {
-    let (tip, state) = (store.tip(), store.state()?);
+    let (tip, state, proposer) = (store.tip(), store.state()?, validator.public().address());
     let limits = BlockLimits::of(&store.genesis()?.params);
     let time = Timestamp(tip.time.nanos() + 1);
-    let block = timed(&mut times.build, || build_block(&state, &tip, candidates, proposer, time, &limits))?;
+    let last = store.block(tip.height)?.map(|last| last.certificate);
+    let block = timed(&mut times.build, || build_block(&state, &tip, last, candidates, proposer, time, &limits))?;
     timed(&mut times.validate, || validate_proposal(&state, &tip, &block))?;
     let by_bytes: std::collections::BTreeMap<&[u8], &Arc<VerifiedTransaction>> =
         candidates.iter().map(|c| (c.bytes(), c)).collect();
@@ -93,7 +94,9 @@ fn run_block(
     let execution = timed(&mut times.execute, || execute_block_verified(&state, &block, &known))?;
     let prepared = timed(&mut times.prepare, || store.prepare(&execution))?;
     let hash = block.hash();
-    let certificate = Certificate { height: block.header.height, round: 0, block_hash: hash, signatures: Vec::new() };
+    let height = block.header.height;
+    let signature = validator.sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &hash, &proposer));
+    let certificate = Certificate { height, round: 0, block_hash: hash, signatures: vec![(proposer, signature)] };
     timed(&mut times.commit, || store.commit(&block, &certificate, &execution, prepared))?;
     Ok(block)
 }
@@ -111,7 +114,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let candidates: Vec<Arc<VerifiedTransaction>> = timed(&mut times.verify, || {
             bytes.iter().map(|b| verify_stateless(b).map(Arc::new)).collect::<Result<_, _>>()
         })?;
-        done += run_block(&store, &candidates, validator.public().address(), &mut times)?.transactions.len();
+        done += run_block(&store, &candidates, &validator, &mut times)?.transactions.len();
     }
     let each = |name: &str, time: Duration| {
         let micros = time.as_secs_f64() * 1e6 / done as f64;

@@ -2,8 +2,8 @@
 
 use redb::TableDefinition;
 
-/// Version of this layout.
-pub const FORMAT: u32 = 1;
+/// Version of this layout. 2: blocks carry the commit of their parent.
+pub const FORMAT: u32 = 2;
 
 /// `format`, `genesis`, `tip` -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");

@@ -11,7 +11,7 @@ use openmesh_engine::CommittedBlock;
 use openmesh_lake::{
     AcceptedChunkMeta, Lake, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
 };
-use openmesh_ledger::{Action, Block, Certificate, Class, Genesis, LedgerEvent, Receipt, SourceKind, Transaction};
+use openmesh_ledger::{Action, Block, Certificate, Genesis, LedgerEvent, Receipt, SourceKind, Transaction};
 use openmesh_primitives::{ContentId, Timestamp, canonical};
 use openmesh_storage::Store;
 use tokio::sync::broadcast;
@@ -276,15 +276,12 @@ fn transaction_row(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
             Action::RegisterSource(_) => "register_source",
         },
         Ok(Transaction::Attestation(_)) => "attest",
+        Ok(Transaction::Evidence(_)) => "evidence",
         Err(_) => "unknown",
-    };
-    let class = match receipt.class {
-        Class::Account => "account",
-        Class::Attestation => "attestation",
     };
     LedgerTransactionRow {
         hash: receipt.hash.to_string(),
-        class: class.into(),
+        class: receipt.class.as_str().into(),
         sender: receipt.sender.map_or_else(String::new, |s| s.to_string()),
         action: action.into(),
         nonce: receipt.nonce,

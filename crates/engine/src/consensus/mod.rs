@@ -2,6 +2,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod context;
+pub(crate) mod evidence;
 pub(crate) mod node;
 pub(crate) mod parts;
 mod proposer;

@@ -8,13 +8,12 @@ use malachite_app::types::core::{
     NilOrVal, SignedExtension, SignedMessage, SigningScheme, ValidatorProof, VoteExtensionScope, VoteType,
 };
 use malachite_signing::{Error, Signer, VerificationResult, Verifier};
-use openmesh_ledger::{VoteKind, vote_sign_bytes};
+use openmesh_ledger::{VoteKind, proposal_sign_bytes, vote_sign_bytes};
 use openmesh_primitives::{KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical};
 
 use super::context::{Context, Proposal, Vote};
 use super::parts::Init;
 
-const PROPOSAL_DOMAIN: &str = "openmesh/proposal/1";
 const PARTS_DOMAIN: &str = "openmesh/parts/1";
 
 /// The signature scheme.
@@ -57,9 +56,10 @@ pub(crate) fn vote_bytes(chain_id: u64, vote: &Vote) -> Vec<u8> {
     vote_sign_bytes(chain_id, kind, vote.height.0, vote.round.as_i64(), block, &vote.validator.0)
 }
 
-fn proposal_bytes(chain_id: u64, p: &Proposal) -> Vec<u8> {
+/// What a proposal signs.
+pub(crate) fn proposal_bytes(chain_id: u64, p: &Proposal) -> Vec<u8> {
     let (round, pol_round) = (p.round.as_i64(), p.pol_round.as_i64());
-    canonical::encode(&(PROPOSAL_DOMAIN, chain_id, p.height, round, p.value, pol_round, p.proposer))
+    proposal_sign_bytes(chain_id, p.height.0, round, &p.value.0, pol_round, &p.proposer.0)
 }
 
 /// What the first part of a stream signs: everything in it but the signature.

@@ -1,7 +1,7 @@
 //! The transactions that wait, and who has to go when there are too many. Pure: no clock, thread or state in here.
 //!
 //! Two classes that cannot crowd each other out: attestations of validators (in order of arrival, one for a validator,
-//! source and window) and transactions of accounts (a queue by nonce for each account). When the accounts' room is full
+//! source and window; evidence waits among them, one piece for a validator and height) and transactions of accounts (a queue by nonce for each account). When the accounts' room is full
 //! the worst paid transaction goes, together with what its sender sent after it, if the new one pays more. A new
 //! transaction with a waiting one's nonce replaces it if it pays a tenth more; a fee must be worth the gossip.
 //!
@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use openmesh_ledger::{Transaction, VerifiedTransaction};
+use openmesh_ledger::{CONSENSUS, Transaction, VerifiedTransaction};
 use openmesh_primitives::{Address, Amount, Digest, Height};
 
 /// Limits of the mempool. The defaults hold ten full blocks of the default network.
@@ -232,6 +232,10 @@ impl Pool {
                 let key = (verified.sender(), attestation.source.clone(), attestation.window);
                 self.insert_attestation(key, verified, local)
             }
+            Transaction::Evidence(evidence) => {
+                let key = (verified.sender(), CONSENSUS.to_owned(), evidence.height);
+                self.insert_attestation(key, verified, local)
+            }
             Transaction::Account(transaction) => {
                 let (nonce, fee) = (transaction.nonce, transaction.fee);
                 self.insert_account(verified, nonce, fee, next, local)
@@ -357,10 +361,12 @@ impl Pool {
         let (sender, bytes) = (entry.verified.sender(), entry.verified.bytes().len());
         match entry.verified.transaction() {
             Transaction::Attestation(attestation) => {
-                self.load.attestations -= 1;
-                self.load.attestation_bytes -= bytes;
-                self.arrivals.remove(&entry.number);
-                self.attestations.remove(&(sender, attestation.source.clone(), attestation.window));
+                let key = (sender, attestation.source.clone(), attestation.window);
+                self.forget_attestation(&key, bytes, entry.number);
+            }
+            Transaction::Evidence(evidence) => {
+                let key = (sender, CONSENSUS.to_owned(), evidence.height);
+                self.forget_attestation(&key, bytes, entry.number);
             }
             Transaction::Account(transaction) => {
                 self.load.transactions -= 1;
@@ -375,6 +381,13 @@ impl Pool {
                 self.judge_ready(sender);
             }
         }
+    }
+
+    fn forget_attestation(&mut self, key: &Attested, bytes: usize, number: u64) {
+        self.load.attestations -= 1;
+        self.load.attestation_bytes -= bytes;
+        self.arrivals.remove(&number);
+        self.attestations.remove(key);
     }
 
     /// Forgets an account's waiting transactions altogether.
@@ -452,7 +465,7 @@ impl Pool {
 fn nonce_of(verified: &VerifiedTransaction) -> Option<u64> {
     match verified.transaction() {
         Transaction::Account(transaction) => Some(transaction.nonce),
-        Transaction::Attestation(_) => None,
+        Transaction::Attestation(_) | Transaction::Evidence(_) => None,
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
-    Block, BlockError, BlockLimits, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction, Validator,
-    ValidatorSet, VerifiedTransaction, build_block, execute_block, execute_block_verified, keys, next_validators,
-    transactions_root, validate_proposal, validators, verify_stateless,
+    Block, BlockError, BlockLimits, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction, Validator,
+    ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block, execute_block_verified, keys,
+    next_validators, transactions_root, validate_proposal, validator_record, validators, verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
 
@@ -19,7 +20,7 @@ fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
 
 fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
     let time = Timestamp(chain.tip.time.nanos() + 1);
-    build_block(&chain.state, &chain.tip, &verified(candidates), chain.proposer(), time, limits).unwrap()
+    build_block(&chain.state, &chain.tip, chain.last_commit(), &verified(candidates), chain.proposer(), time, limits).unwrap()
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn every_field_of_the_header_is_judged() {
     };
     use ProposalError as E;
     assert_eq!(judge(&|_| {}), Ok(()));
-    assert!(matches!(judge(&|b| b.header.version = 2), Err(E::Block(BlockError::Version(2)))));
+    assert!(matches!(judge(&|b| b.header.version = 1), Err(E::Block(BlockError::Version(1)))));
     assert!(matches!(judge(&|b| b.header.chain_id = 1), Err(E::Chain { got: 1, .. })));
     assert!(matches!(judge(&|b| b.header.height = 3), Err(E::Height { expected: 4, got: 3 })));
     assert!(matches!(judge(&|b| b.header.parent = Digest::ZERO), Err(E::Parent { .. })));
@@ -148,6 +149,50 @@ fn every_field_of_the_header_is_judged() {
         Err(E::Validators { which: "next", .. })
     ));
     assert!(matches!(judge(&|b| b.transactions.clear()), Err(E::Block(BlockError::TransactionsRoot))));
+}
+
+#[test]
+fn the_commit_of_the_parent_is_judged() {
+    let mut chain = Chain::four();
+    let first = chain.block(vec![]);
+    assert_eq!((&first.last_commit, first.header.last_commit_hash), (&None, Digest::ZERO));
+    chain.run_to(3);
+    let good = chain.block(vec![]);
+    let judge = |change: &dyn Fn(&mut Certificate)| {
+        let mut block = good.clone();
+        let commit = block.last_commit.as_mut().unwrap();
+        change(commit);
+        block.header.last_commit_hash = commit_hash(Some(commit));
+        validate_proposal(&chain.state, &chain.tip, &block)
+    };
+    use ProposalError as E;
+    assert_eq!(judge(&|_| {}), Ok(()));
+    assert_eq!(judge(&|c| c.signatures.truncate(3)), Ok(()), "three of four");
+    assert!(matches!(judge(&|c| c.signatures.truncate(2)), Err(E::LastCommit(LightError::Power { power: 2, total: 4 }))));
+    assert!(matches!(judge(&|c| c.signatures.swap(0, 1)), Err(E::LastCommitOrder)));
+    assert!(matches!(judge(&|c| c.signatures[1] = c.signatures[0]), Err(E::LastCommit(LightError::Twice(_)))));
+    assert!(matches!(judge(&|c| c.signatures[3].1 = c.signatures[0].1), Err(E::LastCommit(LightError::Signature(_)))));
+    assert!(matches!(judge(&|c| c.round = 1), Err(E::LastCommit(LightError::Signature(_)))));
+    assert!(matches!(judge(&|c| c.height = 2), Err(E::LastCommit(LightError::OtherBlock { height: 2, .. }))));
+    let mut unnamed = good.clone();
+    unnamed.last_commit = None;
+    let refused = validate_proposal(&chain.state, &chain.tip, &unnamed);
+    assert!(matches!(refused, Err(E::Block(BlockError::LastCommit))));
+    unnamed.header.last_commit_hash = Digest::ZERO;
+    assert_eq!(validate_proposal(&chain.state, &chain.tip, &unnamed), Err(E::NoLastCommit(4)));
+}
+
+#[test]
+fn whose_signature_is_missing_is_counted() {
+    let mut chain = Chain::four();
+    chain.run_to(2);
+    chain.signers = vec![0, 1, 3];
+    chain.run_to(5);
+    chain.signers = vec![0, 1, 2, 3];
+    chain.run_to(6);
+    let unsigned: Vec<u64> =
+        (0..4).map(|n| validator_record(&chain.state, &chain.address(n)).unwrap().unwrap().unsigned).collect();
+    assert_eq!(unsigned, [0, 0, 3, 0], "the blocks 3 to 5 carry the commits of 2 to 4");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, Block, BlockLimits, ChunkClaim, Execution, Genesis, GenesisValidator,
+    AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution, Genesis, GenesisValidator,
     HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params, SourceKind, SourceSpec, Tip,
-    Transaction, TransactionError, check_supply, execute_block, initial_state, next_validators, transactions_root,
-    validate_proposal, validators,
+    Transaction, TransactionError, check_supply, commit_hash, execute_block, initial_state, next_validators,
+    precommit_sign_bytes, transactions_root, validate_proposal, validators,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
@@ -25,6 +25,8 @@ pub struct Chain {
     pub tip: Tip,
     pub validators: Vec<ValidatorKey>,
     pub accounts: Vec<AccountKey>,
+    /// Which validators' precommits the next block carries, by their numbers.
+    pub signers: Vec<usize>,
 }
 
 pub fn source(id: &str, origin: Origin) -> SourceSpec {
@@ -78,7 +80,8 @@ impl Chain {
         };
         let state = initial_state(&genesis).unwrap();
         let tip = Tip { height: 0, block_hash: genesis.hash(), state_root: root_of(&state), time: genesis.time };
-        Chain { genesis, state, tip, validators, accounts }
+        let signers = (0..validators.len()).collect();
+        Chain { genesis, state, tip, validators, accounts, signers }
     }
 
     /// Four equal validators, default parameters.
@@ -90,8 +93,22 @@ impl Chain {
         self.validators[self.tip.height as usize % self.validators.len()].public().address()
     }
 
+    /// The commit of the last block, signed by [`Chain::signers`].
+    pub fn last_commit(&self) -> Option<Certificate> {
+        let (height, block_hash) = (self.tip.height, self.tip.block_hash);
+        let sign = |n: &usize| {
+            let address = self.address(*n);
+            let bytes = precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &address);
+            (address, self.validators[*n].sign(&bytes))
+        };
+        let mut signatures: Vec<_> = self.signers.iter().map(sign).collect();
+        signatures.sort_by_key(|(address, _)| *address);
+        (height > 0).then_some(Certificate { height, round: 0, block_hash, signatures })
+    }
+
     /// The next block of these transactions.
     pub fn block(&self, transactions: Vec<Vec<u8>>) -> Block {
+        let last_commit = self.last_commit();
         let header = Header {
             version: HEADER_VERSION,
             chain_id: CHAIN_ID,
@@ -100,11 +117,12 @@ impl Chain {
             parent: self.tip.block_hash,
             state_root: self.tip.state_root,
             transactions_root: transactions_root(&transactions),
+            last_commit_hash: commit_hash(last_commit.as_ref()),
             proposer: self.proposer(),
             validators_hash: validators(&self.state).unwrap().hash(),
             next_validators_hash: next_validators(&self.state).unwrap().hash(),
         };
-        Block { header, transactions }
+        Block { header, last_commit, transactions }
     }
 
     /// Judges, executes and stores a block; the supply must be whole afterwards.

@@ -115,6 +115,8 @@ fn state_keys() {
         (keys::SOURCE_COUNT.to_vec(), "source-count".to_string()),
         (keys::VALIDATORS_CURRENT.to_vec(), "validators/current".to_string()),
         (keys::VALIDATORS_NEXT.to_vec(), "validators/next".to_string()),
+        (keys::VALIDATORS_LAST.to_vec(), "validators/last".to_string()),
+        (keys::evidence(&address, 258), format!("evidence/{ab}/{number}")),
     ];
     for (key, text) in golden {
         assert_eq!(shown(&key), text);

@@ -25,6 +25,7 @@ fn header(set: &ValidatorSet) -> Header {
         parent: Digest([1; 32]),
         state_root: Digest([2; 32]),
         transactions_root: Digest([3; 32]),
+        last_commit_hash: Digest([5; 32]),
         proposer: Address([4; 20]),
         validators_hash: set.hash(),
         next_validators_hash: set.hash(),
@@ -72,8 +73,8 @@ fn everything_that_is_wrong_has_its_own_error() {
     assert!(matches!(check(CHAIN, &header, &stranger), Err(LightError::Stranger(_))));
     let other_set = set(&keys);
     assert!(matches!(light::verify(CHAIN, &other_set, &header, &good), Err(LightError::Validators { .. })));
-    let future = Header { version: 2, ..header };
-    assert_eq!(check(CHAIN, &future, &good), Err(LightError::Version(2)));
+    let future = Header { version: 3, ..header };
+    assert_eq!(check(CHAIN, &future, &good), Err(LightError::Version(3)));
 }
 
 #[test]

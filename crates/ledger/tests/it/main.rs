@@ -4,6 +4,7 @@
 mod attestations;
 mod blocks;
 mod chain;
+mod evidence;
 mod golden;
 mod light;
 mod properties;

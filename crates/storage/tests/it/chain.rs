@@ -88,14 +88,20 @@ impl Chain {
     }
 
     pub fn propose(&self, transactions: &[Vec<u8>]) -> Block {
+        let block = self.draft(transactions);
+        validate_proposal(&self.store.state().unwrap(), &self.store.tip(), &block).unwrap();
+        block
+    }
+
+    /// A block that nobody has judged.
+    pub fn draft(&self, transactions: &[Vec<u8>]) -> Block {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
         let candidates: Vec<_> = transactions.iter().map(|b| Arc::new(verify_stateless(b).unwrap())).collect();
         let time = Timestamp(tip.time.nanos() + 1_000_000_000);
         let proposer = self.validators[tip.height as usize % 4].public().address();
         let limits = BlockLimits::of(&genesis().params);
-        let block = build_block(&state, &tip, &candidates, proposer, time, &limits).unwrap();
-        validate_proposal(&state, &tip, &block).unwrap();
-        block
+        let last_commit = self.store.block(tip.height).unwrap().map(|last| last.certificate);
+        build_block(&state, &tip, last_commit, &candidates, proposer, time, &limits).unwrap()
     }
 
     pub fn commit(&self, block: &Block) -> Execution {

@@ -15,7 +15,7 @@ fn config(proof_heights: u64) -> StoreConfig {
 
 /// Commits an empty block whose execution has other writes: the store does not care what they mean.
 fn write(chain: &Chain, writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Digest {
-    let block = chain.propose(&[]);
+    let block = chain.draft(&[]);
     let execution = Execution { writes, ..Execution::default() };
     let prepared = chain.store.prepare(&execution).unwrap();
     let root = prepared.state_root;
