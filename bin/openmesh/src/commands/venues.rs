@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use openmesh_evm::replay::ReplayChain;
 use openmesh_ledger::SourceKind;
+use openmesh_market::window::Class;
 use openmesh_market::{Exchange, Feed};
+use openmesh_primitives::Symbol;
 use openmesh_venues::{Catalogue, Config, EthereumAnswer, Faults, Mode, ReplayConfig, SimulationConfig, Speed};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -135,21 +137,64 @@ fn chain(dir: &Path) -> Option<Arc<ReplayChain>> {
     }
 }
 
-/// One source for each venue, with everything that is served of it.
+/// One source for each venue, with what is served of it.
+///
+/// A source is instruments and feeds; which kind of instrument has which feed is the venue's rule ([`Class::of`]), the
+/// same for every validator. A recording may lack a feed of some instruments although the venue has it, because nobody
+/// recorded it. Such a feed is left out: asked for it would be refused, and a window of it is nothing to agree on.
 fn sources(catalogue: &Catalogue) -> Vec<CatalogueEntry> {
-    let mut all: BTreeMap<Exchange, (BTreeSet<String>, BTreeSet<String>)> = BTreeMap::new();
+    let mut all: BTreeMap<Exchange, BTreeMap<&Symbol, BTreeSet<Feed>>> = BTreeMap::new();
     for entry in &catalogue.entries {
-        let (symbols, feeds) = all.entry(entry.exchange).or_default();
-        symbols.insert(entry.symbol.to_string());
-        feeds.extend(entry.feeds.iter().map(|f| f.name().to_string()));
+        all.entry(entry.exchange).or_default().entry(&entry.symbol).or_default().extend(&entry.feeds);
     }
-    all.into_iter()
-        .map(|(exchange, (symbols, feeds))| CatalogueEntry {
+    let mut sources = Vec::new();
+    for (exchange, served) in all {
+        let mut feeds: BTreeSet<Feed> = served.values().flatten().copied().collect();
+        feeds.retain(|feed| {
+            let has_class = |symbol: &Symbol| Class::of(exchange, symbol, *feed).is_some();
+            let lacking = served.iter().filter(|(symbol, has)| has_class(symbol) && !has.contains(feed)).count();
+            if lacking > 0 {
+                tracing::warn!(%exchange, %feed, lacking, "left out: it is served of some instruments only");
+            }
+            lacking == 0
+        });
+        if feeds.is_empty() {
+            continue;
+        }
+        sources.push(CatalogueEntry {
             id: exchange.name().into(),
             exchange: exchange.name().into(),
             kind: SourceKind::Market,
-            symbols: symbols.into_iter().collect(),
-            feeds: feeds.into_iter().collect(),
-        })
-        .collect()
+            symbols: served.keys().map(ToString::to_string).collect(),
+            feeds: feeds.iter().map(|feed| feed.name().to_string()).collect(),
+        });
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(symbol: &str, feeds: &[Feed]) -> openmesh_venues::CatalogueEntry {
+        openmesh_venues::CatalogueEntry {
+            exchange: Exchange::Bybit,
+            symbol: symbol.parse().unwrap(),
+            instrument: symbol.replace('.', ""),
+            feeds: feeds.to_vec(),
+            set: "test".into(),
+        }
+    }
+
+    #[test]
+    fn feeds_that_only_perpetuals_have_stay_and_those_that_were_not_recorded_go() {
+        let entries = vec![
+            entry("BTC.USDT", &[Feed::Trades, Feed::Book]),
+            entry("BTC.USDT-PERP", &[Feed::Trades, Feed::Book, Feed::Funding, Feed::Candles]),
+        ];
+        let sources = sources(&Catalogue { entries, ..Catalogue::default() });
+        assert_eq!(sources.len(), 1);
+        assert_eq!(sources[0].symbols, ["BTC.USDT", "BTC.USDT-PERP"]);
+        assert_eq!(sources[0].feeds, ["trades", "book", "funding"], "no candles: spot has them at Bybit, but not here");
+    }
 }

@@ -22,10 +22,11 @@ use self::wire::{
 };
 use super::instruments::{Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
+use super::offer::{Unsaid, offers};
 use super::support::{Emit, Unreadable, excerpt};
 use crate::book::OrderBook;
 use crate::event::{
-    BookDelta, BookSnapshot, EventKind, Exchange, Feed, Funding, IncidentKind, OpenInterest, Price, Ticker,
+    BookDelta, BookSnapshot, EventKind, Exchange, Feed, Funding, IncidentKind, OpenInterest, Price, Side, Ticker,
 };
 use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
 
@@ -61,11 +62,12 @@ struct Known {
     next_funding: Option<Timestamp>,
 }
 
-/// One market: its instruments, and their tickers by the same place.
+/// One market: its instruments, and their tickers and best levels by the same place.
 #[derive(Default)]
 struct Market {
     instruments: Instruments,
     tickers: BTreeMap<usize, Known>,
+    bests: BTreeMap<usize, OrderBook>,
 }
 
 /// A session with Bybit.
@@ -76,7 +78,7 @@ pub struct Bybit {
     links: Links,
     categories: BTreeMap<ConnectionId, Category>,
     topics: [Vec<String>; 2],
-    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+    unsaid: Unsaid,
 }
 
 fn connection_of(category: Category) -> ConnectionId {
@@ -127,12 +129,17 @@ impl Bybit {
             "orderbook" => {
                 let (depth, instrument) =
                     rest.split_once('.').ok_or_else(|| Unreadable("a topic without depth".into()))?;
-                let depth = depth.parse().map_err(|_| Unreadable("a topic without depth".into()))?;
-                // The best level alone is a feed of its own, not a book.
-                if depth > 1 {
-                    self.book_message(connection, (topic, depth, instrument), serde_json::from_str(text)?, emit)?;
+                if depth == "rpi" {
+                    // Another book, with the retail orders that the others leave out, in levels of three numbers.
+                    return Ok(());
                 }
-                Ok(())
+                match depth.parse().map_err(|_| Unreadable("a topic without depth".into()))? {
+                    // The best level alone is a ticker, not a book.
+                    1 => self.best(connection, instrument, serde_json::from_str(text)?, emit),
+                    depth => {
+                        self.book_message(connection, (topic, depth, instrument), serde_json::from_str(text)?, emit)
+                    }
+                }
             }
             "publicTrade" => self.trades(connection, serde_json::from_str(text)?, emit),
             "tickers" => self.ticker(connection, rest, serde_json::from_str(text)?, emit),
@@ -149,7 +156,8 @@ impl Bybit {
                 let message: Message<'_, OldLiquidation<'_>> = serde_json::from_str(text)?;
                 self.liquidations(connection, &[message.data.into()], emit)
             }
-            _ => Ok(()),
+            _ if wire::is_other(name) => Ok(()),
+            other => Err(Unreadable(format!("topic {other:?} is not known"))),
         }
     }
 
@@ -237,6 +245,38 @@ impl Bybit {
         Ok(())
     }
 
+    /// `orderbook.1`: the best levels, the first time whole, then what has changed of them.
+    fn best(
+        &mut self,
+        connection: ConnectionId,
+        name: &str,
+        message: Message<'_, Book>,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        let (market, place) = self.place(connection, name)?;
+        let best = match message.kind {
+            "snapshot" => market.bests.entry(place).insert_entry(OrderBook::new()).into_mut(),
+            "delta" => match market.bests.get_mut(&place) {
+                Some(known) => known,
+                None => return Ok(()),
+            },
+            other => return Err(Unreadable(format!("{other:?} is no kind of order book"))),
+        };
+        for (side, levels) in [(Side::Buy, &message.data.bids), (Side::Sell, &message.data.asks)] {
+            for (price, size) in levels {
+                best.set(side, *price, *size);
+            }
+        }
+        best.truncate(1);
+        let level = |side: Side| best.best(side).copied().unzip();
+        let ((bid, bid_size), (ask, ask_size)) = (level(Side::Buy), level(Side::Sell));
+        let ticker = Ticker { bid, bid_size, ask, ask_size, last: None };
+        if let Some(instrument) = market.instruments.get(place) {
+            emit.event(&instrument.symbol, Some(message.time()), EventKind::Ticker(ticker));
+        }
+        Ok(())
+    }
+
     fn book_message(
         &mut self,
         connection: ConnectionId,
@@ -295,8 +335,7 @@ impl Bybit {
             return;
         }
         if status != 200 {
-            let detail = format!("{url} answered {status}: {}", excerpt(body));
-            return emit.incident(IncidentKind::Refused, None, None, detail);
+            return emit.refused(url, status, body);
         }
         let tables = &mut self.tables;
         match wire::read_instruments(body, |category, name, symbol| tables.insert(category, name, symbol)) {
@@ -314,9 +353,7 @@ impl Bybit {
         }
         self.links.opened(connection, emit.now);
         self.forget(connection);
-        for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
-            emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
-        }
+        self.unsaid.say(emit);
         for topics in self.topics[self.category(connection) as usize].chunks(TOPICS_MAX) {
             emit.send(connection, request("subscribe", topics));
         }
@@ -325,8 +362,9 @@ impl Bybit {
     /// Nothing that came over a connection holds any more once it is another one.
     fn forget(&mut self, connection: ConnectionId) {
         let market = &mut self.markets[self.category(connection) as usize];
-        market.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+        market.instruments.forget(connection);
         market.tickers.clear();
+        market.bests.clear();
     }
 }
 
@@ -374,25 +412,17 @@ impl Session for Bybit {
     }
 
     fn start(&mut self, subscription: &Subscription, output: &mut Output) {
-        self.topics = Default::default();
+        (self.topics, self.unsaid) = (Default::default(), Unsaid::of(Exchange::Bybit, subscription));
         for symbol in &subscription.symbols {
             let Some((category, name)) = wire::name_of(symbol) else {
-                self.unsaid.push((
-                    Some(symbol.clone()),
-                    None,
-                    format!("Bybit has no spot or linear instrument like {symbol}"),
-                ));
+                self.unsaid.instrument(Exchange::Bybit, symbol);
                 continue;
             };
             self.tables.insert(category, &name, symbol.clone());
-            for feed in &subscription.feeds {
-                match topic_of(*feed, category, &name) {
-                    Some(topic) if self.topics[category as usize].contains(&topic) => {}
-                    Some(topic) => self.topics[category as usize].push(topic),
-                    None => {
-                        let detail = format!("Bybit has no {feed} of {symbol}");
-                        self.unsaid.push((Some(symbol.clone()), Some(*feed), detail));
-                    }
+            for feed in subscription.feeds.iter().filter(|feed| offers(Exchange::Bybit, symbol, **feed)) {
+                let topics = &mut self.topics[category as usize];
+                if let Some(topic) = topic_of(*feed, category, &name).filter(|topic| !topics.contains(topic)) {
+                    topics.push(topic);
                 }
             }
         }
@@ -423,13 +453,11 @@ impl Session for Bybit {
             Input::Sent { .. } => {}
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => {
+                // Where there is nothing to connect to, this is the first moment.
+                self.unsaid.say(emit);
                 self.links.tick(UPKEEP, emit);
                 for market in &mut self.markets {
-                    for connection in market.instruments.overdue(now) {
-                        let detail = "the snapshot that was asked for does not come".to_owned();
-                        emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
-                        self.links.renew(connection, emit);
-                    }
+                    market.instruments.renew_overdue(&mut self.links, emit);
                 }
             }
         }

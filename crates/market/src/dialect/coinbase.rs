@@ -22,6 +22,7 @@ use serde::de::IgnoredAny;
 use self::wire::{About, Batch, Candles, Frame, Level2, Tickers, Trades};
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
+use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable, excerpt};
 use crate::book::OrderBook;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind};
@@ -66,7 +67,7 @@ pub struct Coinbase {
     expected: BTreeMap<ConnectionId, Expected>,
     wanted: Wanted,
     /// What has to be said but had no time yet: subscriptions that the venue cannot serve.
-    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+    unsaid: Unsaid,
 }
 
 impl Coinbase {
@@ -264,8 +265,7 @@ impl Coinbase {
             return;
         }
         if status != 200 {
-            let detail = format!("{url} answered {status}: {}", excerpt(body));
-            emit.incident(IncidentKind::Refused, None, None, detail);
+            emit.refused(url, status, body);
         } else if let Err(why) = wire::read_products(body, &mut self.table) {
             emit.garbage(&why, body);
         }
@@ -274,10 +274,8 @@ impl Coinbase {
     fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         self.links.opened(connection, emit.now);
         self.expected.insert(connection, Expected::First);
-        self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
-        for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
-            emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
-        }
+        self.instruments.forget(connection);
+        self.unsaid.say(emit);
         self.subscribe(connection, emit);
     }
 }
@@ -288,24 +286,17 @@ impl Session for Coinbase {
     }
 
     fn start(&mut self, subscription: &Subscription, output: &mut Output) {
-        self.wanted = Wanted::default();
+        (self.wanted, self.unsaid) = (Wanted::default(), Unsaid::of(Exchange::Coinbase, subscription));
         for symbol in &subscription.symbols {
             match wire::product_of(symbol) {
                 Some(product) => {
                     self.table.insert(&product, symbol.clone());
                     self.wanted.products.push(product);
                 }
-                None => {
-                    self.unsaid.push((Some(symbol.clone()), None, format!("Coinbase has no instrument like {symbol}")))
-                }
+                None => self.unsaid.instrument(Exchange::Coinbase, symbol),
             }
         }
-        for feed in &subscription.feeds {
-            match wire::channel_of(*feed) {
-                Some(channel) => self.wanted.channels.push(channel),
-                None => self.unsaid.push((None, Some(*feed), format!("Coinbase has no public feed of {feed}"))),
-            }
-        }
+        self.wanted.channels.extend(subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed)));
         output.actions.push(Action::Get { url: PRODUCTS_URL.to_owned() });
         output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
     }
@@ -316,7 +307,7 @@ impl Session for Coinbase {
             Input::Opened { connection, .. } => self.opened(connection, emit),
             Input::Closed { connection } => {
                 self.expected.remove(&connection);
-                self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+                self.instruments.forget(connection);
                 self.links.closed(connection, emit);
             }
             Input::Frame { connection, data } => {
@@ -328,12 +319,10 @@ impl Session for Coinbase {
             Input::Sent { .. } => {}
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => {
+                // Where there is nothing to connect to, this is the first moment.
+                self.unsaid.say(emit);
                 self.links.tick(UPKEEP, emit);
-                for connection in self.instruments.overdue(now) {
-                    let detail = "the snapshot that was asked for does not come".to_owned();
-                    emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
-                    self.links.renew(connection, emit);
-                }
+                self.instruments.renew_overdue(&mut self.links, emit);
             }
         }
     }
@@ -343,8 +332,6 @@ impl Session for Coinbase {
     }
 
     fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        let mut books: Vec<_> = self.instruments.books().collect();
-        books.sort_by(|a, b| a.0.cmp(&b.0));
-        books
+        self.instruments.books()
     }
 }

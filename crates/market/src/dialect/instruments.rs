@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::{Symbol, Timestamp};
 
+use super::links::Links;
 use super::support::{Emit, Unreadable};
 use crate::book::OrderBook;
 use crate::event::{Feed, IncidentKind, Level, Side};
@@ -195,13 +196,30 @@ impl Instruments {
         self.list.iter().find(|i| i.step == Step::In && i.symbol == *symbol).map(|i| &i.book)
     }
 
-    /// Every book in step, in no order.
-    pub(crate) fn books(&self) -> impl Iterator<Item = (Symbol, &OrderBook)> {
-        self.list.iter().filter(|i| i.step == Step::In).map(|i| (i.symbol.clone(), &i.book))
+    /// Every book in step, by symbol.
+    pub(crate) fn books(&self) -> Vec<(Symbol, &OrderBook)> {
+        let in_step = self.list.iter().filter(|i| i.step == Step::In);
+        let mut books: Vec<_> = in_step.map(|i| (i.symbol.clone(), &i.book)).collect();
+        books.sort_by(|a, b| a.0.cmp(&b.0));
+        books
+    }
+
+    /// A connection is another one: nothing that came over it holds any more.
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        self.list.iter_mut().filter(|i| i.connection == connection).for_each(Instrument::forget);
+    }
+
+    /// Says of which books the snapshot is overdue, and opens their connections anew.
+    pub(crate) fn renew_overdue(&mut self, links: &mut Links, emit: &mut Emit<'_>) {
+        for connection in self.overdue(emit.now) {
+            let detail = "the snapshot that was asked for does not come".to_owned();
+            emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
+            links.renew(connection, emit);
+        }
     }
 
     /// Connections on which a snapshot is overdue. Their books' waiting begins anew, so that each is named once.
-    pub(crate) fn overdue(&mut self, now: Timestamp) -> Vec<ConnectionId> {
+    fn overdue(&mut self, now: Timestamp) -> Vec<ConnectionId> {
         let mut connections = Vec::new();
         for instrument in &mut self.list {
             if let Step::Out { since } = &mut instrument.step

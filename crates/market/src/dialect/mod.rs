@@ -3,9 +3,12 @@
 pub mod binance;
 pub mod bybit;
 pub mod coinbase;
+#[cfg(test)]
+mod documented;
 mod instruments;
 pub mod kraken;
 mod links;
+mod offer;
 pub mod okx;
 mod scan;
 mod support;
@@ -30,7 +33,7 @@ pub fn session(exchange: Exchange) -> Box<dyn Session> {
 pub fn for_recording(name: &str) -> Option<Box<dyn Session>> {
     let exchange = match name {
         "BINANCE" | "BINANCE_US" | "BINANCE_TR" => Exchange::Binance,
-        "BINANCE_FUTURES" => Exchange::BinanceFutures,
+        "BINANCE_FUTURES" | "BINANCE_DELIVERY" => Exchange::BinanceFutures,
         "COINBASE" => Exchange::Coinbase,
         "KRAKEN" => Exchange::Kraken,
         "BYBIT" => Exchange::Bybit,

@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmesh_primitives::{Contract, Symbol, Timestamp};
 
 use self::wire::{About, Book, Message, RawFunding, RawLiquidations, RawTicker, RawTrade, Reading};
-use super::instruments::{Instrument, Instruments, Step};
+use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
+use super::offer::{Unsaid, offers};
 use super::support::{Emit, Num, Symbols, Unreadable, excerpt};
 use crate::book::OrderBook;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind};
@@ -54,7 +55,9 @@ pub struct Okx {
     indexed: BTreeMap<String, Vec<Symbol>>,
     /// Instruments whose liquidations were asked for: the venue sends those of all of a kind. Empty: all.
     liquidated: BTreeSet<Symbol>,
-    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+    /// Depth of the channel that each book is built from.
+    depths: BTreeMap<String, u32>,
+    unsaid: Unsaid,
     scratch: Vec<u8>,
 }
 
@@ -104,9 +107,17 @@ impl Okx {
             }
         };
         match channel {
-            "books" | "books-l2-tbt" | "books50-l2-tbt" => {
+            "books" | "books-l2-tbt" | "books50-l2-tbt" | "books5" => {
                 let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
                 self.books_message(connection, message, emit)
+            }
+            "bbo-tbt" => {
+                let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
+                for best in &message.data {
+                    let kind = EventKind::Ticker(best.ticker());
+                    self.event(connection, message.arg.inst_id, Some(best.ts.millis()?), kind, emit)?;
+                }
+                Ok(())
             }
             "trades" | "trades-all" => {
                 let message: Message<'_, RawTrade<'_>> = serde_json::from_str(text)?;
@@ -136,8 +147,14 @@ impl Okx {
                 self.values(connection, channel, serde_json::from_str(text)?, emit)
             }
             "liquidation-orders" => self.liquidations(connection, serde_json::from_str(text)?, emit),
+            "instruments" => {
+                let message: Message<'_, wire::Row<'_>> = serde_json::from_str(text)?;
+                wire::take_instruments(&message.data, &mut self.table);
+                Ok(())
+            }
             _ if channel.starts_with("candle") => self.candles(connection, serde_json::from_str(text)?, emit),
-            _ => Ok(()),
+            _ if wire::is_other(channel) => Ok(()),
+            other => Err(Unreadable(format!("channel {other:?} is not known"))),
         }
     }
 
@@ -246,11 +263,16 @@ impl Okx {
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
         let Message { arg, action, data } = message;
-        let snapshot = match action {
-            "snapshot" => true,
-            "update" => false,
-            other => return Err(Unreadable(format!("{other:?} is no action of a book"))),
+        let snapshot = match (action, arg.channel) {
+            // The five best levels come whole each time.
+            ("snapshot", _) | ("", "books5") => true,
+            ("update", _) => false,
+            (other, _) => return Err(Unreadable(format!("{other:?} is no action of a book"))),
         };
+        if !self.is_the_deepest(arg.channel, arg.inst_id, snapshot) {
+            // The book is built from another channel.
+            return Ok(());
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let instrument = self.instrument(connection, arg.inst_id)?;
         instrument.connection = connection;
@@ -283,13 +305,25 @@ impl Okx {
         result
     }
 
+    /// Whether a book's channel is the one that the book is built from: the deepest that there is, from its snapshot on.
+    fn is_the_deepest(&mut self, channel: &str, name: &str, snapshot: bool) -> bool {
+        let depth = wire::depth_of(channel);
+        let room = self.depths.len() < INSTRUMENTS_MAX;
+        match self.depths.get_mut(name) {
+            Some(known) if depth > *known && snapshot => *known = depth,
+            Some(known) => return depth == *known,
+            None if room => drop(self.depths.insert(name.to_owned(), depth)),
+            None => {}
+        }
+        true
+    }
+
     fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
         if !url.contains(INSTRUMENTS_PATH) {
             return;
         }
         if status != 200 {
-            let detail = format!("{url} answered {status}: {}", excerpt(body));
-            emit.incident(IncidentKind::Refused, None, None, detail);
+            emit.refused(url, status, body);
         } else if let Err(why) = wire::read_instruments(body, &mut self.table) {
             emit.garbage(&why, body);
         }
@@ -298,16 +332,16 @@ impl Okx {
     fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         self.links.opened(connection, emit.now);
         self.forget(connection);
-        for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
-            emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
-        }
+        self.unsaid.say(emit);
         for channels in self.channels.get(&connection).into_iter().flat_map(|c| c.chunks(CHANNELS_MAX)) {
             emit.send(connection, request("subscribe", channels));
         }
     }
 
     fn forget(&mut self, connection: ConnectionId) {
-        self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+        self.instruments.forget(connection);
+        // What else comes over other connections says its depth again with its next snapshot.
+        self.depths.clear();
     }
 }
 
@@ -377,18 +411,15 @@ impl Session for Okx {
 
     fn start(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.channels, self.indexed, self.liquidated) = Default::default();
+        self.unsaid = Unsaid::of(Exchange::Okx, subscription);
         let mut tables = BTreeSet::new();
         for symbol in &subscription.symbols {
             self.table.insert(&wire::name_of(symbol), symbol.clone());
             let family = format!("&instFamily={}", pair_of(symbol));
             let option = matches!(symbol.contract, Contract::Option { .. });
             tables.insert(format!("instType={}{}", wire::kind_of(symbol), if option { &family } else { "" }));
-            for feed in &subscription.feeds {
-                let Some((connection, channel)) = channels_of(*feed, symbol) else {
-                    let detail = format!("OKX has no {feed} of {symbol}");
-                    self.unsaid.push((Some(symbol.clone()), Some(*feed), detail));
-                    continue;
-                };
+            for feed in subscription.feeds.iter().filter(|feed| offers(Exchange::Okx, symbol, **feed)) {
+                let Some((connection, channel)) = channels_of(*feed, symbol) else { continue };
                 match feed {
                     Feed::IndexPrice => self.indexed.entry(pair_of(symbol)).or_default().push(symbol.clone()),
                     Feed::Liquidations => drop(self.liquidated.insert(symbol.clone())),
@@ -424,12 +455,10 @@ impl Session for Okx {
             Input::Sent { .. } => {}
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => {
+                // Where there is nothing to connect to, this is the first moment.
+                self.unsaid.say(emit);
                 self.links.tick(UPKEEP, emit);
-                for connection in self.instruments.overdue(now) {
-                    let detail = "the snapshot that was asked for does not come".to_owned();
-                    emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
-                    self.links.renew(connection, emit);
-                }
+                self.instruments.renew_overdue(&mut self.links, emit);
             }
         }
     }
@@ -439,8 +468,6 @@ impl Session for Okx {
     }
 
     fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        let mut books: Vec<_> = self.instruments.books().collect();
-        books.sort_by(|a, b| a.0.cmp(&b.0));
-        books
+        self.instruments.books()
     }
 }

@@ -277,6 +277,12 @@ impl Emit<'_> {
         self.incident(IncidentKind::Garbage, None, None, detail);
     }
 
+    /// A request was answered with an error.
+    pub(crate) fn refused(&mut self, url: &str, status: u16, body: &[u8]) {
+        let detail = format!("{url} answered {status}: {}", excerpt(body));
+        self.incident(IncidentKind::Refused, None, None, detail);
+    }
+
     /// A message to send.
     pub(crate) fn send(&mut self, connection: ConnectionId, text: String) {
         self.output.actions.push(Action::Send { connection, text });

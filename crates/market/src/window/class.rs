@@ -28,6 +28,7 @@ impl Class {
         use Class::{Conflated, Sequenced, Timed};
         use Exchange::{Binance, BinanceFutures, Bybit, Coinbase, Kraken, Okx};
         let derivative = symbol.contract != Contract::Spot;
+        let perpetual = symbol.contract == Contract::Perpetual;
         match (exchange, feed) {
             (Binance | BinanceFutures | Coinbase, Feed::Trades) => Some(Sequenced),
             (Kraken | Bybit | Okx, Feed::Trades) => Some(Timed),
@@ -37,12 +38,12 @@ impl Class {
             (_, Feed::Ticker) => Some(Conflated),
             (Coinbase | Kraken, Feed::Candles) => Some(Conflated),
             (_, Feed::Candles) => Some(Timed),
-            (BinanceFutures | Okx, Feed::Funding | Feed::MarkPrice | Feed::IndexPrice) => derivative.then_some(Timed),
+            (BinanceFutures | Okx, Feed::Funding) => perpetual.then_some(Timed),
+            (BinanceFutures | Okx, Feed::MarkPrice | Feed::IndexPrice) => derivative.then_some(Timed),
             (Okx, Feed::OpenInterest) | (Bybit | Okx, Feed::Liquidations) => derivative.then_some(Timed),
-            (BinanceFutures, Feed::OpenInterest | Feed::Liquidations) => Some(Conflated),
-            (Bybit, Feed::Funding | Feed::MarkPrice | Feed::IndexPrice | Feed::OpenInterest) => {
-                derivative.then_some(Conflated)
-            }
+            (BinanceFutures, Feed::OpenInterest | Feed::Liquidations) => derivative.then_some(Conflated),
+            (Bybit, Feed::Funding) => perpetual.then_some(Conflated),
+            (Bybit, Feed::MarkPrice | Feed::IndexPrice | Feed::OpenInterest) => derivative.then_some(Conflated),
             _ => None,
         }
     }

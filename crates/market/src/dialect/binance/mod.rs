@@ -11,10 +11,15 @@
 //! Times: `E`, when the venue made the message; of trades and forced orders `T`, when they happened. Spot's best bid and
 //! ask, and its REST books, have none.
 //!
+//! COIN-M futures are read as well, as recordings have them; they are not subscribed to.
+//!
 //! The table of names (`exchangeInfo`) is read where it comes, but not asked for: it is many megabytes, and a name is
 //! always base and quote written together.
 
 mod book;
+mod frame;
+mod market;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -25,12 +30,14 @@ use std::collections::BTreeMap;
 use openmesh_primitives::{Symbol, Timestamp};
 
 use self::book::{Chain, Change, Follows};
-use self::wire::{Kind, Message};
+use self::market::{FUTURES, Market, SPOT};
+use self::streams::Streams;
 use super::instruments::Instruments;
 use super::links::{Links, Ping, Upkeep};
+use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable, excerpt};
 use crate::book::OrderBook;
-use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, OpenInterest, Price};
+use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, OpenInterest};
 use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
 
 /// Streams of one connection: the venue allows 1024, an address of this length passes every proxy.
@@ -49,58 +56,6 @@ const BACK_OFF_MS: i64 = 60_000;
 const UPKEEP: Upkeep =
     Upkeep { ping: Ping::WhenSilent(20_000, r#"{"method":"LIST_SUBSCRIPTIONS","id":1}"#), silence_ms_max: 60_000 };
 
-/// Where a market is reached.
-struct Market {
-    exchange: Exchange,
-    futures: bool,
-    rest: &'static str,
-    /// By door: the streams' beginnings, and the address before them.
-    doors: &'static [Door],
-}
-
-struct Door {
-    address: &'static str,
-    feeds: &'static [(Feed, &'static str)],
-}
-
-const SPOT: Market = Market {
-    exchange: Exchange::Binance,
-    futures: false,
-    rest: "https://api.binance.com/api/v3",
-    doors: &[Door {
-        address: "wss://stream.binance.com:9443/stream?streams=",
-        feeds: &[
-            (Feed::Book, "depth@100ms"),
-            (Feed::Trades, "trade"),
-            (Feed::Ticker, "bookTicker"),
-            (Feed::Candles, "kline_1m"),
-        ],
-    }],
-};
-
-const FUTURES: Market = Market {
-    exchange: Exchange::BinanceFutures,
-    futures: true,
-    rest: "https://fapi.binance.com/fapi/v1",
-    doors: &[
-        Door {
-            address: "wss://fstream.binance.com/public/stream?streams=",
-            feeds: &[(Feed::Book, "depth@100ms"), (Feed::Ticker, "bookTicker")],
-        },
-        Door {
-            address: "wss://fstream.binance.com/market/stream?streams=",
-            feeds: &[
-                (Feed::Trades, "aggTrade"),
-                (Feed::Candles, "kline_1m"),
-                (Feed::Funding, "markPrice@1s"),
-                (Feed::MarkPrice, "markPrice@1s"),
-                (Feed::IndexPrice, "markPrice@1s"),
-                (Feed::Liquidations, "forceOrder"),
-            ],
-        },
-    ],
-};
-
 /// A session with Binance spot or USD-M futures.
 pub struct Binance {
     market: &'static Market,
@@ -110,13 +65,14 @@ pub struct Binance {
     names: Vec<String>,
     table: Symbols,
     links: Links,
+    streams: Streams,
     /// Books that come on a connection.
     books: BTreeMap<ConnectionId, Vec<String>>,
     /// Instruments whose open interest is polled.
     polled: Vec<String>,
     polled_at: Option<Timestamp>,
     quiet_until: Option<Timestamp>,
-    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+    unsaid: Unsaid,
 }
 
 impl Binance {
@@ -138,85 +94,12 @@ impl Binance {
             names: Vec::new(),
             table: Symbols::default(),
             links: Links::default(),
+            streams: Streams::default(),
             books: BTreeMap::new(),
             polled: Vec::new(),
             polled_at: None,
             quiet_until: None,
-            unsaid: Vec::new(),
-        }
-    }
-
-    fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
-        let text = std::str::from_utf8(data).map_err(|_| Unreadable("not UTF-8".to_owned()))?;
-        if let Some((kind, data)) = wire::unwrap_as_written(text)
-            && self.data(connection, kind, data, emit).is_ok()
-        {
-            return Ok(());
-        }
-        match wire::unwrap(text)? {
-            Message::Data(kind, data) => self.data(connection, kind, data, emit),
-            Message::Answer => Ok(()),
-            Message::Refused(why) => {
-                emit.incident(IncidentKind::Refused, None, None, format!("Binance refused a request: {why}"));
-                Ok(())
-            }
-        }
-    }
-
-    fn data(
-        &mut self,
-        connection: ConnectionId,
-        kind: Kind,
-        data: &str,
-        emit: &mut Emit<'_>,
-    ) -> Result<(), Unreadable> {
-        match kind {
-            Kind::Depth => {
-                let raw = written::depth(data).map_or_else(|| serde_json::from_str(data), Ok)?;
-                let place = self.place(connection, &raw.s)?;
-                if let Some(instrument) = self.instruments.get(place) {
-                    instrument.connection = connection;
-                }
-                let wire::Depth { time, first, last, previous, bids, asks, .. } = raw;
-                let time = Timestamp::from_millis(time);
-                self.change(place, Change { time, captured: emit.now, first, last, previous, bids, asks }, emit);
-                Ok(())
-            }
-            Kind::Trade | Kind::AggregateTrade => {
-                let raw = written::trade(data).map_or_else(|| serde_json::from_str(data), Ok)?;
-                match raw.read(kind == Kind::AggregateTrade) {
-                    Some((time, trade)) => self.event(connection, &raw.s, time, EventKind::Trade(trade), emit),
-                    None => Ok(()),
-                }
-            }
-            Kind::BookTicker | Kind::DayTicker => {
-                let raw = written::ticker(data).map_or_else(|| serde_json::from_str(data), Ok)?;
-                let (time, ticker) = raw.read();
-                self.event(connection, &raw.s, time, EventKind::Ticker(ticker), emit)
-            }
-            Kind::Kline => {
-                let raw: wire::Kline<'_> = serde_json::from_str(data)?;
-                let time = Some(Timestamp::from_millis(raw.time));
-                self.event(connection, &raw.s, time, EventKind::Candle(raw.read()), emit)
-            }
-            Kind::MarkPrice => {
-                let raw: wire::MarkPrice<'_> = serde_json::from_str(data)?;
-                let time = Some(Timestamp::from_millis(raw.time));
-                self.event(connection, &raw.s, time, EventKind::MarkPrice(Price { price: raw.mark }), emit)?;
-                if let Some(price) = raw.index {
-                    self.event(connection, &raw.s, time, EventKind::IndexPrice(Price { price }), emit)?;
-                }
-                match raw.funding() {
-                    Some(funding) => self.event(connection, &raw.s, time, EventKind::Funding(funding), emit),
-                    None => Ok(()),
-                }
-            }
-            Kind::ForceOrder => {
-                let raw: wire::ForceOrder<'_> = serde_json::from_str(data)?;
-                let (time, liquidation) = raw.o.read()?;
-                self.event(connection, &raw.o.s, Some(time), EventKind::Liquidation(liquidation), emit)
-            }
-            Kind::OpenInterest => self.open_interest(connection, data, emit),
+            unsaid: Unsaid::default(),
         }
     }
 
@@ -352,6 +235,7 @@ impl Binance {
                 Ok(text) => self.open_interest(ConnectionId(0), text, emit),
                 Err(_) => Err(Unreadable("not UTF-8".to_owned())),
             },
+            // Answers to what only a recorder has asked: candles, trades of the past, the server's time.
             _ => Ok(()),
         };
         if let Err(why) = read {
@@ -362,9 +246,7 @@ impl Binance {
     fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         self.links.opened(connection, emit.now);
         self.forget(connection);
-        for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
-            emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
-        }
+        self.unsaid.say(emit);
         // Not only on the first change: an instrument in which nothing happens has a book too.
         for name in self.books.get(&connection).cloned().unwrap_or_default() {
             if let Ok(place) = self.place(connection, &name) {
@@ -384,6 +266,8 @@ impl Binance {
     }
 
     fn tick(&mut self, emit: &mut Emit<'_>) {
+        // Where there is nothing to connect to, this is the first moment.
+        self.unsaid.say(emit);
         self.links.tick(UPKEEP, emit);
         for place in 0..self.chains.len() {
             if self.chains.get(place).is_some_and(Chain::is_waiting) {
@@ -399,20 +283,6 @@ impl Binance {
             }
         }
     }
-
-    /// The streams of a door, instrument by instrument, without repetition.
-    fn streams(&self, door: &Door, feeds: &[Feed], names: &[String]) -> Vec<(String, Option<String>)> {
-        let mut streams: Vec<(String, Option<String>)> = Vec::new();
-        for name in names {
-            for (feed, suffix) in door.feeds.iter().filter(|(feed, _)| feeds.contains(feed)) {
-                let stream = format!("{}@{suffix}", name.to_ascii_lowercase());
-                if streams.iter().rev().take(door.feeds.len()).all(|(other, _)| *other != stream) {
-                    streams.push((stream, (*feed == Feed::Book).then(|| name.clone())));
-                }
-            }
-        }
-        streams
-    }
 }
 
 /// The value of a key in the query of an address.
@@ -427,30 +297,24 @@ impl Session for Binance {
     }
 
     fn start(&mut self, subscription: &Subscription, output: &mut Output) {
-        (self.books, self.polled, self.unsaid) = Default::default();
+        (self.books, self.polled) = Default::default();
+        self.unsaid = Unsaid::of(self.market.exchange, subscription);
         let mut names = Vec::new();
         for symbol in &subscription.symbols {
             match wire::name_of(symbol, self.market.futures) {
                 Some(name) => {
                     self.table.insert(&name, symbol.clone());
-                    names.push(name);
+                    names.push((name, symbol.clone()));
                 }
-                None => {
-                    let detail = format!("{} has no instrument like {symbol}", self.market.exchange);
-                    self.unsaid.push((Some(symbol.clone()), None, detail));
-                }
+                None => self.unsaid.instrument(self.market.exchange, symbol),
             }
         }
-        for feed in &subscription.feeds {
-            if self.market.futures && *feed == Feed::OpenInterest {
-                self.polled.clone_from(&names);
-            } else if !self.market.doors.iter().any(|door| door.feeds.iter().any(|(f, _)| f == feed)) {
-                self.unsaid.push((None, Some(*feed), format!("{} has no feed of {feed}", self.market.exchange)));
-            }
+        if self.market.futures && subscription.feeds.contains(&Feed::OpenInterest) {
+            self.polled = names.iter().map(|(name, _)| name.clone()).collect();
         }
         let mut connection = ConnectionId(0);
         for door in self.market.doors {
-            for streams in self.streams(door, &subscription.feeds, &names).chunks(STREAMS_MAX) {
+            for streams in door.streams(self.market.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
                 let list: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
                 let books = streams.iter().filter_map(|(_, book)| book.clone()).collect();
                 self.books.insert(connection, books);
@@ -463,9 +327,13 @@ impl Session for Binance {
     fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
         let emit = &mut Emit { exchange: self.market.exchange, now, output };
         match input {
-            Input::Opened { connection, .. } => self.opened(connection, emit),
+            Input::Opened { connection, url } => {
+                self.streams.opened(connection, url);
+                self.opened(connection, emit);
+            }
             Input::Closed { connection } => {
                 self.forget(connection);
+                self.streams.closed(connection);
                 self.links.closed(connection, emit);
             }
             Input::Frame { connection, data } => {
@@ -474,7 +342,7 @@ impl Session for Binance {
                     emit.garbage(&why, data);
                 }
             }
-            Input::Sent { .. } => {}
+            Input::Sent { connection, text } => self.streams.sent(connection, text),
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => self.tick(emit),
         }
@@ -485,8 +353,6 @@ impl Session for Binance {
     }
 
     fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        let mut books: Vec<_> = self.instruments.books().collect();
-        books.sort_by(|a, b| a.0.cmp(&b.0));
-        books
+        self.instruments.books()
     }
 }

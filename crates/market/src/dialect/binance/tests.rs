@@ -293,8 +293,8 @@ fn starts_with_streams_in_the_address() {
         matches!(
             &refused[..],
             [
-                (Some(_), EventKind::Incident(Incident { kind: IncidentKind::Refused, .. })),
-                (None, EventKind::Incident(_))
+                (None, EventKind::Incident(Incident { kind: IncidentKind::Refused, feed: Some(Feed::Funding), .. })),
+                (Some(_), EventKind::Incident(_))
             ]
         ),
         "{refused:?}"

@@ -4,114 +4,96 @@
 //! A message is wrapped as `{"stream": ..., "data": {...}}` on combined streams and bare otherwise. The name of the
 //! stream says what the data is, so that data is read once, into the right structure; a bare message is looked at twice.
 
+use std::borrow::Cow;
+
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::streams::Kind;
 use crate::dialect::support::{Num, Symbols, Text, Unreadable, dated, decimal, decimal_or_none, levels, split_quote};
 use crate::event::{Candle, Funding, Level, Liquidation, Side, Ticker, Trade};
 
-/// What a message is, by its stream or its `e`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Trade,
-    AggregateTrade,
-    Depth,
-    BookTicker,
-    DayTicker,
-    Kline,
-    MarkPrice,
-    ForceOrder,
-    OpenInterest,
-}
-
-impl Kind {
-    fn of_stream(stream: &str) -> Option<Kind> {
-        let (_, name) = stream.split_once('@')?;
-        Some(match name.split_once(['@', '_']).map_or(name, |(head, _)| head) {
-            "trade" => Kind::Trade,
-            "aggTrade" => Kind::AggregateTrade,
-            "depth" => Kind::Depth,
-            "bookTicker" => Kind::BookTicker,
-            "ticker" => Kind::DayTicker,
-            "kline" => Kind::Kline,
-            "markPrice" => Kind::MarkPrice,
-            "forceOrder" => Kind::ForceOrder,
-            _ => return None,
-        })
-    }
-
-    fn of_event(event: &str) -> Option<Kind> {
-        Some(match event {
-            "trade" => Kind::Trade,
-            "aggTrade" => Kind::AggregateTrade,
-            "depthUpdate" => Kind::Depth,
-            "bookTicker" => Kind::BookTicker,
-            "24hrTicker" => Kind::DayTicker,
-            "kline" => Kind::Kline,
-            "markPriceUpdate" => Kind::MarkPrice,
-            "forceOrder" => Kind::ForceOrder,
-            _ => return None,
-        })
-    }
-}
-
 /// A message, unwrapped.
 pub(super) enum Message<'a> {
-    /// Data of a stream.
-    Data(Kind, &'a str),
+    /// Data, and the name of its stream where it says one.
+    Data(Kind, Option<Cow<'a, str>>, &'a str),
+    /// Several at once, each as it would come alone.
+    Many(Vec<&'a RawValue>),
     /// An answer to a request of ours that says nothing new.
     Answer,
     /// A request of ours was refused.
     Refused(String),
+    /// The venue is about to end the connection.
+    Shutdown,
 }
 
 /// Unwraps a message of a combined stream that is written as the venue writes it today, without reading it: a guess, in
 /// that what is taken for the data may have more behind it. Then it cannot be read, and [`unwrap`] tells.
-pub(super) fn unwrap_as_written(text: &str) -> Option<(Kind, &str)> {
+pub(super) fn unwrap_as_written(text: &str) -> Option<(Kind, &str, &str)> {
     let (stream, rest) = text.strip_prefix(r#"{"stream":""#)?.split_once('"')?;
-    Some((Kind::of_stream(stream)?, rest.strip_prefix(r#","data":"#)?.strip_suffix('}')?))
+    Some((Kind::of_stream(stream)?, stream, rest.strip_prefix(r#","data":"#)?.strip_suffix('}')?))
+}
+
+/// Any message that is an object.
+#[derive(Deserialize)]
+struct Any<'a> {
+    #[serde(borrow)]
+    stream: Option<Text<'a>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    e: Option<Text<'a>>,
+    // The best bid and ask of spot have no `e`, but an update id and a size of the bid.
+    #[serde(borrow)]
+    u: Option<&'a RawValue>,
+    #[serde(borrow, rename = "B")]
+    bid_size: Option<&'a RawValue>,
+    // A partial book of spot has nothing else.
+    #[serde(borrow, rename = "lastUpdateId")]
+    last_update: Option<&'a RawValue>,
+    #[serde(borrow, rename = "openInterest")]
+    open_interest: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    id: Option<serde::de::IgnoredAny>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    msg: Option<Text<'a>>,
 }
 
 /// Unwraps a message.
 pub(super) fn unwrap(text: &str) -> Result<Message<'_>, Unreadable> {
-    #[derive(Deserialize)]
-    struct Any<'a> {
-        #[serde(borrow)]
-        stream: Option<Text<'a>>,
-        #[serde(borrow)]
-        data: Option<&'a RawValue>,
-        #[serde(borrow)]
-        e: Option<Text<'a>>,
-        // The best bid and ask of spot have no `e`, but an update id and a size of the bid.
-        #[serde(borrow)]
-        u: Option<&'a RawValue>,
-        #[serde(borrow, rename = "B")]
-        bid_size: Option<&'a RawValue>,
-        #[serde(borrow, rename = "openInterest")]
-        open_interest: Option<&'a RawValue>,
-        #[serde(borrow)]
-        result: Option<&'a RawValue>,
-        id: Option<serde::de::IgnoredAny>,
-        #[serde(borrow)]
-        error: Option<&'a RawValue>,
+    if text.trim_start().starts_with('[') {
+        let many: Vec<&RawValue> = serde_json::from_str(text)?;
+        return if many.is_empty() { Err(Unreadable("an empty list".to_owned())) } else { Ok(Message::Many(many)) };
     }
     let any: Any<'_> = serde_json::from_str(text)?;
     if let (Some(stream), Some(data)) = (&any.stream, any.data) {
         let kind = Kind::of_stream(stream).ok_or_else(|| Unreadable(format!("stream {:?} is not known", &**stream)))?;
-        return Ok(Message::Data(kind, data.get()));
+        return Ok(Message::Data(kind, any.stream.map(|stream| stream.0), data.get()));
     }
     if let Some(error) = any.error {
         return Ok(Message::Refused(error.get().to_owned()));
     }
-    let kind = match &any.e {
-        Some(event) => Kind::of_event(event).ok_or_else(|| Unreadable(format!("event {:?} is not known", &**event)))?,
+    let kind = match any.e.as_deref() {
+        Some("serverShutdown") => return Ok(Message::Shutdown),
+        Some(event) => Kind::of_event(event).ok_or_else(|| Unreadable(format!("event {event:?} is not known")))?,
         None if any.open_interest.is_some() => Kind::OpenInterest,
         None if any.u.is_some() && any.bid_size.is_some() => Kind::BookTicker,
+        None if any.last_update.is_some() => Kind::PartialDepth,
         None if any.result.is_some() || any.id.is_some() => return Ok(Message::Answer),
-        None => return Err(Unreadable("neither data of a stream nor an answer".to_owned())),
+        None => {
+            return match (any.code, any.msg) {
+                (Some(code), Some(why)) => Ok(Message::Refused(format!("{}: {}", code.get(), &*why))),
+                _ => Err(Unreadable("neither data of a stream nor an answer".to_owned())),
+            };
+        }
     };
-    Ok(Message::Data(kind, text))
+    Ok(Message::Data(kind, None, text))
 }
 
 /// `trade` and `aggTrade`, which name their ids differently.
@@ -189,7 +171,23 @@ pub(super) struct DepthSnapshot {
     pub asks: Vec<Level>,
 }
 
-/// `bookTicker` and `24hrTicker`. The first has a time on futures only.
+/// A partial book: that of spot, which names no instrument, or that of futures, which is worded as a change.
+#[derive(Deserialize)]
+pub(super) struct PartialDepth<'a> {
+    #[serde(rename = "E")]
+    pub time: Option<i64>,
+    #[serde(borrow)]
+    pub s: Option<Text<'a>>,
+    #[serde(rename = "lastUpdateId", alias = "u")]
+    pub last: u64,
+    #[serde(alias = "b", deserialize_with = "levels")]
+    pub bids: Vec<Level>,
+    #[serde(alias = "a", deserialize_with = "levels")]
+    pub asks: Vec<Level>,
+}
+
+/// `bookTicker`, and the statistics of a day or another window: those of spot have best prices too, `miniTicker` and
+/// rolling windows only the last. The first has a time on futures only.
 #[derive(Deserialize)]
 pub(super) struct RawTicker<'a> {
     #[serde(borrow)]
@@ -227,6 +225,27 @@ pub(super) struct Kline<'a> {
     k: Bar<'a>,
 }
 
+/// `continuous_kline`: of a pair and a kind of contract.
+#[derive(Deserialize)]
+pub(super) struct ContinuousKline<'a> {
+    #[serde(rename = "E")]
+    pub time: i64,
+    #[serde(borrow)]
+    pub ps: Text<'a>,
+    #[serde(borrow)]
+    ct: Text<'a>,
+    #[serde(borrow)]
+    k: Bar<'a>,
+}
+
+impl ContinuousKline<'_> {
+    /// `None` for what is called by its place in a row (`CURRENT_QUARTER`): which contract that is changes, so that it is
+    /// no instrument.
+    pub(super) fn read(&self) -> Option<Candle> {
+        (&*self.ct == "PERPETUAL").then(|| self.k.read())
+    }
+}
+
 #[derive(Deserialize)]
 struct Bar<'a> {
     t: i64,
@@ -250,18 +269,23 @@ struct Bar<'a> {
 
 impl Kline<'_> {
     pub(super) fn read(&self) -> Candle {
-        let bar = &self.k;
+        self.k.read()
+    }
+}
+
+impl Bar<'_> {
+    fn read(&self) -> Candle {
         Candle {
-            start: Timestamp::from_millis(bar.t),
-            stop: Some(Timestamp::from_millis(bar.stop)),
-            interval: bar.i.0.to_string(),
-            open: bar.o,
-            high: bar.h,
-            low: bar.l,
-            close: bar.c,
-            volume: bar.v,
-            trades: Some(bar.n),
-            closed: Some(bar.x),
+            start: Timestamp::from_millis(self.t),
+            stop: Some(Timestamp::from_millis(self.stop)),
+            interval: self.i.0.to_string(),
+            open: self.o,
+            high: self.h,
+            low: self.l,
+            close: self.c,
+            volume: self.v,
+            trades: Some(self.n),
+            closed: Some(self.x),
         }
     }
 }
@@ -289,6 +313,24 @@ impl MarkPrice<'_> {
         let next_funding = Some(Timestamp::from_millis(self.next)).filter(|t| t.nanos() > 0)?;
         let mark_price = Some(self.mark);
         Some(Funding { rate: self.rate?, next_funding: Some(next_funding), mark_price, predicted_rate: None })
+    }
+}
+
+/// `indexPriceUpdate` of COIN-M: of a pair, `i`.
+#[derive(Deserialize)]
+pub(super) struct IndexPrice<'a> {
+    #[serde(rename = "E")]
+    pub time: i64,
+    #[serde(borrow)]
+    i: Text<'a>,
+    #[serde(rename = "p", deserialize_with = "decimal")]
+    pub price: Decimal,
+}
+
+impl IndexPrice<'_> {
+    /// The perpetual of the pair stands for it.
+    pub(super) fn name(&self) -> String {
+        format!("{}_PERP", &*self.i)
     }
 }
 

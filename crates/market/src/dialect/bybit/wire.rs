@@ -89,6 +89,14 @@ impl<D> Message<'_, D> {
     }
 }
 
+/// Topics that are known and no event of ours: the insurance fund, limits of prices, ranks of who is deleveraged, the
+/// venue's own state, and leveraged tokens, whose net asset value is no price of a market.
+pub(super) fn is_other(topic: &str) -> bool {
+    const OTHERS: [&str; 9] =
+        ["insurance", "priceLimit", "price_limit", "adlAlert", "adl", "system", "kline_lt", "tickers_lt", "lt"];
+    OTHERS.contains(&topic)
+}
+
 /// `orderbook.<depth>.<symbol>`.
 #[derive(Deserialize)]
 pub(super) struct Book {
@@ -271,7 +279,7 @@ impl RawLiquidation<'_> {
 }
 
 /// Our name of an instrument, by the form of its own: `BTCUSDT`, `BTCPERP` (settled in USDC), `BTCUSDT-25DEC26`,
-/// `BTC-25DEC26` (settled in USDC).
+/// `BTC-25DEC26` (settled in USDC); and, as recordings have them, the inverse `BTCUSD` and `BTCUSDZ26`.
 pub(super) fn symbol_of(category: Category, name: &str) -> Option<Symbol> {
     let (base, quote) = split_quote(name);
     match category {
@@ -283,10 +291,25 @@ pub(super) fn symbol_of(category: Category, name: &str) -> Option<Symbol> {
             }
             match name.strip_suffix("PERP") {
                 Some(base) => Some(Symbol::perpetual(base, "USDC")),
-                None => Some(Symbol::perpetual(base, quote)),
+                None => Some(inverse_future(name).unwrap_or_else(|| Symbol::perpetual(base, quote))),
             }
         }
     }
+}
+
+/// `BTCUSDZ26`: the letter is the month (H, M, U, Z), and the day its last Friday.
+fn inverse_future(name: &str) -> Option<Symbol> {
+    let (head, year) = name.split_at_checked(name.len().checked_sub(2)?)?;
+    let year: u32 = year.bytes().all(|b| b.is_ascii_digit()).then(|| year.parse().ok())??;
+    let (pair, letter) = head.split_at_checked(head.len().checked_sub(1)?)?;
+    let month = ["H", "M", "U", "Z"].iter().position(|l| *l == letter)? as u32 * 3 + 3;
+    let base = pair.strip_suffix("USD").filter(|base| !base.is_empty())?;
+    let days = if matches!(month, 6 | 9) { 30 } else { 31 };
+    let midnight = |day: u32| Timestamp::parse_rfc3339(format!("20{year:02}-{month:02}-{day:02}T00:00:00Z").as_bytes());
+    // 1970-01-01 was a Thursday.
+    let is_friday = |day: &u32| midnight(*day).is_ok_and(|t| t.nanos() / 86_400_000_000_000 % 7 == 1);
+    let day = (days - 6..=days).find(is_friday)?;
+    Some(Symbol::of(base, "USD", Contract::Future { expiry: year * 10_000 + month * 100 + day }))
 }
 
 /// The venue's name of an instrument, by its form.

@@ -33,7 +33,8 @@ use self::checksum::{Checksum, Precision};
 use self::names::{channel_of, resubscribe, symbol_of};
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
-use super::support::{Emit, Symbols, Text, Unreadable, excerpt};
+use super::offer::Unsaid;
+use super::support::{Emit, Symbols, Text, Unreadable};
 use crate::book::OrderBook;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, Level};
 use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
@@ -79,7 +80,7 @@ pub struct Kraken {
     /// v2 channels and names to subscribe to.
     channels: Vec<&'static str>,
     names: Vec<String>,
-    unsaid: Vec<(Option<Symbol>, Option<Feed>, String)>,
+    unsaid: Unsaid,
     /// Depths of v2 books, whose messages do not tell: by name.
     depths: BTreeMap<String, u32>,
 }
@@ -149,7 +150,7 @@ impl Kraken {
                 emit.event(&symbol, Some(time), EventKind::Candle(candle));
                 Ok(())
             }
-            other => Err(Unreadable(format!("channel {other:?} is not one that is subscribed to"))),
+            other => Err(Unreadable(format!("channel {other:?} is not known"))),
         }
     }
 
@@ -253,7 +254,13 @@ impl Kraken {
                     Ok(())
                 })
             }
-            Some(other) => Err(Unreadable(format!("channel {other:?} is not one that is subscribed to"))),
+            Some("instrument") => names::read_instruments(message, &mut self.table, &mut self.precisions),
+            // By orders, and of members: not to be had without a key. Known, and no event of ours.
+            Some("level3" | "executions" | "balances") => Ok(()),
+            Some(other) => Err(Unreadable(format!("channel {other:?} is not known"))),
+            None if message.error.is_some() => {
+                self.refused(message.symbol.as_deref(), message.error.as_deref().unwrap_or_default().to_owned(), emit)
+            }
             None => Err(Unreadable("an object without event, method or channel".to_owned())),
         }
     }
@@ -411,8 +418,7 @@ impl Kraken {
             return;
         }
         if status != 200 {
-            let detail = format!("{url} answered {status}: {}", excerpt(body));
-            emit.incident(IncidentKind::Refused, None, None, detail);
+            emit.refused(url, status, body);
         } else if let Err(why) = names::read_pairs(body, &mut self.table, &mut self.precisions) {
             emit.garbage(&why, body);
         }
@@ -447,22 +453,18 @@ impl Session for Kraken {
     }
 
     fn start(&mut self, subscription: &Subscription, output: &mut Output) {
-        (self.names, self.channels, self.unsaid) = Default::default();
+        (self.names, self.channels) = Default::default();
+        self.unsaid = Unsaid::of(Exchange::Kraken, subscription);
         for symbol in &subscription.symbols {
             if symbol.contract == Contract::Spot {
                 let name = format!("{}/{}", symbol.base, symbol.quote);
                 self.depths.insert(name.clone(), DEPTH);
                 self.names.push(name);
             } else {
-                self.unsaid.push((Some(symbol.clone()), None, format!("Kraken spot has no instrument like {symbol}")));
+                self.unsaid.instrument(Exchange::Kraken, symbol);
             }
         }
-        for feed in &subscription.feeds {
-            match channel_of(*feed) {
-                Some(channel) => self.channels.push(channel),
-                None => self.unsaid.push((None, Some(*feed), format!("Kraken spot has no feed of {feed}"))),
-            }
-        }
+        self.channels.extend(subscription.feeds.iter().filter_map(|feed| channel_of(*feed)));
         output.actions.push(Action::Get { url: PAIRS_URL.to_owned() });
         output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
     }
@@ -472,14 +474,12 @@ impl Session for Kraken {
         match input {
             Input::Opened { connection, .. } => {
                 self.links.opened(connection, now);
-                self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
-                for (symbol, feed, detail) in std::mem::take(&mut self.unsaid) {
-                    emit.incident(IncidentKind::Refused, symbol.as_ref(), feed, detail);
-                }
+                self.instruments.forget(connection);
+                self.unsaid.say(emit);
                 self.subscribe(connection, emit);
             }
             Input::Closed { connection } => {
-                self.instruments.iter_mut().filter(|i| i.connection == connection).for_each(|i| i.forget());
+                self.instruments.forget(connection);
                 self.links.closed(connection, emit);
             }
             Input::Frame { connection, data } => {
@@ -501,12 +501,10 @@ impl Session for Kraken {
             }
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => {
+                // Where there is nothing to connect to, this is the first moment.
+                self.unsaid.say(emit);
                 self.links.tick(UPKEEP, emit);
-                for connection in self.instruments.overdue(now) {
-                    let detail = "the snapshot that was asked for does not come".to_owned();
-                    emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
-                    self.links.renew(connection, emit);
-                }
+                self.instruments.renew_overdue(&mut self.links, emit);
             }
         }
     }
@@ -516,8 +514,6 @@ impl Session for Kraken {
     }
 
     fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        let mut books: Vec<_> = self.instruments.books().collect();
-        books.sort_by(|a, b| a.0.cmp(&b.0));
-        books
+        self.instruments.books()
     }
 }

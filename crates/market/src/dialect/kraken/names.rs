@@ -7,6 +7,7 @@ use openmesh_primitives::Symbol;
 use serde::Deserialize;
 
 use super::checksum::Precision;
+use super::v2::Message;
 use super::{DEPTH, Version};
 use crate::dialect::instruments::INSTRUMENTS_MAX;
 use crate::dialect::support::{Emit, Symbols, Text, Unreadable};
@@ -76,6 +77,36 @@ pub(super) fn read_pairs(
             precisions.insert(symbol.clone(), (price, size));
         }
         table.insert(name, symbol);
+    }
+    Ok(())
+}
+
+/// Reads a message of the v2 channel `instrument`, which says what `AssetPairs` does.
+pub(super) fn read_instruments(
+    message: &Message<'_>,
+    table: &mut Symbols,
+    precisions: &mut BTreeMap<Symbol, Precision>,
+) -> Result<(), Unreadable> {
+    #[derive(Deserialize)]
+    struct Pair<'a> {
+        #[serde(borrow)]
+        symbol: Text<'a>,
+        price_precision: Option<u8>,
+        qty_precision: Option<u8>,
+    }
+    #[derive(Deserialize)]
+    struct Reference<'a> {
+        #[serde(borrow, default)]
+        pairs: Vec<Pair<'a>>,
+    }
+    let data = message.data.ok_or_else(|| Unreadable("a channel's message without data".into()))?;
+    let reference: Reference<'_> = serde_json::from_str(data.get())?;
+    for pair in reference.pairs.iter().take(INSTRUMENTS_MAX) {
+        let Some(symbol) = split(&pair.symbol) else { continue };
+        if let (Some(price), Some(size)) = (pair.price_precision, pair.qty_precision) {
+            precisions.insert(symbol.clone(), (price, size));
+        }
+        table.insert(&pair.symbol, symbol);
     }
     Ok(())
 }

@@ -75,7 +75,38 @@ pub(super) struct Message<'a, D> {
     pub data: Vec<D>,
 }
 
-/// `books`, `books-l2-tbt`, `books50-l2-tbt`.
+/// Channels that are known and no event of ours: limits, estimates and summaries (`price-limit`, `estimated-price`,
+/// `opt-summary`), candles of index and mark prices, what happens between members (`adl-warning`, block trades, spreads),
+/// the venue's own state, and books with the retail orders that other books leave out (`books-elp`).
+pub(super) fn is_other(channel: &str) -> bool {
+    const OTHERS: [&str; 12] = [
+        "price-limit",
+        "estimated-price",
+        "opt-summary",
+        "option-trades",
+        "status",
+        "adl-warning",
+        "economic-calendar",
+        "call-auction-details",
+        "block-tickers",
+        "public-block-trades",
+        "public-struc-block-trades",
+        "books-elp",
+    ];
+    OTHERS.contains(&channel) || ["mark-price-candle", "index-candle", "sprd-"].iter().any(|p| channel.starts_with(p))
+}
+
+/// Levels a side of a book's channel; of two with as many, the one that says each change counts as deeper.
+pub(super) fn depth_of(channel: &str) -> u32 {
+    match channel {
+        "books5" => 5,
+        "books50-l2-tbt" => 50,
+        "books-l2-tbt" => 401,
+        _ => 400,
+    }
+}
+
+/// `books`, `books-l2-tbt`, `books50-l2-tbt`, `books5`, `bbo-tbt`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Book<'a> {
@@ -91,6 +122,18 @@ pub(super) struct Book<'a> {
 }
 
 impl Book<'_> {
+    /// `bbo-tbt`: the best level of each side.
+    pub(super) fn ticker(&self) -> Ticker {
+        let (bid, ask) = (self.bids.first(), self.asks.first());
+        Ticker {
+            bid: bid.map(|level| level.0),
+            bid_size: bid.map(|level| level.1),
+            ask: ask.map(|level| level.0),
+            ask_size: ask.map(|level| level.1),
+            last: None,
+        }
+    }
+
     /// The checksum, where it means something. Since June 2026 the venue sends 0 where it used to send one, together
     /// with sequence numbers that take its place; older recordings have no sequence numbers.
     pub(super) fn checked(&self) -> Option<i64> {
@@ -380,9 +423,10 @@ struct Answer<'a> {
     data: Vec<Row<'a>>,
 }
 
+/// An instrument, over REST or in the channel `instruments`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     inst_id: &'a str,
     inst_type: &'a str,
     #[serde(default)]
@@ -391,14 +435,19 @@ struct Row<'a> {
     quote_ccy: &'a str,
 }
 
-/// Reads the venue's table of instruments. Only spot pairs have columns of their own for base and quote; the names of
-/// contracts say everything.
+/// Reads the venue's table of instruments.
 pub(super) fn read_instruments(body: &[u8], table: &mut Symbols) -> Result<(), Unreadable> {
     let answer: Answer<'_> = serde_json::from_slice(body)?;
     if answer.code.text() != "0" {
         return Err(Unreadable(format!("refused with {}", answer.code.text())));
     }
-    for row in &answer.data {
+    take_instruments(&answer.data, table);
+    Ok(())
+}
+
+/// Takes a table in. Only spot pairs have columns of their own for base and quote; the names of contracts say everything.
+pub(super) fn take_instruments(rows: &[Row<'_>], table: &mut Symbols) {
+    for row in rows {
         let symbol = match row.inst_type {
             "SPOT" if !row.base_ccy.is_empty() && !row.quote_ccy.is_empty() => {
                 Some(Symbol::spot(row.base_ccy, row.quote_ccy))
@@ -409,5 +458,4 @@ pub(super) fn read_instruments(body: &[u8], table: &mut Symbols) -> Result<(), U
             table.insert(row.inst_id, symbol);
         }
     }
-    Ok(())
 }
