@@ -1,30 +1,41 @@
-//! Functions that can make much out of little.
+//! Functions that can make much out of little, or take long over it.
 //!
 //! The library's memory limit counts what sorts, joins and groups hold, not what one expression allocates:
 //! `repeat('x', 2000000000)` or a text concatenated with itself sixty times would take the machine's memory in one
 //! step. So each function whose result can be larger than its arguments is wrapped: how large the result can become is
-//! calculated first, from the arguments, and refused beyond [`BATCH_BYTES_MAX`]. Functions that make lists out of
-//! numbers are not offered at all; the table function `generate_series` gives rows one after another instead.
+//! calculated first, from the arguments, and refused beyond [`CALL_BYTES_MAX`], which all calls of a query share.
+//! Functions that make lists out of numbers are not offered at all; the table function `generate_series` gives rows one
+//! after another instead. Those that can take long are wrapped as well ([`crate::cost`]).
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_utf8;
 use arrow::compute::{cast, max};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, Result, plan_err};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    ColumnarValue, Documentation, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility, lit, not,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
-/// Most bytes that one function may make out of one batch of rows (8,192 at most). A batch of Ethereum call data is a
-/// tenth of it.
-const BATCH_BYTES_MAX: u64 = 64 << 20;
+use crate::cost::Cost;
+use crate::{guard, width};
+
+/// Most bytes that all calls of growing functions in a query may make out of one batch of rows each. A batch of Ethereum
+/// call data is a tenth of it.
+pub(crate) const CALL_BYTES_MAX: u64 = 64 << 20;
+
+/// Longest text or list that a function may make.
+const CELL_BYTES_MAX: u64 = 1 << 20;
+
+/// Constants beyond this size make rows wide.
+const LONG_CONSTANT_BYTES: usize = 1 << 10;
 
 /// How large a result can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,23 +93,45 @@ pub(crate) fn functions(state: &SessionState) -> Vec<Arc<ScalarUDF>> {
         if name != function.name() || NOT_OFFERED.contains(&function.name()) {
             continue;
         }
-        let growth = GROWING.iter().find(|(name, _)| *name == function.name());
-        functions.push(match growth {
-            Some((_, growth)) => {
-                let inner = Arc::clone(function);
-                Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth: *growth }))
-            }
-            None => Arc::clone(function),
+        let growth = GROWING.iter().find(|(name, _)| *name == function.name()).map(|(_, growth)| *growth);
+        let cost = Cost::of(function.name());
+        functions.push(if growth.is_some() || cost.is_some() {
+            let inner = Arc::clone(function);
+            Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth, cost }))
+        } else {
+            Arc::clone(function)
         });
     }
     functions
+}
+
+/// How much of a plan can make rows wide: calls of growing functions and long constants.
+pub(crate) fn wide_parts(plan: &LogicalPlan) -> Result<u64> {
+    let mut parts = 0;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                parts += u64::from(match part {
+                    Expr::ScalarFunction(call) => {
+                        let inner = call.func.inner();
+                        inner.downcast_ref::<Bounded>().is_some_and(|b| b.growth.is_some()) || inner.is::<JoinTexts>()
+                    }
+                    Expr::Literal(constant, _) => constant.size() > LONG_CONSTANT_BYTES,
+                    _ => false,
+                });
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(parts)
 }
 
 /// A function with a look at its arguments before it runs.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
-    growth: Growth,
+    growth: Option<Growth>,
+    cost: Option<Cost>,
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -136,9 +169,31 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        check(self.name(), self.growth, &args.args, args.number_rows)?;
-        self.inner.invoke_with_args(args)
+        guard::check()?;
+        if let Some(growth) = self.growth {
+            check(self.name(), growth, &args.args, args.number_rows)?;
+        }
+        let result = match self.cost {
+            Some(cost) => cost.pay(&self.inner, args)?,
+            None => self.inner.invoke_with_args(args)?,
+        };
+        if self.growth.is_some() {
+            check_cells(self.name(), &result)?;
+        }
+        Ok(result)
     }
+}
+
+/// Refuses texts and lists that are too long for the operators that come next.
+fn check_cells(name: &str, result: &ColumnarValue) -> Result<()> {
+    let longest = match result {
+        ColumnarValue::Scalar(scalar) => scalar.size() as u64,
+        ColumnarValue::Array(array) => width::values(array).into_iter().max().unwrap_or(0),
+    };
+    if longest <= CELL_BYTES_MAX {
+        return Ok(());
+    }
+    Err(DataFusionError::Execution(format!("{name} made a value of {longest} bytes, the limit is {CELL_BYTES_MAX}")))
 }
 
 fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<()> {
@@ -155,10 +210,11 @@ fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Res
             bytes(0).saturating_add(rows).saturating_mul(one.saturating_mul(2).saturating_add(1))
         }
     };
-    if size <= BATCH_BYTES_MAX {
+    let limit = guard::current().map_or(CALL_BYTES_MAX, |guard| guard.call_bytes_max());
+    if size <= limit {
         return Ok(());
     }
-    let message = format!("{name} could make {size} bytes of one batch of rows, the limit is {BATCH_BYTES_MAX}");
+    let message = format!("{name} could make {size} bytes of one batch of rows, the limit is {limit}");
     Err(DataFusionError::Execution(message))
 }
 
@@ -166,25 +222,15 @@ fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Res
 fn bytes_of(value: &ColumnarValue, rows: u64) -> u64 {
     match value {
         ColumnarValue::Scalar(scalar) => (scalar.size() as u64).saturating_mul(rows),
-        // A view's buffers are shared, so its memory says little about its texts.
-        ColumnarValue::Array(array) => text_bytes(array).unwrap_or(array.get_array_memory_size() as u64),
+        ColumnarValue::Array(array) => width::values(array).iter().sum(),
     }
-}
-
-fn text_bytes(array: &ArrayRef) -> Option<u64> {
-    let views = array.as_string_view_opt()?;
-    // The low half of a view is its length.
-    Some(views.views().iter().map(|view| u64::from(*view as u32) + 16).sum())
 }
 
 /// Longest text of a value, in bytes.
 fn longest(value: &ColumnarValue) -> u64 {
     match value {
         ColumnarValue::Scalar(scalar) => scalar.size() as u64,
-        ColumnarValue::Array(array) => match array.as_string_view_opt() {
-            Some(views) => views.views().iter().map(|view| u64::from(*view as u32)).max().unwrap_or(0),
-            None => array.get_array_memory_size() as u64,
-        },
+        ColumnarValue::Array(array) => width::values(array).into_iter().max().unwrap_or(0),
     }
 }
 
@@ -196,26 +242,41 @@ fn largest(value: Option<&ColumnarValue>) -> Result<u64> {
     Ok(max(numbers.as_primitive::<Int64Type>()).and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
 }
 
-/// Puts bounded functions where SQL's own syntax would lead to unbounded ones: `a || b` and `[a, b]`.
+/// Puts bounded functions where SQL's own syntax would lead to unbounded ones: `a || b`, `[a, b]` and `a ~ b`.
 #[derive(Debug)]
 pub(crate) struct BoundedSyntax {
     make_array: Option<Arc<ScalarUDF>>,
+    regexp_like: Option<Arc<ScalarUDF>>,
     join: Arc<ScalarUDF>,
 }
 
 impl BoundedSyntax {
     pub(crate) fn new(functions: &[Arc<ScalarUDF>]) -> BoundedSyntax {
-        let make_array = functions.iter().find(|f| f.name() == "make_array").cloned();
+        let named = |name: &str| functions.iter().find(|f| f.name() == name).cloned();
         let join =
             Arc::new(ScalarUDF::new_from_impl(JoinTexts { signature: Signature::any(2, Volatility::Immutable) }));
-        BoundedSyntax { make_array, join }
+        BoundedSyntax { make_array: named("make_array"), regexp_like: named("regexp_like"), join }
+    }
+
+    /// `a ~ b` and its three relatives, as calls; the flag says whether letters' case matters and what is true.
+    fn matches(&self, expr: RawBinaryExpr, ignore_case: bool, negated: bool) -> PlannerResult<RawBinaryExpr> {
+        let Some(function) = &self.regexp_like else { return PlannerResult::Original(expr) };
+        let mut args = vec![expr.left, expr.right];
+        args.extend(ignore_case.then(|| lit("i")));
+        let call = function.call(args);
+        PlannerResult::Planned(if negated { not(call) } else { call })
     }
 }
 
 impl ExprPlanner for BoundedSyntax {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        if expr.op != BinaryOperator::StringConcat {
-            return Ok(PlannerResult::Original(expr));
+        match expr.op {
+            BinaryOperator::StringConcat => {}
+            BinaryOperator::PGRegexMatch => return Ok(self.matches(expr, false, false)),
+            BinaryOperator::PGRegexIMatch => return Ok(self.matches(expr, true, false)),
+            BinaryOperator::PGRegexNotMatch => return Ok(self.matches(expr, false, true)),
+            BinaryOperator::PGRegexNotIMatch => return Ok(self.matches(expr, true, true)),
+            _ => return Ok(PlannerResult::Original(expr)),
         }
         for side in [&expr.left, &expr.right] {
             if side.get_type(schema).is_ok_and(|kind| kind.is_nested()) {

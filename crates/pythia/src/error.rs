@@ -5,6 +5,7 @@ use std::fmt;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
+use crate::guard::Stopped;
 use crate::suggest;
 
 /// A place in the query's text, both from 1.
@@ -202,7 +203,7 @@ pub(crate) fn translate(error: DataFusionError, stage: Stage, memory_bytes_max: 
         DataFusionError::Execution(message) => told(message, stage),
         DataFusionError::External(error) => match error.downcast::<DataFusionError>() {
             Ok(inner) => translate(*inner, stage, memory_bytes_max),
-            Err(error) => internal(&error.to_string()),
+            Err(error) => external(error.as_ref()),
         },
         DataFusionError::ExecutionJoin(error) if error.is_cancelled() => QueryError::Cancelled,
         other => internal(&other.to_string()),
@@ -216,7 +217,16 @@ fn translate_shared(error: &DataFusionError, stage: Stage, memory_bytes_max: usi
         DataFusionError::Plan(message) => plan_error(message.clone()),
         DataFusionError::Execution(message) => told(message.clone(), stage),
         DataFusionError::ArrowError(error, _) => told(error.to_string(), stage),
+        DataFusionError::External(error) => external(error.as_ref()),
         other => internal(&other.to_string()),
+    }
+}
+
+fn external(error: &(dyn std::error::Error + 'static)) -> QueryError {
+    match error.downcast_ref::<Stopped>() {
+        Some(Stopped::TimedOut { time_ms_max }) => QueryError::TimedOut { time_ms_max: *time_ms_max },
+        Some(Stopped::Cancelled) => QueryError::Cancelled,
+        None => internal(&error.to_string()),
     }
 }
 

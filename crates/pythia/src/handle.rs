@@ -6,15 +6,12 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::DataFusionError;
 use datafusion::datasource::memory::{DataSourceExec, MemorySourceConfig};
-use datafusion::execution::context::SQLOptions;
-use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
-use openmesh_lake::{Lake, Table};
+use openmesh_lake::Lake;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,11 +20,13 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalogue::{self, CatalogueTable};
 use crate::config::{Config, Limits, Query};
-use crate::error::{QueryError, Stage, translate, unknown_table};
+use crate::error::{QueryError, Stage, translate};
 use crate::export::{self, Export, Format};
+use crate::guard::{Guard, StopOnDrop};
+use crate::pool::Memory;
 use crate::result::{ColumnInfo, QueryResult};
 use crate::session::Sessions;
-use crate::{statement, suggest};
+use crate::{bounded, plan, statement};
 
 /// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
 const BATCHES_AHEAD: usize = 2;
@@ -109,15 +108,17 @@ impl Handle {
         let inner = &self.inner;
         let statement = statement::parse(&sql, &inner.config)?;
         let time_ms_max = inner.config.time_ms(&limits);
-        let watch =
-            Watch { deadline: tokio::time::Instant::now() + Duration::from_millis(time_ms_max), time_ms_max, cancel };
-        let permit = watch.over(inner.enter()).await??;
+        let deadline = Instant::now() + Duration::from_millis(time_ms_max);
+        let watch = Watch { deadline: deadline.into(), time_ms_max, cancel };
+        let place = watch.over(inner.enter()).await??;
+        let guard = Arc::new(Guard::new(deadline, time_ms_max, bounded::CALL_BYTES_MAX, place));
+        let stop = StopOnDrop(Arc::downgrade(&guard));
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-        let job = Job { inner: Arc::clone(inner), statement, limits, sender, _permit: permit };
+        let job = Job { inner: Arc::clone(inner), statement, limits, sender, guard };
         let runtime = inner.runtime.as_ref().ok_or(QueryError::Cancelled)?;
         let mut job = AbortOnDropHandle::new(runtime.spawn(job.run()));
         match watch.over(receive(&mut receiver, &mut job)).await?? {
-            Message::Schema(schema) => Ok(QueryStream { schema, receiver, job, watch, summary: None }),
+            Message::Schema(schema) => Ok(QueryStream { schema, receiver, job, watch, summary: None, _stop: stop }),
             Message::Batch(_) | Message::Done(_) => Err(QueryError::Internal),
         }
     }
@@ -127,9 +128,14 @@ impl Handle {
         catalogue::catalogue(&self.inner.lake.snapshot())
     }
 
-    /// Queries that run and that wait.
+    /// Queries that run and that wait. One that nobody waits for any more counts until its work has really ended.
     pub fn load(&self) -> (usize, usize) {
         self.inner.load()
+    }
+
+    /// Memory that queries hold.
+    pub fn memory(&self) -> Memory {
+        self.inner.sessions.memory()
     }
 }
 
@@ -226,6 +232,7 @@ pub struct QueryStream {
     job: AbortOnDropHandle<()>,
     watch: Watch,
     summary: Option<Summary>,
+    _stop: StopOnDrop,
 }
 
 impl QueryStream {
@@ -266,21 +273,27 @@ impl QueryStream {
     }
 }
 
-/// A query on its way. The permit goes when the work has really ended, not when nobody waits any more: a plan that
-/// cannot be interrupted still counts as running.
+/// A query on its way.
 struct Job {
     inner: Arc<Inner>,
     statement: Statement,
     limits: Limits,
     sender: Sender<Told>,
-    _permit: OwnedSemaphorePermit,
+    guard: Arc<Guard>,
 }
 
 impl Job {
+    /// Ends in time even where nobody takes what was found.
     async fn run(self) {
-        if let Err(error) = self.work().await {
-            // Nobody listens any more: then nobody wants to know.
-            let _ = self.sender.send(Err(error)).await;
+        let work = async {
+            if let Err(error) = self.guard.over(self.work()).await {
+                // Nobody listens any more: then nobody wants to know.
+                let _ = self.sender.send(Err(error)).await;
+            }
+        };
+        if tokio::time::timeout(self.guard.left(), work).await.is_err() {
+            let time_ms_max = self.inner.config.time_ms(&self.limits);
+            let _ = self.sender.try_send(Err(QueryError::TimedOut { time_ms_max }));
         }
     }
 
@@ -288,10 +301,10 @@ impl Job {
         let Inner { config, sessions, lake, .. } = &*self.inner;
         let planning = |e: DataFusionError| translate(e, Stage::Planning, config.memory_bytes_max);
         let running = |e: DataFusionError| translate(e, Stage::Running, config.memory_bytes_max);
-        let state = sessions.over(&lake.snapshot()).map_err(planning)?;
+        let mut state = sessions.over(&lake.snapshot(), &self.guard).map_err(planning)?;
         let rows_max = config.rows(&self.limits);
-        let plan = plan(&state, self.statement.clone(), rows_max, planning).await?;
-        let physical = state.create_physical_plan(&plan).await.map_err(planning)?;
+        let plan = plan::logical(&state, self.statement.clone(), rows_max, planning).await?;
+        let physical = plan::physical(&mut state, &plan, &self.guard).await.map_err(planning)?;
         let mut stream = execute_stream(Arc::clone(&physical), state.task_ctx()).map_err(running)?;
         self.tell(Message::Schema(stream.schema())).await?;
         let mut left = rows_max;
@@ -315,48 +328,6 @@ impl Job {
 
     async fn tell(&self, message: Message) -> Result<(), QueryError> {
         self.sender.send(Ok(message)).await.map_err(|_| QueryError::Cancelled)
-    }
-}
-
-async fn plan(
-    state: &SessionState,
-    statement: Statement,
-    rows_max: usize,
-    planning: impl Fn(DataFusionError) -> QueryError + Copy,
-) -> Result<LogicalPlan, QueryError> {
-    for table in state.resolve_table_references(&statement).map_err(planning)? {
-        // A table function is listed among the tables.
-        let function = table.schema().is_none() && state.table_functions().contains_key(table.table());
-        if !function && !known(&table) {
-            return Err(unknown_table(&table.to_string()));
-        }
-    }
-    let plan = state.statement_to_plan(statement).await.map_err(|e| suggest_function(state, planning(e)))?;
-    // The parser let only reading through; this looks again, at the plan.
-    let only_reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    only_reading.verify_plan(&plan).map_err(|_| QueryError::RefusedStatement { statement: "this".to_string() })?;
-    match plan {
-        // These must be at the top of a plan, and answer with few rows.
-        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_) => Ok(plan),
-        // One row more than goes out, to know whether there were more.
-        plan => LogicalPlanBuilder::from(plan)
-            .limit(0, Some(rows_max.saturating_add(1)))
-            .and_then(LogicalPlanBuilder::build)
-            .map_err(planning),
-    }
-}
-
-fn suggest_function(state: &SessionState, error: QueryError) -> QueryError {
-    let QueryError::UnknownFunction { name, .. } = error else { return error };
-    let scalar = state.scalar_functions().keys();
-    let names = scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
-    QueryError::UnknownFunction { suggestions: suggest::closest(&name, names.map(String::as_str)), name }
-}
-
-fn known(table: &TableReference) -> bool {
-    match table.schema() {
-        None | Some("public") => table.table().parse::<Table>().is_ok(),
-        Some(schema) => schema == "information_schema",
     }
 }
 

@@ -1,63 +1,60 @@
 //! Counts what window functions hold.
 //!
-//! `sum(x) OVER ()` keeps all its input until the end, and the library's operator for it tells the memory limit nothing.
-//! An operator before it counts what passes and asks for that much memory.
+//! `sum(x) OVER ()` keeps all its input until the end, and the library's operators for it tell the memory limit nothing.
+//! An operator before them counts what passes and asks for that much memory. Those that work row after row hold less,
+//! but `lead(x, 1000000)` or a frame of a million rows makes them hold as much, so they are counted alike.
 
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::windows::WindowAggExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
-/// Puts a meter before each operator that holds its whole input without saying so.
-#[derive(Debug)]
-pub(crate) struct MeterWindows;
+use crate::width::{self, Shared};
 
-impl PhysicalOptimizerRule for MeterWindows {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            // A join makes many batches out of one without asking its inputs, which are where a query lets others run;
-            // without this, one that was given up would go on to its end.
-            if plan.name().contains("Join") {
-                return Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>));
-            }
-            let Some(window) = plan.downcast_ref::<WindowAggExec>() else { return Ok(Transformed::no(plan)) };
-            let meter: Arc<dyn ExecutionPlan> = Arc::new(MeterExec::new(Arc::clone(window.input())));
-            let window = datafusion::physical_plan::replace_children_if_necessary(plan, vec![meter])?;
-            Ok(Transformed::yes(window))
-        })
-        .data()
-    }
+/// Bytes of a window function's result that is no text.
+const RESULT_BYTES: u64 = 16;
 
-    fn name(&self) -> &str {
-        "meter_windows"
-    }
+/// What window functions add to their input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Windows {
+    /// Functions.
+    count: u64,
+    /// Of these, with texts or lists as results, each as wide as the widest row at most.
+    wide: u64,
+}
 
-    fn schema_check(&self) -> bool {
-        true
-    }
+/// What an operator's window functions add; nothing where it has none.
+pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows> {
+    let bounded = plan.downcast_ref::<BoundedWindowAggExec>().map(|w| w.window_expr());
+    let functions = plan.downcast_ref::<WindowAggExec>().map(|w| w.window_expr()).or(bounded)?;
+    let wide = |function: &&Arc<dyn WindowExpr>| {
+        let kind = function.field().map_or(DataType::Null, |field| field.data_type().clone());
+        kind.is_nested() || kind.is_string() || kind.is_binary()
+    };
+    Some(Windows { count: functions.len() as u64, wide: functions.iter().filter(wide).count() as u64 })
 }
 
 /// Passes its input on and holds a reservation of its size until it ends.
 #[derive(Debug)]
-struct MeterExec {
+pub(crate) struct MeterExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
+    windows: Windows,
 }
 
 impl MeterExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> MeterExec {
-        MeterExec { properties: Arc::clone(input.properties()), input }
+    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, windows: Windows) -> MeterExec {
+        MeterExec { properties: Arc::clone(input.properties()), input, windows }
     }
 }
 
@@ -93,7 +90,7 @@ impl ExecutionPlan for MeterExec {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(MeterExec::new(input))),
+            Some(input) if children.is_empty() => Ok(Arc::new(MeterExec::new(input, self.windows))),
             _ => Err(DataFusionError::Internal("a meter has one input".to_string())),
         }
     }
@@ -101,9 +98,17 @@ impl ExecutionPlan for MeterExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let reservation = MemoryConsumer::new("window").register(context.memory_pool());
         let input = self.input.execute(partition, context)?;
+        let Windows { count, wide } = self.windows;
+        let (mut held, mut rows, mut widest) = (0, 0, 0);
         let metered = input.map(move |batch| {
             let batch = batch?;
-            reservation.try_grow(batch.get_array_memory_size())?;
+            held += batch.get_array_memory_size() as u64;
+            rows += batch.num_rows() as u64;
+            if wide > 0 {
+                widest = width::rows(&batch, Shared::Counted).into_iter().fold(widest, u64::max);
+            }
+            let results = rows * (count * RESULT_BYTES + wide * widest);
+            reservation.try_resize(usize::try_from(held + results).unwrap_or(usize::MAX))?;
             Ok(batch)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), metered)))

@@ -9,7 +9,6 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogPro
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::SessionStateDefaults;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -23,7 +22,8 @@ use url::Url;
 use crate::bounded::{self, BoundedSyntax};
 use crate::config::Config;
 use crate::decimals::{WideArithmetic, WideSums};
-use crate::meter::MeterWindows;
+use crate::guard::Guard;
+use crate::pool::{Memory, QueryPool, Total};
 use crate::statement::NESTING_MAX;
 use crate::table::{LakeSchema, STORE_URL};
 
@@ -36,6 +36,7 @@ pub(crate) struct Sessions {
     base: SessionState,
     runtime: RuntimeEnv,
     memory_bytes_max: usize,
+    total: Arc<Total>,
 }
 
 impl Sessions {
@@ -60,19 +61,23 @@ impl Sessions {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_expr_planners(planners)
-            .with_physical_optimizer_rule(Arc::new(MeterWindows))
             .build();
         base.register_function_rewrite(Arc::new(WideSums))?;
-        Ok(Sessions { base, runtime, memory_bytes_max: config.memory_bytes_max })
+        Ok(Sessions { base, runtime, memory_bytes_max: config.memory_bytes_max, total: Arc::default() })
+    }
+
+    /// What all sessions hold.
+    pub(crate) fn memory(&self) -> Memory {
+        self.total.now()
     }
 
     /// A session over one snapshot, with a memory limit of its own.
-    pub(crate) fn over(&self, snapshot: &Snapshot) -> Result<SessionState> {
+    pub(crate) fn over(&self, snapshot: &Snapshot, guard: &Arc<Guard>) -> Result<SessionState> {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(LakeSchema::new(snapshot)))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(catalog));
-        let pool = Arc::new(GreedyMemoryPool::new(self.memory_bytes_max));
+        let pool = Arc::new(QueryPool::new(self.memory_bytes_max, Arc::clone(guard), Arc::clone(&self.total)));
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).build_arc()?;
         Ok(SessionStateBuilder::new_from_existing(self.base.clone())
             .with_runtime_env(runtime)

@@ -1,0 +1,98 @@
+//! The memory of queries: a limit for each, one count of all.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::common::Result;
+use datafusion::execution::memory_pool::{
+    GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+use crate::guard::Guard;
+
+/// What all queries of a service hold.
+#[derive(Debug, Default)]
+pub(crate) struct Total {
+    reserved: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+/// Memory that sorts, groups, joins and windows of queries asked for, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Held now, by all queries together.
+    pub reserved_bytes: usize,
+    /// The most that was held at once since the service started.
+    pub peak_bytes: usize,
+}
+
+impl Total {
+    pub(crate) fn now(&self) -> Memory {
+        Memory { reserved_bytes: self.reserved.load(Ordering::Relaxed), peak_bytes: self.peak.load(Ordering::Relaxed) }
+    }
+
+    fn grow(&self, bytes: usize) {
+        let now = self.reserved.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.peak.fetch_max(now, Ordering::Relaxed);
+    }
+}
+
+/// One query's memory. Whoever asks for more is also told when the query's time is over.
+#[derive(Debug)]
+pub(crate) struct QueryPool {
+    inner: GreedyMemoryPool,
+    guard: Arc<Guard>,
+    total: Arc<Total>,
+}
+
+impl QueryPool {
+    pub(crate) fn new(bytes_max: usize, guard: Arc<Guard>, total: Arc<Total>) -> QueryPool {
+        QueryPool { inner: GreedyMemoryPool::new(bytes_max), guard, total }
+    }
+}
+
+impl fmt::Display for QueryPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl MemoryPool for QueryPool {
+    fn name(&self) -> &str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.inner.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.inner.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.inner.grow(reservation, additional);
+        self.total.grow(additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.inner.shrink(reservation, shrink);
+        self.total.reserved.fetch_sub(shrink, Ordering::Relaxed);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.guard.check()?;
+        self.inner.try_grow(reservation, additional)?;
+        self.total.grow(additional);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.inner.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.inner.memory_limit()
+    }
+}
