@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Where the options that every command has stand in its help: behind its own.
+const LOGGING: &str = "Logging";
+
 /// A decentralized cloud, data and oracle network in one binary.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// What to log: error, warn, info, debug, trace, or by module (info,openmesh_engine=debug).
-    #[arg(long, global = true, env = "OPENMESH_LOG", default_value = "warn", hide_default_value = true)]
+    #[arg(long, global = true, env = "OPENMESH_LOG", default_value = "warn", help_heading = LOGGING)]
     pub log: String,
     /// How to write logs.
-    #[arg(long, global = true, env = "OPENMESH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, global = true, env = "OPENMESH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = LOGGING)]
     pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
@@ -49,6 +52,9 @@ pub enum Command {
     /// Chain data tools.
     #[command(subcommand)]
     Chain(ChainCommand),
+    /// Measure this machine and this build.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -75,7 +81,7 @@ pub struct UpArgs {
     /// Number of validators.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub validators: u32,
-    /// Where everything is kept; each kind of market has its own network there.
+    /// Where everything is kept (~/.openmesh where not given); each kind of market has its own network there.
     #[arg(long, value_name = "DIR", env = "OPENMESH_HOME")]
     pub home: Option<PathBuf>,
     /// Port of Studio and the API of the first validator, the others follow; 0 takes any free ones.
@@ -193,7 +199,8 @@ pub struct DoctorArgs {
 pub enum MarketCommand {
     /// Print a recording's events as JSON lines, in the order of the frames.
     Decode {
-        /// A folder with frames.jsonl.gz, or such a file itself.
+        /// A folder with frames.jsonl.gz, or such a file itself; also packed files of hftbacktest's collector (Binance) and
+        /// of Bybit's order book archive, or a folder of them.
         recording: PathBuf,
         /// Also write the books after the last frame to this file.
         #[arg(long, value_name = "FILE")]
@@ -209,9 +216,9 @@ pub enum ChainCommand {
         /// Answer of eth_getBlockByNumber with full transactions (.json or .json.gz).
         #[arg(long, value_name = "FILE")]
         block: PathBuf,
-        /// Answer of eth_getBlockReceipts (.json or .json.gz).
+        /// Answer of eth_getBlockReceipts (.json or .json.gz); without it, what needs receipts is listed as not verified.
         #[arg(long, value_name = "FILE")]
-        receipts: PathBuf,
+        receipts: Option<PathBuf>,
     },
 }
 
@@ -244,4 +251,37 @@ pub enum AccountCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
+}
+
+/// Measurements.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Committed transfers a second: validators in processes of their own, loaded through their public API.
+    Transfers(TransfersArgs),
+}
+
+/// Arguments of `bench transfers`.
+#[derive(Debug, Args)]
+pub struct TransfersArgs {
+    /// Number of validators.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub validators: u32,
+    /// Accounts that send.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(16..=100_000))]
+    pub accounts: u32,
+    /// Transfers of the first run, which hands in as fast as they are taken.
+    #[arg(long, default_value_t = 20_000)]
+    pub transfers: u64,
+    /// Rates of the further runs, transfers a second, separated by commas; without it, shares of what the first run reached.
+    #[arg(long, value_name = "RATES", value_delimiter = ',')]
+    pub rates: Vec<u64>,
+    /// Length of each further run, seconds.
+    #[arg(long, default_value_t = 15)]
+    pub seconds: u64,
+    /// Connections to each validator.
+    #[arg(long, default_value_t = 32)]
+    pub connections: usize,
+    /// Keep the validators' homes and logs in this folder, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
 }

@@ -69,7 +69,7 @@ impl Decoded {
 }
 
 /// Verifies and decodes a block from the JSON of `eth_getBlockByNumber` (with full transactions) and
-/// `eth_getBlockReceipts`, each the result alone or the whole JSON-RPC envelope.
+/// `eth_getBlockReceipts`, each the result alone or the whole JSON-RPC envelope, which may be the only one of a batch.
 ///
 /// # Errors
 /// Whatever keeps the data from being believed; [`VerifyError::checks`] has all checks that were made.
@@ -86,8 +86,8 @@ pub fn decode_block(block_json: &[u8]) -> Result<Decoded, VerifyError> {
 }
 
 fn decode_parts(block_json: &[u8], receipts_json: Option<&[u8]>) -> Result<Decoded, VerifyError> {
-    let block = rpc::parse_block(block_json)?;
-    let receipts = receipts_json.map(rpc::parse_receipts).transpose()?;
+    let block = rpc::parse_block(rpc::unpacked(block_json))?;
+    let receipts = receipts_json.map(|json| rpc::parse_receipts(rpc::unpacked(json))).transpose()?;
     let (rows, report) = assemble(block, receipts)?;
     Ok(Decoded::new(rows, report.judge()?))
 }

@@ -176,7 +176,12 @@ pub(crate) struct RpcErrorObject {
 /// The block and its transactions.
 pub(crate) fn parse_block(bytes: &[u8]) -> Result<(RpcBlock<'_>, RpcTransactions), VerifyError> {
     let what = "block";
-    let block: RpcBlock<'_> = json(what, result(what, bytes)?)?;
+    let text = result(what, bytes)?;
+    if text.starts_with('[') {
+        let reason = "a list, where one block is expected".to_owned();
+        return Err(VerifyError::Json { what: what.to_owned(), reason });
+    }
+    let block: RpcBlock<'_> = json(what, text)?;
     let transactions = match &block.transactions {
         None => RpcTransactions::Absent,
         Some(list) if list.first().is_some_and(|first| first.get().starts_with('"')) => {
@@ -191,6 +196,27 @@ pub(crate) fn parse_block(bytes: &[u8]) -> Result<(RpcBlock<'_>, RpcTransactions
 pub(crate) fn parse_receipts(bytes: &[u8]) -> Result<Vec<RpcReceipt>, VerifyError> {
     let what = "receipts";
     each("receipt", &json::<Vec<&RawValue>>(what, result(what, bytes)?)?)
+}
+
+/// The only answer of a batch (`[{"jsonrpc": ...}]`) or of a recorded test (`[{"request": ..., "response": ...}]`); any
+/// other document as it is.
+pub(crate) fn unpacked(document: &[u8]) -> &[u8] {
+    #[derive(Deserialize)]
+    struct Recorded<'a> {
+        #[serde(borrow)]
+        jsonrpc: Option<&'a RawValue>,
+        #[serde(borrow)]
+        response: Option<&'a RawValue>,
+    }
+    if document.len() > DOCUMENT_BYTES_MAX || document.trim_ascii_start().first() != Some(&b'[') {
+        return document;
+    }
+    let Ok([only]) = serde_json::from_slice::<[&RawValue; 1]>(document) else { return document };
+    match serde_json::from_str(only.get()) {
+        Ok(Recorded { response: Some(response), .. }) => response.get().as_bytes(),
+        Ok(Recorded { jsonrpc: Some(_), .. }) => only.get().as_bytes(),
+        _ => document,
+    }
 }
 
 /// The result within the envelope, or the whole document where there is none.

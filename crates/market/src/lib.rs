@@ -10,6 +10,7 @@ pub mod chain;
 pub mod dialect;
 pub mod emulate;
 pub mod event;
+pub mod foreign;
 pub mod recording;
 pub mod session;
 pub mod window;

@@ -6,7 +6,7 @@
 //! A [`Player`] feeds lines into a session as the collector would have done while they were recorded. What the session
 //! wants to send goes nowhere: the recording holds what was sent then, and the answers to that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::Timestamp;
 use serde::Deserialize;
@@ -22,13 +22,14 @@ const STATUS: u16 = 200;
 pub struct Player {
     session: Box<dyn Session>,
     connections: BTreeMap<String, ConnectionId>,
+    open: BTreeSet<ConnectionId>,
     output: Output,
 }
 
 impl Player {
     /// With a session that knows nothing yet; see [`crate::dialect::for_recording`].
     pub fn new(session: Box<dyn Session>) -> Player {
-        Player { session, connections: BTreeMap::new(), output: Output::default() }
+        Player { session, connections: BTreeMap::new(), open: BTreeSet::new(), output: Output::default() }
     }
 
     /// Takes the next line in and puts what it leads to at the end of `events`.
@@ -37,7 +38,12 @@ impl Player {
             Line::Header { .. } => return,
             Line::Http { at, url, data } => (at, Input::Response { url, status: STATUS, body: data }),
             Line::Connect { at, connection, url } => {
-                (at, Input::Opened { connection: self.connection(connection), url })
+                let connection = self.connection(connection);
+                // Recorders write no line when a connection ends; that it is opened anew tells.
+                if !self.open.insert(connection) {
+                    self.session.handle(Input::Closed { connection }, *at, &mut self.output);
+                }
+                (at, Input::Opened { connection, url })
             }
             Line::Send { at, connection, text } => (at, Input::Sent { connection: self.connection(connection), text }),
             Line::Receive { at, connection, data } => {
@@ -246,6 +252,34 @@ mod tests {
         assert_eq!(
             parse(r#"{"t":"send","conn":"x","ts":1618678132.3584470000123,"addr":"a","data":"hi"}"#),
             Line::Send { at, connection: "x".into(), text: "hi".into() }
+        );
+    }
+
+    /// A connection that is opened a second time has ended in between, and every book of it is out of step: nobody may
+    /// go on with what came before without being told.
+    #[test]
+    fn opened_again_means_it_had_ended() {
+        use crate::event::{EventKind, IncidentKind};
+        let mut player = Player::new(crate::dialect::for_recording("BINANCE").unwrap());
+        let at = Timestamp::from_millis(1);
+        let mut events = Vec::new();
+        let connection = "ws".to_owned();
+        let opened = Line::Connect { at, connection: connection.clone(), url: "wss://stream.binance.com:9443".into() };
+        let change = br#"{"stream":"a","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":2,"u":2,"b":[],"a":[]}}"#;
+        let book = br#"{"lastUpdateId":1,"bids":[["1","1"]],"asks":[["2","1"]]}"#;
+        for line in [
+            opened.clone(),
+            Line::Receive { at, connection, data: change.to_vec() },
+            Line::Http { at, url: "https://a/depth?symbol=BTCUSDT".into(), data: book.to_vec() },
+        ] {
+            player.line(&line, &mut events);
+        }
+        assert_eq!((events.len(), player.session().books().len()), (2, 1));
+        player.line(&opened, &mut events);
+        assert!(player.session().books().is_empty());
+        assert!(
+            matches!(&events[2].kind, EventKind::Incident(i) if i.kind == IncidentKind::Disconnected),
+            "{events:?}"
         );
     }
 

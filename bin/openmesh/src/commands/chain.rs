@@ -11,9 +11,13 @@ pub fn run(command: ChainCommand) -> Result<(), Failure> {
     let read = |path: &std::path::Path| {
         openmesh_evm::read_maybe_gz(path).map_err(|e| Failure::from_display(path.display(), &e))
     };
-    let (block, receipts) = (read(&block)?, read(&receipts)?);
+    let (block, receipts) = (read(&block)?, receipts.as_deref().map(read).transpose()?);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let decoded = match openmesh_evm::decode(&block, &receipts) {
+    let decoded = match &receipts {
+        Some(receipts) => openmesh_evm::decode(&block, receipts),
+        None => openmesh_evm::decode_block(&block),
+    };
+    let decoded = match decoded {
         Ok(decoded) => decoded,
         Err(error) => {
             // What was verified before the first mismatch, and the mismatch itself.

@@ -109,6 +109,101 @@ async fn final_books_of_a_recording_are_the_reference() {
     }
 }
 
+fn lines_of(path: &Path) -> Vec<Value> {
+    let gz = flate2::read::MultiGzDecoder::new(std::fs::File::open(path).unwrap());
+    std::io::BufRead::lines(std::io::BufReader::new(gz)).map(|l| serde_json::from_str(&l.unwrap()).unwrap()).collect()
+}
+
+/// Recordings of hftbacktest's collector have neither a header nor addresses; the book they end with was rebuilt by an
+/// independent program.
+#[tokio::test]
+async fn recordings_in_the_forms_of_others_are_decoded() {
+    let Some(folder) = recordings() else { return };
+    let target = tempfile::tempdir().unwrap();
+    let books = target.path().join("books.json");
+    for (set, symbol, trades) in [
+        ("hft-binance-spot-btcusdt-20240808-09", "BTC.USDT", 19_904),
+        ("hft-binance-usdm-btcusdt-20240808", "BTC.USDT-PERP", 21_313),
+    ] {
+        let set = folder.join(set);
+        let arguments = ["market", "decode", set.to_str().unwrap(), "--final-books", books.to_str().unwrap()];
+        let (code, out, err) = run(&arguments).await;
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert_eq!(out.lines().filter(|l| l.contains(r#""type":"trade""#)).count(), trades);
+        assert_eq!(out.lines().filter(|l| l.contains(r#""type":"incident""#)).count(), 0);
+        let ours: Value = serde_json::from_slice(&std::fs::read(&books).unwrap()).unwrap();
+        let theirs = lines_of(&set.join("reference/book.top20.every-second.jsonl.gz")).pop().unwrap();
+        assert_eq!((&ours[symbol]["bid"], &ours[symbol]["ask"]), (&theirs["bids"], &theirs["asks"]), "{symbol}");
+    }
+    let archive = folder.join("bybit-ob500-xrpusdt-20241201");
+    let (code, out, err) = run(&["market", "decode", archive.to_str().unwrap()]).await;
+    assert_eq!((code, out.lines().count()), (0, 50), "{err}");
+}
+
+/// Never nothing with exit code 0: what cannot be decoded is refused, with what can be.
+#[tokio::test]
+async fn recordings_that_are_not_spoken_are_refused() {
+    let Some(folder) = recordings() else { return };
+    for (set, words) in [
+        ("cf-BYBIT-20210417", &["wss://stream.bybit.com/realtime_public", "Bybit v5"][..]),
+        ("cf-COINBASE-20210417", &["wss://ws-feed.pro.coinbase.com", "Coinbase Advanced Trade"][..]),
+        ("cf-DERIBIT-20210722", &["DERIBIT is not spoken here", "hint: spoken: Binance"][..]),
+        ("hft-binance-coinm-btcusd_perp-20240808", &["Binance COIN-M (BTCUSD_PERP) is not spoken here"][..]),
+        ("hft-hyperliquid-btc-20250126", &["is not spoken here", "hint: spoken: Binance"][..]),
+        ("eth-20000000", &["hint: a recording is a folder"][..]),
+        ("eth-blocks-with-tx/README.md", &["hint: a recording is a folder"][..]),
+    ] {
+        let (code, out, err) = run(&["market", "decode", folder.join(set).to_str().unwrap()]).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{set}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{set}: {word:?} is not in\n{err}");
+        }
+    }
+}
+
+/// A reader that goes away does not take the books with it; a recording without a frame is no success.
+#[tokio::test]
+async fn books_are_written_though_nobody_reads_the_events() {
+    let Some(folder) = recordings() else { return };
+    let target = tempfile::tempdir().unwrap();
+    let books = target.path().join("books.json");
+    let set = folder.join("cf-KRAKEN-20210417");
+    let mut child = binary()
+        .args(["market", "decode", set.to_str().unwrap(), "--final-books", books.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert!(child.wait().await.unwrap().success());
+    let written: Value = serde_json::from_slice(&std::fs::read(&books).unwrap()).unwrap();
+    assert_eq!(written.as_object().unwrap().len(), 10);
+
+    let silent = target.path().join("frames.jsonl");
+    std::fs::write(&silent, r#"{"t":"header","exchange":"OKX"}"#).unwrap();
+    let (code, _, err) = run(&["market", "decode", silent.to_str().unwrap()]).await;
+    assert!(code == 1 && err.contains("0 frames"), "{err}");
+}
+
+/// A book that lost its way is named, not left out in silence.
+#[tokio::test]
+async fn books_out_of_step_are_named() {
+    let Some(folder) = recordings() else { return };
+    let target = tempfile::tempdir().unwrap();
+    let (recording, books) = (target.path().join("frames.jsonl"), target.path().join("books.json"));
+    let lines = lines_of(&folder.join("cf-BINANCE-20211012/frames.jsonl.gz"));
+    let is_change = |l: &&Value| l["data"].as_str().is_some_and(|d| d.contains("\"nknusdt@depth"));
+    let lost = lines.iter().filter(is_change).nth(20).unwrap();
+    let text: Vec<String> = lines.iter().filter(|l| *l != lost).map(Value::to_string).collect();
+    std::fs::write(&recording, text.join("\n")).unwrap();
+    let (code, out, err) =
+        run(&["market", "decode", recording.to_str().unwrap(), "--final-books", books.to_str().unwrap()]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(r#""kind":"gap""#), "{out}");
+    assert!(err.contains("not in step") && err.contains("NKN.USDT"), "{err}");
+    let written: Value = serde_json::from_slice(&std::fs::read(&books).unwrap()).unwrap();
+    assert!(written["NKN.USDT"].is_null() && written["LRC.BTC"].is_object());
+}
+
 #[tokio::test]
 async fn a_block_verifies_and_a_flipped_byte_is_refused() {
     let Some(folder) = recordings() else { return };

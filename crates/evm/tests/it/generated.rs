@@ -43,6 +43,28 @@ fn envelopes_and_results_alone_are_the_same() {
 }
 
 /// Nodes leave out what can be computed; the rows must not differ.
+/// Batches of one, and the recorded tests of nodes, are unpacked; a list of several is no block.
+#[test]
+fn answers_in_a_list_of_one_are_unpacked() {
+    let made = made(Fork::Cancun);
+    let expected = decoded(&made).unwrap();
+    let (block, receipts): (Value, Value) =
+        (serde_json::from_slice(&made.block_bytes()).unwrap(), serde_json::from_slice(&made.receipts_bytes()).unwrap());
+    let envelope = |result: &Value| json!({ "jsonrpc": "2.0", "id": 1, "result": result });
+    let forms: [fn(Value) -> Value; 2] =
+        [|answer| json!([answer]), |answer| json!([{ "request": { "method": "m" }, "response": answer }])];
+    for form in forms {
+        let (block, receipts) = (form(envelope(&block)).to_string(), form(envelope(&receipts)).to_string());
+        assert_eq!(decode(block.as_bytes(), receipts.as_bytes()).unwrap(), expected);
+    }
+    let two = json!([envelope(&block), envelope(&block)]).to_string();
+    let error = decode(two.as_bytes(), &made.receipts_bytes()).unwrap_err().to_string();
+    assert!(error.contains("a list, where one block is expected"), "{error}");
+    // One receipt in a list is a list of receipts.
+    let one = json!([receipts[0]]).to_string();
+    assert!(decode(&made.block_bytes(), one.as_bytes()).unwrap_err().to_string().contains("receipts_root"));
+}
+
 #[test]
 fn what_follows_is_filled_in() {
     let full = made(Fork::Cancun);
