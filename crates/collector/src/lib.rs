@@ -18,7 +18,7 @@
 //! A connection that ends, is silent, or is refused is opened again with growing, jittered pauses, and the windows it
 //! spoils are not covered. A venue that says 429 is left alone for as long as it asks. A source that panics is a bug of
 //! ours: it is reported and started anew, the others do not notice. A disk that is full turns chunks into "not covered"
-//! and loses raw segments with an incident; the live stream goes on. A slow reader misses events and is told how many.
+//! and holds raw segments back in memory; the source's status says so, and the live stream goes on. A slow reader misses events and is told how many.
 
 mod archive;
 mod backoff;

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::Archive;
+use crate::archive::{Archive, HELD_BYTES_MAX};
 use crate::backoff::Backoff;
 use crate::broadcast::{Filter, Question, Subscription};
 use crate::config::{Config, ConfigError};
@@ -124,7 +124,7 @@ pub struct SourceStatus {
     pub withdrawn: u64,
     /// The last incident, for people.
     pub last_incident: Option<String>,
-    /// The last trouble with this site's disk, for people.
+    /// What this site's disk does not take, for people; `None` once everything is kept.
     pub trouble: Option<String>,
 }
 
@@ -226,6 +226,7 @@ pub fn start(config: Config, deps: Deps) -> Result<(Handle, Outputs, JoinHandle<
             windows: windows.clone(),
             trouble,
             metrics: deps.metrics.clone(),
+            held_bytes_max: HELD_BYTES_MAX,
         };
         let (work, archived) = archive.start();
         let ends = Ends {

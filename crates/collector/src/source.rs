@@ -113,7 +113,7 @@ pub(crate) async fn run(plan: &Plan, ends: &mut Ends) {
             Some(message) = links.recv() => source.heard(message).await,
             Some(answer) = source.pending.join_next() => source.answered(answer).await,
             Some(question) = source.ends.questions.recv() => source.asked(question),
-            Some(Trouble(why)) = source.ends.trouble.recv() => source.troubled(why),
+            Some(trouble) = source.ends.trouble.recv() => source.troubled(trouble),
             _ = tick.tick() => source.tick().await,
         }
     }
@@ -269,9 +269,18 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn troubled(&mut self, why: String) {
-        tracing::error!(exchange = %self.exchange, why, "archive");
-        self.status(|status| status.trouble = Some(why));
+    fn troubled(&mut self, trouble: Trouble) {
+        let why = match trouble {
+            Trouble::Began(why) => {
+                tracing::error!(exchange = %self.exchange, why, "archive");
+                Some(why)
+            }
+            Trouble::Over => {
+                tracing::info!(exchange = %self.exchange, "the archive has room again: everything that waited is kept");
+                None
+            }
+        };
+        self.status(|status| status.trouble = why);
     }
 
     async fn tick(&mut self) {
