@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, Node, PackageId};
+use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, TargetKind};
 use serde::Deserialize;
 
 /// The part of `deny.toml` that is enforced here.
@@ -17,33 +17,17 @@ pub struct Deny {
 pub struct Licenses {
     /// SPDX identifiers that are allowed.
     pub allow: BTreeSet<String>,
-    /// Packages that may have others besides.
-    #[serde(default)]
-    pub exceptions: Vec<Exception>,
 }
 
-/// One package's exception.
-#[derive(Debug, Deserialize)]
-pub struct Exception {
-    /// Package.
-    #[serde(rename = "crate")]
-    pub package: String,
-    /// SPDX identifiers that it may have.
-    pub allow: BTreeSet<String>,
-}
-
-/// Packages whose licence is not allowed, as sentences. Only what the features in use bring into the binary counts, not
-/// what the lock file holds for other features, for building and for tests.
+/// Packages whose licence is not allowed, as sentences. Only what is linked into the binary counts, not what the lock file
+/// holds for other features, for building and for tests. The exceptions of `deny.toml` do not count here: they are for
+/// packages that are never linked.
 pub fn violations(deny: &Deny, metadata: &Metadata) -> Vec<String> {
     let linked = linked(metadata);
     metadata
         .packages
         .iter()
         .filter(|package| linked.contains(&package.id))
-        .filter(|package| {
-            let excepted = deny.licenses.exceptions.iter().find(|e| package.name.as_str() == e.package);
-            !excepted.is_some_and(|e| package.license.as_ref().is_some_and(|l| allowed(l, &e.allow)))
-        })
         .filter_map(|package| match &package.license {
             Some(expression) if allowed(expression, &deny.licenses.allow) => None,
             Some(expression) => Some(format!("{} {} is under {expression}", package.name, package.version)),
@@ -55,14 +39,16 @@ pub fn violations(deny: &Deny, metadata: &Metadata) -> Vec<String> {
         .collect()
 }
 
-/// Everything that the workspace's packages reach through normal dependencies.
+/// Everything that the workspace's packages reach through normal dependencies. A procedural macro and what it needs run
+/// in the compiler and are not linked.
 fn linked(metadata: &Metadata) -> BTreeSet<&PackageId> {
     let Some(resolve) = &metadata.resolve else { return BTreeSet::new() };
+    let macros: BTreeSet<&PackageId> = metadata.packages.iter().filter(|p| is_macro(p)).map(|p| &p.id).collect();
     let nodes: BTreeMap<&PackageId, &Node> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
     let mut reached: BTreeSet<&PackageId> = BTreeSet::new();
     let mut open: Vec<&PackageId> = metadata.workspace_members.iter().collect();
     while let Some(id) = open.pop() {
-        if !reached.insert(id) {
+        if macros.contains(id) || !reached.insert(id) {
             continue;
         }
         let dependencies = nodes.get(id).map(|n| n.deps.as_slice()).unwrap_or_default();
@@ -70,6 +56,10 @@ fn linked(metadata: &Metadata) -> BTreeSet<&PackageId> {
         open.extend(dependencies.iter().filter(normal).map(|d| &d.pkg));
     }
     reached
+}
+
+fn is_macro(package: &Package) -> bool {
+    package.targets.iter().any(|t| t.kind.contains(&TargetKind::ProcMacro))
 }
 
 /// Whether an SPDX expression can be met with the allowed licences: `OR` needs one side, `AND` both. The old `/` of
