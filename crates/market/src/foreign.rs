@@ -89,9 +89,7 @@ fn timed(message: &Value) -> Result<Form, FormError> {
         return Err(unknown());
     };
     // Contracts that are margined in coin are named after the dollar: BTCUSD_PERP.
-    if name.contains("USD_") {
-        return Err(FormError::Venue(format!("Binance COIN-M ({name})")));
-    }
+    let coin = name.contains("USD_");
     let futures = match data["e"].as_str() {
         None if has("A") && has("B") => false,
         Some("bookTicker" | "markPriceUpdate" | "forceOrder") => true,
@@ -99,9 +97,10 @@ fn timed(message: &Value) -> Result<Form, FormError> {
         Some("trade" | "aggTrade") => !has("M"),
         _ => return Err(unknown()),
     };
-    let (exchange, rest) = match futures {
-        true => (Exchange::BinanceFutures, "https://fapi.binance.com/fapi/v1"),
-        false => (Exchange::Binance, "https://api.binance.com/api/v3"),
+    let (exchange, rest) = match (coin, futures) {
+        (true, _) => (Exchange::BinanceFutures, "https://dapi.binance.com/dapi/v1"),
+        (false, true) => (Exchange::BinanceFutures, "https://fapi.binance.com/fapi/v1"),
+        (false, false) => (Exchange::Binance, "https://api.binance.com/api/v3"),
     };
     Ok(Form::Timed { exchange, book_url: format!("{rest}/depth?symbol={name}&limit=1000") })
 }
@@ -144,7 +143,12 @@ mod tests {
             exchange: Exchange::BinanceFutures,
             book_url: "https://fapi.binance.com/fapi/v1/depth?symbol=BTCUSDT&limit=1000".into(),
         };
+        let coin = Form::Timed {
+            exchange: Exchange::BinanceFutures,
+            book_url: "https://dapi.binance.com/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000".into(),
+        };
         for (message, expected) in [
+            (r#"{"stream":"btcusd_perp@trade","data":{"e":"trade","s":"BTCUSD_PERP","X":"MARKET"}}"#, &coin),
             (r#"{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2}}"#, &spot),
             (r#"{"stream":"btcusdt@depth@0ms","data":{"e":"depthUpdate","s":"BTCUSDT","u":2,"pu":1}}"#, &futures),
             (r#"{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"2","A":"1"}}"#, &spot),
@@ -160,8 +164,6 @@ mod tests {
 
     #[test]
     fn what_is_not_spoken_is_named() {
-        let coin = timed(r#"{"stream":"btcusd_perp@trade","data":{"e":"trade","s":"BTCUSD_PERP","X":"MARKET"}}"#);
-        assert_eq!(coin.unwrap_err().to_string(), "Binance COIN-M (BTCUSD_PERP) is not spoken here");
         let other = timed(r#"{"channel":"l2Book","data":{"coin":"BTC"}}"#);
         assert_eq!(other.unwrap_err().to_string(), "the venue of this recording (l2Book) is not spoken here");
         for line in ["", "{", "12 {", "no json", r#"{"a":1}"#] {

@@ -28,6 +28,8 @@ pub(super) struct Levels {
     /// Worst price of each side that the snapshot held, where the venue cut it off there.
     known_bid: Option<Decimal>,
     known_ask: Option<Decimal>,
+    /// The venue's number of what was applied last.
+    sequence: Option<u64>,
     /// Highest effective time.
     high: Option<Timestamp>,
     /// Top of the book at the current window's start; `None` where it was not known.
@@ -49,6 +51,7 @@ impl Levels {
             depth: None,
             known_bid: None,
             known_ask: None,
+            sequence: None,
             high: None,
             opening: None,
             opening_known: false,
@@ -79,7 +82,8 @@ impl Levels {
         }
     }
 
-    /// Everything anew.
+    /// Everything anew. A snapshot of the very update that was applied last is the same book, known deeper or less deep:
+    /// nothing was missed, and the window goes on.
     pub(super) fn snapshot(&mut self, snapshot: &BookSnapshot) {
         self.book.clear();
         for (price, size) in &snapshot.bids {
@@ -87,6 +91,13 @@ impl Levels {
         }
         for (price, size) in &snapshot.asks {
             self.book.set(Side::Sell, *price, *size);
+        }
+        let before = std::mem::replace(&mut self.sequence, snapshot.sequence);
+        if self.in_step && before.is_some() && before == snapshot.sequence {
+            let end = |levels: &[Level]| levels.last().map(|level| level.0);
+            self.known_bid = self.known_bid.and(end(&snapshot.bids));
+            self.known_ask = self.known_ask.and(end(&snapshot.asks));
+            return;
         }
         let deepest = snapshot.bids.len().max(snapshot.asks.len());
         self.depth = match self.exchange {
@@ -115,6 +126,7 @@ impl Levels {
         if !self.in_step {
             return;
         }
+        self.sequence = delta.sequence;
         for (side, levels) in [(Side::Buy, &delta.bids), (Side::Sell, &delta.asks)] {
             for (price, size) in levels {
                 self.book.set(side, *price, *size);
@@ -147,6 +159,7 @@ impl Levels {
     /// Changes were missed: nothing holds until the next snapshot.
     pub(super) fn out_of_step(&mut self) {
         self.in_step = false;
+        self.sequence = None;
         self.from = None;
         self.opening = None;
         self.changes.clear();

@@ -585,6 +585,39 @@ fn the_top_of_a_cut_off_book_must_be_known() {
     assert_eq!(found, vec![(0, Err(Reason::Resynchronised)), (1, Ok(40 + 490)), (2, Err(Reason::Depth))]);
 }
 
+/// A snapshot of the very update that was applied last says the same book again, deeper: the windows go on.
+#[test]
+fn a_book_that_becomes_known_deeper_loses_no_window() {
+    let mut config = WindowConfig::new(Exchange::Binance, vec![btc()], vec![Feed::Book]);
+    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    let mut cutter = WindowCutter::new(config);
+    cutter.opened(TRADES);
+    let of = |at, kind| Event { exchange: Exchange::Binance, ..event(&btc(), at, kind) };
+    let side = |first: i64, step: i64| (0..500).map(|n| (Decimal::from(first + step * n), Decimal::from(1))).collect();
+    let snapshot = |bid: i64, sequence| {
+        EventKind::BookSnapshot(BookSnapshot { bids: side(bid, -1), asks: side(10_001, 1), sequence, checksum: None })
+    };
+    let delta = |sequence: u64, bids: Vec<Level>| {
+        EventKind::BookDelta(BookDelta { bids, asks: vec![], sequence: Some(sequence), checksum: None })
+    };
+    cutter.observe(None, &of(None, snapshot(10_000, Some(1))));
+    feed_one(&mut cutter, 1, of(Some(100), delta(2, vec![])));
+    feed_one(&mut cutter, 2, of(Some(1_100), delta(3, vec![])));
+    let gone = (0..490).map(|n| (Decimal::from(10_000 - n), Decimal::ZERO)).collect();
+    feed_one(&mut cutter, 3, of(Some(1_500), delta(4, gone)));
+    cutter.observe(None, &of(None, snapshot(9_510, Some(4))));
+    feed_one(&mut cutter, 4, of(Some(2_100), delta(5, vec![])));
+    feed_one(&mut cutter, 5, of(Some(3_100), delta(6, vec![])));
+    // One of another update is a new beginning.
+    cutter.observe(None, &of(None, snapshot(9_510, Some(9))));
+    feed_one(&mut cutter, 6, of(Some(4_100), delta(10, vec![])));
+    feed_one(&mut cutter, 7, of(Some(5_100), delta(11, vec![])));
+    let found: Vec<_> = summary(&mut cutter);
+    let expected =
+        [Err(Reason::Resynchronised), Ok(40 + 490), Ok(40), Err(Reason::Resynchronised), Err(Reason::Starting)];
+    assert_eq!(found, (0..).zip(expected).collect::<Vec<_>>());
+}
+
 #[test]
 fn foreign_bytes_are_refused() {
     let header = ChunkHeader::new(

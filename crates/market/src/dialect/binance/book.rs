@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 
 use openmesh_primitives::Timestamp;
 
+use super::reach::Reach;
 use crate::event::Level;
 
 /// Changes that are held for one book while its snapshot is awaited: several minutes of the fastest stream.
@@ -58,6 +59,8 @@ pub(super) struct Chain {
     stale: u8,
     held: VecDeque<Change>,
     asked: Option<Timestamp>,
+    /// How deep the book is known, while it is in step.
+    pub(super) reach: Reach,
 }
 
 impl Chain {

@@ -19,6 +19,7 @@
 mod book;
 mod frame;
 mod market;
+mod reach;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -31,13 +32,14 @@ use openmesh_primitives::{Symbol, Timestamp};
 
 use self::book::{Chain, Change, Follows};
 use self::market::{FUTURES, Market, SPOT};
+use self::reach::{Reach, Snapshot};
 use self::streams::Streams;
 use super::instruments::Instruments;
 use super::links::{Links, Ping, Upkeep};
 use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable, excerpt};
 use crate::book::OrderBook;
-use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, OpenInterest};
+use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, Level, OpenInterest, Side};
 use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
 
 /// Streams of one connection: the venue allows 1024, an address of this length passes every proxy.
@@ -149,12 +151,14 @@ impl Binance {
                 Follows::Yes => {
                     instrument.apply(&change.bids, &change.asks);
                     instrument.sequence = chain.last();
+                    chain.reach.keep(&change);
                     let Change { time, captured, last, bids, asks, .. } = change;
                     let delta = BookDelta { bids, asks, sequence: Some(last), checksum: None };
                     let mut then = Emit { exchange: emit.exchange, now: captured, output: emit.output };
                     then.event(&instrument.symbol, Some(time), EventKind::BookDelta(delta));
                     instrument.say_if_crossed(emit);
                     if !instrument.book.is_crossed() {
+                        self.look_deeper(place, emit);
                         return;
                     }
                     chain.lose();
@@ -186,6 +190,38 @@ impl Binance {
         }
     }
 
+    /// Takes a deeper snapshot in where one has come and the stream has reached it; asks for one where the price nears the
+    /// end of what is known.
+    fn look_deeper(&mut self, place: usize, emit: &mut Emit<'_>) {
+        let (Some(instrument), Some(chain)) = (self.instruments.get(place), self.chains.get_mut(place)) else { return };
+        let Some(last) = chain.last() else { return };
+        match chain.reach.deeper(&instrument.book, last) {
+            Some(Ok(book)) => {
+                let side = |side: Side| book.levels(side).copied().collect();
+                let (mut bids, mut asks): (Vec<Level>, Vec<Level>) = (side(Side::Buy), side(Side::Sell));
+                instrument.replace(&mut bids, &mut asks);
+                // The same update as the last change: whoever builds the book sees by it that nothing was missed.
+                let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
+                emit.event(&instrument.symbol, None, EventKind::BookSnapshot(snapshot));
+            }
+            Some(Err(detail)) => {
+                emit.incident(IncidentKind::Gap, Some(&instrument.symbol), Some(Feed::Book), detail);
+                chain.lose();
+                instrument.lose(emit.now);
+                self.ask(place, emit);
+            }
+            None => {
+                let quiet = self.quiet_until.is_some_and(|until| emit.now < until);
+                if !quiet
+                    && chain.reach.ask(&instrument.book, last, emit.now)
+                    && let Some(name) = self.names.get(place)
+                {
+                    emit.get(format!("{}/depth?symbol={name}&limit={SNAPSHOT_LEVELS}", self.market.rest));
+                }
+            }
+        }
+    }
+
     fn snapshot(&mut self, name: &str, body: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
         let wire::DepthSnapshot { last, time, mut bids, mut asks } = serde_json::from_slice(body)?;
         let place = self.place(ConnectionId(0), name)?;
@@ -193,7 +229,8 @@ impl Binance {
             return Ok(());
         };
         if chain.in_step() {
-            // The answer to an earlier question; the book has been in step since.
+            chain.reach.came(Snapshot { last, bids, asks });
+            self.look_deeper(place, emit);
             return Ok(());
         }
         let held = match chain.begin(last) {
@@ -204,6 +241,7 @@ impl Binance {
                 return Ok(());
             }
         };
+        chain.reach = Reach::of(&bids, &asks);
         instrument.replace(&mut bids, &mut asks);
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };

@@ -404,3 +404,81 @@ fn garbage_and_refusals() {
     let events = bench.input(Input::Response { url: SNAPSHOT_URL, status: 200, body: b"<html>" });
     assert_eq!(incidents(&events)[0].0, IncidentKind::Garbage);
 }
+
+/// `n` levels of size 1, from `first` on.
+fn levels(first: i64, step: i64, n: i64) -> String {
+    (0..n).map(|at| format!(r#"["{}","1"]"#, first + at * step)).collect::<Vec<_>>().join(",")
+}
+
+/// A book of which 1000 levels a side are known, and from whose bids all but 150 have gone since: update 2.
+fn short() -> Bench {
+    let mut bench = Bench::new(Binance::spot());
+    bench.depth(1, 1, "", "");
+    assert_eq!(bench.snapshot(1, &levels(10_000, -1, 1_000), &levels(10_001, 1, 1_000)).len(), 1);
+    bench.gets();
+    let gone = levels(10_000, -1, 850).replace(r#""1"]"#, r#""0"]"#);
+    assert_eq!(bench.depth(2, 2, &gone, "").len(), 1);
+    assert_eq!(bench.gets(), [SNAPSHOT_URL], "asked for a deeper one, in step");
+    bench
+}
+
+#[test]
+fn a_book_is_known_deeper_without_a_break() {
+    let mut bench = short();
+    // Kept until the snapshot comes; the first of them is in it already.
+    assert_eq!(bench.depth(3, 3, r#"["9140","7"]"#, "").len(), 1);
+    assert_eq!(bench.depth(4, 4, r#"["9139","8"],["8000","5"]"#, "").len(), 1);
+    assert!(bench.gets().is_empty(), "asked once");
+    let bids = levels(9_150, -1, 1_000).replace(r#"["9140","1"]"#, r#"["9140","7"]"#);
+    let events = bench.snapshot(3, &bids, &levels(10_001, 1, 1_000));
+    let [Event { kind: EventKind::BookSnapshot(book), .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((book.sequence, book.bids.len(), book.asks.len()), (Some(4), 1_000, 1_000));
+    let size = |price: i64| book.bids.iter().find(|l| l.0 == price.into()).map(|l| l.1.to_string());
+    assert_eq!((size(9_140), size(9_139)), (Some("7".into()), Some("8".into())));
+    assert_eq!((size(8_151), size(8_000)), (Some("1".into()), None), "what lies below its end is not known");
+    // The chain runs on.
+    assert_eq!(bench.depth(5, 5, r#"["9151","1"]"#, "").len(), 1);
+    bench.now = Timestamp::from_millis(100_000);
+    assert_eq!(bench.depth(6, 6, "", "").len(), 1);
+    assert!(bench.gets().is_empty(), "deep enough");
+}
+
+#[test]
+fn a_deeper_snapshot_that_runs_ahead_waits_for_the_stream() {
+    let mut bench = short();
+    let bids = levels(9_150, -1, 1_000).replace(r#"["9150","1"]"#, r#"["9150","3"]"#);
+    assert_eq!(bench.snapshot(4, &bids, &levels(10_001, 1, 1_000)), []);
+    assert_eq!(bench.depth(3, 3, r#"["9150","2"]"#, "").len(), 1);
+    let events = bench.depth(4, 5, r#"["9150","3"]"#, "");
+    assert!(matches!(&events[1].kind, EventKind::BookSnapshot(b) if b.sequence == Some(5)), "{events:?}");
+    assert_eq!(bench.bids("BTC.USDT").unwrap().split(' ').count(), 1_000);
+}
+
+#[test]
+fn a_deeper_snapshot_that_contradicts_the_book_is_a_gap() {
+    let mut bench = short();
+    let bids = levels(9_150, -1, 1_000).replace(r#"["9100","1"]"#, r#"["9100","9"]"#);
+    let events = bench.snapshot(2, &bids, &levels(10_001, 1, 1_000));
+    assert_eq!(
+        incidents(&events),
+        [(IncidentKind::Gap, "bid level 50: 1 at 9100 here, 9 at 9100 in the snapshot that ends with 2")]
+    );
+    assert_eq!(bench.bids("BTC.USDT"), None);
+}
+
+#[test]
+fn a_deeper_snapshot_that_is_too_old_or_unasked_is_left_alone() {
+    let mut bench = short();
+    assert_eq!(bench.snapshot(1, &levels(5, -1, 1), ""), []);
+    assert_eq!(bench.bids("BTC.USDT").unwrap().split(' ').count(), 150);
+    bench.now = Timestamp::from_millis(1_000 + reach::ASK_MS);
+    bench.depth(3, 3, "", "");
+    assert_eq!(bench.gets(), [SNAPSHOT_URL], "asked again");
+    let mut deep = Bench::new(Binance::spot());
+    deep.depth(1, 1, "", "");
+    deep.snapshot(1, &levels(10_000, -1, 1_000), &levels(10_001, 1, 1_000));
+    deep.gets();
+    deep.depth(2, 2, r#"["10000","2"]"#, "");
+    assert_eq!(deep.snapshot(2, &levels(5, -1, 1), ""), []);
+    assert!(deep.gets().is_empty());
+}
