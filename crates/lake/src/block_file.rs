@@ -59,7 +59,7 @@ pub(crate) fn read(file: Bytes, footer: &Footer) -> Result<Option<Vec<u8>>, Lake
     let Some(text) = footer.value(FOOTER_BLOCK) else { return Ok(None) };
     let bytes = unhex(text).ok_or_else(|| LakeError::window(format!("its {FOOTER_BLOCK} is not hexadecimal")))?;
     let expected = rows(&CanonicalBlock::decode(&bytes)?)?;
-    let found = concat_batches(&SCHEMA, &parquet_file::read(file, &SCHEMA)?);
+    let found = concat_batches(&SCHEMA, &parquet_file::read_exactly(file, &SCHEMA)?);
     if found.map_err(|e| LakeError::encoding("a block file", e))? == expected {
         Ok(Some(bytes))
     } else {

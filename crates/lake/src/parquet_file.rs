@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -90,6 +90,34 @@ pub(crate) fn read(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>,
     Ok(batches)
 }
 
+/// Reads the rows of a file that others may have written: it must have the columns of `schema` and no others, in their types.
+/// Nothing is converted, for a reader of the file sees what stands in it: of a price of more digits, or as a float, a
+/// conversion would vouch for something else.
+pub(crate) fn read_exactly(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
+    let fail = |e: parquet::errors::ParquetError| LakeError::encoding("a Parquet file", e);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(fail)?;
+    let found = builder.schema();
+    if let Some(other) = found.fields().iter().find(|field| schema.column_with_name(field.name()).is_none()) {
+        return Err(LakeError::window(format!("nothing vouches for its column {:?}", other.name())));
+    }
+    for field in schema.fields() {
+        let same = |other: &DataType| match field.data_type() {
+            DataType::Utf8View => matches!(other, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+            kind => other == kind,
+        };
+        let mut namesakes = found.fields().iter().filter(|other| other.name() == field.name());
+        match (namesakes.next(), namesakes.next()) {
+            (Some(other), None) if same(other.data_type()) => {}
+            (Some(other), None) => {
+                let (name, found, wanted) = (field.name(), other.data_type(), field.data_type());
+                return Err(LakeError::window(format!("its column {name} is {found}, not {wanted}")));
+            }
+            _ => return Err(LakeError::window(format!("it has not one column {}", field.name()))),
+        }
+    }
+    read(bytes, schema)
+}
+
 /// Text comes back from Parquet as `Utf8`, in memory it is `Utf8View`; everything else must fit as it is.
 fn to_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
     let fail = |e: arrow::error::ArrowError| LakeError::encoding("rows of a Parquet file", e);
@@ -102,4 +130,49 @@ fn to_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Lak
         columns.push(if same { Arc::clone(column) } else { cast(column, field.data_type()).map_err(fail)? });
     }
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Decimal128Array, Float64Array, Int64Array, StringArray};
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+
+    fn file(columns: Vec<(&str, ArrayRef)>) -> Bytes {
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap().into()
+    }
+
+    fn price(scale: i8, mantissa: i128) -> ArrayRef {
+        Arc::new(Decimal128Array::from(vec![mantissa]).with_precision_and_scale(38, scale).unwrap())
+    }
+
+    /// Where a reader of the file would see something that the rows do not vouch for, the file is refused.
+    #[test]
+    fn nothing_is_converted_and_nothing_left_over() {
+        let schema: SchemaRef = Arc::new(Schema::new(vec![
+            Field::new("symbol", DataType::Utf8View, false),
+            Field::new("price", DataType::Decimal128(38, 18), false),
+        ]));
+        let symbol = || ("symbol", Arc::new(StringArray::from(vec!["BTC.USD"])) as ArrayRef);
+        let as_it_is = file(vec![symbol(), ("price", price(18, 5))]);
+        assert_eq!(read_exactly(as_it_is, &schema).unwrap()[0].num_rows(), 1);
+        let one: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let float: ArrayRef = Arc::new(Float64Array::from(vec![5e-18]));
+        for (columns, why) in [
+            (vec![symbol(), ("price", price(18, 5)), ("size", one)], "nothing vouches for its column \"size\""),
+            (
+                vec![symbol(), ("price", price(20, 504))],
+                "its column price is Decimal128(38, 20), not Decimal128(38, 18)",
+            ),
+            (vec![symbol(), ("price", float)], "its column price is Float64"),
+            (vec![symbol()], "it has not one column price"),
+        ] {
+            let error = read_exactly(file(columns), &schema).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

@@ -153,7 +153,7 @@ fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
     let header = ChunkHeader::from(header);
     let feed = header.stream.feed;
     let table = market::table_of(feed).ok_or_else(|| LakeError::window(format!("feed {feed} has no window files")))?;
-    let batches = parquet_file::read(bytes, &schema_of(table))?;
+    let batches = parquet_file::read_exactly(bytes, &schema_of(table))?;
     let rows = market::rows_of(&header, &batches)?;
     let chunk = Chunk::encode(header, rows).map_err(LakeError::window)?;
     same_rows(&chunk.bytes, table, &batches)?;

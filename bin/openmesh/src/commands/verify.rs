@@ -1,9 +1,10 @@
 //! `openmesh verify`: from a file to the signatures of validators, offline.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use openmesh_api::ProofBundle;
-use openmesh_ledger::{AcceptedChunk, Certificate, Genesis, Header, ValidatorSet, keys, light};
+use openmesh_ledger::{AcceptedChunk, Certificate, Genesis, Header, Origin, ValidatorSet, keys, light};
 use openmesh_primitives::{ContentId, Digest, canonical};
 use openmesh_storage::{StateProof, verify_proof};
 
@@ -41,15 +42,28 @@ pub fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
         return Err(Failure::new(format!("proof version {} is not known here", bundle.version))
             .hint("a newer openmesh may know it"));
     }
-    check(&chunk, &bundle, &trusted(&arguments.trust)?)?;
-    println!("proved: {} of {}, window {}, is what the network agreed on", bundle.stream, bundle.source, bundle.window);
+    let trusted = trusted(&arguments.trust)?;
+    check(&chunk, &bundle, &trusted)?;
+    let ProofBundle { stream, source, window, .. } = &bundle;
+    println!("proved: {stream} of {source}, window {window}, is what the network {} agreed on", trusted.name);
+    // What was agreed on is not by that real, and the file alone does not tell.
+    match trusted.origins.get(source) {
+        Some(Origin::Live) => {}
+        Some(Origin::Simulated) => println!("note: this network's {source} is SIMULATED: these prices are not real"),
+        Some(Origin::Replay) => println!("note: this network's {source} is a REPLAY of recorded traffic"),
+        None => {
+            println!("note: {source} was registered later; whether it is live, simulated or a replay is not shown here")
+        }
+    }
     Ok(())
 }
 
-/// Validators and the chain id they vote on.
+/// Validators, the chain id they vote on, and what the genesis tells of the sources.
 struct Trusted {
+    name: String,
     chain_id: u64,
     validators: ValidatorSet,
+    origins: BTreeMap<String, Origin>,
 }
 
 fn trusted(path: &Path) -> Result<Trusted, Failure> {
@@ -58,7 +72,8 @@ fn trusted(path: &Path) -> Result<Trusted, Failure> {
             .hint("take genesis.json from somebody you trust, not from where the window came from")
     })?;
     let validators = genesis.validator_set().map_err(|e| Failure::from_display(path.display(), &e))?;
-    Ok(Trusted { chain_id: genesis.chain_id, validators })
+    let origins = genesis.sources.into_iter().map(|source| (source.id.to_string(), source.origin)).collect();
+    Ok(Trusted { name: genesis.name, chain_id: genesis.chain_id, validators, origins })
 }
 
 fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Failure> {

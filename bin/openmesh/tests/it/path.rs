@@ -91,7 +91,7 @@ async fn proves_and_refuses(network: &Network, folder: &Path) {
     std::fs::write(&file, &parquet).unwrap();
     let (ok, text) = verify(&file, &network.trust).await;
     assert!(ok, "{text}");
-    assert!(text.contains("proved:"), "{text}");
+    assert!(text.contains("proved:") && text.contains("SIMULATED"), "{text}");
 
     // The same proof does not prove another window's rows.
     let other = chunks["items"]
