@@ -207,10 +207,27 @@ impl<S: StateRead> Executor<S> {
             self.incident(IncidentKind::Disputed, id, number, Some(&stream), None, detail);
             record.disputed.push(stream);
         }
+        self.name_uncovered(id, number, &streams(statements))?;
         for validator in missing {
             self.update_validator(validator, |v| v.missing += 1)?;
             let detail = format!("assigned in epoch {} and sent nothing", record.epoch);
             self.incident(IncidentKind::Missing, id, number, None, Some(*validator), detail);
+        }
+        Ok(())
+    }
+
+    /// Names the streams that were agreed on in the window before and of which nobody has a chunk in this one: a hole begins
+    /// there, while other streams of the source go on, so that the window itself is not missing.
+    fn name_uncovered(&mut self, id: &str, number: u64, spoken_of: &BTreeSet<String>) -> Result<(), StateError> {
+        let Some(before) = number.checked_sub(1) else { return Ok(()) };
+        let prefix = keys::chunks_of(id, before);
+        // No more than the source has streams.
+        for (key, _) in self.state.scan(&prefix, None, usize::MAX)? {
+            let stream = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
+            if !spoken_of.contains(&stream) {
+                let detail = format!("agreed on in window {before}, covered by nobody from this one on");
+                self.incident(IncidentKind::Missing, id, number, Some(&stream), None, detail);
+            }
         }
         Ok(())
     }

@@ -125,6 +125,28 @@ fn a_window_that_nobody_attested_is_named() {
     assert_eq!(gaps, expected.map(|(window, detail)| (window, detail.to_string())));
 }
 
+/// A window in which some streams have chunks is not missing, but a stream that nobody covers in it is.
+#[test]
+fn a_stream_that_nobody_covers_any_more_is_named_once() {
+    let mut chain = four();
+    let mut events = Vec::new();
+    for (window, streams) in [(1, vec![TRADES, BOOK]), (2, vec![TRADES]), (3, vec![TRADES]), (4, vec![TRADES, BOOK])] {
+        let claims = || streams.iter().map(|stream| claim(stream, &window.to_string())).collect();
+        events.extend(chain.run((0..4).map(|v| chain.attest(v, window, 0, claims())).collect()).events);
+    }
+    events.extend(chain.run_to(9));
+    let named: Vec<(u64, Option<String>)> = events
+        .iter()
+        .filter_map(|event| match event {
+            LedgerEvent::Incident(incident) if incident.kind == Missing => {
+                Some((incident.window, incident.stream.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(named, [(2, Some(BOOK.to_string()))]);
+}
+
 #[test]
 fn refusals_of_attestations() {
     let mut chain = Chain::new(&[1, 1, 1, 1], Params { open_windows_max: 2, ..params() });
