@@ -10,13 +10,14 @@ OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up test check bench fmt build studio
+.PHONY: help up test check bench fuzz fmt build studio
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
+	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make fmt     format everything"
 
 up:
@@ -35,7 +36,7 @@ studio/dist/.stamp: studio/node_modules/.package-lock.json $(shell find studio/s
 	@touch $@
 
 studio/node_modules/.package-lock.json: studio/package-lock.json
-	@cd studio && npm ci --no-audit --no-fund --loglevel=error
+	@cd studio && npm_config_update_notifier=false npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 test:
@@ -53,6 +54,9 @@ check:
 bench:
 	@scripts/setup.sh bench
 	@scripts/bench.sh
+
+fuzz:
+	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 fmt:
 	cargo fmt --all

@@ -1,7 +1,7 @@
 /** The real network and a real browser, started once for a file of tests. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -25,6 +25,10 @@ const READY_MS_MAX = 120_000;
 
 export interface Network {
   url: string;
+  /** The key of the account that a local network's genesis endows, hexadecimal. */
+  faucet(): Promise<`0x${string}`>;
+  /** Process of a validator by its number. */
+  validator(number: number): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -47,11 +51,26 @@ export async function startNetwork(): Promise<Network> {
     await rm(home, { recursive: true, force: true });
   };
   try {
-    return { url: await ready(child), stop };
+    const faucet = async (): Promise<`0x${string}`> =>
+      `0x${(await readFile(join(home, "simulated", "faucet.key"), "utf8")).trim().replace(/^0x/, "")}`;
+    const validator = (number: number) => processOf(child.pid ?? 0, `validator-${number}`);
+    return { url: await ready(child), faucet, validator, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** The child of a process whose command line holds a word. */
+async function processOf(parent: number, word: string): Promise<number> {
+  for (const task of await readdir(`/proc/${parent}/task`)) {
+    const children = await readFile(`/proc/${parent}/task/${task}/children`, "utf8").catch(() => "");
+    for (const pid of children.split(/\s+/).filter(Boolean)) {
+      const command = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      if (command.includes(word)) return Number(pid);
+    }
+  }
+  throw new Error(`no child of ${parent} is ${word}`);
 }
 
 function ready(child: ChildProcess): Promise<string> {

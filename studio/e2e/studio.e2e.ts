@@ -1,6 +1,6 @@
 import type { Browser, Page } from "playwright-core";
-import { hexToString, type Hex } from "viem";
-import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { hexToString, type Hex, type TypedDataDefinition } from "viem";
+import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { open, startBrowser, startNetwork, type Network } from "./harness";
 
@@ -61,7 +61,7 @@ describe("pages", () => {
     await expect.poll(() => validators.getByRole("row").count()).toBeGreaterThan(3);
     const cell = page
       .getByRole("table", { name: "Agreement by source and window" })
-      .getByRole("button", { name: /: accepted, \d+ of \d+ streams agreed/ })
+      .getByRole("button", { name: /: (agreed|partly), \d+ of \d+ streams agreed/ })
       .first();
     await cell.click({ timeout: 45_000 });
     await page
@@ -72,6 +72,56 @@ describe("pages", () => {
     expect(new URL(page.url()).searchParams.get("window")).toMatch(/^.+:\d+$/);
     await newest.click();
     await page.getByRole("heading", { name: /^Certificate: \d+ signatures$/ }).waitFor();
+  });
+
+  it("show how each validator stood to the windows of a source", async () => {
+    const page = await visit("/");
+    await page.getByRole("button", { name: "By validator" }).click();
+    await page.getByLabel("Source of the picture").selectOption("kraken");
+    const grid = page.getByRole("table", { name: "Agreement by validator and window of kraken" });
+    await grid
+      .getByRole("button", { name: /^validator-\d, kraken, window \d+: agreed$/ })
+      .first()
+      .waitFor({ timeout: 45_000 });
+    expect(new URL(page.url()).search).toBe("?by=validator&of=kraken");
+  });
+
+  it("page through blocks by cursors, in the address and the history", async () => {
+    const page = await visit("/blocks");
+    const blocks = page.getByRole("table", { name: "All blocks" });
+    const heights = async () =>
+      (await blocks.getByRole("link", { name: /^[\d,]+$/ }).allTextContents()).map((each) =>
+        Number(each.replaceAll(",", "")),
+      );
+    const pages = page.getByRole("navigation", { name: "Pages of blocks" });
+    const older = pages.getByRole("button", { name: "Older" });
+    await expect.poll(() => older.isEnabled(), { timeout: 45_000 }).toBe(true);
+    const before = Math.min(...(await heights()));
+    await older.click();
+    await pages.getByText("Older: this page does not change").waitFor();
+    await expect.poll(async () => Math.max(...(await heights()))).toBeLessThan(before + 5);
+    const second = await heights();
+    expect(Math.max(...second)).toBeGreaterThanOrEqual(before - 1);
+    expect(new URL(page.url()).searchParams.get("older")).not.toBeNull();
+    await page.reload();
+    await expect.poll(heights).toEqual(second);
+    await page.goBack();
+    await pages.getByText("Newest: this page is live").waitFor();
+  });
+
+  it("show a source with all its chunks", async () => {
+    const page = await visit("/data");
+    await page.getByRole("link", { name: "kraken", exact: true }).first().click();
+    await page.getByRole("heading", { name: "kraken", level: 1 }).waitFor();
+    const chunks = page.getByRole("table", { name: "Chunks of the source" });
+    await chunks.getByText("✓ accepted").first().waitFor({ timeout: 45_000 });
+    await page.getByLabel("Instrument").selectOption("BTC.USD");
+    await expect
+      .poll(async () => {
+        const streams = await chunks.getByRole("row").locator("td:first-child").allTextContents();
+        return streams.length > 0 && streams.every((each) => each.startsWith("BTC.USD/"));
+      })
+      .toBe(true);
   });
 
   it("keep incident filters in the address", async () => {
@@ -173,9 +223,16 @@ describe("SQL", () => {
     await page.getByText(/^\d+ rows? in /).waitFor();
   });
 
+  it("shows the result that an address shares", async () => {
+    const query = "select * from (values (1.10), (2.25)) as t(price)";
+    const page = await visit(`/sql?q=${encodeURIComponent(query)}`);
+    await page.getByText(/^2 rows in /).waitFor();
+    const cells = page.getByRole("table", { name: "Result" }).getByRole("cell");
+    expect(await cells.allTextContents()).toEqual(["1.10", "2.25"]);
+  });
+
   it("says what is wrong with a query, and what to do", async () => {
     const page = await visit(`/sql?q=${encodeURIComponent("select * from trade")}`, {}, { refused: true });
-    await page.getByRole("button", { name: "Run", exact: true }).click();
     const alert = page.getByRole("alert");
     await alert.waitFor();
     expect(await alert.textContent()).toMatch(/unknown_table/);
@@ -198,7 +255,16 @@ describe("frame", () => {
     await expect.poll(theme).toBe("dark");
   });
 
-  it.each(["/", "/data", "/sql"])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
+  it.each([
+    "/",
+    "/data",
+    "/data/kraken/BTC.USD",
+    "/sql",
+    "/blocks",
+    "/transactions",
+    "/send",
+    "/sources/kraken",
+  ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
     await page
       .getByText(/^Openmesh|openmesh/)
@@ -208,6 +274,23 @@ describe("frame", () => {
     if (path === "/data") await firstInstrument(page);
     const surplus = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
     expect(await surplus()).toBeLessThanOrEqual(0);
+  });
+
+  it("says that the network stands still, and since when", async () => {
+    const page = await visit("/data");
+    await page.getByText("Connected", { exact: true }).waitFor();
+    const stopped = await Promise.all([network.validator(2), network.validator(3)]);
+    try {
+      for (const pid of stopped) process.kill(pid, "SIGSTOP");
+      await page
+        .getByText(/^No block since \d\d:\d\d:\d\d \(\d+ s without one\)$/)
+        .waitFor({ timeout: 45_000 });
+      await page.getByRole("link", { name: "Network", exact: true }).click();
+      await page.getByText(/^stale: \d+ s ago$/).waitFor();
+    } finally {
+      for (const pid of stopped) process.kill(pid, "SIGCONT");
+    }
+    await page.getByText(/^No block since/).waitFor({ state: "detached", timeout: 45_000 });
   });
 
   it("lets a keyboard skip the navigation", async () => {
@@ -234,6 +317,39 @@ describe("frame", () => {
   });
 });
 
+/**
+ * Announces a wallet to a page (EIP-6963). The key stays on this side; the page gets only what a wallet's provider gives.
+ */
+async function giveWallet(page: Page, account: PrivateKeyAccount): Promise<void> {
+  await page.context().exposeFunction("walletRequest", async (method: string, parameters: string[]) => {
+    if (method === "eth_requestAccounts") return [account.address.toLowerCase()];
+    if (method === "personal_sign")
+      return account.signMessage({ message: hexToString((parameters[0] ?? "0x") as Hex) });
+    if (method === "eth_signTypedData_v4" && parameters[0]?.toLowerCase() === account.address.toLowerCase())
+      return account.signTypedData(JSON.parse(parameters[1] ?? "") as TypedDataDefinition);
+    throw new Error(`${method} is not expected`);
+  });
+  await page.context().addInitScript(() => {
+    const ask = (
+      window as unknown as { walletRequest: (method: string, parameters: unknown[]) => Promise<unknown> }
+    ).walletRequest;
+    const detail = Object.freeze({
+      info: {
+        uuid: "350670db-19fa-4704-a166-e52e178b59d2",
+        name: "Test Wallet",
+        icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
+        rdns: "org.example.wallet",
+      },
+      provider: {
+        request: ({ method, params = [] }: { method: string; params?: unknown[] }) => ask(method, params),
+      },
+    });
+    const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
+    window.addEventListener("eip6963:requestProvider", announce);
+    announce();
+  });
+}
+
 describe("wallet", () => {
   it("says what to do where there is none", async () => {
     const page = await visit("/");
@@ -244,32 +360,7 @@ describe("wallet", () => {
   it("signs in, stays so after loading again, and signs out", async () => {
     const account = privateKeyToAccount(generatePrivateKey());
     const page = await visit("/");
-    // The key stays on this side; the page gets only what a wallet's provider gives.
-    await page.context().exposeFunction("walletRequest", async (method: string, parameters: string[]) => {
-      if (method === "eth_requestAccounts") return [account.address.toLowerCase()];
-      if (method === "personal_sign")
-        return account.signMessage({ message: hexToString((parameters[0] ?? "0x") as Hex) });
-      throw new Error(`${method} is not expected`);
-    });
-    await page.context().addInitScript(() => {
-      const ask = (
-        window as unknown as { walletRequest: (method: string, parameters: unknown[]) => Promise<unknown> }
-      ).walletRequest;
-      const detail = Object.freeze({
-        info: {
-          uuid: "350670db-19fa-4704-a166-e52e178b59d2",
-          name: "Test Wallet",
-          icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
-          rdns: "org.example.wallet",
-        },
-        provider: {
-          request: ({ method, params = [] }: { method: string; params?: unknown[] }) => ask(method, params),
-        },
-      });
-      const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
-      window.addEventListener("eip6963:requestProvider", announce);
-      announce();
-    });
+    await giveWallet(page, account);
     await page.reload();
     await page.getByRole("button", { name: "Connect wallet" }).click();
     await page.getByRole("button", { name: "Test Wallet" }).click();
@@ -281,5 +372,153 @@ describe("wallet", () => {
     await page.getByRole("button", { name: "Connect wallet" }).waitFor();
     await page.reload();
     await page.getByRole("button", { name: "Connect wallet" }).waitFor();
+  });
+
+  it("signs a transfer, which both accounts then show", async () => {
+    const payer = privateKeyToAccount(await network.faucet());
+    const receiver = privateKeyToAccount(generatePrivateKey()).address;
+    const page = await visit("/transactions");
+    await giveWallet(page, payer);
+    await page.reload();
+    await page.getByRole("link", { name: "Send OPEN" }).click();
+    await page.getByRole("button", { name: "Use Test Wallet" }).click();
+    await page.getByLabel("Receiver").fill(receiver);
+    await page.getByLabel("Amount in OPEN").fill("12.000000000000000005");
+    await page.getByRole("button", { name: "Review" }).click();
+    const facts = page.getByLabel("The transfer to be signed");
+    await facts.getByText("12.000000000000000005 OPEN", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Sign and send" }).click();
+    await page.getByText(/^Done: committed in block [\d,]+$/).waitFor({ timeout: 30_000 });
+    await page.getByRole("link", { name: "Look at the transaction" }).click();
+    await page.getByText("✓ done").waitFor();
+    await page.getByRole("link", { name: `Account ${receiver}` }).click();
+    await page.getByLabel("Figures of the account").getByText("12.000000000000000005 OPEN").waitFor();
+    const history = page.getByRole("table", { name: "Its transactions" });
+    await history.getByText("+12.000000000000000005 OPEN").waitFor();
+    await history.getByRole("link", { name: `Account ${payer.address}` }).click();
+    await page
+      .getByRole("table", { name: "Its transactions" })
+      .getByText("−12.000000000000000005 OPEN")
+      .waitFor();
+  });
+
+  it("does not offer what cannot be paid, or an address with a wrong letter", async () => {
+    const page = await visit("/send");
+    await giveWallet(page, privateKeyToAccount(generatePrivateKey()));
+    await page.reload();
+    await page.getByRole("button", { name: "Use Test Wallet" }).click();
+    await page.getByLabel("Receiver").fill("0x52908400098527886E0F7030069857D2E4169Ee7");
+    await page.getByLabel("Amount in OPEN").fill("1");
+    await page.getByText(/EIP-55/).waitFor();
+    await page.getByLabel("Receiver").fill("0x52908400098527886E0F7030069857D2E4169EE7");
+    await page.getByText("The account has only 0 OPEN.").waitFor();
+    expect(await page.getByRole("button", { name: "Review" }).isDisabled()).toBe(true);
+  });
+});
+
+describe("API", () => {
+  const ask = (path: string, init?: RequestInit) => fetch(network.url + path, init);
+  const code = async (answer: Response) =>
+    ((await answer.json()) as { error: { code: string; hint: string } }).error;
+
+  it("says what it does not understand, and what to do", async () => {
+    const cases: [string, RequestInit, number, string][] = [
+      ["/v1/blocks?limt=3", {}, 400, "unknown_parameter"],
+      ["/v1/blocks?limit=0", {}, 400, "bad_limit"],
+      ["/v1/blocks?limit=many", {}, 400, "bad_parameter"],
+      ["/v1/chunks?source=nowhere", {}, 404, "unknown_source"],
+      ["/v1/agreement?before=3", {}, 400, "no_source"],
+      ["/v1/status", { method: "POST" }, 405, "wrong_method"],
+      ["/data", { method: "POST" }, 405, "wrong_method"],
+      ["/v1/sql", { method: "POST", body: "select 1" }, 415, "not_json"],
+      [
+        "/v1/sql",
+        {
+          method: "POST",
+          body: '{"sql":"select 1","row":1}',
+          headers: { "content-type": "application/json" },
+        },
+        422,
+        "bad_json",
+      ],
+      ["/v1", {}, 404, "unknown_path"],
+    ];
+    for (const [path, init, status, word] of cases) {
+      const answer = await ask(path, init);
+      const error = await code(answer);
+      expect([path, answer.status, error.code]).toEqual([path, status, word]);
+      expect(error.hint.length).toBeGreaterThan(3);
+    }
+  });
+
+  it("carries origin, policies and caching in its headers", async () => {
+    const status = await ask("/v1/status");
+    expect(status.headers.get("openmesh-origin")).toBe("simulated");
+    expect(status.headers.get("cache-control")).toBe("no-store");
+    expect(status.headers.get("content-security-policy")).toContain("default-src 'none'");
+    expect(status.headers.get("access-control-allow-origin")).toBe("*");
+    const head = await ask("/v1/status", { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+    const options = await ask("/v1/sql", { method: "OPTIONS" });
+    expect([options.status, options.headers.get("allow")]).toEqual([204, "POST"]);
+    expect((await ask("/v1/auth/nonce")).headers.get("access-control-allow-origin")).toBeNull();
+    const page = await ask("/");
+    const again = await ask("/", { headers: { "if-none-match": page.headers.get("etag") ?? "" } });
+    expect([page.status, again.status]).toEqual([200, 304]);
+    const document = await ask("/openapi.json");
+    const same = await ask("/openapi.json", {
+      headers: { "if-none-match": document.headers.get("etag") ?? "" },
+    });
+    expect(same.status).toBe(304);
+  });
+
+  it("gives downloads in parts that fit together", async () => {
+    const { items } = (await (await ask("/v1/chunks?source=kraken&status=accepted&limit=100")).json()) as {
+      items: { cid: string; height: number }[];
+    };
+    const cid = items.at(-1)?.cid ?? "";
+    for (const kind of ["raw", "parquet"]) {
+      const path = `/v1/chunks/${cid}/${kind}`;
+      const whole = await ask(path);
+      const bytes = Buffer.from(await whole.arrayBuffer());
+      const etag = whole.headers.get("etag") ?? "";
+      expect(whole.headers.get("cache-control")).toContain("immutable");
+      const first = await ask(path, { headers: { range: "bytes=0-99" } });
+      const rest = await ask(path, { headers: { range: "bytes=100-", "if-range": etag } });
+      expect([first.status, rest.status, first.headers.get("content-range")]).toEqual([
+        206,
+        206,
+        `bytes 0-99/${bytes.length}`,
+      ]);
+      const parts = await Promise.all(
+        [first, rest].map(async (each) => Buffer.from(await each.arrayBuffer())),
+      );
+      expect(Buffer.concat(parts).equals(bytes)).toBe(true);
+      const beyond = await ask(path, { headers: { range: `bytes=${bytes.length}-` } });
+      expect([beyond.status, (await code(beyond)).code]).toEqual([416, "bad_range"]);
+      expect((await ask(path, { headers: { "if-none-match": etag } })).status).toBe(304);
+    }
+  });
+
+  it("pages through a source's chunks without losing or repeating one", async () => {
+    const page = async (query: string) =>
+      (await (await ask(`/v1/chunks?source=kraken&${query}`)).json()) as {
+        items: { window: number; stream: string }[];
+        next: string | null;
+      };
+    const [{ window } = { window: 0 }] = (await page("limit=1")).items;
+    const name = (each: { window: number; stream: string }) => `${each.window} ${each.stream}`;
+    const to = `to=${window - 4}`;
+    const all = (await page(`limit=60&${to}`)).items.map(name);
+    const found: string[] = [];
+    let cursor = "";
+    while (found.length < all.length) {
+      const { items, next } = await page(`limit=7&${to}${cursor}`);
+      found.push(...items.map(name));
+      if (next === null) break;
+      cursor = `&cursor=${encodeURIComponent(next)}`;
+    }
+    expect(all.length).toBeGreaterThan(7);
+    expect(found.slice(0, all.length)).toEqual(all);
   });
 });

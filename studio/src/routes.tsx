@@ -19,6 +19,34 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/network/BlockPage")).BlockPage }),
           },
           {
+            path: "blocks",
+            lazy: async () => ({ Component: (await import("./pages/network/BlocksPage")).BlocksPage }),
+          },
+          {
+            path: "transactions",
+            lazy: async () => ({
+              Component: (await import("./pages/ledger/TransactionsPage")).TransactionsPage,
+            }),
+          },
+          {
+            path: "transactions/:hash",
+            lazy: async () => ({
+              Component: (await import("./pages/ledger/TransactionPage")).TransactionPage,
+            }),
+          },
+          {
+            path: "accounts/:address",
+            lazy: async () => ({ Component: (await import("./pages/ledger/AccountPage")).AccountPage }),
+          },
+          {
+            path: "send",
+            lazy: async () => ({ Component: (await import("./pages/ledger/SendPage")).SendPage }),
+          },
+          {
+            path: "sources/:source",
+            lazy: async () => ({ Component: (await import("./pages/data/SourcePage")).SourcePage }),
+          },
+          {
             path: "chunks/:cid",
             lazy: async () => ({ Component: (await import("./pages/network/ChunkPage")).ChunkPage }),
           },

@@ -16,7 +16,7 @@ pub struct AccountInfo {
 
 /// What an account wants done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActionRequest {
     /// Send OPEN.
     Transfer {
@@ -46,6 +46,7 @@ pub enum ActionRequest {
 
 /// Asks for the typed data (EIP-712) of an action, for `eth_signTypedData_v4`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TypedDataRequest {
     /// Who will sign.
     pub from: String,
@@ -69,7 +70,7 @@ pub struct TypedDataResponse {
 }
 
 /// A transaction to send: either its canonical bytes, or its parts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum TransactionRequest {
     /// Canonical bytes.
@@ -90,6 +91,34 @@ pub enum TransactionRequest {
     },
 }
 
+/// By hand, because an untagged enum answers every mistake with "did not match any variant": with `bytes` it is the one
+/// form, without it the other, and the mistake is named.
+impl<'de> Deserialize<'de> for TransactionRequest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TransactionRequest, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Bytes {
+            bytes: String,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Parts {
+            action: ActionRequest,
+            nonce: u64,
+            fee: String,
+            signature: String,
+        }
+        let value = serde_json::Value::deserialize(deserializer)?;
+        if value.get("bytes").is_some() {
+            let Bytes { bytes } = serde_json::from_value(value).map_err(serde::de::Error::custom)?;
+            return Ok(TransactionRequest::Bytes { bytes });
+        }
+        let Parts { action, nonce, fee, signature } =
+            serde_json::from_value(value).map_err(serde::de::Error::custom)?;
+        Ok(TransactionRequest::Parts { action, nonce, fee, signature })
+    }
+}
+
 /// A transaction was taken into the mempool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TransactionAccepted {
@@ -108,6 +137,7 @@ pub struct NonceResponse {
 
 /// A signed message of EIP-4361.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SignInRequest {
     /// The message's text as signed.
     pub message: String,
@@ -125,4 +155,27 @@ pub struct SessionInfo {
     /// Bearer token, only in the answer to signing in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<TransactionRequest, String> {
+        serde_json::from_str(text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_mistake_in_a_transaction_is_named() {
+        assert_eq!(read(r#"{"bytes":"00ff"}"#), Ok(TransactionRequest::Bytes { bytes: "00ff".into() }));
+        let parts = r#"{"action":{"kind":"transfer","to":"0x1","amount":"1"},"nonce":0,"fee":"1","signature":"0x2"}"#;
+        let read_back = read(parts).unwrap();
+        assert_eq!(serde_json::to_string(&read_back).unwrap(), parts);
+        assert!(
+            read(r#"{"action":{"kind":"transfer","to":"0x1","amount":"1"},"nonce":0,"fee":"1"}"#)
+                .is_err_and(|e| e.contains("signature"))
+        );
+        assert!(read(r#"{"bytes":"00","memo":"x"}"#).is_err_and(|e| e.contains("memo")));
+        assert!(read("[]").is_err_and(|e| e.contains("sequence") || e.contains("expected")));
+    }
 }

@@ -13,6 +13,7 @@ pub struct SourceInfo {
     /// Exchange or chain.
     pub exchange: String,
     /// `market` or `chain`.
+    #[schema(value_type = crate::SourceKind)]
     pub kind: String,
     /// Where its data comes from.
     pub origin: Origin,
@@ -58,6 +59,7 @@ pub struct ChunkInfo {
     /// Stream: `BTC.USDT/trades`.
     pub stream: String,
     /// `accepted` or `disputed`.
+    #[schema(value_type = ChunkStatus)]
     pub status: String,
     /// Number of events.
     pub events: u32,
@@ -71,6 +73,16 @@ pub struct ChunkInfo {
     pub differing: Vec<String>,
     /// Whether this node holds the bytes.
     pub held: bool,
+}
+
+/// Whether a chunk has a quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkStatus {
+    /// More than two thirds of the assigned power named the same CID.
+    Accepted,
+    /// The window closed without quorum.
+    Disputed,
 }
 
 /// Everything needed to check a chunk offline: see `openmesh verify`.

@@ -17,7 +17,8 @@ pub struct ApiError {
     pub code: String,
     /// For people: what was wrong and where.
     pub message: String,
-    /// For people: what to do about it.
+    /// For people: what to do about it. This node always says it; a client bears with one that does not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = true, value_type = String)]
     pub hint: Option<String>,
 }

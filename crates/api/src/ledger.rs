@@ -110,19 +110,55 @@ pub struct TransactionSummary {
     pub hash: String,
     /// Height of its block; `null` while it waits.
     pub height: Option<u64>,
-    /// `account` or `attestation`.
+    /// Position in its block, from 0; `null` while it waits.
+    #[serde(default)]
+    pub index: Option<u32>,
+    /// Time of its block; `null` while it waits.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// `account`, `attestation` or `evidence`.
+    #[schema(value_type = TransactionClass)]
     pub class: String,
-    /// Sender's address (the validator's, for an attestation).
+    /// Sender's address: the validator's, for an attestation; of evidence, the validator that it names.
     pub sender: String,
+    /// The sender's nonce; `null` for attestations.
+    #[serde(default)]
+    pub nonce: Option<u64>,
+    /// `transfer`, `register_source`, `attestation`, `evidence`, or `unknown` where it cannot be decoded.
+    #[serde(default)]
+    pub kind: String,
+    /// Receiver of a transfer.
+    #[serde(default)]
+    pub to: Option<String>,
+    /// What a transfer moves, in 10^-18 OPEN.
+    #[serde(default)]
+    pub amount: Option<String>,
     /// What it does, in words.
     pub action: String,
-    /// Fee in 10^-18 OPEN.
+    /// Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused).
     pub fee: String,
+    /// Size in bytes.
+    #[serde(default)]
+    pub bytes: u64,
     /// Whether it took effect.
     pub ok: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The class of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionClass {
+    /// Of an account: signed by a wallet, pays a fee.
+    Account,
+    /// Of a validator.
+    Attestation,
+    /// About a validator: two messages of consensus that it must not both have signed.
+    Evidence,
+    /// Cannot be decoded.
+    Unknown,
 }
 
 /// A validator.
@@ -161,7 +197,7 @@ pub struct IncidentInfo {
     pub id: String,
     /// When.
     pub time: String,
-    /// `differing`, `missing`, `disputed`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ...
+    /// `differing`, `missing`, `disputed`, `equivocation`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ...
     pub kind: String,
     /// Source.
     pub source: Option<String>,
@@ -176,5 +212,16 @@ pub struct IncidentInfo {
     /// Height, for incidents on the ledger.
     pub height: Option<u64>,
     /// `ledger` (agreed by all) or `collector` (seen at this site).
+    #[schema(value_type = IncidentSite)]
     pub site: String,
+}
+
+/// Who says that something went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentSite {
+    /// The ledger: agreed by all.
+    Ledger,
+    /// This site's collector.
+    Collector,
 }

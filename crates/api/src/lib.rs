@@ -7,16 +7,20 @@
 //! keys are hexadecimal; addresses carry the checksum of EIP-55. Lists are [`Page`]s.
 
 mod account;
+mod agreement;
 mod chunk;
 mod error;
+mod event;
 mod ledger;
 mod market;
 mod sql;
 mod stream;
 
 pub use account::*;
+pub use agreement::*;
 pub use chunk::*;
 pub use error::*;
+pub use event::*;
 pub use ledger::*;
 pub use market::*;
 pub use sql::*;
@@ -43,7 +47,8 @@ pub enum Origin {
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page<T> {
-    /// The items, newest first unless said otherwise.
+    /// The items, newest first unless said otherwise. A page of a filtered list may hold fewer than asked for, even none,
+    /// and still have a next one: how far a node looks for one answer has a limit.
     pub items: Vec<T>,
     /// Pass as `cursor` for the next page; `null` at the end.
     pub next: Option<String>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Origin;
+use crate::{Origin, Side};
 
 /// An order book now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -21,10 +21,8 @@ pub struct BookView {
     /// True where the book is out of step or its source is silent.
     pub stale: bool,
     /// `[price, size]`, best first.
-    #[schema(value_type = Vec<Vec<String>>)]
     pub bids: Vec<(String, String)>,
     /// `[price, size]`, best first.
-    #[schema(value_type = Vec<Vec<String>>)]
     pub asks: Vec<(String, String)>,
 }
 
@@ -61,8 +59,8 @@ pub struct CandleList {
 pub struct TradeView {
     /// The venue's time.
     pub time: String,
-    /// `buy` or `sell`: who took liquidity.
-    pub side: String,
+    /// Who took liquidity.
+    pub side: Side,
     /// Price.
     pub price: String,
     /// Size.

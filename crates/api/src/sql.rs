@@ -7,6 +7,7 @@ use crate::Origin;
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SqlRequest {
     /// One read-only statement in the PostgreSQL dialect.
     pub sql: String,
@@ -31,12 +32,31 @@ pub struct SqlResponse {
     /// Columns.
     pub columns: Vec<SqlColumn>,
     /// Rows; decimals, 64-bit integers and times are strings.
-    #[schema(value_type = Vec<Vec<Object>>)]
+    #[schema(value_type = Vec<Vec<SqlValue>>)]
     pub rows: Vec<Vec<serde_json::Value>>,
     /// Whether rows were left off because of a limit.
     pub truncated: bool,
     /// Time it took in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// A value of a result as JSON. Decimals, 64-bit integers and times are texts, so that no digit is lost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum SqlValue {
+    /// Nothing: `null`.
+    Null,
+    /// True or false.
+    Flag(bool),
+    /// A number of at most 53 bits.
+    Number(f64),
+    /// Text, and whatever is exact only as text.
+    Text(String),
+    /// A list.
+    List(Vec<serde_json::Value>),
+    /// A structure.
+    #[schema(value_type = Object)]
+    Fields(serde_json::Map<String, serde_json::Value>),
 }
 
 /// A column of a result or a table.

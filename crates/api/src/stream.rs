@@ -1,14 +1,14 @@
 //! The WebSocket at `/v1/stream`.
 //!
-//! Market events are sent as the event schema has them (`docs/spec/events.md`) with an `origin` field besides; what is
-//! here are the client's operations and the server's own messages.
+//! Market events are sent as the event schema has them (`docs/spec/events.md`) with an `origin` field besides
+//! ([`crate::MarketEvent`]); what is here are the client's operations and the server's own messages.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 /// What a client may send.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "op", rename_all = "snake_case")]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StreamRequest {
     /// Begin a subscription. `feed` is a market feed (with `exchange` and `symbol`), or one of `blocks`, `chunks`,
     /// `incidents`, `status`.
@@ -79,6 +79,8 @@ pub enum StreamMessage {
         code: String,
         /// For people.
         message: String,
+        /// For people: what to do about it.
+        hint: String,
         /// From the request.
         id: Option<String>,
     },

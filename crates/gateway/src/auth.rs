@@ -12,30 +12,31 @@ use openmesh_primitives::{AccountSignature, Timestamp};
 
 use crate::error::Refusal;
 use crate::node::Node;
+use crate::page::Body;
 use crate::sessions::{Session, SignInError};
 
 const COOKIE_NAME: &str = "openmesh-session";
 
-/// `GET /v1/auth/nonce`
+/// A nonce for one sign-in.
 #[utoipa::path(get, path = "/v1/auth/nonce", tag = "sign-in", responses((status = 200, body = api::NonceResponse)))]
 pub async fn nonce(State(node): State<Node>) -> Result<Json<api::NonceResponse>, Refusal> {
     let (nonce, expires) = node.sessions().nonce(SystemTime::now()).map_err(refuse)?;
     Ok(Json(api::NonceResponse { nonce, expires: rfc3339(expires) }))
 }
 
-/// `POST /v1/auth/sign-in`
-#[utoipa::path(post, path = "/v1/auth/sign-in", tag = "sign-in", request_body = api::SignInRequest, responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody)))]
+/// Begins a session with a signed message.
+#[utoipa::path(post, path = "/v1/auth/sign-in", tag = "sign-in", request_body = api::SignInRequest, responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody), (status = 413, description = "The body is too long"), (status = 415, description = "The body is not JSON")))]
 pub async fn sign_in(
     State(node): State<Node>,
     headers: HeaderMap,
-    Json(request): Json<api::SignInRequest>,
+    Body(request): Body<api::SignInRequest>,
 ) -> Result<Response, Refusal> {
-    let domain = headers
-        .get(HOST)
-        .and_then(|h| h.to_str().ok())
-        .ok_or_else(|| Refusal::bad("no_host", "the request has no Host header"))?;
-    let signature: AccountSignature =
-        request.signature.parse().map_err(|_| Refusal::bad("bad_signature", "65 bytes in hexadecimal are expected"))?;
+    let domain = headers.get(HOST).and_then(|h| h.to_str().ok()).ok_or_else(|| {
+        Refusal::bad("no_host", "the request has no Host header", "send one: the message is made for it")
+    })?;
+    let signature: AccountSignature = request.signature.parse().map_err(|e| {
+        Refusal::bad("bad_signature", format!("signature: {e}"), "65 bytes in hexadecimal are expected")
+    })?;
     let (token, session) =
         node.sessions().sign_in(domain, &request.message, &signature, SystemTime::now()).map_err(refuse)?;
     let cookie = cookie(&token, &session)?;
@@ -43,16 +44,23 @@ pub async fn sign_in(
     Ok(([(SET_COOKIE, cookie)], Json(info)).into_response())
 }
 
-/// `GET /v1/auth/session`
+/// The session of the cookie or bearer token.
 #[utoipa::path(get, path = "/v1/auth/session", tag = "sign-in", responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody)))]
 pub async fn session(State(node): State<Node>, headers: HeaderMap) -> Result<Json<api::SessionInfo>, Refusal> {
     token(&headers)
         .and_then(|token| node.sessions().session(&token, SystemTime::now()))
         .map(|session| Json(info(&session)))
-        .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "not_signed_in", "no session, or it has ended"))
+        .ok_or_else(|| {
+            Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "not_signed_in",
+                "no session, or it has ended",
+                "sign in through /v1/auth/nonce and /v1/auth/sign-in",
+            )
+        })
 }
 
-/// `DELETE /v1/auth/session`
+/// Ends the session.
 #[utoipa::path(delete, path = "/v1/auth/session", tag = "sign-in", responses((status = 204)))]
 pub async fn sign_out(State(node): State<Node>, headers: HeaderMap) -> Response {
     if let Some(token) = token(&headers) {
@@ -93,5 +101,6 @@ fn refuse(error: SignInError) -> Refusal {
         SignInError::Randomness => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNAUTHORIZED,
     };
-    Refusal::new(status, error.code(), error.to_string()).hint("take a new nonce from /v1/auth/nonce and sign again")
+    let hint = "take a new nonce from /v1/auth/nonce and sign again";
+    Refusal::new(status, error.code(), error.to_string(), hint)
 }

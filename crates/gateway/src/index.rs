@@ -76,7 +76,6 @@ impl Index {
     /// own certificate here holds only the first two thirds.
     pub fn block(
         &mut self,
-        height: Height,
         time: Timestamp,
         proposer: Address,
         last_commit: Option<&Certificate>,
@@ -174,6 +173,11 @@ impl Index {
         self.incidents.iter().rev().filter(move |i| after.is_none_or(|a| i.number < a))
     }
 
+    /// Height and number of the oldest incident remembered.
+    pub fn oldest_incident(&self) -> Option<(Height, u32)> {
+        self.incidents.front().map(|i| (i.incident.height, i.incident.number))
+    }
+
     /// The chunk of a CID.
     pub fn chunk(&self, cid: &ContentId) -> Option<&RecentChunk> {
         self.chunks.iter().rev().find(|c| c.accepted.is_some_and(|(id, _, _)| id == *cid))
@@ -240,7 +244,7 @@ mod tests {
             (3, vec![accepted(3, 3)]),
         ] {
             let last_commit = (height > 1).then(|| commit(height - 1));
-            index.block(height, Timestamp(0), Address([1; 20]), last_commit.as_ref(), &events);
+            index.block(Timestamp(0), Address([1; 20]), last_commit.as_ref(), &events);
         }
         let windows: Vec<u64> = index.chunks(None).map(|c| c.window).collect();
         assert_eq!(windows, [3, 2, 1]);

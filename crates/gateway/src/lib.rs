@@ -12,9 +12,15 @@
 //! A fault of this node is logged where it is consumed and answered as `internal` without its details. A client that is
 //! slow, greedy or gone costs only its own task: bodies, times, messages and queues have limits.
 
+mod agreement;
 mod auth;
 mod chunks;
+mod contract;
+mod download;
 mod error;
+mod headers;
+mod history;
+mod incidents;
 mod index;
 mod ledger;
 mod live;
@@ -22,20 +28,21 @@ mod market;
 mod node;
 mod page;
 pub mod sessions;
+mod sources;
 mod sql;
 mod stream;
 mod studio;
 mod transactions;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -56,28 +63,20 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// How long open connections may go on after the node was asked to stop.
 const DRAIN_SECONDS_MAX: u64 = 3;
 
-/// The contract's head; paths and types are gathered from the routes.
-#[derive(OpenApi)]
-#[openapi(info(
-    title = "Openmesh",
-    description = "Market and chain data that a network agreed on: live, historic, in SQL, with proof. Every answer carries the header \
-                   openmesh-origin: live, simulated or replay. Decimals and integers above 2^53 are strings; times are RFC 3339 in UTC.",
-    license(name = "Apache-2.0", identifier = "Apache-2.0")
-))]
-struct Contract;
-
 fn api_routes() -> OpenApiRouter<Node> {
-    OpenApiRouter::with_openapi(Contract::openapi())
+    OpenApiRouter::with_openapi(contract::Contract::openapi())
         .routes(routes!(ledger::status))
         .routes(routes!(ledger::blocks))
         .routes(routes!(ledger::block))
         .routes(routes!(ledger::validators))
-        .routes(routes!(ledger::incidents))
-        .routes(routes!(ledger::transaction))
+        .routes(routes!(incidents::incidents))
+        .routes(routes!(history::transactions, transactions::send))
+        .routes(routes!(history::transaction))
         .routes(routes!(ledger::account))
-        .routes(routes!(transactions::send))
         .routes(routes!(transactions::typed_data))
-        .routes(routes!(chunks::sources))
+        .routes(routes!(sources::sources))
+        .routes(routes!(sources::source))
+        .routes(routes!(agreement::agreement))
         .routes(routes!(chunks::chunks))
         .routes(routes!(chunks::chunk))
         .routes(routes!(chunks::raw))
@@ -97,72 +96,43 @@ fn api_routes() -> OpenApiRouter<Node> {
 
 /// The OpenAPI description as JSON, the text of `openapi/openmesh.json`.
 pub fn openapi() -> String {
-    let (_, mut description) = api_routes().split_for_parts();
-    description.info.version = "1".into();
-    // A description that does not serialise would be a bug of the generator; an empty text shows it in the golden test.
-    let mut text = description.to_pretty_json().unwrap_or_default();
-    text.push('\n');
-    text
+    let (_, description) = api_routes().split_for_parts();
+    format!("{:#}\n", contract::complete(description))
 }
 
 fn router(node: Node) -> Router {
-    let (api, _) = api_routes().split_for_parts();
+    let (api, description) = api_routes().split_for_parts();
+    let known = Arc::new(contract::Known::of(&contract::complete(description)));
     // Streams must not sit in a compressor's buffer; content is compressed already.
     let compress = CompressionLayer::new().compress_when(
         SizeAbove::new(1_024)
             .and(NotForContentType::const_new("application/vnd.apache.parquet"))
             .and(NotForContentType::const_new("application/octet-stream")),
     );
-    api.route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }))
+    let text = openapi().into_bytes();
+    let described = move |headers: HeaderMap| async move {
+        download::tagged(&headers, "application/json", download::ASK_AGAIN, text.clone())
+    };
+    api.route("/openapi.json", get(described))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .fallback(studio::serve)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::map_response(one_shape))
-        .layer(middleware::from_fn_with_state(node.clone(), label))
+        .layer(middleware::from_fn_with_state(known, contract::known_parameters))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this node failed on the request")
-                .into_response()
+            Refusal::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "this node failed on the request",
+                "ask another node; the operator finds the reason in this node's log",
+            )
+            .into_response()
         }))
+        .layer(middleware::map_response(headers::one_shape))
+        .layer(middleware::from_fn(headers::across_origins))
+        .layer(middleware::from_fn_with_state(node.clone(), headers::label))
         .layer(compress)
         .with_state(node)
-}
-
-/// Sets what every answer carries.
-async fn label(State(node): State<Node>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let word = match node.origin() {
-        openmesh_api::Origin::Live => "live",
-        openmesh_api::Origin::Simulated => "simulated",
-        openmesh_api::Origin::Replay => "replay",
-    };
-    let headers = response.headers_mut();
-    headers.insert(HeaderName::from_static(openmesh_api::ORIGIN_HEADER), HeaderValue::from_static(word));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
-}
-
-/// The framework refuses malformed requests in plain text: put into the one shape.
-async fn one_shape(response: Response) -> Response {
-    let status = response.status();
-    let plain = response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
-    if !(status.is_client_error() || status.is_server_error()) || !plain {
-        return response;
-    }
-    let code = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "not_json",
-        StatusCode::METHOD_NOT_ALLOWED => "wrong_method",
-        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => "bad_json",
-        _ => "refused",
-    };
-    // The framework's text says what it did not understand; it is short and holds nothing of ours.
-    let text = axum::body::to_bytes(response.into_body(), 4_096).await.unwrap_or_default();
-    let message = String::from_utf8_lossy(&text).trim().to_string();
-    let message = if message.is_empty() { status.to_string() } else { message };
-    Refusal::new(status, code, message).hint("the API is described at /openapi.json").into_response()
 }
 
 /// Prometheus' text format.
@@ -174,11 +144,11 @@ async fn metrics(State(node): State<Node>) -> Result<Response, Refusal> {
 }
 
 /// Alive, and not behind.
-async fn health(State(node): State<Node>) -> (StatusCode, &'static str) {
+async fn health(State(node): State<Node>) -> Response {
     if node.engine().status().syncing {
-        (StatusCode::SERVICE_UNAVAILABLE, "syncing\n")
+        Refusal::unavailable("syncing", "this node is behind its peers", "it catches up by itself").into_response()
     } else {
-        (StatusCode::OK, "ok\n")
+        "ok\n".into_response()
     }
 }
 
@@ -235,11 +205,4 @@ pub async fn start(
         }
     });
     Ok((Handle { address }, serving))
-}
-
-/// For extractors that want the framework's rejection in our shape.
-impl From<JsonRejection> for Refusal {
-    fn from(rejection: JsonRejection) -> Refusal {
-        Refusal::new(rejection.status(), "bad_json", rejection.body_text())
-    }
 }

@@ -1,7 +1,7 @@
 //! Books, candles and trades.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use openmesh_api as api;
 use openmesh_market::{EventKind, Exchange};
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
@@ -12,34 +12,47 @@ use tokio_util::sync::CancellationToken;
 use crate::error::Refusal;
 use crate::live::{TimedTrade, age_ms};
 use crate::node::Node;
+use crate::page::{Params, limited};
 
-/// Levels of a side where none are asked for, and the most.
+/// Levels of a side where none are asked for.
 const DEPTH_DEFAULT: usize = 25;
-const DEPTH_MAX: usize = 1_000;
-/// Candles where none are asked for, and the most.
+/// Most levels of a side.
+pub const DEPTH_MAX: usize = 1_000;
+/// Candles where none are asked for.
 const CANDLES_DEFAULT: usize = 200;
-const CANDLES_MAX: usize = 1_500;
-/// Trades where none are asked for, and the most.
+/// Most candles.
+pub const CANDLES_MAX: usize = 1_500;
+/// Trades where none are asked for.
 const TRADES_DEFAULT: usize = 50;
-const TRADES_MAX: usize = 1_000;
+/// Most trades.
+pub const TRADES_MAX: usize = 1_000;
 /// Lengths of candles: word and seconds.
 const INTERVALS: [(&str, i64); 8] =
     [("1s", 1), ("5s", 5), ("15s", 15), ("1m", 60), ("5m", 300), ("15m", 900), ("1h", 3_600), ("1d", 86_400)];
 
 fn instrument(node: &Node, exchange: &str, symbol: &str) -> Result<(Exchange, Symbol), Refusal> {
-    let exchange: Exchange = exchange.parse().map_err(|e| Refusal::not_found("unknown_exchange", format!("{e}")))?;
-    let symbol: Symbol = symbol.parse().map_err(|e| Refusal::bad("bad_symbol", format!("{e}")))?;
+    let exchange: Exchange = exchange
+        .parse()
+        .map_err(|e| Refusal::not_found("unknown_exchange", format!("{e}"), "/v1/sources lists what is collected"))?;
+    let symbol: Symbol = symbol
+        .parse()
+        .map_err(|e| Refusal::bad("bad_symbol", format!("{e}"), "a symbol is BASE.QUOTE, such as BTC.USDT"))?;
     if !node.collects(exchange.name(), &symbol.to_string()) {
-        return Err(Refusal::not_found("unknown_symbol", format!("{symbol} of {exchange} is not collected here"))
-            .hint("/v1/sources lists what is"));
+        return Err(Refusal::not_found(
+            "unknown_symbol",
+            format!("{symbol} of {exchange} is not collected here"),
+            "/v1/sources lists what is",
+        ));
     }
     Ok((exchange, symbol))
 }
 
-/// `GET /v1/books/{exchange}/{symbol}`
+/// How deep.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct BookQuery {
-    /// Levels of each side.
+    /// Levels of each side, 25 where absent.
+    #[param(minimum = 1, maximum = 1000)]
     depth: Option<usize>,
 }
 
@@ -48,19 +61,19 @@ pub struct BookQuery {
 pub async fn book(
     State(node): State<Node>,
     Path((exchange, symbol)): Path<(String, String)>,
-    Query(query): Query<BookQuery>,
+    Params(query): Params<BookQuery>,
 ) -> Result<Json<api::BookView>, Refusal> {
     let (exchange, symbol) = instrument(&node, &exchange, &symbol)?;
     let out_of_step = || {
         Refusal::unavailable(
             "book_out_of_step",
             format!("the book of {symbol} at {exchange} is not in step with the venue"),
+            "it resynchronises by itself; the reason is among /v1/incidents",
         )
-        .hint("it resynchronises by itself; the reason is among /v1/incidents")
     };
+    let depth = limited("depth", query.depth, DEPTH_DEFAULT, DEPTH_MAX)?;
     let event = node.collector().book(exchange, &symbol).await.ok_or_else(out_of_step)?;
     let EventKind::BookSnapshot(book) = &event.kind else { return Err(out_of_step()) };
-    let depth = query.depth.unwrap_or(DEPTH_DEFAULT).clamp(1, DEPTH_MAX);
     let side = |levels: &[(Decimal, Decimal)]| -> Vec<(String, String)> {
         levels.iter().take(depth).map(|(price, size)| (price.to_string(), size.to_string())).collect()
     };
@@ -78,31 +91,33 @@ pub async fn book(
 
 /// Which candles.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct CandleQuery {
-    /// `1s`, `5s`, `15s`, `1m`, `5m`, `15m`, `1h` or `1d`.
+    /// `1s`, `5s`, `15s`, `1m`, `5m`, `15m`, `1h` or `1d`; `1m` where absent.
     interval: Option<String>,
-    /// How many, the newest.
+    /// How many, the newest; 200 where absent.
+    #[param(minimum = 1, maximum = 1500)]
     limit: Option<usize>,
 }
 
 /// Candles made from trades: agreed ones from the tables, the newest from the live stream.
-#[utoipa::path(get, path = "/v1/candles/{exchange}/{symbol}", tag = "market", params(("exchange" = String, Path), ("symbol" = String, Path), CandleQuery), responses((status = 200, body = api::CandleList), (status = 400, body = api::ErrorBody)))]
+#[utoipa::path(get, path = "/v1/candles/{exchange}/{symbol}", tag = "market", params(("exchange" = String, Path), ("symbol" = String, Path), CandleQuery), responses((status = 200, body = api::CandleList), (status = 404, body = api::ErrorBody)))]
 pub async fn candles(
     State(node): State<Node>,
     Path((exchange, symbol)): Path<(String, String)>,
-    Query(query): Query<CandleQuery>,
+    Params(query): Params<CandleQuery>,
 ) -> Result<Json<api::CandleList>, Refusal> {
     let (exchange, symbol) = instrument(&node, &exchange, &symbol)?;
     let wanted = query.interval.as_deref().unwrap_or("1m");
     let (_, seconds) = INTERVALS.into_iter().find(|(word, _)| *word == wanted).ok_or_else(|| {
         let known = INTERVALS.map(|(word, _)| word).join(", ");
-        Refusal::bad("bad_interval", format!("{wanted:?} is no interval; known: {known}"))
+        Refusal::bad("bad_interval", format!("{wanted:.20?} is no interval"), format!("one of {known}"))
     })?;
-    let limit = query.limit.unwrap_or(CANDLES_DEFAULT).clamp(1, CANDLES_MAX);
+    let limit = limited("limit", query.limit, CANDLES_DEFAULT, CANDLES_MAX)?;
     let nanos = seconds * 1_000_000_000;
     let live = node.live().trades(exchange.name(), &symbol.to_string());
     // The memory of live trades is complete from its first trade on, so whole intervals after that come from it.
-    let border = live.first().map(|(at, _)| (at.nanos().div_euclid(nanos) + 1) * nanos);
+    let border = live.first().map(|(at, _)| at.nanos().div_euclid(nanos).saturating_add(1).saturating_mul(nanos));
     let mut items = agreed(&node, exchange, &symbol, seconds, border, limit).await?;
     items.extend(make(live.iter().filter(|(at, _)| border.is_some_and(|b| at.nanos() >= b)), nanos));
     let surplus = items.len().saturating_sub(limit);
@@ -201,8 +216,10 @@ fn make<'a>(trades: impl Iterator<Item = &'a TimedTrade>, nanos: i64) -> Vec<api
 
 /// Which trades.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct TradeQuery {
-    /// How many, the newest.
+    /// How many, the newest; 50 where absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 
@@ -211,10 +228,10 @@ pub struct TradeQuery {
 pub async fn trades(
     State(node): State<Node>,
     Path((exchange, symbol)): Path<(String, String)>,
-    Query(query): Query<TradeQuery>,
+    Params(query): Params<TradeQuery>,
 ) -> Result<Json<api::TradeList>, Refusal> {
     let (exchange, symbol) = instrument(&node, &exchange, &symbol)?;
-    let limit = query.limit.unwrap_or(TRADES_DEFAULT).clamp(1, TRADES_MAX);
+    let limit = limited("limit", query.limit, TRADES_DEFAULT, TRADES_MAX)?;
     let items = node
         .live()
         .trades(exchange.name(), &symbol.to_string())
@@ -223,7 +240,7 @@ pub async fn trades(
         .take(limit)
         .map(|(at, trade)| api::TradeView {
             time: at.to_rfc3339(),
-            side: if trade.side == openmesh_market::Side::Buy { "buy" } else { "sell" }.into(),
+            side: if trade.side == openmesh_market::Side::Buy { api::Side::Buy } else { api::Side::Sell },
             price: trade.price.to_string(),
             size: trade.size.to_string(),
             id: trade.id,

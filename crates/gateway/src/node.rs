@@ -18,7 +18,7 @@ use crate::index::{BLOCKS_BACK, Index, RecentChunk};
 use crate::live::Live;
 use crate::sessions::Sessions;
 use crate::sql::Running;
-use crate::{chunks, live};
+use crate::{chunks, incidents, live};
 
 /// Transactions handed in here that are remembered until they are committed, so that their sender can ask for them.
 const WAITING_MAX: usize = 10_000;
@@ -87,13 +87,15 @@ impl Node {
         let origins: BTreeMap<String, Origin> = genesis.sources.iter().map(|s| (s.id.clone(), s.origin)).collect();
         let mut index = Index::new(origins);
         let mut height = tip.saturating_sub(BLOCKS_BACK) + 1;
+        // What the blocks that are read back do not count.
+        index.incidents_total = incidents::count_before(&deps.store, height)?;
         while height <= tip {
             let blocks = deps.store.blocks(height..=tip)?;
             let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
             for stored in &blocks {
                 let header = &stored.block.header;
                 let last_commit = stored.block.last_commit.as_ref();
-                index.block(header.height, header.time, header.proposer, last_commit, &stored.events);
+                index.block(header.time, header.proposer, last_commit, &stored.events);
             }
             height = last + 1;
         }
@@ -175,21 +177,20 @@ impl Node {
         tokio::task::spawn_blocking(move || work(node)).await.map_err(|e| Refusal::internal("a request", &e))?
     }
 
-    /// Content, from here or from another node.
+    /// Content, from here or from another node. Ask only for what the network agreed on: a gateway is no proxy for the whole
+    /// of IPFS.
     pub async fn content(&self, cid: ContentId) -> Result<Vec<u8>, Refusal> {
-        // Only what the network agreed on is fetched for strangers: this is no proxy for the whole of IPFS.
-        if self.index().chunk(&cid).is_none() {
-            return Err(Refusal::not_found("unknown_chunk", format!("{cid} is not among the recently agreed chunks"))
-                .hint("older ones are listed in the table ledger_chunks"));
-        }
         let held = self
             .blocking(move |node| node.0.deps.content.get(&cid).map_err(|e| Refusal::internal("reading content", &e)));
         if let Some(bytes) = held.await? {
             return Ok(bytes);
         }
         (self.0.deps.fetch)(cid).await.map_err(|why| {
-            Refusal::unavailable("content_unavailable", format!("no connected node gave {cid}: {why}"))
-                .hint("ask again, or ask one of the validators that attested it")
+            Refusal::unavailable(
+                "content_unavailable",
+                format!("no connected node gave {cid}: {why}"),
+                "ask again, or ask one of the validators that attested it",
+            )
         })
     }
 
@@ -213,7 +214,7 @@ impl Node {
     pub fn committed(&self, block: &openmesh_engine::CommittedBlock) {
         let header = &block.block.header;
         let last_commit = block.block.last_commit.as_ref();
-        self.index().block(header.height, header.time, header.proposer, last_commit, &block.events);
+        self.index().block(header.time, header.proposer, last_commit, &block.events);
         let mut waiting = self.waiting();
         if !waiting.is_empty() {
             let committed: HashSet<Digest> = block.receipts.iter().map(|r| r.hash).collect();
@@ -281,22 +282,7 @@ impl Node {
         self.index()
             .incidents(None)
             .take(newest)
-            .map(|recent| {
-                let incident = &recent.incident;
-                let info = api::IncidentInfo {
-                    id: incident.id(),
-                    time: recent.time.to_rfc3339(),
-                    kind: incident.kind.as_str().into(),
-                    source: Some(incident.source.clone()),
-                    window: Some(incident.window),
-                    stream: incident.stream.clone(),
-                    validator: incident.validator.map(|v| v.to_string()),
-                    detail: incident.detail.clone(),
-                    height: Some(incident.height),
-                    site: "ledger".into(),
-                };
-                (recent.time.nanos(), info)
-            })
+            .map(|recent| (recent.time.nanos(), incidents::info(&recent.incident, recent.time)))
             .collect()
     }
 

@@ -1,34 +1,107 @@
-//! Lists: limits and cursors.
+//! Reading requests: parameters, bodies, limits and cursors. What is not understood is refused, never ignored.
 
-use serde::Deserialize;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 
 use crate::error::Refusal;
 
 /// Items of a page where none are asked for.
-const ITEMS_DEFAULT: usize = 50;
+pub const ITEMS_DEFAULT: usize = 50;
 /// Most items of a page: enough for a screen, little enough to be cheap.
 pub const ITEMS_MAX: usize = 500;
 
-/// `?limit=&cursor=`.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct PageQuery {
-    /// Items wanted.
-    pub limit: Option<usize>,
-    /// From the page before.
-    pub cursor: Option<String>,
+/// The query's parameters. Unknown ones are refused before (`contract`), malformed ones here.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Refusal> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(value)) => Ok(Params(value)),
+            Err(error) => {
+                let text = error.body_text();
+                let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(Refusal::bad("bad_parameter", text, "each parameter once; their types stand in /openapi.json"))
+            }
+        }
+    }
 }
 
-impl PageQuery {
-    /// Number of items.
-    pub fn limit(&self) -> usize {
-        self.limit.unwrap_or(ITEMS_DEFAULT).clamp(1, ITEMS_MAX)
+/// A JSON body.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Refusal> {
+        Json::from_request(request, state).await.map(|Json(value)| Body(value)).map_err(|rejection| {
+            let (code, hint) = match &rejection {
+                JsonRejection::MissingJsonContentType(_) => ("not_json", "send content-type: application/json"),
+                JsonRejection::BytesRejection(_) => ("body_too_large", "a body may have 1 MiB"),
+                _ => ("bad_json", "the body's shape stands in /openapi.json; unknown fields are refused"),
+            };
+            Refusal::new(rejection.status(), code, rejection.body_text(), hint)
+        })
+    }
+}
+
+/// `limit`, with its default and most. Beyond them it is refused: a shorter answer than asked for would look complete.
+pub fn limited(name: &str, wanted: Option<usize>, default: usize, most: usize) -> Result<usize, Refusal> {
+    match wanted {
+        None => Ok(default),
+        Some(number) if (1..=most).contains(&number) => Ok(number),
+        Some(number) => Err(Refusal::bad(
+            "bad_limit",
+            format!("{name} is {number}"),
+            format!("{name} may be 1 to {most}; the rest of a list comes with the cursor"),
+        )),
+    }
+}
+
+/// Number of items of a page.
+pub fn limit(wanted: Option<usize>) -> Result<usize, Refusal> {
+    limited("limit", wanted, ITEMS_DEFAULT, ITEMS_MAX)
+}
+
+/// A cursor, read by `parse`; `None` for the first page.
+pub fn cursor<T>(text: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+    text.map(|text| {
+        parse(text).ok_or_else(|| {
+            Refusal::bad(
+                "bad_cursor",
+                format!("{text:.40?} is no cursor of this list"),
+                "leave cursor away for the first page, then pass each page's next as it is",
+            )
+        })
+    })
+    .transpose()
+}
+
+/// A cursor of two numbers, `height-index`.
+pub fn pair(text: &str) -> Option<(u64, u32)> {
+    let (left, right) = text.split_once('-')?;
+    Some((left.parse().ok()?, right.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_said_not_bent() {
+        assert_eq!(limit(None).unwrap(), ITEMS_DEFAULT);
+        assert_eq!(limit(Some(ITEMS_MAX)).unwrap(), ITEMS_MAX);
+        assert!(limit(Some(0)).is_err() && limit(Some(ITEMS_MAX + 1)).is_err());
     }
 
-    /// The cursor as a number: the last item of the page before.
-    pub fn after(&self) -> Result<Option<u64>, Refusal> {
-        self.cursor.as_deref().map(str::parse).transpose().map_err(|_| {
-            Refusal::bad("bad_cursor", "the cursor is not one that this API gave out")
-                .hint("leave cursor away for the first page, then pass each page's next")
-        })
+    #[test]
+    fn cursors_are_those_given_out() {
+        assert_eq!(cursor(None, pair).unwrap(), None);
+        assert_eq!(cursor(Some("12-3"), pair).unwrap(), Some((12, 3)));
+        assert!(cursor(Some("12"), pair).is_err() && cursor(Some("-1-2"), pair).is_err());
     }
 }

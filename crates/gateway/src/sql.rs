@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Refusal;
 use crate::node::Node;
+use crate::page::Body;
 
 /// Longest id that a client may give its query, in bytes.
 const ID_BYTES_MAX: usize = 64;
@@ -40,15 +41,16 @@ impl Drop for Entry {
     }
 }
 
-/// `POST /v1/sql`
-#[utoipa::path(post, path = "/v1/sql", tag = "sql", request_body = api::SqlRequest, responses((status = 200, body = api::SqlResponse), (status = 400, body = api::ErrorBody), (status = 429, body = api::ErrorBody)))]
+/// One read-only query.
+#[utoipa::path(post, path = "/v1/sql", tag = "sql", request_body = api::SqlRequest, responses((status = 200, body = api::SqlResponse), (status = 400, body = api::ErrorBody), (status = 408, description = "Stopped when its time was over"), (status = 409, description = "A query of this id runs already"), (status = 413, description = "The body or the query is too long"), (status = 415, description = "The body is not JSON"), (status = 429, body = api::ErrorBody)))]
 pub async fn query(
     State(node): State<Node>,
-    Json(request): Json<api::SqlRequest>,
+    Body(request): Body<api::SqlRequest>,
 ) -> Result<Json<api::SqlResponse>, Refusal> {
     let id = match request.query_id {
         Some(id) if id.is_empty() || id.len() > ID_BYTES_MAX => {
-            return Err(Refusal::bad("bad_query_id", format!("query_id: 1 to {ID_BYTES_MAX} bytes are allowed")));
+            let hint = format!("1 to {ID_BYTES_MAX} bytes, or leave it away");
+            return Err(Refusal::bad("bad_query_id", format!("query_id has {} bytes", id.len()), hint));
         }
         Some(id) => id,
         None => random_id()?,
@@ -62,7 +64,12 @@ pub async fn query(
         }
     });
     if taken {
-        return Err(Refusal::new(StatusCode::CONFLICT, "query_id_taken", format!("a query {id:?} runs already")));
+        return Err(Refusal::new(
+            StatusCode::CONFLICT,
+            "query_id_taken",
+            format!("a query {id:?} runs already"),
+            "choose another query_id, or leave it away",
+        ));
     }
     let _entry = Entry { node: node.clone(), id: id.clone(), cancel: cancel.clone() };
     let limits =
@@ -83,7 +90,7 @@ pub async fn query(
     }))
 }
 
-/// `DELETE /v1/sql/{query_id}`
+/// Stops a query that runs.
 #[utoipa::path(delete, path = "/v1/sql/{query_id}", tag = "sql", params(("query_id" = String, Path)), responses((status = 204), (status = 404, body = api::ErrorBody)))]
 pub async fn cancel(State(node): State<Node>, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
     match node.running().with(|all| all.get(&id).cloned()) {
@@ -91,12 +98,15 @@ pub async fn cancel(State(node): State<Node>, Path(id): Path<String>) -> Result<
             token.cancel();
             Ok(StatusCode::NO_CONTENT)
         }
-        None => Err(Refusal::not_found("unknown_query", format!("no query {id:.64} runs here"))
-            .hint("it may have ended already")),
+        None => Err(Refusal::not_found(
+            "unknown_query",
+            format!("no query {id:.64} runs here"),
+            "it may have ended already",
+        )),
     }
 }
 
-/// `GET /v1/catalogue`
+/// All tables with their columns, and a query to begin with.
 #[utoipa::path(get, path = "/v1/catalogue", tag = "sql", responses((status = 200, body = api::Catalogue)))]
 pub async fn catalogue(State(node): State<Node>) -> Json<api::Catalogue> {
     let tables = node
@@ -126,11 +136,8 @@ pub fn refuse(error: QueryError) -> Refusal {
         QueryError::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     };
-    let refusal = Refusal::new(status, error.code(), error.to_string());
-    match error.hint() {
-        Some(hint) => refusal.hint(hint),
-        None => refusal,
-    }
+    let hint = error.hint().unwrap_or_else(|| "/v1/catalogue describes all tables, with a query for each".into());
+    Refusal::new(status, error.code(), error.to_string(), hint)
 }
 
 fn random_id() -> Result<String, Refusal> {

@@ -24,11 +24,11 @@ use crate::node::Node;
 /// Messages that wait for one client.
 const QUEUE_MAX: usize = 1_024;
 /// Subscriptions of one client.
-const SUBSCRIPTIONS_MAX: usize = 256;
+pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Largest message of a client, in bytes: its longest request is far shorter.
-const REQUEST_BYTES_MAX: usize = 4_096;
+pub const REQUEST_BYTES_MAX: usize = 4_096;
 /// A client that answers no ping for this long is gone.
-const SILENCE_SECONDS_MAX: u64 = 60;
+pub const SILENCE_SECONDS_MAX: u64 = 60;
 /// Time between two pings.
 const PING_SECONDS: u64 = 20;
 /// Feeds of the ledger and the node.
@@ -37,8 +37,8 @@ const NEWS: [&str; 4] = ["blocks", "chunks", "incidents", "status"];
 type Sender = mpsc::Sender<Utf8Bytes>;
 type Key = (String, Option<String>, Option<String>);
 
-/// `GET /v1/stream`: a WebSocket.
-#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in, StreamMessage and market events out")))]
+/// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status.
+#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket")))]
 pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.max_message_size(REQUEST_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
 }
@@ -68,7 +68,7 @@ async fn serve(node: Node, socket: WebSocket) {
                         }
                     }
                     Some(Ok(Message::Binary(_))) => {
-                        let answer = refuse("not_text", "binary messages are not understood", None);
+                        let answer = refuse("not_text", "binary messages are not understood", "send JSON as text", None);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
                         if sink.send(Message::Text(json.into())).await.is_err() {
                             return;
@@ -87,8 +87,8 @@ async fn serve(node: Node, socket: WebSocket) {
     }
 }
 
-fn refuse(code: &str, message: impl Into<String>, id: Option<String>) -> StreamMessage {
-    StreamMessage::Error { code: code.into(), message: message.into(), id }
+fn refuse(code: &str, message: impl Into<String>, hint: &str, id: Option<String>) -> StreamMessage {
+    StreamMessage::Error { code: code.into(), message: message.into(), hint: hint.into(), id }
 }
 
 fn request(
@@ -99,30 +99,36 @@ fn request(
 ) -> StreamMessage {
     let request: StreamRequest = match serde_json::from_str(text) {
         Ok(request) => request,
-        Err(error) => return refuse("bad_request", format!("not a request of this stream: {error}"), None),
+        Err(error) => {
+            let hint = r#"such as {"op":"subscribe","feed":"trades","exchange":"kraken","symbol":"BTC.USD"}"#;
+            return refuse("bad_request", format!("not a request of this stream: {error}"), hint, None);
+        }
     };
     match request {
         StreamRequest::Ping { id } => StreamMessage::Pong { id },
         StreamRequest::Unsubscribe { feed, exchange, symbol, id } => {
             match subscriptions.remove(&(feed.clone(), exchange.clone(), symbol.clone())) {
                 Some(_) => StreamMessage::Unsubscribed { feed, exchange, symbol, id },
-                None => refuse("not_subscribed", "there is no such subscription", id),
+                None => {
+                    refuse("not_subscribed", "there is no such subscription", "use the words of the subscription", id)
+                }
             }
         }
         StreamRequest::Subscribe { feed, exchange, symbol, id } => {
             let key = (feed.clone(), exchange.clone(), symbol.clone());
             if subscriptions.contains_key(&key) {
-                return refuse("subscribed_already", "there is such a subscription already", id);
+                return refuse("subscribed_already", "there is such a subscription already", "it goes on", id);
             }
             if subscriptions.len() >= SUBSCRIPTIONS_MAX {
-                return refuse("too_many_subscriptions", format!("at most {SUBSCRIPTIONS_MAX} on one connection"), id);
+                let message = format!("at most {SUBSCRIPTIONS_MAX} on one connection");
+                return refuse("too_many_subscriptions", message, "unsubscribe, or open another connection", id);
             }
             let task = if let Some(feed) = NEWS.into_iter().find(|f| *f == feed) {
                 tokio::spawn(follow_news(node.clone(), feed, sender.clone()))
             } else {
                 match filter(node, &feed, exchange.as_deref(), symbol.as_deref()) {
                     Ok(filter) => tokio::spawn(follow_market(node.clone(), filter, sender.clone())),
-                    Err((code, message)) => return refuse(code, message, id),
+                    Err((code, message)) => return refuse(code, message, "/v1/sources lists what is collected", id),
                 }
             };
             subscriptions.insert(key, AbortOnDropHandle::new(task));
@@ -147,10 +153,7 @@ fn filter(
         .parse()
         .map_err(|e| ("bad_symbol", format!("{e}")))?;
     if !node.collects(exchange.name(), &symbol.to_string()) {
-        return Err((
-            "unknown_symbol",
-            format!("{symbol} of {exchange} is not collected here; /v1/sources lists what is"),
-        ));
+        return Err(("unknown_symbol", format!("{symbol} of {exchange} is not collected here")));
     }
     Ok(Filter::one(exchange, symbol, feed))
 }
@@ -192,6 +195,74 @@ async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
         };
         if sender.send(json.into()).await.is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_market::event::{
+        BookDelta, BookSnapshot, Candle, Funding, Incident, IncidentKind, Liquidation, OpenInterest, Price, Ticker,
+        Trade,
+    };
+    use openmesh_market::{EventKind, Side};
+    use openmesh_primitives::{Decimal, Timestamp};
+
+    fn kinds() -> Vec<EventKind> {
+        let (one, at) = (Decimal::new(15, 1), Timestamp::from_millis(1_500));
+        let level = vec![(one, one)];
+        vec![
+            EventKind::Trade(Trade { side: Side::Buy, price: one, size: one, id: Some("7".into()), snapshot: false }),
+            EventKind::Trade(Trade { side: Side::Sell, price: one, size: one, id: None, snapshot: true }),
+            EventKind::BookSnapshot(BookSnapshot {
+                bids: level.clone(),
+                asks: level.clone(),
+                sequence: Some(1),
+                checksum: Some(-1),
+            }),
+            EventKind::BookDelta(BookDelta { bids: level, asks: Vec::new(), sequence: None, checksum: None }),
+            EventKind::Ticker(Ticker { bid: Some(one), ..Ticker::default() }),
+            EventKind::Candle(Candle {
+                start: at,
+                stop: Some(at),
+                interval: "1m".into(),
+                open: one,
+                high: one,
+                low: one,
+                close: one,
+                volume: one,
+                trades: Some(2),
+                closed: None,
+            }),
+            EventKind::Funding(Funding {
+                rate: one,
+                next_funding: Some(at),
+                mark_price: None,
+                predicted_rate: Some(one),
+            }),
+            EventKind::OpenInterest(OpenInterest { open_interest: one }),
+            EventKind::Liquidation(Liquidation { side: Side::Sell, price: one, size: one, id: None }),
+            EventKind::MarkPrice(Price { price: one }),
+            EventKind::IndexPrice(Price { price: one }),
+            EventKind::Incident(Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: "d".into() }),
+        ]
+    }
+
+    /// The contract's type is written by hand beside the events: what is sent must be it, field by field.
+    #[test]
+    fn events_are_those_of_the_contract() {
+        for kind in kinds() {
+            let event = Event {
+                exchange: Exchange::Kraken,
+                symbol: "BTC.USD".parse().ok(),
+                ts_exchange: Some(Timestamp::from_millis(1_000)),
+                ts_capture: Timestamp::from_millis(2_000),
+                kind,
+            };
+            let sent = serde_json::to_value(Labelled { origin: api::Origin::Replay, event: &event }).unwrap();
+            let read: api::MarketEvent = serde_json::from_value(sent.clone()).unwrap_or_else(|e| panic!("{sent}: {e}"));
+            assert_eq!(serde_json::to_value(&read).unwrap(), sent);
         }
     }
 }

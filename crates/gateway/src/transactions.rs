@@ -14,19 +14,20 @@ use openmesh_primitives::{AccountSignature, Amount};
 use crate::error::Refusal;
 use crate::ledger::parse_address;
 use crate::node::Node;
+use crate::page::Body;
 
-/// `POST /v1/transactions`
+/// Hands a signed transaction to the mempool.
 #[utoipa::path(post, path = "/v1/transactions", tag = "transactions", request_body = api::TransactionRequest, responses((status = 202, body = api::TransactionAccepted), (status = 400, body = api::ErrorBody)))]
 pub async fn send(
     State(node): State<Node>,
-    Json(request): Json<api::TransactionRequest>,
+    Body(request): Body<api::TransactionRequest>,
 ) -> Result<(StatusCode, Json<api::TransactionAccepted>), Refusal> {
     let bytes = match request {
         api::TransactionRequest::Bytes { bytes } => hex::decode(bytes.trim_start_matches("0x"))
-            .map_err(|e| Refusal::bad("bad_bytes", format!("bytes: {e}")).hint("hexadecimal is expected"))?,
+            .map_err(|e| Refusal::bad("bad_bytes", format!("bytes: {e}"), "hexadecimal is expected"))?,
         api::TransactionRequest::Parts { action, nonce, fee, signature } => {
             let signature: AccountSignature = signature.parse().map_err(|e| {
-                Refusal::bad("bad_signature", format!("{e}")).hint("65 bytes in hexadecimal are expected")
+                Refusal::bad("bad_signature", format!("signature: {e}"), "65 bytes in hexadecimal are expected")
             })?;
             let (fee, action) = (amount("fee", &fee)?, parse_action(action)?);
             let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, fee, action, signature);
@@ -37,11 +38,11 @@ pub async fn send(
     Ok((StatusCode::ACCEPTED, Json(api::TransactionAccepted { hash: hash.to_string() })))
 }
 
-/// `POST /v1/transactions/typed-data`
+/// The typed data (EIP-712) of an action, to be signed by a wallet.
 #[utoipa::path(post, path = "/v1/transactions/typed-data", tag = "transactions", request_body = api::TypedDataRequest, responses((status = 200, body = api::TypedDataResponse), (status = 400, body = api::ErrorBody)))]
 pub async fn typed_data(
     State(node): State<Node>,
-    Json(request): Json<api::TypedDataRequest>,
+    Body(request): Body<api::TypedDataRequest>,
 ) -> Result<Json<api::TypedDataResponse>, Refusal> {
     let from = parse_address(&request.from)?;
     let action = parse_action(request.action)?;
@@ -104,7 +105,11 @@ fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
                 "market" => SourceKind::Market,
                 "chain" => SourceKind::Chain,
                 other => {
-                    return Err(Refusal::bad("bad_source", format!("{other:?} is no kind of source: market or chain")));
+                    return Err(Refusal::bad(
+                        "bad_source",
+                        format!("{other:.40?} is no kind of source"),
+                        "source_kind is market or chain",
+                    ));
                 }
             };
             let origin = match origin.as_str() {
@@ -114,40 +119,53 @@ fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
                 other => {
                     return Err(Refusal::bad(
                         "bad_source",
-                        format!("{other:?} is no origin: live, simulated or replay"),
+                        format!("{other:.40?} is no origin"),
+                        "origin is live, simulated or replay",
                     ));
                 }
             };
             let spec = SourceSpec { id, exchange, kind, symbols, feeds, window_ms, origin };
-            spec.validate().map_err(|e| Refusal::bad("bad_source", e.to_string()))?;
+            spec.validate().map_err(|e| {
+                Refusal::bad("bad_source", e.to_string(), "the rules are in docs/spec/transactions.md, section S")
+            })?;
             Ok(Action::RegisterSource(spec))
         }
     }
 }
 
 fn amount(field: &str, text: &str) -> Result<Amount, Refusal> {
-    text.parse().map_err(|e| Refusal::bad("bad_amount", format!("{field}: {e}")))
+    text.parse()
+        .map_err(|e| Refusal::bad("bad_amount", format!("{field}: {e}"), "a whole number of 10^-18 OPEN, as text"))
 }
 
 /// A refused transaction as an answer.
 pub fn refuse(error: SubmitError) -> Refusal {
     match error {
-        SubmitError::Refused(error) => {
-            let refusal = Refusal::bad(error.code(), error.to_string());
-            match &error {
-                TransactionError::NonceLow { .. } | TransactionError::NonceGap { .. } => {
-                    refusal.hint("the next nonce is in /v1/accounts/<address>")
-                }
-                TransactionError::FeeLow { .. } => refusal.hint("POST /v1/transactions/typed-data tells the least fee"),
-                TransactionError::Signature => refusal
-                    .hint("sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"),
-                _ => refusal,
-            }
+        SubmitError::Refused(error) => Refusal::bad(error.code(), error.to_string(), hint(&error)),
+        SubmitError::Pool(error) => Refusal::new(
+            StatusCode::CONFLICT,
+            "mempool",
+            error.to_string(),
+            "offer a higher fee, or wait for a block and try again",
+        ),
+        SubmitError::Busy => {
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string(), "try again in a moment")
         }
-        SubmitError::Pool(error) => Refusal::new(StatusCode::CONFLICT, "mempool", error.to_string())
-            .hint("offer a higher fee, or wait for a block and try again"),
-        SubmitError::Busy => Refusal::new(StatusCode::TOO_MANY_REQUESTS, "busy", error.to_string()),
         SubmitError::State(error) => error.into(),
-        SubmitError::Stopped => Refusal::unavailable("stopping", "this node is stopping").hint("ask another node"),
+        SubmitError::Stopped => Refusal::unavailable("stopping", "this node is stopping", "ask another node"),
+    }
+}
+
+fn hint(error: &TransactionError) -> &'static str {
+    match error {
+        TransactionError::NonceLow { .. } | TransactionError::NonceGap { .. } => {
+            "the next nonce is in /v1/accounts/<address>"
+        }
+        TransactionError::FeeLow { .. } => "POST /v1/transactions/typed-data tells the least fee",
+        TransactionError::Signature | TransactionError::UnknownSender { .. } => {
+            "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"
+        }
+        TransactionError::Overdraft { .. } => "send less, or receive OPEN first",
+        _ => "the rules are in docs/spec/transactions.md",
     }
 }

@@ -43,13 +43,18 @@ async function request<T>(method: string, path: string, body?: unknown, signal?:
     throw new RequestError(answer.status, {
       code: "not_json",
       message: `The node answered ${answer.status} without JSON.`,
+      hint: "Something between this page and the node may have answered in its place.",
     });
   }
   if (answer.ok) return json as T;
   const error = (json as { error?: ApiError }).error;
   throw new RequestError(
     answer.status,
-    error ?? { code: "unknown", message: `The node answered ${answer.status}.` },
+    error ?? {
+      code: "unknown",
+      message: `The node answered ${answer.status}.`,
+      hint: "Load the page again; the node's log may say more.",
+    },
   );
 }
 

@@ -1,6 +1,6 @@
 /** The page's one stream, and hooks on it. */
 import { useSyncExternalStore } from "react";
-import { Stream, type StreamState } from "./stream";
+import { Stream, type StreamRefusal, type StreamState } from "./stream";
 
 const url = () => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/v1/stream`;
 
@@ -11,5 +11,13 @@ export function useStreamState(): StreamState {
   return useSyncExternalStore(
     (changed) => stream.watch(changed),
     () => stream.state,
+  );
+}
+
+/** What the node refuses of the subscriptions. */
+export function useStreamRefusals(): readonly StreamRefusal[] {
+  return useSyncExternalStore(
+    (changed) => stream.watchRefusals(changed),
+    () => stream.refused,
   );
 }

@@ -1,9 +1,12 @@
 /** The server cache: one place that knows paths and keys. The stream feeds it; fetching again is the safety net. */
-import { useQuery, type QueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, type QueryClient } from "@tanstack/react-query";
 import { withChunk } from "../lib/agreement";
+import { heights } from "../lib/heights";
 import { get, query } from "./client";
 import { Stream } from "./stream";
 import type {
+  AccountInfo,
+  AgreementMatrix,
   BlockDetail,
   BlockSummary,
   BookView,
@@ -16,23 +19,30 @@ import type {
   SourceInfo,
   Status,
   TradeView,
+  TransactionSummary,
   ValidatorInfo,
 } from "./types";
 
-/** Items kept of each live list. */
+/** Items of a page of a list, and of the short live lists. */
+export const PAGE_ITEMS = 25;
 const BLOCKS_MAX = 20;
-const CHUNKS_MAX = 500;
-const INCIDENTS_MAX = 100;
+/** A live page may grow by this factor until it is fetched again: what is pushed out would stand on no page. */
+const GROWTH = 4;
 
 const part = encodeURIComponent;
 
 export const useStatus = () =>
   useQuery({
     queryKey: ["status"],
-    queryFn: ({ signal }) => get<Status>("/v1/status", signal),
+    queryFn: async ({ signal }) => {
+      const status = await get<Status>("/v1/status", signal);
+      heights.heard(status.height, Date.now());
+      return status;
+    },
     refetchInterval: 5_000,
   });
 
+/** The newest blocks, which the stream keeps new. */
 export const useBlocks = () =>
   useQuery({
     queryKey: ["blocks"],
@@ -40,11 +50,18 @@ export const useBlocks = () =>
     refetchInterval: 15_000,
   });
 
-export const useBlocksOf = (proposer: string) =>
+export interface BlockFilter {
+  proposer: string;
+  transactions: string;
+}
+
+export const useBlockPage = (filter: BlockFilter, cursor: string, limit = PAGE_ITEMS) =>
   useQuery({
-    queryKey: ["blocks-of", proposer],
-    queryFn: ({ signal }) => get<Page<BlockSummary>>(`/v1/blocks${query({ proposer, limit: 10 })}`, signal),
-    refetchInterval: 5_000,
+    queryKey: ["block-page", filter, cursor, limit],
+    queryFn: ({ signal }) =>
+      get<Page<BlockSummary>>(`/v1/blocks${query({ ...filter, cursor, limit })}`, signal),
+    refetchInterval: cursor ? false : 3_000,
+    placeholderData: keepPreviousData,
   });
 
 export const useBlock = (height: string) =>
@@ -52,6 +69,41 @@ export const useBlock = (height: string) =>
     queryKey: ["block", height],
     queryFn: ({ signal }) => get<BlockDetail>(`/v1/blocks/${part(height)}`, signal),
     staleTime: Infinity,
+  });
+
+export interface TransactionFilter {
+  class: string;
+  account: string;
+  ok: string;
+}
+
+export const useTransactions = (filter: TransactionFilter, cursor: string) =>
+  useQuery({
+    queryKey: ["transactions", filter, cursor],
+    queryFn: ({ signal }) =>
+      get<Page<TransactionSummary>>(
+        `/v1/transactions${query({ ...filter, cursor, limit: PAGE_ITEMS })}`,
+        signal,
+      ),
+    refetchInterval: cursor ? false : 3_000,
+    placeholderData: keepPreviousData,
+  });
+
+/** A transaction; asked for again each second until it is in a block. */
+export const useTransaction = (hash: string) =>
+  useQuery({
+    queryKey: ["transaction", hash],
+    queryFn: ({ signal }) => get<TransactionSummary>(`/v1/transactions/${part(hash)}`, signal),
+    refetchInterval: ({ state }) => (state.data && typeof state.data.height === "number" ? false : 1_000),
+    enabled: hash !== "",
+  });
+
+export const useAccount = (address: string) =>
+  useQuery({
+    queryKey: ["account", address.toLowerCase()],
+    queryFn: ({ signal }) => get<AccountInfo>(`/v1/accounts/${part(address)}`, signal),
+    refetchInterval: 3_000,
+    enabled: address !== "",
   });
 
 export const useValidators = () =>
@@ -68,11 +120,38 @@ export const useSources = () =>
     refetchInterval: 3_000,
   });
 
-export const useChunks = (filter: { source?: string; stream?: string; attester?: string }, limit: number) =>
+export const useSource = (id: string) =>
   useQuery({
-    queryKey: ["chunks", filter, limit],
-    queryFn: ({ signal }) => get<Page<ChunkInfo>>(`/v1/chunks${query({ ...filter, limit })}`, signal),
-    refetchInterval: 10_000,
+    queryKey: ["source", id],
+    queryFn: ({ signal }) => get<SourceInfo>(`/v1/sources/${part(id)}`, signal),
+    refetchInterval: 3_000,
+  });
+
+/** The last windows of all sources, or those of one before a window. */
+export const useAgreement = (windows: number, source = "", before = "") =>
+  useQuery({
+    queryKey: ["agreement", windows, source, before],
+    queryFn: ({ signal }) =>
+      get<AgreementMatrix>(`/v1/agreement${query({ windows, source, before })}`, signal),
+    refetchInterval: before ? 15_000 : 2_000,
+    placeholderData: keepPreviousData,
+  });
+
+export interface ChunkFilter {
+  source?: string;
+  stream?: string;
+  attester?: string;
+  status?: string;
+  from?: number;
+  to?: number;
+}
+
+export const useChunks = (filter: ChunkFilter, limit: number, cursor = "") =>
+  useQuery({
+    queryKey: ["chunks", filter, limit, cursor],
+    queryFn: ({ signal }) => get<Page<ChunkInfo>>(`/v1/chunks${query({ ...filter, limit, cursor })}`, signal),
+    refetchInterval: cursor ? false : 10_000,
+    placeholderData: keepPreviousData,
   });
 
 export const useChunk = (cid: string) =>
@@ -89,12 +168,13 @@ export interface IncidentFilter {
   site: string;
 }
 
-export const useIncidents = (filter: IncidentFilter) =>
+export const useIncidents = (filter: IncidentFilter, cursor: string) =>
   useQuery({
-    queryKey: ["incidents", filter],
+    queryKey: ["incidents", filter, cursor],
     queryFn: ({ signal }) =>
-      get<Page<IncidentInfo>>(`/v1/incidents${query({ ...filter, limit: 50 })}`, signal),
-    refetchInterval: 10_000,
+      get<Page<IncidentInfo>>(`/v1/incidents${query({ ...filter, cursor, limit: PAGE_ITEMS })}`, signal),
+    refetchInterval: cursor ? false : 10_000,
+    placeholderData: keepPreviousData,
   });
 
 export const bookQuery = (exchange: string, symbol: string) => ({
@@ -149,11 +229,21 @@ const matches = (filter: IncidentFilter, incident: IncidentInfo) =>
   (!filter.site || filter.site === incident.site) &&
   (!filter.validator || filter.validator.toLowerCase() === incident.validator?.toLowerCase());
 
+const wantsChunk = (filter: ChunkFilter, chunk: ChunkInfo) =>
+  (!filter.source || filter.source === chunk.source) &&
+  (!filter.stream || chunk.stream.includes(filter.stream)) &&
+  (!filter.status || filter.status === chunk.status) &&
+  (filter.from === undefined || chunk.window >= filter.from) &&
+  (filter.to === undefined || chunk.window <= filter.to) &&
+  (!filter.attester || chunk.attesters.some((each) => each.toLowerCase() === filter.attester?.toLowerCase()));
+
 /** Puts the network's news into the cache. Returns how to stop. */
 export function feed(client: QueryClient, stream: Stream): () => void {
   const stops = [
     stream.subscribe({ feed: "status" }, (message) => {
-      if ("op" in message && message.op === "status") client.setQueryData(["status"], message.status);
+      if (!("op" in message) || message.op !== "status") return;
+      heights.heard(message.status.height, Date.now());
+      client.setQueryData(["status"], message.status);
     }),
     stream.subscribe({ feed: "blocks" }, (message) => {
       if (!("op" in message) || message.op !== "block") return;
@@ -166,25 +256,19 @@ export function feed(client: QueryClient, stream: Stream): () => void {
       if (!("op" in message) || message.op !== "chunk") return;
       const { chunk } = message;
       for (const [key, page] of client.getQueriesData<Page<ChunkInfo>>({ queryKey: ["chunks"] })) {
-        const filter = key[1] as { source?: string; stream?: string; attester?: string };
-        const wanted =
-          page &&
-          (!filter.source || filter.source === chunk.source) &&
-          (!filter.stream || chunk.stream.includes(filter.stream)) &&
-          (!filter.attester || chunk.attesters.includes(filter.attester));
-        if (wanted) {
-          const limit = typeof key[2] === "number" ? key[2] : CHUNKS_MAX;
-          client.setQueryData(key, { ...page, items: withChunk(page.items, chunk, limit) });
-        }
+        // What is behind a cursor is past, and stays as it was.
+        if (!page || key[3] !== "" || typeof key[2] !== "number") continue;
+        if (wantsChunk(key[1] as ChunkFilter, chunk))
+          client.setQueryData(key, { ...page, items: withChunk(page.items, chunk, key[2] * GROWTH) });
       }
     }),
     stream.subscribe({ feed: "incidents" }, (message) => {
       if (!("op" in message) || message.op !== "incident") return;
       const { incident } = message;
       for (const [key, page] of client.getQueriesData<Page<IncidentInfo>>({ queryKey: ["incidents"] })) {
-        if (!page || !matches(key[1] as IncidentFilter, incident)) continue;
+        if (!page || key[2] !== "" || !matches(key[1] as IncidentFilter, incident)) continue;
         const others = page.items.filter((each) => each.id !== incident.id);
-        client.setQueryData(key, { ...page, items: [incident, ...others].slice(0, INCIDENTS_MAX) });
+        client.setQueryData(key, { ...page, items: [incident, ...others].slice(0, PAGE_ITEMS * GROWTH) });
       }
     }),
     stream.watch((state) => {

@@ -5,7 +5,7 @@ import { Stream } from "./stream";
 class FakeSocket {
   static all: FakeSocket[] = [];
   readyState: number = WebSocket.CONNECTING;
-  sent: { op: string; feed: string; symbol?: string }[] = [];
+  sent: { op: string; feed: string; symbol?: string; id?: string }[] = [];
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string }) => void) | null = null;
   onclose: (() => void) | null = null;
@@ -51,7 +51,7 @@ describe("stream", () => {
     stream.subscribe({ feed: "status" }, () => heard.push("a"));
     stream.subscribe({ feed: "status" }, () => heard.push("b"));
     socket(0).accept();
-    expect(socket(0).sent).toEqual([{ op: "subscribe", feed: "status" }]);
+    expect(socket(0).sent).toEqual([{ op: "subscribe", feed: "status", id: expect.any(String) }]);
     socket(0).say({ op: "status", status: {} });
     expect(heard).toEqual(["a", "b"]);
   });
@@ -81,8 +81,8 @@ describe("stream", () => {
     socket(1).accept();
     expect(states).toEqual(["open", "lost", "open"]);
     expect(socket(1).sent).toEqual([
-      { op: "subscribe", feed: "blocks" },
-      { op: "subscribe", ...book },
+      { op: "subscribe", feed: "blocks", id: expect.any(String) },
+      { op: "subscribe", ...book, id: expect.any(String) },
     ]);
   });
 
@@ -124,6 +124,39 @@ describe("stream", () => {
     expect(second).toHaveBeenCalledWith({ op: "dropped", messages: 7 });
   });
 
+  it("keeps what the node refuses until it is accepted or nobody listens", () => {
+    const stream = make();
+    const changed = vi.fn();
+    stream.watchRefusals(changed);
+    const leave = stream.subscribe(book, () => undefined);
+    stream.subscribe({ feed: "status" }, () => undefined);
+    socket(0).accept();
+    changed.mockClear();
+    const id = socket(0).sent[0]?.id;
+    const error = {
+      op: "error",
+      code: "unknown_symbol",
+      message: "not collected here",
+      hint: "look elsewhere",
+      id,
+    };
+    socket(0).say(error);
+    expect(stream.refused).toEqual([
+      { topic: book, code: "unknown_symbol", message: "not collected here", hint: "look elsewhere" },
+    ]);
+    expect(changed).toHaveBeenCalledOnce();
+    const sent = socket(0).sent.length;
+    leave();
+    expect(stream.refused).toEqual([]);
+    expect(socket(0).sent).toHaveLength(sent);
+    socket(0).say(error);
+    expect(stream.refused).toEqual([]);
+    stream.subscribe(book, () => undefined);
+    socket(0).say(error);
+    socket(0).say({ op: "subscribed", ...book, id });
+    expect(stream.refused).toEqual([]);
+  });
+
   it("unsubscribes with the last listener, and survives text that is not JSON", () => {
     const stream = make();
     const leave = [
@@ -133,7 +166,7 @@ describe("stream", () => {
     socket(0).accept();
     socket(0).onmessage?.({ data: "{" });
     leave[0]?.();
-    expect(socket(0).sent.at(-1)).toEqual({ op: "unsubscribe", ...book });
+    expect(socket(0).sent.at(-1)).toMatchObject({ op: "unsubscribe", ...book });
     stream.close();
     vi.advanceTimersByTime(60_000);
     expect(FakeSocket.all).toHaveLength(1);

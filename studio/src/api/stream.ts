@@ -11,6 +11,16 @@ export type StreamState = "connecting" | "open" | "lost";
 
 type Listener = (message: StreamMessage | MarketEvent) => void;
 
+/** Why the node refuses a subscription. */
+export interface StreamRefusal {
+  topic: Topic;
+  code: string;
+  message: string;
+  hint: string;
+}
+
+const NO_REFUSALS: readonly StreamRefusal[] = [];
+
 /** First and longest wait before connecting again, in milliseconds; a random part keeps clients from coming all at once. */
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 15_000;
@@ -55,6 +65,9 @@ export class Stream {
   #socket: WebSocket | null = null;
   #listeners = new Map<string, { topic: Topic; listeners: Set<Listener> }>();
   #watchers = new Set<(state: StreamState) => void>();
+  #refusals = new Map<string, StreamRefusal>();
+  #refused: readonly StreamRefusal[] = NO_REFUSALS;
+  #refusalWatchers = new Set<() => void>();
   #state: StreamState = "connecting";
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -73,6 +86,17 @@ export class Stream {
   watch(watcher: (state: StreamState) => void): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
+  }
+
+  /** What the node refuses at the moment; the same list until it changes. */
+  get refused(): readonly StreamRefusal[] {
+    return this.#refused;
+  }
+
+  /** Calls back when a subscription is refused, or no longer is. */
+  watchRefusals(watcher: () => void): () => void {
+    this.#refusalWatchers.add(watcher);
+    return () => this.#refusalWatchers.delete(watcher);
   }
 
   /** Begins to listen; the returned function ends it. */
@@ -94,7 +118,9 @@ export class Stream {
       entry.listeners.delete(listener);
       if (entry.listeners.size === 0 && this.#listeners.get(key) === entry) {
         this.#listeners.delete(key);
-        this.#send("unsubscribe", topic);
+        // What was refused is no subscription that could be ended.
+        if (!this.#refusals.has(key)) this.#send("unsubscribe", topic);
+        this.#forgive(key);
       }
     };
   }
@@ -109,8 +135,39 @@ export class Stream {
     socket?.close();
   }
 
+  /** The topic is the request's id too, so that an error finds the subscription it is about. */
   #send(op: "subscribe" | "unsubscribe", topic: Topic): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ op, ...topic }));
+    if (this.#socket?.readyState === WebSocket.OPEN)
+      this.#socket.send(JSON.stringify({ op, ...topic, id: keyOf(topic) }));
+  }
+
+  #refuse(key: string, refusal: StreamRefusal): void {
+    this.#refusals.set(key, refusal);
+    this.#tellRefusals();
+  }
+
+  #forgive(key: string): void {
+    if (this.#refusals.delete(key)) this.#tellRefusals();
+  }
+
+  #tellRefusals(): void {
+    this.#refused = [...this.#refusals.values()];
+    for (const watcher of this.#refusalWatchers) watcher();
+  }
+
+  /** The node's answers to requests. */
+  #answered(message: StreamMessage): void {
+    if (message.op === "subscribed" && message.id) this.#forgive(message.id);
+    if (message.op === "dropped")
+      for (const { listeners } of this.#listeners.values())
+        for (const listener of listeners) listener(message);
+    if (message.op !== "error") return;
+    const entry = this.#listeners.get(message.id ?? "");
+    // An error about what nobody listens to any more concerns nobody.
+    if (entry && message.id) {
+      const { code, message: text, hint } = message;
+      this.#refuse(message.id, { topic: entry.topic, code, message: text, hint });
+    }
   }
 
   #connect(): void {
@@ -120,6 +177,8 @@ export class Stream {
     this.#listen();
     socket.onopen = () => {
       this.#attempts = 0;
+      this.#refusals.clear();
+      this.#tellRefusals();
       this.#become("open");
       for (const { topic } of this.#listeners.values()) this.#send("subscribe", topic);
     };
@@ -134,10 +193,7 @@ export class Stream {
       const key = topicOf(message);
       if (key !== null) {
         for (const listener of this.#listeners.get(key)?.listeners ?? []) listener(message);
-      } else if ("op" in message && message.op === "dropped") {
-        for (const { listeners } of this.#listeners.values())
-          for (const listener of listeners) listener(message);
-      }
+      } else if ("op" in message) this.#answered(message);
     };
     socket.onclose = () => {
       if (this.#socket === socket) this.#lost();

@@ -1,35 +1,62 @@
-import { describe, expect, it } from "vitest";
-import type { ChunkInfo } from "../api/types";
-import { agreementOf, recentWindows, withChunk } from "./agreement";
+import { expect, it } from "vitest";
+import type { AgreementCell, AgreementMatrix, ChunkInfo } from "../api/types";
+import { byValidator, describe, withChunk } from "./agreement";
 
-const chunk = (window: number, stream: string, status: "accepted" | "disputed", differing: string[] = []) =>
-  ({ window, stream, status, differing, attesters: [] }) as unknown as ChunkInfo;
+const cell = (window: number, more: Partial<AgreementCell> = {}): AgreementCell => ({
+  window,
+  window_start: "",
+  status: "agreed",
+  closed: true,
+  accepted: 2,
+  disputed: 0,
+  differing: 0,
+  votes: [],
+  ...more,
+});
 
-describe("agreement", () => {
-  it("names each state", () => {
-    expect(agreementOf([])).toBe("none");
-    expect(agreementOf([chunk(1, "a", "accepted")])).toBe("accepted");
-    expect(agreementOf([chunk(1, "a", "accepted", ["0x1"])])).toBe("partly");
-    expect(agreementOf([chunk(1, "a", "accepted"), chunk(1, "b", "disputed")])).toBe("partly");
-    expect(agreementOf([chunk(1, "a", "disputed")])).toBe("disputed");
-  });
-  it("shows a window that nobody attested, and no more than asked for", () => {
-    const chunks = [chunk(5, "a", "accepted"), chunk(3, "a", "disputed"), chunk(1, "a", "accepted")];
-    expect(recentWindows(chunks, 4).map((each) => [each.window, each.agreement])).toEqual([
-      [2, "none"],
-      [3, "disputed"],
-      [4, "none"],
-      [5, "accepted"],
-    ]);
-    expect(recentWindows([], 4)).toEqual([]);
-  });
-  it("replaces a stream that is heard of again", () => {
-    const before = [chunk(1, "a", "disputed"), chunk(1, "b", "accepted")];
-    const after = withChunk(before, chunk(1, "a", "accepted"), 10);
-    expect(after.map((each) => [each.stream, each.status])).toEqual([
-      ["a", "accepted"],
-      ["b", "accepted"],
-    ]);
-    expect(withChunk(before, chunk(2, "a", "accepted"), 2)).toHaveLength(2);
-  });
+it("says a window in words", () => {
+  expect(describe("kraken", cell(5))).toBe("kraken, window 5: agreed, 2 of 2 streams agreed");
+  expect(describe("kraken", cell(5, { status: "partly", disputed: 1, differing: 1 }))).toBe(
+    "kraken, window 5: partly, 2 of 3 streams agreed, 1 with differing data",
+  );
+  expect(describe("kraken", cell(5, { status: "missing", accepted: 0 }))).toBe("kraken, window 5: missing");
+});
+
+it("turns the matrix to one row for each validator that was assigned", () => {
+  const matrix: AgreementMatrix = {
+    height: 9,
+    validators: [
+      { address: "0x1", name: "a" },
+      { address: "0x2", name: "b" },
+    ],
+    sources: [
+      {
+        source: "kraken",
+        origin: "simulated",
+        kind: "market",
+        window_ms: 1_000,
+        windows: [
+          cell(1, { votes: ["agreed", "not_assigned"] }),
+          cell(2, { votes: ["missing", "not_assigned"] }),
+        ],
+        next: null,
+      },
+    ],
+  };
+  expect(byValidator(matrix, "kraken")).toEqual([
+    { address: "0x1", name: "a", votes: ["agreed", "missing"] },
+  ]);
+  expect(byValidator(matrix, "okx")).toEqual([]);
+});
+
+it("replaces a chunk that is heard of again, and only that", () => {
+  const chunk = (source: string, window: number, stream: string, status: string) =>
+    ({ source, window, stream, status }) as unknown as ChunkInfo;
+  const before = [chunk("okx", 1, "a", "disputed"), chunk("kraken", 1, "a", "accepted")];
+  const after = withChunk(before, chunk("okx", 1, "a", "accepted"), 10);
+  expect(after.map((each) => [each.source, each.status])).toEqual([
+    ["okx", "accepted"],
+    ["kraken", "accepted"],
+  ]);
+  expect(withChunk(before, chunk("okx", 2, "a", "accepted"), 2)).toHaveLength(2);
 });

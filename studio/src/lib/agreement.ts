@@ -1,55 +1,77 @@
-import type { ChunkInfo } from "../api/types";
+import type { AgreementCell, AgreementMatrix, ChunkInfo, Vote, WindowStatus } from "../api/types";
 
-/** How far the validators agreed on one source's window. */
-export type Agreement = "accepted" | "partly" | "disputed" | "none";
-
-export interface WindowAgreement {
-  window: number;
-  agreement: Agreement;
-  chunks: ChunkInfo[];
-  accepted: number;
-  disputed: number;
-  differing: number;
+/** A state of a window, or of one validator in it, as a cell shows it. */
+export interface Sign {
+  sign: string;
+  /** The class of the cell's colours. */
+  tone: "good" | "warn" | "bad" | "none" | "waiting";
+  words: string;
 }
 
-/** `partly`: some streams have no quorum, or somebody's data differed from what was agreed. */
-export function agreementOf(chunks: ChunkInfo[]): Agreement {
-  if (chunks.length === 0) return "none";
-  const accepted = chunks.filter((chunk) => chunk.status === "accepted").length;
-  if (accepted === 0) return "disputed";
-  return accepted === chunks.length && chunks.every((chunk) => chunk.differing.length === 0)
-    ? "accepted"
-    : "partly";
+export const WINDOW_SIGNS: Record<WindowStatus, Sign> = {
+  agreed: { sign: "✓", tone: "good", words: "Agreed" },
+  partly: { sign: "~", tone: "warn", words: "Partly" },
+  disputed: { sign: "✕", tone: "bad", words: "Disputed" },
+  missing: { sign: "–", tone: "bad", words: "Missing" },
+  open: { sign: "…", tone: "waiting", words: "Open" },
+};
+
+export const VOTE_SIGNS: Record<Vote, Sign> = {
+  agreed: { sign: "✓", tone: "good", words: "Agreed" },
+  differing: { sign: "✕", tone: "bad", words: "Differing" },
+  missing: { sign: "–", tone: "bad", words: "Missing" },
+  waiting: { sign: "…", tone: "waiting", words: "Waiting" },
+  not_assigned: { sign: "·", tone: "none", words: "Not assigned" },
+};
+
+/** What each sign means, for the legend. */
+export const WINDOW_MEANING: Record<WindowStatus, string> = {
+  agreed: "A quorum agreed on every stream, and nobody differed",
+  partly: "A stream has no quorum, or a validator differed",
+  disputed: "No stream has a quorum",
+  missing: "Nobody attested the window",
+  open: "Attestations are still coming",
+};
+
+export const VOTE_MEANING: Record<Vote, string> = {
+  agreed: "It attested what was agreed",
+  differing: "It attested something else in a stream",
+  missing: "It was assigned and sent nothing",
+  waiting: "It was assigned and may still send",
+  not_assigned: "It was not assigned to the source",
+};
+
+/** A window in words. */
+export function describe(source: string, cell: AgreementCell): string {
+  const streams = cell.accepted + cell.disputed;
+  const agreed = streams > 0 ? `, ${cell.accepted} of ${streams} streams agreed` : "";
+  const differing = cell.differing > 0 ? `, ${cell.differing} with differing data` : "";
+  return `${source}, window ${cell.window}: ${WINDOW_SIGNS[cell.status].words.toLowerCase()}${agreed}${differing}`;
 }
 
-/** The last `count` windows of a source, oldest first. A window between two others that nobody attested is `none`. */
-export function recentWindows(chunks: ChunkInfo[], count: number): WindowAgreement[] {
-  const byWindow = new Map<number, ChunkInfo[]>();
-  for (const chunk of chunks) {
-    const entry = byWindow.get(chunk.window);
-    if (entry) entry.push(chunk);
-    else byWindow.set(chunk.window, [chunk]);
-  }
-  if (byWindow.size === 0) return [];
-  const newest = Math.max(...byWindow.keys());
-  const oldest = Math.max(Math.min(...byWindow.keys()), newest - count + 1);
-  const windows: WindowAgreement[] = [];
-  for (let window = oldest; window <= newest; window += 1) {
-    const own = byWindow.get(window) ?? [];
-    windows.push({
-      window,
-      agreement: agreementOf(own),
-      chunks: [...own].sort((a, b) => a.stream.localeCompare(b.stream)),
-      accepted: own.filter((chunk) => chunk.status === "accepted").length,
-      disputed: own.filter((chunk) => chunk.status === "disputed").length,
-      differing: own.filter((chunk) => chunk.differing.length > 0).length,
-    });
-  }
-  return windows;
+/** One validator's votes over the windows of a source. */
+export interface Votes {
+  address: string;
+  name: string;
+  votes: Vote[];
+}
+
+/** The rows of the matrix turned: one for each validator that was ever assigned in these windows. */
+export function byValidator(matrix: AgreementMatrix, source: string): Votes[] {
+  const windows = matrix.sources.find((each) => each.source === source)?.windows ?? [];
+  return matrix.validators
+    .map(({ address, name }, at) => ({
+      address,
+      name,
+      votes: windows.map((cell): Vote => cell.votes[at] ?? "not_assigned"),
+    }))
+    .filter(({ votes }) => votes.some((vote) => vote !== "not_assigned"));
 }
 
 /** The list with one more chunk in front; the same stream of the same window is replaced. */
 export function withChunk(chunks: ChunkInfo[], chunk: ChunkInfo, limit: number): ChunkInfo[] {
-  const others = chunks.filter((each) => each.window !== chunk.window || each.stream !== chunk.stream);
+  const others = chunks.filter(
+    (each) => each.source !== chunk.source || each.window !== chunk.window || each.stream !== chunk.stream,
+  );
   return [chunk, ...others].slice(0, limit);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Level, MarketEvent } from "../api/types";
-import { applyBookEvent, depth, spread } from "./book";
+import { aligned, applyBookEvent, depth, spread } from "./book";
 
 const event = (type: "book_snapshot" | "book_delta", bids: Level[], asks: Level[]): MarketEvent => ({
   exchange: "kraken",
@@ -12,6 +12,7 @@ const event = (type: "book_snapshot" | "book_delta", bids: Level[], asks: Level[
   bids,
   asks,
   sequence: null,
+  checksum: null,
 });
 
 const snapshot = event(
@@ -52,8 +53,38 @@ describe("order book", () => {
   });
   it("adds up totals from the best price on", () => {
     const book = applyBookEvent(null, snapshot);
-    expect(depth(book?.asks ?? new Map(), false, 5).map((each) => each.total)).toEqual([3, 7]);
+    expect(depth(book?.asks ?? new Map(), false, 5).map((each) => each.total)).toEqual(["3", "7"]);
     expect(depth(book?.asks ?? new Map(), false, 1)).toHaveLength(1);
+  });
+  it("adds up exactly, and stands point under point", () => {
+    const book = applyBookEvent(
+      null,
+      event(
+        "book_snapshot",
+        [
+          ["65404", "0.1"],
+          ["65403.7", "0.25"],
+        ],
+        [],
+      ),
+    );
+    const [bids] = aligned([depth(book?.bids ?? new Map(), true, 5)]);
+    expect(bids).toEqual([
+      { price: "65404.0", size: "0.10", total: "0.10" },
+      { price: "65403.7", size: "0.25", total: "0.35" },
+    ]);
+  });
+  it("forgets what Kraken lets fall out of the depth without a word", () => {
+    const levels = Array.from({ length: 10 }, (_, at): Level => [String(100 - at), "1"]);
+    const before = applyBookEvent(null, event("book_snapshot", levels, []));
+    const pushed = applyBookEvent(before, event("book_delta", [["101", "1"]], []));
+    const after = applyBookEvent(pushed, event("book_delta", [["101", "0"]], []));
+    expect(pushed?.bids.size).toBe(10);
+    expect(depth(after?.bids ?? new Map(), true, 20).at(-1)?.price).toBe("92");
+    const elsewhere = { ...event("book_snapshot", levels, []), exchange: "binance" } as MarketEvent;
+    expect(
+      applyBookEvent(applyBookEvent(null, elsewhere), event("book_delta", [["101", "1"]], []))?.bids.size,
+    ).toBe(11);
   });
   it("is replaced by a new snapshot", () => {
     const book = applyBookEvent(applyBookEvent(null, snapshot), event("book_snapshot", [["1", "1"]], []));

@@ -1,17 +1,23 @@
 import type { Level, MarketEvent } from "../api/types";
+import { add, fractionDigits, padded, subtract } from "./decimals";
 import { compareDecimals } from "./format";
+
+/** A side of a book: by the price's value, what the venue wrote. */
+type Side = ReadonlyMap<string, Level>;
 
 /** An order book in the browser. `null` until the first snapshot: deltas alone are not a book. */
 export interface Book {
-  bids: ReadonlyMap<string, string>;
-  asks: ReadonlyMap<string, string>;
+  bids: Side;
+  asks: Side;
+  /** Levels of a side that the venue keeps; `null` where it removes every level in words. */
+  depth: number | null;
 }
 
-/** A level as it is drawn: size, and the running total from the best price. */
+/** A level as it is drawn, with the exact running total from the best price. */
 export interface Depth {
   price: string;
   size: string;
-  total: number;
+  total: string;
 }
 
 const isZero = (size: string) => /^-?0*(\.0*)?$/.test(size);
@@ -19,50 +25,85 @@ const isZero = (size: string) => /^-?0*(\.0*)?$/.test(size);
 /** The price as a key: `1.50` and `1.5` are one level. */
 const keyOf = (price: string) => (price.includes(".") ? price.replace(/\.?0+$/, "") : price);
 
-function merge(side: ReadonlyMap<string, string>, levels: Level[]): Map<string, string> {
+/** Depths that can be subscribed to at Kraken, which does not say when a level falls out of them. */
+const KRAKEN_DEPTHS = [10, 25, 100, 500, 1_000];
+
+function merge(side: Side, levels: readonly Level[]): Map<string, Level> {
   const merged = new Map(side);
   for (const [price, size] of levels) {
     if (isZero(size)) merged.delete(keyOf(price));
-    else merged.set(keyOf(price), size);
+    else merged.set(keyOf(price), [price, size]);
   }
   return merged;
+}
+
+const byPrice = (side: Side, descending: boolean): Level[] => {
+  const levels = [...side.values()].sort(([a], [b]) => compareDecimals(a, b));
+  return descending ? levels.reverse() : levels;
+};
+
+function cut(side: Map<string, Level>, descending: boolean, depth: number | null): Side {
+  if (depth === null || side.size <= depth) return side;
+  return merge(new Map(), byPrice(side, descending).slice(0, depth));
 }
 
 /** The book after an event. A snapshot replaces it, a delta changes it, size 0 removes a level. */
 export function applyBookEvent(book: Book | null, event: MarketEvent): Book | null {
   if (event.type === "book_snapshot") {
-    return { bids: merge(new Map(), event.bids), asks: merge(new Map(), event.asks) };
+    const levels = Math.max(event.bids.length, event.asks.length);
+    const depth =
+      event.exchange === "kraken" ? (KRAKEN_DEPTHS.find((each) => each >= levels) ?? levels) : null;
+    return { bids: merge(new Map(), event.bids), asks: merge(new Map(), event.asks), depth };
   }
   if (event.type === "book_delta" && book) {
-    return { bids: merge(book.bids, event.bids), asks: merge(book.asks, event.asks) };
+    const { depth } = book;
+    return {
+      bids: cut(merge(book.bids, event.bids), true, depth),
+      asks: cut(merge(book.asks, event.asks), false, depth),
+      depth,
+    };
   }
   return book;
 }
 
+/** A book that came as a whole. */
+export const bookOf = (bids: readonly Level[], asks: readonly Level[]): Book => ({
+  bids: merge(new Map(), bids),
+  asks: merge(new Map(), asks),
+  depth: null,
+});
+
 /** The best `count` levels of a side, best first, with running totals for the depth bars. */
-export function depth(side: ReadonlyMap<string, string>, descending: boolean, count: number): Depth[] {
-  const prices = [...side.keys()].sort(compareDecimals);
-  if (descending) prices.reverse();
-  let total = 0;
-  return prices.slice(0, count).map((price) => {
-    const size = side.get(price) ?? "0";
-    total += Number(size);
-    return { price, size, total };
-  });
+export function depth(side: Side, descending: boolean, count: number): Depth[] {
+  let total = "0";
+  return byPrice(side, descending)
+    .slice(0, count)
+    .map(([price, size]) => {
+      total = add(total, size) ?? total;
+      return { price, size, total };
+    });
 }
 
-/** Difference of the best prices, in the quote asset and in basis points of the middle. */
+/** Both sides with as many digits in each column as its longest number has, so that points stand under points. */
+export function aligned(sides: Depth[][]): Depth[][] {
+  const digits = (of: (level: Depth) => string) =>
+    Math.max(0, ...sides.flat().map((level) => fractionDigits(of(level))));
+  const price = digits((level) => level.price);
+  const size = digits((level) => level.size);
+  return sides.map((side) =>
+    side.map((level) => ({
+      price: padded(level.price, price),
+      size: padded(level.size, size),
+      total: padded(level.total, size),
+    })),
+  );
+}
+
+/** Difference of the best prices, exact, and in basis points of the middle. */
 export function spread(bid: string, ask: string): { absolute: string; basisPoints: number } {
-  const digits = Math.max(fractionDigits(bid), fractionDigits(ask));
-  const difference = Number(ask) - Number(bid);
   const middle = (Number(ask) + Number(bid)) / 2;
   return {
-    absolute: difference.toFixed(digits),
-    basisPoints: middle > 0 ? (difference / middle) * 10_000 : 0,
+    absolute: subtract(ask, bid) ?? "?",
+    basisPoints: middle > 0 ? ((Number(ask) - Number(bid)) / middle) * 10_000 : 0,
   };
-}
-
-export function fractionDigits(text: string): number {
-  const point = text.indexOf(".");
-  return point < 0 ? 0 : text.length - point - 1;
 }

@@ -15,7 +15,14 @@ const at = (second: number) => Date.UTC(2026, 0, 1, 0, 0, second);
 describe("candles", () => {
   it("grow with a trade in the same interval", () => {
     const [grown] = withTrade([candle], { at: at(59), price: "10.75", size: "1" }, 60);
-    expect(grown).toMatchObject({ open: "10", high: "10.75", low: "9.9", close: "10.75", trades: 3 });
+    expect(grown).toMatchObject({
+      open: "10",
+      high: "10.75",
+      low: "9.9",
+      close: "10.75",
+      volume: "4",
+      trades: 3,
+    });
   });
   it("begin anew at the border", () => {
     const both = withTrade([candle], { at: at(60), price: "9", size: "0.5" }, 60);

@@ -1,4 +1,5 @@
 import type { CandleView } from "../api/types";
+import { add } from "./decimals";
 import { compareDecimals, instant } from "./format";
 
 export const INTERVALS = ["1s", "5s", "15s", "1m", "5m", "15m", "1h", "1d"] as const;
@@ -33,6 +34,7 @@ export function withTrade(
       high: compareDecimals(trade.price, last.high) > 0 ? trade.price : last.high,
       low: compareDecimals(trade.price, last.low) < 0 ? trade.price : last.low,
       close: trade.price,
+      volume: add(last.volume, trade.size) ?? last.volume,
       trades: last.trades + 1,
     };
     return [...candles.slice(0, -1), changed];

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { SqlValue } from "../api/types";
 import { csv, isNumeric, nextOrder, picture, sortRows } from "./result";
 
 const columns = [
@@ -57,6 +58,31 @@ describe("picture", () => {
     const drawn = picture({ columns, rows });
     expect(drawn).toMatchObject({ kind: "line", time: "at", series: [{ name: "price", small: false }] });
     expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([9.25, 10.5]);
+  });
+  it("draws one line for each symbol, not one that jumps between them", () => {
+    const named = [...columns.slice(0, 2), { name: "symbol", type: "TEXT" }];
+    const trades = (count: number) =>
+      Array.from({ length: count }, (_, at): SqlValue[] => [
+        `2026-01-01T00:00:0${at}Z`,
+        at % 2 === 0 ? "65000.5" : "2600.25",
+        at % 2 === 0 ? "BTC" : "ETH",
+      ]);
+    const drawn = picture({ columns: named, rows: trades(6) });
+    expect(drawn).toMatchObject({
+      series: [
+        { name: "BTC", digits: 1, small: false },
+        { name: "ETH", digits: 2, small: true },
+      ],
+      left: 0,
+    });
+    expect(drawn?.kind === "line" && drawn.series[1]?.points.map((each) => each.value)).toEqual([
+      2600.25, 2600.25, 2600.25,
+    ]);
+  });
+  it("keeps the last value of a second, in whichever order the rows come", () => {
+    const times = ["2026-01-01T00:00:01.9Z", "2026-01-01T00:00:01.1Z", "2026-01-01T00:00:00Z"];
+    const drawn = picture({ columns, rows: times.map((time, at) => [time, String(at), "x"]) });
+    expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([2, 0]);
   });
   it("gives a much smaller line its own scale", () => {
     const more = [...columns, { name: "n", type: "BIGINT" }];

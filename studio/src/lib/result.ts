@@ -1,5 +1,6 @@
 /** What is done with the result of a query: ordering, CSV, and finding what can be drawn. */
 import type { SqlColumn, SqlResponse, SqlValue } from "../api/types";
+import { fractionDigits } from "./decimals";
 import { compareDecimals, instant } from "./format";
 
 /** The node's words for types (`SqlColumn.type`). */
@@ -59,15 +60,31 @@ export function csv(columns: SqlColumn[], rows: SqlValue[][]): string {
 
 export type Point = { time: number; value: number };
 export type Bar = { time: number; open: number; high: number; low: number; close: number };
+export interface Line {
+  name: string;
+  points: Point[];
+  /** Much smaller than the largest: it gets a scale of its own, where it would otherwise be flat. */
+  small: boolean;
+  /** Digits behind the point, for the scale's labels. */
+  digits: number;
+}
 export type Picture =
-  | { kind: "line"; series: { name: string; points: Point[]; small: boolean }[]; time: string }
-  | { kind: "candles"; bars: Bar[]; time: string };
+  /** `left`: lines that are not drawn, because more cannot be told apart. */
+  | { kind: "line"; series: Line[]; time: string; left: number }
+  | { kind: "candles"; bars: Bar[]; time: string; digits: number };
 
 /** Most lines in one picture: more cannot be told apart. */
 const LINES_MAX = 5;
-
-/** A line this many times smaller than the largest gets a scale of its own: it would be flat otherwise. */
+/** Most words of a column that are still taken for names of lines, such as symbols; more are taken for mere text. */
+const NAMES_MAX = 40;
+/** Columns whose words are taken for names of lines before others'. */
+const NAMES_FIRST = ["symbol", "instrument", "exchange", "source", "validator"];
+/** Columns that are drawn before others where only one is. */
+const VALUES_FIRST = ["price", "close", "last", "value"];
+/** A line this many times smaller than the largest gets a scale of its own. */
 const SMALLER = 20;
+/** Most digits behind the point on a scale. */
+const DIGITS_MAX = 8;
 
 /** What can be drawn: needs a column of times, and numbers. Candles where the four prices are there. */
 export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture | null {
@@ -75,38 +92,107 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
   const at = columns.findIndex(isTemporal);
   const time = columns[at];
   if (!time || rows.length < 2) return null;
-  // The library wants rising times without repetition: of several rows at one second the last stays.
-  const bySecond = new Map<number, SqlValue[]>();
-  for (const row of rows) {
-    const ms = instant(text(row[at] ?? null));
-    if (ms !== null) bySecond.set(Math.floor(ms / 1_000), row);
-  }
-  const ordered = [...bySecond].sort(([a], [b]) => a - b);
-  if (ordered.length < 2) return null;
-  const find = (name: string) => columns.findIndex((column) => column.name.toLowerCase() === name);
-  const prices = ["open", "high", "low", "close"].map(find);
-  if (prices.every((index) => index >= 0)) {
-    const bars = ordered.flatMap(([second, row]) => {
+  const named = namesOf(columns, rows);
+  const prices = ["open", "high", "low", "close"].map((name) =>
+    columns.findIndex((column) => column.name.toLowerCase() === name),
+  );
+  if (prices.every((index) => index >= 0) && !named) {
+    const bars = inTime(rows, at).flatMap(([second, row]) => {
       const [open, high, low, close] = prices.map((index) => numberOf(row[index]));
       return open === null || high === null || low === null || close === null
         ? []
         : [{ time: second, open: open ?? 0, high: high ?? 0, low: low ?? 0, close: close ?? 0 }];
     });
-    return { kind: "candles", bars, time: time.name };
+    return bars.length < 2
+      ? null
+      : {
+          kind: "candles",
+          bars,
+          time: time.name,
+          digits: Math.max(...prices.map((index) => digitsOf(rows, index))),
+        };
   }
   const numbers = columns.flatMap((column, index) => (isNumeric(column) ? [{ column, index }] : []));
   if (numbers.length === 0) return null;
-  const lines = numbers.slice(0, LINES_MAX).map(({ column, index }) => {
-    const points = ordered.flatMap(([second, row]) => {
-      const value = numberOf(row[index]);
-      return value === null ? [] : [{ time: second, value }];
-    });
-    return { name: column.name, points, size: Math.max(0, ...points.map((point) => Math.abs(point.value))) };
-  });
-  const largest = Math.max(...lines.map((line) => line.size));
-  const series = lines.map(({ name, points, size }) => ({ name, points, small: size * SMALLER < largest }));
-  return { kind: "line", series, time: time.name };
+  const all = named ? linesByName(numbers, rows, at, named) : linesByColumn(numbers, rows, at);
+  const lines = all.slice(0, LINES_MAX).filter((line) => line.points.length > 0);
+  if (!lines.some((line) => line.points.length > 1)) return null;
+  const sizes = lines.map((line) => Math.max(0, ...line.points.map((point) => Math.abs(point.value))));
+  const largest = Math.max(...sizes);
+  const series = lines.map((line, index) => ({ ...line, small: (sizes[index] ?? 0) * SMALLER < largest }));
+  return { kind: "line", series, time: time.name, left: Math.max(0, all.length - LINES_MAX) };
 }
+
+type Numbers = { column: SqlColumn; index: number }[];
+type Unscaled = Omit<Line, "small">;
+
+const linesByColumn = (numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] =>
+  numbers.map(({ column, index }) => ({
+    name: column.name,
+    points: pointsOf(rows, at, index),
+    digits: digitsOf(rows, index),
+  }));
+
+/** One line for each name: prices of two instruments are two lines, not one that jumps between them. */
+function linesByName(
+  numbers: Numbers,
+  rows: SqlValue[][],
+  at: number,
+  named: { index: number; names: string[] },
+): Unscaled[] {
+  const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase()));
+  const index = (known ?? numbers[0])?.index ?? 0;
+  return named.names.map((name) => {
+    const own = rows.filter((row) => text(row[named.index] ?? null) === name);
+    return { name, points: pointsOf(own, at, index), digits: digitsOf(own, index) };
+  });
+}
+
+/** A column of words that come again and again, with its words, the commonest first. */
+function namesOf(columns: SqlColumn[], rows: SqlValue[][]): { index: number; names: string[] } | null {
+  const found = columns.flatMap((column, index) => {
+    if (isNumeric(column) || isTemporal(column)) return [];
+    const counts = new Map<string, number>();
+    for (const row of rows) {
+      const name = text(row[index] ?? null);
+      counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+    const names = [...counts].sort(([, a], [, b]) => b - a).map(([name]) => name);
+    return names.length > 1 && names.length <= NAMES_MAX && names.length * 2 <= rows.length
+      ? [{ index, names }]
+      : [];
+  });
+  // The instrument tells most apart; a CID or a side that happens to repeat says little.
+  const rank = ({ index }: { index: number }) => {
+    const at = NAMES_FIRST.indexOf(columns[index]?.name.toLowerCase() ?? "");
+    return at < 0 ? NAMES_FIRST.length : at;
+  };
+  return found.sort((a, b) => rank(a) - rank(b) || b.names.length - a.names.length)[0] ?? null;
+}
+
+/** Rows by second, rising. The library wants no second twice: of several rows the last in time stays. */
+function inTime(rows: SqlValue[][], at: number): [number, SqlValue[]][] {
+  const timed = rows.flatMap((row) => {
+    const ms = instant(text(row[at] ?? null));
+    return ms === null ? [] : [{ ms, row }];
+  });
+  const bySecond = new Map<number, { ms: number; row: SqlValue[] }>();
+  for (const each of timed) {
+    const second = Math.floor(each.ms / 1_000);
+    const before = bySecond.get(second);
+    if (!before || before.ms < each.ms) bySecond.set(second, each);
+  }
+  return [...bySecond].sort(([a], [b]) => a - b).map(([second, { row }]) => [second, row]);
+}
+
+const pointsOf = (rows: SqlValue[][], at: number, index: number): Point[] =>
+  inTime(rows, at).flatMap(([second, row]) => {
+    const value = numberOf(row[index]);
+    return value === null ? [] : [{ time: second, value }];
+  });
+
+const digitsOf = (rows: SqlValue[][], index: number) =>
+  Math.min(DIGITS_MAX, Math.max(0, ...rows.map((row) => fractionDigits(text(row[index] ?? null)))));
 
 function numberOf(value: SqlValue | undefined): number | null {
   if (value === null || value === undefined || value === "") return null;

@@ -37,13 +37,19 @@ function newChart(element: HTMLElement, seconds: boolean): IChartApi {
   });
 }
 
+const priceFormat = (digits: number) => ({
+  type: "price" as const,
+  precision: digits,
+  minMove: 10 ** -digits,
+});
+
 const candleOptions = (digits: number) => ({
   upColor: token("--bid"),
   downColor: token("--ask"),
   wickUpColor: token("--bid"),
   wickDownColor: token("--ask"),
   borderVisible: false,
-  priceFormat: { type: "price" as const, precision: digits, minMove: 10 ** -digits },
+  priceFormat: priceFormat(digits),
 });
 
 const asCandle = (bar: Bar): CandlestickData => ({ ...bar, time: bar.time as UTCTimestamp });
@@ -89,12 +95,18 @@ export function ResultChart({ picture, label }: { picture: Picture; label: strin
     if (!element.current) return;
     const chart = newChart(element.current, true);
     if (picture.kind === "candles") {
-      chart.addSeries(CandlestickSeries, candleOptions(2)).setData(picture.bars.map(asCandle));
+      chart.addSeries(CandlestickSeries, candleOptions(picture.digits)).setData(picture.bars.map(asCandle));
     } else {
       picture.series.forEach((each, at) => {
         const color = LINES[colors][at % LINES[colors].length] ?? token("--accent");
         const priceScaleId = each.small ? "left" : "right";
-        const line = chart.addSeries(LineSeries, { color, lineWidth: 2, title: each.name, priceScaleId });
+        const line = chart.addSeries(LineSeries, {
+          color,
+          lineWidth: 2,
+          title: each.name,
+          priceScaleId,
+          priceFormat: priceFormat(each.digits),
+        });
         if (each.small)
           chart.applyOptions({ leftPriceScale: { visible: true, borderColor: token("--line") } });
         line.setData(each.points.map((point): LineData => ({ ...point, time: point.time as UTCTimestamp })));

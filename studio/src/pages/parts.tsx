@@ -4,10 +4,11 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RequestError } from "../api/client";
 import { useValidators } from "../api/queries";
-import type { ChunkInfo } from "../api/types";
+import type { ChunkInfo, Page } from "../api/types";
 import { Badge, Copy, Empty, Hash, Loading, Notice } from "../design";
 import { age, bytes, clock, count, instant, shortAddress } from "../lib/format";
 import { useNow } from "../lib/now";
+import type { Pager } from "../lib/paging";
 
 /** Loading, failed, failed but still showing what was fetched before, or there. */
 export function Answer<T>({
@@ -47,7 +48,7 @@ export function Failure({ error, what }: { error: Error; what: string }) {
 }
 
 /** A moment, with its age ticking. */
-export function When({ at }: { at: string | null }) {
+export function When({ at }: { at: string | null | undefined }) {
   const now = useNow();
   const ms = instant(at);
   if (ms === null) return <span className="quiet">–</span>;
@@ -58,7 +59,7 @@ export function When({ at }: { at: string | null }) {
   );
 }
 
-export function At({ at }: { at: string | null }) {
+export function At({ at }: { at: string | null | undefined }) {
   const now = useNow();
   const ms = instant(at);
   return ms === null ? (
@@ -67,6 +68,78 @@ export function At({ at }: { at: string | null }) {
     <time dateTime={new Date(ms).toISOString()} title={new Date(ms).toISOString()}>
       {clock(ms, now)}
     </time>
+  );
+}
+
+/** The ways to the older and the newest items of a list. Says on which of them one is: an older page does not move. */
+export function Pages({ of, page, what }: { of: Pager; page: Page<unknown>; what: string }) {
+  if (!of.cursor && !page.next) return null;
+  return (
+    <nav className="pages" aria-label={`Pages of ${what}`}>
+      <span className="quiet">
+        {of.cursor ? "Older: this page does not change" : "Newest: this page is live"}
+        {page.items.length === 0 && page.next ? "; nothing in the part that was looked through" : ""}
+      </span>
+      <span className="row">
+        <button
+          type="button"
+          className="button small"
+          disabled={!of.cursor}
+          title={of.cursor ? undefined : "This is the newest page"}
+          onClick={() => of.go(null)}
+        >
+          Newest
+        </button>
+        <button
+          type="button"
+          className="button small"
+          disabled={!page.next}
+          title={page.next ? undefined : "There is nothing older"}
+          onClick={() => of.go(page.next ?? null)}
+        >
+          Older
+        </button>
+      </span>
+    </nav>
+  );
+}
+
+/** One of some words, or all. */
+export function Choice({
+  name,
+  value,
+  options,
+  onChange,
+}: {
+  name: string;
+  value: string;
+  options: readonly (string | { value: string; words: string })[];
+  onChange: (value: string) => void;
+}) {
+  return (
+    <label className="field">
+      <span>{name}</span>
+      <select className="input" value={value} onChange={(event) => onChange(event.target.value)}>
+        <option value="">All</option>
+        {options.map((each) => {
+          const option = typeof each === "string" ? { value: each, words: each.replaceAll("_", " ") } : each;
+          return (
+            <option key={option.value} value={option.value}>
+              {option.words}
+            </option>
+          );
+        })}
+      </select>
+    </label>
+  );
+}
+
+/** An account, linked. */
+export function AccountLink({ address, whole = false }: { address: string; whole?: boolean }) {
+  return (
+    <Link to={`/accounts/${address}`} title={address} aria-label={`Account ${address}`}>
+      <code className={whole ? "long" : ""}>{whole ? address : shortAddress(address)}</code>
+    </Link>
   );
 }
 
@@ -109,13 +182,14 @@ export function ChunkTable({
   chunks,
   label,
   source = true,
+  empty = "No chunk yet. Each window is agreed on a few seconds after it ends.",
 }: {
   chunks: ChunkInfo[];
   label: string;
   source?: boolean;
+  empty?: string;
 }) {
-  if (chunks.length === 0)
-    return <Empty>No chunk yet. Each window is agreed on a few seconds after it ends.</Empty>;
+  if (chunks.length === 0) return <Empty>{empty}</Empty>;
   return (
     <div className="scroll tall" tabIndex={0} role="region" aria-label={label}>
       <table className="table" aria-label={label}>
@@ -140,7 +214,11 @@ export function ChunkTable({
         <tbody>
           {chunks.map((chunk) => (
             <tr key={`${chunk.source} ${chunk.window} ${chunk.stream}`}>
-              {source ? <td>{chunk.source}</td> : null}
+              {source ? (
+                <td>
+                  <Link to={`/sources/${encodeURIComponent(chunk.source)}`}>{chunk.source}</Link>
+                </td>
+              ) : null}
               <td>{chunk.stream}</td>
               <td>{chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`}</td>
               <td>

@@ -2,12 +2,13 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useRef } from "react";
 import { NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
 import { feed, useStatus } from "../api/queries";
-import { stream, useStreamState } from "../api/live";
+import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
 import { Loading, Notice } from "../design";
-import { age, clock } from "../lib/format";
+import { age, clock, duration, instant } from "../lib/format";
+import { heights } from "../lib/heights";
 import { useNow } from "../lib/now";
-import { ageOf, STATUS_STALE_MS } from "../lib/staleness";
+import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
 import { setTheme, THEMES, useTheme } from "./theme";
 import { WalletButton } from "./WalletButton";
 
@@ -37,6 +38,7 @@ export function Shell() {
           </NavLink>
           <NavLink to="/data">Data</NavLink>
           <NavLink to="/sql">SQL</NavLink>
+          <NavLink to="/transactions">Transactions</NavLink>
         </nav>
         <div className="row tools">
           <ThemeSwitch />
@@ -46,6 +48,8 @@ export function Shell() {
       <OriginBanner />
       <main id="main" tabIndex={-1}>
         <Lost />
+        <Stalled />
+        <Refused />
         <Suspense fallback={<Loading what="the page" />}>
           <Outlet />
         </Suspense>
@@ -93,6 +97,40 @@ function Lost() {
       This page connects again by itself.
     </Notice>
   );
+}
+
+/** The node answers, but the network makes no blocks: nothing new is agreed on, whatever page one is on. */
+function Stalled() {
+  const status = useStatus();
+  const state = useStreamState();
+  const now = useNow();
+  const still = heights.still(now);
+  if (state !== "open" || !status.data || still === null || still <= BLOCK_STALE_MS) return null;
+  const since = instant(status.data.time) ?? now - still;
+  return (
+    <Notice
+      tone="warn"
+      title={`No block since ${clock(since, now)} (${duration(Math.round(still / 1_000) * 1_000)} without one)`}
+    >
+      {status.data.syncing
+        ? "This node is behind its peers and catches up."
+        : "The network does not agree on anything new: more than a third of the voting power may be down. What is shown as agreed stays true."}
+    </Notice>
+  );
+}
+
+/** What the node refuses of the live data: the page would otherwise only stay still. */
+function Refused() {
+  const refused = useStreamRefusals();
+  return refused.map(({ topic, code, message, hint }) => (
+    <Notice
+      key={`${topic.feed} ${topic.exchange ?? ""} ${topic.symbol ?? ""}`}
+      tone="bad"
+      title={`No live ${topic.feed}${topic.symbol ? ` of ${topic.symbol}` : ""}: ${message}`}
+    >
+      <code>{code}</code>: {hint}
+    </Notice>
+  ));
 }
 
 function ThemeSwitch() {

@@ -1,5 +1,6 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef, useSyncExternalStore } from "react";
+import { Link } from "react-router";
 import { Notice } from "../design";
 import { shortAddress } from "../lib/format";
 import {
@@ -34,9 +35,9 @@ export function WalletButton() {
     const { address } = session.data;
     return (
       <span className="row session">
-        <code title={address} aria-label={`Signed in as ${address}`}>
-          {shortAddress(address)}
-        </code>
+        <Link to={`/accounts/${address}`} title={address} aria-label={`Signed in as ${address}`}>
+          <code>{shortAddress(address)}</code>
+        </Link>
         <button
           type="button"
           className="button small"

@@ -2,7 +2,7 @@
 import { getAddress, stringToHex } from "viem";
 import { createSiweMessage } from "viem/siwe";
 import { get, post, remove } from "../api/client";
-import type { SessionInfo, Status } from "../api/types";
+import type { NonceResponse, SessionInfo, Status } from "../api/types";
 
 export interface Provider {
   request(call: { method: string; params?: unknown[] }): Promise<unknown>;
@@ -65,7 +65,7 @@ export async function signIn(wallet: Wallet): Promise<SessionInfo> {
   if (!first) throw new Error("The wallet shared no account.");
   const address = getAddress(first);
   const [{ nonce }, { chain_id }] = await Promise.all([
-    get<{ nonce: string }>("/v1/auth/nonce"),
+    get<NonceResponse>("/v1/auth/nonce"),
     get<Status>("/v1/status"),
   ]);
   const now = Date.now();

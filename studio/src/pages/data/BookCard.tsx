@@ -1,6 +1,6 @@
 import { useStreamState } from "../../api/live";
 import { Badge, Card, Loading } from "../../design";
-import { depth, spread, type Depth } from "../../lib/book";
+import { aligned, depth, spread, type Depth } from "../../lib/book";
 import { age, decimal } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { ageOf, BOOK_STALE_MS } from "../../lib/staleness";
@@ -24,10 +24,15 @@ export function BookCard({
   const state = useStreamState();
   const heardAge = ageOf(heard, now, BOOK_STALE_MS);
   const stale = sourceStale || state === "lost" || heardAge?.stale === true;
-  const bids = book ? depth(book.bids, true, LEVELS) : [];
-  const asks = book ? depth(book.asks, false, LEVELS) : [];
+  const [bids = [], asks = []] = book
+    ? aligned([depth(book.bids, true, LEVELS), depth(book.asks, false, LEVELS)])
+    : [];
   const best = { bid: bids[0], ask: asks[0] };
-  const largest = Math.max(bids.at(-1)?.total ?? 0, asks.at(-1)?.total ?? 0, Number.MIN_VALUE);
+  const largest = Math.max(
+    Number(bids.at(-1)?.total ?? 0),
+    Number(asks.at(-1)?.total ?? 0),
+    Number.MIN_VALUE,
+  );
   const gap = best.bid && best.ask ? spread(best.bid.price, best.ask.price) : null;
   return (
     <Card
@@ -94,7 +99,7 @@ export function BookCard({
 }
 
 function Row({ level, side, largest }: { level: Depth; side: "bid" | "ask"; largest: number }) {
-  const width = `${Math.min(100, (level.total / largest) * 100).toFixed(1)}%`;
+  const width = `${Math.min(100, (Number(level.total) / largest) * 100).toFixed(1)}%`;
   return (
     <tr
       style={{
@@ -103,7 +108,7 @@ function Row({ level, side, largest }: { level: Depth; side: "bid" | "ask"; larg
     >
       <td className={side}>{decimal(level.price)}</td>
       <td>{decimal(level.size)}</td>
-      <td>{level.total.toLocaleString("en-GB", { maximumFractionDigits: 4 })}</td>
+      <td>{decimal(level.total)}</td>
     </tr>
   );
 }

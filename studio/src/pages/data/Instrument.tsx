@@ -5,7 +5,7 @@ import { stream } from "../../api/live";
 import { candlesKey, tradesKey, useCandles, useChunks, useSources, useTrades } from "../../api/queries";
 import type { CandleView, Listing, TradeView } from "../../api/types";
 import { Card, Empty } from "../../design";
-import { fractionDigits } from "../../lib/book";
+import { fractionDigits } from "../../lib/decimals";
 import { INTERVALS, secondsOf, withTrade, type Interval } from "../../lib/candles";
 import { decimal, instant } from "../../lib/format";
 import { useTitle } from "../../lib/title";
@@ -29,7 +29,7 @@ export function Instrument() {
   const source = sources.data?.items.find(
     (each) => each.kind === "market" && each.exchange === exchange && each.symbols.includes(symbol),
   );
-  useLiveTrades(exchange, symbol, interval);
+  useLiveTrades(exchange, symbol, interval, source !== undefined);
   const unknown = sources.data && !source;
   return (
     <div className="stack">
@@ -38,7 +38,11 @@ export function Instrument() {
       </p>
       <div className="row">
         <h1>{symbol}</h1>
-        <span className="quiet">{exchange}</span>
+        {source ? (
+          <Link to={`/sources/${encodeURIComponent(source.id)}`}>{exchange}</Link>
+        ) : (
+          <span className="quiet">{exchange}</span>
+        )}
         {source ? <SourceState source={source} /> : null}
       </div>
       {unknown ? (
@@ -70,15 +74,16 @@ export function Instrument() {
 }
 
 /** Puts the stream's trades into the lists of trades and candles. */
-function useLiveTrades(exchange: string, symbol: string, interval: Interval): void {
+function useLiveTrades(exchange: string, symbol: string, interval: Interval, known: boolean): void {
   const client = useQueryClient();
   useEffect(() => {
+    if (!known) return;
     let waiting: (TradeView & { at: number })[] = [];
     const stop = stream.subscribe({ feed: "trades", exchange, symbol }, (message) => {
       if ("op" in message || message.type !== "trade") return;
       const at = instant(message.ts_exchange ?? message.ts_capture) ?? Date.now();
       const { side, price, size, id } = message;
-      waiting.push({ at, time: new Date(at).toISOString(), side, price, size, id });
+      waiting.push({ at, time: new Date(at).toISOString(), side, price, size, id: id ?? null });
     });
     const timer = setInterval(() => {
       if (waiting.length === 0) return;
@@ -101,7 +106,7 @@ function useLiveTrades(exchange: string, symbol: string, interval: Interval): vo
       stop();
       clearInterval(timer);
     };
-  }, [client, exchange, symbol, interval]);
+  }, [client, exchange, symbol, interval, known]);
 }
 
 function Candles({

@@ -107,7 +107,7 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
           <thead>
             <tr>
               <th scope="col">Instrument</th>
-              <th scope="col">Exchange</th>
+              <th scope="col">Source</th>
               <th scope="col">Feeds</th>
               <th scope="col">State</th>
               <th scope="col">Source last heard</th>
@@ -129,9 +129,11 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
                     </>
                   )}
                 </td>
-                <td>{source.exchange}</td>
                 <td>
-                  <span className="names">
+                  <Link to={`/sources/${encodeURIComponent(source.id)}`}>{source.id}</Link>
+                </td>
+                <td>
+                  <span className="names wrapped">
                     {source.feeds.map((each) => (
                       <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
                     ))}
@@ -158,13 +160,13 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
 /** Origin of the source, and whether it is heard at all. */
 export function SourceState({ source }: { source: SourceInfo }) {
   const now = useNow();
-  const silent = source.last_event_time === null;
+  const silent = typeof source.last_event_time !== "string";
   if (silent) return <Badge tone="warn">nothing heard yet</Badge>;
   if (source.stale)
     return (
       <Badge tone="bad" title={new Date(now).toISOString()}>
         stale
-        {source.silent_ms === null
+        {typeof source.silent_ms !== "number"
           ? ""
           : `: silent for ${duration(Math.round(source.silent_ms / 1_000) * 1_000)}`}
       </Badge>

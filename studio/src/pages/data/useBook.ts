@@ -2,8 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { stream } from "../../api/live";
 import { bookQuery } from "../../api/queries";
-import type { Level } from "../../api/types";
-import { applyBookEvent, type Book } from "../../lib/book";
+import { applyBookEvent, bookOf, type Book } from "../../lib/book";
 
 /** A venue sends hundreds of changes each second; the eye needs no more than this. */
 const DRAW_MS = 200;
@@ -56,7 +55,7 @@ export function useBook(exchange: string, symbol: string): LiveBook {
     refetchInterval: 5_000,
     retry: false,
   });
-  const fallback = missing && asked.data ? fromLevels(asked.data.bids, asked.data.asks) : null;
+  const fallback = missing && asked.data ? bookOf(asked.data.bids, asked.data.asks) : null;
   return {
     book: shown.book ?? fallback,
     heard: shown.heard ?? (fallback && asked.data ? asked.dataUpdatedAt - asked.data.age_ms : null),
@@ -64,5 +63,3 @@ export function useBook(exchange: string, symbol: string): LiveBook {
     error: missing ? asked.error : null,
   };
 }
-
-const fromLevels = (bids: Level[], asks: Level[]): Book => ({ bids: new Map(bids), asks: new Map(asks) });

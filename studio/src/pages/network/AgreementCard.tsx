@@ -1,22 +1,26 @@
-import { useChunks, useSources } from "../../api/queries";
-import type { SourceInfo } from "../../api/types";
-import { Badge, Card, Empty, Loading } from "../../design";
-import { recentWindows, type Agreement, type WindowAgreement } from "../../lib/agreement";
+import { useAgreement, useChunks, useSources } from "../../api/queries";
+import type { AgreementMatrix, AgreementRow } from "../../api/types";
+import { Badge, Card, Empty } from "../../design";
+import {
+  byValidator,
+  describe,
+  VOTE_MEANING,
+  VOTE_SIGNS,
+  WINDOW_MEANING,
+  WINDOW_SIGNS,
+  type Sign,
+} from "../../lib/agreement";
 import { count, duration } from "../../lib/format";
-import { useFilters } from "../../lib/urlState";
-import { Answer, At, ChunkTable, Failure } from "../parts";
+import { useRoving } from "../../lib/roving";
+import { oneOf, useFilters } from "../../lib/urlState";
+import { Link } from "react-router";
+import { Answer, At, ChunkTable, Failure, ValidatorLink } from "../parts";
 
 /** Windows of each source in the picture. */
 const WINDOWS = 30;
-/** Chunks fetched of each source: the contract's largest page. */
-const CHUNKS = 500;
-
-const WORDS: Record<Agreement, { sign: string; words: string }> = {
-  accepted: { sign: "✓", words: "Accepted: a quorum agreed on every stream" },
-  partly: { sign: "~", words: "Partly: a stream without quorum, or a validator that differs" },
-  disputed: { sign: "✕", words: "Disputed: no stream has a quorum" },
-  none: { sign: "·", words: "None: nobody attested the window" },
-};
+/** Streams of one window: the contract's largest page holds more than any source has. */
+const STREAMS = 500;
+const VIEWS = ["source", "validator"] as const;
 
 /** Which window is looked at: `kraken:123` in the address. */
 function parseCell(text: string): { source: string; window: number } | null {
@@ -24,139 +28,278 @@ function parseCell(text: string): { source: string; window: number } | null {
   return match ? { source: match[1] ?? "", window: Number(match[2]) } : null;
 }
 
-export function AgreementCard() {
-  const sources = useSources();
+/** How far the validators agree: by source, or of one source by validator. With `only`, of that source alone. */
+export function AgreementCard({ only }: { only?: string }) {
   const [read, write] = useFilters();
+  const matrix = useAgreement(WINDOWS, only);
+  const view = oneOf(read("by"), VIEWS, "source");
   const chosen = parseCell(read("window"));
+  const choose = (source: string, window: number) =>
+    write({
+      window: chosen?.source === source && chosen.window === window ? null : `${source}:${window}`,
+    });
   return (
-    <Card title="Agreement" actions={<Legend />} flush>
-      <Answer of={sources} what="sources">
-        {({ items }) =>
-          items.length === 0 ? (
+    <Card title="Agreement" actions={<Legend view={view} />} flush>
+      <Answer of={matrix} what="agreement">
+        {(data) => {
+          const source = only ?? (read("of") || data.sources[0]?.source || "");
+          return data.sources.length === 0 ? (
             <Empty>No source is registered on this network.</Empty>
           ) : (
             <>
-              <div
-                className="scroll newest"
-                tabIndex={0}
-                role="region"
-                aria-label="Agreement by source and window"
-              >
-                <table className="grid" aria-label="Agreement by source and window">
-                  <thead>
-                    <tr>
-                      <th scope="col">Source</th>
-                      <th scope="colgroup" colSpan={WINDOWS}>
-                        <span className="axis">
-                          <span>older windows</span>
-                          <span>newest</span>
-                        </span>
-                      </th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {items.map((source) => (
-                      <Row
-                        key={source.id}
-                        source={source}
-                        chosen={chosen?.source === source.id ? chosen.window : null}
-                        onChoose={(window) =>
-                          write({ window: window === null ? null : `${source.id}:${window}` })
-                        }
-                      />
-                    ))}
-                  </tbody>
-                </table>
+              <Views view={view} source={source} matrix={data} only={only} write={write} />
+              <div className="scroll newest" tabIndex={0} role="region" aria-label="Agreement">
+                {view === "source" ? (
+                  <BySource matrix={data} chosen={chosen} onChoose={choose} />
+                ) : (
+                  <ByValidator matrix={data} source={source} chosen={chosen} onChoose={choose} />
+                )}
               </div>
-              {chosen ? (
+              {chosen && data.sources.some((each) => each.source === chosen.source) ? (
                 <Chosen {...chosen} onClose={() => write({ window: null })} />
               ) : (
-                <p className="quiet pad flat">Choose a window to see its chunks and who attested them.</p>
+                <p className="quiet pad flat">
+                  Choose a window to see its chunks and who attested them; arrow keys go from one to the next.
+                </p>
               )}
             </>
-          )
-        }
+          );
+        }}
       </Answer>
     </Card>
   );
 }
 
-function Legend() {
+function Legend({ view }: { view: (typeof VIEWS)[number] }) {
+  const signs: [Sign, string][] =
+    view === "source"
+      ? (["agreed", "partly", "disputed", "missing", "open"] as const).map((each) => [
+          WINDOW_SIGNS[each],
+          WINDOW_MEANING[each],
+        ])
+      : (["agreed", "differing", "missing", "waiting", "not_assigned"] as const).map((each) => [
+          VOTE_SIGNS[each],
+          VOTE_MEANING[each],
+        ]);
   return (
     <ul className="legend" aria-label="Legend">
-      {(Object.keys(WORDS) as Agreement[]).map((each) => (
-        <li key={each} title={WORDS[each].words}>
-          <span className={`cell ${each}`} aria-hidden="true">
-            {WORDS[each].sign}
+      {signs.map(([{ sign, tone, words }, meaning]) => (
+        <li key={words} title={meaning}>
+          <span className={`cell ${tone}`} aria-hidden="true">
+            {sign}
           </span>
-          {each[0]?.toUpperCase()}
-          {each.slice(1)}
+          {words}
         </li>
       ))}
     </ul>
   );
 }
 
-function describe(source: string, cell: WindowAgreement): string {
-  const differing = cell.differing > 0 ? `, ${cell.differing} with differing data` : "";
-  return `${source}, window ${cell.window}: ${cell.agreement}, ${cell.accepted} of ${cell.chunks.length} streams agreed${differing}`;
+function Views({
+  view,
+  source,
+  matrix,
+  only,
+  write,
+}: {
+  view: (typeof VIEWS)[number];
+  source: string;
+  matrix: AgreementMatrix;
+  only: string | undefined;
+  write: (values: Record<string, string | null>) => void;
+}) {
+  return (
+    <div className="row views">
+      <div role="group" aria-label="Rows of the picture" className="row tight">
+        {VIEWS.map((each) => (
+          <button
+            key={each}
+            type="button"
+            className="button small"
+            aria-pressed={each === view}
+            onClick={() => write({ by: each === "source" ? null : each })}
+          >
+            By {each}
+          </button>
+        ))}
+      </div>
+      {view === "validator" && !only ? (
+        <label className="row tight">
+          <span className="quiet">of</span>
+          <select
+            className="input small"
+            aria-label="Source of the picture"
+            value={source}
+            onChange={(event) => write({ of: event.target.value })}
+          >
+            {matrix.sources.map((each) => (
+              <option key={each.source}>{each.source}</option>
+            ))}
+          </select>
+        </label>
+      ) : null}
+    </div>
+  );
 }
 
-function Row({
+interface Choosing {
+  chosen: { source: string; window: number } | null;
+  onChoose: (source: string, window: number) => void;
+}
+
+function Head({ first }: { first: string }) {
+  return (
+    <thead>
+      <tr>
+        <th scope="col">{first}</th>
+        <th scope="colgroup" colSpan={WINDOWS}>
+          <span className="axis">
+            <span>older windows</span>
+            <span>newest</span>
+          </span>
+        </th>
+      </tr>
+    </thead>
+  );
+}
+
+function BySource({ matrix, chosen, onChoose }: { matrix: AgreementMatrix } & Choosing) {
+  const sources = useSources();
+  const names = matrix.sources.flatMap((row) => row.windows.map((cell) => `${row.source}:${cell.window}`));
+  const newest = matrix.sources.find((row) => row.windows.length > 0);
+  const roving = useRoving(names, newest && `${newest.source}:${newest.windows.at(-1)?.window ?? ""}`);
+  return (
+    <table className="grid" aria-label="Agreement by source and window" onKeyDown={roving.onKeyDown}>
+      <Head first="Source" />
+      <tbody>
+        {matrix.sources.map((row) => (
+          <tr key={row.source}>
+            <th scope="row">
+              <Link to={`/sources/${encodeURIComponent(row.source)}`}>{row.source}</Link>{" "}
+              <span className="quiet">{row.kind === "chain" ? "blocks" : duration(row.window_ms)}</span>{" "}
+              {sources.data?.items.some((each) => each.id === row.source && each.stale) ? (
+                <Badge tone="warn">stale</Badge>
+              ) : null}
+            </th>
+            <Padding row={row} />
+            {row.windows.map((cell) => (
+              <Cell
+                key={cell.window}
+                name={`${row.source}:${cell.window}`}
+                roving={roving}
+                sign={WINDOW_SIGNS[cell.status]}
+                label={describe(row.source, cell)}
+                pressed={chosen?.source === row.source && chosen.window === cell.window}
+                onClick={() => onChoose(row.source, cell.window)}
+              />
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function ByValidator({
+  matrix,
   source,
   chosen,
   onChoose,
-}: {
-  source: SourceInfo;
-  chosen: number | null;
-  onChoose: (window: number | null) => void;
-}) {
-  const chunks = useChunks({ source: source.id }, CHUNKS);
-  const windows = recentWindows(chunks.data?.items ?? [], WINDOWS);
-  const padding = WINDOWS - windows.length;
+}: { matrix: AgreementMatrix; source: string } & Choosing) {
+  const row = matrix.sources.find((each) => each.source === source);
+  const rows = byValidator(matrix, source);
+  const names = rows.flatMap(({ address }) => row?.windows.map((cell) => `${address}:${cell.window}`) ?? []);
+  const first = rows[0] && `${rows[0].address}:${row?.windows.at(-1)?.window ?? ""}`;
+  const roving = useRoving(names, first);
+  if (!row) return <Empty>There is no source {source}.</Empty>;
+  if (rows.length === 0) return <Empty>No validator has attested a window of {source} yet.</Empty>;
   return (
-    <tr>
-      <th scope="row">
-        {source.id}{" "}
-        <span className="quiet">{source.kind === "chain" ? "blocks" : duration(source.window_ms)}</span>{" "}
-        {source.stale ? <Badge tone="warn">stale</Badge> : null}
-      </th>
-      {padding > 0 ? (
-        <td colSpan={padding} className="quiet before">
-          {windows.length > 0 ? null : chunks.error ? (
-            chunks.error.message
-          ) : chunks.isPending ? (
-            <Loading what="windows" />
-          ) : (
-            "No window agreed yet"
-          )}
-        </td>
-      ) : null}
-      {windows.map((cell) => (
-        <td key={cell.window}>
-          <button
-            type="button"
-            className={`cell ${cell.agreement}`}
-            aria-label={describe(source.id, cell)}
-            title={describe(source.id, cell)}
-            aria-pressed={chosen === cell.window}
-            onClick={() => onChoose(chosen === cell.window ? null : cell.window)}
-          >
-            {WORDS[cell.agreement].sign}
-          </button>
-        </td>
-      ))}
-    </tr>
+    <table
+      className="grid"
+      aria-label={`Agreement by validator and window of ${source}`}
+      onKeyDown={roving.onKeyDown}
+    >
+      <Head first="Validator" />
+      <tbody>
+        {rows.map(({ address, name, votes }) => (
+          <tr key={address}>
+            <th scope="row">
+              <ValidatorLink address={address} />
+            </th>
+            <Padding row={row} />
+            {votes.map((vote, at) => {
+              const window = row.windows[at]?.window ?? 0;
+              return (
+                <Cell
+                  key={window}
+                  name={`${address}:${window}`}
+                  roving={roving}
+                  sign={VOTE_SIGNS[vote]}
+                  label={`${name || address}, ${source}, window ${window}: ${VOTE_SIGNS[vote].words.toLowerCase()}`}
+                  pressed={chosen?.source === source && chosen.window === window}
+                  onClick={() => onChoose(source, window)}
+                />
+              );
+            })}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** The newest windows stand at the right also where there are few. */
+function Padding({ row }: { row: AgreementRow }) {
+  const missing = WINDOWS - row.windows.length;
+  return missing > 0 ? (
+    <td colSpan={missing} className="quiet before">
+      {row.windows.length === 0 ? "No window attested yet" : null}
+    </td>
+  ) : null;
+}
+
+function Cell({
+  name,
+  roving,
+  sign,
+  label,
+  pressed,
+  onClick,
+}: {
+  name: string;
+  roving: ReturnType<typeof useRoving>;
+  sign: Sign;
+  label: string;
+  pressed: boolean;
+  onClick: () => void;
+}) {
+  return (
+    <td>
+      <button
+        type="button"
+        className={`cell ${sign.tone}`}
+        aria-label={label}
+        title={label}
+        aria-pressed={pressed}
+        data-cell={name}
+        tabIndex={roving.tabIndex(name)}
+        onFocus={() => roving.onFocus(name)}
+        onClick={onClick}
+      >
+        {sign.sign}
+      </button>
+    </td>
   );
 }
 
 function Chosen({ source, window, onClose }: { source: string; window: number; onClose: () => void }) {
-  const chunks = useChunks({ source }, CHUNKS);
+  const chunks = useChunks({ source, from: window, to: window }, STREAMS);
   const own = (chunks.data?.items ?? [])
     .filter((chunk) => chunk.window === window)
     .sort((a, b) => a.stream.localeCompare(b.stream));
+  const label = `Chunks of ${source}, window ${window}`;
   return (
-    <section className="chosen" aria-label={`Chunks of ${source}, window ${window}`}>
+    <section className="chosen" aria-label={label}>
       <div className="row spread pad">
         <h3>
           {source}, window {count(window)}{" "}
@@ -174,12 +317,12 @@ function Chosen({ source, window, onClose }: { source: string; window: number; o
         <Failure error={chunks.error} what="chunks" />
       ) : own.length === 0 ? (
         <Empty>
-          {chunks.isPending
+          {chunks.isPending || chunks.isPlaceholderData
             ? "Loading the window…"
-            : "Nobody attested this window, or it is too old for this list: the table ledger_chunks has all."}
+            : "Nobody attested a chunk of this window."}
         </Empty>
       ) : (
-        <ChunkTable chunks={own} label={`Chunks of ${source}, window ${window}`} source={false} />
+        <ChunkTable chunks={own} label={label} source={false} />
       )}
     </section>
   );

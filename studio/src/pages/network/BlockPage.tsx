@@ -1,8 +1,9 @@
 import { Link, useParams } from "react-router";
 import { useBlock, useStatus } from "../../api/queries";
-import { Badge, Card, Copy, Empty, Hash } from "../../design";
-import { bytes, count, open } from "../../lib/format";
+import { Card, Copy, Hash } from "../../design";
+import { bytes, count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
+import { TransactionTable } from "../ledger/TransactionTable";
 import { Answer, At, ValidatorLink, When } from "../parts";
 
 export function BlockPage() {
@@ -13,9 +14,9 @@ export function BlockPage() {
   return (
     <div className="stack">
       <p className="flat">
-        <Link to="/">Network</Link>
+        <Link to="/blocks">Blocks</Link>
       </p>
-      <h1>Block {height}</h1>
+      <h1>Block {/^\d+$/.test(height) ? count(Number(height)) : height}</h1>
       <Answer of={block} what="the block">
         {(data) => (
           <>
@@ -68,52 +69,12 @@ export function BlockPage() {
               </dl>
             </Card>
             <Card title="Transactions" flush>
-              {data.transaction_list.length === 0 ? (
-                <Empty>No transaction in this block.</Empty>
-              ) : (
-                <div className="scroll" tabIndex={0} role="region" aria-label="Transactions">
-                  <table className="table" aria-label="Transactions">
-                    <thead>
-                      <tr>
-                        <th scope="col">Hash</th>
-                        <th scope="col">Class</th>
-                        <th scope="col">Sender</th>
-                        <th scope="col">Action</th>
-                        <th scope="col" className="number">
-                          Fee
-                        </th>
-                        <th scope="col">Outcome</th>
-                      </tr>
-                    </thead>
-                    <tbody>
-                      {data.transaction_list.map((each) => (
-                        <tr key={each.hash}>
-                          <td>
-                            <Hash text={each.hash} /> <Copy text={each.hash} label="hash" />
-                          </td>
-                          <td>{each.class}</td>
-                          <td>
-                            {each.class === "attestation" ? (
-                              <ValidatorLink address={each.sender} />
-                            ) : (
-                              <Hash text={each.sender} keep={4} />
-                            )}
-                          </td>
-                          <td className="wrap">{each.action}</td>
-                          <td className="number">{open(each.fee)}</td>
-                          <td>
-                            {each.ok ? (
-                              <Badge tone="good">✓ done</Badge>
-                            ) : (
-                              <Badge tone="bad">✕ {each.error}</Badge>
-                            )}
-                          </td>
-                        </tr>
-                      ))}
-                    </tbody>
-                  </table>
-                </div>
-              )}
+              <TransactionTable
+                items={data.transaction_list}
+                label="Transactions"
+                empty="No transaction in this block."
+                block={false}
+              />
             </Card>
             <Card title={`Certificate: ${data.certificate.length} signatures`} flush>
               <div className="scroll" tabIndex={0} role="region" aria-label="Certificate">

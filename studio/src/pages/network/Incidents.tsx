@@ -1,13 +1,17 @@
 import { Link } from "react-router";
 import { useIncidents, useSources, useValidators } from "../../api/queries";
+import type { SourceInfo } from "../../api/types";
 import { Badge, Card, Empty, type Tone } from "../../design";
+import { count } from "../../lib/format";
 import { useFilters } from "../../lib/urlState";
-import { Answer, ValidatorLink, When } from "../parts";
+import { usePager } from "../../lib/paging";
+import { Answer, Choice, Pages, ValidatorLink, When } from "../parts";
 
 const KINDS = [
   "differing",
   "missing",
   "disputed",
+  "equivocation",
   "gap",
   "checksum",
   "garbage",
@@ -17,20 +21,29 @@ const KINDS = [
   "silence",
 ];
 const SITES = ["ledger", "collector"];
-const TONES: Record<string, Tone> = { differing: "bad", disputed: "bad", missing: "warn", checksum: "bad" };
+const TONES: Record<string, Tone> = {
+  differing: "bad",
+  disputed: "bad",
+  equivocation: "bad",
+  missing: "warn",
+  checksum: "bad",
+};
 
-export function Incidents() {
-  const [read, write] = useFilters();
+export function Incidents({ source }: { source?: string }) {
+  const [read, writeFilters] = useFilters();
+  const pager = usePager("older");
+  // Another filter is another list: it begins with its newest.
+  const write = (values: Record<string, string | null>) => writeFilters({ ...values, older: null });
   const filter = {
     kind: read("kind"),
-    source: read("source"),
+    source: source ?? read("source"),
     validator: read("validator"),
     site: read("site"),
   };
-  const incidents = useIncidents(filter);
+  const incidents = useIncidents(filter, pager.cursor);
   const sources = useSources();
   const validators = useValidators();
-  const filtered = Object.values(filter).some((each) => each !== "");
+  const filtered = [filter.kind, filter.validator, filter.site, source ? "" : filter.source].some(Boolean);
   return (
     <Card
       title="Incidents"
@@ -49,108 +62,93 @@ export function Incidents() {
     >
       <div className="filters">
         <Choice name="Kind" value={filter.kind} options={KINDS} onChange={(kind) => write({ kind })} />
+        {source ? null : (
+          <Choice
+            name="Source"
+            value={filter.source}
+            options={sources.data?.items.map((each) => each.id) ?? []}
+            onChange={(chosen) => write({ source: chosen })}
+          />
+        )}
         <Choice
-          name="Source"
-          value={filter.source}
-          options={sources.data?.items.map((each) => each.id) ?? []}
-          onChange={(source) => write({ source })}
+          name="Validator"
+          value={filter.validator}
+          options={
+            validators.data?.items.map((each) => ({
+              value: each.address,
+              words: each.name || each.address,
+            })) ?? []
+          }
+          onChange={(validator) => write({ validator })}
         />
-        <label className="field">
-          <span>Validator</span>
-          <select
-            className="input"
-            value={filter.validator}
-            onChange={(event) => write({ validator: event.target.value })}
-          >
-            <option value="">All</option>
-            {validators.data?.items.map((each) => (
-              <option key={each.address} value={each.address}>
-                {each.name || each.address}
-              </option>
-            ))}
-          </select>
-        </label>
         <Choice name="Site" value={filter.site} options={SITES} onChange={(site) => write({ site })} />
       </div>
       <Answer of={incidents} what="incidents">
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>
-              {filtered
-                ? "No incident matches these filters."
-                : "No incident: everybody agrees, and no feed has broken."}
-            </Empty>
-          ) : (
-            <div className="scroll tall" tabIndex={0} role="region" aria-label="Incidents">
-              <table className="table" aria-label="Incidents">
-                <thead>
-                  <tr>
-                    <th scope="col">Age</th>
-                    <th scope="col">Kind</th>
-                    <th scope="col">Source</th>
-                    <th scope="col">Validator</th>
-                    <th scope="col">Detail</th>
-                    <th scope="col">Seen by</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((each) => (
-                    <tr key={each.id}>
-                      <td>
-                        <When at={each.time} />
-                      </td>
-                      <td>
-                        <Badge tone={TONES[each.kind] ?? "plain"}>{each.kind.replaceAll("_", " ")}</Badge>
-                      </td>
-                      <td>
-                        {each.source ?? "–"}
-                        {each.stream ? <span className="quiet"> {each.stream}</span> : null}
-                      </td>
-                      <td>{each.validator ? <ValidatorLink address={each.validator} /> : "–"}</td>
-                      <td className="wrap">{each.detail}</td>
-                      <td>
-                        {each.height === null ? (
-                          each.site
-                        ) : (
-                          <>
-                            {each.site}, <Link to={`/blocks/${each.height}`}>block {each.height}</Link>
-                          </>
-                        )}
-                      </td>
+        {(page) => (
+          <>
+            {page.items.length === 0 ? (
+              <Empty>
+                {filtered
+                  ? "No incident matches these filters."
+                  : "No incident: everybody agrees, and no feed has broken."}
+              </Empty>
+            ) : (
+              <div className="scroll tall" tabIndex={0} role="region" aria-label="Incidents">
+                <table className="table" aria-label="Incidents">
+                  <thead>
+                    <tr>
+                      <th scope="col">Age</th>
+                      <th scope="col">Kind</th>
+                      <th scope="col">Source</th>
+                      <th scope="col">Validator</th>
+                      <th scope="col">Detail</th>
+                      <th scope="col">Seen by</th>
                     </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )
-        }
+                  </thead>
+                  <tbody>
+                    {page.items.map((each) => (
+                      <tr key={each.id}>
+                        <td>
+                          <When at={each.time} />
+                        </td>
+                        <td>
+                          <Badge tone={TONES[each.kind] ?? "plain"}>{each.kind.replaceAll("_", " ")}</Badge>
+                        </td>
+                        <td>
+                          {each.source ? <SourceLink id={each.source} known={sources.data?.items} /> : "–"}
+                          {each.stream ? <span className="quiet below">{each.stream}</span> : null}
+                        </td>
+                        <td>{each.validator ? <ValidatorLink address={each.validator} /> : "–"}</td>
+                        <td className="wrap">{each.detail}</td>
+                        <td>
+                          {typeof each.height !== "number" ? (
+                            each.site
+                          ) : (
+                            <>
+                              {each.site},{" "}
+                              <Link to={`/blocks/${each.height}`}>block {count(each.height)}</Link>
+                            </>
+                          )}
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+            <Pages of={pager} page={page} what="incidents" />
+          </>
+        )}
       </Answer>
     </Card>
   );
 }
 
-function Choice({
-  name,
-  value,
-  options,
-  onChange,
-}: {
-  name: string;
-  value: string;
-  options: string[];
-  onChange: (value: string) => void;
-}) {
-  return (
-    <label className="field">
-      <span>{name}</span>
-      <select className="input" value={value} onChange={(event) => onChange(event.target.value)}>
-        <option value="">All</option>
-        {options.map((each) => (
-          <option key={each} value={each}>
-            {each}
-          </option>
-        ))}
-      </select>
-    </label>
+/** Evidence about consensus names no source of data. */
+function SourceLink({ id, known }: { id: string; known: SourceInfo[] | undefined }) {
+  return known?.some((each) => each.id === id) ? (
+    <Link to={`/sources/${encodeURIComponent(id)}`}>{id}</Link>
+  ) : (
+    <>{id}</>
   );
 }

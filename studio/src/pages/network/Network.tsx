@@ -2,12 +2,14 @@ import { Link } from "react-router";
 import { useBlocks, useStatus, useValidators } from "../../api/queries";
 import type { BlockSummary, ValidatorInfo } from "../../api/types";
 import { Badge, Card, Empty, Figure, Figures, Hash, Share } from "../../design";
-import { age, bytes, count, duration, instant, rate } from "../../lib/format";
+import { age, count, duration, instant, rate } from "../../lib/format";
+import { heights } from "../../lib/heights";
 import { useNow } from "../../lib/now";
-import { ageOf, BLOCK_STALE_MS } from "../../lib/staleness";
+import { BLOCK_STALE_MS } from "../../lib/staleness";
 import { useTitle } from "../../lib/title";
-import { Answer, ValidatorLink, When } from "../parts";
+import { Answer } from "../parts";
 import { AgreementCard } from "./AgreementCard";
+import { BlockTable } from "./BlockTable";
 import { Incidents } from "./Incidents";
 
 export function Network() {
@@ -42,7 +44,7 @@ export function blockInterval(blocks: BlockSummary[]): number | null {
 /** Signed one of the last few blocks: it is up. */
 const UP_BLOCKS_MAX = 10;
 export const isUp = (validator: ValidatorInfo, height: number) =>
-  validator.last_signed_height !== null && height - validator.last_signed_height <= UP_BLOCKS_MAX;
+  typeof validator.last_signed_height === "number" && height - validator.last_signed_height <= UP_BLOCKS_MAX;
 
 function Overview() {
   const status = useStatus();
@@ -52,7 +54,8 @@ function Overview() {
   return (
     <Answer of={status} what="the status">
       {(data) => {
-        const block = ageOf(instant(data.time), now, BLOCK_STALE_MS);
+        const still = heights.still(now) ?? 0;
+        const stale = still > BLOCK_STALE_MS;
         const interval = blocks.data ? blockInterval(blocks.data.items) : null;
         const up = validators.data?.items.filter((each) => isUp(each, data.height)).length;
         return (
@@ -62,12 +65,10 @@ function Overview() {
                 name="Height"
                 value={count(data.height)}
                 note={
-                  block ? (
-                    <span className={block.stale ? "stale" : ""}>
-                      {block.stale ? "stale: " : ""}
-                      {age(block.ms)}
-                    </span>
-                  ) : null
+                  <span className={stale ? "stale" : ""}>
+                    {stale ? "stale: " : ""}
+                    {age(still)}
+                  </span>
                 }
               />
               <Figure name="Block interval" value={interval === null ? "–" : duration(interval)} />
@@ -91,55 +92,23 @@ function Overview() {
 function Blocks() {
   const blocks = useBlocks();
   return (
-    <Card title="Latest blocks" flush>
+    <Card
+      title="Latest blocks"
+      actions={
+        <Link className="button small" to="/blocks">
+          All blocks
+        </Link>
+      }
+      flush
+    >
       <Answer of={blocks} what="blocks">
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>No block yet. The first comes when more than two thirds of the power are connected.</Empty>
-          ) : (
-            <div className="scroll" tabIndex={0} role="region" aria-label="Latest blocks">
-              <table className="table" aria-label="Latest blocks">
-                <thead>
-                  <tr>
-                    <th scope="col">Height</th>
-                    <th scope="col">Age</th>
-                    <th scope="col">Proposer</th>
-                    <th scope="col" className="number">
-                      Transactions
-                    </th>
-                    <th scope="col" className="number">
-                      Size
-                    </th>
-                    <th scope="col" className="number">
-                      Signatures
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.slice(0, 10).map((block) => (
-                    <tr key={block.height}>
-                      <td>
-                        <Link to={`/blocks/${block.height}`}>{count(block.height)}</Link>
-                      </td>
-                      <td>
-                        <When at={block.time} />
-                      </td>
-                      <td>
-                        <ValidatorLink address={block.proposer} />
-                      </td>
-                      <td className="number">{block.transactions}</td>
-                      <td className="number">{bytes(block.bytes)}</td>
-                      <td className="number">
-                        {block.signatures}
-                        {block.round > 0 ? <Badge tone="warn">round {block.round}</Badge> : null}
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )
-        }
+        {({ items }) => (
+          <BlockTable
+            items={items.slice(0, 10)}
+            label="Latest blocks"
+            empty="No block yet. The first comes when more than two thirds of the power are connected."
+          />
+        )}
       </Answer>
     </Card>
   );

@@ -1,9 +1,12 @@
+import { Fragment } from "react";
 import { Link, useParams } from "react-router";
-import { useBlocksOf, useChunks, useSources, useStatus, useValidators } from "../../api/queries";
-import { Badge, Card, Copy, Empty, Figure, Figures, Notice } from "../../design";
-import { bytes, count } from "../../lib/format";
+import { PAGE_ITEMS, useBlockPage, useChunks, useSources, useStatus, useValidators } from "../../api/queries";
+import { Badge, Card, Copy, Figure, Figures, Notice } from "../../design";
+import { count } from "../../lib/format";
+import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
-import { Answer, ChunkTable, When } from "../parts";
+import { Answer, ChunkTable, Pages } from "../parts";
+import { BlockTable } from "./BlockTable";
 import { isUp } from "./Network";
 
 export function ValidatorPage() {
@@ -48,7 +51,7 @@ export function ValidatorPage() {
                 <Figure name="Missing" value={count(one.missing)} />
                 <Figure
                   name="Last signed"
-                  value={one.last_signed_height === null ? "never" : count(one.last_signed_height)}
+                  value={typeof one.last_signed_height === "number" ? count(one.last_signed_height) : "never"}
                 />
               </Figures>
               <p className="row flat">
@@ -61,7 +64,14 @@ export function ValidatorPage() {
                 ) : null}
                 <span>
                   Assigned in this epoch:{" "}
-                  {assigned.length === 0 ? "no source" : assigned.map((each) => each.id).join(", ")}
+                  {assigned.length === 0
+                    ? "no source"
+                    : assigned.map((each, at) => (
+                        <Fragment key={each.id}>
+                          {at > 0 ? ", " : ""}
+                          <Link to={`/sources/${encodeURIComponent(each.id)}`}>{each.id}</Link>
+                        </Fragment>
+                      ))}
                 </span>
                 <Link to={`/?validator=${one.address}`}>Its incidents</Link>
               </p>
@@ -76,57 +86,43 @@ export function ValidatorPage() {
 }
 
 function Proposed({ address }: { address: string }) {
-  const blocks = useBlocksOf(address);
+  const pager = usePager("blocks");
+  const blocks = useBlockPage({ proposer: address, transactions: "" }, pager.cursor, 10);
   return (
     <Card title="Blocks it proposed" flush>
       <Answer of={blocks} what="blocks">
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>None among the recent blocks.</Empty>
-          ) : (
-            <div className="scroll" tabIndex={0} role="region" aria-label="Blocks it proposed">
-              <table className="table" aria-label="Blocks it proposed">
-                <thead>
-                  <tr>
-                    <th scope="col">Height</th>
-                    <th scope="col">Age</th>
-                    <th scope="col" className="number">
-                      Transactions
-                    </th>
-                    <th scope="col" className="number">
-                      Size
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((each) => (
-                    <tr key={each.height}>
-                      <td>
-                        <Link to={`/blocks/${each.height}`}>{count(each.height)}</Link>
-                      </td>
-                      <td>
-                        <When at={each.time} />
-                      </td>
-                      <td className="number">{each.transactions}</td>
-                      <td className="number">{bytes(each.bytes)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )
-        }
+        {(page) => (
+          <>
+            <BlockTable
+              items={page.items}
+              label="Blocks it proposed"
+              empty={page.next ? "None in the part that was looked through." : "None."}
+              proposer={false}
+            />
+            <Pages of={pager} page={page} what="blocks" />
+          </>
+        )}
       </Answer>
     </Card>
   );
 }
 
 function Attested({ address }: { address: string }) {
-  const chunks = useChunks({ attester: address }, 20);
+  const pager = usePager("chunks");
+  const chunks = useChunks({ attester: address }, PAGE_ITEMS, pager.cursor);
   return (
     <Card title="Chunks it attested" flush>
       <Answer of={chunks} what="chunks">
-        {({ items }) => <ChunkTable chunks={items} label="Chunks it attested" />}
+        {(page) => (
+          <>
+            <ChunkTable
+              chunks={page.items}
+              label="Chunks it attested"
+              empty="None in about the last hour: the table ledger_chunks has all."
+            />
+            <Pages of={pager} page={page} what="chunks" />
+          </>
+        )}
       </Answer>
     </Card>
   );

@@ -1,5 +1,5 @@
 import { useMutation } from "@tanstack/react-query";
-import { useMemo, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { post, remove, RequestError } from "../../api/client";
 import { useCatalogue } from "../../api/queries";
 import type { SqlResponse, TableInfo } from "../../api/types";
@@ -45,6 +45,15 @@ export function Sql() {
       });
     },
   });
+  // An address with a query is a shared result: it is shown, not only the text. Queries only read, and have limits.
+  const shared = useRef(read("q"));
+  const { mutate } = query;
+  useEffect(() => {
+    if (shared.current.trim() === "") return;
+    const sql = shared.current;
+    shared.current = "";
+    mutate(sql);
+  }, [mutate]);
   const run = () => {
     if (draft.trim() === "" || query.isPending) return;
     write({ q: draft });
@@ -173,8 +182,11 @@ function Outcome({
           <p className="quiet pad flat">
             {drawn.kind === "candles"
               ? "Candles from open, high, low, close"
-              : drawn.series.map((each) => each.name).join(", ")}{" "}
+              : drawn.series
+                  .map((each) => (each.small ? `${each.name} (left scale)` : each.name))
+                  .join(", ")}{" "}
             by {drawn.time}
+            {drawn.kind === "line" && drawn.left > 0 ? `; ${drawn.left} more lines are not drawn` : ""}
           </p>
           <ResultChart
             picture={drawn}
@@ -236,7 +248,7 @@ function Tables({ tables, onChoose }: { tables: TableInfo[]; onChoose: (query: s
             <p className="quiet flat">{table.description}</p>
             <ul>
               {table.columns.map((column) => (
-                <li key={column.name} title={column.description}>
+                <li key={column.name} title={column.description ?? undefined}>
                   <code>{column.name}</code> <span className="quiet">{column.type.toLowerCase()}</span>
                 </li>
               ))}

@@ -1,0 +1,187 @@
+//! The contract as OpenAPI, and what is enforced from it.
+//!
+//! Paths and types are gathered from the routes. What holds for every operation (the shape of refusals, the origin's
+//! header) is added here once, so that no route can leave it out. The same description then decides which query
+//! parameters a path knows: an unknown one is refused, because a filter with a typing error would otherwise be no filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Description;
+
+use crate::error::Refusal;
+use crate::{BODY_BYTES_MAX, market, page, stream};
+
+/// The contract's head; paths and types are gathered from the routes.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Openmesh",
+        description = "Market and chain data that a network agreed on: live, historic, in SQL, with proof.\n\n\
+                       Every answer carries the header openmesh-origin: live, simulated or replay. Decimals and integers that may pass 2^53 \
+                       are strings; times are RFC 3339 in UTC. Every refusal has a stable code, a message and a hint. Unknown query \
+                       parameters and unknown fields are refused. Lists are pages: pass next as cursor until it is null. What is named by \
+                       its content (CID) may be kept for ever and read in ranges; other answers are current. The WebSocket at /v1/stream takes \
+                       StreamRequest and sends StreamMessage and MarketEvent. Pages of other origins may read everything but /v1/auth.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "ledger", description = "Status, blocks, validators, transactions, accounts, incidents"),
+        (name = "data", description = "Sources, agreement, chunks, downloads and proofs"),
+        (name = "market", description = "Live books, candles, trades, and the stream"),
+        (name = "sql", description = "All tables, read-only"),
+        (name = "transactions", description = "Typed data to sign, and sending"),
+        (name = "sign-in", description = "EIP-4361 with a cookie or a bearer token")
+    ),
+    components(schemas(
+        openmesh_api::StreamRequest,
+        openmesh_api::StreamMessage,
+        openmesh_api::MarketEvent,
+        openmesh_api::ErrorBody
+    ))
+)]
+pub struct Contract;
+
+/// Statuses that a refusal of any operation may have, and what they mean.
+const REFUSALS: [(&str, &str); 4] = [
+    ("400", "The request is malformed: the code says how"),
+    ("405", "The path has no such method: the header allow lists those it has"),
+    ("429", "This node is busy: try again after a moment"),
+    ("500", "A fault of this node"),
+];
+
+/// The description with what holds for every operation, in one order of keys whatever the build's features are.
+pub fn complete(mut description: Description) -> Value {
+    description.info.version = "1".into();
+    // A description that does not serialise would be a bug of the generator; `null` shows it in the golden test.
+    let mut value = serde_json::to_value(description).unwrap_or_default();
+    value["x-limits"] = limits();
+    let paths = value["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
+    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
+        complete_operation(operation);
+    }
+    sorted(value)
+}
+
+fn complete_operation(operation: &mut Value) {
+    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        // A parameter that is left away is left away; there is no way to write `null` in an address.
+        if let Some(kinds) = parameter["schema"]["type"].as_array().cloned() {
+            let first = kinds.into_iter().find(|kind| kind != "null").unwrap_or_default();
+            parameter["schema"]["type"] = first;
+        }
+    }
+    let header = json!({ "openmesh-origin": {
+        "description": "Where the market data comes from",
+        "schema": { "$ref": "#/components/schemas/Origin" },
+    }});
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, meaning) in REFUSALS {
+        responses.entry(status).or_insert_with(|| json!({ "description": meaning }));
+    }
+    for (status, response) in responses.iter_mut() {
+        response["headers"] = header.clone();
+        // Bytes are no list of numbers, whatever the type in the code.
+        for (kind, content) in response.get_mut("content").and_then(Value::as_object_mut).into_iter().flatten() {
+            if kind != "application/json" {
+                content["schema"] = json!({ "type": "string", "format": "binary" });
+            }
+        }
+        let refused = status.starts_with(['4', '5']);
+        if refused && response.get("content").is_none() {
+            response["content"] =
+                json!({ "application/json": { "schema": { "$ref": "#/components/schemas/ErrorBody" } } });
+        }
+        if response["description"].as_str().is_none_or(str::is_empty) {
+            response["description"] = meaning(status).into();
+        }
+    }
+}
+
+fn meaning(status: &str) -> &'static str {
+    match status {
+        "200" => "The answer",
+        "202" => "Taken in",
+        "204" => "Done",
+        "401" => "Not signed in",
+        "404" => "There is no such thing here",
+        "409" => "In conflict with what is there already",
+        "413" => "Too large",
+        "503" => "This node cannot answer now",
+        _ => "See the code",
+    }
+}
+
+/// Limits that a client may run into, by name.
+fn limits() -> Value {
+    json!({
+        "body_bytes_max": BODY_BYTES_MAX,
+        "page_items_default": page::ITEMS_DEFAULT,
+        "page_items_max": page::ITEMS_MAX,
+        "book_levels_max": market::DEPTH_MAX,
+        "candles_max": market::CANDLES_MAX,
+        "trades_max": market::TRADES_MAX,
+        "agreement_windows_max": crate::agreement::WINDOWS_MAX,
+        "stream_subscriptions_max": stream::SUBSCRIPTIONS_MAX,
+        "stream_request_bytes_max": stream::REQUEST_BYTES_MAX,
+        "stream_silence_seconds_max": stream::SILENCE_SECONDS_MAX,
+    })
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let ordered: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(ordered.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+/// Which query parameters each path of the contract knows.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<String, BTreeSet<String>>);
+
+impl Known {
+    /// Of a complete description.
+    pub fn of(description: &Value) -> Known {
+        let mut known = BTreeMap::new();
+        for (path, methods) in description["paths"].as_object().into_iter().flatten() {
+            let operations = methods.as_object().into_iter().flat_map(Map::values);
+            let parameters = operations.filter_map(|o| o["parameters"].as_array()).flatten();
+            let names = parameters.filter(|p| p["in"] == "query").filter_map(|p| p["name"].as_str());
+            known.insert(path.clone(), names.map(String::from).collect());
+        }
+        Known(known)
+    }
+}
+
+/// Refuses parameters that the path does not know.
+pub async fn known_parameters(State(known): State<Arc<Known>>, request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let allowed = path.and_then(|path| known.0.get(path));
+    if let (Some(query), Some(allowed)) = (request.uri().query(), allowed) {
+        let names = query.split('&').filter(|p| !p.is_empty()).map(|p| p.split('=').next().unwrap_or(p));
+        for name in names {
+            if !allowed.contains(name) {
+                return unknown(name, allowed).into_response();
+            }
+        }
+    }
+    next.run(request).await
+}
+
+fn unknown(name: &str, allowed: &BTreeSet<String>) -> Refusal {
+    let hint = if allowed.is_empty() {
+        "this path takes none".to_string()
+    } else {
+        format!("this path takes {}", allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+    };
+    Refusal::bad("unknown_parameter", format!("there is no parameter {name:.40?} here"), hint)
+}

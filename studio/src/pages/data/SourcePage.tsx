@@ -1,0 +1,128 @@
+import { Link, useParams } from "react-router";
+import { PAGE_ITEMS, useChunks, useSource } from "../../api/queries";
+import { Badge, Card, Figure, Figures } from "../../design";
+import { count, duration, rate } from "../../lib/format";
+import { usePager } from "../../lib/paging";
+import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
+import { AgreementCard } from "../network/AgreementCard";
+import { Incidents } from "../network/Incidents";
+import { Answer, Choice, ChunkTable, Pages, ValidatorList, When } from "../parts";
+import { SourceState } from "./Sources";
+
+export function SourcePage() {
+  const { source: id = "" } = useParams();
+  useTitle(`Source ${id}`);
+  const source = useSource(id);
+  return (
+    <div className="stack">
+      <p className="flat">
+        <Link to="/data">Data</Link>
+      </p>
+      <div className="row">
+        <h1>{id}</h1>
+        {source.data ? <SourceState source={source.data} /> : null}
+      </div>
+      <Answer of={source} what="the source">
+        {(data) => (
+          <>
+            <Figures label="Figures of the source">
+              <Figure name="Events per second" value={rate(data.events_per_second)} note="at this node" />
+              <Figure name="Last heard" value={<When at={data.last_event_time} />} />
+              <Figure
+                name="Window"
+                value={data.kind === "chain" ? "per block" : duration(data.window_ms)}
+                note={data.kind === "chain" ? null : "of the venue's clock"}
+              />
+              <Figure
+                name="Newest agreed window"
+                value={typeof data.last_window === "number" ? count(data.last_window) : "none yet"}
+              />
+              <Figure name="Incidents" value={count(data.incidents)} note="here, since its start" />
+            </Figures>
+            <Card title="What it collects">
+              <dl className="facts">
+                <dt>{data.kind === "chain" ? "Chain" : "Exchange"}</dt>
+                <dd>{data.exchange}</dd>
+                <dt>Instruments</dt>
+                <dd className="names">
+                  {data.symbols.map((symbol) =>
+                    data.kind === "market" ? (
+                      <Link key={symbol} to={`/data/${data.exchange}/${encodeURIComponent(symbol)}`}>
+                        {symbol}
+                      </Link>
+                    ) : (
+                      <span key={symbol}>{symbol}</span>
+                    ),
+                  )}
+                </dd>
+                <dt>Feeds</dt>
+                <dd className="names">
+                  {data.feeds.map((each) => (
+                    <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
+                  ))}
+                </dd>
+                <dt>Assigned now</dt>
+                <dd>
+                  <ValidatorList addresses={data.assigned} />{" "}
+                  <span className="quiet">in epoch {count(data.epoch)}</span>
+                </dd>
+              </dl>
+            </Card>
+            <AgreementCard only={id} />
+            <Chunks source={id} symbols={data.symbols} />
+            <Incidents source={id} />
+          </>
+        )}
+      </Answer>
+    </div>
+  );
+}
+
+/** All chunks of the source since the network's beginning. */
+function Chunks({ source, symbols }: { source: string; symbols: string[] }) {
+  const [read, writeFilters] = useFilters();
+  const pager = usePager("chunks");
+  const write = (values: Record<string, string | null>) => writeFilters({ ...values, chunks: null });
+  const filter = { symbol: read("symbol"), status: read("status") };
+  const chunks = useChunks(
+    { source, stream: filter.symbol && `${filter.symbol}/`, status: filter.status },
+    PAGE_ITEMS,
+    pager.cursor,
+  );
+  return (
+    <Card title="Chunks" flush>
+      <div className="filters">
+        <Choice
+          name="Instrument"
+          value={filter.symbol}
+          options={symbols}
+          onChange={(symbol) => write({ symbol })}
+        />
+        <Choice
+          name="Agreement"
+          value={filter.status}
+          options={["accepted", "disputed"]}
+          onChange={(status) => write({ status })}
+        />
+      </div>
+      <Answer of={chunks} what="chunks">
+        {(page) => (
+          <>
+            <ChunkTable
+              chunks={page.items}
+              label="Chunks of the source"
+              source={false}
+              empty={
+                filter.symbol || filter.status
+                  ? "No chunk matches these filters."
+                  : "No chunk yet. Each window is agreed on a few seconds after it ends."
+              }
+            />
+            <Pages of={pager} page={page} what="chunks" />
+          </>
+        )}
+      </Answer>
+    </Card>
+  );
+}

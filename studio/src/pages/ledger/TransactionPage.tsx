@@ -1,0 +1,81 @@
+import { Link, useParams } from "react-router";
+import { useTransaction } from "../../api/queries";
+import { Card, Copy, Notice } from "../../design";
+import { bytes, count, open } from "../../lib/format";
+import { useTitle } from "../../lib/title";
+import { AccountLink, Answer, At, When } from "../parts";
+import { Outcome, Sender } from "./TransactionTable";
+
+export function TransactionPage() {
+  const { hash = "" } = useParams();
+  useTitle("Transaction");
+  const transaction = useTransaction(hash);
+  return (
+    <div className="stack">
+      <p className="flat">
+        <Link to="/transactions">Transactions</Link>
+      </p>
+      <h1>Transaction</h1>
+      <p className="flat">
+        <code className="long">{hash}</code> <Copy text={hash} label="hash" />
+      </p>
+      <Answer of={transaction} what="the transaction">
+        {(data) => (
+          <Card title="What it is" actions={<Outcome of={data} />}>
+            <dl className="facts">
+              <dt>Action</dt>
+              <dd>{data.action}</dd>
+              <dt>Class</dt>
+              <dd>{data.class}</dd>
+              <dt>Sender</dt>
+              <dd>
+                <Sender of={data} />
+              </dd>
+              {data.to ? (
+                <>
+                  <dt>Receiver</dt>
+                  <dd>
+                    <AccountLink address={data.to} whole />
+                  </dd>
+                </>
+              ) : null}
+              {data.amount ? (
+                <>
+                  <dt>Amount</dt>
+                  <dd>{open(data.amount)}</dd>
+                </>
+              ) : null}
+              {data.class === "account" ? (
+                <>
+                  <dt>Fee</dt>
+                  <dd>{open(data.fee)}</dd>
+                  <dt>Nonce</dt>
+                  <dd>{data.nonce ?? "–"}</dd>
+                </>
+              ) : null}
+              <dt>Block</dt>
+              <dd>
+                {typeof data.height === "number" ? (
+                  <>
+                    <Link to={`/blocks/${data.height}`}>{count(data.height)}</Link>, position {data.index},{" "}
+                    <At at={data.time} /> (
+                    <When at={data.time} />)
+                  </>
+                ) : (
+                  "none yet: it waits in the mempool; this page asks again each second"
+                )}
+              </dd>
+              <dt>Size</dt>
+              <dd>{bytes(data.bytes ?? 0)}</dd>
+            </dl>
+            {data.error ? (
+              <Notice tone="bad" title="It was refused">
+                {data.error}
+              </Notice>
+            ) : null}
+          </Card>
+        )}
+      </Answer>
+    </div>
+  );
+}
