@@ -66,8 +66,8 @@ pub struct UpArgs {
     /// Only these recordings of the folder (names, separated by commas).
     #[arg(long, value_name = "SETS", value_delimiter = ',', requires = "replay")]
     pub sets: Vec<String>,
-    /// Speed of the replay: 1, 4, or max.
-    #[arg(long, default_value = "1", requires = "replay")]
+    /// Speed of the replay: 1, 4, any whole number, or max.
+    #[arg(long, default_value = "1", requires = "replay", value_parser = speed)]
     pub speed: String,
     /// Use the simulated market, also where the venues can be reached.
     #[arg(long, conflicts_with = "live")]
@@ -115,8 +115,8 @@ pub struct VenuesArgs {
     /// Only these recordings of the folder.
     #[arg(long, value_name = "SETS", value_delimiter = ',', requires = "replay")]
     pub sets: Vec<String>,
-    /// Speed of the replay: 1, 4, or max.
-    #[arg(long, default_value = "1", requires = "replay")]
+    /// Speed of the replay: 1, 4, any whole number, or max.
+    #[arg(long, default_value = "1", requires = "replay", value_parser = speed)]
     pub speed: String,
     /// Hold the replay until this many connections are open.
     #[arg(long, default_value_t = 1, requires = "replay")]
@@ -130,6 +130,16 @@ pub struct VenuesArgs {
     /// Delay each frame by a random time up to this many milliseconds.
     #[arg(long, default_value_t = 0)]
     pub jitter_ms: u64,
+}
+
+/// A speed as the venues' server takes it.
+fn speed(text: &str) -> Result<String, String> {
+    let times = text.strip_suffix('x').unwrap_or(text);
+    match times.parse::<u32>() {
+        _ if text == "max" => Ok(text.to_owned()),
+        Ok(1..=10_000) => Ok(times.to_owned()),
+        _ => Err("1 to 10000, or max, is expected".to_owned()),
+    }
 }
 
 /// Which node to talk to.
@@ -175,7 +185,7 @@ pub struct VerifyArgs {
     /// The proof, where it is not in the file (JSON from /v1/chunks/<cid>/proof).
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
-    /// The validators you trust: the network's genesis.json, or a file with the hash of a validator set.
+    /// The network's genesis.json, which names the validators: from somebody you trust, not from who gave you the window.
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
 }

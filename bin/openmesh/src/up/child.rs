@@ -75,14 +75,18 @@ pub struct Child {
     output: Option<BufReader<ChildStdout>>,
     started: Instant,
     wait_ms: u64,
+    /// Length of the log when it was started.
+    log_from: usize,
 }
 
 impl Child {
     /// Starts it; its log is appended to.
     pub fn start(program: Program) -> Result<Child, Failure> {
+        let log_from =
+            std::fs::metadata(&program.log).map_or(0, |log| usize::try_from(log.len()).unwrap_or(usize::MAX));
         let mut process = spawn(&program)?;
         let output = process.stdout.take().map(BufReader::new);
-        Ok(Child { program, process, output, started: Instant::now(), wait_ms: RESTART_MS_MIN })
+        Ok(Child { program, process, output, started: Instant::now(), wait_ms: RESTART_MS_MIN, log_from })
     }
 
     /// Its name for people.
@@ -157,9 +161,10 @@ impl Child {
         }
     }
 
+    /// The end of what was logged since the start; what stands before is of another run.
     fn log_end(&self) -> String {
         let text = std::fs::read(&self.program.log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = String::from_utf8_lossy(text.get(self.log_from..).unwrap_or_default());
         let mut last: VecDeque<&str> = VecDeque::new();
         for line in text.lines() {
             last.push_back(line);

@@ -65,12 +65,28 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
                 _ = terminate.recv() => Ok(()),
             }
         }
-        Err(failure) => Err(failure),
+        Err(failure) => {
+            drain(children, &mut interrupt).await;
+            return Err(hinted(failure));
+        }
     };
     println!("\nstopping: validators finish what they write (Ctrl-C again does not hurt)");
     drain(children, &mut interrupt).await;
     println!("stopped; started again it goes on from here");
     outcome
+}
+
+/// What to do about a start that failed, where the end of a process's log tells.
+fn hinted(failure: Failure) -> Failure {
+    let says = |text: &str| failure.message().contains(text);
+    if says("Address already in use") {
+        return failure.hint("another port with --port N, or any free ones with --port 0");
+    }
+    if says("the store has format") {
+        return failure
+            .hint("this home was written by another version of openmesh: move it away, or take another with --home");
+    }
+    failure
 }
 
 /// Addresses of a started network.

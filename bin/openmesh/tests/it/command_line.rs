@@ -34,6 +34,7 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         (&["verify", "/nowhere", "--trust", "/nowhere"][..], 1, &["/nowhere"][..]),
         (&["node", "--home", "/nowhere"][..], 2, &["node.toml", "hint:"][..]),
         (&["up", "--replay", "/nowhere"][..], 2, &["/nowhere", "hint:"][..]),
+        (&["up", "--replay", "/", "--speed", "banana"][..], 2, &["banana", "or max"][..]),
         (&["account", "show", "0x12"][..], 2, &["0x12", "40 hexadecimal digits"][..]),
         (&["frobnicate"][..], 2, &["unrecognized"][..]),
     ] {
@@ -43,6 +44,19 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
             assert!(err.contains(word), "{arguments:?}: {word:?} is not in\n{err}");
         }
     }
+}
+
+/// A start that fails says what to do, and does not promise that it goes on from here.
+#[tokio::test]
+async fn a_port_that_is_taken_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = home.path().to_str().unwrap();
+    let (code, out, err) = run(&["up", "--simulate", "--validators", "1", "--home", folder, "--port", &port]).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains(&format!("port {port} is taken")) && err.contains("hint: "), "{err}");
+    assert!(!out.contains("started again"), "{out}");
 }
 
 /// A recording made here: three frames of Kraken's first protocol, one of them garbage.
@@ -124,6 +138,7 @@ async fn recordings_in_the_forms_of_others_are_decoded() {
     for (set, symbol, trades) in [
         ("hft-binance-spot-btcusdt-20240808-09", "BTC.USDT", 19_904),
         ("hft-binance-usdm-btcusdt-20240808", "BTC.USDT-PERP", 21_313),
+        ("hft-binance-coinm-btcusd_perp-20240808", "BTC.USD-PERP", 2_286),
     ] {
         let set = folder.join(set);
         let arguments = ["market", "decode", set.to_str().unwrap(), "--final-books", books.to_str().unwrap()];
@@ -148,7 +163,6 @@ async fn recordings_that_are_not_spoken_are_refused() {
         ("cf-BYBIT-20210417", &["wss://stream.bybit.com/realtime_public", "Bybit v5"][..]),
         ("cf-COINBASE-20210417", &["wss://ws-feed.pro.coinbase.com", "Coinbase Advanced Trade"][..]),
         ("cf-DERIBIT-20210722", &["DERIBIT is not spoken here", "hint: spoken: Binance"][..]),
-        ("hft-binance-coinm-btcusd_perp-20240808", &["Binance COIN-M (BTCUSD_PERP) is not spoken here"][..]),
         ("hft-hyperliquid-btc-20250126", &["is not spoken here", "hint: spoken: Binance"][..]),
         ("eth-20000000", &["hint: a recording is a folder"][..]),
         ("eth-blocks-with-tx/README.md", &["hint: a recording is a folder"][..]),
