@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Account, BLOCK_BYTES_HARD_MAX, BlockMeta, EpochRecord, SourceError, SourceRecord, SourceSpec,
-    TRANSACTION_BYTES_HARD_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, epoch_seed, keys,
+    TRANSACTION_BYTES_HARD_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, WINDOW_CLOSE_BLOCKS_MAX,
+    epoch_seed, keys,
 };
 
 /// Everything that the nodes of a network agree on before the first block.
@@ -139,7 +140,7 @@ impl Params {
         let rules = [
             (self.assigned_per_source > 0, "assigned_per_source"),
             (self.epoch_blocks > 0, "epoch_blocks"),
-            (self.window_close_blocks > 0, "window_close_blocks"),
+            ((1..=WINDOW_CLOSE_BLOCKS_MAX).contains(&self.window_close_blocks), "window_close_blocks"),
             (self.open_windows_max > 0, "open_windows_max"),
             (self.block_transactions_max > 0, "block_transactions_max"),
             ((1..=BLOCK_BYTES_HARD_MAX).contains(&self.block_bytes_max), "block_bytes_max"),

@@ -37,6 +37,9 @@ pub const LIVE_WINDOW_AHEAD_MS_MAX: i64 = 5_000;
 /// The same before inclusion, where the only known time is that of the last block, which may be some rounds old.
 pub const LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX: i64 = 120_000;
 
+/// Most blocks that a window may stay open: eleven days of blocks each second, after which nobody waits any more.
+pub const WINDOW_CLOSE_BLOCKS_MAX: u64 = 1_000_000;
+
 /// How many epochs' records stay in the state: enough to look up who was assigned some time ago.
 pub const EPOCHS_KEPT: u64 = 256;
 

@@ -267,7 +267,8 @@ impl<S: StateRead> Executor<S> {
                 let detail = format!("windows {next} to {} were attested by nobody", number - 1);
                 self.incident(IncidentKind::Missing, id, next, None, None, detail);
             }
-            next = number + 1;
+            // The last number of all has none after it.
+            next = number.saturating_add(1);
         }
         Ok(())
     }

@@ -157,7 +157,13 @@ impl Line {
         // The recorder's clock is printed as a float: digits below a nanosecond carry nothing and are cut off.
         let at = || {
             let text = raw.ts.map(RawValue::get).ok_or_else(|| missing("ts"))?;
-            let cut = text.find('.').map_or(text, |dot| &text[..text.len().min(dot + 10)]);
+            // Only digits are cut: what else may stand there is refused below, an exponent among it.
+            let cut = match text.split_once('.') {
+                Some((seconds, digits)) if digits.len() > 9 && digits.bytes().all(|b| b.is_ascii_digit()) => {
+                    &text[..seconds.len() + 10]
+                }
+                _ => text,
+            };
             Timestamp::parse_seconds(cut.as_bytes()).map_err(|_| missing("ts"))
         };
         let connection = || raw.conn.clone().ok_or_else(|| missing("conn"));
@@ -281,6 +287,17 @@ mod tests {
             matches!(&events[2].kind, EventKind::Incident(i) if i.kind == IncidentKind::Disconnected),
             "{events:?}"
         );
+    }
+
+    /// Found by the fuzzer: a time was cut inside a letter, which stopped the reader; and an exponent was cut off.
+    #[test]
+    fn times_that_are_none() {
+        for ts in ["\"1.\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"", "\"1.5\"", "1.2345678901234e11"] {
+            let line = format!(r#"{{"t":"recv","conn":"x","ts":{ts},"data":""}}"#);
+            let told = Line::parse(&line).map(|l| format!("{l:?}")).unwrap_or_else(|e| e.to_string());
+            let expected = [r#"a "recv" line without a usable "ts""#];
+            assert!(expected.contains(&told.as_str()), "{ts}: {told}");
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub enum ContentIdError {
     /// Not a CID at all.
     #[error("not a CID: {0}")]
     Syntax(String),
-    /// A CID, but not version 1, `raw`, SHA-256.
-    #[error("a CID of another kind: version 1, codec raw and SHA-256 are expected (bafkrei...)")]
+    /// A CID, but not version 1, `raw`, SHA-256, in lower-case base32.
+    #[error("a CID of another kind: version 1, codec raw, SHA-256 and base32 are expected (bafkrei...)")]
     Kind,
 }
 
@@ -73,7 +73,12 @@ impl FromStr for ContentId {
         if cid.codec() != CODEC_RAW || cid.hash().code() != HASH_SHA2_256 || cid.version() != cid::Version::V1 {
             return Err(ContentIdError::Kind);
         }
-        Ok(ContentId(Digest(digest)))
+        let id = ContentId(Digest(digest));
+        // The library also takes addresses that end in a CID, and other bases: one block would have many names.
+        if id.to_string() != text {
+            return Err(ContentIdError::Kind);
+        }
+        Ok(id)
     }
 }
 
@@ -108,6 +113,10 @@ mod tests {
         // The empty UnixFS directory, version 0.
         let other = "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn".parse::<ContentId>();
         assert_eq!(other, Err(ContentIdError::Kind));
+        let cid = ContentId::of(b"hello world").to_string();
+        for other in [format!("/ipfs/{cid}"), format!("https://evil.example/ipfs/{cid}"), cid.to_uppercase()] {
+            assert!(other.parse::<ContentId>().is_err(), "{other}");
+        }
         assert!(matches!("../../etc/passwd".parse::<ContentId>(), Err(ContentIdError::Syntax(_))));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::io::{Error, ErrorKind, Read};
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -13,10 +14,21 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub const SCALE_MAX: u8 = 36;
 
 /// An exact decimal: `mantissa / 10^scale`.
-#[derive(Clone, Copy, Default, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Default, BorshSerialize)]
 pub struct Decimal {
     mantissa: i128,
     scale: u8,
+}
+
+impl BorshDeserialize for Decimal {
+    /// Refuses more than [`SCALE_MAX`] places: whoever prints or compares such a number relies on the limit.
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Decimal> {
+        let (mantissa, scale) = <(i128, u8)>::deserialize_reader(reader)?;
+        if scale > SCALE_MAX {
+            return Err(Error::new(ErrorKind::InvalidData, "a decimal of more places than are allowed"));
+        }
+        Ok(Decimal { mantissa, scale })
+    }
 }
 
 /// Why a text is not a decimal.
@@ -80,13 +92,12 @@ impl Decimal {
                     if count <= 18 {
                         mantissa = mantissa * 10 + u64::from(digit);
                     } else {
+                        // With its sign, because one negative number has no positive that 128 bits hold.
                         if count == 19 {
-                            wide = i128::from(mantissa);
+                            wide = if negative { -i128::from(mantissa) } else { i128::from(mantissa) };
                         }
-                        wide = wide
-                            .checked_mul(10)
-                            .and_then(|w| w.checked_add(i128::from(digit)))
-                            .ok_or(DecimalError::Range)?;
+                        let digit = if negative { -i128::from(digit) } else { i128::from(digit) };
+                        wide = wide.checked_mul(10).and_then(|w| w.checked_add(digit)).ok_or(DecimalError::Range)?;
                     }
                     scale += i32::from(point);
                 }
@@ -101,14 +112,18 @@ impl Decimal {
         if count == 0 {
             return Err(DecimalError::Syntax);
         }
-        let mut value = if count > 18 { wide } else { i128::from(mantissa) };
+        let mut value = match (count > 18, negative) {
+            (true, _) => wide,
+            (false, true) => -i128::from(mantissa),
+            (false, false) => i128::from(mantissa),
+        };
         scale -= exponent;
         while scale < 0 {
             value = value.checked_mul(10).ok_or(DecimalError::Range)?;
             scale += 1;
         }
         let scale = u8::try_from(scale).ok().filter(|s| *s <= SCALE_MAX).ok_or(DecimalError::Range)?;
-        Ok(Decimal { mantissa: if negative { -value } else { value }, scale })
+        Ok(Decimal { mantissa: value, scale })
     }
 
     /// The same value with no zeros at the end: the only form that goes into canonical bytes.
@@ -309,6 +324,29 @@ mod tests {
             assert!(text.parse::<Decimal>().is_err(), "{text}");
         }
         assert_eq!("9".repeat(60).parse::<Decimal>(), Err(DecimalError::Range));
+    }
+
+    /// Found by the fuzzer: such a number broke whoever printed it.
+    #[test]
+    fn bytes_of_too_many_places_are_refused() {
+        let of = |scale: u8| crate::canonical::encode(&(5i128, scale));
+        assert_eq!(crate::canonical::decode::<Decimal>(&of(SCALE_MAX)).unwrap(), Decimal::new(5, SCALE_MAX));
+        for scale in [SCALE_MAX + 1, 48, u8::MAX] {
+            assert!(crate::canonical::decode::<Decimal>(&of(scale)).is_err(), "{scale}");
+        }
+    }
+
+    /// Found by the fuzzer: the least number was printed and then refused.
+    #[test]
+    fn the_ends_of_the_range_are_read_as_printed() {
+        for mantissa in [i128::MIN, i128::MIN + 1, -1, i128::MAX] {
+            for scale in [0, 7, SCALE_MAX] {
+                let again = d(&Decimal::new(mantissa, scale).to_string());
+                assert_eq!((again.mantissa(), again.scale()), (mantissa, scale));
+            }
+        }
+        assert_eq!("-170141183460469231731687303715884105729".parse::<Decimal>(), Err(DecimalError::Range));
+        assert_eq!("170141183460469231731687303715884105728".parse::<Decimal>(), Err(DecimalError::Range));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Symbols: `<base>.<quote>`, and what kind of contract is traded.
 
 use std::fmt;
+use std::io::{Error, ErrorKind, Read};
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -32,7 +33,7 @@ pub enum Contract {
 }
 
 /// The product's own name of an instrument, the same at every venue.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize)]
 pub struct Symbol {
     /// Base asset, upper case.
     pub base: String,
@@ -40,6 +41,18 @@ pub struct Symbol {
     pub quote: String,
     /// What is traded.
     pub contract: Contract,
+}
+
+impl BorshDeserialize for Symbol {
+    /// Refuses what is not the symbol that it is shown as: two streams must not go under one name, and names stand in paths.
+    fn deserialize_reader<R: Read>(reader: &mut R) -> std::io::Result<Symbol> {
+        let (base, quote, contract) = <(String, String, Contract)>::deserialize_reader(reader)?;
+        let symbol = Symbol { base, quote, contract };
+        match symbol.to_string().parse() {
+            Ok(shown) if symbol == shown => Ok(symbol),
+            _ => Err(Error::new(ErrorKind::InvalidData, "not a symbol")),
+        }
+    }
 }
 
 /// Why a text is not a symbol.
@@ -129,6 +142,18 @@ impl<'de> serde::Deserialize<'de> for Symbol {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by the fuzzer: bytes made symbols that no text makes, and two of them were shown alike.
+    #[test]
+    fn bytes_are_held_to_the_same_form() {
+        use crate::canonical;
+        let sound: Symbol = "BTC.USD-220514-22000-C".parse().unwrap();
+        assert_eq!(canonical::decode::<Symbol>(&canonical::encode(&sound)).unwrap(), sound);
+        let of = |base: &str, quote: &str| Symbol { base: base.into(), quote: quote.into(), contract: Contract::Spot };
+        for symbol in [of("btc", "USD"), of("BTC", "USD-PERP"), of("../x", "USD"), of("", "USD"), of("A.B", "USD")] {
+            assert!(canonical::decode::<Symbol>(&canonical::encode(&symbol)).is_err(), "{symbol}");
+        }
+    }
 
     #[test]
     fn both_ways() {

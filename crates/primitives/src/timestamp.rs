@@ -88,6 +88,10 @@ impl Timestamp {
             _ => return Err(TimestampError),
         }
         let days = days_from_civil(year, month, day);
+        // The 30th of February is no day, and must not become the 2nd of March.
+        if civil_from_days(days) != (year, month, day) {
+            return Err(TimestampError);
+        }
         let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
         seconds.checked_mul(1_000_000_000).and_then(|n| n.checked_add(fraction)).map(Timestamp).ok_or(TimestampError)
     }
@@ -195,9 +199,12 @@ mod tests {
             "2026-08-09T21:05:48",
             "2026-08-09T21:05:48.Z",
             "20260809T210548Z",
+            "2026-02-29T21:05:48Z",
+            "2026-04-31T21:05:48Z",
         ] {
             assert!(Timestamp::parse_rfc3339(text.as_bytes()).is_err(), "{text}");
         }
+        assert!(Timestamp::parse_rfc3339(b"2024-02-29T21:05:48Z").is_ok());
         assert!("1.0000000001".parse::<Timestamp>().is_err());
     }
 

@@ -2,8 +2,8 @@
 
 use openmesh_ledger::{
     IncidentKind::{Differing, Disputed, Missing},
-    LedgerEvent, Origin, Params, TransactionError as E, assigned, chunk, current_epoch, epoch, incidents as stored,
-    keys, pinned_epoch, source_progress, validator_record, window,
+    LedgerEvent, Origin, Params, TransactionError as E, WINDOW_CLOSE_BLOCKS_MAX, assigned, chunk, current_epoch, epoch,
+    incidents as stored, keys, pinned_epoch, source_progress, validator_record, window,
 };
 use openmesh_primitives::{Address, ContentId};
 
@@ -259,4 +259,29 @@ fn a_stray_byte_in_a_claim_is_another_claim() {
     transactions.push(chain.attest(3, 1, 0, vec![odd]));
     let events = chain.run(transactions).events;
     assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(3)))]);
+}
+
+/// Found by the fuzzer: a replayed source's windows have no end in time, and the last number of all stopped every node.
+#[test]
+fn the_last_number_of_a_window_closes_like_any_other() {
+    let mut chain = Chain::new(&[1, 1, 1, 1], Params { window_close_blocks: 1, ..Params::default() });
+    let mut closed = Vec::new();
+    for window in [5, u64::MAX] {
+        let all = (0..3).map(|v| chain.attest(v, window, 0, vec![])).collect();
+        for transactions in [all, vec![], vec![]] {
+            closed.extend(chain.run(transactions).events.into_iter().filter_map(|event| match event {
+                LedgerEvent::WindowClosed { window, .. } => Some(window),
+                _ => None,
+            }));
+        }
+    }
+    assert_eq!(closed, [5, u64::MAX]);
+}
+
+/// Found by the fuzzer: the height at which such a window closes does not fit.
+#[test]
+fn windows_that_never_close_are_no_parameter() {
+    for (blocks, sound) in [(0, false), (1, true), (WINDOW_CLOSE_BLOCKS_MAX, true), (u64::MAX, false)] {
+        assert_eq!(Params { window_close_blocks: blocks, ..Params::default() }.validate().is_ok(), sound, "{blocks}");
+    }
 }

@@ -12,6 +12,7 @@ use openmesh_primitives::{Contract, Decimal, DecimalError, Symbol, Timestamp, Ti
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::instruments::INSTRUMENTS_MAX;
 use super::scan;
 use crate::event::{Event, EventKind, Exchange, Feed, Incident, IncidentKind, Level};
 use crate::session::{Action, ConnectionId, Output};
@@ -260,11 +261,12 @@ impl Emit<'_> {
         });
     }
 
-    /// An incident.
+    /// An incident. A name that could not be read back is left out: it is one that the venue, or a recording, made up.
     pub(crate) fn incident(&mut self, kind: IncidentKind, symbol: Option<&Symbol>, feed: Option<Feed>, detail: String) {
+        let readable = |symbol: &&Symbol| symbol.to_string().parse().as_ref() == Ok(*symbol);
         self.output.events.push(Event {
             exchange: self.exchange,
-            symbol: symbol.cloned(),
+            symbol: symbol.filter(readable).cloned(),
             ts_exchange: None,
             ts_capture: self.now,
             kind: EventKind::Incident(Incident { kind, feed, detail }),
@@ -303,8 +305,11 @@ pub(crate) struct Symbols {
 
 #[allow(dead_code, reason = "each dialect uses its own part of it")]
 impl Symbols {
-    /// Adds a pair of names; a later one replaces an earlier.
+    /// Adds a pair of names; a later one replaces an earlier. What is more than any venue lists is left out.
     pub(crate) fn insert(&mut self, venue: &str, symbol: Symbol) {
+        if self.ours.len() >= INSTRUMENTS_MAX && !self.ours.contains_key(venue) {
+            return;
+        }
         self.venues.insert(symbol.clone(), venue.to_owned());
         self.ours.insert(venue.to_owned(), symbol);
     }
@@ -406,6 +411,29 @@ mod tests {
         assert_eq!(split_quote("BTCBIDR"), ("BTC", "BIDR"));
         assert_eq!(split_quote("USDT"), ("USDT", "UNKNOWN"));
         assert_eq!(split_quote("ABCXYZ"), ("ABCXYZ", "UNKNOWN"));
+    }
+
+    /// A venue that makes up names in answer after answer must not fill the memory.
+    #[test]
+    fn a_table_of_names_is_bounded() {
+        let mut table = Symbols::default();
+        for n in 0..INSTRUMENTS_MAX + 100 {
+            table.insert(&format!("N{n}"), Symbol::spot(&format!("N{n}"), "USD"));
+        }
+        assert!(table.symbol("N0").is_some() && table.symbol(&format!("N{INSTRUMENTS_MAX}")).is_none());
+        table.insert("N0", Symbol::spot("OTHER", "USD"));
+        assert_eq!(table.symbol("N0"), Some(&Symbol::spot("OTHER", "USD")));
+    }
+
+    /// Found by the fuzzer: an incident under a made-up name could be written and not be read again.
+    #[test]
+    fn incidents_name_only_what_can_be_read_again() {
+        let mut output = Output::default();
+        let mut emit = Emit { exchange: Exchange::Binance, now: Timestamp(0), output: &mut output };
+        for (base, named) in [("BTC", true), ("\"],[\"", false), ("../x", false)] {
+            emit.incident(IncidentKind::Refused, Some(&Symbol::spot(base, "USD")), None, String::new());
+            assert_eq!(emit.output.events.last().unwrap().symbol.is_some(), named, "{base}");
+        }
     }
 
     #[test]

@@ -173,7 +173,8 @@ impl WindowCutter {
     /// A clock event out of line: two in a row are right, one alone is not.
     fn hold(&mut self, held: Held) {
         let agrees = |other: &Held| {
-            other.judgement == held.judgement && (other.ts.0 - held.ts.0).abs() <= super::clock::JUMP_NANOS
+            other.judgement == held.judgement
+                && other.ts.0.abs_diff(held.ts.0) <= super::clock::JUMP_NANOS.unsigned_abs()
         };
         if !self.held.last().is_some_and(agrees) {
             self.release_outliers();
@@ -433,4 +434,38 @@ impl WindowCutter {
 /// Whether an event of this kind tells the venue's present time.
 const fn is_clock(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Trade(_) | EventKind::BookDelta(_) | EventKind::Ticker(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Exchange, Side, Trade};
+    use openmesh_primitives::Decimal;
+
+    /// Found by the fuzzer: two times that lie further apart than 64 bits of nanoseconds hold stopped the cutter.
+    #[test]
+    fn times_at_both_ends_of_the_range() {
+        let symbol: Symbol = "BTC.USD".parse().unwrap();
+        let mut cutter =
+            WindowCutter::new(WindowConfig::new(Exchange::Kraken, vec![symbol.clone()], vec![Feed::Trades]));
+        let connection = ConnectionId(0);
+        cutter.opened(connection);
+        let times = [1i64 << 60, 1 << 60, 1 << 59, i64::MIN, i64::MAX, i64::MIN, 1 << 60, i64::MAX, i64::MAX];
+        for (number, ts) in times.into_iter().enumerate() {
+            cutter.alive(connection);
+            let (price, size) = (Decimal::from(1), Decimal::from(1));
+            let trade = Trade { side: Side::Buy, price, size, id: None, snapshot: false };
+            cutter.observe(
+                Some(connection),
+                &Event {
+                    exchange: Exchange::Kraken,
+                    symbol: Some(symbol.clone()),
+                    ts_exchange: Some(Timestamp(ts)),
+                    ts_capture: Timestamp(number as i64),
+                    kind: EventKind::Trade(trade),
+                },
+            );
+        }
+        assert_eq!(cutter.watermark(), Some(Timestamp(i64::MAX)));
+    }
 }

@@ -346,3 +346,15 @@ fn names_of_assets() {
     assert_eq!(symbol_of(&table, "AAPLx/USD"), Some(Symbol::spot("AAPLX", "USD")));
     assert_eq!(symbol_of(&table, "XBTUSD"), None);
 }
+
+/// Found by the fuzzer: the length of such a candle passes what 64 bits of nanoseconds hold.
+#[test]
+fn candles_of_any_length_are_taken() {
+    let mut bench = Bench::new();
+    let v1 = r#"[42,["1542057314.748456","1542057360.435743","1","1","1","1","1","1",2],"ohlc-4294967295","XBT/USD"]"#;
+    let v2 = r#"{"channel":"ohlc","type":"update","timestamp":"2026-08-09T21:05:49.2Z","data":[{"symbol":"BTC/USD","open":1,"high":1,"low":1,"close":1,"trades":3,"volume":1,"vwap":1,"interval_begin":"2026-08-09T21:05:00Z","interval":4294967295}]}"#;
+    for text in [v1, v2] {
+        let events = bench.frame(text);
+        assert!(matches!(events[..], [Event { kind: EventKind::Candle(_), .. }]), "{events:?}");
+    }
+}

@@ -104,7 +104,7 @@ impl<'a> Message<'a> {
         let Row([time, end, open, high, low, close, _vwap, volume, trades]) = serde_json::from_str(self.payload()?)?;
         let stop = end.seconds()?;
         let candle = Candle {
-            start: Timestamp(stop.nanos().saturating_sub(i64::from(minutes) * 60_000_000_000)),
+            start: Timestamp(stop.nanos().saturating_sub(nanos(minutes))),
             stop: Some(stop),
             interval: interval(minutes),
             open: open.decimal()?,
@@ -149,7 +149,7 @@ pub(super) fn book_as_written(text: &[u8]) -> Option<(Book, u32, &str)> {
                     scan.take(b',')?;
                     *latest = (*latest).max(Some(scan.quoted_seconds()?));
                     // The mark of a level that is sent again.
-                    if scan.next_is(b',') { scan.string().map(|_| ()) } else { Some(()) }
+                    if scan.next_is(b',') { scan.bytes().map(|_| ()) } else { Some(()) }
                 })?;
                 match key {
                     b"as" | b"bs" => book.snapshot = true,
@@ -252,6 +252,11 @@ pub(super) fn side_of(text: &str) -> Result<Side, Unreadable> {
         "s" | "sell" => Ok(Side::Sell),
         other => Err(Unreadable(format!("{other:?} is no side"))),
     }
+}
+
+/// Minutes in nanoseconds. A venue's number may be any; thousands of years do not fit.
+pub(super) fn nanos(minutes: u32) -> i64 {
+    i64::from(minutes).saturating_mul(60_000_000_000)
 }
 
 /// Minutes in the venue-neutral form.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::v1::{interval, quote, side_of};
+use super::v1::{interval, nanos, quote, side_of};
 use crate::dialect::support::{Exact, Num, Text, Unreadable, decimal, decimal_or_none};
 use crate::event::{Candle, Level, Ticker, Trade};
 
@@ -176,7 +176,7 @@ impl RawCandle<'_> {
         let start = self.interval_begin.rfc3339()?;
         Ok(Candle {
             start,
-            stop: Some(Timestamp(start.nanos().saturating_add(i64::from(self.interval) * 60_000_000_000))),
+            stop: Some(Timestamp(start.nanos().saturating_add(nanos(self.interval)))),
             interval: interval(self.interval),
             open: self.open.0,
             high: self.high.0,
