@@ -382,7 +382,7 @@ impl Host {
     ) {
         let (height, commit) = (certificate.height, ours(certificate));
         // Nobody waits for it: the next block is built by the same thread.
-        let _ = self.parts.worker.post(move |chain| chain.finalized(commit));
+        drop(self.parts.worker.post(move |chain| chain.finalized(commit)));
         // Where the next height was begun already, this is the answer to that, and nobody waits for ours.
         if height >= self.asked {
             self.finished = Some((height, reply));
@@ -532,7 +532,7 @@ impl Host {
     }
 }
 
-fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
+pub(crate) fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
     Certificate {
         height: certificate.height.0,
         round: certificate.round.as_i64(),
@@ -541,13 +541,13 @@ fn ours(certificate: &CommitCertificate<Context>) -> Certificate {
     }
 }
 
-fn load_sets(store: &Store, tip: Height) -> Result<[ValidatorSet; 2], EngineError> {
+pub(crate) fn load_sets(store: &Store, tip: Height) -> Result<[ValidatorSet; 2], EngineError> {
     let set = |height| store.validators_at(height).map(|set| ValidatorSet::from(&set));
     Ok([set(tip.0 + 1)?, set(tip.0 + 2)?])
 }
 
 /// Signs the announcement of a stream.
-fn announce(
+pub(crate) fn announce(
     key: &ValidatorKey,
     chain_id: u64,
     height: Height,
@@ -568,7 +568,7 @@ fn answer<T>(reply: Reply<T>, value: T) {
     let _ = reply.send(value);
 }
 
-fn proposed(
+pub(crate) fn proposed(
     height: Height,
     round: Round,
     valid_round: Round,

@@ -20,6 +20,7 @@
 mod chain;
 mod consensus;
 mod host;
+pub mod machine;
 mod mempool;
 mod metrics;
 mod pace;
@@ -127,19 +128,20 @@ impl Config {
             grace: Duration::from_millis(self.block_min_ms.max(200)),
         }
     }
+}
 
-    fn linear_timeouts(&self) -> LinearTimeouts {
-        let (ms, t) = (Duration::from_millis, self.timeouts);
-        LinearTimeouts {
-            propose: ms(t.propose_ms),
-            propose_delta: ms(t.propose_delta_ms),
-            prevote: ms(t.vote_ms),
-            prevote_delta: ms(t.vote_delta_ms),
-            precommit: ms(t.vote_ms),
-            precommit_delta: ms(t.vote_delta_ms),
-            rebroadcast: ms(t.propose_ms + 2 * t.vote_ms),
-            max_timeout: ms(t.max_ms),
-        }
+/// As Malachite wants them.
+pub(crate) fn linear_timeouts(t: Timeouts) -> LinearTimeouts {
+    let ms = Duration::from_millis;
+    LinearTimeouts {
+        propose: ms(t.propose_ms),
+        propose_delta: ms(t.propose_delta_ms),
+        prevote: ms(t.vote_ms),
+        prevote_delta: ms(t.vote_delta_ms),
+        precommit: ms(t.vote_ms),
+        precommit_delta: ms(t.vote_delta_ms),
+        rebroadcast: ms(t.propose_ms + 2 * t.vote_ms),
+        max_timeout: ms(t.max_ms),
     }
 }
 
@@ -419,7 +421,7 @@ pub async fn start(
         worker: chain::Worker::start(chain)?,
         mempool,
         pace: config.pace(),
-        timeouts: config.linear_timeouts(),
+        timeouts: linear_timeouts(config.timeouts),
         metrics,
         progress,
     };

@@ -251,38 +251,59 @@ pub fn check_transaction(state: &impl StateRead, bytes: &[u8]) -> Result<Checked
 
 /// The part against the state. Hand in an [`crate::Overlay`] to check against what waits already.
 pub fn check_verified(state: &impl StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
-    let rules = Rules::of_mempool(state)?;
-    rules.size(verified.bytes())?;
-    let sender = verified.sender();
-    let checked = |nonce, fee, expires_after_height| Checked {
-        hash: verified.hash(),
-        class: verified.class(),
-        sender,
-        nonce,
-        fee,
-        bytes: verified.bytes().len() as u64,
-        expires_after_height,
-    };
-    match verified.transaction() {
-        Transaction::Account(transaction) => {
-            let account = read(state, &keys::account(&sender))?;
-            rules.account(state, transaction, sender, account)?;
-            Ok(checked(Some(transaction.nonce), transaction.fee, None))
-        }
-        Transaction::Attestation(attestation) => {
-            let admission = rules.attestation(state, attestation, sender)?;
-            let last = if admission.opens {
-                // It must open its window in its own epoch or the next one.
-                epoch_first_height(attestation.epoch.saturating_add(2), rules.params.epoch_blocks) - 1
-            } else {
-                admission.window.closes_at
-            };
-            Ok(checked(None, Amount::ZERO, Some(last)))
-        }
-        Transaction::Evidence(evidence) => {
-            rules.evidence(state, evidence)?;
-            let last = evidence.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);
-            Ok(checked(None, Amount::ZERO, Some(last)))
+    MempoolRules::of(state)?.check(state, verified)
+}
+
+/// What is the same for all transactions that wait for the next block: read once for each block, not for each of them.
+#[derive(Clone, Debug)]
+pub struct MempoolRules(Rules);
+
+impl MempoolRules {
+    /// After the state's last block.
+    pub fn of(state: &impl StateRead) -> Result<MempoolRules, StateError> {
+        Rules::of_mempool(state).map(MempoolRules)
+    }
+
+    /// The network's parameters.
+    pub const fn params(&self) -> &Params {
+        &self.0.params
+    }
+
+    /// [`check_verified`] against the state that these rules were read from.
+    pub fn check(&self, state: &impl StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
+        let MempoolRules(rules) = self;
+        rules.size(verified.bytes())?;
+        let sender = verified.sender();
+        let checked = |nonce, fee, expires_after_height| Checked {
+            hash: verified.hash(),
+            class: verified.class(),
+            sender,
+            nonce,
+            fee,
+            bytes: verified.bytes().len() as u64,
+            expires_after_height,
+        };
+        match verified.transaction() {
+            Transaction::Account(transaction) => {
+                let account = read(state, &keys::account(&sender))?;
+                rules.account(state, transaction, sender, account)?;
+                Ok(checked(Some(transaction.nonce), transaction.fee, None))
+            }
+            Transaction::Attestation(attestation) => {
+                let admission = rules.attestation(state, attestation, sender)?;
+                let last = if admission.opens {
+                    // It must open its window in its own epoch or the next one.
+                    epoch_first_height(attestation.epoch.saturating_add(2), rules.params.epoch_blocks) - 1
+                } else {
+                    admission.window.closes_at
+                };
+                Ok(checked(None, Amount::ZERO, Some(last)))
+            }
+            Transaction::Evidence(evidence) => {
+                rules.evidence(state, evidence)?;
+                let last = evidence.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);
+                Ok(checked(None, Amount::ZERO, Some(last)))
+            }
         }
     }
 }

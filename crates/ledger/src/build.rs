@@ -7,8 +7,8 @@ use std::sync::Arc;
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
 use crate::execute::Executor;
-use crate::state::chain_id;
 use crate::light::{self, LightError};
+use crate::state::chain_id;
 use crate::{
     Block, BlockError, Certificate, CheckError, Class, EVIDENCE_PER_BLOCK_MAX, ExecuteError, HEADER_VERSION, Header,
     Params, StateError, StateRead, Tip, Transaction, TransactionError, VerifiedTransaction, commit_hash,

@@ -13,10 +13,10 @@ use crate::admit::{Rules, source_count};
 use crate::state::read;
 use crate::verify::verify_decoded;
 use crate::{
-    Account, AccountTransaction, Action, Block, BlockError, BlockLimits, BlockMeta, Certificate, CheckError, EPOCHS_KEPT,
-    EpochRecord, Execution, Header, LedgerEvent, Overlay, Receipt, SourceRecord, SourceSpec, StateError, StateRead,
-    Transaction, TransactionError, ValidatorRecord, VerifiedTransaction, epoch_first_height, epoch_seed, keys,
-    last_validators, next_validators, params, validator_record, validators,
+    Account, AccountTransaction, Action, Block, BlockError, BlockLimits, BlockMeta, Certificate, CheckError,
+    EPOCHS_KEPT, EpochRecord, Execution, Header, LedgerEvent, Overlay, Receipt, SourceRecord, SourceSpec, StateError,
+    StateRead, Transaction, TransactionError, ValidatorRecord, VerifiedTransaction, epoch_first_height, epoch_seed,
+    keys, last_validators, next_validators, params, validator_record, validators,
 };
 
 /// Why a block cannot be executed.

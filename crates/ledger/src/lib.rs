@@ -46,7 +46,7 @@ mod validators;
 mod verify;
 mod window;
 
-pub use admit::{CheckError, Checked, check_transaction, check_verified};
+pub use admit::{CheckError, Checked, MempoolRules, check_transaction, check_verified};
 pub use assign::{assign, assigned, current_epoch, epoch_first_height, epoch_of_height, epoch_seed, pinned_epoch};
 pub use attestation::{Attestation, ChunkClaim};
 pub use block::{
@@ -64,7 +64,8 @@ pub use source::{Origin, SourceError, SourceKind, SourceSpec};
 pub use state::{
     AcceptedChunk, Account, BlockMeta, Differing, EpochRecord, Overlay, Pairs, SourceProgress, SourceRecord,
     StateError, StateRead, ValidatorRecord, WindowRecord, account, block_meta, check_supply, chunk, epoch, incident,
-    incidents, last_validators, next_validators, params, source, source_progress, sources, supply, validator_record, validators, window,
+    incidents, last_validators, next_validators, params, source, source_progress, sources, supply, validator_record,
+    validators, window,
 };
 pub use transaction::{AccountTransaction, Action, Class, Transaction, TransactionError, TypedField, TypedMessage};
 pub use validators::{Validator, ValidatorSet, ValidatorSetError};

@@ -24,6 +24,7 @@
 //! An error of [`StoreError::Database`] means that the disk or the file is broken: stop the node. Everything else is the
 //! caller's mistake and leaves the store as it was.
 
+mod disk;
 mod error;
 mod proof;
 mod store;
@@ -31,6 +32,7 @@ mod tables;
 mod tree;
 mod view;
 
+pub use disk::VirtualDisk;
 pub use error::StoreError;
 pub use proof::{ProofError, StateProof, verify_proof};
 pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, StoredBlock};

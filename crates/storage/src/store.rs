@@ -94,6 +94,15 @@ impl Store {
                 DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
                 other => other.into(),
             })?;
+        Store::on(database, config)
+    }
+
+    /// Opens or makes the store on a disk in memory.
+    pub fn open_virtual(disk: &crate::VirtualDisk, config: StoreConfig) -> Result<Store, StoreError> {
+        Store::on(Database::builder().set_cache_size(config.cache_bytes_max).create_with_backend(disk.clone())?, config)
+    }
+
+    fn on(database: Database, config: StoreConfig) -> Result<Store, StoreError> {
         make_tables(&database)?;
         let store = Store(Arc::new(Inner { database, config, genesis: OnceLock::new(), tip: RwLock::new(NO_TIP) }));
         store.load()?;

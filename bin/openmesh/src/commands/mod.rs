@@ -1,6 +1,7 @@
 //! The subcommands: each reads its arguments, calls a room, prints.
 
 mod account;
+mod bench;
 mod chain;
 mod client;
 mod doctor;
@@ -72,6 +73,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Market(command) => market::run(command),
         Command::Chain(command) => chain::run(command),
         Command::Account(command) => account::run(command).await,
+        Command::Bench(command) => bench::run(command).await,
     }
 }
 

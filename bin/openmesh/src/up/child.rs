@@ -94,6 +94,11 @@ impl Child {
         &self.program.name
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Whether it is the venues' server.
     pub fn is_venues(&self) -> bool {
         self.program.venues

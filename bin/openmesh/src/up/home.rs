@@ -242,14 +242,18 @@ fn live_catalogue() -> Vec<CatalogueEntry> {
     ]
 }
 
-struct Ports {
-    api: u16,
-    consensus: u16,
-    network: u16,
+/// Ports of a validator on this machine.
+pub struct Ports {
+    /// Of the API.
+    pub api: u16,
+    /// Of consensus.
+    pub consensus: u16,
+    /// Of gossip and content.
+    pub network: u16,
 }
 
 /// The API's ports follow each other from the wanted one; the others are any free ones.
-fn ports(api: u16, count: usize) -> Result<Vec<Ports>, Failure> {
+pub fn ports(api: u16, count: usize) -> Result<Vec<Ports>, Failure> {
     // Held until all are chosen, so that none is given twice.
     let mut held = Vec::new();
     let mut any = || -> Result<u16, Failure> {
@@ -283,7 +287,8 @@ fn free_port() -> Option<u16> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?.local_addr().ok().map(|a| a.port())
 }
 
-fn local(port: u16) -> SocketAddr {
+/// A port of this machine alone.
+pub fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
@@ -305,14 +310,15 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> 
 }
 
 /// Writes a file whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let draft = path.with_extension("draft");
     std::fs::write(&draft, bytes)
         .and_then(|()| std::fs::rename(&draft, path))
         .map_err(|e| Failure::from_display(path.display(), &e))
 }
 
-fn write_secret(path: &Path, key: &[u8; 32]) -> Result<(), Failure> {
+/// Writes a key that only its owner can read.
+pub fn write_secret(path: &Path, key: &[u8; 32]) -> Result<(), Failure> {
     use std::io::Write;
     std::fs::OpenOptions::new()
         .write(true)

@@ -5,7 +5,7 @@
 //! supervises: losing it stops no validator by itself, except that children ask the kernel to be told when their
 //! supervisor is gone (so that a killed `up` leaves nothing behind that holds the ports).
 
-mod child;
+pub mod child;
 pub mod home;
 mod progress;
 

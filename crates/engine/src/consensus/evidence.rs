@@ -33,16 +33,15 @@ fn of_votes(a: &SignedMessage<Context, Vote>, b: &SignedMessage<Context, Vote>) 
         VoteType::Prevote => Step::Prevote,
         VoteType::Precommit => Step::Precommit,
     };
-    let signed = |vote: &SignedMessage<Context, Vote>| SignedBlock { block: block(&vote.value), signature: vote.signature };
+    let signed =
+        |vote: &SignedMessage<Context, Vote>| SignedBlock { block: block(&vote.value), signature: vote.signature };
     ((a.height, a.round, a.kind) == (b.height, b.round, b.kind) && a.value != b.value)
         .then(|| (step, signed(a), signed(b)))
 }
 
 fn of_proposals(a: &SignedMessage<Context, Proposal>, b: &SignedMessage<Context, Proposal>) -> Option<Pair> {
-    let step =
-        Step::Proposal { first_pol_round: a.pol_round.as_i64(), second_pol_round: b.pol_round.as_i64() };
-    let signed =
-        |p: &SignedMessage<Context, Proposal>| SignedBlock { block: Some(p.value.0), signature: p.signature };
+    let step = Step::Proposal { first_pol_round: a.pol_round.as_i64(), second_pol_round: b.pol_round.as_i64() };
+    let signed = |p: &SignedMessage<Context, Proposal>| SignedBlock { block: Some(p.value.0), signature: p.signature };
     ((a.height, a.round) == (b.height, b.round) && a.value != b.value).then(|| (step, signed(a), signed(b)))
 }
 

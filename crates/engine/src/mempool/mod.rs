@@ -17,11 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    CheckError, Class, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction, account,
-    check_verified, params, verify_stateless,
+    CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, account,
+    verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, sha256};
-use openmesh_storage::Store;
+use openmesh_storage::{StateView, Store};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::CommittedBlock;
@@ -69,9 +69,17 @@ impl From<CheckError> for SubmitError {
 #[derive(Clone)]
 pub(crate) struct Mempool(Arc<Inner>);
 
+/// The state after a block and what the rules read from it, for all checks until the next block.
+struct Snapshot {
+    state: StateView,
+    rules: MempoolRules,
+}
+
 struct Inner {
     pool: Mutex<Pool>,
     store: Store,
+    /// Of the last block that anybody asked for.
+    snapshot: Mutex<Option<Arc<Snapshot>>>,
     waiting: Arc<Semaphore>,
     threads: Semaphore,
     /// Moving average of the time for one check, nanoseconds.
@@ -93,6 +101,7 @@ impl Mempool {
         Mempool(Arc::new(Inner {
             pool: Mutex::new(Pool::new(limits)),
             store,
+            snapshot: Mutex::new(None),
             waiting: Arc::new(Semaphore::new(CHECKS_WAITING_MAX)),
             threads: Semaphore::new(threads),
             check_nanos: AtomicU64::new(CHECK_COST_GUESS.as_nanos() as u64),
@@ -105,6 +114,19 @@ impl Mempool {
     fn pool(&self) -> MutexGuard<'_, Pool> {
         // The pool's operations do not panic half-way through a change of several indices.
         self.0.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opening a view and reading parameters from it costs as much as checking some transactions.
+    fn snapshot(&self) -> Result<Arc<Snapshot>, StateError> {
+        let mut kept = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = kept.as_ref().filter(|s| s.state.tip() == self.0.store.tip()) {
+            return Ok(Arc::clone(snapshot));
+        }
+        let state = self.0.store.state()?;
+        let rules = MempoolRules::of(&state)?;
+        let snapshot = Arc::new(Snapshot { state, rules });
+        *kept = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
     }
 
     pub(crate) fn work(&self) -> watch::Receiver<Option<Instant>> {
@@ -150,12 +172,13 @@ impl Mempool {
         Ok(results)
     }
 
-    fn admit_blocking(&self, batch: &[Vec<u8>], local: bool) -> Vec<Result<Digest, SubmitError>> {
-        let state = match self.0.store.state() {
-            Ok(state) => state,
-            Err(error) => return vec![Err(SubmitError::State(error.into())); batch.len()],
+    /// The same on the caller's thread.
+    pub(crate) fn admit_blocking(&self, batch: &[Vec<u8>], local: bool) -> Vec<Result<Digest, SubmitError>> {
+        let snapshot = match self.snapshot() {
+            Ok(snapshot) => snapshot,
+            Err(error) => return vec![Err(SubmitError::State(error)); batch.len()],
         };
-        let results: Vec<_> = batch.iter().map(|bytes| self.admit_one(&state, bytes, local)).collect();
+        let results: Vec<_> = batch.iter().map(|bytes| self.admit_one(&snapshot, bytes, local)).collect();
         self.count(&results);
         if self.pool().has_work() {
             self.0.work.send_if_modified(|work| work.is_none() && work.replace(Instant::now()).is_none());
@@ -163,7 +186,7 @@ impl Mempool {
         results
     }
 
-    fn admit_one(&self, state: &impl StateRead, bytes: &[u8], local: bool) -> Result<Digest, SubmitError> {
+    fn admit_one(&self, snapshot: &Snapshot, bytes: &[u8], local: bool) -> Result<Digest, SubmitError> {
         let hash = sha256(&[bytes]);
         if self.pool().knows(&hash) {
             return Err(PoolError::Known.into());
@@ -173,7 +196,7 @@ impl Mempool {
         if verified.class() == Class::Account {
             self.measured(started.elapsed());
         }
-        let next = self.next_nonce(state, &verified)?;
+        let next = self.next_nonce(snapshot, &verified)?;
         self.pool().insert(Arc::clone(&verified), next, local)?;
         if local && self.0.spread.try_send(verified).is_err() {
             // It still waits here, and is spread again after some blocks.
@@ -191,13 +214,13 @@ impl Mempool {
     }
 
     /// Checks against the state; a nonce that is a little ahead is allowed to wait for those before it.
-    fn next_nonce(&self, state: &impl StateRead, verified: &VerifiedTransaction) -> Result<u64, SubmitError> {
-        match check_verified(state, verified) {
+    fn next_nonce(&self, snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<u64, SubmitError> {
+        match snapshot.rules.check(&snapshot.state, verified) {
             Ok(checked) => Ok(checked.nonce.unwrap_or(0)),
             Err(CheckError::Refused(TransactionError::NonceGap { expected, got }))
                 if got - expected <= self.pool().nonces_ahead_max() =>
             {
-                affordable(state, verified)?;
+                affordable(snapshot, verified)?;
                 Ok(expected)
             }
             Err(error) => Err(error.into()),
@@ -229,7 +252,8 @@ impl Mempool {
 
     /// Checks again what the block may have made invalid. Blocks; called off the way of consensus.
     pub(crate) fn recheck(&self, block: &CommittedBlock) -> Result<(), StateError> {
-        let state = self.0.store.state()?;
+        let snapshot = self.snapshot()?;
+        let Snapshot { state, rules } = &*snapshot;
         let (heads, attestations) = {
             let pool = self.pool();
             let touched: BTreeSet<Address> =
@@ -241,9 +265,9 @@ impl Mempool {
             (heads, pool.waiting_attestations())
         };
         for (sender, head) in heads {
-            let next = account(&state, &sender)?.nonce;
+            let next = account(state, &sender)?.nonce;
             self.pool().advance(sender, next);
-            match check_verified(&state, &head) {
+            match rules.check(state, &head) {
                 // Behind the nonce: gone already. Ahead: cannot be ready.
                 Ok(_) | Err(CheckError::Refused(TransactionError::NonceLow { .. })) => {}
                 Err(CheckError::Refused(_)) => self.pool().remove_sender(&sender),
@@ -251,7 +275,7 @@ impl Mempool {
             }
         }
         for attestation in attestations {
-            match check_verified(&state, &attestation) {
+            match rules.check(state, &attestation) {
                 Ok(_) => {}
                 Err(CheckError::Refused(_)) => self.pool().remove(&attestation.hash()),
                 Err(CheckError::State(error)) => return Err(error),
@@ -278,13 +302,13 @@ impl Mempool {
 }
 
 /// What the ledger would say about fee and balance if the nonce were next: it stops at the nonce.
-fn affordable(state: &impl StateRead, verified: &VerifiedTransaction) -> Result<(), SubmitError> {
+fn affordable(snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<(), SubmitError> {
     let Transaction::Account(transaction) = verified.transaction() else { return Ok(()) };
-    let min = params(state)?.fee_min;
+    let min = snapshot.rules.params().fee_min;
     if transaction.fee < min {
         return Err(TransactionError::FeeLow { min, got: transaction.fee }.into());
     }
-    let balance = account(state, &verified.sender())?.balance;
+    let balance = account(&snapshot.state, &verified.sender())?.balance;
     let amount = match &transaction.action {
         openmesh_ledger::Action::Transfer { amount, .. } => *amount,
         openmesh_ledger::Action::RegisterSource(_) => Amount::ZERO,

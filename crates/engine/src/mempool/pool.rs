@@ -458,7 +458,10 @@ impl Pool {
     /// a peer may have come later or lost them.
     pub(crate) fn to_spread_again(&self, blocks: u64) -> Vec<Arc<VerifiedTransaction>> {
         let due = |e: &&Entry| e.local && self.tip > e.height && (self.tip - e.height).is_multiple_of(blocks.max(1));
-        self.entries.values().filter(due).map(|e| Arc::clone(&e.verified)).collect()
+        let mut found: Vec<&Entry> = self.entries.values().filter(due).collect();
+        // By arrival: a sender's transactions in order, and the same order in every run.
+        found.sort_by_key(|e| e.number);
+        found.into_iter().map(|e| Arc::clone(&e.verified)).collect()
     }
 }
 

@@ -3,5 +3,6 @@
 
 mod chain;
 mod crash;
+mod power;
 mod proofs;
 mod store;

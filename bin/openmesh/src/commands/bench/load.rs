@@ -1,0 +1,271 @@
+//! One run: sign, hand in, watch the blocks, count.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use openmesh_ledger::{AccountTransaction, Action, Transaction};
+use openmesh_primitives::{Address, Amount, sha256};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::door::{Blocks, Door, submission};
+use super::net::{Net, processor_time};
+use crate::commands::Failure;
+
+/// After the last request, blocks may go on for this long without a transfer before what is missing counts as lost.
+const QUIET: Duration = Duration::from_secs(8);
+/// A door that is busy (429) is asked again after so long, as a client would.
+const BUSY: Duration = Duration::from_millis(20);
+
+/// What to do in a run.
+pub struct Plan {
+    /// Number of transfers.
+    pub count: u64,
+    /// Transfers a second, handed in whatever the answers; `None`: as fast as the doors take them.
+    pub rate: Option<u64>,
+    /// Connections to each validator.
+    pub connections: usize,
+}
+
+/// What came of a run.
+pub struct Outcome {
+    latencies: Vec<Duration>,
+    /// From the first request to the block with the last transfer.
+    pub elapsed: Duration,
+    /// Blocks with transfers.
+    pub blocks: usize,
+    /// Highest round in which one was decided.
+    pub round: i64,
+    /// Refused by status of the answer.
+    pub refused: BTreeMap<u16, u64>,
+    /// Answers that asked to come again.
+    pub busy: u64,
+    /// Taken, and in no block.
+    pub lost: u64,
+    /// Processors that the validators kept busy on average.
+    pub cores_nodes: f64,
+    /// Processors that this process kept busy.
+    pub cores_own: f64,
+}
+
+impl Outcome {
+    /// Transfers that took effect.
+    pub fn committed(&self) -> usize {
+        self.latencies.len()
+    }
+
+    /// Committed transfers a second.
+    pub fn per_second(&self) -> f64 {
+        self.committed() as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// So many per cent took no longer.
+    pub fn latency(&self, percent: usize) -> Option<Duration> {
+        let at = (self.latencies.len() * percent).div_ceil(100).max(1) - 1;
+        self.latencies.get(at).copied()
+    }
+
+    /// `0`, or how many for each status.
+    pub fn refused_text(&self) -> String {
+        let list: Vec<String> = self.refused.iter().map(|(status, count)| format!("{count} ({status})")).collect();
+        if list.is_empty() { "0".into() } else { list.join(", ") }
+    }
+}
+
+struct Prepared {
+    hash: String,
+    request: Vec<u8>,
+}
+
+/// A block as the watcher was told of it.
+#[derive(Clone, Copy)]
+struct Told {
+    height: u64,
+    at: Instant,
+    transactions: u64,
+    round: i64,
+}
+
+/// Too many requests.
+const BUSY_STATUS: u16 = 429;
+
+/// Runs a plan.
+pub async fn run(net: &mut Net, plan: &Plan) -> Result<Outcome, Failure> {
+    // The doors of a validator get the transfers of the same accounts, each account's in order.
+    let prepared = Arc::new(sign(net, plan.count)?);
+    let failed = |e: std::io::Error| Failure::from_display("the validators' door", &e);
+    let host = net.hosts[0].clone();
+    let blocks = Door::open(&host).await.map_err(failed)?.blocks(&host).await.map_err(failed)?;
+    let (sender, told) = watch::channel(Vec::new());
+    let watching = tokio::spawn(watch_blocks(blocks, sender));
+    let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
+    let started = Instant::now();
+    let answers = submit(net, plan, &prepared, started).await?;
+    let taken = answers.iter().flatten().filter(|a| a.status == 202).count() as u64;
+    let told = wait(told, taken).await;
+    let (nodes, own) = (net.processor_time() - nodes_before, processor_time(std::process::id()) - own_before);
+    watching.abort();
+    let wall = started.elapsed().as_secs_f64();
+    let mut outcome = count(net, plan, &prepared, &answers, &told, started).await?;
+    (outcome.cores_nodes, outcome.cores_own) = (nodes.as_secs_f64() / wall, own.as_secs_f64() / wall);
+    Ok(outcome)
+}
+
+/// Transfers of the run's accounts in turn, from one to the next; signing is not what is measured. Every run has accounts of
+/// its own: what one left behind cannot hold up the next.
+fn sign(net: &mut Net, count: u64) -> Result<Vec<Prepared>, Failure> {
+    let (fee, chain_id, hosts) = (net.fee, Net::chain_id(), net.hosts.clone());
+    let senders = net.take_senders();
+    let count_of = senders.len();
+    let addresses: Vec<Address> = senders.iter().map(|s| s.address()).collect();
+    let one = |n: u64| {
+        let (from, nonce) = ((n % count_of as u64) as usize, n / count_of as u64);
+        let action = Action::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) };
+        let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action)
+            .map_err(|e| Failure::from_display("signing", &e))?;
+        let bytes = Transaction::Account(signed).encode();
+        let hash = sha256(&[&bytes]).to_string();
+        Ok(Prepared { hash, request: submission(&hosts[from % hosts.len()], &bytes) })
+    };
+    (0..count).map(one).collect()
+}
+
+#[derive(Clone, Copy)]
+struct Answer {
+    status: u16,
+    /// When it was handed in, or should have been.
+    due: Instant,
+    /// How often the door was busy before.
+    busy: u64,
+}
+
+/// Each connection takes the next transfer of its validator.
+async fn submit(
+    net: &Net,
+    plan: &Plan,
+    prepared: &Arc<Vec<Prepared>>,
+    started: Instant,
+) -> Result<Vec<Option<Answer>>, Failure> {
+    let (hosts, senders) = (net.len(), net.senders_each());
+    let mut tasks = JoinSet::new();
+    for (number, host) in net.hosts.iter().enumerate() {
+        let own: Arc<Vec<usize>> = Arc::new((0..prepared.len()).filter(|n| n % senders % hosts == number).collect());
+        let next = Arc::new(AtomicUsize::new(0));
+        for _ in 0..plan.connections {
+            let (prepared, own, next, rate) = (Arc::clone(prepared), Arc::clone(&own), Arc::clone(&next), plan.rate);
+            let mut door = Door::open(host).await.map_err(|e| Failure::from_display("the validators' door", &e))?;
+            tasks.spawn(async move {
+                let mut answers = Vec::new();
+                while let Some(n) = own.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let due = match rate {
+                        Some(rate) => started + Duration::from_nanos(1_000_000_000 / rate * *n as u64),
+                        None => Instant::now(),
+                    };
+                    tokio::time::sleep_until(due.into()).await;
+                    let due = if rate.is_some() { due } else { Instant::now() };
+                    let mut answer = Answer { status: BUSY_STATUS, due, busy: 0 };
+                    loop {
+                        answer.status = door.ask(&prepared[*n].request).await?.0;
+                        if answer.status != BUSY_STATUS {
+                            break;
+                        }
+                        answer.busy += 1;
+                        tokio::time::sleep(BUSY).await;
+                    }
+                    answers.push((*n, answer));
+                }
+                Ok::<_, std::io::Error>(answers)
+            });
+        }
+    }
+    let mut all = vec![None; prepared.len()];
+    while let Some(done) = tasks.join_next().await {
+        let answers = done
+            .map_err(|e| Failure::from_display("the generator", &e))?
+            .map_err(|e| Failure::from_display("the validators' door", &e))?;
+        answers.into_iter().for_each(|(n, answer)| all[n] = Some(answer));
+    }
+    Ok(all)
+}
+
+async fn watch_blocks(mut blocks: Blocks, told: watch::Sender<Vec<Told>>) {
+    while let Ok(message) = blocks.next().await {
+        let at = Instant::now();
+        let Ok(message) = serde_json::from_slice::<serde_json::Value>(&message) else { continue };
+        let Some(block) = message.get("block") else { continue };
+        let number = |field: &str| block.get(field).and_then(serde_json::Value::as_i64).unwrap_or(0);
+        let (height, transactions) = (number("height") as u64, number("transactions") as u64);
+        told.send_modify(|list| list.push(Told { height, at, transactions, round: number("round") }));
+    }
+}
+
+/// Waits until as many transactions as were taken stand in blocks, or nothing has come for a while.
+async fn wait(mut told: watch::Receiver<Vec<Told>>, taken: u64) -> Vec<Told> {
+    let mut last = (0, Instant::now());
+    loop {
+        let sum: u64 = told.borrow_and_update().iter().map(|t| t.transactions).sum();
+        if sum > last.0 {
+            last = (sum, Instant::now());
+        }
+        let left = QUIET.saturating_sub(last.1.elapsed());
+        if sum >= taken || left.is_zero() {
+            return told.borrow().clone();
+        }
+        // Whether a block came or the time is over is looked at above.
+        let _ = tokio::time::timeout(left, told.changed()).await;
+    }
+}
+
+/// Reads the blocks once more, now that nothing is measured, to know which transfer stood in which.
+async fn count(
+    net: &Net,
+    plan: &Plan,
+    prepared: &[Prepared],
+    answers: &[Option<Answer>],
+    told: &[Told],
+    started: Instant,
+) -> Result<Outcome, Failure> {
+    let url = format!("http://{}", net.hosts[0]).parse().map_err(|e| Failure::from_display("address", &e))?;
+    let client = crate::commands::client::Client::new(&url)?;
+    let mut committed: HashMap<String, Instant> = HashMap::new();
+    for block in told.iter().filter(|t| t.transactions > 0) {
+        let detail: serde_json::Value = client.get(&format!("/v1/blocks/{}", block.height)).await?;
+        let list = detail.get("transaction_list").and_then(|l| l.as_array()).cloned().unwrap_or_default();
+        for transaction in list.iter().filter(|t| t.get("ok").and_then(|ok| ok.as_bool()) == Some(true)) {
+            let hash = transaction.get("hash").and_then(|h| h.as_str()).unwrap_or_default();
+            committed.insert(hash.to_string(), block.at);
+        }
+    }
+    let mut outcome = Outcome {
+        latencies: Vec::new(),
+        elapsed: Duration::ZERO,
+        blocks: told.iter().filter(|t| t.transactions > 0).count(),
+        round: told.iter().map(|t| t.round).max().unwrap_or(0),
+        refused: BTreeMap::new(),
+        busy: answers.iter().flatten().map(|a| a.busy).sum(),
+        lost: 0,
+        cores_nodes: 0.0,
+        cores_own: 0.0,
+    };
+    let mut last = started;
+    for (transfer, answer) in prepared.iter().zip(answers) {
+        match (answer, committed.get(&transfer.hash)) {
+            (Some(answer), Some(at)) => {
+                outcome.latencies.push(at.saturating_duration_since(answer.due));
+                last = last.max(*at);
+            }
+            (Some(Answer { status: 202, .. }), None) => outcome.lost += 1,
+            (Some(answer), None) => *outcome.refused.entry(answer.status).or_default() += 1,
+            (None, _) => {}
+        }
+    }
+    outcome.latencies.sort();
+    outcome.elapsed = last - started;
+    // An open loop lasts as long as it was meant to: it hands in at its rate until the end.
+    if let Some(rate) = plan.rate {
+        outcome.elapsed = outcome.elapsed.max(Duration::from_secs_f64(plan.count as f64 / rate as f64));
+    }
+    Ok(outcome)
+}

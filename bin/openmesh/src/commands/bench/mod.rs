@@ -1,0 +1,102 @@
+//! `openmesh bench transfers`: how many transfers a second four validators on this machine commit, and how long one takes.
+//!
+//! The validators are processes of their own, as in `openmesh up`, and everything goes through their public door: each
+//! transfer is one `POST /v1/transactions`, signed as EIP-712 typed data by an account of its own making; blocks are watched on
+//! the WebSocket. Two kinds of runs: **saturation** hands in as fast as the door takes it, and the figure is transfers a
+//! second from the first request to the block with the last one. **Open loop** hands in at a stated rate whatever the
+//! answers (so a slow moment is not hidden by waiting for it), and the figure is the time from the moment a transfer was
+//! due to the moment the watcher is told of its block. The generator's own share of the processors is told besides,
+//! because it runs on the same machine.
+
+mod door;
+mod load;
+mod net;
+
+use std::time::Duration;
+
+use self::load::{Outcome, Plan};
+use self::net::Net;
+use super::Failure;
+use crate::cli::{BenchCommand, TransfersArgs};
+
+/// Pause between two runs, so that the tables of one are not written during the next.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Shares of the saturated rate, in per cent, that are run as open loop where no rates are given.
+const SHARES: [u64; 3] = [25, 50, 75];
+
+/// Runs one of the benchmarks.
+pub async fn run(command: BenchCommand) -> Result<(), Failure> {
+    match command {
+        BenchCommand::Transfers(arguments) => transfers(&arguments).await,
+    }
+}
+
+async fn transfers(arguments: &TransfersArgs) -> Result<(), Failure> {
+    let mut net = Net::start(arguments).await?;
+    let outcome = measure(arguments, &mut net).await;
+    net.stop().await;
+    outcome
+}
+
+async fn measure(arguments: &TransfersArgs, net: &mut Net) -> Result<(), Failure> {
+    let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
+    let saturated = load::run(net, &plan).await?;
+    report(net, &plan, &saturated);
+    let rates = match arguments.rates.as_slice() {
+        [] => SHARES.iter().map(|share| saturated.per_second() as u64 * share / 100).collect(),
+        given => given.to_vec(),
+    };
+    for rate in rates.into_iter().filter(|rate| *rate > 0) {
+        tokio::time::sleep(PAUSE).await;
+        let count = rate * arguments.seconds;
+        let plan = Plan { count, rate: Some(rate), connections: arguments.connections };
+        let outcome = load::run(net, &plan).await?;
+        report(net, &plan, &outcome);
+    }
+    Ok(())
+}
+
+/// One JSON object a line for programs; the same words for people on standard error.
+fn report(net: &Net, plan: &Plan, outcome: &Outcome) {
+    let ms = |percent| outcome.latency(percent).map_or(0, |l| l.as_millis());
+    let kind = plan.rate.map_or_else(|| "saturation".to_string(), |rate| format!("{rate} transfers a second offered"));
+    eprintln!(
+        "{kind}: {} of {} committed, {:.0} a second; submit to commit p50 {} ms, p99 {} ms; {} blocks, highest round {}; \
+         refused {}, asked to come again {}, not committed {}; processors: validators {:.2}, this generator {:.2}",
+        outcome.committed(),
+        plan.count,
+        outcome.per_second(),
+        ms(50),
+        ms(99),
+        outcome.blocks,
+        outcome.round,
+        outcome.refused_text(),
+        outcome.busy,
+        outcome.lost,
+        outcome.cores_nodes,
+        outcome.cores_own,
+    );
+    println!(
+        "{}",
+        serde_json::json!({
+            "benchmark": "transfers",
+            "validators": net.len(),
+            "processes": net.len(),
+            "offered_per_second": plan.rate,
+            "transfers": plan.count,
+            "committed": outcome.committed(),
+            "committed_per_second": outcome.per_second().round(),
+            "p50_ms": ms(50),
+            "p99_ms": ms(99),
+            "max_ms": ms(100),
+            "blocks": outcome.blocks,
+            "highest_round": outcome.round,
+            "refused": outcome.refused,
+            "busy_answers": outcome.busy,
+            "not_committed": outcome.lost,
+            "seconds": outcome.elapsed.as_secs_f64(),
+            "cores_validators": outcome.cores_nodes,
+            "cores_generator": outcome.cores_own,
+        })
+    );
+}

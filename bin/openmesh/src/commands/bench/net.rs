@@ -1,0 +1,185 @@
+//! The network under load: validators as processes of their own, on loopback, with accounts that the generator knows.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use openmesh_ledger::{Genesis, GenesisValidator, Params};
+use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey, sha256};
+
+use crate::cli::TransfersArgs;
+use crate::commands::Failure;
+use crate::node::config::{Collect, Consensus, Drill, Files, Limits, Network, NodeConfig};
+use crate::up::child::{Child, Program};
+use crate::up::home::{NodeHome, local, ports, write, write_secret};
+
+/// A network of nobody else.
+const CHAIN_ID: u64 = 84_299;
+/// How long a validator may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+/// How long validators may take to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// What each account holds.
+const BALANCE: Amount = Amount::open(1_000);
+
+/// The running network.
+pub struct Net {
+    children: Vec<Child>,
+    /// Addresses of the APIs, `127.0.0.1:PORT`.
+    pub hosts: Vec<String>,
+    /// Accounts that have sent nothing yet.
+    senders: Vec<AccountKey>,
+    /// Accounts of one run.
+    senders_each: usize,
+    /// Least fee.
+    pub fee: Amount,
+    root: PathBuf,
+    /// Whether the folder was made for this run alone.
+    temporary: bool,
+}
+
+impl Net {
+    /// Starts the validators from nothing and waits until their doors are open.
+    pub async fn start(arguments: &TransfersArgs) -> Result<Net, Failure> {
+        let root = match &arguments.home {
+            Some(home) => home.clone(),
+            None => std::env::temp_dir().join(format!("openmesh-bench-{}", std::process::id())),
+        };
+        if root.join("genesis.json").exists() {
+            return Err(Failure::usage(format!("{} holds a network already", root.display()))
+                .hint("a benchmark begins with an empty one: name a folder that does not exist"));
+        }
+        eprintln!("{} accounts, {} validators in {}", arguments.accounts, arguments.validators, root.display());
+        let runs = 1 + arguments.rates.len().max(super::SHARES.len()) as u32;
+        let senders = (0..arguments.accounts * runs).map(sender).collect::<Result<Vec<_>, _>>()?;
+        let homes = prepare(&root, arguments.validators as usize, &senders)?;
+        let mut net = Net {
+            children: Vec::new(),
+            hosts: Vec::new(),
+            senders,
+            senders_each: arguments.accounts as usize,
+            fee: Params::default().fee_min,
+            root,
+            temporary: arguments.home.is_none(),
+        };
+        match net.spawn(&homes).await {
+            Ok(()) => Ok(net),
+            Err(failure) => {
+                net.stop().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn spawn(&mut self, homes: &[NodeHome]) -> Result<(), Failure> {
+        for home in homes {
+            self.children.push(Child::start(Program::node(home))?);
+        }
+        for child in &mut self.children {
+            let ready = child.ready(READY).await?;
+            self.hosts.push(ready.get("api").and_then(|a| a.as_str()).unwrap_or_default().to_string());
+        }
+        Ok(())
+    }
+
+    /// How many validators there are.
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Accounts of one run.
+    pub const fn senders_each(&self) -> usize {
+        self.senders_each
+    }
+
+    /// Accounts that have sent nothing yet, for one run.
+    pub fn take_senders(&mut self) -> Vec<AccountKey> {
+        let rest = self.senders.split_off(self.senders_each.min(self.senders.len()));
+        std::mem::replace(&mut self.senders, rest)
+    }
+
+    /// The network's number.
+    pub const fn chain_id() -> u64 {
+        CHAIN_ID
+    }
+
+    /// Processor time that the validators have used so far.
+    pub fn processor_time(&self) -> Duration {
+        self.children.iter().filter_map(Child::pid).map(processor_time).sum()
+    }
+
+    /// Stops the validators, and removes what they wrote where nobody asked to keep it.
+    pub async fn stop(&mut self) {
+        let stops = std::mem::take(&mut self.children).into_iter().map(|child| child.stop(DRAIN));
+        futures::future::join_all(stops).await;
+        if self.temporary
+            && let Err(error) = std::fs::remove_dir_all(&self.root)
+        {
+            eprintln!("{} is left: {error}", self.root.display());
+        }
+    }
+}
+
+/// Processor time of a process, from `/proc/<pid>/stat`: fields 14 and 15 in ticks of a hundredth second (proc(5)).
+pub fn processor_time(pid: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold blanks.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn sender(number: u32) -> Result<AccountKey, Failure> {
+    let seed = sha256(&[b"openmesh bench account", &number.to_be_bytes()]);
+    AccountKey::from_bytes(seed.0).map_err(|e| Failure::from_display("no key", &e))
+}
+
+fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<NodeHome>, Failure> {
+    let homes: Vec<NodeHome> = (0..count)
+        .map(|n| NodeHome { name: format!("validator-{n}"), dir: root.join(format!("validator-{n}")) })
+        .collect();
+    let mut validators = Vec::new();
+    for home in &homes {
+        std::fs::create_dir_all(&home.dir).map_err(|e| Failure::from_display(home.dir.display(), &e))?;
+        let key = ValidatorKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
+        write_secret(&Files::of(&home.dir).key(), &key.seed())?;
+        let name = home.name.clone();
+        validators.push(GenesisValidator { public_key: key.public(), power: 100, name, payout: None });
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let accounts: Vec<(Address, Amount)> = senders.iter().map(|s| (s.address(), BALANCE)).collect();
+    let genesis = Genesis {
+        chain_id: CHAIN_ID,
+        name: "openmesh-bench".into(),
+        time: Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or_default()),
+        validators,
+        accounts,
+        sources: Vec::new(),
+        params: Params::default(),
+    };
+    let text = serde_json::to_vec(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
+    write(&root.join("genesis.json"), &text)?;
+    let ports = ports(0, count)?;
+    for (number, home) in homes.iter().enumerate() {
+        let multiaddress = |port: u16| format!("/ip4/127.0.0.1/tcp/{port}");
+        let others = ports.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, p)| p);
+        let config = NodeConfig {
+            api: local(ports[number].api),
+            consensus: Consensus {
+                listen: local(ports[number].consensus),
+                peers: others.clone().map(|p| multiaddress(p.consensus)).collect(),
+                idle_block_ms: 1_000,
+            },
+            network: Network {
+                listen: vec![multiaddress(ports[number].network)],
+                peers: others.map(|p| multiaddress(p.network)).collect(),
+            },
+            collect: Collect::default(),
+            limits: Limits::default(),
+            drill: Drill::default(),
+        };
+        let text_of = toml::to_string(&config).map_err(|e| Failure::from_display("node.toml", &e))?;
+        write(&Files::of(&home.dir).config(), text_of.as_bytes())?;
+        write(&Files::of(&home.dir).genesis(), &text)?;
+    }
+    Ok(homes)
+}

@@ -1,0 +1,84 @@
+//! Hundreds of networks, each from its seed.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use openmesh_simulator::{Report, Violation, run, run_with_forgetful_disks};
+
+/// Seeds of a test run; more with OPENMESH_SIMULATION_SEEDS.
+const SEEDS: u64 = 200;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn replay(seed: u64) -> String {
+    format!(
+        "OPENMESH_SIMULATION_SEED={seed} cargo test -p openmesh-simulator --test seeds a_seed_replays -- --nocapture"
+    )
+}
+
+#[test]
+fn every_seed_holds() {
+    let first = number("OPENMESH_SIMULATION_FIRST").unwrap_or(0);
+    let count = number("OPENMESH_SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let (next, failures) = (AtomicU64::new(first), Mutex::new(Vec::new()));
+    let reports = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    match std::panic::catch_unwind(|| run(seed)) {
+                        Ok(Ok(report)) => reports.lock().unwrap_or_else(PoisonError::into_inner).push(report),
+                        Ok(Err(violation)) => {
+                            let text = format!("seed {seed}: {violation}\n  {}", replay(seed));
+                            failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                        }
+                        Err(_) => {
+                            let text = format!("seed {seed}: a panic\n  {}", replay(seed));
+                            failures.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {count} seeds failed:\n{}", failures.len(), failures.join("\n"));
+    let reports = reports.into_inner().unwrap();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    println!(
+        "{count} seeds: {} blocks, {} messages, {} crashes, highest round {}, {} transfers, {} chunks, {} equivocations named",
+        sum(|r| r.height),
+        sum(|r| r.messages),
+        sum(|r| r.crashes),
+        reports.iter().map(|r| r.round).max().unwrap_or(0),
+        sum(|r| r.transfers),
+        sum(|r| r.chunks),
+        sum(|r| r.equivocations),
+    );
+    // The faults did happen, and so did the work.
+    assert!(sum(|r| r.crashes) > count / 2 && sum(|r| r.equivocations) > count / 4 && sum(|r| r.chunks) > count);
+    assert!(sum(|r| r.transfers) > 5 * count && reports.iter().any(|r| r.round > 1));
+}
+
+#[test]
+fn a_seed_replays() {
+    let seed = number("OPENMESH_SIMULATION_SEED").unwrap_or(3);
+    let first = run(seed).unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    println!("seed {seed}: {first:?}");
+    assert_eq!(run(seed).unwrap(), first, "the same seed, the same history");
+}
+
+/// Validators that forget what they signed sign again, and are caught by the evidence on the ledger.
+#[test]
+fn a_forgotten_log_is_found_out() {
+    let caught = |seed| matches!(run_with_forgetful_disks(seed), Err(Violation::Slander(_) | Violation::Fork { .. }));
+    assert!((0..60).any(caught), "honest validators without their logs were never seen to sign twice");
+}

@@ -1,0 +1,132 @@
+//! A disk in memory that can lose power: for simulations and tests of what a crash leaves behind.
+//!
+//! It knows what was synced and what was only written. When power goes, everything since the last sync is lost, kept or torn,
+//! write by write and in any combination, as a disk with a volatile cache may do it; sectors are whole. It can also fail
+//! after a number of operations, so that a crash falls into the middle of a commit.
+
+use std::io::{Error, ErrorKind, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::StorageBackend;
+
+/// What a disk writes whole or not at all, bytes.
+const SECTOR_BYTES: usize = 512;
+
+/// A disk in memory; clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct VirtualDisk(Arc<Mutex<Image>>);
+
+#[derive(Debug, Default)]
+struct Image {
+    /// As a process sees it.
+    now: Vec<u8>,
+    /// As it is sure to be after a crash.
+    synced: Vec<u8>,
+    /// What came since.
+    pending: Vec<Change>,
+    /// So many operations still succeed.
+    operations_left: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Write { at: usize, bytes: Vec<u8> },
+    Length(usize),
+}
+
+impl Change {
+    fn apply(&self, image: &mut Vec<u8>) {
+        match self {
+            Change::Length(length) => image.resize(*length, 0),
+            Change::Write { at, bytes } => {
+                let end = at + bytes.len();
+                if image.len() < end {
+                    image.resize(end, 0);
+                }
+                image[*at..end].copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl VirtualDisk {
+    fn image(&self) -> MutexGuard<'_, Image> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets so many more writes and syncs succeed, and fails everything after that until power comes back.
+    pub fn fail_after(&self, operations: u64) {
+        self.image().operations_left = Some(operations);
+    }
+
+    /// Power goes and comes back. `choose(n)` returns a number below n; it decides what became of each write that was
+    /// not synced.
+    pub fn power_cut(&self, mut choose: impl FnMut(u64) -> u64) {
+        let mut image = self.image();
+        for mut change in std::mem::take(&mut image.pending) {
+            match (choose(3), &mut change) {
+                (0, _) => continue,
+                (1, Change::Write { bytes, .. }) => {
+                    let sectors = bytes.len().div_ceil(SECTOR_BYTES) as u64;
+                    bytes.truncate(choose(sectors + 1) as usize * SECTOR_BYTES);
+                }
+                _ => {}
+            }
+            change.apply(&mut image.synced);
+        }
+        image.now = image.synced.clone();
+        image.operations_left = None;
+    }
+}
+
+impl Image {
+    fn operation(&mut self) -> Result<()> {
+        match &mut self.operations_left {
+            Some(0) => Err(Error::other("power is gone")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn change(&mut self, change: Change) -> Result<()> {
+        self.operation()?;
+        change.apply(&mut self.now);
+        self.pending.push(change);
+        Ok(())
+    }
+}
+
+impl StorageBackend for VirtualDisk {
+    fn len(&self) -> Result<u64> {
+        Ok(self.image().now.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let image = self.image();
+        let at = usize::try_from(offset).map_err(|_| ErrorKind::UnexpectedEof)?;
+        let found = image.now.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> Result<()> {
+        let length = usize::try_from(length).map_err(|_| ErrorKind::StorageFull)?;
+        self.image().change(Change::Length(length))
+    }
+
+    fn sync_data(&self) -> Result<()> {
+        let mut image = self.image();
+        image.operation()?;
+        let Image { synced, pending, .. } = &mut *image;
+        pending.drain(..).for_each(|change| change.apply(synced));
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let at = usize::try_from(offset).map_err(|_| ErrorKind::StorageFull)?;
+        self.image().change(Change::Write { at, bytes: data.to_vec() })
+    }
+}
