@@ -134,16 +134,45 @@ impl Instrument {
     }
 }
 
+/// Names that are found again without a search: a session's handful.
+const RECENT: usize = 32;
+
 /// The instruments of one market, by the venue's name.
 #[derive(Default)]
 pub(crate) struct Instruments {
     index: BTreeMap<String, usize>,
     list: Vec<Instrument>,
+    /// Names met last, each at the place that its letters give.
+    recent: [Option<(Box<str>, usize)>; RECENT],
+}
+
+/// Where a name stands among those met last.
+#[inline]
+fn slot(name: &str) -> usize {
+    let sum = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
+    name.as_bytes().iter().take(8).fold(name.len(), sum) % RECENT
 }
 
 impl Instruments {
     /// The place of an instrument; at first sight `name` says what we call it.
     pub(crate) fn place(
+        &mut self,
+        venue: &str,
+        connection: ConnectionId,
+        name: impl FnOnce(&str) -> Option<Symbol>,
+    ) -> Result<usize, Unreadable> {
+        let slot = slot(venue);
+        if let Some((name, place)) = &self.recent[slot]
+            && **name == *venue
+        {
+            return Ok(*place);
+        }
+        let place = self.search(venue, connection, name)?;
+        self.recent[slot] = Some((venue.into(), place));
+        Ok(place)
+    }
+
+    fn search(
         &mut self,
         venue: &str,
         connection: ConnectionId,

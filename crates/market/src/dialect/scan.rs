@@ -21,28 +21,32 @@ const LEVELS_RESERVED_MAX: usize = 1_024;
 /// A place in a message.
 #[derive(Clone, Copy)]
 pub(crate) struct Scan<'a> {
-    text: &'a [u8],
-    at: usize,
+    /// What was not read yet.
+    rest: &'a [u8],
 }
 
 impl<'a> Scan<'a> {
     /// At the beginning.
     pub(crate) fn new(text: &'a [u8]) -> Scan<'a> {
-        Scan { text, at: 0 }
+        Scan { rest: text }
     }
 
     /// The next byte.
     #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.rest.first().copied()
     }
 
     /// Goes past a byte, if it is the next.
     #[inline]
     pub(crate) fn next_is(&mut self, byte: u8) -> bool {
-        let is = self.peek() == Some(byte);
-        self.at += usize::from(is);
-        is
+        match self.rest.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Goes past a byte that has to be the next.
@@ -53,7 +57,7 @@ impl<'a> Scan<'a> {
 
     /// True at the end.
     pub(crate) fn is_done(&self) -> bool {
-        self.at == self.text.len()
+        self.rest.is_empty()
     }
 
     /// A string without escapes.
@@ -66,41 +70,37 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         self.take(b'"')?;
-        let rest = self.text.get(self.at..)?;
-        let length = rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
-        if rest[length] != b'"' {
-            return None;
-        }
-        self.at += length + 1;
-        Some(&rest[..length])
+        let length = self.rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20))?;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        self.take(b'"')?;
+        Some(bytes)
     }
 
     /// A whole number without sign, bare.
     #[inline]
     pub(crate) fn whole(&mut self) -> Option<u64> {
-        let from = self.at;
-        let value = self.digits(0);
-        let length = self.at - from;
-        ((1..=DIGITS_MAX).contains(&length) && (length == 1 || self.text[from] != b'0')).then_some(value)
+        let from = self.rest;
+        let (value, length) = self.digits(0);
+        ((1..=DIGITS_MAX).contains(&length) && (length == 1 || from.first() != Some(&b'0'))).then_some(value)
     }
 
     /// The text of a whole number without sign, bare.
     #[inline]
     pub(crate) fn digits_text(&mut self) -> Option<&'a str> {
-        let from = self.at;
+        let from = self.rest;
         self.whole()?;
-        std::str::from_utf8(&self.text[from..self.at]).ok()
+        std::str::from_utf8(from.get(..from.len() - self.rest.len())?).ok()
     }
 
     /// `true` or `false`.
     #[inline]
     pub(crate) fn boolean(&mut self) -> Option<bool> {
-        let rest = &self.text[self.at..];
-        let value = rest.starts_with(b"true");
-        if !value && !rest.starts_with(b"false") {
-            return None;
-        }
-        self.at += if value { 4 } else { 5 };
+        let (value, rest) = match self.rest.strip_prefix(b"true") {
+            Some(rest) => (true, rest),
+            None => (false, self.rest.strip_prefix(b"false")?),
+        };
+        self.rest = rest;
         Some(value)
     }
 
@@ -108,7 +108,7 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn pass(&mut self) -> Option<()> {
         match self.peek()? {
-            b'"' => self.string().map(|_| ()),
+            b'"' => self.bytes().map(|_| ()),
             b't' | b'f' => self.boolean().map(|_| ()),
             _ => self.decimal().map(|_| ()),
         }
@@ -118,9 +118,7 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn quoted_whole(&mut self) -> Option<u64> {
         self.take(b'"')?;
-        let from = self.at;
-        let value = self.digits(0);
-        let length = self.at - from;
+        let (value, length) = self.digits(0);
         self.take(b'"')?;
         (1..=DIGITS_MAX).contains(&length).then_some(value)
     }
@@ -130,28 +128,25 @@ impl<'a> Scan<'a> {
     pub(crate) fn decimal(&mut self) -> Option<Decimal> {
         let quoted = self.next_is(b'"');
         let negative = self.next_is(b'-');
-        let from = self.at;
-        let mut value = self.digits(0);
+        let from = self.rest;
+        let (mut value, whole) = self.digits(0);
         let mut scale = 0;
-        let whole = self.at - from;
         let mut count = whole;
         if self.next_is(b'.') {
-            let point = self.at;
-            value = self.digits(value);
-            scale = self.at - point;
+            (value, scale) = self.digits(value);
             count += scale;
             if scale == 0 {
                 return None;
             }
         }
         // A number that JSON does not know, as 01 or .5, is left to others, quoted or not.
-        if whole == 0 || (whole > 1 && self.text[from] == b'0') || count > DIGITS_MAX {
+        if whole == 0 || (whole > 1 && from.first() == Some(&b'0')) || count > DIGITS_MAX {
             return None;
         }
-        match (quoted, self.peek()?) {
-            (true, b'"') => self.at += 1,
-            (false, b',' | b']' | b'}') => {}
-            _ => return None,
+        if quoted {
+            self.take(b'"')?;
+        } else if !matches!(self.peek()?, b',' | b']' | b'}') {
+            return None;
         }
         let mantissa = i128::from(value);
         Some(Decimal::new(if negative { -mantissa } else { mantissa }, scale as u8))
@@ -161,17 +156,14 @@ impl<'a> Scan<'a> {
     #[inline]
     pub(crate) fn quoted_seconds(&mut self) -> Option<Timestamp> {
         self.take(b'"')?;
-        let from = self.at;
-        let seconds = self.digits(0);
-        let whole = self.at - from;
+        let (seconds, whole) = self.digits(0);
         if !(1..=10).contains(&whole) {
             return None;
         }
         let mut nanos = 0;
         if self.next_is(b'.') {
-            let point = self.at;
-            nanos = self.digits(0);
-            let places = self.at - point;
+            let (fraction, places) = self.digits(0);
+            nanos = fraction;
             if !(1..=9).contains(&places) {
                 return None;
             }
@@ -200,7 +192,7 @@ impl<'a> Scan<'a> {
             self.take(b']')?;
             if levels.len() == levels.capacity() {
                 // Four for a change, which has a level or two; a whole book at once.
-                let left = (self.text.len() - self.at) / LEVEL_BYTES_MIN;
+                let left = self.rest.len() / LEVEL_BYTES_MIN;
                 levels.reserve(if levels.is_empty() { 4 } else { left.clamp(4, LEVELS_RESERVED_MAX) });
             }
             levels.push((price, size));
@@ -212,11 +204,11 @@ impl<'a> Scan<'a> {
         Some(levels)
     }
 
-    /// Digits joined to those before; the caller counts them.
+    /// Digits joined to those before, and how many there were.
     #[inline]
-    fn digits(&mut self, before: u64) -> u64 {
+    fn digits(&mut self, before: u64) -> (u64, usize) {
         let mut value = before;
-        let mut rest = &self.text[self.at..];
+        let mut rest = self.rest;
         // Sizes and times have a run of eight or more.
         while let Some((eight, more)) = rest.split_first_chunk::<8>()
             && let Some(number) = eight_digits(*eight)
@@ -230,8 +222,9 @@ impl<'a> Scan<'a> {
             value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
             rest = more;
         }
-        self.at = self.text.len() - rest.len();
-        value
+        let count = self.rest.len() - rest.len();
+        self.rest = rest;
+        (value, count)
     }
 }
 
@@ -271,7 +264,7 @@ mod tests {
         let closed = if text.starts_with('"') { text.to_owned() } else { format!("{text}]") };
         let mut scan = Scan::new(closed.as_bytes());
         let value = scan.decimal()?;
-        (scan.at == text.len()).then_some(value)
+        (scan.rest.len() == closed.len() - text.len()).then_some(value)
     }
 
     #[test]

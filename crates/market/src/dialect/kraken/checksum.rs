@@ -19,8 +19,8 @@ pub(super) type Precision = (u8, u8);
 /// The checksum of a book, by the digits as the venue wrote them.
 pub fn checksum(book: &OrderBook) -> u32 {
     let (mut asks, mut bids) = (Digits::default(), Digits::default());
-    asks.write_side(book, Side::Sell, None);
-    bids.write_side(book, Side::Buy, None);
+    asks.write_side(None, book, Side::Sell, None);
+    bids.write_side(None, book, Side::Buy, None);
     let mut whole = crc32fast::Hasher::new();
     whole.update(asks.bytes());
     whole.update(bids.bytes());
@@ -32,8 +32,10 @@ pub fn checksum(book: &OrderBook) -> u32 {
 pub(super) struct Checksum {
     /// Write numbers to this precision instead of as they came.
     pub precision: Option<Precision>,
+    /// Of the asks alone, with which the sum begins.
     asks: crc32fast::Hasher,
-    bids: Digits,
+    ask_digits: Turns,
+    bid_digits: Turns,
     value: u32,
     known: bool,
 }
@@ -54,21 +56,40 @@ impl Checksum {
         let asks_changed = !self.known || reaches_top(book, Side::Sell, asks);
         let bids_changed = !self.known || reaches_top(book, Side::Buy, bids);
         if asks_changed {
-            let mut digits = Digits::default();
-            digits.write_side(book, Side::Sell, self.precision);
+            self.ask_digits.write(book, Side::Sell, self.precision);
             self.asks.reset();
-            self.asks.update(digits.bytes());
+            self.asks.update(self.ask_digits.now().bytes());
         }
         if bids_changed {
-            self.bids.write_side(book, Side::Buy, self.precision);
+            self.bid_digits.write(book, Side::Buy, self.precision);
         }
         if asks_changed || bids_changed {
             let mut whole = self.asks.clone();
-            whole.update(self.bids.bytes());
+            whole.update(self.bid_digits.now().bytes());
             self.value = whole.finalize();
             self.known = true;
         }
         self.value
+    }
+}
+
+/// The digits of a side as it is now, and as it was before, of which they are made.
+#[derive(Default)]
+struct Turns {
+    even: Digits,
+    odd: Digits,
+    is_odd: bool,
+}
+
+impl Turns {
+    fn now(&self) -> &Digits {
+        if self.is_odd { &self.odd } else { &self.even }
+    }
+
+    fn write(&mut self, book: &OrderBook, side: Side, precision: Option<Precision>) {
+        self.is_odd = !self.is_odd;
+        let (now, before) = if self.is_odd { (&mut self.odd, &self.even) } else { (&mut self.even, &self.odd) };
+        now.write_side(Some(before), book, side, precision);
     }
 }
 
@@ -84,22 +105,38 @@ fn reaches_top(book: &OrderBook, side: Side, changes: &[Level]) -> bool {
     }
 }
 
-/// Bytes of the digits of a side: ten levels of two numbers of at most 39 digits, and room for a last whole group.
-const DIGITS_MAX: usize = LEVELS * 2 * 39 + GROUP;
+/// Bytes of the digits of a level: two numbers of at most 39 digits.
+const LEVEL_DIGITS_MAX: usize = 2 * 39;
+
+/// Bytes of the digits of a side, and room for the last whole copy.
+const DIGITS_MAX: usize = LEVELS * LEVEL_DIGITS_MAX + GROUP + COPY;
 
 /// Digits that are written at once.
 const GROUP: usize = 8;
+
+/// Digits that are copied at once: nearly every level has no more.
+const COPY: usize = 32;
+
+/// A level as far as its digits go, and where they end.
+#[derive(Clone, Copy, Default)]
+struct Written {
+    price: i128,
+    size: i128,
+    end: u16,
+}
 
 /// The digits of a side. Of fixed size, so that a group of eight digits is one store, of which the next number
 /// overwrites what is too much.
 struct Digits {
     bytes: [u8; DIGITS_MAX],
     length: usize,
+    /// The levels in it; beyond their number, what no level is.
+    levels: [Written; LEVELS],
 }
 
 impl Default for Digits {
     fn default() -> Digits {
-        Digits { bytes: [0; DIGITS_MAX], length: 0 }
+        Digits { bytes: [0; DIGITS_MAX], length: 0, levels: [Written::default(); LEVELS] }
     }
 }
 
@@ -108,20 +145,44 @@ impl Digits {
         &self.bytes[..self.length]
     }
 
-    fn write_side(&mut self, book: &OrderBook, side: Side, precision: Option<Precision>) {
+    /// Writes a side. A message changes a level or two of ten, so what `before` has of the others is copied: a level that
+    /// stays stands where it was, or one further up or down.
+    fn write_side(&mut self, before: Option<&Digits>, book: &OrderBook, side: Side, precision: Option<Precision>) {
         self.length = 0;
-        for (price, size) in book.levels(side).take(LEVELS) {
-            match precision {
-                None => {
-                    self.write(price.mantissa());
-                    self.write(size.mantissa());
-                }
-                Some((places, size_places)) => {
-                    self.write(price.mantissa_at(places).unwrap_or(price.mantissa()));
-                    self.write(size.mantissa_at(size_places).unwrap_or(size.mantissa()));
-                }
+        self.levels = [Written::default(); LEVELS];
+        for (at, (price, size)) in book.levels(side).take(LEVELS).enumerate() {
+            let (price, size) = match precision {
+                None => (price.mantissa(), size.mantissa()),
+                Some((places, size_places)) => (
+                    price.mantissa_at(places).unwrap_or(price.mantissa()),
+                    size.mantissa_at(size_places).unwrap_or(size.mantissa()),
+                ),
+            };
+            if !before.is_some_and(|before| self.copy(before, at, price, size)) {
+                self.write(price);
+                self.write(size);
+            }
+            if let Some(level) = self.levels.get_mut(at) {
+                *level = Written { price, size, end: self.length as u16 };
             }
         }
+    }
+
+    /// Copies a level from those that were written before, if it is there.
+    #[inline]
+    fn copy(&mut self, before: &Digits, at: usize, price: i128, size: i128) -> bool {
+        let same =
+            |near: usize| before.levels.get(near).is_some_and(|l| l.price == price && l.size == size && l.end > 0);
+        let Some(near) = [at, at + 1, at.wrapping_sub(1)].into_iter().find(|near| same(*near)) else { return false };
+        let start = if near == 0 { 0 } else { usize::from(before.levels[near - 1].end) };
+        let length = usize::from(before.levels[near].end) - start;
+        let to = self.length..self.length + COPY;
+        match (self.bytes.get_mut(to), before.bytes.get(start..start + COPY)) {
+            (Some(room), Some(digits)) if length <= COPY => room.copy_from_slice(digits),
+            _ => return false,
+        }
+        self.length += length;
+        true
     }
 
     #[inline]
