@@ -11,6 +11,11 @@ mod up;
 
 use std::process::ExitCode;
 
+/// Writing a minute of tables takes much memory for a moment, on whatever thread it happens. The C library's allocator keeps that
+/// in each thread's arena; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use clap::Parser;
 
 /// A wrong use of the command line or of a configuration file exits with 2, everything else that fails with 1.
