@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use openmesh_collector::{Filter, Update};
+use openmesh_content::{BlockStore, Limits};
 use openmesh_market::event::IncidentKind;
+use openmesh_market::window::Reason;
 use openmesh_market::{EventKind, Exchange, Feed};
 use openmesh_primitives::Symbol;
 use support::{Behaviour, Collector, PATIENCE, Server, within};
@@ -177,4 +181,74 @@ async fn drains() {
     let lines: u64 = segments.iter().map(|s| s.lines).sum();
     // Besides frames: the connection and our own messages.
     assert!(lines > frames, "{lines} lines of {frames} frames");
+}
+
+/// A disk that takes no file beyond a few kilobytes, as a full one breaks off in the middle of writing: what cannot be kept is
+/// not vouched for and said aloud, nothing half written is taken for whole, and once there is room everything that
+/// waited is kept. In a process of its own, since the limit holds for all of one.
+#[tokio::test]
+async fn a_full_disk() {
+    if let Some(folder) = std::env::var_os("OPENMESH_FULL_DISK") {
+        return on_a_full_disk(Path::new(&folder)).await;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -S -f 16; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_full_disk", "--nocapture"])
+        .env("OPENMESH_FULL_DISK", folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert!(limited.status.success(), "{said}");
+    if said.contains("SKIPPED") {
+        return eprintln!("{said}");
+    }
+    let frames: u64 = std::fs::read_to_string(folder.path().join("frames")).unwrap().parse().unwrap();
+    let dir = std::fs::read_to_string(folder.path().join("dir")).unwrap();
+    let segments = openmesh_collector::read_manifests(&Path::new(&dir).join("archive/kraken.manifest.jsonl")).unwrap();
+    let (lines, lost) = segments.iter().fold((0, 0), |(lines, lost), s| (lines + s.lines, lost + s.lost));
+    assert!(lines > frames && lost == 0, "{lines} lines of {frames} frames, {lost} lost");
+    let store = BlockStore::open(&Path::new(&dir).join("content"), Limits::default()).unwrap();
+    assert!(segments.iter().all(|s| store.get(&s.cid).unwrap().is_some()), "every segment is whole");
+}
+
+async fn on_a_full_disk(folder: &Path) {
+    let server = Server::start(vec![Behaviour::Flood]).await;
+    let mut collector = Collector::start_in(&server, folder);
+    let mut not_kept = 0;
+    while not_kept == 0 {
+        let window = within(collector.outputs.windows.recv()).await.expect("windows");
+        not_kept += window.not_covered.iter().filter(|(_, reason)| *reason == Reason::NotKept).count();
+    }
+    within(async {
+        while !trouble(&collector).is_some_and(|why| why.contains("make room")) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert!(collector.store.cids().iter().all(|cid| collector.store.get(cid).unwrap().is_some()));
+    // There is room again.
+    let own = std::process::id().to_string();
+    let raised = Command::new("prlimit").args(["--pid", &own, "--fsize=unlimited"]).status();
+    if !raised.is_ok_and(|status| status.success()) {
+        return eprintln!("SKIPPED: no prlimit on this machine to make room with");
+    }
+    within(async {
+        while trouble(&collector).is_some() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let mut covered = 0;
+    while covered == 0 {
+        covered += within(collector.outputs.windows.recv()).await.expect("windows").chunks.len();
+    }
+    let (frames, dir) = collector.stop().await;
+    std::fs::write(folder.join("frames"), frames.to_string()).unwrap();
+    std::fs::write(folder.join("dir"), dir.keep().to_str().unwrap()).unwrap();
+}
+
+fn trouble(collector: &Collector) -> Option<String> {
+    collector.handle.status()[0].trouble.clone()
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -273,16 +274,20 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(server: &Server, exchanges: &[Exchange]) -> Collector {
-        Collector::with(server, exchanges, None)
+        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap())
+    }
+
+    /// Of one venue, with its folder in this one.
+    pub fn start_in(server: &Server, folder: &Path) -> Collector {
+        Collector::with(server, &[Exchange::Kraken], None, tempfile::tempdir_in(folder).unwrap())
     }
 
     /// The session of one venue panics with its fourth frame, each time.
     pub fn panicking(server: &Server, exchanges: &[Exchange], victim: Exchange) -> Collector {
-        Collector::with(server, exchanges, Some(victim))
+        Collector::with(server, exchanges, Some(victim), tempfile::tempdir().unwrap())
     }
 
-    fn with(server: &Server, exchanges: &[Exchange], victim: Option<Exchange>) -> Collector {
-        let dir = tempfile::tempdir().unwrap();
+    fn with(server: &Server, exchanges: &[Exchange], victim: Option<Exchange>, dir: tempfile::TempDir) -> Collector {
         let store = Arc::new(BlockStore::open(&dir.path().join("content"), Limits::default()).unwrap());
         let mut deps = Deps::new(store.clone(), ValidatorKey::from_seed([1; 32]));
         deps.session = Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange))));
@@ -300,7 +305,8 @@ impl Collector {
             lateness_ms: 200,
             reconnect_ms_min: 20,
             reconnect_ms_max: 100,
-            silence_ms_max: 300,
+            // A busy machine is silent for some hundred milliseconds now and then.
+            silence_ms_max: 1_500,
             events_waiting_max: 1_024,
             ..Config::default()
         };
