@@ -149,7 +149,7 @@ async fn four_sites_on(set: &str, plan: &Plan) -> Option<[Chunks; 4]> {
 /// Listens until a recording has ended, or `enough` was seen.
 async fn four_sites(mode: Mode, plan: &Plan, enough: impl Fn(&[Chunks; 4]) -> bool) -> [Chunks; 4] {
     let stop = CancellationToken::new();
-    let faults = plan.faults.clone();
+    let faults = plan.faults;
     let config = openmesh_venues::Config { listen: ([127, 0, 0, 1], 0).into(), mode, faults, ethereum: None };
     let (venues, serving) = openmesh_venues::start(config, stop.clone()).await.unwrap();
     let mut wanted: BTreeMap<Exchange, (BTreeSet<_>, BTreeSet<Feed>)> = BTreeMap::new();
@@ -204,8 +204,7 @@ async fn four_sites(mode: Mode, plan: &Plan, enough: impl Fn(&[Chunks; 4]) -> bo
     }
     stop.cancel();
     serving.await.unwrap().unwrap();
-    let seen = std::mem::take(&mut *seen.chunks.lock().unwrap());
-    seen
+    std::mem::take(&mut *seen.chunks.lock().unwrap())
 }
 
 /// Chunks that all four cover.

@@ -98,7 +98,7 @@ fn binance_partial_books() {
     let futures = r#"{"e":"depthUpdate","E":1571889248277,"T":1571889248276,"s":"BTCUSDT","U":390497796,"u":390497878,"pu":390497794,"b":[["0.0024","10"]],"a":[["0.0026","100"]]}"#;
     let expected = of("BTC.USDT-PERP", "1571889248.277", "390497878");
     let combined = format!(r#"{{"stream":"btcusdt@depth5@100ms","data":{futures}}}"#);
-    assert_eq!(read(Exchange::BinanceFutures, FUTURES, &[&combined]), [expected.clone()]);
+    assert_eq!(read(Exchange::BinanceFutures, FUTURES, &[&combined]), std::slice::from_ref(&expected));
     let raw = "wss://fstream.binance.com/ws/btcusdt@depth10";
     assert_eq!(read(Exchange::BinanceFutures, raw, &[futures]), [expected]);
     // Where changes come too they make the book, and wait for the snapshot.

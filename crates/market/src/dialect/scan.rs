@@ -55,6 +55,13 @@ impl<'a> Scan<'a> {
         self.next_is(byte).then_some(())
     }
 
+    /// Goes past bytes that have to be the next.
+    #[inline]
+    pub(crate) fn literal(&mut self, bytes: &[u8]) -> Option<()> {
+        self.rest = self.rest.strip_prefix(bytes)?;
+        Some(())
+    }
+
     /// True at the end.
     pub(crate) fn is_done(&self) -> bool {
         self.rest.is_empty()

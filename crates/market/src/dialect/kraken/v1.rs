@@ -166,8 +166,9 @@ pub(super) fn book_as_written(text: &[u8]) -> Option<(Book, u32, &str)> {
         scan.take(b'}')?;
         scan.take(b',')?;
     }
-    let depth = scan.string()?.strip_prefix("book-")?.parse().ok()?;
-    scan.take(b',')?;
+    scan.literal(b"\"book-")?;
+    let depth = u32::try_from(scan.whole()?).ok()?;
+    scan.literal(b"\",")?;
     let pair = scan.string()?;
     scan.take(b']')?;
     scan.is_done().then_some((book, depth, pair))
