@@ -1,12 +1,15 @@
 //! A source's task: one session, its connections and requests, its windows and its listeners, in one order.
 
+mod connect;
+mod deliver;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use openmesh_market::event::{Incident, IncidentKind};
-use openmesh_market::window::{ClosedWindow, Reason, WindowCutter, Withdrawn};
-use openmesh_market::{Action, ConnectionId, Event, EventKind, Exchange, Feed, Input, Output, Session, Subscription};
+use openmesh_market::event::IncidentKind;
+use openmesh_market::window::{WindowCutter, Withdrawn};
+use openmesh_market::{ConnectionId, Event, Exchange, Feed, Input, Output, Session, Subscription};
 use openmesh_primitives::{Symbol, Timestamp};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -15,26 +18,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::connect::Line;
 use crate::archive::{Recorder, Trouble, Work};
-use crate::backoff::Backoff;
 use crate::broadcast::{Place, Question, snapshot};
-use crate::config::{Config, SourceConfig, rewrite};
-use crate::link::{Dial, FromLink, Link};
+use crate::config::{Config, SourceConfig};
+use crate::link::FromLink;
 use crate::metrics::Metrics;
 use crate::request::{Answer, Requests};
 use crate::service::{SessionFactory, SourceStatus, Tamper};
 
 /// Frames of all connections that wait for the source; beyond it the sockets wait.
 const FRAMES_WAITING_MAX: usize = 4_096;
-
-/// Rounds of actions that one input may lead to; a session that asks for more goes in circles.
-const ROUNDS_MAX: usize = 1_000;
-
-/// A connection that lived so long was a good one: the next pause is the shortest.
-const GOOD_CONNECTION_MS: u64 = 60_000;
-
-/// Least time between two new snapshots for the sake of a book's depth.
-const DEPTH_RENEWAL_MS: u64 = 60_000;
 
 /// This site's clock.
 pub(crate) fn now() -> Timestamp {
@@ -71,15 +65,6 @@ struct Counters {
     reconnects: Counter,
     lag: Gauge,
     events: BTreeMap<Feed, Counter>,
-}
-
-/// One connection as the driver sees it.
-struct Line {
-    url: String,
-    name: String,
-    link: Option<Link>,
-    backoff: Backoff,
-    opened: Option<Instant>,
 }
 
 /// A source at work.
@@ -193,8 +178,8 @@ impl<'a> Source<'a> {
                 {
                     self.recorder.received(&line.name, at, &data);
                 }
-                self.cutter.alive(connection);
                 self.session.handle(Input::Frame { connection, data: &data }, at, &mut self.output);
+                self.cutter.frame(connection, &self.output.events);
                 self.settle(Some(connection)).await;
             }
             FromLink::Closed { connection, generation, why } if self.is_current(connection, generation) => {
@@ -296,229 +281,7 @@ impl<'a> Source<'a> {
         self.counters.lag.set(self.ends.status.lock().unwrap_or_else(PoisonError::into_inner).lag_ms);
     }
 
-    /// Passes on what the last input led to, and does what it asks for.
-    async fn settle(&mut self, connection: Option<ConnectionId>) {
-        for _ in 0..ROUNDS_MAX {
-            for event in std::mem::take(&mut self.output.events) {
-                self.deliver(connection, event);
-            }
-            let actions = std::mem::take(&mut self.output.actions);
-            if actions.is_empty() {
-                break;
-            }
-            for action in actions {
-                self.act(action);
-            }
-        }
-        self.pass_on().await;
-    }
-
-    fn deliver(&mut self, connection: Option<ConnectionId>, event: Event) {
-        match &self.plan.tamper {
-            Some(tamper) => {
-                let mut altered = event.clone();
-                tamper(&mut altered);
-                self.cutter.observe(connection, &altered);
-            }
-            None => self.cutter.observe(connection, &event),
-        }
-        let lag = event.ts_exchange.map(|ts| event.ts_capture.millis() - ts.millis());
-        if let (Some(symbol), Some(ts), Some(Feed::Book)) = (&event.symbol, event.ts_exchange, event.kind.feed()) {
-            match self.book_times.get_mut(symbol) {
-                Some(time) => *time = ts,
-                None => drop(self.book_times.insert(symbol.clone(), ts)),
-            }
-        }
-        match (&event.kind, event.kind.feed()) {
-            (EventKind::Incident(incident), _) => self.count_incident(incident.kind, &incident.detail),
-            (_, Some(feed)) => {
-                if let Some(counter) = self.counters.events.get(&feed) {
-                    counter.inc();
-                }
-                let live = matches!(event.kind, EventKind::Trade(_) | EventKind::BookDelta(_));
-                self.status(|status| {
-                    status.events += 1;
-                    if let (Some(lag), true) = (lag, live) {
-                        status.lag_ms = lag;
-                    }
-                });
-            }
-            _ => {}
-        }
-        self.publish(event);
-    }
-
-    fn publish(&self, event: Event) {
-        let event = Arc::new(event);
-        if matches!(event.kind, EventKind::Incident(_)) && self.ends.incidents.try_send(event.clone()).is_err() {
-            tracing::debug!(exchange = %self.exchange, "nobody takes incidents as fast as they come");
-        }
-        // Nobody listening is fine.
-        let _ = self.ends.own.send(event.clone());
-        let _ = self.ends.all.send(event);
-    }
-
-    fn count_incident(&self, kind: IncidentKind, detail: &str) {
-        let name = serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        self.plan.metrics.incidents.get_or_create(&Metrics::labels(self.exchange, &name)).inc();
-        self.status(|status| {
-            status.incidents += 1;
-            status.last_incident = Some(format!("{name}: {detail}"));
-        });
-    }
-
-    /// An incident that the driver found, not the session.
-    fn incident(&mut self, kind: IncidentKind, detail: String) {
-        self.count_incident(kind, &detail);
-        let kind = EventKind::Incident(Incident { kind, feed: None, detail });
-        self.publish(Event { exchange: self.exchange, symbol: None, ts_exchange: None, ts_capture: now(), kind });
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Open { connection, url } => self.open(connection, url),
-            Action::Send { connection, text } => self.send(connection, text),
-            Action::Get { url } => self.get(url),
-            Action::Reconnect { connection } => {
-                self.cutter.connection_lost(connection);
-                self.reconnect(connection);
-            }
-        }
-    }
-
-    fn open(&mut self, connection: ConnectionId, url: String) {
-        let config = &self.plan.config;
-        let name = format!("{}.ws.{}", self.exchange.name().to_ascii_uppercase(), connection.0);
-        let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
-        self.cutter.connection_lost(connection);
-        self.lines.insert(connection, Line { url, name, link: None, backoff, opened: None });
-        self.dial(connection, Duration::ZERO);
-    }
-
-    fn reconnect(&mut self, connection: ConnectionId) {
-        let Some(line) = self.lines.get_mut(&connection) else { return };
-        line.link = None;
-        let good = Duration::from_millis(GOOD_CONNECTION_MS);
-        if line.opened.take().is_some_and(|opened| opened.elapsed() >= good) {
-            line.backoff.reset();
-        }
-        let pause = line.backoff.pause();
-        self.counters.reconnects.inc();
-        self.status(|status| status.reconnects += 1);
-        self.dial(connection, pause);
-    }
-
-    fn dial(&mut self, connection: ConnectionId, pause: Duration) {
-        let config = &self.plan.config;
-        self.generation += 1;
-        let Some(line) = self.lines.get_mut(&connection) else { return };
-        let Some(url) = rewrite(&line.url, config.gateway.as_deref()) else {
-            tracing::error!(exchange = %self.exchange, url = line.url, "a session asked for what is no address");
-            return;
-        };
-        let dial = Dial {
-            connection,
-            generation: self.generation,
-            url,
-            pause,
-            backoff: line.backoff.clone(),
-            silence: Duration::from_millis(config.silence_ms_max),
-            answer: Duration::from_millis(config.answer_ms_max),
-        };
-        line.link = Some(Link::start(dial, self.to_self.clone()));
-    }
-
-    fn send(&mut self, connection: ConnectionId, text: String) {
-        let Some(line) = self.lines.get(&connection) else { return };
-        let at = now();
-        if self.plan.config.archive {
-            self.recorder.sent(&line.name, at, &text);
-        }
-        // A full queue belongs to a connection that takes nothing any more: its silence ends it.
-        if line.link.as_ref().is_some_and(|link| link.send(text.clone())) {
-            self.session.handle(Input::Sent { connection, text: &text }, at, &mut self.output);
-        }
-    }
-
-    fn get(&mut self, url: String) {
-        let config = &self.plan.config;
-        let Some(dial) = rewrite(&url, config.gateway.as_deref()) else {
-            tracing::error!(exchange = %self.exchange, url, "a session asked for what is no address");
-            return;
-        };
-        let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
-        let requests = self.plan.requests.clone();
-        self.pending.spawn(async move { requests.get(url, &dial, backoff).await });
-    }
-
-    /// Hands over what is closed: windows, withdrawals, full segments.
-    async fn pass_on(&mut self) {
-        for withdrawn in self.cutter.withdrawn() {
-            let labels = Metrics::labels(self.exchange, withdrawn.reason.name());
-            self.plan.metrics.windows_withdrawn.get_or_create(&labels).inc();
-            tracing::warn!(stream = %withdrawn.stream, index = withdrawn.index, reason = withdrawn.reason.name(), "withdrawn");
-            self.status(|status| status.withdrawn += 1);
-            if self.ends.withdrawn.try_send(withdrawn).is_err() {
-                tracing::debug!(exchange = %self.exchange, "nobody takes withdrawals");
-            }
-        }
-        let windows = self.cutter.drain();
-        if (!windows.is_empty() || self.recorder.is_full())
-            && let Some(segment) = self.recorder.take()
-        {
-            let _ = self.ends.archive.send(Work::Segment(segment)).await;
-        }
-        let mut shallow = false;
-        for window in windows {
-            self.count_window(&window);
-            shallow |= window.not_covered.iter().any(|(_, reason)| *reason == Reason::Depth);
-            let _ = self.ends.archive.send(Work::Window(Box::new(window))).await;
-        }
-        if shallow {
-            self.renew_books();
-        }
-    }
-
-    fn count_window(&self, window: &ClosedWindow) {
-        for chunk in &window.chunks {
-            let labels = Metrics::labels(self.exchange, chunk.stream().feed.name());
-            self.plan.metrics.windows_covered.get_or_create(&labels).inc();
-        }
-        for (_, reason) in &window.not_covered {
-            let labels = Metrics::labels(self.exchange, reason.name());
-            self.plan.metrics.windows_not_covered.get_or_create(&labels).inc();
-        }
-        self.status(|status| {
-            status.windows += 1;
-            status.chunks_covered += window.chunks.len() as u64;
-            status.chunks_not_covered += window.not_covered.len() as u64;
-        });
-    }
-
-    /// The price has left what a snapshot told: new connections bring new snapshots.
-    fn renew_books(&mut self) {
-        let recent = Duration::from_millis(DEPTH_RENEWAL_MS);
-        if self.renewed.is_some_and(|renewed| renewed.elapsed() < recent) {
-            return;
-        }
-        self.renewed = Some(Instant::now());
-        for connection in self.lines.keys().copied().collect::<Vec<_>>() {
-            let generation = self.lines.get(&connection).and_then(|l| l.link.as_ref()).map(|l| l.generation);
-            if let Some(generation) = generation {
-                let why = "renewed for a deeper snapshot".to_owned();
-                // Through the queue, so that the session hears of it in the order of its frames.
-                let _ = self.to_self.try_send(FromLink::Closed { connection, generation, why });
-            }
-        }
-    }
-
     fn status(&self, change: impl FnOnce(&mut SourceStatus)) {
         change(&mut self.ends.status.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl Line {
-    fn is_open(&self) -> bool {
-        self.link.as_ref().is_some_and(|link| link.opened)
     }
 }
