@@ -19,6 +19,8 @@
 
 mod chain;
 mod consensus;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 pub mod machine;
 mod mempool;

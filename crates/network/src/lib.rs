@@ -16,6 +16,8 @@
 mod blocks;
 mod book;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 pub mod limits;
 mod metrics;

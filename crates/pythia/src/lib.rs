@@ -21,6 +21,8 @@ mod cost;
 mod decimals;
 mod error;
 mod export;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod handle;
 mod meter;

@@ -95,7 +95,9 @@ impl Coinbase {
             About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
             About::Channel("l2_data") => {
                 let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
-                self.in_sequence(connection, frame.sequence_num, emit);
+                if !self.in_sequence(connection, frame.sequence_num, emit) {
+                    return Ok(());
+                }
                 for event in &frame.events {
                     self.level2(connection, event, frame.timestamp, emit)?;
                 }
@@ -169,7 +171,8 @@ impl Coinbase {
     }
 
     /// Holds a message's number against the one expected.
-    fn in_sequence(&mut self, connection: ConnectionId, got: u64, emit: &mut Emit<'_>) {
+    /// False for one that comes late: a book must not be built on it, since what came before it has been left out.
+    fn in_sequence(&mut self, connection: ConnectionId, got: u64, emit: &mut Emit<'_>) -> bool {
         let next = Expected::Next(got.saturating_add(1));
         match self.expected.insert(connection, next) {
             None => {}
@@ -185,8 +188,10 @@ impl Coinbase {
                 }
                 self.gap(expected, got, emit);
                 self.resynchronize(connection, emit);
+                return got > expected;
             }
         }
+        true
     }
 
     fn gap(&mut self, expected: u64, got: u64, emit: &mut Emit<'_>) {

@@ -83,6 +83,16 @@ fn repeated_and_late_messages_are_gaps_too() {
     }
 }
 
+/// Found by the fuzzer: the snapshot came after the first update, was taken, and the book lacked that update.
+#[test]
+fn a_snapshot_that_comes_late_is_no_book() {
+    let mut session = opened();
+    frame(&mut session, &level2(1, "update", &[("bid", "9", "1")]));
+    frame(&mut session, &level2(0, "snapshot", &[("bid", "8", "1")]));
+    frame(&mut session, &level2(2, "update", &[("bid", "7", "1")]));
+    assert!(session.books().is_empty());
+}
+
 #[test]
 fn an_update_without_its_snapshot_is_said_once() {
     let mut session = opened();

@@ -1,0 +1,52 @@
+//! The block store: whatever the disk has made of a block, what is given out is what the CID names.
+
+use std::path::{Path, PathBuf};
+
+use openmesh_content::{BlockStore, ContentError, Limits};
+use openmesh_primitives::ContentId;
+
+use crate::input::Input;
+
+/// A block is kept, its file is altered as the input says, and the store is asked, before and after a restart.
+pub fn block_store(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (cut, at, mask, block) = (input.byte(), usize::from(input.byte()), input.byte(), input.rest());
+    let root = tempfile::tempdir().expect("a folder");
+    let limits = Limits { block_bytes_max: 4_096, store_bytes_max: 8_192 };
+    let store = BlockStore::open(root.path(), limits).expect("an empty folder");
+    let cid = match store.put(block) {
+        Ok(cid) => cid,
+        Err(ContentError::BlockTooLarge { .. }) => return assert!(block.len() > 4_096),
+        Err(error) => panic!("{error}"),
+    };
+    assert_eq!(cid, ContentId::of(block));
+    assert_eq!(store.get(&cid).expect("an unharmed file"), Some(block.to_vec()));
+    let file = file_of(root.path(), &cid).expect("a kept block has a file");
+    let mut bytes = std::fs::read(&file).expect("the file");
+    bytes.truncate(bytes.len() - usize::from(cut).min(bytes.len()));
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= mask;
+    }
+    std::fs::write(&file, &bytes).expect("the file");
+    // A stranger's file beside it is none of ours.
+    std::fs::write(file.with_file_name("..x"), b"x").expect("a file");
+    for store in [store, BlockStore::open(root.path(), limits).expect("a harmed folder opens")] {
+        match store.get(&cid) {
+            Ok(Some(given)) => assert!(given == block, "another block was given out"),
+            Ok(None) => {}
+            Err(ContentError::Damaged(named)) => assert!(named == cid && bytes != block),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn file_of(root: &Path, cid: &ContentId) -> Option<PathBuf> {
+    let name = cid.to_string();
+    let file = root.join(&name[name.len() - 2..]).join(&name);
+    file.exists().then_some(file)
+}
+
+/// Seeds of [`block_store`].
+pub fn block_store_seeds() -> Vec<Vec<u8>> {
+    vec![vec![0, 0, 0], b"\x00\x00\x01hello".to_vec(), b"\x02\x01\x00hello".to_vec(), vec![7; 5_000]]
+}
