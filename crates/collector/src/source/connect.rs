@@ -1,0 +1,108 @@
+//! A source's connections and requests: what a session asks for, done.
+
+use std::time::Duration;
+
+use openmesh_market::{Action, ConnectionId, Input};
+use tokio::time::Instant;
+
+use super::{Source, now};
+use crate::backoff::Backoff;
+use crate::config::rewrite;
+use crate::link::{Dial, Link};
+
+/// A connection that lived so long was a good one: the next pause is the shortest.
+const GOOD_CONNECTION_MS: u64 = 60_000;
+
+/// One connection as the driver sees it.
+pub(super) struct Line {
+    pub(super) url: String,
+    pub(super) name: String,
+    pub(super) link: Option<Link>,
+    backoff: Backoff,
+    pub(super) opened: Option<Instant>,
+}
+
+impl Source<'_> {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Open { connection, url } => self.open(connection, url),
+            Action::Send { connection, text } => self.send(connection, text),
+            Action::Get { url } => self.get(url),
+            Action::Reconnect { connection } => {
+                self.cutter.connection_lost(connection);
+                self.reconnect(connection);
+            }
+        }
+    }
+
+    fn open(&mut self, connection: ConnectionId, url: String) {
+        let config = &self.plan.config;
+        let name = format!("{}.ws.{}", self.exchange.name().to_ascii_uppercase(), connection.0);
+        let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
+        self.cutter.connection_lost(connection);
+        self.lines.insert(connection, Line { url, name, link: None, backoff, opened: None });
+        self.dial(connection, Duration::ZERO);
+    }
+
+    pub(super) fn reconnect(&mut self, connection: ConnectionId) {
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        line.link = None;
+        let good = Duration::from_millis(GOOD_CONNECTION_MS);
+        if line.opened.take().is_some_and(|opened| opened.elapsed() >= good) {
+            line.backoff.reset();
+        }
+        let pause = line.backoff.pause();
+        self.counters.reconnects.inc();
+        self.status(|status| status.reconnects += 1);
+        self.dial(connection, pause);
+    }
+
+    fn dial(&mut self, connection: ConnectionId, pause: Duration) {
+        let config = &self.plan.config;
+        self.generation += 1;
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        let Some(url) = rewrite(&line.url, config.gateway.as_deref()) else {
+            tracing::error!(exchange = %self.exchange, url = line.url, "a session asked for what is no address");
+            return;
+        };
+        let dial = Dial {
+            connection,
+            generation: self.generation,
+            url,
+            pause,
+            backoff: line.backoff.clone(),
+            silence: Duration::from_millis(config.silence_ms_max),
+            answer: Duration::from_millis(config.answer_ms_max),
+        };
+        line.link = Some(Link::start(dial, self.to_self.clone()));
+    }
+
+    fn send(&mut self, connection: ConnectionId, text: String) {
+        let Some(line) = self.lines.get(&connection) else { return };
+        let at = now();
+        if self.plan.config.archive {
+            self.recorder.sent(&line.name, at, &text);
+        }
+        // A full queue belongs to a connection that takes nothing any more: its silence ends it.
+        if line.link.as_ref().is_some_and(|link| link.send(text.clone())) {
+            self.session.handle(Input::Sent { connection, text: &text }, at, &mut self.output);
+        }
+    }
+
+    fn get(&mut self, url: String) {
+        let config = &self.plan.config;
+        let Some(dial) = rewrite(&url, config.gateway.as_deref()) else {
+            tracing::error!(exchange = %self.exchange, url, "a session asked for what is no address");
+            return;
+        };
+        let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
+        let requests = self.plan.requests.clone();
+        self.pending.spawn(async move { requests.get(url, &dial, backoff).await });
+    }
+}
+
+impl Line {
+    pub(super) fn is_open(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.opened)
+    }
+}
