@@ -18,10 +18,12 @@
 //! the tests with real processes exercise. A run depends on nothing but its seed, so a failing one can be replayed as it
 //! was: the test says how.
 
+mod check;
 mod network;
 mod random;
 mod workload;
 mod world;
 
+pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{Report, Violation, run, run_with_forgetful_disks};
+pub use world::{run, run_with_forgetful_disks};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
-use openmesh_engine::{CommittedBlock, EngineError, Timeouts};
+use openmesh_engine::{CommittedBlock, Timeouts};
 use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, StateError, check_supply};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 
+use crate::check::{Report, Violation};
 use crate::network::{MS, Network};
 use crate::random::Random;
 use crate::workload::{CHAIN_ID, START, attestation, genesis, honest_chunk, transfer, validator};
@@ -18,7 +19,8 @@ const VALIDATORS: usize = 4;
 /// Faults happen for so long, virtual time.
 const CHAOS: u64 = 12_000 * MS;
 /// After that the network must go on within so much.
-const PATIENCE: u64 = 60_000 * MS;
+pub(crate) const PATIENCE_SECONDS: u64 = 60;
+const PATIENCE: u64 = PATIENCE_SECONDS * 1_000 * MS;
 /// By so many blocks.
 const PROGRESS: u64 = 3;
 /// Clocks differ by at most so much from the true time.
@@ -26,89 +28,6 @@ const SKEW: u64 = 300 * MS;
 /// Length of a window, and about how often something is handed in.
 const WINDOW: u64 = 1_000 * MS;
 const WORK: u64 = 150 * MS;
-
-/// What a run came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// Height that all honest validators reached.
-    pub height: Height,
-    /// Messages delivered.
-    pub messages: u64,
-    /// Crashes.
-    pub crashes: u64,
-    /// Highest round in which a block was decided.
-    pub round: i64,
-    /// Incidents that named the liar for signing twice.
-    pub equivocations: u64,
-    /// Chunks accepted.
-    pub chunks: u64,
-    /// Account transactions that took effect.
-    pub transfers: u64,
-    /// Hash over everything that happened, in order: the same for the same seed.
-    pub trace: Digest,
-}
-
-/// What must not happen.
-#[derive(Debug, thiserror::Error)]
-pub enum Violation {
-    /// Two blocks or two states at one height.
-    #[error("fork at height {height}: validator {validator} has block {block}, state {state}")]
-    Fork {
-        /// Where.
-        height: Height,
-        /// Who.
-        validator: usize,
-        /// Its block.
-        block: Digest,
-        /// Its state after it.
-        state: Digest,
-    },
-    /// A block that was committed is gone after a crash.
-    #[error("validator {validator} had committed height {committed}, after its crash it is at {found}")]
-    Lost {
-        /// Who.
-        validator: usize,
-        /// As it had told.
-        committed: Height,
-        /// As it is.
-        found: Height,
-    },
-    /// The network does not go on although nothing is broken any more.
-    #[error("no progress: heights {heights:?} {} s after everything healed, {wanted} were wanted", PATIENCE / MS / 1_000)]
-    Stuck {
-        /// Of the validators.
-        heights: Vec<Height>,
-        /// By each honest one.
-        wanted: Height,
-    },
-    /// A chunk that no honest validator saw, or a second one.
-    #[error("window {window}: a chunk was accepted that must not be")]
-    Chunk {
-        /// Of the source.
-        window: u64,
-    },
-    /// An incident that calls somebody honest a liar.
-    #[error("an honest validator is named: {0}")]
-    Slander(String),
-    /// A block without the commit of its parent.
-    #[error("block {0} does not carry a commit of its parent")]
-    NoCommit(Height),
-    /// The sum of the balances is not the supply.
-    #[error("validator {0}: the sum of all balances is not the supply")]
-    Supply(usize),
-    /// A validator failed although its disk did not.
-    #[error("validator {validator} failed")]
-    Failed {
-        /// Who.
-        validator: usize,
-        /// How.
-        #[source]
-        error: EngineError,
-    },
-    /// A state cannot be read.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
 
 enum Event {
     Deliver {
