@@ -103,15 +103,22 @@ impl Clock {
         }
     }
 
-    /// A frame came in, whatever it held. Returns whether that proved something new.
+    /// A connection has given a sign of life.
+    pub(super) fn begun(&mut self, id: ConnectionId) {
+        let Some(high) = self.high else { return };
+        let connection = self.connections.entry(id).or_default();
+        if !connection.closed && connection.since.is_none() && Some(high) > connection.at_opening {
+            connection.since = Some(after(high, self.lateness));
+        }
+    }
+
+    /// A frame without time came in. Returns whether that proved something new.
     pub(super) fn alive(&mut self, id: ConnectionId) -> bool {
+        self.begun(id);
         let Some(high) = self.high else { return false };
         let connection = self.connections.entry(id).or_default();
         if connection.closed {
             return false;
-        }
-        if connection.since.is_none() && Some(high) > connection.at_opening {
-            connection.since = Some(after(high, self.lateness));
         }
         let proved = Some(after(high, -self.lateness));
         let news = proved > connection.cross;

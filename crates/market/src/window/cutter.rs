@@ -115,7 +115,20 @@ impl WindowCutter {
         self.pass();
     }
 
-    /// A frame came in over a connection, whatever it held. To be called before the events of the frame.
+    /// A frame with these events came in over a connection. To be called before they are observed.
+    ///
+    /// What carries the venue's time tells itself how far the connection is. Only a frame without it is taken for as new as
+    /// what other connections have told, give or take lateness: a connection that lags behind them by more than that (they
+    /// are read one by one, and a replay may run fast) would close its windows before the events that belong there.
+    pub fn frame(&mut self, connection: ConnectionId, events: &[Event]) {
+        if events.iter().any(|event| event.ts_exchange.is_some() && is_clock(&event.kind)) {
+            self.clock.begun(connection);
+        } else {
+            self.alive(connection);
+        }
+    }
+
+    /// A frame without time came in over a connection. To be called before the events of the frame.
     pub fn alive(&mut self, connection: ConnectionId) {
         if self.clock.alive(connection) {
             self.pass();

@@ -618,6 +618,36 @@ fn a_book_that_becomes_known_deeper_loses_no_window() {
     assert_eq!(found, (0..).zip(expected).collect::<Vec<_>>());
 }
 
+/// One connection is read later than another, by more than all lateness. Its frames tell their own time, so its windows
+/// wait for them; a heartbeat on it would not.
+#[test]
+fn a_connection_that_lags_behind_another_loses_nothing() {
+    let eth = Symbol::spot("ETH", "USD");
+    let mut config = WindowConfig::new(Exchange::Coinbase, vec![eth.clone(), btc()], vec![Feed::Trades]);
+    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    let mut cutter = WindowCutter::new(config);
+    cutter.opened(TRADES);
+    cutter.opened(BOOKS);
+    let mut frame = 0;
+    let mut say = |connection, symbol: &Symbol, at: i64, id| {
+        frame += 1;
+        let event = Event { ts_capture: Timestamp(frame), ..event(symbol, Some(at), trade(id, 1, false)) };
+        cutter.frame(connection, std::slice::from_ref(&event));
+        cutter.observe(Some(connection), &event);
+    };
+    for at in 0..24 {
+        say(TRADES, &btc(), at * 500 + 100, at as u64);
+        let lag = if at < 3 { 0 } else { 7 };
+        if at < 3 || at >= 10 {
+            say(BOOKS, &eth, (at - lag) * 500 + 150, (at - lag) as u64);
+        }
+    }
+    assert_eq!(cutter.withdrawn(), []);
+    let covered: Vec<(i64, usize)> =
+        cutter.drain().into_iter().map(|window| (window.index - EPOCH / 1_000, window.chunks.len())).collect();
+    assert_eq!(covered[2..6], [(2, 2), (3, 2), (4, 2), (5, 2)]);
+}
+
 #[test]
 fn foreign_bytes_are_refused() {
     let header = ChunkHeader::new(
