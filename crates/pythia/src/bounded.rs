@@ -27,8 +27,8 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use crate::cost::Cost;
 use crate::{guard, width};
 
-/// Most bytes that all calls of growing functions in a query may make out of one batch of rows each. A batch of Ethereum
-/// call data is a tenth of it.
+/// Most bytes that all calls of growing functions in a query may make out of one batch of rows each. A batch of
+/// Ethereum call data is a tenth of it.
 pub(crate) const CALL_BYTES_MAX: u64 = 64 << 20;
 
 /// Longest text or list that a function may make.

@@ -148,7 +148,7 @@ impl QueryError {
                 Some(did_you_mean(suggestions, "SHOW TABLES lists what there is"))
             }
             QueryError::UnknownColumn { suggestions, .. } => {
-                Some(did_you_mean(suggestions, "DESCRIBE <table> lists its columns"))
+                Some(did_you_mean(suggestions, "DESCRIBE <table> lists its columns; texts stand in 'single quotes'"))
             }
             QueryError::UnknownFunction { suggestions, .. } => {
                 Some(did_you_mean(suggestions, "SHOW FUNCTIONS lists what there is"))
@@ -196,9 +196,7 @@ pub(crate) fn translate(error: DataFusionError, stage: Stage, memory_bytes_max: 
         },
         DataFusionError::Shared(error) => translate_shared(&error, stage, memory_bytes_max),
         DataFusionError::Plan(message) => plan_error(message),
-        DataFusionError::NotImplemented(message) => {
-            QueryError::Invalid { message: format!("not supported: {}", readable(&message)) }
-        }
+        DataFusionError::NotImplemented(message) => QueryError::Invalid { message: not_supported(&message) },
         DataFusionError::ArrowError(error, _) => arrow_error(*error, stage, memory_bytes_max),
         DataFusionError::Execution(message) => told(message, stage),
         DataFusionError::External(error) => match error.downcast::<DataFusionError>() {
@@ -286,16 +284,32 @@ pub(crate) fn unknown_table(name: &str) -> QueryError {
     QueryError::UnknownTable { suggestions: suggest::closest(name, known), name: name.chars().take(80).collect() }
 }
 
+/// What the library cannot do, and what to write instead where analysts meet it.
+fn not_supported(message: &str) -> String {
+    let correlated = ["ScalarSubquery(", "OuterReferenceColumn("];
+    if message.contains("JOIN operator AsOf") {
+        "ASOF JOIN is not supported: join with <= and keep the rows where row_number() OVER (PARTITION BY ... \
+         ORDER BY ... DESC) is 1"
+            .to_string()
+    } else if correlated.iter().any(|expression| message.contains(expression)) {
+        "a subquery can compare the outer query's columns with = only, and LATERAL not at all: join instead".to_string()
+    } else {
+        format!("not supported: {}", readable(message))
+    }
+}
+
 /// Longest message that is repeated to the person who asked.
 const MESSAGE_CHARS_MAX: usize = 600;
 
 /// Without backtraces, internal prefixes and endless lists.
 fn readable(message: &str) -> String {
     let message = message.split("\n\nbacktrace:").next().unwrap_or(message);
-    let message = ["Error during planning: ", "Execution error: ", "Arrow error: "]
+    let message = ["Error during planning: ", "Execution error: ", "Arrow error: ", "Internal error: "]
         .iter()
         .fold(message.trim(), |m, prefix| m.strip_prefix(prefix).unwrap_or(m));
-    let message = message.split("Candidate functions:").next().unwrap_or(message).trim();
+    // Long lists of what would have fitted.
+    let lists = ["Candidate functions:", ", errors: ", " to the signature "];
+    let message = lists.iter().fold(message, |m, list| m.split(list).next().unwrap_or(m)).trim();
     let message = message.replace("While expanding wildcard, ", "");
     match message.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((at, _)) => format!("{}...", &message[..at]),

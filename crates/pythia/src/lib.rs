@@ -25,6 +25,7 @@ mod export;
 pub mod fuzz;
 mod guard;
 mod handle;
+mod integers;
 mod meter;
 mod pace;
 mod plan;

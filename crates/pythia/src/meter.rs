@@ -1,8 +1,8 @@
 //! Counts what window functions hold.
 //!
-//! `sum(x) OVER ()` keeps all its input until the end, and the library's operators for it tell the memory limit nothing.
-//! An operator before them counts what passes and asks for that much memory. Those that work row after row hold less,
-//! but `lead(x, 1000000)` or a frame of a million rows makes them hold as much, so they are counted alike.
+//! `sum(x) OVER ()` keeps all its input until the end, and the library's operators for it tell the memory limit
+//! nothing. An operator before them counts what passes and asks for that much memory. Those that work row after row
+//! hold less, but `lead(x, 1000000)` or a frame of a million rows makes them hold as much, so they are counted alike.
 
 use std::fmt;
 use std::sync::Arc;

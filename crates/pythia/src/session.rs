@@ -23,6 +23,7 @@ use crate::bounded::{self, BoundedSyntax};
 use crate::config::Config;
 use crate::decimals::{WideArithmetic, WideSums};
 use crate::guard::Guard;
+use crate::integers::CheckedIntegers;
 use crate::pool::{Memory, QueryPool, Total};
 use crate::statement::NESTING_MAX;
 use crate::table::{LakeSchema, STORE_URL};
@@ -63,6 +64,7 @@ impl Sessions {
             .with_expr_planners(planners)
             .build();
         base.register_function_rewrite(Arc::new(WideSums))?;
+        base.register_function_rewrite(Arc::new(CheckedIntegers))?;
         Ok(Sessions { base, runtime, memory_bytes_max: config.memory_bytes_max, total: Arc::default() })
     }
 
@@ -79,10 +81,13 @@ impl Sessions {
         catalogs.register_catalog(CATALOG.to_string(), Arc::new(catalog));
         let pool = Arc::new(QueryPool::new(self.memory_bytes_max, Arc::clone(guard), Arc::clone(&self.total)));
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime).with_memory_pool(pool).build_arc()?;
-        Ok(SessionStateBuilder::new_from_existing(self.base.clone())
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
             .with_runtime_env(runtime)
             .with_catalog_list(Arc::new(catalogs))
-            .build())
+            .build();
+        // What `now()` is for the whole query.
+        state.mark_start_execution();
+        Ok(state)
     }
 }
 

@@ -6,7 +6,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Query, Select, SetExpr, Statement as SqlStatement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Query, Select, SetExpr, Statement as SqlStatement, TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -15,9 +17,13 @@ use crate::error::{Position, QueryError, Stage, syntax, translate};
 
 /// Deepest nesting that the parser follows. Its own default; each level costs stack.
 pub(crate) const NESTING_MAX: usize = 50;
-/// Deepest nesting of function calls. The parser reads each argument twice (it may be a named one), so the cost of
+/// Deepest nesting of calls and subqueries. The parser reads each argument twice (it may be a named one), so the cost of
 /// reading doubles with each level: 12 levels are some milliseconds, 40 would never end.
 const CALLS_NESTED_MAX: usize = 12;
+/// Deepest tree of operators other than AND and OR: the planner looks at all that is below each of them.
+const OPERATORS_DEEP_MAX: usize = 200;
+/// Most UNIONs (and the like) that follow each other.
+const SET_OPERATIONS_MAX: usize = 400;
 /// Longest part of a refused statement that its error repeats.
 const REFUSED_CHARS_MAX: usize = 40;
 
@@ -34,7 +40,7 @@ pub(crate) fn parse(sql: &str, config: &Config) -> Result<Statement, QueryError>
     }
     if calls_nested(tokens.iter().map(|t| &t.token)) > CALLS_NESTED_MAX {
         return Err(QueryError::Syntax {
-            message: format!("function calls are nested more than {CALLS_NESTED_MAX} deep"),
+            message: format!("calls and subqueries are nested more than {CALLS_NESTED_MAX} deep"),
             position: None,
             hint: Some("take it apart with WITH".to_string()),
         });
@@ -117,10 +123,76 @@ fn allowed_sql(statement: &SqlStatement) -> Result<(), QueryError> {
         other => return Err(refused(&other.to_string())),
     }
     // A query can hide writing inside: WITH x AS (INSERT ...), SELECT ... INTO, SELECT ... FOR UPDATE.
-    match statement.visit(&mut Writing) {
-        ControlFlow::Break(found) => Err(refused(found)),
+    if let ControlFlow::Break(found) = statement.visit(&mut Writing) {
+        return Err(refused(found));
+    }
+    match statement.visit(&mut Plannable) {
+        ControlFlow::Break((message, hint)) => {
+            Err(QueryError::Syntax { message, position: None, hint: Some(hint.to_string()) })
+        }
         ControlFlow::Continue(()) => Ok(()),
     }
+}
+
+/// Finds what would take too long to plan or to run, where no limit on the way would see it.
+struct Plannable;
+
+impl Visitor for Plannable {
+    type Break = (String, &'static str);
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Self::Break> {
+        let (mut rest, mut operations) = (vec![query.body.as_ref()], 0);
+        while let Some(body) = rest.pop() {
+            if let SetExpr::SetOperation { left, right, .. } = body {
+                operations += 1;
+                rest.extend([left.as_ref(), right.as_ref()]);
+            }
+        }
+        if operations <= SET_OPERATIONS_MAX {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break((format!("{operations} UNIONs follow each other"), "VALUES makes rows"))
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Self::Break> {
+        match table {
+            // The planner would leave it out silently.
+            TableFactor::Table { sample: Some(_), .. } => {
+                ControlFlow::Break(("TABLESAMPLE is not offered".to_string(), "WHERE random() < 0.1 takes a tenth"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Self::Break> {
+        match expr {
+            Expr::SimilarTo { .. } | Expr::RLike { .. } => {
+                ControlFlow::Break(("SIMILAR TO and RLIKE are not offered".to_string(), "LIKE and ~ are"))
+            }
+            Expr::BinaryOp { .. } if operators_deep(expr) > OPERATORS_DEEP_MAX => ControlFlow::Break((
+                format!("more than {OPERATORS_DEEP_MAX} operators follow each other"),
+                "take it apart with WITH",
+            )),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The depth of a tree of operators, those aside that the planner takes lightly.
+fn operators_deep(expr: &Expr) -> usize {
+    let (mut rest, mut deepest) = (vec![(expr, 0)], 0);
+    while let Some((expr, depth)) = rest.pop() {
+        deepest = deepest.max(depth);
+        match expr {
+            Expr::BinaryOp { left, op, right } => {
+                let depth = depth + usize::from(!matches!(op, BinaryOperator::And | BinaryOperator::Or));
+                rest.extend([(left.as_ref(), depth), (right.as_ref(), depth)]);
+            }
+            Expr::Nested(inner) => rest.push((inner, depth)),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// Finds what writes or locks within a query.
@@ -233,6 +305,13 @@ mod tests {
         assert_eq!(code(&format!("SELECT '{}'", "x".repeat(70_000))), "query_too_long");
         assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(10_000))), "query_too_long");
         assert_eq!(code(&format!("SELECT {}1{}", "(".repeat(1000), ")".repeat(1000))), "syntax");
+        assert_eq!(code(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(400))), "ok");
+        assert_eq!(code(&format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(401))), "syntax");
+        assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(200))), "ok");
+        assert_eq!(code(&format!("SELECT 1{}", " + 1".repeat(201))), "syntax");
+        let inner = format!("(1{})", " + 1".repeat(150));
+        assert_eq!(code(&format!("SELECT 2 * {inner}{}", " - 1".repeat(60))), "syntax");
+        assert_eq!(code(&format!("SELECT * FROM trades WHERE price = 1{}", " OR price = 1".repeat(500))), "ok");
         assert_eq!(code("SELECT 'open"), "syntax");
         assert_eq!(code("SELECT \0"), "syntax");
     }

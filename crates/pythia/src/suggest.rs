@@ -5,7 +5,8 @@ const SUGGESTIONS_MAX: usize = 3;
 /// Longest name that is compared: the cost is the product of both lengths.
 const NAME_CHARS_MAX: usize = 64;
 
-/// Known names within a third of the name's length, closest first.
+/// Known names within a third of the name's length, those that contain it, and those that begin as it does (`variance`:
+/// `var_pop`); closest first.
 pub(crate) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
     let name: Vec<char> = name.to_lowercase().chars().take(NAME_CHARS_MAX).collect();
     let far = (name.len() / 3).max(1);
@@ -13,7 +14,9 @@ pub(crate) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> V
         .map(|candidate| (distance(&name, candidate), candidate))
         .filter(|(distance, candidate)| {
             let within: String = name.iter().collect();
-            *distance <= far || (within.len() >= 3 && candidate.contains(&within))
+            let begins = candidate.split('_').next().is_some_and(|word| word.len() >= 3 && within.starts_with(word));
+            let begins = begins && !within.contains('.');
+            *distance <= far || begins || (within.len() >= 3 && candidate.contains(&within))
         })
         .collect();
     found.sort_unstable();
@@ -56,6 +59,7 @@ mod tests {
         assert_eq!(closest("trade"), ["trades"]);
         assert_eq!(closest("TARDES"), ["trades"]);
         assert_eq!(closest("prices"), ["mark_prices", "index_prices"]);
+        assert_eq!(closest("book_depth"), ["book_levels"]);
         assert!(closest("zebra").is_empty());
         assert!(closest(&"x".repeat(100_000)).is_empty());
     }
