@@ -224,11 +224,11 @@ describe("SQL", () => {
   });
 
   it("shows the result that an address shares", async () => {
-    const query = "select * from (values (1.10), (2.25)) as t(price)";
+    const query = "select * from (values (1.05), (2.25)) as t(price)";
     const page = await visit(`/sql?q=${encodeURIComponent(query)}`);
     await page.getByText(/^2 rows in /).waitFor();
     const cells = page.getByRole("table", { name: "Result" }).getByRole("cell");
-    expect(await cells.allTextContents()).toEqual(["1.10", "2.25"]);
+    expect(await cells.allTextContents()).toEqual(["1.05", "2.25"]);
   });
 
   it("says what is wrong with a query, and what to do", async () => {

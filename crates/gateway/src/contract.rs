@@ -55,6 +55,19 @@ const REFUSALS: [(&str, &str); 4] = [
     ("500", "A fault of this node"),
 ];
 
+/// Forms of parameters by their names, which mean the same on every path.
+const PATTERNS: [(&str, &str); 8] = [
+    ("address", ADDRESS),
+    ("account", ADDRESS),
+    ("attester", ADDRESS),
+    ("proposer", ADDRESS),
+    ("validator", ADDRESS),
+    ("cid", "^bafkrei[a-z2-7]{52}$"),
+    ("hash", "^[0-9a-fA-F]{64}$"),
+    ("interval", "^(1s|5s|15s|1m|5m|15m|1h|1d)$"),
+];
+const ADDRESS: &str = "^0x[0-9a-fA-F]{40}$";
+
 /// The description with what holds for every operation, in one order of keys whatever the build's features are.
 pub fn complete(mut description: Description) -> Value {
     description.info.version = "1".into();
@@ -69,7 +82,11 @@ pub fn complete(mut description: Description) -> Value {
 }
 
 fn complete_operation(operation: &mut Value) {
-    for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+    for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        if let Some((_, pattern)) = PATTERNS.iter().find(|(known, _)| *known == name) {
+            parameter["schema"]["pattern"] = (*pattern).into();
+        }
         // A parameter that is left away is left away; there is no way to write `null` in an address.
         if let Some(kinds) = parameter["schema"]["type"].as_array().cloned() {
             let first = kinds.into_iter().find(|kind| kind != "null").unwrap_or_default();

@@ -3,11 +3,12 @@
 //! Pages of other origins may read everything that is public, without a visitor's cookie: then they learn what anybody
 //! could ask for. They get nothing of `/v1/auth`, where the cookie is what matters.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -58,7 +59,8 @@ fn guard(headers: &mut HeaderMap) {
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// Answers `OPTIONS`, and tells browsers that pages of other origins may read what is public.
+/// Answers `OPTIONS`, and tells browsers that pages of other origins may read what is public. Stands around the whole
+/// router: only there does a refused method carry the list of those that are allowed.
 pub async fn across_origins(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let public = (path.starts_with("/v1/") && !path.starts_with("/v1/auth/")) || path == "/openapi.json";
@@ -67,14 +69,17 @@ pub async fn across_origins(request: Request, next: Next) -> Response {
     let allowed = response.headers().get(ALLOW).cloned();
     // A path that exists refuses the method and names those it has: that is the answer.
     if asks && let Some(allowed) = allowed {
-        response = StatusCode::NO_CONTENT.into_response();
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        *response.body_mut() = Body::empty();
         let headers = response.headers_mut();
+        for of_the_body in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+            headers.remove(of_the_body);
+        }
         if public {
-            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allowed.clone());
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allowed);
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SENT));
             headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(ASKED_SECONDS));
         }
-        headers.insert(ALLOW, allowed);
     }
     if public {
         let headers = response.headers_mut();
@@ -134,8 +139,8 @@ mod tests {
             .route("/v1/things", get(|| async { "things" }))
             .route("/v1/auth/session", get(|| async { "mine" }))
             .layer(from_fn_with_state(Arc::new(Known::of(&description)), known_parameters))
-            .layer(map_response(one_shape))
-            .layer(from_fn(across_origins));
+            .layer(map_response(one_shape));
+        let app = Router::new().fallback_service(app).layer(from_fn(across_origins));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -113,7 +113,8 @@ fn router(node: Node) -> Router {
     let described = move |headers: HeaderMap| async move {
         download::tagged(&headers, "application/json", download::ASK_AGAIN, text.clone())
     };
-    api.route("/openapi.json", get(described))
+    let inner = api
+        .route("/openapi.json", get(described))
         .route("/metrics", get(metrics))
         .route("/healthz", get(health))
         .fallback(studio::serve)
@@ -129,10 +130,10 @@ fn router(node: Node) -> Router {
             .into_response()
         }))
         .layer(middleware::map_response(headers::one_shape))
-        .layer(middleware::from_fn(headers::across_origins))
         .layer(middleware::from_fn_with_state(node.clone(), headers::label))
         .layer(compress)
-        .with_state(node)
+        .with_state(node);
+    Router::new().fallback_service(inner).layer(middleware::from_fn(headers::across_origins))
 }
 
 /// Prometheus' text format.
