@@ -200,9 +200,9 @@ impl Lake {
     }
 
     /// Appends a segment of the raw archive to its manifest; recognised by its CID.
-    pub async fn append_raw_segment(&self, cid: ContentId, row: &RawSegmentRow) -> Result<Appended, LakeError> {
+    pub async fn append_raw_segment(&self, row: &RawSegmentRow) -> Result<Appended, LakeError> {
         let parts = vec![ledger::raw_segment(row)?];
-        self.append(Unit { parts, mark: Mark::Key(cid.digest().0) }).await
+        self.append(Unit { parts, mark: Mark::Key(row.cid.digest().0) }).await
     }
 
     /// The last ledger block that the lake holds, durable or not.

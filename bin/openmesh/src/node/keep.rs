@@ -19,6 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::chain_of;
+use super::segments::Segments;
 
 /// Blocks looked back on start for chunks that the lake does not hold.
 const BLOCKS_BACK: u64 = 3_600;
@@ -35,6 +36,7 @@ pub struct Keeper {
     network: openmesh_network::Handle,
     windows: BTreeMap<String, (SourceKind, u64)>,
     missing: VecDeque<AcceptedChunkMeta>,
+    segments: Option<Segments>,
 }
 
 impl Keeper {
@@ -47,7 +49,12 @@ impl Keeper {
         genesis: Genesis,
     ) -> Keeper {
         let windows = genesis.sources.iter().map(|s| (s.id.clone(), (s.kind, s.window_ms))).collect();
-        Keeper { store, content, lake, network, windows, missing: VecDeque::new() }
+        Keeper { store, content, lake, network, windows, missing: VecDeque::new(), segments: None }
+    }
+
+    /// Also tells which raw segments this site wrote.
+    pub fn with_archive(self, segments: Segments) -> Keeper {
+        Keeper { segments: Some(segments), ..self }
     }
 
     /// Keeps until the node stops.
@@ -111,6 +118,9 @@ impl Keeper {
             next += 1;
         }
         self.fetch_missing().await;
+        if let Some(segments) = &mut self.segments {
+            segments.keep(&self.lake).await;
+        }
     }
 
     async fn fetch_missing(&mut self) {

@@ -8,6 +8,7 @@ mod chain;
 pub mod config;
 mod gossip;
 mod keep;
+mod segments;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,7 +153,8 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
     let gossip = gossip::join(&engine, &network, stop_network.clone());
 
     let stop_keeping = CancellationToken::new();
-    let keeper = keep::Keeper::new(store.clone(), content.clone(), lake.clone(), network.clone(), genesis.clone());
+    let keeper = keep::Keeper::new(store.clone(), content.clone(), lake.clone(), network.clone(), genesis.clone())
+        .with_archive(segments::Segments::new(&files.data("archive"), &genesis));
     let keeping = tokio::spawn(keeper.run(engine.committed(), stop_keeping.clone()));
     let flushing = {
         let (lake, stop) = (lake.clone(), stop_keeping.clone());

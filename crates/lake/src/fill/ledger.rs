@@ -3,7 +3,7 @@
 //! The lake does not know the ledger's types (it must not: a query never slows the ledger, and a table never changes a
 //! rule). Whoever connects the two fills these plain rows.
 
-use openmesh_primitives::{Amount, Timestamp};
+use openmesh_primitives::{Amount, ContentId, Timestamp};
 
 use super::Part;
 use crate::error::LakeError;
@@ -97,7 +97,7 @@ pub struct LedgerIncidentRow {
 }
 
 /// A segment of the raw archive.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawSegmentRow {
     /// Source.
     pub source: String,
@@ -105,17 +105,19 @@ pub struct RawSegmentRow {
     pub origin: String,
     /// Validator that captured and signed it.
     pub site: String,
+    /// Number of the segment of this source and site, from 0.
+    pub sequence: u64,
     /// CID of the segment.
-    pub cid: String,
-    /// The site's signature, hexadecimal.
-    pub signature: String,
+    pub cid: ContentId,
     /// Capture of the first frame.
     pub start: Timestamp,
     /// Capture of the last frame.
     pub stop: Timestamp,
     /// Frames.
     pub frames: u64,
-    /// Size as stored.
+    /// Frames before it that the site could not keep.
+    pub lost: u64,
+    /// Size before compression.
     pub bytes: u64,
 }
 
@@ -197,8 +199,9 @@ fn incident_rows(height: u64, time: Timestamp, incidents: &[LedgerIncidentRow]) 
 
 pub(crate) fn raw_segment(row: &RawSegmentRow) -> Result<Part, LakeError> {
     let mut rows = Rows::new(Table::RawSegments);
-    rows.text(row.source.as_str()).text(row.origin.as_str()).text(row.site.as_str()).text(row.cid.as_str());
-    rows.text(row.signature.as_str()).time(row.start).time(row.stop).unsigned(row.frames).unsigned(row.bytes).end();
+    rows.text(row.source.as_str()).text(row.origin.as_str()).text(row.site.as_str()).unsigned(row.sequence);
+    rows.text(row.cid.to_string().as_str()).time(row.start).time(row.stop).unsigned(row.frames).unsigned(row.lost);
+    rows.unsigned(row.bytes).end();
     let order = format!("{}/{:020}", row.source, row.start.nanos());
     Ok(Part { table: Table::RawSegments, at: row.start, order, batch: rows.finish()? })
 }

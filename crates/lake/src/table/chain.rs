@@ -28,6 +28,16 @@ fn table(
     spec(name, about, columns, "block_timestamp", sort, example)
 }
 
+/// Columns of what stands in a log or was decoded from one: its place first.
+fn of_log<const N: usize>(own: [Column; N]) -> impl Iterator<Item = Column> {
+    let place = [
+        integer("log_index", "position among the block's logs"),
+        text("transaction_hash", "transaction"),
+        integer("transaction_index", "the transaction's position in the block"),
+    ];
+    place.into_iter().chain(own)
+}
+
 pub(super) fn blocks() -> TableSpec {
     table(
         "eth_blocks",
@@ -111,17 +121,14 @@ pub(super) fn logs() -> TableSpec {
     table(
         "eth_logs",
         "An event that a contract emitted.",
-        [
-            integer("log_index", "position among the block's logs"),
-            text("transaction_hash", "transaction"),
-            integer("transaction_index", "the transaction's position in the block"),
+        of_log([
             text("address", "contract"),
             text("data", "arguments that are not indexed"),
             or_null(text("topic0", "most often the hash of the event's signature")),
             or_null(text("topic1", "first indexed argument")),
             or_null(text("topic2", "second indexed argument")),
             or_null(text("topic3", "third indexed argument")),
-        ],
+        ]),
         &["block_number", "log_index"],
         "SELECT topic0, count(*) AS logs FROM eth_logs GROUP BY topic0 ORDER BY logs DESC LIMIT 10",
     )
@@ -131,16 +138,13 @@ pub(super) fn token_transfers() -> TableSpec {
     table(
         "eth_token_transfers",
         "A transfer of an ERC-20 or ERC-721 token, decoded from a log.",
-        [
-            integer("log_index", "position among the block's logs"),
-            text("transaction_hash", "transaction"),
-            integer("transaction_index", "the transaction's position in the block"),
+        of_log([
             text("standard", "erc20 or erc721"),
             text("token_address", "the token's contract"),
             text("from_address", "payer; the zero address for minting"),
             text("to_address", "receiver; the zero address for burning"),
             text("value", "amount in the token's smallest unit, exact decimal text; for ERC-721 the token's id"),
-        ],
+        ]),
         &["block_number", "log_index"],
         "SELECT token_address, count(*) AS transfers FROM eth_token_transfers WHERE standard = 'erc20' \
          GROUP BY token_address ORDER BY transfers DESC LIMIT 10",
@@ -151,10 +155,7 @@ pub(super) fn swaps() -> TableSpec {
     table(
         "eth_swaps",
         "A swap in a pool of two tokens, decoded from a log with the event of Uniswap v2 or v3.",
-        [
-            integer("log_index", "position among the block's logs"),
-            text("transaction_hash", "transaction"),
-            integer("transaction_index", "the transaction's position in the block"),
+        of_log([
             text("protocol", "uniswap_v2 or uniswap_v3: the event's, many other markets emit the same"),
             text("pool_address", "the pool's contract"),
             text("sender", "who called the pool, most often a router"),
@@ -168,7 +169,7 @@ pub(super) fn swaps() -> TableSpec {
             or_null(text("sqrt_price_x96", "v3: square root of the price after the swap, times 2^96")),
             or_null(text("liquidity", "v3: liquidity in range after the swap")),
             or_null(integer("tick", "v3: tick after the swap")),
-        ],
+        ]),
         &["block_number", "log_index"],
         "SELECT pool_address, protocol, count(*) AS swaps FROM eth_swaps GROUP BY pool_address, protocol \
          ORDER BY swaps DESC LIMIT 10",

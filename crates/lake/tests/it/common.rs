@@ -1,5 +1,4 @@
 //! Chunks to append in tests: deterministic, so that a killed process and the one after it make the same ones.
-#![allow(dead_code)]
 
 use openmesh_lake::AcceptedChunkMeta;
 use openmesh_market::event::{Candle, Funding, Liquidation, Side, Ticker};

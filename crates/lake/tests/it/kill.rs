@@ -4,16 +4,14 @@
 //! kills it at some point, opens the lake, compares, appends what is missing, and starts the next child where the last
 //! one got to.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::{WINDOW_0, meta, trades};
 use arrow::array::AsArray;
 use bytes::Bytes;
-use common::{WINDOW_0, meta, trades};
 use openmesh_lake::{Config, Lake, LedgerBlock, LedgerBlockRow, Table};
 use openmesh_market::window::Chunk;
 use openmesh_primitives::Timestamp;
@@ -77,7 +75,7 @@ async fn rows_by_cid(dir: &Path, lake: &Lake) -> BTreeMap<String, u64> {
 /// from round to round, and kills it. Returns the last acknowledged number.
 fn run_and_kill(dir: &Path, acknowledgements: u32, microseconds: u32) -> u64 {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_killed_process_loses_nothing_acknowledged_and_doubles_nothing", "--nocapture"])
+        .args(["--exact", "kill::a_killed_process_loses_nothing_acknowledged_and_doubles_nothing", "--nocapture"])
         .env(CHILD, dir)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,8 +1,6 @@
 //! The lake's promises: once, durable, consistent, exact.
 
-mod common;
-
-use common::{WINDOW_0, meta, one_of_each, trades};
+use crate::common::{WINDOW_0, meta, one_of_each, trades};
 use openmesh_lake::{
     Appended, Config, Lake, LakeError, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerTransactionRow,
     RawSegmentRow, Snapshot, Table,
@@ -133,11 +131,24 @@ async fn ledger_blocks_come_in_order_and_once() {
 async fn raw_segments_are_listed_once() {
     let dir = TempDir::new().unwrap();
     let lake = open(&dir).await;
-    let cid = ContentId::of(b"segment");
-    let row = RawSegmentRow { cid: cid.to_string(), frames: 3, ..Default::default() };
-    assert_eq!(lake.append_raw_segment(cid, &row).await.unwrap(), Appended::New);
-    assert_eq!(lake.append_raw_segment(cid, &row).await.unwrap(), Appended::Already);
-    assert_eq!(rows(&lake.snapshot(), Table::RawSegments), 1);
+    let segment = |sequence: u64| RawSegmentRow {
+        source: "kraken".into(),
+        origin: "live".into(),
+        site: "0xabc".into(),
+        sequence,
+        cid: ContentId::of(&sequence.to_le_bytes()),
+        start: Timestamp::from_millis(1_786_309_200_000),
+        stop: Timestamp::from_millis(1_786_309_260_000),
+        frames: 3,
+        lost: 0,
+        bytes: 900,
+    };
+    assert_eq!(lake.append_raw_segment(&segment(0)).await.unwrap(), Appended::New);
+    assert_eq!(lake.append_raw_segment(&segment(0)).await.unwrap(), Appended::Already);
+    lake.flush().await.unwrap();
+    assert_eq!(lake.append_raw_segment(&segment(0)).await.unwrap(), Appended::Already);
+    assert_eq!(lake.append_raw_segment(&segment(1)).await.unwrap(), Appended::New);
+    assert_eq!(rows(&lake.snapshot(), Table::RawSegments), 2);
 }
 
 #[tokio::test]

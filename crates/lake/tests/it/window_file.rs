@@ -1,14 +1,12 @@
 //! Window files: the rows are the chunk.
 
-mod common;
-
 use std::sync::Arc;
 
+use crate::common::{WINDOW_0, one_of_each, trades};
 use arrow::array::{ArrayRef, AsArray, Decimal128Array};
 use arrow::datatypes::Decimal128Type;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use common::{WINDOW_0, one_of_each, trades};
 use openmesh_lake::{FOOTER_HEADER, LakeError, chunk_of_parquet, window_parquet};
 use openmesh_primitives::ContentId;
 use parquet::arrow::ArrowWriter;
