@@ -289,7 +289,7 @@ mod tests {
         );
     }
 
-    /// Found by the fuzzer: a time was cut inside a letter, which stopped the reader; and an exponent was cut off.
+    /// Found by reading for the fuzzer: a time was cut inside a letter, which stopped the reader; and an exponent was cut off.
     #[test]
     fn times_that_are_none() {
         for ts in ["\"1.\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"", "\"1.5\"", "1.2345678901234e11"] {

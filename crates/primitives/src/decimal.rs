@@ -336,7 +336,7 @@ mod tests {
         }
     }
 
-    /// Found by the fuzzer: the least number was printed and then refused.
+    /// Found by reading for the fuzzer: the least number was printed and then refused.
     #[test]
     fn the_ends_of_the_range_are_read_as_printed() {
         for mantissa in [i128::MIN, i128::MIN + 1, -1, i128::MAX] {

@@ -261,7 +261,7 @@ fn a_stray_byte_in_a_claim_is_another_claim() {
     assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(3)))]);
 }
 
-/// Found by the fuzzer: a replayed source's windows have no end in time, and the last number of all stopped every node.
+/// Found by reading for the fuzzer: a replayed source's windows have no end in time, and the last number of all stopped every node.
 #[test]
 fn the_last_number_of_a_window_closes_like_any_other() {
     let mut chain = Chain::new(&[1, 1, 1, 1], Params { window_close_blocks: 1, ..Params::default() });
@@ -278,7 +278,7 @@ fn the_last_number_of_a_window_closes_like_any_other() {
     assert_eq!(closed, [5, u64::MAX]);
 }
 
-/// Found by the fuzzer: the height at which such a window closes does not fit.
+/// Found by reading for the fuzzer: the height at which such a window closes does not fit.
 #[test]
 fn windows_that_never_close_are_no_parameter() {
     for (blocks, sound) in [(0, false), (1, true), (WINDOW_CLOSE_BLOCKS_MAX, true), (u64::MAX, false)] {

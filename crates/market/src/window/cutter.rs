@@ -455,7 +455,7 @@ mod tests {
     use crate::event::{Exchange, Side, Trade};
     use openmesh_primitives::Decimal;
 
-    /// Found by the fuzzer: two times that lie further apart than 64 bits of nanoseconds hold stopped the cutter.
+    /// Found by reading for the fuzzer: two times that lie further apart than 64 bits of nanoseconds hold stopped the cutter.
     #[test]
     fn times_at_both_ends_of_the_range() {
         let symbol: Symbol = "BTC.USD".parse().unwrap();

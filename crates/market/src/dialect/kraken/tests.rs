@@ -347,7 +347,7 @@ fn names_of_assets() {
     assert_eq!(symbol_of(&table, "XBTUSD"), None);
 }
 
-/// Found by the fuzzer: the length of such a candle passes what 64 bits of nanoseconds hold.
+/// Found by reading for the fuzzer: the length of such a candle passes what 64 bits of nanoseconds hold.
 #[test]
 fn candles_of_any_length_are_taken() {
     let mut bench = Bench::new();
