@@ -89,7 +89,7 @@ fn ledger_block(height: u64) -> LedgerBlock {
         },
         transactions: vec![
             LedgerTransactionRow {
-                error: (height % 2 == 0).then(|| "overdraft".into()),
+                error: height.is_multiple_of(2).then(|| "overdraft".into()),
                 ..Default::default()
             };
             2
@@ -266,7 +266,7 @@ async fn readers_and_writers_at_once_see_each_row_once() {
             let mut last = 0;
             while stopped.try_recv() == Err(tokio::sync::oneshot::error::TryRecvError::Empty) {
                 let now = rows(&lake.snapshot(), Table::Trades);
-                assert!(now >= last && now % 10 == 0, "{last} then {now}");
+                assert!(now >= last && now.is_multiple_of(10), "{last} then {now}");
                 last = now;
                 tokio::task::yield_now().await;
             }
