@@ -638,7 +638,7 @@ fn a_connection_that_lags_behind_another_loses_nothing() {
     for at in 0..24 {
         say(TRADES, &btc(), at * 500 + 100, at as u64);
         let lag = if at < 3 { 0 } else { 7 };
-        if at < 3 || at >= 10 {
+        if !(3..10).contains(&at) {
             say(BOOKS, &eth, (at - lag) * 500 + 150, (at - lag) as u64);
         }
     }
