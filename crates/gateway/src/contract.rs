@@ -55,6 +55,13 @@ const REFUSALS: [(&str, &str); 4] = [
     ("500", "A fault of this node"),
 ];
 
+/// The same for operations that take a body.
+const BODY_REFUSALS: [(&str, &str); 3] = [
+    ("413", "The body is too long"),
+    ("415", "The body is not said to be JSON"),
+    ("422", "The body is JSON of another shape"),
+];
+
 /// Forms of parameters by their names, which mean the same on every path.
 const PATTERNS: [(&str, &str); 8] = [
     ("address", ADDRESS),
@@ -93,6 +100,7 @@ fn complete_operation(operation: &mut Value) {
             parameter["schema"]["type"] = first;
         }
     }
+    let has_body = operation.get("requestBody").is_some();
     let header = json!({ "openmesh-origin": {
         "description": "Where the market data comes from",
         "schema": { "$ref": "#/components/schemas/Origin" },
@@ -100,6 +108,9 @@ fn complete_operation(operation: &mut Value) {
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for (status, meaning) in REFUSALS {
         responses.entry(status).or_insert_with(|| json!({ "description": meaning }));
+    }
+    for (status, meaning) in BODY_REFUSALS.iter().filter(|_| has_body) {
+        responses.entry(*status).or_insert_with(|| json!({ "description": meaning }));
     }
     for (status, response) in responses.iter_mut() {
         response["headers"] = header.clone();
