@@ -68,7 +68,7 @@ pub async fn agreement(
             rows.push((record, windows));
         }
         let names = names(&state, rows.iter().flat_map(|(_, windows)| windows.values()))?;
-        let addresses: Vec<Address> = names.iter().map(|(address, _)| *address).collect();
+        let addresses: Vec<Address> = names.keys().copied().collect();
         let sources = rows.iter().map(|(record, windows)| row(record, windows, &addresses, count)).collect();
         let validators = names
             .into_iter()

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
     AccountTransaction, Action, Block, BlockLimits, Certificate, Genesis, GenesisValidator, Params, Transaction,
-    VerifiedTransaction, build_block, execute_block_verified, precommit_sign_bytes, validate_proposal, verify_stateless,
+    VerifiedTransaction, build_block, execute_block_verified, precommit_sign_bytes, validate_proposal,
+    verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
 use openmesh_storage::Store;

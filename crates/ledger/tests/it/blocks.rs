@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
-    Block, BlockError, BlockLimits, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction, Validator,
-    ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block, execute_block_verified, keys,
-    next_validators, transactions_root, validate_proposal, validator_record, validators, verify_stateless,
+    Block, BlockError, BlockLimits, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction,
+    Validator, ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block, execute_block_verified,
+    keys, next_validators, transactions_root, validate_proposal, validator_record, validators, verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
 
@@ -20,7 +20,8 @@ fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
 
 fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
     let time = Timestamp(chain.tip.time.nanos() + 1);
-    build_block(&chain.state, &chain.tip, chain.last_commit(), &verified(candidates), chain.proposer(), time, limits).unwrap()
+    build_block(&chain.state, &chain.tip, chain.last_commit(), &verified(candidates), chain.proposer(), time, limits)
+        .unwrap()
 }
 
 #[test]
@@ -168,7 +169,10 @@ fn the_commit_of_the_parent_is_judged() {
     use ProposalError as E;
     assert_eq!(judge(&|_| {}), Ok(()));
     assert_eq!(judge(&|c| c.signatures.truncate(3)), Ok(()), "three of four");
-    assert!(matches!(judge(&|c| c.signatures.truncate(2)), Err(E::LastCommit(LightError::Power { power: 2, total: 4 }))));
+    assert!(matches!(
+        judge(&|c| c.signatures.truncate(2)),
+        Err(E::LastCommit(LightError::Power { power: 2, total: 4 }))
+    ));
     assert!(matches!(judge(&|c| c.signatures.swap(0, 1)), Err(E::LastCommitOrder)));
     assert!(matches!(judge(&|c| c.signatures[1] = c.signatures[0]), Err(E::LastCommit(LightError::Twice(_)))));
     assert!(matches!(judge(&|c| c.signatures[3].1 = c.signatures[0].1), Err(E::LastCommit(LightError::Signature(_)))));

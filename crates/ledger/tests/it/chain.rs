@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution, Genesis, GenesisValidator,
-    HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params, SourceKind, SourceSpec, Tip,
-    Transaction, TransactionError, check_supply, commit_hash, execute_block, initial_state, next_validators,
-    precommit_sign_bytes, transactions_root, validate_proposal, validators,
+    AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution, Genesis,
+    GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params, SourceKind,
+    SourceSpec, Tip, Transaction, TransactionError, check_supply, commit_hash, execute_block, initial_state,
+    next_validators, precommit_sign_bytes, transactions_root, validate_proposal, validators,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 

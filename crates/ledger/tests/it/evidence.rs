@@ -62,8 +62,7 @@ fn two_proposals_are_an_incident() {
     let liar = &chain.validators[1];
     let step = Step::Proposal { first_pol_round: -1, second_pol_round: -1 };
     let (first, second) = (proposal(liar, 3, ONE, -1), proposal(liar, 3, TWO, -1));
-    let evidence =
-        Evidence { chain_id: CHAIN_ID, public_key: liar.public(), height: 3, round: 0, step, first, second };
+    let evidence = Evidence { chain_id: CHAIN_ID, public_key: liar.public(), height: 3, round: 0, step, first, second };
     // An honest proposer may refer the same block to another round.
     let same = Evidence {
         step: Step::Proposal { first_pol_round: -1, second_pol_round: 0 },
@@ -92,7 +91,8 @@ fn what_proves_nothing_is_refused() {
     // Nobody can be accused by messages that they did not sign.
     let framed = Evidence { public_key: chain.validators[3].public(), ..good.clone() };
     assert_eq!(refused(&framed), TransactionError::Signature);
-    let forged = Evidence { second: SignedBlock { signature: ValidatorSignature([9; 64]), ..good.second }, ..good.clone() };
+    let forged =
+        Evidence { second: SignedBlock { signature: ValidatorSignature([9; 64]), ..good.second }, ..good.clone() };
     assert_eq!(refused(&forged), TransactionError::Signature);
     for moved in [
         Evidence { height: 3, ..good.clone() },
