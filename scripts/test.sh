@@ -9,5 +9,5 @@ step "Studio: types, lints, unit tests" bash -c 'cd studio && npm run --silent c
 step "lints (clippy)" cargo clippy --quiet --locked --workspace -- -D warnings
 step "other readers of Parquet and Avro (PyPI, once)" scripts/readers.sh
 step "building tests and the binary" cargo test --quiet --locked --workspace --no-run
-step "unit, property, golden, simulation and four-process tests" cargo test --locked --workspace
+step "unit, property, golden, simulation and four-process tests" cargo test --locked --workspace --no-fail-fast
 step "Studio in Chromium" bash -c 'cd studio && npm run --silent e2e'

@@ -11,6 +11,7 @@ mod venues;
 mod verify;
 
 use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::Command;
@@ -53,9 +54,11 @@ impl Failure {
 
     /// Prints it and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("error: {}", self.message);
+        // A full disk under the log, or a terminal that has gone, must not turn this exit code into a panic's.
+        let mut error = std::io::stderr().lock();
+        let _ = writeln!(error, "error: {}", self.message);
         if let Some(hint) = &self.hint {
-            eprintln!("hint: {hint}");
+            let _ = writeln!(error, "hint: {hint}");
         }
         ExitCode::from(self.code)
     }

@@ -52,7 +52,8 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
             }
         }));
     }
-    let ready = VenuesReady { venues: handle.addr, catalogue };
+    let sets = if arguments.replay.is_some() { replayed(&handle.catalogue()) } else { Vec::new() };
+    let ready = VenuesReady { venues: handle.addr, catalogue, sets };
     println!("{}", serde_json::to_string(&ready).map_err(|e| Failure::from_display("the catalogue", &e))?);
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -125,6 +126,18 @@ async fn longest_sets(dir: &Path) -> Result<Vec<String>, Failure> {
             .hint("a folder of folders with frames.jsonl.gz is expected"));
     }
     Ok(names.into_iter().collect())
+}
+
+/// What is replayed, a line for each recording: a venue has one clock, so others of the same venue are left out, and a
+/// person should know which they see.
+fn replayed(catalogue: &Catalogue) -> Vec<String> {
+    let line = |set: &openmesh_venues::SetInfo| {
+        let venues: Vec<&str> = set.exchanges.iter().map(|e| e.name()).collect();
+        format!("{}: {}, {} s, then silence", venues.join(", "), set.name, set.length_ms / 1_000)
+    };
+    let mut lines: Vec<String> = catalogue.sets.iter().map(line).collect();
+    lines.push("other recordings of these venues are left out; --sets NAME,NAME chooses".into());
+    lines
 }
 
 fn chain(dir: &Path) -> Option<Arc<ReplayChain>> {

@@ -159,7 +159,7 @@ impl Child {
             }
         }
         if tokio::time::timeout(limit, self.process.wait()).await.is_err() {
-            println!("{} did not end within {} s: killed", self.program.name, limit.as_secs());
+            super::say(format_args!("{} did not end within {} s: killed", self.program.name, limit.as_secs()));
             if let Err(error) = self.process.kill().await {
                 tracing::warn!(%error, name = self.program.name, "could not be killed");
             }

@@ -28,6 +28,8 @@ pub struct VenuesReady {
     pub venues: SocketAddr,
     /// What it serves.
     pub catalogue: Vec<CatalogueEntry>,
+    /// Recordings that are replayed, and those of the same venues that are not, as lines for people.
+    pub sets: Vec<String>,
 }
 
 /// A source that the venues' server serves.

@@ -9,6 +9,7 @@ pub mod child;
 pub mod home;
 mod progress;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,8 +47,8 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
     let home = Home::open(&arguments, &market)?;
-    println!("{reason}");
-    println!("home     {}", home.root().display());
+    say(format_args!("{reason}"));
+    say(format_args!("home     {}", home.root().display()));
 
     let mut children = Vec::new();
     let stop = tokio::select! {
@@ -70,9 +71,9 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
             return Err(hinted(failure));
         }
     };
-    println!("\nstopping: validators finish what they write (Ctrl-C again does not hurt)");
+    say(format_args!("\nstopping: validators finish what they write (Ctrl-C again does not hurt)"));
     drain(children, &mut interrupt).await;
-    println!("stopped; started again it goes on from here");
+    say(format_args!("stopped; started again it goes on from here"));
     outcome
 }
 
@@ -89,6 +90,11 @@ fn hinted(failure: Failure) -> Failure {
     failure
 }
 
+/// Tells the person at the terminal. One who has gone away (`make up | head`) is no reason to stop the network.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Addresses of a started network.
 struct Network {
     apis: Vec<String>,
@@ -98,14 +104,16 @@ struct Network {
 impl Network {
     fn announce(&self) {
         let api = &self.apis[0];
-        println!("studio   {api}/");
-        println!("api      {api}/v1/status   (openapi: {api}/openapi.json)");
+        say(format_args!("studio   {api}/"));
+        say(format_args!("api      {api}/v1/status   (openapi: {api}/openapi.json)"));
         for (number, api) in self.apis.iter().enumerate().skip(1) {
-            println!("         {api}   (validator {number})");
+            say(format_args!("         {api}   (validator {number})"));
         }
-        println!("sql      openmesh sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\"");
-        println!("trust    {}   (for openmesh verify --trust)", self.genesis.display());
-        println!("ready");
+        say(format_args!(
+            "sql      openmesh sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\""
+        ));
+        say(format_args!("trust    {}   (for openmesh verify --trust)", self.genesis.display()));
+        say(format_args!("ready"));
     }
 }
 
@@ -148,13 +156,16 @@ async fn start(
     let mut gateway = None;
     let mut catalogue = None;
     if *market != Market::Live {
-        println!("venues   starting");
+        say(format_args!("venues   starting"));
         let program = Program::venues(arguments, market, home);
         let mut child = Child::start(program)?;
         let ready = child.ready(Duration::from_secs(VENUES_SECONDS_MAX)).await?;
         children.push(child);
         let listening: home::VenuesReady = serde_json::from_value(ready)
             .map_err(|e| Failure::from_display("the venues' server said something else than expected", &e))?;
+        for set in &listening.sets {
+            say(format_args!("venues   {set}"));
+        }
         gateway = Some(format!("http://{}", listening.venues));
         catalogue = Some(listening.catalogue);
     }
@@ -167,7 +178,7 @@ async fn start(
     for (number, child) in children[first..].iter_mut().enumerate() {
         let ready = child.ready(Duration::from_secs(READY_SECONDS_MAX)).await?;
         let api = ready.get("api").and_then(|a| a.as_str()).unwrap_or_default().to_string();
-        println!("node     validator {number} is up: http://{api}");
+        say(format_args!("node     validator {number} is up: http://{api}"));
         apis.push(format!("http://{api}"));
     }
     Ok(Network { apis, genesis: home.genesis_file() })
@@ -179,7 +190,7 @@ async fn supervise(children: &mut [Child]) -> Result<(), Failure> {
         let ends = children.iter_mut().map(|child| Box::pin(child.ended()));
         let (status, number, _) = futures::future::select_all(ends).await;
         let child = &mut children[number];
-        println!("\n{} ended ({status}); starting it again", child.name());
+        say(format_args!("\n{} ended ({status}); starting it again", child.name()));
         child.restart().await?;
     }
 }

@@ -22,13 +22,13 @@ pub async fn show(apis: &[String], market: &Market) {
             Some((up, status)) => describe(up, apis.len(), &status, market),
             None => format!("no validator answers ({} expected)", apis.len()),
         };
-        if terminal {
-            print!("\r\x1b[2K{line}");
-        } else if second % QUIET_SECONDS == 0 {
-            println!("{line}");
-        }
+        let mut out = std::io::stdout();
         // A terminal that has gone away is no reason to stop the network.
-        let _ = std::io::stdout().flush();
+        let _ = match terminal {
+            true => write!(out, "\r\x1b[2K{line}").and_then(|()| out.flush()),
+            false if second % QUIET_SECONDS == 0 => writeln!(out, "{line}"),
+            false => Ok(()),
+        };
     }
 }
 
@@ -54,6 +54,9 @@ fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
     };
     format!(
         "{word}  height {}  chunks agreed {}  {:.0} events/s  validators {up}/{all}{trouble}",
-        status.height, status.chunks_accepted, status.events_per_second
+        status.height,
+        status.chunks_accepted,
+        // Never a negative zero.
+        status.events_per_second.max(0.0) + 0.0
     )
 }

@@ -71,7 +71,10 @@ impl Door {
         line.clear();
         match self.stream.read_line(line).await? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
-            _ => Ok(line.truncate(line.trim_end().len())),
+            _ => {
+                line.truncate(line.trim_end().len());
+                Ok(())
+            }
         }
     }
 
