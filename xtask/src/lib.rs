@@ -29,6 +29,26 @@ pub fn metadata(with_dependencies: bool) -> Result<cargo_metadata::Metadata, car
     command.exec()
 }
 
+/// Names and versions of what is linked into the workspace's programs. From `cargo tree`, because only it leaves out what
+/// features that are off, building and procedural macros would bring.
+pub fn linked() -> std::io::Result<std::collections::BTreeSet<(String, String)>> {
+    let arguments = ["tree", "--locked", "--workspace", "--edges", "normal,no-proc-macro", "--prefix", "none"];
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(arguments)
+        .args(["--target", "x86_64-unknown-linux-gnu", "--format", "{p}"])
+        .current_dir(root())
+        .output()?;
+    if !output.status.success() {
+        return Err(std::io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let packages = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.trim_start_matches('v').to_owned()))
+    });
+    Ok(packages.collect())
+}
+
 /// The room's name of a package: `openmesh-ledger` is `ledger`.
 pub fn room(package: &str) -> &str {
     package.strip_prefix("openmesh-").unwrap_or(package)

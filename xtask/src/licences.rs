@@ -1,8 +1,8 @@
 //! Licences of everything that is linked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use cargo_metadata::{DependencyKind, Metadata, Node, Package, PackageId, TargetKind};
+use cargo_metadata::Metadata;
 use serde::Deserialize;
 
 /// The part of `deny.toml` that is enforced here.
@@ -22,12 +22,13 @@ pub struct Licenses {
 /// Packages whose licence is not allowed, as sentences. Only what is linked into the binary counts, not what the lock file
 /// holds for other features, for building and for tests. The exceptions of `deny.toml` do not count here: they are for
 /// packages that are never linked.
-pub fn violations(deny: &Deny, metadata: &Metadata) -> Vec<String> {
-    let linked = linked(metadata);
+///
+/// `linked` are names and versions, see [`crate::linked`].
+pub fn violations(deny: &Deny, metadata: &Metadata, linked: &BTreeSet<(String, String)>) -> Vec<String> {
     metadata
         .packages
         .iter()
-        .filter(|package| linked.contains(&package.id))
+        .filter(|package| linked.contains(&(package.name.to_string(), package.version.to_string())))
         .filter_map(|package| match &package.license {
             Some(expression) if allowed(expression, &deny.licenses.allow) => None,
             Some(expression) => Some(format!("{} {} is under {expression}", package.name, package.version)),
@@ -37,29 +38,6 @@ pub fn violations(deny: &Deny, metadata: &Metadata) -> Vec<String> {
             None => Some(format!("{} {} names no licence", package.name, package.version)),
         })
         .collect()
-}
-
-/// Everything that the workspace's packages reach through normal dependencies. A procedural macro and what it needs run
-/// in the compiler and are not linked.
-fn linked(metadata: &Metadata) -> BTreeSet<&PackageId> {
-    let Some(resolve) = &metadata.resolve else { return BTreeSet::new() };
-    let macros: BTreeSet<&PackageId> = metadata.packages.iter().filter(|p| is_macro(p)).map(|p| &p.id).collect();
-    let nodes: BTreeMap<&PackageId, &Node> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
-    let mut reached: BTreeSet<&PackageId> = BTreeSet::new();
-    let mut open: Vec<&PackageId> = metadata.workspace_members.iter().collect();
-    while let Some(id) = open.pop() {
-        if macros.contains(id) || !reached.insert(id) {
-            continue;
-        }
-        let dependencies = nodes.get(id).map(|n| n.deps.as_slice()).unwrap_or_default();
-        let normal = |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
-        open.extend(dependencies.iter().filter(normal).map(|d| &d.pkg));
-    }
-    reached
-}
-
-fn is_macro(package: &Package) -> bool {
-    package.targets.iter().any(|t| t.kind.contains(&TargetKind::ProcMacro))
 }
 
 /// Whether an SPDX expression can be met with the allowed licences: `OR` needs one side, `AND` both. The old `/` of

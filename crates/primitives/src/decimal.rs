@@ -170,7 +170,7 @@ impl Decimal {
 fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
     let text = std::str::from_utf8(text).map_err(|_| DecimalError::Syntax)?;
     let value: i32 = text.parse().map_err(|_| DecimalError::Syntax)?;
-    if value.abs() > 64 { Err(DecimalError::Range) } else { Ok(value) }
+    if value.unsigned_abs() > 64 { Err(DecimalError::Range) } else { Ok(value) }
 }
 
 fn pow10(exponent: u8) -> Option<i128> {
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_number() {
-        for text in ["", "-", ".", "1.2.3", "1e", "abc", "1 ", "0x10", "NaN", "1e999"] {
+        for text in ["", "-", ".", "1.2.3", "1e", "abc", "1 ", "0x10", "NaN", "1e999", "1e-2147483648"] {
             assert!(text.parse::<Decimal>().is_err(), "{text}");
         }
         assert_eq!("9".repeat(60).parse::<Decimal>(), Err(DecimalError::Range));

@@ -165,7 +165,7 @@ async fn much_out_of_little() {
         "SELECT max(length(a.s || b.value::text)) FROM (SELECT repeat(value::text, 100000) AS s FROM generate_series(1, 9)) a, \
          generate_series(1, 100000) b",
         "SELECT max(a.s) FROM (SELECT value * 0 AS k, repeat(value::text, 100000) AS s FROM generate_series(1, 9)) a \
-         JOIN generate_series(1, 100000) b ON a.k = b.value * 0",
+         JOIN generate_series(1, 1000000000) b ON a.k = b.value * 0",
         // Wide rows that an operator gathers until it has enough of them.
         "SELECT max(s) FROM (SELECT repeat(value::text, 100000) AS s, value FROM generate_series(1, 10000000)) \
          WHERE s || value::text <> 'a'",

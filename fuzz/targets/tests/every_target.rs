@@ -2,7 +2,8 @@
 //!
 //! `FUZZ_SECONDS=60 cargo test -p fuzz-targets --test every_target kraken` goes on for that long instead, from
 //! `FUZZ_SEED` (a number) where one is given. What breaks a promise is printed in hexadecimal, and written to the file
-//! that the message names, which `cargo fuzz` takes as it is.
+//! that the message names, which `cargo fuzz` takes as it is. Where the process itself is killed, `FUZZ_LAST=FILE` keeps the input
+//! that did it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -20,6 +21,9 @@ fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
 
 fn one(target: &Target, input: &[u8], what: &str) {
     let input = &input[..input.len().min(INPUT_BYTES_MAX)];
+    if let Ok(file) = std::env::var("FUZZ_LAST") {
+        std::fs::write(&file, input).unwrap_or_else(|e| panic!("{file}: {e}"));
+    }
     let started = Instant::now();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (target.run)(input))) {
         let why = panic.downcast_ref::<String>().cloned();

@@ -272,7 +272,7 @@ pub(crate) fn expiry_of(text: &str) -> Option<u32> {
     let number = |s: &str| (s.bytes().all(|b| b.is_ascii_digit())).then(|| s.parse::<u32>().ok()).flatten();
     let month = MONTHS.iter().position(|m| *m == month)? as u32 + 1;
     let (day, year) = (number(day)?, number(year)?);
-    (1..=31).contains(&day).then_some(year * 10_000 + month * 100 + day)
+    (1..=31).contains(&day).then(|| year * 10_000 + month * 100 + day)
 }
 
 /// `25DEC26` from `yymmdd` as a number.
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(expiry_of("25DEC26"), Some(261_225));
         assert_eq!(expiry_of("5JAN05"), Some(50_105));
         assert_eq!(expiry_text(261_225).as_deref(), Some("25DEC26"));
-        for text in ["", "26", "DEC26", "99DEC26", "25XXX26", "é5DEC26", "25DECxx"] {
+        for text in ["", "26", "DEC26", "99DEC26", "25XXX26", "é5DEC26", "25DECxx", "4294967295DEC26"] {
             assert_eq!(expiry_of(text), None, "{text}");
         }
         assert_eq!(expiry_text(0), None);

@@ -391,8 +391,16 @@ impl WindowCutter {
     fn pass(&mut self) {
         self.passed = self.clock.high();
         let (lateness, window) = (self.lateness, self.window);
+        // Whatever moved the front, the loop below is bounded.
+        if let (Some(_), Some(high)) = (self.emit, self.passed) {
+            self.begin(high.0.div_euclid(window));
+        }
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
             while let Some(next) = track.next {
+                // A stream whose venue names a time far ahead waits for the others, instead of closing every window up to it.
+                if self.emit.is_some_and(|emit| next.saturating_sub(emit) > CATCH_UP_WINDOWS_MAX) {
+                    break;
+                }
                 if !track.is_over(next, window, &self.clock, lateness) {
                     break;
                 }

@@ -203,6 +203,12 @@ impl Binance {
                 // The same update as the last change: whoever builds the book sees by it that nothing was missed.
                 let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
                 emit.event(&instrument.symbol, None, EventKind::BookSnapshot(snapshot));
+                instrument.say_if_crossed(emit);
+                if instrument.book.is_crossed() {
+                    chain.lose();
+                    instrument.lose(emit.now);
+                    self.ask(place, emit);
+                }
             }
             Some(Err(detail)) => {
                 emit.incident(IncidentKind::Gap, Some(&instrument.symbol), Some(Feed::Book), detail);
@@ -246,6 +252,11 @@ impl Binance {
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
         emit.event(&instrument.symbol, time.map(Timestamp::from_millis), EventKind::BookSnapshot(snapshot));
+        instrument.say_if_crossed(emit);
+        if instrument.book.is_crossed() {
+            chain.lose();
+            instrument.lose(emit.now);
+        }
         for change in held {
             self.change(place, change, emit);
         }
