@@ -14,6 +14,7 @@
 
 mod agreement;
 mod auth;
+mod body;
 mod chunks;
 mod contract;
 mod download;
@@ -119,6 +120,7 @@ fn router(node: Node) -> Router {
         .route("/healthz", get(health))
         .fallback(studio::serve)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(body::bounded))
         .layer(middleware::from_fn_with_state(known, contract::known_parameters))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Refusal::new(
