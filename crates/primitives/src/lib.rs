@@ -13,6 +13,7 @@ mod decimal;
 mod digest;
 pub mod eip712;
 mod keys;
+mod split_mix;
 mod symbol;
 mod timestamp;
 
@@ -22,6 +23,7 @@ pub use content_id::{ContentId, ContentIdError};
 pub use decimal::{Decimal, DecimalError};
 pub use digest::{Digest, DigestError, keccak256, sha256};
 pub use keys::{AccountKey, AccountSignature, KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature};
+pub use split_mix::SplitMix64;
 pub use symbol::{Contract, Symbol, SymbolError};
 pub use timestamp::{Timestamp, TimestampError};
 

@@ -35,6 +35,7 @@ mod session;
 mod statement;
 mod suggest;
 mod table;
+mod through;
 mod unnest;
 mod width;
 

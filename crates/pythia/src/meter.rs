@@ -4,21 +4,18 @@
 //! nothing. An operator before them counts what passes and asks for that much memory. Those that work row after row
 //! hold less, but `lead(x, 1000000)` or a frame of a million rows makes them hold as much, so they are counted alike.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::WindowExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
+use crate::through::Through;
 use crate::width::{self, Shared};
 
 /// Bytes of a window function's result that is no text.
@@ -44,61 +41,14 @@ pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows> {
     Some(Windows { count: functions.len() as u64, wide: functions.iter().filter(wide).count() as u64 })
 }
 
-/// Passes its input on and holds a reservation of its size until it ends.
-#[derive(Debug)]
-pub(crate) struct MeterExec {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-    windows: Windows,
-}
+/// Holds a reservation of the size of what passes, until it ends.
+impl Through for Windows {
+    const NAME: &'static str = "MeterExec";
 
-impl MeterExec {
-    pub(crate) fn new(input: Arc<dyn ExecutionPlan>, windows: Windows) -> MeterExec {
-        MeterExec { properties: Arc::clone(input.properties()), input, windows }
-    }
-}
-
-impl DisplayAs for MeterExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MeterExec")
-    }
-}
-
-impl ExecutionPlan for MeterExec {
-    fn name(&self) -> &str {
-        "MeterExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(MeterExec::new(input, self.windows))),
-            _ => Err(DataFusionError::Internal("a meter has one input".to_string())),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn pass(&self, input: SendableRecordBatchStream, context: &TaskContext) -> SendableRecordBatchStream {
         let reservation = MemoryConsumer::new("window").register(context.memory_pool());
-        let input = self.input.execute(partition, context)?;
-        let Windows { count, wide } = self.windows;
+        let schema = input.schema();
+        let Windows { count, wide } = *self;
         let (mut held, mut rows, mut widest) = (0, 0, 0);
         let metered = input.map(move |batch| {
             let batch = batch?;
@@ -111,6 +61,6 @@ impl ExecutionPlan for MeterExec {
             reservation.try_resize(usize::try_from(held + results).unwrap_or(usize::MAX))?;
             Ok(batch)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), metered)))
+        Box::pin(RecordBatchStreamAdapter::new(schema, metered))
     }
 }

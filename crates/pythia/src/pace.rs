@@ -2,7 +2,7 @@
 //!
 //! A plan that is ready to run is taken apart and put together again ([`paced`]):
 //!
-//! - Behind each operator stands a [`PaceExec`]. For every batch it asks the query's [`Guard`] whether to go on and gives
+//! - Behind each operator stands a [`Pace`]. For every batch it asks the query's [`Guard`] whether to go on and gives
 //!   other tasks a turn.
 //! - It also looks at what the operator that reads the batch will make of it. Batches are bounded in rows, not in bytes,
 //!   and some readers copy a value once for each row: constants, the lists that `unnest` spreads, a join's other side.
@@ -28,15 +28,16 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::make_cooperative;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
 use datafusion::physical_plan::unnest::UnnestExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{Stream, StreamExt};
 
 use crate::guard::Guard;
 use crate::meter;
+use crate::through::{Through, ThroughExec};
 use crate::unnest::Spread;
 use crate::width::{self, Shared};
 
@@ -66,14 +67,16 @@ pub(crate) fn paced(plan: Arc<dyn ExecutionPlan>, guard: &Arc<Guard>) -> Result<
         let reader = Reader::of(&plan)?;
         let metered = meter::of(&plan);
         let inputs = plan.children().into_iter().map(|input| {
-            let paced: Arc<dyn ExecutionPlan> =
-                Arc::new(PaceExec::new(Arc::clone(input), Arc::clone(guard), reader.clone()));
-            metered.map_or(Arc::clone(&paced), |windows| Arc::new(meter::MeterExec::new(paced, windows)))
+            let paced: Arc<dyn ExecutionPlan> = Arc::new(ThroughExec::new(
+                Arc::clone(input),
+                Pace { guard: Arc::clone(guard), reader: reader.clone() },
+            ));
+            metered.map_or(Arc::clone(&paced), |windows| Arc::new(ThroughExec::new(paced, windows)))
         });
         let inputs = inputs.collect();
         Ok(Transformed::yes(datafusion::physical_plan::replace_children_if_necessary(plan, inputs)?))
     });
-    Ok(Arc::new(PaceExec::new(plan.data()?, Arc::clone(guard), Reader::Person)))
+    Ok(Arc::new(ThroughExec::new(plan.data()?, Pace { guard: Arc::clone(guard), reader: Reader::Person })))
 }
 
 /// Lets a join's condition ask the guard.
@@ -247,63 +250,19 @@ fn constants(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     Ok(bytes)
 }
 
-/// Passes its input on.
-#[derive(Debug)]
-struct PaceExec {
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
+/// Asks the guard for every batch, and cuts batches whose rows are wide.
+#[derive(Clone, Debug)]
+struct Pace {
     guard: Arc<Guard>,
     reader: Reader,
 }
 
-impl PaceExec {
-    fn new(input: Arc<dyn ExecutionPlan>, guard: Arc<Guard>, reader: Reader) -> PaceExec {
-        PaceExec { properties: Arc::clone(input.properties()), input, guard, reader }
-    }
-}
+impl Through for Pace {
+    const NAME: &'static str = "PaceExec";
 
-impl DisplayAs for PaceExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PaceExec")
-    }
-}
-
-impl ExecutionPlan for PaceExec {
-    fn name(&self) -> &str {
-        "PaceExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match children.pop() {
-            Some(input) if children.is_empty() => {
-                Ok(Arc::new(PaceExec::new(input, Arc::clone(&self.guard), self.reader.clone())))
-            }
-            _ => Err(DataFusionError::Internal("a pace has one input".to_string())),
-        }
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let input = make_cooperative(self.input.execute(partition, context)?);
-        Ok(Box::pin(PaceStream { input, guard: Arc::clone(&self.guard), reader: self.reader.clone(), cut: None }))
+    fn pass(&self, input: SendableRecordBatchStream, _: &TaskContext) -> SendableRecordBatchStream {
+        let Pace { guard, reader } = self.clone();
+        Box::pin(PaceStream { input: make_cooperative(input), guard, reader, cut: None })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use openmesh_primitives::SplitMix64;
 use serde_json::Value;
 
 use crate::network::{Network, signal};
@@ -10,24 +11,11 @@ use crate::network::{Network, signal};
 /// How long processes are killed.
 const CHAOS: Duration = Duration::from_secs(60);
 
-/// A small generator (SplitMix64), so that a seed gives the same victims again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_committed_is_lost_and_nothing_is_silently_missing() {
     let seed = std::env::var("OPENMESH_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_120);
     println!("seed {seed}: repeat with OPENMESH_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = SplitMix64::new(seed);
     let home = tempfile::tempdir().unwrap();
     let network = Network::start(home.path(), &crate::path::SIMULATED).await;
     network.until(0, "/v1/status", "an agreed chunk", |s| s["chunks_accepted"].as_u64() > Some(0)).await;
@@ -39,11 +27,11 @@ async fn nothing_committed_is_lost_and_nothing_is_silently_missing() {
     while Instant::now() < until {
         let victims = network.children();
         if !victims.is_empty() {
-            let victim = victims[usize::try_from(random.below(victims.len() as u64)).unwrap()];
+            let victim = victims[usize::try_from(random.next() % victims.len() as u64).unwrap()];
             signal(victim, rustix::process::Signal::KILL);
             kills += 1;
         }
-        let pause = Duration::from_millis(1_000 + random.below(4_000));
+        let pause = Duration::from_millis(1_000 + random.next() % 4_000);
         let next = Instant::now() + pause;
         while Instant::now() < next {
             remember(&network, &mut seen).await;
