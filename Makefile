@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 # Build artefacts live outside the checkout, so that every checkout on a machine shares the compiled dependencies.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/openmesh/target
+# npm's word about its own newer version is no news of this project.
+export npm_config_update_notifier := false
 OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
 
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
@@ -32,11 +34,11 @@ build:
 studio: studio/dist/.stamp
 
 studio/dist/.stamp: studio/node_modules/.package-lock.json $(shell find studio/src studio/index.html studio/*.ts studio/*.json -type f 2>/dev/null)
-	@cd studio && npm run --silent build
+	@cd studio && npm run --silent build -- --logLevel warn
 	@touch $@
 
 studio/node_modules/.package-lock.json: studio/package-lock.json
-	@cd studio && npm_config_update_notifier=false npm ci --no-audit --no-fund --loglevel=error
+	@cd studio && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 test:

@@ -94,6 +94,18 @@ pub enum StreamMessage {
         /// Number of messages.
         messages: u64,
     },
+    /// The source of a market subscription has gone silent: what was sent last is old. Said on subscribing too.
+    Stale {
+        /// Exchange.
+        exchange: String,
+        /// Milliseconds since it was last heard; absent where it never was.
+        silent_ms: Option<u64>,
+    },
+    /// The source of a market subscription speaks again.
+    Fresh {
+        /// Exchange.
+        exchange: String,
+    },
     /// A new block.
     Block {
         /// The block.

@@ -13,6 +13,8 @@ use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::Symbol;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::source::LastChange;
+
 /// Updates that wait for one subscriber before it begins to lag.
 const SUBSCRIBER_WAITING_MAX: usize = 256;
 
@@ -23,7 +25,7 @@ pub struct Filter {
     pub exchanges: BTreeSet<Exchange>,
     /// Instruments.
     pub symbols: BTreeSet<Symbol>,
-    /// Feeds; incidents pass where this is empty.
+    /// Feeds.
     pub feeds: BTreeSet<Feed>,
 }
 
@@ -33,14 +35,19 @@ impl Filter {
         Filter { exchanges: [exchange].into(), symbols: [symbol].into(), feeds: [feed].into() }
     }
 
-    /// Whether an event is wanted.
+    /// Whether an event is wanted. An incident is, where it concerns a wanted feed of a wanted instrument, or the whole of
+    /// their source: whoever watches a book must hear that it stands still.
     pub fn wants(&self, event: &Event) -> bool {
-        let of = |feed: Option<Feed>| match feed {
-            Some(feed) => self.feeds.is_empty() || self.feeds.contains(&feed),
-            None => self.feeds.is_empty(),
-        };
-        let symbol = self.symbols.is_empty() || event.symbol.as_ref().is_some_and(|s| self.symbols.contains(s));
-        self.wants_exchange(event.exchange) && symbol && of(event.kind.feed())
+        let any = self.feeds.is_empty() && self.symbols.is_empty();
+        let symbol = |symbol: &Symbol| self.symbols.is_empty() || self.symbols.contains(symbol);
+        let feed = |feed: Feed| self.feeds.is_empty() || self.feeds.contains(&feed);
+        self.wants_exchange(event.exchange)
+            && match &event.kind {
+                EventKind::Incident(incident) => {
+                    event.symbol.as_ref().is_none_or(symbol) && incident.feed.is_none_or(feed)
+                }
+                kind => any || event.symbol.as_ref().is_some_and(symbol) && kind.feed().is_some_and(feed),
+            }
     }
 
     pub(crate) fn wants_exchange(&self, exchange: Exchange) -> bool {
@@ -154,12 +161,12 @@ async fn forward(exchange: Exchange, source: mpsc::Sender<Question>, filter: Fil
     }
 }
 
-/// A book as an event.
+/// A book as an event, with the times of its last change: a book that nothing changes grows old.
 pub(crate) fn snapshot(
     exchange: Exchange,
     symbol: &Symbol,
     book: &openmesh_market::OrderBook,
-    ts_exchange: Option<openmesh_primitives::Timestamp>,
+    last: LastChange,
 ) -> Arc<Event> {
     use openmesh_market::Side;
     use openmesh_market::event::BookSnapshot;
@@ -167,8 +174,8 @@ pub(crate) fn snapshot(
     Arc::new(Event {
         exchange,
         symbol: Some(symbol.clone()),
-        ts_exchange,
-        ts_capture: crate::source::now(),
+        ts_exchange: last.ts_exchange,
+        ts_capture: last.ts_capture,
         kind: EventKind::BookSnapshot(BookSnapshot {
             bids: side(Side::Buy),
             asks: side(Side::Sell),

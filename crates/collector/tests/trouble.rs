@@ -29,12 +29,18 @@ async fn cut_in_the_middle_of_a_frame() {
     collector.stop().await;
 }
 
+fn is_incident(update: &Option<Update>, kind: IncidentKind) -> bool {
+    let Some(Update::Event(event)) = update else { return false };
+    matches!(&event.kind, EventKind::Incident(incident) if incident.kind == kind)
+}
+
 /// Frames that no venue would send are an incident; the connection is kept and the trades after them arrive.
 #[tokio::test]
 async fn garbage() {
     let server = Server::start(vec![Behaviour::GarbageThenServe]).await;
     let mut collector = Collector::start(&server, &[Exchange::Kraken]);
     let mut trades = collector.handle.subscribe(Filter { feeds: [Feed::Trades].into(), ..Filter::default() });
+    assert!(is_incident(&within(trades.next()).await, IncidentKind::Garbage), "who watches the venue hears of it");
     within(trades.next()).await.expect("a trade after the garbage");
     let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
     assert!(matches!(&incident.kind, EventKind::Incident(i) if i.kind == IncidentKind::Garbage), "{incident:?}");
@@ -49,6 +55,7 @@ async fn too_many_requests_at_the_door() {
     let began = Instant::now();
     let mut collector = Collector::start(&refusing, &[Exchange::Kraken]);
     let mut trades = collector.handle.subscribe(Filter { feeds: [Feed::Trades].into(), ..Filter::default() });
+    assert!(is_incident(&within(trades.next()).await, IncidentKind::Refused));
     within(trades.next()).await.expect("a trade in the end");
     assert!(began.elapsed() >= Duration::from_secs(1), "asked again after {:?}", began.elapsed());
     let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
@@ -66,6 +73,7 @@ async fn too_many_requests_over_http() {
     let mut collector = Collector::start(&server, &[Exchange::Binance]);
     let symbol = Symbol::spot("BTC", "USDT");
     let mut books = collector.handle.subscribe(Filter::one(Exchange::Binance, symbol, Feed::Book));
+    assert!(is_incident(&within(books.next()).await, IncidentKind::Refused));
     let update = within(books.next()).await.expect("a snapshot");
     assert!(matches!(update, Update::Event(e) if matches!(e.kind, EventKind::BookSnapshot(_))));
     assert!(began.elapsed() >= Duration::from_secs(1));
@@ -80,6 +88,7 @@ async fn silence() {
     let server = Server::start(vec![Behaviour::Silent, Behaviour::Serve]).await;
     let collector = Collector::start(&server, &[Exchange::Kraken]);
     let mut trades = collector.handle.subscribe(Filter { feeds: [Feed::Trades].into(), ..Filter::default() });
+    assert!(is_incident(&within(trades.next()).await, IncidentKind::Disconnected));
     within(trades.next()).await.expect("a trade over the second connection");
     assert_eq!(server.accepted(), 2);
     collector.stop().await;

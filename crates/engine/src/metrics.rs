@@ -56,7 +56,7 @@ impl Metrics {
             mempool_attestations: Gauge::default(),
             mempool_attestation_bytes: Gauge::default(),
         };
-        let r = registry.sub_registry_with_prefix("openmesh_engine");
+        let r = registry.sub_registry_with_prefix("engine");
         r.register("height", "Height of the last committed block", m.height.clone());
         r.register("round", "Round of the height that is being decided", m.round.clone());
         r.register("blocks", "Committed blocks", m.blocks.clone());
@@ -90,7 +90,7 @@ impl Metrics {
 /// Those of Malachite's own figures that an operator asks for. Malachite registers everything in a registry of its own,
 /// which cannot be merged into ours; the figures are shared, so these are the same.
 pub(crate) fn share_consensus(registry: &mut Registry, m: &ConsensusMetrics) {
-    let r = registry.sub_registry_with_prefix("openmesh_consensus");
+    let r = registry.sub_registry_with_prefix("consensus");
     r.register("decide_seconds", "From proposal to decision in the first round", m.consensus_time.clone());
     r.register("rounds", "Round in which heights were decided", m.consensus_round.clone());
     r.register("rebroadcasts", "Votes sent again for lack of progress", m.rebroadcast_timeouts.clone());

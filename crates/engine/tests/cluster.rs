@@ -48,9 +48,9 @@ async fn four_validators_and_a_follower_agree() {
     }
 
     // Each node counts for itself.
-    assert_eq!(network.node(0).metric("openmesh_engine_transactions_committed_total"), 24.0);
-    assert!(network.node(0).metric("openmesh_consensus_peers") >= 3.0);
-    assert_eq!(network.node(4).metric("openmesh_engine_proposals_built_total"), 0.0);
+    assert_eq!(network.node(0).metric("engine_transactions_committed_total"), 24.0);
+    assert!(network.node(0).metric("consensus_peers") >= 3.0);
+    assert_eq!(network.node(4).metric("engine_proposals_built_total"), 0.0);
 
     refusals(&mut network, to).await;
     attestations(&mut network).await;

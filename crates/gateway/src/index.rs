@@ -141,10 +141,23 @@ impl Index {
                     push(&mut self.incidents, recent, INCIDENTS_MAX);
                     incidents += 1;
                 }
+                LedgerEvent::Attested { source, window, validator, .. } => {
+                    self.mark_agreeing(source, *window, *validator);
+                }
                 LedgerEvent::SourceRegistered { .. } | LedgerEvent::Transferred { .. } => {}
             }
         }
         (chunks, incidents)
+    }
+
+    /// Who attests a window after its chunks were accepted agrees to those in which it was not named as differing.
+    fn mark_agreeing(&mut self, source: &str, window: u64, validator: Address) {
+        let of_window = self.chunks.iter_mut().filter(|c| c.window == window && c.source == source);
+        for chunk in of_window.filter(|c| c.accepted.is_some() && !c.differing.contains(&validator)) {
+            if !chunk.attesters.contains(&validator) {
+                chunk.attesters.push(validator);
+            }
+        }
     }
 
     fn mark_differing(&mut self, incident: &LedgerIncident) {
@@ -227,7 +240,9 @@ mod tests {
             block_hash: Digest::ZERO,
             signatures: vec![(Address([1; 20]), openmesh_primitives::ValidatorSignature([0; 64]))],
         };
-        let liar = Address([9; 20]);
+        let (liar, late) = (Address([9; 20]), Address([2; 20]));
+        let attested =
+            |window, validator| LedgerEvent::Attested { source: "kraken".into(), window, validator, height: 3 };
         let incident = LedgerIncident {
             kind: IncidentKind::Differing,
             source: "kraken".into(),
@@ -241,7 +256,7 @@ mod tests {
         for (height, events) in [
             (1, vec![accepted(1, 1)]),
             (2, vec![accepted(2, 2), LedgerEvent::Incident(incident)]),
-            (3, vec![accepted(3, 3)]),
+            (3, vec![accepted(3, 3), attested(2, liar), attested(2, late), attested(2, Address([1; 20]))]),
         ] {
             let last_commit = (height > 1).then(|| commit(height - 1));
             index.block(Timestamp(0), Address([1; 20]), last_commit.as_ref(), &events);
@@ -250,6 +265,7 @@ mod tests {
         assert_eq!(windows, [3, 2, 1]);
         let second = index.chunks(None).nth(1).unwrap();
         assert_eq!(second.differing, [liar]);
+        assert_eq!(second.attesters, [Address([1; 20]), late], "who says the same later agrees too");
         assert_eq!(index.chunks(Some(second.number)).map(|c| c.window).collect::<Vec<_>>(), [1]);
         assert_eq!(index.signatures(&Address([1; 20])), (2, 2, 3, Some(2)));
         assert_eq!(index.signatures(&liar), (2, 0, 0, None));

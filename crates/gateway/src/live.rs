@@ -1,6 +1,6 @@
 //! What this site sees now: events by venue, recent trades, incidents of the collector, and news for listeners.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use openmesh_market::{Event, EventKind};
 use openmesh_primitives::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger;
@@ -41,6 +42,16 @@ struct Venue {
     incidents: u64,
 }
 
+impl Venue {
+    fn silent_ms(&self) -> Option<u64> {
+        self.heard.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn stale(silent_ms: Option<u64>) -> bool {
+    silent_ms.is_none_or(|ms| ms > STALE_MS)
+}
+
 #[derive(Default)]
 struct State {
     venues: BTreeMap<&'static str, Venue>,
@@ -53,6 +64,7 @@ struct State {
 pub struct Live {
     state: Mutex<State>,
     news: broadcast::Sender<Arc<News>>,
+    heard: watch::Sender<BTreeSet<&'static str>>,
 }
 
 /// Something new about the ledger, serialised once for all listeners.
@@ -66,7 +78,7 @@ pub struct News {
 
 impl Default for Live {
     fn default() -> Live {
-        Live { state: Mutex::default(), news: broadcast::Sender::new(NEWS_MAX) }
+        Live { state: Mutex::default(), news: broadcast::Sender::new(NEWS_MAX), heard: watch::Sender::default() }
     }
 }
 
@@ -78,6 +90,11 @@ impl Live {
     /// News from now on.
     pub fn news(&self) -> Receiver<Arc<News>> {
         self.news.subscribe()
+    }
+
+    /// The exchanges that are not stale, and each change of that set.
+    pub fn heard(&self) -> watch::Receiver<BTreeSet<&'static str>> {
+        self.heard.subscribe()
     }
 
     /// Recent trades of an instrument, oldest first.
@@ -113,6 +130,9 @@ impl Live {
                 push(&mut state.incidents, (event.ts_capture.nanos(), info), INCIDENTS_MAX);
             }
             kind => {
+                if stale(venue.silent_ms()) {
+                    self.heard.send_if_modified(|heard| heard.insert(exchange));
+                }
                 venue.heard = Some(Instant::now());
                 venue.last_event = venue.last_event.max(event.ts_exchange);
                 if venue.seconds.is_empty() {
@@ -130,10 +150,15 @@ impl Live {
     }
 
     fn second(&self) {
-        for venue in self.state().venues.values_mut() {
+        let mut heard = BTreeSet::new();
+        for (exchange, venue) in &mut self.state().venues {
             venue.seconds.push_front(0);
             venue.seconds.truncate(RATE_SECONDS + 1);
+            if !stale(venue.silent_ms()) {
+                heard.insert(*exchange);
+            }
         }
+        self.heard.send_if_modified(|now| std::mem::replace(now, heard.clone()) != heard);
     }
 
     fn say(&self, feed: &'static str, message: &api::StreamMessage) {
@@ -171,11 +196,11 @@ pub fn site(node: &Node, source: &str) -> Site {
     let Some(exchange) = node.exchange_of(source) else { return Site { stale: true, ..Site::default() } };
     let state = node.live().state();
     let Some(venue) = state.venues.get(exchange) else { return Site { stale: true, ..Site::default() } };
-    let silent_ms = venue.heard.map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX));
+    let silent_ms = venue.silent_ms();
     Site {
         last_event: venue.last_event,
         silent_ms,
-        stale: silent_ms.is_none_or(|ms| ms > STALE_MS),
+        stale: stale(silent_ms),
         events_per_second: rate(venue),
         incidents: venue.incidents,
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use futures::{SinkExt, StreamExt};
 use openmesh_api::{self as api, StreamMessage, StreamRequest};
@@ -17,6 +17,7 @@ use openmesh_market::{Event, Exchange, Feed};
 use openmesh_primitives::Symbol;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::node::Node;
@@ -75,7 +76,12 @@ async fn serve(node: Node, socket: WebSocket) {
                         }
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Err(error)) => {
+                        // The client learns why; that it may have left already is fine.
+                        let _ = sink.send(Message::Close(Some(reason(error)))).await;
+                        return;
+                    }
+                    Some(Ok(Message::Close(_))) | None => return,
                 }
             }
             _ = ping.tick() => {
@@ -84,6 +90,19 @@ async fn serve(node: Node, socket: WebSocket) {
                 }
             }
         }
+    }
+}
+
+/// Why a client is left, in the words of RFC 6455.
+fn reason(error: axum::Error) -> CloseFrame {
+    let error = error.into_inner();
+    let too_large = matches!(error.downcast_ref::<tungstenite::Error>(), Some(tungstenite::Error::Capacity(_)));
+    match too_large {
+        true => CloseFrame {
+            code: close_code::SIZE,
+            reason: format!("a request has at most {REQUEST_BYTES_MAX} bytes").into(),
+        },
+        false => CloseFrame { code: close_code::PROTOCOL, reason: "not a WebSocket message".into() },
     }
 }
 
@@ -127,7 +146,9 @@ fn request(
                 tokio::spawn(follow_news(node.clone(), feed, sender.clone()))
             } else {
                 match filter(node, &feed, exchange.as_deref(), symbol.as_deref()) {
-                    Ok(filter) => tokio::spawn(follow_market(node.clone(), filter, sender.clone())),
+                    Ok((exchange, filter)) => {
+                        tokio::spawn(follow_market(node.clone(), exchange, filter, sender.clone()))
+                    }
                     Err((code, message)) => return refuse(code, message, "/v1/sources lists what is collected", id),
                 }
             };
@@ -142,7 +163,7 @@ fn filter(
     feed: &str,
     exchange: Option<&str>,
     symbol: Option<&str>,
-) -> Result<Filter, (&'static str, String)> {
+) -> Result<(Exchange, Filter), (&'static str, String)> {
     let feed: Feed = feed.parse().map_err(|e| ("unknown_feed", format!("{e}; and {}", NEWS.join(", "))))?;
     let exchange: Exchange = exchange
         .ok_or_else(|| ("no_exchange", "name an exchange".to_string()))?
@@ -155,7 +176,7 @@ fn filter(
     if !node.collects(exchange.name(), &symbol.to_string()) {
         return Err(("unknown_symbol", format!("{symbol} of {exchange} is not collected here")));
     }
-    Ok(Filter::one(exchange, symbol, feed))
+    Ok((exchange, Filter::one(exchange, symbol, feed)))
 }
 
 /// An event as it is sent: with its origin.
@@ -166,19 +187,39 @@ struct Labelled<'a> {
     event: &'a Event,
 }
 
-async fn follow_market(node: Node, filter: Filter, sender: Sender) {
+async fn follow_market(node: Node, exchange: Exchange, filter: Filter, sender: Sender) {
     let origin = node.origin();
     let mut updates = node.collector().subscribe(filter);
-    while let Some(update) = updates.next().await {
-        let json = match update {
-            Update::Event(event) => serde_json::to_string(&Labelled { origin, event: &event }),
-            Update::Missed { events, .. } => serde_json::to_string(&StreamMessage::Dropped { messages: events }),
+    let mut heard = node.live().heard();
+    let mut fresh = true;
+    loop {
+        let json = tokio::select! {
+            update = updates.next() => match update {
+                Some(Update::Event(event)) => serde_json::to_string(&Labelled { origin, event: &event }),
+                Some(Update::Missed { events, .. }) => serde_json::to_string(&StreamMessage::Dropped { messages: events }),
+                None => return,
+            },
+            // A stream in which nothing comes does not say by itself whether nothing happens or nobody listens.
+            changed = heard.wait_for(|heard| heard.contains(exchange.name()) != fresh) => {
+                let Ok(exchanges) = changed else { return };
+                fresh = exchanges.contains(exchange.name());
+                drop(exchanges);
+                serde_json::to_string(&freshness(&node, exchange, fresh))
+            }
         };
         // Waiting here is what makes only this subscription lag.
         let Ok(json) = json else { continue };
         if sender.send(json.into()).await.is_err() {
             return;
         }
+    }
+}
+
+fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
+    let name = exchange.name();
+    match fresh {
+        true => StreamMessage::Fresh { exchange: name.into() },
+        false => StreamMessage::Stale { exchange: name.into(), silent_ms: node.site_of_exchange(name).silent_ms },
     }
 }
 

@@ -106,6 +106,18 @@ pub enum LedgerEvent {
         /// Of the block.
         height: Height,
     },
+    /// A validator's statement about a window took effect: it names what was accepted, but for the streams in which an
+    /// incident before this says that it differs.
+    Attested {
+        /// The source's id.
+        source: String,
+        /// Number of the window.
+        window: u64,
+        /// Who said it.
+        validator: Address,
+        /// Of the block.
+        height: Height,
+    },
 }
 
 /// The kind of an incident.

@@ -133,7 +133,7 @@ pub enum TransactionError {
         got: u64,
     },
     /// Fee below the network's minimum.
-    #[error("the fee is {got}, at least {min} is required")]
+    #[error("the fee is {} OPEN, at least {} OPEN is required", got.to_open(), min.to_open())]
     FeeLow {
         /// Least.
         min: Amount,
@@ -147,7 +147,7 @@ pub enum TransactionError {
         account: Address,
     },
     /// Amount and fee exceed the balance.
-    #[error("the account {account} has {balance}, the transaction needs {needed}")]
+    #[error("the account {account} has {} OPEN, the transaction needs {} OPEN", balance.to_open(), needed.to_open())]
     Overdraft {
         /// The sender.
         account: Address,

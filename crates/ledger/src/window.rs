@@ -40,6 +40,8 @@ impl<S: StateRead> Executor<S> {
             self.decide(&source, number, &mut window, &stream, &statements, validator)?;
         }
         self.state.put(keys::window(id, number), &window);
+        let (source, height) = (id.clone(), self.height);
+        self.events.push(LedgerEvent::Attested { source, window: number, validator, height });
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Metrics {
         let metrics = Metrics::default();
         let m = &metrics;
-        let registry = registry.sub_registry_with_prefix("openmesh_network");
+        let registry = registry.sub_registry_with_prefix("network");
         registry.register("peers", "Connected peers", m.peers.clone());
         registry.register("envelopes_published", "Envelopes given to gossip by us", m.envelopes_published.clone());
         registry.register("envelopes_received", "New envelopes from peers", m.envelopes_received.clone());

@@ -150,7 +150,7 @@ async fn blocks_are_fetched_and_wrong_bytes_refused() {
     .expect("connected in time");
 
     assert_eq!(a.handle.fetch(cid).await, Ok(block));
-    assert!(metric(&a, "openmesh_network_blocks_refused_total 1"));
+    assert!(metric(&a, "network_blocks_refused_total 1"));
     timeout(DEADLINE, async {
         while a.handle.peers() != vec![honest.handle.peer_id()] {
             tokio::task::yield_now().await;
@@ -202,7 +202,7 @@ async fn hosts_of_another_chain_part() {
     let a = node(1, 2, &[&b], nothing()).await;
     // Connected for the moment that it takes to say who one is, then no more.
     let parted = timeout(DEADLINE, async {
-        while !metric(&b, "openmesh_network_peers 1") && b.handle.peers().is_empty() {
+        while !metric(&b, "network_peers 1") && b.handle.peers().is_empty() {
             tokio::task::yield_now().await;
         }
         while !b.handle.peers().is_empty() {

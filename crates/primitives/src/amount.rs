@@ -39,9 +39,9 @@ impl Amount {
         self.0.checked_sub(other.0).map(Amount)
     }
 
-    /// In OPEN, for people: `1.5`.
+    /// In OPEN, for people: `1.5`. An amount beyond half of 128 bits, which no account can hold, is shown as that half.
     pub fn to_open(self) -> Decimal {
-        i128::try_from(self.0).map_or(Decimal::ZERO, |m| Decimal::new(m, OPEN_DECIMALS).normalized())
+        Decimal::new(i128::try_from(self.0).unwrap_or(i128::MAX), OPEN_DECIMALS).normalized()
     }
 }
 

@@ -1551,6 +1551,21 @@ export interface components {
             /** @enum {string} */
             op: "dropped";
         } | {
+            /** @description Exchange. */
+            exchange: string;
+            /** @enum {string} */
+            op: "stale";
+            /**
+             * Format: int64
+             * @description Milliseconds since it was last heard; absent where it never was.
+             */
+            silent_ms?: number | null;
+        } | {
+            /** @description Exchange. */
+            exchange: string;
+            /** @enum {string} */
+            op: "fresh";
+        } | {
             /** @description The block. */
             block: components["schemas"]["BlockSummary"];
             /** @enum {string} */

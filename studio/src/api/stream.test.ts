@@ -68,6 +68,32 @@ describe("stream", () => {
     expect(listener).toHaveBeenCalledOnce();
   });
 
+  it("tells every topic of a source that it went silent, and each topic what went wrong with it", () => {
+    const stream = make();
+    const heard: string[] = [];
+    stream.subscribe(book, () => heard.push("book"));
+    stream.subscribe({ ...book, feed: "trades" }, () => heard.push("trades"));
+    stream.subscribe({ ...book, symbol: "ETH.USD" }, () => heard.push("other symbol"));
+    stream.subscribe({ ...book, exchange: "okx" }, () => heard.push("other exchange"));
+    stream.subscribe({ feed: "blocks" }, () => heard.push("blocks"));
+    socket(0).accept();
+    const told = (message: unknown) => {
+      heard.length = 0;
+      socket(0).say(message);
+      return [...heard];
+    };
+    const gap = { type: "incident", exchange: "kraken", symbol: "BTC.USD", feed: "book", kind: "gap" };
+    expect(told({ op: "stale", exchange: "kraken", silent_ms: 16_000 })).toEqual([
+      "book",
+      "trades",
+      "other symbol",
+    ]);
+    expect(told({ op: "fresh", exchange: "kraken" })).toEqual(["book", "trades", "other symbol"]);
+    expect(told(gap)).toEqual(["book"]);
+    expect(told({ ...gap, feed: null })).toEqual(["book", "trades"]);
+    expect(told({ ...gap, feed: null, symbol: null })).toEqual(["book", "trades", "other symbol"]);
+  });
+
   it("says that it is lost, connects again and subscribes to everything again", () => {
     const stream = make();
     const states: string[] = [];

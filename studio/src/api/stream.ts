@@ -55,6 +55,18 @@ export function topicOf(message: StreamMessage | MarketEvent): string | null {
   return feed ? keyOf({ feed, exchange: message.exchange, symbol: message.symbol ?? "" }) : null;
 }
 
+/** Whether a message about a whole source, or about what went wrong in it, concerns a topic. */
+export function concerns(message: StreamMessage | MarketEvent, topic: Topic): boolean {
+  if ("op" in message)
+    return (message.op === "stale" || message.op === "fresh") && message.exchange === topic.exchange;
+  return (
+    message.type === "incident" &&
+    message.exchange === topic.exchange &&
+    (message.symbol ?? topic.symbol) === topic.symbol &&
+    (message.feed ?? topic.feed) === topic.feed
+  );
+}
+
 /**
  * The one connection of a page. Topics are counted: the first listener subscribes, the last one's leaving unsubscribes.
  * After a loss everything is subscribed again, and a book starts anew with a snapshot.
@@ -193,7 +205,11 @@ export class Stream {
       const key = topicOf(message);
       if (key !== null) {
         for (const listener of this.#listeners.get(key)?.listeners ?? []) listener(message);
-      } else if ("op" in message) this.#answered(message);
+        return;
+      }
+      for (const { topic, listeners } of this.#listeners.values())
+        if (concerns(message, topic)) for (const listener of listeners) listener(message);
+      if ("op" in message) this.#answered(message);
     };
     socket.onclose = () => {
       if (this.#socket === socket) this.#lost();

@@ -5,7 +5,8 @@ import { Link } from "react-router";
 import { RequestError } from "../api/client";
 import { useValidators } from "../api/queries";
 import type { ChunkInfo, Page } from "../api/types";
-import { Badge, Copy, Empty, Hash, Loading, Notice } from "../design";
+import { Badge, Copy, Hash, Loading, Notice } from "../design";
+import { Table } from "../design/Table";
 import { age, bytes, clock, count, instant, shortAddress } from "../lib/format";
 import { useNow } from "../lib/now";
 import type { Pager } from "../lib/paging";
@@ -189,76 +190,57 @@ export function ChunkTable({
   source?: boolean;
   empty?: string;
 }) {
-  if (chunks.length === 0) return <Empty>{empty}</Empty>;
   return (
-    <div className="scroll tall" tabIndex={0} role="region" aria-label={label}>
-      <table className="table" aria-label={label}>
-        <thead>
-          <tr>
-            {source ? <th scope="col">Source</th> : null}
-            <th scope="col">Stream</th>
-            <th scope="col">Window</th>
-            <th scope="col">Agreement</th>
-            <th scope="col" className="number">
-              Events
-            </th>
-            <th scope="col" className="number">
-              Size
-            </th>
-            <th scope="col">Attested by</th>
-            <th scope="col">Differing</th>
-            <th scope="col">CID</th>
-            <th scope="col">Data</th>
-          </tr>
-        </thead>
-        <tbody>
-          {chunks.map((chunk) => (
-            <tr key={`${chunk.source} ${chunk.window} ${chunk.stream}`}>
-              {source ? (
-                <td>
-                  <Link to={`/sources/${encodeURIComponent(chunk.source)}`}>{chunk.source}</Link>
-                </td>
-              ) : null}
-              <td>{chunk.stream}</td>
-              <td>{chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`}</td>
-              <td>
-                <StatusBadge chunk={chunk} />
-              </td>
-              <td className="number">{count(chunk.events)}</td>
-              <td className="number">{bytes(chunk.bytes)}</td>
-              <td>
-                <ValidatorList addresses={chunk.attesters} />
-              </td>
-              <td>
-                <ValidatorList addresses={chunk.differing} />
-              </td>
-              <td>
-                {chunk.cid ? (
-                  <>
-                    <Link to={`/chunks/${chunk.cid}`}>
-                      <Hash text={chunk.cid} />
-                    </Link>
-                    <Copy text={chunk.cid} label="CID" />
-                  </>
-                ) : (
-                  <span className="quiet">none: no quorum</span>
-                )}
-              </td>
-              <td>
-                {chunk.cid ? (
-                  <a
-                    href={parquetPath(chunk.cid)}
-                    download
-                    aria-label={`Parquet of ${chunk.stream}, window ${chunk.window}`}
-                  >
-                    Parquet
-                  </a>
-                ) : null}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      label={label}
+      items={chunks}
+      keyOf={(chunk) => `${chunk.source} ${chunk.window} ${chunk.stream}`}
+      empty={empty}
+      tall
+      columns={[
+        source
+          ? {
+              head: "Source",
+              cell: (chunk) => (
+                <Link to={`/sources/${encodeURIComponent(chunk.source)}`}>{chunk.source}</Link>
+              ),
+            }
+          : null,
+        { head: "Stream", cell: ({ stream }) => stream },
+        {
+          head: "Window",
+          cell: (chunk) =>
+            chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`,
+        },
+        { head: "Agreement", cell: (chunk) => <StatusBadge chunk={chunk} /> },
+        { head: "Events", number: true, cell: ({ events }) => count(events) },
+        { head: "Size", number: true, cell: (chunk) => bytes(chunk.bytes) },
+        { head: "Attested by", cell: ({ attesters }) => <ValidatorList addresses={attesters} /> },
+        { head: "Differing", cell: ({ differing }) => <ValidatorList addresses={differing} /> },
+        {
+          head: "CID",
+          cell: ({ cid }) =>
+            cid ? (
+              <>
+                <Link to={`/chunks/${cid}`}>
+                  <Hash text={cid} />
+                </Link>
+                <Copy text={cid} label="CID" />
+              </>
+            ) : (
+              <span className="quiet">none: no quorum</span>
+            ),
+        },
+        {
+          head: "Data",
+          cell: ({ cid, stream, window }) =>
+            cid ? (
+              <a href={parquetPath(cid)} download aria-label={`Parquet of ${stream}, window ${window}`}>
+                Parquet
+              </a>
+            ) : null,
+        },
+      ]}
+    />
   );
 }

@@ -217,7 +217,9 @@ impl Keeper {
                     validator: incident.validator.map(|v| v.to_string()),
                     detail: incident.detail.clone(),
                 }),
-                LedgerEvent::SourceRegistered { .. } | LedgerEvent::Transferred { .. } => {}
+                LedgerEvent::Attested { .. }
+                | LedgerEvent::SourceRegistered { .. }
+                | LedgerEvent::Transferred { .. } => {}
             }
         }
         let block = LedgerBlockRow {

@@ -52,10 +52,14 @@ fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
         (0, 0) => String::new(),
         (disputed, incidents) => format!("  {disputed} disputed, {incidents} incidents"),
     };
+    let agreed = match status.chunks_accepted {
+        // A window is agreed on once it was watched whole and its latest events have come.
+        0 => "first chunks within a minute".to_owned(),
+        chunks => format!("chunks agreed {chunks}"),
+    };
     format!(
-        "{word}  height {}  chunks agreed {}  {:.0} events/s  validators {up}/{all}{trouble}",
+        "{word}  height {}  {agreed}  {:.0} events/s  validators {up}/{all}{trouble}",
         status.height,
-        status.chunks_accepted,
         // Never a negative zero.
         status.events_per_second.max(0.0) + 0.0
     )

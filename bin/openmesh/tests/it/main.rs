@@ -5,5 +5,6 @@ mod bad_input;
 mod chaos;
 mod command_line;
 mod liar;
+mod live;
 mod network;
 mod path;

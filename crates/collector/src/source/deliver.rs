@@ -8,7 +8,7 @@ use openmesh_market::window::{ClosedWindow, Reason};
 use openmesh_market::{ConnectionId, Event, EventKind, Feed};
 use tokio::time::Instant;
 
-use super::{Source, now};
+use super::{LastChange, Source, now};
 use crate::archive::Work;
 use crate::link::FromLink;
 use crate::metrics::Metrics;
@@ -47,10 +47,13 @@ impl Source<'_> {
             None => self.cutter.observe(connection, &event),
         }
         let lag = event.ts_exchange.map(|ts| event.ts_capture.millis() - ts.millis());
-        if let (Some(symbol), Some(ts), Some(Feed::Book)) = (&event.symbol, event.ts_exchange, event.kind.feed()) {
+        if let (Some(symbol), Some(Feed::Book)) = (&event.symbol, event.kind.feed()) {
+            let change = LastChange { ts_exchange: event.ts_exchange, ts_capture: event.ts_capture };
             match self.book_times.get_mut(symbol) {
-                Some(time) => *time = ts,
-                None => drop(self.book_times.insert(symbol.clone(), ts)),
+                Some(last) => {
+                    *last = LastChange { ts_exchange: change.ts_exchange.or(last.ts_exchange), ..change };
+                }
+                None => drop(self.book_times.insert(symbol.clone(), change)),
             }
         }
         match (&event.kind, event.kind.feed()) {

@@ -59,6 +59,15 @@ pub(crate) struct Plan {
     pub(crate) stop: CancellationToken,
 }
 
+/// When a book last changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LastChange {
+    /// By the venue's clock; a venue may leave it out of a later change.
+    pub(crate) ts_exchange: Option<Timestamp>,
+    /// By this site's clock.
+    pub(crate) ts_capture: Timestamp,
+}
+
 /// Counters looked up once.
 struct Counters {
     frames: Counter,
@@ -81,7 +90,7 @@ struct Source<'a> {
     to_self: mpsc::Sender<FromLink>,
     pending: JoinSet<Answer>,
     counters: Counters,
-    book_times: BTreeMap<Symbol, Timestamp>,
+    book_times: BTreeMap<Symbol, LastChange>,
     renewed: Option<Instant>,
 }
 
@@ -242,16 +251,21 @@ impl<'a> Source<'a> {
             Question::Place(filter, answer) => {
                 let wanted = self.session.books().into_iter().filter(|(symbol, _)| filter.wants_book(symbol));
                 let books = wanted
-                    .map(|(symbol, book)| snapshot(self.exchange, &symbol, book, self.book_times.get(&symbol).copied()))
+                    .map(|(symbol, book)| snapshot(self.exchange, &symbol, book, self.last_change(&symbol)))
                     .collect();
                 let _ = answer.send(Place { books, events: self.ends.own.subscribe() });
             }
             Question::Book(symbol, answer) => {
-                let time = self.book_times.get(&symbol).copied();
+                let time = self.last_change(&symbol);
                 let book = self.session.book(&symbol).map(|book| snapshot(self.exchange, &symbol, book, time));
                 let _ = answer.send(book);
             }
         }
+    }
+
+    /// A book in step has had at least its snapshot, so the present stands in for nothing but a session's own bug.
+    fn last_change(&self, symbol: &Symbol) -> LastChange {
+        self.book_times.get(symbol).copied().unwrap_or(LastChange { ts_exchange: None, ts_capture: now() })
     }
 
     fn troubled(&mut self, trouble: Trouble) {

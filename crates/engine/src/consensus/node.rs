@@ -271,7 +271,16 @@ impl Node {
     /// Stops the actors and waits until they have let go of ports and files.
     pub(crate) async fn stop(self) {
         drop((self.questions, self.sync_questions));
-        self.node.get_cell().stop_children_and_wait(Some("the engine stops".to_owned()), Some(STOP_TIMEOUT)).await;
+        let supervisor = self.node.get_cell();
+        let actors = supervisor.get_children();
+        // A supervisor that sees one of them end kills the others, in the middle of what they let go of.
+        for actor in &actors {
+            actor.unlink(supervisor.clone());
+        }
+        let why = || Some("the engine stops".to_owned());
+        // First the one that would take the end of the write-ahead log for a failure, and stand still.
+        let _ = self.consensus.get_cell().stop_and_wait(why(), Some(STOP_TIMEOUT)).await;
+        futures::future::join_all(actors.iter().map(|actor| actor.stop_and_wait(why(), Some(STOP_TIMEOUT)))).await;
         // Ends at once if the supervisor has stopped on its own.
         let _ = self.node.kill_and_wait(Some(STOP_TIMEOUT)).await;
         let _ = self.task.await;

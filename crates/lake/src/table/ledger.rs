@@ -85,7 +85,7 @@ pub(super) fn incidents() -> TableSpec {
             integer("height", "height of the block that recorded it"),
             integer("incident_index", "position among the block's incidents, from 0"),
             time("time", "block time"),
-            text("kind", "differing, missing or disputed"),
+            text("kind", "differing, missing, disputed or equivocation"),
             text("source", "source"),
             integer("window", "number of the window"),
             or_null(text("stream", "stream, where it concerns one")),

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_primitives::{Decimal, Symbol, Timestamp};
+use openmesh_primitives::{Decimal, Timestamp};
 
 use self::wire::{
     About, Book, Category, Message, OldLiquidation, RawCandle, RawLiquidation, RawTicker, RawTrade, Tables,
@@ -24,11 +24,12 @@ use super::instruments::{Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::offer::{Unsaid, offers};
 use super::support::{Emit, Unreadable, excerpt};
+use super::venue::Venue;
 use crate::book::OrderBook;
 use crate::event::{
     BookDelta, BookSnapshot, EventKind, Exchange, Feed, Funding, IncidentKind, OpenInterest, Price, Side, Ticker,
 };
-use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+use crate::session::{Action, ConnectionId, Output, Subscription};
 
 #[cfg(test)]
 mod tests;
@@ -111,54 +112,6 @@ impl Bybit {
 
     fn category(&self, connection: ConnectionId) -> Category {
         self.categories.get(&connection).copied().unwrap_or(Category::Linear)
-    }
-
-    fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
-        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
-        let topic = match wire::about(text)? {
-            About::Topic(topic) => topic,
-            About::Answer(granted) => {
-                if !granted {
-                    emit.incident(IncidentKind::Refused, None, None, excerpt(data));
-                }
-                return Ok(());
-            }
-        };
-        let (name, rest) = topic.split_once('.').unwrap_or((topic, ""));
-        match name {
-            "orderbook" => {
-                let (depth, instrument) =
-                    rest.split_once('.').ok_or_else(|| Unreadable("a topic without depth".into()))?;
-                if depth == "rpi" {
-                    // Another book, with the retail orders that the others leave out, in levels of three numbers.
-                    return Ok(());
-                }
-                match depth.parse().map_err(|_| Unreadable("a topic without depth".into()))? {
-                    // The best level alone is a ticker, not a book.
-                    1 => self.best(connection, instrument, serde_json::from_str(text)?, emit),
-                    depth => {
-                        self.book_message(connection, (topic, depth, instrument), serde_json::from_str(text)?, emit)
-                    }
-                }
-            }
-            "publicTrade" => self.trades(connection, serde_json::from_str(text)?, emit),
-            "tickers" => self.ticker(connection, rest, serde_json::from_str(text)?, emit),
-            "kline" => {
-                let (_, instrument) =
-                    rest.split_once('.').ok_or_else(|| Unreadable("a topic without interval".into()))?;
-                self.candles(connection, instrument, serde_json::from_str(text)?, emit)
-            }
-            "allLiquidation" => {
-                let message: Message<'_, Vec<RawLiquidation<'_>>> = serde_json::from_str(text)?;
-                self.liquidations(connection, &message.data, emit)
-            }
-            "liquidation" => {
-                let message: Message<'_, OldLiquidation<'_>> = serde_json::from_str(text)?;
-                self.liquidations(connection, &[message.data.into()], emit)
-            }
-            _ if wire::is_other(name) => Ok(()),
-            other => Err(Unreadable(format!("topic {other:?} is not known"))),
-        }
     }
 
     /// The market of a connection, and the place of an instrument in it.
@@ -329,43 +282,6 @@ impl Bybit {
         }
         Ok(())
     }
-
-    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
-        if !url.contains(INSTRUMENTS_PATH) {
-            return;
-        }
-        if status != 200 {
-            return emit.refused(url, status, body);
-        }
-        let tables = &mut self.tables;
-        match wire::read_instruments(body, |category, name, symbol| tables.insert(category, name, symbol)) {
-            Ok(None) => {}
-            Ok(Some((category, cursor))) => {
-                emit.get(format!("{INSTRUMENTS_URL}?category={}&limit=1000&cursor={cursor}", category.word()));
-            }
-            Err(why) => emit.garbage(&why, body),
-        }
-    }
-
-    fn opened(&mut self, connection: ConnectionId, url: &str, emit: &mut Emit<'_>) {
-        if let Some(category) = Category::of_url(url) {
-            self.categories.insert(connection, category);
-        }
-        self.links.opened(connection, emit.now);
-        self.forget(connection);
-        self.unsaid.say(emit);
-        for topics in self.topics[self.category(connection) as usize].chunks(TOPICS_MAX) {
-            emit.send(connection, request("subscribe", topics));
-        }
-    }
-
-    /// Nothing that came over a connection holds any more once it is another one.
-    fn forget(&mut self, connection: ConnectionId) {
-        let market = &mut self.markets[self.category(connection) as usize];
-        market.instruments.forget(connection);
-        market.tickers.clear();
-        market.bests.clear();
-    }
 }
 
 impl Known {
@@ -406,12 +322,22 @@ impl Known {
     }
 }
 
-impl Session for Bybit {
-    fn exchange(&self) -> Exchange {
+impl Venue for Bybit {
+    const UPKEEP: Upkeep = UPKEEP;
+
+    fn venue(&self) -> Exchange {
         Exchange::Bybit
     }
 
-    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
+    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
+        (&mut self.links, &mut self.unsaid)
+    }
+
+    fn instruments(&self) -> impl Iterator<Item = &Instruments> {
+        self.markets.iter().map(|market| &market.instruments)
+    }
+
+    fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.topics, self.unsaid) = (Default::default(), Unsaid::of(Exchange::Bybit, subscription));
         for symbol in &subscription.symbols {
             let Some((category, name)) = wire::name_of(symbol) else {
@@ -436,40 +362,94 @@ impl Session for Bybit {
         }
     }
 
-    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
-        let emit = &mut Emit { exchange: Exchange::Bybit, now, output };
-        match input {
-            Input::Opened { connection, url } => self.opened(connection, url, emit),
-            Input::Closed { connection } => {
-                self.forget(connection);
-                self.links.closed(connection, emit);
-            }
-            Input::Frame { connection, data } => {
-                self.links.heard(connection, now);
-                if let Err(why) = self.frame(connection, data, emit) {
-                    emit.garbage(&why, data);
-                }
-            }
-            Input::Sent { .. } => {}
-            Input::Response { url, status, body } => self.response(url, status, body, emit),
-            Input::Tick => {
-                // Where there is nothing to connect to, this is the first moment.
-                self.unsaid.say(emit);
-                self.links.tick(UPKEEP, emit);
-                for market in &mut self.markets {
-                    market.instruments.renew_overdue(&mut self.links, emit);
-                }
-            }
+    fn opened(&mut self, connection: ConnectionId, url: &str) {
+        if let Some(category) = Category::of_url(url) {
+            self.categories.insert(connection, category);
         }
     }
 
-    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
-        self.markets.iter().find_map(|market| market.instruments.book(symbol))
+    /// Nothing that came over a connection holds any more once it is another one.
+    fn forget(&mut self, connection: ConnectionId) {
+        let market = &mut self.markets[self.category(connection) as usize];
+        market.instruments.forget(connection);
+        market.tickers.clear();
+        market.bests.clear();
     }
 
-    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        let mut books: Vec<_> = self.markets.iter().flat_map(|market| market.instruments.books()).collect();
-        books.sort_by(|a, b| a.0.cmp(&b.0));
-        books
+    fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        for topics in self.topics[self.category(connection) as usize].chunks(TOPICS_MAX) {
+            emit.send(connection, request("subscribe", topics));
+        }
+    }
+
+    fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
+        let topic = match wire::about(text)? {
+            About::Topic(topic) => topic,
+            About::Answer(granted) => {
+                if !granted {
+                    emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                }
+                return Ok(());
+            }
+        };
+        let (name, rest) = topic.split_once('.').unwrap_or((topic, ""));
+        match name {
+            "orderbook" => {
+                let (depth, instrument) =
+                    rest.split_once('.').ok_or_else(|| Unreadable("a topic without depth".into()))?;
+                if depth == "rpi" {
+                    // Another book, with the retail orders that the others leave out, in levels of three numbers.
+                    return Ok(());
+                }
+                match depth.parse().map_err(|_| Unreadable("a topic without depth".into()))? {
+                    // The best level alone is a ticker, not a book.
+                    1 => self.best(connection, instrument, serde_json::from_str(text)?, emit),
+                    depth => {
+                        self.book_message(connection, (topic, depth, instrument), serde_json::from_str(text)?, emit)
+                    }
+                }
+            }
+            "publicTrade" => self.trades(connection, serde_json::from_str(text)?, emit),
+            "tickers" => self.ticker(connection, rest, serde_json::from_str(text)?, emit),
+            "kline" => {
+                let (_, instrument) =
+                    rest.split_once('.').ok_or_else(|| Unreadable("a topic without interval".into()))?;
+                self.candles(connection, instrument, serde_json::from_str(text)?, emit)
+            }
+            "allLiquidation" => {
+                let message: Message<'_, Vec<RawLiquidation<'_>>> = serde_json::from_str(text)?;
+                self.liquidations(connection, &message.data, emit)
+            }
+            "liquidation" => {
+                let message: Message<'_, OldLiquidation<'_>> = serde_json::from_str(text)?;
+                self.liquidations(connection, &[message.data.into()], emit)
+            }
+            _ if wire::is_other(name) => Ok(()),
+            other => Err(Unreadable(format!("topic {other:?} is not known"))),
+        }
+    }
+
+    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
+        if !url.contains(INSTRUMENTS_PATH) {
+            return;
+        }
+        if status != 200 {
+            return emit.refused(url, status, body);
+        }
+        let tables = &mut self.tables;
+        match wire::read_instruments(body, |category, name, symbol| tables.insert(category, name, symbol)) {
+            Ok(None) => {}
+            Ok(Some((category, cursor))) => {
+                emit.get(format!("{INSTRUMENTS_URL}?category={}&limit=1000&cursor={cursor}", category.word()));
+            }
+            Err(why) => emit.garbage(&why, body),
+        }
+    }
+
+    fn overdue(&mut self, emit: &mut Emit<'_>) {
+        for market in &mut self.markets {
+            market.instruments.renew_overdue(&mut self.links, emit);
+        }
     }
 }

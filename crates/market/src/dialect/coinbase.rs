@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_primitives::{Symbol, Timestamp};
+use openmesh_primitives::Timestamp;
 use serde::de::IgnoredAny;
 
 use self::wire::{About, Batch, Candles, Frame, Level2, Tickers, Trades};
@@ -24,9 +24,9 @@ use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable, excerpt};
-use crate::book::OrderBook;
+use super::venue::Venue;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind};
-use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+use crate::session::{Action, ConnectionId, Output, Subscription};
 
 #[cfg(test)]
 mod tests;
@@ -74,64 +74,6 @@ impl Coinbase {
     /// A session that knows nothing yet.
     pub fn new() -> Coinbase {
         Coinbase::default()
-    }
-
-    fn subscribe(&self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
-            return;
-        }
-        // Heartbeats first: they keep quiet channels open and make silence tell something.
-        for channel in ["heartbeats"].iter().chain(&self.wanted.channels) {
-            let message = serde_json::json!({
-                "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
-            });
-            emit.send(connection, message.to_string());
-        }
-    }
-
-    fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
-        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
-        match wire::about(text)? {
-            About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
-            About::Channel("l2_data") => {
-                let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
-                if !self.in_sequence(connection, frame.sequence_num, emit) {
-                    return Ok(());
-                }
-                for event in &frame.events {
-                    self.level2(connection, event, frame.timestamp, emit)?;
-                }
-            }
-            About::Channel("market_trades") => {
-                let frame: Frame<'_, Trades<'_>> = serde_json::from_str(text)?;
-                self.in_sequence(connection, frame.sequence_num, emit);
-                self.trades(connection, &frame.events, emit)?;
-            }
-            About::Channel("ticker" | "ticker_batch") => {
-                let frame: Frame<'_, Tickers<'_>> = serde_json::from_str(text)?;
-                self.in_sequence(connection, frame.sequence_num, emit);
-                let time = wire::time(frame.timestamp)?;
-                for ticker in frame.events.iter().flat_map(|e| &e.tickers) {
-                    let kind = EventKind::Ticker(ticker.read()?);
-                    self.event(connection, ticker.product_id, time, kind, emit)?;
-                }
-            }
-            About::Channel("candles") => {
-                let frame: Frame<'_, Candles<'_>> = serde_json::from_str(text)?;
-                self.in_sequence(connection, frame.sequence_num, emit);
-                let time = wire::time(frame.timestamp)?;
-                for candle in frame.events.iter().flat_map(|e| &e.candles) {
-                    let kind = EventKind::Candle(candle.read()?);
-                    self.event(connection, candle.product_id, time, kind, emit)?;
-                }
-            }
-            // Heartbeats, answers to subscriptions, and channels to come: they count, and that is all.
-            About::Channel(_) => {
-                let frame: Frame<'_, IgnoredAny> = serde_json::from_str(text)?;
-                self.in_sequence(connection, frame.sequence_num, emit);
-            }
-        }
-        Ok(())
     }
 
     fn place(&mut self, connection: ConnectionId, product: &str) -> Result<usize, Unreadable> {
@@ -264,33 +206,24 @@ impl Coinbase {
         }
         Ok(())
     }
-
-    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
-        if !url.contains(PRODUCTS_PATH) {
-            return;
-        }
-        if status != 200 {
-            emit.refused(url, status, body);
-        } else if let Err(why) = wire::read_products(body, &mut self.table) {
-            emit.garbage(&why, body);
-        }
-    }
-
-    fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        self.links.opened(connection, emit.now);
-        self.expected.insert(connection, Expected::First);
-        self.instruments.forget(connection);
-        self.unsaid.say(emit);
-        self.subscribe(connection, emit);
-    }
 }
 
-impl Session for Coinbase {
-    fn exchange(&self) -> Exchange {
+impl Venue for Coinbase {
+    const UPKEEP: Upkeep = UPKEEP;
+
+    fn venue(&self) -> Exchange {
         Exchange::Coinbase
     }
 
-    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
+    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
+        (&mut self.links, &mut self.unsaid)
+    }
+
+    fn instruments(&self) -> impl Iterator<Item = &Instruments> {
+        std::iter::once(&self.instruments)
+    }
+
+    fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.wanted, self.unsaid) = (Wanted::default(), Unsaid::of(Exchange::Coinbase, subscription));
         for symbol in &subscription.symbols {
             match wire::product_of(symbol) {
@@ -306,37 +239,82 @@ impl Session for Coinbase {
         output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
     }
 
-    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
-        let emit = &mut Emit { exchange: Exchange::Coinbase, now, output };
-        match input {
-            Input::Opened { connection, .. } => self.opened(connection, emit),
-            Input::Closed { connection } => {
-                self.expected.remove(&connection);
-                self.instruments.forget(connection);
-                self.links.closed(connection, emit);
-            }
-            Input::Frame { connection, data } => {
-                self.links.heard(connection, now);
-                if let Err(why) = self.frame(connection, data, emit) {
-                    emit.garbage(&why, data);
-                }
-            }
-            Input::Sent { .. } => {}
-            Input::Response { url, status, body } => self.response(url, status, body, emit),
-            Input::Tick => {
-                // Where there is nothing to connect to, this is the first moment.
-                self.unsaid.say(emit);
-                self.links.tick(UPKEEP, emit);
-                self.instruments.renew_overdue(&mut self.links, emit);
-            }
+    fn forget(&mut self, connection: ConnectionId) {
+        self.expected.remove(&connection);
+        self.instruments.forget(connection);
+    }
+
+    fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        self.expected.insert(connection, Expected::First);
+        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
+            return;
+        }
+        // Heartbeats first: they keep quiet channels open and make silence tell something.
+        for channel in ["heartbeats"].iter().chain(&self.wanted.channels) {
+            let message = serde_json::json!({
+                "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
+            });
+            emit.send(connection, message.to_string());
         }
     }
 
-    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
-        self.instruments.book(symbol)
+    fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
+        match wire::about(text)? {
+            About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
+            About::Channel("l2_data") => {
+                let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
+                if !self.in_sequence(connection, frame.sequence_num, emit) {
+                    return Ok(());
+                }
+                for event in &frame.events {
+                    self.level2(connection, event, frame.timestamp, emit)?;
+                }
+            }
+            About::Channel("market_trades") => {
+                let frame: Frame<'_, Trades<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                self.trades(connection, &frame.events, emit)?;
+            }
+            About::Channel("ticker" | "ticker_batch") => {
+                let frame: Frame<'_, Tickers<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                let time = wire::time(frame.timestamp)?;
+                for ticker in frame.events.iter().flat_map(|e| &e.tickers) {
+                    let kind = EventKind::Ticker(ticker.read()?);
+                    self.event(connection, ticker.product_id, time, kind, emit)?;
+                }
+            }
+            About::Channel("candles") => {
+                let frame: Frame<'_, Candles<'_>> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+                let time = wire::time(frame.timestamp)?;
+                for candle in frame.events.iter().flat_map(|e| &e.candles) {
+                    let kind = EventKind::Candle(candle.read()?);
+                    self.event(connection, candle.product_id, time, kind, emit)?;
+                }
+            }
+            // Heartbeats, answers to subscriptions, and channels to come: they count, and that is all.
+            About::Channel(_) => {
+                let frame: Frame<'_, IgnoredAny> = serde_json::from_str(text)?;
+                self.in_sequence(connection, frame.sequence_num, emit);
+            }
+        }
+        Ok(())
     }
 
-    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        self.instruments.books()
+    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
+        if !url.contains(PRODUCTS_PATH) {
+            return;
+        }
+        if status != 200 {
+            emit.refused(url, status, body);
+        } else if let Err(why) = wire::read_products(body, &mut self.table) {
+            emit.garbage(&why, body);
+        }
+    }
+
+    fn overdue(&mut self, emit: &mut Emit<'_>) {
+        self.instruments.renew_overdue(&mut self.links, emit);
     }
 }

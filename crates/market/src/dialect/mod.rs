@@ -12,6 +12,7 @@ mod offer;
 pub mod okx;
 mod scan;
 mod support;
+mod venue;
 
 use crate::event::Exchange;
 use crate::session::Session;

@@ -17,9 +17,9 @@ use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::offer::{Unsaid, offers};
 use super::support::{Emit, Num, Symbols, Unreadable, excerpt};
-use crate::book::OrderBook;
+use super::venue::Venue;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind};
-use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+use crate::session::{Action, ConnectionId, Output, Subscription};
 
 #[cfg(test)]
 mod tests;
@@ -94,68 +94,6 @@ impl Okx {
     /// A session that knows nothing yet.
     pub fn new() -> Okx {
         Okx::default()
-    }
-
-    fn frame(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
-        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
-        let channel = match wire::about(text)? {
-            About::Channel(channel) => channel,
-            About::Pong => return Ok(()),
-            About::Event(event, code) => {
-                self.notice(connection, event, code, data, emit);
-                return Ok(());
-            }
-        };
-        match channel {
-            "books" | "books-l2-tbt" | "books50-l2-tbt" | "books5" => {
-                let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
-                self.books_message(connection, message, emit)
-            }
-            "bbo-tbt" => {
-                let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
-                for best in &message.data {
-                    let kind = EventKind::Ticker(best.ticker());
-                    self.event(connection, message.arg.inst_id, Some(best.ts.millis()?), kind, emit)?;
-                }
-                Ok(())
-            }
-            "trades" | "trades-all" => {
-                let message: Message<'_, RawTrade<'_>> = serde_json::from_str(text)?;
-                for raw in &message.data {
-                    let (time, trade) = raw.read()?;
-                    self.event(connection, raw.inst_id, Some(time), EventKind::Trade(trade), emit)?;
-                }
-                Ok(())
-            }
-            "tickers" => {
-                let message: Message<'_, RawTicker<'_>> = serde_json::from_str(text)?;
-                for raw in &message.data {
-                    let (time, ticker) = raw.read()?;
-                    self.event(connection, raw.inst_id, Some(time), EventKind::Ticker(ticker), emit)?;
-                }
-                Ok(())
-            }
-            "funding-rate" => {
-                let message: Message<'_, RawFunding<'_>> = serde_json::from_str(text)?;
-                for raw in &message.data {
-                    let (time, funding) = raw.read()?;
-                    self.event(connection, raw.inst_id, time, EventKind::Funding(funding), emit)?;
-                }
-                Ok(())
-            }
-            "open-interest" | "mark-price" | "index-tickers" => {
-                self.values(connection, channel, serde_json::from_str(text)?, emit)
-            }
-            "liquidation-orders" => self.liquidations(connection, serde_json::from_str(text)?, emit),
-            "instruments" => {
-                let message: Message<'_, wire::Row<'_>> = serde_json::from_str(text)?;
-                wire::take_instruments(&message.data, &mut self.table);
-                Ok(())
-            }
-            _ if channel.starts_with("candle") => self.candles(connection, serde_json::from_str(text)?, emit),
-            _ if wire::is_other(channel) => Ok(()),
-            other => Err(Unreadable(format!("channel {other:?} is not known"))),
-        }
     }
 
     fn notice(&mut self, connection: ConnectionId, event: &str, code: Option<&str>, data: &[u8], emit: &mut Emit<'_>) {
@@ -317,32 +255,6 @@ impl Okx {
         }
         true
     }
-
-    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
-        if !url.contains(INSTRUMENTS_PATH) {
-            return;
-        }
-        if status != 200 {
-            emit.refused(url, status, body);
-        } else if let Err(why) = wire::read_instruments(body, &mut self.table) {
-            emit.garbage(&why, body);
-        }
-    }
-
-    fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        self.links.opened(connection, emit.now);
-        self.forget(connection);
-        self.unsaid.say(emit);
-        for channels in self.channels.get(&connection).into_iter().flat_map(|c| c.chunks(CHANNELS_MAX)) {
-            emit.send(connection, request("subscribe", channels));
-        }
-    }
-
-    fn forget(&mut self, connection: ConnectionId) {
-        self.instruments.forget(connection);
-        // What else comes over other connections says its depth again with its next snapshot.
-        self.depths.clear();
-    }
 }
 
 /// What is wrong with a book message.
@@ -404,12 +316,22 @@ fn take_update(
     Ok(())
 }
 
-impl Session for Okx {
-    fn exchange(&self) -> Exchange {
+impl Venue for Okx {
+    const UPKEEP: Upkeep = UPKEEP;
+
+    fn venue(&self) -> Exchange {
         Exchange::Okx
     }
 
-    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
+    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
+        (&mut self.links, &mut self.unsaid)
+    }
+
+    fn instruments(&self) -> impl Iterator<Item = &Instruments> {
+        std::iter::once(&self.instruments)
+    }
+
+    fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.channels, self.indexed, self.liquidated) = Default::default();
         self.unsaid = Unsaid::of(Exchange::Okx, subscription);
         let mut tables = BTreeSet::new();
@@ -438,36 +360,92 @@ impl Session for Okx {
         }
     }
 
-    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
-        let emit = &mut Emit { exchange: Exchange::Okx, now, output };
-        match input {
-            Input::Opened { connection, .. } => self.opened(connection, emit),
-            Input::Closed { connection } => {
-                self.forget(connection);
-                self.links.closed(connection, emit);
-            }
-            Input::Frame { connection, data } => {
-                self.links.heard(connection, now);
-                if let Err(why) = self.frame(connection, data, emit) {
-                    emit.garbage(&why, data);
-                }
-            }
-            Input::Sent { .. } => {}
-            Input::Response { url, status, body } => self.response(url, status, body, emit),
-            Input::Tick => {
-                // Where there is nothing to connect to, this is the first moment.
-                self.unsaid.say(emit);
-                self.links.tick(UPKEEP, emit);
-                self.instruments.renew_overdue(&mut self.links, emit);
-            }
+    fn forget(&mut self, connection: ConnectionId) {
+        self.instruments.forget(connection);
+        // What else comes over other connections says its depth again with its next snapshot.
+        self.depths.clear();
+    }
+
+    fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        for channels in self.channels.get(&connection).into_iter().flat_map(|c| c.chunks(CHANNELS_MAX)) {
+            emit.send(connection, request("subscribe", channels));
         }
     }
 
-    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
-        self.instruments.book(symbol)
+    fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
+        let channel = match wire::about(text)? {
+            About::Channel(channel) => channel,
+            About::Pong => return Ok(()),
+            About::Event(event, code) => {
+                self.notice(connection, event, code, data, emit);
+                return Ok(());
+            }
+        };
+        match channel {
+            "books" | "books-l2-tbt" | "books50-l2-tbt" | "books5" => {
+                let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
+                self.books_message(connection, message, emit)
+            }
+            "bbo-tbt" => {
+                let message: Message<'_, Book<'_>> = serde_json::from_str(text)?;
+                for best in &message.data {
+                    let kind = EventKind::Ticker(best.ticker());
+                    self.event(connection, message.arg.inst_id, Some(best.ts.millis()?), kind, emit)?;
+                }
+                Ok(())
+            }
+            "trades" | "trades-all" => {
+                let message: Message<'_, RawTrade<'_>> = serde_json::from_str(text)?;
+                for raw in &message.data {
+                    let (time, trade) = raw.read()?;
+                    self.event(connection, raw.inst_id, Some(time), EventKind::Trade(trade), emit)?;
+                }
+                Ok(())
+            }
+            "tickers" => {
+                let message: Message<'_, RawTicker<'_>> = serde_json::from_str(text)?;
+                for raw in &message.data {
+                    let (time, ticker) = raw.read()?;
+                    self.event(connection, raw.inst_id, Some(time), EventKind::Ticker(ticker), emit)?;
+                }
+                Ok(())
+            }
+            "funding-rate" => {
+                let message: Message<'_, RawFunding<'_>> = serde_json::from_str(text)?;
+                for raw in &message.data {
+                    let (time, funding) = raw.read()?;
+                    self.event(connection, raw.inst_id, time, EventKind::Funding(funding), emit)?;
+                }
+                Ok(())
+            }
+            "open-interest" | "mark-price" | "index-tickers" => {
+                self.values(connection, channel, serde_json::from_str(text)?, emit)
+            }
+            "liquidation-orders" => self.liquidations(connection, serde_json::from_str(text)?, emit),
+            "instruments" => {
+                let message: Message<'_, wire::Row<'_>> = serde_json::from_str(text)?;
+                wire::take_instruments(&message.data, &mut self.table);
+                Ok(())
+            }
+            _ if channel.starts_with("candle") => self.candles(connection, serde_json::from_str(text)?, emit),
+            _ if wire::is_other(channel) => Ok(()),
+            other => Err(Unreadable(format!("channel {other:?} is not known"))),
+        }
     }
 
-    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        self.instruments.books()
+    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
+        if !url.contains(INSTRUMENTS_PATH) {
+            return;
+        }
+        if status != 200 {
+            emit.refused(url, status, body);
+        } else if let Err(why) = wire::read_instruments(body, &mut self.table) {
+            emit.garbage(&why, body);
+        }
+    }
+
+    fn overdue(&mut self, emit: &mut Emit<'_>) {
+        self.instruments.renew_overdue(&mut self.links, emit);
     }
 }

@@ -19,11 +19,11 @@ export function BookCard({
   symbol: string;
   sourceStale: boolean;
 }) {
-  const { book, heard, dropped, error } = useBook(exchange, symbol);
+  const { book, heard, dropped, trouble, error } = useBook(exchange, symbol);
   const now = useNow();
   const state = useStreamState();
   const heardAge = ageOf(heard, now, BOOK_STALE_MS);
-  const stale = sourceStale || state === "lost" || heardAge?.stale === true;
+  const stale = sourceStale || state === "lost" || trouble !== null || heardAge?.stale === true;
   const [bids = [], asks = []] = book
     ? aligned([depth(book.bids, true, LEVELS), depth(book.asks, false, LEVELS)])
     : [];
@@ -87,6 +87,11 @@ export function BookCard({
               ))}
             </tbody>
           </table>
+          {trouble !== null ? (
+            <p className="pad flat" role="status">
+              Out of date: {trouble}. The book is shown as it stood, until it is in step again.
+            </p>
+          ) : null}
           {dropped > 0 ? (
             <p className="quiet pad flat" role="status">
               {dropped} messages were left out because this page read too slowly; the book started anew.

@@ -1,7 +1,8 @@
 import { Link } from "react-router";
 import { useSources } from "../../api/queries";
 import type { SourceInfo } from "../../api/types";
-import { Badge, Card, Empty } from "../../design";
+import { Badge, Card } from "../../design";
+import { Table } from "../../design/Table";
 import { count, duration, rate } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { useTitle } from "../../lib/title";
@@ -93,66 +94,53 @@ export function Sources() {
 }
 
 function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
-  if (entries.length === 0) {
-    return (
-      <Empty>
-        {any ? "No instrument matches these filters." : "No source is registered on this network."}
-      </Empty>
-    );
-  }
   return (
     <>
-      <div className="scroll" tabIndex={0} role="region" aria-label="Instruments">
-        <table className="table" aria-label="Instruments">
-          <thead>
-            <tr>
-              <th scope="col">Instrument</th>
-              <th scope="col">Source</th>
-              <th scope="col">Feeds</th>
-              <th scope="col">State</th>
-              <th scope="col">Source last heard</th>
-              <th scope="col" className="number">
-                Source events/s
-              </th>
-              <th scope="col">Window</th>
-            </tr>
-          </thead>
-          <tbody>
-            {entries.map(({ source, symbol }) => (
-              <tr key={`${source.id} ${symbol}`}>
-                <td>
-                  {source.kind === "market" ? (
-                    <Link to={`/data/${source.exchange}/${encodeURIComponent(symbol)}`}>{symbol}</Link>
-                  ) : (
-                    <>
-                      {symbol} <Link to="/sql">in SQL</Link>
-                    </>
-                  )}
-                </td>
-                <td>
-                  <Link to={`/sources/${encodeURIComponent(source.id)}`}>{source.id}</Link>
-                </td>
-                <td>
-                  <span className="names wrapped">
-                    {source.feeds.map((each) => (
-                      <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
-                    ))}
-                  </span>
-                </td>
-                <td>
-                  <SourceState source={source} />
-                </td>
-                <td>
-                  <When at={source.last_event_time} />
-                </td>
-                <td className="number">{rate(source.events_per_second)}</td>
-                <td>{source.kind === "chain" ? "per block" : duration(source.window_ms)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      <p className="quiet pad flat">{count(entries.length)} instruments</p>
+      <Table
+        label="Instruments"
+        items={entries}
+        keyOf={({ source, symbol }) => `${source.id} ${symbol}`}
+        empty={any ? "No instrument matches these filters." : "No source is registered on this network."}
+        columns={[
+          {
+            head: "Instrument",
+            cell: ({ source, symbol }) =>
+              source.kind === "market" ? (
+                <Link to={`/data/${source.exchange}/${encodeURIComponent(symbol)}`}>{symbol}</Link>
+              ) : (
+                <>
+                  {symbol} <Link to="/sql">in SQL</Link>
+                </>
+              ),
+          },
+          {
+            head: "Source",
+            cell: ({ source }) => <Link to={`/sources/${encodeURIComponent(source.id)}`}>{source.id}</Link>,
+          },
+          {
+            head: "Feeds",
+            cell: ({ source }) => (
+              <span className="names wrapped">
+                {source.feeds.map((each) => (
+                  <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
+                ))}
+              </span>
+            ),
+          },
+          { head: "State", cell: ({ source }) => <SourceState source={source} /> },
+          { head: "Source last heard", cell: ({ source }) => <When at={source.last_event_time} /> },
+          {
+            head: "Source events/s",
+            number: true,
+            cell: ({ source }) => rate(source.events_per_second),
+          },
+          {
+            head: "Window",
+            cell: ({ source }) => (source.kind === "chain" ? "per block" : duration(source.window_ms)),
+          },
+        ]}
+      />
+      {entries.length > 0 ? <p className="quiet pad flat">{count(entries.length)} instruments</p> : null}
     </>
   );
 }

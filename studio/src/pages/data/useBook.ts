@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { stream } from "../../api/live";
 import { bookQuery } from "../../api/queries";
+import type { MarketEvent, StreamMessage } from "../../api/types";
 import { applyBookEvent, bookOf, type Book } from "../../lib/book";
 
 /** A venue sends hundreds of changes each second; the eye needs no more than this. */
@@ -15,11 +16,24 @@ export interface LiveBook {
   heard: number | null;
   /** Messages that were left out because this page read too slowly. */
   dropped: number;
+  /** Why nothing changes, until something does again. */
+  trouble: string | null;
   /** Why there is none, in the node's words. */
   error: Error | null;
 }
 
-const NOTHING = { book: null as Book | null, heard: null as number | null, dropped: 0 };
+const NOTHING = {
+  book: null as Book | null,
+  heard: null as number | null,
+  dropped: 0,
+  trouble: null as string | null,
+};
+
+/** What a message says about why a book stands still; `null` where it says that it moves. */
+export function troubleOf(message: StreamMessage | MarketEvent): string | null {
+  if ("op" in message) return message.op === "stale" ? `${message.exchange} is silent` : null;
+  return message.type === "incident" ? `${message.kind}: ${message.detail}` : null;
+}
 
 /** The order book of an instrument, kept from the stream's snapshot and deltas. Give the component a key by instrument. */
 export function useBook(exchange: string, symbol: string): LiveBook {
@@ -29,10 +43,14 @@ export function useBook(exchange: string, symbol: string): LiveBook {
     let current = NOTHING;
     let changed = false;
     const stop = stream.subscribe({ feed: "book", exchange, symbol }, (message) => {
+      const trouble = troubleOf(message);
       if ("op" in message) {
         if (message.op === "dropped") current = { ...current, dropped: current.dropped + message.messages };
+        else current = { ...current, trouble };
+      } else if (trouble !== null) {
+        current = { ...current, trouble };
       } else {
-        current = { ...current, book: applyBookEvent(current.book, message), heard: Date.now() };
+        current = { ...current, book: applyBookEvent(current.book, message), heard: Date.now(), trouble };
       }
       changed = true;
     });
@@ -60,6 +78,7 @@ export function useBook(exchange: string, symbol: string): LiveBook {
     book: shown.book ?? fallback,
     heard: shown.heard ?? (fallback && asked.data ? asked.dataUpdatedAt - asked.data.age_ms : null),
     dropped: shown.dropped,
+    trouble: shown.trouble,
     error: missing ? asked.error : null,
   };
 }

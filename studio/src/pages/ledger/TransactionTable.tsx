@@ -1,6 +1,7 @@
 import { Link } from "react-router";
 import type { TransactionSummary } from "../../api/types";
-import { Badge, Empty, Hash } from "../../design";
+import { Badge, Hash } from "../../design";
+import { Table } from "../../design/Table";
 import { count, open } from "../../lib/format";
 import { AccountLink, ValidatorLink, When } from "../parts";
 
@@ -35,80 +36,63 @@ export function TransactionTable({
   account?: string;
   block?: boolean;
 }) {
-  if (items.length === 0) return <Empty>{empty}</Empty>;
   const mine = (address: string | null | undefined) => address?.toLowerCase() === account?.toLowerCase();
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table className="table" aria-label={label}>
-        <thead>
-          <tr>
-            <th scope="col">Hash</th>
-            {block ? <th scope="col">Block</th> : null}
-            {block ? <th scope="col">Age</th> : null}
-            <th scope="col">Sender</th>
-            <th scope="col">Action</th>
-            <th scope="col" className="number">
-              Amount
-            </th>
-            <th scope="col" className="number">
-              Fee
-            </th>
-            <th scope="col">Outcome</th>
-          </tr>
-        </thead>
-        <tbody>
-          {items.map((each) => (
-            <tr key={`${each.height} ${each.index} ${each.hash}`}>
-              <td>
-                <Link to={`/transactions/${each.hash}`}>
-                  <Hash text={each.hash} />
-                </Link>
-              </td>
-              {block ? (
-                <td>
-                  {typeof each.height === "number" ? (
-                    <Link to={`/blocks/${each.height}`}>{count(each.height)}</Link>
-                  ) : (
-                    "–"
-                  )}
-                </td>
-              ) : null}
-              {block ? (
-                <td>
-                  <When at={each.time} />
-                </td>
-              ) : null}
-              <td>
-                <Sender of={each} />
-              </td>
-              <td>
-                {each.to ? (
-                  <>
-                    send to <AccountLink address={each.to} />
-                  </>
-                ) : (
-                  each.action
-                )}
-              </td>
-              <td className="number">
-                {each.amount ? (
-                  <>
-                    {account ? (mine(each.sender) ? "−" : "+") : ""}
-                    {open(each.amount)}
-                  </>
-                ) : null}
-              </td>
-              <td className="number">
-                {each.class === "account" ? open(each.fee) : <span className="quiet">none</span>}
-              </td>
-              <td>
-                <Outcome of={each} />
-                {each.error ? <span className="quiet"> {each.error}</span> : null}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <Table
+      label={label}
+      items={items}
+      keyOf={(each) => `${each.height} ${each.index} ${each.hash}`}
+      empty={empty}
+      columns={[
+        {
+          head: "Hash",
+          cell: ({ hash }) => (
+            <Link to={`/transactions/${hash}`}>
+              <Hash text={hash} />
+            </Link>
+          ),
+        },
+        block
+          ? {
+              head: "Block",
+              cell: ({ height }) =>
+                typeof height === "number" ? <Link to={`/blocks/${height}`}>{count(height)}</Link> : "–",
+            }
+          : null,
+        block ? { head: "Age", cell: ({ time }) => <When at={time} /> } : null,
+        { head: "Sender", cell: (each) => <Sender of={each} /> },
+        {
+          head: "Action",
+          cell: ({ to, action }) =>
+            to ? (
+              <>
+                send to <AccountLink address={to} />
+              </>
+            ) : (
+              action
+            ),
+        },
+        {
+          head: "Amount",
+          number: true,
+          cell: ({ amount, sender }) =>
+            amount ? `${account ? (mine(sender) ? "−" : "+") : ""}${open(amount)}` : null,
+        },
+        {
+          head: "Fee",
+          number: true,
+          cell: (each) => (each.class === "account" ? open(each.fee) : <span className="quiet">none</span>),
+        },
+        {
+          head: "Outcome",
+          cell: (each) => (
+            <>
+              <Outcome of={each} />
+              {each.error ? <span className="quiet"> {each.error}</span> : null}
+            </>
+          ),
+        },
+      ]}
+    />
   );
 }

@@ -1,6 +1,7 @@
 import { Link, useParams } from "react-router";
 import { useBlock, useStatus } from "../../api/queries";
 import { Card, Copy, Hash } from "../../design";
+import { Table } from "../../design/Table";
 import { bytes, count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { TransactionTable } from "../ledger/TransactionTable";
@@ -77,28 +78,19 @@ export function BlockPage() {
               />
             </Card>
             <Card title={`Certificate: ${data.certificate.length} signatures`} flush>
-              <div className="scroll" tabIndex={0} role="region" aria-label="Certificate">
-                <table className="table" aria-label="Certificate">
-                  <thead>
-                    <tr>
-                      <th scope="col">Validator</th>
-                      <th scope="col">Signature (ed25519)</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {data.certificate.map((each) => (
-                      <tr key={each.validator}>
-                        <td>
-                          <ValidatorLink address={each.validator} />
-                        </td>
-                        <td>
-                          <Hash text={each.signature} keep={12} />
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <Table
+                label="Certificate"
+                items={data.certificate}
+                keyOf={(each) => each.validator}
+                empty="No signature."
+                columns={[
+                  { head: "Validator", cell: ({ validator }) => <ValidatorLink address={validator} /> },
+                  {
+                    head: "Signature (ed25519)",
+                    cell: ({ signature }) => <Hash text={signature} keep={12} />,
+                  },
+                ]}
+              />
             </Card>
           </>
         )}

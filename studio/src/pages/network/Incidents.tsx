@@ -1,7 +1,8 @@
 import { Link } from "react-router";
 import { useIncidents, useSources, useValidators } from "../../api/queries";
 import type { SourceInfo } from "../../api/types";
-import { Badge, Card, Empty, type Tone } from "../../design";
+import { Badge, Card, type Tone } from "../../design";
+import { Table } from "../../design/Table";
 import { count } from "../../lib/format";
 import { useFilters } from "../../lib/urlState";
 import { usePager } from "../../lib/paging";
@@ -86,56 +87,51 @@ export function Incidents({ source }: { source?: string }) {
       <Answer of={incidents} what="incidents">
         {(page) => (
           <>
-            {page.items.length === 0 ? (
-              <Empty>
-                {filtered
+            <Table
+              label="Incidents"
+              items={page.items}
+              keyOf={(each) => each.id}
+              empty={
+                filtered
                   ? "No incident matches these filters."
-                  : "No incident: everybody agrees, and no feed has broken."}
-              </Empty>
-            ) : (
-              <div className="scroll tall" tabIndex={0} role="region" aria-label="Incidents">
-                <table className="table" aria-label="Incidents">
-                  <thead>
-                    <tr>
-                      <th scope="col">Age</th>
-                      <th scope="col">Kind</th>
-                      <th scope="col">Source</th>
-                      <th scope="col">Validator</th>
-                      <th scope="col">Detail</th>
-                      <th scope="col">Seen by</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {page.items.map((each) => (
-                      <tr key={each.id}>
-                        <td>
-                          <When at={each.time} />
-                        </td>
-                        <td>
-                          <Badge tone={TONES[each.kind] ?? "plain"}>{each.kind.replaceAll("_", " ")}</Badge>
-                        </td>
-                        <td>
-                          {each.source ? <SourceLink id={each.source} known={sources.data?.items} /> : "–"}
-                          {each.stream ? <span className="quiet below">{each.stream}</span> : null}
-                        </td>
-                        <td>{each.validator ? <ValidatorLink address={each.validator} /> : "–"}</td>
-                        <td className="wrap">{each.detail}</td>
-                        <td>
-                          {typeof each.height !== "number" ? (
-                            each.site
-                          ) : (
-                            <>
-                              {each.site},{" "}
-                              <Link to={`/blocks/${each.height}`}>block {count(each.height)}</Link>
-                            </>
-                          )}
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
-            )}
+                  : "No incident: everybody agrees, and no feed has broken."
+              }
+              tall
+              columns={[
+                { head: "Age", cell: ({ time }) => <When at={time} /> },
+                {
+                  head: "Kind",
+                  cell: ({ kind }) => (
+                    <Badge tone={TONES[kind] ?? "plain"}>{kind.replaceAll("_", " ")}</Badge>
+                  ),
+                },
+                {
+                  head: "Source",
+                  cell: (each) => (
+                    <>
+                      {each.source ? <SourceLink id={each.source} known={sources.data?.items} /> : "–"}
+                      {each.stream ? <span className="quiet below">{each.stream}</span> : null}
+                    </>
+                  ),
+                },
+                {
+                  head: "Validator",
+                  cell: (each) => (each.validator ? <ValidatorLink address={each.validator} /> : "–"),
+                },
+                { head: "Detail", cell: ({ detail }) => detail, tone: () => "wrap" },
+                {
+                  head: "Seen by",
+                  cell: ({ height, site }) =>
+                    typeof height !== "number" ? (
+                      site
+                    ) : (
+                      <>
+                        {site}, <Link to={`/blocks/${height}`}>block {count(height)}</Link>
+                      </>
+                    ),
+                },
+              ]}
+            />
             <Pages of={pager} page={page} what="incidents" />
           </>
         )}

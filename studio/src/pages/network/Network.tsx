@@ -1,7 +1,8 @@
 import { Link } from "react-router";
 import { useBlocks, useStatus, useValidators } from "../../api/queries";
 import type { BlockSummary, ValidatorInfo } from "../../api/types";
-import { Badge, Card, Empty, Figure, Figures, Hash, Share } from "../../design";
+import { Badge, Card, Figure, Figures, Hash, Share } from "../../design";
+import { Table } from "../../design/Table";
 import { age, count, duration, instant, rate } from "../../lib/format";
 import { heights } from "../../lib/heights";
 import { useNow } from "../../lib/now";
@@ -120,64 +121,55 @@ function Validators() {
   return (
     <Card title="Validators" flush>
       <Answer of={validators} what="validators">
-        {({ items }) =>
-          items.length === 0 ? (
-            <Empty>The genesis file names no validator.</Empty>
-          ) : (
-            <div className="scroll" tabIndex={0} role="region" aria-label="Validators">
-              <table className="table" aria-label="Validators">
-                <thead>
-                  <tr>
-                    <th scope="col">Validator</th>
-                    <th scope="col">Power</th>
-                    <th scope="col" className="number">
-                      Signed
-                    </th>
-                    <th scope="col" className="number">
-                      Proposed
-                    </th>
-                    <th scope="col" className="number">
-                      Attested
-                    </th>
-                    <th scope="col" className="number">
-                      Differing
-                    </th>
-                    <th scope="col" className="number">
-                      Missing
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((each) => (
-                    <tr key={each.address}>
-                      <td>
-                        <Link to={`/validators/${each.address}`} title={each.address}>
-                          {each.name || <Hash text={each.address} keep={4} />}
-                        </Link>{" "}
-                        {status.data && !isUp(each, status.data.height) ? (
-                          <Badge tone="bad">down</Badge>
-                        ) : null}
-                      </td>
-                      <td>
-                        <Share value={each.share} label="Share of the voting power" />
-                      </td>
-                      <td className="number">
-                        {each.signed_recent}
-                        <span className="quiet"> / {each.recent}</span>
-                      </td>
-                      <td className="number">{count(each.proposed)}</td>
-                      <td className="number">{count(each.attested)}</td>
-                      <td className={`number ${each.differing > 0 ? "wrong" : ""}`}>
-                        {count(each.differing)}
-                      </td>
-                      <td className={`number ${each.missing > 0 ? "wrong" : ""}`}>{count(each.missing)}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
-          )
-        }
+        {({ items }) => (
+          <Table
+            label="Validators"
+            items={items}
+            keyOf={(each) => each.address}
+            empty="The genesis file names no validator."
+            columns={[
+              {
+                head: "Validator",
+                cell: (each) => (
+                  <>
+                    <Link to={`/validators/${each.address}`} title={each.address}>
+                      {each.name || <Hash text={each.address} keep={4} />}
+                    </Link>{" "}
+                    {status.data && !isUp(each, status.data.height) ? <Badge tone="bad">down</Badge> : null}
+                  </>
+                ),
+              },
+              {
+                head: "Power",
+                cell: ({ share }) => <Share value={share} label="Share of the voting power" />,
+              },
+              {
+                head: "Signed",
+                number: true,
+                cell: ({ signed_recent, recent }) => (
+                  <>
+                    {signed_recent}
+                    <span className="quiet"> / {recent}</span>
+                  </>
+                ),
+              },
+              { head: "Proposed", number: true, cell: ({ proposed }) => count(proposed) },
+              { head: "Attested", number: true, cell: ({ attested }) => count(attested) },
+              {
+                head: "Differing",
+                number: true,
+                cell: ({ differing }) => count(differing),
+                tone: ({ differing }) => (differing > 0 ? "wrong" : ""),
+              },
+              {
+                head: "Missing",
+                number: true,
+                cell: ({ missing }) => count(missing),
+                tone: ({ missing }) => (missing > 0 ? "wrong" : ""),
+              },
+            ]}
+          />
+        )}
       </Answer>
     </Card>
   );

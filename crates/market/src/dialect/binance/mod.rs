@@ -28,7 +28,7 @@ mod written;
 
 use std::collections::BTreeMap;
 
-use openmesh_primitives::{Symbol, Timestamp};
+use openmesh_primitives::Timestamp;
 
 use self::book::{Chain, Change, Follows};
 use self::market::{FUTURES, Market, SPOT};
@@ -38,9 +38,9 @@ use super::instruments::Instruments;
 use super::links::{Links, Ping, Upkeep};
 use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable, excerpt};
-use crate::book::OrderBook;
+use super::venue::Venue;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, Level, OpenInterest, Side};
-use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+use crate::session::{Action, ConnectionId, Output, Subscription};
 
 /// Streams of one connection: the venue allows 1024, an address of this length passes every proxy.
 const STREAMS_MAX: usize = 100;
@@ -262,6 +262,87 @@ impl Binance {
         }
         Ok(())
     }
+}
+
+/// The value of a key in the query of an address.
+fn query<'a>(url: &'a str, key: &str) -> Option<&'a str> {
+    let (_, query) = url.split_once('?')?;
+    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key).map(|(_, value)| value)
+}
+
+impl Venue for Binance {
+    const UPKEEP: Upkeep = UPKEEP;
+
+    fn venue(&self) -> Exchange {
+        self.market.exchange
+    }
+
+    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
+        (&mut self.links, &mut self.unsaid)
+    }
+
+    fn instruments(&self) -> impl Iterator<Item = &Instruments> {
+        std::iter::once(&self.instruments)
+    }
+
+    fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
+        (self.books, self.polled) = Default::default();
+        self.unsaid = Unsaid::of(self.market.exchange, subscription);
+        let mut names = Vec::new();
+        for symbol in &subscription.symbols {
+            match wire::name_of(symbol, self.market.futures) {
+                Some(name) => {
+                    self.table.insert(&name, symbol.clone());
+                    names.push((name, symbol.clone()));
+                }
+                None => self.unsaid.instrument(self.market.exchange, symbol),
+            }
+        }
+        if self.market.futures && subscription.feeds.contains(&Feed::OpenInterest) {
+            self.polled = names.iter().map(|(name, _)| name.clone()).collect();
+        }
+        let mut connection = ConnectionId(0);
+        for door in self.market.doors {
+            for streams in door.streams(self.market.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
+                let list: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
+                let books = streams.iter().filter_map(|(_, book)| book.clone()).collect();
+                self.books.insert(connection, books);
+                output.actions.push(Action::Open { connection, url: format!("{}{}", door.address, list.join("/")) });
+                connection.0 += 1;
+            }
+        }
+    }
+
+    fn opened(&mut self, connection: ConnectionId, url: &str) {
+        self.streams.opened(connection, url);
+    }
+
+    /// Every book of a connection goes back to the state before its first snapshot.
+    fn forget(&mut self, connection: ConnectionId) {
+        for (instrument, chain) in self.instruments.iter_mut().zip(&mut self.chains) {
+            if instrument.connection == connection {
+                instrument.forget();
+                chain.reset();
+            }
+        }
+    }
+
+    fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        // Not only on the first change: an instrument in which nothing happens has a book too.
+        for name in self.books.get(&connection).cloned().unwrap_or_default() {
+            if let Ok(place) = self.place(connection, &name) {
+                self.ask(place, emit);
+            }
+        }
+    }
+
+    fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        self.frame(connection, data, emit)
+    }
+
+    fn sent(&mut self, connection: ConnectionId, text: &str) {
+        self.streams.sent(connection, text);
+    }
 
     fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
         let name = query(url, "symbol");
@@ -292,32 +373,7 @@ impl Binance {
         }
     }
 
-    fn opened(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        self.links.opened(connection, emit.now);
-        self.forget(connection);
-        self.unsaid.say(emit);
-        // Not only on the first change: an instrument in which nothing happens has a book too.
-        for name in self.books.get(&connection).cloned().unwrap_or_default() {
-            if let Ok(place) = self.place(connection, &name) {
-                self.ask(place, emit);
-            }
-        }
-    }
-
-    /// Every book of a connection goes back to the state before its first snapshot.
-    fn forget(&mut self, connection: ConnectionId) {
-        for (instrument, chain) in self.instruments.iter_mut().zip(&mut self.chains) {
-            if instrument.connection == connection {
-                instrument.forget();
-                chain.reset();
-            }
-        }
-    }
-
-    fn tick(&mut self, emit: &mut Emit<'_>) {
-        // Where there is nothing to connect to, this is the first moment.
-        self.unsaid.say(emit);
-        self.links.tick(UPKEEP, emit);
+    fn overdue(&mut self, emit: &mut Emit<'_>) {
         for place in 0..self.chains.len() {
             if self.chains.get(place).is_some_and(Chain::is_waiting) {
                 self.ask(place, emit);
@@ -331,77 +387,5 @@ impl Binance {
                 emit.get(format!("{}/openInterest?symbol={name}", self.market.rest));
             }
         }
-    }
-}
-
-/// The value of a key in the query of an address.
-fn query<'a>(url: &'a str, key: &str) -> Option<&'a str> {
-    let (_, query) = url.split_once('?')?;
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key).map(|(_, value)| value)
-}
-
-impl Session for Binance {
-    fn exchange(&self) -> Exchange {
-        self.market.exchange
-    }
-
-    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
-        (self.books, self.polled) = Default::default();
-        self.unsaid = Unsaid::of(self.market.exchange, subscription);
-        let mut names = Vec::new();
-        for symbol in &subscription.symbols {
-            match wire::name_of(symbol, self.market.futures) {
-                Some(name) => {
-                    self.table.insert(&name, symbol.clone());
-                    names.push((name, symbol.clone()));
-                }
-                None => self.unsaid.instrument(self.market.exchange, symbol),
-            }
-        }
-        if self.market.futures && subscription.feeds.contains(&Feed::OpenInterest) {
-            self.polled = names.iter().map(|(name, _)| name.clone()).collect();
-        }
-        let mut connection = ConnectionId(0);
-        for door in self.market.doors {
-            for streams in door.streams(self.market.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
-                let list: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
-                let books = streams.iter().filter_map(|(_, book)| book.clone()).collect();
-                self.books.insert(connection, books);
-                output.actions.push(Action::Open { connection, url: format!("{}{}", door.address, list.join("/")) });
-                connection.0 += 1;
-            }
-        }
-    }
-
-    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
-        let emit = &mut Emit { exchange: self.market.exchange, now, output };
-        match input {
-            Input::Opened { connection, url } => {
-                self.streams.opened(connection, url);
-                self.opened(connection, emit);
-            }
-            Input::Closed { connection } => {
-                self.forget(connection);
-                self.streams.closed(connection);
-                self.links.closed(connection, emit);
-            }
-            Input::Frame { connection, data } => {
-                self.links.heard(connection, now);
-                if let Err(why) = self.frame(connection, data, emit) {
-                    emit.garbage(&why, data);
-                }
-            }
-            Input::Sent { connection, text } => self.streams.sent(connection, text),
-            Input::Response { url, status, body } => self.response(url, status, body, emit),
-            Input::Tick => self.tick(emit),
-        }
-    }
-
-    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
-        self.instruments.book(symbol)
-    }
-
-    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        self.instruments.books()
     }
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::event::{Event, Incident};
+use crate::session::{Input, Session};
+use openmesh_primitives::Symbol;
 
 const LINK: ConnectionId = ConnectionId(0);
 const SNAPSHOT_URL: &str = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000";

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::event::{Event, Side};
+use crate::session::{Input, Session};
+use openmesh_primitives::Symbol;
 
 const NOW: Timestamp = Timestamp(1_786_310_819_000_000_000);
 const LINEAR: ConnectionId = ConnectionId(7);

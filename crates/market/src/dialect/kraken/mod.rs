@@ -35,9 +35,10 @@ use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::offer::Unsaid;
 use super::support::{Emit, Symbols, Unreadable};
+use super::venue::Venue;
 use crate::book::OrderBook;
 use crate::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed, IncidentKind, Level};
-use crate::session::{Action, ConnectionId, Input, Output, Session, Subscription};
+use crate::session::{Action, ConnectionId, Output, Subscription};
 
 const URL: &str = "wss://ws.kraken.com/v2";
 const PAIRS_URL: &str = "https://api.kraken.com/0/public/AssetPairs";
@@ -221,31 +222,6 @@ impl Kraken {
             }
         }
     }
-
-    fn subscribe(&self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        for channel in self.channels.iter().filter(|_| !self.names.is_empty()) {
-            let mut params = serde_json::json!({"channel": channel, "symbol": self.names, "snapshot": true});
-            match *channel {
-                "book" => params["depth"] = DEPTH.into(),
-                "ohlc" => params["interval"] = 1.into(),
-                // Each change of the best bid and offer, not only each trade.
-                "ticker" => params["event_trigger"] = "bbo".into(),
-                _ => {}
-            }
-            emit.send(connection, serde_json::json!({"method": "subscribe", "params": params}).to_string());
-        }
-    }
-
-    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
-        if !url.contains(PAIRS_PATH) {
-            return;
-        }
-        if status != 200 {
-            emit.refused(url, status, body);
-        } else if let Err(why) = names::read_pairs(body, &mut self.table, &mut self.precisions) {
-            emit.garbage(&why, body);
-        }
-    }
 }
 
 /// Whether the book disagrees with the venue's checksum: `(expected, got)`. If it does with numbers as they came, it is
@@ -270,12 +246,22 @@ fn disagrees(
     Some((expected, got))
 }
 
-impl Session for Kraken {
-    fn exchange(&self) -> Exchange {
+impl Venue for Kraken {
+    const UPKEEP: Upkeep = UPKEEP;
+
+    fn venue(&self) -> Exchange {
         Exchange::Kraken
     }
 
-    fn start(&mut self, subscription: &Subscription, output: &mut Output) {
+    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
+        (&mut self.links, &mut self.unsaid)
+    }
+
+    fn instruments(&self) -> impl Iterator<Item = &Instruments> {
+        std::iter::once(&self.instruments)
+    }
+
+    fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.names, self.channels) = Default::default();
         self.unsaid = Unsaid::of(Exchange::Kraken, subscription);
         for symbol in &subscription.symbols {
@@ -292,51 +278,55 @@ impl Session for Kraken {
         output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
     }
 
-    fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
-        let emit = &mut Emit { exchange: Exchange::Kraken, now, output };
-        match input {
-            Input::Opened { connection, .. } => {
-                self.links.opened(connection, now);
-                self.instruments.forget(connection);
-                self.unsaid.say(emit);
-                self.subscribe(connection, emit);
+    fn forget(&mut self, connection: ConnectionId) {
+        self.instruments.forget(connection);
+    }
+
+    fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
+        for channel in self.channels.iter().filter(|_| !self.names.is_empty()) {
+            let mut params = serde_json::json!({"channel": channel, "symbol": self.names, "snapshot": true});
+            match *channel {
+                "book" => params["depth"] = DEPTH.into(),
+                "ohlc" => params["interval"] = 1.into(),
+                // Each change of the best bid and offer, not only each trade.
+                "ticker" => params["event_trigger"] = "bbo".into(),
+                _ => {}
             }
-            Input::Closed { connection } => {
-                self.instruments.forget(connection);
-                self.links.closed(connection, emit);
-            }
-            Input::Frame { connection, data } => {
-                self.links.heard(connection, now);
-                if let Err(why) = self.frame(connection, data, emit) {
-                    emit.garbage(&why, data);
-                    // JSON that ends early or not at all: nobody knows what it was to change.
-                    if serde_json::from_slice::<serde::de::IgnoredAny>(data).is_err() {
-                        self.lose_all(connection, emit);
-                    }
-                }
-            }
-            Input::Sent { text, .. } => {
-                if let Ok(request) = serde_json::from_str::<v2::Request<'_>>(text)
-                    && &*request.method == "subscribe"
-                {
-                    self.subscribed(&request.params);
-                }
-            }
-            Input::Response { url, status, body } => self.response(url, status, body, emit),
-            Input::Tick => {
-                // Where there is nothing to connect to, this is the first moment.
-                self.unsaid.say(emit);
-                self.links.tick(UPKEEP, emit);
-                self.instruments.renew_overdue(&mut self.links, emit);
-            }
+            emit.send(connection, serde_json::json!({"method": "subscribe", "params": params}).to_string());
         }
     }
 
-    fn book(&self, symbol: &Symbol) -> Option<&OrderBook> {
-        self.instruments.book(symbol)
+    fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+        self.frame(connection, data, emit)
     }
 
-    fn books(&self) -> Vec<(Symbol, &OrderBook)> {
-        self.instruments.books()
+    fn unread(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) {
+        // JSON that ends early or not at all: nobody knows what it was to change.
+        if serde_json::from_slice::<serde::de::IgnoredAny>(data).is_err() {
+            self.lose_all(connection, emit);
+        }
+    }
+
+    fn sent(&mut self, _connection: ConnectionId, text: &str) {
+        if let Ok(request) = serde_json::from_str::<v2::Request<'_>>(text)
+            && &*request.method == "subscribe"
+        {
+            self.subscribed(&request.params);
+        }
+    }
+
+    fn response(&mut self, url: &str, status: u16, body: &[u8], emit: &mut Emit<'_>) {
+        if !url.contains(PAIRS_PATH) {
+            return;
+        }
+        if status != 200 {
+            emit.refused(url, status, body);
+        } else if let Err(why) = names::read_pairs(body, &mut self.table, &mut self.precisions) {
+            emit.garbage(&why, body);
+        }
+    }
+
+    fn overdue(&mut self, emit: &mut Emit<'_>) {
+        self.instruments.renew_overdue(&mut self.links, emit);
     }
 }

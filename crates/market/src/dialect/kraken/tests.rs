@@ -1,5 +1,6 @@
 use super::*;
 use crate::event::{Event, Side};
+use crate::session::{Input, Session};
 
 const PAIR: &str = "BTC/USD";
 

@@ -1,7 +1,9 @@
 //! Small frames of each kind, and the ways in which a book goes wrong.
 
 use super::*;
+use crate::book::OrderBook;
 use crate::event::{Event, Side};
+use crate::session::{Input, Session};
 use openmesh_primitives::Decimal;
 use proptest::prelude::*;
 
