@@ -207,11 +207,11 @@ impl Recording {
                 What::Frame(connection, events) => (Some(*connection), events),
                 What::Answer(events) => (None, events),
             };
-            if let Some(connection) = connection {
-                cutter.alive(connection);
-            }
-            for event in events {
-                cutter.observe(connection, &Event { ts_capture: Timestamp(at), ..event.clone() });
+            let ts_capture = Timestamp(at);
+            let events: Vec<Event> = events.iter().map(|e| Event { ts_capture, ..e.clone() }).collect();
+            match connection {
+                Some(connection) => cutter.frame(connection, &events),
+                None => events.iter().for_each(|event| cutter.observe(None, event)),
             }
             seen.take(&mut cutter);
         }

@@ -37,7 +37,7 @@ pub struct StoreConfig {
 
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
-        StoreConfig { proof_heights: 10_000, cache_bytes_max: 128 * 1024 * 1024 }
+        StoreConfig { proof_heights: 10_000, cache_bytes_max: 32 * 1024 * 1024 }
     }
 }
 

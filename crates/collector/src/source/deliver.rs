@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use openmesh_market::event::{Incident, IncidentKind};
 use openmesh_market::window::{ClosedWindow, Reason};
-use openmesh_market::{ConnectionId, Event, EventKind, Feed};
+use openmesh_market::{Event, EventKind, Feed};
 use tokio::time::Instant;
 
-use super::{LastChange, Source, now};
+use super::{Arrival, LastChange, Source, now};
 use crate::archive::Work;
 use crate::link::FromLink;
 use crate::metrics::Metrics;
@@ -21,10 +21,15 @@ const DEPTH_RENEWAL_MS: u64 = 60_000;
 
 impl Source<'_> {
     /// Passes on what the last input led to, and does what it asks for.
-    pub(super) async fn settle(&mut self, connection: Option<ConnectionId>) {
+    pub(super) async fn settle(&mut self, mut from: Arrival) {
         for _ in 0..ROUNDS_MAX {
-            for event in std::mem::take(&mut self.output.events) {
-                self.deliver(connection, event);
+            let events = std::mem::take(&mut self.output.events);
+            self.cut(from, &events);
+            for event in events {
+                self.deliver(event);
+            }
+            if let Arrival::Frame(connection) = from {
+                from = Arrival::Connection(connection);
             }
             let actions = std::mem::take(&mut self.output.actions);
             if actions.is_empty() {
@@ -37,15 +42,27 @@ impl Source<'_> {
         self.pass_on().await;
     }
 
-    fn deliver(&mut self, connection: Option<ConnectionId>, event: Event) {
-        match &self.plan.tamper {
-            Some(tamper) => {
-                let mut altered = event.clone();
-                tamper(&mut altered);
-                self.cutter.observe(connection, &altered);
-            }
-            None => self.cutter.observe(connection, &event),
+    /// Puts events into their windows; a site that is to lie, for a test, alters them here.
+    fn cut(&mut self, from: Arrival, events: &[Event]) {
+        let altered: Option<Vec<Event>> = self.plan.tamper.as_ref().map(|tamper| {
+            events
+                .iter()
+                .cloned()
+                .map(|mut e| {
+                    tamper(&mut e);
+                    e
+                })
+                .collect()
+        });
+        let events = altered.as_deref().unwrap_or(events);
+        match from {
+            Arrival::Frame(connection) => self.cutter.frame(connection, events),
+            Arrival::Connection(connection) => events.iter().for_each(|e| self.cutter.observe(Some(connection), e)),
+            Arrival::Elsewhere => events.iter().for_each(|e| self.cutter.observe(None, e)),
         }
+    }
+
+    fn deliver(&mut self, event: Event) {
         let lag = event.ts_exchange.map(|ts| event.ts_capture.millis() - ts.millis());
         if let (Some(symbol), Some(Feed::Book)) = (&event.symbol, event.kind.feed()) {
             let change = LastChange { ts_exchange: event.ts_exchange, ts_capture: event.ts_capture };

@@ -68,6 +68,17 @@ pub(crate) struct LastChange {
     pub(crate) ts_capture: Timestamp,
 }
 
+/// What the events of an input came from.
+#[derive(Clone, Copy, Debug)]
+enum Arrival {
+    /// One frame of a connection: they are one moment.
+    Frame(ConnectionId),
+    /// Something else about a connection.
+    Connection(ConnectionId),
+    /// An answer over HTTP, or the session itself.
+    Elsewhere,
+}
+
 /// Counters looked up once.
 struct Counters {
     frames: Counter,
@@ -148,7 +159,7 @@ impl<'a> Source<'a> {
     async fn begin(&mut self) {
         let wanted = Subscription { symbols: self.plan.source.symbols.clone(), feeds: self.plan.source.feeds.clone() };
         self.session.start(&wanted, &mut self.output);
-        self.settle(None).await;
+        self.settle(Arrival::Elsewhere).await;
     }
 
     async fn finish(&mut self) {
@@ -174,7 +185,7 @@ impl<'a> Source<'a> {
                 }
                 self.cutter.opened(connection);
                 self.session.handle(Input::Opened { connection, url: &url }, at, &mut self.output);
-                self.settle(Some(connection)).await;
+                self.settle(Arrival::Connection(connection)).await;
             }
             FromLink::Frame { connection, generation, at, data } if self.is_current(connection, generation) => {
                 self.counters.frames.inc();
@@ -188,8 +199,7 @@ impl<'a> Source<'a> {
                     self.recorder.received(&line.name, at, &data);
                 }
                 self.session.handle(Input::Frame { connection, data: &data }, at, &mut self.output);
-                self.cutter.frame(connection, &self.output.events);
-                self.settle(Some(connection)).await;
+                self.settle(Arrival::Frame(connection)).await;
             }
             FromLink::Closed { connection, generation, why } if self.is_current(connection, generation) => {
                 self.ended(connection, &why).await;
@@ -216,7 +226,7 @@ impl<'a> Source<'a> {
         }
         self.cutter.connection_lost(connection);
         self.session.handle(Input::Closed { connection }, now(), &mut self.output);
-        self.settle(Some(connection)).await;
+        self.settle(Arrival::Connection(connection)).await;
         // A session that forgets to ask would leave its connection dead for ever.
         if self.lines.get(&connection).is_some_and(|line| line.link.is_none()) {
             self.reconnect(connection);
@@ -242,7 +252,7 @@ impl<'a> Source<'a> {
         }
         let input = Input::Response { url: &answer.url, status: answer.status, body: &answer.body };
         self.session.handle(input, at, &mut self.output);
-        self.settle(None).await;
+        self.settle(Arrival::Elsewhere).await;
     }
 
     fn asked(&mut self, question: Question) {
@@ -284,7 +294,7 @@ impl<'a> Source<'a> {
 
     async fn tick(&mut self) {
         self.session.handle(Input::Tick, now(), &mut self.output);
-        self.settle(None).await;
+        self.settle(Arrival::Elsewhere).await;
         let (books, open) = (self.session.books().len(), self.lines.values().filter(|l| l.is_open()).count());
         let (all, watermark) = (self.lines.len(), self.cutter.watermark());
         self.status(|status| {

@@ -41,7 +41,9 @@ pub struct WindowCutter {
     held: Vec<Held>,
     /// A break or a snapshot since the last clock event.
     unsettled: bool,
-    /// Watermark of the last pass over all streams.
+    /// The venue's clock has gone on since the last pass over all streams.
+    due: bool,
+    /// Watermark of that pass.
     passed: Option<Timestamp>,
     /// First window that is not emitted.
     emit: Option<i64>,
@@ -75,6 +77,7 @@ impl WindowCutter {
             tracks,
             held: Vec::new(),
             unsettled: false,
+            due: false,
             passed: None,
             emit: None,
             skipped: 0,
@@ -115,7 +118,10 @@ impl WindowCutter {
         self.pass();
     }
 
-    /// A frame with these events came in over a connection. To be called before they are observed.
+    /// A frame came in over a connection, and these are its events.
+    ///
+    /// They are one moment: a venue may list the newest trade first, and a window that this one ends must not be closed, nor
+    /// searched for missing trades, before the others of its frame are in.
     ///
     /// What carries the venue's time tells itself how far the connection is. Only a frame without it is taken for as new as
     /// what other connections have told, give or take lateness: a connection that lags behind them by more than that (they
@@ -126,17 +132,26 @@ impl WindowCutter {
         } else {
             self.alive(connection);
         }
+        for event in events {
+            self.take(Some(connection), event);
+        }
+        self.pass_if_due();
     }
 
-    /// A frame without time came in over a connection. To be called before the events of the frame.
+    /// A frame without time came in over a connection.
     pub fn alive(&mut self, connection: ConnectionId) {
         if self.clock.alive(connection) {
             self.pass();
         }
     }
 
-    /// Takes one event in. `connection` is the one whose frame it came from; `None` for an answer over HTTP.
+    /// Takes one event in that came alone. `connection` is the one it came over; `None` for an answer over HTTP.
     pub fn observe(&mut self, connection: Option<ConnectionId>, event: &Event) {
+        self.take(connection, event);
+        self.pass_if_due();
+    }
+
+    fn take(&mut self, connection: Option<ConnectionId>, event: &Event) {
         if event.exchange != self.config.exchange {
             return;
         }
@@ -282,9 +297,7 @@ impl WindowCutter {
         if let Some(index) = late {
             track.withdraw(index..index + 1, Reason::Late, &mut self.withdrawn);
         }
-        if clock_ts.is_some() {
-            self.pass_if_due();
-        }
+        self.due |= clock_ts.is_some();
     }
 
     fn load(&mut self, symbol: &Symbol, snapshot: &crate::event::BookSnapshot) {
@@ -377,6 +390,9 @@ impl WindowCutter {
 
     /// A pass over all streams costs more than placing an event: one for each tenth of the lateness is enough.
     fn pass_if_due(&mut self) {
+        if !std::mem::take(&mut self.due) {
+            return;
+        }
         let quantum = (self.lateness / 10).max(1);
         let due = match (self.passed, self.clock.high()) {
             (Some(passed), Some(high)) => high >= after(passed, quantum),

@@ -256,12 +256,10 @@ fn run(venue: &Venue, arrivals: &[(i64, usize, Arrival)]) -> Seen {
             Arrival::Lost(connection) => cutter.connection_lost(*connection),
             Arrival::Incident(event) => cutter.observe(Some(BOOKS), event),
             Arrival::Frame(connection, events) => {
-                cutter.alive(*connection);
-                for event in events {
-                    // Capture clocks are off by years, to show that nothing depends on them but sameness.
-                    let ts_capture = Timestamp(at * MS + frame as i64);
-                    cutter.observe(Some(*connection), &Event { ts_capture, ..event.clone() });
-                }
+                // Capture clocks are off by years, to show that nothing depends on them but sameness.
+                let ts_capture = Timestamp(at * MS + frame as i64);
+                let events: Vec<Event> = events.iter().map(|e| Event { ts_capture, ..e.clone() }).collect();
+                cutter.frame(*connection, &events);
             }
         }
         note(&mut cutter, &mut seen);
@@ -429,6 +427,23 @@ fn empty_windows_are_agreed_on_when_the_connection_lived() {
     }
     let expected = vec![(0, Err(Reason::Starting)), (1, Ok(0)), (2, Ok(0)), (3, Ok(0)), (4, Ok(1))];
     assert_eq!(summary(&mut cutter), expected);
+}
+
+/// As Coinbase lists them. Found on the simulated venue: the first of such a frame ended a window, and the ids between were
+/// searched for before they were in.
+#[test]
+fn a_frame_that_lists_the_newest_first_hides_nothing() {
+    let mut cutter = trades_cutter();
+    let frames: [&[(i64, u64)]; 5] =
+        [&[(100, 1)], &[(200, 2)], &[(1_700, 4), (1_690, 3)], &[(2_600, 7), (2_590, 6), (2_580, 5)], &[(4_000, 8)]];
+    for (frame, trades) in (0..).zip(frames) {
+        let of = |(at, id): &(i64, u64)| Event {
+            ts_capture: Timestamp(frame),
+            ..event(&btc(), Some(*at), trade(*id, 1, false))
+        };
+        cutter.frame(TRADES, &trades.iter().map(of).collect::<Vec<_>>());
+    }
+    assert_eq!(summary(&mut cutter), vec![(0, Err(Reason::Starting)), (1, Ok(2)), (2, Ok(3))]);
 }
 
 #[test]
@@ -632,8 +647,7 @@ fn a_connection_that_lags_behind_another_loses_nothing() {
     let mut say = |connection, symbol: &Symbol, at: i64, id| {
         frame += 1;
         let event = Event { ts_capture: Timestamp(frame), ..event(symbol, Some(at), trade(id, 1, false)) };
-        cutter.frame(connection, std::slice::from_ref(&event));
-        cutter.observe(Some(connection), &event);
+        cutter.frame(connection, &[event]);
     };
     for at in 0..24 {
         say(TRADES, &btc(), at * 500 + 100, at as u64);
