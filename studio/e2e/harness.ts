@@ -29,6 +29,8 @@ export interface Network {
   faucet(): Promise<`0x${string}`>;
   /** Process of a validator by its number. */
   validator(number: number): Promise<number>;
+  /** Process of the simulated venues. */
+  venues(): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -54,7 +56,8 @@ export async function startNetwork(): Promise<Network> {
     const faucet = async (): Promise<`0x${string}`> =>
       `0x${(await readFile(join(home, "simulated", "faucet.key"), "utf8")).trim().replace(/^0x/, "")}`;
     const validator = (number: number) => processOf(child.pid ?? 0, `validator-${number}`);
-    return { url: await ready(child), faucet, validator, stop };
+    const venues = () => processOf(child.pid ?? 0, "venues");
+    return { url: await ready(child), faucet, validator, venues, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -32,7 +32,13 @@ function newChart(element: HTMLElement, seconds: boolean): IChartApi {
     },
     grid: { vertLines: { color: token("--raised") }, horzLines: { color: token("--raised") } },
     rightPriceScale: { borderColor: token("--line") },
-    timeScale: { borderColor: token("--line"), timeVisible: true, secondsVisible: seconds },
+    timeScale: {
+      borderColor: token("--line"),
+      timeVisible: true,
+      secondsVisible: seconds,
+      // Else the newest label is cut in two by the price axis.
+      rightOffset: 4,
+    },
     localization: { locale: "en-GB" },
   });
 }

@@ -68,7 +68,12 @@ async fn alone(files: &Files) -> Result<std::fs::File, Failure> {
     let path = files.home.join("node.lock");
     let lock = std::fs::File::create(&path).map_err(|e| Failure::from_display(path.display(), &e))?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(FORMER_SECONDS_MAX);
+    let mut said = false;
     while lock.try_lock().is_err() {
+        if !std::mem::replace(&mut said, true) {
+            let home = files.home.display();
+            eprintln!("another node runs in {home}: waiting up to {FORMER_SECONDS_MAX} s for it to end");
+        }
         if tokio::time::Instant::now() > deadline {
             return Err(Failure::new(format!("another node runs in {}", files.home.display()))
                 .hint("stop it, or give this one a home of its own"));
