@@ -50,6 +50,8 @@ pub struct CandleView {
 pub struct CandleList {
     /// Where the data comes from.
     pub origin: Origin,
+    /// True where the source is silent, or was never heard: what is newest here is old.
+    pub stale: bool,
     /// Oldest first.
     pub items: Vec<CandleView>,
 }
@@ -74,6 +76,8 @@ pub struct TradeView {
 pub struct TradeList {
     /// Where the data comes from.
     pub origin: Origin,
+    /// True where the source is silent, or was never heard: what is newest here is old.
+    pub stale: bool,
     /// Newest first.
     pub items: Vec<TradeView>,
 }

@@ -122,7 +122,8 @@ pub async fn candles(
     items.extend(make(live.iter().filter(|(at, _)| border.is_some_and(|b| at.nanos() >= b)), nanos));
     let surplus = items.len().saturating_sub(limit);
     items.drain(..surplus);
-    Ok(Json(api::CandleList { origin: node.origin(), items }))
+    let stale = node.site_of_exchange(exchange.name()).stale;
+    Ok(Json(api::CandleList { origin: node.origin(), stale, items }))
 }
 
 /// Candles from the tables, before `border` (nanoseconds), oldest first. The words in the query are checked enumerations
@@ -246,7 +247,8 @@ pub async fn trades(
             id: trade.id,
         })
         .collect();
-    Ok(Json(api::TradeList { origin: node.origin(), items }))
+    let stale = node.site_of_exchange(exchange.name()).stale;
+    Ok(Json(api::TradeList { origin: node.origin(), stale, items }))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
 use openmesh_api::{self as api, StreamMessage, StreamRequest};
 use openmesh_collector::{Filter, Update};
@@ -17,7 +18,6 @@ use openmesh_market::{Event, Exchange, Feed};
 use openmesh_primitives::Symbol;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use tokio_tungstenite::tungstenite;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::node::Node;
@@ -28,6 +28,10 @@ const QUEUE_MAX: usize = 1_024;
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Largest message of a client, in bytes: its longest request is far shorter.
 pub const REQUEST_BYTES_MAX: usize = 4_096;
+/// Longest message that is read to its end, to say what is wrong with it.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Longest reason in a frame that closes.
+const REASON_BYTES_MAX: usize = 123;
 /// A client that answers no ping for this long is gone.
 pub const SILENCE_SECONDS_MAX: u64 = 60;
 /// Time between two pings.
@@ -41,7 +45,7 @@ type Key = (String, Option<String>, Option<String>);
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status.
 #[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket")))]
 pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(REQUEST_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
+    upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
 }
 
 async fn serve(node: Node, socket: WebSocket) {
@@ -61,6 +65,10 @@ async fn serve(node: Node, socket: WebSocket) {
             message = source.next() => {
                 heard = tokio::time::Instant::now();
                 match message {
+                    Some(Ok(Message::Text(text))) if text.len() > REQUEST_BYTES_MAX => {
+                        let reason = format!("a request has at most {REQUEST_BYTES_MAX} bytes");
+                        return leave(sink, close_code::SIZE, reason).await;
+                    }
                     Some(Ok(Message::Text(text))) => {
                         let answer = request(&node, text.as_str(), &mut subscriptions, &sender);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
@@ -76,11 +84,7 @@ async fn serve(node: Node, socket: WebSocket) {
                         }
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                    Some(Err(error)) => {
-                        // The client learns why; that it may have left already is fine.
-                        let _ = sink.send(Message::Close(Some(reason(error)))).await;
-                        return;
-                    }
+                    Some(Err(error)) => return leave(sink, close_code::PROTOCOL, error.to_string()).await,
                     Some(Ok(Message::Close(_))) | None => return,
                 }
             }
@@ -93,17 +97,11 @@ async fn serve(node: Node, socket: WebSocket) {
     }
 }
 
-/// Why a client is left, in the words of RFC 6455.
-fn reason(error: axum::Error) -> CloseFrame {
-    let error = error.into_inner();
-    let too_large = matches!(error.downcast_ref::<tungstenite::Error>(), Some(tungstenite::Error::Capacity(_)));
-    match too_large {
-        true => CloseFrame {
-            code: close_code::SIZE,
-            reason: format!("a request has at most {REQUEST_BYTES_MAX} bytes").into(),
-        },
-        false => CloseFrame { code: close_code::PROTOCOL, reason: "not a WebSocket message".into() },
-    }
+/// Leaves a client, and says why; that it may have left already is fine. A reason has at most 123 bytes (RFC 6455).
+async fn leave(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: String) {
+    let end = reason.floor_char_boundary(REASON_BYTES_MAX);
+    let reason = reason[..end].into();
+    let _ = sink.send(Message::Close(Some(CloseFrame { code, reason }))).await;
 }
 
 fn refuse(code: &str, message: impl Into<String>, hint: &str, id: Option<String>) -> StreamMessage {

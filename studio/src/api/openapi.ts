@@ -676,6 +676,8 @@ export interface components {
             items: components["schemas"]["CandleView"][];
             /** @description Where the data comes from. */
             origin: components["schemas"]["Origin"];
+            /** @description True where the source is silent, or was never heard: what is newest here is old. */
+            stale: boolean;
         };
         /** @description A candle made from trades. */
         CandleView: {
@@ -1632,6 +1634,8 @@ export interface components {
             items: components["schemas"]["TradeView"][];
             /** @description Where the data comes from. */
             origin: components["schemas"]["Origin"];
+            /** @description True where the source is silent, or was never heard: what is newest here is old. */
+            stale: boolean;
         };
         /** @description A trade. */
         TradeView: {

@@ -124,6 +124,9 @@ async fn silence(network: &Network) {
         (status, body) => assert_eq!((status, &body["error"]["code"]), (503, &json!("book_out_of_step")), "{body}"),
     }
 
+    let trades = network.get(0, &format!("/v1/trades/{EXCHANGE}/{SYMBOL}")).await;
+    assert_eq!(trades["stale"], true, "{trades}");
+
     signal(venues, Signal::CONT);
     client.until("word that it speaks again", |m| m["op"] == "fresh").await;
     late.until("a book again", |m| m["type"] == "book_snapshot" || m["type"] == "book_delta").await;
