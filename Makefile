@@ -32,6 +32,7 @@ build:
 	@cargo build --locked --workspace
 
 studio: studio/dist/.stamp
+	@:
 
 studio/dist/.stamp: studio/node_modules/.package-lock.json $(shell find studio/src studio/index.html studio/*.ts studio/*.json -type f 2>/dev/null)
 	@cd studio && npm run --silent build -- --logLevel warn

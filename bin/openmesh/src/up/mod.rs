@@ -77,6 +77,18 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
     outcome
 }
 
+/// How this binary is called: by its name where the shell finds this very file by it, else by its path.
+fn command() -> String {
+    const NAME: &str = "openmesh";
+    let Ok(own) = std::env::current_exe() else { return NAME.to_owned() };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_own = |dir: std::path::PathBuf| std::fs::canonicalize(dir.join(NAME)).is_ok_and(|found| found == own);
+    match std::env::split_paths(&path).any(is_own) {
+        true => NAME.to_owned(),
+        false => own.display().to_string(),
+    }
+}
+
 /// What to do about a start that failed, where the end of a process's log tells.
 fn hinted(failure: Failure) -> Failure {
     let says = |text: &str| failure.message().contains(text);
@@ -109,8 +121,9 @@ impl Network {
         for (number, api) in self.apis.iter().enumerate().skip(1) {
             say(format_args!("         {api}   (validator {number})"));
         }
+        let openmesh = command();
         say(format_args!(
-            "sql      openmesh sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\""
+            "sql      {openmesh} sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\""
         ));
         say(format_args!("trust    {}   (for openmesh verify --trust)", self.genesis.display()));
         say(format_args!("ready"));
