@@ -54,7 +54,7 @@ fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
     };
     let agreed = match status.chunks_accepted {
         // A window is agreed on once it was watched whole and its latest events have come.
-        0 => "first chunks within a minute".to_owned(),
+        0 => "chunks agreed 0 (the first within a minute)".to_owned(),
         chunks => format!("chunks agreed {chunks}"),
     };
     format!(
