@@ -38,7 +38,6 @@ impl Filter {
     /// Whether an event is wanted. An incident is, where it concerns a wanted feed of a wanted instrument, or the whole of
     /// their source: whoever watches a book must hear that it stands still.
     pub fn wants(&self, event: &Event) -> bool {
-        let any = self.feeds.is_empty() && self.symbols.is_empty();
         let symbol = |symbol: &Symbol| self.symbols.is_empty() || self.symbols.contains(symbol);
         let feed = |feed: Feed| self.feeds.is_empty() || self.feeds.contains(&feed);
         self.wants_exchange(event.exchange)
@@ -46,7 +45,7 @@ impl Filter {
                 EventKind::Incident(incident) => {
                     event.symbol.as_ref().is_none_or(symbol) && incident.feed.is_none_or(feed)
                 }
-                kind => any || event.symbol.as_ref().is_some_and(symbol) && kind.feed().is_some_and(feed),
+                kind => event.symbol.as_ref().map_or(self.symbols.is_empty(), symbol) && kind.feed().is_some_and(feed),
             }
     }
 

@@ -158,7 +158,11 @@ impl Live {
                 heard.insert(*exchange);
             }
         }
-        self.heard.send_if_modified(|now| std::mem::replace(now, heard.clone()) != heard);
+        self.heard.send_if_modified(|before| {
+            let changed = *before != heard;
+            *before = heard;
+            changed
+        });
     }
 
     fn say(&self, feed: &'static str, message: &api::StreamMessage) {

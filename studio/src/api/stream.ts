@@ -56,7 +56,7 @@ export function topicOf(message: StreamMessage | MarketEvent): string | null {
 }
 
 /** Whether a message about a whole source, or about what went wrong in it, concerns a topic. */
-export function concerns(message: StreamMessage | MarketEvent, topic: Topic): boolean {
+function concerns(message: StreamMessage | MarketEvent, topic: Topic): boolean {
   if ("op" in message)
     return (message.op === "stale" || message.op === "fresh") && message.exchange === topic.exchange;
   return (

@@ -44,15 +44,10 @@ impl Source<'_> {
 
     /// Puts events into their windows; a site that is to lie, for a test, alters them here.
     fn cut(&mut self, from: Arrival, events: &[Event]) {
-        let altered: Option<Vec<Event>> = self.plan.tamper.as_ref().map(|tamper| {
+        let altered = self.plan.tamper.as_ref().map(|tamper| {
+            let mut events = events.to_vec();
+            events.iter_mut().for_each(|event| tamper(event));
             events
-                .iter()
-                .cloned()
-                .map(|mut e| {
-                    tamper(&mut e);
-                    e
-                })
-                .collect()
         });
         let events = altered.as_deref().unwrap_or(events);
         match from {
@@ -65,12 +60,10 @@ impl Source<'_> {
     fn deliver(&mut self, event: Event) {
         let lag = event.ts_exchange.map(|ts| event.ts_capture.millis() - ts.millis());
         if let (Some(symbol), Some(Feed::Book)) = (&event.symbol, event.kind.feed()) {
-            let change = LastChange { ts_exchange: event.ts_exchange, ts_capture: event.ts_capture };
+            let (ts_exchange, ts_capture) = (event.ts_exchange, event.ts_capture);
             match self.book_times.get_mut(symbol) {
-                Some(last) => {
-                    *last = LastChange { ts_exchange: change.ts_exchange.or(last.ts_exchange), ..change };
-                }
-                None => drop(self.book_times.insert(symbol.clone(), change)),
+                Some(last) => *last = LastChange { ts_exchange: ts_exchange.or(last.ts_exchange), ts_capture },
+                None => drop(self.book_times.insert(symbol.clone(), LastChange { ts_exchange, ts_capture })),
             }
         }
         match (&event.kind, event.kind.feed()) {

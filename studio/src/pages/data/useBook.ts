@@ -30,7 +30,7 @@ const NOTHING = {
 };
 
 /** What a message says about why a book stands still; `null` where it says that it moves. */
-export function troubleOf(message: StreamMessage | MarketEvent): string | null {
+function troubleOf(message: StreamMessage | MarketEvent): string | null {
   if ("op" in message) return message.op === "stale" ? `${message.exchange} is silent` : null;
   return message.type === "incident" ? `${message.kind}: ${message.detail}` : null;
 }

@@ -8,6 +8,13 @@ fn feed_one(cutter: &mut WindowCutter, frame: i64, event: Event) {
     cutter.observe(Some(TRADES), &Event { ts_capture: Timestamp(frame), ..event });
 }
 
+/// Trades of times and ids, a frame each from this number on.
+fn feed(cutter: &mut WindowCutter, first: i64, trades: &[(i64, u64)]) {
+    for (frame, (at, id)) in (first..).zip(trades) {
+        feed_one(cutter, frame, event(&btc(), Some(*at), trade(*id, 1, false)));
+    }
+}
+
 fn btc() -> Symbol {
     Symbol::spot("BTC", "USD")
 }
@@ -35,9 +42,7 @@ fn summary(cutter: &mut WindowCutter) -> Vec<(i64, Result<u32, Reason>)> {
 #[test]
 fn empty_windows_are_agreed_on_when_the_connection_lived() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2), (4_300, 3), (5_600, 4)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2), (4_300, 3), (5_600, 4)]);
     let expected = vec![(0, Err(Reason::Starting)), (1, Ok(0)), (2, Ok(0)), (3, Ok(0)), (4, Ok(1))];
     assert_eq!(summary(&mut cutter), expected);
 }
@@ -62,9 +67,7 @@ fn a_frame_that_lists_the_newest_first_hides_nothing() {
 #[test]
 fn a_late_trade_withdraws_its_window_and_a_repeated_one_does_not() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2), (1_300, 3), (2_600, 5)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2), (1_300, 3), (2_600, 5)]);
     // Window 1 may lack trade 4: its ids do not reach the next one without a hole.
     assert_eq!(summary(&mut cutter), vec![(0, Err(Reason::Starting)), (1, Err(Reason::Gap))]);
     feed_one(&mut cutter, 10, event(&btc(), Some(2_700), trade(4, 1, false)));
@@ -81,9 +84,7 @@ fn a_late_trade_withdraws_its_window_and_a_repeated_one_does_not() {
 #[test]
 fn ids_heal_a_reconnect_inside_a_window() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2), (1_300, 3)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2), (1_300, 3)]);
     cutter.connection_lost(TRADES);
     cutter.opened(TRADES);
     // History, newest first, then live.
@@ -98,14 +99,10 @@ fn ids_heal_a_reconnect_inside_a_window() {
 #[test]
 fn a_reconnect_without_proof_is_not_covered() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2), (1_300, 3)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2), (1_300, 3)]);
     cutter.connection_lost(TRADES);
     cutter.opened(TRADES);
-    for (frame, (at, id)) in [(1_800, 6), (1_900, 7), (2_700, 8), (5_000, 9), (6_000, 10)].into_iter().enumerate() {
-        feed_one(&mut cutter, 20 + frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 20, &[(1_800, 6), (1_900, 7), (2_700, 8), (5_000, 9), (6_000, 10)]);
     let seen = summary(&mut cutter);
     assert_eq!(seen[..2], [(0, Err(Reason::Disconnected)), (1, Err(Reason::Disconnected))]);
     assert_eq!(seen.last(), Some(&(4, Ok(0))));
@@ -114,9 +111,7 @@ fn a_reconnect_without_proof_is_not_covered() {
 #[test]
 fn one_outlier_of_the_clock_is_left_out_and_two_are_the_time() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2), (1_300, 3), (3_600_000, 4), (1_400, 5)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2), (1_300, 3), (3_600_000, 4), (1_400, 5)]);
     assert_eq!(cutter.watermark(), Some(Timestamp((EPOCH + 1_400) * MS)));
     feed_one(&mut cutter, 10, event(&btc(), Some(100_000), trade(6, 1, false)));
     feed_one(&mut cutter, 11, event(&btc(), Some(101_000), trade(7, 1, false)));
@@ -136,9 +131,7 @@ fn one_outlier_of_the_clock_is_left_out_and_two_are_the_time() {
 #[test]
 fn after_a_long_outage_most_windows_are_only_counted() {
     let mut cutter = trades_cutter();
-    for (frame, (at, id)) in [(100, 1), (200, 2)].into_iter().enumerate() {
-        feed_one(&mut cutter, frame as i64, event(&btc(), Some(at), trade(id, 1, false)));
-    }
+    feed(&mut cutter, 0, &[(100, 1), (200, 2)]);
     cutter.connection_lost(TRADES);
     cutter.opened(TRADES);
     for (frame, at) in [7_200_000, 7_200_100, 7_210_000].into_iter().enumerate() {
