@@ -40,8 +40,21 @@ pub struct Status {
     pub chunks_disputed: u64,
     /// Incidents on the ledger, since genesis.
     pub incidents: u64,
+    /// How far this node's tables are.
+    pub tables: TablesStatus,
     /// This node.
     pub node: NodeInfo,
+}
+
+/// How far a node's tables are: what SQL and candles are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TablesStatus {
+    /// Height of the newest block whose rows they hold.
+    pub height: u64,
+    /// Chunks that were agreed on and whose rows are still to come; a handful is usual.
+    pub chunks_awaited: u64,
+    /// Chunks that were agreed on and that no node gave, since this one started: their rows are missing.
+    pub chunks_missing: u64,
 }
 
 /// Who a node is.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Origin;
+use crate::{Origin, TablesStatus};
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,8 @@ pub struct SqlResponse {
     pub rows: Vec<Vec<serde_json::Value>>,
     /// Whether rows were left off because of a limit.
     pub truncated: bool,
+    /// How far the tables were.
+    pub tables: TablesStatus,
     /// Time it took in milliseconds.
     pub elapsed_ms: u64,
 }

@@ -72,6 +72,11 @@ pub enum ConfigError {
     /// Nothing asked for.
     #[error("the source {0} names no symbols or no feeds: name at least one of each")]
     Empty(Exchange),
+    /// A venue of which there are recordings only.
+    #[error(
+        "{0} can be read from recordings, but is not collected from: name one of binance, binance_futures, coinbase, kraken, bybit, okx"
+    )]
+    NotCollected(Exchange),
     /// Two sources of one venue.
     #[error("{0} is named by two sources: put their symbols and feeds together")]
     Twice(Exchange),
@@ -96,6 +101,9 @@ impl Config {
         for (at, source) in self.sources.iter().enumerate() {
             if source.symbols.is_empty() || source.feeds.is_empty() {
                 return Err(ConfigError::Empty(source.exchange));
+            }
+            if !Exchange::ALL.contains(&source.exchange) {
+                return Err(ConfigError::NotCollected(source.exchange));
             }
             if self.sources[..at].iter().any(|other| other.exchange == source.exchange) {
                 return Err(ConfigError::Twice(source.exchange));
@@ -194,6 +202,9 @@ mod tests {
         assert_eq!(good.check(), Ok(()));
         let twice = Config { sources: vec![source.clone(), source.clone()], ..Config::default() };
         assert_eq!(twice.check(), Err(ConfigError::Twice(Exchange::Kraken)));
+        let other = SourceConfig { exchange: Exchange::BinanceUs, ..source.clone() };
+        let other = Config { sources: vec![other], ..Config::default() };
+        assert_eq!(other.check(), Err(ConfigError::NotCollected(Exchange::BinanceUs)));
         let empty = Config { sources: vec![SourceConfig { feeds: vec![], ..source }], ..Config::default() };
         assert_eq!(empty.check(), Err(ConfigError::Empty(Exchange::Kraken)));
         let gateway = Config { gateway: Some("localhost".into()), ..good.clone() };

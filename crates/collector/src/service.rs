@@ -39,8 +39,10 @@ pub type Tamper = Arc<dyn Fn(&mut Event) + Send + Sync>;
 
 /// What a collector needs from others.
 pub struct Deps {
-    /// Where chunks and raw segments are kept.
+    /// Where chunks are kept.
     pub store: Arc<BlockStore>,
+    /// Where raw segments are kept: with the chunks, unless they have a place of their own, so that they cannot take theirs.
+    pub raw: Arc<BlockStore>,
     /// Signs the manifests of raw segments.
     pub key: ValidatorKey,
     /// Counters.
@@ -57,6 +59,7 @@ impl Deps {
     /// With the venues' own sessions, counters that nobody sees, and a token of its own.
     pub fn new(store: Arc<BlockStore>, key: ValidatorKey) -> Deps {
         Deps {
+            raw: store.clone(),
             store,
             key,
             metrics: Metrics::default(),
@@ -221,6 +224,7 @@ pub fn start(config: Config, deps: Deps) -> Result<(Handle, Outputs, JoinHandle<
         let archive = Archive {
             exchange,
             store: deps.store.clone(),
+            raw: deps.raw.clone(),
             key: deps.key.clone(),
             dir: config.archive_dir.clone(),
             windows: windows.clone(),

@@ -14,7 +14,7 @@
 //! beside is removed on opening. A block whose bytes no longer match its name is moved to `quarantine/`, so that it can
 //! be fetched again and somebody can look at what happened. A full disk is an error of its own, and nothing is lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,16 @@ pub const STORE_BYTES_MAX: u64 = 20 << 30;
 const INCOMING: &str = "incoming";
 const QUARANTINE: &str = "quarantine";
 
+/// What happens where there is no room for another block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// It is refused: every block counts.
+    #[default]
+    Refuse,
+    /// The blocks that were kept longest ago go.
+    RemoveOldest,
+}
+
 /// How much may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -37,11 +47,14 @@ pub struct Limits {
     pub block_bytes_max: u64,
     /// All blocks together, in bytes.
     pub store_bytes_max: u64,
+    /// Beyond that.
+    pub when_full: WhenFull,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { block_bytes_max: BLOCK_BYTES_MAX, store_bytes_max: STORE_BYTES_MAX }
+        let (block_bytes_max, store_bytes_max) = (BLOCK_BYTES_MAX, STORE_BYTES_MAX);
+        Limits { block_bytes_max, store_bytes_max, when_full: WhenFull::Refuse }
     }
 }
 
@@ -87,6 +100,8 @@ pub struct BlockStore {
     limits: Limits,
     held: Mutex<BTreeMap<ContentId, u64>>,
     bytes: Mutex<u64>,
+    /// Blocks in the order in which they were kept, where the oldest are to go first.
+    order: Mutex<VecDeque<ContentId>>,
 }
 
 impl BlockStore {
@@ -98,7 +113,7 @@ impl BlockStore {
             fs::remove_dir_all(&incoming).map_err(|e| io_error(&incoming, e))?;
         }
         fs::create_dir_all(&incoming).map_err(|e| io_error(&incoming, e))?;
-        let mut held = BTreeMap::new();
+        let (mut held, mut order) = (BTreeMap::new(), Vec::new());
         for folder in entries(root)? {
             let named = folder.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.len() == 2);
             if !named || !folder.is_dir() {
@@ -108,12 +123,18 @@ impl BlockStore {
                 let Some(cid) = file.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok()) else {
                     continue;
                 };
-                let size = fs::metadata(&file).map_err(|e| io_error(&file, e))?.len();
-                held.insert(cid, size);
+                let about = fs::metadata(&file).map_err(|e| io_error(&file, e))?;
+                held.insert(cid, about.len());
+                if limits.when_full == WhenFull::RemoveOldest {
+                    order.push((about.modified().map_err(|e| io_error(&file, e))?, cid));
+                }
             }
         }
+        order.sort();
         let bytes = held.values().sum();
-        Ok(BlockStore { root: root.to_path_buf(), limits, held: Mutex::new(held), bytes: Mutex::new(bytes) })
+        let order = order.into_iter().map(|(_, cid)| cid).collect();
+        let (held, bytes, order) = (Mutex::new(held), Mutex::new(bytes), Mutex::new(order));
+        Ok(BlockStore { root: root.to_path_buf(), limits, held, bytes, order })
     }
 
     /// Keeps a block, durably, and gives its CID. Keeping it again changes nothing.
@@ -135,6 +156,8 @@ impl BlockStore {
         if lock(&self.held).insert(cid, size).is_some() {
             // Somebody else put the same block at the same moment: it counts once.
             *lock(&self.bytes) -= size;
+        } else if self.limits.when_full == WhenFull::RemoveOldest {
+            lock(&self.order).push_back(cid);
         }
         Ok(cid)
     }
@@ -202,6 +225,11 @@ impl BlockStore {
     }
 
     fn reserve(&self, size: u64) -> Result<(), ContentError> {
+        while self.bytes() + size > self.limits.store_bytes_max {
+            // Never more than there is; the last look at the room is below.
+            let Some(oldest) = lock(&self.order).pop_front() else { break };
+            self.remove(&oldest)?;
+        }
         let mut bytes = lock(&self.bytes);
         if *bytes + size > self.limits.store_bytes_max {
             return Err(ContentError::Full { bytes: size, held: *bytes });
@@ -300,13 +328,34 @@ mod tests {
     #[test]
     fn limits_have_errors_of_their_own_and_lose_nothing() {
         let root = tempfile::tempdir().unwrap();
-        let store = BlockStore::open(root.path(), Limits { block_bytes_max: 8, store_bytes_max: 10 }).unwrap();
+        let store =
+            BlockStore::open(root.path(), Limits { block_bytes_max: 8, store_bytes_max: 10, ..Limits::default() })
+                .unwrap();
         assert!(matches!(store.put(&[0; 9]), Err(ContentError::BlockTooLarge { bytes: 9, max: 8 })));
         let cid = store.put(&[1; 8]).unwrap();
         assert!(matches!(store.put(&[2; 3]), Err(ContentError::Full { bytes: 3, held: 8 })));
         assert_eq!(store.get(&cid).unwrap(), Some(vec![1; 8]));
         store.put(&[3; 2]).unwrap();
         assert_eq!(store.bytes(), 10);
+    }
+
+    #[test]
+    fn the_oldest_go_where_that_is_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let limits = Limits { block_bytes_max: 8, store_bytes_max: 10, when_full: WhenFull::RemoveOldest };
+        let store = BlockStore::open(root.path(), limits).unwrap();
+        let cids: Vec<ContentId> = (1..=4).map(|n| store.put(&[n; 4]).unwrap()).collect();
+        assert_eq!(cids.iter().map(|cid| store.has(cid)).collect::<Vec<_>>(), [false, false, true, true]);
+        assert_eq!(store.bytes(), 8);
+        assert!(matches!(store.put(&[5; 9]), Err(ContentError::BlockTooLarge { .. })));
+        // After a start, in the order of their files' times.
+        for (cid, age) in [(cids[3], 100), (cids[2], 50)] {
+            let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+            File::options().write(true).open(store.path(&cid)).unwrap().set_modified(time).unwrap();
+        }
+        let store = BlockStore::open(root.path(), limits).unwrap();
+        store.put(&[6; 4]).unwrap();
+        assert!(store.has(&cids[2]) && !store.has(&cids[3]));
     }
 
     #[test]

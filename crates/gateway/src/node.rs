@@ -26,6 +26,22 @@ const WAITING_MAX: usize = 10_000;
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
+/// How far the tables are, as whoever fills them says.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<api::TablesStatus>);
+
+impl Kept {
+    /// Says it.
+    pub fn set(&self, status: api::TablesStatus) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+
+    /// What was said last.
+    pub fn get(&self) -> api::TablesStatus {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The handles that the gateway stands on.
 pub struct Deps {
     /// The ledger's store.
@@ -38,6 +54,8 @@ pub struct Deps {
     pub fetch: Fetch,
     /// SQL.
     pub pythia: openmesh_pythia::Handle,
+    /// How far the tables are.
+    pub kept: Arc<Kept>,
     /// Live market data.
     pub collector: openmesh_collector::Handle,
     /// Metrics of the whole process.
@@ -286,6 +304,11 @@ impl Node {
             .collect()
     }
 
+    /// How far the tables are.
+    pub fn tables(&self) -> api::TablesStatus {
+        self.0.deps.kept.get()
+    }
+
     /// How this node and its network are doing.
     pub fn status(&self) -> Result<api::Status, Refusal> {
         let tip = self.store().tip();
@@ -314,6 +337,7 @@ impl Node {
             chunks_accepted: accepted,
             chunks_disputed: disputed,
             incidents: self.index().incidents_total,
+            tables: self.tables(),
             node: api::NodeInfo { address: self.0.deps.address.to_string(), name: self.0.name.clone() },
         })
     }

@@ -74,6 +74,8 @@ pub async fn query(
     let _entry = Entry { node: node.clone(), id: id.clone(), cancel: cancel.clone() };
     let limits =
         Limits { time_ms_max: request.timeout_ms, rows_max: request.limit.map(|l| l as usize), result_bytes_max: None };
+    // Before the query looks at them: what comes in meanwhile is no fault.
+    let tables = node.tables();
     let result = node.pythia().query(Query { sql: request.sql, limits, cancel }).await.map_err(refuse)?;
     let columns = result
         .columns
@@ -86,6 +88,7 @@ pub async fn query(
         columns,
         rows: result.rows,
         truncated: result.truncated,
+        tables,
         elapsed_ms: result.elapsed_ms,
     }))
 }

@@ -5,10 +5,10 @@ use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
 use crate::state::{chain_id, read};
 use crate::{
-    Account, AccountTransaction, Action, Attestation, Class, EVIDENCE_AGE_BLOCKS_MAX, LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX,
-    LIVE_WINDOW_AHEAD_MS_MAX, Origin, Params, SourceRecord, StateError, StateRead, Transaction, TransactionError,
-    VerifiedTransaction, WindowRecord, assign, block_meta, epoch, epoch_first_height, epoch_of_height, keys, params,
-    source, supply, verify_stateless, window,
+    Account, AccountTransaction, Action, Attestation, Class, EVIDENCE_AGE_BLOCKS_MAX, Params, SourceKind, SourceRecord,
+    StateError, StateRead, Transaction, TransactionError, VerifiedTransaction, WINDOW_AHEAD_MEMPOOL_MS_MAX,
+    WINDOW_AHEAD_MS_MAX, WINDOW_NUMBER_MAX, WindowRecord, assign, block_meta, epoch, epoch_first_height,
+    epoch_of_height, keys, params, source, supply, verify_stateless, window,
 };
 
 /// Why a transaction does not get in.
@@ -51,7 +51,7 @@ pub(crate) struct Rules {
     /// Of the block.
     pub height: Height,
     supply: Amount,
-    live_window_ahead_ms_max: i64,
+    window_ahead_ms_max: i64,
 }
 
 /// An attestation that may take effect: its window with the rules that hold for it.
@@ -67,9 +67,9 @@ impl Rules {
     pub fn of_block(state: &impl StateRead, height: Height, time: Timestamp) -> Result<Rules, StateError> {
         let params = params(state)?;
         let epoch = epoch_of_height(height, params.epoch_blocks);
-        let live_window_ahead_ms_max = LIVE_WINDOW_AHEAD_MS_MAX;
+        let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
         let (chain_id, supply) = (chain_id(state)?, supply(state)?);
-        Ok(Rules { chain_id, epoch, time, height, supply, live_window_ahead_ms_max, params })
+        Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, params })
     }
 
     /// For a transaction that waits: the last block stands in for the next.
@@ -77,7 +77,7 @@ impl Rules {
         let meta = block_meta(state)?;
         let rules = Rules::of_block(state, meta.height, meta.time)?;
         let height = meta.height + 1;
-        Ok(Rules { live_window_ahead_ms_max: LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
+        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
     }
 
     pub fn size(&self, bytes: &[u8]) -> Result<(), TransactionError> {
@@ -177,11 +177,16 @@ impl Rules {
         Ok(Admission { source, window, opens })
     }
 
-    /// A live window must have ended, give or take the clocks' tolerance.
+    /// A window of a market must have ended, give or take the clocks' tolerance: a simulated market has this machine's clock, a
+    /// recording's lies in the past. A chain's windows are blocks, which have numbers and no times.
     fn window_time(&self, source: &SourceRecord, window: u64) -> Result<(), TransactionError> {
+        if source.spec.kind == SourceKind::Chain {
+            let max = WINDOW_NUMBER_MAX;
+            return if window <= max { Ok(()) } else { Err(TransactionError::WindowNumber { max }) };
+        }
         let (end_ms, time_ms) = (source.spec.window_end_ms(window), self.time.millis());
-        let latest = i128::from(time_ms) + i128::from(self.live_window_ahead_ms_max);
-        if source.spec.origin == Origin::Live && end_ms > latest {
+        let latest = i128::from(time_ms) + i128::from(self.window_ahead_ms_max);
+        if end_ms > latest {
             return Err(TransactionError::WindowAhead { end_ms: u64::try_from(end_ms).unwrap_or(u64::MAX), time_ms });
         }
         Ok(())

@@ -31,11 +31,14 @@ pub const WINDOW_MS_MAX: u64 = 3_600_000;
 /// Shortest window of a source, milliseconds: below this, attestations would outweigh the data.
 pub const WINDOW_MS_MIN: u64 = 100;
 
-/// How far the end of a live window may lie after the block's time, milliseconds: the clocks' tolerance.
-pub const LIVE_WINDOW_AHEAD_MS_MAX: i64 = 5_000;
+/// Highest number of a chain's window, which is a block's: what a number in JSON and a column of a table hold exactly.
+pub const WINDOW_NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// How far the end of a market's window may lie after the block's time, milliseconds: the clocks' tolerance.
+pub const WINDOW_AHEAD_MS_MAX: i64 = 5_000;
 
 /// The same before inclusion, where the only known time is that of the last block, which may be some rounds old.
-pub const LIVE_WINDOW_AHEAD_MEMPOOL_MS_MAX: i64 = 120_000;
+pub const WINDOW_AHEAD_MEMPOOL_MS_MAX: i64 = 120_000;
 
 /// Most blocks that a window may stay open: eleven days of blocks each second, after which nobody waits any more.
 pub const WINDOW_CLOSE_BLOCKS_MAX: u64 = 1_000_000;

@@ -234,7 +234,13 @@ pub enum TransactionError {
         /// When.
         height: u64,
     },
-    /// A live window that has not ended yet.
+    /// A window of a chain with a number that no block has.
+    #[error("no block has such a number: at most {max}")]
+    WindowNumber {
+        /// As allowed.
+        max: u64,
+    },
+    /// A window that has not ended yet.
     #[error("the window ends at {end_ms} ms, too far after {time_ms} ms, the block's time")]
     WindowAhead {
         /// End of the window, milliseconds since 1970.
@@ -438,6 +444,7 @@ impl TransactionError {
             TransactionError::NotAssigned { .. } => "not_assigned",
             TransactionError::DuplicateAttestation { .. } => "duplicate_attestation",
             TransactionError::WindowClosed { .. } => "window_closed",
+            TransactionError::WindowNumber { .. } => "window_number",
             TransactionError::WindowAhead { .. } => "window_ahead",
             TransactionError::OpenWindows { .. } => "open_windows",
             TransactionError::NoConflict => "no_conflict",

@@ -31,10 +31,18 @@ pub enum Exchange {
     Bybit = 4,
     /// OKX v5.
     Okx = 5,
+    /// Binance.US, spot.
+    BinanceUs = 6,
+    /// Binance TR, spot.
+    BinanceTr = 7,
+    /// Binance COIN-M futures.
+    BinanceDelivery = 8,
+    /// OKCoin.
+    Okcoin = 9,
 }
 
 impl Exchange {
-    /// Every venue.
+    /// Every venue that is collected from.
     pub const ALL: [Exchange; 6] = [
         Exchange::Binance,
         Exchange::BinanceFutures,
@@ -43,6 +51,20 @@ impl Exchange {
         Exchange::Bybit,
         Exchange::Okx,
     ];
+
+    /// Venues that speak another's protocol. Recordings of them are read; nothing is collected from them.
+    pub const RECORDED: [Exchange; 4] =
+        [Exchange::BinanceUs, Exchange::BinanceTr, Exchange::BinanceDelivery, Exchange::Okcoin];
+
+    /// The venue whose protocol is spoken: nearly always itself.
+    pub const fn protocol(self) -> Exchange {
+        match self {
+            Exchange::BinanceUs | Exchange::BinanceTr => Exchange::Binance,
+            Exchange::BinanceDelivery => Exchange::BinanceFutures,
+            Exchange::Okcoin => Exchange::Okx,
+            other => other,
+        }
+    }
 
     /// The name in every answer, file and subscription.
     pub const fn name(self) -> &'static str {
@@ -53,6 +75,10 @@ impl Exchange {
             Exchange::Kraken => "kraken",
             Exchange::Bybit => "bybit",
             Exchange::Okx => "okx",
+            Exchange::BinanceUs => "binance_us",
+            Exchange::BinanceTr => "binance_tr",
+            Exchange::BinanceDelivery => "binance_delivery",
+            Exchange::Okcoin => "okcoin",
         }
     }
 }
@@ -75,7 +101,7 @@ impl fmt::Display for Exchange {
 impl FromStr for Exchange {
     type Err = UnknownName;
     fn from_str(text: &str) -> Result<Exchange, UnknownName> {
-        Exchange::ALL.into_iter().find(|e| e.name() == text).ok_or_else(|| UnknownName {
+        Exchange::ALL.into_iter().chain(Exchange::RECORDED).find(|e| e.name() == text).ok_or_else(|| UnknownName {
             what: "exchange",
             name: text.chars().take(40).collect(),
             known: Exchange::ALL.map(Exchange::name).join(", "),

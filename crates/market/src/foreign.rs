@@ -98,7 +98,7 @@ fn timed(message: &Value) -> Result<Form, FormError> {
         _ => return Err(unknown()),
     };
     let (exchange, rest) = match (coin, futures) {
-        (true, _) => (Exchange::BinanceFutures, "https://dapi.binance.com/dapi/v1"),
+        (true, _) => (Exchange::BinanceDelivery, "https://dapi.binance.com/dapi/v1"),
         (false, true) => (Exchange::BinanceFutures, "https://fapi.binance.com/fapi/v1"),
         (false, false) => (Exchange::Binance, "https://api.binance.com/api/v3"),
     };
@@ -107,7 +107,7 @@ fn timed(message: &Value) -> Result<Form, FormError> {
 
 /// The version of a venue's protocol that is spoken, where an address in a recording is that of another.
 pub fn other_version(exchange: Exchange, url: &str) -> Option<&'static str> {
-    match exchange {
+    match exchange.protocol() {
         Exchange::Bybit if !url.contains("/v5/") => Some("Bybit v5"),
         Exchange::Okx if !url.contains("/v5/") => Some("OKX v5"),
         Exchange::Coinbase if url.contains("ws-feed") => Some("Coinbase Advanced Trade"),
@@ -144,7 +144,7 @@ mod tests {
             book_url: "https://fapi.binance.com/fapi/v1/depth?symbol=BTCUSDT&limit=1000".into(),
         };
         let coin = Form::Timed {
-            exchange: Exchange::BinanceFutures,
+            exchange: Exchange::BinanceDelivery,
             book_url: "https://dapi.binance.com/dapi/v1/depth?symbol=BTCUSD_PERP&limit=1000".into(),
         };
         for (message, expected) in [

@@ -4,7 +4,7 @@ mod reference;
 
 use openmesh_market::event::IncidentKind;
 use openmesh_market::recording::Line;
-use openmesh_market::{EventKind, Feed, OrderBook, Side, dialect};
+use openmesh_market::{EventKind, Exchange, Feed, OrderBook, Side, dialect};
 use openmesh_primitives::Symbol;
 use proptest::prelude::{Just, prop_oneof};
 use proptest::strategy::{Strategy, ValueTree};
@@ -280,11 +280,14 @@ fn mock_messages_are_read() {
 /// A session can be made for every recorder's name that is documented, and for no other.
 #[test]
 fn sessions_by_recorded_name() {
-    for name in
-        ["KRAKEN", "BINANCE", "BINANCE_US", "BINANCE_TR", "BINANCE_FUTURES", "COINBASE", "BYBIT", "OKX", "OKCOIN"]
-    {
-        assert!(dialect::for_recording(name).is_some(), "{name}");
+    for exchange in Exchange::ALL.into_iter().chain(Exchange::RECORDED) {
+        let name = exchange.name().to_ascii_uppercase();
+        let session = dialect::for_recording(&name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(session.exchange(), exchange, "data stands under the venue that it came from");
+        assert_eq!(exchange.name().parse(), Ok(exchange));
+        assert!(Exchange::ALL.contains(&exchange.protocol()));
     }
+    assert_eq!(dialect::for_recording("OKEX").map(|session| session.exchange()), Some(Exchange::Okx));
     assert!(dialect::for_recording("FTX").is_none());
 }
 

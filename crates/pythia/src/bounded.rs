@@ -35,7 +35,7 @@ pub(crate) const CALL_BYTES_MAX: u64 = 64 << 20;
 const CELL_BYTES_MAX: u64 = 1 << 20;
 
 /// Constants beyond this size make rows wide.
-const LONG_CONSTANT_BYTES: usize = 1 << 10;
+const LONG_CONSTANT_BYTES: u64 = 1 << 10;
 
 /// How large a result can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -116,7 +116,7 @@ pub(crate) fn wide_parts(plan: &LogicalPlan) -> Result<u64> {
                         let inner = call.func.inner();
                         inner.downcast_ref::<Bounded>().is_some_and(|b| b.growth.is_some()) || inner.is::<JoinTexts>()
                     }
-                    Expr::Literal(constant, _) => constant.size() > LONG_CONSTANT_BYTES,
+                    Expr::Literal(constant, _) => width::constant(constant)? > LONG_CONSTANT_BYTES,
                     _ => false,
                 });
                 Ok(TreeNodeRecursion::Continue)
@@ -186,10 +186,7 @@ impl ScalarUDFImpl for Bounded {
 
 /// Refuses texts and lists that are too long for the operators that come next.
 fn check_cells(name: &str, result: &ColumnarValue) -> Result<()> {
-    let longest = match result {
-        ColumnarValue::Scalar(scalar) => scalar.size() as u64,
-        ColumnarValue::Array(array) => width::values(array).into_iter().max().unwrap_or(0),
-    };
+    let longest = longest(result)?;
     if longest <= CELL_BYTES_MAX {
         return Ok(());
     }
@@ -199,15 +196,19 @@ fn check_cells(name: &str, result: &ColumnarValue) -> Result<()> {
 fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Result<()> {
     let scalars_only = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
     let rows = if scalars_only { 1 } else { rows as u64 };
-    let bytes = |at: usize| args.get(at).map_or(0, |a| bytes_of(a, rows));
+    let bytes = |at: usize| args.get(at).map_or(Ok(0), |a| bytes_of(a, rows));
     let size = match growth {
-        Growth::Times(times) => (0..args.len()).map(bytes).fold(0, u64::saturating_add).saturating_mul(times),
-        Growth::Repeat => bytes(0).saturating_mul(largest(args.get(1))?),
+        Growth::Times(times) => {
+            let all =
+                (0..args.len()).try_fold(0u64, |sum, at| Ok::<_, DataFusionError>(sum.saturating_add(bytes(at)?)));
+            all?.saturating_mul(times)
+        }
+        Growth::Repeat => bytes(0)?.saturating_mul(largest(args.get(1))?),
         // Four bytes is the longest character.
         Growth::Pad => rows.saturating_mul(largest(args.get(1))?).saturating_mul(4),
         Growth::Replace(at) => {
-            let one = args.get(at).map_or(0, longest);
-            bytes(0).saturating_add(rows).saturating_mul(one.saturating_mul(2).saturating_add(1))
+            let one = args.get(at).map_or(Ok(0), longest)?;
+            bytes(0)?.saturating_add(rows).saturating_mul(one.saturating_mul(2).saturating_add(1))
         }
     };
     let limit = guard::current().map_or(CALL_BYTES_MAX, |guard| guard.call_bytes_max());
@@ -219,19 +220,19 @@ fn check(name: &str, growth: Growth, args: &[ColumnarValue], rows: usize) -> Res
 }
 
 /// Bytes of a value, counted once for each row.
-fn bytes_of(value: &ColumnarValue, rows: u64) -> u64 {
-    match value {
-        ColumnarValue::Scalar(scalar) => (scalar.size() as u64).saturating_mul(rows),
+fn bytes_of(value: &ColumnarValue, rows: u64) -> Result<u64> {
+    Ok(match value {
+        ColumnarValue::Scalar(scalar) => width::constant(scalar)?.saturating_mul(rows),
         ColumnarValue::Array(array) => width::values(array).iter().sum(),
-    }
+    })
 }
 
-/// Longest text of a value, in bytes.
-fn longest(value: &ColumnarValue) -> u64 {
-    match value {
-        ColumnarValue::Scalar(scalar) => scalar.size() as u64,
+/// Longest text or list of a value, in bytes.
+fn longest(value: &ColumnarValue) -> Result<u64> {
+    Ok(match value {
+        ColumnarValue::Scalar(scalar) => width::constant(scalar)?,
         ColumnarValue::Array(array) => width::values(array).into_iter().max().unwrap_or(0),
-    }
+    })
 }
 
 /// Largest number of a value; what is no number counts as none and is the inner function's to refuse.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Config {
     /// Longest time of a query in milliseconds, waiting in the queue included.
     pub time_ms_max: u64,
-    /// Most memory of a query in bytes; nothing is spilled to disk.
+    /// Most memory of all queries together in bytes, and so of each; nothing is spilled to disk.
     pub memory_bytes_max: usize,
     /// Most rows of an answer; what is beyond is left out and told ([`crate::QueryResult::truncated`]).
     pub rows_max: usize,

@@ -55,7 +55,7 @@ const ROW_BYTES_MAX: u64 = 1 << 20;
 const JOIN_ROW_BYTES_MAX: u64 = 16 << 10;
 
 /// Constants below this size are not counted.
-const SMALL_CONSTANT_BYTES: usize = 128;
+const SMALL_CONSTANT_BYTES: u64 = 128;
 
 /// The same plan, such that it can be stopped anywhere.
 pub(crate) fn paced(plan: Arc<dyn ExecutionPlan>, guard: &Arc<Guard>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -240,9 +240,8 @@ fn constants(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     plan.apply_expressions(&mut |expression| {
         expression.apply(|part| {
             if let Some(constant) = part.downcast_ref::<Literal>() {
-                let text = constant.value().try_as_str().flatten();
-                let size = text.map_or_else(|| constant.value().size(), str::len);
-                bytes += if size > SMALL_CONSTANT_BYTES { size as u64 } else { 0 };
+                let size = width::constant(constant.value())?;
+                bytes += if size > SMALL_CONSTANT_BYTES { size } else { 0 };
             }
             Ok(TreeNodeRecursion::Continue)
         })

@@ -10,6 +10,7 @@ use arrow::datatypes::{
     StringViewType,
 };
 use arrow::record_batch::RecordBatch;
+use datafusion::common::{Result, ScalarValue};
 
 /// Bytes of a view, and of an offset or pointer in general.
 const VIEW_BYTES: u64 = 16;
@@ -40,6 +41,15 @@ pub(crate) fn values(array: &dyn Array) -> Vec<u64> {
     let mut widths = vec![0; array.len()];
     add(array, Shared::Counted, &mut widths);
     widths
+}
+
+/// Bytes of a constant: what one row of it is. Not what it takes in memory, which depends on how much room its text was
+/// given when it was read, and so on the way that a plan happened to take.
+pub(crate) fn constant(value: &ScalarValue) -> Result<u64> {
+    if let Some(text) = value.try_as_str() {
+        return Ok(VIEW_BYTES + text.map_or(0, str::len) as u64);
+    }
+    Ok(of_array(&value.to_array_of_size(1)?))
 }
 
 fn of_array(array: &dyn Array) -> u64 {
@@ -174,6 +184,22 @@ mod tests {
         assert_eq!(rows(&all, Shared::Counted), [8 + 116 + 96, 8 + 17 + 16, 8 + 16 + 16]);
         assert_eq!(total(&all), rows(&all, Shared::Counted).iter().sum::<u64>());
         assert_eq!(rows(&all.slice(1, 2), Shared::Counted), rows(&all, Shared::Counted)[1..]);
+    }
+
+    /// A text that was read letter by letter has room for more than it holds.
+    #[test]
+    fn constants_are_as_wide_as_what_they_hold() {
+        let roomy = |letters: usize| {
+            let mut text = String::with_capacity(1000);
+            text.extend(std::iter::repeat_n('x', letters));
+            ScalarValue::Utf8(Some(text))
+        };
+        assert_eq!(constant(&roomy(1)).unwrap(), 17);
+        assert_eq!(constant(&roomy(100)).unwrap(), 116);
+        assert_eq!(constant(&ScalarValue::Utf8View(None)).unwrap(), 16);
+        assert_eq!(constant(&ScalarValue::Int64(Some(1))).unwrap(), 8);
+        let list = ScalarValue::new_list_nullable(&[roomy(1), roomy(2)], &DataType::Utf8);
+        assert_eq!(constant(&ScalarValue::List(list)).unwrap(), 16 + 17 + 18);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The server: one port for every venue, routed by the host that stands first in the path.
+//! The server: one port for every venue, routed by the host that stands first in the path; or by the `Host` header, for clients
+//! that were led here under a venue's own name.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -138,15 +140,23 @@ async fn ethereum(State(shared): State<Shared>, body: Bytes) -> Response {
     }
 }
 
-/// `/HOST/PATH`: a WebSocket where the client upgrades, else a request.
+/// Which venue's host a request means, and its path there. A path `/HOST/PATH` says both. Venues' own paths do not begin with a
+/// name that has a dot: under such a path it is the `Host` header that says which venue.
+fn place(parts: &Parts) -> (String, String) {
+    let full = parts.uri.path().trim_start_matches('/');
+    let (first, rest) = full.split_once('/').map_or((full, String::new()), |(first, rest)| (first, format!("/{rest}")));
+    if first.contains('.') {
+        return (first.to_owned(), if rest.is_empty() { String::from("/") } else { rest });
+    }
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    (named.unwrap_or_default().to_owned(), parts.uri.path().to_owned())
+}
+
+/// A WebSocket where the client upgrades, else a request.
 async fn venue(State(shared): State<Shared>, request: Request) -> Response {
     let (mut parts, _body): (_, Body) = request.into_parts();
-    let full = parts.uri.path().trim_start_matches('/').to_owned();
     let query = parts.uri.query().unwrap_or("").to_owned();
-    let (host, path) = match full.split_once('/') {
-        Some((host, path)) => (host.to_owned(), format!("/{path}")),
-        None => (full, String::from("/")),
-    };
+    let (host, path) = place(&parts);
     if parts.headers.contains_key(header::UPGRADE) {
         let Some(door) = Door::of_socket(&host, &path) else {
             return unknown(&host, &path);
@@ -169,6 +179,9 @@ async fn venue(State(shared): State<Shared>, request: Request) -> Response {
 }
 
 fn unknown(host: &str, path: &str) -> Response {
-    let text = format!("nothing is served for host {host:?}, path {path:?}: the path must be /HOST/PATH of a venue\n");
+    let text = format!(
+        "nothing is served for host {host:?}, path {path:?}: the path must be /HOST/PATH of a venue, \
+         or the Host header a venue's\n"
+    );
     (StatusCode::NOT_FOUND, text).into_response()
 }

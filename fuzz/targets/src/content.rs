@@ -12,7 +12,7 @@ pub fn block_store(data: &[u8]) {
     let mut input = Input::new(data);
     let (cut, at, mask, block) = (input.byte(), usize::from(input.byte()), input.byte(), input.rest());
     let root = tempfile::tempdir().expect("a folder");
-    let limits = Limits { block_bytes_max: 4_096, store_bytes_max: 8_192 };
+    let limits = Limits { block_bytes_max: 4_096, store_bytes_max: 8_192, ..Limits::default() };
     let store = BlockStore::open(root.path(), limits).expect("an empty folder");
     let cid = match store.put(block) {
         Ok(cid) => cid,

@@ -70,11 +70,11 @@ pub fn okx(data: &[u8]) {
 }
 
 fn symbols(exchange: Exchange) -> Vec<Symbol> {
-    let names: &[&str] = match exchange {
+    let names: &[&str] = match exchange.protocol() {
         Exchange::Binance => &["BTC.USDT", "ETH.USDT"],
         Exchange::BinanceFutures => &["BTC.USDT-PERP", "BTC.USDT-240927"],
         Exchange::Kraken | Exchange::Coinbase => &["BTC.USD", "ETH.USD"],
-        Exchange::Bybit | Exchange::Okx => &["BTC.USDT", "BTC.USDT-PERP"],
+        _ => &["BTC.USDT", "BTC.USDT-PERP"],
     };
     names.iter().map(|name| name.parse().expect("a symbol")).collect()
 }

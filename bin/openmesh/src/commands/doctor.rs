@@ -13,6 +13,8 @@ use crate::node::config::{Files, NodeConfig};
 
 /// A block comes about each second: no new one for this long means that consensus stands still.
 const BLOCK_AGE_SECONDS_MAX: i64 = 10;
+/// Tables follow the blocks at once: so many behind means that they stand still.
+const TABLES_BEHIND_MAX: u64 = 60;
 /// Free disk below which it is time to act, in MiB.
 const DISK_MIB_MIN: u64 = 2_048;
 /// Incidents shown.
@@ -127,6 +129,17 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
         ),
         Ok(_) => findings.ok(&format!("blocks are made: height {}", status.height)),
         Err(_) => findings.odd(&format!("block time {:?} is not understood", status.time), "are the versions alike?"),
+    }
+    let behind = status.height.saturating_sub(status.tables.height);
+    if behind > TABLES_BEHIND_MAX && !status.syncing {
+        findings.wrong(
+            &format!("the tables are {behind} blocks behind: answers of SQL are old"),
+            "is the disk full? See the node's log",
+        );
+    }
+    if status.tables.chunks_missing > 0 {
+        let what = format!("rows of {} agreed chunks are missing in the tables", status.tables.chunks_missing);
+        findings.odd(&what, "no other node gave them; ask a node that has them");
     }
     if status.syncing {
         findings.odd("the node is behind its peers and catches up", "wait; look again in a minute");

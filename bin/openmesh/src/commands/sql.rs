@@ -1,8 +1,9 @@
 //! `openmesh sql`.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
 
-use openmesh_api::{SqlRequest, SqlResponse};
+use openmesh_api::{SqlColumn, SqlRequest, SqlResponse, TablesStatus};
 use serde_json::Value;
 
 use super::Failure;
@@ -34,13 +35,21 @@ pub async fn run(arguments: SqlArgs) -> Result<(), Failure> {
         _ => {}
     }
     let rows = response.rows.len();
-    let cut = if response.truncated { ", more were left off (--limit)" } else { "" };
+    let cut = match (response.truncated, arguments.limit) {
+        (false, _) => "",
+        (true, Some(limit)) if rows >= limit as usize => ", more were left off (--limit)",
+        (true, _) => ", more were left off: this node gives no more at once",
+    };
     let origin = match response.origin {
         openmesh_api::Origin::Live => "live data",
         openmesh_api::Origin::Simulated => "SIMULATED data: these prices are not real",
         openmesh_api::Origin::Replay => "replayed recordings",
     };
-    eprintln!("{rows} row{}{cut}; {} ms; {origin}", if rows == 1 { "" } else { "s" }, response.elapsed_ms);
+    let TablesStatus { height, chunks_awaited, chunks_missing } = response.tables;
+    let awaited = chunks_awaited + chunks_missing;
+    let awaited = if awaited == 0 { String::new() } else { format!(" without {awaited} agreed chunks") };
+    let s = if rows == 1 { "" } else { "s" };
+    eprintln!("{rows} row{s}{cut}; {} ms; up to block {height}{awaited}; {origin}", response.elapsed_ms);
     Ok(())
 }
 
@@ -126,11 +135,27 @@ fn csv(response: &SqlResponse) -> String {
     text
 }
 
+/// Names for an object's fields: of columns with the same name, the later ones are numbered.
+fn field_names(columns: &[SqlColumn]) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = columns.iter().map(|column| (column.name.clone(), 0)).collect();
+    let mut names = Vec::new();
+    for SqlColumn { name, .. } in columns {
+        let times = seen.get(name).copied().unwrap_or(0);
+        let unique = (times + 1..).map(|n| if n == 1 { name.clone() } else { format!("{name}_{n}") });
+        let free = unique.into_iter().find(|unique| unique == name && times == 0 || !seen.contains_key(unique));
+        let free = free.unwrap_or_else(|| name.clone());
+        seen.insert(free.clone(), 1);
+        seen.entry(name.clone()).and_modify(|n| *n = times + 1);
+        names.push(free);
+    }
+    names
+}
+
 fn json_lines(response: &SqlResponse) -> String {
     let mut text = String::new();
+    let names = field_names(&response.columns);
     for row in &response.rows {
-        let object: serde_json::Map<String, Value> =
-            response.columns.iter().map(|c| c.name.clone()).zip(row.iter().cloned()).collect();
+        let object: serde_json::Map<String, Value> = names.iter().cloned().zip(row.iter().cloned()).collect();
         text.push_str(&Value::Object(object).to_string());
         text.push('\n');
     }
@@ -150,6 +175,7 @@ mod tests {
             columns: vec![column("symbol", "TEXT"), column("price", "DECIMAL(38,18)")],
             rows: vec![vec!["BTC.USDT".into(), "61800.2".into()], vec!["say \"hi\", you".into(), Value::Null]],
             truncated: false,
+            tables: TablesStatus::default(),
             elapsed_ms: 1,
         }
     }
@@ -158,6 +184,17 @@ mod tests {
     fn aligned() {
         let expected = "symbol           price\n-------------  -------\nBTC.USDT       61800.2\nsay \"hi\", you\n";
         assert_eq!(table(&response()), expected);
+    }
+
+    #[test]
+    fn columns_of_one_name_are_all_there() {
+        let names = |names: &[&str]| {
+            let column = |name: &&str| SqlColumn { name: (*name).into(), kind: "TEXT".into(), description: None };
+            field_names(&names.iter().map(column).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["a", "b"]), ["a", "b"]);
+        assert_eq!(names(&["price", "price", "price"]), ["price", "price_2", "price_3"]);
+        assert_eq!(names(&["a", "a", "a_2", "a"]), ["a", "a_3", "a_2", "a_4"]);
     }
 
     #[test]

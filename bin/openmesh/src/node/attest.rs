@@ -99,8 +99,8 @@ impl Attester {
                     let waiting = Waiting { chunks: window.chunks, since: height, sent: None };
                     let name = (window.source, window.number);
                     self.waiting.insert(name.clone(), waiting);
-                    if self.waiting.len() > WAITING_MAX && let Some((lost, _)) = self.waiting.pop_first() {
-                        tracing::warn!(source = lost.0, window = lost.1, "too many windows wait: one is not attested");
+                    if self.waiting.len() > WAITING_MAX {
+                        self.give_up_oldest();
                     }
                     self.look_at(name).await;
                 }
@@ -114,6 +114,14 @@ impl Attester {
                 },
                 else => return,
             }
+        }
+    }
+
+    fn give_up_oldest(&mut self) {
+        let oldest = self.waiting.iter().min_by_key(|((_, number), waiting)| (waiting.since, *number));
+        if let Some(lost) = oldest.map(|(name, _)| name.clone()) {
+            tracing::warn!(source = lost.0, window = lost.1, "too many windows wait: one is not attested");
+            self.waiting.remove(&lost);
         }
     }
 

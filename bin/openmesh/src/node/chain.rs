@@ -1,8 +1,9 @@
 //! Collecting a chain: verified blocks become chunks of their own, one window for each block number.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use openmesh_content::BlockStore;
+use openmesh_content::{BlockStore, ContentError};
 use openmesh_evm::source::{self, SourceEvent};
 use openmesh_ledger::{ChunkClaim, Genesis, SourceKind};
 use tokio::sync::mpsc;
@@ -15,6 +16,8 @@ use crate::commands::Failure;
 
 /// The stream of a chain's blocks.
 const STREAM: &str = "blocks";
+/// Pause before a block is put on a full disk again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Blocks that wait to be kept.
 const BLOCKS_WAITING_MAX: usize = 16;
 
@@ -32,21 +35,18 @@ pub fn start(
     let (sender, mut events) = mpsc::channel(BLOCKS_WAITING_MAX);
     let following = source::start(settings, sender, stop.clone())
         .map_err(|e| Failure::from_display("node.toml, collect.ethereum", &e))?;
-    let source = spec.id.clone();
+    let (source, stop) = (spec.id.clone(), stop.clone());
     Ok(Some(tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             match event {
                 SourceEvent::Block(block) => {
-                    let content = content.clone();
-                    let kept = tokio::task::spawn_blocking(move || keep(&content, &block.decoded)).await;
-                    match kept {
-                        Ok(Ok((number, claim))) => {
-                            if windows.send(Window::of_chain(&source, number, claim)).await.is_err() {
-                                break;
-                            }
-                        }
-                        Ok(Err(error)) => tracing::error!(%error, source, "a block is not kept, so it is not attested"),
-                        Err(error) => tracing::error!(%error, source, "a block is not kept"),
+                    let Some(kept) = stop.run_until_cancelled(keep(&content, Arc::new(block.decoded))).await else {
+                        break;
+                    };
+                    if let Some((number, claim)) = kept
+                        && windows.send(Window::of_chain(&source, number, claim)).await.is_err()
+                    {
+                        break;
                     }
                 }
                 // What was attested stays on the ledger under its number; the tables say which hash it had.
@@ -64,10 +64,28 @@ pub fn start(
     })))
 }
 
-fn keep(
-    content: &BlockStore,
-    decoded: &openmesh_evm::Decoded,
-) -> Result<(u64, ChunkClaim), openmesh_content::ContentError> {
+/// Keeps a block, however long the disk takes nothing. `None` where it can never be kept.
+async fn keep(content: &Arc<BlockStore>, decoded: Arc<openmesh_evm::Decoded>) -> Option<(u64, ChunkClaim)> {
+    loop {
+        let (content, block) = (content.clone(), decoded.clone());
+        let number = block.rows.block.number;
+        match tokio::task::spawn_blocking(move || put(&content, &block)).await {
+            Ok(Ok(kept)) => return Some(kept),
+            Ok(Err(error @ ContentError::BlockTooLarge { .. })) => {
+                tracing::error!(%error, number, "a block is not kept, so it is not attested");
+                return None;
+            }
+            Ok(Err(error)) => tracing::error!(%error, number, "a block is not kept yet: it is tried again"),
+            Err(error) => {
+                tracing::error!(%error, number, "a block is not kept");
+                return None;
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+fn put(content: &BlockStore, decoded: &openmesh_evm::Decoded) -> Result<(u64, ChunkClaim), ContentError> {
     let bytes = openmesh_evm::canonical_block(decoded);
     let cid = content.put(&bytes)?;
     let events = u32::try_from(decoded.transactions().len() + decoded.logs().len() + 1).unwrap_or(u32::MAX);

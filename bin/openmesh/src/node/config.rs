@@ -72,8 +72,10 @@ pub struct Collect {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Disk for content, in bytes.
+    /// Disk for content, in bytes: chunks that the network agreed on.
     pub content_bytes_max: u64,
+    /// Disk for raw frames as this site received them, in bytes; the oldest go where there is no room.
+    pub raw_bytes_max: u64,
     /// Longest query, in milliseconds.
     pub query_ms_max: u64,
     /// Memory of all queries together, in bytes.
@@ -88,6 +90,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             content_bytes_max: 20 << 30,
+            raw_bytes_max: 10 << 30,
             query_ms_max: 30_000,
             query_bytes_max: 512 << 20,
             query_rows_max: 10_000,

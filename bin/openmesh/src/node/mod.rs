@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_collector as collector;
-use openmesh_content::{BlockStore, Limits as ContentLimits};
+use openmesh_content::{BlockStore, Limits as ContentLimits, WhenFull};
 use openmesh_ledger::{Genesis, Origin, SourceKind, SourceSpec};
 use openmesh_market::{EventKind, Exchange, Feed};
 use openmesh_primitives::{Decimal, Symbol, ValidatorKey, sha256};
@@ -57,6 +57,9 @@ pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
             Ok(Err(error)) => Failure::new(format!("consensus ended: {}", chain_of(&error))),
             Err(error) => Failure::from_display("consensus ended", &error),
         }),
+        // Half a node is worse than none: it would vote, and neither keep nor answer. The supervisor starts a whole one.
+        Some(part) = running.ended.recv() => Err(Failure::new(format!("{part} ended without being asked to"))
+            .hint("the log says why; the node ends so that it can be started again")),
     };
     running.drain(outcome.is_ok()).await;
     outcome
@@ -87,9 +90,34 @@ async fn alone(files: &Files) -> Result<std::fs::File, Failure> {
 struct Running {
     api: std::net::SocketAddr,
     engine: tokio::task::JoinHandle<Result<(), openmesh_engine::EngineError>>,
-    /// Stages in the order of draining: what is asked to stop together, and then waited for.
-    stages: Vec<(&'static str, CancellationToken, Vec<tokio::task::JoinHandle<()>>)>,
+    /// What is asked to stop together, and then waited for.
+    stages: Stages,
     stop_engine: CancellationToken,
+    /// Names the stages of which a task has ended.
+    ended: mpsc::UnboundedReceiver<&'static str>,
+}
+
+/// Stages in the order of draining: a name, what asks them to stop, and their tasks.
+type Stages = Vec<(&'static str, CancellationToken, Vec<tokio::task::JoinHandle<()>>)>;
+
+/// Tells when a task of any stage ends, whether it was asked to, failed or panicked.
+fn watched(stages: Stages) -> (Stages, mpsc::UnboundedReceiver<&'static str>) {
+    let (sender, ended) = mpsc::unbounded_channel();
+    let watch = |name: &'static str, task: tokio::task::JoinHandle<()>| {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            if let Err(error) = task.await {
+                tracing::error!(part = name, %error, "a task failed");
+            }
+            // Nobody listens any more while the node drains.
+            let _ = sender.send(name);
+        })
+    };
+    let stages = stages.into_iter().map(|(name, stop, tasks)| {
+        let tasks = tasks.into_iter().map(|task| watch(name, task)).collect();
+        (name, stop, tasks)
+    });
+    (stages.collect(), ended)
 }
 
 impl Running {
@@ -111,8 +139,19 @@ impl Running {
 async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Genesis) -> Result<Running, Failure> {
     let mut registry = Registry::with_prefix("openmesh");
     let store = open_store(files, genesis.clone()).await?;
-    let limits = ContentLimits { store_bytes_max: config.limits.content_bytes_max, ..ContentLimits::default() };
+    let limits = ContentLimits {
+        // A full Ethereum block is more than a window of a market may be.
+        block_bytes_max: openmesh_network::limits::BLOCK_BYTES_MAX as u64,
+        store_bytes_max: config.limits.content_bytes_max,
+        ..ContentLimits::default()
+    };
     let content = Arc::new(failing("content", BlockStore::open(&files.data("content"), limits))?);
+    let limits = ContentLimits {
+        store_bytes_max: config.limits.raw_bytes_max,
+        when_full: WhenFull::RemoveOldest,
+        ..ContentLimits::default()
+    };
+    let raw = Arc::new(failing("raw frames", BlockStore::open(&files.data("raw"), limits))?);
     let lake = failing("lake", openmesh_lake::Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await)?;
     let queries = openmesh_pythia::Config {
         time_ms_max: config.limits.query_ms_max,
@@ -138,13 +177,14 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
 
     let stop_network = CancellationToken::new();
     let peers = network_config(&config, &genesis, &key)?;
-    let held = content.clone();
-    let provider: openmesh_network::Provider = Arc::new(move |cid| match held.get(cid) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            tracing::error!(%error, "content cannot be given to a peer");
-            None
-        }
+    let held = [content.clone(), raw.clone()];
+    let provider: openmesh_network::Provider = Arc::new(move |cid| {
+        held.iter().find_map(|store| {
+            store.get(cid).unwrap_or_else(|error| {
+                tracing::error!(%error, "content cannot be given to a peer");
+                None
+            })
+        })
     });
     let started = openmesh_network::start(peers, provider, stop_network.clone(), &mut registry).await;
     let (network, network_task) = failing("network", started)?;
@@ -158,8 +198,10 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
     let gossip = gossip::join(&engine, &network, stop_network.clone());
 
     let stop_keeping = CancellationToken::new();
-    let keeper = keep::Keeper::new(store.clone(), content.clone(), lake.clone(), network.clone(), genesis.clone())
-        .with_archive(segments::Segments::new(&files.data("archive"), &genesis));
+    let keeper =
+        keep::Keeper::new(store.clone(), content.clone(), lake.clone(), network.clone(), files.data("tables_complete"))
+            .with_archive(segments::Segments::new(&files.data("archive"), &genesis));
+    let kept = keeper.kept();
     let keeping = tokio::spawn(keeper.run(engine.committed(), stop_keeping.clone()));
     let flushing = {
         let (lake, stop) = (lake.clone(), stop_keeping.clone());
@@ -173,7 +215,7 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
     let stop_collecting = CancellationToken::new();
     let (windows, to_attest) = mpsc::channel(WINDOWS_WAITING_MAX);
     let (site, collecting) =
-        start_collector(&config, files, &genesis, &key, &content, &mut registry, &windows, &stop_collecting)?;
+        start_collector(&config, files, &genesis, &key, [&content, &raw], &mut registry, &windows, &stop_collecting)?;
     let mut collecting = vec![collecting];
     collecting.extend(chain::start(&config, &genesis, content.clone(), windows, &stop_collecting)?);
     let stop_attesting = CancellationToken::new();
@@ -192,24 +234,21 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
         content,
         fetch,
         pythia,
+        kept,
         collector: site,
         registry: Arc::new(registry),
         address,
         version: env!("CARGO_PKG_VERSION"),
     };
     let (gateway, serving) = failing("api", openmesh_gateway::start(config.api, deps, stop_api.clone()).await)?;
-    Ok(Running {
-        api: gateway.address,
-        engine: engine_task,
-        stages: vec![
-            ("api", stop_api, vec![serving]),
-            ("collectors", stop_collecting, collecting),
-            ("attesting", stop_attesting, vec![attesting]),
-            ("keeping", stop_keeping, vec![keeping, flushing]),
-            ("network", stop_network, vec![network_task, gossip]),
-        ],
-        stop_engine,
-    })
+    let (stages, ended) = watched(vec![
+        ("the API", stop_api, vec![serving]),
+        ("collecting", stop_collecting, collecting),
+        ("attesting", stop_attesting, vec![attesting]),
+        ("keeping", stop_keeping, vec![keeping, flushing]),
+        ("the peer-to-peer network", stop_network, vec![network_task, gossip]),
+    ]);
+    Ok(Running { api: gateway.address, engine: engine_task, stages, stop_engine, ended })
 }
 
 async fn open_store(files: &Files, genesis: Genesis) -> Result<Store, Failure> {
@@ -247,7 +286,7 @@ fn start_collector(
     files: &Files,
     genesis: &Genesis,
     key: &ValidatorKey,
-    content: &Arc<BlockStore>,
+    [content, raw]: [&Arc<BlockStore>; 2],
     registry: &mut Registry,
     windows: &mpsc::Sender<attest::Window>,
     stop: &CancellationToken,
@@ -272,6 +311,7 @@ fn start_collector(
         metrics: collector::Metrics::register(registry),
         tamper: config.drill.alter.as_deref().map(tamper).transpose()?,
         stop: stop.clone(),
+        raw: raw.clone(),
         ..collector::Deps::new(content.clone(), key.clone())
     };
     let (handle, outputs, task) = failing("collectors", collector::start(settings, deps))?;

@@ -6,5 +6,6 @@ mod chaos;
 mod command_line;
 mod liar;
 mod live;
+mod live_venues;
 mod network;
 mod path;

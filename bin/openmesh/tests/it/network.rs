@@ -30,7 +30,12 @@ pub struct Network {
 impl Network {
     /// Starts `openmesh up` in this folder with any free ports and waits until it says that it is ready.
     pub async fn start(home: &Path, arguments: &[&str]) -> Network {
-        let mut process = binary()
+        Network::start_as(&mut binary(), home, arguments).await
+    }
+
+    /// The same, with an environment of one's own.
+    pub async fn start_as(binary: &mut Command, home: &Path, arguments: &[&str]) -> Network {
+        let mut process = binary
             .args(["up", "--port", "0", "--home"])
             .arg(home)
             .args(arguments)

@@ -64,7 +64,10 @@ pub(crate) enum Trouble {
 /// The archive's end of a source.
 pub(crate) struct Archive {
     pub(crate) exchange: Exchange,
+    /// Where chunks are kept.
     pub(crate) store: Arc<BlockStore>,
+    /// Where raw segments are kept.
+    pub(crate) raw: Arc<BlockStore>,
     pub(crate) key: ValidatorKey,
     pub(crate) dir: PathBuf,
     pub(crate) windows: mpsc::Sender<ClosedWindow>,
@@ -202,7 +205,7 @@ impl Archive {
             None => Manifest::open(&self.dir, self.exchange, &self.key).map_err(|e| say(&e))?,
         };
         let packed = zstd::bulk::compress(segment.text.as_bytes(), ZSTD_LEVEL).map_err(|e| say(&e))?;
-        let cid = self.store.put(&packed).map_err(|e| say(&e))?;
+        let cid = self.raw.put(&packed).map_err(|e| say(&e))?;
         let described = SegmentManifest {
             collector: self.key.public(),
             exchange: self.exchange,

@@ -17,6 +17,10 @@ const fn recorded_name(exchange: Exchange) -> &'static str {
         Exchange::Kraken => "KRAKEN",
         Exchange::Bybit => "BYBIT",
         Exchange::Okx => "OKX",
+        Exchange::BinanceUs => "BINANCE_US",
+        Exchange::BinanceTr => "BINANCE_TR",
+        Exchange::BinanceDelivery => "BINANCE_DELIVERY",
+        Exchange::Okcoin => "OKCOIN",
     }
 }
 

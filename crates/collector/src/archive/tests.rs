@@ -21,6 +21,7 @@ fn archive_in(
     let (trouble, from_trouble) = mpsc::channel(8);
     let archive = Archive {
         exchange: Exchange::Kraken,
+        raw: store.clone(),
         store,
         key: key.clone(),
         dir: dir.to_path_buf(),

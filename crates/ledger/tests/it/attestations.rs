@@ -2,8 +2,9 @@
 
 use openmesh_ledger::{
     IncidentKind::{Differing, Disputed, Missing},
-    LedgerEvent, Origin, Params, TransactionError as E, WINDOW_CLOSE_BLOCKS_MAX, assigned, chunk, current_epoch, epoch,
-    incidents as stored, keys, pinned_epoch, source_progress, validator_record, window,
+    LedgerEvent, Origin, Params, SourceKind, SourceSpec, TransactionError as E, WINDOW_CLOSE_BLOCKS_MAX,
+    WINDOW_NUMBER_MAX, assigned, chunk, current_epoch, epoch, incidents as stored, keys, pinned_epoch, source_progress,
+    validator_record, window,
 };
 use openmesh_primitives::{Address, ContentId};
 
@@ -234,10 +235,16 @@ fn epochs_begin_with_the_hash_of_the_block_before() {
 }
 
 #[test]
-fn a_live_window_must_have_ended() {
+fn a_window_must_have_ended() {
+    for origin in [Origin::Live, Origin::Simulated, Origin::Replay] {
+        a_window_of_this_origin_must_have_ended(origin);
+    }
+}
+
+fn a_window_of_this_origin_must_have_ended(origin: Origin) {
     let mut chain = four();
     let mut genesis = chain.genesis.clone();
-    genesis.sources.push(source("live", Origin::Live));
+    genesis.sources.push(source("live", origin));
     chain.state = openmesh_ledger::initial_state(&genesis).unwrap();
     let window_of = |ms: i64| (ms / 10_000) as u64;
     // The first block's time is START + 1 s; the windows are 10 s long and one ends at START.
@@ -264,13 +271,21 @@ fn a_stray_byte_in_a_claim_is_another_claim() {
     assert_eq!(incidents(&events), [(Differing, Some(TRADES.to_string()), Some(chain.address(3)))]);
 }
 
-/// Found by reading for the fuzzer: a replayed source's windows have no end in time, and the last number of all stopped every node.
+/// A chain's windows are blocks, which have no time by which a number is too far ahead. Numbers that a table cannot hold are
+/// refused: such a one, once committed, would stand in the way of every block after it.
 #[test]
-fn the_last_number_of_a_window_closes_like_any_other() {
+fn the_highest_number_of_a_window_closes_like_any_other_and_higher_ones_are_refused() {
     let mut chain = Chain::new(&[1, 1, 1, 1], Params { window_close_blocks: 1, ..Params::default() });
+    let mut genesis = chain.genesis.clone();
+    genesis.sources.push(SourceSpec { kind: SourceKind::Chain, ..source("chain", Origin::Replay) });
+    chain.state = openmesh_ledger::initial_state(&genesis).unwrap();
+    for window in [WINDOW_NUMBER_MAX + 1, u64::MAX] {
+        let far = chain.attest_source(0, "chain", window, 0, vec![]);
+        assert_eq!(chain.run_one(far), Some(E::WindowNumber { max: WINDOW_NUMBER_MAX }));
+    }
     let mut closed = Vec::new();
-    for window in [5, u64::MAX] {
-        let all = (0..3).map(|v| chain.attest(v, window, 0, vec![])).collect();
+    for window in [5, WINDOW_NUMBER_MAX] {
+        let all = (0..3).map(|v| chain.attest_source(v, "chain", window, 0, vec![])).collect();
         for transactions in [all, vec![], vec![]] {
             closed.extend(chain.run(transactions).events.into_iter().filter_map(|event| match event {
                 LedgerEvent::WindowClosed { window, .. } => Some(window),
@@ -278,7 +293,7 @@ fn the_last_number_of_a_window_closes_like_any_other() {
             }));
         }
     }
-    assert_eq!(closed, [5, u64::MAX]);
+    assert_eq!(closed, [5, WINDOW_NUMBER_MAX]);
 }
 
 /// Found by reading for the fuzzer: the height at which such a window closes does not fit.

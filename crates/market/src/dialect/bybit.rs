@@ -255,7 +255,7 @@ impl Bybit {
             (instrument.depth, instrument.sequence) = (depth, Some(update));
             let book = BookSnapshot { bids, asks, sequence: Some(update), checksum: None };
             emit.event(&instrument.symbol, Some(time), EventKind::BookSnapshot(book));
-            instrument.say_if_crossed(emit);
+            instrument.look_over(emit);
             return Ok(());
         }
         if matches!(instrument.step, Step::Out { .. }) {
@@ -267,7 +267,7 @@ impl Bybit {
             instrument.sequence = Some(update);
             let delta = BookDelta { bids, asks, sequence: Some(update), checksum: None };
             emit.event(&instrument.symbol, Some(time), EventKind::BookDelta(delta));
-            instrument.say_if_crossed(emit);
+            instrument.look_over(emit);
             return Ok(());
         }
         let detail = match expected {

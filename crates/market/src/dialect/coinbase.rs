@@ -181,7 +181,7 @@ impl Coinbase {
                 instrument.replace(&mut bids, &mut asks);
                 let snapshot = BookSnapshot { bids, asks, sequence: None, checksum: None };
                 emit.event(&instrument.symbol, Some(time), EventKind::BookSnapshot(snapshot));
-                instrument.say_if_crossed(emit);
+                instrument.look_over(emit);
             }
             "update" if instrument.step == Step::In => {
                 for Batch { time, bids, asks } in batches {
@@ -189,7 +189,7 @@ impl Coinbase {
                     let delta = BookDelta { bids, asks, sequence: None, checksum: None };
                     emit.event(&instrument.symbol, Some(time), EventKind::BookDelta(delta));
                 }
-                instrument.say_if_crossed(emit);
+                instrument.look_over(emit);
             }
             "update" if instrument.step == Step::Waiting => {
                 let detail = "a snapshot expected, an update came".to_owned();

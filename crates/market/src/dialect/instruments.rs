@@ -22,6 +22,10 @@ pub(crate) const INSTRUMENTS_MAX: usize = 16_384;
 /// How long a book waits for the snapshot it asked for before its connection is opened anew.
 pub(crate) const SNAPSHOT_AWAITED_MS_MAX: i64 = 15_000;
 
+/// Most levels of one side of a book. The whole books of the venues have some ten thousand; a venue that adds levels without
+/// end must not fill the memory.
+pub(crate) const LEVELS_MAX: usize = 200_000;
+
 /// Shortest time between two requests for a snapshot of one book. A book that keeps failing its check would otherwise
 /// ask at the speed of the line, where venues allow some hundred requests an hour; then [`SNAPSHOT_AWAITED_MS_MAX`] and
 /// a new connection, for which the driver takes its time, are the way out.
@@ -121,9 +125,17 @@ impl Instrument {
         self.crossed = false;
     }
 
-    /// Says once when the book becomes crossed. It is no reason to resynchronise: venues do publish crossed books, in
-    /// auctions for example.
-    pub(crate) fn say_if_crossed(&mut self, emit: &mut Emit<'_>) {
+    /// Looks a book over that has just changed, and says whether it may go on. Says once when it becomes crossed; that is no
+    /// reason to resynchronise: venues do publish crossed books, in auctions for example. One with more levels than
+    /// [`LEVELS_MAX`] is put out of step: a new snapshot is all that may help.
+    pub(crate) fn look_over(&mut self, emit: &mut Emit<'_>) -> bool {
+        let deepest = self.book.depth(Side::Buy).max(self.book.depth(Side::Sell));
+        if deepest > LEVELS_MAX {
+            let detail = format!("a book with {deepest} levels on a side, more than the {LEVELS_MAX} that are kept");
+            emit.incident(IncidentKind::Gap, Some(&self.symbol), Some(Feed::Book), detail);
+            self.lose(emit.now);
+            return false;
+        }
         let crossed = self.book.is_crossed();
         if crossed && !self.crossed {
             let best = |side| self.book.best(side).map_or_else(String::new, |level| level.0.to_string());
@@ -131,6 +143,7 @@ impl Instrument {
             emit.incident(IncidentKind::Crossed, Some(&self.symbol), Some(Feed::Book), detail);
         }
         self.crossed = crossed;
+        true
     }
 }
 
@@ -318,6 +331,26 @@ mod tests {
         assert!(instruments.book(&Symbol::spot("A", "B")).is_none());
         assert!(instruments.overdue(Timestamp::from_millis(SNAPSHOT_AWAITED_MS_MAX - 1)).is_empty());
         assert_eq!(instruments.overdue(Timestamp::from_millis(SNAPSHOT_AWAITED_MS_MAX)), [ConnectionId(0)]);
+    }
+
+    #[test]
+    fn a_book_without_end_is_put_out_of_step() {
+        let mut instruments = Instruments::default();
+        let place = instruments.place("X", ConnectionId(0), |_| Some(Symbol::spot("A", "B"))).unwrap();
+        let instrument = instruments.get(place).unwrap();
+        let level = |price: usize| (Decimal::from(price as i64), Decimal::from(1));
+        let mut output = crate::session::Output::default();
+        let mut emit =
+            Emit { exchange: crate::event::Exchange::Coinbase, now: Timestamp::from_millis(1), output: &mut output };
+        let mut asks = (1..=LEVELS_MAX).map(level).collect();
+        instrument.replace(&mut Vec::new(), &mut asks);
+        assert!(instrument.look_over(&mut emit) && instrument.step == Step::In);
+        instrument.apply(&[], &[level(LEVELS_MAX + 1)]);
+        assert!(!instrument.look_over(&mut emit));
+        assert_eq!(instrument.step, Step::Out { since: Timestamp::from_millis(1) });
+        assert_eq!(instrument.book.depth(Side::Sell), 0);
+        let told = &emit.output.events[0].kind;
+        assert!(matches!(told, crate::event::EventKind::Incident(i) if i.kind == IncidentKind::Gap), "{told:?}");
     }
 
     #[test]

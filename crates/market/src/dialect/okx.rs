@@ -44,9 +44,9 @@ const UPKEEP: Upkeep = Upkeep { ping: Ping::WhenSilent(20_000, "ping"), silence_
 /// What is subscribed to on a connection: channel, and what of it, as key and value.
 type Channel = (&'static str, &'static str, String);
 
-/// A session with OKX.
-#[derive(Default)]
+/// A session with OKX, or with OKCoin, which speaks like it.
 pub struct Okx {
+    exchange: Exchange,
     instruments: Instruments,
     table: Symbols,
     links: Links,
@@ -90,10 +90,32 @@ fn request(op: &str, channels: &[Channel]) -> String {
     serde_json::json!({ "op": op, "args": args }).to_string()
 }
 
+impl Default for Okx {
+    fn default() -> Okx {
+        Okx::new()
+    }
+}
+
 impl Okx {
     /// A session that knows nothing yet.
     pub fn new() -> Okx {
-        Okx::default()
+        Okx::of(Exchange::Okx)
+    }
+
+    /// The same for a venue that speaks like OKX.
+    pub(super) fn of(exchange: Exchange) -> Okx {
+        Okx {
+            exchange,
+            instruments: Instruments::default(),
+            table: Symbols::default(),
+            links: Links::default(),
+            channels: BTreeMap::new(),
+            indexed: BTreeMap::new(),
+            liquidated: BTreeSet::new(),
+            depths: BTreeMap::new(),
+            unsaid: Unsaid::default(),
+            scratch: Vec::new(),
+        }
     }
 
     fn notice(&mut self, connection: ConnectionId, event: &str, code: Option<&str>, data: &[u8], emit: &mut Emit<'_>) {
@@ -283,7 +305,7 @@ fn take_snapshot(
     instrument.sequence = book.seq_id.and_then(|id| u64::try_from(id).ok());
     let event = BookSnapshot { bids: book.bids, asks: book.asks, sequence: instrument.sequence, checksum };
     emit.event(&instrument.symbol, Some(time), EventKind::BookSnapshot(event));
-    instrument.say_if_crossed(emit);
+    instrument.look_over(emit);
     Ok(())
 }
 
@@ -312,7 +334,7 @@ fn take_update(
     instrument.sequence = book.seq_id.and_then(|id| u64::try_from(id).ok()).or(instrument.sequence);
     let event = BookDelta { bids: book.bids, asks: book.asks, sequence: instrument.sequence, checksum };
     emit.event(&instrument.symbol, Some(time), EventKind::BookDelta(event));
-    instrument.say_if_crossed(emit);
+    instrument.look_over(emit);
     Ok(())
 }
 
@@ -320,7 +342,7 @@ impl Venue for Okx {
     const UPKEEP: Upkeep = UPKEEP;
 
     fn venue(&self) -> Exchange {
-        Exchange::Okx
+        self.exchange
     }
 
     fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
@@ -333,14 +355,14 @@ impl Venue for Okx {
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.channels, self.indexed, self.liquidated) = Default::default();
-        self.unsaid = Unsaid::of(Exchange::Okx, subscription);
+        self.unsaid = Unsaid::of(self.exchange, subscription);
         let mut tables = BTreeSet::new();
         for symbol in &subscription.symbols {
             self.table.insert(&wire::name_of(symbol), symbol.clone());
             let family = format!("&instFamily={}", pair_of(symbol));
             let option = matches!(symbol.contract, Contract::Option { .. });
             tables.insert(format!("instType={}{}", wire::kind_of(symbol), if option { &family } else { "" }));
-            for feed in subscription.feeds.iter().filter(|feed| offers(Exchange::Okx, symbol, **feed)) {
+            for feed in subscription.feeds.iter().filter(|feed| offers(self.exchange, symbol, **feed)) {
                 let Some((connection, channel)) = channels_of(*feed, symbol) else { continue };
                 match feed {
                     Feed::IndexPrice => self.indexed.entry(pair_of(symbol)).or_default().push(symbol.clone()),

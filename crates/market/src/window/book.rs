@@ -100,11 +100,11 @@ impl Levels {
             return;
         }
         let deepest = snapshot.bids.len().max(snapshot.asks.len());
-        self.depth = match self.exchange {
+        self.depth = match self.exchange.protocol() {
             Exchange::Kraken => KRAKEN_DEPTHS.into_iter().find(|d| *d >= deepest),
             _ => None,
         };
-        (self.known_bid, self.known_ask) = match self.exchange {
+        (self.known_bid, self.known_ask) = match self.exchange.protocol() {
             Exchange::Binance | Exchange::BinanceFutures => (cut_off(&snapshot.bids), cut_off(&snapshot.asks)),
             _ => (None, None),
         };

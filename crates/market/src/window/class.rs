@@ -29,7 +29,7 @@ impl Class {
         use Exchange::{Binance, BinanceFutures, Bybit, Coinbase, Kraken, Okx};
         let derivative = symbol.contract != Contract::Spot;
         let perpetual = symbol.contract == Contract::Perpetual;
-        match (exchange, feed) {
+        match (exchange.protocol(), feed) {
             (Binance | BinanceFutures | Coinbase, Feed::Trades) => Some(Sequenced),
             (Kraken | Bybit | Okx, Feed::Trades) => Some(Timed),
             (Binance | BinanceFutures | Coinbase | Bybit, Feed::Book) => Some(Sequenced),

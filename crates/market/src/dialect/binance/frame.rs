@@ -162,8 +162,7 @@ impl Binance {
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
         emit.event(&instrument.symbol, time.map(Timestamp::from_millis), EventKind::BookSnapshot(snapshot));
-        instrument.say_if_crossed(emit);
-        if instrument.book.is_crossed() {
+        if instrument.look_over(emit) && instrument.book.is_crossed() {
             instrument.lose(emit.now);
         }
         Ok(())

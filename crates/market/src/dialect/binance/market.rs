@@ -7,7 +7,6 @@ use crate::event::{Exchange, Feed};
 
 /// Where a market is reached.
 pub(super) struct Market {
-    pub exchange: Exchange,
     pub futures: bool,
     pub rest: &'static str,
     /// By door: the streams' beginnings, and the address before them.
@@ -20,7 +19,6 @@ pub(super) struct Door {
 }
 
 pub(super) const SPOT: Market = Market {
-    exchange: Exchange::Binance,
     futures: false,
     rest: "https://api.binance.com/api/v3",
     doors: &[Door {
@@ -35,7 +33,6 @@ pub(super) const SPOT: Market = Market {
 };
 
 pub(super) const FUTURES: Market = Market {
-    exchange: Exchange::BinanceFutures,
     futures: true,
     rest: "https://fapi.binance.com/fapi/v1",
     doors: &[

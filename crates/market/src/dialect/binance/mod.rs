@@ -60,6 +60,7 @@ const UPKEEP: Upkeep =
 
 /// A session with Binance spot or USD-M futures.
 pub struct Binance {
+    exchange: Exchange,
     market: &'static Market,
     instruments: Instruments,
     /// By place in `instruments`: the count of the book, and the venue's name.
@@ -80,16 +81,27 @@ pub struct Binance {
 impl Binance {
     /// A session with spot that knows nothing yet.
     pub fn spot() -> Binance {
-        Binance::with(&SPOT)
+        Binance::spot_of(Exchange::Binance)
     }
 
     /// A session with USD-M futures that knows nothing yet.
     pub fn futures() -> Binance {
-        Binance::with(&FUTURES)
+        Binance::futures_of(Exchange::BinanceFutures)
     }
 
-    fn with(market: &'static Market) -> Binance {
+    /// The same for a venue that speaks like Binance's spot market.
+    pub(super) fn spot_of(exchange: Exchange) -> Binance {
+        Binance::with(exchange, &SPOT)
+    }
+
+    /// The same for a venue that speaks like USD-M futures.
+    pub(super) fn futures_of(exchange: Exchange) -> Binance {
+        Binance::with(exchange, &FUTURES)
+    }
+
+    fn with(exchange: Exchange, market: &'static Market) -> Binance {
         Binance {
+            exchange,
             market,
             instruments: Instruments::default(),
             chains: Vec::new(),
@@ -156,8 +168,7 @@ impl Binance {
                     let delta = BookDelta { bids, asks, sequence: Some(last), checksum: None };
                     let mut then = Emit { exchange: emit.exchange, now: captured, output: emit.output };
                     then.event(&instrument.symbol, Some(time), EventKind::BookDelta(delta));
-                    instrument.say_if_crossed(emit);
-                    if !instrument.book.is_crossed() {
+                    if instrument.look_over(emit) && !instrument.book.is_crossed() {
                         self.look_deeper(place, emit);
                         return;
                     }
@@ -203,8 +214,7 @@ impl Binance {
                 // The same update as the last change: whoever builds the book sees by it that nothing was missed.
                 let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
                 emit.event(&instrument.symbol, None, EventKind::BookSnapshot(snapshot));
-                instrument.say_if_crossed(emit);
-                if instrument.book.is_crossed() {
+                if !instrument.look_over(emit) || instrument.book.is_crossed() {
                     chain.lose();
                     instrument.lose(emit.now);
                     self.ask(place, emit);
@@ -252,8 +262,7 @@ impl Binance {
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
         emit.event(&instrument.symbol, time.map(Timestamp::from_millis), EventKind::BookSnapshot(snapshot));
-        instrument.say_if_crossed(emit);
-        if instrument.book.is_crossed() {
+        if !instrument.look_over(emit) || instrument.book.is_crossed() {
             chain.lose();
             instrument.lose(emit.now);
         }
@@ -274,7 +283,7 @@ impl Venue for Binance {
     const UPKEEP: Upkeep = UPKEEP;
 
     fn venue(&self) -> Exchange {
-        self.market.exchange
+        self.exchange
     }
 
     fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
@@ -287,7 +296,7 @@ impl Venue for Binance {
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.books, self.polled) = Default::default();
-        self.unsaid = Unsaid::of(self.market.exchange, subscription);
+        self.unsaid = Unsaid::of(self.exchange, subscription);
         let mut names = Vec::new();
         for symbol in &subscription.symbols {
             match wire::name_of(symbol, self.market.futures) {
@@ -295,7 +304,7 @@ impl Venue for Binance {
                     self.table.insert(&name, symbol.clone());
                     names.push((name, symbol.clone()));
                 }
-                None => self.unsaid.instrument(self.market.exchange, symbol),
+                None => self.unsaid.instrument(self.exchange, symbol),
             }
         }
         if self.market.futures && subscription.feeds.contains(&Feed::OpenInterest) {
@@ -303,7 +312,7 @@ impl Venue for Binance {
         }
         let mut connection = ConnectionId(0);
         for door in self.market.doors {
-            for streams in door.streams(self.market.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
+            for streams in door.streams(self.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
                 let list: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
                 let books = streams.iter().filter_map(|(_, book)| book.clone()).collect();
                 self.books.insert(connection, books);

@@ -149,7 +149,9 @@ impl Kraken {
         };
         emit.event(&instrument.symbol, time, kind);
         match wrong {
-            None => instrument.say_if_crossed(emit),
+            None => {
+                instrument.look_over(emit);
+            }
             Some((expected, got)) => {
                 let detail = format!("checksum {expected} expected by the venue, {got} is that of the book here");
                 emit.incident(IncidentKind::Checksum, Some(&instrument.symbol), Some(Feed::Book), detail);
