@@ -288,8 +288,12 @@ impl Cut {
             cost <= CUT_BYTES
         });
         let end = self.at + fitting.count().max(1);
-        let rows = UInt64Array::from_iter_values((self.at..end).map(|row| row as u64));
-        self.at = end;
+        let start = std::mem::replace(&mut self.at, end);
+        if self.batch.num_columns() == 0 {
+            // Only a number of rows, which taking them one by one would lose: constants are all that is asked for.
+            return Ok(self.batch.slice(start, end - start));
+        }
+        let rows = UInt64Array::from_iter_values((start..end).map(|row| row as u64));
         Ok(take_record_batch(&self.batch, &rows)?)
     }
 }
@@ -336,5 +340,26 @@ impl Stream for PaceStream {
 impl RecordBatchStream for PaceStream {
     fn schema(&self) -> SchemaRef {
         self.input.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::RecordBatchOptions;
+
+    use super::*;
+
+    /// Found by a test that failed now and then: `SELECT repeat('x', 1000000) FROM trades` reads no column at all.
+    #[test]
+    fn rows_without_columns_are_cut_too() {
+        let options = RecordBatchOptions::new().with_row_count(Some(40));
+        let batch = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).unwrap();
+        let costs = (Reader::Operator { constants: 1_000_000 }).costs(&batch).unwrap().unwrap();
+        let mut cut = Cut { batch, costs, at: 0 };
+        let mut rows = Vec::new();
+        while cut.at < 40 {
+            rows.push(cut.next().unwrap().num_rows());
+        }
+        assert_eq!(rows, [16, 16, 8]);
     }
 }

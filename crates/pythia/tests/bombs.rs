@@ -47,7 +47,9 @@ async fn stopped(handle: &Handle, sql: &str) -> &'static str {
     }
     let code = answer.as_ref().map_or_else(QueryError::code, |_| "ok");
     let (ended, peak) = (started.elapsed(), peak_memory());
-    println!("{:>6} {:>6} ms {:>4} MB {code:<16} {text}", answered.as_millis(), ended.as_millis(), peak >> 20);
+    let why = answer.as_ref().err().map(|error| format!(": {error}")).unwrap_or_default();
+    let why = &why[..why.floor_char_boundary(200)];
+    println!("{:>6} {:>6} ms {:>4} MB {code:<16} {text}{why}", answered.as_millis(), ended.as_millis(), peak >> 20);
     assert!(answered < Duration::from_millis(TIME_MS_MAX + SOON_MS), "{answered:?}: {text}");
     assert!(peak < PROCESS_BYTES_MAX, "{peak} bytes at the peak: {text}");
     assert!(handle.memory().peak_bytes <= MEMORY_BYTES_MAX, "{:?}: {text}", handle.memory());
