@@ -96,7 +96,7 @@ async fn inside() {
     let front = Front::start(&trusted, address).await;
     let network = Network::start_as(binary().env("SSL_CERT_FILE", &roots), &folder.join("home"), &["--live"]).await;
     every_venue_is_agreed_on(&network).await;
-    drop(front);
+    front.stop().await;
 
     // The same names behind certificates that nobody vouches for: nothing is taken from there, and that is said.
     let stranger = Authority::new();
@@ -110,7 +110,7 @@ async fn inside() {
         network.until(0, &path, "word of a certificate that is not trusted", refused).await;
         network.until(0, &format!("/v1/sources/{exchange}"), "word of the silence", |s| s["stale"] == true).await;
     }
-    drop(front);
+    front.stop().await;
 
     // And once the right ones are back, it goes on by itself.
     let _front = Front::start(&trusted, address).await;
@@ -191,9 +191,9 @@ impl Authority {
     }
 }
 
-/// Takes TLS off and hands on. Dropping it ends every connection.
+/// Takes TLS off and hands on.
 struct Front {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Front {
@@ -205,7 +205,12 @@ impl Front {
             let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
             tasks.spawn(serve(listener, acceptor.clone(), to));
         }
-        Front { _tasks: tasks }
+        Front { tasks }
+    }
+
+    /// Ends every connection and gives the ports back.
+    async fn stop(mut self) {
+        self.tasks.shutdown().await;
     }
 }
 
