@@ -96,7 +96,9 @@ fn good_blocks_are_stored_and_bad_ones_refused() {
     assert!(reason(judge(&mut chain, &ours, true)).contains("streams it"));
     let mut ahead = good.clone();
     ahead.header.time = Timestamp(NOW.0 + 3_000_000_000);
-    assert!(reason(judge(&mut chain, &ahead, true)).contains("3000 ms ahead"));
+    let refused = judge(&mut chain, &ahead, true);
+    assert!(matches!(refused, Judged::Invalid { again: true, .. }), "its time may come");
+    assert!(reason(refused).contains("3000 ms ahead"));
     let mut early = good.clone();
     early.header.time = Timestamp(0);
     assert!(reason(judge(&mut chain, &early, true)).contains("not after its parent"));
@@ -117,6 +119,11 @@ fn good_blocks_are_stored_and_bad_ones_refused() {
 
     assert!(matches!(judge(&mut chain, &good, true), Judged::Valid(c) if c.id == good.hash()));
     assert_eq!(chain.body(1, &good.hash()).unwrap().unwrap(), bytes);
+    // The header is known, and the body is not its own: it must not be stored in the block's place.
+    let mut other_body = good.clone();
+    other_body.transactions.push(vec![0]);
+    let judged = chain.judge(1, 1, other(), true, canonical::encode(&other_body), NOW).unwrap();
+    assert!(matches!(judged, Judged::Useless(_)), "{judged:?}");
     // The same block once more, in a later round by another streamer: judged from memory.
     let again = chain.judge(1, 3, key(1).public().address(), false, bytes, NOW).unwrap();
     assert!(matches!(again, Judged::Valid(_)));

@@ -242,8 +242,12 @@ impl Store {
         Ok(self.read()?.open_table(TRANSACTIONS)?.get(hash.0)?.map(|found| found.value()))
     }
 
-    /// Keeps a proposal until its height is decided. Durable when it returns.
+    /// Keeps a proposal until its height is decided. Durable when it returns. One that is kept already costs a look: the
+    /// hash names the bytes.
     pub fn put_undecided(&self, height: Height, round: i64, hash: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.read()?.open_table(UNDECIDED)?.get((height, round, hash.0))?.is_some() {
+            return Ok(());
+        }
         let write = self.0.database.begin_write()?;
         write.open_table(UNDECIDED)?.insert((height, round, hash.0), bytes)?;
         write.commit()?;
