@@ -234,10 +234,12 @@ impl Mempool {
         self.0.metrics.mempool(&self.load());
     }
 
-    /// Called by whoever committed a block, before anybody builds the next: what is in it waits no more.
+    /// Called by whoever committed a block, before anybody builds the next: what took effect in it waits no more. What
+    /// it refused waits on: otherwise a proposer could take a transaction away from everybody by including it before its
+    /// turn. If it will never be fine, [`Mempool::recheck`] or its age removes it.
     pub(crate) fn committed(&self, block: &CommittedBlock) {
         let mut pool = self.pool();
-        let hashes: Vec<Digest> = block.receipts.iter().map(|r| r.hash).collect();
+        let hashes: Vec<Digest> = block.receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
         pool.committed(block.block.header.height, &hashes);
         for receipt in &block.receipts {
             if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
@@ -256,6 +258,7 @@ impl Mempool {
         let Snapshot { state, rules } = &*snapshot;
         let (heads, attestations) = {
             let pool = self.pool();
+            // Of refused transactions too: they wait on, and may have become worthless.
             let touched: BTreeSet<Address> =
                 block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
             let mut heads = pool.ready_heads();
