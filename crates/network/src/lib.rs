@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use fetch::FetchError;
 pub use libp2p::{Multiaddr, PeerId};
 
+use fetch::Standing;
 use host::{Command, Host};
 use metrics::Metrics;
 
@@ -118,9 +119,10 @@ pub enum PublishError {
 pub(crate) struct Shared {
     pub(crate) peer_id: PeerId,
     pub(crate) listen: RwLock<Vec<Multiaddr>>,
-    /// Connected peers, with how often each failed us.
-    pub(crate) peers: RwLock<BTreeMap<PeerId, u32>>,
-    pub(crate) fetches: Semaphore,
+    /// Connected peers, with what each was worth.
+    pub(crate) peers: RwLock<BTreeMap<PeerId, Standing>>,
+    /// Places for open questions.
+    pub(crate) asks: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
 }
 
@@ -177,7 +179,8 @@ impl Handle {
         self.shared.listen.read().map(|addresses| addresses.clone()).unwrap_or_default()
     }
 
-    /// Fetches a block from the connected peers, one after the other, and checks it against its CID.
+    /// Fetches a block from the connected peers, those first that gave blocks before, and checks it against its CID.
+    /// Ends within about a quarter of a minute once there is a place for it.
     pub async fn fetch(&self, cid: ContentId) -> Result<Vec<u8>, FetchError> {
         fetch::fetch(&self.shared, &self.commands, cid).await
     }
@@ -198,7 +201,7 @@ pub async fn start(
         peer_id: *swarm.local_peer_id(),
         listen: RwLock::default(),
         peers: RwLock::default(),
-        fetches: Semaphore::new(limits::FETCHES_MAX),
+        asks: Arc::new(Semaphore::new(limits::ASKS_MAX)),
         metrics,
     });
     let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);

@@ -10,12 +10,23 @@ pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub(crate) const COMMANDS_MAX: usize = 4096;
 /// Received envelopes that may wait for the reader. A slow reader loses gossip, it does not fill the memory.
 pub(crate) const INCOMING_MAX: usize = 1024;
-/// Fetches at the same time: together with [`BLOCK_BYTES_MAX`] this bounds their memory to 256 MiB.
-pub(crate) const FETCHES_MAX: usize = 16;
-/// Blocks read from the provider for others at the same time; further askers are told that we are busy.
+/// Questions for blocks that are open at the same time: together with [`BLOCK_BYTES_MAX`] this bounds the memory of
+/// fetches to 256 MiB.
+pub(crate) const ASKS_MAX: usize = 16;
+/// Blocks for others at the same time, from the reading to the last byte sent: 256 MiB. Further askers are told that we
+/// are busy.
 pub(crate) const SERVES_MAX: usize = 16;
-/// How long one peer may take to answer for a block before the next one is asked.
+/// Of these, blocks for one peer: a few that read slowly must not take all the places.
+pub(crate) const SERVES_PER_PEER_MAX: usize = 4;
+/// How long one question and its answer, or what we answer, may take.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good
+/// connection has answered by then.
+pub(crate) const RACE_DELAY: Duration = Duration::from_millis(500);
+/// Peers that are asked for one block at the same time.
+pub(crate) const RACERS_MAX: usize = 2;
+/// Longest fetch of one block, from whatever peers: a slow one may use up its time, and a second one some.
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(12);
 /// Connections that others opened. A validator has tens of peers, the rest is head-room for followers.
 pub(crate) const CONNECTIONS_INCOMING_MAX: u32 = 128;
 /// All connections.

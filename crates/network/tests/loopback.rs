@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
+use libp2p::StreamProtocol;
+use libp2p::request_response::{self, Codec};
 use openmesh_network::{
     Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
 };
@@ -166,6 +171,128 @@ async fn blocks_are_fetched_and_wrong_bytes_refused() {
 fn peer_of(seed: u8) -> PeerId {
     let key = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
     key.public().to_peer_id()
+}
+
+/// Asks for blocks, and reads of each answer only the first byte, which says what it is.
+#[derive(Clone)]
+struct Lazy(mpsc::UnboundedSender<u8>);
+
+#[async_trait]
+impl Codec for Lazy {
+    type Protocol = StreamProtocol;
+    type Request = ContentId;
+    type Response = ();
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, _: &mut T) -> io::Result<ContentId>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        futures::future::pending().await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<()>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let mut tag = [0; 1];
+        io.read_exact(&mut tag).await?;
+        self.0.send(tag[0]).map_err(io::Error::other)?;
+        futures::future::pending().await
+    }
+
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, cid: ContentId) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(cid.digest().as_bytes()).await
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, _: &mut T, (): ()) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        Ok(())
+    }
+}
+
+/// A peer that takes answers and does not read them.
+struct SlowReader {
+    ask: mpsc::UnboundedSender<ContentId>,
+    tags: mpsc::UnboundedReceiver<u8>,
+    task: JoinHandle<()>,
+}
+
+impl SlowReader {
+    fn connect(seed: u8, to: &Node) -> SlowReader {
+        let (tag, tags) = mpsc::unbounded_channel();
+        let (ask, mut asked) = mpsc::unbounded_channel::<ContentId>();
+        let key = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let protocol = StreamProtocol::new("/openmesh/1/block/1");
+        let blocks = request_response::Behaviour::with_codec(
+            Lazy(tag),
+            [(protocol, request_response::ProtocolSupport::Outbound)],
+            request_response::Config::default(),
+        );
+        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
+            .with_tokio()
+            .with_tcp(libp2p::tcp::Config::default(), libp2p::noise::Config::new, libp2p::yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| blocks)
+            .unwrap()
+            .build();
+        let (peer, address) = (to.handle.peer_id(), to.handle.listen_addrs()[0].clone());
+        swarm.add_peer_address(peer, address);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = swarm.select_next_some() => {}
+                    Some(cid) = asked.recv() => drop(swarm.behaviour_mut().send_request(&peer, cid)),
+                }
+            }
+        });
+        SlowReader { ask, tags, task }
+    }
+
+    /// What the answer begins with: 1 is a block, 2 is busy.
+    async fn ask(&mut self, cid: ContentId) -> u8 {
+        self.ask.send(cid).unwrap();
+        timeout(DEADLINE, self.tags.recv()).await.expect("an answer in time").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_gets_some_blocks_at_a_time_and_others_theirs() {
+    // More than what a connection takes without being read.
+    let block = vec![42; 3_000_000];
+    let cid = ContentId::of(&block);
+    let b = node(2, 1, &[], holding(vec![block.clone()])).await;
+    for life in 0..2 {
+        let mut slow = SlowReader::connect(9, &b);
+        for n in 0..4 {
+            assert_eq!(slow.ask(cid).await, 1, "answer {n} in life {life}");
+        }
+        // They have been read from the disk and wait to be sent.
+        assert_eq!(slow.ask(cid).await, 2, "more than its share");
+        // When it goes away, its places are free again.
+        slow.task.abort();
+        timeout(DEADLINE, async {
+            while b.handle.peers().contains(&peer_of(9)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("gone in time");
+    }
+    let mut slow = SlowReader::connect(9, &b);
+    for _ in 0..4 {
+        slow.ask(cid).await;
+    }
+    // Whoever reads is served, as often as it asks.
+    let a = node(1, 1, &[&b], nothing()).await;
+    for _ in 0..20 {
+        assert_eq!(fetch_when_connected(&a.handle, cid).await, Ok(block.clone()));
+    }
+    slow.task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
