@@ -591,6 +591,6 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn age_of(time: Timestamp) -> Duration {
+pub(crate) fn age_of(time: Timestamp) -> Duration {
     Duration::from_nanos(u64::try_from(now().nanos().saturating_sub(time.nanos())).unwrap_or(0))
 }

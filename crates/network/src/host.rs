@@ -40,7 +40,7 @@ pub(crate) struct Behaviour {
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(Bytes),
-    Report { id: MessageId, from: PeerId, verdict: Verdict },
+    Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
     Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
     AddPeer(Multiaddr),
     Ban(PeerId),
@@ -124,7 +124,11 @@ pub(crate) struct Host {
     serving: HashMap<InboundRequestId, Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
     bans: VecDeque<(Instant, PeerId)>,
-    invalid: HashMap<PeerId, u32>,
+    /// Against connected peers.
+    points: HashMap<PeerId, u32>,
+    /// Room for received envelopes: of each peer, and of all.
+    room_of_peers: HashMap<PeerId, Arc<Semaphore>>,
+    room: Arc<Semaphore>,
 }
 
 /// An answer on its way out. As many as permits of [`SERVES_MAX`], so the channel needs no limit of its own.
@@ -159,7 +163,9 @@ impl Host {
             serving: HashMap::new(),
             answers: mpsc::unbounded_channel(),
             bans: VecDeque::new(),
-            invalid: HashMap::new(),
+            points: HashMap::new(),
+            room_of_peers: HashMap::new(),
+            room: Arc::new(Semaphore::new(INCOMING_BYTES_MAX)),
         }
     }
 
@@ -235,7 +241,7 @@ impl Host {
     fn command(&mut self, command: Command) {
         match command {
             Command::Publish(envelope) => self.publish(envelope),
-            Command::Report { id, from, verdict } => self.report(&id, from, verdict),
+            Command::Report { id, from, bytes, verdict } => self.report(&id, from, bytes, verdict),
             Command::Ask { peer, cid, reply, permit } => {
                 let id = self.swarm.behaviour_mut().blocks.send_request(&peer, cid);
                 self.asked.insert(id, (reply, permit));
@@ -259,26 +265,40 @@ impl Host {
         }
     }
 
-    fn report(&mut self, id: &MessageId, from: PeerId, verdict: Verdict) {
+    fn report(&mut self, id: &MessageId, from: PeerId, bytes: usize, verdict: Verdict) {
         let acceptance = match verdict {
             Verdict::Accept => MessageAcceptance::Accept,
-            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Ignore | Verdict::Worthless => MessageAcceptance::Ignore,
             Verdict::Reject => MessageAcceptance::Reject,
         };
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
-        if verdict == Verdict::Reject {
-            self.shared.metrics.envelopes_invalid.inc();
-            let count = self.invalid.entry(from).or_default();
-            *count += 1;
-            if *count >= INVALID_ENVELOPES_MAX {
-                tracing::warn!(peer = %from, "a peer sent too many invalid envelopes; it is shut out");
-                self.ban(from);
+        match verdict {
+            Verdict::Accept => {
+                self.points.entry(from).and_modify(|points| *points = points.saturating_sub(1));
+            }
+            Verdict::Ignore => {}
+            Verdict::Worthless => {
+                self.shared.metrics.envelopes_worthless.inc();
+                self.count_against(from, bytes.div_ceil(WORTHLESS_POINT_BYTES) as u32);
+            }
+            Verdict::Reject => {
+                self.shared.metrics.envelopes_invalid.inc();
+                self.count_against(from, INVALID_POINTS);
             }
         }
     }
 
+    fn count_against(&mut self, peer: PeerId, points: u32) {
+        let sum = self.points.entry(peer).or_default();
+        *sum = sum.saturating_add(points);
+        if *sum >= POINTS_MAX {
+            tracing::warn!(%peer, "a peer sent too many envelopes that are invalid or worthless; it is shut out");
+            self.ban(peer);
+        }
+    }
+
     fn ban(&mut self, peer: PeerId) {
-        self.invalid.remove(&peer);
+        self.points.remove(&peer);
         self.swarm.behaviour_mut().banned.block_peer(peer);
         self.bans.push_back((Instant::now() + BAN, peer));
         if self.bans.len() > BANS_MAX
@@ -309,6 +329,17 @@ impl Host {
         }
         // The asker may have gone away meanwhile.
         let _ = self.swarm.behaviour_mut().blocks.send_response(channel, answer);
+    }
+
+    /// Gives an envelope to the reader, if there is room for it.
+    fn hand_over(&mut self, from: PeerId, id: &MessageId, data: Vec<u8>) -> Option<()> {
+        let of_peer = self.room_of_peers.entry(from);
+        let of_peer = of_peer.or_insert_with(|| Arc::new(Semaphore::new(INCOMING_PEER_BYTES_MAX)));
+        let count = u32::try_from(data.len().max(INCOMING_BYTES_MIN)).ok()?;
+        let places = [Arc::clone(of_peer), Arc::clone(&self.room)].map(|room| room.try_acquire_many_owned(count).ok());
+        let [Some(own), Some(all)] = places else { return None };
+        let (id, bytes) = (EnvelopeId(id.clone()), data.into());
+        self.incoming.try_send(Incoming { from, id, bytes, _places: Arc::new([own, all]) }).ok()
     }
 
     /// A place for a block, if there is one and the peer does not have its share.
@@ -353,9 +384,13 @@ impl Host {
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.book.closed(peer_id, now);
-                self.invalid.remove(&peer_id);
+                self.points.remove(&peer_id);
                 self.count_peers(|peers| {
                     peers.remove(&peer_id);
+                });
+                // Whoever comes back finds its envelopes still counted.
+                self.room_of_peers.retain(|peer, room| {
+                    self.swarm.is_connected(peer) || room.available_permits() < INCOMING_PEER_BYTES_MAX
                 });
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => match error {
@@ -381,11 +416,10 @@ impl Host {
         match event {
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.shared.metrics.envelopes_received.inc();
-                let id = EnvelopeId(message_id.clone());
-                let incoming = Incoming { from: propagation_source, id, bytes: message.data.into() };
-                if self.incoming.try_send(incoming).is_err() {
+                let bytes = message.data.len();
+                if self.hand_over(propagation_source, &message_id, message.data).is_none() {
                     self.shared.metrics.envelopes_dropped.inc();
-                    self.report(&message_id, propagation_source, Verdict::Ignore);
+                    self.report(&message_id, propagation_source, bytes, Verdict::Ignore);
                 }
             }
             BehaviourEvent::Blocks(request_response::Event::Message { peer, message, .. }) => match message {

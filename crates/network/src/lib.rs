@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use bytes::Bytes;
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +83,8 @@ pub struct Incoming {
     pub id: EnvelopeId,
     /// What it carries.
     pub bytes: Bytes,
+    /// Its places in the queue, of its peer and of all, given back when the last clone goes.
+    _places: Arc<[OwnedSemaphorePermit; 2]>,
 }
 
 /// Identity of an envelope: the hash of its bytes.
@@ -96,6 +98,8 @@ pub enum Verdict {
     Accept,
     /// Nothing wrong, but nothing new either: do not forward.
     Ignore,
+    /// Well made, but nothing in it that an honest neighbour would have forwarded: do not forward, and count it a little.
+    Worthless,
     /// Invalid: do not forward, and count it against the neighbour.
     Reject,
 }
@@ -153,7 +157,8 @@ impl Handle {
 
     /// Says what an envelope was worth; an envelope that is not reported is not forwarded.
     pub async fn report(&self, incoming: &Incoming, verdict: Verdict) {
-        let command = Command::Report { id: incoming.id.0.clone(), from: incoming.from, verdict };
+        let (id, from, bytes) = (incoming.id.0.clone(), incoming.from, incoming.bytes.len());
+        let command = Command::Report { id, from, bytes, verdict };
         // After the host has stopped there is nobody to forward to.
         let _ = self.commands.send(command).await;
     }

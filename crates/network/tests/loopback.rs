@@ -100,6 +100,14 @@ fn metric(node: &Node, line: &str) -> bool {
     text.lines().any(|l| l == line)
 }
 
+/// A counter; 0 where it is not there.
+fn value(node: &Node, name: &str) -> u64 {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &node.registry).unwrap();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gossip_reaches_all_through_a_middle_that_accepts_it() {
     // a - b - c: what a says reaches c only if b accepts it.
@@ -132,6 +140,77 @@ async fn gossip_reaches_all_through_a_middle_that_accepts_it() {
     assert_eq!(arrived.from, b.handle.peer_id());
     assert!(seen.iter().all(|bytes| bytes != &b"worthless"[..]), "an ignored envelope was forwarded");
     assert!(matches!(a.handle.publish(vec![0; 600_000].into()), Err(openmesh_network::PublishError::TooLong(600_000))));
+}
+
+/// Publishes envelopes of this kind and reports each as it is said, until there have been so many.
+async fn publish_and_report(from: &Node, to: &mut Node, count: u32, length: usize, verdict: Verdict) {
+    for n in 0..count {
+        let mut envelope = vec![0; length];
+        envelope[..4].copy_from_slice(&n.to_be_bytes());
+        from.handle.publish(envelope.clone().into()).unwrap();
+        let incoming = next_with(&mut to.incoming, &envelope).await;
+        to.handle.report(&incoming, verdict).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_only_worthless_envelopes_is_shut_out() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    let a = node(1, 1, &[&b], nothing()).await;
+    until_heard(&a.handle, &mut b.incoming).await;
+    // Short ones are one point, and what is accepted takes back what an honest neighbour may have had wrong.
+    publish_and_report(&a, &mut b, 200, 100, Verdict::Worthless).await;
+    publish_and_report(&a, &mut b, 200, 101, Verdict::Accept).await;
+    publish_and_report(&a, &mut b, 200, 102, Verdict::Worthless).await;
+    assert_eq!(b.handle.peers(), vec![a.handle.peer_id()]);
+    // Long ones have more signatures in them.
+    publish_and_report(&a, &mut b, 4, 16 * 16 * 1024, Verdict::Worthless).await;
+    timeout(DEADLINE, async {
+        while !b.handle.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("shut out in time");
+    assert!(metric(&b, "network_envelopes_worthless_total 404"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_has_its_own_room_and_no_more() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    let flood = node(1, 1, &[&b], nothing()).await;
+    let quiet = node(3, 1, &[&b], nothing()).await;
+    until_heard(&flood.handle, &mut b.incoming).await;
+    until_heard(&quiet.handle, &mut b.incoming).await;
+    while b.incoming.try_recv().is_ok() {}
+    // Nobody reads. 4 MiB are eight of the longest.
+    for n in 0..20u8 {
+        flood.handle.publish(vec![n; 512 * 1024].into()).unwrap();
+    }
+    timeout(DEADLINE, async {
+        while value(&b, "network_envelopes_dropped_total") < 12 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("dropped in time");
+    quiet.handle.publish(Bytes::from_static(b"quiet")).unwrap();
+    let mut of_flood = 0;
+    timeout(DEADLINE, async {
+        loop {
+            let incoming = b.incoming.recv().await.unwrap();
+            of_flood += usize::from(incoming.bytes.len() > 1_000);
+            if incoming.bytes == b"quiet"[..] {
+                return;
+            }
+        }
+    })
+    .await
+    .expect("the quiet one is heard");
+    assert!((1..=8).contains(&of_flood), "{of_flood}");
+    // What was read makes room again.
+    flood.handle.publish(vec![99; 512 * 1024].into()).unwrap();
+    next_with(&mut b.incoming, &[99; 512 * 1024]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

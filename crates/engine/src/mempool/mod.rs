@@ -20,7 +20,7 @@ use openmesh_ledger::{
     CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, account,
     verify_stateless,
 };
-use openmesh_primitives::{Address, Amount, Digest, sha256};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -135,6 +135,11 @@ impl Mempool {
 
     pub(crate) fn load(&self) -> Load {
         self.pool().load()
+    }
+
+    /// The last block's time.
+    pub(crate) fn tip_time(&self) -> Timestamp {
+        self.0.store.tip().time
     }
 
     /// What one check takes at present, with whatever else this machine does.
