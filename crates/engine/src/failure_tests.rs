@@ -99,6 +99,25 @@ async fn a_stopped_engine_lets_go_of_everything() {
     in_time(task).await.unwrap().unwrap();
 }
 
+#[test]
+fn the_identity_is_whole_or_not_there() {
+    let dir = TempDir::new().unwrap();
+    let (key, beside) = (dir.path().join("p2p.key"), dir.path().join("p2p.key.new"));
+    // Nothing can be written beside it: then nothing is written in its place.
+    std::fs::create_dir(&beside).unwrap();
+    assert!(matches!(p2p_seed(dir.path()), Err(EngineError::Home { .. })));
+    assert!(!key.exists());
+    std::fs::remove_dir(&beside).unwrap();
+    // A run that ended while it wrote does not keep the next one from starting.
+    std::fs::write(&beside, b"half").unwrap();
+    let seed = p2p_seed(dir.path()).unwrap();
+    assert_eq!(p2p_seed(dir.path()).unwrap(), seed);
+    assert_eq!(std::fs::read(&key).unwrap(), seed);
+    assert!(!beside.exists());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions()) & 0o777, 0o600);
+}
+
 /// A transfer of an account that has never been heard of.
 fn stranger(n: u8) -> Vec<u8> {
     use openmesh_ledger::{AccountTransaction, Action, Transaction};

@@ -484,15 +484,25 @@ fn p2p_seed(home: &std::path::Path) -> Result<[u8; 32], EngineError> {
     }
 }
 
+/// Writes a file that only its owner may read: beside its place, and moved there when it is whole on the disk, because
+/// half a key would keep the node from starting.
 fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
+    let beside = path.with_added_extension("new");
+    match std::fs::remove_file(&beside) {
+        // Of a run that ended in between.
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&beside)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]
