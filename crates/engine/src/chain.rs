@@ -55,8 +55,8 @@ pub(crate) struct Candidate {
 pub(crate) enum Judged {
     /// It can be voted for, and is stored.
     Valid(Candidate),
-    /// It is a block, but deserves no vote.
-    Invalid { id: Digest, proposer: Address, reason: String },
+    /// It is a block, but deserves no vote. `again`: only at this moment, because its time lies ahead.
+    Invalid { id: Digest, proposer: Address, reason: String, again: bool },
     /// Not even a block of the next height.
     Useless(String),
 }
@@ -209,16 +209,21 @@ impl Chain {
             Err(error) => return Ok(Judged::Useless(error.to_string())),
         };
         let (id, proposer) = (block.hash(), block.header.proposer);
-        let refused = |reason: String| Ok(Judged::Invalid { id, proposer, reason });
+        let refused = |reason: String| Ok(Judged::Invalid { id, proposer, reason, again: false });
         if fresh && proposer != streamer {
             return refused(format!("the header names the proposer {proposer}, {streamer} streams it"));
         }
         let ahead = block.header.time.nanos().saturating_sub(now.nanos());
         if ahead > TIME_AHEAD_NANOS_MAX {
-            return refused(format!("its time is {} ms ahead of this node's clock", ahead / 1_000_000));
+            let reason = format!("its time is {} ms ahead of this node's clock", ahead / 1_000_000);
+            return Ok(Judged::Invalid { id, proposer, reason, again: true });
         }
         let bytes = Bytes::from(bytes);
-        if !self.known.contains_key(&id) {
+        let known = self.known.get(&id).map(|known| known.bytes == bytes);
+        if known == Some(false) {
+            return Ok(Judged::Useless(format!("another body under the header of block {id}")));
+        }
+        if known.is_none() {
             let state = self.store.state()?;
             match validate_proposal(&state, &tip, &block) {
                 Ok(()) => {}

@@ -1,7 +1,10 @@
 //! The chain's writer against a real store: what it proposes again after a crash, what it refuses, how it fails.
 
-use openmesh_ledger::{Genesis, GenesisValidator, Params, precommit_sign_bytes, transactions_root};
-use openmesh_primitives::{Amount, ValidatorKey};
+use openmesh_ledger::{
+    AccountTransaction, Action, Attestation, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec,
+    Transaction, TransactionError, precommit_sign_bytes, transactions_root,
+};
+use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -15,6 +18,22 @@ fn key(n: u8) -> ValidatorKey {
     ValidatorKey::from_seed([n; 32])
 }
 
+fn account() -> AccountKey {
+    AccountKey::from_bytes([5; 32]).unwrap()
+}
+
+fn source() -> SourceSpec {
+    SourceSpec {
+        id: "simulated".to_owned(),
+        exchange: "simulated".to_owned(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USDT".to_owned()],
+        feeds: vec!["trades".to_owned()],
+        window_ms: 10_000,
+        origin: Origin::Simulated,
+    }
+}
+
 fn open(dir: &TempDir) -> Chain {
     let validator =
         |n: u8| GenesisValidator { public_key: key(n).public(), power: 1, name: String::new(), payout: None };
@@ -23,8 +42,8 @@ fn open(dir: &TempDir) -> Chain {
         name: "test".to_owned(),
         time: Timestamp(1),
         validators: vec![validator(1), validator(2)],
-        accounts: vec![(Address([5; 20]), Amount::open(1))],
-        sources: vec![],
+        accounts: vec![(account().address(), Amount::open(1))],
+        sources: vec![source()],
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();
@@ -42,8 +61,9 @@ fn other() -> Address {
 /// A block that the other validator could propose now.
 fn theirs(chain: &Chain) -> Block {
     let state = chain.store.state().unwrap();
-    let limits = BlockLimits::of(&params(&state).unwrap());
-    build_block(&state, &chain.store.tip(), None, &[], other(), NOW, &limits).unwrap()
+    let (limits, tip) = (BlockLimits::of(&params(&state).unwrap()), chain.store.tip());
+    let last_commit = chain.last_commit(tip.height).unwrap();
+    build_block(&state, &tip, last_commit, &[], other(), NOW, &limits).unwrap()
 }
 
 fn judge(chain: &mut Chain, block: &Block, fresh: bool) -> Judged {
@@ -96,7 +116,9 @@ fn good_blocks_are_stored_and_bad_ones_refused() {
     assert!(reason(judge(&mut chain, &ours, true)).contains("streams it"));
     let mut ahead = good.clone();
     ahead.header.time = Timestamp(NOW.0 + 3_000_000_000);
-    assert!(reason(judge(&mut chain, &ahead, true)).contains("3000 ms ahead"));
+    let refused = judge(&mut chain, &ahead, true);
+    assert!(matches!(refused, Judged::Invalid { again: true, .. }), "its time may come");
+    assert!(reason(refused).contains("3000 ms ahead"));
     let mut early = good.clone();
     early.header.time = Timestamp(0);
     assert!(reason(judge(&mut chain, &early, true)).contains("not after its parent"));
@@ -117,12 +139,63 @@ fn good_blocks_are_stored_and_bad_ones_refused() {
 
     assert!(matches!(judge(&mut chain, &good, true), Judged::Valid(c) if c.id == good.hash()));
     assert_eq!(chain.body(1, &good.hash()).unwrap().unwrap(), bytes);
+    // The header is known, and the body is not its own: it must not be stored in the block's place.
+    let mut other_body = good.clone();
+    other_body.transactions.push(vec![0]);
+    let judged = chain.judge(1, 1, other(), true, canonical::encode(&other_body), NOW).unwrap();
+    assert!(matches!(judged, Judged::Useless(_)), "{judged:?}");
     // The same block once more, in a later round by another streamer: judged from memory.
     let again = chain.judge(1, 3, key(1).public().address(), false, bytes, NOW).unwrap();
     assert!(matches!(again, Judged::Valid(_)));
     let rounds: Vec<i64> = chain.store.undecided(1).unwrap().into_iter().map(|(round, ..)| round).collect();
     assert_eq!(rounds, vec![0, 3]);
     chain.commit(certificate(1, good.hash())).unwrap();
+}
+
+#[test]
+fn what_a_block_refused_waits_on() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    let first = theirs(&chain);
+    assert!(matches!(judge(&mut chain, &first, true), Judged::Valid(_)));
+    chain.commit(certificate(1, first.hash())).unwrap();
+    let transfer = |nonce| {
+        let action = Action::Transfer { to: other(), amount: Amount(1) };
+        let signed = AccountTransaction::sign(&account(), 1, nonce, Params::default().fee_min, action).unwrap();
+        Transaction::Account(signed).encode()
+    };
+    // Its window ends after any block of these seconds, and a mempool has patience.
+    let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![]);
+    let waiting = [Transaction::Attestation(early).encode(), transfer(0), transfer(1)];
+    for result in chain.mempool.admit_blocking(&waiting, false) {
+        result.unwrap();
+    }
+    // A proposer includes two of them before their turn.
+    let mut block = theirs(&chain);
+    block.transactions = vec![waiting[0].clone(), waiting[2].clone()];
+    block.header.transactions_root = transactions_root(&block.transactions);
+    let judged = chain.judge(2, 0, other(), true, canonical::encode(&block), NOW).unwrap();
+    assert!(matches!(judged, Judged::Valid(_)), "{judged:?}");
+    let committed = chain.commit(certificate(2, block.hash())).unwrap();
+    let errors: Vec<_> = committed.receipts.iter().map(|r| r.error.clone()).collect();
+    assert!(
+        matches!(
+            errors[..],
+            [Some(TransactionError::WindowAhead { .. }), Some(TransactionError::NonceGap { expected: 0, got: 1 })]
+        ),
+        "{errors:?}"
+    );
+    chain.mempool.recheck(&committed).unwrap();
+    let hashes = waiting.each_ref().map(|bytes| sha256(&[bytes]));
+    assert!(chain.mempool.verified(&hashes).iter().all(Option::is_some), "all three still wait");
+    let next = chain.build(3, 0, Timestamp(NOW.0 + 100)).unwrap().unwrap();
+    assert_eq!(decode_stored(3, &next.bytes).unwrap().transactions, waiting[1..]);
+    let committed = chain.commit(certificate(3, next.id)).unwrap();
+    assert!(committed.receipts.iter().all(openmesh_ledger::Receipt::ok));
+    // What took effect is gone, and recognised.
+    assert_eq!(chain.mempool.verified(&hashes).iter().filter(|known| known.is_some()).count(), 1);
+    let again = chain.mempool.admit_blocking(&waiting[1..2], false);
+    assert_eq!(again, [Err(crate::PoolError::Known.into())]);
 }
 
 #[test]

@@ -99,6 +99,61 @@ async fn a_stopped_engine_lets_go_of_everything() {
     in_time(task).await.unwrap().unwrap();
 }
 
+#[test]
+fn the_identity_is_whole_or_not_there() {
+    let dir = TempDir::new().unwrap();
+    let (key, beside) = (dir.path().join("p2p.key"), dir.path().join("p2p.key.new"));
+    // Nothing can be written beside it: then nothing is written in its place.
+    std::fs::create_dir(&beside).unwrap();
+    assert!(matches!(p2p_seed(dir.path()), Err(EngineError::Home { .. })));
+    assert!(!key.exists());
+    std::fs::remove_dir(&beside).unwrap();
+    // A run that ended while it wrote does not keep the next one from starting.
+    std::fs::write(&beside, b"half").unwrap();
+    let seed = p2p_seed(dir.path()).unwrap();
+    assert_eq!(p2p_seed(dir.path()).unwrap(), seed);
+    assert_eq!(std::fs::read(&key).unwrap(), seed);
+    assert!(!beside.exists());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions()) & 0o777, 0o600);
+}
+
+/// A transfer of an account that has never been heard of.
+fn stranger(n: u8) -> Vec<u8> {
+    use openmesh_ledger::{AccountTransaction, Action, Transaction};
+    use openmesh_primitives::{AccountKey, Address, Amount};
+    let action = Action::Transfer { to: Address([9; 20]), amount: Amount(1) };
+    let key = AccountKey::from_bytes([n; 32]).unwrap();
+    Transaction::Account(AccountTransaction::sign(&key, 1, 0, Params::default().fee_min, action).unwrap()).encode()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envelopes_of_strangers_are_worthless_to_who_has_the_newest_block() {
+    let envelope = |list: &[Vec<u8>]| Bytes::from(openmesh_primitives::canonical::encode(&list.to_vec()));
+    let node = single().await;
+    let verdict = |list: &[Vec<u8>]| {
+        let (handle, envelope) = (node.handle.clone(), envelope(list));
+        async move { in_time(handle.gossip_in(envelope, "peer".to_owned())).await }
+    };
+    let mut blocks = node.handle.committed();
+    in_time(blocks.recv()).await.unwrap();
+    assert_eq!(verdict(&[stranger(1), stranger(2)]).await, GossipVerdict::Worthless);
+    assert_eq!(verdict(&[vec![7; 9], stranger(1)]).await, GossipVerdict::Reject);
+    node.cancel.cancel();
+    in_time(node.task).await.unwrap().unwrap();
+
+    // Here the last block is the genesis, whose time is long ago.
+    let dir = TempDir::new().unwrap();
+    let config = Config::new("behind", dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
+    let cancel = CancellationToken::new();
+    let started = start(config, None, store(&dir), cancel.clone(), &mut Registry::default()).await;
+    let (handle, task) = started.unwrap();
+    let judged = in_time(handle.gossip_in(envelope(&[stranger(1)]), "peer".to_owned())).await;
+    assert_eq!(judged, GossipVerdict::Ignore);
+    cancel.cancel();
+    in_time(task).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn wrong_configurations_are_refused_with_reasons() {
     let dir = TempDir::new().unwrap();

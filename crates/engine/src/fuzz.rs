@@ -8,11 +8,12 @@ use malachite_app::types::codec::Codec;
 use malachite_app::types::core::{PolkaCertificate, Round, ValidatorProof};
 use malachite_app::types::streaming::StreamMessage;
 use malachite_sync::{Request, Response, Status};
+use openmesh_ledger::Params;
 use openmesh_primitives::{ValidatorSignature, sha256};
 
 use crate::consensus::codec::{BorshCodec, CodecError};
 use crate::consensus::context::{Address, Context, Height, Part};
-use crate::consensus::parts::{Assembler, Init, split};
+use crate::consensus::parts::{Assembler, Init, block_bytes_max, split};
 use crate::mempool::gossip;
 
 /// Number of kinds that [`message`] knows.
@@ -48,8 +49,15 @@ pub fn envelope(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Streams of blocks that are being put together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parts(Assembler);
+
+impl Default for Parts {
+    /// For blocks of the default network.
+    fn default() -> Parts {
+        Parts(Assembler::new(block_bytes_max(&Params::default())))
+    }
+}
 
 impl Parts {
     /// Takes a part in, as encoded; `trusted` is whether its announcement is by who may announce. Returns a whole block.

@@ -18,7 +18,7 @@ use malachite_app::types::core::{CommitCertificate, LinearTimeouts, Round, Valid
 use malachite_app::types::streaming::StreamMessage;
 use malachite_channel::{AppMsg, Reply};
 use malachite_peer::PeerId;
-use openmesh_ledger::{Certificate, Evidence, Transaction};
+use openmesh_ledger::{Certificate, Evidence, Transaction, params};
 use openmesh_primitives::{Digest, Timestamp, ValidatorKey, ValidatorSignature, sha256};
 use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +28,7 @@ use crate::chain::{Candidate, Judged, Worker, decode_stored, report};
 use crate::consensus::context::{Address, BlockId, Context, Height, Part, ValidatorSet};
 use crate::consensus::evidence;
 use crate::consensus::node::Node;
-use crate::consensus::parts::{Assembled, Assembler, Init, split};
+use crate::consensus::parts::{Assembled, Assembler, Init, block_bytes_max, split};
 use crate::consensus::signing::init_bytes;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
@@ -105,13 +105,14 @@ impl Host {
         let address = parts.key.as_ref().map(|k| Address(k.public().address()));
         let age = age_of(parts.store.tip().time);
         let sets = load_sets(&parts.store, tip)?;
+        let assembler = Assembler::new(block_bytes_max(&params(&parts.store.state()?)?));
         let mut host = Host {
             parts,
             address,
             node,
             events: mpsc::unbounded_channel(),
             sets,
-            assembler: Assembler::default(),
+            assembler,
             early: Vec::new(),
             values: HashMap::new(),
             announcements: HashMap::new(),
@@ -336,6 +337,8 @@ impl Host {
         if init.height.0 > self.tip.0 + 1 {
             if self.early.len() < EARLY_MAX {
                 self.early.push(Assembled { init, bytes });
+            } else {
+                self.assembler.try_again(&init);
             }
             return;
         }
@@ -348,7 +351,10 @@ impl Host {
     fn judged(&mut self, init: Init, judged: Judged) {
         let (id, proposer, valid) = match judged {
             Judged::Valid(candidate) => (candidate.id, candidate.proposer, true),
-            Judged::Invalid { id, proposer, reason } => {
+            Judged::Invalid { id, proposer, reason, again } => {
+                if again {
+                    self.assembler.try_again(&init);
+                }
                 self.parts.metrics.proposals_refused.inc();
                 tracing::warn!(height = %init.height, round = %init.round, block = %id, reason, "a block gets no vote");
                 (id, proposer, false)
@@ -585,6 +591,6 @@ pub(crate) fn now() -> Timestamp {
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
-fn age_of(time: Timestamp) -> Duration {
+pub(crate) fn age_of(time: Timestamp) -> Duration {
     Duration::from_nanos(u64::try_from(now().nanos().saturating_sub(time.nanos())).unwrap_or(0))
 }

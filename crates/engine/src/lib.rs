@@ -56,6 +56,9 @@ use metrics::Metrics;
 
 /// Committed blocks that a slow listener may be behind; one that is further behind reads them from the store.
 const COMMITTED_MAX: usize = 1_024;
+/// A node whose last block is older than this does not blame neighbours for what it does not know: it is behind, or the
+/// network stands still.
+const STATE_FRESH: Duration = Duration::from_secs(10);
 /// How long the consensus network may take to listen.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -350,19 +353,33 @@ impl Handle {
             tracing::debug!(from, "an envelope with an invalid transaction");
             return GossipVerdict::Reject;
         }
-        if results.iter().any(Result::is_ok) { GossipVerdict::Accept } else { GossipVerdict::Ignore }
+        if results.iter().any(Result::is_ok) {
+            return GossipVerdict::Accept;
+        }
+        let worthless = |r: &Result<Digest, SubmitError>| matches!(r, Err(SubmitError::Refused(e)) if e.is_worthless());
+        // Who is behind does not know what its neighbours know.
+        let judges = host::age_of(self.0.mempool.tip_time()) < STATE_FRESH;
+        if judges && results.iter().all(worthless) { GossipVerdict::Worthless } else { GossipVerdict::Ignore }
     }
 }
 
-/// Refusals that do not depend on the state, so that every neighbour must have seen them.
-trait Stateless {
+/// What a refusal says about the neighbour that forwarded the transaction.
+trait Blame {
+    /// It does not depend on the state, so that every neighbour must have seen it.
     fn is_stateless(&self) -> bool;
+    /// A neighbour with about the same state would have refused it too: anybody can make such transactions for nothing.
+    fn is_worthless(&self) -> bool;
 }
 
-impl Stateless for openmesh_ledger::TransactionError {
+impl Blame for openmesh_ledger::TransactionError {
     fn is_stateless(&self) -> bool {
         use openmesh_ledger::TransactionError::{Chain, Encoding, Signature};
         matches!(self, Encoding { .. } | Signature | Chain { .. })
+    }
+
+    fn is_worthless(&self) -> bool {
+        use openmesh_ledger::TransactionError::{FeeLow, NotAssigned, UnknownSender, UnknownSource};
+        matches!(self, UnknownSender { .. } | FeeLow { .. } | NotAssigned { .. } | UnknownSource { .. })
     }
 }
 
@@ -467,15 +484,25 @@ fn p2p_seed(home: &std::path::Path) -> Result<[u8; 32], EngineError> {
     }
 }
 
+/// Writes a file that only its owner may read: beside its place, and moved there when it is whole on the disk, because
+/// half a key would keep the node from starting.
 fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
+    let beside = path.with_added_extension("new");
+    match std::fs::remove_file(&beside) {
+        // Of a run that ended in between.
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = options.open(&beside)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
 }
 
 #[cfg(test)]

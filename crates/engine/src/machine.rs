@@ -33,7 +33,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::chain::{Chain, decode_stored};
 use crate::consensus::context::{Address, BlockId, Context, Height as CoreHeight, ValidatorSet};
-use crate::consensus::parts::{Assembled, Assembler, Init};
+use crate::consensus::parts::{Assembled, Assembler, Init, block_bytes_max};
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 use crate::{CommittedBlock, EngineError, MempoolConfig, Timeouts};
@@ -223,7 +223,7 @@ impl Machine {
             spread,
             chain,
             config,
-            assembler: Assembler::default(),
+            assembler: Assembler::new(block_bytes_max(&genesis.params)),
             values: HashMap::new(),
             announcements: HashMap::new(),
             started: (CoreHeight(0), Round::Nil),

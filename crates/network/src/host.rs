@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use libp2p::gossipsub::{self, MessageAcceptance, MessageId};
-use libp2p::request_response::{self, OutboundRequestId, ProtocolSupport, ResponseChannel};
+use libp2p::request_response::{self, InboundRequestId, OutboundRequestId, ProtocolSupport, ResponseChannel};
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{
@@ -16,12 +16,13 @@ use libp2p::{
     noise, ping, tcp, yamux,
 };
 use openmesh_primitives::{ContentId, sha256};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocks::{Answer, BlockCodec};
 use crate::book::Book;
+use crate::fetch::Standing;
 use crate::limits::*;
 use crate::{Config, EnvelopeId, Incoming, NetworkError, Provider, Shared, Verdict};
 
@@ -39,8 +40,8 @@ pub(crate) struct Behaviour {
 #[derive(Debug)]
 pub(crate) enum Command {
     Publish(Bytes),
-    Report { id: MessageId, from: PeerId, verdict: Verdict },
-    Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer> },
+    Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
+    Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
     AddPeer(Multiaddr),
     Ban(PeerId),
 }
@@ -89,7 +90,8 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         .map_err(|e| NetworkError::Build(e.to_string()))?;
     let requests = request_response::Config::default()
         .with_request_timeout(ASK_TIMEOUT)
-        .with_max_concurrent_streams(FETCHES_MAX + SERVES_MAX);
+        // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
+        .with_max_concurrent_streams(ASKS_MAX + SERVES_PER_PEER_MAX);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))
@@ -115,15 +117,29 @@ pub(crate) struct Host {
     shared: Arc<Shared>,
     incoming: mpsc::Sender<Incoming>,
     book: Book,
-    asked: HashMap<OutboundRequestId, oneshot::Sender<Answer>>,
-    serving: Arc<Semaphore>,
+    /// Open questions. Each holds its place until the transport has done with it, whoever still waits for the answer.
+    asked: HashMap<OutboundRequestId, (oneshot::Sender<Answer>, OwnedSemaphorePermit)>,
+    /// Places for blocks that are read or sent.
+    places: Arc<Semaphore>,
+    serving: HashMap<InboundRequestId, Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
     bans: VecDeque<(Instant, PeerId)>,
-    invalid: HashMap<PeerId, u32>,
+    /// Against connected peers.
+    points: HashMap<PeerId, u32>,
+    /// Room for received envelopes: of each peer, and of all.
+    room_of_peers: HashMap<PeerId, Arc<Semaphore>>,
+    room: Arc<Semaphore>,
 }
 
 /// An answer on its way out. As many as permits of [`SERVES_MAX`], so the channel needs no limit of its own.
 type Served = (ResponseChannel<Answer>, Answer);
+
+/// A block for a peer, until it is sent or has failed: what waits to be sent is in memory for as long as the peer reads.
+struct Serving {
+    peer: PeerId,
+    /// Shared with the thread that reads the block, which may outlive the request.
+    _place: Arc<OwnedSemaphorePermit>,
+}
 
 impl Host {
     pub(crate) fn new(
@@ -143,10 +159,13 @@ impl Host {
             incoming,
             book,
             asked: HashMap::new(),
-            serving: Arc::new(Semaphore::new(SERVES_MAX)),
+            places: Arc::new(Semaphore::new(SERVES_MAX)),
+            serving: HashMap::new(),
             answers: mpsc::unbounded_channel(),
             bans: VecDeque::new(),
-            invalid: HashMap::new(),
+            points: HashMap::new(),
+            room_of_peers: HashMap::new(),
+            room: Arc::new(Semaphore::new(INCOMING_BYTES_MAX)),
         }
     }
 
@@ -222,10 +241,10 @@ impl Host {
     fn command(&mut self, command: Command) {
         match command {
             Command::Publish(envelope) => self.publish(envelope),
-            Command::Report { id, from, verdict } => self.report(&id, from, verdict),
-            Command::Ask { peer, cid, reply } => {
+            Command::Report { id, from, bytes, verdict } => self.report(&id, from, bytes, verdict),
+            Command::Ask { peer, cid, reply, permit } => {
                 let id = self.swarm.behaviour_mut().blocks.send_request(&peer, cid);
-                self.asked.insert(id, reply);
+                self.asked.insert(id, (reply, permit));
             }
             Command::AddPeer(address) => self.book.add(address, Instant::now()),
             Command::Ban(peer) => self.ban(peer),
@@ -246,26 +265,40 @@ impl Host {
         }
     }
 
-    fn report(&mut self, id: &MessageId, from: PeerId, verdict: Verdict) {
+    fn report(&mut self, id: &MessageId, from: PeerId, bytes: usize, verdict: Verdict) {
         let acceptance = match verdict {
             Verdict::Accept => MessageAcceptance::Accept,
-            Verdict::Ignore => MessageAcceptance::Ignore,
+            Verdict::Ignore | Verdict::Worthless => MessageAcceptance::Ignore,
             Verdict::Reject => MessageAcceptance::Reject,
         };
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
-        if verdict == Verdict::Reject {
-            self.shared.metrics.envelopes_invalid.inc();
-            let count = self.invalid.entry(from).or_default();
-            *count += 1;
-            if *count >= INVALID_ENVELOPES_MAX {
-                tracing::warn!(peer = %from, "a peer sent too many invalid envelopes; it is shut out");
-                self.ban(from);
+        match verdict {
+            Verdict::Accept => {
+                self.points.entry(from).and_modify(|points| *points = points.saturating_sub(1));
+            }
+            Verdict::Ignore => {}
+            Verdict::Worthless => {
+                self.shared.metrics.envelopes_worthless.inc();
+                self.count_against(from, bytes.div_ceil(WORTHLESS_POINT_BYTES) as u32);
+            }
+            Verdict::Reject => {
+                self.shared.metrics.envelopes_invalid.inc();
+                self.count_against(from, INVALID_POINTS);
             }
         }
     }
 
+    fn count_against(&mut self, peer: PeerId, points: u32) {
+        let sum = self.points.entry(peer).or_default();
+        *sum = sum.saturating_add(points);
+        if *sum >= POINTS_MAX {
+            tracing::warn!(%peer, "a peer sent too many envelopes that are invalid or worthless; it is shut out");
+            self.ban(peer);
+        }
+    }
+
     fn ban(&mut self, peer: PeerId) {
-        self.invalid.remove(&peer);
+        self.points.remove(&peer);
         self.swarm.behaviour_mut().banned.block_peer(peer);
         self.bans.push_back((Instant::now() + BAN, peer));
         if self.bans.len() > BANS_MAX
@@ -298,14 +331,33 @@ impl Host {
         let _ = self.swarm.behaviour_mut().blocks.send_response(channel, answer);
     }
 
+    /// Gives an envelope to the reader, if there is room for it.
+    fn hand_over(&mut self, from: PeerId, id: &MessageId, data: Vec<u8>) -> Option<()> {
+        let of_peer = self.room_of_peers.entry(from);
+        let of_peer = of_peer.or_insert_with(|| Arc::new(Semaphore::new(INCOMING_PEER_BYTES_MAX)));
+        let count = u32::try_from(data.len().max(INCOMING_BYTES_MIN)).ok()?;
+        let places = [Arc::clone(of_peer), Arc::clone(&self.room)].map(|room| room.try_acquire_many_owned(count).ok());
+        let [Some(own), Some(all)] = places else { return None };
+        let (id, bytes) = (EnvelopeId(id.clone()), data.into());
+        self.incoming.try_send(Incoming { from, id, bytes, _places: Arc::new([own, all]) }).ok()
+    }
+
+    /// A place for a block, if there is one and the peer does not have its share.
+    fn place(&self, peer: PeerId) -> Option<Arc<OwnedSemaphorePermit>> {
+        let own = self.serving.values().filter(|serving| serving.peer == peer).count();
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        (own < SERVES_PER_PEER_MAX).then(|| Arc::new(permit))
+    }
+
     /// Reads the block on a blocking thread; the loop goes on.
-    fn serve(&mut self, cid: ContentId, channel: ResponseChannel<Answer>) {
-        let Ok(permit) = Arc::clone(&self.serving).try_acquire_owned() else {
+    fn serve(&mut self, peer: PeerId, id: InboundRequestId, cid: ContentId, channel: ResponseChannel<Answer>) {
+        let Some(place) = self.place(peer) else {
             return self.answer(channel, Answer::Busy);
         };
+        self.serving.insert(id, Serving { peer, _place: Arc::clone(&place) });
         let (provider, answers) = (Arc::clone(&self.provider), self.answers.0.clone());
         tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+            let _place = place;
             let answer = match provider(&cid) {
                 Some(bytes) if bytes.len() <= BLOCK_BYTES_MAX => Answer::Block(bytes),
                 _ => Answer::Missing,
@@ -327,14 +379,18 @@ impl Host {
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
                 self.book.established(connection_id, peer_id, now);
                 self.count_peers(|peers| {
-                    peers.entry(peer_id).or_insert(0);
+                    peers.entry(peer_id).or_default();
                 });
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.book.closed(peer_id, now);
-                self.invalid.remove(&peer_id);
+                self.points.remove(&peer_id);
                 self.count_peers(|peers| {
                     peers.remove(&peer_id);
+                });
+                // Whoever comes back finds its envelopes still counted.
+                self.room_of_peers.retain(|peer, room| {
+                    self.swarm.is_connected(peer) || room.available_permits() < INCOMING_PEER_BYTES_MAX
                 });
             }
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => match error {
@@ -349,7 +405,7 @@ impl Host {
         Ok(())
     }
 
-    fn count_peers(&self, change: impl FnOnce(&mut std::collections::BTreeMap<PeerId, u32>)) {
+    fn count_peers(&self, change: impl FnOnce(&mut std::collections::BTreeMap<PeerId, Standing>)) {
         if let Ok(mut peers) = self.shared.peers.write() {
             change(&mut peers);
             self.shared.metrics.peers.set(peers.len() as i64);
@@ -360,17 +416,18 @@ impl Host {
         match event {
             BehaviourEvent::Gossip(gossipsub::Event::Message { propagation_source, message_id, message }) => {
                 self.shared.metrics.envelopes_received.inc();
-                let id = EnvelopeId(message_id.clone());
-                let incoming = Incoming { from: propagation_source, id, bytes: message.data.into() };
-                if self.incoming.try_send(incoming).is_err() {
+                let bytes = message.data.len();
+                if self.hand_over(propagation_source, &message_id, message.data).is_none() {
                     self.shared.metrics.envelopes_dropped.inc();
-                    self.report(&message_id, propagation_source, Verdict::Ignore);
+                    self.report(&message_id, propagation_source, bytes, Verdict::Ignore);
                 }
             }
-            BehaviourEvent::Blocks(request_response::Event::Message { message, .. }) => match message {
-                request_response::Message::Request { request, channel, .. } => self.serve(request, channel),
+            BehaviourEvent::Blocks(request_response::Event::Message { peer, message, .. }) => match message {
+                request_response::Message::Request { request_id, request, channel } => {
+                    self.serve(peer, request_id, request, channel);
+                }
                 request_response::Message::Response { request_id, response } => {
-                    if let Some(reply) = self.asked.remove(&request_id) {
+                    if let Some((reply, _)) = self.asked.remove(&request_id) {
                         // The fetch may have been given up.
                         let _ = reply.send(response);
                     }
@@ -380,6 +437,12 @@ impl Host {
                 tracing::debug!(%peer, %error, "a peer did not answer for a block");
                 // Dropping the sender tells the fetch to ask another.
                 self.asked.remove(&request_id);
+            }
+            BehaviourEvent::Blocks(
+                request_response::Event::ResponseSent { request_id, .. }
+                | request_response::Event::InboundFailure { request_id, .. },
+            ) => {
+                self.serving.remove(&request_id);
             }
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>

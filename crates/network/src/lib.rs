@@ -28,13 +28,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use bytes::Bytes;
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use fetch::FetchError;
 pub use libp2p::{Multiaddr, PeerId};
 
+use fetch::Standing;
 use host::{Command, Host};
 use metrics::Metrics;
 
@@ -82,6 +83,8 @@ pub struct Incoming {
     pub id: EnvelopeId,
     /// What it carries.
     pub bytes: Bytes,
+    /// Its places in the queue, of its peer and of all, given back when the last clone goes.
+    _places: Arc<[OwnedSemaphorePermit; 2]>,
 }
 
 /// Identity of an envelope: the hash of its bytes.
@@ -95,6 +98,8 @@ pub enum Verdict {
     Accept,
     /// Nothing wrong, but nothing new either: do not forward.
     Ignore,
+    /// Well made, but nothing in it that an honest neighbour would have forwarded: do not forward, and count it a little.
+    Worthless,
     /// Invalid: do not forward, and count it against the neighbour.
     Reject,
 }
@@ -118,9 +123,10 @@ pub enum PublishError {
 pub(crate) struct Shared {
     pub(crate) peer_id: PeerId,
     pub(crate) listen: RwLock<Vec<Multiaddr>>,
-    /// Connected peers, with how often each failed us.
-    pub(crate) peers: RwLock<BTreeMap<PeerId, u32>>,
-    pub(crate) fetches: Semaphore,
+    /// Connected peers, with what each was worth.
+    pub(crate) peers: RwLock<BTreeMap<PeerId, Standing>>,
+    /// Places for open questions.
+    pub(crate) asks: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
 }
 
@@ -151,7 +157,8 @@ impl Handle {
 
     /// Says what an envelope was worth; an envelope that is not reported is not forwarded.
     pub async fn report(&self, incoming: &Incoming, verdict: Verdict) {
-        let command = Command::Report { id: incoming.id.0.clone(), from: incoming.from, verdict };
+        let (id, from, bytes) = (incoming.id.0.clone(), incoming.from, incoming.bytes.len());
+        let command = Command::Report { id, from, bytes, verdict };
         // After the host has stopped there is nobody to forward to.
         let _ = self.commands.send(command).await;
     }
@@ -177,7 +184,8 @@ impl Handle {
         self.shared.listen.read().map(|addresses| addresses.clone()).unwrap_or_default()
     }
 
-    /// Fetches a block from the connected peers, one after the other, and checks it against its CID.
+    /// Fetches a block from the connected peers, those first that gave blocks before, and checks it against its CID.
+    /// Ends within about a quarter of a minute once there is a place for it.
     pub async fn fetch(&self, cid: ContentId) -> Result<Vec<u8>, FetchError> {
         fetch::fetch(&self.shared, &self.commands, cid).await
     }
@@ -198,7 +206,7 @@ pub async fn start(
         peer_id: *swarm.local_peer_id(),
         listen: RwLock::default(),
         peers: RwLock::default(),
-        fetches: Semaphore::new(limits::FETCHES_MAX),
+        asks: Arc::new(Semaphore::new(limits::ASKS_MAX)),
         metrics,
     });
     let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);

@@ -8,14 +8,32 @@ pub const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
 pub const BLOCK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Commands that may wait for the swarm's task. A full queue refuses instead of growing.
 pub(crate) const COMMANDS_MAX: usize = 4096;
-/// Received envelopes that may wait for the reader. A slow reader loses gossip, it does not fill the memory.
-pub(crate) const INCOMING_MAX: usize = 1024;
-/// Fetches at the same time: together with [`BLOCK_BYTES_MAX`] this bounds their memory to 256 MiB.
-pub(crate) const FETCHES_MAX: usize = 16;
-/// Blocks read from the provider for others at the same time; further askers are told that we are busy.
+/// Bytes of received envelopes that may wait for the reader or be with it. A slow reader loses gossip, it does not fill
+/// the memory. A short envelope counts as [`INCOMING_BYTES_MIN`].
+pub(crate) const INCOMING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same for those of one peer, so that a flood leaves room for the others: some seconds of a busy network.
+pub(crate) const INCOMING_PEER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What an envelope counts at least: 32 of them from one peer.
+pub(crate) const INCOMING_BYTES_MIN: usize = INCOMING_PEER_BYTES_MAX / 32;
+/// Envelopes that may wait: no more have room.
+pub(crate) const INCOMING_MAX: usize = INCOMING_BYTES_MAX / INCOMING_BYTES_MIN;
+/// Questions for blocks that are open at the same time: together with [`BLOCK_BYTES_MAX`] this bounds the memory of
+/// fetches to 256 MiB.
+pub(crate) const ASKS_MAX: usize = 16;
+/// Blocks for others at the same time, from the reading to the last byte sent: 256 MiB. Further askers are told that we
+/// are busy.
 pub(crate) const SERVES_MAX: usize = 16;
-/// How long one peer may take to answer for a block before the next one is asked.
+/// Of these, blocks for one peer: a few that read slowly must not take all the places.
+pub(crate) const SERVES_PER_PEER_MAX: usize = 4;
+/// How long one question and its answer, or what we answer, may take.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good
+/// connection has answered by then.
+pub(crate) const RACE_DELAY: Duration = Duration::from_millis(500);
+/// Peers that are asked for one block at the same time.
+pub(crate) const RACERS_MAX: usize = 2;
+/// Longest fetch of one block, from whatever peers: a slow one may use up its time, and a second one some.
+pub(crate) const FETCH_TIMEOUT: Duration = Duration::from_secs(12);
 /// Connections that others opened. A validator has tens of peers, the rest is head-room for followers.
 pub(crate) const CONNECTIONS_INCOMING_MAX: u32 = 128;
 /// All connections.
@@ -34,8 +52,13 @@ pub(crate) const CONNECTION_STABLE: Duration = Duration::from_secs(5);
 pub(crate) const BAN: Duration = Duration::from_secs(600);
 /// Peers shut out at the same time; the oldest is let in again when there are more.
 pub(crate) const BANS_MAX: usize = 1024;
-/// Invalid envelopes from one connected peer before it is shut out.
-pub(crate) const INVALID_ENVELOPES_MAX: u32 = 32;
+/// A connected peer with so many points is shut out; see [`INVALID_POINTS`] and [`WORTHLESS_POINT_BYTES`]. An accepted
+/// envelope takes one back, because neighbours that are a block apart do not always agree.
+pub(crate) const POINTS_MAX: u32 = 256;
+/// Points for an invalid envelope, which every neighbour must have known: 32 of them shut a peer out.
+pub(crate) const INVALID_POINTS: u32 = 8;
+/// A worthless envelope makes one point for each so many bytes begun: what it costs is the signatures in it.
+pub(crate) const WORTHLESS_POINT_BYTES: usize = 16 * 1024;
 /// How long the first listening address may take. Binding a TCP port is immediate or fails.
 pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without any use is closed after this; gossip and pings keep the useful ones.

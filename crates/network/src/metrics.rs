@@ -10,6 +10,7 @@ pub(crate) struct Metrics {
     pub(crate) envelopes_published: Counter,
     pub(crate) envelopes_received: Counter,
     pub(crate) envelopes_invalid: Counter,
+    pub(crate) envelopes_worthless: Counter,
     pub(crate) envelopes_dropped: Counter,
     pub(crate) blocks_served: Counter,
     pub(crate) blocks_missing: Counter,
@@ -28,6 +29,11 @@ impl Metrics {
         registry.register("envelopes_published", "Envelopes given to gossip by us", m.envelopes_published.clone());
         registry.register("envelopes_received", "New envelopes from peers", m.envelopes_received.clone());
         registry.register("envelopes_invalid", "Envelopes that the reader rejected", m.envelopes_invalid.clone());
+        registry.register(
+            "envelopes_worthless",
+            "Envelopes with nothing that an honest peer forwards",
+            m.envelopes_worthless.clone(),
+        );
         registry.register("envelopes_dropped", "Envelopes lost to a full queue", m.envelopes_dropped.clone());
         registry.register("blocks_served", "Blocks sent to peers", m.blocks_served.clone());
         registry.register("blocks_missing", "Requests for blocks that we do not hold", m.blocks_missing.clone());

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, StreamExt as _};
+use libp2p::StreamProtocol;
+use libp2p::request_response::{self, Codec};
 use openmesh_network::{
     Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
 };
@@ -95,6 +100,14 @@ fn metric(node: &Node, line: &str) -> bool {
     text.lines().any(|l| l == line)
 }
 
+/// A counter; 0 where it is not there.
+fn value(node: &Node, name: &str) -> u64 {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &node.registry).unwrap();
+    let line = text.lines().find(|line| line.split(' ').next() == Some(name));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gossip_reaches_all_through_a_middle_that_accepts_it() {
     // a - b - c: what a says reaches c only if b accepts it.
@@ -127,6 +140,77 @@ async fn gossip_reaches_all_through_a_middle_that_accepts_it() {
     assert_eq!(arrived.from, b.handle.peer_id());
     assert!(seen.iter().all(|bytes| bytes != &b"worthless"[..]), "an ignored envelope was forwarded");
     assert!(matches!(a.handle.publish(vec![0; 600_000].into()), Err(openmesh_network::PublishError::TooLong(600_000))));
+}
+
+/// Publishes envelopes of this kind and reports each as it is said, until there have been so many.
+async fn publish_and_report(from: &Node, to: &mut Node, count: u32, length: usize, verdict: Verdict) {
+    for n in 0..count {
+        let mut envelope = vec![0; length];
+        envelope[..4].copy_from_slice(&n.to_be_bytes());
+        from.handle.publish(envelope.clone().into()).unwrap();
+        let incoming = next_with(&mut to.incoming, &envelope).await;
+        to.handle.report(&incoming, verdict).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_sends_only_worthless_envelopes_is_shut_out() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    let a = node(1, 1, &[&b], nothing()).await;
+    until_heard(&a.handle, &mut b.incoming).await;
+    // Short ones are one point, and what is accepted takes back what an honest neighbour may have had wrong.
+    publish_and_report(&a, &mut b, 200, 100, Verdict::Worthless).await;
+    publish_and_report(&a, &mut b, 200, 101, Verdict::Accept).await;
+    publish_and_report(&a, &mut b, 200, 102, Verdict::Worthless).await;
+    assert_eq!(b.handle.peers(), vec![a.handle.peer_id()]);
+    // Long ones have more signatures in them.
+    publish_and_report(&a, &mut b, 4, 16 * 16 * 1024, Verdict::Worthless).await;
+    timeout(DEADLINE, async {
+        while !b.handle.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("shut out in time");
+    assert!(metric(&b, "network_envelopes_worthless_total 404"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_has_its_own_room_and_no_more() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    let flood = node(1, 1, &[&b], nothing()).await;
+    let quiet = node(3, 1, &[&b], nothing()).await;
+    until_heard(&flood.handle, &mut b.incoming).await;
+    until_heard(&quiet.handle, &mut b.incoming).await;
+    while b.incoming.try_recv().is_ok() {}
+    // Nobody reads. 4 MiB are eight of the longest.
+    for n in 0..20u8 {
+        flood.handle.publish(vec![n; 512 * 1024].into()).unwrap();
+    }
+    timeout(DEADLINE, async {
+        while value(&b, "network_envelopes_dropped_total") < 12 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("dropped in time");
+    quiet.handle.publish(Bytes::from_static(b"quiet")).unwrap();
+    let mut of_flood = 0;
+    timeout(DEADLINE, async {
+        loop {
+            let incoming = b.incoming.recv().await.unwrap();
+            of_flood += usize::from(incoming.bytes.len() > 1_000);
+            if incoming.bytes == b"quiet"[..] {
+                return;
+            }
+        }
+    })
+    .await
+    .expect("the quiet one is heard");
+    assert!((1..=8).contains(&of_flood), "{of_flood}");
+    // What was read makes room again.
+    flood.handle.publish(vec![99; 512 * 1024].into()).unwrap();
+    next_with(&mut b.incoming, &[99; 512 * 1024]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -166,6 +250,128 @@ async fn blocks_are_fetched_and_wrong_bytes_refused() {
 fn peer_of(seed: u8) -> PeerId {
     let key = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
     key.public().to_peer_id()
+}
+
+/// Asks for blocks, and reads of each answer only the first byte, which says what it is.
+#[derive(Clone)]
+struct Lazy(mpsc::UnboundedSender<u8>);
+
+#[async_trait]
+impl Codec for Lazy {
+    type Protocol = StreamProtocol;
+    type Request = ContentId;
+    type Response = ();
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, _: &mut T) -> io::Result<ContentId>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        futures::future::pending().await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<()>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        let mut tag = [0; 1];
+        io.read_exact(&mut tag).await?;
+        self.0.send(tag[0]).map_err(io::Error::other)?;
+        futures::future::pending().await
+    }
+
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, cid: ContentId) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        io.write_all(cid.digest().as_bytes()).await
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, _: &mut T, (): ()) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        Ok(())
+    }
+}
+
+/// A peer that takes answers and does not read them.
+struct SlowReader {
+    ask: mpsc::UnboundedSender<ContentId>,
+    tags: mpsc::UnboundedReceiver<u8>,
+    task: JoinHandle<()>,
+}
+
+impl SlowReader {
+    fn connect(seed: u8, to: &Node) -> SlowReader {
+        let (tag, tags) = mpsc::unbounded_channel();
+        let (ask, mut asked) = mpsc::unbounded_channel::<ContentId>();
+        let key = libp2p::identity::Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let protocol = StreamProtocol::new("/openmesh/1/block/1");
+        let blocks = request_response::Behaviour::with_codec(
+            Lazy(tag),
+            [(protocol, request_response::ProtocolSupport::Outbound)],
+            request_response::Config::default(),
+        );
+        let mut swarm = libp2p::SwarmBuilder::with_existing_identity(key)
+            .with_tokio()
+            .with_tcp(libp2p::tcp::Config::default(), libp2p::noise::Config::new, libp2p::yamux::Config::default)
+            .unwrap()
+            .with_behaviour(|_| blocks)
+            .unwrap()
+            .build();
+        let (peer, address) = (to.handle.peer_id(), to.handle.listen_addrs()[0].clone());
+        swarm.add_peer_address(peer, address);
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = swarm.select_next_some() => {}
+                    Some(cid) = asked.recv() => drop(swarm.behaviour_mut().send_request(&peer, cid)),
+                }
+            }
+        });
+        SlowReader { ask, tags, task }
+    }
+
+    /// What the answer begins with: 1 is a block, 2 is busy.
+    async fn ask(&mut self, cid: ContentId) -> u8 {
+        self.ask.send(cid).unwrap();
+        timeout(DEADLINE, self.tags.recv()).await.expect("an answer in time").unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_gets_some_blocks_at_a_time_and_others_theirs() {
+    // More than what a connection takes without being read.
+    let block = vec![42; 3_000_000];
+    let cid = ContentId::of(&block);
+    let b = node(2, 1, &[], holding(vec![block.clone()])).await;
+    for life in 0..2 {
+        let mut slow = SlowReader::connect(9, &b);
+        for n in 0..4 {
+            assert_eq!(slow.ask(cid).await, 1, "answer {n} in life {life}");
+        }
+        // They have been read from the disk and wait to be sent.
+        assert_eq!(slow.ask(cid).await, 2, "more than its share");
+        // When it goes away, its places are free again.
+        slow.task.abort();
+        timeout(DEADLINE, async {
+            while b.handle.peers().contains(&peer_of(9)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("gone in time");
+    }
+    let mut slow = SlowReader::connect(9, &b);
+    for _ in 0..4 {
+        slow.ask(cid).await;
+    }
+    // Whoever reads is served, as often as it asks.
+    let a = node(1, 1, &[&b], nothing()).await;
+    for _ in 0..20 {
+        assert_eq!(fetch_when_connected(&a.handle, cid).await, Ok(block.clone()));
+    }
+    slow.task.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

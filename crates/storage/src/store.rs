@@ -237,13 +237,18 @@ impl Store {
         blocks.range(range)?.take(BLOCKS_READ_MAX).map(|entry| decode_block(entry?.1.value())).collect()
     }
 
-    /// Where a committed transaction stands: height and position. If it stands in several blocks, in the last one.
+    /// Where a committed transaction stands: height and position. If it stands in several blocks, in the one where it
+    /// took effect, which it does at most once; if it never did, in the first one.
     pub fn transaction(&self, hash: &Digest) -> Result<Option<(Height, u32)>, StoreError> {
         Ok(self.read()?.open_table(TRANSACTIONS)?.get(hash.0)?.map(|found| found.value()))
     }
 
-    /// Keeps a proposal until its height is decided. Durable when it returns.
+    /// Keeps a proposal until its height is decided. Durable when it returns. One that is kept already costs a look: the
+    /// hash names the bytes.
     pub fn put_undecided(&self, height: Height, round: i64, hash: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.read()?.open_table(UNDECIDED)?.get((height, round, hash.0))?.is_some() {
+            return Ok(());
+        }
         let write = self.0.database.begin_write()?;
         write.open_table(UNDECIDED)?.insert((height, round, hash.0), bytes)?;
         write.commit()?;
@@ -365,7 +370,10 @@ fn write_block(
     let mut receipts: Vec<&Receipt> = execution.receipts.iter().collect();
     receipts.sort_by_key(|receipt| receipt.hash);
     for receipt in receipts {
-        index.insert(receipt.hash.0, (height, receipt.index))?;
+        // Whoever proposes may include it again, or before its turn: a copy that is refused says nothing about it.
+        if receipt.ok() || index.get(receipt.hash.0)?.is_none() {
+            index.insert(receipt.hash.0, (height, receipt.index))?;
+        }
     }
     let bytes = canonical::encode(&(block, certificate, &execution.receipts, &execution.events));
     write.open_table(BLOCKS)?.insert(height, bytes.as_slice())?;

@@ -168,6 +168,8 @@ impl Environment {
         if init.height.0 > self.store.tip().height + 1 {
             if self.early.len() < EARLY_MAX {
                 self.early.push(Assembled { init, bytes });
+            } else {
+                self.assembler.try_again(&init);
             }
             return;
         }
@@ -175,7 +177,12 @@ impl Environment {
         let judged = self.chain.judge(height, round, init.streamer.0, fresh, bytes, self.now);
         let (id, proposer, valid) = match self.check(judged) {
             Some(Judged::Valid(candidate)) => (candidate.id, candidate.proposer, true),
-            Some(Judged::Invalid { id, proposer, .. }) => (id, proposer, false),
+            Some(Judged::Invalid { id, proposer, again, .. }) => {
+                if again {
+                    self.assembler.try_again(&init);
+                }
+                (id, proposer, false)
+            }
             Some(Judged::Useless(_)) | None => return,
         };
         let value = proposed(init.height, init.round, init.pol_round, Address(proposer), id, valid);

@@ -34,6 +34,9 @@ pub enum GossipVerdict {
     Accept,
     /// Nothing new, or no time to look: do not forward.
     Ignore,
+    /// Nothing but transactions that no honest neighbour with our blocks would have forwarded, such as those of accounts
+    /// that do not exist: do not forward, and do not take too many from this neighbour.
+    Worthless,
     /// Not an envelope, or a transaction with a wrong signature: the neighbour should have seen that.
     Reject,
 }

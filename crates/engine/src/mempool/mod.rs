@@ -20,7 +20,7 @@ use openmesh_ledger::{
     CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, account,
     verify_stateless,
 };
-use openmesh_primitives::{Address, Amount, Digest, sha256};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -137,6 +137,11 @@ impl Mempool {
         self.pool().load()
     }
 
+    /// The last block's time.
+    pub(crate) fn tip_time(&self) -> Timestamp {
+        self.0.store.tip().time
+    }
+
     /// What one check takes at present, with whatever else this machine does.
     pub(crate) fn check_cost(&self) -> Duration {
         Duration::from_nanos(self.0.check_nanos.load(Ordering::Relaxed))
@@ -234,10 +239,12 @@ impl Mempool {
         self.0.metrics.mempool(&self.load());
     }
 
-    /// Called by whoever committed a block, before anybody builds the next: what is in it waits no more.
+    /// Called by whoever committed a block, before anybody builds the next: what took effect in it waits no more. What
+    /// it refused waits on: otherwise a proposer could take a transaction away from everybody by including it before its
+    /// turn. If it will never be fine, [`Mempool::recheck`] or its age removes it.
     pub(crate) fn committed(&self, block: &CommittedBlock) {
         let mut pool = self.pool();
-        let hashes: Vec<Digest> = block.receipts.iter().map(|r| r.hash).collect();
+        let hashes: Vec<Digest> = block.receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
         pool.committed(block.block.header.height, &hashes);
         for receipt in &block.receipts {
             if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
@@ -256,6 +263,7 @@ impl Mempool {
         let Snapshot { state, rules } = &*snapshot;
         let (heads, attestations) = {
             let pool = self.pool();
+            // Of refused transactions too: they wait on, and may have become worthless.
             let touched: BTreeSet<Address> =
                 block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
             let mut heads = pool.ready_heads();

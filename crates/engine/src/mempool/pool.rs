@@ -406,7 +406,7 @@ impl Pool {
         }
     }
 
-    /// A block was committed with these transactions.
+    /// A block was committed in which these transactions took effect.
     pub(crate) fn committed<'a>(&mut self, height: Height, hashes: impl IntoIterator<Item = &'a Digest>) {
         self.tip = height;
         for hash in hashes {

@@ -1,5 +1,6 @@
 //! Power that goes in the middle of a commit, at every operation of the disk.
 
+use openmesh_primitives::Digest;
 use openmesh_storage::{Store, StoreConfig, VirtualDisk};
 
 use crate::chain::{Chain, account, genesis, validators};
@@ -47,4 +48,15 @@ fn a_commit_is_there_or_not_wherever_power_goes() {
     }
     assert!(operations > 5, "a commit takes several operations");
     chain.advance();
+}
+
+#[test]
+fn a_proposal_that_is_kept_is_not_written_again() {
+    let disk = VirtualDisk::default();
+    let chain = open(&disk);
+    let (kept, other) = (Digest([1; 32]), Digest([2; 32]));
+    chain.store.put_undecided(1, 0, &kept, b"proposal").unwrap();
+    disk.fail_after(0);
+    chain.store.put_undecided(1, 0, &kept, b"proposal").unwrap();
+    assert!(chain.store.put_undecided(1, 0, &other, b"another").is_err(), "the disk takes nothing");
 }

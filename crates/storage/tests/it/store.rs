@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    Block, Certificate, Execution, LedgerEvent, StateRead, Validator, ValidatorSet, chunk, execute_block,
-    initial_state, keys, light,
+    AccountTransaction, Action, Block, Certificate, Execution, LedgerEvent, Receipt, StateRead, Transaction, Validator,
+    ValidatorSet, chunk, execute_block, initial_state, keys, light, transactions_root,
 };
-use openmesh_primitives::{Digest, ValidatorKey, canonical};
+use openmesh_primitives::{Address, Amount, Digest, ValidatorKey, canonical, sha256};
 use openmesh_storage::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, StoreError};
 
 use crate::chain::{CHAIN_ID, Chain, SOURCE, STREAM, certificate, genesis};
@@ -49,6 +49,35 @@ fn a_chain_survives_a_restart() {
     assert_eq!(executions.iter().flat_map(|e| &e.events).filter(closed).count(), 3);
     chain.advance();
     assert_eq!(chain.store.tip().height, 6);
+}
+
+#[test]
+fn a_transaction_stands_where_it_took_effect() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config());
+    let transfer = |nonce| {
+        let action = Action::Transfer { to: Address([1; 20]), amount: Amount::open(1) };
+        let signed = AccountTransaction::sign(&chain.account, CHAIN_ID, nonce, genesis().params.fee_min, action);
+        Transaction::Account(signed.unwrap()).encode()
+    };
+    // A proposer includes the second one before its turn, then again after it, when both have taken effect.
+    let (first, second) = (transfer(0), transfer(1));
+    let include = |transactions: &[&Vec<u8>]| {
+        let mut block = chain.draft(&[]);
+        block.transactions = transactions.iter().copied().cloned().collect();
+        block.header.transactions_root = transactions_root(&block.transactions);
+        let receipts = chain.commit(&block).receipts;
+        receipts.iter().map(Receipt::ok).collect::<Vec<_>>()
+    };
+    let place = |bytes: &Vec<u8>| chain.store.transaction(&sha256(&[bytes])).unwrap();
+    assert_eq!(include(&[&second]), [false]);
+    assert_eq!((place(&first), place(&second)), (None, Some((1, 0))));
+    assert_eq!(include(&[&second]), [false]);
+    assert_eq!(place(&second), Some((1, 0)));
+    assert_eq!(include(&[&first, &second]), [true, true]);
+    assert_eq!((place(&first), place(&second)), (Some((3, 0)), Some((3, 1))));
+    assert_eq!(include(&[&second, &first]), [false, false]);
+    assert_eq!((place(&first), place(&second)), (Some((3, 0)), Some((3, 1))));
 }
 
 #[test]
