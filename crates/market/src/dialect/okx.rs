@@ -5,7 +5,8 @@
 //! levels; since June 2026 the venue sends the numbers only, with a checksum of 0. A message that fails a check is not
 //! passed on: the book is out of step from there, its channel is left and joined again, which brings a snapshot.
 //!
-//! Candles come over an address of their own (`/business`). Index prices belong to a pair, not to a contract: where
+//! Candles come over an address of their own (`/business`). Port 8443, under which recordings name both, was closed on
+//! 31 October 2026; they are at 443 since. Index prices belong to a pair, not to a contract: where
 //! contracts on that pair were subscribed to, each gets the event, else it goes under the pair's own name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +26,8 @@ use crate::session::{Action, ConnectionId, Output, Subscription};
 mod tests;
 mod wire;
 
-const PUBLIC_URL: &str = "wss://ws.okx.com:8443/ws/v5/public";
-const BUSINESS_URL: &str = "wss://ws.okx.com:8443/ws/v5/business";
+const PUBLIC_URL: &str = "wss://ws.okx.com/ws/v5/public";
+const BUSINESS_URL: &str = "wss://ws.okx.com/ws/v5/business";
 const INSTRUMENTS_URL: &str = "https://www.okx.com/api/v5/public/instruments";
 const INSTRUMENTS_PATH: &str = "/public/instruments";
 

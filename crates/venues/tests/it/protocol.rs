@@ -146,7 +146,7 @@ async fn bybit_and_okx_acknowledge_and_refuse() {
     say(&mut spot, &format!(r#"{{"op":"subscribe","args":[{many}]}}"#)).await;
     assert!(hear(&mut spot, "\"success\":false").await.contains("args size >10"));
 
-    let mut okx = open(&handle, "wss://ws.okx.com:8443/ws/v5/public").await;
+    let mut okx = open(&handle, "wss://ws.okx.com/ws/v5/public").await;
     say(&mut okx, "ping").await;
     assert_eq!(hear(&mut okx, "pong").await, "pong");
     let args = r#"[{"channel":"books","instId":"BTC-USDT"},{"channel":"candle1m","instId":"BTC-USDT"}]"#;
