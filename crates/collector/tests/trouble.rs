@@ -94,6 +94,17 @@ async fn silence() {
     collector.stop().await;
 }
 
+/// A session asks for another connection, and the venue does not let it in: the book of the old one is not served.
+#[tokio::test]
+async fn a_book_is_gone_while_its_connection_is_renewed() {
+    let server = Server::start(vec![Behaviour::Renew, Behaviour::TooMany { seconds: 60 }]).await;
+    let mut collector = Collector::start(&server, &[Exchange::Kraken]);
+    let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
+    assert!(matches!(&incident.kind, EventKind::Incident(i) if i.kind == IncidentKind::Disconnected), "{incident:?}");
+    assert!(collector.handle.book(Exchange::Kraken, &Symbol::spot("BTC", "USDT")).await.is_none());
+    collector.stop().await;
+}
+
 /// A session that panics is started anew; the source beside it goes on undisturbed.
 #[tokio::test]
 async fn a_panic_stays_at_home() {

@@ -30,7 +30,13 @@ impl Source<'_> {
             Action::Get { url } => self.get(url),
             Action::Reconnect { connection } => {
                 self.cutter.connection_lost(connection);
+                let was_open = self.lines.get(&connection).is_some_and(Line::is_open);
                 self.reconnect(connection);
+                if was_open {
+                    // What the session holds of it is of the past from here on: no book may be served as if it were the
+                    // venue's while the new connection is dialled. One that had ended by itself was told already.
+                    self.session.handle(Input::Closed { connection }, now(), &mut self.output);
+                }
             }
         }
     }

@@ -30,6 +30,9 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("nothing came within 30 s")
 }
 
+/// A frame upon which the session asks for another connection, as one does whose book fails its check.
+const RENEW: &str = "renew";
+
 /// What the server does with a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
@@ -45,6 +48,8 @@ pub enum Behaviour {
     TooMany { seconds: u64 },
     /// Open, and not a word.
     Silent,
+    /// A few changes, then one that makes the session ask for another connection.
+    Renew,
 }
 
 /// A local venue. The n-th WebSocket connection gets the n-th behaviour, all later ones the last.
@@ -109,6 +114,12 @@ async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<Atom
             let _ = raw.flush().await;
         }
         Behaviour::Silent => while stream.next().await.is_some() {},
+        Behaviour::Renew => {
+            for text in ["1 1000", "2 1001", "3 1002", RENEW] {
+                let _ = stream.send(Message::text(text)).await;
+            }
+            while stream.next().await.is_some() {}
+        }
         Behaviour::GarbageThenServe => {
             let _ = stream.send(Message::text("]]{{ what")).await;
             let _ = stream.send(Message::binary(vec![0xff, 0xfe, 0])).await;
@@ -238,7 +249,11 @@ impl Session for Plain {
                 output.actions.push(Action::Send { connection, text: "subscribe".into() });
             }
             Input::Closed { connection } => {
+                self.in_step = false;
                 output.events.push(self.incident(now, IncidentKind::Disconnected));
+                output.actions.push(Action::Reconnect { connection });
+            }
+            Input::Frame { connection, data } if data == RENEW.as_bytes() => {
                 output.actions.push(Action::Reconnect { connection });
             }
             Input::Frame { data, .. } => {

@@ -57,6 +57,12 @@ impl Links {
         }
     }
 
+    /// Whether a connection was open and is not any more. One that nobody spoke of counts as open: a recording may begin in
+    /// the middle.
+    pub(crate) fn is_down(&self, connection: ConnectionId) -> bool {
+        self.0.get(&connection).is_some_and(|link| !link.open)
+    }
+
     /// Something arrived.
     pub(crate) fn heard(&mut self, connection: ConnectionId, now: Timestamp) {
         if let Some(link) = self.0.get_mut(&connection) {
