@@ -36,6 +36,9 @@ const URL: &str = "wss://advanced-trade-ws.coinbase.com";
 const PRODUCTS_URL: &str = "https://api.coinbase.com/api/v3/brokerage/market/products";
 const PRODUCTS_PATH: &str = "/brokerage/market/products";
 
+/// The channel of books, by the name under which it is subscribed to.
+const BOOKS: &str = "level2";
+
 /// The only connection.
 const CONNECTION: ConnectionId = ConnectionId(0);
 
@@ -80,6 +83,14 @@ impl Coinbase {
         let table = &self.table;
         self.instruments
             .place(product, connection, |name| table.symbol(name).cloned().or_else(|| wire::symbol_of(name)))
+    }
+
+    fn book_subscribed(&mut self, connection: ConnectionId, product: &str, now: Timestamp) {
+        if let Ok(place) = self.place(connection, product)
+            && let Some(instrument) = self.instruments.get(place)
+        {
+            instrument.subscribed(connection, now);
+        }
     }
 
     fn event(
@@ -250,18 +261,27 @@ impl Venue for Coinbase {
             return;
         }
         // Heartbeats first: they keep quiet channels open and make silence tell something.
-        for channel in ["heartbeats"].iter().chain(&self.wanted.channels) {
+        let channels = self.wanted.channels.clone();
+        for channel in ["heartbeats"].iter().chain(&channels) {
             let message = serde_json::json!({
                 "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
             });
             emit.send(connection, message.to_string());
+            if *channel == BOOKS {
+                for product in self.wanted.products.clone() {
+                    self.book_subscribed(connection, &product, emit.now);
+                }
+            }
         }
     }
 
     fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
         let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
         match wire::about(text)? {
-            About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
+            About::Error => {
+                emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                self.links.refused(connection, emit.now);
+            }
             About::Channel("l2_data") => {
                 let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
                 if !self.in_sequence(connection, frame.sequence_num, emit) {

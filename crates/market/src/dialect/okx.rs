@@ -36,6 +36,9 @@ const PUBLIC: ConnectionId = ConnectionId(0);
 /// Candles.
 const BUSINESS: ConnectionId = ConnectionId(1);
 
+/// The channel of books that is subscribed to.
+const BOOKS: &str = "books";
+
 /// Channels in one request: the venue takes 64 KiB, and a channel is at most about 100 bytes.
 const CHANNELS_MAX: usize = 400;
 
@@ -67,7 +70,7 @@ fn channels_of(feed: Feed, symbol: &Symbol) -> Option<(ConnectionId, Channel)> {
     let by_name = |connection, channel| Some((connection, (channel, "instId", wire::name_of(symbol))));
     match feed {
         Feed::Trades => by_name(PUBLIC, "trades"),
-        Feed::Book => by_name(PUBLIC, "books"),
+        Feed::Book => by_name(PUBLIC, BOOKS),
         Feed::Ticker => by_name(PUBLIC, "tickers"),
         Feed::Candles => by_name(BUSINESS, "candle1m"),
         Feed::Funding if symbol.contract == Contract::Perpetual => by_name(PUBLIC, "funding-rate"),
@@ -126,9 +129,11 @@ impl Okx {
                 emit.incident(IncidentKind::Disconnected, None, None, excerpt(data));
                 self.links.renew(connection, emit);
             }
-            ("error" | "notice" | "channel-conn-count-error", _) => {
+            ("error" | "channel-conn-count-error", _) => {
                 emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                self.links.refused(connection, emit.now);
             }
+            ("notice", _) => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
             _ => {}
         }
     }
@@ -392,6 +397,12 @@ impl Venue for Okx {
     fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         for channels in self.channels.get(&connection).into_iter().flat_map(|c| c.chunks(CHANNELS_MAX)) {
             emit.send(connection, request("subscribe", channels));
+        }
+        let books = self.channels.get(&connection).into_iter().flatten().filter(|(channel, ..)| *channel == BOOKS);
+        for name in books.map(|(_, _, name)| name.clone()).collect::<Vec<_>>() {
+            if let Ok(instrument) = self.instrument(connection, &name) {
+                instrument.subscribed(connection, emit.now);
+            }
         }
     }
 
