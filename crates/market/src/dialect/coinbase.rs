@@ -1,7 +1,7 @@
 //! Coinbase Advanced Trade, public market data
 //! (docs.cdp.coinbase.com, "Advanced Trade WebSocket Channels").
 //!
-//! One connection carries every channel, and `sequence_num` counts its messages over all of them. A number that is not
+//! A connection carries every channel of up to [`PRODUCTS_MAX`] products, and `sequence_num` counts its messages over all of them. A number that is not
 //! the next one therefore says that *something* was missed, not what; so every book of the connection is out of step
 //! from there on, and the connection is opened anew, which brings new snapshots of all of them. Asking for single
 //! snapshots would not tell whether trades were lost too.
@@ -14,7 +14,7 @@
 //! `BTC-USDC` and the other USDC pairs are answered by the venue with the data, and the name, of the USD pair; they
 //! appear here under the name that the venue gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::Timestamp;
 use serde::de::IgnoredAny;
@@ -39,8 +39,22 @@ const PRODUCTS_PATH: &str = "/brokerage/market/products";
 /// The channel of books, by the name under which it is subscribed to.
 const BOOKS: &str = "level2";
 
-/// The only connection.
-const CONNECTION: ConnectionId = ConnectionId(0);
+/// Channels in the order in which they are asked for. Heartbeats first: they keep quiet channels open and make silence tell
+/// something. Trades before all else that carries the venue's time: a stream in which nothing happens counts as covered
+/// from the first sign of life of its connection on (`docs/spec/windows.md`), and has to be subscribed to by then.
+const CHANNELS: [&str; 5] = ["heartbeats", "market_trades", BOOKS, "ticker", "candles"];
+
+/// Products of one connection: beyond about as many books the venue says "too many L2 streams requested in a single session".
+const PRODUCTS_MAX: usize = 16;
+
+/// Least time between two messages of ours. The venue takes 8 a second from one address, which several validators may share;
+/// with a tick each second this makes one a second of each.
+const SPOKEN_MS_MIN: i64 = 500;
+
+/// Ticks within which every connection gets its heartbeats, since the venue closes one that has asked for nothing in 5 s; and as
+/// many for the trades, which are not to come long after the first of them. One message a tick is enough for four
+/// connections.
+const ROUND_TICKS_MAX: usize = 4;
 
 /// The `heartbeats` channel speaks each second; ten missing ones are no jitter any more.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::Never, silence_ms_max: 10_000 };
@@ -58,7 +72,15 @@ enum Expected {
 #[derive(Default)]
 struct Wanted {
     products: Vec<String>,
-    channels: Vec<&'static str>,
+    /// Places in [`CHANNELS`].
+    channels: BTreeSet<usize>,
+}
+
+impl Wanted {
+    /// The products of a connection.
+    fn of(&self, connection: ConnectionId) -> &[String] {
+        self.products.chunks(PRODUCTS_MAX).nth(connection.0 as usize).unwrap_or_default()
+    }
 }
 
 /// A session with Coinbase.
@@ -69,6 +91,10 @@ pub struct Coinbase {
     links: Links,
     expected: BTreeMap<ConnectionId, Expected>,
     wanted: Wanted,
+    /// What is still to be asked for: place in [`CHANNELS`], and on which connection.
+    waiting: BTreeSet<(usize, ConnectionId)>,
+    /// When the last message went out.
+    spoken: Option<Timestamp>,
     /// What has to be said but had no time yet: subscriptions that the venue cannot serve.
     unsaid: Unsaid,
 }
@@ -85,11 +111,31 @@ impl Coinbase {
             .place(product, connection, |name| table.symbol(name).cloned().or_else(|| wire::symbol_of(name)))
     }
 
-    fn book_subscribed(&mut self, connection: ConnectionId, product: &str, now: Timestamp) {
-        if let Ok(place) = self.place(connection, product)
-            && let Some(instrument) = self.instruments.get(place)
-        {
-            instrument.subscribed(connection, now);
+    /// Sends what is to be asked for next, unless something was sent a moment ago.
+    fn speak(&mut self, emit: &mut Emit<'_>) {
+        let early = |then: Timestamp| emit.now.nanos().abs_diff(then.nanos()) < SPOKEN_MS_MIN.unsigned_abs() * 1_000_000;
+        if self.spoken.is_some_and(early) {
+            return;
+        }
+        let urgent = self.waiting.first().is_some_and(|(channel, _)| *channel < 2);
+        let connections = self.wanted.products.len().div_ceil(PRODUCTS_MAX);
+        for _ in 0..if urgent { connections.div_ceil(ROUND_TICKS_MAX) } else { 1 } {
+            let Some((channel, connection)) = self.waiting.pop_first() else { return };
+            self.spoken = Some(emit.now);
+            self.ask(connection, CHANNELS[channel], emit);
+        }
+    }
+
+    fn ask(&mut self, connection: ConnectionId, channel: &str, emit: &mut Emit<'_>) {
+        let products = self.wanted.of(connection).to_vec();
+        let message = serde_json::json!({"type": "subscribe", "product_ids": products, "channel": channel});
+        emit.send(connection, message.to_string());
+        for product in products.iter().filter(|_| channel == BOOKS) {
+            if let Ok(place) = self.place(connection, product)
+                && let Some(instrument) = self.instruments.get(place)
+            {
+                instrument.subscribed(connection, emit.now);
+            }
         }
     }
 
@@ -245,33 +291,30 @@ impl Venue for Coinbase {
                 None => self.unsaid.instrument(Exchange::Coinbase, symbol),
             }
         }
-        self.wanted.channels.extend(subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed)));
+        let asked = subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed));
+        self.wanted.channels = asked.filter_map(|asked| CHANNELS.iter().position(|known| *known == asked)).collect();
+        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
+            // The venue closes a connection that asks for nothing.
+            return;
+        }
         output.actions.push(Action::Get { url: PRODUCTS_URL.to_owned() });
-        output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
+        for (connection, _) in (0..).zip(self.wanted.products.chunks(PRODUCTS_MAX)) {
+            output.actions.push(Action::Open { connection: ConnectionId(connection), url: URL.to_owned() });
+        }
     }
 
     fn forget(&mut self, connection: ConnectionId) {
         self.expected.remove(&connection);
+        self.waiting.retain(|(_, other)| *other != connection);
         self.instruments.forget(connection);
     }
 
     fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         self.expected.insert(connection, Expected::First);
-        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
-            return;
-        }
-        // Heartbeats first: they keep quiet channels open and make silence tell something.
-        let channels = self.wanted.channels.clone();
-        for channel in ["heartbeats"].iter().chain(&channels) {
-            let message = serde_json::json!({
-                "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
-            });
-            emit.send(connection, message.to_string());
-            if *channel == BOOKS {
-                for product in self.wanted.products.clone() {
-                    self.book_subscribed(connection, &product, emit.now);
-                }
-            }
+        if !self.wanted.of(connection).is_empty() {
+            self.waiting.insert((0, connection));
+            self.waiting.extend(self.wanted.channels.iter().map(|channel| (*channel, connection)));
+            self.speak(emit);
         }
     }
 
@@ -335,6 +378,7 @@ impl Venue for Coinbase {
     }
 
     fn overdue(&mut self, emit: &mut Emit<'_>) {
+        self.speak(emit);
         self.instruments.renew_overdue(&mut self.links, emit);
     }
 }

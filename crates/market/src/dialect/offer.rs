@@ -76,7 +76,10 @@ mod tests {
                 session.handle(Input::Opened { connection, url: &url }, Timestamp(0), &mut output);
             }
         }
-        session.handle(Input::Tick, Timestamp(0), &mut output);
+        // Coinbase is asked one thing a second.
+        for second in 0..3 {
+            session.handle(Input::Tick, Timestamp::from_millis(second * 1_000), &mut output);
+        }
         for action in output.actions {
             if let Action::Send { text, .. } = action {
                 asked.push_str(&format!("{text}\n"));
