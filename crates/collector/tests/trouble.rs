@@ -68,7 +68,7 @@ async fn too_many_requests_at_the_door() {
 #[tokio::test]
 async fn too_many_requests_over_http() {
     let server = Server::start(vec![Behaviour::Serve]).await;
-    server.limit_http(1);
+    server.limit_http(1, 3);
     let began = Instant::now();
     let mut collector = Collector::start(&server, &[Exchange::Binance]);
     let symbol = Symbol::spot("BTC", "USDT");
@@ -76,9 +76,11 @@ async fn too_many_requests_over_http() {
     assert!(is_incident(&within(books.next()).await, IncidentKind::Refused));
     let update = within(books.next()).await.expect("a snapshot");
     assert!(matches!(update, Update::Event(e) if matches!(e.kind, EventKind::BookSnapshot(_))));
-    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(began.elapsed() >= Duration::from_secs(3));
     let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
     assert!(matches!(&incident.kind, EventKind::Incident(i) if i.detail.contains("wait")), "{incident:?}");
+    // The session has asked each second: the venue hears the question once more, not all of them when the wait is over.
+    assert_eq!(server.asked(), 2);
     collector.stop().await;
 }
 

@@ -95,7 +95,12 @@ impl Source<'_> {
         }
     }
 
+    /// Asks once at a time: a session asks again while its answer is awaited, and a venue that wants to be left alone would get
+    /// all of that at once when it is over.
     fn get(&mut self, url: String) {
+        if self.asking.contains_key(&url) {
+            return;
+        }
         let config = &self.plan.config;
         let Some(dial) = rewrite(&url, config.gateway.as_deref()) else {
             tracing::error!(exchange = %self.exchange, url, "a session asked for what is no address");
@@ -103,7 +108,9 @@ impl Source<'_> {
         };
         let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
         let requests = self.plan.requests.clone();
-        self.pending.spawn(async move { requests.get(url, &dial, backoff).await });
+        let asked = url.clone();
+        let task = self.pending.spawn(async move { requests.get(asked, &dial, backoff).await });
+        self.asking.insert(url, task.id());
     }
 }
 

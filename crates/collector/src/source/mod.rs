@@ -100,6 +100,8 @@ struct Source<'a> {
     generation: u64,
     to_self: mpsc::Sender<FromLink>,
     pending: JoinSet<Answer>,
+    /// Addresses that are being asked, each by its task.
+    asking: BTreeMap<String, tokio::task::Id>,
     counters: Counters,
     book_times: BTreeMap<Symbol, LastChange>,
     renewed: Option<Instant>,
@@ -148,6 +150,7 @@ impl<'a> Source<'a> {
             generation: 0,
             to_self,
             pending: JoinSet::new(),
+            asking: BTreeMap::new(),
             counters,
             book_times: BTreeMap::new(),
             renewed: None,
@@ -239,9 +242,11 @@ impl<'a> Source<'a> {
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(exchange = %self.exchange, %error, "a request failed");
+                self.asking.retain(|_, task| *task != error.id());
                 return;
             }
         };
+        self.asking.remove(&answer.url);
         let at = now();
         if answer.limited > 0 {
             let times = answer.limited;

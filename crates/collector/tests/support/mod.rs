@@ -56,8 +56,16 @@ pub enum Behaviour {
 pub struct Server {
     pub base: String,
     accepted: Arc<AtomicUsize>,
-    limited: Arc<AtomicUsize>,
+    limited: Arc<Limit>,
     task: JoinHandle<()>,
+}
+
+/// HTTP requests so far, and how the next ones are answered.
+#[derive(Debug, Default)]
+struct Limit {
+    asked: AtomicUsize,
+    times: AtomicUsize,
+    seconds: AtomicUsize,
 }
 
 impl Drop for Server {
@@ -70,7 +78,7 @@ impl Server {
     pub async fn start(behaviours: Vec<Behaviour>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (accepted, limited) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (accepted, limited) = (Arc::new(AtomicUsize::new(0)), Arc::<Limit>::default());
         let (counter, limit) = (accepted.clone(), limited.clone());
         let task = tokio::spawn(async move {
             loop {
@@ -86,14 +94,20 @@ impl Server {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// The next so many HTTP requests are answered 429.
-    pub fn limit_http(&self, times: usize) {
-        self.limited.store(times, Ordering::SeqCst);
+    /// The next so many HTTP requests are answered 429, with a wait of so many seconds.
+    pub fn limit_http(&self, times: usize, seconds: usize) {
+        self.limited.seconds.store(seconds, Ordering::SeqCst);
+        self.limited.times.store(times, Ordering::SeqCst);
+    }
+
+    /// HTTP requests so far.
+    pub fn asked(&self) -> usize {
+        self.limited.asked.load(Ordering::SeqCst)
     }
 }
 
 /// Answers HTTP itself; hands WebSocket handshakes on.
-async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<AtomicUsize>, limited: Arc<AtomicUsize>) {
+async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<AtomicUsize>, limited: Arc<Limit>) {
     let mut head = [0u8; 2_048];
     let peeked = socket.peek(&mut head).await.unwrap_or(0);
     let text = String::from_utf8_lossy(&head[..peeked]).to_ascii_lowercase();
@@ -145,10 +159,12 @@ async fn feed(mut stream: tokio_tungstenite::WebSocketStream<TcpStream>, burst: 
     }
 }
 
-async fn answer(socket: TcpStream, limited: Arc<AtomicUsize>) {
-    let more = limited.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+async fn answer(socket: TcpStream, limited: Arc<Limit>) {
+    limited.asked.fetch_add(1, Ordering::SeqCst);
+    let more = limited.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
     if more.is_ok() {
-        return say(socket, "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n", "").await;
+        let seconds = limited.seconds.load(Ordering::SeqCst);
+        return say(socket, &format!("HTTP/1.1 429 Too Many Requests\r\nretry-after: {seconds}\r\n"), "").await;
     }
     say(socket, "HTTP/1.1 200 OK\r\n", "book").await;
 }
@@ -220,6 +236,12 @@ impl Plain {
         self.book.set(Side::Buy, level.0, level.1);
     }
 
+    fn ask(&self, output: &mut Output) {
+        if self.exchange == Exchange::Binance {
+            output.actions.push(Action::Get { url: "https://binance.example/depth?symbol=BTCUSDT".into() });
+        }
+    }
+
     fn snapshot(&mut self, level: Level, ts: Option<Timestamp>, now: Timestamp, output: &mut Output) {
         self.in_step = true;
         self.book.clear();
@@ -237,9 +259,7 @@ impl Session for Plain {
     fn start(&mut self, _: &Subscription, output: &mut Output) {
         let url = format!("wss://{}.example/feed", self.exchange);
         output.actions.push(Action::Open { connection: ConnectionId(0), url });
-        if self.exchange == Exchange::Binance {
-            output.actions.push(Action::Get { url: "https://binance.example/depth?symbol=BTCUSDT".into() });
-        }
+        self.ask(output);
     }
 
     fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
@@ -261,6 +281,8 @@ impl Session for Plain {
                 assert!(!(self.panics && self.frames > 3), "as the test wants it");
                 self.frame(data, now, output);
             }
+            // As a session does whose book waits for its snapshot.
+            Input::Tick if !self.in_step => self.ask(output),
             Input::Response { status: 200, .. } => {
                 self.snapshot((Decimal::from(100), Decimal::from(1)), None, now, output);
             }
