@@ -26,14 +26,19 @@ impl Backoff {
     pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = pause.saturating_mul(2).min(self.most);
-        let spread = RandomState::new().build_hasher().finish() % (pause + 1);
-        Duration::from_millis(pause / 2 + spread)
+        somewhere(pause / 2, pause.saturating_add(pause / 2))
     }
 
     /// It worked: the next trouble starts from the least.
     pub(crate) const fn reset(&mut self) {
         self.next = self.least;
     }
+}
+
+/// A time between two, in milliseconds, that nobody can foretell: what many do at once they do one after the other.
+pub(crate) fn somewhere(least: u64, most: u64) -> Duration {
+    let choices = most.saturating_sub(least).saturating_add(1);
+    Duration::from_millis(least.saturating_add(RandomState::new().build_hasher().finish() % choices))
 }
 
 /// What `Retry-After` asks for, in seconds form; dates are rare enough at venues to be taken as "no number given".

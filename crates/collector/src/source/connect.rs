@@ -6,9 +6,9 @@ use openmesh_market::{Action, ConnectionId, Input};
 use tokio::time::Instant;
 
 use super::{Source, now};
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, somewhere};
 use crate::config::rewrite;
-use crate::link::{Dial, Link};
+use crate::link::{Dial, FromLink, Link};
 
 /// A connection that lived so long was a good one: the next pause is the shortest.
 const GOOD_CONNECTION_MS: u64 = 60_000;
@@ -20,6 +20,8 @@ pub(super) struct Line {
     pub(super) link: Option<Link>,
     backoff: Backoff,
     pub(super) opened: Option<Instant>,
+    /// When it is given up for a new one.
+    pub(super) until: Option<Instant>,
 }
 
 impl Source<'_> {
@@ -46,13 +48,14 @@ impl Source<'_> {
         let name = format!("{}.ws.{}", self.exchange.name().to_ascii_uppercase(), connection.0);
         let backoff = Backoff::new(config.reconnect_ms_min, config.reconnect_ms_max);
         self.cutter.connection_lost(connection);
-        self.lines.insert(connection, Line { url, name, link: None, backoff, opened: None });
+        self.lines.insert(connection, Line { url, name, link: None, backoff, opened: None, until: None });
         self.dial(connection, Duration::ZERO);
     }
 
     pub(super) fn reconnect(&mut self, connection: ConnectionId) {
         let Some(line) = self.lines.get_mut(&connection) else { return };
         line.link = None;
+        line.until = None;
         let good = Duration::from_millis(GOOD_CONNECTION_MS);
         if line.opened.take().is_some_and(|opened| opened.elapsed() >= good) {
             line.backoff.reset();
@@ -61,6 +64,33 @@ impl Source<'_> {
         self.counters.reconnects.inc();
         self.status(|status| status.reconnects += 1);
         self.dial(connection, pause);
+    }
+
+    /// A connection is open: how long it is kept.
+    pub(super) fn opened(&mut self, connection: ConnectionId) {
+        let (least, most) = (self.plan.config.connection_ms_min, self.plan.config.connection_ms_max);
+        let Some(line) = self.lines.get_mut(&connection) else { return };
+        let now = Instant::now();
+        line.opened = Some(now);
+        line.until = now.checked_add(somewhere(least, most));
+        if let Some(link) = &mut line.link {
+            link.opened = true;
+        }
+    }
+
+    /// Gives connections up that have become old, before the venue ends them for everybody at the same moment.
+    pub(super) fn renew_old(&mut self) {
+        let now = Instant::now();
+        for (connection, line) in &mut self.lines {
+            let Some(link) = line.link.as_ref().filter(|_| line.until.is_some_and(|until| now >= until)) else { continue };
+            let (connection, generation) = (*connection, link.generation);
+            let why = "renewed, before the venue ends it for its age".to_owned();
+            // Through the queue, so that the session hears of it in the order of its frames. Where that is full, the next
+            // second is early enough.
+            if self.to_self.try_send(FromLink::Closed { connection, generation, why }).is_ok() {
+                line.until = None;
+            }
+        }
     }
 
     fn dial(&mut self, connection: ConnectionId, pause: Duration) {

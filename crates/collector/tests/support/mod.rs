@@ -195,12 +195,13 @@ pub struct Plain {
     in_step: bool,
     panics: bool,
     frames: u64,
+    begun: Arc<AtomicUsize>,
 }
 
 impl Plain {
-    pub fn new(exchange: Exchange, panics: bool) -> Plain {
+    pub fn new(exchange: Exchange, panics: bool, begun: Arc<AtomicUsize>) -> Plain {
         let symbol = Symbol::spot("BTC", "USDT");
-        Plain { exchange, symbol, book: OrderBook::new(), in_step: false, panics, frames: 0 }
+        Plain { exchange, symbol, book: OrderBook::new(), in_step: false, panics, frames: 0, begun }
     }
 
     fn event(&self, now: Timestamp, ts: Option<Timestamp>, kind: EventKind) -> Event {
@@ -257,6 +258,7 @@ impl Session for Plain {
     }
 
     fn start(&mut self, _: &Subscription, output: &mut Output) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let url = format!("wss://{}.example/feed", self.exchange);
         output.actions.push(Action::Open { connection: ConnectionId(0), url });
         self.ask(output);
@@ -304,6 +306,7 @@ pub struct Collector {
     pub handle: Handle,
     pub outputs: Outputs,
     pub store: Arc<BlockStore>,
+    begun: Arc<AtomicUsize>,
     stop: CancellationToken,
     join: JoinHandle<()>,
     dir: tempfile::TempDir,
@@ -311,30 +314,44 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(server: &Server, exchanges: &[Exchange]) -> Collector {
-        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap())
+        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap(), |_| {})
+    }
+
+    /// With some of the limits others than a test wants them by itself.
+    pub fn adjusted(server: &Server, exchanges: &[Exchange], adjust: fn(&mut Config)) -> Collector {
+        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap(), adjust)
     }
 
     /// Of one venue, with its folder in this one.
     pub fn start_in(server: &Server, folder: &Path) -> Collector {
-        Collector::with(server, &[Exchange::Kraken], None, tempfile::tempdir_in(folder).unwrap())
+        Collector::with(server, &[Exchange::Kraken], None, tempfile::tempdir_in(folder).unwrap(), |_| {})
     }
 
     /// The session of one venue panics with its fourth frame, each time.
     pub fn panicking(server: &Server, exchanges: &[Exchange], victim: Exchange) -> Collector {
-        Collector::with(server, exchanges, Some(victim), tempfile::tempdir().unwrap())
+        Collector::with(server, exchanges, Some(victim), tempfile::tempdir().unwrap(), |_| {})
     }
 
-    fn with(server: &Server, exchanges: &[Exchange], victim: Option<Exchange>, dir: tempfile::TempDir) -> Collector {
+    fn with(
+        server: &Server,
+        exchanges: &[Exchange],
+        victim: Option<Exchange>,
+        dir: tempfile::TempDir,
+        adjust: fn(&mut Config),
+    ) -> Collector {
         let store = Arc::new(BlockStore::open(&dir.path().join("content"), Limits::default()).unwrap());
         let mut deps = Deps::new(store.clone(), ValidatorKey::from_seed([1; 32]));
-        deps.session = Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange))));
+        let begun = Arc::<AtomicUsize>::default();
+        let told = begun.clone();
+        deps.session =
+            Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange), told.clone())));
         let stop = deps.stop.clone();
         let source = |exchange: &Exchange| SourceConfig {
             exchange: *exchange,
             symbols: vec![Symbol::spot("BTC", "USDT")],
             feeds: vec![Feed::Trades, Feed::Book],
         };
-        let config = Config {
+        let mut config = Config {
             sources: exchanges.iter().map(source).collect(),
             gateway: Some(server.base.clone()),
             archive_dir: dir.path().join("archive"),
@@ -347,8 +364,14 @@ impl Collector {
             events_waiting_max: 1_024,
             ..Config::default()
         };
+        adjust(&mut config);
         let (handle, outputs, join) = start(config, deps).unwrap();
-        Collector { handle, outputs, store, stop, join, dir }
+        Collector { handle, outputs, store, begun, stop, join, dir }
+    }
+
+    /// Sessions that have begun to ask for anything.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Drains; gives the number of frames that were taken in, and the folder.
