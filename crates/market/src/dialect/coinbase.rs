@@ -11,8 +11,8 @@
 //! with, so that collectors with connections of their own agree. Tickers and candles have no other time than the
 //! message's. For the same reason `sequence_num` is not put into the events.
 //!
-//! `BTC-USDC` and the other USDC pairs are answered by the venue with the data, and the name, of the USD pair; they
-//! appear here under the name that the venue gives.
+//! `BTC-USDC` and nearly all other USDC pairs are answered by the venue with the data, and the name, of the USD pair: under
+//! their own name nothing would ever come, so they are not asked for, and that is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -283,6 +283,10 @@ impl Venue for Coinbase {
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.wanted, self.unsaid) = (Wanted::default(), Unsaid::of(Exchange::Coinbase, subscription));
         for symbol in &subscription.symbols {
+            if let Some(other) = wire::other_name(symbol) {
+                self.unsaid.under_another_name(Exchange::Coinbase, symbol, &other);
+                continue;
+            }
             match wire::product_of(symbol) {
                 Some(product) => {
                     self.table.insert(&product, symbol.clone());

@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::{Event, Side};
 use crate::session::{Input, Session};
+use crate::window::Class;
 use openmesh_primitives::Symbol;
 
 const NOW: Timestamp = Timestamp(1_786_309_548_000_000_000);
@@ -225,6 +226,21 @@ fn many_products_take_several_connections() {
     }
 }
 
+/// Data of `BTC-USDC` comes as that of `BTC-USD`: who waits for it under its own name would wait for ever.
+#[test]
+fn pairs_that_come_under_another_name_are_said_and_not_asked_for() {
+    let (mut session, mut output) = (Coinbase::new(), Output::default());
+    let symbols = ["BTC", "USDT", "EURC"].map(|base| Symbol::spot(base, "USDC")).to_vec();
+    session.start(&Subscription { symbols, feeds: vec![Feed::Trades] }, &mut output);
+    output.actions.clear();
+    session.handle(Input::Opened { connection: CONNECTION, url: URL }, NOW, &mut output);
+    assert_eq!(output.events.len(), 1);
+    assert_eq!(output.events[0].symbol, Some(Symbol::spot("BTC", "USDC")));
+    let EventKind::Incident(said) = &output.events[0].kind else { panic!("{output:?}") };
+    assert!(said.kind == IncidentKind::Refused && said.detail.contains("BTC.USD,"), "{said:?}");
+    assert_eq!(spoken(&mut output)[0].2, ["USDT-USDC", "EURC-USDC"]);
+}
+
 #[test]
 fn silence_renews_the_connection() {
     let mut session = opened();
@@ -237,12 +253,16 @@ fn silence_renews_the_connection() {
 
 #[test]
 fn names_both_ways() {
-    for (product, symbol) in
-        [("BTC-USD", "BTC.USD"), ("BTC-PERP-INTX", "BTC.USDC-PERP"), ("BIT-28JUN24-CDE", "BIT.USD-240628")]
-    {
+    // Contracts are read where a recording has them, and not asked for.
+    for (product, symbol, asked) in [
+        ("BTC-USD", "BTC.USD", true),
+        ("BTC-PERP-INTX", "BTC.USDC-PERP", false),
+        ("BIT-28JUN24-CDE", "BIT.USD-240628", false),
+    ] {
         let symbol: Symbol = symbol.parse().unwrap();
         assert_eq!(wire::symbol_of(product).as_ref(), Some(&symbol));
-        assert_eq!(wire::product_of(&symbol).as_deref(), Some(product));
+        assert_eq!(wire::product_of(&symbol).as_deref(), Some(product).filter(|_| asked));
+        assert_eq!(Class::of(Exchange::Coinbase, &symbol, Feed::Trades).is_some(), asked);
     }
     assert_eq!(wire::symbol_of("BTCUSD"), None);
     let mut table = Symbols::default();
