@@ -7,6 +7,18 @@ use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::Symbol;
 use serde::{Deserialize, Serialize};
 
+/// Age at which the first connections are given up for new ones, in milliseconds: 12 h. Young enough that those which were
+/// opened together are spread over half a day.
+pub const CONNECTION_MS_MIN: u64 = 12 * 3_600_000;
+
+/// Age at which the last are, in milliseconds: 23 h. Binance ends a connection after 24 h, those of all validators that began
+/// together at the same moment, and nobody would see the windows of that moment.
+pub const CONNECTION_MS_MAX: u64 = 23 * 3_600_000;
+
+/// Longest wait before a source's first connection, in milliseconds. Venues count connections and messages of an address by the
+/// second, and the validators of a machine start together: this spreads four of them so that no second has two.
+pub const START_MS_MAX: u64 = 5_000;
+
 /// One venue with what is wanted from it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +51,12 @@ pub struct Config {
     pub reconnect_ms_min: u64,
     /// Longest such pause, in milliseconds.
     pub reconnect_ms_max: u64,
+    /// A connection is given up for a new one at an age between this, in milliseconds,
+    pub connection_ms_min: u64,
+    /// and this: at which, nobody can foretell, so that the validators do not lose a venue together.
+    pub connection_ms_max: u64,
+    /// Longest wait before a source's first connection, in milliseconds; there is none before a gateway, which is our own.
+    pub start_ms_max: u64,
     /// A connection that says nothing for so long is given up, in milliseconds. Sessions know their venue's heartbeat
     /// and are quicker; this catches what they do not.
     pub silence_ms_max: u64,
@@ -59,6 +77,9 @@ impl Default for Config {
             lateness_ms: LATENESS_MS,
             reconnect_ms_min: 250,
             reconnect_ms_max: 30_000,
+            connection_ms_min: CONNECTION_MS_MIN,
+            connection_ms_max: CONNECTION_MS_MAX,
+            start_ms_max: START_MS_MAX,
             silence_ms_max: 60_000,
             answer_ms_max: 15_000,
             events_waiting_max: 16_384,
@@ -117,6 +138,9 @@ impl Config {
         number("reconnect_ms_min", self.reconnect_ms_min, self.reconnect_ms_min > 0, "above 0")?;
         let ordered = self.reconnect_ms_max >= self.reconnect_ms_min;
         number("reconnect_ms_max", self.reconnect_ms_max, ordered, "at least reconnect_ms_min")?;
+        number("connection_ms_min", self.connection_ms_min, self.connection_ms_min > 0, "above 0")?;
+        let ordered = self.connection_ms_max >= self.connection_ms_min;
+        number("connection_ms_max", self.connection_ms_max, ordered, "at least connection_ms_min")?;
         number("silence_ms_max", self.silence_ms_max, self.silence_ms_max > 0, "above 0")?;
         number("answer_ms_max", self.answer_ms_max, self.answer_ms_max > 0, "above 0")?;
         let waiting = self.events_waiting_max;
@@ -209,6 +233,8 @@ mod tests {
         assert_eq!(empty.check(), Err(ConfigError::Empty(Exchange::Kraken)));
         let gateway = Config { gateway: Some("localhost".into()), ..good.clone() };
         assert_eq!(gateway.check(), Err(ConfigError::Gateway("localhost".into())));
+        let hasty = Config { connection_ms_max: 1, ..good.clone() };
+        assert!(matches!(hasty.check(), Err(ConfigError::Number { field: "connection_ms_max", .. })));
         assert!(matches!(Config { window_ms: 0, ..good }.check(), Err(ConfigError::Number { field: "window_ms", .. })));
     }
 }

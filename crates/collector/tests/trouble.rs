@@ -68,7 +68,7 @@ async fn too_many_requests_at_the_door() {
 #[tokio::test]
 async fn too_many_requests_over_http() {
     let server = Server::start(vec![Behaviour::Serve]).await;
-    server.limit_http(1);
+    server.limit_http(1, 3);
     let began = Instant::now();
     let mut collector = Collector::start(&server, &[Exchange::Binance]);
     let symbol = Symbol::spot("BTC", "USDT");
@@ -76,9 +76,11 @@ async fn too_many_requests_over_http() {
     assert!(is_incident(&within(books.next()).await, IncidentKind::Refused));
     let update = within(books.next()).await.expect("a snapshot");
     assert!(matches!(update, Update::Event(e) if matches!(e.kind, EventKind::BookSnapshot(_))));
-    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(began.elapsed() >= Duration::from_secs(3));
     let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
     assert!(matches!(&incident.kind, EventKind::Incident(i) if i.detail.contains("wait")), "{incident:?}");
+    // The session has asked each second: the venue hears the question once more, not all of them when the wait is over.
+    assert_eq!(server.asked(), 2);
     collector.stop().await;
 }
 
@@ -92,6 +94,50 @@ async fn silence() {
     within(trades.next()).await.expect("a trade over the second connection");
     assert_eq!(server.accepted(), 2);
     collector.stop().await;
+}
+
+/// A session asks for another connection, and the venue does not let it in: the book of the old one is not served.
+#[tokio::test]
+async fn a_book_is_gone_while_its_connection_is_renewed() {
+    let server = Server::start(vec![Behaviour::Renew, Behaviour::TooMany { seconds: 60 }]).await;
+    let mut collector = Collector::start(&server, &[Exchange::Kraken]);
+    let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
+    assert!(matches!(&incident.kind, EventKind::Incident(i) if i.kind == IncidentKind::Disconnected), "{incident:?}");
+    assert!(collector.handle.book(Exchange::Kraken, &Symbol::spot("BTC", "USDT")).await.is_none());
+    collector.stop().await;
+}
+
+/// Venues end a connection at a certain age, those of all validators at the same moment: it is given up before, and the stream
+/// goes on.
+#[tokio::test]
+async fn an_old_connection_is_given_up_for_a_new_one() {
+    let server = Server::start(vec![Behaviour::Serve]).await;
+    let mut collector = Collector::adjusted(&server, &[Exchange::Kraken], |config| {
+        (config.connection_ms_min, config.connection_ms_max) = (500, 700);
+    });
+    let mut trades = collector.handle.subscribe(Filter { feeds: [Feed::Trades].into(), ..Filter::default() });
+    let incident = within(collector.outputs.incidents.recv()).await.expect("an incident");
+    assert!(matches!(&incident.kind, EventKind::Incident(i) if i.kind == IncidentKind::Disconnected), "{incident:?}");
+    while server.accepted() < 3 {
+        within(trades.next()).await.expect("trades all the time");
+    }
+    collector.stop().await;
+}
+
+/// The validators of a machine do not all dial a venue in the moment in which they start; they answer from the beginning.
+#[tokio::test]
+async fn the_first_connections_are_not_opened_together() {
+    let server = Server::start(vec![Behaviour::Serve]).await;
+    let symbol = Symbol::spot("BTC", "USDT");
+    let wait = |config: &mut openmesh_collector::Config| (config.gateway, config.start_ms_max) = (None, u64::MAX);
+    let live = Collector::adjusted(&server, &[Exchange::Kraken], wait);
+    let near = Collector::adjusted(&server, &[Exchange::Kraken], |config| config.start_ms_max = u64::MAX);
+    let mut trades = near.handle.subscribe(Filter::default());
+    within(trades.next()).await.expect("a gateway is our own: there is no wait");
+    assert!(within(live.handle.book(Exchange::Kraken, &symbol)).await.is_none());
+    assert_eq!((near.begun(), live.begun()), (1, 0));
+    near.stop().await;
+    live.stop().await;
 }
 
 /// A session that panics is started anew; the source beside it goes on undisturbed.

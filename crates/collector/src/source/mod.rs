@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use self::connect::Line;
 use crate::archive::{Recorder, Trouble, Work};
 use crate::broadcast::{Place, Question, snapshot};
+use crate::backoff::somewhere;
 use crate::config::{Config, SourceConfig};
 use crate::link::FromLink;
 use crate::metrics::Metrics;
@@ -100,6 +101,8 @@ struct Source<'a> {
     generation: u64,
     to_self: mpsc::Sender<FromLink>,
     pending: JoinSet<Answer>,
+    /// Addresses that are being asked, each by its task.
+    asking: BTreeMap<String, tokio::task::Id>,
     counters: Counters,
     book_times: BTreeMap<Symbol, LastChange>,
     renewed: Option<Instant>,
@@ -109,12 +112,20 @@ struct Source<'a> {
 pub(crate) async fn run(plan: &Plan, ends: &mut Ends) {
     let (to_self, mut links) = mpsc::channel(FRAMES_WAITING_MAX);
     let mut source = Source::new(plan, ends, to_self);
-    source.begin().await;
+    // The venues see one address, behind which several validators start together; a gateway is our own.
+    let live = plan.config.gateway.is_none();
+    let begin = tokio::time::sleep(if live { somewhere(0, plan.config.start_ms_max) } else { Duration::ZERO });
+    tokio::pin!(begin);
+    let mut begun = false;
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = plan.stop.cancelled() => break,
+            () = &mut begin, if !begun => {
+                begun = true;
+                source.begin().await;
+            }
             Some(message) = links.recv() => source.heard(message).await,
             Some(answer) = source.pending.join_next() => source.answered(answer).await,
             Some(question) = source.ends.questions.recv() => source.asked(question),
@@ -148,6 +159,7 @@ impl<'a> Source<'a> {
             generation: 0,
             to_self,
             pending: JoinSet::new(),
+            asking: BTreeMap::new(),
             counters,
             book_times: BTreeMap::new(),
             renewed: None,
@@ -174,11 +186,8 @@ impl<'a> Source<'a> {
     async fn heard(&mut self, message: FromLink) {
         match message {
             FromLink::Opened { connection, generation, at } if self.is_current(connection, generation) => {
-                let Some(line) = self.lines.get_mut(&connection) else { return };
-                line.opened = Some(Instant::now());
-                if let Some(link) = &mut line.link {
-                    link.opened = true;
-                }
+                self.opened(connection);
+                let Some(line) = self.lines.get(&connection) else { return };
                 let url = line.url.clone();
                 if self.plan.config.archive {
                     self.recorder.connected(&line.name, at, &url);
@@ -239,9 +248,11 @@ impl<'a> Source<'a> {
             Err(error) if error.is_cancelled() => return,
             Err(error) => {
                 tracing::error!(exchange = %self.exchange, %error, "a request failed");
+                self.asking.retain(|_, task| *task != error.id());
                 return;
             }
         };
+        self.asking.remove(&answer.url);
         let at = now();
         if answer.limited > 0 {
             let times = answer.limited;
@@ -293,6 +304,7 @@ impl<'a> Source<'a> {
     }
 
     async fn tick(&mut self) {
+        self.renew_old();
         self.session.handle(Input::Tick, now(), &mut self.output);
         self.settle(Arrival::Elsewhere).await;
         let (books, open) = (self.session.books().len(), self.lines.values().filter(|l| l.is_open()).count());

@@ -30,6 +30,9 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("nothing came within 30 s")
 }
 
+/// A frame upon which the session asks for another connection, as one does whose book fails its check.
+const RENEW: &str = "renew";
+
 /// What the server does with a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
@@ -45,14 +48,24 @@ pub enum Behaviour {
     TooMany { seconds: u64 },
     /// Open, and not a word.
     Silent,
+    /// A few changes, then one that makes the session ask for another connection.
+    Renew,
 }
 
 /// A local venue. The n-th WebSocket connection gets the n-th behaviour, all later ones the last.
 pub struct Server {
     pub base: String,
     accepted: Arc<AtomicUsize>,
-    limited: Arc<AtomicUsize>,
+    limited: Arc<Limit>,
     task: JoinHandle<()>,
+}
+
+/// HTTP requests so far, and how the next ones are answered.
+#[derive(Debug, Default)]
+struct Limit {
+    asked: AtomicUsize,
+    times: AtomicUsize,
+    seconds: AtomicUsize,
 }
 
 impl Drop for Server {
@@ -65,7 +78,7 @@ impl Server {
     pub async fn start(behaviours: Vec<Behaviour>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (accepted, limited) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (accepted, limited) = (Arc::new(AtomicUsize::new(0)), Arc::<Limit>::default());
         let (counter, limit) = (accepted.clone(), limited.clone());
         let task = tokio::spawn(async move {
             loop {
@@ -81,14 +94,20 @@ impl Server {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// The next so many HTTP requests are answered 429.
-    pub fn limit_http(&self, times: usize) {
-        self.limited.store(times, Ordering::SeqCst);
+    /// The next so many HTTP requests are answered 429, with a wait of so many seconds.
+    pub fn limit_http(&self, times: usize, seconds: usize) {
+        self.limited.seconds.store(seconds, Ordering::SeqCst);
+        self.limited.times.store(times, Ordering::SeqCst);
+    }
+
+    /// HTTP requests so far.
+    pub fn asked(&self) -> usize {
+        self.limited.asked.load(Ordering::SeqCst)
     }
 }
 
 /// Answers HTTP itself; hands WebSocket handshakes on.
-async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<AtomicUsize>, limited: Arc<AtomicUsize>) {
+async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<AtomicUsize>, limited: Arc<Limit>) {
     let mut head = [0u8; 2_048];
     let peeked = socket.peek(&mut head).await.unwrap_or(0);
     let text = String::from_utf8_lossy(&head[..peeked]).to_ascii_lowercase();
@@ -109,6 +128,12 @@ async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<Atom
             let _ = raw.flush().await;
         }
         Behaviour::Silent => while stream.next().await.is_some() {},
+        Behaviour::Renew => {
+            for text in ["1 1000", "2 1001", "3 1002", RENEW] {
+                let _ = stream.send(Message::text(text)).await;
+            }
+            while stream.next().await.is_some() {}
+        }
         Behaviour::GarbageThenServe => {
             let _ = stream.send(Message::text("]]{{ what")).await;
             let _ = stream.send(Message::binary(vec![0xff, 0xfe, 0])).await;
@@ -134,10 +159,12 @@ async fn feed(mut stream: tokio_tungstenite::WebSocketStream<TcpStream>, burst: 
     }
 }
 
-async fn answer(socket: TcpStream, limited: Arc<AtomicUsize>) {
-    let more = limited.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+async fn answer(socket: TcpStream, limited: Arc<Limit>) {
+    limited.asked.fetch_add(1, Ordering::SeqCst);
+    let more = limited.times.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
     if more.is_ok() {
-        return say(socket, "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n", "").await;
+        let seconds = limited.seconds.load(Ordering::SeqCst);
+        return say(socket, &format!("HTTP/1.1 429 Too Many Requests\r\nretry-after: {seconds}\r\n"), "").await;
     }
     say(socket, "HTTP/1.1 200 OK\r\n", "book").await;
 }
@@ -168,12 +195,13 @@ pub struct Plain {
     in_step: bool,
     panics: bool,
     frames: u64,
+    begun: Arc<AtomicUsize>,
 }
 
 impl Plain {
-    pub fn new(exchange: Exchange, panics: bool) -> Plain {
+    pub fn new(exchange: Exchange, panics: bool, begun: Arc<AtomicUsize>) -> Plain {
         let symbol = Symbol::spot("BTC", "USDT");
-        Plain { exchange, symbol, book: OrderBook::new(), in_step: false, panics, frames: 0 }
+        Plain { exchange, symbol, book: OrderBook::new(), in_step: false, panics, frames: 0, begun }
     }
 
     fn event(&self, now: Timestamp, ts: Option<Timestamp>, kind: EventKind) -> Event {
@@ -209,6 +237,12 @@ impl Plain {
         self.book.set(Side::Buy, level.0, level.1);
     }
 
+    fn ask(&self, output: &mut Output) {
+        if self.exchange == Exchange::Binance {
+            output.actions.push(Action::Get { url: "https://binance.example/depth?symbol=BTCUSDT".into() });
+        }
+    }
+
     fn snapshot(&mut self, level: Level, ts: Option<Timestamp>, now: Timestamp, output: &mut Output) {
         self.in_step = true;
         self.book.clear();
@@ -224,11 +258,10 @@ impl Session for Plain {
     }
 
     fn start(&mut self, _: &Subscription, output: &mut Output) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
         let url = format!("wss://{}.example/feed", self.exchange);
         output.actions.push(Action::Open { connection: ConnectionId(0), url });
-        if self.exchange == Exchange::Binance {
-            output.actions.push(Action::Get { url: "https://binance.example/depth?symbol=BTCUSDT".into() });
-        }
+        self.ask(output);
     }
 
     fn handle(&mut self, input: Input<'_>, now: Timestamp, output: &mut Output) {
@@ -238,7 +271,11 @@ impl Session for Plain {
                 output.actions.push(Action::Send { connection, text: "subscribe".into() });
             }
             Input::Closed { connection } => {
+                self.in_step = false;
                 output.events.push(self.incident(now, IncidentKind::Disconnected));
+                output.actions.push(Action::Reconnect { connection });
+            }
+            Input::Frame { connection, data } if data == RENEW.as_bytes() => {
                 output.actions.push(Action::Reconnect { connection });
             }
             Input::Frame { data, .. } => {
@@ -246,6 +283,8 @@ impl Session for Plain {
                 assert!(!(self.panics && self.frames > 3), "as the test wants it");
                 self.frame(data, now, output);
             }
+            // As a session does whose book waits for its snapshot.
+            Input::Tick if !self.in_step => self.ask(output),
             Input::Response { status: 200, .. } => {
                 self.snapshot((Decimal::from(100), Decimal::from(1)), None, now, output);
             }
@@ -267,6 +306,7 @@ pub struct Collector {
     pub handle: Handle,
     pub outputs: Outputs,
     pub store: Arc<BlockStore>,
+    begun: Arc<AtomicUsize>,
     stop: CancellationToken,
     join: JoinHandle<()>,
     dir: tempfile::TempDir,
@@ -274,30 +314,44 @@ pub struct Collector {
 
 impl Collector {
     pub fn start(server: &Server, exchanges: &[Exchange]) -> Collector {
-        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap())
+        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap(), |_| {})
+    }
+
+    /// With some of the limits others than a test wants them by itself.
+    pub fn adjusted(server: &Server, exchanges: &[Exchange], adjust: fn(&mut Config)) -> Collector {
+        Collector::with(server, exchanges, None, tempfile::tempdir().unwrap(), adjust)
     }
 
     /// Of one venue, with its folder in this one.
     pub fn start_in(server: &Server, folder: &Path) -> Collector {
-        Collector::with(server, &[Exchange::Kraken], None, tempfile::tempdir_in(folder).unwrap())
+        Collector::with(server, &[Exchange::Kraken], None, tempfile::tempdir_in(folder).unwrap(), |_| {})
     }
 
     /// The session of one venue panics with its fourth frame, each time.
     pub fn panicking(server: &Server, exchanges: &[Exchange], victim: Exchange) -> Collector {
-        Collector::with(server, exchanges, Some(victim), tempfile::tempdir().unwrap())
+        Collector::with(server, exchanges, Some(victim), tempfile::tempdir().unwrap(), |_| {})
     }
 
-    fn with(server: &Server, exchanges: &[Exchange], victim: Option<Exchange>, dir: tempfile::TempDir) -> Collector {
+    fn with(
+        server: &Server,
+        exchanges: &[Exchange],
+        victim: Option<Exchange>,
+        dir: tempfile::TempDir,
+        adjust: fn(&mut Config),
+    ) -> Collector {
         let store = Arc::new(BlockStore::open(&dir.path().join("content"), Limits::default()).unwrap());
         let mut deps = Deps::new(store.clone(), ValidatorKey::from_seed([1; 32]));
-        deps.session = Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange))));
+        let begun = Arc::<AtomicUsize>::default();
+        let told = begun.clone();
+        deps.session =
+            Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange), told.clone())));
         let stop = deps.stop.clone();
         let source = |exchange: &Exchange| SourceConfig {
             exchange: *exchange,
             symbols: vec![Symbol::spot("BTC", "USDT")],
             feeds: vec![Feed::Trades, Feed::Book],
         };
-        let config = Config {
+        let mut config = Config {
             sources: exchanges.iter().map(source).collect(),
             gateway: Some(server.base.clone()),
             archive_dir: dir.path().join("archive"),
@@ -310,8 +364,14 @@ impl Collector {
             events_waiting_max: 1_024,
             ..Config::default()
         };
+        adjust(&mut config);
         let (handle, outputs, join) = start(config, deps).unwrap();
-        Collector { handle, outputs, store, stop, join, dir }
+        Collector { handle, outputs, store, begun, stop, join, dir }
+    }
+
+    /// Sessions that have begun to ask for anything.
+    pub fn begun(&self) -> usize {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Drains; gives the number of frames that were taken in, and the folder.

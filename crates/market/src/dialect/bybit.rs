@@ -42,9 +42,6 @@ const INSTRUMENTS_PATH: &str = "/market/instruments-info";
 /// Levels a side of the book that is subscribed to: the deepest that both markets send each 100 to 200 ms.
 const DEPTH: u32 = 200;
 
-/// Topics in one request: the spot market takes no more.
-const TOPICS_MAX: usize = 10;
-
 /// The documents ask for a ping each 20 s; its answer alone breaks the silence.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::Every(20_000, r#"{"op":"ping"}"#), silence_ms_max: 60_000 };
 
@@ -78,7 +75,9 @@ pub struct Bybit {
     tables: Tables,
     links: Links,
     categories: BTreeMap<ConnectionId, Category>,
-    topics: [Vec<String>; 2],
+    /// By instrument: the venue refuses a request whole where it does not know one of its topics, so that one which it does
+    /// not have would take others with it. An instrument has half as many topics as the spot market takes in a request.
+    topics: [Vec<Vec<String>>; 2],
     unsaid: Unsaid,
 }
 
@@ -345,11 +344,14 @@ impl Venue for Bybit {
                 continue;
             };
             self.tables.insert(category, &name, symbol.clone());
+            let mut topics = Vec::new();
             for feed in subscription.feeds.iter().filter(|feed| offers(Exchange::Bybit, symbol, **feed)) {
-                let topics = &mut self.topics[category as usize];
                 if let Some(topic) = topic_of(*feed, category, &name).filter(|topic| !topics.contains(topic)) {
                     topics.push(topic);
                 }
+            }
+            if !topics.is_empty() {
+                self.topics[category as usize].push(topics);
             }
         }
         for category in Category::ALL.into_iter().filter(|c| !self.topics[*c as usize].is_empty()) {
@@ -377,8 +379,16 @@ impl Venue for Bybit {
     }
 
     fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
-        for topics in self.topics[self.category(connection) as usize].chunks(TOPICS_MAX) {
+        let mut books = Vec::new();
+        for topics in &self.topics[self.category(connection) as usize] {
             emit.send(connection, request("subscribe", topics));
+            let book = |topic: &String| Some(topic.strip_prefix("orderbook.")?.split_once('.')?.1.to_owned());
+            books.extend(topics.iter().filter_map(book));
+        }
+        for name in books {
+            if let Ok(instrument) = self.instrument(connection, &name) {
+                instrument.subscribed(connection, emit.now);
+            }
         }
     }
 
@@ -389,6 +399,7 @@ impl Venue for Bybit {
             About::Answer(granted) => {
                 if !granted {
                     emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                    self.links.refused(connection, emit.now);
                 }
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! Coinbase Advanced Trade, public market data
 //! (docs.cdp.coinbase.com, "Advanced Trade WebSocket Channels").
 //!
-//! One connection carries every channel, and `sequence_num` counts its messages over all of them. A number that is not
+//! A connection carries every channel of up to [`PRODUCTS_MAX`] products, and `sequence_num` counts its messages over all of them. A number that is not
 //! the next one therefore says that *something* was missed, not what; so every book of the connection is out of step
 //! from there on, and the connection is opened anew, which brings new snapshots of all of them. Asking for single
 //! snapshots would not tell whether trades were lost too.
@@ -11,10 +11,10 @@
 //! with, so that collectors with connections of their own agree. Tickers and candles have no other time than the
 //! message's. For the same reason `sequence_num` is not put into the events.
 //!
-//! `BTC-USDC` and the other USDC pairs are answered by the venue with the data, and the name, of the USD pair; they
-//! appear here under the name that the venue gives.
+//! `BTC-USDC` and nearly all other USDC pairs are answered by the venue with the data, and the name, of the USD pair: under
+//! their own name nothing would ever come, so they are not asked for, and that is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::Timestamp;
 use serde::de::IgnoredAny;
@@ -36,8 +36,25 @@ const URL: &str = "wss://advanced-trade-ws.coinbase.com";
 const PRODUCTS_URL: &str = "https://api.coinbase.com/api/v3/brokerage/market/products";
 const PRODUCTS_PATH: &str = "/brokerage/market/products";
 
-/// The only connection.
-const CONNECTION: ConnectionId = ConnectionId(0);
+/// The channel of books, by the name under which it is subscribed to.
+const BOOKS: &str = "level2";
+
+/// Channels in the order in which they are asked for. Heartbeats first: they keep quiet channels open and make silence tell
+/// something. Trades before all else that carries the venue's time: a stream in which nothing happens counts as covered
+/// from the first sign of life of its connection on (`docs/spec/windows.md`), and has to be subscribed to by then.
+const CHANNELS: [&str; 5] = ["heartbeats", "market_trades", BOOKS, "ticker", "candles"];
+
+/// Products of one connection: beyond about as many books the venue says "too many L2 streams requested in a single session".
+const PRODUCTS_MAX: usize = 16;
+
+/// Least time between two messages of ours. The venue takes 8 a second from one address, which several validators may share;
+/// with a tick each second this makes one a second of each.
+const SPOKEN_MS_MIN: i64 = 500;
+
+/// Ticks within which every connection gets its heartbeats, since the venue closes one that has asked for nothing in 5 s; and as
+/// many for the trades, which are not to come long after the first of them. One message a tick is enough for four
+/// connections.
+const ROUND_TICKS_MAX: usize = 4;
 
 /// The `heartbeats` channel speaks each second; ten missing ones are no jitter any more.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::Never, silence_ms_max: 10_000 };
@@ -55,7 +72,15 @@ enum Expected {
 #[derive(Default)]
 struct Wanted {
     products: Vec<String>,
-    channels: Vec<&'static str>,
+    /// Places in [`CHANNELS`].
+    channels: BTreeSet<usize>,
+}
+
+impl Wanted {
+    /// The products of a connection.
+    fn of(&self, connection: ConnectionId) -> &[String] {
+        self.products.chunks(PRODUCTS_MAX).nth(connection.0 as usize).unwrap_or_default()
+    }
 }
 
 /// A session with Coinbase.
@@ -66,6 +91,10 @@ pub struct Coinbase {
     links: Links,
     expected: BTreeMap<ConnectionId, Expected>,
     wanted: Wanted,
+    /// What is still to be asked for: place in [`CHANNELS`], and on which connection.
+    waiting: BTreeSet<(usize, ConnectionId)>,
+    /// When the last message went out.
+    spoken: Option<Timestamp>,
     /// What has to be said but had no time yet: subscriptions that the venue cannot serve.
     unsaid: Unsaid,
 }
@@ -80,6 +109,34 @@ impl Coinbase {
         let table = &self.table;
         self.instruments
             .place(product, connection, |name| table.symbol(name).cloned().or_else(|| wire::symbol_of(name)))
+    }
+
+    /// Sends what is to be asked for next, unless something was sent a moment ago.
+    fn speak(&mut self, emit: &mut Emit<'_>) {
+        let early = |then: Timestamp| emit.now.nanos().abs_diff(then.nanos()) < SPOKEN_MS_MIN.unsigned_abs() * 1_000_000;
+        if self.spoken.is_some_and(early) {
+            return;
+        }
+        let urgent = self.waiting.first().is_some_and(|(channel, _)| *channel < 2);
+        let connections = self.wanted.products.len().div_ceil(PRODUCTS_MAX);
+        for _ in 0..if urgent { connections.div_ceil(ROUND_TICKS_MAX) } else { 1 } {
+            let Some((channel, connection)) = self.waiting.pop_first() else { return };
+            self.spoken = Some(emit.now);
+            self.ask(connection, CHANNELS[channel], emit);
+        }
+    }
+
+    fn ask(&mut self, connection: ConnectionId, channel: &str, emit: &mut Emit<'_>) {
+        let products = self.wanted.of(connection).to_vec();
+        let message = serde_json::json!({"type": "subscribe", "product_ids": products, "channel": channel});
+        emit.send(connection, message.to_string());
+        for product in products.iter().filter(|_| channel == BOOKS) {
+            if let Ok(place) = self.place(connection, product)
+                && let Some(instrument) = self.instruments.get(place)
+            {
+                instrument.subscribed(connection, emit.now);
+            }
+        }
     }
 
     fn event(
@@ -226,6 +283,10 @@ impl Venue for Coinbase {
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.wanted, self.unsaid) = (Wanted::default(), Unsaid::of(Exchange::Coinbase, subscription));
         for symbol in &subscription.symbols {
+            if let Some(other) = wire::other_name(symbol) {
+                self.unsaid.under_another_name(Exchange::Coinbase, symbol, &other);
+                continue;
+            }
             match wire::product_of(symbol) {
                 Some(product) => {
                     self.table.insert(&product, symbol.clone());
@@ -234,34 +295,40 @@ impl Venue for Coinbase {
                 None => self.unsaid.instrument(Exchange::Coinbase, symbol),
             }
         }
-        self.wanted.channels.extend(subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed)));
+        let asked = subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed));
+        self.wanted.channels = asked.filter_map(|asked| CHANNELS.iter().position(|known| *known == asked)).collect();
+        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
+            // The venue closes a connection that asks for nothing.
+            return;
+        }
         output.actions.push(Action::Get { url: PRODUCTS_URL.to_owned() });
-        output.actions.push(Action::Open { connection: CONNECTION, url: URL.to_owned() });
+        for (connection, _) in (0..).zip(self.wanted.products.chunks(PRODUCTS_MAX)) {
+            output.actions.push(Action::Open { connection: ConnectionId(connection), url: URL.to_owned() });
+        }
     }
 
     fn forget(&mut self, connection: ConnectionId) {
         self.expected.remove(&connection);
+        self.waiting.retain(|(_, other)| *other != connection);
         self.instruments.forget(connection);
     }
 
     fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         self.expected.insert(connection, Expected::First);
-        if self.wanted.products.is_empty() || self.wanted.channels.is_empty() {
-            return;
-        }
-        // Heartbeats first: they keep quiet channels open and make silence tell something.
-        for channel in ["heartbeats"].iter().chain(&self.wanted.channels) {
-            let message = serde_json::json!({
-                "type": "subscribe", "product_ids": self.wanted.products, "channel": channel,
-            });
-            emit.send(connection, message.to_string());
+        if !self.wanted.of(connection).is_empty() {
+            self.waiting.insert((0, connection));
+            self.waiting.extend(self.wanted.channels.iter().map(|channel| (*channel, connection)));
+            self.speak(emit);
         }
     }
 
     fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
         let text = std::str::from_utf8(data).map_err(|e| Unreadable(e.to_string()))?;
         match wire::about(text)? {
-            About::Error => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
+            About::Error => {
+                emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                self.links.refused(connection, emit.now);
+            }
             About::Channel("l2_data") => {
                 let frame: Frame<'_, Level2<'_>> = serde_json::from_str(text)?;
                 if !self.in_sequence(connection, frame.sequence_num, emit) {
@@ -315,6 +382,7 @@ impl Venue for Coinbase {
     }
 
     fn overdue(&mut self, emit: &mut Emit<'_>) {
+        self.speak(emit);
         self.instruments.renew_overdue(&mut self.links, emit);
     }
 }

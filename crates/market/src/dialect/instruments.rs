@@ -61,9 +61,19 @@ pub(crate) struct Instrument {
     pub depth: u32,
     crossed: bool,
     asked: Option<Timestamp>,
+    /// Since when the first snapshot of the connection is awaited, where the book was subscribed to.
+    awaited: Option<Timestamp>,
 }
 
 impl Instrument {
+    /// The book was subscribed to on this connection: it begins with a snapshot.
+    pub(crate) fn subscribed(&mut self, connection: ConnectionId, now: Timestamp) {
+        self.connection = connection;
+        if self.step == Step::Waiting {
+            self.awaited = Some(now);
+        }
+    }
+
     /// Takes a whole book in and makes the lists what a snapshot event carries: best first, no empty levels.
     pub(crate) fn replace(&mut self, bids: &mut Vec<Level>, asks: &mut Vec<Level>) {
         self.book.clear();
@@ -88,6 +98,7 @@ impl Instrument {
         }
         self.step = Step::In;
         self.crossed = false;
+        self.awaited = None;
     }
 
     /// Applies changed levels.
@@ -123,6 +134,7 @@ impl Instrument {
         self.sequence = None;
         self.depth = 0;
         self.crossed = false;
+        self.awaited = None;
     }
 
     /// Looks a book over that has just changed, and says whether it may go on. Says once when it becomes crossed; that is no
@@ -219,6 +231,7 @@ impl Instruments {
             depth: 0,
             crossed: false,
             asked: None,
+            awaited: None,
         });
         Ok(place)
     }
@@ -251,13 +264,30 @@ impl Instruments {
         self.list.iter_mut().filter(|i| i.connection == connection).for_each(Instrument::forget);
     }
 
-    /// Says of which books the snapshot is overdue, and opens their connections anew.
+    /// Says of which books the snapshot is overdue, and opens their connections anew. A book that never came may be one that
+    /// the venue will not give: its connection has others, and is not opened anew for it all the time.
     pub(crate) fn renew_overdue(&mut self, links: &mut Links, emit: &mut Emit<'_>) {
         for connection in self.overdue(emit.now) {
             let detail = "the snapshot that was asked for does not come".to_owned();
             emit.incident(IncidentKind::Silence, None, Some(Feed::Book), detail);
             links.renew(connection, emit);
         }
+        for (connection, symbol) in self.unanswered(emit.now) {
+            let detail = "the snapshot of a book that was subscribed to does not come".to_owned();
+            emit.incident(IncidentKind::Silence, Some(&symbol), Some(Feed::Book), detail);
+            links.unanswered(connection, emit.now);
+        }
+    }
+
+    /// Books that were subscribed to and never came. Each is named once a connection.
+    fn unanswered(&mut self, now: Timestamp) -> Vec<(ConnectionId, Symbol)> {
+        let due = |then: Timestamp| now.nanos().saturating_sub(then.nanos()) >= SNAPSHOT_AWAITED_MS_MAX * 1_000_000;
+        let mut unanswered = Vec::new();
+        for instrument in self.list.iter_mut().filter(|i| i.step == Step::Waiting && i.awaited.is_some_and(due)) {
+            instrument.awaited = None;
+            unanswered.push((instrument.connection, instrument.symbol.clone()));
+        }
+        unanswered
     }
 
     /// Connections on which a snapshot is overdue. Their books' waiting begins anew, so that each is named once.

@@ -43,9 +43,18 @@ impl Unsaid {
 
     /// The venue has no instrument of this kind.
     pub(crate) fn instrument(&mut self, exchange: Exchange, symbol: &Symbol) {
+        self.replace(symbol, format!("{exchange} has no instrument like {symbol}"));
+    }
+
+    /// The venue has the instrument, and calls it otherwise.
+    pub(crate) fn under_another_name(&mut self, exchange: Exchange, symbol: &Symbol, other: &Symbol) {
+        self.replace(symbol, format!("{exchange} has {symbol} under the name of {other}, and nothing under its own"));
+    }
+
+    fn replace(&mut self, symbol: &Symbol, detail: String) {
         // Said once: that it has no feed of it goes without saying.
         self.0.retain(|(other, _, _)| other.as_ref() != Some(symbol));
-        self.0.push((Some(symbol.clone()), None, format!("{exchange} has no instrument like {symbol}")));
+        self.0.push((Some(symbol.clone()), None, detail));
     }
 
     /// Says it, once.
@@ -76,7 +85,10 @@ mod tests {
                 session.handle(Input::Opened { connection, url: &url }, Timestamp(0), &mut output);
             }
         }
-        session.handle(Input::Tick, Timestamp(0), &mut output);
+        // Coinbase is asked one thing a second.
+        for second in 0..3 {
+            session.handle(Input::Tick, Timestamp::from_millis(second * 1_000), &mut output);
+        }
         for action in output.actions {
             if let Action::Send { text, .. } = action {
                 asked.push_str(&format!("{text}\n"));

@@ -5,7 +5,8 @@
 //! levels; since June 2026 the venue sends the numbers only, with a checksum of 0. A message that fails a check is not
 //! passed on: the book is out of step from there, its channel is left and joined again, which brings a snapshot.
 //!
-//! Candles come over an address of their own (`/business`). Index prices belong to a pair, not to a contract: where
+//! Candles come over an address of their own (`/business`). Port 8443, under which recordings name both, was closed on
+//! 31 October 2026; they are at 443 since. Index prices belong to a pair, not to a contract: where
 //! contracts on that pair were subscribed to, each gets the event, else it goes under the pair's own name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +26,8 @@ use crate::session::{Action, ConnectionId, Output, Subscription};
 mod tests;
 mod wire;
 
-const PUBLIC_URL: &str = "wss://ws.okx.com:8443/ws/v5/public";
-const BUSINESS_URL: &str = "wss://ws.okx.com:8443/ws/v5/business";
+const PUBLIC_URL: &str = "wss://ws.okx.com/ws/v5/public";
+const BUSINESS_URL: &str = "wss://ws.okx.com/ws/v5/business";
 const INSTRUMENTS_URL: &str = "https://www.okx.com/api/v5/public/instruments";
 const INSTRUMENTS_PATH: &str = "/public/instruments";
 
@@ -34,6 +35,9 @@ const INSTRUMENTS_PATH: &str = "/public/instruments";
 const PUBLIC: ConnectionId = ConnectionId(0);
 /// Candles.
 const BUSINESS: ConnectionId = ConnectionId(1);
+
+/// The channel of books that is subscribed to.
+const BOOKS: &str = "books";
 
 /// Channels in one request: the venue takes 64 KiB, and a channel is at most about 100 bytes.
 const CHANNELS_MAX: usize = 400;
@@ -66,7 +70,7 @@ fn channels_of(feed: Feed, symbol: &Symbol) -> Option<(ConnectionId, Channel)> {
     let by_name = |connection, channel| Some((connection, (channel, "instId", wire::name_of(symbol))));
     match feed {
         Feed::Trades => by_name(PUBLIC, "trades"),
-        Feed::Book => by_name(PUBLIC, "books"),
+        Feed::Book => by_name(PUBLIC, BOOKS),
         Feed::Ticker => by_name(PUBLIC, "tickers"),
         Feed::Candles => by_name(BUSINESS, "candle1m"),
         Feed::Funding if symbol.contract == Contract::Perpetual => by_name(PUBLIC, "funding-rate"),
@@ -125,9 +129,11 @@ impl Okx {
                 emit.incident(IncidentKind::Disconnected, None, None, excerpt(data));
                 self.links.renew(connection, emit);
             }
-            ("error" | "notice" | "channel-conn-count-error", _) => {
+            ("error" | "channel-conn-count-error", _) => {
                 emit.incident(IncidentKind::Refused, None, None, excerpt(data));
+                self.links.refused(connection, emit.now);
             }
+            ("notice", _) => emit.incident(IncidentKind::Refused, None, None, excerpt(data)),
             _ => {}
         }
     }
@@ -391,6 +397,12 @@ impl Venue for Okx {
     fn subscribe(&mut self, connection: ConnectionId, emit: &mut Emit<'_>) {
         for channels in self.channels.get(&connection).into_iter().flat_map(|c| c.chunks(CHANNELS_MAX)) {
             emit.send(connection, request("subscribe", channels));
+        }
+        let books = self.channels.get(&connection).into_iter().flatten().filter(|(channel, ..)| *channel == BOOKS);
+        for name in books.map(|(_, _, name)| name.clone()).collect::<Vec<_>>() {
+            if let Ok(instrument) = self.instrument(connection, &name) {
+                instrument.subscribed(connection, emit.now);
+            }
         }
     }
 

@@ -221,6 +221,12 @@ pub fn candles<'a>(kind: &str, product: &str, at: Timestamp, candles: impl Itera
     message("candles", at, &format!(r#"{{"type":"{kind}","candles":[{text}]}}"#))
 }
 
+/// The answer of `/api/v3/brokerage/time`.
+pub fn now(at: Timestamp) -> String {
+    let (iso, millis) = (time(at), at.millis());
+    format!(r#"{{"iso":"{iso}","epochSeconds":"{}","epochMillis":"{millis}"}}"#, millis.div_euclid(1_000))
+}
+
 /// The answer of `/api/v3/brokerage/market/products`.
 pub fn products(instruments: &[(&Instrument, Option<Summary>)]) -> String {
     let list: Vec<String> = instruments.iter().map(|(i, s)| product(i, s.as_ref())).collect();

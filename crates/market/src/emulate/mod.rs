@@ -51,9 +51,9 @@ pub enum Door {
     BybitSpot,
     /// `stream.bybit.com/v5/public/linear`.
     BybitLinear,
-    /// `ws.okx.com:8443/ws/v5/public`.
+    /// `ws.okx.com/ws/v5/public`; in recordings before November 2026 at port 8443.
     OkxPublic,
-    /// `ws.okx.com:8443/ws/v5/business`: candles.
+    /// `ws.okx.com/ws/v5/business`: candles.
     OkxBusiness,
 }
 

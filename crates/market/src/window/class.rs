@@ -29,6 +29,10 @@ impl Class {
         use Exchange::{Binance, BinanceFutures, Bybit, Coinbase, Kraken, Okx};
         let derivative = symbol.contract != Contract::Spot;
         let perpetual = symbol.contract == Contract::Perpetual;
+        if derivative && exchange.protocol() == Coinbase {
+            // Its perpetuals have gone to a venue of their own, its dated contracts want a key.
+            return None;
+        }
         match (exchange.protocol(), feed) {
             (Binance | BinanceFutures | Coinbase, Feed::Trades) => Some(Sequenced),
             (Kraken | Bybit | Okx, Feed::Trades) => Some(Timed),

@@ -183,7 +183,11 @@ impl WindowCutter {
     /// Marks the stream as touched by a frame; `None` where it is not one of ours, else whether the event is live.
     fn touch(&mut self, connection: Option<ConnectionId>, event: &Event) -> Option<bool> {
         let feed = event.kind.feed()?;
-        let track = self.tracks.get_mut(event.symbol.as_ref()?)?.get_mut(&feed)?;
+        let tracks = self.tracks.get_mut(event.symbol.as_ref()?)?;
+        if tracks.values().next().is_some_and(|track| !track.known) {
+            tracks.values_mut().for_each(|track| track.known = true);
+        }
+        let track = tracks.get_mut(&feed)?;
         if connection.is_some() {
             track.connection = connection;
         }

@@ -27,6 +27,9 @@ pub(super) enum Body {
 pub(super) struct Track {
     pub(super) stream: Stream,
     pub(super) connection: Option<ConnectionId>,
+    /// Something of its instrument was seen, whichever feed: the venue has it under the name by which it was asked for. What
+    /// was never seen may be a name that the venue does not know, of which nothing would come either.
+    pub(super) known: bool,
     /// Capture time of the first frame after opening: it may be history.
     pub(super) first_frame: Option<Timestamp>,
     /// First live event since the start or the last break, plus lateness.
@@ -54,6 +57,7 @@ impl Track {
         Track {
             stream,
             connection: None,
+            known: false,
             first_frame: None,
             own_from: None,
             own_high: None,
@@ -79,7 +83,8 @@ impl Track {
             Body::Aside => None,
             Body::Points(_) if self.broken => None,
             Body::Points(_) => {
-                let subscribed = clock.since(self.connection).map(|since| after(since, 2 * lateness));
+                let began = clock.since(self.connection).filter(|_| self.known);
+                let subscribed = began.map(|since| after(since, 2 * lateness));
                 let found = [self.own_from, subscribed, self.healed_from].into_iter().flatten().min()?;
                 Some(self.not_before.map_or(found, |bound| bound.max(found)))
             }

@@ -16,7 +16,7 @@ pub(super) fn answer(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -
     match host {
         "api.binance.com" | "data-api.binance.vision" => binance(board, Door::BinanceSpot, request, "/api/v3/", now),
         "fapi.binance.com" => binance(board, Door::BinanceUsdm, request, "/fapi/v1/", now),
-        "api.coinbase.com" => coinbase(board, request),
+        "api.coinbase.com" => coinbase(board, request, now),
         "api.kraken.com" => kraken(board, request, now),
         "api.bybit.com" => bybit(board, request, now),
         "www.okx.com" => okx(board, request, now),
@@ -58,12 +58,16 @@ fn binance(board: &Board, door: Door, request: &HttpRequest<'_>, root: &str, now
     }
 }
 
-fn coinbase(board: &Board, request: &HttpRequest<'_>) -> Option<HttpAnswer> {
-    (request.path.trim_end_matches('/') == "/api/v3/brokerage/market/products").then(|| {
-        let list: Vec<_> =
-            board.of_door(Door::Coinbase).into_iter().map(|s| (&s.instrument, Some(s.summary))).collect();
-        HttpAnswer::ok(coinbase::products(&list))
-    })
+fn coinbase(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<HttpAnswer> {
+    match request.path.trim_end_matches('/') {
+        "/api/v3/brokerage/market/products" => {
+            let list: Vec<_> =
+                board.of_door(Door::Coinbase).into_iter().map(|s| (&s.instrument, Some(s.summary))).collect();
+            Some(HttpAnswer::ok(coinbase::products(&list)))
+        }
+        "/api/v3/brokerage/time" => Some(HttpAnswer::ok(coinbase::now(now))),
+        _ => None,
+    }
 }
 
 fn kraken(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<HttpAnswer> {

@@ -146,7 +146,7 @@ async fn bybit_and_okx_acknowledge_and_refuse() {
     say(&mut spot, &format!(r#"{{"op":"subscribe","args":[{many}]}}"#)).await;
     assert!(hear(&mut spot, "\"success\":false").await.contains("args size >10"));
 
-    let mut okx = open(&handle, "wss://ws.okx.com:8443/ws/v5/public").await;
+    let mut okx = open(&handle, "wss://ws.okx.com/ws/v5/public").await;
     say(&mut okx, "ping").await;
     assert_eq!(hear(&mut okx, "pong").await, "pong");
     let args = r#"[{"channel":"books","instId":"BTC-USDT"},{"channel":"candle1m","instId":"BTC-USDT"}]"#;
@@ -177,6 +177,18 @@ async fn over_http() {
     assert_eq!((status, error["code"].as_i64()), (400, Some(-1121)));
     let (status, _) = json("https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=x").await;
     assert_eq!(status, 400);
+    // By these a person's `up` finds out whom it can reach.
+    for url in [
+        "https://api.binance.com/api/v3/ping",
+        "https://fapi.binance.com/fapi/v1/ping",
+        "https://api.coinbase.com/api/v3/brokerage/time",
+        "https://api.kraken.com/0/public/Time",
+        "https://api.bybit.com/v5/market/time",
+        "https://www.okx.com/api/v5/public/time",
+    ] {
+        let (status, answer) = json(url).await;
+        assert!(status == 200 && answer.is_object(), "{url}: {status} {answer}");
+    }
     let (_, products) = json("https://api.coinbase.com/api/v3/brokerage/market/products").await;
     assert_eq!(products["num_products"].as_u64(), Some(3));
     let (_, pairs) = json("https://api.kraken.com/0/public/AssetPairs?pair=XBTUSD").await;

@@ -244,6 +244,10 @@ impl Binance {
         let (Some(instrument), Some(chain)) = (self.instruments.get(place), self.chains.get_mut(place)) else {
             return Ok(());
         };
+        if self.links.is_down(instrument.connection) {
+            // Nothing would follow it: the book would stand still and look as if it were the venue's.
+            return Ok(());
+        }
         if chain.in_step() {
             chain.reach.came(Snapshot { last, bids, asks });
             self.look_deeper(place, emit);

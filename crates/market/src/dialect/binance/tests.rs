@@ -90,6 +90,22 @@ fn changes_are_held_until_the_snapshot_and_joined_to_it() {
     assert_eq!(bench.bids("BTC.USDT").as_deref(), Some("10:2"));
 }
 
+/// The answer to a question of a connection that has ended meanwhile.
+#[test]
+fn a_snapshot_without_a_stream_is_no_book() {
+    let mut bench = Bench::new(Binance::spot());
+    let url = "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms";
+    bench.input(Input::Opened { connection: LINK, url });
+    bench.depth(98, 100, r#"["9","1"]"#, "");
+    bench.input(Input::Closed { connection: LINK });
+    assert_eq!(bench.snapshot(101, r#"["10","1"]"#, ""), []);
+    assert_eq!(bench.bids("BTC.USDT"), None);
+    bench.input(Input::Opened { connection: LINK, url });
+    bench.depth(102, 103, r#"["9","1"]"#, "");
+    assert_eq!(bench.snapshot(103, r#"["10","1"]"#, "").len(), 1);
+    assert_eq!(bench.bids("BTC.USDT").as_deref(), Some("10:1"));
+}
+
 #[test]
 fn a_gap_takes_the_book_out_of_step_until_a_new_snapshot() {
     let mut bench = Bench::new(Binance::spot());

@@ -3,9 +3,11 @@
 use super::*;
 use crate::event::{Event, Side};
 use crate::session::{Input, Session};
+use crate::window::Class;
 use openmesh_primitives::Symbol;
 
 const NOW: Timestamp = Timestamp(1_786_309_548_000_000_000);
+const CONNECTION: ConnectionId = ConnectionId(0);
 
 fn frame(session: &mut Coinbase, text: &str) -> Output {
     let mut output = Output::default();
@@ -141,18 +143,102 @@ fn subscribes_when_opened_and_again_after_a_loss() {
     };
     session.start(&subscription, &mut output);
     assert_eq!(output.actions[1], Action::Open { connection: CONNECTION, url: URL.to_owned() });
-    for refused in [2, 0] {
+    for refused in [2i64, 0] {
         let mut output = Output::default();
-        session.handle(Input::Opened { connection: CONNECTION, url: URL }, NOW, &mut output);
-        assert_eq!(incidents(&output.events).len(), refused);
-        let sent: Vec<_> = output.actions.iter().map(|a| format!("{a:?}")).collect();
-        assert_eq!(sent.len(), 3);
-        assert!(sent[0].contains("heartbeats") && sent[1].contains("market_trades") && sent[2].contains("level2"));
+        let opened = second(20 - refused * 10);
+        session.handle(Input::Opened { connection: CONNECTION, url: URL }, opened, &mut output);
+        assert_eq!(incidents(&output.events).len(), refused as usize);
+        let mut sent = spoken(&mut output);
+        assert_eq!(sent.len(), 1);
+        // The venue counts the messages of an address: one a second.
+        for more in 1..10 {
+            session.handle(Input::Tick, second(20 - refused * 10 + more), &mut output);
+            let said = spoken(&mut output);
+            assert_eq!(said.len(), usize::from(more < 3));
+            sent.extend(said);
+        }
+        let channels: Vec<_> = sent.iter().map(|(_, channel, _)| channel.as_str()).collect();
+        assert_eq!(channels, ["heartbeats", "market_trades", "level2"]);
+        assert!(sent.iter().all(|(on, _, products)| *on == CONNECTION && products[..] == ["BTC-USD"]));
         let mut output = Output::default();
         session.handle(Input::Closed { connection: CONNECTION }, NOW, &mut output);
         assert_eq!(incidents(&output.events), [IncidentKind::Disconnected]);
         assert_eq!(output.actions, [Action::Reconnect { connection: CONNECTION }]);
     }
+}
+
+fn second(seconds: i64) -> Timestamp {
+    Timestamp(NOW.nanos() + seconds * 1_000_000_000)
+}
+
+/// What was sent: on which connection, channel, products.
+fn spoken(output: &mut Output) -> Vec<(ConnectionId, String, Vec<String>)> {
+    let of = |action| {
+        let Action::Send { connection, text } = action else { return None };
+        let message: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let list = message["product_ids"].as_array().unwrap();
+        let products = list.iter().map(|product| product.as_str().unwrap().to_owned()).collect();
+        Some((connection, message["channel"].as_str().unwrap().to_owned(), products))
+    };
+    std::mem::take(&mut output.actions).into_iter().filter_map(of).collect()
+}
+
+/// The venue gives a connection so many books and no more, and each of them a few seconds to ask for something.
+#[test]
+fn many_products_take_several_connections() {
+    for count in [16usize, 17, 100] {
+        let (mut session, mut output) = (Coinbase::new(), Output::default());
+        let symbols: Vec<_> = (0..count).map(|n| Symbol::spot(&format!("C{n}"), "USD")).collect();
+        let feeds = vec![Feed::Book, Feed::Ticker, Feed::Trades];
+        session.start(&Subscription { symbols, feeds }, &mut output);
+        let is_open = |a: &Action| if let Action::Open { connection, .. } = a { Some(*connection) } else { None };
+        let opened: Vec<_> = output.actions.iter().filter_map(is_open).collect();
+        assert_eq!(opened.len(), count.div_ceil(16));
+        output.actions.clear();
+        for connection in &opened {
+            session.handle(Input::Opened { connection: *connection, url: URL }, NOW, &mut output);
+        }
+        let mut sent: Vec<_> = spoken(&mut output).into_iter().map(|s| (0, s)).collect();
+        for now in 1..40 {
+            for connection in &opened {
+                let text = format!(
+                    r#"{{"channel":"heartbeats","timestamp":"2026-08-09T21:05:48.2Z","sequence_num":{},"events":[]}}"#,
+                    now - 1
+                );
+                let input = Input::Frame { connection: *connection, data: text.as_bytes() };
+                session.handle(input, second(now), &mut output);
+            }
+            session.handle(Input::Tick, second(now), &mut output);
+            sent.extend(spoken(&mut output).into_iter().map(|s| (now, s)));
+        }
+        let of = |channel: &str| -> Vec<_> { sent.iter().filter(|(_, s)| s.1 == channel).collect() };
+        assert!(of("heartbeats").iter().all(|(now, _)| *now < 5), "{sent:?}");
+        for channel in ["heartbeats", "market_trades", "level2", "ticker"] {
+            let asked = of(channel);
+            assert!(asked.iter().all(|(_, s)| s.2.len() <= 16));
+            assert_eq!(asked.iter().map(|(_, s)| s.2.len()).sum::<usize>(), count, "{channel}");
+            let alone = !matches!(channel, "heartbeats" | "market_trades");
+            assert!(!alone || asked.windows(2).all(|pair| pair[0].0 < pair[1].0), "{sent:?}");
+        }
+        assert!(of("market_trades").iter().all(|(now, _)| *now < 9), "{sent:?}");
+        // What else tells the venue's time comes after them.
+        assert!(of("market_trades").last().map(|(now, _)| now) < of("level2").first().map(|(now, _)| now));
+    }
+}
+
+/// Data of `BTC-USDC` comes as that of `BTC-USD`: who waits for it under its own name would wait for ever.
+#[test]
+fn pairs_that_come_under_another_name_are_said_and_not_asked_for() {
+    let (mut session, mut output) = (Coinbase::new(), Output::default());
+    let symbols = ["BTC", "USDT", "EURC"].map(|base| Symbol::spot(base, "USDC")).to_vec();
+    session.start(&Subscription { symbols, feeds: vec![Feed::Trades] }, &mut output);
+    output.actions.clear();
+    session.handle(Input::Opened { connection: CONNECTION, url: URL }, NOW, &mut output);
+    assert_eq!(output.events.len(), 1);
+    assert_eq!(output.events[0].symbol, Some(Symbol::spot("BTC", "USDC")));
+    let EventKind::Incident(said) = &output.events[0].kind else { panic!("{output:?}") };
+    assert!(said.kind == IncidentKind::Refused && said.detail.contains("BTC.USD,"), "{said:?}");
+    assert_eq!(spoken(&mut output)[0].2, ["USDT-USDC", "EURC-USDC"]);
 }
 
 #[test]
@@ -167,12 +253,16 @@ fn silence_renews_the_connection() {
 
 #[test]
 fn names_both_ways() {
-    for (product, symbol) in
-        [("BTC-USD", "BTC.USD"), ("BTC-PERP-INTX", "BTC.USDC-PERP"), ("BIT-28JUN24-CDE", "BIT.USD-240628")]
-    {
+    // Contracts are read where a recording has them, and not asked for.
+    for (product, symbol, asked) in [
+        ("BTC-USD", "BTC.USD", true),
+        ("BTC-PERP-INTX", "BTC.USDC-PERP", false),
+        ("BIT-28JUN24-CDE", "BIT.USD-240628", false),
+    ] {
         let symbol: Symbol = symbol.parse().unwrap();
         assert_eq!(wire::symbol_of(product).as_ref(), Some(&symbol));
-        assert_eq!(wire::product_of(&symbol).as_deref(), Some(product));
+        assert_eq!(wire::product_of(&symbol).as_deref(), Some(product).filter(|_| asked));
+        assert_eq!(Class::of(Exchange::Coinbase, &symbol, Feed::Trades).is_some(), asked);
     }
     assert_eq!(wire::symbol_of("BTCUSD"), None);
     let mut table = Symbols::default();

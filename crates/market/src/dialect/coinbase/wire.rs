@@ -3,7 +3,7 @@
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 
-use crate::dialect::instruments::{expiry_of, expiry_text};
+use crate::dialect::instruments::expiry_of;
 use crate::dialect::support::{Symbols, Unreadable};
 use crate::event::{Candle, Feed, Level, Side, Ticker, Trade};
 
@@ -255,16 +255,18 @@ pub(super) fn symbol_of(product: &str) -> Option<Symbol> {
     }
 }
 
-/// The venue's name of an instrument, by its form.
+/// The venue's name of an instrument, by its form. Only recordings have contracts: perpetuals (`-PERP-INTX`) are no longer on
+/// this API, dated ones are not put up for agreement.
 pub(super) fn product_of(symbol: &Symbol) -> Option<String> {
-    match &symbol.contract {
-        Contract::Spot => Some(format!("{}-{}", symbol.base, symbol.quote)),
-        Contract::Perpetual if symbol.quote == "USDC" => Some(format!("{}-PERP-INTX", symbol.base)),
-        Contract::Future { expiry } if symbol.quote == "USD" => {
-            Some(format!("{}-{}-CDE", symbol.base, expiry_text(*expiry)?))
-        }
-        _ => None,
-    }
+    (symbol.contract == Contract::Spot).then(|| format!("{}-{}", symbol.base, symbol.quote))
+}
+
+/// The pair whose data and name the venue answers with where this one is asked for: it has one book for dollars and USDC, but
+/// for the pairs of stablecoins with each other.
+pub(super) fn other_name(symbol: &Symbol) -> Option<Symbol> {
+    let own_book = matches!(symbol.base.as_str(), "USDT" | "EURC");
+    let one_book = symbol.contract == Contract::Spot && symbol.quote.as_str() == "USDC" && !own_book;
+    one_book.then(|| Symbol::spot(&symbol.base, "USD"))
 }
 
 /// The answer of `/api/v3/brokerage/market/products`.

@@ -87,16 +87,17 @@ impl Kraken {
                 "heartbeat" | "pong" => Ok(()),
                 "systemStatus" => self.status(message.status.as_deref(), emit),
                 "subscriptionStatus" if message.status.as_deref() == Some("error") => {
-                    self.refused(message.pair.as_deref(), said(&message.error_message), emit)
+                    self.refused(connection, message.pair.as_deref(), said(&message.error_message), emit)
                 }
                 "subscriptionStatus" => Ok(()),
-                "error" => self.refused(None, said(&message.error_message), emit),
+                "error" => self.refused(connection, None, said(&message.error_message), emit),
                 other => Err(Unreadable(format!("event {other:?} is not known"))),
             };
         }
         if let Some(method) = &message.method {
             if message.success == Some(false) || message.error.is_some() {
                 return self.refused(
+                    connection,
                     message.symbol.as_deref(),
                     format!("{}: {}", &**method, said(&message.error)),
                     emit,
@@ -170,7 +171,8 @@ impl Kraken {
             Some("level3" | "executions" | "balances") => Ok(()),
             Some(other) => Err(Unreadable(format!("channel {other:?} is not known"))),
             None if message.error.is_some() => {
-                self.refused(message.symbol.as_deref(), message.error.as_deref().unwrap_or_default().to_owned(), emit)
+                let why = message.error.as_deref().unwrap_or_default().to_owned();
+                self.refused(connection, message.symbol.as_deref(), why, emit)
             }
             None => Err(Unreadable("an object without event, method or channel".to_owned())),
         }
@@ -184,10 +186,17 @@ impl Kraken {
         Ok(())
     }
 
-    fn refused(&mut self, name: Option<&str>, why: String, emit: &mut Emit<'_>) -> Result<(), Unreadable> {
+    fn refused(
+        &mut self,
+        connection: ConnectionId,
+        name: Option<&str>,
+        why: String,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
         let symbol = name.and_then(|name| symbol_of(&self.table, name));
         let detail = format!("Kraken refused {}: {why}", name.unwrap_or("a request"));
         emit.incident(IncidentKind::Refused, symbol.as_ref(), None, detail);
+        self.links.refused(connection, emit.now);
         Ok(())
     }
 }

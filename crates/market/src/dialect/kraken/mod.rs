@@ -296,6 +296,15 @@ impl Venue for Kraken {
             }
             emit.send(connection, serde_json::json!({"method": "subscribe", "params": params}).to_string());
         }
+        if self.channels.contains(&"book") {
+            for name in self.names.clone() {
+                if let Ok(place) = self.place(connection, Version::V2, &name)
+                    && let Some(instrument) = self.instruments.get(place)
+                {
+                    instrument.subscribed(connection, emit.now);
+                }
+            }
+        }
     }
 
     fn read(&mut self, connection: ConnectionId, data: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {

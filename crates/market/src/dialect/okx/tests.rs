@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::book::OrderBook;
+use crate::emulate::Door;
 use crate::event::{Event, Side};
 use crate::session::{Input, Session};
 use openmesh_primitives::Decimal;
@@ -173,6 +174,17 @@ fn subscribes_by_connection() {
     session.start(&subscription, &mut output);
     let gets = output.actions.iter().filter(|a| matches!(a, Action::Get { .. })).count();
     assert_eq!((gets, output.actions.len()), (3, 5));
+    // Not at port 8443, which the venue has closed; recordings that name it are behind the same doors.
+    let opened = output.actions.iter().filter_map(|action| match action {
+        Action::Open { url, .. } => Some(url.as_str()),
+        _ => None,
+    });
+    let urls: Vec<&str> = opened.collect();
+    assert_eq!(urls, ["wss://ws.okx.com/ws/v5/public", "wss://ws.okx.com/ws/v5/business"]);
+    for (path, door) in [("/ws/v5/public", Door::OkxPublic), ("/ws/v5/business", Door::OkxBusiness)] {
+        assert_eq!(Door::of_socket("ws.okx.com", path), Some(door));
+        assert_eq!(Door::of_socket("ws.okx.com:8443", path), Some(door));
+    }
     let mut output = Output::default();
     session.handle(Input::Opened { connection: BUSINESS, url: BUSINESS_URL }, NOW, &mut output);
     let sent = format!("{:?}", output.actions);

@@ -1,7 +1,7 @@
 //! Single cases, by hand.
 
 use super::*;
-use crate::event::{BookDelta, BookSnapshot, Candle, Level};
+use crate::event::{BookDelta, BookSnapshot, Candle, Level, Ticker};
 
 fn feed_one(cutter: &mut WindowCutter, frame: i64, event: Event) {
     cutter.alive(TRADES);
@@ -45,6 +45,45 @@ fn empty_windows_are_agreed_on_when_the_connection_lived() {
     feed(&mut cutter, 0, &[(100, 1), (200, 2), (4_300, 3), (5_600, 4)]);
     let expected = vec![(0, Err(Reason::Starting)), (1, Ok(0)), (2, Ok(0)), (3, Ok(0)), (4, Ok(1))];
     assert_eq!(summary(&mut cutter), expected);
+}
+
+/// A name that the venue does not know gives no events either. What was never seen is not said to be quiet; what was is, on a
+/// later connection too.
+#[test]
+fn what_was_never_seen_is_not_said_to_be_quiet() {
+    let eth = Symbol::spot("ETH", "USD");
+    let feeds = vec![Feed::Trades, Feed::Ticker];
+    let mut config = WindowConfig::new(Exchange::Coinbase, vec![btc(), eth.clone()], feeds);
+    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    let mut cutter = WindowCutter::new(config);
+    cutter.opened(TRADES);
+    let busy = |cutter: &mut WindowCutter, steps: std::ops::Range<i64>| {
+        let trades: Vec<_> = steps.clone().map(|step| (step * 500 + 100, step as u64)).collect();
+        feed(cutter, steps.start * 10, &trades);
+    };
+    let quiet = |cutter: &mut WindowCutter| -> Vec<(i64, Option<Reason>)> {
+        let of = |window: ClosedWindow| {
+            let reason = window.not_covered.iter().find(|(stream, _)| stream.symbol == eth).map(|(_, reason)| *reason);
+            let covered = window.chunks.iter().any(|chunk| chunk.stream().symbol == eth && chunk.events == 0);
+            assert_eq!(covered, reason.is_none());
+            (window.index - EPOCH / 1_000, reason)
+        };
+        cutter.drain().into_iter().map(of).collect()
+    };
+    busy(&mut cutter, 0..10);
+    let starting = |index| (index, Some(Reason::Starting));
+    assert_eq!(quiet(&mut cutter), [starting(0), starting(1), starting(2), starting(3)]);
+    // A ticker shows that the venue has it: that nothing is traded means something from here on.
+    let ticker = Ticker { bid: None, bid_size: None, ask: None, ask_size: None, last: None };
+    feed_one(&mut cutter, 200, event(&eth, None, EventKind::Ticker(ticker)));
+    busy(&mut cutter, 10..20);
+    assert_eq!(quiet(&mut cutter), [(4, None), (5, None), (6, None), (7, None), (8, None)]);
+    cutter.connection_lost(TRADES);
+    cutter.opened(TRADES);
+    busy(&mut cutter, 20..32);
+    let after = quiet(&mut cutter);
+    assert!(after[..3].iter().all(|(_, reason)| *reason == Some(Reason::Disconnected)), "{after:?}");
+    assert_eq!(after[3..], [(12, None), (13, None), (14, None)]);
 }
 
 /// As Coinbase lists them. Found on the simulated venue: the first of such a frame ended a window, and the ids between were
