@@ -28,9 +28,15 @@ export function Answer<T>({
   return (
     <>
       {of.error ? (
-        <Notice tone="warn" title={`${what[0]?.toUpperCase()}${what.slice(1)}: not up to date`}>
-          {`From ${age(now - of.dataUpdatedAt)}. ${of.error.message}`}
-        </Notice>
+        <div className="told">
+          <Notice
+            tone="warn"
+            title={`${what[0]?.toUpperCase()}${what.slice(1)}: not up to date`}
+            ticking={`What is shown was fetched ${age(now - of.dataUpdatedAt)}.`}
+          >
+            {of.error.message}
+          </Notice>
+        </div>
       ) : null}
       {children(of.data)}
     </>
@@ -40,7 +46,7 @@ export function Answer<T>({
 export function Failure({ error, what }: { error: Error; what: string }) {
   const hint = error instanceof RequestError ? error.hint : undefined;
   return (
-    <div className="pad">
+    <div className="told">
       <Notice tone="bad" title={error.message}>
         {hint ?? `Loading ${what} failed.`}
       </Notice>

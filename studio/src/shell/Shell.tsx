@@ -5,7 +5,7 @@ import { feed, useStatus } from "../api/queries";
 import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
 import { Loading, Notice } from "../design";
-import { age, clock, duration, instant } from "../lib/format";
+import { age, clock, instant, lasting } from "../lib/format";
 import { heights } from "../lib/heights";
 import { useNow } from "../lib/now";
 import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
@@ -90,10 +90,15 @@ function Lost() {
   const now = useNow();
   if (state !== "lost") return null;
   return (
-    <Notice tone="warn" title="The connection to the node is lost">
-      {status.dataUpdatedAt
-        ? `What is shown is from ${clock(status.dataUpdatedAt, now)} (${age(now - status.dataUpdatedAt)}). `
-        : ""}
+    <Notice
+      tone="warn"
+      title="The connection to the node is lost"
+      ticking={
+        status.dataUpdatedAt
+          ? `What is shown is from ${clock(status.dataUpdatedAt, now)} (${age(now - status.dataUpdatedAt)}).`
+          : null
+      }
+    >
       This page connects again by itself.
     </Notice>
   );
@@ -110,7 +115,8 @@ function Stalled() {
   return (
     <Notice
       tone="warn"
-      title={`No block since ${clock(since, now)} (${duration(Math.round(still / 1_000) * 1_000)} without one)`}
+      title={`No block since ${clock(since, now)}`}
+      ticking={`${lasting(still)} without one.`}
     >
       {status.data.syncing
         ? "This node is behind its peers and catches up."

@@ -1,7 +1,7 @@
 import { useStreamState } from "../../api/live";
 import { Badge, Card, Loading } from "../../design";
 import { aligned, depth, spread, type Depth } from "../../lib/book";
-import { age, decimal } from "../../lib/format";
+import { age, count, decimal } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { ageOf, BOOK_STALE_MS } from "../../lib/staleness";
 import { Failure } from "../parts";
@@ -93,8 +93,11 @@ export function BookCard({
             </p>
           ) : null}
           {dropped > 0 ? (
-            <p className="quiet pad flat" role="status">
-              {dropped} messages were left out because this page read too slowly; the book started anew.
+            <p className="quiet pad flat">
+              <span role="status">
+                Messages were left out because this page read too slowly; the book started anew.
+              </span>{" "}
+              {count(dropped)} so far.
             </p>
           ) : null}
         </div>

@@ -3,7 +3,7 @@ import { useSources } from "../../api/queries";
 import type { SourceInfo } from "../../api/types";
 import { Badge, Card } from "../../design";
 import { Table } from "../../design/Table";
-import { count, duration, rate } from "../../lib/format";
+import { count, duration, lasting, rate } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
@@ -154,9 +154,7 @@ export function SourceState({ source }: { source: SourceInfo }) {
     return (
       <Badge tone="bad" title={new Date(now).toISOString()}>
         stale
-        {typeof source.silent_ms !== "number"
-          ? ""
-          : `: silent for ${duration(Math.round(source.silent_ms / 1_000) * 1_000)}`}
+        {typeof source.silent_ms !== "number" ? "" : `: silent for ${lasting(source.silent_ms)}`}
       </Badge>
     );
   return <Badge tone={source.origin === "live" ? "good" : "plain"}>{source.origin}</Badge>;
