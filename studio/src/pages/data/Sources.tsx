@@ -145,7 +145,10 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
   );
 }
 
-/** Origin of the source, and whether it is heard at all. */
+/**
+ * Origin of the source, and whether it is heard at all. A chain is not heard event by event: its blocks are verified and
+ * agreed on one by one, so the newest of those says how far it is.
+ */
 export function SourceState({ source }: { source: SourceInfo }) {
   const now = useNow();
   const silent = typeof source.last_event_time !== "string";
