@@ -21,6 +21,7 @@ export type NonceResponse = Schemas["NonceResponse"];
 export type Origin = Schemas["Origin"];
 export type SessionInfo = Schemas["SessionInfo"];
 export type SourceInfo = Schemas["SourceInfo"];
+export type SourceKind = Schemas["SourceKind"];
 export type SqlColumn = Schemas["SqlColumn"];
 export type SqlResponse = Schemas["SqlResponse"];
 export type SqlValue = Schemas["SqlValue"];

@@ -32,7 +32,9 @@ export function ChunkPage() {
               <Card title="What it is" actions={<StatusBadge chunk={data} />}>
                 <dl className="facts">
                   <dt>Source</dt>
-                  <dd>{data.source}</dd>
+                  <dd>
+                    <Link to={`/sources/${encodeURIComponent(data.source)}`}>{data.source}</Link>
+                  </dd>
                   <dt>Stream</dt>
                   <dd>
                     {exchange ? (
@@ -43,7 +45,7 @@ export function ChunkPage() {
                       data.stream
                     )}
                   </dd>
-                  <dt>Window</dt>
+                  <dt>{data.window_start ? "Window" : "Block of the chain"}</dt>
                   <dd>
                     {count(data.window)}
                     {data.window_start ? (
