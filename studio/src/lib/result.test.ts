@@ -74,15 +74,33 @@ describe("picture", () => {
         { name: "ETH", digits: 2, small: true },
       ],
       left: 0,
+      value: "price",
+      hidden: 0,
     });
     expect(drawn?.kind === "line" && drawn.series[1]?.points.map((each) => each.value)).toEqual([
       2600.25, 2600.25, 2600.25,
     ]);
   });
-  it("keeps the last value of a second, in whichever order the rows come", () => {
+  it("draws every row of a second, so that a spike within it is seen", () => {
     const times = ["2026-01-01T00:00:01.9Z", "2026-01-01T00:00:01.1Z", "2026-01-01T00:00:00Z"];
     const drawn = picture({ columns, rows: times.map((time, at) => [time, String(at), "x"]) });
-    expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([2, 0]);
+    expect(drawn).toMatchObject({ hidden: 0 });
+    const start = Date.UTC(2026, 0, 1) / 1_000;
+    expect(drawn?.kind === "line" && drawn.series[0]?.points).toEqual([
+      { time: start, value: 2 },
+      { time: start + 1.1, value: 1 },
+      { time: start + 1.9, value: 0 },
+    ]);
+  });
+  it("counts what it cannot draw: rows within one millisecond, of which the last in time stays", () => {
+    const times = ["00:00:01Z", "00:00:02.0001Z", "00:00:02.0002Z", "00:00:02.0003Z", "00:00:03Z"];
+    const values = ["1", "90", "3", null, "5"];
+    const rising = times.map((time, at): SqlValue[] => [`2026-01-01T${time}`, values[at] ?? null, "x"]);
+    for (const some of [rising, rising.toReversed()]) {
+      const drawn = picture({ columns, rows: some });
+      expect(drawn).toMatchObject({ hidden: 1 });
+      expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([1, 3, 5]);
+    }
   });
   it("gives a much smaller line its own scale", () => {
     const more = [...columns, { name: "n", type: "BIGINT" }];
@@ -99,7 +117,7 @@ describe("picture", () => {
         ["2026-01-01T00:00:00Z", "1", "2", "1", "2"],
       ],
     });
-    expect(drawn).toMatchObject({ kind: "candles" });
+    expect(drawn).toMatchObject({ kind: "candles", hidden: 0 });
     expect(drawn?.kind === "candles" && drawn.bars.map((bar) => bar.close)).toEqual([2, 3]);
   });
   it("draws nothing without times or without numbers", () => {

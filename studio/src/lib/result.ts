@@ -58,6 +58,7 @@ export function csv(columns: SqlColumn[], rows: SqlValue[][]): string {
   return lines.join("\r\n") + "\r\n";
 }
 
+/** Times are in seconds, with milliseconds behind the point. */
 export type Point = { time: number; value: number };
 export type Bar = { time: number; open: number; high: number; low: number; close: number };
 export interface Line {
@@ -68,10 +69,22 @@ export interface Line {
   /** Digits behind the point, for the scale's labels. */
   digits: number;
 }
-export type Picture =
-  /** `left`: lines that are not drawn, because more cannot be told apart. */
-  | { kind: "line"; series: Line[]; time: string; left: number }
-  | { kind: "candles"; bars: Bar[]; time: string; digits: number };
+export type Picture = {
+  /** The column of times. */
+  time: string;
+  /** Values that are not drawn, because a later row of the same line has the same millisecond. */
+  hidden: number;
+} & (
+  | {
+      kind: "line";
+      series: Line[];
+      /** Lines that are not drawn, because more cannot be told apart. */
+      left: number;
+      /** The column that is drawn, where lines are named by the words of another. */
+      value: string | null;
+    }
+  | { kind: "candles"; bars: Bar[]; digits: number }
+);
 
 /** Most lines in one picture: more cannot be told apart. */
 const LINES_MAX = 5;
@@ -97,41 +110,55 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
     columns.findIndex((column) => column.name.toLowerCase() === name),
   );
   if (prices.every((index) => index >= 0) && !named) {
-    const bars = inTime(rows, at).flatMap(([second, row]) => {
+    const { items: bars, hidden } = inTime(rows, at, (row) => {
       const [open, high, low, close] = prices.map((index) => numberOf(row[index]));
-      return open === null || high === null || low === null || close === null
-        ? []
-        : [{ time: second, open: open ?? 0, high: high ?? 0, low: low ?? 0, close: close ?? 0 }];
+      return typeof open !== "number" ||
+        typeof high !== "number" ||
+        typeof low !== "number" ||
+        typeof close !== "number"
+        ? null
+        : { open, high, low, close };
     });
-    return bars.length < 2
-      ? null
-      : {
-          kind: "candles",
-          bars,
-          time: time.name,
-          digits: Math.max(...prices.map((index) => digitsOf(rows, index))),
-        };
+    const digits = Math.max(...prices.map((index) => digitsOf(rows, index)));
+    return bars.length < 2 ? null : { kind: "candles", bars, time: time.name, digits, hidden };
   }
   const numbers = columns.flatMap((column, index) => (isNumeric(column) ? [{ column, index }] : []));
   if (numbers.length === 0) return null;
-  const all = named ? linesByName(numbers, rows, at, named) : linesByColumn(numbers, rows, at);
+  const { lines: all, value } = named
+    ? linesByName(numbers, rows, at, named)
+    : { lines: linesByColumn(numbers, rows, at), value: null };
   const lines = all.slice(0, LINES_MAX).filter((line) => line.points.length > 0);
   if (!lines.some((line) => line.points.length > 1)) return null;
   const sizes = lines.map((line) => Math.max(0, ...line.points.map((point) => Math.abs(point.value))));
   const largest = Math.max(...sizes);
-  const series = lines.map((line, index) => ({ ...line, small: (sizes[index] ?? 0) * SMALLER < largest }));
-  return { kind: "line", series, time: time.name, left: Math.max(0, all.length - LINES_MAX) };
+  return {
+    kind: "line",
+    series: lines.map(({ name, points, digits }, index) => ({
+      name,
+      points,
+      digits,
+      small: (sizes[index] ?? 0) * SMALLER < largest,
+    })),
+    time: time.name,
+    left: Math.max(0, all.length - LINES_MAX),
+    value,
+    hidden: lines.reduce((sum, line) => sum + line.hidden, 0),
+  };
 }
 
 type Numbers = { column: SqlColumn; index: number }[];
-type Unscaled = Omit<Line, "small">;
+type Unscaled = Omit<Line, "small"> & { hidden: number };
+
+const lineOf = (name: string, rows: SqlValue[][], at: number, index: number): Unscaled => {
+  const { items, hidden } = inTime(rows, at, (row) => {
+    const value = numberOf(row[index]);
+    return value === null ? null : { value };
+  });
+  return { name, points: items, hidden, digits: digitsOf(rows, index) };
+};
 
 const linesByColumn = (numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] =>
-  numbers.map(({ column, index }) => ({
-    name: column.name,
-    points: pointsOf(rows, at, index),
-    digits: digitsOf(rows, index),
-  }));
+  numbers.map(({ column, index }) => lineOf(column.name, rows, at, index));
 
 /** One line for each name: prices of two instruments are two lines, not one that jumps between them. */
 function linesByName(
@@ -139,13 +166,13 @@ function linesByName(
   rows: SqlValue[][],
   at: number,
   named: { index: number; names: string[] },
-): Unscaled[] {
-  const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase()));
-  const index = (known ?? numbers[0])?.index ?? 0;
-  return named.names.map((name) => {
+): { lines: Unscaled[]; value: string | null } {
+  const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase())) ?? numbers[0];
+  const lines = named.names.map((name) => {
     const own = rows.filter((row) => text(row[named.index] ?? null) === name);
-    return { name, points: pointsOf(own, at, index), digits: digitsOf(own, index) };
+    return lineOf(name, own, at, known?.index ?? 0);
   });
+  return { lines, value: known?.column.name ?? null };
 }
 
 /** A column of words that come again and again, with its words, the commonest first. */
@@ -170,26 +197,34 @@ function namesOf(columns: SqlColumn[], rows: SqlValue[][]): { index: number; nam
   return found.sort((a, b) => rank(a) - rank(b) || b.names.length - a.names.length)[0] ?? null;
 }
 
-/** Rows by second, rising. The library wants no second twice: of several rows the last in time stays. */
-function inTime(rows: SqlValue[][], at: number): [number, SqlValue[]][] {
-  const timed = rows.flatMap((row) => {
+/**
+ * What rows show at their times, rising. The library wants no time twice: of several rows within one millisecond the last
+ * stays, and the others are counted, so that the picture can say what it leaves out.
+ */
+function inTime<T extends object>(
+  rows: SqlValue[][],
+  at: number,
+  read: (row: SqlValue[]) => T | null,
+): { items: (T & { time: number })[]; hidden: number } {
+  const byTime = new Map<number, T>();
+  let drawable = 0;
+  for (const row of inOrder(rows, at)) {
     const ms = instant(text(row[at] ?? null));
-    return ms === null ? [] : [{ ms, row }];
-  });
-  const bySecond = new Map<number, { ms: number; row: SqlValue[] }>();
-  for (const each of timed) {
-    const second = Math.floor(each.ms / 1_000);
-    const before = bySecond.get(second);
-    if (!before || before.ms < each.ms) bySecond.set(second, each);
+    const item = read(row);
+    if (ms === null || item === null) continue;
+    drawable += 1;
+    byTime.set(ms, item);
   }
-  return [...bySecond].sort(([a], [b]) => a - b).map(([second, { row }]) => [second, row]);
+  const items = [...byTime].sort(([a], [b]) => a - b).map(([ms, item]) => ({ ...item, time: ms / 1_000 }));
+  return { items, hidden: drawable - items.length };
 }
 
-const pointsOf = (rows: SqlValue[][], at: number, index: number): Point[] =>
-  inTime(rows, at).flatMap(([second, row]) => {
-    const value = numberOf(row[index]);
-    return value === null ? [] : [{ time: second, value }];
-  });
+/** A result that falls in time is turned, so that the last of a millisecond is also the last of the query's own order. */
+function inOrder(rows: SqlValue[][], at: number): SqlValue[][] {
+  const first = instant(text(rows[0]?.[at] ?? null));
+  const last = instant(text(rows.at(-1)?.[at] ?? null));
+  return first !== null && last !== null && last < first ? rows.toReversed() : rows;
+}
 
 const digitsOf = (rows: SqlValue[][], index: number) =>
   Math.min(DIGITS_MAX, Math.max(0, ...rows.map((row) => fractionDigits(text(row[index] ?? null)))));

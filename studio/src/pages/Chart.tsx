@@ -8,6 +8,7 @@ import {
   type IChartApi,
   type ISeriesApi,
   type LineData,
+  type Time,
   type UTCTimestamp,
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
@@ -93,6 +94,12 @@ export function CandleChart({
   return <div ref={element} className="chart" role="img" aria-label={label} />;
 }
 
+/** A moment under the pointer, to the millisecond, in UTC as everywhere. */
+const fineTime = (time: Time): string =>
+  typeof time === "number"
+    ? new Date(Math.round(time * 1_000)).toISOString().replace("T", " ").replace("Z", "").replace(".000", "")
+    : String(time);
+
 /** A result's picture, drawn once. */
 export function ResultChart({ picture, label }: { picture: Picture; label: string }) {
   const element = useRef<HTMLDivElement>(null);
@@ -100,6 +107,11 @@ export function ResultChart({ picture, label }: { picture: Picture; label: strin
   useEffect(() => {
     if (!element.current) return;
     const chart = newChart(element.current, true);
+    chart.applyOptions({
+      // A result's ten thousand points fit into one view: what is beyond its edge would be left out without a word.
+      timeScale: { minBarSpacing: 0.01 },
+      localization: { timeFormatter: fineTime },
+    });
     if (picture.kind === "candles") {
       chart.addSeries(CandlestickSeries, candleOptions(picture.digits)).setData(picture.bars.map(asCandle));
     } else {

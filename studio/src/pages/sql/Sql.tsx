@@ -5,7 +5,7 @@ import { useCatalogue } from "../../api/queries";
 import type { SqlResponse, TableInfo } from "../../api/types";
 import { Badge, Card, Empty, Notice } from "../../design";
 import { count, duration } from "../../lib/format";
-import { csv, picture } from "../../lib/result";
+import { csv, picture, type Picture } from "../../lib/result";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { ResultChart } from "../Chart";
@@ -179,15 +179,7 @@ function Outcome({
     <>
       {drawn ? (
         <Card title="Chart" flush>
-          <p className="quiet pad flat">
-            {drawn.kind === "candles"
-              ? "Candles from open, high, low, close"
-              : drawn.series
-                  .map((each) => (each.small ? `${each.name} (left scale)` : each.name))
-                  .join(", ")}{" "}
-            by {drawn.time}
-            {drawn.kind === "line" && drawn.left > 0 ? `; ${drawn.left} more lines are not drawn` : ""}
-          </p>
+          <p className="quiet pad flat">{captionOf(drawn)}</p>
           <ResultChart
             picture={drawn}
             label={
@@ -224,6 +216,25 @@ function Outcome({
       </Card>
     </>
   );
+}
+
+/** What a picture shows, and what it leaves out. */
+function captionOf(drawn: Picture): string {
+  const shown =
+    drawn.kind === "candles"
+      ? "Candles from open, high, low, close"
+      : (drawn.value === null ? "" : `${drawn.value} of `) +
+        drawn.series.map((each) => (each.small ? `${each.name} (left scale)` : each.name)).join(", ");
+  const left =
+    drawn.kind === "line" && drawn.left > 0
+      ? `; ${count(drawn.left)} more ${drawn.left === 1 ? "line is" : "lines are"} not drawn`
+      : "";
+  const what = drawn.kind === "candles" ? "candle" : "point";
+  const hidden =
+    drawn.hidden > 0
+      ? `; ${count(drawn.hidden)} ${drawn.hidden === 1 ? `${what} is` : `${what}s are`} not drawn, because a later row has the same millisecond: the table has ${drawn.hidden === 1 ? "it" : "them"}`
+      : "";
+  return `${shown} by ${drawn.time}${left}${hidden}`;
 }
 
 function save(content: string): void {
