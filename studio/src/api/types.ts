@@ -28,6 +28,7 @@ export type SqlValue = Schemas["SqlValue"];
 export type Status = Schemas["Status"];
 export type StreamMessage = Schemas["StreamMessage"];
 export type TableInfo = Schemas["TableInfo"];
+export type TablesStatus = Schemas["TablesStatus"];
 export type TradeView = Schemas["TradeView"];
 export type TransactionAccepted = Schemas["TransactionAccepted"];
 export type TransactionSummary = Schemas["TransactionSummary"];

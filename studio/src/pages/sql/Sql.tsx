@@ -1,11 +1,13 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { post, remove, RequestError } from "../../api/client";
-import { useCatalogue } from "../../api/queries";
-import type { SqlResponse, TableInfo } from "../../api/types";
+import { get, post, remove, RequestError } from "../../api/client";
+import { useCatalogue, useStatus } from "../../api/queries";
+import type { SqlResponse, Status, TableInfo } from "../../api/types";
 import { Badge, Card, Empty, Notice } from "../../design";
-import { count, duration } from "../../lib/format";
+import { clock, count, duration } from "../../lib/format";
 import { csv, picture, type Picture } from "../../lib/result";
+import { useNow } from "../../lib/now";
+import { reach, shortcomings, tablesOf } from "../../lib/tables";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { ResultChart } from "../Chart";
@@ -20,18 +22,31 @@ const ROWS_MAX = 10_000;
 const NO_TABLES: TableInfo[] = [];
 const MAC = /Mac|iPhone|iPad/.test(navigator.userAgent);
 
+/** A result, with the network's height and the time when it came. */
+interface Answered {
+  result: SqlResponse;
+  height: number | null;
+  at: number;
+}
+
 export function Sql() {
   useTitle("SQL");
   const [read, write] = useFilters();
   const [draft, setDraft] = useState(() => read("q") || FIRST);
   const [entries, setEntries] = useState(readHistory);
   const catalogue = useCatalogue();
+  const client = useQueryClient();
   const running = useRef<string | null>(null);
   const query = useMutation({
-    mutationFn: (sql: string) => {
+    mutationFn: async (sql: string): Promise<Answered> => {
       const id = newId();
       running.current = id;
-      return post<SqlResponse>("/v1/sql", { sql, query_id: id, limit: ROWS_MAX });
+      const result = await post<SqlResponse>("/v1/sql", { sql, query_id: id, limit: ROWS_MAX });
+      // The heights of one moment: a result does not grow old by being looked at.
+      const status =
+        client.getQueryData<Status>(["status"]) ??
+        (await get<Status>("/v1/status").catch((): undefined => undefined));
+      return { result, height: status?.height ?? null, at: Date.now() };
     },
     onSettled: () => {
       running.current = null;
@@ -104,10 +119,11 @@ export function Sql() {
               onRun={run}
             />
           </Card>
-          <Outcome error={query.error} result={query.data} pending={query.isPending} />
+          <Outcome error={query.error} answered={query.data} pending={query.isPending} />
         </div>
         <aside className="stack" aria-label="Tables and queries">
           <Card title="Tables" flush>
+            <TablesNow />
             <Answer of={catalogue} what="tables">
               {({ tables }) => <Tables tables={tables} onChoose={setDraft} />}
             </Answer>
@@ -152,13 +168,14 @@ function newId(): string {
 
 function Outcome({
   error,
-  result,
+  answered,
   pending,
 }: {
   error: Error | null;
-  result: SqlResponse | undefined;
+  answered: Answered | undefined;
   pending: boolean;
 }) {
+  const result = answered?.result;
   const drawn = useMemo(() => (result ? picture(result) : null), [result]);
   if (pending) return <Notice title="The query runs…" />;
   if (error) {
@@ -174,9 +191,18 @@ function Outcome({
       </Notice>
     );
   }
-  if (!result) return <Empty>Run a query to see its result here. Times and decimals are exact.</Empty>;
+  if (!answered || !result)
+    return <Empty>Run a query to see its result here. Times and decimals are exact.</Empty>;
+  const tables = tablesOf(result);
   return (
     <>
+      {tables
+        ? shortcomings(tables, answered.height).map(({ title, why }) => (
+            <Notice key={title} tone="warn" title={title}>
+              {why}
+            </Notice>
+          ))
+        : null}
       {drawn ? (
         <Card title="Chart" flush>
           <p className="quiet pad flat">{captionOf(drawn)}</p>
@@ -213,8 +239,45 @@ function Outcome({
         flush
       >
         <ResultTable key={result.query_id} result={result} />
+        <HowNew answered={answered} />
       </Card>
     </>
+  );
+}
+
+/** Up to which block the tables were, and when that was: a result stays as it is while the network goes on. */
+function HowNew({ answered: { result, at } }: { answered: Answered }) {
+  const now = useNow();
+  const tables = tablesOf(result);
+  return (
+    <p className="quiet pad flat under">
+      Asked at {clock(at, now)}
+      {tables ? ` of tables ${reach(tables)}` : ""}.
+    </p>
+  );
+}
+
+/** How far the tables are now, before anything is asked of them. */
+function TablesNow() {
+  const { data } = useStatus();
+  const tables = data ? tablesOf(data) : null;
+  if (!data || !tables) return null;
+  const wrong = shortcomings(tables, data.height);
+  return (
+    <p className="quiet pad flat">
+      {wrong.length === 0 ? null : (
+        <>
+          <span className="names">
+            {wrong.map(({ title, why }) => (
+              <Badge key={title} tone="warn" title={why}>
+                {title}
+              </Badge>
+            ))}
+          </span>{" "}
+        </>
+      )}
+      Now {reach(tables)}.
+    </p>
   );
 }
 
