@@ -3,8 +3,10 @@ import {
   CandlestickSeries,
   ColorType,
   createChart,
+  HistogramSeries,
   LineSeries,
   type CandlestickData,
+  type HistogramData,
   type IChartApi,
   type ISeriesApi,
   type LineData,
@@ -59,29 +61,56 @@ const candleOptions = (digits: number) => ({
   priceFormat: priceFormat(digits),
 });
 
-const asCandle = (bar: Bar): CandlestickData => ({ ...bar, time: bar.time as UTCTimestamp });
+const asCandle = ({ time, open, high, low, close }: Bar): CandlestickData => ({
+  time: time as UTCTimestamp,
+  open,
+  high,
+  low,
+  close,
+});
 
-/** Candles that change while one looks: the view stays where the reader has put it. */
+const asVolume = ({ time, open, close, volume }: Traded): HistogramData => ({
+  time: time as UTCTimestamp,
+  value: volume,
+  color: token(close < open ? "--ask-bar" : "--bid-bar"),
+});
+
+/** A candle with what was traded in it. */
+export type Traded = Bar & { volume: number };
+
+/** Candles over their volumes, that change while one looks: the view stays where the reader has put it. */
 export function CandleChart({
   bars,
   digits,
   seconds,
   label,
 }: {
-  bars: Bar[];
+  bars: Traded[];
   digits: number;
   seconds: boolean;
   label: string;
 }) {
   const element = useRef<HTMLDivElement>(null);
-  const series = useRef<ISeriesApi<"Candlestick"> | null>(null);
+  const series = useRef<{ candles: ISeriesApi<"Candlestick">; volumes: ISeriesApi<"Histogram"> } | null>(
+    null,
+  );
   const colors = useColors();
   const latest = useRef(bars);
   useEffect(() => {
     if (!element.current) return;
     const chart = newChart(element.current, seconds);
-    series.current = chart.addSeries(CandlestickSeries, candleOptions(digits));
-    series.current.setData(latest.current.map(asCandle));
+    const volumes = chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume",
+      priceFormat: { type: "volume" },
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+    const candles = chart.addSeries(CandlestickSeries, candleOptions(digits));
+    candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.2 } });
+    volumes.setData(latest.current.map(asVolume));
+    candles.setData(latest.current.map(asCandle));
+    series.current = { candles, volumes };
     return () => {
       series.current = null;
       chart.remove();
@@ -89,7 +118,8 @@ export function CandleChart({
   }, [colors, digits, seconds]);
   useEffect(() => {
     latest.current = bars;
-    series.current?.setData(bars.map(asCandle));
+    series.current?.candles.setData(bars.map(asCandle));
+    series.current?.volumes.setData(bars.map(asVolume));
   }, [bars]);
   return <div ref={element} className="chart" role="img" aria-label={label} />;
 }

@@ -66,14 +66,15 @@ export function When({ at }: { at: string | null | undefined }) {
   );
 }
 
-export function At({ at }: { at: string | null | undefined }) {
+/** A moment on the clock. `without`: a day that is said elsewhere. */
+export function At({ at, without = "" }: { at: string | null | undefined; without?: string }) {
   const now = useNow();
   const ms = instant(at);
   return ms === null ? (
     <span className="quiet">–</span>
   ) : (
     <time dateTime={new Date(ms).toISOString()} title={new Date(ms).toISOString()}>
-      {clock(ms, now)}
+      {without ? clock(ms, now).replace(`${without} `, "") : clock(ms, now)}
     </time>
   );
 }
