@@ -58,21 +58,21 @@ export function csv(columns: SqlColumn[], rows: SqlValue[][]): string {
   return lines.join("\r\n") + "\r\n";
 }
 
-/** Times are in seconds, with milliseconds behind the point. */
+/** Times are in seconds, with milliseconds and what tells rows of one millisecond apart behind the point. */
 export type Point = { time: number; value: number };
 export type Bar = { time: number; open: number; high: number; low: number; close: number };
 export interface Line {
   name: string;
   points: Point[];
-  /** Much smaller than the largest: it gets a scale of its own, where it would otherwise be flat. */
-  small: boolean;
+  /** Which of the pictures above one another it is in: on a scale of much larger numbers it would be flat. */
+  pane: number;
   /** Digits behind the point, for the scale's labels. */
   digits: number;
 }
 export type Picture = {
   /** The column of times. */
   time: string;
-  /** Values that are not drawn, because a later row of the same line has the same millisecond. */
+  /** Values that are not drawn, because too many rows of the same line have the same millisecond. */
   hidden: number;
 } & (
   | {
@@ -94,8 +94,10 @@ const NAMES_MAX = 40;
 const NAMES_FIRST = ["symbol", "instrument", "exchange", "source", "validator"];
 /** Columns that are drawn before others where only one is. */
 const VALUES_FIRST = ["price", "close", "last", "value"];
-/** A line this many times smaller than the largest gets a scale of its own. */
-const SMALLER = 20;
+/** Lines share a scale where each still fills this part of it. */
+const FILLED_MIN = 1 / 6;
+/** Rows of one millisecond that are drawn one after another: a burst is seen, and a result without times is no line. */
+const ROWS_IN_MS_MAX = 100;
 /** Most digits behind the point on a scale. */
 const DIGITS_MAX = 8;
 
@@ -110,17 +112,18 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
     columns.findIndex((column) => column.name.toLowerCase() === name),
   );
   if (prices.every((index) => index >= 0) && !named) {
-    const { items: bars, hidden } = inTime(rows, at, (row) => {
+    const { placed, hidden } = inTime(rows, at);
+    const bars = placed.flatMap(({ time: moment, row }): Bar[] => {
       const [open, high, low, close] = prices.map((index) => numberOf(row[index]));
       return typeof open !== "number" ||
         typeof high !== "number" ||
         typeof low !== "number" ||
         typeof close !== "number"
-        ? null
-        : { open, high, low, close };
+        ? []
+        : [{ time: moment, open, high, low, close }];
     });
     const digits = Math.max(...prices.map((index) => digitsOf(rows, index)));
-    return bars.length < 2 ? null : { kind: "candles", bars, time: time.name, digits, hidden };
+    return moves(bars) ? { kind: "candles", bars, time: time.name, digits, hidden: hidden.length } : null;
   }
   const numbers = columns.flatMap((column, index) => (isNumeric(column) ? [{ column, index }] : []));
   if (numbers.length === 0) return null;
@@ -128,16 +131,15 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
     ? linesByName(numbers, rows, at, named)
     : { lines: linesByColumn(numbers, rows, at), value: null };
   const lines = all.slice(0, LINES_MAX).filter((line) => line.points.length > 0);
-  if (!lines.some((line) => line.points.length > 1)) return null;
-  const sizes = lines.map((line) => Math.max(0, ...line.points.map((point) => Math.abs(point.value))));
-  const largest = Math.max(...sizes);
+  if (!lines.some((line) => moves(line.points))) return null;
+  const panes = panesOf(lines);
   return {
     kind: "line",
     series: lines.map(({ name, points, digits }, index) => ({
       name,
       points,
       digits,
-      small: (sizes[index] ?? 0) * SMALLER < largest,
+      pane: panes[index] ?? 0,
     })),
     time: time.name,
     left: Math.max(0, all.length - LINES_MAX),
@@ -146,19 +148,42 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
   };
 }
 
-type Numbers = { column: SqlColumn; index: number }[];
-type Unscaled = Omit<Line, "small"> & { hidden: number };
-
-const lineOf = (name: string, rows: SqlValue[][], at: number, index: number): Unscaled => {
-  const { items, hidden } = inTime(rows, at, (row) => {
-    const value = numberOf(row[index]);
-    return value === null ? null : { value };
+/** Puts each line into the first pane whose scale flattens neither it nor what is there. */
+function panesOf(lines: Unscaled[]): number[] {
+  const panes: { low: number; high: number; narrowest: number }[] = [];
+  return lines.map(({ points }) => {
+    const values = points.map((point) => point.value);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    // A line that does not move needs no room.
+    const narrow = high > low ? high - low : Infinity;
+    for (const [index, pane] of panes.entries()) {
+      const [lower, higher] = [Math.min(pane.low, low), Math.max(pane.high, high)];
+      const narrowest = Math.min(pane.narrowest, narrow);
+      if (narrowest < (higher - lower) * FILLED_MIN) continue;
+      panes[index] = { low: lower, high: higher, narrowest };
+      return index;
+    }
+    return panes.push({ low, high, narrowest: narrow }) - 1;
   });
-  return { name, points: items, hidden, digits: digitsOf(rows, index) };
-};
+}
 
-const linesByColumn = (numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] =>
-  numbers.map(({ column, index }) => lineOf(column.name, rows, at, index));
+type Numbers = { column: SqlColumn; index: number }[];
+type Unscaled = Omit<Line, "pane"> & { hidden: number };
+
+const lineOf = (name: string, { placed, hidden }: Placed, index: number): Unscaled => ({
+  name,
+  points: placed.flatMap(({ time, row }) => {
+    const value = numberOf(row[index]);
+    return value === null ? [] : [{ time, value }];
+  }),
+  hidden: hidden.filter((row) => numberOf(row[index]) !== null).length,
+  digits: digitsOf([...placed.map(({ row }) => row), ...hidden], index),
+});
+
+function linesByColumn(numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] {
+  const placed = inTime(rows, at);
+  return numbers.map(({ column, index }) => lineOf(column.name, placed, index));
+}
 
 /** One line for each name: prices of two instruments are two lines, not one that jumps between them. */
 function linesByName(
@@ -170,7 +195,7 @@ function linesByName(
   const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase())) ?? numbers[0];
   const lines = named.names.map((name) => {
     const own = rows.filter((row) => text(row[named.index] ?? null) === name);
-    return lineOf(name, own, at, known?.index ?? 0);
+    return lineOf(name, inTime(own, at), known?.index ?? 0);
   });
   return { lines, value: known?.column.name ?? null };
 }
@@ -197,34 +222,44 @@ function namesOf(columns: SqlColumn[], rows: SqlValue[][]): { index: number; nam
   return found.sort((a, b) => rank(a) - rank(b) || b.names.length - a.names.length)[0] ?? null;
 }
 
-/**
- * What rows show at their times, rising. The library wants no time twice: of several rows within one millisecond the last
- * stays, and the others are counted, so that the picture can say what it leaves out.
- */
-function inTime<T extends object>(
-  rows: SqlValue[][],
-  at: number,
-  read: (row: SqlValue[]) => T | null,
-): { items: (T & { time: number })[]; hidden: number } {
-  const byTime = new Map<number, T>();
-  let drawable = 0;
-  for (const row of inOrder(rows, at)) {
-    const ms = instant(text(row[at] ?? null));
-    const item = read(row);
-    if (ms === null || item === null) continue;
-    drawable += 1;
-    byTime.set(ms, item);
-  }
-  const items = [...byTime].sort(([a], [b]) => a - b).map(([ms, item]) => ({ ...item, time: ms / 1_000 }));
-  return { items, hidden: drawable - items.length };
+interface Placed {
+  placed: { time: number; row: SqlValue[] }[];
+  hidden: SqlValue[][];
 }
 
-/** A result that falls in time is turned, so that the last of a millisecond is also the last of the query's own order. */
-function inOrder(rows: SqlValue[][], at: number): SqlValue[][] {
+/**
+ * Rows at their times, rising. The library wants no time twice, so that rows of one millisecond stand within it one after
+ * another, in the query's order. What is too much for a millisecond is counted, so that the picture can say so.
+ */
+function inTime(rows: SqlValue[][], at: number): Placed {
+  const byTime = new Map<number, SqlValue[][]>();
+  for (const row of rising(rows, at)) {
+    const ms = instant(text(row[at] ?? null));
+    if (ms === null) continue;
+    const same = byTime.get(ms);
+    if (same) same.push(row);
+    else byTime.set(ms, [row]);
+  }
+  const moments = [...byTime].sort(([a], [b]) => a - b);
+  return {
+    placed: moments.flatMap(([ms, same]) => {
+      const drawn = same.slice(-ROWS_IN_MS_MAX);
+      return drawn.map((row, index) => ({ time: (ms + index / drawn.length) / 1_000, row }));
+    }),
+    hidden: moments.flatMap(([, same]) => same.slice(0, -ROWS_IN_MS_MAX)),
+  };
+}
+
+/** A result that falls in time is turned, so that also within a millisecond its order is that of time. */
+function rising(rows: SqlValue[][], at: number): SqlValue[][] {
   const first = instant(text(rows[0]?.[at] ?? null));
   const last = instant(text(rows.at(-1)?.[at] ?? null));
   return first !== null && last !== null && last < first ? rows.toReversed() : rows;
 }
+
+/** Whether there are two moments at all: a picture of one has no direction. */
+const moves = (items: readonly { time: number }[]) =>
+  Math.floor((items.at(-1)?.time ?? 0) * 1_000) > Math.floor((items[0]?.time ?? 0) * 1_000);
 
 const digitsOf = (rows: SqlValue[][], index: number) =>
   Math.min(DIGITS_MAX, Math.max(0, ...rows.map((row) => fractionDigits(text(row[index] ?? null)))));

@@ -32,6 +32,7 @@ function newChart(element: HTMLElement, seconds: boolean): IChartApi {
       textColor: token("--quiet"),
       attributionLogo: true,
       fontFamily: getComputedStyle(document.documentElement).fontFamily,
+      panes: { separatorColor: token("--line"), separatorHoverColor: token("--raised"), enableResize: false },
     },
     grid: { vertLines: { color: token("--raised") }, horzLines: { color: token("--raised") } },
     rightPriceScale: { borderColor: token("--line") },
@@ -124,10 +125,17 @@ export function CandleChart({
   return <div ref={element} className="chart" role="img" aria-label={label} />;
 }
 
+/** Height of each of several pictures above one another. */
+const PANE_PIXELS = 190;
+
 /** A moment under the pointer, to the millisecond, in UTC as everywhere. */
 const fineTime = (time: Time): string =>
   typeof time === "number"
-    ? new Date(Math.round(time * 1_000)).toISOString().replace("T", " ").replace("Z", "").replace(".000", "")
+    ? new Date(Math.floor(Math.round(time * 1e6) / 1e3))
+        .toISOString()
+        .replace("T", " ")
+        .replace("Z", "")
+        .replace(".000", "")
     : String(time);
 
 /** A result's picture, drawn once. */
@@ -147,21 +155,25 @@ export function ResultChart({ picture, label }: { picture: Picture; label: strin
     } else {
       picture.series.forEach((each, at) => {
         const color = LINES[colors][at % LINES[colors].length] ?? token("--accent");
-        const priceScaleId = each.small ? "left" : "right";
-        const line = chart.addSeries(LineSeries, {
-          color,
-          lineWidth: 2,
-          title: each.name,
-          priceScaleId,
-          priceFormat: priceFormat(each.digits),
-        });
-        if (each.small)
-          chart.applyOptions({ leftPriceScale: { visible: true, borderColor: token("--line") } });
+        const line = chart.addSeries(
+          LineSeries,
+          { color, lineWidth: 2, title: each.name, priceFormat: priceFormat(each.digits) },
+          each.pane,
+        );
         line.setData(each.points.map((point): LineData => ({ ...point, time: point.time as UTCTimestamp })));
       });
     }
     chart.timeScale().fitContent();
     return () => chart.remove();
   }, [picture, colors]);
-  return <div ref={element} className="chart" role="img" aria-label={label} />;
+  const panes = picture.kind === "line" ? Math.max(...picture.series.map(({ pane }) => pane)) + 1 : 1;
+  return (
+    <div
+      ref={element}
+      className="chart"
+      role="img"
+      aria-label={label}
+      style={panes > 1 ? { height: panes * PANE_PIXELS } : undefined}
+    />
+  );
 }

@@ -286,16 +286,14 @@ function captionOf(drawn: Picture): string {
   const shown =
     drawn.kind === "candles"
       ? "Candles from open, high, low, close"
-      : (drawn.value === null ? "" : `${drawn.value} of `) +
-        drawn.series.map((each) => (each.small ? `${each.name} (left scale)` : each.name)).join(", ");
+      : (drawn.value === null ? "" : `${drawn.value} of `) + drawn.series.map(({ name }) => name).join(", ");
   const left =
     drawn.kind === "line" && drawn.left > 0
       ? `; ${count(drawn.left)} more ${drawn.left === 1 ? "line is" : "lines are"} not drawn`
       : "";
-  const what = drawn.kind === "candles" ? "candle" : "point";
   const hidden =
     drawn.hidden > 0
-      ? `; ${count(drawn.hidden)} ${drawn.hidden === 1 ? `${what} is` : `${what}s are`} not drawn, because a later row has the same millisecond: the table has ${drawn.hidden === 1 ? "it" : "them"}`
+      ? `; ${count(drawn.hidden)} of the values are not drawn, because too many rows have the same millisecond: the table has them`
       : "";
   return `${shown} by ${drawn.time}${left}${hidden}`;
 }
