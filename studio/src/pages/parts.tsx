@@ -190,11 +190,14 @@ export function ChunkTable({
   chunks,
   label,
   source = true,
+  window = true,
   empty = "No chunk yet. Each window is agreed on a few seconds after it ends.",
 }: {
   chunks: ChunkInfo[];
   label: string;
   source?: boolean;
+  /** Left out where all are of one window. */
+  window?: boolean;
   empty?: string;
 }) {
   return (
@@ -214,16 +217,29 @@ export function ChunkTable({
             }
           : null,
         { head: "Stream", cell: ({ stream }) => stream },
-        {
-          head: "Window",
-          cell: (chunk) =>
-            chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`,
-        },
+        window
+          ? {
+              head: "Window",
+              cell: (chunk) =>
+                chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`,
+            }
+          : null,
         { head: "Agreement", cell: (chunk) => <StatusBadge chunk={chunk} /> },
         { head: "Events", number: true, cell: ({ events }) => count(events) },
         { head: "Size", number: true, cell: (chunk) => bytes(chunk.bytes) },
-        { head: "Attested by", cell: ({ attesters }) => <ValidatorList addresses={attesters} /> },
-        { head: "Differing", cell: ({ differing }) => <ValidatorList addresses={differing} /> },
+        {
+          head: "Attested by",
+          cell: ({ attesters, differing }) => (
+            <>
+              <ValidatorList addresses={attesters} />
+              {differing.length > 0 ? (
+                <span className="below">
+                  <span className="wrong">differing:</span> <ValidatorList addresses={differing} />
+                </span>
+              ) : null}
+            </>
+          ),
+        },
         {
           head: "CID",
           cell: ({ cid }) =>

@@ -7,8 +7,8 @@ import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { AgreementCard } from "../network/AgreementCard";
 import { Incidents } from "../network/Incidents";
-import { Answer, Choice, ChunkTable, Pages, ValidatorList, When } from "../parts";
-import { chainQuery, SourceState } from "./Sources";
+import { Answer, Choice, ChunkTable, Pages, ValidatorList } from "../parts";
+import { chainQuery, LastHeard, SourceState } from "./Sources";
 
 export function SourcePage() {
   const { source: id = "" } = useParams();
@@ -32,7 +32,7 @@ export function SourcePage() {
               ) : (
                 <>
                   <Figure name="Events per second" value={rate(data.events_per_second)} note="at this node" />
-                  <Figure name="Last heard" value={<When at={data.last_event_time} />} />
+                  <Figure name="Newest event" value={<LastHeard source={data} />} />
                   <Figure name="Window" value={duration(data.window_ms)} note="of the venue's clock" />
                 </>
               )}

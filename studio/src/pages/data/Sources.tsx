@@ -6,7 +6,7 @@ import { Table } from "../../design/Table";
 import { count, duration, lasting, rate } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
-import { Answer, When } from "../parts";
+import { Answer, At, When } from "../parts";
 
 interface Entry {
   source: SourceInfo;
@@ -119,23 +119,18 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
             head: "Source",
             cell: ({ source }) => <Link to={`/sources/${encodeURIComponent(source.id)}`}>{source.id}</Link>,
           },
-          {
-            head: "Feeds",
-            cell: ({ source }) => (
-              <span className="names wrapped">
-                {source.feeds.map((each) => (
-                  <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
-                ))}
-              </span>
-            ),
-          },
           { head: "State", cell: ({ source }) => <SourceState source={source} /> },
-          { head: "Source last heard", cell: ({ source }) => <LastHeard source={source} /> },
+          { head: "Newest event", cell: ({ source }) => <LastHeard source={source} /> },
           {
-            head: "Source events/s",
+            head: "Events/s",
             number: true,
             cell: ({ source }) =>
               source.kind === "chain" ? <span className="quiet">–</span> : rate(source.events_per_second),
+          },
+          {
+            head: "Feeds",
+            cell: ({ source }) => source.feeds.map((each) => each.replaceAll("_", " ")).join(", "),
+            tone: () => "feeds",
           },
           {
             head: "Window",
@@ -143,7 +138,12 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
           },
         ]}
       />
-      {entries.length > 0 ? <p className="quiet pad flat">{count(entries.length)} instruments</p> : null}
+      {entries.length > 0 ? (
+        <p className="quiet pad flat">
+          {count(entries.length)} {entries.length === 1 ? "entry" : "entries"}; state, newest event and events
+          are those of the whole source at this node.
+        </p>
+      ) : null}
     </>
   );
 }
@@ -157,7 +157,13 @@ export const chainQuery = (source: SourceInfo) =>
  * of those says how far it is.
  */
 export function LastHeard({ source }: { source: SourceInfo }) {
-  if (source.kind !== "chain") return <When at={source.last_event_time} />;
+  // A recording's event has no age: it has happened long ago, whenever it is replayed.
+  if (source.kind !== "chain")
+    return source.origin === "replay" ? (
+      <At at={source.last_event_time} />
+    ) : (
+      <When at={source.last_event_time} />
+    );
   if (typeof source.last_window !== "number") return <span className="quiet">–</span>;
   return <>block {count(source.last_window)} agreed</>;
 }

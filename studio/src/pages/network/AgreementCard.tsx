@@ -338,7 +338,7 @@ function Chosen({ source, window, onClose }: { source: string; window: number; o
             : `Nobody attested a chunk of this ${kind === "chain" ? "block" : "window"}.`}
         </Empty>
       ) : (
-        <ChunkTable chunks={own} label={label} source={false} />
+        <ChunkTable chunks={own} label={label} source={false} window={false} />
       )}
     </section>
   );
