@@ -1,6 +1,6 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useRef } from "react";
-import { NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
+import { Link, Outlet, ScrollRestoration, useLocation } from "react-router";
 import { feed, useStatus } from "../api/queries";
 import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
@@ -28,18 +28,11 @@ export function Shell() {
         Skip to content
       </a>
       <header className="top">
-        <NavLink to="/" className="wordmark" aria-label="Openmesh, home">
+        <Link to="/" className="wordmark" aria-label="Openmesh, home">
           <img src="/mesh.svg" alt="" width={28} height={28} />
           Openmesh
-        </NavLink>
-        <nav aria-label="Main">
-          <NavLink to="/" end>
-            Network
-          </NavLink>
-          <NavLink to="/data">Data</NavLink>
-          <NavLink to="/sql">SQL</NavLink>
-          <NavLink to="/transactions">Transactions</NavLink>
-        </nav>
+        </Link>
+        <Sections />
         <div className="row tools">
           <ThemeSwitch />
           <WalletButton />
@@ -57,6 +50,32 @@ export function Shell() {
       <Footer />
       <ScrollRestoration />
     </>
+  );
+}
+
+/** The sections, with the pages that belong to each though their addresses do not begin with its own. */
+const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
+  { to: "/", name: "Network", pages: /^\/($|blocks|validators)/ },
+  { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
+  { to: "/sql", name: "SQL", pages: /^\/sql/ },
+  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|send)/ },
+];
+
+function Sections() {
+  const { pathname } = useLocation();
+  return (
+    <nav aria-label="Main">
+      {SECTIONS.map(({ to, name, pages }) => (
+        <Link
+          key={to}
+          to={to}
+          className={pages.test(pathname) ? "active" : undefined}
+          aria-current={pathname === to ? "page" : pages.test(pathname) ? "true" : undefined}
+        >
+          {name}
+        </Link>
+      ))}
+    </nav>
   );
 }
 
@@ -144,6 +163,9 @@ function ThemeSwitch() {
   return (
     <label className="theme">
       <span className="visually-hidden">Theme</span>
+      <span aria-hidden="true" className="quiet">
+        ◐
+      </span>{" "}
       <select
         className="input small"
         value={theme}
@@ -152,9 +174,9 @@ function ThemeSwitch() {
           if (wanted) setTheme(wanted);
         }}
       >
-        <option value="system">System theme</option>
-        <option value="light">Light theme</option>
-        <option value="dark">Dark theme</option>
+        <option value="system">System</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
       </select>
     </label>
   );
