@@ -15,7 +15,11 @@ export function ChunkPage() {
   return (
     <div className="stack">
       <p className="flat">
-        <Link to="/">Network</Link>
+        {chunk.data ? (
+          <Link to={`/sources/${encodeURIComponent(chunk.data.source)}`}>{chunk.data.source}</Link>
+        ) : (
+          <Link to="/data">Data</Link>
+        )}
       </p>
       <h1>Chunk</h1>
       <p className="flat">

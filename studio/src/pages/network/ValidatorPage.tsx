@@ -16,14 +16,14 @@ export function ValidatorPage() {
   const sources = useSources();
   const same = (other: string) => other.toLowerCase() === address.toLowerCase();
   const name = validators.data?.items.find((each) => same(each.address))?.name;
-  useTitle(name ? `Validator ${name}` : "Validator");
+  useTitle(name || "Validator");
   const assigned = sources.data?.items.filter((each) => each.assigned.some(same)) ?? [];
   return (
     <div className="stack">
       <p className="flat">
         <Link to="/">Network</Link>
       </p>
-      <h1>Validator {name}</h1>
+      <h1>{name || "Validator"}</h1>
       <p className="flat">
         <code className="long">{address}</code> <Copy text={address} label="address" />
       </p>
