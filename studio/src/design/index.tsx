@@ -63,7 +63,7 @@ export function Notice({
         <strong>{title}</strong>
         {children ? <p>{children}</p> : null}
       </div>
-      {ticking ? <p className="quiet">{ticking}</p> : null}
+      {ticking ? <span className="quiet">{ticking}</span> : null}
     </div>
   );
 }

@@ -6,7 +6,7 @@ import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
 import { Loading, Notice } from "../design";
 import { age, clock, instant, lasting } from "../lib/format";
-import { heights } from "../lib/heights";
+import { useStill } from "../lib/heights";
 import { useNow } from "../lib/now";
 import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
 import { setTheme, THEMES, useTheme } from "./theme";
@@ -128,7 +128,7 @@ function Stalled() {
   const status = useStatus();
   const state = useStreamState();
   const now = useNow();
-  const still = heights.still(now);
+  const still = useStill();
   if (state !== "open" || !status.data || still === null || still <= BLOCK_STALE_MS) return null;
   const since = instant(status.data.time) ?? now - still;
   return (
