@@ -223,6 +223,33 @@ describe("SQL", () => {
     await page.getByText(/^\d+ rows? in /).waitFor();
   });
 
+  it("says up to where the tables were, and that an answer is incomplete and old", async () => {
+    const page = await visit("/sql");
+    // What a node says whose tables have fallen behind.
+    await page.route("**/v1/sql", async (route) => {
+      const response = await route.fetch();
+      const answer = (await response.json()) as object;
+      const tables = { height: 1_000, chunks_awaited: 3, chunks_missing: 2 };
+      await route.fulfill({ response, json: { ...answer, tables } });
+    });
+    await page.route("**/v1/status", async (route) => {
+      const response = await route.fetch();
+      const answer = (await response.json()) as object;
+      await route.fulfill({ response, json: { ...answer, height: 2_000 } });
+    });
+    await page.routeWebSocket("**/v1/stream", () => undefined);
+    await page.reload();
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page
+      .getByText(
+        /^Asked at \d\d:\d\d:\d\d of tables up to block 1,000; the rows of 3 agreed chunks are still to come\.$/,
+      )
+      .waitFor();
+    const told = page.getByRole("status");
+    await told.filter({ hasText: "2 chunks were agreed on" }).waitFor();
+    await told.filter({ hasText: "Old: 1,000 blocks behind the network" }).waitFor();
+  });
+
   it("shows the result that an address shares", async () => {
     const query = "select * from (values (1.05), (2.25)) as t(price)";
     const page = await visit(`/sql?q=${encodeURIComponent(query)}`);
