@@ -3,6 +3,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RequestError } from "../api/client";
+import { useStreamState } from "../api/live";
 import { useValidators } from "../api/queries";
 import type { ChunkInfo, Page } from "../api/types";
 import { Badge, Copy, Hash, Loading, Notice } from "../design";
@@ -22,12 +23,14 @@ export function Answer<T>({
   children: (data: T) => ReactNode;
 }) {
   const now = useNow();
+  const connection = useStreamState();
   if (of.data === undefined) {
     return of.error ? <Failure error={of.error} what={what} /> : <Loading what={what} />;
   }
   return (
     <>
-      {of.error ? (
+      {/* A node that is not there is said once, above the page, not by every part of it. */}
+      {of.error && connection !== "lost" ? (
         <div className="told">
           <Notice
             tone="warn"

@@ -94,7 +94,9 @@ function OriginBanner() {
       <span className={`connection ${connection}`}>
         <i aria-hidden="true" />
         {connection === "stale"
-          ? `Not up to date: last heard ${heard ? age(heard.ms) : "never"}`
+          ? heard
+            ? `Not up to date: last heard ${age(heard.ms)}`
+            : "No answer from the node yet"
           : connection === "connected"
             ? "Connected"
             : "Connecting…"}

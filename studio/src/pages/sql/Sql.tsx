@@ -185,7 +185,12 @@ function Outcome({
         {refused ? (
           <>
             <code>{refused.code}</code>
-            {refused.hint ? `: ${refused.hint}` : ""}
+            {/* Lists are asked for again by themselves; a query is not. */}
+            {refused.code === "no_answer"
+              ? ": It may be restarting; run the query again when it is back."
+              : refused.hint
+                ? `: ${refused.hint}`
+                : ""}
           </>
         ) : null}
       </Notice>
