@@ -12,11 +12,14 @@ const CLIENT_FAULTS = [400, 401, 404];
 const client = new QueryClient({
   defaultOptions: {
     queries: {
+      // A node on this machine answers also where the browser is offline; whether it does is what the page is to say.
+      networkMode: "always",
       staleTime: 2_000,
       // What the node refused it will refuse again; what it did not answer is worth another try.
       retry: (failures, error) =>
         failures < 3 && !(error instanceof RequestError && CLIENT_FAULTS.includes(error.status)),
     },
+    mutations: { networkMode: "always" },
   },
 });
 

@@ -41,19 +41,29 @@ export function Badge({
   );
 }
 
+/**
+ * Something to be told at once: a screen reader says it, and says it again whenever its words change. So what ticks is no
+ * part of what it says, and stands as `ticking` beside it.
+ */
 export function Notice({
   tone = "plain",
   title,
+  ticking,
   children,
 }: {
   tone?: Tone;
   title: string;
+  /** Ages and other words that change by themselves. */
+  ticking?: ReactNode;
   children?: ReactNode;
 }) {
   return (
-    <div className={`notice ${tone}`} role={tone === "bad" ? "alert" : "status"}>
-      <strong>{title}</strong>
-      {children ? <p>{children}</p> : null}
+    <div className={`notice ${tone}`}>
+      <div role={tone === "bad" ? "alert" : "status"}>
+        <strong>{title}</strong>
+        {children ? <p>{children}</p> : null}
+      </div>
+      {ticking ? <span className="quiet">{ticking}</span> : null}
     </div>
   );
 }

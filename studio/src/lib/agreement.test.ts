@@ -15,11 +15,16 @@ const cell = (window: number, more: Partial<AgreementCell> = {}): AgreementCell 
 });
 
 it("says a window in words", () => {
-  expect(describe("kraken", cell(5))).toBe("kraken, window 5: agreed, 2 of 2 streams agreed");
-  expect(describe("kraken", cell(5, { status: "partly", disputed: 1, differing: 1 }))).toBe(
+  expect(describe("kraken", cell(5), "market")).toBe("kraken, window 5: agreed, 2 of 2 streams agreed");
+  expect(describe("kraken", cell(5, { status: "partly", disputed: 1, differing: 1 }), "market")).toBe(
     "kraken, window 5: partly, 2 of 3 streams agreed, 1 with differing data",
   );
-  expect(describe("kraken", cell(5, { status: "missing", accepted: 0 }))).toBe("kraken, window 5: missing");
+  expect(describe("kraken", cell(5, { status: "missing", accepted: 0 }), "market")).toBe(
+    "kraken, window 5: missing",
+  );
+  expect(describe("ethereum", cell(20_000_000, { accepted: 1 }), "chain")).toBe(
+    "ethereum, block 20,000,000: agreed, 1 of 1 streams agreed",
+  );
 });
 
 it("turns the matrix to one row for each validator that was assigned", () => {

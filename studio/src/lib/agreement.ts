@@ -1,4 +1,5 @@
-import type { AgreementCell, AgreementMatrix, ChunkInfo, Vote, WindowStatus } from "../api/types";
+import type { AgreementCell, AgreementMatrix, ChunkInfo, SourceKind, Vote, WindowStatus } from "../api/types";
+import { count } from "./format";
 
 /** A state of a window, or of one validator in it, as a cell shows it. */
 export interface Sign {
@@ -41,12 +42,16 @@ export const VOTE_MEANING: Record<Vote, string> = {
   not_assigned: "It was not assigned to the source",
 };
 
+/** A window's name: a chain's windows are its blocks. */
+export const named = (kind: SourceKind, window: number): string =>
+  kind === "chain" ? `block ${count(window)}` : `window ${window}`;
+
 /** A window in words. */
-export function describe(source: string, cell: AgreementCell): string {
+export function describe(source: string, cell: AgreementCell, kind: SourceKind): string {
   const streams = cell.accepted + cell.disputed;
   const agreed = streams > 0 ? `, ${cell.accepted} of ${streams} streams agreed` : "";
   const differing = cell.differing > 0 ? `, ${cell.differing} with differing data` : "";
-  return `${source}, window ${cell.window}: ${WINDOW_SIGNS[cell.status].words.toLowerCase()}${agreed}${differing}`;
+  return `${source}, ${named(kind, cell.window)}: ${WINDOW_SIGNS[cell.status].words.toLowerCase()}${agreed}${differing}`;
 }
 
 /** One validator's votes over the windows of a source. */

@@ -1,5 +1,5 @@
 import type { Level, MarketEvent } from "../api/types";
-import { add, fractionDigits, padded, subtract } from "./decimals";
+import { add, digitsThatMatter, padded, subtract } from "./decimals";
 import { compareDecimals } from "./format";
 
 /** A side of a book: by the price's value, what the venue wrote. */
@@ -84,10 +84,9 @@ export function depth(side: Side, descending: boolean, count: number): Depth[] {
     });
 }
 
-/** Both sides with as many digits in each column as its longest number has, so that points stand under points. */
+/** Both sides with as many digits in each column as matter in one of its numbers, so that points stand under points. */
 export function aligned(sides: Depth[][]): Depth[][] {
-  const digits = (of: (level: Depth) => string) =>
-    Math.max(0, ...sides.flat().map((level) => fractionDigits(of(level))));
+  const digits = (of: (level: Depth) => string) => digitsThatMatter(sides.flat().map(of));
   const price = digits((level) => level.price);
   const size = digits((level) => level.size);
   return sides.map((side) =>

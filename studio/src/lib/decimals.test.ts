@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { add, padded, subtract, units } from "./decimals";
+import { add, digitsThatMatter, padded, subtract, units } from "./decimals";
 
 it("adds and subtracts without losing a digit", () => {
   expect(add("0.1", "0.2")).toBe("0.3");
@@ -9,7 +9,15 @@ it("adds and subtracts without losing a digit", () => {
   expect(add("1", "1e3")).toBeNull();
 });
 
-it("pads, and never cuts", () => {
+it("shows as many digits as matter in a column", () => {
+  const column = ["355.63000000", "293.02850000", "100.000", "7"];
+  const digits = digitsThatMatter(column);
+  expect(digits).toBe(4);
+  expect(column.map((each) => padded(each, digits))).toEqual(["355.6300", "293.0285", "100.0000", "7.0000"]);
+  expect([padded("100.000", digitsThatMatter(["100.000"])), digitsThatMatter([])]).toEqual(["100", 0]);
+});
+
+it("pads, and cuts nothing but zeros", () => {
   expect(padded("65404", 1)).toBe("65404.0");
   expect(padded("65404.25", 1)).toBe("65404.25");
   expect(padded("x", 2)).toBe("x");

@@ -38,11 +38,18 @@ export function fractionDigits(text: string): number {
   return point < 0 ? 0 : text.length - point - 1;
 }
 
-/** Zeros behind, so that a column of numbers stands point under point. Never cuts. */
+/** Digits behind the point up to which at least one of the numbers has more than zeros. */
+export const digitsThatMatter = (texts: readonly string[]): number =>
+  Math.max(0, ...texts.map((text) => fractionDigits(text.replace(/(\.\d*?)0+$/, "$1"))));
+
+/** Zeros behind, or fewer of them, so that a column of numbers stands point under point. Only zeros are cut. */
 export function padded(text: string, digits: number): string {
+  if (read(text) === null) return text;
   const missing = digits - fractionDigits(text);
-  if (missing <= 0 || read(text) === null) return text;
-  return `${text}${text.includes(".") ? "" : "."}${"0".repeat(missing)}`;
+  if (missing > 0) return `${text}${text.includes(".") ? "" : "."}${"0".repeat(missing)}`;
+  const zeros = /0*$/.exec(text)?.[0].length ?? 0;
+  const kept = missing < 0 ? text.slice(0, text.length - Math.min(zeros, -missing)) : text;
+  return kept.endsWith(".") ? kept.slice(0, -1) : kept;
 }
 
 /** Digits behind the point of one OPEN. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { age, bytes, clock, compareDecimals, decimal, duration, instant, open } from "./format";
+import { age, bytes, clock, compareDecimals, decimal, duration, instant, lasting, open } from "./format";
 import { ageOf } from "./staleness";
 
 describe("numbers", () => {
@@ -35,6 +35,15 @@ describe("numbers", () => {
 });
 
 describe("times", () => {
+  it("says for how long something lasts, without a jump back", () => {
+    expect([-5, 900, 59_999, 61_000, 3_600_000 * 25].map(lasting)).toEqual([
+      "0 s",
+      "0 s",
+      "59 s",
+      "1 min 1 s",
+      "25 h 0 min",
+    ]);
+  });
   it("understands every form that the API sends", () => {
     const expected = Date.UTC(2026, 0, 2, 3, 4, 5);
     expect(instant("2026-01-02T03:04:05Z")).toBe(expected);

@@ -59,6 +59,15 @@ export function duration(ms: number): string {
   return `${trim(ms / 3_600_000)} h`;
 }
 
+/** For how long something has lasted, in whole seconds, then minutes, then hours: it ticks while one looks. */
+export function lasting(ms: number): string {
+  const seconds = Math.floor(Math.max(0, ms) / 1_000);
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 const trim = (value: number) => value.toFixed(2).replace(/\.?0+$/, "");
 
 export function shortAddress(address: string): string {

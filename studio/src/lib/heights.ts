@@ -1,3 +1,5 @@
+import { useNow } from "./now";
+
 /**
  * When a new block was last heard of, by this browser's own clock. The block's time alone would not do: a browser whose
  * clock runs ahead would call a running network stale, and one behind a dead network live.
@@ -20,3 +22,6 @@ export class Heights {
 }
 
 export const heights = new Heights();
+
+/** For how long no new block has been heard of, ticking. */
+export const useStill = (): number | null => heights.still(useNow());

@@ -56,7 +56,7 @@ describe("CSV", () => {
 describe("picture", () => {
   it("draws lines in the order of time", () => {
     const drawn = picture({ columns, rows });
-    expect(drawn).toMatchObject({ kind: "line", time: "at", series: [{ name: "price", small: false }] });
+    expect(drawn).toMatchObject({ kind: "line", time: "at", series: [{ name: "price", pane: 0 }] });
     expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([9.25, 10.5]);
   });
   it("draws one line for each symbol, not one that jumps between them", () => {
@@ -70,24 +70,55 @@ describe("picture", () => {
     const drawn = picture({ columns: named, rows: trades(6) });
     expect(drawn).toMatchObject({
       series: [
-        { name: "BTC", digits: 1, small: false },
-        { name: "ETH", digits: 2, small: true },
+        { name: "BTC", digits: 1, pane: 0 },
+        { name: "ETH", digits: 2, pane: 0 },
       ],
       left: 0,
+      value: "price",
+      hidden: 0,
     });
     expect(drawn?.kind === "line" && drawn.series[1]?.points.map((each) => each.value)).toEqual([
       2600.25, 2600.25, 2600.25,
     ]);
   });
-  it("keeps the last value of a second, in whichever order the rows come", () => {
+  it("draws every row of a second, so that a spike within it is seen", () => {
     const times = ["2026-01-01T00:00:01.9Z", "2026-01-01T00:00:01.1Z", "2026-01-01T00:00:00Z"];
     const drawn = picture({ columns, rows: times.map((time, at) => [time, String(at), "x"]) });
-    expect(drawn?.kind === "line" && drawn.series[0]?.points.map((each) => each.value)).toEqual([2, 0]);
+    expect(drawn).toMatchObject({ hidden: 0 });
+    const start = Date.UTC(2026, 0, 1) / 1_000;
+    expect(drawn?.kind === "line" && drawn.series[0]?.points).toEqual([
+      { time: start, value: 2 },
+      { time: start + 1.1, value: 1 },
+      { time: start + 1.9, value: 0 },
+    ]);
   });
-  it("gives a much smaller line its own scale", () => {
-    const more = [...columns, { name: "n", type: "BIGINT" }];
-    const drawn = picture({ columns: more, rows: rows.map((row) => [...row, "0.1"]) });
-    expect(drawn?.kind === "line" && drawn.series.map((each) => each.small)).toEqual([false, true]);
+  it("draws rows of one millisecond one after another, and nothing as often as null", () => {
+    const times = ["00:00:01Z", "00:00:02.0001Z", "00:00:02.0002Z", "00:00:02.0003Z", "00:00:03Z"];
+    const values = ["1", "90", "3", null, "5"];
+    const rising = times.map((time, at): SqlValue[] => [`2026-01-01T${time}`, values[at] ?? null, "x"]);
+    for (const some of [rising, rising.toReversed()]) {
+      const drawn = picture({ columns, rows: some });
+      const points = (drawn?.kind === "line" && drawn.series[0]?.points) || [];
+      expect(drawn).toMatchObject({ hidden: 0 });
+      expect(points.map((each) => each.value)).toEqual([1, 90, 3, 5]);
+      expect(points.every((each, at) => at === 0 || each.time > (points[at - 1]?.time ?? 0))).toBe(true);
+    }
+  });
+  it("counts what is too much for one millisecond, and draws no line of a single moment", () => {
+    const row = (time: string, at: number): SqlValue[] => [`2026-01-01T${time}`, String(at), `x${at}`];
+    const burst = Array.from({ length: 130 }, (_, at) => row("00:00:01Z", at));
+    expect(picture({ columns, rows: burst })).toBeNull();
+    const drawn = picture({ columns, rows: [...burst, row("00:00:02Z", 7)] });
+    expect(drawn).toMatchObject({ hidden: 30 });
+    expect(drawn?.kind === "line" && drawn.series[0]?.points.length).toBe(101);
+  });
+  it("gives lines that would flatten one another scales of their own", () => {
+    const more = [...columns, { name: "n", type: "BIGINT" }, { name: "bid", type: "BIGINT" }];
+    const drawn = picture({
+      columns: more,
+      rows: rows.map((row, at) => [...row, String(1_000 + at), String(9 + at)]),
+    });
+    expect(drawn?.kind === "line" && drawn.series.map((each) => each.pane)).toEqual([0, 1, 0]);
   });
   it("draws candles where the four prices are there", () => {
     const names = ["start", "open", "high", "low", "close"];
@@ -99,7 +130,7 @@ describe("picture", () => {
         ["2026-01-01T00:00:00Z", "1", "2", "1", "2"],
       ],
     });
-    expect(drawn).toMatchObject({ kind: "candles" });
+    expect(drawn).toMatchObject({ kind: "candles", hidden: 0 });
     expect(drawn?.kind === "candles" && drawn.bars.map((bar) => bar.close)).toEqual([2, 3]);
   });
   it("draws nothing without times or without numbers", () => {

@@ -58,20 +58,33 @@ export function csv(columns: SqlColumn[], rows: SqlValue[][]): string {
   return lines.join("\r\n") + "\r\n";
 }
 
+/** Times are in seconds, with milliseconds and what tells rows of one millisecond apart behind the point. */
 export type Point = { time: number; value: number };
 export type Bar = { time: number; open: number; high: number; low: number; close: number };
 export interface Line {
   name: string;
   points: Point[];
-  /** Much smaller than the largest: it gets a scale of its own, where it would otherwise be flat. */
-  small: boolean;
+  /** Which of the pictures above one another it is in: on a scale of much larger numbers it would be flat. */
+  pane: number;
   /** Digits behind the point, for the scale's labels. */
   digits: number;
 }
-export type Picture =
-  /** `left`: lines that are not drawn, because more cannot be told apart. */
-  | { kind: "line"; series: Line[]; time: string; left: number }
-  | { kind: "candles"; bars: Bar[]; time: string; digits: number };
+export type Picture = {
+  /** The column of times. */
+  time: string;
+  /** Values that are not drawn, because too many rows of the same line have the same millisecond. */
+  hidden: number;
+} & (
+  | {
+      kind: "line";
+      series: Line[];
+      /** Lines that are not drawn, because more cannot be told apart. */
+      left: number;
+      /** The column that is drawn, where lines are named by the words of another. */
+      value: string | null;
+    }
+  | { kind: "candles"; bars: Bar[]; digits: number }
+);
 
 /** Most lines in one picture: more cannot be told apart. */
 const LINES_MAX = 5;
@@ -81,8 +94,10 @@ const NAMES_MAX = 40;
 const NAMES_FIRST = ["symbol", "instrument", "exchange", "source", "validator"];
 /** Columns that are drawn before others where only one is. */
 const VALUES_FIRST = ["price", "close", "last", "value"];
-/** A line this many times smaller than the largest gets a scale of its own. */
-const SMALLER = 20;
+/** Lines share a scale where each still fills this part of it. */
+const FILLED_MIN = 1 / 6;
+/** Rows of one millisecond that are drawn one after another: a burst is seen, and a result without times is no line. */
+const ROWS_IN_MS_MAX = 100;
 /** Most digits behind the point on a scale. */
 const DIGITS_MAX = 8;
 
@@ -97,41 +112,78 @@ export function picture(result: Pick<SqlResponse, "columns" | "rows">): Picture 
     columns.findIndex((column) => column.name.toLowerCase() === name),
   );
   if (prices.every((index) => index >= 0) && !named) {
-    const bars = inTime(rows, at).flatMap(([second, row]) => {
+    const { placed, hidden } = inTime(rows, at);
+    const bars = placed.flatMap(({ time: moment, row }): Bar[] => {
       const [open, high, low, close] = prices.map((index) => numberOf(row[index]));
-      return open === null || high === null || low === null || close === null
+      return typeof open !== "number" ||
+        typeof high !== "number" ||
+        typeof low !== "number" ||
+        typeof close !== "number"
         ? []
-        : [{ time: second, open: open ?? 0, high: high ?? 0, low: low ?? 0, close: close ?? 0 }];
+        : [{ time: moment, open, high, low, close }];
     });
-    return bars.length < 2
-      ? null
-      : {
-          kind: "candles",
-          bars,
-          time: time.name,
-          digits: Math.max(...prices.map((index) => digitsOf(rows, index))),
-        };
+    const digits = Math.max(...prices.map((index) => digitsOf(rows, index)));
+    return moves(bars) ? { kind: "candles", bars, time: time.name, digits, hidden: hidden.length } : null;
   }
   const numbers = columns.flatMap((column, index) => (isNumeric(column) ? [{ column, index }] : []));
   if (numbers.length === 0) return null;
-  const all = named ? linesByName(numbers, rows, at, named) : linesByColumn(numbers, rows, at);
+  const { lines: all, value } = named
+    ? linesByName(numbers, rows, at, named)
+    : { lines: linesByColumn(numbers, rows, at), value: null };
   const lines = all.slice(0, LINES_MAX).filter((line) => line.points.length > 0);
-  if (!lines.some((line) => line.points.length > 1)) return null;
-  const sizes = lines.map((line) => Math.max(0, ...line.points.map((point) => Math.abs(point.value))));
-  const largest = Math.max(...sizes);
-  const series = lines.map((line, index) => ({ ...line, small: (sizes[index] ?? 0) * SMALLER < largest }));
-  return { kind: "line", series, time: time.name, left: Math.max(0, all.length - LINES_MAX) };
+  if (!lines.some((line) => moves(line.points))) return null;
+  const panes = panesOf(lines);
+  return {
+    kind: "line",
+    series: lines.map(({ name, points, digits }, index) => ({
+      name,
+      points,
+      digits,
+      pane: panes[index] ?? 0,
+    })),
+    time: time.name,
+    left: Math.max(0, all.length - LINES_MAX),
+    value,
+    hidden: lines.reduce((sum, line) => sum + line.hidden, 0),
+  };
+}
+
+/** Puts each line into the first pane whose scale flattens neither it nor what is there. */
+function panesOf(lines: Unscaled[]): number[] {
+  const panes: { low: number; high: number; narrowest: number }[] = [];
+  return lines.map(({ points }) => {
+    const values = points.map((point) => point.value);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    // A line that does not move needs no room.
+    const narrow = high > low ? high - low : Infinity;
+    for (const [index, pane] of panes.entries()) {
+      const [lower, higher] = [Math.min(pane.low, low), Math.max(pane.high, high)];
+      const narrowest = Math.min(pane.narrowest, narrow);
+      if (narrowest < (higher - lower) * FILLED_MIN) continue;
+      panes[index] = { low: lower, high: higher, narrowest };
+      return index;
+    }
+    return panes.push({ low, high, narrowest: narrow }) - 1;
+  });
 }
 
 type Numbers = { column: SqlColumn; index: number }[];
-type Unscaled = Omit<Line, "small">;
+type Unscaled = Omit<Line, "pane"> & { hidden: number };
 
-const linesByColumn = (numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] =>
-  numbers.map(({ column, index }) => ({
-    name: column.name,
-    points: pointsOf(rows, at, index),
-    digits: digitsOf(rows, index),
-  }));
+const lineOf = (name: string, { placed, hidden }: Placed, index: number): Unscaled => ({
+  name,
+  points: placed.flatMap(({ time, row }) => {
+    const value = numberOf(row[index]);
+    return value === null ? [] : [{ time, value }];
+  }),
+  hidden: hidden.filter((row) => numberOf(row[index]) !== null).length,
+  digits: digitsOf([...placed.map(({ row }) => row), ...hidden], index),
+});
+
+function linesByColumn(numbers: Numbers, rows: SqlValue[][], at: number): Unscaled[] {
+  const placed = inTime(rows, at);
+  return numbers.map(({ column, index }) => lineOf(column.name, placed, index));
+}
 
 /** One line for each name: prices of two instruments are two lines, not one that jumps between them. */
 function linesByName(
@@ -139,13 +191,13 @@ function linesByName(
   rows: SqlValue[][],
   at: number,
   named: { index: number; names: string[] },
-): Unscaled[] {
-  const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase()));
-  const index = (known ?? numbers[0])?.index ?? 0;
-  return named.names.map((name) => {
+): { lines: Unscaled[]; value: string | null } {
+  const known = numbers.find(({ column }) => VALUES_FIRST.includes(column.name.toLowerCase())) ?? numbers[0];
+  const lines = named.names.map((name) => {
     const own = rows.filter((row) => text(row[named.index] ?? null) === name);
-    return { name, points: pointsOf(own, at, index), digits: digitsOf(own, index) };
+    return lineOf(name, inTime(own, at), known?.index ?? 0);
   });
+  return { lines, value: known?.column.name ?? null };
 }
 
 /** A column of words that come again and again, with its words, the commonest first. */
@@ -170,26 +222,44 @@ function namesOf(columns: SqlColumn[], rows: SqlValue[][]): { index: number; nam
   return found.sort((a, b) => rank(a) - rank(b) || b.names.length - a.names.length)[0] ?? null;
 }
 
-/** Rows by second, rising. The library wants no second twice: of several rows the last in time stays. */
-function inTime(rows: SqlValue[][], at: number): [number, SqlValue[]][] {
-  const timed = rows.flatMap((row) => {
-    const ms = instant(text(row[at] ?? null));
-    return ms === null ? [] : [{ ms, row }];
-  });
-  const bySecond = new Map<number, { ms: number; row: SqlValue[] }>();
-  for (const each of timed) {
-    const second = Math.floor(each.ms / 1_000);
-    const before = bySecond.get(second);
-    if (!before || before.ms < each.ms) bySecond.set(second, each);
-  }
-  return [...bySecond].sort(([a], [b]) => a - b).map(([second, { row }]) => [second, row]);
+interface Placed {
+  placed: { time: number; row: SqlValue[] }[];
+  hidden: SqlValue[][];
 }
 
-const pointsOf = (rows: SqlValue[][], at: number, index: number): Point[] =>
-  inTime(rows, at).flatMap(([second, row]) => {
-    const value = numberOf(row[index]);
-    return value === null ? [] : [{ time: second, value }];
-  });
+/**
+ * Rows at their times, rising. The library wants no time twice, so that rows of one millisecond stand within it one after
+ * another, in the query's order. What is too much for a millisecond is counted, so that the picture can say so.
+ */
+function inTime(rows: SqlValue[][], at: number): Placed {
+  const byTime = new Map<number, SqlValue[][]>();
+  for (const row of rising(rows, at)) {
+    const ms = instant(text(row[at] ?? null));
+    if (ms === null) continue;
+    const same = byTime.get(ms);
+    if (same) same.push(row);
+    else byTime.set(ms, [row]);
+  }
+  const moments = [...byTime].sort(([a], [b]) => a - b);
+  return {
+    placed: moments.flatMap(([ms, same]) => {
+      const drawn = same.slice(-ROWS_IN_MS_MAX);
+      return drawn.map((row, index) => ({ time: (ms + index / drawn.length) / 1_000, row }));
+    }),
+    hidden: moments.flatMap(([, same]) => same.slice(0, -ROWS_IN_MS_MAX)),
+  };
+}
+
+/** A result that falls in time is turned, so that also within a millisecond its order is that of time. */
+function rising(rows: SqlValue[][], at: number): SqlValue[][] {
+  const first = instant(text(rows[0]?.[at] ?? null));
+  const last = instant(text(rows.at(-1)?.[at] ?? null));
+  return first !== null && last !== null && last < first ? rows.toReversed() : rows;
+}
+
+/** Whether there are two moments at all: a picture of one has no direction. */
+const moves = (items: readonly { time: number }[]) =>
+  Math.floor((items.at(-1)?.time ?? 0) * 1_000) > Math.floor((items[0]?.time ?? 0) * 1_000);
 
 const digitsOf = (rows: SqlValue[][], index: number) =>
   Math.min(DIGITS_MAX, Math.max(0, ...rows.map((row) => fractionDigits(text(row[index] ?? null)))));

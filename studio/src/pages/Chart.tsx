@@ -3,11 +3,14 @@ import {
   CandlestickSeries,
   ColorType,
   createChart,
+  HistogramSeries,
   LineSeries,
   type CandlestickData,
+  type HistogramData,
   type IChartApi,
   type ISeriesApi,
   type LineData,
+  type Time,
   type UTCTimestamp,
 } from "lightweight-charts";
 import { useEffect, useRef } from "react";
@@ -29,6 +32,7 @@ function newChart(element: HTMLElement, seconds: boolean): IChartApi {
       textColor: token("--quiet"),
       attributionLogo: true,
       fontFamily: getComputedStyle(document.documentElement).fontFamily,
+      panes: { separatorColor: token("--line"), separatorHoverColor: token("--raised"), enableResize: false },
     },
     grid: { vertLines: { color: token("--raised") }, horzLines: { color: token("--raised") } },
     rightPriceScale: { borderColor: token("--line") },
@@ -58,29 +62,56 @@ const candleOptions = (digits: number) => ({
   priceFormat: priceFormat(digits),
 });
 
-const asCandle = (bar: Bar): CandlestickData => ({ ...bar, time: bar.time as UTCTimestamp });
+const asCandle = ({ time, open, high, low, close }: Bar): CandlestickData => ({
+  time: time as UTCTimestamp,
+  open,
+  high,
+  low,
+  close,
+});
 
-/** Candles that change while one looks: the view stays where the reader has put it. */
+const asVolume = ({ time, open, close, volume }: Traded): HistogramData => ({
+  time: time as UTCTimestamp,
+  value: volume,
+  color: token(close < open ? "--ask-bar" : "--bid-bar"),
+});
+
+/** A candle with what was traded in it. */
+export type Traded = Bar & { volume: number };
+
+/** Candles over their volumes, that change while one looks: the view stays where the reader has put it. */
 export function CandleChart({
   bars,
   digits,
   seconds,
   label,
 }: {
-  bars: Bar[];
+  bars: Traded[];
   digits: number;
   seconds: boolean;
   label: string;
 }) {
   const element = useRef<HTMLDivElement>(null);
-  const series = useRef<ISeriesApi<"Candlestick"> | null>(null);
+  const series = useRef<{ candles: ISeriesApi<"Candlestick">; volumes: ISeriesApi<"Histogram"> } | null>(
+    null,
+  );
   const colors = useColors();
   const latest = useRef(bars);
   useEffect(() => {
     if (!element.current) return;
     const chart = newChart(element.current, seconds);
-    series.current = chart.addSeries(CandlestickSeries, candleOptions(digits));
-    series.current.setData(latest.current.map(asCandle));
+    const volumes = chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume",
+      priceFormat: { type: "volume" },
+      lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
+    const candles = chart.addSeries(CandlestickSeries, candleOptions(digits));
+    candles.priceScale().applyOptions({ scaleMargins: { top: 0.06, bottom: 0.2 } });
+    volumes.setData(latest.current.map(asVolume));
+    candles.setData(latest.current.map(asCandle));
+    series.current = { candles, volumes };
     return () => {
       series.current = null;
       chart.remove();
@@ -88,10 +119,24 @@ export function CandleChart({
   }, [colors, digits, seconds]);
   useEffect(() => {
     latest.current = bars;
-    series.current?.setData(bars.map(asCandle));
+    series.current?.candles.setData(bars.map(asCandle));
+    series.current?.volumes.setData(bars.map(asVolume));
   }, [bars]);
   return <div ref={element} className="chart" role="img" aria-label={label} />;
 }
+
+/** Height of each of several pictures above one another. */
+const PANE_PIXELS = 190;
+
+/** A moment under the pointer, to the millisecond, in UTC as everywhere. */
+const fineTime = (time: Time): string =>
+  typeof time === "number"
+    ? new Date(Math.floor(Math.round(time * 1e6) / 1e3))
+        .toISOString()
+        .replace("T", " ")
+        .replace("Z", "")
+        .replace(".000", "")
+    : String(time);
 
 /** A result's picture, drawn once. */
 export function ResultChart({ picture, label }: { picture: Picture; label: string }) {
@@ -100,26 +145,35 @@ export function ResultChart({ picture, label }: { picture: Picture; label: strin
   useEffect(() => {
     if (!element.current) return;
     const chart = newChart(element.current, true);
+    chart.applyOptions({
+      // A result's ten thousand points fit into one view: what is beyond its edge would be left out without a word.
+      timeScale: { minBarSpacing: 0.01 },
+      localization: { timeFormatter: fineTime },
+    });
     if (picture.kind === "candles") {
       chart.addSeries(CandlestickSeries, candleOptions(picture.digits)).setData(picture.bars.map(asCandle));
     } else {
       picture.series.forEach((each, at) => {
         const color = LINES[colors][at % LINES[colors].length] ?? token("--accent");
-        const priceScaleId = each.small ? "left" : "right";
-        const line = chart.addSeries(LineSeries, {
-          color,
-          lineWidth: 2,
-          title: each.name,
-          priceScaleId,
-          priceFormat: priceFormat(each.digits),
-        });
-        if (each.small)
-          chart.applyOptions({ leftPriceScale: { visible: true, borderColor: token("--line") } });
+        const line = chart.addSeries(
+          LineSeries,
+          { color, lineWidth: 2, title: each.name, priceFormat: priceFormat(each.digits) },
+          each.pane,
+        );
         line.setData(each.points.map((point): LineData => ({ ...point, time: point.time as UTCTimestamp })));
       });
     }
     chart.timeScale().fitContent();
     return () => chart.remove();
   }, [picture, colors]);
-  return <div ref={element} className="chart" role="img" aria-label={label} />;
+  const panes = picture.kind === "line" ? Math.max(...picture.series.map(({ pane }) => pane)) + 1 : 1;
+  return (
+    <div
+      ref={element}
+      className="chart"
+      role="img"
+      aria-label={label}
+      style={panes > 1 ? { height: panes * PANE_PIXELS } : undefined}
+    />
+  );
 }

@@ -3,6 +3,7 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RequestError } from "../api/client";
+import { useStreamState } from "../api/live";
 import { useValidators } from "../api/queries";
 import type { ChunkInfo, Page } from "../api/types";
 import { Badge, Copy, Hash, Loading, Notice } from "../design";
@@ -22,15 +23,23 @@ export function Answer<T>({
   children: (data: T) => ReactNode;
 }) {
   const now = useNow();
+  const connection = useStreamState();
   if (of.data === undefined) {
     return of.error ? <Failure error={of.error} what={what} /> : <Loading what={what} />;
   }
   return (
     <>
-      {of.error ? (
-        <Notice tone="warn" title={`${what[0]?.toUpperCase()}${what.slice(1)}: not up to date`}>
-          {`From ${age(now - of.dataUpdatedAt)}. ${of.error.message}`}
-        </Notice>
+      {/* A node that is not there is said once, above the page, not by every part of it. */}
+      {of.error && connection !== "lost" ? (
+        <div className="told">
+          <Notice
+            tone="warn"
+            title={`${what[0]?.toUpperCase()}${what.slice(1)}: not up to date`}
+            ticking={`What is shown was fetched ${age(now - of.dataUpdatedAt)}.`}
+          >
+            {of.error.message}
+          </Notice>
+        </div>
       ) : null}
       {children(of.data)}
     </>
@@ -40,7 +49,7 @@ export function Answer<T>({
 export function Failure({ error, what }: { error: Error; what: string }) {
   const hint = error instanceof RequestError ? error.hint : undefined;
   return (
-    <div className="pad">
+    <div className="told">
       <Notice tone="bad" title={error.message}>
         {hint ?? `Loading ${what} failed.`}
       </Notice>
@@ -60,14 +69,15 @@ export function When({ at }: { at: string | null | undefined }) {
   );
 }
 
-export function At({ at }: { at: string | null | undefined }) {
+/** A moment on the clock. `without`: a day that is said elsewhere. */
+export function At({ at, without = "" }: { at: string | null | undefined; without?: string }) {
   const now = useNow();
   const ms = instant(at);
   return ms === null ? (
     <span className="quiet">–</span>
   ) : (
     <time dateTime={new Date(ms).toISOString()} title={new Date(ms).toISOString()}>
-      {clock(ms, now)}
+      {without ? clock(ms, now).replace(`${without} `, "") : clock(ms, now)}
     </time>
   );
 }
@@ -183,11 +193,14 @@ export function ChunkTable({
   chunks,
   label,
   source = true,
+  window = true,
   empty = "No chunk yet. Each window is agreed on a few seconds after it ends.",
 }: {
   chunks: ChunkInfo[];
   label: string;
   source?: boolean;
+  /** Left out where all are of one window. */
+  window?: boolean;
   empty?: string;
 }) {
   return (
@@ -207,16 +220,29 @@ export function ChunkTable({
             }
           : null,
         { head: "Stream", cell: ({ stream }) => stream },
-        {
-          head: "Window",
-          cell: (chunk) =>
-            chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`,
-        },
+        window
+          ? {
+              head: "Window",
+              cell: (chunk) =>
+                chunk.window_start ? <At at={chunk.window_start} /> : `block ${count(chunk.window)}`,
+            }
+          : null,
         { head: "Agreement", cell: (chunk) => <StatusBadge chunk={chunk} /> },
         { head: "Events", number: true, cell: ({ events }) => count(events) },
         { head: "Size", number: true, cell: (chunk) => bytes(chunk.bytes) },
-        { head: "Attested by", cell: ({ attesters }) => <ValidatorList addresses={attesters} /> },
-        { head: "Differing", cell: ({ differing }) => <ValidatorList addresses={differing} /> },
+        {
+          head: "Attested by",
+          cell: ({ attesters, differing }) => (
+            <>
+              <ValidatorList addresses={attesters} />
+              {differing.length > 0 ? (
+                <span className="below">
+                  <span className="wrong">differing:</span> <ValidatorList addresses={differing} />
+                </span>
+              ) : null}
+            </>
+          ),
+        },
         {
           head: "CID",
           cell: ({ cid }) =>

@@ -1,12 +1,12 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useRef } from "react";
-import { NavLink, Outlet, ScrollRestoration, useLocation } from "react-router";
+import { Link, Outlet, ScrollRestoration, useLocation } from "react-router";
 import { feed, useStatus } from "../api/queries";
 import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
 import { Loading, Notice } from "../design";
-import { age, clock, duration, instant } from "../lib/format";
-import { heights } from "../lib/heights";
+import { age, clock, instant, lasting } from "../lib/format";
+import { useStill } from "../lib/heights";
 import { useNow } from "../lib/now";
 import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
 import { setTheme, THEMES, useTheme } from "./theme";
@@ -28,18 +28,11 @@ export function Shell() {
         Skip to content
       </a>
       <header className="top">
-        <NavLink to="/" className="wordmark" aria-label="Openmesh, home">
+        <Link to="/" className="wordmark" aria-label="Openmesh, home">
           <img src="/mesh.svg" alt="" width={28} height={28} />
           Openmesh
-        </NavLink>
-        <nav aria-label="Main">
-          <NavLink to="/" end>
-            Network
-          </NavLink>
-          <NavLink to="/data">Data</NavLink>
-          <NavLink to="/sql">SQL</NavLink>
-          <NavLink to="/transactions">Transactions</NavLink>
-        </nav>
+        </Link>
+        <Sections />
         <div className="row tools">
           <ThemeSwitch />
           <WalletButton />
@@ -60,6 +53,32 @@ export function Shell() {
   );
 }
 
+/** The sections, with the pages that belong to each though their addresses do not begin with its own. */
+const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
+  { to: "/", name: "Network", pages: /^\/($|blocks|validators)/ },
+  { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
+  { to: "/sql", name: "SQL", pages: /^\/sql/ },
+  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|send)/ },
+];
+
+function Sections() {
+  const { pathname } = useLocation();
+  return (
+    <nav aria-label="Main">
+      {SECTIONS.map(({ to, name, pages }) => (
+        <Link
+          key={to}
+          to={to}
+          className={pages.test(pathname) ? "active" : undefined}
+          aria-current={pathname === to ? "page" : pages.test(pathname) ? "true" : undefined}
+        >
+          {name}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
 /** Where the data comes from: on every page, always, in words. */
 function OriginBanner() {
   const status = useStatus();
@@ -75,7 +94,9 @@ function OriginBanner() {
       <span className={`connection ${connection}`}>
         <i aria-hidden="true" />
         {connection === "stale"
-          ? `Not up to date: last heard ${heard ? age(heard.ms) : "never"}`
+          ? heard
+            ? `Not up to date: last heard ${age(heard.ms)}`
+            : "No answer from the node yet"
           : connection === "connected"
             ? "Connected"
             : "Connecting…"}
@@ -90,10 +111,15 @@ function Lost() {
   const now = useNow();
   if (state !== "lost") return null;
   return (
-    <Notice tone="warn" title="The connection to the node is lost">
-      {status.dataUpdatedAt
-        ? `What is shown is from ${clock(status.dataUpdatedAt, now)} (${age(now - status.dataUpdatedAt)}). `
-        : ""}
+    <Notice
+      tone="warn"
+      title="The connection to the node is lost"
+      ticking={
+        status.dataUpdatedAt
+          ? `What is shown is from ${clock(status.dataUpdatedAt, now)} (${age(now - status.dataUpdatedAt)}).`
+          : null
+      }
+    >
       This page connects again by itself.
     </Notice>
   );
@@ -104,13 +130,14 @@ function Stalled() {
   const status = useStatus();
   const state = useStreamState();
   const now = useNow();
-  const still = heights.still(now);
+  const still = useStill();
   if (state !== "open" || !status.data || still === null || still <= BLOCK_STALE_MS) return null;
   const since = instant(status.data.time) ?? now - still;
   return (
     <Notice
       tone="warn"
-      title={`No block since ${clock(since, now)} (${duration(Math.round(still / 1_000) * 1_000)} without one)`}
+      title={`No block since ${clock(since, now)}`}
+      ticking={`${lasting(still)} without one.`}
     >
       {status.data.syncing
         ? "This node is behind its peers and catches up."
@@ -138,6 +165,9 @@ function ThemeSwitch() {
   return (
     <label className="theme">
       <span className="visually-hidden">Theme</span>
+      <span aria-hidden="true" className="quiet">
+        ◐
+      </span>{" "}
       <select
         className="input small"
         value={theme}
@@ -146,9 +176,9 @@ function ThemeSwitch() {
           if (wanted) setTheme(wanted);
         }}
       >
-        <option value="system">System theme</option>
-        <option value="light">Light theme</option>
-        <option value="dark">Dark theme</option>
+        <option value="system">System</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
       </select>
     </label>
   );

@@ -1,7 +1,8 @@
 import { useStreamState } from "../../api/live";
+import type { SourceInfo } from "../../api/types";
 import { Badge, Card, Loading } from "../../design";
 import { aligned, depth, spread, type Depth } from "../../lib/book";
-import { age, decimal } from "../../lib/format";
+import { age, count, decimal } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { ageOf, BOOK_STALE_MS } from "../../lib/staleness";
 import { Failure } from "../parts";
@@ -13,17 +14,19 @@ const LEVELS = 14;
 export function BookCard({
   exchange,
   symbol,
-  sourceStale,
+  source,
 }: {
   exchange: string;
   symbol: string;
-  sourceStale: boolean;
+  source: SourceInfo | undefined;
 }) {
   const { book, heard, dropped, trouble, error } = useBook(exchange, symbol);
   const now = useNow();
   const state = useStreamState();
-  const heardAge = ageOf(heard, now, BOOK_STALE_MS);
-  const stale = sourceStale || state === "lost" || trouble !== null || heardAge?.stale === true;
+  // A book that has just come to this page is as old as its venue's silence.
+  const silent = source?.stale ? (source.silent_ms ?? 0) : 0;
+  const heardAge = ageOf(heard === null ? null : Math.min(heard, now - silent), now, BOOK_STALE_MS);
+  const stale = source?.stale === true || state === "lost" || trouble !== null || heardAge?.stale === true;
   const [bids = [], asks = []] = book
     ? aligned([depth(book.bids, true, LEVELS), depth(book.asks, false, LEVELS)])
     : [];
@@ -53,7 +56,7 @@ export function BookCard({
           <Loading what="the order book" />
         )
       ) : (
-        <div className={stale ? "book old" : "book"}>
+        <div className={stale ? "book old" : "book"} tabIndex={0} role="region" aria-label="Order book">
           <table className="ladder" aria-label="Order book">
             <thead>
               <tr>
@@ -93,8 +96,11 @@ export function BookCard({
             </p>
           ) : null}
           {dropped > 0 ? (
-            <p className="quiet pad flat" role="status">
-              {dropped} messages were left out because this page read too slowly; the book started anew.
+            <p className="quiet pad flat">
+              <span role="status">
+                Messages were left out because this page read too slowly; the book started anew.
+              </span>{" "}
+              {count(dropped)} so far.
             </p>
           ) : null}
         </div>

@@ -4,10 +4,11 @@ import { Link, useParams } from "react-router";
 import { stream } from "../../api/live";
 import { candlesKey, tradesKey, useCandles, useChunks, useSources, useTrades } from "../../api/queries";
 import type { CandleView, Listing, TradeView } from "../../api/types";
-import { Card, Empty } from "../../design";
-import { fractionDigits } from "../../lib/decimals";
+import { Card, Empty, Notice } from "../../design";
+import { digitsThatMatter, fractionDigits, padded } from "../../lib/decimals";
 import { INTERVALS, secondsOf, withTrade, type Interval } from "../../lib/candles";
-import { decimal, instant } from "../../lib/format";
+import { clock, count, decimal, instant } from "../../lib/format";
+import { useNow } from "../../lib/now";
 import { useTitle } from "../../lib/title";
 import { oneOf, useFilters } from "../../lib/urlState";
 import { CandleChart } from "../Chart";
@@ -46,18 +47,13 @@ export function Instrument() {
         {source ? <SourceState source={source} /> : null}
       </div>
       {unknown ? (
-        <Empty>
-          {symbol} of {exchange} is not collected by this network. <Link to="/data">See what is.</Link>
-        </Empty>
+        <Notice title={`${symbol} of ${exchange} is not collected by this network`}>
+          <Link to="/data">See what is.</Link>
+        </Notice>
       ) : (
         <>
           <div className="instrument">
-            <BookCard
-              key={`${exchange} ${symbol}`}
-              exchange={exchange}
-              symbol={symbol}
-              sourceStale={source?.stale ?? false}
-            />
+            <BookCard key={`${exchange} ${symbol}`} exchange={exchange} symbol={symbol} source={source} />
             <Candles
               exchange={exchange}
               symbol={symbol}
@@ -155,13 +151,16 @@ function Candles({
                 <span>
                   <At at={last.start} />
                 </span>
-                {(["open", "high", "low", "close"] as const).map((each) => (
+                {(["open", "high", "low", "close", "volume"] as const).map((each) => (
                   <span key={each}>
-                    <span className="quiet">{each}</span> {decimal(last[each])}
+                    <abbr className="quiet" title={each}>
+                      {each === "volume" ? "Vol" : each[0]?.toUpperCase()}
+                    </abbr>{" "}
+                    {decimal(padded(last[each], digitsThatMatter([last[each]])))}
                   </span>
                 ))}
                 <span>
-                  <span className="quiet">trades</span> {last.trades}
+                  <span className="quiet">trades</span> {count(last.trades)}
                 </span>
               </p>
               <CandleChart
@@ -191,6 +190,7 @@ function barsOf(items: CandleView[]) {
         high: Number(each.high),
         low: Number(each.low),
         close: Number(each.close),
+        volume: Number(each.volume),
       };
       return [[time, bar] as const];
     }),
@@ -200,6 +200,14 @@ function barsOf(items: CandleView[]) {
 
 function Trades({ exchange, symbol }: { exchange: string; symbol: string }) {
   const trades = useTrades(exchange, symbol);
+  const now = useNow();
+  const shown = trades.data?.items ?? [];
+  const digits = {
+    price: digitsThatMatter(shown.map(({ price }) => price)),
+    size: digitsThatMatter(shown.map(({ size }) => size)),
+  };
+  // Of another day than today the day is said once, above the times.
+  const [day = ""] = /^\S+(?= )/.exec(clock(instant(shown[0]?.time) ?? now, now)) ?? [];
   return (
     <Card title="Trades" flush>
       <Answer of={trades} what="trades">
@@ -213,7 +221,7 @@ function Trades({ exchange, symbol }: { exchange: string; symbol: string }) {
                   <tr>
                     <th scope="col">Price</th>
                     <th scope="col">Size</th>
-                    <th scope="col">Time</th>
+                    <th scope="col">{day || "Time"}</th>
                   </tr>
                 </thead>
                 <tbody>
@@ -224,11 +232,11 @@ function Trades({ exchange, symbol }: { exchange: string; symbol: string }) {
                         <span className="visually-hidden">
                           {each.side === "buy" ? "bought at" : "sold at"}
                         </span>{" "}
-                        {decimal(each.price)}
+                        {decimal(padded(each.price, digits.price))}
                       </td>
-                      <td>{decimal(each.size)}</td>
+                      <td>{decimal(padded(each.size, digits.size))}</td>
                       <td>
-                        <At at={each.time} />
+                        <At at={each.time} without={day} />
                       </td>
                     </tr>
                   ))}

@@ -7,8 +7,8 @@ import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { AgreementCard } from "../network/AgreementCard";
 import { Incidents } from "../network/Incidents";
-import { Answer, Choice, ChunkTable, Pages, ValidatorList, When } from "../parts";
-import { SourceState } from "./Sources";
+import { Answer, Choice, ChunkTable, Pages, ValidatorList } from "../parts";
+import { chainQuery, LastHeard, SourceState } from "./Sources";
 
 export function SourcePage() {
   const { source: id = "" } = useParams();
@@ -27,15 +27,17 @@ export function SourcePage() {
         {(data) => (
           <>
             <Figures label="Figures of the source">
-              <Figure name="Events per second" value={rate(data.events_per_second)} note="at this node" />
-              <Figure name="Last heard" value={<When at={data.last_event_time} />} />
+              {data.kind === "chain" ? (
+                <Figure name="Window" value="one block" note="of the chain" />
+              ) : (
+                <>
+                  <Figure name="Events per second" value={rate(data.events_per_second)} note="at this node" />
+                  <Figure name="Newest event" value={<LastHeard source={data} />} />
+                  <Figure name="Window" value={duration(data.window_ms)} note="of the venue's clock" />
+                </>
+              )}
               <Figure
-                name="Window"
-                value={data.kind === "chain" ? "per block" : duration(data.window_ms)}
-                note={data.kind === "chain" ? null : "of the venue's clock"}
-              />
-              <Figure
-                name="Newest agreed window"
+                name={data.kind === "chain" ? "Newest agreed block" : "Newest agreed window"}
                 value={typeof data.last_window === "number" ? count(data.last_window) : "none yet"}
               />
               <Figure name="Incidents" value={count(data.incidents)} note="here, since its start" />
@@ -44,18 +46,25 @@ export function SourcePage() {
               <dl className="facts">
                 <dt>{data.kind === "chain" ? "Chain" : "Exchange"}</dt>
                 <dd>{data.exchange}</dd>
-                <dt>Instruments</dt>
-                <dd className="names">
-                  {data.symbols.map((symbol) =>
-                    data.kind === "market" ? (
-                      <Link key={symbol} to={`/data/${data.exchange}/${encodeURIComponent(symbol)}`}>
-                        {symbol}
-                      </Link>
-                    ) : (
-                      <span key={symbol}>{symbol}</span>
-                    ),
-                  )}
-                </dd>
+                {data.kind === "chain" ? (
+                  <>
+                    <dt>Rows</dt>
+                    <dd>
+                      Blocks, verified against their roots: <Link to={chainQuery(data)}>look in SQL</Link>
+                    </dd>
+                  </>
+                ) : (
+                  <>
+                    <dt>Instruments</dt>
+                    <dd className="names">
+                      {data.symbols.map((symbol) => (
+                        <Link key={symbol} to={`/data/${data.exchange}/${encodeURIComponent(symbol)}`}>
+                          {symbol}
+                        </Link>
+                      ))}
+                    </dd>
+                  </>
+                )}
                 <dt>Feeds</dt>
                 <dd className="names">
                   {data.feeds.map((each) => (
@@ -93,12 +102,14 @@ function Chunks({ source, symbols }: { source: string; symbols: string[] }) {
   return (
     <Card title="Chunks" flush>
       <div className="filters">
-        <Choice
-          name="Instrument"
-          value={filter.symbol}
-          options={symbols}
-          onChange={(symbol) => write({ symbol })}
-        />
+        {symbols.length > 0 ? (
+          <Choice
+            name="Instrument"
+            value={filter.symbol}
+            options={symbols}
+            onChange={(symbol) => write({ symbol })}
+          />
+        ) : null}
         <Choice
           name="Agreement"
           value={filter.status}

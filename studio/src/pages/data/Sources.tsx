@@ -3,11 +3,10 @@ import { useSources } from "../../api/queries";
 import type { SourceInfo } from "../../api/types";
 import { Badge, Card } from "../../design";
 import { Table } from "../../design/Table";
-import { count, duration, rate } from "../../lib/format";
-import { useNow } from "../../lib/now";
+import { count, duration, lasting, rate } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
-import { Answer, When } from "../parts";
+import { Answer, At, When } from "../parts";
 
 interface Entry {
   source: SourceInfo;
@@ -20,14 +19,19 @@ export function entriesOf(
   filter: { exchange: string; feed: string; text: string },
 ): Entry[] {
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
-  return sources
-    .filter((source) => !filter.exchange || source.exchange === filter.exchange)
-    .filter((source) => !filter.feed || source.feeds.includes(filter.feed))
-    .flatMap((source) => source.symbols.map((symbol) => ({ source, symbol })))
-    .filter(({ source, symbol }) => {
-      const haystack = `${source.id} ${source.exchange} ${symbol} ${source.feeds.join(" ")}`.toLowerCase();
-      return words.every((word) => haystack.includes(word));
-    });
+  return (
+    sources
+      .filter((source) => !filter.exchange || source.exchange === filter.exchange)
+      .filter((source) => !filter.feed || source.feeds.includes(filter.feed))
+      // A chain has no instruments: it stands there once, with all its blocks.
+      .flatMap((source) =>
+        (source.kind === "chain" ? [""] : source.symbols).map((symbol) => ({ source, symbol })),
+      )
+      .filter(({ source, symbol }) => {
+        const haystack = `${source.id} ${source.exchange} ${symbol} ${source.feeds.join(" ")}`.toLowerCase();
+        return words.every((word) => haystack.includes(word));
+      })
+  );
 }
 
 export function Sources() {
@@ -108,31 +112,25 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
               source.kind === "market" ? (
                 <Link to={`/data/${source.exchange}/${encodeURIComponent(symbol)}`}>{symbol}</Link>
               ) : (
-                <>
-                  {symbol} <Link to="/sql">in SQL</Link>
-                </>
+                <Link to={chainQuery(source)}>Blocks, in SQL</Link>
               ),
           },
           {
             head: "Source",
             cell: ({ source }) => <Link to={`/sources/${encodeURIComponent(source.id)}`}>{source.id}</Link>,
           },
+          { head: "State", cell: ({ source }) => <SourceState source={source} /> },
+          { head: "Newest event", cell: ({ source }) => <LastHeard source={source} /> },
+          {
+            head: "Events/s",
+            number: true,
+            cell: ({ source }) =>
+              source.kind === "chain" ? <span className="quiet">–</span> : rate(source.events_per_second),
+          },
           {
             head: "Feeds",
-            cell: ({ source }) => (
-              <span className="names wrapped">
-                {source.feeds.map((each) => (
-                  <Badge key={each}>{each.replaceAll("_", " ")}</Badge>
-                ))}
-              </span>
-            ),
-          },
-          { head: "State", cell: ({ source }) => <SourceState source={source} /> },
-          { head: "Source last heard", cell: ({ source }) => <When at={source.last_event_time} /> },
-          {
-            head: "Source events/s",
-            number: true,
-            cell: ({ source }) => rate(source.events_per_second),
+            cell: ({ source }) => source.feeds.map((each) => each.replaceAll("_", " ")).join(", "),
+            tone: () => "feeds",
           },
           {
             head: "Window",
@@ -140,23 +138,48 @@ function Instruments({ entries, any }: { entries: Entry[]; any: boolean }) {
           },
         ]}
       />
-      {entries.length > 0 ? <p className="quiet pad flat">{count(entries.length)} instruments</p> : null}
+      {entries.length > 0 ? (
+        <p className="quiet pad flat">
+          {count(entries.length)} {entries.length === 1 ? "entry" : "entries"}; state, newest event and events
+          are those of the whole source at this node.
+        </p>
+      ) : null}
     </>
   );
 }
 
+/** The newest blocks of a chain that were agreed on, as rows. */
+export const chainQuery = (source: SourceInfo) =>
+  `/sql?q=${encodeURIComponent(`select * from eth_blocks where chain = '${source.exchange}' order by block_number desc limit 20`)}`;
+
+/**
+ * How new a source is. A chain is not heard event by event: its blocks are verified and agreed on one by one, so the newest
+ * of those says how far it is.
+ */
+export function LastHeard({ source }: { source: SourceInfo }) {
+  // A recording's event has no age: it has happened long ago, whenever it is replayed.
+  if (source.kind !== "chain")
+    return source.origin === "replay" ? (
+      <At at={source.last_event_time} />
+    ) : (
+      <When at={source.last_event_time} />
+    );
+  if (typeof source.last_window !== "number") return <span className="quiet">–</span>;
+  return <>block {count(source.last_window)} agreed</>;
+}
+
 /** Origin of the source, and whether it is heard at all. */
 export function SourceState({ source }: { source: SourceInfo }) {
-  const now = useNow();
-  const silent = typeof source.last_event_time !== "string";
-  if (silent) return <Badge tone="warn">nothing heard yet</Badge>;
-  if (source.stale)
+  const nothing =
+    source.kind === "chain"
+      ? typeof source.last_window !== "number" && "no block agreed yet"
+      : typeof source.last_event_time !== "string" && "nothing heard yet";
+  if (nothing) return <Badge tone="warn">{nothing}</Badge>;
+  if (source.stale && source.kind === "market")
     return (
-      <Badge tone="bad" title={new Date(now).toISOString()}>
+      <Badge tone="bad">
         stale
-        {typeof source.silent_ms !== "number"
-          ? ""
-          : `: silent for ${duration(Math.round(source.silent_ms / 1_000) * 1_000)}`}
+        {typeof source.silent_ms !== "number" ? "" : `: silent for ${lasting(source.silent_ms)}`}
       </Badge>
     );
   return <Badge tone={source.origin === "live" ? "good" : "plain"}>{source.origin}</Badge>;

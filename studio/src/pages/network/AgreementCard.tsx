@@ -1,9 +1,10 @@
 import { useAgreement, useChunks, useSources } from "../../api/queries";
-import type { AgreementMatrix, AgreementRow } from "../../api/types";
+import type { AgreementMatrix, AgreementRow, SourceInfo } from "../../api/types";
 import { Badge, Card, Empty } from "../../design";
 import {
   byValidator,
   describe,
+  named,
   VOTE_MEANING,
   VOTE_SIGNS,
   WINDOW_MEANING,
@@ -176,10 +177,7 @@ function BySource({ matrix, chosen, onChoose }: { matrix: AgreementMatrix } & Ch
           <tr key={row.source}>
             <th scope="row">
               <Link to={`/sources/${encodeURIComponent(row.source)}`}>{row.source}</Link>{" "}
-              <span className="quiet">{row.kind === "chain" ? "blocks" : duration(row.window_ms)}</span>{" "}
-              {sources.data?.items.some((each) => each.id === row.source && each.stale) ? (
-                <Badge tone="warn">stale</Badge>
-              ) : null}
+              <HowNew row={row} source={sources.data?.items.find((each) => each.id === row.source)} />
             </th>
             <Padding row={row} />
             {row.windows.map((cell) => (
@@ -188,7 +186,7 @@ function BySource({ matrix, chosen, onChoose }: { matrix: AgreementMatrix } & Ch
                 name={`${row.source}:${cell.window}`}
                 roving={roving}
                 sign={WINDOW_SIGNS[cell.status]}
-                label={describe(row.source, cell)}
+                label={describe(row.source, cell, row.kind)}
                 pressed={chosen?.source === row.source && chosen.window === cell.window}
                 onClick={() => onChoose(row.source, cell.window)}
               />
@@ -197,6 +195,22 @@ function BySource({ matrix, chosen, onChoose }: { matrix: AgreementMatrix } & Ch
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** A venue is stale when it is silent; a chain is as new as the newest block that was agreed on. */
+function HowNew({ row, source }: { row: AgreementRow; source: SourceInfo | undefined }) {
+  if (row.kind === "chain")
+    return (
+      <span className="quiet">
+        {typeof source?.last_window === "number" ? `block ${count(source.last_window)}` : "blocks"}
+      </span>
+    );
+  return (
+    <>
+      <span className="quiet">{duration(row.window_ms)}</span>{" "}
+      {source?.stale ? <Badge tone="warn">stale</Badge> : null}
+    </>
   );
 }
 
@@ -235,7 +249,7 @@ function ByValidator({
                   name={`${address}:${window}`}
                   roving={roving}
                   sign={VOTE_SIGNS[vote]}
-                  label={`${name || address}, ${source}, window ${window}: ${VOTE_SIGNS[vote].words.toLowerCase()}`}
+                  label={`${name || address}, ${source}, ${named(row.kind, window)}: ${VOTE_SIGNS[vote].words.toLowerCase()}`}
                   pressed={chosen?.source === source && chosen.window === window}
                   onClick={() => onChoose(source, window)}
                 />
@@ -297,12 +311,14 @@ function Chosen({ source, window, onClose }: { source: string; window: number; o
   const own = (chunks.data?.items ?? [])
     .filter((chunk) => chunk.window === window)
     .sort((a, b) => a.stream.localeCompare(b.stream));
-  const label = `Chunks of ${source}, window ${window}`;
+  const sources = useSources();
+  const kind = sources.data?.items.find((each) => each.id === source)?.kind ?? "market";
+  const label = `Chunks of ${source}, ${named(kind, window)}`;
   return (
     <section className="chosen" aria-label={label}>
       <div className="row spread pad">
         <h3>
-          {source}, window {count(window)}{" "}
+          {source}, {kind === "chain" ? "block" : "window"} {count(window)}{" "}
           {own[0]?.window_start ? (
             <span className="quiet">
               <At at={own[0].window_start} /> to <At at={own[0].window_end} />
@@ -319,10 +335,10 @@ function Chosen({ source, window, onClose }: { source: string; window: number; o
         <Empty>
           {chunks.isPending || chunks.isPlaceholderData
             ? "Loading the window…"
-            : "Nobody attested a chunk of this window."}
+            : `Nobody attested a chunk of this ${kind === "chain" ? "block" : "window"}.`}
         </Empty>
       ) : (
-        <ChunkTable chunks={own} label={label} source={false} />
+        <ChunkTable chunks={own} label={label} source={false} window={false} />
       )}
     </section>
   );

@@ -15,7 +15,11 @@ export function ChunkPage() {
   return (
     <div className="stack">
       <p className="flat">
-        <Link to="/">Network</Link>
+        {chunk.data ? (
+          <Link to={`/sources/${encodeURIComponent(chunk.data.source)}`}>{chunk.data.source}</Link>
+        ) : (
+          <Link to="/data">Data</Link>
+        )}
       </p>
       <h1>Chunk</h1>
       <p className="flat">
@@ -32,7 +36,9 @@ export function ChunkPage() {
               <Card title="What it is" actions={<StatusBadge chunk={data} />}>
                 <dl className="facts">
                   <dt>Source</dt>
-                  <dd>{data.source}</dd>
+                  <dd>
+                    <Link to={`/sources/${encodeURIComponent(data.source)}`}>{data.source}</Link>
+                  </dd>
                   <dt>Stream</dt>
                   <dd>
                     {exchange ? (
@@ -43,7 +49,7 @@ export function ChunkPage() {
                       data.stream
                     )}
                   </dd>
-                  <dt>Window</dt>
+                  <dt>{data.window_start ? "Window" : "Block of the chain"}</dt>
                   <dd>
                     {count(data.window)}
                     {data.window_start ? (

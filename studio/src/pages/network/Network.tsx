@@ -4,8 +4,7 @@ import type { BlockSummary, ValidatorInfo } from "../../api/types";
 import { Badge, Card, Figure, Figures, Hash, Share } from "../../design";
 import { Table } from "../../design/Table";
 import { age, count, duration, instant, rate } from "../../lib/format";
-import { heights } from "../../lib/heights";
-import { useNow } from "../../lib/now";
+import { useStill } from "../../lib/heights";
 import { BLOCK_STALE_MS } from "../../lib/staleness";
 import { useTitle } from "../../lib/title";
 import { Answer } from "../parts";
@@ -44,21 +43,26 @@ export function blockInterval(blocks: BlockSummary[]): number | null {
 
 /** Signed one of the last few blocks: it is up. */
 const UP_BLOCKS_MAX = 10;
-export const isUp = (validator: ValidatorInfo, height: number) =>
-  typeof validator.last_signed_height === "number" && height - validator.last_signed_height <= UP_BLOCKS_MAX;
+/** Whether a validator is up; `null` while there are no blocks, whose signatures alone would tell. */
+export const isUp = (validator: ValidatorInfo, height: number, still: number | null) =>
+  still !== null && still > BLOCK_STALE_MS
+    ? null
+    : typeof validator.last_signed_height === "number" &&
+      height - validator.last_signed_height <= UP_BLOCKS_MAX;
 
 function Overview() {
   const status = useStatus();
   const blocks = useBlocks();
   const validators = useValidators();
-  const now = useNow();
+  const still = useStill() ?? 0;
   return (
     <Answer of={status} what="the status">
       {(data) => {
-        const still = heights.still(now) ?? 0;
         const stale = still > BLOCK_STALE_MS;
         const interval = blocks.data ? blockInterval(blocks.data.items) : null;
-        const up = validators.data?.items.filter((each) => isUp(each, data.height)).length;
+        const up = stale
+          ? undefined
+          : validators.data?.items.filter((each) => isUp(each, data.height, still)).length;
         return (
           <>
             <Figures label="Figures of the network">
@@ -72,14 +76,20 @@ function Overview() {
                   </span>
                 }
               />
-              <Figure name="Block interval" value={interval === null ? "–" : duration(interval)} />
+              <Figure name="Block interval" value={interval === null || stale ? "–" : duration(interval)} />
               <Figure name="Events per second" value={rate(data.events_per_second)} />
               <Figure name="Chunks agreed" value={count(data.chunks_accepted)} />
               <Figure name="Chunks disputed" value={count(data.chunks_disputed)} />
               <Figure
                 name="Validators up"
                 value={up === undefined ? "–" : `${up} of ${data.validators}`}
-                note={up !== undefined && up * 3 <= data.validators * 2 ? "no quorum" : null}
+                note={
+                  stale
+                    ? "not known without blocks"
+                    : up !== undefined && up * 3 <= data.validators * 2
+                      ? "no quorum"
+                      : null
+                }
               />
             </Figures>
             {data.syncing ? <Badge tone="warn">This node is behind its peers and catching up</Badge> : null}
@@ -118,6 +128,7 @@ function Blocks() {
 function Validators() {
   const validators = useValidators();
   const status = useStatus();
+  const still = useStill();
   return (
     <Card title="Validators" flush>
       <Answer of={validators} what="validators">
@@ -135,7 +146,9 @@ function Validators() {
                     <Link to={`/validators/${each.address}`} title={each.address}>
                       {each.name || <Hash text={each.address} keep={4} />}
                     </Link>{" "}
-                    {status.data && !isUp(each, status.data.height) ? <Badge tone="bad">down</Badge> : null}
+                    {status.data && isUp(each, status.data.height, still) === false ? (
+                      <Badge tone="bad">down</Badge>
+                    ) : null}
                   </>
                 ),
               },

@@ -3,6 +3,7 @@ import { Link, useParams } from "react-router";
 import { PAGE_ITEMS, useBlockPage, useChunks, useSources, useStatus, useValidators } from "../../api/queries";
 import { Badge, Card, Copy, Figure, Figures, Notice } from "../../design";
 import { count } from "../../lib/format";
+import { useStill } from "../../lib/heights";
 import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
 import { Answer, ChunkTable, Pages } from "../parts";
@@ -14,16 +15,17 @@ export function ValidatorPage() {
   const validators = useValidators();
   const status = useStatus();
   const sources = useSources();
+  const still = useStill();
   const same = (other: string) => other.toLowerCase() === address.toLowerCase();
   const name = validators.data?.items.find((each) => same(each.address))?.name;
-  useTitle(name ? `Validator ${name}` : "Validator");
+  useTitle(name || "Validator");
   const assigned = sources.data?.items.filter((each) => each.assigned.some(same)) ?? [];
   return (
     <div className="stack">
       <p className="flat">
         <Link to="/">Network</Link>
       </p>
-      <h1>Validator {name}</h1>
+      <h1>{name || "Validator"}</h1>
       <p className="flat">
         <code className="long">{address}</code> <Copy text={address} label="address" />
       </p>
@@ -55,13 +57,7 @@ export function ValidatorPage() {
                 />
               </Figures>
               <p className="row flat">
-                {status.data ? (
-                  isUp(one, status.data.height) ? (
-                    <Badge tone="good">up</Badge>
-                  ) : (
-                    <Badge tone="bad">down</Badge>
-                  )
-                ) : null}
+                {status.data ? <UpBadge up={isUp(one, status.data.height, still)} /> : null}
                 <span>
                   Assigned in this epoch:{" "}
                   {assigned.length === 0
@@ -83,6 +79,11 @@ export function ValidatorPage() {
       <Attested address={address} />
     </div>
   );
+}
+
+function UpBadge({ up }: { up: boolean | null }) {
+  if (up === null) return <Badge tone="warn">not known without blocks</Badge>;
+  return up ? <Badge tone="good">up</Badge> : <Badge tone="bad">down</Badge>;
 }
 
 function Proposed({ address }: { address: string }) {

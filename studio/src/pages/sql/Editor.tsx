@@ -24,7 +24,12 @@ const look = EditorView.theme({
     padding: "10px 0",
   },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
-  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--quiet)", border: "none" },
+  ".cm-gutters": {
+    backgroundColor: "var(--raised)",
+    color: "var(--quiet)",
+    border: "none",
+    minHeight: "112px",
+  },
   "&.cm-focused": { outline: "2px solid var(--focus)", outlineOffset: "-2px" },
   ".cm-scroller": { maxHeight: "320px", overflow: "auto" },
   ".cm-tooltip": {

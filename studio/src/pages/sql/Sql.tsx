@@ -1,11 +1,13 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
-import { post, remove, RequestError } from "../../api/client";
-import { useCatalogue } from "../../api/queries";
-import type { SqlResponse, TableInfo } from "../../api/types";
+import { get, post, remove, RequestError } from "../../api/client";
+import { useCatalogue, useStatus } from "../../api/queries";
+import type { SqlResponse, Status, TableInfo } from "../../api/types";
 import { Badge, Card, Empty, Notice } from "../../design";
-import { count, duration } from "../../lib/format";
-import { csv, picture } from "../../lib/result";
+import { clock, count, duration } from "../../lib/format";
+import { csv, picture, type Picture } from "../../lib/result";
+import { useNow } from "../../lib/now";
+import { reach, shortcomings, tablesOf } from "../../lib/tables";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { ResultChart } from "../Chart";
@@ -20,18 +22,31 @@ const ROWS_MAX = 10_000;
 const NO_TABLES: TableInfo[] = [];
 const MAC = /Mac|iPhone|iPad/.test(navigator.userAgent);
 
+/** A result, with the network's height and the time when it came. */
+interface Answered {
+  result: SqlResponse;
+  height: number | null;
+  at: number;
+}
+
 export function Sql() {
   useTitle("SQL");
   const [read, write] = useFilters();
   const [draft, setDraft] = useState(() => read("q") || FIRST);
   const [entries, setEntries] = useState(readHistory);
   const catalogue = useCatalogue();
+  const client = useQueryClient();
   const running = useRef<string | null>(null);
   const query = useMutation({
-    mutationFn: (sql: string) => {
+    mutationFn: async (sql: string): Promise<Answered> => {
       const id = newId();
       running.current = id;
-      return post<SqlResponse>("/v1/sql", { sql, query_id: id, limit: ROWS_MAX });
+      const result = await post<SqlResponse>("/v1/sql", { sql, query_id: id, limit: ROWS_MAX });
+      // The heights of one moment: a result does not grow old by being looked at.
+      const status =
+        client.getQueryData<Status>(["status"]) ??
+        (await get<Status>("/v1/status").catch((): undefined => undefined));
+      return { result, height: status?.height ?? null, at: Date.now() };
     },
     onSettled: () => {
       running.current = null;
@@ -104,10 +119,11 @@ export function Sql() {
               onRun={run}
             />
           </Card>
-          <Outcome error={query.error} result={query.data} pending={query.isPending} />
+          <Outcome error={query.error} answered={query.data} pending={query.isPending} />
         </div>
         <aside className="stack" aria-label="Tables and queries">
           <Card title="Tables" flush>
+            <TablesNow />
             <Answer of={catalogue} what="tables">
               {({ tables }) => <Tables tables={tables} onChoose={setDraft} />}
             </Answer>
@@ -152,13 +168,14 @@ function newId(): string {
 
 function Outcome({
   error,
-  result,
+  answered,
   pending,
 }: {
   error: Error | null;
-  result: SqlResponse | undefined;
+  answered: Answered | undefined;
   pending: boolean;
 }) {
+  const result = answered?.result;
   const drawn = useMemo(() => (result ? picture(result) : null), [result]);
   if (pending) return <Notice title="The query runs…" />;
   if (error) {
@@ -168,26 +185,32 @@ function Outcome({
         {refused ? (
           <>
             <code>{refused.code}</code>
-            {refused.hint ? `: ${refused.hint}` : ""}
+            {/* Lists are asked for again by themselves; a query is not. */}
+            {refused.code === "no_answer"
+              ? ": It may be restarting; run the query again when it is back."
+              : refused.hint
+                ? `: ${refused.hint}`
+                : ""}
           </>
         ) : null}
       </Notice>
     );
   }
-  if (!result) return <Empty>Run a query to see its result here. Times and decimals are exact.</Empty>;
+  if (!answered || !result)
+    return <Empty>Run a query to see its result here. Times and decimals are exact.</Empty>;
+  const tables = tablesOf(result);
   return (
     <>
+      {tables
+        ? shortcomings(tables, answered.height).map(({ title, why }) => (
+            <Notice key={title} tone="warn" title={title}>
+              {why}
+            </Notice>
+          ))
+        : null}
       {drawn ? (
         <Card title="Chart" flush>
-          <p className="quiet pad flat">
-            {drawn.kind === "candles"
-              ? "Candles from open, high, low, close"
-              : drawn.series
-                  .map((each) => (each.small ? `${each.name} (left scale)` : each.name))
-                  .join(", ")}{" "}
-            by {drawn.time}
-            {drawn.kind === "line" && drawn.left > 0 ? `; ${drawn.left} more lines are not drawn` : ""}
-          </p>
+          <p className="quiet pad flat">{captionOf(drawn)}</p>
           <ResultChart
             picture={drawn}
             label={
@@ -221,9 +244,63 @@ function Outcome({
         flush
       >
         <ResultTable key={result.query_id} result={result} />
+        <HowNew answered={answered} />
       </Card>
     </>
   );
+}
+
+/** Up to which block the tables were, and when that was: a result stays as it is while the network goes on. */
+function HowNew({ answered: { result, at } }: { answered: Answered }) {
+  const now = useNow();
+  const tables = tablesOf(result);
+  return (
+    <p className="quiet pad flat under">
+      Asked at {clock(at, now)}
+      {tables ? ` of tables ${reach(tables)}` : ""}.
+    </p>
+  );
+}
+
+/** How far the tables are now, before anything is asked of them. */
+function TablesNow() {
+  const { data } = useStatus();
+  const tables = data ? tablesOf(data) : null;
+  if (!data || !tables) return null;
+  const wrong = shortcomings(tables, data.height);
+  return (
+    <p className="quiet pad flat">
+      {wrong.length === 0 ? null : (
+        <>
+          <span className="names">
+            {wrong.map(({ title, why }) => (
+              <Badge key={title} tone="warn" title={why}>
+                {title}
+              </Badge>
+            ))}
+          </span>{" "}
+        </>
+      )}
+      Now {reach(tables)}.
+    </p>
+  );
+}
+
+/** What a picture shows, and what it leaves out. */
+function captionOf(drawn: Picture): string {
+  const shown =
+    drawn.kind === "candles"
+      ? "Candles from open, high, low, close"
+      : (drawn.value === null ? "" : `${drawn.value} of `) + drawn.series.map(({ name }) => name).join(", ");
+  const left =
+    drawn.kind === "line" && drawn.left > 0
+      ? `; ${count(drawn.left)} more ${drawn.left === 1 ? "line is" : "lines are"} not drawn`
+      : "";
+  const hidden =
+    drawn.hidden > 0
+      ? `; ${count(drawn.hidden)} of the values are not drawn, because too many rows have the same millisecond: the table has them`
+      : "";
+  return `${shown} by ${drawn.time}${left}${hidden}`;
 }
 
 function save(content: string): void {
