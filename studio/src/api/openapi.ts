@@ -1436,6 +1436,8 @@ export interface components {
             query_id: string;
             /** @description Rows; decimals, 64-bit integers and times are strings. */
             rows: components["schemas"]["SqlValue"][][];
+            /** @description How far the tables were. */
+            tables: components["schemas"]["TablesStatus"];
             /** @description Whether rows were left off because of a limit. */
             truncated: boolean;
         };
@@ -1495,6 +1497,8 @@ export interface components {
             state_root: string;
             /** @description Whether the node is behind its peers. */
             syncing: boolean;
+            /** @description How far this node's tables are. */
+            tables: components["schemas"]["TablesStatus"];
             /** @description Its time. */
             time: string;
             /**
@@ -1627,6 +1631,24 @@ export interface components {
             example: string;
             /** @description Name. */
             name: string;
+        };
+        /** @description How far a node's tables are: what SQL and candles are made of. */
+        TablesStatus: {
+            /**
+             * Format: int64
+             * @description Chunks that were agreed on and whose rows are still to come; a handful is usual.
+             */
+            chunks_awaited: number;
+            /**
+             * Format: int64
+             * @description Chunks that were agreed on and that no node gave, since this one started: their rows are missing.
+             */
+            chunks_missing: number;
+            /**
+             * Format: int64
+             * @description Height of the newest block whose rows they hold.
+             */
+            height: number;
         };
         /** @description Trades of an instrument. */
         TradeList: {
