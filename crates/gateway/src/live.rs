@@ -8,8 +8,8 @@ use openmesh_api as api;
 use openmesh_collector::{Filter, Subscription, Update};
 use openmesh_engine::CommittedBlock;
 use openmesh_ledger::LedgerEvent;
-use openmesh_market::event::Trade;
-use openmesh_market::{Event, EventKind};
+use openmesh_market::event::{Incident, IncidentKind, Trade};
+use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
@@ -33,6 +33,21 @@ const NEWS_MAX: usize = 1_024;
 /// A trade with the venue's time.
 pub type TimedTrade = (Timestamp, Trade);
 
+/// The newest trades of an instrument.
+#[derive(Default)]
+struct Trades {
+    items: VecDeque<TimedTrade>,
+    /// How many of the newest came one after the other: before them something may be missing.
+    unbroken: usize,
+}
+
+impl Trades {
+    fn push(&mut self, trade: TimedTrade) {
+        push(&mut self.items, trade, TRADES_MAX);
+        self.unbroken = (self.unbroken + 1).min(self.items.len());
+    }
+}
+
 #[derive(Default)]
 struct Venue {
     last_event: Option<Timestamp>,
@@ -55,9 +70,26 @@ fn stale(silent_ms: Option<u64>) -> bool {
 #[derive(Default)]
 struct State {
     venues: BTreeMap<&'static str, Venue>,
-    trades: BTreeMap<(&'static str, String), VecDeque<TimedTrade>>,
+    trades: BTreeMap<(&'static str, String), Trades>,
     incidents: VecDeque<(i64, api::IncidentInfo)>,
     incident_number: u64,
+}
+
+impl State {
+    /// From here on trades of a venue, or of one instrument of it, may be missing.
+    fn break_trades(&mut self, exchange: &'static str, symbol: Option<&str>) {
+        let broken = self
+            .trades
+            .iter_mut()
+            .filter(|((venue, name), _)| *venue == exchange && symbol.is_none_or(|symbol| symbol == name.as_str()));
+        broken.for_each(|(_, trades)| trades.unbroken = 0);
+    }
+}
+
+/// Whether trades may be missing after it. A wrong checksum and a crossed book say something of the book alone.
+fn concerns_trades(incident: &Incident) -> bool {
+    let of_book = matches!(incident.kind, IncidentKind::Checksum | IncidentKind::Crossed);
+    !of_book && incident.feed.is_none_or(|feed| feed == Feed::Trades)
 }
 
 /// What this site sees now.
@@ -100,7 +132,20 @@ impl Live {
     /// Recent trades of an instrument, oldest first.
     pub fn trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
         let state = self.state();
-        state.trades.get(&(exchange, symbol.to_string())).map(|t| t.iter().cloned().collect()).unwrap_or_default()
+        let trades = state.trades.get(&(exchange, symbol.to_string()));
+        trades.map(|t| t.items.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Of those the newest between which nothing is missing, in order of arrival.
+    pub fn unbroken_trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
+        let state = self.state();
+        let Some(trades) = state.trades.get(&(exchange, symbol.to_string())) else { return Vec::new() };
+        trades.items.iter().skip(trades.items.len() - trades.unbroken).cloned().collect()
+    }
+
+    /// Events of a venue were lost between it and this memory.
+    fn missed(&self, exchange: Exchange) {
+        self.state().break_trades(exchange.name(), None);
     }
 
     fn event(&self, event: &Event) {
@@ -112,6 +157,9 @@ impl Live {
                 venue.incidents += 1;
                 state.incident_number += 1;
                 let symbol = event.symbol.as_ref().map(ToString::to_string);
+                if concerns_trades(incident) {
+                    state.break_trades(exchange, symbol.as_deref());
+                }
                 let info = api::IncidentInfo {
                     id: format!("site-{}", state.incident_number),
                     time: event.ts_capture.to_rfc3339(),
@@ -143,7 +191,7 @@ impl Live {
                     && !trade.snapshot
                 {
                     let trades = state.trades.entry((exchange, symbol.to_string())).or_default();
-                    push(trades, (time, trade.clone()), TRADES_MAX);
+                    trades.push((time, trade.clone()));
                 }
             }
         }
@@ -237,7 +285,7 @@ pub async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, ca
             },
             update = next(&mut events), if collecting => match update {
                 Some(Update::Event(event)) => node.live().event(&event),
-                Some(Update::Missed { .. }) => {}
+                Some(Update::Missed { exchange, .. }) => node.live().missed(exchange),
                 None => collecting = false,
             },
             _ = second.tick() => {
@@ -279,4 +327,65 @@ fn take_block(node: &Node, block: &CommittedBlock) {
 /// Milliseconds since a capture.
 pub fn age_ms(captured: Timestamp) -> u64 {
     u64::try_from((now().nanos() - captured.nanos()).max(0) / 1_000_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_market::Side;
+    use openmesh_primitives::Decimal;
+
+    const VENUE: &str = Exchange::Kraken.name();
+
+    fn event(symbol: Option<&str>, millis: i64, kind: EventKind) -> Event {
+        Event {
+            exchange: Exchange::Kraken,
+            symbol: symbol.map(|s| s.parse().unwrap()),
+            ts_exchange: Some(Timestamp::from_millis(millis)),
+            ts_capture: Timestamp::from_millis(millis),
+            kind,
+        }
+    }
+
+    fn trade(symbol: &str, millis: i64) -> Event {
+        let one = Decimal::from(1);
+        let trade = Trade { side: Side::Buy, price: one, size: one, id: None, snapshot: false };
+        event(Some(symbol), millis, EventKind::Trade(trade))
+    }
+
+    fn incident(symbol: Option<&str>, kind: IncidentKind, feed: Option<Feed>) -> Event {
+        event(symbol, 0, EventKind::Incident(Incident { kind, feed, detail: "d".into() }))
+    }
+
+    fn unbroken(live: &Live, symbol: &str) -> usize {
+        live.unbroken_trades(VENUE, symbol).len()
+    }
+
+    #[test]
+    fn trades_before_a_hole_are_shown_and_not_counted_on() {
+        let live = Live::default();
+        for (symbol, millis) in [("BTC.USD", 1), ("ETH.USD", 2), ("BTC.USD", 3)] {
+            live.event(&trade(symbol, millis));
+        }
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (2, 1));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Trades)));
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 1), "of one instrument");
+        live.event(&trade("BTC.USD", 4));
+        assert_eq!(unbroken(&live, "BTC.USD"), 1);
+        live.event(&incident(None, IncidentKind::Disconnected, None));
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 0), "of the whole venue");
+        live.event(&trade("BTC.USD", 5));
+        live.missed(Exchange::Kraken);
+        assert_eq!(unbroken(&live, "BTC.USD"), 0, "what this memory was too slow for");
+        assert_eq!(live.trades(VENUE, "BTC.USD").len(), 4, "the list shows them all");
+    }
+
+    #[test]
+    fn what_goes_wrong_in_a_book_breaks_no_trades() {
+        let live = Live::default();
+        live.event(&trade("BTC.USD", 1));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Checksum, None));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Book)));
+        assert_eq!(unbroken(&live, "BTC.USD"), 1);
+    }
 }
