@@ -34,6 +34,7 @@ mod sql;
 mod stream;
 mod studio;
 mod transactions;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

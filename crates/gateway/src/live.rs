@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use openmesh_api as api;
 use openmesh_collector::{Filter, Subscription, Update};
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::LedgerEvent;
+use openmesh_ledger::{Block, Certificate, LedgerEvent, Receipt};
 use openmesh_market::event::{Incident, IncidentKind, Trade};
 use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::Timestamp;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger;
-use crate::node::{Node, Site, now};
+use crate::node::{Node, Site, each_block, now};
 
 /// Trades remembered of each instrument: hours of a quiet one, minutes of a busy one.
 const TRADES_MAX: usize = 5_000;
@@ -278,9 +278,13 @@ pub async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, ca
         tokio::select! {
             () = cancel.cancelled() => return,
             block = committed.recv() => match block {
-                Ok(block) => take_block(&node, &block),
-                // The lists miss what was lost; the store and the tables have it.
-                Err(RecvError::Lagged(blocks)) => tracing::warn!(blocks, "the API's lists missed blocks"),
+                Ok(block) => {
+                    let taking = node.clone();
+                    // A panic is told by the runtime; the next block finds the gap that it leaves.
+                    let _ = tokio::task::spawn_blocking(move || take(&taking, &block)).await;
+                }
+                // The next block finds the gap and reads it from the store.
+                Err(RecvError::Lagged(blocks)) => tracing::warn!(blocks, "the API fell behind the blocks"),
                 Err(RecvError::Closed) => return,
             },
             update = next(&mut events), if collecting => match update {
@@ -303,16 +307,32 @@ async fn next(events: &mut Subscription) -> Option<Update> {
     events.next().await
 }
 
-fn take_block(node: &Node, block: &CommittedBlock) {
-    node.committed(block);
-    let transactions = block.block.transactions.iter().map(Vec::len);
-    let summary = ledger::summary(&block.block.header, transactions, &block.certificate);
+/// Takes a block in, after those before it that did not come.
+fn take(node: &Node, block: &CommittedBlock) {
+    let (from, height) = (node.index().height() + 1, block.block.header.height);
+    if from < height {
+        let read = each_block(node.store(), from, height - 1, |stored| {
+            take_block(node, &stored.block, &stored.certificate, &stored.receipts, &stored.events);
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, from, "blocks that did not come cannot be read: the API's lists lack them");
+        }
+    }
+    take_block(node, &block.block, &block.certificate, &block.receipts, &block.events);
+}
+
+fn take_block(node: &Node, block: &Block, certificate: &Certificate, receipts: &[Receipt], events: &[LedgerEvent]) {
+    if !node.committed(block, receipts, events) {
+        return;
+    }
+    let transactions = block.transactions.iter().map(Vec::len);
+    let summary = ledger::summary(&block.header, transactions, certificate);
     node.live().say("blocks", &api::StreamMessage::Block { block: summary });
-    let height = block.block.header.height;
+    let height = block.header.height;
     let (chunks, incidents) = {
         let index = node.index();
         let chunks: Vec<_> = index.chunks(None).take_while(|c| c.height >= height).cloned().collect();
-        let incidents = block.events.iter().filter(|e| matches!(e, LedgerEvent::Incident(_))).count();
+        let incidents = events.iter().filter(|e| matches!(e, LedgerEvent::Incident(_))).count();
         (chunks, incidents)
     };
     for chunk in chunks.iter().rev() {

@@ -1,16 +1,16 @@
 //! What the handlers know: the other rooms' handles and what the gateway remembers itself.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 use openmesh_api as api;
 use openmesh_content::BlockStore;
-use openmesh_ledger::{self as ledger, Genesis, Origin, SourceKind};
+use openmesh_ledger::{self as ledger, Block, Genesis, LedgerEvent, Origin, Receipt, SourceKind};
 use openmesh_market::Exchange;
-use openmesh_primitives::{Address, ContentId, Digest, Timestamp};
-use openmesh_storage::Store;
+use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
+use openmesh_storage::{Store, StoreError, StoredBlock};
 use prometheus_client::registry::Registry;
 
 use crate::error::Refusal;
@@ -18,10 +18,8 @@ use crate::index::{BLOCKS_BACK, Index, RecentChunk};
 use crate::live::Live;
 use crate::sessions::Sessions;
 use crate::sql::Running;
+use crate::waiting::Waiting;
 use crate::{chunks, incidents, live};
-
-/// Transactions handed in here that are remembered until they are committed, so that their sender can ask for them.
-const WAITING_MAX: usize = 10_000;
 
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
@@ -79,7 +77,7 @@ struct Inner {
     sessions: Sessions,
     running: Running,
     live: Live,
-    waiting: Mutex<VecDeque<(Digest, Vec<u8>)>>,
+    waiting: Mutex<Waiting>,
 }
 
 /// How a source is doing at this site.
@@ -104,19 +102,12 @@ impl Node {
         let tip = deps.store.tip().height;
         let origins: BTreeMap<String, Origin> = genesis.sources.iter().map(|s| (s.id.clone(), s.origin)).collect();
         let mut index = Index::new(origins);
-        let mut height = tip.saturating_sub(BLOCKS_BACK) + 1;
+        let from = tip.saturating_sub(BLOCKS_BACK) + 1;
         // What the blocks that are read back do not count.
-        index.incidents_total = incidents::count_before(&deps.store, height)?;
-        while height <= tip {
-            let blocks = deps.store.blocks(height..=tip)?;
-            let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
-            for stored in &blocks {
-                let header = &stored.block.header;
-                let last_commit = stored.block.last_commit.as_ref();
-                index.block(header.time, header.proposer, last_commit, &stored.events);
-            }
-            height = last + 1;
-        }
+        index.incidents_total = incidents::count_before(&deps.store, from)?;
+        each_block(&deps.store, from, tip, |stored| {
+            index.block(&stored.block, &stored.events);
+        })?;
         let name = genesis
             .validators
             .iter()
@@ -214,33 +205,51 @@ impl Node {
 
     /// A transaction that was handed in here and is not committed yet.
     pub fn pending(&self, hash: &Digest) -> Option<Vec<u8>> {
-        self.waiting().iter().find(|(known, _)| known == hash).map(|(_, bytes)| bytes.clone())
+        self.waiting().get(hash)
     }
 
     /// Hands a transaction to the mempool.
     pub async fn submit(&self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
         let hash = self.engine().submit(bytes.clone()).await.map_err(crate::transactions::refuse)?;
-        let mut waiting = self.waiting();
-        waiting.push_back((hash, bytes));
-        if waiting.len() > WAITING_MAX {
-            waiting.pop_front();
-        }
-        Ok(hash)
+        self.blocking(move |node| {
+            let sender = node.waiting().remember(hash, bytes, node.store().tip().height);
+            // Its block may have been committed before it was remembered, and will not come again.
+            node.forget_used(sender.into_iter().collect())?;
+            Ok(hash)
+        })
+        .await
     }
 
-    /// Takes a committed block in: lists, and what no longer waits.
-    pub fn committed(&self, block: &openmesh_engine::CommittedBlock) {
-        let header = &block.block.header;
-        let last_commit = block.block.last_commit.as_ref();
-        self.index().block(header.time, header.proposer, last_commit, &block.events);
-        let mut waiting = self.waiting();
-        if !waiting.is_empty() {
-            let committed: HashSet<Digest> = block.receipts.iter().map(|r| r.hash).collect();
-            waiting.retain(|(hash, _)| !committed.contains(hash));
+    /// Takes a committed block in: lists, and what no longer waits. `false` where it has been taken in before.
+    pub fn committed(&self, block: &Block, receipts: &[Receipt], events: &[LedgerEvent]) -> bool {
+        if !self.index().block(block, events) {
+            return false;
         }
+        let mempool_is_empty = self.engine().status().mempool_transactions == 0;
+        let senders = {
+            let mut waiting = self.waiting();
+            waiting.committed(block.header.height, receipts.iter().map(|r| r.hash), mempool_is_empty);
+            waiting.senders(receipts.iter().filter_map(|r| r.sender))
+        };
+        if let Err(error) = self.forget_used(senders) {
+            tracing::warn!(?error, "used nonces cannot be read: what they replaced is still shown as waiting");
+        }
+        true
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Digest, Vec<u8>)>> {
+    /// Forgets what waits of these accounts with a nonce that is used already.
+    fn forget_used(&self, senders: Vec<Address>) -> Result<(), Refusal> {
+        if senders.is_empty() {
+            return Ok(());
+        }
+        let state = self.store().state()?;
+        let next = |address: Address| Ok((address, ledger::account(&state, &address)?.nonce));
+        let nonces: BTreeMap<Address, u64> = senders.into_iter().map(next).collect::<Result<_, Refusal>>()?;
+        self.waiting().advance(&nonces);
+        Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -341,6 +350,23 @@ impl Node {
             node: api::NodeInfo { address: self.0.deps.address.to_string(), name: self.0.name.clone() },
         })
     }
+}
+
+/// Shows stored blocks in their order, as many at once as the store gives.
+pub fn each_block(
+    store: &Store,
+    from: Height,
+    to: Height,
+    mut show: impl FnMut(&StoredBlock),
+) -> Result<(), StoreError> {
+    let mut height = from;
+    while height <= to {
+        let blocks = store.blocks(height..=to)?;
+        let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
+        blocks.iter().for_each(&mut show);
+        height = last + 1;
+    }
+    Ok(())
 }
 
 /// Now, in nanoseconds since the epoch.
