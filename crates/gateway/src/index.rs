@@ -62,6 +62,7 @@ pub struct Index {
     proposers: VecDeque<Address>,
     signers: VecDeque<(Height, Vec<Address>)>,
     origins: BTreeMap<String, Origin>,
+    agreed: BTreeMap<String, Timestamp>,
     /// Incidents since genesis, as far as this node has seen.
     pub incidents_total: u64,
 }
@@ -106,6 +107,7 @@ impl Index {
                     attesters,
                     height,
                 } => {
+                    self.agreed.insert(source.clone(), time);
                     let chunk = RecentChunk {
                         number,
                         source: source.clone(),
@@ -177,6 +179,11 @@ impl Index {
         }
     }
 
+    /// Time of the newest block in which a chunk of this source was agreed on.
+    pub fn agreed_at(&self, source: &str) -> Option<Timestamp> {
+        self.agreed.get(source).copied()
+    }
+
     /// Chunks below a number, newest first.
     pub fn chunks(&self, after: Option<u64>) -> impl Iterator<Item = &RecentChunk> {
         self.chunks.iter().rev().filter(move |c| after.is_none_or(|a| c.number < a))
@@ -245,6 +252,7 @@ mod tests {
         }
         assert!(index.block(&block(5, None), &[accepted(2, 5)]));
         assert_eq!((index.height(), index.chunks(None).count()), (5, 2));
+        assert_eq!((index.agreed_at("kraken"), index.agreed_at("okx")), (Some(Timestamp(0)), None));
         assert_eq!(index.signatures(&Address([1; 20])).2, 2, "proposed");
     }
 

@@ -27,6 +27,9 @@ const INCIDENTS_MAX: usize = 2_000;
 const RATE_SECONDS: usize = 10;
 /// A source that is silent for longer is stale: all venues collected here send several events a second.
 const STALE_MS: u64 = 15_000;
+/// A chain of which no block was agreed on for longer is stale: ten of Ethereum's slots of 12 s. One that is replayed and
+/// has come to its end is honestly that.
+const CHAIN_STALE_MS: u64 = 120_000;
 /// News that wait for a slow listener before it is told that it missed some.
 const NEWS_MAX: usize = 1_024;
 
@@ -245,6 +248,9 @@ fn rate(venue: &Venue) -> f64 {
 
 /// How a source is doing at this site.
 pub fn site(node: &Node, source: &str) -> Site {
+    if node.is_chain(source) {
+        return chain_site(node.index().agreed_at(source), now());
+    }
     let Some(exchange) = node.exchange_of(source) else { return Site { stale: true, ..Site::default() } };
     let state = node.live().state();
     let Some(venue) = state.venues.get(exchange) else { return Site { stale: true, ..Site::default() } };
@@ -256,6 +262,13 @@ pub fn site(node: &Node, source: &str) -> Site {
         events_per_second: rate(venue),
         incidents: venue.incidents,
     }
+}
+
+/// A chain is no venue of the collector: it is heard when a block of it is agreed on.
+fn chain_site(agreed: Option<Timestamp>, now: Timestamp) -> Site {
+    let silent_ms = agreed.map(|at| since_ms(at, now));
+    let stale = silent_ms.is_none_or(|ms| ms > CHAIN_STALE_MS);
+    Site { last_event: agreed, silent_ms, stale, ..Site::default() }
 }
 
 /// Incidents of this site's collector, with their time in nanoseconds.
@@ -346,7 +359,11 @@ fn take_block(node: &Node, block: &Block, certificate: &Certificate, receipts: &
 
 /// Milliseconds since a capture.
 pub fn age_ms(captured: Timestamp) -> u64 {
-    u64::try_from((now().nanos() - captured.nanos()).max(0) / 1_000_000).unwrap_or(0)
+    since_ms(captured, now())
+}
+
+fn since_ms(at: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.nanos().saturating_sub(at.nanos()).max(0) / 1_000_000).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -398,6 +415,17 @@ mod tests {
         live.missed(Exchange::Kraken);
         assert_eq!(unbroken(&live, "BTC.USD"), 0, "what this memory was too slow for");
         assert_eq!(live.trades(VENUE, "BTC.USD").len(), 4, "the list shows them all");
+    }
+
+    #[test]
+    fn a_chain_is_heard_when_its_blocks_are_agreed_on() {
+        let at = |agreed_ms: i64| chain_site(Some(Timestamp::from_millis(agreed_ms)), Timestamp::from_millis(200_000));
+        let heard = at(188_000);
+        assert_eq!((heard.silent_ms, heard.stale), (Some(12_000), false));
+        assert_eq!(heard.last_event, Some(Timestamp::from_millis(188_000)));
+        let ended = at(79_999);
+        assert_eq!((ended.silent_ms, ended.stale), (Some(120_001), true));
+        assert!(chain_site(None, Timestamp(0)).stale, "nothing was agreed on yet");
     }
 
     #[test]

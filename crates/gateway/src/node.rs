@@ -83,7 +83,7 @@ struct Inner {
 /// How a source is doing at this site.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
-    /// The venue's time of the newest event.
+    /// The venue's time of the newest event; of a chain, when its newest block was agreed on.
     pub last_event: Option<Timestamp>,
     /// Milliseconds since anything was heard.
     pub silent_ms: Option<u64>,
@@ -267,6 +267,11 @@ impl Node {
     pub fn exchange_of(&self, source: &str) -> Option<&'static str> {
         let spec = self.0.genesis.sources.iter().find(|s| s.id == source)?;
         spec.exchange.parse::<Exchange>().ok().map(Exchange::name)
+    }
+
+    /// Whether a source is a chain.
+    pub fn is_chain(&self, source: &str) -> bool {
+        self.0.genesis.sources.iter().any(|s| s.id == source && s.kind == SourceKind::Chain)
     }
 
     /// Whether an instrument is collected here.

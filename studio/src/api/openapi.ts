@@ -1140,7 +1140,7 @@ export interface components {
                 incidents: number;
                 /** @description `market` or `chain`. */
                 kind: components["schemas"]["SourceKind"];
-                /** @description The venue's time of the newest event at this site. */
+                /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
                 last_event_time?: string | null;
                 /**
                  * Format: int64
@@ -1151,7 +1151,7 @@ export interface components {
                 origin: components["schemas"]["Origin"];
                 /**
                  * Format: int64
-                 * @description Milliseconds since this site last heard from the source.
+                 * @description Milliseconds since this site last heard from the source; of a chain, since a block of it was agreed on.
                  */
                 silent_ms?: number | null;
                 /** @description True where the source has been silent for longer than its watchdog allows: what is shown may be old. */
@@ -1366,7 +1366,7 @@ export interface components {
             incidents: number;
             /** @description `market` or `chain`. */
             kind: components["schemas"]["SourceKind"];
-            /** @description The venue's time of the newest event at this site. */
+            /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
             last_event_time?: string | null;
             /**
              * Format: int64
@@ -1377,7 +1377,7 @@ export interface components {
             origin: components["schemas"]["Origin"];
             /**
              * Format: int64
-             * @description Milliseconds since this site last heard from the source.
+             * @description Milliseconds since this site last heard from the source; of a chain, since a block of it was agreed on.
              */
             silent_ms?: number | null;
             /** @description True where the source has been silent for longer than its watchdog allows: what is shown may be old. */
