@@ -107,6 +107,8 @@ pub struct Live {
 pub struct News {
     /// `blocks`, `chunks`, `incidents` or `status`.
     pub feed: &'static str,
+    /// Of what source, where it is of one.
+    pub source: Option<String>,
     /// The message.
     pub json: String,
 }
@@ -216,10 +218,10 @@ impl Live {
         });
     }
 
-    fn say(&self, feed: &'static str, message: &api::StreamMessage) {
+    fn say(&self, feed: &'static str, source: Option<&str>, message: &api::StreamMessage) {
         // Nobody listening is no fault.
         if let Ok(json) = serde_json::to_string(message) {
-            let _ = self.news.send(Arc::new(News { feed, json }));
+            let _ = self.news.send(Arc::new(News { feed, source: source.map(String::from), json }));
         }
     }
 }
@@ -309,7 +311,7 @@ pub async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, ca
                 node.live().second();
                 let asked = node.clone();
                 if let Ok(Ok(status)) = tokio::task::spawn_blocking(move || asked.status()).await {
-                    node.live().say("status", &api::StreamMessage::Status { status });
+                    node.live().say("status", None, &api::StreamMessage::Status { status });
                 }
             }
         }
@@ -340,7 +342,7 @@ fn take_block(node: &Node, block: &Block, certificate: &Certificate, receipts: &
     }
     let transactions = block.transactions.iter().map(Vec::len);
     let summary = ledger::summary(&block.header, transactions, certificate);
-    node.live().say("blocks", &api::StreamMessage::Block { block: summary });
+    node.live().say("blocks", None, &api::StreamMessage::Block { block: summary });
     let height = block.header.height;
     let (chunks, incidents) = {
         let index = node.index();
@@ -349,11 +351,12 @@ fn take_block(node: &Node, block: &Block, certificate: &Certificate, receipts: &
         (chunks, incidents)
     };
     for chunk in chunks.iter().rev() {
-        node.live().say("chunks", &api::StreamMessage::Chunk { chunk: node.chunk_info(chunk) });
+        node.live().say("chunks", Some(&chunk.source), &api::StreamMessage::Chunk { chunk: node.chunk_info(chunk) });
     }
     let newest: Vec<api::IncidentInfo> = node.ledger_incidents(incidents);
     for incident in newest.into_iter().rev() {
-        node.live().say("incidents", &api::StreamMessage::Incident { incident });
+        let source = incident.source.clone();
+        node.live().say("incidents", source.as_deref(), &api::StreamMessage::Incident { incident });
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the handlers know: the other rooms' handles and what the gateway remembers itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -267,6 +267,11 @@ impl Node {
     pub fn exchange_of(&self, source: &str) -> Option<&'static str> {
         let spec = self.0.genesis.sources.iter().find(|s| s.id == source)?;
         spec.exchange.parse::<Exchange>().ok().map(Exchange::name)
+    }
+
+    /// The sources of an exchange or chain.
+    pub fn sources_of(&self, exchange: &str) -> BTreeSet<String> {
+        self.0.genesis.sources.iter().filter(|s| s.exchange == exchange).map(|s| s.id.clone()).collect()
     }
 
     /// Whether a source is a chain.

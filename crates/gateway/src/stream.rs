@@ -3,8 +3,7 @@
 //! Each subscription is a task that moves updates to one writer. A client that reads slowly fills only its own queue; the
 //! collector then tells how many events it missed, which the client is told, and a book starts anew with a snapshot.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -20,6 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::live::News;
 use crate::node::Node;
 
 /// Messages that wait for one client.
@@ -38,8 +38,14 @@ pub const SILENCE_SECONDS_MAX: u64 = 60;
 const PING_SECONDS: u64 = 20;
 /// Feeds of the ledger and the node.
 const NEWS: [&str; 4] = ["blocks", "chunks", "incidents", "status"];
+/// Those that are of sources, and so can be of one exchange.
+const NEWS_OF_SOURCES: [&str; 2] = ["chunks", "incidents"];
+/// What to do about words of a market subscription that are not understood.
+const SOURCES_HINT: &str = "/v1/sources lists what is collected";
 
 type Sender = mpsc::Sender<Utf8Bytes>;
+/// Code, message and hint.
+type Refused = (&'static str, String, &'static str);
 type Key = (String, Option<String>, Option<String>);
 
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status.
@@ -141,17 +147,43 @@ fn request(
                 return refuse("too_many_subscriptions", message, "unsubscribe, or open another connection", id);
             }
             let task = if let Some(feed) = NEWS.into_iter().find(|f| *f == feed) {
-                tokio::spawn(follow_news(node.clone(), feed, sender.clone()))
+                match news_filter(feed, exchange.as_deref(), symbol.as_deref(), |name| node.sources_of(name)) {
+                    Ok(sources) => tokio::spawn(follow_news(node.clone(), feed, sources, sender.clone())),
+                    Err((code, message, hint)) => return refuse(code, message, hint, id),
+                }
             } else {
                 match filter(node, &feed, exchange.as_deref(), symbol.as_deref()) {
                     Ok((exchange, filter)) => {
                         tokio::spawn(follow_market(node.clone(), exchange, filter, sender.clone()))
                     }
-                    Err((code, message)) => return refuse(code, message, "/v1/sources lists what is collected", id),
+                    Err((code, message)) => return refuse(code, message, SOURCES_HINT, id),
                 }
             };
             subscriptions.insert(key, AbortOnDropHandle::new(task));
             StreamMessage::Subscribed { feed, exchange, symbol, id }
+        }
+    }
+}
+
+/// The sources whose news are wanted; `None`: all there is. What cannot be filtered by is refused: whoever names it would
+/// take the news of all for those of one.
+fn news_filter(
+    feed: &str,
+    exchange: Option<&str>,
+    symbol: Option<&str>,
+    sources_of: impl FnOnce(&str) -> BTreeSet<String>,
+) -> Result<Option<BTreeSet<String>>, Refused> {
+    match (exchange, symbol) {
+        (None, None) => Ok(None),
+        (Some(exchange), None) if NEWS_OF_SOURCES.contains(&feed) => match sources_of(exchange) {
+            none if none.is_empty() => {
+                Err(("unknown_exchange", format!("there is no source of {exchange:.40?}"), SOURCES_HINT))
+            }
+            sources => Ok(Some(sources)),
+        },
+        _ => {
+            let hint = "leave symbol away; exchange is for chunks and incidents";
+            Err(("not_filtered", format!("{feed} cannot be had of one exchange or symbol so"), hint))
         }
     }
 }
@@ -221,11 +253,11 @@ fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
     }
 }
 
-async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
+async fn follow_news(node: Node, feed: &'static str, sources: Option<BTreeSet<String>>, sender: Sender) {
     let mut news = node.live().news();
     loop {
         let json = match news.recv().await {
-            Ok(news) if news.feed == feed => Arc::clone(&news).json.clone(),
+            Ok(news) if news.feed == feed && wanted(&news, sources.as_ref()) => news.json.clone(),
             Ok(_) => continue,
             Err(RecvError::Lagged(messages)) => {
                 serde_json::to_string(&StreamMessage::Dropped { messages }).unwrap_or_default()
@@ -236,6 +268,10 @@ async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
             return;
         }
     }
+}
+
+fn wanted(news: &News, sources: Option<&BTreeSet<String>>) -> bool {
+    sources.is_none_or(|sources| news.source.as_ref().is_some_and(|source| sources.contains(source)))
 }
 
 #[cfg(test)]
@@ -286,6 +322,31 @@ mod tests {
             EventKind::IndexPrice(Price { price: one }),
             EventKind::Incident(Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: "d".into() }),
         ]
+    }
+
+    #[test]
+    fn news_are_of_those_that_were_named_or_refused() {
+        let sources_of = |name: &str| match name {
+            "kraken" => BTreeSet::from(["kraken-spot".to_string()]),
+            _ => BTreeSet::new(),
+        };
+        let code =
+            |feed, exchange, symbol| news_filter(feed, exchange, symbol, sources_of).map_err(|(code, _, _)| code);
+        assert_eq!(code("blocks", None, None), Ok(None));
+        assert_eq!(code("chunks", Some("kraken"), None), Ok(Some(BTreeSet::from(["kraken-spot".to_string()]))));
+        assert_eq!(code("incidents", Some("nowhere"), None), Err("unknown_exchange"));
+        for (feed, exchange, symbol) in [
+            ("blocks", Some("kraken"), None),
+            ("status", None, Some("BTC.USD")),
+            ("chunks", Some("kraken"), Some("BTC.USD")),
+        ] {
+            assert_eq!(code(feed, exchange, symbol), Err("not_filtered"), "{feed}");
+        }
+        let news =
+            |source: Option<&str>| News { feed: "chunks", source: source.map(String::from), json: String::new() };
+        let named = BTreeSet::from(["kraken-spot".to_string()]);
+        assert!(wanted(&news(Some("kraken-spot")), Some(&named)) && wanted(&news(None), None));
+        assert!(!wanted(&news(Some("okx")), Some(&named)) && !wanted(&news(None), Some(&named)));
     }
 
     /// The contract's type is written by hand beside the events: what is sent must be it, field by field.
