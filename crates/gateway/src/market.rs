@@ -120,7 +120,7 @@ pub async fn candles(
     let border = live.first().map(|(at, _)| at.nanos().div_euclid(nanos).saturating_add(1).saturating_mul(nanos));
     let newest = make(live.iter().filter(|(at, _)| border.is_some_and(|b| at.nanos() >= b)), nanos);
     let wanted = Wanted { exchange, symbol, seconds, before: border, limit: limit.saturating_sub(newest.len()) };
-    let mut items = agreed(node.pythia(), &wanted).await?;
+    let mut items = agreed(node.own_queries(), &wanted).await?;
     items.extend(newest);
     let surplus = items.len().saturating_sub(limit);
     items.drain(..surplus);

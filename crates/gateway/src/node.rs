@@ -21,6 +21,9 @@ use crate::sql::Running;
 use crate::waiting::Waiting;
 use crate::{chunks, incidents, live};
 
+/// Queries of the gateway itself that run at once: each is answered from few rows, and more would not be faster.
+const OWN_QUERIES_MAX: usize = 2;
+
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
@@ -70,6 +73,7 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     deps: Deps,
+    own_queries: openmesh_pythia::Handle,
     genesis: Genesis,
     origin: Origin,
     name: String,
@@ -118,6 +122,7 @@ impl Node {
         let origin =
             [Origin::Simulated, Origin::Replay].into_iter().find(|o| kinds.contains(o)).unwrap_or(Origin::Live);
         Ok(Node(Arc::new(Inner {
+            own_queries: deps.pythia.apart(OWN_QUERIES_MAX),
             deps,
             genesis,
             origin,
@@ -140,9 +145,14 @@ impl Node {
         &self.0.deps.engine
     }
 
-    /// SQL.
+    /// SQL of whoever asks.
     pub fn pythia(&self) -> &openmesh_pythia::Handle {
         &self.0.deps.pythia
+    }
+
+    /// SQL of the gateway itself, for candles and chunks: slow queries of strangers do not make it wait.
+    pub fn own_queries(&self) -> &openmesh_pythia::Handle {
+        &self.0.own_queries
     }
 
     /// Live market data.
