@@ -28,6 +28,7 @@ mod live;
 mod market;
 mod node;
 mod page;
+mod serve;
 pub mod sessions;
 mod sources;
 mod sql;
@@ -197,14 +198,13 @@ pub async fn start(
     tokio::spawn(live::follow(node.clone(), committed, cancel.clone()));
     let app = router(node);
     let serving = tokio::spawn(async move {
-        let stop = cancel.clone();
-        let server = axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await });
+        let server = serve::serve(listener, app, serve::Limits::default(), cancel.clone());
         let deadline = async {
             cancel.cancelled().await;
             tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
         };
         tokio::select! {
-            outcome = server => if let Err(error) = outcome { tracing::error!(%error, "the API stopped") },
+            () = server => {}
             () = deadline => tracing::info!("open connections were cut off at the drain's deadline"),
         }
     });

@@ -12,12 +12,14 @@ use openmesh_market::Exchange;
 use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
 use openmesh_storage::{Store, StoreError, StoredBlock};
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 
 use crate::error::Refusal;
 use crate::index::{BLOCKS_BACK, Index, RecentChunk};
 use crate::live::Live;
 use crate::sessions::Sessions;
 use crate::sql::Running;
+use crate::stream::STREAMS_MAX;
 use crate::waiting::Waiting;
 use crate::{chunks, incidents, live};
 
@@ -81,6 +83,7 @@ struct Inner {
     sessions: Sessions,
     running: Running,
     live: Live,
+    streams: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
 }
 
@@ -131,6 +134,7 @@ impl Node {
             sessions: Sessions::default(),
             running: Running::default(),
             live: Live::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             waiting: Mutex::default(),
         })))
     }
@@ -266,6 +270,11 @@ impl Node {
     /// Queries that run.
     pub fn running(&self) -> &Running {
         &self.0.running
+    }
+
+    /// Places for streams.
+    pub fn streams(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.streams)
     }
 
     /// What this site sees now.

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use futures::stream::SplitSink;
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use openmesh_api::{self as api, StreamMessage, StreamRequest};
 use openmesh_collector::{Filter, Update};
 use openmesh_market::{Event, Exchange, Feed};
@@ -19,11 +19,16 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::error::Refusal;
 use crate::live::News;
 use crate::node::Node;
 
 /// Messages that wait for one client.
 const QUEUE_MAX: usize = 1_024;
+/// Streams open at once at this node: each holds a queue and tasks, and they are no longer counted among the connections.
+pub const STREAMS_MAX: usize = 256;
+/// Longest time in which a client takes no message before it is left: its own buffer and the system's are full by then.
+const SEND_SECONDS_MAX: u64 = 20;
 /// Subscriptions of one client.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Largest message of a client, in bytes: its longest request is far shorter.
@@ -49,9 +54,25 @@ type Refused = (&'static str, String, &'static str);
 type Key = (String, Option<String>, Option<String>);
 
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status.
-#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket")))]
-pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
+#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket"), (status = 503, description = "This node has no place for another stream")))]
+pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
+    let place = node.streams().try_acquire_owned().map_err(|_| {
+        let message = format!("this node has {STREAMS_MAX} streams open, and no place for another");
+        Refusal::unavailable("too_many_streams", message, "try again in a minute, or ask another node")
+    })?;
+    Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
+        serve(node, socket).await;
+        drop(place);
+    }))
+}
+
+/// Sends; `false` where the client has gone, or takes nothing.
+async fn send(sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
+    send_within(Duration::from_secs(SEND_SECONDS_MAX), sink, message).await
+}
+
+async fn send_within(longest: Duration, sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
+    matches!(tokio::time::timeout(longest, sink.send(message)).await, Ok(Ok(())))
 }
 
 async fn serve(node: Node, socket: WebSocket) {
@@ -64,7 +85,7 @@ async fn serve(node: Node, socket: WebSocket) {
         tokio::select! {
             text = queue.recv() => {
                 let Some(text) = text else { return };
-                if sink.send(Message::Text(text)).await.is_err() {
+                if !send(&mut sink, Message::Text(text)).await {
                     return;
                 }
             }
@@ -78,14 +99,14 @@ async fn serve(node: Node, socket: WebSocket) {
                     Some(Ok(Message::Text(text))) => {
                         let answer = request(&node, text.as_str(), &mut subscriptions, &sender);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
-                        if sink.send(Message::Text(json.into())).await.is_err() {
+                        if !send(&mut sink, Message::Text(json.into())).await {
                             return;
                         }
                     }
                     Some(Ok(Message::Binary(_))) => {
                         let answer = refuse("not_text", "binary messages are not understood", "send JSON as text", None);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
-                        if sink.send(Message::Text(json.into())).await.is_err() {
+                        if !send(&mut sink, Message::Text(json.into())).await {
                             return;
                         }
                     }
@@ -95,7 +116,7 @@ async fn serve(node: Node, socket: WebSocket) {
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > Duration::from_secs(SILENCE_SECONDS_MAX) || sink.send(Message::Ping(Vec::new().into())).await.is_err() {
+                if heard.elapsed() > Duration::from_secs(SILENCE_SECONDS_MAX) || !send(&mut sink, Message::Ping(Vec::new().into())).await {
                     return;
                 }
             }
@@ -107,7 +128,7 @@ async fn serve(node: Node, socket: WebSocket) {
 async fn leave(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: String) {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     let reason = reason[..end].into();
-    let _ = sink.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    let _ = send(&mut sink, Message::Close(Some(CloseFrame { code, reason }))).await;
 }
 
 fn refuse(code: &str, message: impl Into<String>, hint: &str, id: Option<String>) -> StreamMessage {
@@ -322,6 +343,18 @@ mod tests {
             EventKind::IndexPrice(Price { price: one }),
             EventKind::Incident(Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: "d".into() }),
         ]
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_left() {
+        let (mut sink, _unread) = futures::channel::mpsc::channel::<Message>(0);
+        let message = || Message::Text("x".into());
+        let longest = Duration::from_millis(50);
+        // What the buffers between take is sent.
+        while send_within(longest, &mut sink, message()).await {}
+        let (mut gone, receiver) = futures::channel::mpsc::channel::<Message>(0);
+        drop(receiver);
+        assert!(!send_within(Duration::from_secs(60), &mut gone, message()).await);
     }
 
     #[test]
