@@ -189,12 +189,12 @@ pub async fn start(
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     // Subscribed before the stored blocks are read, so that no block falls between.
     let committed = deps.engine.committed();
-    let node = tokio::task::spawn_blocking(move || Node::new(deps))
-        .await
-        .map_err(|e| StartError::Listen { address, source: std::io::Error::other(e) })??;
     let listen = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let node = tokio::task::spawn_blocking(move || Node::new(deps, address))
+        .await
+        .map_err(|e| StartError::Listen { address, source: std::io::Error::other(e) })??;
     tokio::spawn(live::follow(node.clone(), committed, cancel.clone()));
     let app = router(node);
     let serving = tokio::spawn(async move {

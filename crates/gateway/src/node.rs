@@ -1,6 +1,7 @@
 //! What the handlers know: the other rooms' handles and what the gateway remembers itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 use crate::error::Refusal;
 use crate::index::{BLOCKS_BACK, Index, RecentChunk};
 use crate::live::Live;
-use crate::sessions::Sessions;
+use crate::sessions::{Audience, Sessions};
 use crate::sql::Running;
 use crate::stream::STREAMS_MAX;
 use crate::waiting::Waiting;
@@ -65,6 +66,8 @@ pub struct Deps {
     pub registry: Arc<Registry>,
     /// This node's validator address.
     pub address: Address,
+    /// What this site is called in a browser: hosts, with their ports. Where none are given: the address that it listens on.
+    pub public_hosts: Vec<String>,
     /// Version of the binary.
     pub version: &'static str,
 }
@@ -103,8 +106,8 @@ pub struct Site {
 }
 
 impl Node {
-    /// Reads the recent blocks back and is ready.
-    pub fn new(deps: Deps) -> Result<Node, openmesh_storage::StoreError> {
+    /// Reads the recent blocks back and is ready, for a door at this address.
+    pub fn new(deps: Deps, address: SocketAddr) -> Result<Node, openmesh_storage::StoreError> {
         let genesis = deps.store.genesis()?.clone();
         let tip = deps.store.tip().height;
         let origins: BTreeMap<String, Origin> = genesis.sources.iter().map(|s| (s.id.clone(), s.origin)).collect();
@@ -124,6 +127,7 @@ impl Node {
         let kinds: Vec<Origin> = genesis.sources.iter().map(|s| s.origin).collect();
         let origin =
             [Origin::Simulated, Origin::Replay].into_iter().find(|o| kinds.contains(o)).unwrap_or(Origin::Live);
+        let audience = Audience { hosts: hosts(&deps.public_hosts, address), chain_id: genesis.chain_id };
         Ok(Node(Arc::new(Inner {
             own_queries: deps.pythia.apart(OWN_QUERIES_MAX),
             deps,
@@ -131,7 +135,7 @@ impl Node {
             origin,
             name,
             index: Mutex::new(index),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(audience),
             running: Running::default(),
             live: Live::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -379,6 +383,16 @@ impl Node {
             node: api::NodeInfo { address: self.0.deps.address.to_string(), name: self.0.name.clone() },
         })
     }
+}
+
+/// What this site is called.
+fn hosts(configured: &[String], address: SocketAddr) -> Vec<String> {
+    if !configured.is_empty() {
+        return configured.to_vec();
+    }
+    let port = address.port();
+    let own = [address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+    BTreeSet::from(own).into_iter().collect()
 }
 
 /// Shows stored blocks in their order, as many at once as the store gives.
