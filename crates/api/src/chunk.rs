@@ -29,9 +29,9 @@ pub struct SourceInfo {
     pub epoch: u64,
     /// Newest window with an accepted chunk.
     pub last_window: Option<u64>,
-    /// The venue's time of the newest event at this site.
+    /// The venue's time of the newest event at this site; of a chain, when its newest block was agreed on.
     pub last_event_time: Option<String>,
-    /// Milliseconds since this site last heard from the source.
+    /// Milliseconds since this site last heard from the source; of a chain, since a block of it was agreed on.
     pub silent_ms: Option<u64>,
     /// True where the source has been silent for longer than its watchdog allows: what is shown may be old.
     pub stale: bool,

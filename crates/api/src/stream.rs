@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StreamRequest {
     /// Begin a subscription. `feed` is a market feed (with `exchange` and `symbol`), or one of `blocks`, `chunks`,
-    /// `incidents`, `status`.
+    /// `incidents`, `status`; of `chunks` and `incidents` those of one `exchange` can be had.
     Subscribe {
         /// Feed.
         feed: String,

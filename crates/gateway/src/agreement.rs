@@ -4,12 +4,14 @@
 //! The recent blocks in memory (`index`) answer "the newest of everything". What is asked of one source or one window is
 //! answered from the state, which has no horizon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
 use openmesh_api as api;
-use openmesh_ledger::{self as ledger, AcceptedChunk, SourceKind, SourceRecord, StateRead, WindowRecord, keys};
+use openmesh_ledger::{
+    self as ledger, AcceptedChunk, ChunkClaim, SourceKind, SourceRecord, StateRead, WindowRecord, keys,
+};
 use openmesh_primitives::{Address, canonical};
 use openmesh_storage::StateView;
 use serde::Deserialize;
@@ -62,14 +64,13 @@ pub async fn agreement(
             Some(id) => vec![source(&state, id)?],
             None => ledger::sources(&state)?,
         };
-        let mut rows = Vec::new();
-        for record in records {
-            let windows = windows_before(&state, &record.spec.id, query.before, count)?;
-            rows.push((record, windows));
-        }
-        let names = names(&state, rows.iter().flat_map(|(_, windows)| windows.values()))?;
+        let rows: Vec<Shown> = records
+            .into_iter()
+            .map(|record| Shown::read(&state, record, query.before, count))
+            .collect::<Result<_, Refusal>>()?;
+        let names = names(&state, rows.iter().flat_map(|shown| shown.windows.values()))?;
         let addresses: Vec<Address> = names.keys().copied().collect();
-        let sources = rows.iter().map(|(record, windows)| row(record, windows, &addresses, count)).collect();
+        let sources = rows.iter().map(|shown| row(shown, &addresses, count)).collect();
         let validators = names
             .into_iter()
             .map(|(address, name)| api::AgreementValidator { address: address.to_string(), name })
@@ -84,6 +85,57 @@ pub fn source(state: &StateView, id: &str) -> Result<SourceRecord, Refusal> {
     ledger::source(state, id)?.ok_or_else(|| {
         Refusal::not_found("unknown_source", format!("there is no source {id:.40?}"), "/v1/sources lists what there is")
     })
+}
+
+/// The windows of a source that a row is made of.
+struct Shown {
+    source: SourceRecord,
+    windows: BTreeMap<u64, WindowRecord>,
+    /// The row's last window, recorded or not.
+    end: Option<u64>,
+    /// Open windows with a claim that is not decided.
+    undecided: BTreeSet<u64>,
+}
+
+impl Shown {
+    fn read(state: &StateView, source: SourceRecord, before: Option<u64>, count: usize) -> Result<Shown, Refusal> {
+        let id = &source.spec.id;
+        let windows = windows_before(state, id, before, count)?;
+        let newest = windows_before(state, id, None, 1)?.into_keys().next();
+        let mut undecided = BTreeSet::new();
+        for (number, record) in windows.iter().filter(|(_, record)| !record.closed) {
+            if is_undecided(record, &claims(state, id, *number, record)?) {
+                undecided.insert(*number);
+            }
+        }
+        Ok(Shown { end: end(newest, before), source, windows, undecided })
+    }
+}
+
+/// The last window of a page: the one right before, also where nobody attested it, and none that is still to come.
+fn end(newest: Option<u64>, before: Option<u64>) -> Option<u64> {
+    match before {
+        Some(before) => newest.min(before.checked_sub(1)),
+        None => newest,
+    }
+}
+
+/// What those say that attested an open window; of a closed one the state keeps only what was decided.
+fn claims(state: &StateView, id: &str, number: u64, record: &WindowRecord) -> Result<Vec<ChunkClaim>, Refusal> {
+    let mut all = Vec::new();
+    for validator in &record.attested {
+        let Some(bytes) = state.get(&keys::attestation(id, number, validator))? else { continue };
+        let of_one: Vec<ChunkClaim> =
+            canonical::decode(&bytes).map_err(|e| Refusal::internal("reading an attestation", &e))?;
+        all.extend(of_one);
+    }
+    Ok(all)
+}
+
+/// Whether there is a stream that somebody claims and of which nothing is decided: neither a chunk nor that there is none.
+fn is_undecided(record: &WindowRecord, claims: &[ChunkClaim]) -> bool {
+    let claimed: BTreeSet<&str> = claims.iter().map(|claim| claim.stream.as_str()).collect();
+    claimed.len() > record.accepted as usize + record.absent.len()
 }
 
 /// The newest `count` recorded windows of a source before one.
@@ -118,25 +170,20 @@ fn names<'a>(
     Ok(names)
 }
 
-fn row(
-    record: &SourceRecord,
-    windows: &BTreeMap<u64, WindowRecord>,
-    validators: &[Address],
-    count: usize,
-) -> api::AgreementRow {
-    let spec = &record.spec;
-    let newest = windows.last_key_value().map(|(number, _)| *number);
+fn row(shown: &Shown, validators: &[Address], count: usize) -> api::AgreementRow {
+    let Shown { source, windows, end, undecided } = shown;
+    let spec = &source.spec;
     let oldest = windows.first_key_value().map(|(number, _)| *number);
-    let numbers: Vec<u64> = match (spec.kind, oldest, newest) {
-        (SourceKind::Market, Some(oldest), Some(newest)) => {
-            (oldest.max(newest.saturating_sub(count as u64 - 1))..=newest).collect()
+    let numbers: Vec<u64> = match (spec.kind, oldest, *end) {
+        (SourceKind::Market, Some(oldest), Some(end)) => {
+            (oldest.max(end.saturating_sub(count as u64 - 1))..=end).collect()
         }
         // Blocks come when they come, and recordings leave some out: there is no clock that says which are missing.
         _ => windows.keys().copied().collect(),
     };
     let of = |number: u64| {
         let start = chunks::window_time(spec.kind, spec.window_ms, number);
-        cell(number, start, windows.get(&number), validators)
+        cell(number, start, windows.get(&number), undecided.contains(&number), validators)
     };
     let cells: Vec<api::AgreementCell> = numbers.into_iter().map(of).collect();
     // Fewer than asked for without a gap: the beginning.
@@ -155,6 +202,7 @@ fn cell(
     window: u64,
     window_start: String,
     record: Option<&WindowRecord>,
+    undecided: bool,
     validators: &[Address],
 ) -> api::AgreementCell {
     let Some(record) = record else {
@@ -177,7 +225,7 @@ fn cell(
     api::AgreementCell {
         window,
         window_start,
-        status: status(record),
+        status: status(record, undecided),
         closed: record.closed,
         accepted: record.accepted,
         disputed: u32::try_from(record.disputed.len()).unwrap_or(u32::MAX),
@@ -186,12 +234,14 @@ fn cell(
     }
 }
 
-fn status(record: &WindowRecord) -> api::WindowStatus {
+/// `undecided`: a claim waits for its quorum. Who has not attested may still differ, but changes nothing that is decided.
+fn status(record: &WindowRecord, undecided: bool) -> api::WindowStatus {
+    let says_nothing_yet = record.accepted == 0 && !record.not_attested().is_empty();
     if record.accepted == 0 && !record.disputed.is_empty() {
         api::WindowStatus::Disputed
     } else if !record.disputed.is_empty() || !record.differing.is_empty() {
         api::WindowStatus::Partly
-    } else if record.accepted == 0 && !record.closed {
+    } else if !record.closed && (undecided || says_nothing_yet) {
         api::WindowStatus::Open
     } else if record.attested.is_empty() {
         api::WindowStatus::Missing
@@ -362,15 +412,36 @@ mod tests {
 
     #[test]
     fn a_window_in_one_word() {
-        assert_eq!(status(&record(&[1], 0, false)), api::WindowStatus::Open);
-        assert_eq!(status(&record(&[1, 2, 3], 2, false)), api::WindowStatus::Agreed);
-        assert_eq!(status(&record(&[1, 2, 3], 0, true)), api::WindowStatus::Agreed, "all say that nothing happened");
+        let settled = |record: &WindowRecord| status(record, false);
+        assert_eq!(settled(&record(&[1], 0, false)), api::WindowStatus::Open);
+        assert_eq!(settled(&record(&[1, 2, 3], 2, false)), api::WindowStatus::Agreed);
+        assert_eq!(settled(&record(&[1, 2, 3], 0, true)), api::WindowStatus::Agreed, "all say that nothing happened");
         let mut partly = record(&[1, 2, 3], 2, false);
         partly.differing.push(Differing { stream: "a".into(), validator: Address([3; 20]) });
-        assert_eq!(status(&partly), api::WindowStatus::Partly);
+        assert_eq!(settled(&partly), api::WindowStatus::Partly);
         let mut disputed = record(&[1, 2], 0, true);
         disputed.disputed.push("a".into());
-        assert_eq!(status(&disputed), api::WindowStatus::Disputed);
+        assert_eq!(settled(&disputed), api::WindowStatus::Disputed);
+    }
+
+    #[test]
+    fn a_window_with_a_claim_without_quorum_is_open() {
+        let claim = |stream: &str| ChunkClaim {
+            stream: stream.into(),
+            cid: openmesh_primitives::ContentId::of(b"chunk"),
+            bytes: 1,
+            events: 1,
+        };
+        let claims = [claim("a"), claim("a"), claim("b")];
+        let mut window = record(&[1, 2], 1, false);
+        assert!(is_undecided(&window, &claims), "b waits");
+        assert_eq!(status(&window, true), api::WindowStatus::Open);
+        window.accepted = 2;
+        assert!(!is_undecided(&window, &claims));
+        assert_eq!(status(&window, false), api::WindowStatus::Agreed);
+        window.accepted = 1;
+        window.absent.push("b".into());
+        assert!(!is_undecided(&window, &claims), "that there is none is decided too");
     }
 
     #[test]
@@ -400,14 +471,26 @@ mod tests {
             registered_height: 0,
             active_from_epoch: 0,
         };
-        let windows: BTreeMap<u64, WindowRecord> =
-            [5, 7, 8].into_iter().map(|n| (n, record(&[1, 2, 3], 1, true))).collect();
-        let shown = row(&source, &windows, &[Address([1; 20])], 3);
+        let page = |windows: &[u64], before| Shown {
+            source: source.clone(),
+            windows: windows.iter().map(|n| (*n, record(&[1, 2, 3], 1, true))).collect(),
+            end: end(Some(8), before),
+            undecided: BTreeSet::new(),
+        };
+        let shown = row(&page(&[5, 7, 8], None), &[Address([1; 20])], 3);
         let words: Vec<_> = shown.windows.iter().map(|c| (c.window, c.status)).collect();
         use api::WindowStatus::{Agreed, Missing};
         assert_eq!(words, [(6, Missing), (7, Agreed), (8, Agreed)]);
         assert_eq!(shown.next, Some(6), "window 5 comes with the next page");
-        let all = row(&source, &windows, &[], 10);
+        let second = row(&page(&[5], shown.next), &[], 3);
+        assert_eq!(second.windows.iter().map(|c| c.window).collect::<Vec<_>>(), [5]);
+        let gap = row(&page(&[5], Some(7)), &[], 1);
+        assert_eq!((gap.windows[0].window, gap.windows[0].status), (6, Missing), "no page leaves it out");
+        assert_eq!(gap.next, Some(6));
+        let future = row(&page(&[5, 7, 8], Some(90)), &[], 3);
+        assert_eq!(future.windows.last().map(|c| c.window), Some(8), "none that is still to come");
+        assert!(row(&page(&[], Some(0)), &[], 3).windows.is_empty());
+        let all = row(&page(&[5, 7, 8], None), &[], 10);
         assert_eq!((all.windows.len(), all.next), (4, None), "the beginning");
         assert_eq!(all.windows[0].window_start, "1970-01-01T00:00:05Z");
     }

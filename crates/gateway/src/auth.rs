@@ -1,10 +1,11 @@
 //! Signing in over HTTP: EIP-4361 through a cookie for browsers, through a bearer token for programs.
 
+use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
-use axum::extract::State;
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, SET_COOKIE};
+use axum::extract::{ConnectInfo, State};
+use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api as api;
@@ -19,26 +20,21 @@ const COOKIE_NAME: &str = "openmesh-session";
 
 /// A nonce for one sign-in.
 #[utoipa::path(get, path = "/v1/auth/nonce", tag = "sign-in", responses((status = 200, body = api::NonceResponse)))]
-pub async fn nonce(State(node): State<Node>) -> Result<Json<api::NonceResponse>, Refusal> {
-    let (nonce, expires) = node.sessions().nonce(SystemTime::now()).map_err(refuse)?;
+pub async fn nonce(
+    State(node): State<Node>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Result<Json<api::NonceResponse>, Refusal> {
+    let (nonce, expires) = node.sessions().nonce(peer.ip(), SystemTime::now()).map_err(refuse)?;
     Ok(Json(api::NonceResponse { nonce, expires: rfc3339(expires) }))
 }
 
 /// Begins a session with a signed message.
 #[utoipa::path(post, path = "/v1/auth/sign-in", tag = "sign-in", request_body = api::SignInRequest, responses((status = 200, body = api::SessionInfo), (status = 401, body = api::ErrorBody), (status = 413, description = "The body is too long"), (status = 415, description = "The body is not JSON")))]
-pub async fn sign_in(
-    State(node): State<Node>,
-    headers: HeaderMap,
-    Body(request): Body<api::SignInRequest>,
-) -> Result<Response, Refusal> {
-    let domain = headers.get(HOST).and_then(|h| h.to_str().ok()).ok_or_else(|| {
-        Refusal::bad("no_host", "the request has no Host header", "send one: the message is made for it")
-    })?;
+pub async fn sign_in(State(node): State<Node>, Body(request): Body<api::SignInRequest>) -> Result<Response, Refusal> {
     let signature: AccountSignature = request.signature.parse().map_err(|e| {
         Refusal::bad("bad_signature", format!("signature: {e}"), "65 bytes in hexadecimal are expected")
     })?;
-    let (token, session) =
-        node.sessions().sign_in(domain, &request.message, &signature, SystemTime::now()).map_err(refuse)?;
+    let (token, session) = node.sessions().sign_in(&request.message, &signature, SystemTime::now()).map_err(refuse)?;
     let cookie = cookie(&token, &session)?;
     let info = api::SessionInfo { token: Some(token), ..info(&session) };
     Ok(([(SET_COOKIE, cookie)], Json(info)).into_response())
@@ -101,6 +97,13 @@ fn refuse(error: SignInError) -> Refusal {
         SignInError::Randomness => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNAUTHORIZED,
     };
-    let hint = "take a new nonce from /v1/auth/nonce and sign again";
+    let hint = match error {
+        SignInError::Domain { .. } => {
+            "open this node under one of its names; its operator adds others in node.toml, public_hosts"
+        }
+        SignInError::Uri { .. } => "the URI has the message's domain as its host and port",
+        SignInError::Chain { .. } => "take chain_id from /v1/status, or 1",
+        _ => "take a new nonce from /v1/auth/nonce and sign again",
+    };
     Refusal::new(status, error.code(), error.to_string(), hint)
 }

@@ -7,10 +7,9 @@ use axum::response::Response;
 use openmesh_api as api;
 use openmesh_ledger::{self as ledger, Origin, SourceKind, keys};
 use openmesh_primitives::{ContentId, Height, Timestamp, canonical};
-use openmesh_pythia::{Limits, Query as Sql};
+use openmesh_pythia::Query as Sql;
 use openmesh_storage::StoreError;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use crate::agreement::{ChunkFilter, chunks_of, chunks_of_window, parse_place, source};
 use crate::download::{file, tagged_json};
@@ -148,8 +147,7 @@ async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> {
     }
     // A CID is letters and digits: nothing of a stranger's text gets into the query.
     let sql = format!("select source, \"window\", stream from ledger_chunks where cid = '{cid}' limit 1");
-    let query = Sql { sql, limits: Limits::default(), cancel: CancellationToken::new() };
-    let result = node.pythia().query(query).await.map_err(crate::sql::refuse)?;
+    let result = node.own_queries().query(Sql::new(sql)).await.map_err(crate::sql::refuse)?;
     let unknown = || unknown_chunk(cid);
     let row = result.rows.into_iter().next().ok_or_else(unknown)?;
     let text = |at: usize| match row.get(at) {

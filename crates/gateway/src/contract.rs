@@ -56,7 +56,8 @@ const REFUSALS: [(&str, &str); 4] = [
 ];
 
 /// The same for operations that take a body.
-const BODY_REFUSALS: [(&str, &str); 3] = [
+const BODY_REFUSALS: [(&str, &str); 4] = [
+    ("408", "The body came too slowly"),
     ("413", "The body is too long"),
     ("415", "The body is not said to be JSON"),
     ("422", "The body is JSON of another shape"),
@@ -155,6 +156,8 @@ fn limits() -> Value {
         "candles_max": market::CANDLES_MAX,
         "trades_max": market::TRADES_MAX,
         "agreement_windows_max": crate::agreement::WINDOWS_MAX,
+        "connections_max": crate::serve::Limits::default().connections_max,
+        "streams_max": stream::STREAMS_MAX,
         "stream_subscriptions_max": stream::SUBSCRIPTIONS_MAX,
         "stream_request_bytes_max": stream::REQUEST_BYTES_MAX,
         "stream_silence_seconds_max": stream::SILENCE_SECONDS_MAX,

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use openmesh_api as api;
 use openmesh_ledger::{self as ledger, Class, Receipt, Transaction};
 use openmesh_primitives::{Address, Digest, canonical};
-use openmesh_storage::StoredBlock;
+use openmesh_storage::{Store, StoredBlock};
 use serde::Deserialize;
 
 use crate::error::Refusal;
@@ -148,24 +148,31 @@ pub async fn transaction(
     let digest: Digest = hash.parse().map_err(|e| {
         Refusal::bad("bad_hash", format!("{hash:.80}: {e}"), "a transaction's hash is 64 hexadecimal digits")
     })?;
-    if let Some(bytes) = node.pending(&digest) {
-        return Ok(Json(summary(&bytes, None)));
-    }
     node.blocking(move |node| {
-        let unknown = || {
+        if let Some(found) = committed(node.store(), &digest)? {
+            return Ok(Json(found));
+        }
+        if let Some(bytes) = node.pending(&digest) {
+            return Ok(Json(summary(&bytes, None)));
+        }
+        // It may have been committed between the two looks.
+        committed(node.store(), &digest)?.map(Json).ok_or_else(|| {
             Refusal::not_found(
                 "unknown_transaction",
                 format!("{digest} is neither committed nor waiting here"),
                 "it may have been dropped (nonce used, fee too low) or sent to another network",
             )
-        };
-        let (height, index) = node.store().transaction(&digest)?.ok_or_else(unknown)?;
-        let stored = node.store().block(height)?.ok_or_else(unknown)?;
-        let bytes = stored.block.transactions.get(index as usize).ok_or_else(unknown)?;
-        let receipt = stored.receipts.get(index as usize).ok_or_else(unknown)?;
-        Ok(Json(summary(bytes, Some((&stored, receipt)))))
+        })
     })
     .await
+}
+
+/// A committed transaction.
+fn committed(store: &Store, hash: &Digest) -> Result<Option<api::TransactionSummary>, Refusal> {
+    let Some((height, index)) = store.transaction(hash)? else { return Ok(None) };
+    let Some(stored) = store.block(height)? else { return Ok(None) };
+    let both = stored.block.transactions.get(index as usize).zip(stored.receipts.get(index as usize));
+    Ok(both.map(|(bytes, receipt)| summary(bytes, Some((&stored, receipt)))))
 }
 
 /// All transactions of a block.

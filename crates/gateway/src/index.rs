@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use openmesh_ledger::{Certificate, IncidentKind, LedgerEvent, LedgerIncident, Origin};
+use openmesh_ledger::{Block, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin};
 use openmesh_primitives::{Address, ContentId, Height, Timestamp};
 
 /// Chunks remembered: an hour of a hundred streams in windows of ten seconds.
@@ -55,12 +55,14 @@ pub struct RecentIncident {
 /// What the recent blocks said.
 #[derive(Debug, Default)]
 pub struct Index {
+    height: Height,
     next: u64,
     chunks: VecDeque<RecentChunk>,
     incidents: VecDeque<RecentIncident>,
     proposers: VecDeque<Address>,
     signers: VecDeque<(Height, Vec<Address>)>,
     origins: BTreeMap<String, Origin>,
+    agreed: BTreeMap<String, Timestamp>,
     /// Incidents since genesis, as far as this node has seen.
     pub incidents_total: u64,
 }
@@ -71,22 +73,25 @@ impl Index {
         Index { origins, ..Index::default() }
     }
 
-    /// Takes in a committed block. Returns how many chunks and incidents are new. Who signed is read from the commit of
-    /// its parent, which is the same at every node and has the precommits that came after the decision too; the block's
-    /// own certificate here holds only the first two thirds.
-    pub fn block(
-        &mut self,
-        time: Timestamp,
-        proposer: Address,
-        last_commit: Option<&Certificate>,
-        events: &[LedgerEvent],
-    ) -> (usize, usize) {
+    /// Height of the newest block that was taken in.
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// Takes in a committed block and what its execution caused; `false` where it has been taken in before. Who signed is
+    /// read from the commit of its parent, which is the same at every node and has the precommits that came after the
+    /// decision too; the block's own certificate here holds only the first two thirds.
+    pub fn block(&mut self, block: &Block, events: &[LedgerEvent]) -> bool {
+        let Header { height, time, proposer, .. } = block.header;
+        if height <= self.height {
+            return false;
+        }
+        self.height = height;
         push(&mut self.proposers, proposer, SIGNATURES_BLOCKS);
-        if let Some(commit) = last_commit {
+        if let Some(commit) = &block.last_commit {
             let signers = commit.signatures.iter().map(|(address, _)| *address).collect();
             push(&mut self.signers, (commit.height, signers), SIGNATURES_BLOCKS);
         }
-        let (mut chunks, mut incidents) = (0, 0);
         for event in events {
             self.next += 1;
             let number = self.next;
@@ -102,6 +107,7 @@ impl Index {
                     attesters,
                     height,
                 } => {
+                    self.agreed.insert(source.clone(), time);
                     let chunk = RecentChunk {
                         number,
                         source: source.clone(),
@@ -114,7 +120,6 @@ impl Index {
                         height: *height,
                     };
                     push(&mut self.chunks, chunk, CHUNKS_MAX);
-                    chunks += 1;
                 }
                 LedgerEvent::WindowClosed { source, window, disputed, height, .. } => {
                     for stream in disputed {
@@ -131,7 +136,6 @@ impl Index {
                             height: *height,
                         };
                         push(&mut self.chunks, chunk, CHUNKS_MAX);
-                        chunks += 1;
                     }
                 }
                 LedgerEvent::Incident(incident) => {
@@ -139,7 +143,6 @@ impl Index {
                     self.incidents_total += 1;
                     let recent = RecentIncident { number, time, incident: incident.clone() };
                     push(&mut self.incidents, recent, INCIDENTS_MAX);
-                    incidents += 1;
                 }
                 LedgerEvent::Attested { source, window, validator, .. } => {
                     self.mark_agreeing(source, *window, *validator);
@@ -147,7 +150,7 @@ impl Index {
                 LedgerEvent::SourceRegistered { .. } | LedgerEvent::Transferred { .. } => {}
             }
         }
-        (chunks, incidents)
+        true
     }
 
     /// Who attests a window after its chunks were accepted agrees to those in which it was not named as differing.
@@ -174,6 +177,11 @@ impl Index {
         if let Some(chunk) = chunk {
             chunk.differing.push(validator);
         }
+    }
+
+    /// Time of the newest block in which a chunk of this source was agreed on.
+    pub fn agreed_at(&self, source: &str) -> Option<Timestamp> {
+        self.agreed.get(source).copied()
     }
 
     /// Chunks below a number, newest first.
@@ -215,7 +223,38 @@ fn push<T>(queue: &mut VecDeque<T>, item: T, max: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openmesh_ledger::{Certificate, HEADER_VERSION};
     use openmesh_primitives::Digest;
+
+    fn block(height: Height, last_commit: Option<Certificate>) -> Block {
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: 7,
+            height,
+            time: Timestamp(0),
+            parent: Digest::ZERO,
+            state_root: Digest::ZERO,
+            transactions_root: Digest::ZERO,
+            last_commit_hash: Digest::ZERO,
+            proposer: Address([1; 20]),
+            validators_hash: Digest::ZERO,
+            next_validators_hash: Digest::ZERO,
+        };
+        Block { header, last_commit, transactions: Vec::new() }
+    }
+
+    #[test]
+    fn a_block_is_taken_in_once() {
+        let mut index = Index::new(BTreeMap::new());
+        assert!(index.block(&block(4, None), &[accepted(1, 4)]), "a node may begin with any height");
+        for seen in [4, 3] {
+            assert!(!index.block(&block(seen, None), &[accepted(1, seen)]));
+        }
+        assert!(index.block(&block(5, None), &[accepted(2, 5)]));
+        assert_eq!((index.height(), index.chunks(None).count()), (5, 2));
+        assert_eq!((index.agreed_at("kraken"), index.agreed_at("okx")), (Some(Timestamp(0)), None));
+        assert_eq!(index.signatures(&Address([1; 20])).2, 2, "proposed");
+    }
 
     fn accepted(window: u64, height: Height) -> LedgerEvent {
         LedgerEvent::ChunkAccepted {
@@ -259,7 +298,7 @@ mod tests {
             (3, vec![accepted(3, 3), attested(2, liar), attested(2, late), attested(2, Address([1; 20]))]),
         ] {
             let last_commit = (height > 1).then(|| commit(height - 1));
-            index.block(Timestamp(0), Address([1; 20]), last_commit.as_ref(), &events);
+            assert!(index.block(&block(height, last_commit), &events));
         }
         let windows: Vec<u64> = index.chunks(None).map(|c| c.window).collect();
         assert_eq!(windows, [3, 2, 1]);

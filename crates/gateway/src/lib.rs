@@ -28,12 +28,14 @@ mod live;
 mod market;
 mod node;
 mod page;
+mod serve;
 pub mod sessions;
 mod sources;
 mod sql;
 mod stream;
 mod studio;
 mod transactions;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -187,23 +189,22 @@ pub async fn start(
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     // Subscribed before the stored blocks are read, so that no block falls between.
     let committed = deps.engine.committed();
-    let node = tokio::task::spawn_blocking(move || Node::new(deps))
-        .await
-        .map_err(|e| StartError::Listen { address, source: std::io::Error::other(e) })??;
     let listen = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
+    let node = tokio::task::spawn_blocking(move || Node::new(deps, address))
+        .await
+        .map_err(|e| StartError::Listen { address, source: std::io::Error::other(e) })??;
     tokio::spawn(live::follow(node.clone(), committed, cancel.clone()));
     let app = router(node);
     let serving = tokio::spawn(async move {
-        let stop = cancel.clone();
-        let server = axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await });
+        let server = serve::serve(listener, app, serve::Limits::default(), cancel.clone());
         let deadline = async {
             cancel.cancelled().await;
             tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
         };
         tokio::select! {
-            outcome = server => if let Err(error) = outcome { tracing::error!(%error, "the API stopped") },
+            () = server => {}
             () = deadline => tracing::info!("open connections were cut off at the drain's deadline"),
         }
     });

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use openmesh_api as api;
 use openmesh_collector::{Filter, Subscription, Update};
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::LedgerEvent;
-use openmesh_market::event::Trade;
-use openmesh_market::{Event, EventKind};
+use openmesh_ledger::{Block, Certificate, LedgerEvent, Receipt};
+use openmesh_market::event::{Incident, IncidentKind, Trade};
+use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::{self, Receiver};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger;
-use crate::node::{Node, Site, now};
+use crate::node::{Node, Site, each_block, now};
 
 /// Trades remembered of each instrument: hours of a quiet one, minutes of a busy one.
 const TRADES_MAX: usize = 5_000;
@@ -27,11 +27,29 @@ const INCIDENTS_MAX: usize = 2_000;
 const RATE_SECONDS: usize = 10;
 /// A source that is silent for longer is stale: all venues collected here send several events a second.
 const STALE_MS: u64 = 15_000;
+/// A chain of which no block was agreed on for longer is stale: ten of Ethereum's slots of 12 s. One that is replayed and
+/// has come to its end is honestly that.
+const CHAIN_STALE_MS: u64 = 120_000;
 /// News that wait for a slow listener before it is told that it missed some.
 const NEWS_MAX: usize = 1_024;
 
 /// A trade with the venue's time.
 pub type TimedTrade = (Timestamp, Trade);
+
+/// The newest trades of an instrument.
+#[derive(Default)]
+struct Trades {
+    items: VecDeque<TimedTrade>,
+    /// How many of the newest came one after the other: before them something may be missing.
+    unbroken: usize,
+}
+
+impl Trades {
+    fn push(&mut self, trade: TimedTrade) {
+        push(&mut self.items, trade, TRADES_MAX);
+        self.unbroken = (self.unbroken + 1).min(self.items.len());
+    }
+}
 
 #[derive(Default)]
 struct Venue {
@@ -55,9 +73,26 @@ fn stale(silent_ms: Option<u64>) -> bool {
 #[derive(Default)]
 struct State {
     venues: BTreeMap<&'static str, Venue>,
-    trades: BTreeMap<(&'static str, String), VecDeque<TimedTrade>>,
+    trades: BTreeMap<(&'static str, String), Trades>,
     incidents: VecDeque<(i64, api::IncidentInfo)>,
     incident_number: u64,
+}
+
+impl State {
+    /// From here on trades of a venue, or of one instrument of it, may be missing.
+    fn break_trades(&mut self, exchange: &'static str, symbol: Option<&str>) {
+        let broken = self
+            .trades
+            .iter_mut()
+            .filter(|((venue, name), _)| *venue == exchange && symbol.is_none_or(|symbol| symbol == name.as_str()));
+        broken.for_each(|(_, trades)| trades.unbroken = 0);
+    }
+}
+
+/// Whether trades may be missing after it. A wrong checksum and a crossed book say something of the book alone.
+fn concerns_trades(incident: &Incident) -> bool {
+    let of_book = matches!(incident.kind, IncidentKind::Checksum | IncidentKind::Crossed);
+    !of_book && incident.feed.is_none_or(|feed| feed == Feed::Trades)
 }
 
 /// What this site sees now.
@@ -72,6 +107,8 @@ pub struct Live {
 pub struct News {
     /// `blocks`, `chunks`, `incidents` or `status`.
     pub feed: &'static str,
+    /// Of what source, where it is of one.
+    pub source: Option<String>,
     /// The message.
     pub json: String,
 }
@@ -100,7 +137,20 @@ impl Live {
     /// Recent trades of an instrument, oldest first.
     pub fn trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
         let state = self.state();
-        state.trades.get(&(exchange, symbol.to_string())).map(|t| t.iter().cloned().collect()).unwrap_or_default()
+        let trades = state.trades.get(&(exchange, symbol.to_string()));
+        trades.map(|t| t.items.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Of those the newest between which nothing is missing, in order of arrival.
+    pub fn unbroken_trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
+        let state = self.state();
+        let Some(trades) = state.trades.get(&(exchange, symbol.to_string())) else { return Vec::new() };
+        trades.items.iter().skip(trades.items.len() - trades.unbroken).cloned().collect()
+    }
+
+    /// Events of a venue were lost between it and this memory.
+    fn missed(&self, exchange: Exchange) {
+        self.state().break_trades(exchange.name(), None);
     }
 
     fn event(&self, event: &Event) {
@@ -112,6 +162,9 @@ impl Live {
                 venue.incidents += 1;
                 state.incident_number += 1;
                 let symbol = event.symbol.as_ref().map(ToString::to_string);
+                if concerns_trades(incident) {
+                    state.break_trades(exchange, symbol.as_deref());
+                }
                 let info = api::IncidentInfo {
                     id: format!("site-{}", state.incident_number),
                     time: event.ts_capture.to_rfc3339(),
@@ -143,7 +196,7 @@ impl Live {
                     && !trade.snapshot
                 {
                     let trades = state.trades.entry((exchange, symbol.to_string())).or_default();
-                    push(trades, (time, trade.clone()), TRADES_MAX);
+                    trades.push((time, trade.clone()));
                 }
             }
         }
@@ -165,10 +218,10 @@ impl Live {
         });
     }
 
-    fn say(&self, feed: &'static str, message: &api::StreamMessage) {
+    fn say(&self, feed: &'static str, source: Option<&str>, message: &api::StreamMessage) {
         // Nobody listening is no fault.
         if let Ok(json) = serde_json::to_string(message) {
-            let _ = self.news.send(Arc::new(News { feed, json }));
+            let _ = self.news.send(Arc::new(News { feed, source: source.map(String::from), json }));
         }
     }
 }
@@ -197,6 +250,9 @@ fn rate(venue: &Venue) -> f64 {
 
 /// How a source is doing at this site.
 pub fn site(node: &Node, source: &str) -> Site {
+    if node.is_chain(source) {
+        return chain_site(node.index().agreed_at(source), now());
+    }
     let Some(exchange) = node.exchange_of(source) else { return Site { stale: true, ..Site::default() } };
     let state = node.live().state();
     let Some(venue) = state.venues.get(exchange) else { return Site { stale: true, ..Site::default() } };
@@ -208,6 +264,13 @@ pub fn site(node: &Node, source: &str) -> Site {
         events_per_second: rate(venue),
         incidents: venue.incidents,
     }
+}
+
+/// A chain is no venue of the collector: it is heard when a block of it is agreed on.
+fn chain_site(agreed: Option<Timestamp>, now: Timestamp) -> Site {
+    let silent_ms = agreed.map(|at| since_ms(at, now));
+    let stale = silent_ms.is_none_or(|ms| ms > CHAIN_STALE_MS);
+    Site { last_event: agreed, silent_ms, stale, ..Site::default() }
 }
 
 /// Incidents of this site's collector, with their time in nanoseconds.
@@ -230,21 +293,25 @@ pub async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, ca
         tokio::select! {
             () = cancel.cancelled() => return,
             block = committed.recv() => match block {
-                Ok(block) => take_block(&node, &block),
-                // The lists miss what was lost; the store and the tables have it.
-                Err(RecvError::Lagged(blocks)) => tracing::warn!(blocks, "the API's lists missed blocks"),
+                Ok(block) => {
+                    let taking = node.clone();
+                    // A panic is told by the runtime; the next block finds the gap that it leaves.
+                    let _ = tokio::task::spawn_blocking(move || take(&taking, &block)).await;
+                }
+                // The next block finds the gap and reads it from the store.
+                Err(RecvError::Lagged(blocks)) => tracing::warn!(blocks, "the API fell behind the blocks"),
                 Err(RecvError::Closed) => return,
             },
             update = next(&mut events), if collecting => match update {
                 Some(Update::Event(event)) => node.live().event(&event),
-                Some(Update::Missed { .. }) => {}
+                Some(Update::Missed { exchange, .. }) => node.live().missed(exchange),
                 None => collecting = false,
             },
             _ = second.tick() => {
                 node.live().second();
                 let asked = node.clone();
                 if let Ok(Ok(status)) = tokio::task::spawn_blocking(move || asked.status()).await {
-                    node.live().say("status", &api::StreamMessage::Status { status });
+                    node.live().say("status", None, &api::StreamMessage::Status { status });
                 }
             }
         }
@@ -255,28 +322,121 @@ async fn next(events: &mut Subscription) -> Option<Update> {
     events.next().await
 }
 
-fn take_block(node: &Node, block: &CommittedBlock) {
-    node.committed(block);
-    let transactions = block.block.transactions.iter().map(Vec::len);
-    let summary = ledger::summary(&block.block.header, transactions, &block.certificate);
-    node.live().say("blocks", &api::StreamMessage::Block { block: summary });
-    let height = block.block.header.height;
+/// Takes a block in, after those before it that did not come.
+fn take(node: &Node, block: &CommittedBlock) {
+    let (from, height) = (node.index().height() + 1, block.block.header.height);
+    if from < height {
+        let read = each_block(node.store(), from, height - 1, |stored| {
+            take_block(node, &stored.block, &stored.certificate, &stored.receipts, &stored.events);
+        });
+        if let Err(error) = read {
+            tracing::error!(%error, from, "blocks that did not come cannot be read: the API's lists lack them");
+        }
+    }
+    take_block(node, &block.block, &block.certificate, &block.receipts, &block.events);
+}
+
+fn take_block(node: &Node, block: &Block, certificate: &Certificate, receipts: &[Receipt], events: &[LedgerEvent]) {
+    if !node.committed(block, receipts, events) {
+        return;
+    }
+    let transactions = block.transactions.iter().map(Vec::len);
+    let summary = ledger::summary(&block.header, transactions, certificate);
+    node.live().say("blocks", None, &api::StreamMessage::Block { block: summary });
+    let height = block.header.height;
     let (chunks, incidents) = {
         let index = node.index();
         let chunks: Vec<_> = index.chunks(None).take_while(|c| c.height >= height).cloned().collect();
-        let incidents = block.events.iter().filter(|e| matches!(e, LedgerEvent::Incident(_))).count();
+        let incidents = events.iter().filter(|e| matches!(e, LedgerEvent::Incident(_))).count();
         (chunks, incidents)
     };
     for chunk in chunks.iter().rev() {
-        node.live().say("chunks", &api::StreamMessage::Chunk { chunk: node.chunk_info(chunk) });
+        node.live().say("chunks", Some(&chunk.source), &api::StreamMessage::Chunk { chunk: node.chunk_info(chunk) });
     }
     let newest: Vec<api::IncidentInfo> = node.ledger_incidents(incidents);
     for incident in newest.into_iter().rev() {
-        node.live().say("incidents", &api::StreamMessage::Incident { incident });
+        let source = incident.source.clone();
+        node.live().say("incidents", source.as_deref(), &api::StreamMessage::Incident { incident });
     }
 }
 
 /// Milliseconds since a capture.
 pub fn age_ms(captured: Timestamp) -> u64 {
-    u64::try_from((now().nanos() - captured.nanos()).max(0) / 1_000_000).unwrap_or(0)
+    since_ms(captured, now())
+}
+
+fn since_ms(at: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.nanos().saturating_sub(at.nanos()).max(0) / 1_000_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_market::Side;
+    use openmesh_primitives::Decimal;
+
+    const VENUE: &str = Exchange::Kraken.name();
+
+    fn event(symbol: Option<&str>, millis: i64, kind: EventKind) -> Event {
+        Event {
+            exchange: Exchange::Kraken,
+            symbol: symbol.map(|s| s.parse().unwrap()),
+            ts_exchange: Some(Timestamp::from_millis(millis)),
+            ts_capture: Timestamp::from_millis(millis),
+            kind,
+        }
+    }
+
+    fn trade(symbol: &str, millis: i64) -> Event {
+        let one = Decimal::from(1);
+        let trade = Trade { side: Side::Buy, price: one, size: one, id: None, snapshot: false };
+        event(Some(symbol), millis, EventKind::Trade(trade))
+    }
+
+    fn incident(symbol: Option<&str>, kind: IncidentKind, feed: Option<Feed>) -> Event {
+        event(symbol, 0, EventKind::Incident(Incident { kind, feed, detail: "d".into() }))
+    }
+
+    fn unbroken(live: &Live, symbol: &str) -> usize {
+        live.unbroken_trades(VENUE, symbol).len()
+    }
+
+    #[test]
+    fn trades_before_a_hole_are_shown_and_not_counted_on() {
+        let live = Live::default();
+        for (symbol, millis) in [("BTC.USD", 1), ("ETH.USD", 2), ("BTC.USD", 3)] {
+            live.event(&trade(symbol, millis));
+        }
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (2, 1));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Trades)));
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 1), "of one instrument");
+        live.event(&trade("BTC.USD", 4));
+        assert_eq!(unbroken(&live, "BTC.USD"), 1);
+        live.event(&incident(None, IncidentKind::Disconnected, None));
+        assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 0), "of the whole venue");
+        live.event(&trade("BTC.USD", 5));
+        live.missed(Exchange::Kraken);
+        assert_eq!(unbroken(&live, "BTC.USD"), 0, "what this memory was too slow for");
+        assert_eq!(live.trades(VENUE, "BTC.USD").len(), 4, "the list shows them all");
+    }
+
+    #[test]
+    fn a_chain_is_heard_when_its_blocks_are_agreed_on() {
+        let at = |agreed_ms: i64| chain_site(Some(Timestamp::from_millis(agreed_ms)), Timestamp::from_millis(200_000));
+        let heard = at(188_000);
+        assert_eq!((heard.silent_ms, heard.stale), (Some(12_000), false));
+        assert_eq!(heard.last_event, Some(Timestamp::from_millis(188_000)));
+        let ended = at(79_999);
+        assert_eq!((ended.silent_ms, ended.stale), (Some(120_001), true));
+        assert!(chain_site(None, Timestamp(0)).stale, "nothing was agreed on yet");
+    }
+
+    #[test]
+    fn what_goes_wrong_in_a_book_breaks_no_trades() {
+        let live = Live::default();
+        live.event(&trade("BTC.USD", 1));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Checksum, None));
+        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Book)));
+        assert_eq!(unbroken(&live, "BTC.USD"), 1);
+    }
 }

@@ -5,9 +5,8 @@ use axum::extract::{Path, State};
 use openmesh_api as api;
 use openmesh_market::{EventKind, Exchange};
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
-use openmesh_pythia::{Limits, Query as Sql};
+use openmesh_pythia::{Handle as Pythia, Query as Sql};
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 
 use crate::error::Refusal;
 use crate::live::{TimedTrade, age_ms};
@@ -108,42 +107,75 @@ pub async fn candles(
     Params(query): Params<CandleQuery>,
 ) -> Result<Json<api::CandleList>, Refusal> {
     let (exchange, symbol) = instrument(&node, &exchange, &symbol)?;
-    let wanted = query.interval.as_deref().unwrap_or("1m");
-    let (_, seconds) = INTERVALS.into_iter().find(|(word, _)| *word == wanted).ok_or_else(|| {
+    let word = query.interval.as_deref().unwrap_or("1m");
+    let (_, seconds) = INTERVALS.into_iter().find(|(known, _)| *known == word).ok_or_else(|| {
         let known = INTERVALS.map(|(word, _)| word).join(", ");
-        Refusal::bad("bad_interval", format!("{wanted:.20?} is no interval"), format!("one of {known}"))
+        Refusal::bad("bad_interval", format!("{word:.20?} is no interval"), format!("one of {known}"))
     })?;
     let limit = limited("limit", query.limit, CANDLES_DEFAULT, CANDLES_MAX)?;
     let nanos = seconds * 1_000_000_000;
-    let live = node.live().trades(exchange.name(), &symbol.to_string());
-    // The memory of live trades is complete from its first trade on, so whole intervals after that come from it.
+    // Nothing is missing between these trades, so whole intervals after the first of them come from memory. What lies
+    // before, and so before any hole, comes from the tables, which hold what was agreed on.
+    let live = node.live().unbroken_trades(exchange.name(), &symbol.to_string());
     let border = live.first().map(|(at, _)| at.nanos().div_euclid(nanos).saturating_add(1).saturating_mul(nanos));
-    let mut items = agreed(&node, exchange, &symbol, seconds, border, limit).await?;
-    items.extend(make(live.iter().filter(|(at, _)| border.is_some_and(|b| at.nanos() >= b)), nanos));
+    let newest = make(live.iter().filter(|(at, _)| border.is_some_and(|b| at.nanos() >= b)), nanos);
+    let wanted = Wanted { exchange, symbol, seconds, before: border, limit: limit.saturating_sub(newest.len()) };
+    let mut items = agreed(node.own_queries(), &wanted).await?;
+    items.extend(newest);
     let surplus = items.len().saturating_sub(limit);
     items.drain(..surplus);
     let stale = node.site_of_exchange(exchange.name()).stale;
     Ok(Json(api::CandleList { origin: node.origin(), stale, items }))
 }
 
-/// Candles from the tables, before `border` (nanoseconds), oldest first. The words in the query are checked enumerations
-/// and parsed symbols: nothing of a stranger's text gets into it.
-async fn agreed(
-    node: &Node,
+/// Candles that are wanted from the tables.
+struct Wanted {
     exchange: Exchange,
-    symbol: &Symbol,
+    symbol: Symbol,
     seconds: i64,
-    border: Option<i64>,
+    /// Only trades before this time, in nanoseconds.
+    before: Option<i64>,
     limit: usize,
-) -> Result<Vec<api::CandleView>, Refusal> {
-    let before = border.map_or(String::new(), |b| format!("and ts_exchange < to_timestamp_nanos({b})"));
-    let sql = format!(
-        "select date_bin(interval '{seconds} seconds', ts_exchange) as start, first_value(price order by ts_exchange), max(price), \
-         min(price), last_value(price order by ts_exchange), sum(size), count(*) from trades \
-         where exchange = '{exchange}' and symbol = '{symbol}' {before} group by 1 order by 1 desc limit {limit}"
-    );
-    let query = Sql { sql, limits: Limits::default(), cancel: CancellationToken::new() };
-    let result = node.pythia().query(query).await.map_err(crate::sql::refuse)?;
+}
+
+impl Wanted {
+    /// Where as many intervals begin as are wanted, were there a trade in each.
+    fn from(&self) -> Option<i64> {
+        let span = self.seconds.saturating_mul(1_000_000_000).saturating_mul(i64::try_from(self.limit).ok()?);
+        Some(self.before?.saturating_sub(span))
+    }
+
+    /// The words in the query are checked enumerations and parsed symbols: nothing of a stranger's text gets into it.
+    /// Trades of one moment stand in the order of their chunk, so that the same one opens and closes at every node.
+    fn sql(&self, from: Option<i64>) -> String {
+        let Wanted { exchange, symbol, seconds, limit, .. } = self;
+        let after = from.map_or(String::new(), |nanos| format!("and ts_exchange >= to_timestamp_nanos({nanos})"));
+        let before =
+            self.before.map_or(String::new(), |nanos| format!("and ts_exchange < to_timestamp_nanos({nanos})"));
+        let order = "ts_exchange, window_start, event_index";
+        format!(
+            "select date_bin(interval '{seconds} seconds', ts_exchange) as start, first_value(price order by {order}), max(price), \
+             min(price), last_value(price order by {order}), sum(size), count(*) from trades \
+             where exchange = '{exchange}' and symbol = '{symbol}' {after} {before} group by 1 order by 1 desc limit {limit}"
+        )
+    }
+}
+
+/// Candles from the tables, oldest first. The whole history is read only where the newest part of it holds too few.
+async fn agreed(pythia: &Pythia, wanted: &Wanted) -> Result<Vec<api::CandleView>, Refusal> {
+    if wanted.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let from = wanted.from();
+    let near = from_tables(pythia, wanted.sql(from)).await?;
+    if from.is_none() || near.len() >= wanted.limit {
+        return Ok(near);
+    }
+    from_tables(pythia, wanted.sql(None)).await
+}
+
+async fn from_tables(pythia: &Pythia, sql: String) -> Result<Vec<api::CandleView>, Refusal> {
+    let result = pythia.query(Sql::new(sql)).await.map_err(crate::sql::refuse)?;
     let mut items: Vec<api::CandleView> = result
         .rows
         .iter()
@@ -168,7 +200,8 @@ async fn agreed(
     Ok(items)
 }
 
-/// Candles of trades that come in order of time.
+/// Candles of trades, which open and close as those of the tables do: by time and then by id, not by arrival, for one
+/// venue lists the newest trade of a frame first. Source: `docs/spec/windows.md`, canonical order.
 fn make<'a>(trades: impl Iterator<Item = &'a TimedTrade>, nanos: i64) -> Vec<api::CandleView> {
     struct Open {
         start: i64,
@@ -180,9 +213,11 @@ fn make<'a>(trades: impl Iterator<Item = &'a TimedTrade>, nanos: i64) -> Vec<api
         trades: u64,
     }
     let mut all: Vec<Open> = Vec::new();
+    let mut trades: Vec<&TimedTrade> = trades.collect();
+    trades.sort_by(|a, b| order(a).cmp(&order(b)));
     for (at, trade) in trades {
         let start = at.nanos().div_euclid(nanos) * nanos;
-        match all.iter_mut().rev().find(|c| c.start == start) {
+        match all.last_mut().filter(|c| c.start == start) {
             Some(candle) => {
                 candle.high = candle.high.max(trade.price);
                 candle.low = candle.low.min(trade.price);
@@ -201,7 +236,6 @@ fn make<'a>(trades: impl Iterator<Item = &'a TimedTrade>, nanos: i64) -> Vec<api
             }),
         }
     }
-    all.sort_by_key(|c| c.start);
     all.into_iter()
         .map(|c| api::CandleView {
             start: Timestamp(c.start).to_rfc3339(),
@@ -213,6 +247,11 @@ fn make<'a>(trades: impl Iterator<Item = &'a TimedTrade>, nanos: i64) -> Vec<api
             trades: c.trades,
         })
         .collect()
+}
+
+/// A shorter id is a smaller number.
+fn order((at, trade): &TimedTrade) -> (Timestamp, Option<(usize, &str)>) {
+    (*at, trade.id.as_deref().map(|id| (id.len(), id)))
 }
 
 /// Which trades.
@@ -254,17 +293,22 @@ pub async fn trades(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_market::Side;
+    use openmesh_lake::{AcceptedChunkMeta, Lake};
     use openmesh_market::event::Trade;
+    use openmesh_market::window::{Chunk, ChunkHeader, Rows, Stream, TradeRow};
+    use openmesh_market::{Feed, Side};
+
+    /// Length of a window in seconds.
+    const WINDOW: i64 = 10;
 
     #[test]
     fn candles_of_trades() {
-        let trade = |second: i64, price: i64| {
-            let trade =
-                Trade { side: Side::Buy, price: price.into(), size: Decimal::new(15, 1), id: None, snapshot: false };
+        let trade = |second: i64, price: i64, id: &str| {
+            let (size, id) = (Decimal::new(15, 1), Some(id.to_string()));
+            let trade = Trade { side: Side::Buy, price: price.into(), size, id, snapshot: false };
             (Timestamp::from_millis(second * 1_000), trade)
         };
-        let trades = [trade(0, 10), trade(30, 12), trade(59, 9), trade(60, 11)];
+        let trades = [trade(0, 10, "8"), trade(59, 9, "10"), trade(59, 12, "9"), trade(60, 11, "11")];
         let made = make(trades.iter(), 60_000_000_000);
         assert_eq!(made.len(), 2);
         let first = &made[0];
@@ -274,5 +318,60 @@ mod tests {
         );
         assert_eq!((first.volume.as_str(), first.trades), ("4.5", 3));
         assert_eq!(made[1].start, "1970-01-01T00:01:00Z");
+    }
+
+    /// Trades (second, price) of one window in the order of its chunk.
+    async fn append(lake: &Lake, window: i64, trades: &[(i64, i64)]) {
+        let row = |(id, (second, price)): (usize, &(i64, i64))| TradeRow {
+            ts: Timestamp::from_millis(second * 1_000),
+            id: Some(id.to_string()),
+            side: Side::Buy,
+            price: (*price).into(),
+            size: 1.into(),
+        };
+        let stream = Stream { exchange: Exchange::Kraken, symbol: "BTC.USD".parse().unwrap(), feed: Feed::Trades };
+        let header = ChunkHeader::new(stream, window, u32::try_from(WINDOW * 1_000).unwrap()).unwrap();
+        let chunk = Chunk::encode(header, Rows::Trades(trades.iter().enumerate().map(row).collect())).unwrap();
+        let meta = AcceptedChunkMeta {
+            source: "kraken".into(),
+            origin: "simulated".into(),
+            cid: chunk.cid,
+            window: u64::try_from(window).unwrap(),
+            stream: "BTC.USD/trades".into(),
+            height: 1,
+        };
+        lake.append_chunk(&meta, &chunk.bytes).await.unwrap();
+    }
+
+    fn wanted(before_second: i64, limit: usize) -> Wanted {
+        let symbol = "BTC.USD".parse().unwrap();
+        let before = Some(before_second * 1_000_000_000);
+        Wanted { exchange: Exchange::Kraken, symbol, seconds: WINDOW, before, limit }
+    }
+
+    #[tokio::test]
+    async fn candles_of_tables_are_those_before_the_live_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::open(folder.path(), openmesh_lake::Config::default()).await.unwrap();
+        // Within one moment prices go up and down, so that no order but the chunk's gives this open and close.
+        let moment: Vec<(i64, i64)> = (0..64).map(|n| (1_000, 100 + n * 37 % 64)).collect();
+        append(&lake, 100, &moment).await;
+        append(&lake, 101, &[(1_010, 5)]).await;
+        append(&lake, 4, &[(40, 7)]).await;
+        let pythia = openmesh_pythia::Pythia::start(openmesh_pythia::Config::default(), lake).unwrap();
+        let near = agreed(&pythia, &wanted(1_020, 2)).await.unwrap();
+        let first = near.first().unwrap();
+        assert_eq!((first.open.as_str(), first.close.as_str(), first.trades), ("100", "127", 64), "{near:?}");
+        assert_eq!(near.len(), 2);
+        let wide = agreed(&pythia, &wanted(1_020, 3)).await.unwrap();
+        assert_eq!((wide.len(), wide[0].open.as_str()), (3, "7"), "too few in the newest part: all is searched");
+        assert!(agreed(&pythia, &wanted(1_020, 0)).await.unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_newest_part_is_asked_for_first() {
+        let wanted = wanted(1_020, 3);
+        assert_eq!(wanted.from(), Some(990_000_000_000));
+        assert!(wanted.sql(wanted.from()).contains("ts_exchange >= to_timestamp_nanos(990000000000)"));
     }
 }

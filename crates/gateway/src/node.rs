@@ -1,27 +1,31 @@
 //! What the handlers know: the other rooms' handles and what the gateway remembers itself.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 use openmesh_api as api;
 use openmesh_content::BlockStore;
-use openmesh_ledger::{self as ledger, Genesis, Origin, SourceKind};
+use openmesh_ledger::{self as ledger, Block, Genesis, LedgerEvent, Origin, Receipt, SourceKind};
 use openmesh_market::Exchange;
-use openmesh_primitives::{Address, ContentId, Digest, Timestamp};
-use openmesh_storage::Store;
+use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
+use openmesh_storage::{Store, StoreError, StoredBlock};
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 
 use crate::error::Refusal;
 use crate::index::{BLOCKS_BACK, Index, RecentChunk};
 use crate::live::Live;
-use crate::sessions::Sessions;
+use crate::sessions::{Audience, Sessions};
 use crate::sql::Running;
+use crate::stream::STREAMS_MAX;
+use crate::waiting::Waiting;
 use crate::{chunks, incidents, live};
 
-/// Transactions handed in here that are remembered until they are committed, so that their sender can ask for them.
-const WAITING_MAX: usize = 10_000;
+/// Queries of the gateway itself that run at once: each is answered from few rows, and more would not be faster.
+const OWN_QUERIES_MAX: usize = 2;
 
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
@@ -62,6 +66,8 @@ pub struct Deps {
     pub registry: Arc<Registry>,
     /// This node's validator address.
     pub address: Address,
+    /// What this site is called in a browser: hosts, with their ports. Where none are given: the address that it listens on.
+    pub public_hosts: Vec<String>,
     /// Version of the binary.
     pub version: &'static str,
 }
@@ -72,6 +78,7 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     deps: Deps,
+    own_queries: openmesh_pythia::Handle,
     genesis: Genesis,
     origin: Origin,
     name: String,
@@ -79,13 +86,14 @@ struct Inner {
     sessions: Sessions,
     running: Running,
     live: Live,
-    waiting: Mutex<VecDeque<(Digest, Vec<u8>)>>,
+    streams: Arc<Semaphore>,
+    waiting: Mutex<Waiting>,
 }
 
 /// How a source is doing at this site.
 #[derive(Debug, Clone, Default)]
 pub struct Site {
-    /// The venue's time of the newest event.
+    /// The venue's time of the newest event; of a chain, when its newest block was agreed on.
     pub last_event: Option<Timestamp>,
     /// Milliseconds since anything was heard.
     pub silent_ms: Option<u64>,
@@ -98,25 +106,18 @@ pub struct Site {
 }
 
 impl Node {
-    /// Reads the recent blocks back and is ready.
-    pub fn new(deps: Deps) -> Result<Node, openmesh_storage::StoreError> {
+    /// Reads the recent blocks back and is ready, for a door at this address.
+    pub fn new(deps: Deps, address: SocketAddr) -> Result<Node, openmesh_storage::StoreError> {
         let genesis = deps.store.genesis()?.clone();
         let tip = deps.store.tip().height;
         let origins: BTreeMap<String, Origin> = genesis.sources.iter().map(|s| (s.id.clone(), s.origin)).collect();
         let mut index = Index::new(origins);
-        let mut height = tip.saturating_sub(BLOCKS_BACK) + 1;
+        let from = tip.saturating_sub(BLOCKS_BACK) + 1;
         // What the blocks that are read back do not count.
-        index.incidents_total = incidents::count_before(&deps.store, height)?;
-        while height <= tip {
-            let blocks = deps.store.blocks(height..=tip)?;
-            let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
-            for stored in &blocks {
-                let header = &stored.block.header;
-                let last_commit = stored.block.last_commit.as_ref();
-                index.block(header.time, header.proposer, last_commit, &stored.events);
-            }
-            height = last + 1;
-        }
+        index.incidents_total = incidents::count_before(&deps.store, from)?;
+        each_block(&deps.store, from, tip, |stored| {
+            index.block(&stored.block, &stored.events);
+        })?;
         let name = genesis
             .validators
             .iter()
@@ -126,15 +127,18 @@ impl Node {
         let kinds: Vec<Origin> = genesis.sources.iter().map(|s| s.origin).collect();
         let origin =
             [Origin::Simulated, Origin::Replay].into_iter().find(|o| kinds.contains(o)).unwrap_or(Origin::Live);
+        let audience = Audience { hosts: hosts(&deps.public_hosts, address), chain_id: genesis.chain_id };
         Ok(Node(Arc::new(Inner {
+            own_queries: deps.pythia.apart(OWN_QUERIES_MAX),
             deps,
             genesis,
             origin,
             name,
             index: Mutex::new(index),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(audience),
             running: Running::default(),
             live: Live::default(),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             waiting: Mutex::default(),
         })))
     }
@@ -149,9 +153,14 @@ impl Node {
         &self.0.deps.engine
     }
 
-    /// SQL.
+    /// SQL of whoever asks.
     pub fn pythia(&self) -> &openmesh_pythia::Handle {
         &self.0.deps.pythia
+    }
+
+    /// SQL of the gateway itself, for candles and chunks: slow queries of strangers do not make it wait.
+    pub fn own_queries(&self) -> &openmesh_pythia::Handle {
+        &self.0.own_queries
     }
 
     /// Live market data.
@@ -214,39 +223,62 @@ impl Node {
 
     /// A transaction that was handed in here and is not committed yet.
     pub fn pending(&self, hash: &Digest) -> Option<Vec<u8>> {
-        self.waiting().iter().find(|(known, _)| known == hash).map(|(_, bytes)| bytes.clone())
+        self.waiting().get(hash)
     }
 
     /// Hands a transaction to the mempool.
     pub async fn submit(&self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
         let hash = self.engine().submit(bytes.clone()).await.map_err(crate::transactions::refuse)?;
-        let mut waiting = self.waiting();
-        waiting.push_back((hash, bytes));
-        if waiting.len() > WAITING_MAX {
-            waiting.pop_front();
-        }
-        Ok(hash)
+        self.blocking(move |node| {
+            let sender = node.waiting().remember(hash, bytes, node.store().tip().height);
+            // Its block may have been committed before it was remembered, and will not come again.
+            node.forget_used(sender.into_iter().collect())?;
+            Ok(hash)
+        })
+        .await
     }
 
-    /// Takes a committed block in: lists, and what no longer waits.
-    pub fn committed(&self, block: &openmesh_engine::CommittedBlock) {
-        let header = &block.block.header;
-        let last_commit = block.block.last_commit.as_ref();
-        self.index().block(header.time, header.proposer, last_commit, &block.events);
-        let mut waiting = self.waiting();
-        if !waiting.is_empty() {
-            let committed: HashSet<Digest> = block.receipts.iter().map(|r| r.hash).collect();
-            waiting.retain(|(hash, _)| !committed.contains(hash));
+    /// Takes a committed block in: lists, and what no longer waits. `false` where it has been taken in before.
+    pub fn committed(&self, block: &Block, receipts: &[Receipt], events: &[LedgerEvent]) -> bool {
+        if !self.index().block(block, events) {
+            return false;
         }
+        let mempool_is_empty = self.engine().status().mempool_transactions == 0;
+        let senders = {
+            let mut waiting = self.waiting();
+            waiting.committed(block.header.height, receipts.iter().map(|r| r.hash), mempool_is_empty);
+            waiting.senders(receipts.iter().filter_map(|r| r.sender))
+        };
+        if let Err(error) = self.forget_used(senders) {
+            tracing::warn!(?error, "used nonces cannot be read: what they replaced is still shown as waiting");
+        }
+        true
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<(Digest, Vec<u8>)>> {
+    /// Forgets what waits of these accounts with a nonce that is used already.
+    fn forget_used(&self, senders: Vec<Address>) -> Result<(), Refusal> {
+        if senders.is_empty() {
+            return Ok(());
+        }
+        let state = self.store().state()?;
+        let next = |address: Address| Ok((address, ledger::account(&state, &address)?.nonce));
+        let nonces: BTreeMap<Address, u64> = senders.into_iter().map(next).collect::<Result<_, Refusal>>()?;
+        self.waiting().advance(&nonces);
+        Ok(())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queries that run.
     pub fn running(&self) -> &Running {
         &self.0.running
+    }
+
+    /// Places for streams.
+    pub fn streams(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.streams)
     }
 
     /// What this site sees now.
@@ -258,6 +290,16 @@ impl Node {
     pub fn exchange_of(&self, source: &str) -> Option<&'static str> {
         let spec = self.0.genesis.sources.iter().find(|s| s.id == source)?;
         spec.exchange.parse::<Exchange>().ok().map(Exchange::name)
+    }
+
+    /// The sources of an exchange or chain.
+    pub fn sources_of(&self, exchange: &str) -> BTreeSet<String> {
+        self.0.genesis.sources.iter().filter(|s| s.exchange == exchange).map(|s| s.id.clone()).collect()
+    }
+
+    /// Whether a source is a chain.
+    pub fn is_chain(&self, source: &str) -> bool {
+        self.0.genesis.sources.iter().any(|s| s.id == source && s.kind == SourceKind::Chain)
     }
 
     /// Whether an instrument is collected here.
@@ -341,6 +383,33 @@ impl Node {
             node: api::NodeInfo { address: self.0.deps.address.to_string(), name: self.0.name.clone() },
         })
     }
+}
+
+/// What this site is called.
+fn hosts(configured: &[String], address: SocketAddr) -> Vec<String> {
+    if !configured.is_empty() {
+        return configured.to_vec();
+    }
+    let port = address.port();
+    let own = [address.to_string(), format!("localhost:{port}"), format!("127.0.0.1:{port}")];
+    BTreeSet::from(own).into_iter().collect()
+}
+
+/// Shows stored blocks in their order, as many at once as the store gives.
+pub fn each_block(
+    store: &Store,
+    from: Height,
+    to: Height,
+    mut show: impl FnMut(&StoredBlock),
+) -> Result<(), StoreError> {
+    let mut height = from;
+    while height <= to {
+        let blocks = store.blocks(height..=to)?;
+        let Some(last) = blocks.last().map(|b| b.block.header.height) else { break };
+        blocks.iter().for_each(&mut show);
+        height = last + 1;
+    }
+    Ok(())
 }
 
 /// Now, in nanoseconds since the epoch.

@@ -1,8 +1,11 @@
 //! Reading requests: parameters, bodies, limits and cursors. What is not understood is refused, never ignored.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +34,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// Longest time until a body has come whole: the largest one over a slow line.
+const BODY_SECONDS_MAX: u64 = 30;
+
 /// A JSON body.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
@@ -38,7 +44,11 @@ pub struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Refusal> {
-        Json::from_request(request, state).await.map(|Json(value)| Body(value)).map_err(|rejection| {
+        let reading = Json::from_request(request, state);
+        let Ok(read) = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await else {
+            return Err(too_slow());
+        };
+        read.map(|Json(value)| Body(value)).map_err(|rejection| {
             let (code, hint) = match &rejection {
                 JsonRejection::MissingJsonContentType(_) => ("not_json", "send content-type: application/json"),
                 JsonRejection::BytesRejection(_) => ("body_too_large", "a body may have 1 MiB"),
@@ -47,6 +57,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Refusal::new(rejection.status(), code, rejection.body_text(), hint)
         })
     }
+}
+
+fn too_slow() -> Refusal {
+    let message = format!("the body did not come within {BODY_SECONDS_MAX} s");
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message, "send it in one go")
 }
 
 /// `limit`, with its default and most. Beyond them it is refused: a shorter answer than asked for would look complete.

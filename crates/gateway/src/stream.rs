@@ -3,15 +3,14 @@
 //! Each subscription is a task that moves updates to one writer. A client that reads slowly fills only its own queue; the
 //! collector then tells how many events it missed, which the client is told, and a book starts anew with a snapshot.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use futures::stream::SplitSink;
-use futures::{SinkExt, StreamExt};
+use futures::{Sink, SinkExt, StreamExt};
 use openmesh_api::{self as api, StreamMessage, StreamRequest};
 use openmesh_collector::{Filter, Update};
 use openmesh_market::{Event, Exchange, Feed};
@@ -20,10 +19,16 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::error::Refusal;
+use crate::live::News;
 use crate::node::Node;
 
 /// Messages that wait for one client.
 const QUEUE_MAX: usize = 1_024;
+/// Streams open at once at this node: each holds a queue and tasks, and they are no longer counted among the connections.
+pub const STREAMS_MAX: usize = 256;
+/// Longest time in which a client takes no message before it is left: its own buffer and the system's are full by then.
+const SEND_SECONDS_MAX: u64 = 20;
 /// Subscriptions of one client.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
 /// Largest message of a client, in bytes: its longest request is far shorter.
@@ -38,14 +43,36 @@ pub const SILENCE_SECONDS_MAX: u64 = 60;
 const PING_SECONDS: u64 = 20;
 /// Feeds of the ledger and the node.
 const NEWS: [&str; 4] = ["blocks", "chunks", "incidents", "status"];
+/// Those that are of sources, and so can be of one exchange.
+const NEWS_OF_SOURCES: [&str; 2] = ["chunks", "incidents"];
+/// What to do about words of a market subscription that are not understood.
+const SOURCES_HINT: &str = "/v1/sources lists what is collected";
 
 type Sender = mpsc::Sender<Utf8Bytes>;
+/// Code, message and hint.
+type Refused = (&'static str, String, &'static str);
 type Key = (String, Option<String>, Option<String>);
 
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status.
-#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket")))]
-pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| serve(node, socket))
+#[utoipa::path(get, path = "/v1/stream", tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket"), (status = 503, description = "This node has no place for another stream")))]
+pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
+    let place = node.streams().try_acquire_owned().map_err(|_| {
+        let message = format!("this node has {STREAMS_MAX} streams open, and no place for another");
+        Refusal::unavailable("too_many_streams", message, "try again in a minute, or ask another node")
+    })?;
+    Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
+        serve(node, socket).await;
+        drop(place);
+    }))
+}
+
+/// Sends; `false` where the client has gone, or takes nothing.
+async fn send(sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
+    send_within(Duration::from_secs(SEND_SECONDS_MAX), sink, message).await
+}
+
+async fn send_within(longest: Duration, sink: &mut (impl Sink<Message> + Unpin), message: Message) -> bool {
+    matches!(tokio::time::timeout(longest, sink.send(message)).await, Ok(Ok(())))
 }
 
 async fn serve(node: Node, socket: WebSocket) {
@@ -58,7 +85,7 @@ async fn serve(node: Node, socket: WebSocket) {
         tokio::select! {
             text = queue.recv() => {
                 let Some(text) = text else { return };
-                if sink.send(Message::Text(text)).await.is_err() {
+                if !send(&mut sink, Message::Text(text)).await {
                     return;
                 }
             }
@@ -72,14 +99,14 @@ async fn serve(node: Node, socket: WebSocket) {
                     Some(Ok(Message::Text(text))) => {
                         let answer = request(&node, text.as_str(), &mut subscriptions, &sender);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
-                        if sink.send(Message::Text(json.into())).await.is_err() {
+                        if !send(&mut sink, Message::Text(json.into())).await {
                             return;
                         }
                     }
                     Some(Ok(Message::Binary(_))) => {
                         let answer = refuse("not_text", "binary messages are not understood", "send JSON as text", None);
                         let json = serde_json::to_string(&answer).unwrap_or_default();
-                        if sink.send(Message::Text(json.into())).await.is_err() {
+                        if !send(&mut sink, Message::Text(json.into())).await {
                             return;
                         }
                     }
@@ -89,7 +116,7 @@ async fn serve(node: Node, socket: WebSocket) {
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > Duration::from_secs(SILENCE_SECONDS_MAX) || sink.send(Message::Ping(Vec::new().into())).await.is_err() {
+                if heard.elapsed() > Duration::from_secs(SILENCE_SECONDS_MAX) || !send(&mut sink, Message::Ping(Vec::new().into())).await {
                     return;
                 }
             }
@@ -101,7 +128,7 @@ async fn serve(node: Node, socket: WebSocket) {
 async fn leave(mut sink: SplitSink<WebSocket, Message>, code: u16, reason: String) {
     let end = reason.floor_char_boundary(REASON_BYTES_MAX);
     let reason = reason[..end].into();
-    let _ = sink.send(Message::Close(Some(CloseFrame { code, reason }))).await;
+    let _ = send(&mut sink, Message::Close(Some(CloseFrame { code, reason }))).await;
 }
 
 fn refuse(code: &str, message: impl Into<String>, hint: &str, id: Option<String>) -> StreamMessage {
@@ -141,17 +168,43 @@ fn request(
                 return refuse("too_many_subscriptions", message, "unsubscribe, or open another connection", id);
             }
             let task = if let Some(feed) = NEWS.into_iter().find(|f| *f == feed) {
-                tokio::spawn(follow_news(node.clone(), feed, sender.clone()))
+                match news_filter(feed, exchange.as_deref(), symbol.as_deref(), |name| node.sources_of(name)) {
+                    Ok(sources) => tokio::spawn(follow_news(node.clone(), feed, sources, sender.clone())),
+                    Err((code, message, hint)) => return refuse(code, message, hint, id),
+                }
             } else {
                 match filter(node, &feed, exchange.as_deref(), symbol.as_deref()) {
                     Ok((exchange, filter)) => {
                         tokio::spawn(follow_market(node.clone(), exchange, filter, sender.clone()))
                     }
-                    Err((code, message)) => return refuse(code, message, "/v1/sources lists what is collected", id),
+                    Err((code, message)) => return refuse(code, message, SOURCES_HINT, id),
                 }
             };
             subscriptions.insert(key, AbortOnDropHandle::new(task));
             StreamMessage::Subscribed { feed, exchange, symbol, id }
+        }
+    }
+}
+
+/// The sources whose news are wanted; `None`: all there is. What cannot be filtered by is refused: whoever names it would
+/// take the news of all for those of one.
+fn news_filter(
+    feed: &str,
+    exchange: Option<&str>,
+    symbol: Option<&str>,
+    sources_of: impl FnOnce(&str) -> BTreeSet<String>,
+) -> Result<Option<BTreeSet<String>>, Refused> {
+    match (exchange, symbol) {
+        (None, None) => Ok(None),
+        (Some(exchange), None) if NEWS_OF_SOURCES.contains(&feed) => match sources_of(exchange) {
+            none if none.is_empty() => {
+                Err(("unknown_exchange", format!("there is no source of {exchange:.40?}"), SOURCES_HINT))
+            }
+            sources => Ok(Some(sources)),
+        },
+        _ => {
+            let hint = "leave symbol away; exchange is for chunks and incidents";
+            Err(("not_filtered", format!("{feed} cannot be had of one exchange or symbol so"), hint))
         }
     }
 }
@@ -221,11 +274,11 @@ fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
     }
 }
 
-async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
+async fn follow_news(node: Node, feed: &'static str, sources: Option<BTreeSet<String>>, sender: Sender) {
     let mut news = node.live().news();
     loop {
         let json = match news.recv().await {
-            Ok(news) if news.feed == feed => Arc::clone(&news).json.clone(),
+            Ok(news) if news.feed == feed && wanted(&news, sources.as_ref()) => news.json.clone(),
             Ok(_) => continue,
             Err(RecvError::Lagged(messages)) => {
                 serde_json::to_string(&StreamMessage::Dropped { messages }).unwrap_or_default()
@@ -236,6 +289,10 @@ async fn follow_news(node: Node, feed: &'static str, sender: Sender) {
             return;
         }
     }
+}
+
+fn wanted(news: &News, sources: Option<&BTreeSet<String>>) -> bool {
+    sources.is_none_or(|sources| news.source.as_ref().is_some_and(|source| sources.contains(source)))
 }
 
 #[cfg(test)]
@@ -286,6 +343,43 @@ mod tests {
             EventKind::IndexPrice(Price { price: one }),
             EventKind::Incident(Incident { kind: IncidentKind::Gap, feed: Some(Feed::Book), detail: "d".into() }),
         ]
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_left() {
+        let (mut sink, _unread) = futures::channel::mpsc::channel::<Message>(0);
+        let message = || Message::Text("x".into());
+        let longest = Duration::from_millis(50);
+        // What the buffers between take is sent.
+        while send_within(longest, &mut sink, message()).await {}
+        let (mut gone, receiver) = futures::channel::mpsc::channel::<Message>(0);
+        drop(receiver);
+        assert!(!send_within(Duration::from_secs(60), &mut gone, message()).await);
+    }
+
+    #[test]
+    fn news_are_of_those_that_were_named_or_refused() {
+        let sources_of = |name: &str| match name {
+            "kraken" => BTreeSet::from(["kraken-spot".to_string()]),
+            _ => BTreeSet::new(),
+        };
+        let code =
+            |feed, exchange, symbol| news_filter(feed, exchange, symbol, sources_of).map_err(|(code, _, _)| code);
+        assert_eq!(code("blocks", None, None), Ok(None));
+        assert_eq!(code("chunks", Some("kraken"), None), Ok(Some(BTreeSet::from(["kraken-spot".to_string()]))));
+        assert_eq!(code("incidents", Some("nowhere"), None), Err("unknown_exchange"));
+        for (feed, exchange, symbol) in [
+            ("blocks", Some("kraken"), None),
+            ("status", None, Some("BTC.USD")),
+            ("chunks", Some("kraken"), Some("BTC.USD")),
+        ] {
+            assert_eq!(code(feed, exchange, symbol), Err("not_filtered"), "{feed}");
+        }
+        let news =
+            |source: Option<&str>| News { feed: "chunks", source: source.map(String::from), json: String::new() };
+        let named = BTreeSet::from(["kraken-spot".to_string()]);
+        assert!(wanted(&news(Some("kraken-spot")), Some(&named)) && wanted(&news(None), None));
+        assert!(!wanted(&news(Some("okx")), Some(&named)) && !wanted(&news(None), Some(&named)));
     }
 
     /// The contract's type is written by hand beside the events: what is sent must be it, field by field.

@@ -41,14 +41,13 @@ pub struct Pythia;
 #[derive(Clone)]
 pub struct Handle {
     inner: Arc<Inner>,
+    gate: Arc<Gate>,
 }
 
 struct Inner {
     config: Config,
     lake: Lake,
     sessions: Sessions,
-    gate: Arc<Semaphore>,
-    waiting: AtomicUsize,
     /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -72,13 +71,20 @@ impl Pythia {
             .enable_all()
             .build()?;
         let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
-        let gate = Arc::new(Semaphore::new(config.concurrency.max(1)));
-        let waiting = AtomicUsize::new(0);
-        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, gate, waiting, runtime: Some(runtime) }) })
+        let gate = Arc::new(Gate::new(config.concurrency, config.queue_max));
+        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, runtime: Some(runtime) }), gate })
     }
 }
 
 impl Handle {
+    /// The same service with places of its own: however many queries others have, they take none of these, and these none
+    /// of theirs. Threads and memory stay shared.
+    #[must_use]
+    pub fn apart(&self, concurrency: usize) -> Handle {
+        let gate = Arc::new(Gate::new(concurrency, self.inner.config.queue_max));
+        Handle { inner: Arc::clone(&self.inner), gate }
+    }
+
     /// Asks, and waits for the whole answer.
     pub async fn query(&self, query: Query) -> Result<QueryResult, QueryError> {
         let started = Instant::now();
@@ -110,7 +116,7 @@ impl Handle {
         let time_ms_max = inner.config.time_ms(&limits);
         let deadline = Instant::now() + Duration::from_millis(time_ms_max);
         let watch = Watch { deadline: deadline.into(), time_ms_max, cancel };
-        let place = watch.over(inner.enter()).await??;
+        let place = watch.over(self.gate.enter()).await??;
         let guard = Arc::new(Guard::new(deadline, time_ms_max, bounded::CALL_BYTES_MAX, place));
         let stop = StopOnDrop(Arc::downgrade(&guard));
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
@@ -128,9 +134,9 @@ impl Handle {
         catalogue::catalogue(&self.inner.lake.snapshot())
     }
 
-    /// Queries that run and that wait. One that nobody waits for any more counts until its work has really ended.
+    /// Queries through this handle that run and that wait. One that nobody waits for any more counts until its work has really ended.
     pub fn load(&self) -> (usize, usize) {
-        self.inner.load()
+        self.gate.load()
     }
 
     /// Memory that queries hold.
@@ -139,23 +145,37 @@ impl Handle {
     }
 }
 
-impl Inner {
+/// Places for queries that run, and a queue before them.
+struct Gate {
+    places: Arc<Semaphore>,
+    places_max: usize,
+    waiting: AtomicUsize,
+    queue_max: usize,
+}
+
+impl Gate {
+    fn new(concurrency: usize, queue_max: usize) -> Gate {
+        let places_max = concurrency.max(1);
+        let places = Arc::new(Semaphore::new(places_max));
+        Gate { places, places_max, waiting: AtomicUsize::new(0), queue_max }
+    }
+
     fn load(&self) -> (usize, usize) {
-        let running = self.config.concurrency.max(1) - self.gate.available_permits();
+        let running = self.places_max - self.places.available_permits();
         (running, self.waiting.load(Ordering::Relaxed))
     }
 
     /// A place among those that run, after waiting for it where the queue is not full.
     async fn enter(&self) -> Result<OwnedSemaphorePermit, QueryError> {
-        if let Ok(permit) = Arc::clone(&self.gate).try_acquire_owned() {
+        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(permit);
         }
-        let place = Place::take(&self.waiting, self.config.queue_max);
+        let place = Place::take(&self.waiting, self.queue_max);
         let Some(_place) = place else {
             let (running, waiting) = self.load();
             return Err(QueryError::TooManyQueries { running, waiting });
         };
-        Arc::clone(&self.gate).acquire_owned().await.map_err(|_| QueryError::Cancelled)
+        Arc::clone(&self.places).acquire_owned().await.map_err(|_| QueryError::Cancelled)
     }
 }
 

@@ -115,6 +115,17 @@ async fn limits_of_rows_and_bytes_cut_and_tell() {
 }
 
 #[tokio::test]
+async fn places_of_ones_own_are_not_taken_by_others() {
+    let (_dir, handle) = ask(Config { concurrency: 1, queue_max: 0, ..config() }).await;
+    let apart = handle.apart(1);
+    // Held open, it keeps its place.
+    let _running = handle.stream(Query::new("SELECT * FROM generate_series(1, 100000000)")).await.unwrap();
+    assert_eq!(code(&handle, "SELECT 1").await, "too_many_queries");
+    assert_eq!(code(&apart, "SELECT 1").await, "ok");
+    assert_eq!((handle.load(), apart.load()), ((1, 0), (0, 0)));
+}
+
+#[tokio::test]
 async fn time_cancel_and_drop_stop_the_work() {
     let endless = "SELECT sum(a.value * b.value) FROM generate_series(1, 100000000) a, generate_series(1, 100000000) b";
     let (_dir, handle) = ask(config()).await;

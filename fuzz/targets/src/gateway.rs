@@ -1,16 +1,19 @@
 //! Signing in, and the collectors' signed lists of what they saw.
 
 use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 use openmesh_collector::{SegmentManifest, read_manifests};
-use openmesh_gateway::sessions::{Sessions, SignInError};
+use openmesh_gateway::sessions::{Audience, Sessions, SignInError};
 use openmesh_market::Exchange;
 use openmesh_primitives::eip712::personal_message_hash;
 use openmesh_primitives::{AccountKey, AccountSignature, ContentId, Timestamp, ValidatorKey, canonical};
 
 /// The site that is signed in to.
 const DOMAIN: &str = "127.0.0.1:8420";
+/// Its network.
+const CHAIN_ID: u64 = 84_202;
 
 /// A message in which `NONCE` stands for a fresh nonce and `ADDRESS` for the signer's address. The first byte alters the
 /// signature.
@@ -19,9 +22,9 @@ const DOMAIN: &str = "127.0.0.1:8420";
 pub fn sign_in(data: &[u8]) {
     let Some((alter, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let sessions = Sessions::default();
+    let sessions = Sessions::new(Audience { hosts: vec![DOMAIN.into()], chain_id: CHAIN_ID });
     let now = SystemTime::now();
-    let (nonce, _) = sessions.nonce(now).expect("randomness");
+    let (nonce, _) = sessions.nonce(IpAddr::V4(Ipv4Addr::LOCALHOST), now).expect("randomness");
     let key = AccountKey::from_bytes([7; 32]).expect("a key");
     let text = text.replace("NONCE", &nonce).replace("ADDRESS", &key.address().to_string());
     let mut signature = key.sign_hash(&personal_message_hash(text.as_bytes())).expect("a signature");
@@ -30,13 +33,13 @@ pub fn sign_in(data: &[u8]) {
     if *alter != 0 {
         signature.0[place] ^= 1 << (alter % 8);
     }
-    match sessions.sign_in(DOMAIN, &text, &signature, now) {
+    match sessions.sign_in(&text, &signature, now) {
         Ok((token, session)) => {
             assert_eq!(*alter, 0, "an altered signature is let in");
             assert_eq!(session.address, key.address());
             assert!(text.contains(DOMAIN) && text.contains(&nonce), "a message for another site or moment is let in");
             assert_eq!(sessions.session(&token, now), Some(session));
-            let again = sessions.sign_in(DOMAIN, &text, &signature, now);
+            let again = sessions.sign_in(&text, &signature, now);
             assert_eq!(again.map(|_| ()), Err(SignInError::Nonce), "a message is taken twice");
         }
         Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),

@@ -1140,7 +1140,7 @@ export interface components {
                 incidents: number;
                 /** @description `market` or `chain`. */
                 kind: components["schemas"]["SourceKind"];
-                /** @description The venue's time of the newest event at this site. */
+                /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
                 last_event_time?: string | null;
                 /**
                  * Format: int64
@@ -1151,7 +1151,7 @@ export interface components {
                 origin: components["schemas"]["Origin"];
                 /**
                  * Format: int64
-                 * @description Milliseconds since this site last heard from the source.
+                 * @description Milliseconds since this site last heard from the source; of a chain, since a block of it was agreed on.
                  */
                 silent_ms?: number | null;
                 /** @description True where the source has been silent for longer than its watchdog allows: what is shown may be old. */
@@ -1366,7 +1366,7 @@ export interface components {
             incidents: number;
             /** @description `market` or `chain`. */
             kind: components["schemas"]["SourceKind"];
-            /** @description The venue's time of the newest event at this site. */
+            /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
             last_event_time?: string | null;
             /**
              * Format: int64
@@ -1377,7 +1377,7 @@ export interface components {
             origin: components["schemas"]["Origin"];
             /**
              * Format: int64
-             * @description Milliseconds since this site last heard from the source.
+             * @description Milliseconds since this site last heard from the source; of a chain, since a block of it was agreed on.
              */
             silent_ms?: number | null;
             /** @description True where the source has been silent for longer than its watchdog allows: what is shown may be old. */
@@ -2246,6 +2246,17 @@ export interface operations {
             };
             /** @description The path has no such method: the header allow lists those it has */
             405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body came too slowly */
+            408: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];
@@ -3786,6 +3797,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description This node has no place for another stream */
+            503: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     trades: {
@@ -3994,6 +4016,17 @@ export interface operations {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description The body came too slowly */
+            408: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The body is too long */
             413: {
                 headers: {
@@ -4088,6 +4121,17 @@ export interface operations {
             };
             /** @description The path has no such method: the header allow lists those it has */
             405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body came too slowly */
+            408: {
                 headers: {
                     /** @description Where the market data comes from */
                     "openmesh-origin"?: components["schemas"]["Origin"];

@@ -155,21 +155,30 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
 
 async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(), Failure> {
     let sources: Page<SourceInfo> = client.get("/v1/sources").await?;
-    for source in &sources.items {
-        if source.stale {
-            let silent = source.silent_ms.map_or("since the start".into(), |ms| format!("for {} s", ms / 1_000));
-            findings.wrong(
-                &format!("{} is silent {silent}: what is shown of it is old", source.id),
-                "is the venue reachable from here? See the collector's incidents below",
-            );
-        } else {
-            findings.ok(&format!(
-                "{}: {:.0} events/s, {} incidents here",
-                source.id, source.events_per_second, source.incidents
-            ));
+    sources.items.iter().for_each(|source| inspect_source(source, findings));
+    Ok(())
+}
+
+fn inspect_source(source: &SourceInfo, findings: &mut Findings) {
+    let silent = source.silent_ms.map_or("since the start".into(), |ms| format!("for {} s", ms / 1_000));
+    let old = format!("{} is silent {silent}: what is shown of it is old", source.id);
+    match (source.stale, source.kind.as_str()) {
+        (false, "chain") => findings.ok(&format!("{}: no block {silent}, as is usual", source.id)),
+        (false, _) => findings.ok(&format!(
+            "{}: {:.0} events/s, {} incidents here",
+            source.id, source.events_per_second, source.incidents
+        )),
+        // A recording of blocks ends and does not begin again.
+        (true, "chain") if source.origin == Origin::Replay => {
+            findings.odd(&old, "the recording may have come to its end")
+        }
+        (true, "chain") => {
+            findings.wrong(&old, "is the chain's node reachable (node.toml, collect.ethereum)? See the log")
+        }
+        (true, _) => {
+            findings.wrong(&old, "is the venue reachable from here? See the collector's incidents below");
         }
     }
-    Ok(())
 }
 
 async fn inspect_validators(client: &Client, status: &Status, findings: &mut Findings) -> Result<(), Failure> {
@@ -208,4 +217,41 @@ async fn inspect_incidents(client: &Client) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often something is wrong and odd about a source.
+    fn found(kind: &str, origin: Origin, stale: bool) -> (u32, u32) {
+        let source = SourceInfo {
+            id: "s".into(),
+            exchange: "e".into(),
+            kind: kind.into(),
+            origin,
+            symbols: Vec::new(),
+            feeds: Vec::new(),
+            window_ms: 1,
+            assigned: Vec::new(),
+            epoch: 0,
+            last_window: None,
+            last_event_time: None,
+            silent_ms: Some(200_000),
+            stale,
+            events_per_second: 0.0,
+            incidents: 0,
+        };
+        let mut findings = Findings::default();
+        inspect_source(&source, &mut findings);
+        (findings.wrong, findings.odd)
+    }
+
+    #[test]
+    fn a_recording_of_a_chain_that_has_ended_is_nothing_wrong() {
+        assert_eq!(found("chain", Origin::Replay, true), (0, 1));
+        assert_eq!(found("chain", Origin::Live, true), (1, 0));
+        assert_eq!(found("chain", Origin::Live, false), (0, 0));
+        assert_eq!(found("market", Origin::Replay, true), (1, 0));
+    }
 }

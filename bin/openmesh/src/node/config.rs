@@ -13,6 +13,10 @@ use crate::commands::Failure;
 pub struct NodeConfig {
     /// Address of the API and Studio; port 0 takes any free one.
     pub api: SocketAddr,
+    /// What the API is called in a browser (`studio.example`, `10.0.0.7:8420`), for signing in; its own address where none
+    /// are given. Behind a proxy, the proxy's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub public_hosts: Vec<String>,
     /// Consensus among validators.
     pub consensus: Consensus,
     /// Gossip of transactions and exchange of content.

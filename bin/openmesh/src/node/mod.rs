@@ -238,6 +238,7 @@ async fn start(config: NodeConfig, files: &Files, key: ValidatorKey, genesis: Ge
         collector: site,
         registry: Arc::new(registry),
         address,
+        public_hosts: config.public_hosts.clone(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let (gateway, serving) = failing("api", openmesh_gateway::start(config.api, deps, stop_api.clone()).await)?;

@@ -147,6 +147,7 @@ impl Home {
             let chain = genesis.sources.iter().any(|s| s.kind == SourceKind::Chain);
             let config = NodeConfig {
                 api: local(ports[number].api),
+                public_hosts: Vec::new(),
                 consensus: Consensus {
                     listen: local(ports[number].consensus),
                     peers: others(|p| p.consensus),

@@ -84,6 +84,8 @@ async fn refusals(network: &Network) {
         (r#"{"op":"subscribe","feed":"trades","exchange":"nowhere","symbol":"BTC.USD"}"#, "unknown_exchange"),
         (r#"{"op":"subscribe","feed":"trades","exchange":"kraken","symbol":"no symbol"}"#, "bad_symbol"),
         (r#"{"op":"subscribe","feed":"trades","exchange":"kraken","symbol":"AAA.BBB"}"#, "unknown_symbol"),
+        (r#"{"op":"subscribe","feed":"blocks","exchange":"kraken"}"#, "not_filtered"),
+        (r#"{"op":"subscribe","feed":"chunks","exchange":"nowhere"}"#, "unknown_exchange"),
         (r#"{"op":"unsubscribe","feed":"blocks"}"#, "not_subscribed"),
     ] {
         client.say(request).await;

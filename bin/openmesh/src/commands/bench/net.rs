@@ -164,6 +164,7 @@ fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<Node
         let others = ports.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, p)| p);
         let config = NodeConfig {
             api: local(ports[number].api),
+            public_hosts: Vec::new(),
             consensus: Consensus {
                 listen: local(ports[number].consensus),
                 peers: others.clone().map(|p| multiaddress(p.consensus)).collect(),
