@@ -82,7 +82,9 @@ impl Source<'_> {
     pub(super) fn renew_old(&mut self) {
         let now = Instant::now();
         for (connection, line) in &mut self.lines {
-            let Some(link) = line.link.as_ref().filter(|_| line.until.is_some_and(|until| now >= until)) else { continue };
+            let Some(link) = line.link.as_ref().filter(|_| line.until.is_some_and(|until| now >= until)) else {
+                continue;
+            };
             let (connection, generation) = (*connection, link.generation);
             let why = "renewed, before the venue ends it for its age".to_owned();
             // Through the queue, so that the session hears of it in the order of its frames. Where that is full, the next

@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::connect::Line;
 use crate::archive::{Recorder, Trouble, Work};
-use crate::broadcast::{Place, Question, snapshot};
 use crate::backoff::somewhere;
+use crate::broadcast::{Place, Question, snapshot};
 use crate::config::{Config, SourceConfig};
 use crate::link::FromLink;
 use crate::metrics::Metrics;

@@ -343,8 +343,7 @@ impl Collector {
         let mut deps = Deps::new(store.clone(), ValidatorKey::from_seed([1; 32]));
         let begun = Arc::<AtomicUsize>::default();
         let told = begun.clone();
-        deps.session =
-            Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange), told.clone())));
+        deps.session = Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange), told.clone())));
         let stop = deps.stop.clone();
         let source = |exchange: &Exchange| SourceConfig {
             exchange: *exchange,

@@ -113,7 +113,8 @@ impl Coinbase {
 
     /// Sends what is to be asked for next, unless something was sent a moment ago.
     fn speak(&mut self, emit: &mut Emit<'_>) {
-        let early = |then: Timestamp| emit.now.nanos().abs_diff(then.nanos()) < SPOKEN_MS_MIN.unsigned_abs() * 1_000_000;
+        let early =
+            |then: Timestamp| emit.now.nanos().abs_diff(then.nanos()) < SPOKEN_MS_MIN.unsigned_abs() * 1_000_000;
         if self.spoken.is_some_and(early) {
             return;
         }

@@ -122,11 +122,7 @@ mod tests {
             r#"{"channel":"heartbeat"}"#,
             r#"{"error":"Currency pair not supported BTC/USDT","method":"subscribe","success":false,"symbol":"BTC/USDT"}"#,
         ),
-        (
-            Exchange::Okx,
-            "pong",
-            r#"{"event":"error","code":"60018","msg":"books,instId:BTC-USDT doesn't exist."}"#,
-        ),
+        (Exchange::Okx, "pong", r#"{"event":"error","code":"60018","msg":"books,instId:BTC-USDT doesn't exist."}"#),
         (
             Exchange::Bybit,
             r#"{"success":true,"ret_msg":"pong","op":"ping"}"#,

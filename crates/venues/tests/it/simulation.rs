@@ -1,6 +1,8 @@
 //! The simulated market through the venues' protocols.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use openmesh_market::{Event, EventKind, Exchange, Feed, Side};
 use openmesh_primitives::Symbol;
@@ -104,13 +106,23 @@ async fn four_sites_see_the_same(exchange: Exchange) {
     let subscription = subscriptions(&handle.catalogue(), exchange).remove(0);
     let symbol = subscription.symbols[0].clone();
     let mut tasks = Vec::new();
+    let done = Arc::new(AtomicUsize::new(0));
     for n in 0..4 {
         let mut site = Site::start(&handle, exchange, &subscription);
         // The next comes when this one has its book and a few trades.
         site.until("a book", |s| s.session.book(&symbol).is_some() && s.count(&symbol, Feed::Trades) > n).await;
         let symbol = symbol.clone();
+        let (done, mut told) = (done.clone(), false);
         tasks.push(tokio::spawn(async move {
-            site.until("trades", |s| s.count(&symbol, Feed::Trades) >= 120 + 20 * (4 - n)).await;
+            // Nobody leaves before the last has seen enough: a venue that is asked one thing a second lets it wait.
+            site.until("trades", |s| {
+                if !told && s.count(&symbol, Feed::Trades) >= 120 + 20 * (4 - n) {
+                    told = true;
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+                done.load(Ordering::SeqCst) == 4
+            })
+            .await;
             assert!(site.incidents().is_empty(), "{:#?}", site.incidents());
             site.events
         }));

@@ -36,6 +36,8 @@ pub struct Site {
     post: mpsc::UnboundedSender<In>,
     /// Frames received.
     pub frames: usize,
+    /// Messages sent.
+    pub sent: usize,
     counts: BTreeMap<(Symbol, Feed), usize>,
     incidents: usize,
 }
@@ -67,6 +69,7 @@ impl Site {
             inbox,
             post,
             frames: 0,
+            sent: 0,
             counts: BTreeMap::new(),
             incidents: 0,
         };
@@ -92,6 +95,7 @@ impl Site {
                 Action::Reconnect { connection } => self.open(connection),
                 Action::Send { connection, text } => {
                     if let Some(outgoing) = self.outgoing.get(&connection) {
+                        self.sent += 1;
                         let _ = outgoing.send(text);
                     }
                 }
