@@ -61,7 +61,7 @@ pub struct CandleList {
 pub struct TradeView {
     /// The venue's time.
     pub time: String,
-    /// Who took liquidity.
+    /// The venue's word: who took liquidity, and of Coinbase who gave it.
     pub side: Side,
     /// Price.
     pub price: String,

@@ -17,7 +17,8 @@ pub struct SqlRequest {
     /// Most milliseconds to run; the node's own limit applies besides.
     #[serde(default)]
     pub timeout_ms: Option<u64>,
-    /// Id for cancelling it while it runs; the node makes one otherwise.
+    /// Id for cancelling it while it runs, 1 to 64 bytes; the node makes one otherwise.
+    #[schema(pattern = "^[!-~]{1,64}$")]
     #[serde(default)]
     pub query_id: Option<String>,
 }

@@ -292,9 +292,9 @@ impl ChunkFilter {
     }
 }
 
-/// Where a page of a source's chunks goes on: in this window, behind this stream.
+/// Where a page of a source's chunks goes on: in this window, behind this stream, or with its first one.
 pub fn parse_place(text: &str) -> Option<(u64, String)> {
-    let (window, stream) = text.split_once(':')?;
+    let (window, stream) = text.split_once(':').unwrap_or((text, ""));
     Some((window.parse().ok()?, stream.to_string()))
 }
 
@@ -498,6 +498,7 @@ mod tests {
     #[test]
     fn places_of_pages() {
         assert_eq!(parse_place("12:BTC.USD/trades"), Some((12, "BTC.USD/trades".into())));
-        assert_eq!(parse_place("12"), None);
+        assert_eq!(parse_place("12"), Some((12, String::new())));
+        assert_eq!(parse_place("x:BTC.USD/trades"), None);
     }
 }

@@ -85,6 +85,14 @@ pub async fn chunks(
             .await
         }
         None => {
+            let place = query.cursor.as_deref().filter(|text| text.contains(':')).and_then(parse_place);
+            if place.is_some() {
+                return Err(Refusal::not_found(
+                    "foreign_cursor",
+                    "this cursor is of the list of one source",
+                    "name the source too, as for the page before",
+                ));
+            }
             let after = cursor(query.cursor.as_deref(), |text| text.parse().ok())?;
             let found: Vec<RecentChunk> =
                 node.index().chunks(after).filter(|c| filter.fits(c)).take(limit + 1).cloned().collect();

@@ -63,18 +63,34 @@ const BODY_REFUSALS: [(&str, &str); 4] = [
     ("422", "The body is JSON of another shape"),
 ];
 
-/// Forms of parameters by their names, which mean the same on every path.
-const PATTERNS: [(&str, &str); 8] = [
-    ("address", ADDRESS),
-    ("account", ADDRESS),
-    ("attester", ADDRESS),
-    ("proposer", ADDRESS),
-    ("validator", ADDRESS),
-    ("cid", "^bafkrei[a-z2-7]{52}$"),
-    ("hash", "^[0-9a-fA-F]{64}$"),
-    ("interval", "^(1s|5s|15s|1m|5m|15m|1h|1d)$"),
+/// Forms of parameters by where they stand (`path`, `query`, or the path of the one operation) and their names.
+const PATTERNS: [(&str, &str, &str); 15] = [
+    ("path", "address", ADDRESS),
+    ("query", "account", ADDRESS),
+    ("query", "attester", ADDRESS),
+    ("query", "proposer", ADDRESS),
+    ("query", "validator", ADDRESS),
+    ("path", "cid", CID),
+    ("path", "hash", "^[0-9a-fA-F]{64}$"),
+    ("path", "symbol", SYMBOL),
+    ("query", "class", "^(account|attestation|evidence)$"),
+    ("query", "interval", "^(1s|5s|15s|1m|5m|15m|1h|1d)$"),
+    ("/v1/blocks", "cursor", "^[0-9]{1,19}$"),
+    ("/v1/transactions", "cursor", "^[0-9]{1,19}-[0-9]{1,9}$"),
+    // A time in nanoseconds, or a place in the ledger.
+    ("/v1/incidents", "cursor", "^([0-8]?[0-9]{1,18}|h[0-9]{1,19}-[0-9]{1,9})$"),
+    // A number of the recent ones, or a place among those of one source.
+    ("/v1/chunks", "cursor", "^[0-9]{1,19}(:[ -~]*)?$"),
+    ("/v1/validators", "cursor", ADDRESS),
 ];
-const ADDRESS: &str = "^0x[0-9a-fA-F]{40}$";
+/// In one case: in both, the letters' case is a checksum (EIP-55), which no pattern can say.
+const ADDRESS: &str = "^0x([0-9a-f]{40}|[0-9A-F]{40})$";
+/// Version, codec and hash take six letters and a part of the seventh; the last one has two bits to spare, which are zero.
+const CID: &str = "^bafkrei[a-h][a-z2-7]{50}[aeimquy4]$";
+/// Source: `docs/spec/events.md`, symbols.
+const SYMBOL: &str = "^[A-Za-z0-9_]{1,24}\\.[A-Za-z0-9_]{1,24}(-PERP|-[0-9]{6}(-[0-9.]{1,24}-[CP])?)?$";
+/// Largest number that is read: heights and windows are whole numbers of 64 bits without sign.
+const INTEGER_MAX: u64 = u64::MAX;
 
 /// The description with what holds for every operation, in one order of keys whatever the build's features are.
 pub fn complete(mut description: Description) -> Value {
@@ -82,18 +98,25 @@ pub fn complete(mut description: Description) -> Value {
     // A description that does not serialise would be a bug of the generator; `null` shows it in the golden test.
     let mut value = serde_json::to_value(description).unwrap_or_default();
     value["x-limits"] = limits();
-    let paths = value["paths"].as_object_mut().into_iter().flat_map(Map::values_mut);
-    for operation in paths.filter_map(Value::as_object_mut).flat_map(Map::values_mut) {
-        complete_operation(operation);
+    let paths = value["paths"].as_object_mut().into_iter().flatten();
+    for (path, operations) in paths {
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            complete_operation(path, operation);
+        }
     }
     sorted(value)
 }
 
-fn complete_operation(operation: &mut Value) {
+fn complete_operation(path: &str, operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default();
-        if let Some((_, pattern)) = PATTERNS.iter().find(|(known, _)| *known == name) {
+        let places = [path, parameter["in"].as_str().unwrap_or_default()];
+        let pattern = PATTERNS.iter().find(|(place, known, _)| *known == name && places.contains(place));
+        if let Some((_, _, pattern)) = pattern {
             parameter["schema"]["pattern"] = (*pattern).into();
+        }
+        if parameter["schema"]["format"] == "int64" {
+            parameter["schema"]["maximum"] = INTEGER_MAX.into();
         }
         // A parameter that is left away is left away; there is no way to write `null` in an address.
         if let Some(kinds) = parameter["schema"]["type"].as_array().cloned() {
@@ -215,4 +238,29 @@ fn unknown(name: &str, allowed: &BTreeSet<String>) -> Refusal {
         format!("this path takes {}", allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
     };
     Refusal::bad("unknown_parameter", format!("there is no parameter {name:.40?} here"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameter(description: &Value, path: &str, name: &str) -> Value {
+        let all = description["paths"][path]["get"]["parameters"].as_array().unwrap();
+        all.iter().find(|p| p["name"] == name).unwrap()["schema"].clone()
+    }
+
+    #[test]
+    fn forms_of_parameters_stand_where_they_hold() {
+        let described: Value = serde_json::from_str(&crate::openapi()).unwrap();
+        for (path, name, pattern) in [
+            ("/v1/accounts/{address}", "address", ADDRESS),
+            ("/v1/chunks/{cid}", "cid", CID),
+            ("/v1/books/{exchange}/{symbol}", "symbol", SYMBOL),
+            ("/v1/validators", "cursor", ADDRESS),
+        ] {
+            assert_eq!(parameter(&described, path, name)["pattern"], pattern, "{path}");
+        }
+        assert!(parameter(&described, "/v1/sources", "symbol")["pattern"].is_null(), "any text is searched for there");
+        assert_eq!(parameter(&described, "/v1/chunks", "from")["maximum"], u64::MAX);
+    }
 }

@@ -24,7 +24,6 @@ const BLOCKS_SEARCHED_MAX: u64 = 4_000;
 #[into_params(parameter_in = Query)]
 pub struct TransactionQuery {
     /// `account`, `attestation` or `evidence`.
-    #[param(value_type = Option<api::TransactionClass>)]
     class: Option<String>,
     /// Only transactions that this account (or validator) sent, or that it received as a transfer.
     account: Option<String>,

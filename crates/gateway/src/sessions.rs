@@ -316,8 +316,9 @@ mod tests {
         }
         assert_eq!(sessions.state().nonces.len(), NONCES_PER_CLIENT_MAX + 1);
         // Where all places are taken, whoever has most makes room.
-        for number in sessions.state().nonces.len()..NONCES_MAX {
-            let from = std::net::Ipv4Addr::from(0x0a00_0000 | u32::try_from(number).unwrap() % 100);
+        let taken = sessions.state().nonces.len();
+        for number in taken..NONCES_MAX {
+            let from = std::net::Ipv4Addr::from(0x0a00_0000 | (u32::try_from(number).unwrap() % 100));
             let nonce = Nonce { expires: now + Duration::from_secs(1), client: from.into() };
             sessions.state().nonces.insert(format!("filled {number}"), nonce);
         }

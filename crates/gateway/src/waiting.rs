@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn one_that_the_mempool_let_go_waits_no_more() {
         let (evicted, late) = (transfer(0, 5), transfer(1, 5));
-        let (mut waiting, _) = remembered(&[evicted.clone()], 9);
+        let (mut waiting, _) = remembered(std::slice::from_ref(&evicted), 9);
         waiting.remember(late.0, late.1.clone(), 10);
         waiting.committed(11, std::iter::empty(), false);
         assert!(waiting.get(&evicted.0).is_some(), "it may still be there");

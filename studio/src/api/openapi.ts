@@ -1411,7 +1411,7 @@ export interface components {
              * @description Most rows to return; the node's own limit applies besides.
              */
             limit?: number | null;
-            /** @description Id for cancelling it while it runs; the node makes one otherwise. */
+            /** @description Id for cancelling it while it runs, 1 to 64 bytes; the node makes one otherwise. */
             query_id?: string | null;
             /** @description One read-only statement in the PostgreSQL dialect. */
             sql: string;
@@ -1665,7 +1665,7 @@ export interface components {
             id?: string | null;
             /** @description Price. */
             price: string;
-            /** @description Who took liquidity. */
+            /** @description The venue's word: who took liquidity, and of Coinbase who gave it. */
             side: components["schemas"]["Side"];
             /** @description Size. */
             size: string;
@@ -3897,7 +3897,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description `account`, `attestation` or `evidence`. */
-                class?: components["schemas"]["TransactionClass"];
+                class?: string;
                 /** @description Only transactions that this account (or validator) sent, or that it received as a transfer. */
                 account?: string;
                 /** @description Only those that took effect (`true`), or that were refused (`false`). */
