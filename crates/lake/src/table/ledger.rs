@@ -38,7 +38,10 @@ pub(super) fn transactions() -> TableSpec {
             text("class", "account or attestation"),
             text("sender", "address of the account or validator that signed it"),
             text("action", "transfer, register_source, attestation, ..."),
-            or_null(integer("nonce", "the sender's nonce; null for attestations")),
+            or_null(integer(
+                "nonce",
+                "the sender's nonce; null for attestations, and in a refused transaction whose nonce is 2^63 or more",
+            )),
             text("fee", "fee in units of 10^-18 OPEN, exact decimal text"),
             integer("bytes", "size in bytes"),
             boolean("ok", "whether it took effect"),

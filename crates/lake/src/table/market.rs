@@ -37,7 +37,7 @@ pub(super) fn trades() -> TableSpec {
         "trades",
         "A trade as the venue reported it.",
         [
-            text("side", "side of the taker: buy or sell"),
+            text("side", "buy or sell: the taker's side; of coinbase the maker's"),
             decimal("price", "price in the quote asset"),
             decimal("size", "size in the base asset, or in contracts"),
             or_null(text("id", "the venue's id; null where it gives none")),
