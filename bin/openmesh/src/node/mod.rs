@@ -330,9 +330,14 @@ fn start_collector(
             }
         }
     });
+    let (nothing, stop) = (markets.is_empty(), stop.clone());
     let task = tokio::spawn(async move {
         // Both end when the token is cancelled: a task that ended badly has said so itself.
         let _ = futures::future::join(task, forwarding).await;
+        if nothing {
+            // Where there is nothing to collect, that it has ended is nothing wrong.
+            stop.cancelled().await;
+        }
     });
     Ok((handle, task))
 }

@@ -248,3 +248,13 @@ async fn a_block_verifies_and_a_flipped_byte_is_refused() {
     assert_eq!(code, 1);
     assert!(err.contains("receipts"), "{err}");
 }
+
+/// A network that collects nothing is a network too: validators of a benchmark have no sources, and stay until they are told to stop.
+#[tokio::test]
+async fn the_benchmark_of_transfers_runs_to_its_end() {
+    let small = ["--accounts", "16", "--transfers", "64", "--rates", "20", "--seconds", "1", "--connections", "4"];
+    let (code, out, told) = run(&[&["bench", "transfers"][..], &small].concat()).await;
+    assert_eq!(code, 0, "{told}");
+    let last: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect(&out);
+    assert!(last.is_object() && !told.contains("error"), "{out}\n{told}");
+}
