@@ -151,7 +151,7 @@ pub async fn transaction(
         if let Some(found) = committed(node.store(), &digest)? {
             return Ok(Json(found));
         }
-        if let Some(bytes) = node.pending(&digest) {
+        if let Some(bytes) = node.pending(&digest)? {
             return Ok(Json(summary(&bytes, None)));
         }
         // It may have been committed between the two looks.

@@ -8,9 +8,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures::future::BoxFuture;
 use openmesh_api as api;
 use openmesh_content::BlockStore;
-use openmesh_ledger::{self as ledger, Block, Genesis, LedgerEvent, Origin, Receipt, SourceKind};
+use openmesh_ledger::{self as ledger, Block, Genesis, LedgerEvent, Origin, Receipt, SourceKind, Transaction};
 use openmesh_market::Exchange;
-use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp};
+use openmesh_primitives::{Address, ContentId, Digest, Height, Timestamp, canonical};
 use openmesh_storage::{Store, StoreError, StoredBlock};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
@@ -21,7 +21,7 @@ use crate::live::Live;
 use crate::sessions::{Audience, Sessions};
 use crate::sql::Running;
 use crate::stream::STREAMS_MAX;
-use crate::waiting::Waiting;
+use crate::waiting::{Waiting, is_over};
 use crate::{chunks, incidents, live};
 
 /// Queries of the gateway itself that run at once: each is answered from few rows, and more would not be faster.
@@ -221,21 +221,29 @@ impl Node {
         })
     }
 
-    /// A transaction that was handed in here and is not committed yet.
-    pub fn pending(&self, hash: &Digest) -> Option<Vec<u8>> {
-        self.waiting().get(hash)
+    /// A transaction that was handed in here, is not committed yet, and may still be.
+    pub fn pending(&self, hash: &Digest) -> Result<Option<Vec<u8>>, Refusal> {
+        let Some((bytes, since)) = self.waiting().get(hash) else { return Ok(None) };
+        let mempool_is_empty = self.engine().status().mempool_transactions == 0;
+        if is_over(since, self.store().tip().height, self.is_used(&bytes)?, mempool_is_empty) {
+            self.waiting().forget(hash);
+            return Ok(None);
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether the nonce of a transaction is below the account's next one.
+    fn is_used(&self, bytes: &[u8]) -> Result<bool, Refusal> {
+        let Ok(Transaction::Account(transaction)) = canonical::decode(bytes) else { return Ok(false) };
+        let Ok(sender) = transaction.sender() else { return Ok(false) };
+        Ok(transaction.nonce < ledger::account(&self.store().state()?, &sender)?.nonce)
     }
 
     /// Hands a transaction to the mempool.
     pub async fn submit(&self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
         let hash = self.engine().submit(bytes.clone()).await.map_err(crate::transactions::refuse)?;
-        self.blocking(move |node| {
-            let sender = node.waiting().remember(hash, bytes, node.store().tip().height);
-            // Its block may have been committed before it was remembered, and will not come again.
-            node.forget_used(sender.into_iter().collect())?;
-            Ok(hash)
-        })
-        .await
+        self.waiting().remember(hash, bytes, self.store().tip().height);
+        Ok(hash)
     }
 
     /// Takes a committed block in: lists, and what no longer waits. `false` where it has been taken in before.
@@ -243,28 +251,9 @@ impl Node {
         if !self.index().block(block, events) {
             return false;
         }
-        let mempool_is_empty = self.engine().status().mempool_transactions == 0;
-        let senders = {
-            let mut waiting = self.waiting();
-            waiting.committed(block.header.height, receipts.iter().map(|r| r.hash), mempool_is_empty);
-            waiting.senders(receipts.iter().filter_map(|r| r.sender))
-        };
-        if let Err(error) = self.forget_used(senders) {
-            tracing::warn!(?error, "used nonces cannot be read: what they replaced is still shown as waiting");
-        }
+        let mut waiting = self.waiting();
+        receipts.iter().filter(|receipt| receipt.ok()).for_each(|receipt| waiting.forget(&receipt.hash));
         true
-    }
-
-    /// Forgets what waits of these accounts with a nonce that is used already.
-    fn forget_used(&self, senders: Vec<Address>) -> Result<(), Refusal> {
-        if senders.is_empty() {
-            return Ok(());
-        }
-        let state = self.store().state()?;
-        let next = |address: Address| Ok((address, ledger::account(&state, &address)?.nonce));
-        let nonces: BTreeMap<Address, u64> = senders.into_iter().map(next).collect::<Result<_, Refusal>>()?;
-        self.waiting().advance(&nonces);
-        Ok(())
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -8,7 +8,7 @@ mod awaited;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openmesh_api::TablesStatus;
@@ -54,6 +54,8 @@ struct Blocks {
     lake: Lake,
     windows: BTreeMap<String, (SourceKind, u64)>,
     segments: Option<Segments>,
+    /// Chunks are told of here while their block is at hand.
+    awaited: Arc<Mutex<Awaited>>,
 }
 
 /// Chunks become rows, as they can be had. In a task of their own: asking peers that do not answer must not hold blocks up.
@@ -62,7 +64,7 @@ struct Chunks {
     content: Arc<BlockStore>,
     lake: Lake,
     network: openmesh_network::Handle,
-    awaited: Awaited,
+    awaited: Arc<Mutex<Awaited>>,
     /// Where [`Awaited::complete_height`] is written down, and what stands there.
     complete_file: PathBuf,
     remembered: Height,
@@ -82,8 +84,14 @@ impl Keeper {
         let written = std::fs::read_to_string(&complete_file).ok().and_then(|text| text.trim().parse::<Height>().ok());
         // A lake that was emptied is filled again from the first block on.
         let remembered = written.unwrap_or_else(|| height.saturating_sub(BLOCKS_BACK)).min(height);
-        let (awaited, kept) = (Awaited::new(remembered), Arc::default());
-        let mut blocks = Blocks { store: store.clone(), lake: lake.clone(), windows: BTreeMap::new(), segments: None };
+        let (awaited, kept) = (Arc::new(Mutex::new(Awaited::new(remembered))), Arc::default());
+        let mut blocks = Blocks {
+            store: store.clone(),
+            lake: lake.clone(),
+            windows: BTreeMap::new(),
+            segments: None,
+            awaited: awaited.clone(),
+        };
         blocks.read_register();
         Keeper { blocks, chunks: Chunks { store, content, lake, network, awaited, complete_file, remembered, kept } }
     }
@@ -146,6 +154,11 @@ impl Blocks {
             let rows = self.rows(&stored.block, &stored.certificate, &stored.receipts, &stored.events);
             if let Err(error) = self.lake.append_ledger_block(&rows).await {
                 return tracing::error!(error = chain_of(&error), height = next, "rows of blocks cannot be written");
+            }
+            let mut awaited = lock(&self.awaited);
+            // Where others come first, the block is read again when it is its turn.
+            if awaited.next_height() == Some(next) {
+                awaited.read(next, accepted(&stored.events));
             }
             next += 1;
         }
@@ -247,11 +260,12 @@ impl Chunks {
             // What is under way when the node stops is asked for again after the next start.
             let _ = stop.run_until_cancelled(self.fetch_due()).await;
             self.remember(REMEMBER_BLOCKS).await;
-            self.kept.set(TablesStatus {
-                height: self.lake.ledger_height().unwrap_or(0),
-                chunks_awaited: self.awaited.len() as u64,
-                chunks_missing: self.awaited.given_up(),
-            });
+            let (chunks_awaited, chunks_missing) = {
+                let awaited = lock(&self.awaited);
+                (awaited.len() as u64, awaited.given_up())
+            };
+            let height = self.lake.ledger_height().unwrap_or(0);
+            self.kept.set(TablesStatus { height, chunks_awaited, chunks_missing });
         }
         self.remember(1).await;
     }
@@ -259,7 +273,7 @@ impl Chunks {
     /// Looks for chunks that the tables do not hold in the blocks that they hold.
     async fn look(&mut self) {
         let last = self.lake.ledger_height().unwrap_or(0);
-        while let Some(height) = self.awaited.next_height().filter(|height| *height <= last) {
+        while let Some(height) = self.next_height().filter(|height| *height <= last) {
             let store = self.store.clone();
             let blocks = match tokio::task::spawn_blocking(move || store.blocks(height..=last)).await {
                 Ok(Ok(blocks)) if !blocks.is_empty() => blocks,
@@ -268,29 +282,38 @@ impl Chunks {
                 Err(error) => return tracing::error!(%error, "blocks cannot be read"),
             };
             for stored in &blocks {
-                if self.awaited.next_height().is_none() {
-                    return;
+                let mut awaited = lock(&self.awaited);
+                if awaited.next_height() != Some(stored.block.header.height) {
+                    break;
                 }
                 let missing = accepted(&stored.events).filter(|meta| !self.lake.missing(&[meta.cid]).is_empty());
-                self.awaited.read(stored.block.header.height, missing);
+                awaited.read(stored.block.header.height, missing);
             }
         }
+    }
+
+    fn next_height(&self) -> Option<Height> {
+        lock(&self.awaited).next_height()
     }
 
     /// Makes rows of chunks that are due, some at once.
     async fn fetch_due(&mut self) {
         let now = self.store.tip().height;
         loop {
-            let due = self.awaited.due(now, FETCHES_AT_ONCE);
-            if due.is_empty() {
+            let metas = {
+                let mut awaited = lock(&self.awaited);
+                let due = awaited.due(now, FETCHES_AT_ONCE);
+                let metas: Vec<AcceptedChunkMeta> = due.iter().map(|wanted| wanted.meta.clone()).collect();
+                // Also where this is given up half way: each stays in the queue until it is kept.
+                due.into_iter().for_each(|wanted| awaited.again(wanted, now));
+                metas
+            };
+            if metas.is_empty() {
                 return;
             }
-            // Also where this is given up half way: each stays in the queue until it is kept.
-            let metas: Vec<AcceptedChunkMeta> = due.iter().map(|wanted| wanted.meta.clone()).collect();
-            due.into_iter().for_each(|wanted| self.awaited.again(wanted, now));
             let kept = futures::future::join_all(metas.iter().map(|meta| self.keep(meta))).await;
             for (meta, _) in metas.iter().zip(kept).filter(|(_, kept)| *kept) {
-                self.awaited.had(&meta.cid);
+                lock(&self.awaited).had(&meta.cid);
             }
         }
     }
@@ -315,7 +338,7 @@ impl Chunks {
     async fn remember(&mut self, blocks: u64) {
         let durable = self.lake.durable_ledger_height().unwrap_or(0);
         // Rows that are in memory only are lost with this process: their chunks are looked for again.
-        let complete = self.awaited.complete_height().min(durable.saturating_sub(DURABLE_BLOCKS));
+        let complete = lock(&self.awaited).complete_height().min(durable.saturating_sub(DURABLE_BLOCKS));
         if complete < self.remembered + blocks {
             return;
         }
@@ -364,6 +387,11 @@ impl Chunks {
         }
         Some(bytes)
     }
+}
+
+/// The queue is whole after every statement, so a panic elsewhere does not spoil it.
+fn lock(awaited: &Mutex<Awaited>) -> MutexGuard<'_, Awaited> {
+    awaited.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn accepted(events: &[LedgerEvent]) -> impl Iterator<Item = AcceptedChunkMeta> + '_ {
