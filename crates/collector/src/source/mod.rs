@@ -31,6 +31,12 @@ use crate::service::{SessionFactory, SourceStatus, Tamper};
 /// Frames of all connections that wait for the source; beyond it the sockets wait.
 const FRAMES_WAITING_MAX: usize = 4_096;
 
+/// How often a session may do what it spreads over time. The venues count messages by the second.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// The same behind a gateway, which counts nothing: a recording is short, and may be played faster than time goes.
+const BEAT_BEHIND_GATEWAY: Duration = Duration::from_millis(100);
+
 /// This site's clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -117,7 +123,7 @@ pub(crate) async fn run(plan: &Plan, ends: &mut Ends) {
     let begin = tokio::time::sleep(if live { somewhere(0, plan.config.start_ms_max) } else { Duration::ZERO });
     tokio::pin!(begin);
     let mut begun = false;
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    let mut tick = tokio::time::interval(if live { BEAT } else { BEAT_BEHIND_GATEWAY });
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
