@@ -17,7 +17,7 @@ pub struct Layers {
     pub knows: BTreeMap<String, BTreeSet<String>>,
     /// Owners of foreign crates.
     pub owns: BTreeMap<String, BTreeSet<String>>,
-    /// What pure rooms must not use.
+    /// Crates that pure rooms must not use.
     pub pure: Pure,
 }
 

@@ -1,10 +1,14 @@
-//! Checks on the workspace itself, run as tests: the layering of `layers.toml`, the licences of `deny.toml`, and the
-//! paths that `ARCHITECTURE.md` names.
+//! Checks on the workspace itself, run as tests: the layering of `layers.toml`, the licences of `deny.toml`, the paths that
+//! `ARCHITECTURE.md` names, import circles inside a crate, sizes, and the form of doc comments.
 //!
 //! They are tests, not scripts, so that the one command that runs all tests runs them too, with nothing installed.
 
+pub mod circles;
 pub mod layers;
 pub mod licences;
+pub mod source;
+pub mod tidy;
+pub mod unused;
 
 use std::path::PathBuf;
 
@@ -15,7 +19,7 @@ pub fn root() -> PathBuf {
     path
 }
 
-/// What cargo knows of the workspace; offline, from the lock file.
+/// Metadata of the workspace as cargo has it; offline, from the lock file.
 pub fn metadata(with_dependencies: bool) -> Result<cargo_metadata::Metadata, cargo_metadata::Error> {
     let mut command = cargo_metadata::MetadataCommand::new();
     command.manifest_path(root().join("Cargo.toml")).other_options(vec![

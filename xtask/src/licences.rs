@@ -40,7 +40,7 @@ pub fn violations(deny: &Deny, metadata: &Metadata, linked: &BTreeSet<(String, S
         .collect()
 }
 
-/// Whether an SPDX expression can be met with the allowed licences: `OR` needs one side, `AND` both. The old `/` of
+/// Returns true when an SPDX expression can be met with the allowed licences: `OR` needs one side, `AND` both. The old `/` of
 /// crates.io means `OR`.
 pub fn allowed(expression: &str, allow: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");

@@ -15,7 +15,7 @@ pub const OPEN_DECIMALS: u8 = 18;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Amount(pub u128);
 
-/// Why a text is not an amount.
+/// Error of parsing an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an amount: a whole number of the smallest unit (10^-18 OPEN) is expected")]
 pub struct AmountError;

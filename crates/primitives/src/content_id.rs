@@ -19,7 +19,7 @@ const HASH_SHA2_256: u64 = 0x12;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct ContentId(Digest);
 
-/// Why a text is not the CID of a raw block.
+/// Error of parsing the CID of a raw block.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContentIdError {
     /// Not a CID at all.
@@ -46,7 +46,7 @@ impl ContentId {
         self.0
     }
 
-    /// Whether these bytes are the block that the CID names.
+    /// Returns true when these bytes are the block that the CID names.
     pub fn matches(&self, bytes: &[u8]) -> bool {
         ContentId::of(bytes) == *self
     }

@@ -31,7 +31,7 @@ impl BorshDeserialize for Decimal {
     }
 }
 
-/// Why a text is not a decimal.
+/// Error of parsing a decimal, or of calculating with one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
     /// Something other than an optional sign, digits, one point and an exponent.

@@ -10,7 +10,7 @@ use sha2::Digest as _;
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Digest(pub [u8; 32]);
 
-/// Why a text is not a hash.
+/// Error of parsing a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a hash: 64 hexadecimal digits are expected, 0x before them is allowed")]
 pub struct DigestError;

@@ -15,7 +15,7 @@ use k256::{AffinePoint, ProjectivePoint, Scalar, U256};
 
 use crate::{Address, Digest, keccak256, sha256};
 
-/// Why a key or a signature is refused.
+/// Error of reading a key, or of making or checking a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// Bytes that are no key.

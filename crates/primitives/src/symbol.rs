@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// Longest text of one part of a symbol that is accepted, in bytes.
 const PART_BYTES_MAX: usize = 24;
 
-/// What is traded under a symbol.
+/// Kind of instrument that a symbol names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Contract {
     /// The asset itself: `BTC.USDT`.
@@ -39,7 +39,7 @@ pub struct Symbol {
     pub base: String,
     /// Quote asset, upper case.
     pub quote: String,
-    /// What is traded.
+    /// Kind of instrument.
     pub contract: Contract,
 }
 
@@ -55,7 +55,7 @@ impl BorshDeserialize for Symbol {
     }
 }
 
-/// Why a text is not a symbol.
+/// Error of parsing a symbol.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a symbol: <base>.<quote>, <base>.<quote>-PERP, -yymmdd or -yymmdd-<strike>-C is expected, as in BTC.USDT or BTC.USDT-PERP"

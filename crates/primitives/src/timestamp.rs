@@ -10,12 +10,19 @@ use borsh::{BorshDeserialize, BorshSerialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Timestamp(pub i64);
 
-/// Why a text is not a time.
+/// Error of parsing a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time")]
 pub struct TimestampError;
 
 impl Timestamp {
+    /// Returns the wall clock's time: the only place that reads it, for the edges of the system. Rules take the time handed in.
+    #[allow(clippy::disallowed_types, reason = "the one place that reads the wall clock")]
+    pub fn now() -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+    }
+
     /// From whole milliseconds, the unit most venues use.
     pub const fn from_millis(millis: i64) -> Timestamp {
         Timestamp(millis.saturating_mul(1_000_000))

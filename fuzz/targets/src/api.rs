@@ -1,4 +1,4 @@
-//! What people and programs send over HTTP and WebSocket: the contract's types, and messages of EIP-4361.
+//! Bodies and messages that people and programs send over HTTP and WebSocket: the contract's types, and messages of EIP-4361.
 
 use openmesh_api as api;
 use openmesh_primitives::eip712::personal_message_hash;

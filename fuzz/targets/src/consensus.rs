@@ -1,4 +1,4 @@
-//! What validators and other peers send: messages of consensus, streamed blocks, envelopes of transactions, and the
+//! Bytes that validators and other peers send: messages of consensus, streamed blocks, envelopes of transactions, and the
 //! protocol by which blocks of content are fetched.
 
 use openmesh_engine::fuzz as engine;

@@ -13,7 +13,7 @@
 //! | `=STATUS ADDRESS BODY` | a request was answered |
 //! | anything else | a message arrives |
 //!
-//! What has to hold, after every step: two sessions fed alike say and want the same; every event can be written as JSON
+//! Properties that hold after every step: two sessions fed alike say and want the same; every event can be written as JSON
 //! and read again; there are not more events than the bytes account for; a book that counts as in step is the one that
 //! the events lead to (but for Kraken, whose books are cut to a depth that events do not tell), has its levels in order
 //! and is not crossed without that being said (Binance: not at all); what is asked of the venue is an address of its

@@ -35,7 +35,7 @@ const DOORS: [Door; 7] = [
     Door::OkxPublic,
 ];
 
-/// What happens on the line.
+/// One event on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -108,7 +108,7 @@ fn faulty(door: Door, mut messages: Vec<Message>, (fault, place, digit): (Fault,
     }
 }
 
-/// Whether the venue sends checksums that cover all that is compared.
+/// True when the venue sends checksums that cover all that is compared.
 fn checked(door: Door) -> bool {
     matches!(door, Door::KrakenV1 | Door::KrakenV2 | Door::OkxPublic)
 }

@@ -18,7 +18,7 @@ const CHAIN_ID: u64 = 84_202;
 /// A message in which `NONCE` stands for a fresh nonce and `ADDRESS` for the signer's address. The first byte alters the
 /// signature.
 ///
-/// Who gets in holds the key of the address in the message, the message names this site, and it does not work twice.
+/// Checks a sign-in: whoever gets in holds the key of the address in the message, the message names this site, and it does not work twice.
 pub fn sign_in(data: &[u8]) {
     let Some((alter, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };

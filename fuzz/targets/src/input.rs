@@ -10,7 +10,7 @@ impl<'a> Input<'a> {
         Input(data)
     }
 
-    /// Whether nothing is left.
+    /// Returns true when nothing is left.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

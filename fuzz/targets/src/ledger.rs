@@ -41,8 +41,8 @@ pub fn validator_key(n: u8) -> ValidatorKey {
 /// Transactions. `r`: bytes to be verified; `a`: an account's, made of bytes and altered; `v`: a validator's; `e`: evidence
 /// against one.
 ///
-/// What verifies is the only encoding of itself, and nobody who has no key can make of a valid transaction another one of
-/// the same sender.
+/// A transaction that verifies is the only encoding of itself, and nobody without the key can make of a valid transaction another
+/// one of the same sender.
 pub fn transaction(data: &[u8]) {
     match data.split_first() {
         Some((b'r', bytes)) => drop(verified(bytes)),

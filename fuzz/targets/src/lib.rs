@@ -1,4 +1,4 @@
-//! What the fuzzer runs: for each decoder of the product a function of bytes that panics where a promise is broken.
+//! Targets of the fuzzer: for each decoder of the product a function of bytes that panics where a promise is broken.
 //!
 //! The bodies are here, apart from libFuzzer, so that they compile with every build, cannot rot, and are run by
 //! `cargo test` over hand-written seeds and some thousands of seeded mutations (`tests/every_target.rs`) without a
@@ -115,7 +115,7 @@ pub fn run(name: &str, data: &[u8]) {
     }
 }
 
-/// What a fuzzer's shell does before the first input: writes the seeds to the folder that `FUZZ_SEEDS` names, which
+/// Prepares a fuzzer's shell before the first input: writes the seeds to the folder that `FUZZ_SEEDS` names, which
 /// libFuzzer reads afterwards.
 pub fn begin(name: &str) {
     if let Some(folder) = std::env::var_os("FUZZ_SEEDS") {

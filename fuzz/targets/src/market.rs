@@ -19,7 +19,7 @@ use openmesh_primitives::{ContentId, Decimal, Symbol, Timestamp, canonical};
 use crate::input::Input;
 use crate::wide::Wide;
 
-/// What the venue lists: the names in the seeds, and nothing that a client makes up.
+/// Instruments that the venue lists: the names in the seeds, and nothing that a client makes up.
 struct Listed;
 
 impl Listing for Listed {

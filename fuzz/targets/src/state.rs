@@ -16,7 +16,7 @@ struct Proven {
     root: Digest,
     /// Key, value (none: absent), proof.
     entries: Vec<(Vec<u8>, Option<Vec<u8>>, StateProof)>,
-    /// What proves the chunk of [`CHUNK`].
+    /// Proof of the chunk of [`CHUNK`].
     bundle: ProofBundle,
 }
 

@@ -73,7 +73,7 @@ impl Wide {
         Wide::of(!self.negative, self.limbs)
     }
 
-    /// Whether 128 bits with a sign hold it.
+    /// Returns true when 128 bits with a sign hold it.
     pub fn fits_i128(self) -> bool {
         self.compare(Wide::from(i128::MAX)).is_le() && self.compare(Wide::from(i128::MIN)).is_ge()
     }
