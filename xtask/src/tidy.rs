@@ -94,8 +94,7 @@ pub fn has_module_docs(file: &SourceFile) -> bool {
 /// Doc comments whose first word is a question word, as `path:line: text`. A comment says what an item is or does, so that a reader who
 /// looks for a term finds it.
 pub fn questions(path: &str, text: &str) -> Vec<String> {
-    const WORDS: [&str; 10] =
-        ["What", "How", "Who", "Whose", "Whom", "Where", "Whether", "Which", "When", "Why"];
+    const WORDS: [&str; 10] = ["What", "How", "Who", "Whose", "Whom", "Where", "Whether", "Which", "When", "Why"];
     let mut found = Vec::new();
     let mut before_is_doc = false;
     for (index, line) in text.lines().enumerate() {
