@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod failure;
 mod node;
 mod telemetry;
 mod up;
@@ -30,13 +31,30 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return commands::Failure::from_display("the operating system gives no threads", &error).report(),
+        Err(error) => return failure::Failure::from_display("the operating system gives no threads", &error).report(),
     };
-    let outcome = runtime.block_on(commands::run(arguments.command));
+    let outcome = runtime.block_on(run(arguments.command));
     // Blocking work that outlives the drain's deadline (a query, a compaction) is safe to abandon: all writes are atomic.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
+    }
+}
+
+/// Runs a subcommand.
+async fn run(command: cli::Command) -> Result<(), failure::Failure> {
+    use cli::Command;
+    match command {
+        Command::Up(arguments) => up::run(arguments).await,
+        Command::Node(arguments) => node::run(arguments).await,
+        Command::Venues(arguments) => commands::venues::run(arguments).await,
+        Command::Sql(arguments) => commands::sql::run(arguments).await,
+        Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Doctor(arguments) => commands::doctor::run(arguments).await,
+        Command::Market(command) => commands::market::run(command),
+        Command::Chain(command) => commands::chain::run(command),
+        Command::Account(command) => commands::account::run(command).await,
+        Command::Bench(command) => commands::bench::run(command).await,
     }
 }

@@ -30,7 +30,7 @@ mod request;
 mod service;
 mod source;
 
-pub use archive::{ManifestError, SegmentManifest, read_manifests};
+pub use archive::{ManifestError, ManifestPosition, SegmentManifest, read_manifest_from, read_manifests};
 pub use broadcast::{Filter, Subscription, Update};
 pub use config::{Config, ConfigError, SourceConfig, rewrite};
 pub use metrics::{Metrics, SourceLabels};

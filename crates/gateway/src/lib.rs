@@ -59,7 +59,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use error::Refusal;
-pub use node::{Deps, Fetch, Kept, Node};
+pub use node::{Deps, Fetch, Node};
 
 /// Largest body of a request, in bytes: the longest query, or a transaction, in JSON.
 const BODY_BYTES_MAX: usize = 1 << 20;

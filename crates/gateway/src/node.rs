@@ -30,22 +30,6 @@ const OWN_QUERIES_MAX: usize = 2;
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
-/// How far the tables are, as whoever fills them says.
-#[derive(Debug, Default)]
-pub struct Kept(Mutex<api::TablesStatus>);
-
-impl Kept {
-    /// Says it.
-    pub fn set(&self, status: api::TablesStatus) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = status;
-    }
-
-    /// What was said last.
-    pub fn get(&self) -> api::TablesStatus {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The handles that the gateway stands on.
 pub struct Deps {
     /// The ledger's store.
@@ -58,8 +42,8 @@ pub struct Deps {
     pub fetch: Fetch,
     /// SQL.
     pub pythia: openmesh_pythia::Handle,
-    /// How far the tables are.
-    pub kept: Arc<Kept>,
+    /// What fills the tables, and says how far it has come.
+    pub ingest: openmesh_ingest::Handle,
     /// Live market data.
     pub collector: openmesh_collector::Handle,
     /// Metrics of the whole process.
@@ -337,7 +321,8 @@ impl Node {
 
     /// How far the tables are.
     pub fn tables(&self) -> api::TablesStatus {
-        self.0.deps.kept.get()
+        let openmesh_ingest::Progress { height, chunks, .. } = self.0.deps.ingest.progress();
+        api::TablesStatus { height, chunks_awaited: chunks.late + chunks.unavailable, chunks_missing: chunks.missing }
     }
 
     /// How this node and its network are doing.

@@ -21,6 +21,7 @@ pub mod fuzz;
 mod host;
 pub mod limits;
 mod metrics;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use fetch::FetchError;
 pub use libp2p::{Multiaddr, PeerId};
+pub use turns::Turns;
 
 use fetch::Standing;
 use host::{Command, Host};

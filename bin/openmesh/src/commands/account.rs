@@ -9,9 +9,9 @@ use openmesh_api::{AccountInfo, ActionRequest, Status, TransactionAccepted, Tran
 use openmesh_ledger::{AccountTransaction, Action};
 use openmesh_primitives::{AccountKey, Address, Amount, Decimal, OPEN_DECIMALS};
 
-use super::Failure;
 use super::client::Client;
 use crate::cli::AccountCommand;
+use crate::failure::Failure;
 
 /// How long to wait for a transaction to be committed, in seconds; a block comes about each second.
 const COMMIT_SECONDS_MAX: u64 = 30;

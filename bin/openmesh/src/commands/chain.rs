@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::Failure;
 use crate::cli::ChainCommand;
+use crate::failure::{Failure, unless_broken_pipe};
 
 /// Runs one of the chain commands.
 pub fn run(command: ChainCommand) -> Result<(), Failure> {
@@ -23,9 +23,9 @@ pub fn run(command: ChainCommand) -> Result<(), Failure> {
             // What was verified before the first mismatch, and the mismatch itself.
             openmesh_evm::write_checks(error.checks(), &[], &mut out)
                 .and_then(|()| out.flush())
-                .or_else(super::unless_broken_pipe)?;
+                .or_else(unless_broken_pipe)?;
             return Err(Failure::from_display("refused", &error));
         }
     };
-    openmesh_evm::write_json_lines(&decoded, &mut out).and_then(|()| out.flush()).or_else(super::unless_broken_pipe)
+    openmesh_evm::write_json_lines(&decoded, &mut out).and_then(|()| out.flush()).or_else(unless_broken_pipe)
 }

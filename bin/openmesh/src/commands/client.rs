@@ -4,7 +4,7 @@ use openmesh_api::ErrorBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// Longest wait for an answer of a node, in milliseconds. Longer than the node's own limit for queries, so that its
 /// error arrives rather than ours.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, Status, ValidatorInfo};
 use openmesh_primitives::Timestamp;
 
-use super::Failure;
 use super::client::Client;
 use crate::cli::DoctorArgs;
+use crate::failure::Failure;
 use crate::node::config::{Files, NodeConfig};
 
 /// A block comes about each second: no new one for this long means that consensus stands still.

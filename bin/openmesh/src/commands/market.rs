@@ -10,8 +10,8 @@ use openmesh_market::foreign::{Form, FormError, other_version};
 use openmesh_market::recording::{Line, Player};
 use openmesh_market::{Event, Exchange, Feed, Session, Side, dialect};
 
-use super::Failure;
 use crate::cli::MarketCommand;
+use crate::failure::Failure;
 
 /// Longest line of a recording, in bytes: exchange-wide instrument lists are a few MiB, and a line without an end
 /// must not take the memory.

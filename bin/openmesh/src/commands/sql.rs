@@ -6,9 +6,9 @@ use std::io::{IsTerminal, Read, Write};
 use openmesh_api::{SqlColumn, SqlRequest, SqlResponse, TablesStatus};
 use serde_json::Value;
 
-use super::Failure;
 use super::client::Client;
 use crate::cli::{SqlArgs, TableFormat};
+use crate::failure::Failure;
 
 /// Largest query read from standard input, in bytes; the node refuses larger ones anyway.
 const QUERY_BYTES_MAX: u64 = 256 * 1024;

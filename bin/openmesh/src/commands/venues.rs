@@ -9,13 +9,13 @@ use openmesh_evm::replay::ReplayChain;
 use openmesh_ledger::SourceKind;
 use openmesh_market::window::Class;
 use openmesh_market::{Exchange, Feed};
-use openmesh_primitives::Symbol;
+use openmesh_primitives::{Symbol, error_chain};
 use openmesh_venues::{Catalogue, Config, EthereumAnswer, Faults, Mode, ReplayConfig, SimulationConfig, Speed};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
 use crate::cli::VenuesArgs;
+use crate::failure::Failure;
 use crate::up::home::{CatalogueEntry, VenuesReady};
 
 /// Time between two replayed blocks of a chain: quick enough to be watched.
@@ -35,7 +35,7 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
         ethereum: chain.clone().map(|chain| -> EthereumAnswer { Arc::new(move |request| chain.answer(request)) }),
     };
     let (handle, serving) =
-        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(crate::node::chain_of(&e)))?;
+        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(error_chain(&e)))?;
     let mut catalogue = sources(&handle.catalogue());
     if let Some(chain) = chain {
         catalogue.push(CatalogueEntry {
@@ -62,7 +62,7 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
     stop.cancel();
     match serving.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(crate::node::chain_of(&error))),
+        Ok(Err(error)) => Err(Failure::new(error_chain(&error))),
         Err(error) => Err(Failure::from_display("the venues' server", &error)),
     }
 }
@@ -101,7 +101,7 @@ async fn longest_sets(dir: &Path) -> Result<Vec<String>, Failure> {
         ethereum: None,
     };
     let (handle, serving) =
-        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(crate::node::chain_of(&e)))?;
+        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(error_chain(&e)))?;
     let catalogue = handle.catalogue();
     stop.cancel();
     // Only its catalogue was wanted.
@@ -144,7 +144,7 @@ fn chain(dir: &Path) -> Option<Arc<ReplayChain>> {
     match ReplayChain::load(dir) {
         Ok(chain) => Some(Arc::new(chain)),
         Err(error) => {
-            tracing::info!(error = crate::node::chain_of(&error), "no blocks of a chain are replayed");
+            tracing::info!(error = error_chain(&error), "no blocks of a chain are replayed");
             None
         }
     }

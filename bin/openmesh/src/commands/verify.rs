@@ -8,8 +8,8 @@ use openmesh_ledger::{AcceptedChunk, Certificate, Genesis, Header, Origin, Valid
 use openmesh_primitives::{ContentId, Digest, canonical};
 use openmesh_storage::{StateProof, verify_proof};
 
-use super::Failure;
 use crate::cli::VerifyArgs;
+use crate::failure::Failure;
 
 /// Largest file that is read, in bytes: windows are far smaller.
 const FILE_BYTES_MAX: u64 = 512 << 20;

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use openmesh_ledger::Genesis;
+use openmesh_primitives::ValidatorKey;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// `node.toml`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -139,9 +141,26 @@ impl Files {
         self.home.join("validator.key")
     }
 
-    /// A folder of the node's data.
+    /// A file or folder of the node's data.
     pub fn data(&self, what: &str) -> PathBuf {
         self.home.join("data").join(what)
+    }
+
+    /// Reads the validator's key. Fails where it is absent or is not 64 hexadecimal digits.
+    pub fn read_key(&self) -> Result<ValidatorKey, Failure> {
+        let path = self.key();
+        let text = std::fs::read_to_string(&path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        let mut seed = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut seed)
+            .map_err(|_| Failure::usage(format!("{}: 64 hexadecimal digits are expected", path.display())))?;
+        Ok(ValidatorKey::from_seed(seed))
+    }
+
+    /// Reads the genesis. Fails where it is absent or not readable.
+    pub fn read_genesis(&self) -> Result<Genesis, Failure> {
+        let path = self.genesis();
+        let bytes = std::fs::read(&path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
     }
 }
 

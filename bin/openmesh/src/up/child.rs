@@ -12,7 +12,7 @@ use tokio::process::{ChildStdout, Command};
 use super::Market;
 use super::home::{Home, NodeHome};
 use crate::cli::UpArgs;
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// Wait before a process that ended is started again, in milliseconds; doubled while it keeps ending at once.
 const RESTART_MS_MIN: u64 = 250;

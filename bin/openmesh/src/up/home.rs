@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Market;
 use crate::cli::UpArgs;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::node::config::{Collect, Consensus, Drill, Files, Limits, Network, NodeConfig};
 
 /// Chain ids of local networks, one for each kind of market, so that a transaction of one never counts in another.

@@ -16,7 +16,7 @@ use openmesh_market::Exchange;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::UpArgs;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use child::{Child, Program};
 use home::Home;
 

@@ -2,7 +2,7 @@
 //! be left out unnoticed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -97,29 +97,72 @@ impl SegmentManifest {
     }
 }
 
-/// Reads a manifest, checking every signature and that no segment is missing. A last line that a crash cut off is left
-/// out; it was never acknowledged.
+/// A place in a manifest: everything before it was read and checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ManifestPosition {
+    /// Bytes before it.
+    offset: u64,
+    /// Lines before it.
+    lines: usize,
+    /// Number and CID of the last segment before it.
+    last: Option<(u64, ContentId)>,
+}
+
+impl ManifestPosition {
+    /// Whether a segment is the one after this place. A chain begins with the number 0.
+    fn is_followed_by(&self, segment: &SegmentManifest) -> bool {
+        match self.last {
+            Some((sequence, cid)) => segment.sequence == sequence + 1 && segment.previous == Some(cid),
+            None => segment.sequence == 0 && segment.previous.is_none(),
+        }
+    }
+}
+
+/// Reads a manifest from its beginning, checking every signature and that no segment is missing. A last line that a crash
+/// cut off is left out; it was never acknowledged. Fails where the file cannot be read or a line does not hold.
 pub fn read_manifests(path: &Path) -> Result<Vec<SegmentManifest>, ManifestError> {
+    read_manifest_from(path, ManifestPosition::default()).map(|(segments, _)| segments)
+}
+
+/// Reads and checks what was appended to a manifest since a place was reached; returns it with the new place. A file that
+/// does not exist yet is empty; one that is shorter than the place is another one, and read from its beginning.
+pub fn read_manifest_from(
+    path: &Path,
+    mut position: ManifestPosition,
+) -> Result<(Vec<SegmentManifest>, ManifestPosition), ManifestError> {
     let io = |source| ManifestError::Io { path: path.to_path_buf(), source };
-    let mut reader = BufReader::new(File::open(path).map_err(io)?);
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && position.offset == 0 => {
+            return Ok((Vec::new(), position));
+        }
+        Err(error) => return Err(io(error)),
+    };
+    if file.metadata().map_err(io)?.len() < position.offset {
+        position = ManifestPosition::default();
+    }
+    file.seek(SeekFrom::Start(position.offset)).map_err(io)?;
+    let mut reader = BufReader::new(file);
     let mut segments: Vec<SegmentManifest> = Vec::new();
     loop {
-        let number = segments.len() + 1;
+        let number = position.lines + 1;
         let mut line = Vec::new();
         let read = reader.by_ref().take(MANIFEST_LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(io)?;
         if read == 0 || line.last() != Some(&b'\n') && read < MANIFEST_LINE_BYTES_MAX as usize {
-            return Ok(segments);
+            return Ok((segments, position));
         }
         let signed: SignedLine = serde_json::from_slice(&line)
             .map_err(|_| ManifestError::Line { path: path.to_path_buf(), line: number })?;
         let segment = signed.segment;
-        let follows = segments.last().map_or(segment.sequence == 0 && segment.previous.is_none(), |before| {
-            segment.sequence == before.sequence + 1 && segment.previous == Some(before.cid)
-        });
         let valid = segment.collector.verify(&segment.message(), &signed.signature).is_ok();
-        if !follows || !valid {
+        if !position.is_followed_by(&segment) || !valid {
             return Err(ManifestError::Forged { path: path.to_path_buf(), line: number });
         }
+        position = ManifestPosition {
+            offset: position.offset + read as u64,
+            lines: number,
+            last: Some((segment.sequence, segment.cid)),
+        };
         segments.push(segment);
     }
 }

@@ -29,7 +29,7 @@ use openmesh_primitives::{ContentId, ValidatorKey};
 use tokio::sync::mpsc;
 
 use self::manifest::Manifest;
-pub use self::manifest::{ManifestError, SegmentManifest, read_manifests};
+pub use self::manifest::{ManifestError, ManifestPosition, SegmentManifest, read_manifest_from, read_manifests};
 pub(crate) use self::recorder::{Recorder, Segment};
 use crate::metrics::Metrics;
 

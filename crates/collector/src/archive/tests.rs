@@ -77,6 +77,37 @@ async fn segments_are_recordings_signed_and_chained_over_restarts() {
     assert!(matches!(read_manifests(&path), Err(ManifestError::Forged { line: 1, .. })));
 }
 
+#[tokio::test]
+async fn what_was_read_of_a_manifest_is_not_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = ValidatorKey::from_seed([5; 32]);
+    let path = dir.path().join("kraken.manifest.jsonl");
+    let mut position = ManifestPosition::default();
+    assert_eq!(read_manifest_from(&path, position).unwrap(), (Vec::new(), position), "before the first segment");
+    let mut recorder = Recorder::new(Exchange::Kraken);
+    for run in 0..3_u64 {
+        let (archive, _trouble, _windows) = archive(dir.path(), &key);
+        let (work, task) = archive.start();
+        for n in 0..2 {
+            work.send(Work::Segment(segment(&mut recorder, run as i64 * 10 + n))).await.unwrap();
+        }
+        drop(work);
+        task.await.unwrap();
+        let (segments, next) = read_manifest_from(&path, position).unwrap();
+        position = next;
+        assert_eq!(segments.iter().map(|s| s.sequence).collect::<Vec<_>>(), [run * 2, run * 2 + 1]);
+        assert_eq!(read_manifest_from(&path, position).unwrap(), (Vec::new(), position));
+    }
+    // Lines before the place may be anything by now: they are neither read nor checked.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"lines\":", "\"LINES\":", 1)).unwrap();
+    assert_eq!(read_manifest_from(&path, position).unwrap(), (Vec::new(), position));
+    assert!(matches!(read_manifests(&path), Err(ManifestError::Line { line: 1, .. })));
+    // Another file in its place is read from its beginning.
+    std::fs::write(&path, text.lines().next().unwrap().to_owned() + "\n").unwrap();
+    assert_eq!(read_manifest_from(&path, position).unwrap().0.len(), 1);
+}
+
 /// A store with room for nothing but the block that fills it.
 fn full(dir: &Path) -> (Arc<BlockStore>, ContentId) {
     let limits = Limits { store_bytes_max: 4_000, ..Limits::default() };

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::door::{Blocks, Door, submission};
 use super::net::{Net, processor_time};
-use crate::commands::Failure;
+use crate::failure::Failure;
 
 /// After the last request, blocks may go on for this long without a transfer before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(8);

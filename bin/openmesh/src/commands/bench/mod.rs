@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use self::load::{Outcome, Plan};
 use self::net::Net;
-use super::Failure;
 use crate::cli::{BenchCommand, TransfersArgs};
+use crate::failure::Failure;
 
 /// Pause between two runs, so that the tables of one are not written during the next.
 const PAUSE: Duration = Duration::from_secs(3);

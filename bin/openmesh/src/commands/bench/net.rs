@@ -7,7 +7,7 @@ use openmesh_ledger::{Genesis, GenesisValidator, Params};
 use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey, sha256};
 
 use crate::cli::TransfersArgs;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::node::config::{Collect, Consensus, Drill, Files, Limits, Network, NodeConfig};
 use crate::up::child::{Child, Program};
 use crate::up::home::{NodeHome, local, ports, write, write_secret};

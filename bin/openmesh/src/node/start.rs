@@ -1,0 +1,270 @@
+//! The order of starting: what others stand on first (store, content, tables), then consensus and its gossip, then
+//! ingestion, collecting and duties, then the API. Draining goes the other way, so that nothing is asked of a part that
+//! has gone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use openmesh_content::{BlockStore, Limits as ContentLimits, WhenFull};
+use openmesh_engine as engine;
+use openmesh_gateway as gateway;
+use openmesh_ingest as ingest;
+use openmesh_lake::Lake;
+use openmesh_ledger::{Genesis, SourceKind};
+use openmesh_network as network;
+use openmesh_primitives::{ValidatorKey, sha256};
+use openmesh_pythia as pythia;
+use openmesh_storage::Store;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+use super::collecting;
+use super::config::{Files, NodeConfig};
+use super::gossip;
+use super::running::{Consensus, Running, Stage};
+use crate::failure::{Failure, OrFail as _};
+
+/// Threads of queries: what a machine of two cores can spare.
+const QUERY_THREADS: usize = 2;
+
+/// Starts a node. Fails where a part does not start; those that run then end with the process.
+pub async fn start(
+    config: &NodeConfig,
+    files: &Files,
+    key: ValidatorKey,
+    genesis: Genesis,
+) -> Result<Running, Failure> {
+    let mut registry = Registry::with_prefix("openmesh");
+    let stores = Stores::open(config, files, &genesis).await?;
+    let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
+    let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
+    let (network, network_stage) = start_network(config, &genesis, &key, &engine, &stores, &mut registry).await?;
+    let (ingest, ingest_stage) = start_ingest(files, &genesis, &engine, &network, &stores).await;
+    let collecting = collecting::start(collecting::Deps {
+        config,
+        files,
+        genesis: &genesis,
+        key: &key,
+        content: stores.content.clone(),
+        raw: stores.raw.clone(),
+        registry: &mut registry,
+    })?;
+    let address = key.public().address();
+    let duties = start_duties(key, &engine, &stores.store, collecting.windows, collecting.withdrawals, &mut registry)?;
+    let mut api = Stage::new("the API");
+    let deps = gateway::Deps {
+        store: stores.store,
+        engine,
+        content: stores.content,
+        fetch: fetch_for_people(&network),
+        pythia: queries,
+        ingest,
+        collector: collecting.collector,
+        registry: Arc::new(registry),
+        address,
+        public_hosts: config.public_hosts.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
+    api.add(serving);
+    let stages = vec![api, collecting.stage, duties, ingest_stage, network_stage];
+    Ok(Running::new(served.address, consensus, stages))
+}
+
+/// What is kept on this node's disk.
+struct Stores {
+    store: Store,
+    /// Agreed chunks, and this node's own.
+    content: Arc<BlockStore>,
+    /// Raw frames as this site received them.
+    raw: Arc<BlockStore>,
+    lake: Lake,
+}
+
+impl Stores {
+    async fn open(config: &NodeConfig, files: &Files, genesis: &Genesis) -> Result<Stores, Failure> {
+        let content = ContentLimits {
+            // A full Ethereum block is more than a window of a market may be.
+            block_bytes_max: network::limits::BLOCK_BYTES_MAX as u64,
+            store_bytes_max: config.limits.content_bytes_max,
+            ..ContentLimits::default()
+        };
+        let raw = ContentLimits {
+            store_bytes_max: config.limits.raw_bytes_max,
+            when_full: WhenFull::RemoveOldest,
+            ..ContentLimits::default()
+        };
+        Ok(Stores {
+            store: open_store(&files.data("ledger"), genesis.clone()).await?,
+            content: Arc::new(BlockStore::open(&files.data("content"), content).or_fail("content")?),
+            raw: Arc::new(BlockStore::open(&files.data("raw"), raw).or_fail("raw frames")?),
+            lake: Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await.or_fail("lake")?,
+        })
+    }
+}
+
+async fn open_store(path: &Path, genesis: Genesis) -> Result<Store, Failure> {
+    let path = path.to_path_buf();
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&path)?;
+        store.initialise(&genesis).map(|()| store)
+    });
+    opened.await.or_fail("ledger")?.or_fail("ledger")
+}
+
+fn query_config(config: &NodeConfig) -> pythia::Config {
+    pythia::Config {
+        time_ms_max: config.limits.query_ms_max,
+        memory_bytes_max: usize::try_from(config.limits.query_bytes_max).unwrap_or(usize::MAX),
+        rows_max: config.limits.query_rows_max as usize,
+        concurrency: config.limits.queries_max as usize,
+        threads: QUERY_THREADS,
+        ..pythia::Config::default()
+    }
+}
+
+async fn start_consensus(
+    config: &NodeConfig,
+    files: &Files,
+    key: &ValidatorKey,
+    genesis: &Genesis,
+    store: &Store,
+    registry: &mut Registry,
+) -> Result<(engine::Handle, Consensus), Failure> {
+    let name = genesis.validators.iter().find(|v| v.public_key == key.public()).map_or("observer", |v| &v.name);
+    let settings = engine::Config {
+        peers: config.consensus.peers.clone(),
+        idle_block_ms: config.consensus.idle_block_ms,
+        ..engine::Config::new(name, files.data("consensus"), config.consensus.listen)
+    };
+    let stop = CancellationToken::new();
+    let started = engine::start(settings, Some(key.clone()), store.clone(), stop.clone(), registry).await;
+    let (handle, task) = started.or_fail("consensus")?;
+    Ok((handle, Consensus { task, stop }))
+}
+
+async fn start_network(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    key: &ValidatorKey,
+    engine: &engine::Handle,
+    stores: &Stores,
+    registry: &mut Registry,
+) -> Result<(network::Handle, Stage), Failure> {
+    let mut stage = Stage::new("the peer-to-peer network");
+    let held = [stores.content.clone(), stores.raw.clone()];
+    let provider: network::Provider = Arc::new(move |cid| {
+        held.iter().find_map(|store| {
+            store.get(cid).unwrap_or_else(|error| {
+                tracing::error!(%error, "content cannot be given to a peer");
+                None
+            })
+        })
+    });
+    let settings = network_config(config, genesis, key)?;
+    let (handle, task) = network::start(settings, provider, stage.stop(), registry).await.or_fail("network")?;
+    stage.add_fallible(task);
+    stage.add(gossip::join(engine, &handle, stage.stop()));
+    Ok((handle, stage))
+}
+
+fn network_config(config: &NodeConfig, genesis: &Genesis, key: &ValidatorKey) -> Result<network::Config, Failure> {
+    let parse = |list: &[String]| -> Result<Vec<network::Multiaddr>, Failure> {
+        list.iter()
+            .map(|text| text.parse().map_err(|e| Failure::usage(format!("node.toml: {text} is no multiaddress: {e}"))))
+            .collect()
+    };
+    Ok(network::Config {
+        listen: parse(&config.network.listen)?,
+        peers: parse(&config.network.peers)?,
+        chain_id: genesis.chain_id,
+        // An identity of its own, made from the validator's key so that peers know the node again; the key does not
+        // follow from it.
+        key_seed: sha256(&[b"openmesh peer identity", &key.seed()]).0,
+    })
+}
+
+async fn start_ingest(
+    files: &Files,
+    genesis: &Genesis,
+    engine: &engine::Handle,
+    network: &network::Handle,
+    stores: &Stores,
+) -> (ingest::Handle, Stage) {
+    let mut stage = Stage::new("ingestion");
+    let markets = genesis.sources.iter().filter(|s| s.kind == SourceKind::Market);
+    let archived = markets.map(|s| ingest::ArchivedSource {
+        source: s.id.clone(),
+        exchange: s.exchange.clone(),
+        origin: s.origin.as_str().into(),
+    });
+    let config = ingest::Config {
+        memory_file: files.data("awaited_chunks.json"),
+        archive: files.data("archive"),
+        archived: archived.collect(),
+    };
+    let deps = ingest::Deps {
+        store: stores.store.clone(),
+        content: stores.content.clone(),
+        lake: stores.lake.clone(),
+        fetch: fetch_for_tables(network),
+        committed: engine.committed(),
+        stop: stage.stop(),
+    };
+    let (handle, task) = ingest::start(config, deps).await;
+    stage.add(task);
+    let (lake, stop) = (stores.lake.clone(), stage.stop());
+    stage.add_fallible(tokio::spawn(async move { lake.run(stop.cancelled_owned()).await }));
+    (handle, stage)
+}
+
+/// Content from peers, for the tables: whether no peer holds it is told apart.
+fn fetch_for_tables(network: &network::Handle) -> ingest::Fetch {
+    let network = network.clone();
+    Arc::new(move |cid| {
+        let network = network.clone();
+        Box::pin(async move {
+            network.fetch(cid).await.map_err(|error| match error {
+                network::FetchError::NotFound { asked, wrong: 0, failed: 0 } if asked > 0 => ingest::FetchError::Absent,
+                error => ingest::FetchError::Failed(error.to_string()),
+            })
+        })
+    })
+}
+
+/// Content from peers, for the API.
+fn fetch_for_people(network: &network::Handle) -> gateway::Fetch {
+    let network = network.clone();
+    Arc::new(move |cid| {
+        let network = network.clone();
+        Box::pin(async move { network.fetch(cid).await.map_err(|e| e.to_string()) })
+    })
+}
+
+fn start_duties(
+    key: ValidatorKey,
+    engine: &engine::Handle,
+    store: &Store,
+    windows: tokio::sync::mpsc::Receiver<openmesh_duties::Window>,
+    withdrawals: tokio::sync::mpsc::Receiver<openmesh_duties::Withdrawal>,
+    registry: &mut Registry,
+) -> Result<Stage, Failure> {
+    let mut stage = Stage::new("duties");
+    let mempool = engine.clone();
+    let deps = openmesh_duties::Deps {
+        key,
+        store: store.clone(),
+        submit: Arc::new(move |bytes| {
+            let mempool = mempool.clone();
+            Box::pin(async move { mempool.submit(bytes).await })
+        }),
+        committed: engine.committed(),
+        windows,
+        withdrawals,
+        metrics: openmesh_duties::Metrics::register(registry),
+        stop: stage.stop(),
+    };
+    let (_, task) = openmesh_duties::start(deps).or_fail("duties")?;
+    stage.add(task);
+    Ok(stage)
+}

@@ -1,0 +1,335 @@
+//! Attesting: from closed windows to attestations on the ledger. Clause A of `docs/spec/transactions.md`.
+//!
+//! Pure: heights and what the ledger's state says of a window ([`WindowFacts`]) are handed in, attestations come out. A
+//! window waits here until the ledger holds this validator's attestation of it, or has closed it. With each block it is
+//! looked at again, so a refused, lost or overtaken attestation is sent again under the epoch that then counts.
+//!
+//! An attestation that the mempool has taken is never changed: two statements of one validator about one window would
+//! compete. So a chunk that is withdrawn before is left out, and one that is withdrawn after is reported.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use openmesh_ledger::{self as ledger, Attestation, ChunkClaim, StateError, StateRead, Transaction};
+use openmesh_primitives::{Address, Height, ValidatorKey};
+
+use crate::window::{Window, WindowName, Withdrawal};
+
+/// Windows that wait at once: six venues' of two hours. Beyond it the oldest is given up; the ledger then names this
+/// validator as missing.
+pub const WAITING_WINDOWS_MAX: usize = 4_096;
+/// Blocks after which an attestation that did not get into one is sent again.
+const RESEND_BLOCKS: u64 = 5;
+/// Blocks after which a window that this validator is not assigned to is forgotten.
+const FORGET_BLOCKS: u64 = 64;
+/// Attested windows that are remembered, so that a late withdrawal is known to concern one: as many as may wait.
+const ATTESTED_WINDOWS_MAX: usize = WAITING_WINDOWS_MAX;
+
+/// What the state after a block says about attesting a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowFacts {
+    /// Height of that block.
+    pub height: Height,
+    /// Somebody has attested the window, which pinned its epoch.
+    pub opened: bool,
+    /// The window takes no more attestations.
+    pub closed: bool,
+    /// The state holds this validator's attestation.
+    pub attested: bool,
+    /// The epoch that an attestation names: the pinned one, or the current one.
+    pub epoch: u64,
+    /// This validator is assigned to the source in that epoch.
+    pub assigned: bool,
+}
+
+impl WindowFacts {
+    /// Reads the facts of several windows, in their order. Fails where the state cannot be read.
+    pub fn read(
+        state: &impl StateRead,
+        validator: &Address,
+        names: &[WindowName],
+    ) -> Result<Vec<WindowFacts>, StateError> {
+        let height = ledger::block_meta(state)?.height;
+        let current = ledger::current_epoch(state)?;
+        // The draw of a source is the same for all its windows of an epoch.
+        let mut assigned: BTreeMap<(&str, u64), bool> = BTreeMap::new();
+        let mut all = Vec::with_capacity(names.len());
+        for name in names {
+            let record = ledger::window(state, &name.source, name.number)?;
+            let mut facts = WindowFacts {
+                height,
+                opened: record.is_some(),
+                closed: record.as_ref().is_some_and(|r| r.closed),
+                attested: record.as_ref().is_some_and(|r| r.attested.contains(validator)),
+                epoch: record.as_ref().map_or(current, |r| r.epoch),
+                assigned: false,
+            };
+            if !facts.closed && !facts.attested {
+                let draw = (name.source.as_str(), facts.epoch);
+                facts.assigned = match assigned.get(&draw) {
+                    Some(known) => *known,
+                    None => {
+                        let drawn = ledger::assigned(state, &name.source, facts.epoch)?;
+                        *assigned.entry(draw).or_insert(drawn.iter().any(|v| v.address == *validator))
+                    }
+                };
+            }
+            all.push(facts);
+        }
+        Ok(all)
+    }
+}
+
+/// Result of handing an attestation to the mempool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is in the mempool.
+    Accepted,
+    /// It will never be accepted.
+    Hopeless,
+    /// It may be accepted after the next block: under another epoch, or where there is more room.
+    Later,
+}
+
+/// What became of a withdrawn chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// It was not sent: the attestation will be made without it.
+    Unsent,
+    /// The attestation that claims it was sent.
+    Sent,
+    /// It is claimed by no attestation of this validator.
+    Unclaimed,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    chunks: Vec<ChunkClaim>,
+    /// Height at which the window closed here.
+    since: Height,
+    /// An attestation is on its way to the mempool.
+    submitting: bool,
+    /// Height at which the mempool took the last attestation.
+    accepted: Option<Height>,
+}
+
+/// The windows of one validator that wait to be attested.
+#[derive(Debug)]
+pub struct Attester {
+    key: ValidatorKey,
+    chain_id: u64,
+    waiting: BTreeMap<WindowName, Waiting>,
+    /// Windows whose attestation stands on the ledger with the streams that it claims, oldest first.
+    attested: VecDeque<(WindowName, BTreeSet<String>)>,
+}
+
+impl Attester {
+    /// An attester without windows.
+    pub fn new(key: ValidatorKey, chain_id: u64) -> Attester {
+        Attester { key, chain_id, waiting: BTreeMap::new(), attested: VecDeque::new() }
+    }
+
+    /// Address of the validator that attests.
+    pub fn validator(&self) -> Address {
+        self.key.public().address()
+    }
+
+    /// Number of windows that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Takes a closed window in. Returns a window that is given up for it, where too many wait.
+    pub fn closed(&mut self, window: Window, height: Height) -> Option<WindowName> {
+        // The same window again, after the collector of its source was started anew: what was said first stands.
+        if self.waiting.get(&window.name).is_some_and(|w| w.submitting || w.accepted.is_some()) {
+            return None;
+        }
+        let waiting = Waiting { chunks: window.chunks, since: height, submitting: false, accepted: None };
+        self.waiting.insert(window.name, waiting);
+        if self.waiting.len() <= WAITING_WINDOWS_MAX {
+            return None;
+        }
+        let oldest = self.waiting.iter().min_by_key(|(name, waiting)| (waiting.since, name.number))?.0.clone();
+        self.waiting.remove(&oldest);
+        Some(oldest)
+    }
+
+    /// Takes a chunk back.
+    pub fn withdrawn(&mut self, withdrawal: &Withdrawal) -> Withdrawn {
+        if let Some(waiting) = self.waiting.get_mut(&withdrawal.name) {
+            let Some(at) = waiting.chunks.iter().position(|claim| claim.stream == withdrawal.stream) else {
+                return Withdrawn::Unclaimed;
+            };
+            if waiting.submitting || waiting.accepted.is_some() {
+                return Withdrawn::Sent;
+            }
+            waiting.chunks.remove(at);
+            if waiting.chunks.is_empty() {
+                self.waiting.remove(&withdrawal.name);
+            }
+            return Withdrawn::Unsent;
+        }
+        let claimed = |(name, streams): &(WindowName, BTreeSet<String>)| {
+            *name == withdrawal.name && streams.contains(&withdrawal.stream)
+        };
+        if self.attested.iter().any(claimed) { Withdrawn::Sent } else { Withdrawn::Unclaimed }
+    }
+
+    /// The windows whose facts are wanted, ascending: all but those of which an attestation is on its way.
+    pub fn due(&self) -> Vec<WindowName> {
+        self.waiting.iter().filter(|(_, waiting)| !waiting.submitting).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Decides on a window by the facts about it. Returns the transaction to be submitted now, of which
+    /// [`Attester::submitted`] has to be told.
+    pub fn decide(&mut self, name: &WindowName, facts: &WindowFacts) -> Option<Vec<u8>> {
+        let waiting = self.waiting.get_mut(name)?;
+        if facts.attested {
+            self.remember(name);
+            return None;
+        }
+        if facts.closed {
+            self.waiting.remove(name);
+            return None;
+        }
+        if waiting.submitting || waiting.accepted.is_some_and(|height| facts.height < height + RESEND_BLOCKS) {
+            return None;
+        }
+        if !facts.assigned {
+            // Where nobody has opened the window yet, the next epoch may assign it to this validator.
+            if facts.opened || facts.height > waiting.since + FORGET_BLOCKS {
+                self.waiting.remove(name);
+            }
+            return None;
+        }
+        waiting.submitting = true;
+        let (source, chunks) = (&name.source, waiting.chunks.clone());
+        let attestation = Attestation::sign(&self.key, self.chain_id, source, name.number, facts.epoch, chunks);
+        Some(Transaction::Attestation(attestation).encode())
+    }
+
+    /// Notes what the mempool said about the transaction of a window.
+    pub fn submitted(&mut self, name: &WindowName, height: Height, outcome: Submitted) {
+        let Some(waiting) = self.waiting.get_mut(name) else { return };
+        waiting.submitting = false;
+        match outcome {
+            Submitted::Accepted => waiting.accepted = Some(height),
+            Submitted::Hopeless => drop(self.waiting.remove(name)),
+            Submitted::Later => {}
+        }
+    }
+
+    fn remember(&mut self, name: &WindowName) {
+        let Some(waiting) = self.waiting.remove(name) else { return };
+        self.attested.push_back((name.clone(), waiting.chunks.into_iter().map(|claim| claim.stream).collect()));
+        if self.attested.len() > ATTESTED_WINDOWS_MAX {
+            self.attested.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_primitives::{ContentId, canonical};
+
+    const OPEN: WindowFacts =
+        WindowFacts { height: 10, opened: false, closed: false, attested: false, epoch: 3, assigned: true };
+
+    fn name(number: u64) -> WindowName {
+        WindowName { source: "kraken".into(), number }
+    }
+
+    fn window(number: u64, streams: &[&str]) -> Window {
+        let claim = |stream: &&str| ChunkClaim {
+            stream: (*stream).into(),
+            cid: ContentId::of(format!("{stream} {number}").as_bytes()),
+            bytes: 9,
+            events: 1,
+        };
+        Window { name: name(number), chunks: streams.iter().map(claim).collect() }
+    }
+
+    fn withdrawal(number: u64, stream: &str) -> Withdrawal {
+        Withdrawal { name: name(number), stream: stream.into(), reason: "late" }
+    }
+
+    fn attester() -> Attester {
+        Attester::new(ValidatorKey::from_seed([7; 32]), 1)
+    }
+
+    fn streams(transaction: &[u8]) -> Vec<String> {
+        let Transaction::Attestation(attestation) = canonical::decode(transaction).unwrap() else { panic!() };
+        attestation.chunks.into_iter().map(|claim| claim.stream).collect()
+    }
+
+    #[test]
+    fn a_chunk_that_is_withdrawn_in_time_is_not_claimed() {
+        let mut attester = attester();
+        attester.closed(window(1, &["BTC.USD/book", "BTC.USD/trades"]), 9);
+        attester.closed(window(2, &["BTC.USD/trades"]), 9);
+        assert_eq!(attester.withdrawn(&withdrawal(1, "BTC.USD/trades")), Withdrawn::Unsent);
+        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
+        assert_eq!(attester.withdrawn(&withdrawal(1, "ETH.USD/trades")), Withdrawn::Unclaimed);
+        assert_eq!(attester.due(), [name(1)], "nothing is left to be said of the second");
+        assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
+    }
+
+    #[test]
+    fn a_chunk_that_is_withdrawn_too_late_is_known_to_be_claimed() {
+        let (mut attester, late) = (attester(), withdrawal(1, "BTC.USD/trades"));
+        attester.closed(window(1, &["BTC.USD/trades"]), 9);
+        attester.decide(&name(1), &OPEN).unwrap();
+        assert_eq!(attester.withdrawn(&late), Withdrawn::Sent, "on its way");
+        attester.submitted(&name(1), 10, Submitted::Accepted);
+        assert_eq!(attester.withdrawn(&late), Withdrawn::Sent, "in the mempool");
+        let resent = attester.decide(&name(1), &WindowFacts { height: 15, ..OPEN }).unwrap();
+        assert_eq!(streams(&resent), ["BTC.USD/trades"], "one statement about one window");
+        attester.decide(&name(1), &WindowFacts { attested: true, ..OPEN });
+        assert_eq!((attester.waiting(), attester.withdrawn(&late)), (0, Withdrawn::Sent), "on the ledger");
+        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unclaimed);
+    }
+
+    #[test]
+    fn the_same_window_again_changes_nothing_that_was_sent() {
+        let mut attester = attester();
+        attester.closed(window(1, &["BTC.USD/trades"]), 9);
+        attester.decide(&name(1), &OPEN).unwrap();
+        attester.closed(window(1, &["BTC.USD/book"]), 9);
+        attester.submitted(&name(1), 10, Submitted::Accepted);
+        let resent = attester.decide(&name(1), &WindowFacts { height: 15, ..OPEN }).unwrap();
+        assert_eq!(streams(&resent), ["BTC.USD/trades"]);
+    }
+
+    #[test]
+    fn what_is_not_on_the_ledger_is_sent_again_and_what_cannot_be_is_forgotten() {
+        let mut attester = attester();
+        (1..=4).for_each(|number| drop(attester.closed(window(number, &["BTC.USD/trades"]), 9)));
+        let at = |height| WindowFacts { height, ..OPEN };
+        assert!(attester.decide(&name(1), &at(10)).is_some());
+        assert_eq!((attester.decide(&name(1), &at(11)), attester.due().len()), (None, 3), "it is on its way");
+        attester.submitted(&name(1), 10, Submitted::Later);
+        assert!(attester.decide(&name(1), &at(11)).is_some(), "the mempool was full");
+        attester.submitted(&name(1), 11, Submitted::Accepted);
+        assert_eq!(attester.decide(&name(1), &at(15)), None);
+        assert!(attester.decide(&name(1), &at(16)).is_some(), "it got into no block");
+        // Not assigned: the next epoch may change that, unless the window is open under another.
+        attester.decide(&name(2), &WindowFacts { assigned: false, ..OPEN });
+        attester.decide(&name(3), &WindowFacts { assigned: false, opened: true, ..OPEN });
+        attester.decide(&name(4), &WindowFacts { closed: true, ..OPEN });
+        assert_eq!(attester.due(), [name(2)]);
+        attester.decide(&name(2), &WindowFacts { assigned: false, height: 74, ..OPEN });
+        attester.submitted(&name(1), 16, Submitted::Hopeless);
+        assert_eq!(attester.waiting(), 0);
+    }
+
+    #[test]
+    fn where_too_many_wait_the_oldest_is_named_and_given_up() {
+        let mut attester = attester();
+        for number in 0..WAITING_WINDOWS_MAX as u64 {
+            assert_eq!(attester.closed(window(number, &["BTC.USD/trades"]), number), None);
+        }
+        assert_eq!(attester.closed(window(9_999, &["BTC.USD/trades"]), 9_999), Some(name(0)));
+        assert_eq!(attester.waiting(), WAITING_WINDOWS_MAX);
+    }
+}

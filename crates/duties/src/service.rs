@@ -1,0 +1,220 @@
+//! The task that drives a node's duties.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use openmesh_engine::{CommittedBlock, SubmitError};
+use openmesh_ledger::{StateError, TransactionError};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, error_chain};
+use openmesh_storage::{Store, StoreError};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::{JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::attester::{Attester, Submitted, WindowFacts};
+use crate::incident::NodeIncident;
+use crate::metrics::Metrics;
+use crate::window::{Window, WindowName, Withdrawal};
+
+/// Transactions that wait for the mempool's answer at once: more than a node has sources, so that one round of windows
+/// is submitted together.
+const SUBMISSIONS_MAX: usize = 64;
+/// Incidents that wait for a slow listener before it misses some.
+const INCIDENTS_MAX: usize = 1_024;
+
+/// Hands a transaction to the mempool.
+pub type Submit = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Result<Digest, SubmitError>> + Send + Sync>;
+
+/// What the duties are done with.
+pub struct Deps {
+    /// The validator's key.
+    pub key: ValidatorKey,
+    /// The ledger's store.
+    pub store: Store,
+    /// The way into the mempool.
+    pub submit: Submit,
+    /// Committed blocks.
+    pub committed: broadcast::Receiver<Arc<CommittedBlock>>,
+    /// Closed windows of all sources. They are always taken: whoever sends them never waits for the ledger.
+    pub windows: mpsc::Receiver<Window>,
+    /// Chunks of those windows that are taken back.
+    pub withdrawals: mpsc::Receiver<Withdrawal>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Cancelled to stop.
+    pub stop: CancellationToken,
+}
+
+/// Running duties; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    incidents: broadcast::Sender<Arc<NodeIncident>>,
+}
+
+impl Handle {
+    /// Incidents from now on.
+    pub fn incidents(&self) -> broadcast::Receiver<Arc<NodeIncident>> {
+        self.incidents.subscribe()
+    }
+}
+
+/// Starts the duties of a validator. Fails where the store holds no genesis. To be called within a Tokio runtime.
+pub fn start(deps: Deps) -> Result<(Handle, JoinHandle<()>), StoreError> {
+    let attester = Attester::new(deps.key, deps.store.genesis()?.chain_id);
+    let incidents = broadcast::Sender::new(INCIDENTS_MAX);
+    let service = Service {
+        validator: attester.validator(),
+        attester,
+        store: deps.store,
+        submit: deps.submit,
+        metrics: deps.metrics,
+        incidents: incidents.clone(),
+        reading: FuturesUnordered::new(),
+        submitting: FuturesUnordered::new(),
+        look: false,
+    };
+    let task = tokio::spawn(service.run(deps.windows, deps.withdrawals, deps.committed, deps.stop));
+    Ok((Handle { incidents }, task))
+}
+
+/// The facts of some windows, as a thread for blocking work read them.
+type Facts = Result<Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>, JoinError>;
+/// The mempool's answer about a window, with the height at which it was asked.
+type Answer = (WindowName, Height, Result<Digest, SubmitError>);
+
+struct Service {
+    attester: Attester,
+    validator: Address,
+    store: Store,
+    submit: Submit,
+    metrics: Metrics,
+    incidents: broadcast::Sender<Arc<NodeIncident>>,
+    /// One reading of facts at most.
+    reading: FuturesUnordered<JoinHandle<Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>>>,
+    submitting: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// Something has changed since facts were read.
+    look: bool,
+}
+
+impl Service {
+    async fn run(
+        mut self,
+        mut windows: mpsc::Receiver<Window>,
+        mut withdrawals: mpsc::Receiver<Withdrawal>,
+        mut committed: broadcast::Receiver<Arc<CommittedBlock>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(window) = windows.recv() => self.on_window(window),
+                Some(withdrawal) = withdrawals.recv() => self.on_withdrawal(&withdrawal),
+                Some(facts) = self.reading.next() => self.on_facts(facts),
+                Some(answer) = self.submitting.next() => self.on_answer(answer),
+                block = committed.recv() => match block {
+                    Ok(_) | Err(RecvError::Lagged(_)) => self.look = true,
+                    Err(RecvError::Closed) => return,
+                },
+            }
+            self.read_facts();
+            self.metrics.windows_waiting.set(i64::try_from(self.attester.waiting()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn on_window(&mut self, window: Window) {
+        if let Some(lost) = self.attester.closed(window, self.store.tip().height) {
+            self.report(NodeIncident::of_given_up(lost, now()));
+        }
+        self.look = true;
+    }
+
+    fn on_withdrawal(&mut self, withdrawal: &Withdrawal) {
+        let outcome = self.attester.withdrawn(withdrawal);
+        if let Some(incident) = NodeIncident::of_withdrawal(withdrawal, outcome, now()) {
+            self.report(incident);
+        }
+    }
+
+    fn report(&self, incident: NodeIncident) {
+        let (stream, kind) = (incident.stream.as_deref(), incident.kind.name());
+        tracing::warn!(window = %incident.window, stream, kind, "{}", incident.detail);
+        self.metrics.incident(incident.kind);
+        // Nobody listening is no fault.
+        let _ = self.incidents.send(Arc::new(incident));
+    }
+
+    /// Reads the facts of what waits, away from the async threads, where something has changed.
+    fn read_facts(&mut self) {
+        if !self.look || !self.reading.is_empty() || self.submitting.len() >= SUBMISSIONS_MAX {
+            return;
+        }
+        self.look = false;
+        let names = self.attester.due();
+        if names.is_empty() {
+            return;
+        }
+        let (store, validator) = (self.store.clone(), self.validator);
+        self.reading.push(tokio::task::spawn_blocking(move || {
+            let state = store.state().map_err(|e| StateError::Read(error_chain(&e)))?;
+            let facts = WindowFacts::read(&state, &validator, &names)?;
+            Ok((names, facts))
+        }));
+    }
+
+    fn on_facts(&mut self, facts: Facts) {
+        let (names, facts) = match facts {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                return tracing::error!(
+                    error = error_chain(&error),
+                    "the ledger's state cannot be read: nothing is attested"
+                );
+            }
+            // A panic in reading ends this task, and with it the node.
+            Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
+        };
+        for (name, facts) in names.into_iter().zip(facts) {
+            if self.submitting.len() >= SUBMISSIONS_MAX {
+                self.look = true;
+                return;
+            }
+            if let Some(transaction) = self.attester.decide(&name, &facts) {
+                let (submitted, height) = ((self.submit)(transaction), facts.height);
+                self.submitting.push(Box::pin(async move { (name, height, submitted.await) }));
+            }
+        }
+    }
+
+    fn on_answer(&mut self, (name, height, answer): Answer) {
+        let outcome = match answer {
+            Ok(_) => {
+                self.metrics.attestations.inc();
+                Submitted::Accepted
+            }
+            Err(SubmitError::Refused(
+                error @ (TransactionError::UnknownSource { .. } | TransactionError::WindowClosed { .. }),
+            )) => {
+                tracing::info!(window = %name, %error, "not attested");
+                Submitted::Hopeless
+            }
+            Err(error) => {
+                tracing::debug!(window = %name, %error, "not attested yet");
+                Submitted::Later
+            }
+        };
+        self.attester.submitted(&name, height, outcome);
+    }
+}
+
+/// The time of an incident: this node's clock.
+fn now() -> Timestamp {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    Timestamp(i64::try_from(nanos).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+use std::future::pending;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use openmesh_ledger::{ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction};
+use openmesh_primitives::{ContentId, canonical, sha256};
+use tokio::time::timeout;
+
+use super::*;
+use crate::attester::WAITING_WINDOWS_MAX;
+use crate::incident::NodeIncidentKind;
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+
+fn key() -> ValidatorKey {
+    ValidatorKey::from_seed([1; 32])
+}
+
+fn genesis() -> Genesis {
+    let source = SourceSpec {
+        id: "kraken".into(),
+        exchange: "kraken".into(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USD".into()],
+        feeds: vec!["trades".into()],
+        window_ms: 10_000,
+        origin: Origin::Replay,
+    };
+    Genesis {
+        chain_id: 7,
+        name: "test".into(),
+        time: Timestamp::from_millis(1_800_000_000_000),
+        validators: vec![GenesisValidator { public_key: key().public(), power: 1, name: "v".into(), payout: None }],
+        accounts: Vec::new(),
+        sources: vec![source],
+        params: Params::default(),
+    }
+}
+
+fn window(number: u64) -> Window {
+    let chunk =
+        ChunkClaim { stream: "BTC.USD/trades".into(), cid: ContentId::of(&number.to_be_bytes()), bytes: 8, events: 1 };
+    Window { name: WindowName { source: "kraken".into(), number }, chunks: vec![chunk] }
+}
+
+fn withdrawal(number: u64) -> Withdrawal {
+    Withdrawal { name: window(number).name, stream: "BTC.USD/trades".into(), reason: "late" }
+}
+
+/// Duties on a store at genesis.
+struct Bench {
+    windows: mpsc::Sender<Window>,
+    withdrawals: mpsc::Sender<Withdrawal>,
+    _committed: broadcast::Sender<Arc<CommittedBlock>>,
+    incidents: broadcast::Receiver<Arc<NodeIncident>>,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn start(submit: Submit) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("ledger")).unwrap();
+        store.initialise(&genesis()).unwrap();
+        let (windows, from_windows) = mpsc::channel(1);
+        let (withdrawals, from_withdrawals) = mpsc::channel(1);
+        let committed = broadcast::Sender::new(1);
+        let stop = CancellationToken::new();
+        let deps = Deps {
+            key: key(),
+            store,
+            submit,
+            committed: committed.subscribe(),
+            windows: from_windows,
+            withdrawals: from_withdrawals,
+            metrics: Metrics::default(),
+            stop: stop.clone(),
+        };
+        let (handle, task) = start(deps).unwrap();
+        let incidents = handle.incidents();
+        Bench { windows, withdrawals, _committed: committed, incidents, task, stop, _dir: dir }
+    }
+
+    async fn incident(&mut self) -> Arc<NodeIncident> {
+        timeout(LONG, self.incidents.recv()).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_closed_window_is_attested() {
+    let (sent, mut submitted) = mpsc::unbounded_channel();
+    let bench = Bench::start(Arc::new(move |bytes| {
+        sent.send(bytes.clone()).unwrap();
+        Box::pin(async move { Ok(sha256(&[&bytes])) })
+    }));
+    bench.windows.send(window(5)).await.unwrap();
+    let bytes = timeout(LONG, submitted.recv()).await.unwrap().unwrap();
+    let Transaction::Attestation(attestation) = canonical::decode(&bytes).unwrap() else { panic!() };
+    assert_eq!((attestation.window, &attestation.chunks), (5, &window(5).chunks));
+    assert_eq!(attestation.public_key, key().public());
+    bench.stop.cancel();
+    timeout(LONG, bench.task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_stalled_mempool_holds_no_window_up_and_what_is_given_up_is_said() {
+    let mut bench = Bench::start(Arc::new(|_| Box::pin(pending())));
+    // The channel holds one: that all are taken shows that nobody waits for the mempool.
+    for number in 0..=WAITING_WINDOWS_MAX as u64 {
+        timeout(LONG, bench.windows.send(window(number))).await.expect("the sender waits for the mempool").unwrap();
+    }
+    let incident = bench.incident().await;
+    assert_eq!((incident.kind, &incident.window), (NodeIncidentKind::WindowNotAttested, &window(0).name));
+    assert!(!bench.task.is_finished());
+}
+
+#[tokio::test]
+async fn withdrawn_chunks_are_reported_by_whether_their_attestation_was_sent() {
+    let first = Arc::new(Mutex::new(Vec::new()));
+    let seen = first.clone();
+    let (sent, mut submitted) = mpsc::unbounded_channel();
+    let mut bench = Bench::start(Arc::new(move |bytes| {
+        seen.lock().unwrap().push(bytes);
+        sent.send(()).unwrap();
+        Box::pin(pending())
+    }));
+    bench.windows.send(window(1)).await.unwrap();
+    timeout(LONG, submitted.recv()).await.unwrap().unwrap();
+    bench.withdrawals.send(withdrawal(1)).await.unwrap();
+    let incident = bench.incident().await;
+    assert_eq!(incident.kind, NodeIncidentKind::AttestedChunkWithdrawn);
+    assert_eq!((incident.window.number, incident.stream.as_deref()), (1, Some("BTC.USD/trades")));
+    assert_eq!(first.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,258 @@
+//! Agreed chunks become rows, as they can be had: from this node's disk, else from peers.
+//!
+//! In a task beside the blocks: peers that do not answer must not hold blocks up. And on two lanes: a chunk that no peer
+//! gives must not hold those up that lie on this node's disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use openmesh_content::BlockStore;
+use openmesh_lake::{AcceptedChunkMeta, Lake, LakeError};
+use openmesh_primitives::{ContentId, Height, error_chain};
+use openmesh_storage::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use crate::awaited::{Failure, Ticket};
+use crate::memory;
+use crate::progress::Shared;
+use crate::rows::accepted;
+use crate::work::blocking;
+
+/// Time between two looks at what is due.
+const TURN: Duration = Duration::from_secs(1);
+/// Chunks read from this node's disk and decoded at once: a few keep disk and processor busy.
+const LOCAL_AT_ONCE_MAX: usize = 4;
+/// Chunks asked of peers at once.
+const REMOTE_AT_ONCE_MAX: usize = 8;
+/// Longest wait for one chunk, from whatever peers: what the network's own search takes, where it takes all its time.
+const FETCH_MAX: Duration = Duration::from_secs(15);
+/// The queue is written down each so many blocks: a start scans at most as many again.
+const REMEMBER_BLOCKS: u64 = 60;
+
+/// Fetches a block of content from peers and checks it against its CID.
+pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, FetchError>> + Send + Sync>;
+
+/// The reason why content was not fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// All connected peers answered that they do not hold it.
+    #[error("no connected peer holds it")]
+    Absent,
+    /// Another attempt may succeed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Outcome of an attempt.
+enum Outcome {
+    Kept,
+    NotHeld,
+    Failed(Failure),
+}
+
+type Attempts = FuturesUnordered<BoxFuture<'static, (Ticket, AcceptedChunkMeta, Outcome)>>;
+/// Blocks with the chunks that they accepted and that the tables lack.
+type Scan = Result<Vec<(Height, Vec<AcceptedChunkMeta>)>, StoreError>;
+
+pub(crate) struct Chunks {
+    pub(crate) store: Store,
+    pub(crate) content: Arc<BlockStore>,
+    pub(crate) lake: Lake,
+    pub(crate) fetch: Fetch,
+    pub(crate) shared: Shared,
+    /// Where the queue is written down, and up to which height that was done.
+    pub(crate) memory_file: PathBuf,
+    pub(crate) remembered: Height,
+}
+
+impl Chunks {
+    /// Makes rows of chunks until the node stops. What is under way then is asked for again after the next start.
+    pub(crate) async fn run(&mut self, stop: CancellationToken) {
+        let mut turns = tokio::time::interval(TURN);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut local, mut remote) = (Attempts::new(), Attempts::new());
+        let mut scans: FuturesUnordered<BoxFuture<'static, Scan>> = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = turns.tick() => self.remember(REMEMBER_BLOCKS).await,
+                Some(scan) = scans.next() => if !self.on_scan(scan) {
+                    // Tried again with the next turn.
+                    turns.tick().await;
+                },
+                Some(attempt) = local.next() => self.on_attempt(attempt),
+                Some(attempt) = remote.next() => self.on_attempt(attempt),
+            }
+            if scans.is_empty() {
+                scans.extend(self.scan());
+            }
+            self.fill(&mut local, &mut remote);
+            self.shared.publish(&self.lake);
+        }
+    }
+
+    /// Starts attempts at chunks that are due.
+    fn fill(&self, local: &mut Attempts, remote: &mut Attempts) {
+        let now = self.store.tip().height;
+        let mut awaited = self.shared.awaited();
+        while local.len() < LOCAL_AT_ONCE_MAX
+            && let Some((ticket, meta)) = awaited.next_local(now)
+        {
+            let keeper = self.keeper();
+            local.push(Box::pin(async move {
+                let outcome = keeper.from_disk(&meta).await;
+                (ticket, meta, outcome)
+            }));
+        }
+        while remote.len() < REMOTE_AT_ONCE_MAX
+            && let Some((ticket, meta)) = awaited.next_remote()
+        {
+            let (keeper, fetch) = (self.keeper(), self.fetch.clone());
+            remote.push(Box::pin(async move {
+                let outcome = keeper.from_peers(&meta, fetch).await;
+                (ticket, meta, outcome)
+            }));
+        }
+    }
+
+    fn keeper(&self) -> Keeper {
+        Keeper { content: self.content.clone(), lake: self.lake.clone() }
+    }
+
+    fn on_attempt(&self, (ticket, meta, outcome): (Ticket, AcceptedChunkMeta, Outcome)) {
+        let mut awaited = self.shared.awaited();
+        match outcome {
+            Outcome::Kept => awaited.complete(ticket),
+            Outcome::NotHeld => awaited.not_held(ticket),
+            Outcome::Failed(failure) => {
+                if awaited.failed(ticket, self.store.tip().height, failure).is_some() {
+                    let AcceptedChunkMeta { cid, stream, window, .. } = meta;
+                    tracing::error!(%cid, stream, window, "a chunk is given up: its rows are not in the tables of this node");
+                }
+            }
+        }
+    }
+
+    /// Reads the next blocks that the tables hold and that were not scanned for chunks yet, where there are such.
+    fn scan(&self) -> Option<BoxFuture<'static, Scan>> {
+        let last = self.lake.ledger_height().unwrap_or(0);
+        let (next, abandoned) = {
+            let mut awaited = self.shared.awaited();
+            if awaited.scanned_height() >= last {
+                return None;
+            }
+            awaited.next_scan()
+        };
+        for AcceptedChunkMeta { cid, stream, window, .. } in abandoned {
+            tracing::warn!(%cid, stream, window, "nobody gave this chunk: its rows are not in the tables of this node");
+        }
+        let (first, store, lake) = (next?, self.store.clone(), self.lake.clone());
+        Some(Box::pin(blocking(move || {
+            let missing = |meta: &AcceptedChunkMeta| !lake.missing(&[meta.cid]).is_empty();
+            let blocks = store.blocks(first..=last)?;
+            Ok(blocks.iter().map(|b| (b.block.header.height, accepted(&b.events).filter(missing).collect())).collect())
+        })))
+    }
+
+    /// Takes scanned blocks in; `false` where they could not be read.
+    fn on_scan(&self, scan: Scan) -> bool {
+        let blocks = match scan {
+            Ok(blocks) if !blocks.is_empty() => blocks,
+            Ok(_) => {
+                tracing::error!("blocks that the tables hold are not in the store: their chunks are not looked for");
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), "blocks cannot be read");
+                return false;
+            }
+        };
+        let mut awaited = self.shared.awaited();
+        for (height, chunks) in blocks {
+            // Another block was scanned meanwhile, when its rows were made; and where there is no room any more, the
+            // rest is read again. Blocks that are gone from the store cannot be scanned.
+            if height > awaited.scanned_height() {
+                if !awaited.has_room() {
+                    break;
+                }
+                awaited.scanned(height, chunks);
+            }
+        }
+        true
+    }
+
+    /// Writes the queue down, where it is so many blocks further than when that was done last.
+    pub(crate) async fn remember(&mut self, blocks: u64) {
+        let durable = self.lake.durable_ledger_height().unwrap_or(0);
+        if self.shared.awaited().scanned_height().min(durable) < self.remembered + blocks {
+            return;
+        }
+        let memory = self.shared.awaited().memory(durable, |cid| self.lake.is_durable(cid));
+        let (scanned, file) = (memory.scanned, self.memory_file.clone());
+        match blocking(move || memory::write(&file, &memory)).await {
+            Ok(()) => self.remembered = scanned,
+            Err(error) => tracing::warn!(%error, "the queue of awaited chunks is not written down"),
+        }
+    }
+}
+
+/// What an attempt at a chunk needs.
+struct Keeper {
+    content: Arc<BlockStore>,
+    lake: Lake,
+}
+
+impl Keeper {
+    async fn from_disk(&self, meta: &AcceptedChunkMeta) -> Outcome {
+        let (content, cid) = (self.content.clone(), meta.cid);
+        match blocking(move || content.get(&cid)).await {
+            Ok(Some(bytes)) => self.keep(meta, &bytes).await,
+            Ok(None) => Outcome::NotHeld,
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), %cid, "content cannot be read: peers are asked for it");
+                Outcome::NotHeld
+            }
+        }
+    }
+
+    async fn from_peers(&self, meta: &AcceptedChunkMeta, fetch: Fetch) -> Outcome {
+        let cid = meta.cid;
+        let bytes = match tokio::time::timeout(FETCH_MAX, fetch(cid)).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, %cid, "not fetched yet");
+                let absent = error == FetchError::Absent;
+                return Outcome::Failed(if absent { Failure::Absent } else { Failure::Passing });
+            }
+            Err(_) => {
+                tracing::debug!(%cid, "not fetched in {FETCH_MAX:?}");
+                return Outcome::Failed(Failure::Passing);
+            }
+        };
+        let (content, copy) = (self.content.clone(), bytes.clone());
+        if let Err(error) = blocking(move || content.put(&copy)).await {
+            tracing::warn!(error = error_chain(&error), %cid, "fetched, but not kept");
+        }
+        self.keep(meta, &bytes).await
+    }
+
+    /// Appends the rows of a chunk to the tables.
+    async fn keep(&self, meta: &AcceptedChunkMeta, bytes: &[u8]) -> Outcome {
+        match self.lake.append_chunk(meta, bytes).await {
+            Ok(_) => Outcome::Kept,
+            Err(error) => {
+                tracing::error!(error = error_chain(&error), cid = %meta.cid, stream = meta.stream, "a chunk is not kept as rows");
+                Outcome::Failed(if is_permanent(&error) { Failure::Permanent } else { Failure::Passing })
+            }
+        }
+    }
+}
+
+/// Whether the same bytes will be refused again: they are no chunk, or hold what no column does.
+fn is_permanent(error: &LakeError) -> bool {
+    matches!(error, LakeError::Chunk { .. } | LakeError::OutOfRange { .. } | LakeError::Rows { .. })
+}

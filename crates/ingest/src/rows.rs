@@ -1,0 +1,147 @@
+//! Rows of a committed block. Pure: the same block and register give the same rows.
+
+use std::collections::BTreeMap;
+
+use openmesh_lake::{
+    AcceptedChunkMeta, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
+};
+use openmesh_ledger::{
+    Action, Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, sources,
+};
+use openmesh_primitives::{Timestamp, canonical};
+
+/// The register of sources as far as rows need it: the kind and the length of the windows of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Register(BTreeMap<String, (SourceKind, u64)>);
+
+impl Register {
+    /// Reads the register. Fails where the state cannot be read.
+    pub fn read(state: &impl StateRead) -> Result<Register, StateError> {
+        Ok(Register(sources(state)?.into_iter().map(|s| (s.spec.id, (s.spec.kind, s.spec.window_ms))).collect()))
+    }
+
+    /// Whether the events of a block change it.
+    pub fn is_changed_by(events: &[LedgerEvent]) -> bool {
+        events.iter().any(|event| matches!(event, LedgerEvent::SourceRegistered { .. }))
+    }
+
+    /// Start and end (exclusive) of a window. A chain's windows are block numbers, without times of their own: the time
+    /// of the block that decided on it stands in.
+    fn span(&self, source: &str, window: u64, decided: Timestamp) -> (Timestamp, Timestamp) {
+        match self.0.get(source) {
+            Some((SourceKind::Market, length_ms)) => {
+                let at =
+                    |w: u64| Timestamp::from_millis(i64::try_from(w.saturating_mul(*length_ms)).unwrap_or(i64::MAX));
+                (at(window), at(window.saturating_add(1)))
+            }
+            _ => (decided, decided),
+        }
+    }
+
+    fn chunk(&self, source: &str, window: u64, stream: &str, decided: Timestamp) -> LedgerChunkRow {
+        let (window_start, window_end) = self.span(source, window, decided);
+        LedgerChunkRow {
+            source: source.into(),
+            window,
+            window_start,
+            window_end,
+            stream: stream.into(),
+            ..LedgerChunkRow::default()
+        }
+    }
+
+    /// The rows of a block.
+    pub fn rows(
+        &self,
+        block: &Block,
+        certificate: &Certificate,
+        receipts: &[Receipt],
+        events: &[LedgerEvent],
+    ) -> LedgerBlock {
+        let time = block.header.time;
+        let transactions = block.transactions.iter().zip(receipts).map(|(bytes, receipt)| transaction(bytes, receipt));
+        let (mut chunks, mut incidents) = (Vec::new(), Vec::new());
+        for event in events {
+            match event {
+                LedgerEvent::ChunkAccepted { source, window, stream, cid, bytes, events, attesters, .. } => {
+                    chunks.push(LedgerChunkRow {
+                        cid: Some(cid.to_string()),
+                        bytes: *bytes,
+                        events: u64::from(*events),
+                        attesters: attesters.iter().map(ToString::to_string).collect(),
+                        ..self.chunk(source, *window, stream, time)
+                    });
+                }
+                LedgerEvent::WindowClosed { source, window, disputed, .. } => {
+                    chunks.extend(disputed.iter().map(|stream| self.chunk(source, *window, stream, time)));
+                }
+                LedgerEvent::Incident(incident) => incidents.push(LedgerIncidentRow {
+                    kind: incident.kind.as_str().into(),
+                    source: incident.source.clone(),
+                    window: incident.window,
+                    stream: incident.stream.clone(),
+                    validator: incident.validator.map(|v| v.to_string()),
+                    detail: incident.detail.clone(),
+                }),
+                LedgerEvent::Attested { .. }
+                | LedgerEvent::SourceRegistered { .. }
+                | LedgerEvent::Transferred { .. } => {}
+            }
+        }
+        LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }
+    }
+}
+
+fn header(block: &Block, certificate: &Certificate) -> LedgerBlockRow {
+    let header = &block.header;
+    LedgerBlockRow {
+        height: header.height,
+        time: header.time,
+        hash: header.hash().to_string(),
+        parent: header.parent.to_string(),
+        state_root: header.state_root.to_string(),
+        transactions_root: header.transactions_root.to_string(),
+        proposer: header.proposer.to_string(),
+        round: certificate.round,
+        bytes: block.transaction_bytes(),
+        signatures: certificate.signatures.len() as u64,
+    }
+}
+
+fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
+    let action = match canonical::decode::<Transaction>(bytes) {
+        Ok(Transaction::Account(transaction)) => match transaction.action {
+            Action::Transfer { .. } => "transfer",
+            Action::RegisterSource(_) => "register_source",
+        },
+        Ok(Transaction::Attestation(_)) => "attest",
+        Ok(Transaction::Evidence(_)) => "evidence",
+        Err(_) => "unknown",
+    };
+    LedgerTransactionRow {
+        hash: receipt.hash.to_string(),
+        class: receipt.class.as_str().into(),
+        sender: receipt.sender.map_or_else(String::new, |s| s.to_string()),
+        action: action.into(),
+        // What no column holds: no account ever comes so far, so it is a transaction that was refused.
+        nonce: receipt.nonce.filter(|nonce| i64::try_from(*nonce).is_ok()),
+        fee: receipt.fee,
+        bytes: bytes.len() as u64,
+        error: receipt.error.as_ref().map(|e| e.code().into()),
+    }
+}
+
+/// The chunks that a block accepted, in its order.
+pub fn accepted(events: &[LedgerEvent]) -> impl Iterator<Item = AcceptedChunkMeta> + '_ {
+    events.iter().filter_map(|event| match event {
+        LedgerEvent::ChunkAccepted { source, origin, window, stream, cid, height, .. } => Some(AcceptedChunkMeta {
+            source: source.clone(),
+            origin: origin.as_str().into(),
+            cid: *cid,
+            window: *window,
+            stream: stream.clone(),
+            height: *height,
+        }),
+        _ => None,
+    })
+}

@@ -1,0 +1,152 @@
+//! Ingestion on a real store and real tables, with peers that are functions.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use openmesh_ledger::{
+    Attestation, BlockLimits, Certificate, ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind,
+    SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
+};
+use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::*;
+
+/// Far longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+const CHAIN_ID: u64 = 7;
+
+fn key() -> ValidatorKey {
+    ValidatorKey::from_seed([1; 32])
+}
+
+fn genesis() -> Genesis {
+    let source = SourceSpec {
+        id: "kraken".into(),
+        exchange: "kraken".into(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USD".into()],
+        feeds: vec!["trades".into()],
+        window_ms: 10_000,
+        origin: Origin::Replay,
+    };
+    Genesis {
+        chain_id: CHAIN_ID,
+        name: "test".into(),
+        time: Timestamp::from_millis(1_800_000_000_000),
+        validators: vec![GenesisValidator { public_key: key().public(), power: 1, name: "v".into(), payout: None }],
+        accounts: Vec::new(),
+        sources: vec![source],
+        params: Params::default(),
+    }
+}
+
+/// Commits a block in which one chunk is agreed on.
+fn agree(store: &Store, cid: ContentId) {
+    let (state, tip) = (store.state().unwrap(), store.tip());
+    let chunk = ChunkClaim { stream: "BTC.USD/trades".into(), cid, bytes: 8, events: 1 };
+    let epoch = openmesh_ledger::current_epoch(&state).unwrap();
+    let attestation = Attestation::sign(&key(), CHAIN_ID, "kraken", tip.height + 1, epoch, vec![chunk]);
+    let candidate = Arc::new(verify_stateless(&Transaction::Attestation(attestation).encode()).unwrap());
+    let (proposer, time) = (key().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
+    let last = store.block(tip.height).unwrap().map(|last| last.certificate);
+    let limits = BlockLimits::of(&genesis().params);
+    let block = build_block(&state, &tip, last, &[candidate], proposer, time, &limits).unwrap();
+    let execution = execute_block(&state, &block).unwrap();
+    let (height, block_hash) = (block.header.height, block.hash());
+    let signature = key().sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &proposer));
+    let certificate = Certificate { height, round: 0, block_hash, signatures: vec![(proposer, signature)] };
+    let prepared = store.prepare(&execution).unwrap();
+    store.commit(&block, &certificate, &execution, prepared).unwrap();
+}
+
+struct Node {
+    dir: TempDir,
+    store: Store,
+}
+
+struct Run {
+    handle: Handle,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    _committed: broadcast::Sender<Arc<CommittedBlock>>,
+}
+
+impl Node {
+    fn new() -> Node {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("ledger")).unwrap();
+        store.initialise(&genesis()).unwrap();
+        Node { dir, store }
+    }
+
+    async fn run(&self, fetch: Fetch) -> Run {
+        let path = |name: &str| self.dir.path().join(name);
+        let committed = broadcast::Sender::new(1);
+        let stop = CancellationToken::new();
+        let deps = Deps {
+            store: self.store.clone(),
+            content: Arc::new(BlockStore::open(&path("content"), openmesh_content::Limits::default()).unwrap()),
+            lake: Lake::open(&path("lake"), openmesh_lake::Config::default()).await.unwrap(),
+            fetch,
+            committed: committed.subscribe(),
+            stop: stop.clone(),
+        };
+        let config = Config { memory_file: path("awaited.json"), archive: path("archive"), archived: Vec::new() };
+        let (handle, task) = start(config, deps).await;
+        Run { handle, task, stop, _committed: committed }
+    }
+}
+
+impl Run {
+    async fn until(&self, reached: impl FnMut(&Progress) -> bool) -> Progress {
+        *timeout(LONG, self.handle.watch().wait_for(reached)).await.expect("no such progress").unwrap()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        timeout(LONG, self.task).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn progress_is_true_while_a_chunk_is_fetched() {
+    let node = Node::new();
+    agree(&node.store, ContentId::of(b"nobody answers"));
+    let run = node.run(Arc::new(|_| Box::pin(pending()))).await;
+    let progress = run.until(|p| p.height == 1 && p.scanned_height == 1).await;
+    assert_eq!(progress.chunks, Counts { late: 1, ..Counts::default() });
+    run.stop().await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_chunk_are_asked_for_once_in_the_life_of_a_node() {
+    let (node, asked) = (Node::new(), Arc::new(AtomicUsize::new(0)));
+    agree(&node.store, ContentId::of(b"no chunk"));
+    let fetch: Fetch = {
+        let asked = asked.clone();
+        Arc::new(move |_| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { Ok(b"no chunk".to_vec()) })
+        })
+    };
+    let run = node.run(fetch.clone()).await;
+    let progress = run.until(|p| p.chunks.missing == 1).await;
+    assert_eq!((progress.chunks.late, progress.chunks.unavailable), (0, 0));
+    run.stop().await;
+    let again = node.run(fetch).await;
+    let progress = again.until(|p| p.scanned_height == 1).await;
+    assert_eq!(progress.chunks, Counts { missing: 1, ..Counts::default() });
+    again.stop().await;
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_part_that_panics_ends_ingestion() {
+    let node = Node::new();
+    agree(&node.store, ContentId::of(b"a chunk"));
+    let run = node.run(Arc::new(|_| panic!("a bug"))).await;
+    assert!(timeout(LONG, run.task).await.unwrap().unwrap_err().is_panic());
+}
