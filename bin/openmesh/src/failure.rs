@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use openmesh_primitives::error_chain;
+use openmesh_primitives::report;
 
 /// The failure of a subcommand: a message, what to do, and the exit code.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Failure {
 
     /// A failure at run time with all causes: `what: error: cause`.
     pub fn from_error(what: impl Display, error: &dyn Error) -> Failure {
-        Failure::new(format!("{what}: {}", error_chain(error)))
+        Failure::new(format!("{what}: {}", report(error)))
     }
 
     /// Adds what to do.

@@ -1,14 +1,13 @@
 //! The task that drives a node's duties.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openmesh_engine::{CommittedBlock, SubmitError};
 use openmesh_ledger::{StateError, TransactionError};
-use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, error_chain};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, report};
 use openmesh_storage::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -127,14 +126,14 @@ impl Service {
 
     fn on_window(&mut self, window: Window) {
         if let Some(lost) = self.attester.closed(window, self.store.tip().height) {
-            self.report(NodeIncident::of_given_up(lost, now()));
+            self.report(NodeIncident::of_given_up(lost, Timestamp::now()));
         }
         self.look = true;
     }
 
     fn on_withdrawal(&mut self, withdrawal: &Withdrawal) {
         let outcome = self.attester.withdrawn(withdrawal);
-        if let Some(incident) = NodeIncident::of_withdrawal(withdrawal, outcome, now()) {
+        if let Some(incident) = NodeIncident::of_withdrawal(withdrawal, outcome, Timestamp::now()) {
             self.report(incident);
         }
     }
@@ -159,7 +158,7 @@ impl Service {
         }
         let (store, validator) = (self.store.clone(), self.validator);
         self.reading.push(tokio::task::spawn_blocking(move || {
-            let state = store.state().map_err(|e| StateError::Read(error_chain(&e)))?;
+            let state = store.state().map_err(|e| StateError::Read(report(&e)))?;
             let facts = WindowFacts::read(&state, &validator, &names)?;
             Ok((names, facts))
         }));
@@ -170,7 +169,7 @@ impl Service {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {
                 return tracing::error!(
-                    error = error_chain(&error),
+                    error = report(&error),
                     "the ledger's state cannot be read: nothing is attested"
                 );
             }
@@ -208,12 +207,6 @@ impl Service {
         };
         self.attester.submitted(&name, height, outcome);
     }
-}
-
-/// The time of an incident: this node's clock.
-fn now() -> Timestamp {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Timestamp(i64::try_from(nanos).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openmesh_engine::CommittedBlock;
 use openmesh_lake::{AcceptedChunkMeta, Lake, LedgerBlock};
-use openmesh_primitives::{Height, error_chain};
+use openmesh_primitives::{Height, report};
 use openmesh_storage::Store;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -76,7 +76,7 @@ impl Blocks {
         for (rows, chunks) in made {
             let height = rows.block.height;
             if let Err(error) = self.lake.append_ledger_block(&rows).await {
-                tracing::error!(error = error_chain(&error), height, "rows of blocks cannot be written");
+                tracing::error!(error = report(&error), height, "rows of blocks cannot be written");
                 return false;
             }
             {
@@ -100,14 +100,14 @@ fn make(
     last: Height,
 ) -> Result<(Register, Vec<Made>), String> {
     let read = || -> Result<Register, String> {
-        let state = store.state().map_err(|e| error_chain(&e))?;
-        Register::read(&state).map_err(|e| error_chain(&e))
+        let state = store.state().map_err(|e| report(&e))?;
+        Register::read(&state).map_err(|e| report(&e))
     };
     let mut register = match register {
         Some(register) => register,
         None => read()?,
     };
-    let blocks = store.blocks(first..=last).map_err(|e| error_chain(&e))?;
+    let blocks = store.blocks(first..=last).map_err(|e| report(&e))?;
     if blocks.first().map(|stored| stored.block.header.height) != Some(first) {
         return Err("a committed block is not in the store".into());
     }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openmesh_content::BlockStore;
 use openmesh_lake::{AcceptedChunkMeta, Lake, LakeError};
-use openmesh_primitives::{ContentId, Height, error_chain};
+use openmesh_primitives::{ContentId, Height, report};
 use openmesh_storage::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -167,7 +167,7 @@ impl Chunks {
                 return false;
             }
             Err(error) => {
-                tracing::error!(error = error_chain(&error), "blocks cannot be read");
+                tracing::error!(error = report(&error), "blocks cannot be read");
                 return false;
             }
         };
@@ -213,7 +213,7 @@ impl Keeper {
             Ok(Some(bytes)) => self.keep(meta, &bytes).await,
             Ok(None) => Outcome::NotHeld,
             Err(error) => {
-                tracing::error!(error = error_chain(&error), %cid, "content cannot be read: peers are asked for it");
+                tracing::error!(error = report(&error), %cid, "content cannot be read: peers are asked for it");
                 Outcome::NotHeld
             }
         }
@@ -235,7 +235,7 @@ impl Keeper {
         };
         let (content, copy) = (self.content.clone(), bytes.clone());
         if let Err(error) = blocking(move || content.put(&copy)).await {
-            tracing::warn!(error = error_chain(&error), %cid, "fetched, but not kept");
+            tracing::warn!(error = report(&error), %cid, "fetched, but not kept");
         }
         self.keep(meta, &bytes).await
     }
@@ -245,7 +245,7 @@ impl Keeper {
         match self.lake.append_chunk(meta, bytes).await {
             Ok(_) => Outcome::Kept,
             Err(error) => {
-                tracing::error!(error = error_chain(&error), cid = %meta.cid, stream = meta.stream, "a chunk is not kept as rows");
+                tracing::error!(error = report(&error), cid = %meta.cid, stream = meta.stream, "a chunk is not kept as rows");
                 Outcome::Failed(if is_permanent(&error) { Failure::Permanent } else { Failure::Passing })
             }
         }

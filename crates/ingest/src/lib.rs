@@ -29,7 +29,7 @@ use std::sync::Arc;
 use openmesh_content::BlockStore;
 use openmesh_engine::CommittedBlock;
 use openmesh_lake::Lake;
-use openmesh_primitives::{Height, error_chain};
+use openmesh_primitives::{Height, report};
 use openmesh_storage::Store;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
@@ -116,7 +116,7 @@ pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
         )
         .await;
         if let Err(error) = lake.flush().await {
-            tracing::error!(error = error_chain(&error), "the lake could not write what it holds in memory");
+            tracing::error!(error = report(&error), "the lake could not write what it holds in memory");
         }
         // Behind the flush: rows that are in files by now are done with.
         chunks.remember(1).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openmesh_collector::{ManifestPosition, SegmentManifest, read_manifest_from};
 use openmesh_lake::{Lake, RawSegmentRow};
-use openmesh_primitives::error_chain;
+use openmesh_primitives::report;
 use tokio_util::sync::CancellationToken;
 
 use crate::work::blocking;
@@ -72,7 +72,7 @@ impl Manifest {
             Err(error) => {
                 // Another file may stand in its place, which is read from its beginning.
                 self.position = ManifestPosition::default();
-                return tracing::warn!(error = error_chain(&error), "raw segments are not in the table");
+                return tracing::warn!(error = report(&error), "raw segments are not in the table");
             }
         };
         let cids: Vec<_> = segments.iter().map(|segment| segment.cid).collect();
@@ -80,7 +80,7 @@ impl Manifest {
         for segment in segments.iter().filter(|segment| new.contains(&segment.cid)) {
             if let Err(error) = lake.append_raw_segment(&self.row(segment)).await {
                 // The position stays: it is tried again.
-                return tracing::error!(error = error_chain(&error), cid = %segment.cid, "a raw segment is not kept as a row");
+                return tracing::error!(error = report(&error), cid = %segment.cid, "a raw segment is not kept as a row");
             }
         }
         self.position = position;

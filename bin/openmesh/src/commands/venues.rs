@@ -9,7 +9,7 @@ use openmesh_evm::replay::ReplayChain;
 use openmesh_ledger::SourceKind;
 use openmesh_market::window::Class;
 use openmesh_market::{Exchange, Feed};
-use openmesh_primitives::{Symbol, error_chain};
+use openmesh_primitives::{Symbol, report};
 use openmesh_venues::{Catalogue, Config, EthereumAnswer, Faults, Mode, ReplayConfig, SimulationConfig, Speed};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -34,8 +34,7 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
         faults: Faults { delay_ms_max: arguments.jitter_ms, ..Faults::default() },
         ethereum: chain.clone().map(|chain| -> EthereumAnswer { Arc::new(move |request| chain.answer(request)) }),
     };
-    let (handle, serving) =
-        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(error_chain(&e)))?;
+    let (handle, serving) = openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(report(&e)))?;
     let mut catalogue = sources(&handle.catalogue());
     if let Some(chain) = chain {
         catalogue.push(CatalogueEntry {
@@ -62,7 +61,7 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
     stop.cancel();
     match serving.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Failure::new(error_chain(&error))),
+        Ok(Err(error)) => Err(Failure::new(report(&error))),
         Err(error) => Err(Failure::from_display("the venues' server", &error)),
     }
 }
@@ -100,8 +99,7 @@ async fn longest_sets(dir: &Path) -> Result<Vec<String>, Failure> {
         faults: Faults::default(),
         ethereum: None,
     };
-    let (handle, serving) =
-        openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(error_chain(&e)))?;
+    let (handle, serving) = openmesh_venues::start(config, stop.clone()).await.map_err(|e| Failure::new(report(&e)))?;
     let catalogue = handle.catalogue();
     stop.cancel();
     // Only its catalogue was wanted.
@@ -144,7 +142,7 @@ fn chain(dir: &Path) -> Option<Arc<ReplayChain>> {
     match ReplayChain::load(dir) {
         Ok(chain) => Some(Arc::new(chain)),
         Err(error) => {
-            tracing::info!(error = error_chain(&error), "no blocks of a chain are replayed");
+            tracing::info!(error = report(&error), "no blocks of a chain are replayed");
             None
         }
     }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use openmesh_engine::EngineError;
-use openmesh_primitives::error_chain;
+use openmesh_primitives::report;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ impl Stage {
         self.add(tokio::spawn(async move {
             match task.await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(part = name, error = error_chain(&error), "a task failed"),
+                Ok(Err(error)) => tracing::error!(part = name, error = report(&error), "a task failed"),
                 // As loud as in a task of this node's own.
                 Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
             }
