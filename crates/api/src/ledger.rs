@@ -46,14 +46,19 @@ pub struct Status {
     pub node: NodeInfo,
 }
 
-/// How far a node's tables are: what SQL and candles are made of.
+/// Progress of a node's tables, of which SQL and candles are made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TablesStatus {
     /// Height of the newest block whose rows they hold.
     pub height: u64,
-    /// Chunks that were agreed on and whose rows are still to come; a handful is usual.
+    /// Height up to which the chunks that were agreed on are in the tables or counted here; less than `height` for a moment
+    /// after a start, and where too many chunks are lacking to count them all.
+    pub chunks_height: u64,
+    /// Chunks that were agreed on and whose rows are late; a handful is usual.
     pub chunks_awaited: u64,
-    /// Chunks that were agreed on and that no node gave, since this one started: their rows are missing.
+    /// Chunks that were agreed on and that no connected node holds; they are asked for again from time to time.
+    pub chunks_unavailable: u64,
+    /// Chunks that were agreed on and given up: their rows are missing for good.
     pub chunks_missing: u64,
 }
 

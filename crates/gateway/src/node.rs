@@ -321,8 +321,14 @@ impl Node {
 
     /// How far the tables are.
     pub fn tables(&self) -> api::TablesStatus {
-        let openmesh_ingest::Progress { height, chunks, .. } = self.0.deps.ingest.progress();
-        api::TablesStatus { height, chunks_awaited: chunks.late + chunks.unavailable, chunks_missing: chunks.missing }
+        let openmesh_ingest::Progress { height, scanned_height, chunks } = self.0.deps.ingest.progress();
+        api::TablesStatus {
+            height,
+            chunks_height: scanned_height,
+            chunks_awaited: chunks.late,
+            chunks_unavailable: chunks.unavailable,
+            chunks_missing: chunks.missing,
+        }
     }
 
     /// How this node and its network are doing.

@@ -1632,18 +1632,29 @@ export interface components {
             /** @description Name. */
             name: string;
         };
-        /** @description How far a node's tables are: what SQL and candles are made of. */
+        /** @description Progress of a node's tables, of which SQL and candles are made. */
         TablesStatus: {
             /**
              * Format: int64
-             * @description Chunks that were agreed on and whose rows are still to come; a handful is usual.
+             * @description Chunks that were agreed on and whose rows are late; a handful is usual.
              */
             chunks_awaited: number;
             /**
              * Format: int64
-             * @description Chunks that were agreed on and that no node gave, since this one started: their rows are missing.
+             * @description Height up to which the chunks that were agreed on are in the tables or counted here; less than `height` for a moment
+             *     after a start, and where too many chunks are lacking to count them all.
+             */
+            chunks_height: number;
+            /**
+             * Format: int64
+             * @description Chunks that were agreed on and given up: their rows are missing for good.
              */
             chunks_missing: number;
+            /**
+             * Format: int64
+             * @description Chunks that were agreed on and that no connected node holds; they are asked for again from time to time.
+             */
+            chunks_unavailable: number;
             /**
              * Format: int64
              * @description Height of the newest block whose rows they hold.

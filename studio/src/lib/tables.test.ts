@@ -1,7 +1,13 @@
 import { expect, it } from "vitest";
 import { reach, shortcomings, TABLES_BEHIND_MAX } from "./tables";
 
-const tables = { height: 1_000, chunks_awaited: 0, chunks_missing: 0 };
+const tables = {
+  height: 1_000,
+  chunks_height: 1_000,
+  chunks_awaited: 0,
+  chunks_unavailable: 0,
+  chunks_missing: 0,
+};
 
 it("says up to where the tables were", () => {
   expect(reach(tables)).toBe("up to block 1,000");
@@ -24,4 +30,14 @@ it("calls an answer incomplete or old, each with its reason", () => {
   ]);
   expect(found[0]?.why).toMatch(/^2 chunks were agreed on/);
   expect(found[1]?.why).toMatch(/block 1,000, the network at block 1,061/);
+});
+
+it("tells chunks that nobody holds, and those that are not counted, from those that are late", () => {
+  expect(shortcomings({ ...tables, chunks_awaited: 9 }, 1_000)).toEqual([]);
+  const found = shortcomings({ ...tables, chunks_unavailable: 1, chunks_height: 900 }, 1_000);
+  expect(found.map(({ title }) => title)).toEqual([
+    "Incomplete: chunks are unavailable",
+    "Incomplete: chunks are not counted yet",
+  ]);
+  expect(found[0]?.why).toMatch(/^1 chunk was agreed on, but no connected node holds it/);
 });

@@ -28,13 +28,23 @@ export function reach({ height, chunks_awaited: awaited }: TablesStatus): string
 
 /** What is wrong with an answer of such tables, each with its reason; nothing where it is as it should be. */
 export function shortcomings(tables: TablesStatus, height: number | null): { title: string; why: string }[] {
-  const { chunks_missing: missing } = tables;
+  const { chunks_missing: missing, chunks_unavailable: unavailable, chunks_height: counted } = tables;
   const behind = height === null ? 0 : height - tables.height;
   const found: { title: string; why: string }[] = [];
   if (missing > 0)
     found.push({
       title: "Incomplete: rows are missing",
-      why: `${count(missing)} ${missing === 1 ? "chunk was" : "chunks were"} agreed on, but no node has given ${missing === 1 ? "its" : "their"} rows since this one started.`,
+      why: `${count(missing)} ${missing === 1 ? "chunk was" : "chunks were"} agreed on, but could not be had or read: ${missing === 1 ? "it was" : "they were"} given up.`,
+    });
+  if (unavailable > 0)
+    found.push({
+      title: "Incomplete: chunks are unavailable",
+      why: `${count(unavailable)} ${unavailable === 1 ? "chunk was" : "chunks were"} agreed on, but no connected node holds ${unavailable === 1 ? "it" : "them"} now.`,
+    });
+  if (tables.height - counted > TABLES_BEHIND_MAX)
+    found.push({
+      title: "Incomplete: chunks are not counted yet",
+      why: `What was agreed on after block ${count(counted)} is looked for when there is room for it; its rows may be missing.`,
     });
   if (height !== null && behind > TABLES_BEHIND_MAX)
     found.push({

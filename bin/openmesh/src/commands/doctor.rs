@@ -139,7 +139,11 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
     }
     if status.tables.chunks_missing > 0 {
         let what = format!("rows of {} agreed chunks are missing in the tables", status.tables.chunks_missing);
-        findings.odd(&what, "no other node gave them; ask a node that has them");
+        findings.odd(&what, "they were given up; ask a node that has them");
+    }
+    if status.tables.chunks_unavailable > 0 {
+        let what = format!("{} agreed chunks are held by no connected node", status.tables.chunks_unavailable);
+        findings.odd(&what, "are the validators that attested them running and reachable?");
     }
     if status.syncing {
         findings.odd("the node is behind its peers and catches up", "wait; look again in a minute");

@@ -45,12 +45,26 @@ pub async fn run(arguments: SqlArgs) -> Result<(), Failure> {
         openmesh_api::Origin::Simulated => "SIMULATED data: these prices are not real",
         openmesh_api::Origin::Replay => "replayed recordings",
     };
-    let TablesStatus { height, chunks_awaited, chunks_missing } = response.tables;
-    let awaited = chunks_awaited + chunks_missing;
-    let awaited = if awaited == 0 { String::new() } else { format!(" without {awaited} agreed chunks") };
     let s = if rows == 1 { "" } else { "s" };
-    eprintln!("{rows} row{s}{cut}; {} ms; up to block {height}{awaited}; {origin}", response.elapsed_ms);
+    eprintln!("{rows} row{s}{cut}; {} ms; {}; {origin}", response.elapsed_ms, extent(&response.tables));
     Ok(())
+}
+
+/// The part of the ledger that an answer covers, in words.
+fn extent(tables: &TablesStatus) -> String {
+    let TablesStatus { height, chunks_height, chunks_awaited, chunks_unavailable, chunks_missing } = *tables;
+    let mut text = format!("up to block {height}");
+    let lacking = chunks_awaited + chunks_unavailable + chunks_missing;
+    if lacking > 0 {
+        text.push_str(&format!(" without {lacking} agreed chunks"));
+    }
+    if chunks_unavailable > 0 {
+        text.push_str(&format!(", {chunks_unavailable} of which no connected node holds"));
+    }
+    if chunks_height < height {
+        text.push_str(&format!("; chunks after block {chunks_height} are not counted"));
+    }
+    text
 }
 
 fn read_query() -> Result<String, Failure> {
