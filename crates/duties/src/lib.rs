@@ -2,7 +2,7 @@
 //!
 //! # What it owns
 //! Attesting the windows that its collectors closed ([`Attester`]), and following chains, whose verified blocks are windows
-//! of their own ([`chain`]). Inputs are closed windows, withdrawals and committed blocks; outputs are transactions of the
+//! of their own ([`chain`]), and knowing which sources this node collects ([`sources`]). Inputs are closed windows, withdrawals and committed blocks; outputs are transactions of the
 //! validator's key and [`NodeIncident`]s.
 //!
 //! # Shape
@@ -20,6 +20,9 @@ pub mod chain;
 mod incident;
 mod metrics;
 mod service;
+pub mod sources;
+#[cfg(test)]
+mod testing;
 mod window;
 
 pub use attester::{Attester, Submitted, WAITING_WINDOWS_MAX, WindowFacts, Withdrawn};

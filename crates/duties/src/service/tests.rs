@@ -2,41 +2,17 @@ use std::future::pending;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use openmesh_ledger::{ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction};
+use openmesh_ledger::{ChunkClaim, Transaction};
 use openmesh_primitives::{ContentId, canonical, sha256};
 use tokio::time::timeout;
 
 use super::*;
 use crate::attester::WAITING_WINDOWS_MAX;
 use crate::incident::NodeIncidentKind;
+use crate::testing::{genesis, key};
 
 /// Far longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
-
-fn key() -> ValidatorKey {
-    ValidatorKey::from_seed([1; 32])
-}
-
-fn genesis() -> Genesis {
-    let source = SourceSpec {
-        id: "kraken".into(),
-        exchange: "kraken".into(),
-        kind: SourceKind::Market,
-        symbols: vec!["BTC.USD".into()],
-        feeds: vec!["trades".into()],
-        window_ms: 10_000,
-        origin: Origin::Replay,
-    };
-    Genesis {
-        chain_id: 7,
-        name: "test".into(),
-        time: Timestamp::from_millis(1_800_000_000_000),
-        validators: vec![GenesisValidator { public_key: key().public(), power: 1, name: "v".into(), payout: None }],
-        accounts: Vec::new(),
-        sources: vec![source],
-        params: Params::default(),
-    }
-}
 
 fn window(number: u64) -> Window {
     let chunk =
