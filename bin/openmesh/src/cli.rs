@@ -4,20 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Where the options that every command has stand in its help: behind its own.
+/// Heading of the options that every command has, behind its own.
 const LOGGING: &str = "Logging";
 
 /// A decentralized cloud, data and oracle network in one binary.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to log: error, warn, info, debug, trace, or by module (info,openmesh_engine=debug).
+    /// Log filter: error, warn, info, debug, trace, or by module (info,openmesh_engine=debug).
     #[arg(long, global = true, env = "OPENMESH_LOG", default_value = "warn", help_heading = LOGGING)]
     pub log: String,
-    /// How to write logs.
+    /// Format of log lines.
     #[arg(long, global = true, env = "OPENMESH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = LOGGING)]
     pub log_format: LogFormat,
-    /// What to do.
+    /// Subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -31,7 +31,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a whole network on this machine: validators, collectors, API and Studio.
@@ -81,7 +81,7 @@ pub struct UpArgs {
     /// Number of validators.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub validators: u32,
-    /// Where everything is kept (~/.openmesh where not given); each kind of market has its own network there.
+    /// Home of the network (~/.openmesh where not given); each kind of market has its own network there.
     #[arg(long, value_name = "DIR", env = "OPENMESH_HOME")]
     pub home: Option<PathBuf>,
     /// Port of Studio and the API of the first validator, the others follow; 0 takes any free ones.
@@ -145,7 +145,7 @@ fn speed(text: &str) -> Result<String, String> {
     }
 }
 
-/// Which node to talk to.
+/// Address of the node to talk to.
 #[derive(Debug, Clone, Args)]
 pub struct NodeUrl {
     /// Address of a node's API.
@@ -161,7 +161,7 @@ pub struct SqlArgs {
     /// Node.
     #[command(flatten)]
     pub node: NodeUrl,
-    /// How to print the result.
+    /// Format of the result.
     #[arg(long, value_enum, default_value_t = TableFormat::Table)]
     pub format: TableFormat,
     /// Most rows.
@@ -169,7 +169,7 @@ pub struct SqlArgs {
     pub limit: Option<u32>,
 }
 
-/// How a result is printed.
+/// Format of a printed result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
     /// Aligned columns.

@@ -24,7 +24,7 @@ const FORGET_BLOCKS: u64 = 64;
 /// Attested windows that are remembered, so that a late withdrawal is known to concern one: as many as may wait.
 const ATTESTED_WINDOWS_MAX: usize = WAITING_WINDOWS_MAX;
 
-/// What the state after a block says about attesting a window.
+/// Facts that the state after a block holds about attesting a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowFacts {
     /// Height of that block.
@@ -90,7 +90,7 @@ pub enum Submitted {
     Later,
 }
 
-/// What became of a withdrawn chunk.
+/// State in which a withdrawal found its chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
     /// It was not sent: the attestation will be made without it.

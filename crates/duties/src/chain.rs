@@ -28,9 +28,9 @@ pub struct Config {
     pub node: source::Config,
 }
 
-/// Where the blocks go.
+/// Dependencies of following a chain.
 pub struct Deps {
-    /// Keeps the blocks.
+    /// Store of the blocks.
     pub content: Arc<BlockStore>,
     /// Windows to be attested.
     pub windows: mpsc::Sender<Window>,

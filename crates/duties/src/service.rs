@@ -28,7 +28,7 @@ const INCIDENTS_MAX: usize = 1_024;
 /// Hands a transaction to the mempool.
 pub type Submit = Arc<dyn Fn(Vec<u8>) -> BoxFuture<'static, Result<Digest, SubmitError>> + Send + Sync>;
 
-/// What the duties are done with.
+/// Dependencies of the duties.
 pub struct Deps {
     /// The validator's key.
     pub key: ValidatorKey,

@@ -104,7 +104,7 @@ fn epochs(state: &impl StateRead) -> Result<Vec<u64>, StateError> {
     Ok(epochs)
 }
 
-/// What following needs.
+/// Dependencies of following.
 pub struct Deps {
     /// The ledger's store.
     pub store: Store,

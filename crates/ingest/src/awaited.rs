@@ -149,7 +149,7 @@ impl Awaited {
         (Some(self.scanned + 1), abandoned)
     }
 
-    /// Whether the chunks of a further block fit in.
+    /// Returns true when the chunks of a further block fit in.
     pub fn has_room(&self) -> bool {
         self.chunks.len() < AWAITED_CHUNKS_MAX
     }
@@ -249,8 +249,8 @@ impl Awaited {
         }
     }
 
-    /// What has to survive a crash, given that the rows of blocks up to `durable`, and of chunks that `is_durable` knows,
-    /// do.
+    /// Returns the part that has to survive a crash, given that the rows of blocks up to `durable`, and of chunks that
+    /// `is_durable` knows, do.
     pub fn memory(&mut self, durable: Height, is_durable: impl Fn(&ContentId) -> bool) -> Memory {
         self.settling.retain(|meta| !is_durable(&meta.cid));
         let scanned = self.scanned.min(durable);

@@ -64,7 +64,7 @@ pub(crate) struct Chunks {
     pub(crate) lake: Lake,
     pub(crate) fetch: Fetch,
     pub(crate) shared: Shared,
-    /// Where the queue is written down, and up to which height that was done.
+    /// File of the queue, and the height up to which it was written down.
     pub(crate) memory_file: PathBuf,
     pub(crate) remembered: Height,
 }
@@ -200,7 +200,7 @@ impl Chunks {
     }
 }
 
-/// What an attempt at a chunk needs.
+/// Dependencies of an attempt at a chunk.
 struct Keeper {
     content: Arc<BlockStore>,
     lake: Lake,
@@ -252,7 +252,7 @@ impl Keeper {
     }
 }
 
-/// Whether the same bytes will be refused again: they are no chunk, or hold what no column does.
+/// Returns true when the same bytes will be refused again: they are no chunk, or hold what no column does.
 fn is_permanent(error: &LakeError) -> bool {
     matches!(error, LakeError::Chunk { .. } | LakeError::OutOfRange { .. } | LakeError::Rows { .. })
 }

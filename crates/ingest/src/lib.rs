@@ -57,7 +57,7 @@ pub struct Config {
     pub archived: Vec<ArchivedSource>,
 }
 
-/// What ingestion stands on.
+/// Dependencies of ingestion.
 pub struct Deps {
     /// The ledger's store.
     pub store: Store,

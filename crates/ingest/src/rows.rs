@@ -20,7 +20,7 @@ impl Register {
         Ok(Register(sources(state)?.into_iter().map(|s| (s.spec.id, (s.spec.kind, s.spec.window_ms))).collect()))
     }
 
-    /// Whether the events of a block change it.
+    /// Returns true when the events of a block change it.
     pub fn is_changed_by(events: &[LedgerEvent]) -> bool {
         events.iter().any(|event| matches!(event, LedgerEvent::SourceRegistered { .. }))
     }

@@ -13,7 +13,7 @@ use super::client::Client;
 use crate::cli::AccountCommand;
 use crate::failure::Failure;
 
-/// How long to wait for a transaction to be committed, in seconds; a block comes about each second.
+/// Longest wait for a transaction to be committed, in seconds; a block comes about each second.
 const COMMIT_SECONDS_MAX: u64 = 30;
 /// Fee offered, in 10^-18 OPEN, where the network's minimum is asked for through the API first.
 const FEE_PATH: &str = "/v1/transactions/typed-data";

@@ -20,7 +20,7 @@ const DISK_MIB_MIN: u64 = 2_048;
 /// Incidents shown.
 const INCIDENTS_SHOWN: usize = 5;
 
-/// What was found.
+/// Findings so far.
 #[derive(Default)]
 struct Findings {
     wrong: u32,
@@ -227,7 +227,7 @@ async fn inspect_incidents(client: &Client) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    /// How often something is wrong and odd about a source.
+    /// Numbers of wrong and odd findings about a source.
     fn found(kind: &str, origin: Origin, stale: bool) -> (u32, u32) {
         let source = SourceInfo {
             id: "s".into(),

@@ -226,7 +226,7 @@ fn hint_of(error: &FormError) -> &'static str {
     }
 }
 
-/// Whether somebody still reads the output.
+/// Returns false when nobody reads the output any more.
 fn still_heard(written: std::io::Result<()>) -> Result<bool, String> {
     match written {
         Ok(()) => Ok(true),

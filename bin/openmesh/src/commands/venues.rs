@@ -126,7 +126,7 @@ async fn longest_sets(dir: &Path) -> Result<Vec<String>, Failure> {
     Ok(names.into_iter().collect())
 }
 
-/// What is replayed, a line for each recording: a venue has one clock, so others of the same venue are left out, and a
+/// The recordings that are replayed, a line for each: a venue has one clock, so others of the same venue are left out, and a
 /// person should know which they see.
 fn replayed(catalogue: &Catalogue) -> Vec<String> {
     let line = |set: &openmesh_venues::SetInfo| {

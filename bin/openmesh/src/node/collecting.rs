@@ -22,15 +22,15 @@ use crate::failure::{Failure, OrFail as _};
 /// Windows on their way to the duties, which take them at once.
 const WINDOWS_WAITING_MAX: usize = 256;
 
-/// What collecting needs.
+/// Dependencies of collecting.
 pub struct Deps<'a> {
     pub config: &'a NodeConfig,
     pub files: &'a Files,
     pub genesis: &'a Genesis,
     pub key: &'a ValidatorKey,
-    /// Where chunks are kept.
+    /// Store of chunks.
     pub content: Arc<BlockStore>,
-    /// Where raw segments are kept.
+    /// Store of raw segments.
     pub raw: Arc<BlockStore>,
     pub registry: &'a mut Registry,
 }

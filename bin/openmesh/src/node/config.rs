@@ -15,8 +15,8 @@ use crate::failure::Failure;
 pub struct NodeConfig {
     /// Address of the API and Studio; port 0 takes any free one.
     pub api: SocketAddr,
-    /// What the API is called in a browser (`studio.example`, `10.0.0.7:8420`), for signing in; its own address where none
-    /// are given. Behind a proxy, the proxy's name.
+    /// Names of the API in a browser (`studio.example`, `10.0.0.7:8420`), for signing in; its own address where none are
+    /// given. Behind a proxy, the proxy's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_hosts: Vec<String>,
     /// Consensus among validators.
@@ -26,7 +26,7 @@ pub struct NodeConfig {
     /// Collecting data.
     #[serde(default)]
     pub collect: Collect,
-    /// What may be asked of this node.
+    /// Limits of what may be asked of this node.
     #[serde(default)]
     pub limits: Limits,
     /// Drills: deliberate faults, for showing that the network withstands them.

@@ -71,7 +71,7 @@ pub async fn start(
     Ok(Running::new(served.address, consensus, stages))
 }
 
-/// What is kept on this node's disk.
+/// Stores on this node's disk.
 struct Stores {
     store: Store,
     /// Agreed chunks, and this node's own.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::network::{Network, signal};
 
-/// How long processes are killed.
+/// Time during which processes are killed.
 const CHAOS: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,7 @@ async fn venues() -> (Child, SocketAddr) {
     (process, ready["venues"].as_str().unwrap().parse().unwrap())
 }
 
-/// Who vouches for certificates.
+/// Authority that vouches for certificates.
 struct Authority {
     certificate: rcgen::Certificate,
     key: KeyPair,

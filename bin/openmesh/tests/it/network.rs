@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// How long anything may take on a machine that compiles beside the tests.
+/// Longest wait for anything on a machine that compiles beside the tests.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary under test.

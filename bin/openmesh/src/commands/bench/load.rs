@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(8);
 /// A door that is busy (429) is asked again after so long, as a client would.
 const BUSY: Duration = Duration::from_millis(20);
 
-/// What to do in a run.
+/// Plan of a run.
 pub struct Plan {
     /// Number of transfers.
     pub count: u64,
@@ -29,7 +29,7 @@ pub struct Plan {
     pub connections: usize,
 }
 
-/// What came of a run.
+/// Outcome of a run.
 pub struct Outcome {
     latencies: Vec<Duration>,
     /// From the first request to the block with the last transfer.
@@ -135,9 +135,9 @@ fn sign(net: &mut Net, count: u64) -> Result<Vec<Prepared>, Failure> {
 #[derive(Clone, Copy)]
 struct Answer {
     status: u16,
-    /// When it was handed in, or should have been.
+    /// Time at which it was handed in, or should have been.
     due: Instant,
-    /// How often the door was busy before.
+    /// Number of refusals before because the node was busy.
     busy: u64,
 }
 

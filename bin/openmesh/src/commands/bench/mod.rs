@@ -15,14 +15,12 @@ mod net;
 use std::time::Duration;
 
 use self::load::{Outcome, Plan};
-use self::net::Net;
+use self::net::{Net, SHARES};
 use crate::cli::{BenchCommand, TransfersArgs};
 use crate::failure::Failure;
 
 /// Pause between two runs, so that the tables of one are not written during the next.
 const PAUSE: Duration = Duration::from_secs(3);
-/// Shares of the saturated rate, in per cent, that are run as open loop where no rates are given.
-const SHARES: [u64; 3] = [25, 50, 75];
 
 /// Runs one of the benchmarks.
 pub async fn run(command: BenchCommand) -> Result<(), Failure> {

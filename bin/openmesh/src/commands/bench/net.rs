@@ -14,11 +14,13 @@ use crate::up::home::{NodeHome, local, ports, write, write_secret};
 
 /// A network of nobody else.
 const CHAIN_ID: u64 = 84_299;
-/// How long a validator may take to be ready.
+/// Shares of the saturated rate, in per cent, that are run as open loop where no rates are given.
+pub const SHARES: [u64; 3] = [25, 50, 75];
+/// Longest start of a validator.
 const READY: Duration = Duration::from_secs(60);
-/// How long validators may take to stop.
+/// Longest stop of the validators.
 const DRAIN: Duration = Duration::from_secs(10);
-/// What each account holds.
+/// Balance of each account.
 const BALANCE: Amount = Amount::open(1_000);
 
 /// The running network.
@@ -33,7 +35,7 @@ pub struct Net {
     /// Least fee.
     pub fee: Amount,
     root: PathBuf,
-    /// Whether the folder was made for this run alone.
+    /// True when the folder was made for this run alone.
     temporary: bool,
 }
 
@@ -49,7 +51,7 @@ impl Net {
                 .hint("a benchmark begins with an empty one: name a folder that does not exist"));
         }
         eprintln!("{} accounts, {} validators in {}", arguments.accounts, arguments.validators, root.display());
-        let runs = 1 + arguments.rates.len().max(super::SHARES.len()) as u32;
+        let runs = 1 + arguments.rates.len().max(SHARES.len()) as u32;
         let senders = (0..arguments.accounts * runs).map(sender).collect::<Result<Vec<_>, _>>()?;
         let homes = prepare(&root, arguments.validators as usize, &senders)?;
         let mut net = Net {
@@ -81,7 +83,7 @@ impl Net {
         Ok(())
     }
 
-    /// How many validators there are.
+    /// Number of validators.
     pub fn len(&self) -> usize {
         self.hosts.len()
     }
