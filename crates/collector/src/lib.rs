@@ -1,7 +1,7 @@
 //! Collectors: from a venue's sockets to events, windows and an archive.
 //!
 //! # What it owns
-//! The input and output that a [`Session`](openmesh_market::Session) leaves to others: WebSocket connections and HTTP
+//! The input and output that a [`Session`](openmesh_dialect::Session) leaves to others: WebSocket connections and HTTP
 //! requests, waiting and trying again, the archive of raw frames, and handing events to whoever listens. What a frame
 //! means, whether a book is in step and when a window is over are rules of the `market` crate and are not known here.
 //!

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use openmesh_content::BlockStore;
+use openmesh_dialect::Session;
 use openmesh_market::window::{ClosedWindow, Withdrawn};
-use openmesh_market::{Event, Exchange, Session};
+use openmesh_market::{Event, Exchange};
 use openmesh_primitives::{Symbol, Timestamp, ValidatorKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -47,7 +48,7 @@ pub struct Deps {
     pub key: ValidatorKey,
     /// Counters.
     pub metrics: Metrics,
-    /// Sessions; [`openmesh_market::dialect::session`] unless a test has its own.
+    /// Sessions; [`openmesh_dialect::session`] unless a test has its own.
     pub session: SessionFactory,
     /// For tests only.
     pub tamper: Option<Tamper>,
@@ -63,7 +64,7 @@ impl Deps {
             store,
             key,
             metrics: Metrics::default(),
-            session: Arc::new(openmesh_market::dialect::session),
+            session: Arc::new(openmesh_dialect::session),
             tamper: None,
             stop: CancellationToken::new(),
         }

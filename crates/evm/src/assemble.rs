@@ -3,7 +3,7 @@
 //! leave out still lead to the same rows.
 
 use alloy_primitives::{Address, B256, Bytes, U64, U128};
-use openmesh_market::chain::{
+use openmesh_chain::{
     AccessListItem, Authorization, Block, ChainAddress, Hash, Log, Receipt, Transaction, U256, Withdrawal,
 };
 

@@ -5,7 +5,7 @@
 //! choose: rows hold only what the block's hash binds or what follows from it, so two honest nodes, whatever their make,
 //! lead to the same bytes.
 
-use openmesh_market::chain::{Block, Log, Receipt, Transaction};
+use openmesh_chain::{Block, Log, Receipt, Transaction};
 use openmesh_primitives::canonical;
 
 use crate::DOCUMENT_BYTES_MAX;

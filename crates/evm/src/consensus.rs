@@ -8,7 +8,7 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7702::{Authorization, SignedAuthorization};
 use alloy_primitives::{Address, B256, Bloom, Bytes, LogData, Signature, TxKind, U256};
 use alloy_rlp::Encodable;
-use openmesh_market::chain::{self, Block, Log, Receipt, Transaction};
+use openmesh_chain::{Block, Log, Receipt, Transaction};
 
 use crate::derive::without_uncles;
 use crate::verify::VerifyError;
@@ -22,7 +22,7 @@ fn field(place: impl Into<String>, reason: &'static str) -> VerifyError {
     VerifyError::Field { place: place.into(), reason: reason.to_owned() }
 }
 
-fn wide(value: chain::U256) -> U256 {
+fn wide(value: openmesh_chain::U256) -> U256 {
     U256::from_be_bytes(value.0)
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn header(block: &Block) -> Result<Header, VerifyError> {
 }
 
 /// The withdrawals.
-pub(crate) fn withdrawals(rows: &[chain::Withdrawal]) -> Vec<Withdrawal> {
-    let withdrawal = |row: &chain::Withdrawal| Withdrawal {
+pub(crate) fn withdrawals(rows: &[openmesh_chain::Withdrawal]) -> Vec<Withdrawal> {
+    let withdrawal = |row: &openmesh_chain::Withdrawal| Withdrawal {
         index: row.index,
         validator_index: row.validator_index,
         address: row.address.into(),
@@ -222,7 +222,7 @@ fn eip7702(row: &Transaction) -> Result<TxEip7702, VerifyError> {
 }
 
 fn access_list(row: &Transaction) -> AccessList {
-    let item = |item: &chain::AccessListItem| AccessListItem {
+    let item = |item: &openmesh_chain::AccessListItem| AccessListItem {
         address: item.address.into(),
         storage_keys: item.storage_keys.iter().map(B256::from).collect(),
     };
@@ -230,7 +230,7 @@ fn access_list(row: &Transaction) -> AccessList {
 }
 
 fn authorizations(row: &Transaction) -> Vec<SignedAuthorization> {
-    let item = |item: &chain::Authorization| {
+    let item = |item: &openmesh_chain::Authorization| {
         let inner = Authorization { chain_id: wide(item.chain_id), address: item.address.into(), nonce: item.nonce };
         SignedAuthorization::new_unchecked(inner, item.y_parity, wide(item.r), wide(item.s))
     };

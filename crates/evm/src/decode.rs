@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use openmesh_market::chain::{
+use openmesh_chain::{
     Block, Log, NftTransfer, Receipt, Row, Swap, TokenTransfer, Transaction, decode_nft_transfer, decode_swap,
     decode_token_transfer, hex0x,
 };

@@ -3,7 +3,7 @@
 use alloy_consensus::EMPTY_OMMER_ROOT_HASH;
 use alloy_eips::eip7840::BlobParams;
 use alloy_primitives::Address;
-use openmesh_market::chain::{Block, ChainAddress, Transaction};
+use openmesh_chain::{Block, ChainAddress, Transaction};
 
 /// Blob gas of one blob (EIP-4844).
 const BLOB_GAS: u64 = 1 << 17;

@@ -2,7 +2,7 @@
 //! before anything is made of it.
 //!
 //! - [`verify`] recomputes hashes, roots and blooms. It is pure, and everything else stands on it.
-//! - [`decode`] turns a node's JSON into verified rows ([`openmesh_market::chain`]) and token transfers and swaps.
+//! - [`decode`] turns a node's JSON into verified rows ([`openmesh_chain`]) and token transfers and swaps.
 //! - [`canonical_block`] is the byte form on which validators agree; [`decode_canonical`] reads and verifies it again
 //!   without any node.
 //! - [`source`] follows a node's head over HTTP, through reorganisations and bad answers.

@@ -2,7 +2,7 @@
 //! were recorded, and swaps with what eth-abi decodes.
 
 use alloy_consensus::proofs;
-use openmesh_market::chain::{decode_swap, decode_token_transfer, hex0x};
+use openmesh_chain::{decode_swap, decode_token_transfer, hex0x};
 use serde_json::Value;
 
 use crate::file::{read_maybe_gz, recordings};
@@ -10,7 +10,7 @@ use crate::rpc::{RpcReceipt, parse_receipts};
 use crate::verify::{Report, Tally, receipt_envelopes};
 
 /// A header with nothing in it but the block's time, which logs repeat.
-fn header(first: &RpcReceipt) -> openmesh_market::chain::Block {
+fn header(first: &RpcReceipt) -> openmesh_chain::Block {
     let (zero, bloom) = (hex0x(&[0; 32]), hex0x(&[0; 256]));
     let time = first.logs.first().and_then(|log| log.block_timestamp).unwrap_or_default();
     let document = serde_json::json!({

@@ -14,7 +14,7 @@ use std::fmt::Display;
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{ReceiptEnvelope, proofs};
 use alloy_primitives::Bloom;
-use openmesh_market::chain::{Block, Log, Receipt, Transaction, U256, hex0x};
+use openmesh_chain::{Block, Log, Receipt, Transaction, U256, hex0x};
 use serde::Serialize;
 
 use crate::consensus::{self, Envelope};

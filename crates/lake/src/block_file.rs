@@ -12,7 +12,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use openmesh_market::chain::{Row, hex0x};
+use openmesh_chain::{Row, hex0x};
 
 use crate::error::LakeError;
 use crate::fill::chain::CanonicalBlock;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openmesh_market::emulate::{Conversation, Door, Frame, Step, Topic};
+use openmesh_dialect::emulate::{Conversation, Door, Frame, Step, Topic};
 use openmesh_primitives::Timestamp;
 use serde::Serialize;
 use tokio::sync::mpsc;

@@ -3,7 +3,7 @@
 //!
 //! The point of it is that a collector has no mode of its own for this. It opens `wss://HOST/PATH` and `https://HOST/PATH`
 //! as ever; only its dialler puts `ws://127.0.0.1:PORT/HOST/PATH` in their place, and one server here routes by the host in
-//! the path. What the venues say and how they word it is [`openmesh_market::emulate`]; this crate adds the market behind
+//! the path. What the venues say and how they word it is [`openmesh_dialect::emulate`]; this crate adds the market behind
 //! it ([`simulation`], [`replay`]), the sockets, and faults on demand.
 //!
 //! One lock stands around the market and the list of who listens to what ([`hub`]): a subscription takes its snapshot

@@ -1,6 +1,6 @@
 //! What stands behind the doors: a market that can be asked for snapshots.
 
-use openmesh_market::emulate::{Door, Frame, Listing, Topic};
+use openmesh_dialect::emulate::{Door, Frame, Listing, Topic};
 use openmesh_primitives::Timestamp;
 
 use crate::catalogue::Catalogue;

@@ -23,12 +23,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
+use openmesh_dialect::Output;
+use openmesh_dialect::{Action, Input, Session, Subscription};
 use openmesh_market::event::{IncidentKind, Level};
-use openmesh_market::session::Output;
 use openmesh_market::window::{Chunk, WindowConfig, WindowCutter};
-use openmesh_market::{
-    Action, ConnectionId, Event, EventKind, Exchange, Feed, Input, OrderBook, Session, Side, Subscription, dialect,
-};
+use openmesh_market::{ConnectionId, Event, EventKind, Exchange, Feed, OrderBook, Side};
 use openmesh_primitives::{Symbol, Timestamp};
 
 use crate::emulated;
@@ -99,8 +98,8 @@ fn play(exchange: Exchange, data: &[u8]) {
     (config.length_ms, config.lateness_ms) = (1_000, 200);
     let mut play = Play {
         exchange,
-        session: dialect::session(exchange),
-        double: dialect::session(exchange),
+        session: openmesh_dialect::session(exchange),
+        double: openmesh_dialect::session(exchange),
         cutter: WindowCutter::new(config),
         model: BTreeMap::new(),
         crossed: BTreeSet::new(),
@@ -298,7 +297,7 @@ pub fn recorded(name: &str) -> Vec<Vec<u8>> {
 }
 
 fn recorded_step(line: &str) -> Option<Vec<u8>> {
-    use openmesh_market::recording::Line;
+    use openmesh_dialect::recording::Line;
     let one_line = |data: &[u8]| !data.contains(&b'\n');
     match Line::parse(line).ok()? {
         Line::Connect { url, .. } => Some(format!(">{url}").into_bytes()),

@@ -1,6 +1,6 @@
 //! Books as the venues would say them, with right numbers and checksums, and what becomes of them on a faulty line.
 //!
-//! The venue's side (`market::emulate`) words the changes of a book; the session must hold that book after every
+//! The venue's side (`dialect::emulate`) words the changes of a book; the session must hold that book after every
 //! message. Then one message is lost, repeated, moved or altered: from then on the session must be out of step or hold
 //! the right book all the same, but never a wrong one. Where a venue sends no checksum, an altered digit cannot be
 //! seen, so there a message is lost instead.
@@ -8,13 +8,13 @@
 //! An input: venue, fault, place of the fault, then changes of two bytes each (side and price, size and whether it ends
 //! the message).
 
-use openmesh_market::dialect;
-use openmesh_market::emulate::{
+use openmesh_dialect::Output;
+use openmesh_dialect::emulate::{
     BookChange, BookStep, Door, Entry, LevelBook, PushedOut, Topic, View, binance, bybit, coinbase, kraken, okx,
 };
+use openmesh_dialect::{Input, Session};
 use openmesh_market::event::IncidentKind;
-use openmesh_market::session::Output;
-use openmesh_market::{ConnectionId, EventKind, Exchange, Input, OrderBook, Session, Side};
+use openmesh_market::{ConnectionId, EventKind, Exchange, OrderBook, Side};
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
 
 use crate::input::Input as Bytes;
@@ -147,7 +147,7 @@ const fn address(door: Door) -> &'static str {
 }
 
 fn opened(door: Door) -> Box<dyn Session> {
-    let mut session = dialect::session(door.exchange());
+    let mut session = openmesh_dialect::session(door.exchange());
     let input = Input::Opened { connection: ConnectionId(0), url: address(door) };
     session.handle(input, Timestamp(0), &mut Output::default());
     session

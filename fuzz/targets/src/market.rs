@@ -1,19 +1,19 @@
 //! The rest of `market`: the venues' side of the protocols, recordings, chunks and rows of chain data.
 
-use openmesh_market::chain::{
+use openmesh_chain::{
     Block, Log, Receipt, Row, SignedAmount, Transaction, U256, decode_nft_transfer, decode_swap, decode_token_transfer,
 };
-use openmesh_market::emulate::{
+use openmesh_dialect::emulate::{
     CONNECTION_TOPICS_MAX, Conversation, Door, Frame, Listing, Step, Topic, cut_at_sequence, read_book,
     read_bybit_ticker, read_class, read_coinbase_trades, read_depth_snapshot,
 };
+use openmesh_dialect::recording::{Line, Player};
 use openmesh_market::event::{Candle, Funding, Liquidation, Ticker};
-use openmesh_market::recording::{Line, Player};
 use openmesh_market::window::{
     BookRow, CandleRow, Chunk, ChunkHeader, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, Stream,
     TickerRow, TradeRow,
 };
-use openmesh_market::{Exchange, Feed, Side, dialect};
+use openmesh_market::{Exchange, Feed, Side};
 use openmesh_primitives::{ContentId, Decimal, Symbol, Timestamp, canonical};
 
 use crate::input::Input;
@@ -100,14 +100,14 @@ fn own_frame(door: Door, frame: &str) {
 /// A recording, line by line, into the session that its header names.
 pub fn recording(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let mut player = Player::new(dialect::session(Exchange::Kraken));
+    let mut player = Player::new(openmesh_dialect::session(Exchange::Kraken));
     let mut events = Vec::new();
     for line in text.split('\n').take(100) {
         let _ = Line::parse_timed(line, "https://api.binance.com/api/v3/depth?symbol=BTCUSDT");
         let Ok(read) = Line::parse(line) else { continue };
         assert_eq!(Line::parse(line).ok().as_ref(), Some(&read), "a line was read in two ways");
         if let Line::Header { exchange } = &read
-            && let Some(session) = dialect::for_recording(exchange)
+            && let Some(session) = openmesh_dialect::for_recording(exchange)
         {
             player = Player::new(session);
         }
@@ -282,7 +282,7 @@ pub fn chain_rows(data: &[u8]) {
 
 /// A topic that is likely to mean something.
 fn topic(input: &mut Input<'_>) -> [u8; 32] {
-    use openmesh_market::chain::{TRANSFER, UNISWAP_V2_SWAP, UNISWAP_V3_SWAP};
+    use openmesh_chain::{TRANSFER, UNISWAP_V2_SWAP, UNISWAP_V3_SWAP};
     match input.below(6) {
         0 => TRANSFER,
         1 => UNISWAP_V2_SWAP,

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use openmesh_dialect::Session;
+use openmesh_dialect::foreign::{Form, FormError, other_version};
+use openmesh_dialect::recording::{Line, Player};
 use openmesh_market::event::EventKind;
-use openmesh_market::foreign::{Form, FormError, other_version};
-use openmesh_market::recording::{Line, Player};
-use openmesh_market::{Event, Exchange, Feed, Session, Side, dialect};
+use openmesh_market::{Event, Exchange, Feed, Side};
 
 use crate::cli::MarketCommand;
 use crate::failure::Failure;
@@ -141,7 +142,7 @@ impl<W: Write> Decoding<W> {
         if let Some(exchange) = form.exchange()
             && self.player.as_ref().is_none_or(|(playing, _)| *playing != exchange)
         {
-            self.player = Some((exchange, Player::new(dialect::session(exchange))));
+            self.player = Some((exchange, Player::new(openmesh_dialect::session(exchange))));
         }
         Ok(form)
     }
@@ -150,8 +151,8 @@ impl<W: Write> Decoding<W> {
     fn line(&mut self, line: Line) -> Result<(), (String, &'static str)> {
         self.events.clear();
         if let Line::Header { exchange } = &line {
-            let session =
-                dialect::for_recording(exchange).ok_or_else(|| (format!("{exchange} is not spoken here"), SPOKEN))?;
+            let session = openmesh_dialect::for_recording(exchange)
+                .ok_or_else(|| (format!("{exchange} is not spoken here"), SPOKEN))?;
             self.player = Some((session.exchange(), Player::new(session)));
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! The archive of a source: raw frames as received, and closed windows, made durable before anyone hears of them.
 //!
 //! Raw frames differ from site to site, so nobody can agree on them; what they are good for is to show later what a
-//! site saw. They are therefore kept in the format of recordings (`market::recording`), in segments that can be read
+//! site saw. They are therefore kept in the format of recordings (`dialect::recording`), in segments that can be read
 //! one by one, each under its CID, with a line in a manifest that the collector signs. Each line names the segment
 //! before it, so that none can be left out unnoticed.
 //!

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use openmesh_content::Limits;
-use openmesh_market::recording::Line;
+use openmesh_dialect::recording::Line;
 use openmesh_primitives::Timestamp;
 
 fn archive(dir: &Path, key: &ValidatorKey) -> (Archive, mpsc::Receiver<Trouble>, mpsc::Receiver<ClosedWindow>) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use openmesh_market::{Action, ConnectionId, Input};
+use openmesh_dialect::{Action, Input};
+use openmesh_market::ConnectionId;
 use tokio::time::Instant;
 
 use super::{Source, now};

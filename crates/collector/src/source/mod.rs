@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use openmesh_dialect::{Input, Output, Session, Subscription};
 use openmesh_market::event::IncidentKind;
 use openmesh_market::window::{WindowCutter, Withdrawn};
-use openmesh_market::{ConnectionId, Event, Exchange, Feed, Input, Output, Session, Subscription};
+use openmesh_market::{ConnectionId, Event, Exchange, Feed};
 use openmesh_primitives::{Symbol, Timestamp};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;

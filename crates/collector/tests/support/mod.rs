@@ -11,10 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::{SinkExt, StreamExt};
 use openmesh_collector::{Config, Deps, Handle, Outputs, SourceConfig, start};
 use openmesh_content::{BlockStore, Limits};
+use openmesh_dialect::{Action, Input, Output, Session, Subscription};
 use openmesh_market::event::{BookDelta, BookSnapshot, Incident, IncidentKind, Level, Trade};
-use openmesh_market::{
-    Action, ConnectionId, Event, EventKind, Exchange, Feed, Input, OrderBook, Output, Session, Side, Subscription,
-};
+use openmesh_market::{ConnectionId, Event, EventKind, Exchange, Feed, OrderBook, Side};
 use openmesh_primitives::{Decimal, Symbol, Timestamp, ValidatorKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

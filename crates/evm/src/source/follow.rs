@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use openmesh_market::chain::Hash;
+use openmesh_chain::Hash;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;

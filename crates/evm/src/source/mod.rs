@@ -19,7 +19,7 @@ mod follow;
 
 use std::time::Duration;
 
-use openmesh_market::chain::Hash;
+use openmesh_chain::Hash;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

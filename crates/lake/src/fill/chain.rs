@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_market::chain::{
+use openmesh_chain::{
     Block, Log, Receipt, SwapDetail, Transaction, U256, decode_nft_transfer, decode_swap, decode_token_transfer, hex0x,
 };
 use openmesh_market::window::CHUNK_BYTES_MAX;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, StringArray};
 use arrow::record_batch::RecordBatch;
+use openmesh_chain::{Block, Log, Receipt, TRANSFER, Transaction, U256, UNISWAP_V2_SWAP};
 use openmesh_lake::{
     AcceptedChunkMeta, Appended, ChainBlock, ChainMeta, Config, Lake, LakeError, Table, chunk_of_parquet,
     window_parquet,
 };
-use openmesh_market::chain::{Block, Log, Receipt, TRANSFER, Transaction, U256, UNISWAP_V2_SWAP};
 use openmesh_primitives::{ContentId, canonical};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

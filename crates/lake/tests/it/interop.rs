@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{WINDOW_0, d, meta, one_of_each};
+use openmesh_chain::{Block, U256};
 use openmesh_lake::{ChainBlock, ChainMeta, Config, Lake, window_parquet};
-use openmesh_market::chain::{Block, U256};
 use openmesh_market::window::{Rows, TradeRow};
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::Timestamp;

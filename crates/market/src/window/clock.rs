@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
 
-use crate::session::ConnectionId;
+use crate::ConnectionId;
 
 /// A step of the venue's clock that is no mere lateness, in nanoseconds: 60 s.
 pub(super) const JUMP_NANOS: i64 = 60_000_000_000;

@@ -9,8 +9,8 @@ use super::clock::{Clock, Judgement, after};
 use super::points::Points;
 use super::track::{Body, Track};
 use super::{CATCH_UP_WINDOWS_MAX, Class, ClosedWindow, Reason, Stream, WindowConfig, Withdrawn};
+use crate::ConnectionId;
 use crate::event::{Event, EventKind, Feed, Incident, IncidentKind};
-use crate::session::ConnectionId;
 
 /// Emitted windows that can still be withdrawn.
 const VOUCHED_WINDOWS_MAX: usize = 256;

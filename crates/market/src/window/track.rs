@@ -8,8 +8,8 @@ use super::book::Levels;
 use super::clock::{Clock, after};
 use super::points::{Placed, Points};
 use super::{Chunk, ChunkHeader, Reason, Rows, Stream, Withdrawn};
+use crate::ConnectionId;
 use crate::event::{BookDelta, Event};
-use crate::session::ConnectionId;
 
 /// What a stream is made of.
 #[derive(Clone, Debug)]

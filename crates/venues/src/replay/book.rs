@@ -1,6 +1,6 @@
 //! A recorded book as it stands at the replay's time.
 
-use openmesh_market::emulate::{BookMessage, Door, Frame, LevelBook, Topic, binance, bybit, coinbase, kraken, okx};
+use openmesh_dialect::emulate::{BookMessage, Door, Frame, LevelBook, Topic, binance, bybit, coinbase, kraken, okx};
 use openmesh_primitives::Timestamp;
 
 /// Changes that wait for a snapshot over HTTP; a recorder asks for it within seconds.

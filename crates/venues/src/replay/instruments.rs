@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_market::emulate::{Door, Instrument};
+use openmesh_dialect::emulate::{Door, Instrument};
 use openmesh_primitives::{Contract, Decimal, Symbol};
 use serde::Deserialize;
 

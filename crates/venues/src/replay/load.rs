@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use openmesh_market::emulate::{
+use openmesh_dialect::emulate::{
     Channel, Class, Conversation, Door, Frame, Listing, ReadError, Step, Topic, cut_at_sequence, read_class,
 };
-use openmesh_market::recording::{Line, LineError};
+use openmesh_dialect::recording::{Line, LineError};
 use openmesh_primitives::Timestamp;
 
 /// Name of a set's file.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use openmesh_market::emulate::{
+use openmesh_dialect::emulate::{
     BookMessage, Channel, Door, Frame, Listing, TickerFields, Topic, binance, bybit, coinbase, kraken, read_book,
     read_bybit_ticker, read_coinbase_trades, read_depth_snapshot,
 };

@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use openmesh_market::Side;
-use openmesh_market::emulate::{
+use openmesh_dialect::emulate::{
     BookChange, BookStep, CandleState, Channel, Derivative, Door, Entry, Frame, Instrument, LevelBook, PushedOut,
     Summary, Topic, TradePrint, View, binance, bybit, coinbase, kraken, okx,
 };
+use openmesh_market::Side;
 use openmesh_primitives::{Decimal, Timestamp};
 
 use super::{Bar, BookMove, CANDLE_SECONDS, Figures, Fill, Listed, Perpetual, Simulator, VenueEvent, VenueEventKind};

@@ -1,7 +1,7 @@
 //! What the simulated venues list, with each venue's own names, steps and way of writing numbers.
 
+use openmesh_dialect::emulate::{Door, Instrument};
 use openmesh_market::Exchange;
-use openmesh_market::emulate::{Door, Instrument};
 use openmesh_primitives::{Decimal, Symbol};
 
 /// What is traded, by the fair price that it follows.

@@ -1,6 +1,6 @@
 //! The simulated venues over HTTP: lists of instruments, depth snapshots, open interest, the time.
 
-use openmesh_market::emulate::{Door, Instrument, binance, bybit, coinbase, kraken, okx};
+use openmesh_dialect::emulate::{Door, Instrument, binance, bybit, coinbase, kraken, okx};
 use openmesh_primitives::Timestamp;
 
 use super::board::{Board, Shown};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use openmesh_dialect::emulate::{Channel, Door, Frame, Listing, Topic};
 use openmesh_market::Feed;
-use openmesh_market::emulate::{Channel, Door, Frame, Listing, Topic};
 use openmesh_primitives::Timestamp;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

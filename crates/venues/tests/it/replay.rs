@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
-use openmesh_market::recording::{Line, Player};
-use openmesh_market::{Event, EventKind, Exchange, Feed, OrderBook, Side, Subscription, dialect};
+use openmesh_dialect::Subscription;
+use openmesh_dialect::recording::{Line, Player};
+use openmesh_market::{Event, EventKind, Exchange, Feed, OrderBook, Side};
 use openmesh_primitives::{Decimal, Symbol};
 use openmesh_venues::{Config, Faults, Handle, Mode, ReplayConfig, SetState, Speed, start};
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ fn direct(set: &str) -> (Vec<Event>, BTreeMap<Symbol, OrderBook>) {
     for line in BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines() {
         let line = Line::parse(&line.unwrap()).unwrap();
         if let Line::Header { exchange } = &line {
-            player = Some(Player::new(dialect::for_recording(exchange).unwrap()));
+            player = Some(Player::new(openmesh_dialect::for_recording(exchange).unwrap()));
         }
         player.as_mut().unwrap().line(&line, &mut events);
     }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{SinkExt, StreamExt};
-use openmesh_market::{
-    Action, ConnectionId, Event, EventKind, Exchange, Feed, Input, Output, Session, Subscription, dialect,
-};
+use openmesh_dialect::{Action, Input, Output, Session, Subscription};
+use openmesh_market::{ConnectionId, Event, EventKind, Exchange, Feed};
 use openmesh_primitives::{Symbol, Timestamp};
 use openmesh_venues::{Catalogue, Handle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -60,7 +59,7 @@ impl Site {
     pub fn start(handle: &Handle, exchange: Exchange, subscription: &Subscription) -> Site {
         let (post, inbox) = mpsc::unbounded_channel();
         let mut site = Site {
-            session: dialect::session(exchange),
+            session: openmesh_dialect::session(exchange),
             events: Vec::new(),
             handle: handle.clone(),
             output: Output::default(),

@@ -6,8 +6,8 @@ mod collectors;
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
 
 use super::*;
+use crate::ConnectionId;
 use crate::event::{Event, EventKind, Exchange, Side, Trade};
-use crate::session::ConnectionId;
 
 const MS: i64 = 1_000_000;
 /// The venue's day begins here, in milliseconds.
