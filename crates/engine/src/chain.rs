@@ -17,9 +17,11 @@ use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256}
 use openmesh_storage::{Prepared, Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::committed::CommittedBlock;
+use crate::config::processors;
+use crate::error::EngineError;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
-use crate::{CommittedBlock, EngineError};
 
 /// A proposed block may be so far ahead of this node's clock, nanoseconds. Validators are expected to run NTP; two
 /// seconds allow for a bad one and still keep block time useful.
@@ -167,7 +169,7 @@ impl Chain {
     /// How many transactions the others can verify in good time, if they are like this machine and have seen none of
     /// them: a block that takes longer costs a round, and the next one is no smaller.
     fn transactions_verifiable(&self) -> u64 {
-        let budget = self.propose / VERIFY_SHARE * (crate::processors() as u32 / 2).max(1);
+        let budget = self.propose / VERIFY_SHARE * (processors() as u32 / 2).max(1);
         let count = budget.as_nanos() / self.mempool.check_cost().as_nanos().max(1);
         u64::try_from(count).unwrap_or(u64::MAX).max(TRANSACTIONS_MIN)
     }
@@ -336,7 +338,7 @@ impl Chain {
         let mut verified = self.mempool.verified(&hashes);
         let mut missing: Vec<(&Vec<u8>, &mut Option<Arc<VerifiedTransaction>>)> =
             block.transactions.iter().zip(&mut verified).filter(|(_, known)| known.is_none()).collect();
-        let threads = crate::processors();
+        let threads = processors();
         let share = missing.len().div_ceil(threads).max(1);
         std::thread::scope(|scope| {
             for part in missing.chunks_mut(share) {

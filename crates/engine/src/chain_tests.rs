@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::MempoolConfig;
+use crate::config::MempoolConfig;
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
@@ -195,7 +195,7 @@ fn what_a_block_refused_waits_on() {
     // What took effect is gone, and recognised.
     assert_eq!(chain.mempool.verified(&hashes).iter().filter(|known| known.is_some()).count(), 1);
     let again = chain.mempool.admit_blocking(&waiting[1..2], false);
-    assert_eq!(again, [Err(crate::PoolError::Known.into())]);
+    assert_eq!(again, [Err(crate::mempool::pool::PoolError::Known.into())]);
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
 use malachite_app::engine::node::NodeMsg;
 use openmesh_ledger::{Genesis, GenesisValidator, Params};
 use openmesh_primitives::Timestamp;
+use openmesh_storage::StoreError;
 use tempfile::TempDir;
 
 use super::*;
+use crate::mempool::gossip::GossipVerdict;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -87,7 +90,7 @@ async fn a_stopped_engine_lets_go_of_everything() {
 
     // The same directory and the same store again: the identity stays, the chain goes on.
     let mut config = Config::new("alone", node.dir.path().to_owned(), "127.0.0.1:0".parse().unwrap());
-    config.idle_block_ms = 50;
+    config.pauses.idle_block_ms = 50;
     let cancel = CancellationToken::new();
     let (handle, task) =
         start(config, Some(key()), node.store.clone(), cancel.clone(), &mut Registry::default()).await.unwrap();
@@ -97,25 +100,6 @@ async fn a_stopped_engine_lets_go_of_everything() {
     assert_eq!(handle.status().peers, 0);
     cancel.cancel();
     in_time(task).await.unwrap().unwrap();
-}
-
-#[test]
-fn the_identity_is_whole_or_not_there() {
-    let dir = TempDir::new().unwrap();
-    let (key, beside) = (dir.path().join("p2p.key"), dir.path().join("p2p.key.new"));
-    // Nothing can be written beside it: then nothing is written in its place.
-    std::fs::create_dir(&beside).unwrap();
-    assert!(matches!(p2p_seed(dir.path()), Err(EngineError::Home { .. })));
-    assert!(!key.exists());
-    std::fs::remove_dir(&beside).unwrap();
-    // A run that ended while it wrote does not keep the next one from starting.
-    std::fs::write(&beside, b"half").unwrap();
-    let seed = p2p_seed(dir.path()).unwrap();
-    assert_eq!(p2p_seed(dir.path()).unwrap(), seed);
-    assert_eq!(std::fs::read(&key).unwrap(), seed);
-    assert!(!beside.exists());
-    #[cfg(unix)]
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions()) & 0o777, 0o600);
 }
 
 /// A transfer of an account that has never been heard of.

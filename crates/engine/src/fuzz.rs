@@ -12,8 +12,10 @@ use openmesh_ledger::Params;
 use openmesh_primitives::{ValidatorSignature, sha256};
 
 use crate::consensus::codec::{BorshCodec, CodecError};
-use crate::consensus::context::{Address, Context, Height, Part};
-use crate::consensus::parts::{Assembler, Init, block_bytes_max, split};
+use crate::consensus::context::Context;
+use crate::consensus::parts::{Assembler, block_bytes_max, split};
+use crate::consensus::types::Init;
+use crate::consensus::types::{Address, Height, Part};
 use crate::mempool::gossip;
 
 /// Number of kinds that [`message`] knows.

@@ -1,13 +1,13 @@
-//! A validator without runtime, clock or sockets: the same algorithm, ledger, mempool and store, driven by hand.
+//! A validator without runtime, clock or sockets, driven by hand: for simulations.
 //!
-//! It exists for simulations. Malachite's core yields effects and is resumed with their results; here each is carried out
-//! at once. What the actors of the real engine do beside the core is written once more in this file, and as plainly as
-//! possible: the write-ahead log is written before a message leaves, timers are numbers that come back, catching up is
-//! asking for decided blocks. Blocks are built, judged, executed and stored by the same [`crate::chain`], and travel in
-//! the same signed parts as in the engine.
+//! It drives what the actors of a real node drive: Malachite's core, which yields effects and is resumed with their
+//! results; the host's decisions ([`crate::host::state`]: pace, early blocks, offers, streams, evidence); the same
+//! [`crate::chain`], mempool, store and codec. This module only carries their effects out, each at once, and stands for
+//! what a real node leaves to its actors: the write-ahead log is written before a message leaves, timers are numbers
+//! that come back, catching up is asking for decided blocks. It is in this crate because Malachite is known to no other.
 //!
-//! Not the same: the pause between blocks is fixed, messages are not gossiped but handed to everybody by whoever drives this,
-//! and the bytes of the write-ahead log are not written (it keeps what was appended, and loses what was not synced).
+//! Not the same: messages are not gossiped but handed to everybody by whoever drives this, and the bytes of the
+//! write-ahead log are not written (it keeps what was appended, and loses what was not synced).
 //!
 //! A failing disk makes [`Machine::handle`] return an error; the machine is dead then, and is made anew from its disk.
 
@@ -18,25 +18,31 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use malachite_app::consensus::{Input as CoreInput, Params, ProposedValue, State};
+use malachite_app::consensus::{Input as CoreInput, LocallyProposedValue, Params, State};
+use malachite_app::engine::host::SyncedValueOutcome;
 use malachite_app::metrics::{Metrics as ConsensusMetrics, SharedRegistry};
 use malachite_app::types::core::{
-    LinearTimeouts, Round, ThresholdParams, Timeout, TimeoutKind, ValueOrigin, ValuePayload, ValueResponse,
+    LinearTimeouts, ThresholdParams, Timeout, TimeoutKind, ValueOrigin, ValuePayload, ValueResponse,
     VoteExtensionPolicy,
 };
-use openmesh_ledger::{Evidence, Genesis, Transaction};
+use openmesh_ledger::{Genesis, Transaction};
 use openmesh_primitives::{Height, Timestamp, ValidatorKey};
 use openmesh_storage::{Store, StoreConfig, VirtualDisk};
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::chain::{Chain, decode_stored};
-use crate::consensus::context::{Address, BlockId, Context, Height as CoreHeight, ValidatorSet};
-use crate::consensus::parts::{Assembled, Assembler, Init, block_bytes_max};
+use crate::chain::Chain;
+use crate::committed::CommittedBlock;
+use crate::config::{MempoolConfig, Pauses, Timeouts, linear_timeouts};
+use crate::consensus::context::Context;
+use crate::consensus::parts::Assembled;
+use crate::consensus::types::{Address, Height as CoreHeight, ValidatorSet};
+use crate::error::EngineError;
+use crate::host::state::{Effect, HostState, Input as HostInput, Now, Tip};
+use crate::host::{COLLECT, load_sets, restored};
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
-use crate::{CommittedBlock, EngineError, MempoolConfig, Timeouts};
+use crate::pace::Moment;
 
 pub use wire::contradict;
 
@@ -44,8 +50,6 @@ pub use wire::contradict;
 const CACHE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Envelopes that wait to be taken out; whoever drives this takes them after each step.
 const SPREAD_MAX: usize = 1_024;
-/// As in the engine: precommits are taken in until the next height begins.
-const COLLECT: Duration = Duration::from_secs(3_600);
 /// Decided blocks asked for at once.
 const SYNC_BATCH: u64 = 16;
 
@@ -99,8 +103,8 @@ pub struct MachineConfig {
     pub key: ValidatorKey,
     /// Time-outs of the rounds.
     pub timeouts: Timeouts,
-    /// Pause between a block and the next height.
-    pub pause: Duration,
+    /// Pauses between blocks.
+    pub pauses: Pauses,
     /// Shared memory of verified signatures.
     pub verified: VerifiedBefore,
 }
@@ -148,8 +152,8 @@ pub enum Output {
 enum Due {
     /// A time-out of the algorithm.
     Core(Timeout),
-    /// The next height.
-    Next,
+    /// The moment at which the host may begin the next height.
+    Host,
 }
 
 /// A validator.
@@ -163,25 +167,23 @@ pub struct Machine {
 struct Environment {
     config: MachineConfig,
     chain_id: u64,
-    address: Address,
     disk: MachineDisk,
     store: Store,
     mempool: Mempool,
     spread: mpsc::Receiver<Arc<openmesh_ledger::VerifiedTransaction>>,
     chain: Chain,
-    sets: [ValidatorSet; 2],
-    assembler: Assembler,
-    values: HashMap<(Round, BlockId), ProposedValue<Context>>,
-    announcements: HashMap<(Round, BlockId), Init>,
-    started: (CoreHeight, Round),
+    host: HostState,
     /// The height that the algorithm was told to decide.
-    asked: Height,
+    deciding: Height,
+    /// The height that the host has told to begin.
+    begin: Option<(CoreHeight, ValidatorSet)>,
+    /// The host's answer about a block that came decided.
+    sync_outcome: Option<SyncedValueOutcome<Context>>,
     replaying: bool,
     timers: BTreeMap<u64, Due>,
     next_timer: u64,
-    evidence: Vec<Evidence>,
-    /// Whole blocks of the height after the next.
-    early: Vec<Assembled>,
+    /// The moment for which the host has a timer.
+    wake_at: Option<Moment>,
     /// The first height that was asked for last, and when.
     requested: (Height, Timestamp),
     /// Decided blocks of heights to come, from peers.
@@ -212,27 +214,25 @@ impl Machine {
         let propose = Duration::from_millis(config.timeouts.propose_ms);
         let blocks = broadcast::Sender::new(1);
         let chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
-        let tip = store.tip().height;
-        let mut env = Environment {
+        let pace = config.pauses.pace();
+        let host = restored(&store, genesis.chain_id, Some(config.key.clone()), pace, moment(now))?;
+        let (first, validators) = host.next_height();
+        let env = Environment {
             chain_id: genesis.chain_id,
-            address: Address(address),
             disk: disk.clone(),
-            sets: crate::host::load_sets(&store, CoreHeight(tip))?,
             store,
             mempool,
             spread,
             chain,
+            host,
+            deciding: first.0 - 1,
+            begin: Some((first, validators.clone())),
+            sync_outcome: None,
             config,
-            assembler: Assembler::new(block_bytes_max(&genesis.params)),
-            values: HashMap::new(),
-            announcements: HashMap::new(),
-            started: (CoreHeight(0), Round::Nil),
-            asked: tip,
             replaying: false,
             timers: BTreeMap::new(),
             next_timer: 0,
-            evidence: Vec::new(),
-            early: Vec::new(),
+            wake_at: None,
             requested: (0, Timestamp(0)),
             synced: BTreeMap::new(),
             queue: VecDeque::new(),
@@ -240,17 +240,15 @@ impl Machine {
             failure: None,
             now,
         };
-        env.load_undecided()?;
         let params = Params {
-            address: env.address,
+            address: Address(address),
             threshold_params: ThresholdParams::default(),
             value_payload: ValuePayload::ProposalAndParts,
             enabled: true,
         };
-        let core = State::new(Context, CoreHeight(tip + 1), env.sets[0].clone(), params, 64, 1_024);
+        let core = State::new(Context, first, validators, params, 64, 1_024);
         let consensus_metrics = ConsensusMetrics::register(&SharedRegistry::new(Default::default(), None));
         let mut machine = Machine { core, metrics: consensus_metrics, env };
-        machine.begin_next();
         let outputs = machine.finish()?;
         Ok((machine, outputs))
     }
@@ -272,8 +270,7 @@ impl Machine {
                     }
                     self.env.queue.push_back(CoreInput::TimeoutElapsed(timeout));
                 }
-                Some(Due::Next) => self.begin_next(),
-                None => {}
+                Some(Due::Host) | None => {}
             },
             Input::Submit(bytes) => self.env.admit(vec![bytes], true),
             Input::Message { from, bytes } => self.env.receive(from, &bytes),
@@ -290,10 +287,9 @@ impl Machine {
                     return Err(failure);
                 }
             }
-            // A block that others decided is taken at once; otherwise there is a pause.
-            let tip = self.env.store.tip().height;
-            if self.env.asked == tip && self.env.synced.contains_key(&(tip + 1)) {
-                self.begin_next();
+            self.env.tick();
+            if let Some((height, validators)) = self.env.begin.take() {
+                self.begin(height, validators);
                 continue;
             }
             if let Some(failure) = self.env.failure.take() {
@@ -318,24 +314,18 @@ impl Machine {
         }
     }
 
-    /// Begins the height after the tip, and replays what was logged of it.
-    fn begin_next(&mut self) {
+    /// Begins a height, and replays what was logged of it.
+    fn begin(&mut self, height: CoreHeight, set: ValidatorSet) {
         let env = &mut self.env;
-        let height = env.store.tip().height + 1;
-        if env.asked == height {
-            return;
-        }
-        env.asked = height;
-        env.timers.retain(|_, due| !matches!(due, Due::Next));
+        env.deciding = height.0;
         let logged = env.disk.log(|log| {
-            if log.height != height {
-                *log = Log { height, ..Log::default() };
+            if log.height != height.0 {
+                *log = Log { height: height.0, ..Log::default() };
             }
             log.entries.clone()
         });
-        let set = env.sets[0].clone();
         let policy = VoteExtensionPolicy::default();
-        let start = CoreInput::StartHeight(CoreHeight(height), set, false, Some(COLLECT), policy);
+        let start = CoreInput::StartHeight(height, set, false, Some(COLLECT), policy);
         let waiting = std::mem::take(&mut env.queue);
         self.step(start);
         let offered = std::mem::take(&mut self.env.queue);
@@ -350,7 +340,7 @@ impl Machine {
         }
         self.env.queue.extend(offered);
         self.env.queue.extend(waiting);
-        if let Some(response) = self.env.synced.remove(&height) {
+        if let Some(response) = self.env.synced.remove(&height.0) {
             self.env.queue.push_back(CoreInput::SyncValueResponse(response));
         }
     }
@@ -358,7 +348,7 @@ impl Machine {
 
 impl Environment {
     fn timeouts(&self) -> LinearTimeouts {
-        crate::linear_timeouts(self.config.timeouts)
+        linear_timeouts(self.config.timeouts)
     }
 
     fn timer(&mut self, due: Due, after: Duration) {
@@ -368,19 +358,55 @@ impl Environment {
         self.outputs.push(Output::Timer { id, after });
     }
 
-    fn keep(&mut self, value: ProposedValue<Context>) {
-        self.values.insert((value.round, value.value), value);
+    /// Lets the host decide, and carries out what it wants.
+    fn step(&mut self, input: HostInput) {
+        for effect in self.host.step(input, moment(self.now)) {
+            self.carry_out_host(effect);
+        }
     }
 
-    /// As after any restart: what was judged valid before is offered again.
-    fn load_undecided(&mut self) -> Result<(), EngineError> {
-        let height = self.store.tip().height + 1;
-        for (round, id, bytes) in self.store.undecided(height)? {
-            let Ok(round) = u32::try_from(round).map(Round::new) else { continue };
-            let proposer = Address(decode_stored(height, &bytes)?.header.proposer);
-            self.keep(crate::host::proposed(CoreHeight(height), round, Round::Nil, proposer, id, true));
+    fn carry_out_host(&mut self, effect: Effect) {
+        match effect {
+            Effect::Offer(value) => self.queue.push_back(CoreInput::ProposedValue(value, ValueOrigin::Consensus)),
+            Effect::Propose { height, round, id } => {
+                self.queue.push_back(CoreInput::Propose(LocallyProposedValue::new(height, round, id)));
+            }
+            Effect::Publish { init, bytes } => self.stream(&init, &bytes),
+            Effect::Judge(Assembled { init, bytes }) => {
+                let (height, round, fresh) = (init.height.0, init.round.as_i64(), init.pol_round.is_nil());
+                let judged = self.chain.judge(height, round, init.streamer.0, fresh, bytes, self.now);
+                if let Some(judged) = self.check(judged) {
+                    self.step(HostInput::Judged { init, judged });
+                }
+            }
+            Effect::ReadBody(restream) => {
+                let body = self.chain.body(restream.height.0, &restream.id.0);
+                if let Some(body) = self.check(body) {
+                    self.step(HostInput::Body { restream, body });
+                }
+            }
+            Effect::AnswerSync(outcome) => self.sync_outcome = Some(outcome),
+            Effect::StartHeight { height, validators, .. } => self.begin = Some((height, validators)),
+            Effect::Accuse(evidence) => self.admit(vec![Transaction::Evidence(evidence).encode()], true),
+            // Whoever drives this looks at the store.
+            Effect::Progress { .. } => {}
         }
-        Ok(())
+    }
+
+    /// Tells the host of the time and of waiting work, and sees that it is woken when it wants to be.
+    fn tick(&mut self) {
+        let waits = *self.mempool.work().borrow();
+        self.step(HostInput::Work(waits));
+        self.step(HostInput::Tick);
+        let now = moment(self.now).moment;
+        let wake_at = self.host.wake_at().filter(|at| self.begin.is_none() && *at > now);
+        if wake_at != self.wake_at {
+            self.wake_at = wake_at;
+            self.timers.retain(|_, due| !matches!(due, Due::Host));
+            if let Some(at) = wake_at {
+                self.timer(Due::Host, at.0 - now.0);
+            }
+        }
     }
 
     /// Notes what ends this run; everything after it is void.
@@ -399,15 +425,6 @@ impl Environment {
         let _ = self.mempool.admit_blocking(&batch, local);
     }
 
-    /// Tells the ledger of equivocations at committed heights.
-    fn accuse(&mut self) {
-        let tip = self.store.tip().height;
-        let due: Vec<Evidence> = self.evidence.extract_if(.., |e| e.height <= tip).collect();
-        for evidence in due {
-            self.admit(vec![Transaction::Evidence(evidence).encode()], true);
-        }
-    }
-
     /// Hands over the transactions that clients of this validator brought.
     fn spread(&mut self) {
         while let Ok(transaction) = self.spread.try_recv() {
@@ -417,29 +434,19 @@ impl Environment {
 
     fn committed(&mut self, block: Arc<CommittedBlock>) {
         let height = block.block.header.height;
-        let sets = crate::host::load_sets(&self.store, CoreHeight(height));
+        let tip = Tip { height: CoreHeight(height), time: block.block.header.time };
+        let sets = load_sets(&self.store, tip.height);
         let Some(sets) = self.check(sets) else { return };
-        self.sets = sets;
-        self.assembler.prune(CoreHeight(height));
-        self.values.retain(|_, v| v.height.0 > height);
-        self.announcements.retain(|_, init| init.height.0 > height);
+        self.step(HostInput::Committed { tip, sets });
         self.synced.retain(|at, _| *at > height);
         let rechecked = self.mempool.recheck(&block).map_err(EngineError::from);
         self.check(rechecked);
-        self.accuse();
-        self.judge_early();
         self.outputs.push(Output::Broadcast(wire::status(height, false)));
         self.outputs.push(Output::Committed(block));
-        self.timer(Due::Next, self.config.pause);
     }
+}
 
-    /// Gives a value to the algorithm as the engine does.
-    fn offer(&mut self, value: ProposedValue<Context>, origin: ValueOrigin) {
-        self.queue.push_back(CoreInput::ProposedValue(value, origin));
-    }
-
-    fn body(&mut self, height: Height, id: &BlockId) -> Option<Bytes> {
-        let body = self.chain.body(height, &id.0);
-        self.check(body).flatten()
-    }
+/// Virtual time as the host wants it: one clock for both.
+fn moment(now: Timestamp) -> Now {
+    Now { moment: Moment(Duration::from_nanos(u64::try_from(now.nanos()).unwrap_or(0))), time: now }
 }

@@ -1,4 +1,4 @@
-//! When to go on to the next height. Pure: the moments are handed in.
+//! The pause between two heights. Pure: the moments are handed in.
 //!
 //! Malachite asks after each decision what to do next and goes on as soon as it is told. The pause between blocks is
 //! made here, and not while a value is asked for: so the proposal's time-out need not cover the pause, a height never
@@ -11,7 +11,20 @@
 //!   not start early;
 //! - at once when a part of the next height's block has arrived: somebody else is already there.
 
-use std::time::{Duration, Instant};
+use std::ops::Add;
+use std::time::Duration;
+
+/// A moment on a monotonic clock, as the time since its origin, which is anything that stays the same for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(pub(crate) Duration);
+
+impl Add<Duration> for Moment {
+    type Output = Moment;
+
+    fn add(self, after: Duration) -> Moment {
+        Moment(self.0 + after)
+    }
+}
 
 /// The pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,24 +35,24 @@ pub(crate) struct Pace {
     pub(crate) grace: Duration,
 }
 
-/// What is known while waiting.
+/// Facts that the pause depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     /// When the last block was committed here.
-    pub(crate) committed: Instant,
+    pub(crate) committed: Moment,
     /// How old the block was by its own time then (zero if it seems to come from the future).
     pub(crate) age: Duration,
     /// Whether we propose next.
     pub(crate) proposer: bool,
     /// Since when there has been something to put in a block.
-    pub(crate) work: Option<Instant>,
+    pub(crate) work: Option<Moment>,
     /// Whether the next height has been heard of.
     pub(crate) heard: bool,
 }
 
 impl Pace {
-    /// When the next height starts; a moment in the past means now.
-    pub(crate) fn start(&self, waiting: &Waiting) -> Instant {
+    /// The moment at which the next height starts; one in the past means now.
+    pub(crate) fn start(&self, waiting: &Waiting) -> Moment {
         if waiting.heard {
             return waiting.committed;
         }
@@ -62,10 +75,10 @@ mod tests {
     const PACE: Pace = Pace { idle: ms(1000), min: ms(100), batch: ms(20), grace: ms(200) };
 
     fn after(proposer: bool, age: u64, work: Option<u64>, heard: bool) -> u64 {
-        let committed = Instant::now();
+        let committed = Moment(ms(5_000));
         let work = work.map(|at| committed + ms(at));
         let waiting = Waiting { committed, age: ms(age), proposer, work, heard };
-        (PACE.start(&waiting) - committed).as_millis() as u64
+        (PACE.start(&waiting).0 - committed.0).as_millis() as u64
     }
 
     #[test]

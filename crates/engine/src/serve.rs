@@ -7,7 +7,8 @@ use malachite_sync::RawDecidedValue;
 use openmesh_primitives::canonical;
 use openmesh_storage::{Store, StoredBlock};
 
-use crate::consensus::context::{Address, BlockId, Context, Height};
+use crate::consensus::context::Context;
+use crate::consensus::types::{Address, BlockId, Height};
 
 /// Bytes of blocks in one answer, unless a single one is longer: a second of a 64 Mbit/s line.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;

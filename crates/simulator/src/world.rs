@@ -3,10 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
-use openmesh_engine::{CommittedBlock, Timeouts};
+use openmesh_engine::{CommittedBlock, Pauses, Timeouts};
 use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, StateError, check_supply};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 
@@ -134,7 +133,7 @@ impl World {
                 number,
                 key: validator(number),
                 timeouts,
-                pause: Duration::from_millis(200),
+                pauses: Pauses { idle_block_ms: 400, block_min_ms: 100, batch_ms: 20 },
                 verified: verified.clone(),
             },
             disk: MachineDisk::default(),

@@ -134,7 +134,10 @@ async fn start_consensus(
     let name = genesis.validators.iter().find(|v| v.public_key == key.public()).map_or("observer", |v| &v.name);
     let settings = engine::Config {
         peers: config.consensus.peers.clone(),
-        idle_block_ms: config.consensus.idle_block_ms,
+        pauses: openmesh_engine::Pauses {
+            idle_block_ms: config.consensus.idle_block_ms,
+            ..openmesh_engine::Pauses::default()
+        },
         ..engine::Config::new(name, files.data("consensus"), config.consensus.listen)
     };
     let stop = CancellationToken::new();

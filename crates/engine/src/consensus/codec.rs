@@ -18,7 +18,8 @@ use malachite_peer::PeerId;
 use malachite_sync::{RawDecidedValue, Request, Response, Status, ValueRequest, ValueResponse};
 use openmesh_primitives::ValidatorSignature;
 
-use super::context::{Address, BlockId, Context, Height, Part, Proposal, Vote};
+use super::context::Context;
+use super::types::{Address, BlockId, Height, Part, Proposal, Vote};
 
 /// Encodes and decodes every message of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -343,7 +344,7 @@ mod tests {
     use openmesh_primitives::{ValidatorKey, sha256};
     use proptest::prelude::*;
 
-    use super::super::parts::Init;
+    use super::super::types::Init;
     use super::*;
 
     fn round_trip<T: PartialEq + Debug>(message: T)

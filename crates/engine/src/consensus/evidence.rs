@@ -9,7 +9,8 @@ use malachite_app::types::core::{NilOrVal, SignedMessage, VoteType};
 use openmesh_ledger::{Evidence, SignedBlock, Step, ValidatorSet};
 use openmesh_primitives::{Address, Digest};
 
-use super::context::{BlockId, Context, Proposal, Vote};
+use super::context::Context;
+use super::types::{BlockId, Proposal, Vote};
 
 /// At most one piece of evidence for each validator of the set.
 pub(crate) fn gather(chain_id: u64, set: &ValidatorSet, seen: &MisbehaviorEvidence<Context>) -> Vec<Evidence> {

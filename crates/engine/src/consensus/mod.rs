@@ -6,4 +6,6 @@ pub(crate) mod evidence;
 pub(crate) mod node;
 pub(crate) mod parts;
 mod proposer;
+mod scheme;
 pub(crate) mod signing;
+pub(crate) mod types;

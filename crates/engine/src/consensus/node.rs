@@ -40,9 +40,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::codec::BorshCodec;
-use super::context::{Address, Context};
+use super::context::Context;
 use super::signing::{ChainSigner, ChainVerifier};
-use crate::{Config, EngineError};
+use super::types::Address;
+use crate::config::Config;
+use crate::error::EngineError;
 
 /// How long the actors may take to stop before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

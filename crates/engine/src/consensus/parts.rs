@@ -13,14 +13,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use malachite_app::streaming::StreamContent;
 use malachite_app::types::core::Round;
 use malachite_app::types::streaming::{StreamId, StreamMessage};
 use openmesh_ledger::Params;
-use openmesh_primitives::{Digest, ValidatorSignature, sha256};
+use openmesh_primitives::{Digest, sha256};
 
-use super::context::{Address, Height, Part};
+use super::types::{Height, Init, Part};
 
 /// Bytes of one piece: measured with Malachite, 128 KiB move a 1 MiB block through gossip fastest.
 pub(crate) const PIECE_BYTES: usize = 128 * 1024;
@@ -49,25 +48,6 @@ const TRANSACTION_BYTES_MIN: usize = 64;
 pub(crate) fn block_bytes_max(params: &Params) -> usize {
     let transactions = usize::try_from(params.block_bytes_max).unwrap_or(usize::MAX);
     transactions.saturating_add(transactions / TRANSACTION_BYTES_MIN * 4).saturating_add(HEAD_BYTES_MAX)
-}
-
-/// The first part of a stream.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Init {
-    /// Height that the block is for.
-    pub height: Height,
-    /// Round in which it is proposed.
-    pub round: Round,
-    /// The round in which it had a polka before, or nil.
-    pub pol_round: Round,
-    /// The proposer of that height and round, who streams it.
-    pub streamer: Address,
-    /// Length of the block's canonical bytes.
-    pub bytes: u32,
-    /// SHA-256 of the block's canonical bytes.
-    pub digest: Digest,
-    /// Of the streamer, over all of the above.
-    pub signature: ValidatorSignature,
 }
 
 /// A whole block's bytes and their announcement.
@@ -295,6 +275,9 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
+    use openmesh_primitives::ValidatorSignature;
+
+    use super::super::types::Address;
     use super::*;
 
     fn assembler() -> Assembler {

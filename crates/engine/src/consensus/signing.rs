@@ -5,43 +5,16 @@
 
 use async_trait::async_trait;
 use malachite_app::types::core::{
-    NilOrVal, SignedExtension, SignedMessage, SigningScheme, ValidatorProof, VoteExtensionScope, VoteType,
+    NilOrVal, SignedExtension, SignedMessage, ValidatorProof, VoteExtensionScope, VoteType,
 };
 use malachite_signing::{Error, Signer, VerificationResult, Verifier};
 use openmesh_ledger::{VoteKind, proposal_sign_bytes, vote_sign_bytes};
-use openmesh_primitives::{KeyError, ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical};
+use openmesh_primitives::{ValidatorKey, ValidatorPublicKey, ValidatorSignature, canonical};
 
-use super::context::{Context, Proposal, Vote};
-use super::parts::Init;
+use super::context::Context;
+use super::types::{Init, Proposal, Vote};
 
 const PARTS_DOMAIN: &str = "openmesh/parts/1";
-
-/// The signature scheme.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ed25519;
-
-impl SigningScheme for Ed25519 {
-    type DecodingError = KeyError;
-    type Signature = ValidatorSignature;
-    type PublicKey = ValidatorPublicKey;
-    type PrivateKey = ValidatorKey;
-
-    fn decode_signature(bytes: &[u8]) -> Result<ValidatorSignature, KeyError> {
-        bytes.try_into().map(ValidatorSignature).map_err(|_| KeyError::Signature)
-    }
-
-    fn encode_signature(signature: &ValidatorSignature) -> Vec<u8> {
-        signature.0.to_vec()
-    }
-
-    fn decode_public_key(bytes: &[u8]) -> Result<ValidatorPublicKey, KeyError> {
-        bytes.try_into().map(ValidatorPublicKey).map_err(|_| KeyError::Key)
-    }
-
-    fn encode_public_key(key: &ValidatorPublicKey) -> Vec<u8> {
-        key.0.to_vec()
-    }
-}
 
 /// What a vote signs.
 pub(crate) fn vote_bytes(chain_id: u64, vote: &Vote) -> Vec<u8> {
@@ -159,7 +132,7 @@ mod tests {
     use openmesh_ledger::precommit_sign_bytes;
     use openmesh_primitives::sha256;
 
-    use super::super::context::{Address, BlockId, Height};
+    use super::super::types::{Address, BlockId, Height};
     use super::*;
 
     #[test]

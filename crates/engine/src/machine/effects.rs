@@ -1,23 +1,25 @@
-//! What the algorithm wants done, done at once.
+//! Effects of Malachite's core, carried out at once.
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use async_trait::async_trait;
-use malachite_app::consensus::{
-    ConsensusMsg, Effect, Input as CoreInput, LocallyProposedValue, Resumable, Resume, VoteExtensionError,
-};
+use malachite_app::consensus::{ConsensusMsg, Effect, Input as CoreInput, Resumable, Resume, VoteExtensionError};
+use malachite_app::engine::host::SyncedValueOutcome;
 use malachite_app::types::core::{Round, SignedMessage, ValidatorProof, ValueOrigin, VoteExtensionScope};
 use malachite_signing::{Error, VerificationResult, Verifier, VerifierExt};
 use openmesh_primitives::{ValidatorPublicKey, ValidatorSignature, sha256};
 
-use super::{Due, Environment, VerifiedBefore, wire};
-use crate::EngineError;
-use crate::consensus::context::{Address, BlockId, Context, Height, Proposal, Vote};
+use super::{Due, Environment, HostInput, VerifiedBefore, wire};
+use crate::consensus::context::Context;
 use crate::consensus::evidence;
+use crate::consensus::parts::split;
 use crate::consensus::signing::{ChainVerifier, proposal_bytes, vote_bytes};
-use crate::host::{announce, ours, proposed};
+use crate::consensus::types::{Height, Init, Proposal, Vote};
+use crate::error::EngineError;
+use crate::host::ours;
+use crate::host::state::Restream;
 
 /// A verifier that remembers.
 struct Remembering {
@@ -100,7 +102,7 @@ impl Environment {
     pub(super) fn carry_out(&mut self, effect: Effect<Context>) -> Resume<Context> {
         match effect {
             Effect::CancelAllTimeouts(r) => {
-                self.timers.retain(|_, due| matches!(due, Due::Next));
+                self.timers.retain(|_, due| matches!(due, Due::Host));
                 r.resume_with(())
             }
             Effect::CancelTimeout(timeout, r) => {
@@ -113,7 +115,8 @@ impl Environment {
                 r.resume_with(())
             }
             Effect::StartRound(height, round, _, _, r) => {
-                self.started_round(height, round);
+                self.sync_log();
+                self.step(HostInput::StartedRound { height, round });
                 r.resume_with(())
             }
             Effect::SignVote(vote, r) => {
@@ -148,7 +151,7 @@ impl Environment {
                 r.resume_with(())
             }
             Effect::RestreamProposal(height, round, valid_round, _, id, r) => {
-                self.stream_again(height, round, valid_round, id);
+                self.step(HostInput::Restream(Restream { height, round, valid_round, id }));
                 r.resume_with(())
             }
             Effect::WalAppend(height, entry, r) => {
@@ -208,24 +211,26 @@ impl Environment {
             }
             Effect::Finalize(certificate, _, seen, r) => {
                 self.chain.finalized(ours(&certificate));
+                let mut seen_here = Vec::new();
                 if !seen.is_empty() {
                     let set = self.store.validators_at(certificate.height.0).map_err(EngineError::from);
                     if let Some(set) = self.check(set) {
-                        self.evidence.extend(evidence::gather(self.chain_id, &set, &seen));
-                        self.accuse();
+                        seen_here = evidence::gather(self.chain_id, &set, &seen);
                     }
                 }
+                self.step(HostInput::Finalized { height: certificate.height, evidence: seen_here });
                 r.resume_with(())
             }
             Effect::CertVerifiedSyncValue(response, _, r) => {
-                let height = response.certificate.height;
+                let (height, round) = (response.certificate.height, response.certificate.round);
                 let adopted = self.chain.adopt(height.0, &response.value_bytes);
-                if let Some(Some((id, proposer))) = self.check(adopted)
-                    && BlockId(id) == response.certificate.value_id
+                if let Some(adopted) = self.check(adopted) {
+                    self.step(HostInput::Adopted { height, round, adopted });
+                }
+                if let Some(SyncedValueOutcome::Verdict(value)) = self.sync_outcome.take()
+                    && value.value == response.certificate.value_id
                 {
-                    let round = response.certificate.round;
-                    let value = proposed(height, round, Round::Nil, Address(proposer), id, true);
-                    self.offer(value, ValueOrigin::Sync);
+                    self.queue.push_back(CoreInput::ProposedValue(value, ValueOrigin::Sync));
                 }
                 r.resume_with(())
             }
@@ -257,44 +262,16 @@ impl Environment {
         }
     }
 
-    fn started_round(&mut self, height: Height, round: Round) {
-        self.sync_log();
-        let first = self.started.0 != height;
-        self.started = (height, round);
-        if first {
-            let mut values: Vec<_> = self.values.values().filter(|v| v.height == height).cloned().collect();
-            // A map's order is not the same in the next run.
-            values.sort_by_key(|v| (v.round, v.value));
-            values.into_iter().for_each(|value| self.offer(value, ValueOrigin::Consensus));
-        }
-    }
-
     fn build(&mut self, height: Height, round: Round) {
         let built = self.chain.build(height.0, round.as_i64(), self.now);
-        let Some(Some(block)) = self.check(built) else { return };
-        let id = BlockId(block.id);
-        self.keep(proposed(height, round, Round::Nil, Address(block.proposer), block.id, true));
-        self.queue.push_back(CoreInput::Propose(LocallyProposedValue::new(height, round, id)));
-        if let Some(init) = announce(&self.config.key, self.chain_id, height, round, Round::Nil, &block.bytes) {
-            self.announcements.insert((round, id), init.clone());
-            self.stream(&init, &block.bytes);
+        if let Some(built) = self.check(built) {
+            self.step(HostInput::Built { height, round, built });
         }
     }
 
-    pub(super) fn stream(&mut self, init: &crate::consensus::parts::Init, bytes: &[u8]) {
-        for part in crate::consensus::parts::split(init, bytes) {
+    pub(super) fn stream(&mut self, init: &Init, bytes: &[u8]) {
+        for part in split(init, bytes) {
             self.publish(wire::part(&part));
-        }
-    }
-
-    fn stream_again(&mut self, height: Height, round: Round, valid_round: Round, id: BlockId) {
-        let Some(body) = self.body(height.0, &id) else { return };
-        let proposes = self.sets[0].proposer(height, round).address == self.address;
-        let known = self.announcements.get(&(round, id)).cloned();
-        let key = proposes.then(|| self.config.key.clone());
-        let init = known.or_else(|| announce(&key?, self.chain_id, height, round, valid_round, &body));
-        if let Some(init) = init {
-            self.stream(&init, &body);
         }
     }
 }

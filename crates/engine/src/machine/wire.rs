@@ -4,18 +4,16 @@ use malachite_app::consensus::{Input as CoreInput, LivenessMsg, SignedConsensusM
 use malachite_app::streaming::StreamMessage;
 use malachite_app::types::Keypair;
 use malachite_app::types::codec::Codec;
-use malachite_app::types::core::{NilOrVal, SignedMessage, ValidatorSet as _, ValueOrigin, ValueResponse};
+use malachite_app::types::core::{NilOrVal, SignedMessage, ValueResponse};
 use malachite_peer::PeerId;
 use malachite_sync::{Response, ValueResponse as SyncAnswer};
 use openmesh_primitives::{Digest, Height, ValidatorKey, canonical};
 
-use super::{Environment, Output, SYNC_BATCH};
-use crate::chain::Judged;
+use super::{Environment, HostInput, Output, SYNC_BATCH};
 use crate::consensus::codec::BorshCodec;
-use crate::consensus::context::{Address, BlockId, Context, Height as CoreHeight, Part};
-use crate::consensus::parts::{Assembled, Init};
-use crate::consensus::signing::{init_bytes, proposal_bytes, vote_bytes};
-use crate::host::proposed;
+use crate::consensus::context::Context;
+use crate::consensus::signing::{proposal_bytes, vote_bytes};
+use crate::consensus::types::{Address, BlockId, Height as CoreHeight, Part};
 
 const CONSENSUS: u8 = 0;
 const LIVENESS: u8 = 1;
@@ -24,8 +22,6 @@ const TRANSACTION: u8 = 3;
 const STATUS: u8 = 4;
 const REQUEST: u8 = 5;
 const RESPONSE: u8 = 6;
-/// Whole blocks of the height after the next that wait, as in the engine.
-const EARLY_MAX: usize = 4;
 /// A lost answer is asked for again after so long, nanoseconds.
 const ASK_AGAIN_NANOS: i64 = 1_000_000_000;
 
@@ -141,66 +137,8 @@ impl Environment {
     }
 
     fn receive_part(&mut self, from: usize, part: StreamMessage<Part>) {
-        let name = from.to_be_bytes();
-        let mut assembler = std::mem::take(&mut self.assembler);
-        let assembled = assembler.receive(&name, &name, part, |init| self.is_of_proposer(init));
-        self.assembler = assembler;
-        if let Some(assembled) = assembled {
-            self.judge(assembled);
-        }
-    }
-
-    fn is_of_proposer(&self, init: &Init) -> bool {
-        let ahead = init.height.0.checked_sub(self.store.tip().height + 1);
-        let set = ahead.and_then(|ahead| self.sets.get(usize::try_from(ahead).ok()?));
-        set.is_some_and(|set| {
-            let proposer = set.proposer(init.height, init.round);
-            let known = set.get_by_address(&init.streamer).is_some();
-            known
-                && init.pol_round < init.round
-                && proposer.address == init.streamer
-                && proposer.public_key.verify(&init_bytes(self.chain_id, init), &init.signature).is_ok()
-        })
-    }
-
-    fn judge(&mut self, assembled: Assembled) {
-        let Assembled { init, bytes } = assembled;
-        if init.height.0 > self.store.tip().height + 1 {
-            if self.early.len() < EARLY_MAX {
-                self.early.push(Assembled { init, bytes });
-            } else {
-                self.assembler.try_again(&init);
-            }
-            return;
-        }
-        let (height, round, fresh) = (init.height.0, init.round.as_i64(), init.pol_round.is_nil());
-        let judged = self.chain.judge(height, round, init.streamer.0, fresh, bytes, self.now);
-        let (id, proposer, valid) = match self.check(judged) {
-            Some(Judged::Valid(candidate)) => (candidate.id, candidate.proposer, true),
-            Some(Judged::Invalid { id, proposer, again, .. }) => {
-                if again {
-                    self.assembler.try_again(&init);
-                }
-                (id, proposer, false)
-            }
-            Some(Judged::Useless(_)) | None => return,
-        };
-        let value = proposed(init.height, init.round, init.pol_round, Address(proposer), id, valid);
-        self.announcements.insert((init.round, BlockId(id)), init);
-        self.keep(value.clone());
-        // A height that has not started is offered its values when it does.
-        if self.started.0 == value.height {
-            self.offer(value, ValueOrigin::Consensus);
-        }
-    }
-
-    /// Blocks that came before their turn.
-    pub(super) fn judge_early(&mut self) {
-        for assembled in std::mem::take(&mut self.early) {
-            if assembled.init.height.0 > self.store.tip().height {
-                self.judge(assembled);
-            }
-        }
+        let name = from.to_be_bytes().to_vec();
+        self.step(HostInput::Part { publisher: name.clone(), neighbor: name, part });
     }
 
     /// Somebody has more blocks. Being one behind is usual between two messages, unless nothing goes on.
@@ -229,7 +167,7 @@ impl Environment {
         for value in answer.values.into_iter().take(SYNC_BATCH as usize) {
             let height = value.certificate.height.0;
             let response = ValueResponse::new(peer, value.value_bytes, value.certificate);
-            if height == self.asked {
+            if height == self.deciding {
                 self.queue.push_back(CoreInput::SyncValueResponse(response));
             } else if (tip + 1..=tip + 2 * SYNC_BATCH).contains(&height) {
                 self.synced.entry(height).or_insert(response);

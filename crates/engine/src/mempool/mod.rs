@@ -24,9 +24,10 @@ use openmesh_primitives::{Address, Amount, Digest, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::CommittedBlock;
+use crate::committed::CommittedBlock;
+use crate::config::{MempoolConfig, processors};
 use crate::metrics::Metrics;
-use pool::{Load, MempoolConfig, Pool, PoolError};
+use pool::{Load, Pool, PoolError};
 
 /// Checks that may wait for a thread.
 const CHECKS_WAITING_MAX: usize = 8_192;
@@ -84,8 +85,8 @@ struct Inner {
     threads: Semaphore,
     /// Moving average of the time for one check, nanoseconds.
     check_nanos: AtomicU64,
-    /// Since when there is work for a block.
-    work: watch::Sender<Option<Instant>>,
+    /// Whether something waits that can go into the next block.
+    work: watch::Sender<bool>,
     spread: mpsc::Sender<Arc<VerifiedTransaction>>,
     metrics: Metrics,
 }
@@ -97,7 +98,7 @@ impl Mempool {
         spread: mpsc::Sender<Arc<VerifiedTransaction>>,
         metrics: Metrics,
     ) -> Mempool {
-        let threads = (crate::processors() / 2).max(1);
+        let threads = (processors() / 2).max(1);
         Mempool(Arc::new(Inner {
             pool: Mutex::new(Pool::new(limits)),
             store,
@@ -105,7 +106,7 @@ impl Mempool {
             waiting: Arc::new(Semaphore::new(CHECKS_WAITING_MAX)),
             threads: Semaphore::new(threads),
             check_nanos: AtomicU64::new(CHECK_COST_GUESS.as_nanos() as u64),
-            work: watch::Sender::new(None),
+            work: watch::Sender::new(false),
             spread,
             metrics,
         }))
@@ -129,7 +130,7 @@ impl Mempool {
         Ok(snapshot)
     }
 
-    pub(crate) fn work(&self) -> watch::Receiver<Option<Instant>> {
+    pub(crate) fn work(&self) -> watch::Receiver<bool> {
         self.0.work.subscribe()
     }
 
@@ -186,7 +187,7 @@ impl Mempool {
         let results: Vec<_> = batch.iter().map(|bytes| self.admit_one(&snapshot, bytes, local)).collect();
         self.count(&results);
         if self.pool().has_work() {
-            self.0.work.send_if_modified(|work| work.is_none() && work.replace(Instant::now()).is_none());
+            self.0.work.send_if_modified(|work| !std::mem::replace(work, true));
         }
         results
     }
@@ -252,7 +253,7 @@ impl Mempool {
             }
         }
         // An empty block although something waits: it cannot go in now, so it is no work until something else comes.
-        let work = (pool.has_work() && !block.block.transactions.is_empty()).then(Instant::now);
+        let work = pool.has_work() && !block.block.transactions.is_empty();
         drop(pool);
         self.0.work.send_replace(work);
     }

@@ -15,38 +15,7 @@ use std::sync::Arc;
 use openmesh_ledger::{CONSENSUS, Transaction, VerifiedTransaction};
 use openmesh_primitives::{Address, Amount, Digest, Height};
 
-/// Limits of the mempool. The defaults hold ten full blocks of the default network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MempoolConfig {
-    /// Most transactions of accounts.
-    pub transactions_max: usize,
-    /// Most bytes of transactions of accounts.
-    pub bytes_max: usize,
-    /// Most transactions of one account, and how far a nonce may be ahead.
-    pub per_sender_max: usize,
-    /// Most attestations.
-    pub attestations_max: usize,
-    /// Most bytes of attestations: room that nothing else may take.
-    pub attestation_bytes_max: usize,
-    /// Most attestations of one validator.
-    pub per_validator_max: usize,
-    /// A transaction that has waited for so many blocks is dropped.
-    pub blocks_max: u64,
-}
-
-impl Default for MempoolConfig {
-    fn default() -> MempoolConfig {
-        MempoolConfig {
-            transactions_max: 50_000,
-            bytes_max: 32 * 1024 * 1024,
-            per_sender_max: 1_024,
-            attestations_max: 8_192,
-            attestation_bytes_max: 16 * 1024 * 1024,
-            per_validator_max: 1_024,
-            blocks_max: 3_600,
-        }
-    }
-}
+use crate::config::MempoolConfig;
 
 /// A replacement must pay at least so many per cent of what it replaces.
 const REPLACEMENT_PERCENT: u128 = 110;

@@ -1,0 +1,109 @@
+//! Composition of the engine: keys, actors of consensus, mempool, chain thread, host.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use malachite_channel::AppMsg;
+use openmesh_primitives::ValidatorKey;
+use openmesh_storage::Store;
+use prometheus_client::registry::Registry;
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain;
+use crate::config::{Config, linear_timeouts};
+use crate::consensus::context::Context;
+use crate::consensus::node;
+use crate::error::EngineError;
+use crate::handle::{Handle, HandleInner};
+use crate::host::{Host, Parts, Progress};
+use crate::keyfile::p2p_seed;
+use crate::mempool::{Mempool, gossip};
+use crate::metrics::{Metrics, share_consensus};
+
+/// Committed blocks that a slow listener may be behind; one that is further behind reads them from the store.
+const COMMITTED_MAX: usize = 1_024;
+/// How long the consensus network may take to listen.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts the engine on an initialised store; with a key it takes part in consensus if the key is a validator's. When
+/// this returns it listens, and the returned task ends when it is cancelled or when the process must end.
+pub async fn start(
+    config: Config,
+    key: Option<ValidatorKey>,
+    store: Store,
+    cancel: CancellationToken,
+    registry: &mut Registry,
+) -> Result<(Handle, JoinHandle<Result<(), EngineError>>), EngineError> {
+    let chain_id = store.genesis()?.chain_id;
+    let tip = store.tip();
+    let metrics = Metrics::register(registry);
+    metrics.height.set(tip.height as i64);
+    let seed = p2p_seed(&config.home)?;
+    if config.listen.port() != 0 {
+        // Malachite only logs a port that is taken; asking first gives an error that says so.
+        std::net::TcpListener::bind(config.listen)
+            .map(drop)
+            .map_err(|source| EngineError::Listen { address: config.listen, source })?;
+    }
+    let mut node = node::start(&config, key.clone(), chain_id, seed).await?;
+    share_consensus(registry, &node.metrics);
+    let first = match ready(&mut node, config.listen).await {
+        Ok(first) => first,
+        Err(error) => {
+            node.stop().await;
+            return Err(error);
+        }
+    };
+    let listen = node.listen_addr().await?;
+
+    let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
+    let (envelopes_sent, envelopes) = mpsc::channel(gossip::ENVELOPES_MAX);
+    tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), cancel.clone()));
+    let mempool = Mempool::new(config.mempool.clone(), store.clone(), spread, metrics.clone());
+    let committed = broadcast::Sender::new(COMMITTED_MAX);
+    let address = key.as_ref().map(|k| k.public().address());
+    let propose = Duration::from_millis(config.timeouts.propose_ms);
+    let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
+    let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
+    let handle = Handle(Arc::new(HandleInner {
+        mempool: mempool.clone(),
+        committed,
+        progress: progress.subscribe(),
+        peers: node.metrics.connected_peers.clone(),
+        listen,
+        peer_id: node.peer_id.clone(),
+        network: node.network.clone(),
+        envelopes: Mutex::new(Some(envelopes)),
+    }));
+    let parts = Parts {
+        chain_id,
+        key,
+        store,
+        worker: chain::Worker::start(chain)?,
+        mempool,
+        pace: config.pauses.pace(),
+        timeouts: linear_timeouts(config.timeouts),
+        metrics,
+        progress,
+    };
+    let host = Host::new(parts, node)?;
+    tracing::info!(%listen, height = tip.height, "consensus: listening");
+    Ok((handle, tokio::spawn(host.run(first, cancel))))
+}
+
+/// Waits until consensus asks its first question, which it does when its network listens.
+async fn ready(node: &mut node::Node, address: SocketAddr) -> Result<AppMsg<Context>, EngineError> {
+    let listen = |kind, reason: &str| EngineError::Listen { address, source: std::io::Error::new(kind, reason) };
+    match tokio::time::timeout(LISTEN_TIMEOUT, node.questions.recv()).await {
+        Ok(Some(question)) => Ok(question),
+        Ok(None) => Err(EngineError::Liveness),
+        Err(_) => Err(listen(std::io::ErrorKind::TimedOut, "the consensus network does not listen")),
+    }
+}
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod failure_tests;
