@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openmesh_engine::{CommittedBlock, SubmitError};
-use openmesh_ledger::{StateError, TransactionError};
+use openmesh_ledger::{SourcesError, StateError, TransactionError, WindowsError};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorKey, report};
 use openmesh_storage::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
@@ -195,7 +195,8 @@ impl Service {
                 Submitted::Accepted
             }
             Err(SubmitError::Refused(
-                error @ (TransactionError::UnknownSource { .. } | TransactionError::WindowClosed { .. }),
+                error @ (TransactionError::Sources(SourcesError::UnknownSource { .. })
+                | TransactionError::Windows(WindowsError::WindowClosed { .. })),
             )) => {
                 tracing::info!(window = %name, %error, "not attested");
                 Submitted::Hopeless

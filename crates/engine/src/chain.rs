@@ -145,7 +145,7 @@ impl Chain {
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let last_commit = self.last_commit(tip.height)?;
-        let block = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+        let (block, _) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
         let candidate = candidate(&block);
         self.execute(candidate.id, block, candidate.bytes.clone())?;
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;

@@ -1,8 +1,8 @@
 //! The chain's writer against a real store: what it proposes again after a crash, what it refuses, how it fails.
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec,
-    Transaction, TransactionError, precommit_sign_bytes, transactions_root,
+    AccountTransaction, AccountsAction, AccountsError, Action, Attestation, Genesis, GenesisValidator, Origin, Params,
+    SourceKind, SourceSpec, Transaction, TransactionError, WindowsError, precommit_sign_bytes, transactions_root,
 };
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use prometheus_client::registry::Registry;
@@ -63,7 +63,7 @@ fn theirs(chain: &Chain) -> Block {
     let state = chain.store.state().unwrap();
     let (limits, tip) = (BlockLimits::of(&params(&state).unwrap()), chain.store.tip());
     let last_commit = chain.last_commit(tip.height).unwrap();
-    build_block(&state, &tip, last_commit, &[], other(), NOW, &limits).unwrap()
+    build_block(&state, &tip, last_commit, &[], other(), NOW, &limits).unwrap().0
 }
 
 fn judge(chain: &mut Chain, block: &Block, fresh: bool) -> Judged {
@@ -160,8 +160,9 @@ fn what_a_block_refused_waits_on() {
     assert!(matches!(judge(&mut chain, &first, true), Judged::Valid(_)));
     chain.commit(certificate(1, first.hash())).unwrap();
     let transfer = |nonce| {
-        let action = Action::Transfer { to: other(), amount: Amount(1) };
-        let signed = AccountTransaction::sign(&account(), 1, nonce, Params::default().fee_min, action).unwrap();
+        let action = Action::Accounts(AccountsAction::Transfer { to: other(), amount: Amount(1) });
+        let signed =
+            AccountTransaction::sign(&account(), 1, nonce, Params::default().accounts.fee_min, action).unwrap();
         Transaction::Account(signed).encode()
     };
     // Its window ends after any block of these seconds, and a mempool has patience.
@@ -181,7 +182,10 @@ fn what_a_block_refused_waits_on() {
     assert!(
         matches!(
             errors[..],
-            [Some(TransactionError::WindowAhead { .. }), Some(TransactionError::NonceGap { expected: 0, got: 1 })]
+            [
+                Some(TransactionError::Windows(WindowsError::WindowAhead { .. })),
+                Some(TransactionError::Accounts(AccountsError::NonceGap { expected: 0, got: 1 }))
+            ]
         ),
         "{errors:?}"
     );

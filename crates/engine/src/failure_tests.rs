@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 use malachite_app::engine::node::NodeMsg;
-use openmesh_ledger::{Genesis, GenesisValidator, Params};
+use openmesh_ledger::{AccountsAction, Genesis, GenesisValidator, Params};
 use openmesh_primitives::Timestamp;
 use openmesh_storage::StoreError;
 use tempfile::TempDir;
@@ -106,9 +106,10 @@ async fn a_stopped_engine_lets_go_of_everything() {
 fn stranger(n: u8) -> Vec<u8> {
     use openmesh_ledger::{AccountTransaction, Action, Transaction};
     use openmesh_primitives::{AccountKey, Address, Amount};
-    let action = Action::Transfer { to: Address([9; 20]), amount: Amount(1) };
+    let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
     let key = AccountKey::from_bytes([n; 32]).unwrap();
-    Transaction::Account(AccountTransaction::sign(&key, 1, 0, Params::default().fee_min, action).unwrap()).encode()
+    Transaction::Account(AccountTransaction::sign(&key, 1, 0, Params::default().accounts.fee_min, action).unwrap())
+        .encode()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -139,12 +139,17 @@ trait Blame {
 
 impl Blame for openmesh_ledger::TransactionError {
     fn is_stateless(&self) -> bool {
-        use openmesh_ledger::TransactionError::{Chain, Encoding, Signature};
-        matches!(self, Encoding { .. } | Signature | Chain { .. })
+        use openmesh_ledger::EnvelopeError::{Chain, Encoding, Signature};
+        matches!(self, Self::Envelope(Encoding { .. } | Signature | Chain { .. }))
     }
 
     fn is_worthless(&self) -> bool {
-        use openmesh_ledger::TransactionError::{FeeLow, NotAssigned, UnknownSender, UnknownSource};
-        matches!(self, UnknownSender { .. } | FeeLow { .. } | NotAssigned { .. } | UnknownSource { .. })
+        use openmesh_ledger::{AccountsError, SourcesError, WindowsError};
+        matches!(
+            self,
+            Self::Accounts(AccountsError::UnknownSender { .. } | AccountsError::FeeLow { .. })
+                | Self::Windows(WindowsError::NotAssigned { .. })
+                | Self::Sources(SourcesError::UnknownSource { .. })
+        )
     }
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use harness::{DEADLINE, FEE, Network, account, transfer};
 use openmesh_engine::{CommittedBlock, PoolError, SubmitError};
-use openmesh_ledger::{Attestation, ChunkClaim, LedgerEvent, Transaction, TransactionError};
+use openmesh_ledger::{
+    AccountsError, Attestation, ChunkClaim, LedgerEvent, Transaction, TransactionError, WindowsEvent,
+};
 use openmesh_primitives::{Address, Amount, ContentId, Digest};
 use openmesh_storage::StoredBlock;
 use tokio::sync::broadcast;
@@ -72,12 +74,18 @@ async fn refusals(network: &mut Network, to: Address) {
     let known = handle.submit(transfer(0, 2, to, 5)).await;
     assert_eq!(known, Err(SubmitError::Pool(PoolError::Known)));
     let used = handle.submit(transfer(0, 2, to, 6)).await;
-    assert_eq!(used, Err(SubmitError::Refused(TransactionError::NonceLow { expected: 3, got: 2 })));
+    assert_eq!(
+        used,
+        Err(SubmitError::Refused(TransactionError::Accounts(AccountsError::NonceLow { expected: 3, got: 2 })))
+    );
     let mut forged = transfer(0, 3, to, 6);
     *forged.last_mut().unwrap() ^= 1;
     assert!(matches!(handle.submit(forged).await, Err(SubmitError::Refused(_))));
     let far = handle.submit(transfer(0, 3 + 2_000, to, 6)).await;
-    assert_eq!(far, Err(SubmitError::Refused(TransactionError::NonceGap { expected: 3, got: 2_003 })));
+    assert_eq!(
+        far,
+        Err(SubmitError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected: 3, got: 2_003 })))
+    );
 }
 
 /// Three of four validators see the same chunk, the fourth another one.
@@ -103,7 +111,9 @@ async fn attestations(network: &mut Network) {
     let accepted: Vec<_> = blocks
         .iter()
         .flat_map(|b| &b.events)
-        .filter_map(|e| if let LedgerEvent::ChunkAccepted { cid, .. } = e { Some(*cid) } else { None })
+        .filter_map(|e| {
+            if let LedgerEvent::Windows(WindowsEvent::ChunkAccepted { cid, .. }) = e { Some(*cid) } else { None }
+        })
         .collect();
     assert_eq!(accepted, vec![agreed]);
 }

@@ -74,8 +74,8 @@ impl Filter {
 fn receiver(bytes: &[u8]) -> Option<Address> {
     match canonical::decode(bytes) {
         Ok(Transaction::Account(t)) => match t.action {
-            ledger::Action::Transfer { to, .. } => Some(to),
-            ledger::Action::RegisterSource(_) => None,
+            ledger::Action::Accounts(ledger::AccountsAction::Transfer { to, .. }) => Some(to),
+            ledger::Action::Sources(_) => None,
         },
         _ => None,
     }
@@ -232,13 +232,13 @@ fn summary(bytes: &[u8], committed: Option<(&StoredBlock, &Receipt)>) -> api::Tr
 
 fn tell(action: &ledger::Action, summary: &mut api::TransactionSummary) {
     match action {
-        ledger::Action::Transfer { to, amount } => {
+        ledger::Action::Accounts(ledger::AccountsAction::Transfer { to, amount }) => {
             summary.kind = "transfer".into();
             summary.to = Some(to.to_string());
             summary.amount = Some(amount.to_string());
             summary.action = format!("send {} OPEN to {to}", amount.to_open());
         }
-        ledger::Action::RegisterSource(spec) => {
+        ledger::Action::Sources(ledger::SourcesAction::Register(spec)) => {
             summary.kind = "register_source".into();
             summary.action = format!("register source {}", spec.id);
         }
@@ -248,7 +248,7 @@ fn tell(action: &ledger::Action, summary: &mut api::TransactionSummary) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_ledger::{AccountTransaction, Action, Block, Certificate, Header};
+    use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Block, Certificate, Header};
     use openmesh_primitives::{AccountKey, Amount, Height, Timestamp};
 
     const CHAIN: u64 = 7;
@@ -258,7 +258,7 @@ mod tests {
         let keys = [1, 2].map(|n| AccountKey::from_bytes([n; 32]).unwrap());
         let (mut transactions, mut receipts) = (Vec::new(), Vec::new());
         for (index, amount) in (0u32..).zip(amounts) {
-            let action = Action::Transfer { to: keys[1].address(), amount: Amount(*amount) };
+            let action = Action::Accounts(AccountsAction::Transfer { to: keys[1].address(), amount: Amount(*amount) });
             let signed = AccountTransaction::sign(&keys[0], CHAIN, u64::from(index), Amount(5), action).unwrap();
             let bytes = Transaction::Account(signed).encode();
             receipts.push(Receipt {

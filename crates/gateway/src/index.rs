@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use openmesh_ledger::{Block, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin};
+use openmesh_ledger::{
+    AccountsEvent, Block, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, SourcesEvent, WindowsEvent,
+};
 use openmesh_primitives::{Address, ContentId, Height, Timestamp};
 
 /// Chunks remembered: an hour of a hundred streams in windows of ten seconds.
@@ -96,7 +98,7 @@ impl Index {
             self.next += 1;
             let number = self.next;
             match event {
-                LedgerEvent::ChunkAccepted {
+                LedgerEvent::Windows(WindowsEvent::ChunkAccepted {
                     source,
                     origin,
                     window,
@@ -106,7 +108,7 @@ impl Index {
                     events,
                     attesters,
                     height,
-                } => {
+                }) => {
                     self.agreed.insert(source.clone(), time);
                     let chunk = RecentChunk {
                         number,
@@ -121,7 +123,7 @@ impl Index {
                     };
                     push(&mut self.chunks, chunk, CHUNKS_MAX);
                 }
-                LedgerEvent::WindowClosed { source, window, disputed, height, .. } => {
+                LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, height, .. }) => {
                     for stream in disputed {
                         self.next += 1;
                         let chunk = RecentChunk {
@@ -144,10 +146,11 @@ impl Index {
                     let recent = RecentIncident { number, time, incident: incident.clone() };
                     push(&mut self.incidents, recent, INCIDENTS_MAX);
                 }
-                LedgerEvent::Attested { source, window, validator, .. } => {
+                LedgerEvent::Windows(WindowsEvent::Attested { source, window, validator, .. }) => {
                     self.mark_agreeing(source, *window, *validator);
                 }
-                LedgerEvent::SourceRegistered { .. } | LedgerEvent::Transferred { .. } => {}
+                LedgerEvent::Sources(SourcesEvent::SourceRegistered { .. })
+                | LedgerEvent::Accounts(AccountsEvent::Transferred { .. }) => {}
             }
         }
         true
@@ -257,7 +260,7 @@ mod tests {
     }
 
     fn accepted(window: u64, height: Height) -> LedgerEvent {
-        LedgerEvent::ChunkAccepted {
+        LedgerEvent::Windows(WindowsEvent::ChunkAccepted {
             source: "kraken".into(),
             origin: Origin::Replay,
             window,
@@ -267,7 +270,7 @@ mod tests {
             events: 1,
             attesters: vec![Address([1; 20])],
             height,
-        }
+        })
     }
 
     #[test]
@@ -280,8 +283,9 @@ mod tests {
             signatures: vec![(Address([1; 20]), openmesh_primitives::ValidatorSignature([0; 64]))],
         };
         let (liar, late) = (Address([9; 20]), Address([2; 20]));
-        let attested =
-            |window, validator| LedgerEvent::Attested { source: "kraken".into(), window, validator, height: 3 };
+        let attested = |window, validator| {
+            LedgerEvent::Windows(WindowsEvent::Attested { source: "kraken".into(), window, validator, height: 3 })
+        };
         let incident = LedgerIncident {
             kind: IncidentKind::Differing,
             source: "kraken".into(),

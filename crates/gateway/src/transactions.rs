@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use openmesh_api as api;
 use openmesh_engine::SubmitError;
 use openmesh_ledger::{
-    self as ledger, AccountTransaction, Action, SourceKind, SourceSpec, Transaction, TransactionError,
+    self as ledger, AccountTransaction, AccountsAction, AccountsError, Action, EnvelopeError, SourceKind, SourceSpec,
+    SourcesAction, Transaction, TransactionError,
 };
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{AccountSignature, Amount};
@@ -50,11 +51,7 @@ pub async fn typed_data(
     node.blocking(move |node| {
         let state = node.store().state()?;
         let params = ledger::params(&state)?;
-        let least = match action {
-            Action::Transfer { .. } => params.fee_min,
-            Action::RegisterSource(_) => params.source_fee_min,
-        };
-        let fee = wanted.unwrap_or(least);
+        let fee = wanted.unwrap_or_else(|| action.fee_min(&params));
         let nonce = ledger::account(&state, &from)?.nonce;
         let typed_data = typed_json(&action, node.chain_id(), nonce, fee);
         Ok(Json(api::TypedDataResponse { nonce, fee: fee.to_string(), typed_data }))
@@ -97,9 +94,10 @@ fn json_value(value: &Value<'_>) -> serde_json::Value {
 
 fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
     match request {
-        api::ActionRequest::Transfer { to, amount: units } => {
-            Ok(Action::Transfer { to: parse_address(&to)?, amount: amount("amount", &units)? })
-        }
+        api::ActionRequest::Transfer { to, amount: units } => Ok(Action::Accounts(AccountsAction::Transfer {
+            to: parse_address(&to)?,
+            amount: amount("amount", &units)?,
+        })),
         api::ActionRequest::RegisterSource { id, exchange, source_kind, symbols, feeds, window_ms, origin } => {
             let kind = match source_kind.as_str() {
                 "market" => SourceKind::Market,
@@ -128,7 +126,7 @@ fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
             spec.validate().map_err(|e| {
                 Refusal::bad("bad_source", e.to_string(), "the rules are in docs/spec/transactions.md, section S")
             })?;
-            Ok(Action::RegisterSource(spec))
+            Ok(Action::Sources(SourcesAction::Register(spec)))
         }
     }
 }
@@ -158,14 +156,16 @@ pub fn refuse(error: SubmitError) -> Refusal {
 
 fn hint(error: &TransactionError) -> &'static str {
     match error {
-        TransactionError::NonceLow { .. } | TransactionError::NonceGap { .. } => {
-            "the next nonce is in /v1/accounts/<address>"
+        TransactionError::Accounts(AccountsError::NonceLow { .. })
+        | TransactionError::Accounts(AccountsError::NonceGap { .. }) => "the next nonce is in /v1/accounts/<address>",
+        TransactionError::Accounts(AccountsError::FeeLow { .. }) => {
+            "POST /v1/transactions/typed-data tells the least fee"
         }
-        TransactionError::FeeLow { .. } => "POST /v1/transactions/typed-data tells the least fee",
-        TransactionError::Signature | TransactionError::UnknownSender { .. } => {
+        TransactionError::Envelope(EnvelopeError::Signature)
+        | TransactionError::Accounts(AccountsError::UnknownSender { .. }) => {
             "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"
         }
-        TransactionError::Overdraft { .. } => "send less, or receive OPEN first",
+        TransactionError::Accounts(AccountsError::Overdraft { .. }) => "send less, or receive OPEN first",
         _ => "the rules are in docs/spec/transactions.md",
     }
 }

@@ -6,7 +6,8 @@ use openmesh_lake::{
     AcceptedChunkMeta, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
 };
 use openmesh_ledger::{
-    Action, Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, sources,
+    AccountsEvent, Block, Certificate, LedgerEvent, Receipt, SourceKind, SourcesEvent, StateError, StateRead,
+    Transaction, WindowsEvent, sources,
 };
 use openmesh_primitives::{Timestamp, canonical};
 
@@ -22,7 +23,7 @@ impl Register {
 
     /// Returns true when the events of a block change it.
     pub fn is_changed_by(events: &[LedgerEvent]) -> bool {
-        events.iter().any(|event| matches!(event, LedgerEvent::SourceRegistered { .. }))
+        events.iter().any(|event| matches!(event, LedgerEvent::Sources(SourcesEvent::SourceRegistered { .. })))
     }
 
     /// Start and end (exclusive) of a window. A chain's windows are block numbers, without times of their own: the time
@@ -63,7 +64,16 @@ impl Register {
         let (mut chunks, mut incidents) = (Vec::new(), Vec::new());
         for event in events {
             match event {
-                LedgerEvent::ChunkAccepted { source, window, stream, cid, bytes, events, attesters, .. } => {
+                LedgerEvent::Windows(WindowsEvent::ChunkAccepted {
+                    source,
+                    window,
+                    stream,
+                    cid,
+                    bytes,
+                    events,
+                    attesters,
+                    ..
+                }) => {
                     chunks.push(LedgerChunkRow {
                         cid: Some(cid.to_string()),
                         bytes: *bytes,
@@ -72,7 +82,7 @@ impl Register {
                         ..self.chunk(source, *window, stream, time)
                     });
                 }
-                LedgerEvent::WindowClosed { source, window, disputed, .. } => {
+                LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, .. }) => {
                     chunks.extend(disputed.iter().map(|stream| self.chunk(source, *window, stream, time)));
                 }
                 LedgerEvent::Incident(incident) => incidents.push(LedgerIncidentRow {
@@ -83,9 +93,9 @@ impl Register {
                     validator: incident.validator.map(|v| v.to_string()),
                     detail: incident.detail.clone(),
                 }),
-                LedgerEvent::Attested { .. }
-                | LedgerEvent::SourceRegistered { .. }
-                | LedgerEvent::Transferred { .. } => {}
+                LedgerEvent::Windows(WindowsEvent::Attested { .. })
+                | LedgerEvent::Sources(SourcesEvent::SourceRegistered { .. })
+                | LedgerEvent::Accounts(AccountsEvent::Transferred { .. }) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }
@@ -110,10 +120,7 @@ fn header(block: &Block, certificate: &Certificate) -> LedgerBlockRow {
 
 fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
     let action = match canonical::decode::<Transaction>(bytes) {
-        Ok(Transaction::Account(transaction)) => match transaction.action {
-            Action::Transfer { .. } => "transfer",
-            Action::RegisterSource(_) => "register_source",
-        },
+        Ok(Transaction::Account(transaction)) => transaction.action.descriptor().kind,
         Ok(Transaction::Attestation(_)) => "attest",
         Ok(Transaction::Evidence(_)) => "evidence",
         Err(_) => "unknown",
@@ -134,14 +141,16 @@ fn transaction(bytes: &[u8], receipt: &Receipt) -> LedgerTransactionRow {
 /// The chunks that a block accepted, in its order.
 pub fn accepted(events: &[LedgerEvent]) -> impl Iterator<Item = AcceptedChunkMeta> + '_ {
     events.iter().filter_map(|event| match event {
-        LedgerEvent::ChunkAccepted { source, origin, window, stream, cid, height, .. } => Some(AcceptedChunkMeta {
-            source: source.clone(),
-            origin: origin.as_str().into(),
-            cid: *cid,
-            window: *window,
-            stream: stream.clone(),
-            height: *height,
-        }),
+        LedgerEvent::Windows(WindowsEvent::ChunkAccepted { source, origin, window, stream, cid, height, .. }) => {
+            Some(AcceptedChunkMeta {
+                source: source.clone(),
+                origin: origin.as_str().into(),
+                cid: *cid,
+                window: *window,
+                stream: stream.clone(),
+                height: *height,
+            })
+        }
         _ => None,
     })
 }

@@ -6,13 +6,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, ValidatorSignature, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockLimits, Class, EVIDENCE_PER_BLOCK_MAX, Transaction, transactions_root};
+use crate::merkle::transactions_root;
+use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
+use crate::params::Params;
+use crate::transaction::{Class, Transaction};
 
 /// The only version of the header today; version 1, without the last commit, was never released.
 pub const HEADER_VERSION: u16 = 2;
-
-/// Sets votes apart from everything else that a validator's key signs.
-const VOTE_DOMAIN: &str = "openmesh/vote/1";
 
 /// What a block is, without its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -66,16 +66,31 @@ pub struct Certificate {
     pub signatures: Vec<(Address, ValidatorSignature)>,
 }
 
-/// The two steps of a round in which validators vote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum VoteKind {
-    /// First vote of a round.
-    Prevote,
-    /// Second vote; these decide.
-    Precommit,
+/// The end of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Tip {
+    /// Of the last block; 0 after genesis.
+    pub height: Height,
+    /// Its hash; after genesis that of the genesis.
+    pub block_hash: Digest,
+    /// Root of the state after it.
+    pub state_root: Digest,
+    /// Its time.
+    pub time: Timestamp,
 }
 
-/// Why a block is malformed, whatever the state.
+/// Room in a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLimits {
+    /// Most bytes of transactions.
+    pub bytes_max: u64,
+    /// Of these, room that account transactions may not take.
+    pub attestation_bytes_reserved: u64,
+    /// Most transactions.
+    pub transactions_max: u64,
+}
+
+/// A fault of a block, whatever the state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockError {
     /// Unknown version of the header.
@@ -133,6 +148,22 @@ pub enum BlockError {
     /// The proposer is no validator.
     #[error("the proposer {0} is not a validator of this height")]
     Proposer(Address),
+}
+
+impl BlockLimits {
+    /// The network's.
+    pub const fn of(params: &Params) -> BlockLimits {
+        BlockLimits {
+            bytes_max: params.blocks.block_bytes_max,
+            attestation_bytes_reserved: params.blocks.attestation_bytes_reserved,
+            transactions_max: params.blocks.block_transactions_max,
+        }
+    }
+
+    /// Most bytes of account transactions.
+    pub const fn account_bytes_max(&self) -> u64 {
+        self.bytes_max.saturating_sub(self.attestation_bytes_reserved)
+    }
 }
 
 impl Header {
@@ -219,27 +250,4 @@ impl Block {
 /// What a header says of its block's last commit.
 pub fn commit_hash(last_commit: Option<&Certificate>) -> Digest {
     last_commit.map_or(Digest::ZERO, |commit| sha256(&[&canonical::encode(commit)]))
-}
-
-/// The bytes under a vote: domain, chain, kind, height, round, block (`None`: a vote for no block), voter; canonical.
-pub fn vote_sign_bytes(
-    chain_id: u64,
-    kind: VoteKind,
-    height: Height,
-    round: i64,
-    block_hash: Option<&Digest>,
-    validator: &Address,
-) -> Vec<u8> {
-    canonical::encode(&(VOTE_DOMAIN, chain_id, kind, height, round, block_hash, validator))
-}
-
-/// The bytes under a precommit for a block, which certificates carry and light clients check.
-pub fn precommit_sign_bytes(
-    chain_id: u64,
-    height: Height,
-    round: i64,
-    block_hash: &Digest,
-    validator: &Address,
-) -> Vec<u8> {
-    vote_sign_bytes(chain_id, VoteKind::Precommit, height, round, Some(block_hash), validator)
 }

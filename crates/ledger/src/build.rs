@@ -1,4 +1,4 @@
-//! Making a block from waiting transactions, and judging somebody else's. Clause B of `docs/spec/transactions.md`.
+//! Building of blocks from waiting transactions, and validation of proposals. Clause B of `docs/spec/transactions.md`.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -6,27 +6,22 @@ use std::sync::Arc;
 
 use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp};
 
-use crate::execute::Executor;
+use crate::block::{Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, Header, Tip, commit_hash};
+use crate::error::{CheckError, TransactionError};
+use crate::event::Execution;
+use crate::execute::{ExecuteError, Executor};
 use crate::light::{self, LightError};
-use crate::state::chain_id;
-use crate::{
-    Block, BlockError, Certificate, CheckError, Class, EVIDENCE_PER_BLOCK_MAX, ExecuteError, HEADER_VERSION, Header,
-    Params, StateError, StateRead, Tip, Transaction, TransactionError, VerifiedTransaction, commit_hash,
-    last_validators, next_validators, params, transactions_root, validators,
-};
+use crate::merkle::transactions_root;
+use crate::modules::accounts::AccountsError;
+use crate::modules::evidence::EVIDENCE_PER_BLOCK_MAX;
+use crate::modules::validators::{last_validators, next_validators, validators};
+use crate::params::params;
+use crate::rules::chain_id;
+use crate::state::{StateError, StateRead};
+use crate::transaction::{Class, Transaction};
+use crate::verify::VerifiedTransaction;
 
-/// Room in a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockLimits {
-    /// Most bytes of transactions.
-    pub bytes_max: u64,
-    /// Of these, room that account transactions may not take.
-    pub attestation_bytes_reserved: u64,
-    /// Most transactions.
-    pub transactions_max: u64,
-}
-
-/// Why a proposal deserves no vote.
+/// A reason to vote against a proposal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposalError {
     /// Malformed in itself.
@@ -96,36 +91,23 @@ pub enum ProposalError {
     State(#[from] StateError),
 }
 
-impl BlockLimits {
-    /// The network's.
-    pub const fn of(params: &Params) -> BlockLimits {
-        BlockLimits {
-            bytes_max: params.block_bytes_max,
-            attestation_bytes_reserved: params.attestation_bytes_reserved,
-            transactions_max: params.block_transactions_max,
-        }
-    }
-
-    /// Most bytes of account transactions.
-    pub const fn account_bytes_max(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.attestation_bytes_reserved)
-    }
-}
-
-/// Picks transactions and makes the next block of them: evidence, attestations in the order given as far as their reserved room
-/// goes, then account transactions by fee, each sender's by nonce, then more attestations in what room is left. So
-/// neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that some
-/// attestations are tried after account transactions and stand before them makes no difference, because no rule of the
-/// one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
+/// Picks transactions and makes the next block of them: evidence, attestations in the order given as far as their
+/// reserved room goes, then account transactions by fee, each sender's by nonce, then more attestations in what room is
+/// left. So neither class can crowd the other out. Every one has been tried on the state, so none will be refused; that
+/// some attestations are tried after account transactions and stand before them makes no difference, because no rule of
+/// the one class looks at what the other wrote in the same block. `time` is raised if it is not after the tip's.
+///
+/// Returns the block with its execution, which is the same that [`crate::execute_block`] gives for it. Fails if the
+/// proposer is no validator, or if the store does.
 pub fn build_block(
-    state: &impl StateRead,
+    state: &dyn StateRead,
     tip: &Tip,
     last_commit: Option<Certificate>,
     candidates: &[Arc<VerifiedTransaction>],
     proposer: Address,
     time: Timestamp,
     limits: &BlockLimits,
-) -> Result<Block, ExecuteError> {
+) -> Result<(Block, Execution), ExecuteError> {
     let last_commit = last_commit.map(|mut commit| {
         commit.signatures.sort_by_key(|(address, _)| *address);
         commit
@@ -143,21 +125,22 @@ pub fn build_block(
         validators_hash: validators(state)?.hash(),
         next_validators_hash: next_validators(state)?.hash(),
     };
-    let executor = Executor::begin(state, &header)?;
+    let executor = Executor::begin(state, &header, last_commit.as_ref())?;
     let mut picker = Picker { executor, limits: *limits, picked: Default::default() };
     picker.pick_evidence(candidates)?;
     let attestations = candidates.iter().map(Arc::as_ref).filter(|c| c.class() == Class::Attestation);
     let left = picker.pick_attestations(attestations, limits.attestation_bytes_reserved)?;
     picker.pick_account_transactions(candidates)?;
     picker.pick_attestations(left.into_iter(), limits.bytes_max)?;
-    let transactions = picker.picked.map(|picked| picked.transactions).concat();
+    let Picker { executor, picked, .. } = picker;
+    let transactions = picked.map(|picked| picked.transactions).concat();
     header.transactions_root = transactions_root(&transactions);
-    Ok(Block { header, last_commit, transactions })
+    Ok((Block { header, last_commit, transactions }, executor.finish()?))
 }
 
 /// Judges a proposal by everything that is the same at every node. Whether its time is near enough to now, and whether
 /// its proposer's turn it is, only the consensus engine knows.
-pub fn validate_proposal(state: &impl StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+pub fn validate_proposal(state: &dyn StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
     let header = &block.header;
     block.verify_basic(&BlockLimits::of(&params(state)?))?;
     let expected = chain_id(state)?;
@@ -182,7 +165,7 @@ pub fn validate_proposal(state: &impl StateRead, tip: &Tip, block: &Block) -> Re
 }
 
 /// The parent was decided by more than two thirds of its validators, each signature verified.
-fn validate_last_commit(state: &impl StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
+fn validate_last_commit(state: &dyn StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
     let height = block.header.height;
     match (&block.last_commit, last_validators(state)?) {
         (None, None) => Ok(()),
@@ -197,7 +180,7 @@ fn validate_last_commit(state: &impl StateRead, tip: &Tip, block: &Block) -> Res
     }
 }
 
-fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), ProposalError> {
+fn validate_validators(state: &dyn StateRead, header: &Header) -> Result<(), ProposalError> {
     let (current, next) = (validators(state)?, next_validators(state)?);
     let hashes =
         [("current", current.hash(), header.validators_hash), ("next", next.hash(), header.next_validators_hash)];
@@ -211,8 +194,8 @@ fn validate_validators(state: &impl StateRead, header: &Header) -> Result<(), Pr
 }
 
 /// A block in the making.
-struct Picker<S> {
-    executor: Executor<S>,
+struct Picker<'a> {
+    executor: Executor<'a>,
     limits: BlockLimits,
     /// What was picked of each class, by [`Class::rank`].
     picked: [Picked; 3],
@@ -232,7 +215,7 @@ enum Tried {
     Refused(TransactionError),
 }
 
-impl<S: StateRead> Picker<S> {
+impl Picker<'_> {
     fn pick_evidence(&mut self, candidates: &[Arc<VerifiedTransaction>]) -> Result<(), StateError> {
         let reserved = self.limits.attestation_bytes_reserved;
         let mut left = EVIDENCE_PER_BLOCK_MAX;
@@ -245,11 +228,11 @@ impl<S: StateRead> Picker<S> {
     }
 
     /// Returns those for which there is no room within `bytes_max` bytes of attestations.
-    fn pick_attestations<'a>(
+    fn pick_attestations<'c>(
         &mut self,
-        candidates: impl Iterator<Item = &'a VerifiedTransaction>,
+        candidates: impl Iterator<Item = &'c VerifiedTransaction>,
         bytes_max: u64,
-    ) -> Result<Vec<&'a VerifiedTransaction>, StateError> {
+    ) -> Result<Vec<&'c VerifiedTransaction>, StateError> {
         let mut left = Vec::new();
         for candidate in candidates {
             if matches!(self.try_pick(candidate, bytes_max)?, Tried::NoRoom) {
@@ -269,7 +252,9 @@ impl<S: StateRead> Picker<S> {
             let Some(queue) = queues.get_mut(&sender) else { continue };
             let Some((_, (_, candidate))) = queue.pop_first() else { continue };
             match self.try_pick(candidate, bytes_max)? {
-                Tried::Picked | Tried::Refused(TransactionError::NonceLow { .. }) => heads.extend(head(sender, queue)),
+                Tried::Picked | Tried::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. })) => {
+                    heads.extend(head(sender, queue))
+                }
                 // What comes later from this sender has to wait for this one.
                 Tried::NoRoom | Tried::Refused(_) => {}
             }

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, Amount, Digest, Height, Timestamp, ValidatorPublicKey, canonical, sha256};
+use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorPublicKey, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Account, BLOCK_BYTES_HARD_MAX, BlockMeta, EpochRecord, SourceError, SourceRecord, SourceSpec,
-    TRANSACTION_BYTES_HARD_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, WINDOW_CLOSE_BLOCKS_MAX,
-    epoch_seed, keys,
-};
+use crate::keys;
+use crate::modules::accounts::Account;
+use crate::modules::epochs::{EpochRecord, epoch_seed};
+use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
+use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
+use crate::params::Params;
+use crate::rules::BlockMeta;
 
 /// Everything that the nodes of a network agree on before the first block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -48,48 +50,7 @@ pub struct GenesisValidator {
     pub payout: Option<Address>,
 }
 
-/// A network's parameters.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Params {
-    /// k: how many validators are assigned to a source in an epoch (all, if there are fewer).
-    pub assigned_per_source: u32,
-    /// Length of an epoch, blocks.
-    pub epoch_blocks: u64,
-    /// A window closes so many blocks after its first attestation.
-    pub window_close_blocks: u64,
-    /// So many windows that one validator opened may be open at a time.
-    pub open_windows_max: u32,
-    /// Least fee of a transaction.
-    pub fee_min: Amount,
-    /// Least fee of a registration of a source.
-    pub source_fee_min: Amount,
-    /// Most sources.
-    pub sources_max: u32,
-    /// Most bytes of transactions in a block.
-    pub block_bytes_max: u64,
-    /// Of these, room that account transactions may not take.
-    pub attestation_bytes_reserved: u64,
-    /// Most transactions in a block.
-    pub block_transactions_max: u64,
-    /// Most bytes of a transaction.
-    pub transaction_bytes_max: u64,
-}
-
-/// Where a chain ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-pub struct Tip {
-    /// Of the last block; 0 after genesis.
-    pub height: Height,
-    /// Its hash; after genesis that of the genesis.
-    pub block_hash: Digest,
-    /// Root of the state after it.
-    pub state_root: Digest,
-    /// Its time.
-    pub time: Timestamp,
-}
-
-/// Why a genesis is refused.
+/// A refusal of a genesis.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesisError {
     /// Not a set of validators.
@@ -115,43 +76,6 @@ pub enum GenesisError {
     Params(&'static str),
 }
 
-impl Default for Params {
-    /// For a network of blocks about each second.
-    fn default() -> Params {
-        Params {
-            assigned_per_source: 7,
-            epoch_blocks: 120,
-            window_close_blocks: 30,
-            open_windows_max: 1_024,
-            fee_min: Amount(1_000_000_000_000),
-            source_fee_min: Amount::open(1),
-            sources_max: 1_024,
-            block_bytes_max: 2 * 1024 * 1024,
-            attestation_bytes_reserved: 512 * 1024,
-            block_transactions_max: 20_000,
-            transaction_bytes_max: 128 * 1024,
-        }
-    }
-}
-
-impl Params {
-    /// Checks the ranges.
-    pub fn validate(&self) -> Result<(), GenesisError> {
-        let rules = [
-            (self.assigned_per_source > 0, "assigned_per_source"),
-            (self.epoch_blocks > 0, "epoch_blocks"),
-            ((1..=WINDOW_CLOSE_BLOCKS_MAX).contains(&self.window_close_blocks), "window_close_blocks"),
-            (self.open_windows_max > 0, "open_windows_max"),
-            (self.block_transactions_max > 0, "block_transactions_max"),
-            ((1..=BLOCK_BYTES_HARD_MAX).contains(&self.block_bytes_max), "block_bytes_max"),
-            (self.attestation_bytes_reserved <= self.block_bytes_max, "attestation_bytes_reserved"),
-            ((1..=TRANSACTION_BYTES_HARD_MAX).contains(&self.transaction_bytes_max), "transaction_bytes_max"),
-            (self.transaction_bytes_max <= self.block_bytes_max, "transaction_bytes_max"),
-        ];
-        rules.into_iter().find(|(kept, _)| !kept).map_or(Ok(()), |(_, name)| Err(GenesisError::Params(name)))
-    }
-}
-
 impl Genesis {
     /// SHA-256 of the canonical bytes: the network's identity and the parent of its first block.
     pub fn hash(&self) -> Digest {
@@ -171,7 +95,7 @@ impl Genesis {
     /// Checks everything that the rules rely on.
     pub fn validate(&self) -> Result<(), GenesisError> {
         self.validator_set()?;
-        self.params.validate()?;
+        self.params.validate().map_err(GenesisError::Params)?;
         let mut names = BTreeSet::new();
         for source in &self.sources {
             source.validate().map_err(|fault| GenesisError::Source { id: source.id.clone(), fault })?;
@@ -179,8 +103,8 @@ impl Genesis {
                 return Err(GenesisError::Twice(format!("source {}", source.id)));
             }
         }
-        if self.sources.len() > self.params.sources_max as usize {
-            return Err(GenesisError::Params("sources_max"));
+        if self.sources.len() > self.params.sources.sources_max as usize {
+            return Err(GenesisError::Params("sources.sources_max"));
         }
         let mut addresses = BTreeSet::new();
         if let Some((address, _)) = self.accounts.iter().find(|(address, _)| !addresses.insert(*address)) {

@@ -25,48 +25,67 @@
 //! [`ExecuteError::State`] means that this node's own store is broken: the node must stop. [`ExecuteError::Block`]
 //! means that the block must never have been decided; a correct network votes it away by [`validate_proposal`].
 
-mod admit;
-mod assign;
-mod attestation;
+mod action;
 mod block;
 mod build;
-mod events;
-mod evidence;
+mod context;
+mod descriptor;
+mod dispatch;
+mod error;
+mod event;
 mod execute;
 mod genesis;
 pub mod keys;
 pub mod light;
 mod limits;
+mod mempool;
 mod merkle;
-mod quorum;
-mod source;
+mod modules;
+mod params;
+mod rules;
 mod state;
 mod transaction;
-mod validators;
 mod verify;
-mod window;
+mod vote;
 
-pub use admit::{CheckError, Checked, MempoolRules, check_transaction, check_verified};
-pub use assign::{assign, assigned, current_epoch, epoch_first_height, epoch_of_height, epoch_seed, pinned_epoch};
-pub use attestation::{Attestation, ChunkClaim};
-pub use block::{
-    Block, BlockError, Certificate, HEADER_VERSION, Header, VoteKind, commit_hash, precommit_sign_bytes,
-    vote_sign_bytes,
-};
-pub use build::{BlockLimits, ProposalError, build_block, validate_proposal};
-pub use events::{Execution, IncidentKind, LedgerEvent, LedgerIncident, Receipt};
-pub use evidence::{CONSENSUS, Evidence, SignedBlock, Step, proposal_sign_bytes};
+pub use action::{Action, TypedField, TypedMessage};
+pub use block::{Block, BlockError, BlockLimits, Certificate, HEADER_VERSION, Header, Tip, commit_hash};
+pub use build::{ProposalError, build_block, validate_proposal};
+pub use descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldInput, FieldKind, Fields};
+pub use error::{CheckError, EnvelopeError, TransactionError};
+pub use event::{Execution, LedgerEvent, Receipt};
 pub use execute::{ExecuteError, execute_block, execute_block_verified};
-pub use genesis::{Genesis, GenesisError, GenesisValidator, Params, Tip, initial_state};
+pub use genesis::{Genesis, GenesisError, GenesisValidator, initial_state};
 pub use limits::*;
+pub use mempool::{Checked, MempoolRules, check_transaction, check_verified};
 pub use merkle::transactions_root;
-pub use source::{Origin, SourceError, SourceKind, SourceSpec};
-pub use state::{
-    AcceptedChunk, Account, BlockMeta, Differing, EpochRecord, Overlay, Pairs, SourceProgress, SourceRecord,
-    StateError, StateRead, ValidatorRecord, WindowRecord, account, block_meta, check_supply, chunk, epoch, incident,
-    incidents, last_validators, next_validators, params, source, source_progress, sources, supply, validator_record,
-    validators, window,
+pub use modules::accounts::{
+    Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account, check_supply, supply,
 };
-pub use transaction::{AccountTransaction, Action, Class, Transaction, TransactionError, TypedField, TypedMessage};
-pub use validators::{Validator, ValidatorSet, ValidatorSetError};
+pub use modules::epochs::{
+    EPOCHS_KEPT, EpochRecord, EpochsParams, assign, assigned, epoch, epoch_first_height, epoch_of_height, epoch_seed,
+};
+pub use modules::evidence::{
+    CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, SignedBlock, Step,
+    proposal_sign_bytes,
+};
+pub use modules::incidents::{INCIDENT_DETAIL_BYTES_MAX, IncidentKind, LedgerIncident, incident, incidents};
+pub use modules::sources::{
+    Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceError, SourceKind, SourceRecord, SourceSpec, SourcesAction,
+    SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, source, sources,
+};
+pub use modules::validators::{
+    VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators, next_validators,
+    validator_record, validators,
+};
+pub use modules::windows::{
+    AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, ChunkClaim, Differing, SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX,
+    WINDOW_AHEAD_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX, WindowRecord, WindowsError, WindowsEvent,
+    WindowsParams, chunk, pinned_epoch, source_progress, window,
+};
+pub use params::{BlocksParams, Params, params};
+pub use rules::{BlockMeta, block_meta, current_epoch};
+pub use state::{Overlay, Pairs, StateError, StateRead};
+pub use transaction::{AccountTransaction, Class, Transaction};
 pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless};
+pub use vote::{VoteKind, precommit_sign_bytes, vote_sign_bytes};

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use openmesh_primitives::{Address, Digest, Height};
 
-use crate::{Certificate, HEADER_VERSION, Header, ValidatorSet, precommit_sign_bytes};
+use crate::block::{Certificate, HEADER_VERSION, Header};
+use crate::modules::validators::ValidatorSet;
+use crate::vote::precommit_sign_bytes;
 
 /// Why a header is not to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,9 @@
 
 use openmesh_primitives::{Address, Digest, canonical, sha256};
 
-use crate::{Class, TRANSACTION_BYTES_HARD_MAX, Transaction, TransactionError};
+use crate::error::{EnvelopeError, TransactionError};
+use crate::limits::TRANSACTION_BYTES_HARD_MAX;
+use crate::transaction::{Class, Transaction};
 
 /// A transaction whose signature has been verified. There is no other way to make one than [`verify_stateless`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,22 +45,23 @@ impl VerifiedTransaction {
 /// Decodes a transaction and verifies its signature. Pure in the bytes, so it may run on any thread and be kept.
 pub fn verify_stateless(bytes: &[u8]) -> Result<VerifiedTransaction, TransactionError> {
     if bytes.len() as u64 > TRANSACTION_BYTES_HARD_MAX {
-        return Err(TransactionError::Size { bytes: bytes.len() as u64, bytes_max: TRANSACTION_BYTES_HARD_MAX });
+        let bytes_max = TRANSACTION_BYTES_HARD_MAX;
+        return Err(EnvelopeError::Size { bytes: bytes.len() as u64, bytes_max }.into());
     }
-    let transaction = canonical::decode(bytes).map_err(|e| TransactionError::Encoding { reason: e.to_string() })?;
+    let transaction = canonical::decode(bytes).map_err(|e| EnvelopeError::Encoding { reason: e.to_string() })?;
     verify_decoded(bytes, transaction)
 }
 
 /// The same for bytes that were decoded already.
 pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
     let sender = match &transaction {
-        Transaction::Account(inner) => inner.sender().map_err(|_| TransactionError::Signature)?,
+        Transaction::Account(inner) => inner.sender().map_err(|_| EnvelopeError::Signature)?,
         Transaction::Attestation(inner) => {
-            inner.verify().map_err(|_| TransactionError::Signature)?;
+            inner.verify().map_err(|_| EnvelopeError::Signature)?;
             inner.validator()
         }
         Transaction::Evidence(inner) => {
-            inner.verify().map_err(|_| TransactionError::Signature)?;
+            inner.verify().map_err(|_| EnvelopeError::Signature)?;
             inner.validator()
         }
     };

@@ -2,8 +2,8 @@
 
 use openmesh_engine::machine::Machine;
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, ChunkClaim, Genesis, GenesisValidator, Origin, Params, SourceKind,
-    SourceSpec, StateError, Transaction, account, current_epoch, window,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochsParams, Genesis, GenesisValidator,
+    Origin, Params, SourceKind, SourceSpec, StateError, Transaction, WindowsParams, account, current_epoch, window,
 };
 use openmesh_primitives::{AccountKey, Amount, ContentId, Timestamp, ValidatorKey, sha256};
 
@@ -47,7 +47,11 @@ pub fn genesis(validators: usize) -> Genesis {
             window_ms: 1_000,
             origin: Origin::Simulated,
         }],
-        params: Params { epoch_blocks: 7, window_close_blocks: 5, ..Params::default() },
+        params: Params {
+            epochs: EpochsParams { epoch_blocks: 7, ..EpochsParams::default() },
+            windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
+            ..Params::default()
+        },
     }
 }
 
@@ -63,8 +67,11 @@ pub fn transfer(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     };
     let state = machine.store().state()?;
     let nonce = account(&state, &from.address())?.nonce + random.below(2);
-    let action = Action::Transfer { to: to.address(), amount: Amount(1 + u128::from(random.below(1_000))) };
-    let signed = AccountTransaction::sign(&from, CHAIN_ID, nonce, Params::default().fee_min, action);
+    let action = Action::Accounts(AccountsAction::Transfer {
+        to: to.address(),
+        amount: Amount(1 + u128::from(random.below(1_000))),
+    });
+    let signed = AccountTransaction::sign(&from, CHAIN_ID, nonce, Params::default().accounts.fee_min, action);
     Ok(signed.ok().map(|signed| Transaction::Account(signed).encode()))
 }
 

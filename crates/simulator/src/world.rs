@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
 use openmesh_engine::{CommittedBlock, Pauses, Timeouts};
-use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, StateError, check_supply};
+use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, StateError, WindowsEvent, check_supply};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 
 use crate::check::{Report, Violation};
@@ -435,7 +435,7 @@ impl World {
 
     fn judge(&mut self, event: &LedgerEvent, liar: Option<Address>) -> Result<(), Violation> {
         match event {
-            LedgerEvent::ChunkAccepted { window, cid, .. } => {
+            LedgerEvent::Windows(WindowsEvent::ChunkAccepted { window, cid, .. }) => {
                 self.report.chunks += 1;
                 if *cid != honest_chunk(*window) || !self.accepted.insert(*window) {
                     return Err(Violation::Chunk { window: *window });

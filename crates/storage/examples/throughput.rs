@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Block, BlockLimits, Certificate, Genesis, GenesisValidator, Params, Transaction,
-    VerifiedTransaction, build_block, execute_block_verified, precommit_sign_bytes, validate_proposal,
-    verify_stateless,
+    AccountTransaction, AccountsAction, Action, Block, BlockLimits, BlocksParams, Certificate, Genesis,
+    GenesisValidator, Params, Transaction, VerifiedTransaction, build_block, execute_block_verified,
+    precommit_sign_bytes, validate_proposal, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
@@ -56,9 +56,12 @@ fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> G
         accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
         sources: Vec::new(),
         params: Params {
-            block_bytes_max: bytes.max(1 << 20),
-            block_transactions_max: block as u64,
-            attestation_bytes_reserved: 0,
+            blocks: BlocksParams {
+                block_bytes_max: bytes.max(1 << 20),
+                block_transactions_max: block as u64,
+                attestation_bytes_reserved: 0,
+                ..BlocksParams::default()
+            },
             ..Params::default()
         },
     }
@@ -69,8 +72,9 @@ fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> 
     let transfer = |at: usize, nonces: &mut [u64]| {
         let from = at % keys.len();
         let to: Address = keys[at.wrapping_mul(7_919) % keys.len()].address();
-        let action = Action::Transfer { to, amount: Amount(1) };
-        let signed = AccountTransaction::sign(&keys[from], CHAIN_ID, nonces[from], Params::default().fee_min, action)?;
+        let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(1) });
+        let signed =
+            AccountTransaction::sign(&keys[from], CHAIN_ID, nonces[from], Params::default().accounts.fee_min, action)?;
         nonces[from] += 1;
         Ok(Transaction::Account(signed).encode())
     };
@@ -87,7 +91,7 @@ fn run_block(
     let limits = BlockLimits::of(&store.genesis()?.params);
     let time = Timestamp(tip.time.nanos() + 1);
     let last = store.block(tip.height)?.map(|last| last.certificate);
-    let block = timed(&mut times.build, || build_block(&state, &tip, last, candidates, proposer, time, &limits))?;
+    let (block, _) = timed(&mut times.build, || build_block(&state, &tip, last, candidates, proposer, time, &limits))?;
     timed(&mut times.validate, || validate_proposal(&state, &tip, &block))?;
     let by_bytes: std::collections::BTreeMap<&[u8], &Arc<VerifiedTransaction>> =
         candidates.iter().map(|c| (c.bytes(), c)).collect();

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{
-    self as ledger, AcceptedChunk, Account, AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate,
-    ChunkClaim, EpochRecord, Evidence, Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident,
-    Origin, Params, Receipt, SignedBlock, SourceKind, SourceProgress, SourceRecord, SourceSpec, Step, Tip, Transaction,
+    self as ledger, AcceptedChunk, Account, AccountTransaction, AccountsAction, AccountsError, AccountsEvent, Action,
+    Attestation, Block, BlockLimits, Certificate, ChunkClaim, EnvelopeError, EpochRecord, EpochsParams, Evidence,
+    Execution, Genesis, GenesisValidator, Header, LedgerEvent, LedgerIncident, Origin, Params, Receipt, SignedBlock,
+    SourceKind, SourceProgress, SourceRecord, SourceSpec, SourcesAction, SourcesParams, Step, Tip, Transaction,
     TransactionError, Validator, ValidatorRecord, ValidatorSet, VerifiedTransaction, VoteKind, WindowRecord,
-    build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes, validate_proposal,
-    verify_stateless, vote_sign_bytes,
+    WindowsParams, build_block, check_supply, execute_block, initial_state, light, precommit_sign_bytes,
+    validate_proposal, verify_stateless, vote_sign_bytes,
 };
 use openmesh_primitives::{
     AccountKey, AccountSignature, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256,
@@ -60,7 +61,11 @@ pub fn transaction(data: &[u8]) {
             }
             for twin in twins(&signed.signature) {
                 let twin = Transaction::Account(AccountTransaction { signature: twin, ..signed.clone() }).encode();
-                assert_eq!(verified(&twin).err(), Some(TransactionError::Signature), "a signature has a twin");
+                assert_eq!(
+                    verified(&twin).err(),
+                    Some(TransactionError::Envelope(EnvelopeError::Signature)),
+                    "a signature has a twin"
+                );
             }
         }
         Some((b'v', bytes)) => {
@@ -151,13 +156,13 @@ fn text(input: &mut Input<'_>) -> String {
 fn action(input: &mut Input<'_>) -> Action {
     if input.byte() & 1 == 0 {
         let to = [account_key(input.byte()).address(), Address(input.array())][usize::from(input.below(2))];
-        return Action::Transfer { to, amount: Amount(u128::from_le_bytes(input.array())) };
+        return Action::Accounts(AccountsAction::Transfer { to, amount: Amount(u128::from_le_bytes(input.array())) });
     }
     let mut list = |fallback: &str| -> Vec<String> {
         (0..input.below(4)).map(|n| if n == 0 { fallback.to_owned() } else { text(input) }).collect()
     };
     let (symbols, feeds) = (list("BTC.USD"), list("trades"));
-    Action::RegisterSource(SourceSpec {
+    Action::Sources(SourcesAction::Register(SourceSpec {
         id: text(input),
         exchange: text(input),
         kind: if input.byte() & 1 == 0 { SourceKind::Market } else { SourceKind::Chain },
@@ -165,7 +170,7 @@ fn action(input: &mut Input<'_>) -> Action {
         feeds,
         window_ms: input.number() % 4_000_000,
         origin: [Origin::Live, Origin::Simulated, Origin::Replay][usize::from(input.below(3))],
-    })
+    }))
 }
 
 fn claims(input: &mut Input<'_>) -> Vec<ChunkClaim> {
@@ -204,7 +209,7 @@ pub fn types(data: &[u8]) {
             }
         }
         5 => drop(json_too::<Receipt>(bytes)),
-        6 => drop(json_too::<LedgerEvent>(bytes)),
+        6 => drop(one_form::<LedgerEvent>(bytes)),
         7 => drop(json_too::<LedgerIncident>(bytes)),
         8 => drop(json_too::<WindowRecord>(bytes)),
         9 => drop(json_too::<SourceRecord>(bytes)),
@@ -290,8 +295,11 @@ impl Net {
         let time = Timestamp(self.tip.time.nanos().saturating_add(millis * 1_000_000));
         let candidates: Vec<_> = candidates.iter().filter_map(|b| verify_stateless(b).ok()).map(Arc::new).collect();
         let limits = BlockLimits::of(&self.genesis.params);
-        build_block(&self.state, &self.tip, self.last_commit(), &candidates, proposer.address(), time, &limits)
-            .expect("a block can be built of anything that verifies")
+        let (tip, commit) = (&self.tip, self.last_commit());
+        let (block, execution) = build_block(&self.state, tip, commit, &candidates, proposer.address(), time, &limits)
+            .expect("a block can be built of anything that verifies");
+        assert_eq!(Ok(execution), execute_block(&self.state, &block), "the proposer's execution is everybody's");
+        block
     }
 
     /// Builds a block, judges it, executes it twice and stores it.
@@ -370,10 +378,13 @@ pub fn execute(data: &[u8]) {
     let mut input = Input::new(data);
     let powers = [0; 4].map(|_: u64| 1 + u64::from(input.below(4)));
     let params = Params {
-        epoch_blocks: 1 + u64::from(input.below(4)),
-        window_close_blocks: 1 + u64::from(input.below(3)),
-        open_windows_max: 1 + u32::from(input.below(4)),
-        assigned_per_source: 1 + u32::from(input.below(5)),
+        epochs: EpochsParams { epoch_blocks: 1 + u64::from(input.below(4)), ..EpochsParams::default() },
+        windows: WindowsParams {
+            window_close_blocks: 1 + u64::from(input.below(3)),
+            open_windows_max: 1 + u32::from(input.below(4)),
+            ..WindowsParams::default()
+        },
+        sources: SourcesParams { assigned_per_source: 1 + u32::from(input.below(5)), ..SourcesParams::default() },
         ..Params::default()
     };
     let genesis = network(powers, params);
@@ -478,7 +489,7 @@ pub fn light_client(data: &[u8]) {
 pub fn transaction_seeds() -> Vec<Vec<u8>> {
     let made = |kind: u8, fill: &[u8]| [&[kind], fill].concat();
     let filler: Vec<u8> = (0u8..120).map(|n| n.wrapping_mul(29)).collect();
-    let transfer = Action::Transfer { to: Address([9; 20]), amount: Amount::open(1) };
+    let transfer = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount::open(1) });
     let spec = network([1; 4], Params::default()).sources.remove(0);
     let mut seeds = vec![
         made(b'a', &[0; 40]),
@@ -487,7 +498,7 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
         made(b'v', &[0; 40]),
         made(b'v', &filler),
     ];
-    for action in [transfer, Action::RegisterSource(spec)] {
+    for action in [transfer, Action::Sources(SourcesAction::Register(spec))] {
         let signed = AccountTransaction::sign(&account_key(0), CHAIN_ID, 3, Amount(1 << 40), action);
         seeds.push(made(b'r', &Transaction::Account(signed.expect("a signature")).encode()));
     }
@@ -524,7 +535,7 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         sender: None,
         nonce: Some(1),
         fee: Amount::ZERO,
-        error: Some(TransactionError::NonceGap { expected: 1, got: 2 }),
+        error: Some(TransactionError::Accounts(AccountsError::NonceGap { expected: 1, got: 2 })),
     };
     let value = |key: &[u8]| state.get(key).cloned().unwrap_or_default();
     let bodies: [(u8, Vec<u8>); 14] = [
@@ -536,13 +547,13 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         (5, canonical::encode(&receipt)),
         (
             6,
-            canonical::encode(&LedgerEvent::Transferred {
+            canonical::encode(&LedgerEvent::Accounts(AccountsEvent::Transferred {
                 from: Address([1; 20]),
                 to: Address([2; 20]),
                 amount: Amount(3),
                 transaction: Digest([4; 32]),
                 height: 5,
-            }),
+            })),
         ),
         (9, canonical::encode(&record)),
         (10, canonical::encode(&AcceptedChunk { cid: ContentId::of(b"x"), bytes: 1, events: 2, height: 3 })),
@@ -557,7 +568,11 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
 
 /// Seeds of [`genesis`].
 pub fn genesis_seeds() -> Vec<Vec<u8>> {
-    let small = Params { epoch_blocks: 1, window_close_blocks: 1, ..Params::default() };
+    let small = Params {
+        epochs: EpochsParams { epoch_blocks: 1, ..EpochsParams::default() },
+        windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
+        ..Params::default()
+    };
     [network([1; 4], Params::default()), network([1, 2, 3, u64::MAX / 6], small)]
         .iter()
         .map(|genesis| serde_json::to_vec_pretty(genesis).expect("JSON"))

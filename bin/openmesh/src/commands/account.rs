@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use openmesh_api::{AccountInfo, ActionRequest, Status, TransactionAccepted, TransactionRequest, TransactionSummary};
-use openmesh_ledger::{AccountTransaction, Action};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action};
 use openmesh_primitives::{AccountKey, Address, Amount, Decimal, OPEN_DECIMALS};
 
 use super::client::Client;
@@ -69,8 +69,14 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
     let offer: openmesh_api::TypedDataResponse = client.post(FEE_PATH, &request).await?;
     let fee: Amount = offer.fee.parse().map_err(|e| Failure::from_display("the node's answer", &e))?;
     // The hash is made here, not taken from the node: what is signed is what was asked for.
-    let transaction = AccountTransaction::sign(key, status.chain_id, offer.nonce, fee, Action::Transfer { to, amount })
-        .map_err(|e| Failure::from_display("signing", &e))?;
+    let transaction = AccountTransaction::sign(
+        key,
+        status.chain_id,
+        offer.nonce,
+        fee,
+        Action::Accounts(AccountsAction::Transfer { to, amount }),
+    )
+    .map_err(|e| Failure::from_display("signing", &e))?;
     let request = TransactionRequest::Parts {
         action,
         nonce: offer.nonce,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use openmesh_ledger::{Action, Genesis, Params};
+use openmesh_ledger::{Action, Genesis, Params, SourcesAction, SourcesParams};
 use tokio::time::timeout;
 
 use super::*;
@@ -24,7 +24,8 @@ fn rule(number: u8, keep_live: &[&str]) -> Collected {
 #[test]
 fn a_node_collects_what_it_is_assigned_and_what_it_keeps_live() {
     let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let params = Params { assigned_per_source: 1, ..Params::default() };
+    let params =
+        Params { sources: SourcesParams { assigned_per_source: 1, ..SourcesParams::default() }, ..Params::default() };
     let (_dir, store) = store(&Genesis { params, ..genesis_of(4, &ids) });
     let state = store.state().unwrap();
     let mut collected = Vec::new();
@@ -50,7 +51,7 @@ async fn a_source_that_a_transaction_registers_is_told() {
     let (mut sources, task) = follow(rule(0, &[]), deps).await.unwrap();
     let registered = |sources: &Sources| sources.registered.iter().map(|s| s.spec.id.clone()).collect::<Vec<_>>();
     assert_eq!(registered(&sources.borrow()), ["kraken"]);
-    committed.send(Arc::new(commit(&store, Action::RegisterSource(source("another"))))).unwrap();
+    committed.send(Arc::new(commit(&store, Action::Sources(SourcesAction::Register(source("another")))))).unwrap();
     timeout(LONG, sources.changed()).await.unwrap().unwrap();
     assert_eq!(registered(&sources.borrow_and_update()), ["another", "kraken"]);
     assert!(sources.borrow().collected.contains("another"), "the only validator is assigned to all");

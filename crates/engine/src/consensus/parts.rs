@@ -46,7 +46,7 @@ const TRANSACTION_BYTES_MIN: usize = 64;
 
 /// Longest canonical bytes of a block that this network allows.
 pub(crate) fn block_bytes_max(params: &Params) -> usize {
-    let transactions = usize::try_from(params.block_bytes_max).unwrap_or(usize::MAX);
+    let transactions = usize::try_from(params.blocks.block_bytes_max).unwrap_or(usize::MAX);
     transactions.saturating_add(transactions / TRANSACTION_BYTES_MIN * 4).saturating_add(HEAD_BYTES_MAX)
 }
 
@@ -464,7 +464,13 @@ mod tests {
 
     #[test]
     fn a_block_longer_than_the_network_allows_is_refused_at_its_announcement() {
-        let params = Params { block_bytes_max: 100 * 1024, ..Params::default() };
+        let params = Params {
+            blocks: openmesh_ledger::BlocksParams {
+                block_bytes_max: 100 * 1024,
+                ..openmesh_ledger::BlocksParams::default()
+            },
+            ..Params::default()
+        };
         let mut assembler = Assembler::new(block_bytes_max(&params));
         let mut huge = init(1, 0, b"");
         huge.bytes = u32::MAX;
@@ -478,7 +484,7 @@ mod tests {
 
     #[test]
     fn every_block_that_the_network_allows_is_short_enough() {
-        use openmesh_ledger::{Block, Certificate, Header, VALIDATORS_MAX};
+        use openmesh_ledger::{Block, BlocksParams, Certificate, Header, VALIDATORS_MAX};
         let digest = Digest::ZERO;
         let address = openmesh_primitives::Address::default();
         let signatures = vec![(address, ValidatorSignature([0; 64])); VALIDATORS_MAX];
@@ -496,7 +502,10 @@ mod tests {
             next_validators_hash: digest,
         };
         let last_commit = Some(Certificate { height: 1, round: 0, block_hash: digest, signatures });
-        let params = Params { block_bytes_max: 64 * 1024, ..Params::default() };
+        let params = Params {
+            blocks: BlocksParams { block_bytes_max: 64 * 1024, ..BlocksParams::default() },
+            ..Params::default()
+        };
         let transactions = vec![vec![0; TRANSACTION_BYTES_MIN]; 1024];
         let block = Block { header, last_commit, transactions };
         assert!(openmesh_primitives::canonical::encode(&block).len() <= block_bytes_max(&params));

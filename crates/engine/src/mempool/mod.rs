@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, account,
-    verify_stateless,
+    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction,
+    account, verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
@@ -223,7 +223,7 @@ impl Mempool {
     fn next_nonce(&self, snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<u64, SubmitError> {
         match snapshot.rules.check(&snapshot.state, verified) {
             Ok(checked) => Ok(checked.nonce.unwrap_or(0)),
-            Err(CheckError::Refused(TransactionError::NonceGap { expected, got }))
+            Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got })))
                 if got - expected <= self.pool().nonces_ahead_max() =>
             {
                 affordable(snapshot, verified)?;
@@ -278,7 +278,7 @@ impl Mempool {
             self.pool().advance(sender, next);
             match rules.check(state, &head) {
                 // Behind the nonce: gone already. Ahead: cannot be ready.
-                Ok(_) | Err(CheckError::Refused(TransactionError::NonceLow { .. })) => {}
+                Ok(_) | Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. }))) => {}
                 Err(CheckError::Refused(_)) => self.pool().remove_sender(&sender),
                 Err(CheckError::State(error)) => return Err(error),
             }
@@ -313,18 +313,19 @@ impl Mempool {
 /// What the ledger would say about fee and balance if the nonce were next: it stops at the nonce.
 fn affordable(snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<(), SubmitError> {
     let Transaction::Account(transaction) = verified.transaction() else { return Ok(()) };
-    let min = snapshot.rules.params().fee_min;
+    let min = transaction.action.fee_min(snapshot.rules.params());
     if transaction.fee < min {
-        return Err(TransactionError::FeeLow { min, got: transaction.fee }.into());
+        return Err(TransactionError::Accounts(AccountsError::FeeLow { min, got: transaction.fee }).into());
     }
     let balance = account(&snapshot.state, &verified.sender())?.balance;
-    let amount = match &transaction.action {
-        openmesh_ledger::Action::Transfer { amount, .. } => *amount,
-        openmesh_ledger::Action::RegisterSource(_) => Amount::ZERO,
-    };
-    let needed = amount.checked_add(transaction.fee).unwrap_or(Amount(u128::MAX));
+    let needed = transaction.action.spends().checked_add(transaction.fee).unwrap_or(Amount(u128::MAX));
     if needed > balance {
-        return Err(TransactionError::Overdraft { account: verified.sender(), balance, needed }.into());
+        return Err(TransactionError::Accounts(AccountsError::Overdraft {
+            account: verified.sender(),
+            balance,
+            needed,
+        })
+        .into());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
-use openmesh_ledger::{AccountTransaction, Action, Attestation, verify_stateless};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, verify_stateless};
 use openmesh_primitives::{AccountKey, ValidatorKey};
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn account(seed: u8) -> AccountKey {
 }
 
 fn transfer(seed: u8, nonce: u64, fee: u128) -> Arc<VerifiedTransaction> {
-    let action = Action::Transfer { to: Address([9; 20]), amount: Amount(1) };
+    let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(1) });
     let signed = AccountTransaction::sign(&account(seed), 1, nonce, Amount(fee), action).unwrap();
     Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use openmesh_engine::{CommittedBlock, Config, EngineError, Handle, start};
 use openmesh_ledger::{
-    AccountTransaction, Action, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction,
+    AccountTransaction, AccountsAction, Action, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec,
+    Transaction,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, Digest, Timestamp, ValidatorKey};
 use openmesh_storage::{Store, StoreError};
@@ -30,7 +31,7 @@ pub fn account(n: usize) -> AccountKey {
 }
 
 pub fn transfer(from: usize, nonce: u64, to: Address, amount: u128) -> Vec<u8> {
-    let action = Action::Transfer { to, amount: Amount(amount) };
+    let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(amount) });
     let signed = AccountTransaction::sign(&account(from), CHAIN_ID, nonce, FEE, action).unwrap();
     Transaction::Account(signed).encode()
 }

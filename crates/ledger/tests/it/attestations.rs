@@ -1,17 +1,22 @@
 //! Windows: who may attest, what is accepted, who is named.
 
 use openmesh_ledger::{
+    EnvelopeError, EpochsParams,
     IncidentKind::{Differing, Disputed, Missing},
-    LedgerEvent, Origin, Params, SourceKind, SourceSpec, TransactionError as E, WINDOW_CLOSE_BLOCKS_MAX,
-    WINDOW_NUMBER_MAX, assigned, chunk, current_epoch, epoch, incidents as stored, keys, pinned_epoch, source_progress,
-    validator_record, window,
+    LedgerEvent, Origin, Params, SourceKind, SourceSpec, SourcesError, SourcesParams, TransactionError as E,
+    WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX, WindowsError, WindowsEvent, WindowsParams, assigned, chunk,
+    current_epoch, epoch, incidents as stored, keys, pinned_epoch, source_progress, validator_record, window,
 };
 use openmesh_primitives::{Address, ContentId};
 
 use crate::chain::{BOOK, CHAIN_ID, Chain, SOURCE, START, TRADES, accepted, claim, incidents, source};
 
 fn params() -> Params {
-    Params { window_close_blocks: 3, epoch_blocks: 5, ..Params::default() }
+    Params {
+        windows: WindowsParams { window_close_blocks: 3, ..WindowsParams::default() },
+        epochs: EpochsParams { epoch_blocks: 5, ..EpochsParams::default() },
+        ..Params::default()
+    }
 }
 
 fn four() -> Chain {
@@ -30,12 +35,13 @@ fn a_chunk_is_accepted_with_the_third_of_four_and_the_window_closes() {
     assert_eq!(accepted(&second.events), expected);
     assert_eq!(chunk(&chain.state, SOURCE, 7, BOOK).unwrap().unwrap().height, 2);
     let third = chain.run(vec![chain.attest(3, 7, 0, honest())]);
-    let [LedgerEvent::Attested { window: 7, validator, .. }] = third.events.as_slice() else {
+    let [LedgerEvent::Windows(WindowsEvent::Attested { window: 7, validator, .. })] = third.events.as_slice() else {
         panic!("the fourth agrees, and nothing else is new: {:?}", third.events)
     };
     assert_eq!(*validator, chain.address(3));
     let closing = chain.run(vec![]);
-    let [LedgerEvent::WindowClosed { accepted: 2, disputed, missing, height: 4, .. }] = closing.events.as_slice()
+    let [LedgerEvent::Windows(WindowsEvent::WindowClosed { accepted: 2, disputed, missing, height: 4, .. })] =
+        closing.events.as_slice()
     else {
         panic!("{:?}", closing.events)
     };
@@ -45,7 +51,7 @@ fn a_chunk_is_accepted_with_the_third_of_four_and_the_window_closes() {
     let gone = [keys::attestation(SOURCE, 7, &chain.address(0)), keys::closing(4, SOURCE, 7)];
     assert!(gone.iter().all(|key| !chain.state.contains_key(key)), "what is no longer needed is deleted");
     let late = chain.attest(0, 7, 0, honest());
-    assert_eq!(chain.run_one(late), Some(E::WindowClosed { height: 4 }));
+    assert_eq!(chain.run_one(late), Some(E::Windows(WindowsError::WindowClosed { height: 4 })));
     assert_eq!(source_progress(&chain.state, SOURCE).unwrap().last_window, Some(7));
 }
 
@@ -153,23 +159,35 @@ fn a_stream_that_nobody_covers_any_more_is_named_once() {
 
 #[test]
 fn refusals_of_attestations() {
-    let mut chain = Chain::new(&[1, 1, 1, 1], Params { open_windows_max: 2, ..params() });
+    let mut chain = Chain::new(
+        &[1, 1, 1, 1],
+        Params { windows: WindowsParams { open_windows_max: 2, ..params().windows }, ..params() },
+    );
     let honest = || vec![claim(TRADES, "t")];
     let unknown = chain.attest_source(0, "nowhere", 1, 0, honest());
-    assert_eq!(chain.run_one(unknown), Some(E::UnknownSource { id: "nowhere".to_string() }));
+    assert_eq!(chain.run_one(unknown), Some(E::Sources(SourcesError::UnknownSource { id: "nowhere".to_string() })));
     let stream = chain.attest(0, 1, 0, vec![claim("DOGE.USD/trades", "x")]);
-    assert_eq!(chain.run_one(stream), Some(E::UnknownStream { stream: "DOGE.USD/trades".to_string() }));
+    assert_eq!(
+        chain.run_one(stream),
+        Some(E::Windows(WindowsError::UnknownStream { stream: "DOGE.USD/trades".to_string() }))
+    );
     let twice = chain.attest(0, 1, 0, vec![claim(TRADES, "x"), claim(TRADES, "y")]);
-    assert!(matches!(chain.run_one(twice), Some(E::Claims { .. })));
-    assert_eq!(chain.run_one(chain.attest(0, 1, 9, honest())), Some(E::WrongEpoch { current: 0, got: 9 }));
+    assert!(matches!(chain.run_one(twice), Some(E::Windows(WindowsError::Claims { .. }))));
+    assert_eq!(
+        chain.run_one(chain.attest(0, 1, 9, honest())),
+        Some(E::Windows(WindowsError::WrongEpoch { current: 0, got: 9 }))
+    );
     assert_eq!(chain.run_one(chain.attest(0, 1, 0, honest())), None);
     let duplicate = chain.attest(0, 1, 0, vec![claim(TRADES, "another")]);
     let validator = chain.address(0);
-    assert_eq!(chain.run_one(duplicate), Some(E::DuplicateAttestation { validator }));
-    assert_eq!(chain.run_one(chain.attest(1, 1, 1, honest())), Some(E::PinnedEpoch { pinned: 0, got: 1 }));
+    assert_eq!(chain.run_one(duplicate), Some(E::Windows(WindowsError::DuplicateAttestation { validator })));
+    assert_eq!(
+        chain.run_one(chain.attest(1, 1, 1, honest())),
+        Some(E::Windows(WindowsError::PinnedEpoch { pinned: 0, got: 1 }))
+    );
     assert_eq!(chain.run_one(chain.attest(0, 2, 1, honest())), None);
     assert_eq!(chain.run_one(chain.attest(0, 3, 1, honest())), None, "window 1 has closed meanwhile");
-    assert_eq!(chain.run_one(chain.attest(0, 4, 1, honest())), Some(E::OpenWindows { max: 2 }));
+    assert_eq!(chain.run_one(chain.attest(0, 4, 1, honest())), Some(E::Windows(WindowsError::OpenWindows { max: 2 })));
     assert_eq!(chain.run_one(chain.attest(1, 4, 1, honest())), None, "another validator may still open it");
 }
 
@@ -180,33 +198,46 @@ fn altered_attestations() {
     let key = chain.validators[0].clone();
     let signed = Attestation::sign(&key, CHAIN_ID, SOURCE, 1, 0, vec![claim(TRADES, "t")]);
     let other = Attestation { window: 2, ..signed.clone() };
-    assert_eq!(chain.run_one(Transaction::Attestation(other).encode()), Some(E::Signature));
+    assert_eq!(chain.run_one(Transaction::Attestation(other).encode()), Some(E::Envelope(EnvelopeError::Signature)));
     let stolen = Attestation { public_key: chain.validators[1].public(), ..signed.clone() };
-    assert_eq!(verify_stateless(&Transaction::Attestation(stolen).encode()), Err(E::Signature));
+    assert_eq!(
+        verify_stateless(&Transaction::Attestation(stolen).encode()),
+        Err(E::Envelope(EnvelopeError::Signature))
+    );
     let foreign = Attestation::sign(&key, 1, SOURCE, 1, 0, vec![]);
     let foreign = Transaction::Attestation(foreign).encode();
-    assert_eq!(chain.run_one(foreign), Some(E::Chain { expected: CHAIN_ID, got: 1 }));
+    assert_eq!(chain.run_one(foreign), Some(E::Envelope(EnvelopeError::Chain { expected: CHAIN_ID, got: 1 })));
     let stranger = openmesh_primitives::ValidatorKey::from_seed([200; 32]);
     let nobody = Transaction::Attestation(Attestation::sign(&stranger, CHAIN_ID, SOURCE, 1, 0, vec![])).encode();
     let validator = stranger.public().address();
-    assert_eq!(chain.run_one(nobody), Some(E::NotAssigned { validator, epoch: 0 }));
+    assert_eq!(chain.run_one(nobody), Some(E::Windows(WindowsError::NotAssigned { validator, epoch: 0 })));
 }
 
 #[test]
 fn the_pinned_epoch_holds_beyond_the_next_one() {
-    let mut chain = Chain::new(&[1; 4], Params { epoch_blocks: 2, window_close_blocks: 20, ..Params::default() });
+    let mut chain = Chain::new(
+        &[1; 4],
+        Params {
+            epochs: EpochsParams { epoch_blocks: 2, ..EpochsParams::default() },
+            windows: WindowsParams { window_close_blocks: 20, ..WindowsParams::default() },
+            ..Params::default()
+        },
+    );
     chain.run_to(2);
     assert_eq!(chain.run_one(chain.attest(0, 1, 0, vec![])), None, "height 3 is epoch 1: the one before is allowed");
     chain.run_to(8);
     assert_eq!(current_epoch(&chain.state).unwrap(), 3);
     assert_eq!(chain.run_one(chain.attest(1, 1, 0, vec![])), None, "the window keeps its epoch while it is open");
     let fresh = chain.attest(1, 2, 0, vec![]);
-    assert_eq!(chain.run_one(fresh), Some(E::WrongEpoch { current: 4, got: 0 }));
+    assert_eq!(chain.run_one(fresh), Some(E::Windows(WindowsError::WrongEpoch { current: 4, got: 0 })));
 }
 
 #[test]
 fn only_the_assigned_count() {
-    let mut chain = Chain::new(&[1; 7], Params { assigned_per_source: 4, ..params() });
+    let mut chain = Chain::new(
+        &[1; 7],
+        Params { sources: SourcesParams { assigned_per_source: 4, ..params().sources }, ..params() },
+    );
     let drawn: Vec<Address> = assigned(&chain.state, SOURCE, 0).unwrap().iter().map(|v| v.address).collect();
     assert_eq!(drawn.len(), 4);
     let mut taken = 0;
@@ -215,7 +246,7 @@ fn only_the_assigned_count() {
         let validator = chain.address(v);
         match drawn.contains(&validator) {
             true => assert_eq!(error, None),
-            false => assert_eq!(error, Some(E::NotAssigned { validator, epoch: 0 })),
+            false => assert_eq!(error, Some(E::Windows(WindowsError::NotAssigned { validator, epoch: 0 }))),
         }
         taken += usize::from(error.is_none());
     }
@@ -250,14 +281,16 @@ fn a_window_of_this_origin_must_have_ended(origin: Origin) {
     // The first block's time is START + 1 s; the windows are 10 s long and one ends at START.
     let running = window_of(START.millis());
     let ahead = chain.attest_source(0, "live", running, 0, vec![]);
-    let Some(E::WindowAhead { end_ms, .. }) = chain.run_one(ahead) else { panic!("it ends 9 s ahead") };
+    let Some(E::Windows(WindowsError::WindowAhead { end_ms, .. })) = chain.run_one(ahead) else {
+        panic!("it ends 9 s ahead")
+    };
     assert_eq!(end_ms as i64, START.millis() + 10_000);
     assert_eq!(chain.run_one(chain.attest_source(0, "live", running - 1, 0, vec![])), None);
     chain.run_to(4);
     let near = chain.attest_source(0, "live", running, 0, vec![]);
     assert_eq!(chain.run_one(near), None, "5 s before its end at a block time of START + 5 s");
     let far = chain.attest_source(0, "live", u64::MAX, 0, vec![]);
-    assert!(matches!(chain.run_one(far), Some(E::WindowAhead { .. })));
+    assert!(matches!(chain.run_one(far), Some(E::Windows(WindowsError::WindowAhead { .. }))));
 }
 
 #[test]
@@ -275,20 +308,23 @@ fn a_stray_byte_in_a_claim_is_another_claim() {
 /// refused: such a one, once committed, would stand in the way of every block after it.
 #[test]
 fn the_highest_number_of_a_window_closes_like_any_other_and_higher_ones_are_refused() {
-    let mut chain = Chain::new(&[1, 1, 1, 1], Params { window_close_blocks: 1, ..Params::default() });
+    let mut chain = Chain::new(
+        &[1, 1, 1, 1],
+        Params { windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() }, ..Params::default() },
+    );
     let mut genesis = chain.genesis.clone();
     genesis.sources.push(SourceSpec { kind: SourceKind::Chain, ..source("chain", Origin::Replay) });
     chain.state = openmesh_ledger::initial_state(&genesis).unwrap();
     for window in [WINDOW_NUMBER_MAX + 1, u64::MAX] {
         let far = chain.attest_source(0, "chain", window, 0, vec![]);
-        assert_eq!(chain.run_one(far), Some(E::WindowNumber { max: WINDOW_NUMBER_MAX }));
+        assert_eq!(chain.run_one(far), Some(E::Windows(WindowsError::WindowNumber { max: WINDOW_NUMBER_MAX })));
     }
     let mut closed = Vec::new();
     for window in [5, WINDOW_NUMBER_MAX] {
         let all = (0..3).map(|v| chain.attest_source(v, "chain", window, 0, vec![])).collect();
         for transactions in [all, vec![], vec![]] {
             closed.extend(chain.run(transactions).events.into_iter().filter_map(|event| match event {
-                LedgerEvent::WindowClosed { window, .. } => Some(window),
+                LedgerEvent::Windows(WindowsEvent::WindowClosed { window, .. }) => Some(window),
                 _ => None,
             }));
         }
@@ -300,6 +336,15 @@ fn the_highest_number_of_a_window_closes_like_any_other_and_higher_ones_are_refu
 #[test]
 fn windows_that_never_close_are_no_parameter() {
     for (blocks, sound) in [(0, false), (1, true), (WINDOW_CLOSE_BLOCKS_MAX, true), (u64::MAX, false)] {
-        assert_eq!(Params { window_close_blocks: blocks, ..Params::default() }.validate().is_ok(), sound, "{blocks}");
+        assert_eq!(
+            Params {
+                windows: WindowsParams { window_close_blocks: blocks, ..WindowsParams::default() },
+                ..Params::default()
+            }
+            .validate()
+            .is_ok(),
+            sound,
+            "{blocks}"
+        );
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use openmesh_ledger::light::LightError;
 use openmesh_ledger::{
-    Block, BlockError, BlockLimits, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead, Transaction,
-    Validator, ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block, execute_block_verified,
-    keys, next_validators, transactions_root, validate_proposal, validator_record, validators, verify_stateless,
+    Block, BlockError, BlockLimits, BlocksParams, Certificate, ExecuteError, Overlay, Params, ProposalError, StateRead,
+    Transaction, Validator, ValidatorSet, VerifiedTransaction, build_block, commit_hash, execute_block,
+    execute_block_verified, keys, next_validators, transactions_root, validate_proposal, validator_record, validators,
+    verify_stateless,
 };
 use openmesh_primitives::{Address, Amount, Digest, Timestamp, ValidatorKey};
 
@@ -20,15 +21,19 @@ fn verified(bytes: &[Vec<u8>]) -> Vec<Arc<VerifiedTransaction>> {
 
 fn build(chain: &Chain, candidates: &[Vec<u8>], limits: &BlockLimits) -> Block {
     let time = Timestamp(chain.tip.time.nanos() + 1);
-    build_block(&chain.state, &chain.tip, chain.last_commit(), &verified(candidates), chain.proposer(), time, limits)
-        .unwrap()
+    let (tip, commit, proposer) = (&chain.tip, chain.last_commit(), chain.proposer());
+    let (block, execution) =
+        build_block(&chain.state, tip, commit, &verified(candidates), proposer, time, limits).unwrap();
+    assert_eq!(execution, execute_block(&chain.state, &block).unwrap(), "the proposer's execution is everybody's");
+    block
 }
 
 #[test]
 fn attestations_first_then_by_fee_with_nonces_in_order() {
     let mut chain = Chain::four();
     let pay = |from, nonce, fee: u128| {
-        let action = openmesh_ledger::Action::Transfer { to: TO, amount: Amount(1) };
+        let action =
+            openmesh_ledger::Action::Accounts(openmesh_ledger::AccountsAction::Transfer { to: TO, amount: Amount(1) });
         chain.action(from, nonce, Amount(FEE.0 * fee), action)
     };
     let attestation = chain.attest(0, 1, 0, vec![claim(TRADES, "t")]);
@@ -89,10 +94,13 @@ fn neither_class_crowds_the_other_out() {
 #[test]
 fn malformed_blocks_are_refused_by_judge_and_executor() {
     let params = Params {
-        block_bytes_max: 2_000,
-        attestation_bytes_reserved: 1_000,
-        transaction_bytes_max: 500,
-        block_transactions_max: 5,
+        blocks: BlocksParams {
+            block_bytes_max: 2_000,
+            attestation_bytes_reserved: 1_000,
+            transaction_bytes_max: 500,
+            block_transactions_max: 5,
+            ..BlocksParams::default()
+        },
         ..Params::default()
     };
     let chain = Chain::new(&[1; 4], params);
@@ -114,8 +122,14 @@ fn malformed_blocks_are_refused_by_judge_and_executor() {
         assert!(expected(&error), "{name}: {error:?}");
         assert_eq!(execute_block(&chain.state, &block), Err(ExecuteError::Block(error)), "{name}");
     }
-    let tight =
-        Params { attestation_bytes_reserved: 1_800, block_transactions_max: 20, ..chain.genesis.params.clone() };
+    let tight = Params {
+        blocks: BlocksParams {
+            attestation_bytes_reserved: 1_800,
+            block_transactions_max: 20,
+            ..chain.genesis.params.clone().blocks
+        },
+        ..chain.genesis.params.clone()
+    };
     let chain = Chain::new(&[1; 4], tight);
     let block = chain.block((0..2).map(|nonce| chain.transfer(0, TO, Amount(1), nonce)).collect());
     let refused = validate_proposal(&chain.state, &chain.tip, &block);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution, Genesis,
-    GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params, SourceKind,
-    SourceSpec, Tip, Transaction, TransactionError, check_supply, commit_hash, execute_block, initial_state,
-    next_validators, precommit_sign_bytes, transactions_root, validate_proposal, validators,
+    AccountTransaction, AccountsAction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution,
+    Genesis, GenesisValidator, HEADER_VERSION, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, Params,
+    SourceKind, SourceSpec, Tip, Transaction, TransactionError, WindowsEvent, check_supply, commit_hash, execute_block,
+    initial_state, next_validators, precommit_sign_bytes, transactions_root, validate_proposal, validators,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical, sha256};
 
@@ -171,7 +171,7 @@ impl Chain {
     }
 
     pub fn transfer(&self, from: usize, to: Address, amount: Amount, nonce: u64) -> Vec<u8> {
-        self.action(from, nonce, FEE, Action::Transfer { to, amount })
+        self.action(from, nonce, FEE, Action::Accounts(AccountsAction::Transfer { to, amount }))
     }
 
     pub fn action(&self, from: usize, nonce: u64, fee: Amount, action: Action) -> Vec<u8> {
@@ -214,7 +214,7 @@ pub fn incidents(events: &[LedgerEvent]) -> Vec<(IncidentKind, Option<String>, O
 /// The accepted chunks among events: stream and CID.
 pub fn accepted(events: &[LedgerEvent]) -> Vec<(String, ContentId)> {
     let chunk = |event: &LedgerEvent| match event {
-        LedgerEvent::ChunkAccepted { stream, cid, .. } => Some((stream.clone(), *cid)),
+        LedgerEvent::Windows(WindowsEvent::ChunkAccepted { stream, cid, .. }) => Some((stream.clone(), *cid)),
         _ => None,
     };
     events.iter().filter_map(chunk).collect()

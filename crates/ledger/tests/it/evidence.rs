@@ -1,9 +1,9 @@
 //! Evidence of equivocation: what is recorded, and what is refused. Clause V of `docs/spec/transactions.md`.
 
 use openmesh_ledger::{
-    BlockError, CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, IncidentKind, SignedBlock,
-    SourceError, Step, Transaction, TransactionError, VoteKind, incidents, proposal_sign_bytes, validator_record,
-    vote_sign_bytes,
+    BlockError, CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, EnvelopeError, Evidence, EvidenceError,
+    IncidentKind, SignedBlock, SourceError, Step, Transaction, TransactionError, VoteKind, incidents,
+    proposal_sign_bytes, validator_record, vote_sign_bytes,
 };
 use openmesh_primitives::{Address, Amount, Digest, ValidatorKey, ValidatorSignature};
 
@@ -49,7 +49,10 @@ fn two_votes_are_an_incident_once() {
 
     // Another pair of the same height says nothing new; another height does.
     let again = chain.run_one(bytes(&votes(&liar, 2, None, Some(ONE))));
-    assert_eq!(again, Some(TransactionError::DuplicateEvidence { validator: chain.address(2), height: 2 }));
+    assert_eq!(
+        again,
+        Some(TransactionError::Evidence(EvidenceError::DuplicateEvidence { validator: chain.address(2), height: 2 }))
+    );
     assert_eq!(chain.run_one(bytes(&votes(&liar, 3, None, Some(ONE)))), None);
     let count = |n: usize| validator_record(&chain.state, &chain.address(n)).unwrap().unwrap().equivocations;
     assert_eq!((0..4).map(count).collect::<Vec<_>>(), [0, 0, 2, 0]);
@@ -73,7 +76,7 @@ fn two_proposals_are_an_incident() {
     let signed_for_another_round =
         Evidence { step: Step::Proposal { first_pol_round: -1, second_pol_round: 7 }, ..evidence.clone() };
     assert!(signed_for_another_round.verify().is_err());
-    assert_eq!(chain.run_one(bytes(&same)), Some(TransactionError::NoConflict));
+    assert_eq!(chain.run_one(bytes(&same)), Some(TransactionError::Evidence(EvidenceError::NoConflict)));
     assert_eq!(chain.run_one(bytes(&evidence)), None);
 }
 
@@ -90,29 +93,32 @@ fn what_proves_nothing_is_refused() {
     };
     // Nobody can be accused by messages that they did not sign.
     let framed = Evidence { public_key: chain.validators[3].public(), ..good.clone() };
-    assert_eq!(refused(&framed), TransactionError::Signature);
+    assert_eq!(refused(&framed), TransactionError::Envelope(EnvelopeError::Signature));
     let forged =
         Evidence { second: SignedBlock { signature: ValidatorSignature([9; 64]), ..good.second }, ..good.clone() };
-    assert_eq!(refused(&forged), TransactionError::Signature);
+    assert_eq!(refused(&forged), TransactionError::Envelope(EnvelopeError::Signature));
     for moved in [
         Evidence { height: 3, ..good.clone() },
         Evidence { round: 1, ..good.clone() },
         Evidence { step: Step::Prevote, ..good.clone() },
         Evidence { chain_id: 1, ..good.clone() },
     ] {
-        assert_eq!(refused(&moved), TransactionError::Signature);
+        assert_eq!(refused(&moved), TransactionError::Envelope(EnvelopeError::Signature));
     }
     let one_prevote_one_precommit =
         Evidence { second: vote(&liar, VoteKind::Prevote, 4, 0, Some(TWO)), ..good.clone() };
-    assert_eq!(refused(&one_prevote_one_precommit), TransactionError::Signature);
+    assert_eq!(refused(&one_prevote_one_precommit), TransactionError::Envelope(EnvelopeError::Signature));
     // Two votes for the same block are fine, however often they are sent; a pair has one order.
-    assert_eq!(refused(&votes(&liar, 4, Some(ONE), Some(ONE))), TransactionError::NoConflict);
+    assert_eq!(refused(&votes(&liar, 4, Some(ONE), Some(ONE))), TransactionError::Evidence(EvidenceError::NoConflict));
     let reversed = Evidence { first: good.second, second: good.first, ..good.clone() };
-    assert_eq!(refused(&reversed), TransactionError::NoConflict);
+    assert_eq!(refused(&reversed), TransactionError::Evidence(EvidenceError::NoConflict));
     let stranger = ValidatorKey::from_seed([77; 32]);
     let validator = stranger.public().address();
-    assert_eq!(refused(&votes(&stranger, 4, None, Some(ONE))), TransactionError::UnknownValidator { validator });
-    let early = TransactionError::EvidenceHeight { height: 6, from: 0, to: 5 };
+    assert_eq!(
+        refused(&votes(&stranger, 4, None, Some(ONE))),
+        TransactionError::Evidence(EvidenceError::UnknownValidator { validator })
+    );
+    let early = TransactionError::Evidence(EvidenceError::EvidenceHeight { height: 6, from: 0, to: 5 });
     assert_eq!(refused(&votes(&liar, 6, None, Some(ONE))), early, "this height is not decided yet");
     chain.tip.height = EVIDENCE_AGE_BLOCKS_MAX + 4;
     let mut late = chain.block(vec![bytes(&good)]);
@@ -120,7 +126,10 @@ fn what_proves_nothing_is_refused() {
     late.header.last_commit_hash = Digest::ZERO;
     let execution = openmesh_ledger::execute_block(&chain.state, &late).unwrap();
     let (from, to) = (5, EVIDENCE_AGE_BLOCKS_MAX + 4);
-    assert_eq!(execution.receipts[0].error, Some(TransactionError::EvidenceHeight { height: 4, from, to }));
+    assert_eq!(
+        execution.receipts[0].error,
+        Some(TransactionError::Evidence(EvidenceError::EvidenceHeight { height: 4, from, to }))
+    );
 }
 
 #[test]
@@ -147,8 +156,9 @@ fn evidence_stands_first_and_is_limited() {
     let time = openmesh_primitives::Timestamp(chain.tip.time.nanos() + 1);
     let commit = chain.last_commit();
     let proposer = chain.proposer();
-    let built =
+    let (built, execution) =
         openmesh_ledger::build_block(&chain.state, &chain.tip, commit, &candidates, proposer, time, &limits).unwrap();
+    assert_eq!(execution, openmesh_ledger::execute_block(&chain.state, &built).unwrap());
     let expected = [&all[..EVIDENCE_PER_BLOCK_MAX], &[attestation, transfer]].concat();
     assert_eq!(built.transactions, expected);
     assert!(chain.commit(&built).receipts.iter().all(|r| r.ok()));

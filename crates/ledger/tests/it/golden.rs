@@ -1,8 +1,8 @@
 //! Bytes that must never change: other programs and stored data depend on them.
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, ChunkClaim, EpochRecord, Origin, SourceKind, SourceSpec, Transaction,
-    TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochRecord, Origin, SourceKind, SourceSpec,
+    SourcesAction, Transaction, TypedMessage, Validator, ValidatorSet, assign, keys, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Digest, ValidatorKey, canonical, sha256};
 
@@ -31,7 +31,7 @@ fn vectors() -> Vec<(u64, u64, Amount, Action, &'static str, &'static str)> {
             7117,
             0,
             Amount(1_000_000_000_000),
-            Action::Transfer { to, amount: Amount(1_500_000_000_000_000_000) },
+            Action::Accounts(AccountsAction::Transfer { to, amount: Amount(1_500_000_000_000_000_000) }),
             "3a3f4918987dc19ce7f15a4e365a5dab5a00bdc5ae489c0cf51bbe20454984dc",
             "405f06e06c3e1aa49cef6a4e871e6d800a3b66f20491c8050d5d39a0f7da406c2959c4d521999d2aa471361931f89d57d38ea69882662fb4da8814ea0e46fc7c1c",
         ),
@@ -39,7 +39,7 @@ fn vectors() -> Vec<(u64, u64, Amount, Action, &'static str, &'static str)> {
             1,
             u64::MAX,
             Amount::ZERO,
-            Action::Transfer { to: Address([0; 20]), amount: Amount(u128::MAX) },
+            Action::Accounts(AccountsAction::Transfer { to: Address([0; 20]), amount: Amount(u128::MAX) }),
             "1f301f3d6a5778bcd8ab355c0f11bc3e5134dce79b423f53c1a25ab8085e2114",
             "a6e9bf04b49baa5b8d6585de94c30fc251e1ac59cccebfe3b23d078c2221a6067f27f6a805fd00a97bbfa6bca9bee8602d9e6287cd5d7cededaedb61898c4a8e1b",
         ),
@@ -47,7 +47,7 @@ fn vectors() -> Vec<(u64, u64, Amount, Action, &'static str, &'static str)> {
             7117,
             3,
             Amount::open(1),
-            Action::RegisterSource(kraken),
+            Action::Sources(SourcesAction::Register(kraken)),
             "aebbbe438f8fca95a7b422aece659a45873de3b8cfbf6a764439ff7e40cac2ed",
             "4558f66c0045a8e1af39c05c2d034abb5cef8ad223be02b6655ddc43df46bf384848debb7684c66bab3e73c10c5a5b54c545a2d8368b4bab5212dc97a6d85e301b",
         ),
@@ -55,7 +55,7 @@ fn vectors() -> Vec<(u64, u64, Amount, Action, &'static str, &'static str)> {
             7117,
             4,
             Amount::open(1),
-            Action::RegisterSource(ethereum),
+            Action::Sources(SourcesAction::Register(ethereum)),
             "a2ef975d16ff457c5c1e28de8ed9932df02c032e70a4b2b335e19f91cdfce38e",
             "3b2d9a746cbf84e1f843e6e0228d2057b377f0bd83ed5327322463d73b01ceb97546b2788544808150877bb77ea23b3558d1332942f5a1d6ec0f1a22429cc2f21b",
         ),
@@ -162,7 +162,7 @@ fn hashes_of_canonical_forms() {
         (
             "params",
             sha256(&[&canonical::encode(&openmesh_ledger::Params::default())]),
-            "7fb48f8543d34f98a3566125b031f466f4d2f07a59c567eb17f94b207d1ab420",
+            "dffb217cc94b27cae7ff41661819030320d7b2ca142b4f92f6ea7f43a3a9ea79",
         ),
     ];
     for (name, hash, expected) in golden {

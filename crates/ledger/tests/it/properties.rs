@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use openmesh_ledger::{Action, Block, IncidentKind, Params, account, check_supply, execute_block, window};
+use openmesh_ledger::{
+    AccountsAction, Action, Block, EpochsParams, IncidentKind, Params, WindowsParams, account, check_supply,
+    execute_block, window,
+};
 use openmesh_primitives::{Address, Amount, ContentId};
 use proptest::prelude::*;
 
@@ -43,7 +46,7 @@ fn transactions(chain: &Chain, steps: &[Step]) -> Vec<Vec<u8>> {
                 let balance = account(&chain.state, &chain.accounts[*from].address()).unwrap().balance;
                 let amount = Amount(balance.0 / 128 * u128::from(*share));
                 let to = chain.accounts.get(usize::from(*to)).map_or(Address([*to; 20]), |key| key.address());
-                let action = Action::Transfer { to, amount };
+                let action = Action::Accounts(AccountsAction::Transfer { to, amount });
                 second.push(chain.action(*from, nonces[*from] + nonce_error, Amount(FEE.0 * u128::from(*fee)), action));
                 nonces[*from] += u64::from(*nonce_error == 0);
             }
@@ -54,7 +57,11 @@ fn transactions(chain: &Chain, steps: &[Step]) -> Vec<Vec<u8>> {
 }
 
 fn small() -> Params {
-    Params { epoch_blocks: 3, window_close_blocks: 2, ..Params::default() }
+    Params {
+        epochs: EpochsParams { epoch_blocks: 3, ..EpochsParams::default() },
+        windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
+        ..Params::default()
+    }
 }
 
 proptest! {
@@ -93,7 +100,7 @@ proptest! {
         cuts in prop::collection::vec(any::<bool>(), 8),
     ) {
         let outcome = |order: &[usize], cuts: &[bool]| {
-            let mut chain = Chain::new(&powers, Params { window_close_blocks: 20, ..Params::default() });
+            let mut chain = Chain::new(&powers, Params { windows: WindowsParams { window_close_blocks: 20, ..WindowsParams::default() }, ..Params::default() });
             let mut events = Vec::new();
             let mut block = Vec::new();
             for (at, v) in order.iter().filter(|v| **v < powers.len()).enumerate() {

@@ -1,8 +1,9 @@
 //! Every refusal has its own error and leaves the state as it was.
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Origin, Params, Transaction, TransactionError, account, check_transaction,
-    validator_record, verify_stateless,
+    AccountTransaction, AccountsAction, AccountsError, Action, BlocksParams, EnvelopeError, EpochsParams, Origin,
+    Params, SourcesAction, SourcesError, SourcesParams, Transaction, TransactionError, WindowsError, account,
+    check_transaction, validator_record, verify_stateless,
 };
 use openmesh_primitives::{AccountSignature, Address, Amount};
 
@@ -46,38 +47,50 @@ fn fees_go_to_the_payout_account() {
 #[test]
 fn refusals_of_account_transactions() {
     use TransactionError as E;
-    let params = Params { transaction_bytes_max: 400, ..Params::default() };
+    let params =
+        Params { blocks: BlocksParams { transaction_bytes_max: 400, ..BlocksParams::default() }, ..Params::default() };
     let mut chain = Chain::new(&[1, 1, 1, 1], params);
     assert_eq!(chain.run_one(chain.transfer(0, TO, Amount(1), 0)), None);
     let before = (account(&chain.state, &chain.accounts[0].address()), account(&chain.state, &TO));
 
     let replayed = chain.transfer(0, TO, Amount(1), 0);
-    assert_eq!(chain.run_one(replayed), Some(E::NonceLow { expected: 1, got: 0 }));
-    assert_eq!(chain.run_one(chain.transfer(0, TO, Amount(1), 3)), Some(E::NonceGap { expected: 1, got: 3 }));
+    assert_eq!(chain.run_one(replayed), Some(E::Accounts(AccountsError::NonceLow { expected: 1, got: 0 })));
+    assert_eq!(
+        chain.run_one(chain.transfer(0, TO, Amount(1), 3)),
+        Some(E::Accounts(AccountsError::NonceGap { expected: 1, got: 3 }))
+    );
 
-    let action = Action::Transfer { to: TO, amount: Amount(1) };
+    let action = Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount(1) });
     let other_chain = AccountTransaction::sign(&chain.accounts[0], 1, 1, FEE, action.clone()).unwrap();
     let other_chain = Transaction::Account(other_chain).encode();
-    assert_eq!(chain.run_one(other_chain), Some(E::Chain { expected: CHAIN_ID, got: 1 }));
+    assert_eq!(chain.run_one(other_chain), Some(E::Envelope(EnvelopeError::Chain { expected: CHAIN_ID, got: 1 })));
 
     let cheap = chain.action(0, 1, Amount(FEE.0 - 1), action.clone());
-    assert_eq!(chain.run_one(cheap), Some(E::FeeLow { min: FEE, got: Amount(FEE.0 - 1) }));
+    assert_eq!(chain.run_one(cheap), Some(E::Accounts(AccountsError::FeeLow { min: FEE, got: Amount(FEE.0 - 1) })));
 
     let rich = chain.transfer(0, TO, Amount::open(1_000), 1);
     assert!(
-        matches!(chain.run_one(rich), Some(E::Overdraft { needed, .. }) if needed.0 == Amount::open(1_000).0 + FEE.0)
+        matches!(chain.run_one(rich), Some(E::Accounts(AccountsError::Overdraft { needed, .. })) if needed.0 == Amount::open(1_000).0 + FEE.0)
     );
-    let overflow = chain.action(0, 1, Amount(u128::MAX), Action::Transfer { to: TO, amount: Amount(u128::MAX) });
-    assert!(matches!(chain.run_one(overflow), Some(E::Overdraft { .. })));
+    let overflow = chain.action(
+        0,
+        1,
+        Amount(u128::MAX),
+        Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount(u128::MAX) }),
+    );
+    assert!(matches!(chain.run_one(overflow), Some(E::Accounts(AccountsError::Overdraft { .. }))));
 
     let stranger = AccountTransaction::sign(&account_key(77), CHAIN_ID, 0, FEE, action.clone()).unwrap();
-    let unknown = E::UnknownSender { account: account_key(77).address() };
+    let unknown = E::Accounts(AccountsError::UnknownSender { account: account_key(77).address() });
     assert_eq!(chain.run_one(Transaction::Account(stranger).encode()), Some(unknown));
 
     let mut long = source("a", Origin::Live);
     long.feeds = (0..16).map(|n| format!("a-feed-with-a-long-name-{n:02}")).collect();
-    let long = chain.action(0, 1, Amount::open(2), Action::RegisterSource(long));
-    assert_eq!(chain.run_one(long.clone()), Some(E::Size { bytes: long.len() as u64, bytes_max: 400 }));
+    let long = chain.action(0, 1, Amount::open(2), Action::Sources(SourcesAction::Register(long)));
+    assert_eq!(
+        chain.run_one(long.clone()),
+        Some(E::Envelope(EnvelopeError::Size { bytes: long.len() as u64, bytes_max: 400 }))
+    );
 
     let after = (account(&chain.state, &chain.accounts[0].address()), account(&chain.state, &TO));
     assert_eq!(before, after, "refused transactions change no account");
@@ -92,25 +105,34 @@ fn altered_signatures_and_fields() {
         CHAIN_ID,
         0,
         FEE,
-        Action::Transfer { to: TO, amount: Amount::open(1) },
+        Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount::open(1) }),
     )
     .unwrap();
 
     // Another amount under the same signature: some other address, which owns nothing.
-    let greedy = AccountTransaction { action: Action::Transfer { to: TO, amount: Amount::open(2) }, ..signed.clone() };
-    assert!(matches!(chain.run_one(Transaction::Account(greedy).encode()), Some(E::UnknownSender { .. })));
+    let greedy = AccountTransaction {
+        action: Action::Accounts(AccountsAction::Transfer { to: TO, amount: Amount::open(2) }),
+        ..signed.clone()
+    };
+    assert!(matches!(
+        chain.run_one(Transaction::Account(greedy).encode()),
+        Some(E::Accounts(AccountsError::UnknownSender { .. }))
+    ));
 
     // The same signature with v as 0 or 1 would be a second hash for one transaction.
     let mut short_v = signed.clone();
     short_v.signature.0[64] -= 27;
-    assert_eq!(chain.run_one(Transaction::Account(short_v.clone()).encode()), Some(E::Signature));
+    assert_eq!(
+        chain.run_one(Transaction::Account(short_v.clone()).encode()),
+        Some(E::Envelope(EnvelopeError::Signature))
+    );
     let AccountTransaction { chain_id, nonce, fee, action, signature } = short_v;
     let repaired = AccountTransaction::with_signature(chain_id, nonce, fee, action, signature);
     assert_eq!(repaired, signed);
 
     // r or s out of range.
     let zero = AccountTransaction { signature: AccountSignature([0; 65]), ..signed.clone() };
-    assert_eq!(chain.run_one(Transaction::Account(zero).encode()), Some(E::Signature));
+    assert_eq!(chain.run_one(Transaction::Account(zero).encode()), Some(E::Envelope(EnvelopeError::Signature)));
 
     assert_eq!(chain.run_one(Transaction::Account(signed).encode()), None);
 }
@@ -135,31 +157,45 @@ fn bytes_that_are_no_transaction() {
     let chain = Chain::four();
     let good = chain.transfer(0, TO, Amount(1), 0);
     for bytes in [vec![], vec![7; 100], good[..good.len() - 1].to_vec(), [good.as_slice(), &[0]].concat()] {
-        assert!(matches!(verify_stateless(&bytes), Err(TransactionError::Encoding { .. })), "{bytes:?}");
+        assert!(
+            matches!(verify_stateless(&bytes), Err(TransactionError::Envelope(EnvelopeError::Encoding { .. }))),
+            "{bytes:?}"
+        );
     }
-    assert!(matches!(verify_stateless(&vec![0; 300_000]), Err(TransactionError::Size { .. })));
+    assert!(matches!(verify_stateless(&vec![0; 300_000]), Err(TransactionError::Envelope(EnvelopeError::Size { .. }))));
 }
 
 #[test]
 fn sources_are_registered_once_and_work_from_the_next_epoch() {
     use TransactionError as E;
-    let mut chain = Chain::new(&[1, 1, 1, 1], Params { epoch_blocks: 5, sources_max: 2, ..Params::default() });
-    let register = |spec| Action::RegisterSource(spec);
+    let mut chain = Chain::new(
+        &[1, 1, 1, 1],
+        Params {
+            epochs: EpochsParams { epoch_blocks: 5, ..EpochsParams::default() },
+            sources: SourcesParams { sources_max: 2, ..SourcesParams::default() },
+            ..Params::default()
+        },
+    );
+    let register = |spec| Action::Sources(SourcesAction::Register(spec));
     let spec = source("kraken-2", Origin::Replay);
     let cheap = chain.action(0, 0, FEE, register(spec.clone()));
-    assert_eq!(chain.run_one(cheap), Some(E::FeeLow { min: Amount::open(1), got: FEE }));
+    assert_eq!(chain.run_one(cheap), Some(E::Accounts(AccountsError::FeeLow { min: Amount::open(1), got: FEE })));
     let mut malformed = spec.clone();
     malformed.symbols.reverse();
     let malformed = chain.action(0, 0, Amount::open(1), register(malformed));
-    assert!(matches!(chain.run_one(malformed), Some(E::SourceInvalid { .. })));
+    assert!(matches!(chain.run_one(malformed), Some(E::Sources(SourcesError::SourceInvalid { .. }))));
     assert_eq!(chain.run_one(chain.action(0, 0, Amount::open(1), register(spec.clone()))), None);
     let again = chain.action(0, 1, Amount::open(1), register(spec));
-    assert_eq!(chain.run_one(again), Some(E::SourceExists { id: "kraken-2".to_string() }));
+    assert_eq!(chain.run_one(again), Some(E::Sources(SourcesError::SourceExists { id: "kraken-2".to_string() })));
     let third = chain.action(0, 1, Amount::open(1), register(source("third", Origin::Live)));
-    assert_eq!(chain.run_one(third), Some(E::SourcesFull { max: 2 }));
+    assert_eq!(chain.run_one(third), Some(E::Sources(SourcesError::SourcesFull { max: 2 })));
 
     let early = chain.attest_source(0, "kraken-2", 1, 0, vec![claim(TRADES, "x")]);
-    assert_eq!(chain.run_one(early), Some(E::SourceNotActive { from_epoch: 1 }), "registered in epoch 0");
+    assert_eq!(
+        chain.run_one(early),
+        Some(E::Windows(WindowsError::SourceNotActive { from_epoch: 1 })),
+        "registered in epoch 0"
+    );
 }
 
 #[test]
@@ -179,12 +215,12 @@ fn the_mempool_sees_what_the_block_will_see() {
 fn each_error_has_its_own_code_and_the_same_in_json() {
     use TransactionError as E;
     let some = [
-        E::Signature,
-        E::NonceLow { expected: 1, got: 0 },
-        E::NonceGap { expected: 1, got: 2 },
-        E::Chain { expected: 1, got: 2 },
-        E::Overdraft { account: TO, balance: Amount(1), needed: Amount(2) },
-        E::UnknownSender { account: TO },
+        E::Envelope(EnvelopeError::Signature),
+        E::Accounts(AccountsError::NonceLow { expected: 1, got: 0 }),
+        E::Accounts(AccountsError::NonceGap { expected: 1, got: 2 }),
+        E::Envelope(EnvelopeError::Chain { expected: 1, got: 2 }),
+        E::Accounts(AccountsError::Overdraft { account: TO, balance: Amount(1), needed: Amount(2) }),
+        E::Accounts(AccountsError::UnknownSender { account: TO }),
     ];
     let codes: std::collections::BTreeSet<&str> = some.iter().map(E::code).collect();
     assert_eq!(codes.len(), some.len());

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, Execution, Genesis,
-    GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction, build_block, execute_block,
-    precommit_sign_bytes, validate_proposal, verify_stateless,
+    AccountTransaction, AccountsAction, Action, Attestation, Block, BlockLimits, Certificate, ChunkClaim, EpochsParams,
+    Execution, Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec, Transaction, WindowsParams,
+    build_block, execute_block, precommit_sign_bytes, validate_proposal, verify_stateless,
 };
 use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Timestamp, ValidatorKey};
 use openmesh_storage::{Store, StoreConfig};
@@ -43,7 +43,11 @@ pub fn genesis() -> Genesis {
             window_ms: 10_000,
             origin: Origin::Replay,
         }],
-        params: Params { window_close_blocks: 2, epoch_blocks: 10, ..Params::default() },
+        params: Params {
+            windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
+            epochs: EpochsParams { epoch_blocks: 10, ..EpochsParams::default() },
+            ..Params::default()
+        },
     }
 }
 
@@ -74,8 +78,8 @@ impl Chain {
         let nonce = openmesh_ledger::account(&state, &self.account.address()).unwrap().nonce;
         let mut to = [0; 20];
         to[..8].copy_from_slice(&height.to_be_bytes());
-        let action = Action::Transfer { to: Address(to), amount: Amount::open(1) };
-        let fee = Params::default().fee_min;
+        let action = Action::Accounts(AccountsAction::Transfer { to: Address(to), amount: Amount::open(1) });
+        let fee = Params::default().accounts.fee_min;
         let transfer = AccountTransaction::sign(&self.account, CHAIN_ID, nonce, fee, action).unwrap();
         let epoch = openmesh_ledger::current_epoch(&state).unwrap();
         let chunk =
@@ -101,7 +105,7 @@ impl Chain {
         let proposer = self.validators[tip.height as usize % 4].public().address();
         let limits = BlockLimits::of(&genesis().params);
         let last_commit = self.store.block(tip.height).unwrap().map(|last| last.certificate);
-        build_block(&state, &tip, last_commit, &candidates, proposer, time, &limits).unwrap()
+        build_block(&state, &tip, last_commit, &candidates, proposer, time, &limits).unwrap().0
     }
 
     pub fn commit(&self, block: &Block) -> Execution {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use openmesh_ledger::{
-    AccountTransaction, Action, Block, Certificate, Execution, LedgerEvent, Receipt, StateRead, Transaction, Validator,
-    ValidatorSet, chunk, execute_block, initial_state, keys, light, transactions_root,
+    AccountTransaction, AccountsAction, Action, Block, Certificate, Execution, LedgerEvent, Receipt, StateRead,
+    Transaction, Validator, ValidatorSet, WindowsEvent, chunk, execute_block, initial_state, keys, light,
+    transactions_root,
 };
 use openmesh_primitives::{Address, Amount, Digest, ValidatorKey, canonical, sha256};
 use openmesh_storage::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, StoreError};
@@ -45,7 +46,7 @@ fn a_chain_survives_a_restart() {
     assert_eq!(chain.store.blocks(2..=4).unwrap().len(), 3);
     assert_eq!(chain.store.block(6).unwrap(), None);
     assert_eq!(chain.store.transaction(&Digest::ZERO).unwrap(), None);
-    let closed = |event: &&LedgerEvent| matches!(event, LedgerEvent::WindowClosed { .. });
+    let closed = |event: &&LedgerEvent| matches!(event, LedgerEvent::Windows(WindowsEvent::WindowClosed { .. }));
     assert_eq!(executions.iter().flat_map(|e| &e.events).filter(closed).count(), 3);
     chain.advance();
     assert_eq!(chain.store.tip().height, 6);
@@ -56,8 +57,9 @@ fn a_transaction_stands_where_it_took_effect() {
     let dir = tempfile::tempdir().unwrap();
     let chain = Chain::open(dir.path(), config());
     let transfer = |nonce| {
-        let action = Action::Transfer { to: Address([1; 20]), amount: Amount::open(1) };
-        let signed = AccountTransaction::sign(&chain.account, CHAIN_ID, nonce, genesis().params.fee_min, action);
+        let action = Action::Accounts(AccountsAction::Transfer { to: Address([1; 20]), amount: Amount::open(1) });
+        let signed =
+            AccountTransaction::sign(&chain.account, CHAIN_ID, nonce, genesis().params.accounts.fee_min, action);
         Transaction::Account(signed.unwrap()).encode()
     };
     // A proposer includes the second one before its turn, then again after it, when both have taken effect.

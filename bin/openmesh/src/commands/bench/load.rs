@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use openmesh_ledger::{AccountTransaction, Action, Transaction};
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction};
 use openmesh_primitives::{Address, Amount, sha256};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -122,7 +122,8 @@ fn sign(net: &mut Net, count: u64) -> Result<Vec<Prepared>, Failure> {
     let addresses: Vec<Address> = senders.iter().map(|s| s.address()).collect();
     let one = |n: u64| {
         let (from, nonce) = ((n % count_of as u64) as usize, n / count_of as u64);
-        let action = Action::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) };
+        let action =
+            Action::Accounts(AccountsAction::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) });
         let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action)
             .map_err(|e| Failure::from_display("signing", &e))?;
         let bytes = Transaction::Account(signed).encode();

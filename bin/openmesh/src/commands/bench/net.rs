@@ -59,7 +59,7 @@ impl Net {
             hosts: Vec::new(),
             senders,
             senders_each: arguments.accounts as usize,
-            fee: Params::default().fee_min,
+            fee: Params::default().accounts.fee_min,
             root,
             temporary: arguments.home.is_none(),
         };

@@ -1,21 +1,10 @@
-//! Evidence: two messages of consensus that one validator must not both have signed. Clause V of
-//! `docs/spec/transactions.md`.
-//!
-//! A transaction of its own class: it proves itself, so it needs no sender, pays no fee, and whoever saw the messages may
-//! send it. Messages that differ only in the round they refer back to are not evidence: an honest proposer that restarts
-//! may have learnt of another one meanwhile. What counts is another block in the same step.
+//! The form of evidence and the bytes under proposals.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, Height, KeyError, ValidatorPublicKey, ValidatorSignature, canonical};
 use serde::{Deserialize, Serialize};
 
-use crate::admit::Rules;
-use crate::execute::Executor;
-use crate::state::read;
-use crate::{
-    CheckError, EVIDENCE_AGE_BLOCKS_MAX, IncidentKind, StateRead, TransactionError, VoteKind, keys, validator_record,
-    vote_sign_bytes,
-};
+use crate::vote::{VoteKind, vote_sign_bytes};
 
 const PROPOSAL_DOMAIN: &str = "openmesh/proposal/1";
 
@@ -129,49 +118,5 @@ impl Evidence {
                 Some(proposal_sign_bytes(chain_id, height, round, block?, pol_round, &validator))
             }
         }
-    }
-}
-
-impl Rules {
-    /// Clause V.
-    pub fn evidence(&self, state: &impl StateRead, evidence: &Evidence) -> Result<(), CheckError> {
-        self.chain(evidence.chain_id)?;
-        if evidence.first.block >= evidence.second.block {
-            return Err(TransactionError::NoConflict.into());
-        }
-        let (height, next) = (evidence.height, self.height);
-        if height >= next || next - height > EVIDENCE_AGE_BLOCKS_MAX {
-            let from = next.saturating_sub(EVIDENCE_AGE_BLOCKS_MAX);
-            return Err(TransactionError::EvidenceHeight { height, from, to: next.saturating_sub(1) }.into());
-        }
-        let validator = evidence.validator();
-        if validator_record(state, &validator)?.is_none() {
-            return Err(TransactionError::UnknownValidator { validator }.into());
-        }
-        if read::<Digest>(state, &keys::evidence(&validator, height))?.is_some() {
-            return Err(TransactionError::DuplicateEvidence { validator, height }.into());
-        }
-        Ok(())
-    }
-}
-
-impl<S: StateRead> Executor<S> {
-    /// Records an equivocation: an incident with the validator's name, once for each validator and height.
-    pub fn accuse(&mut self, evidence: &Evidence, transaction: Digest) -> Result<(), CheckError> {
-        self.rules.evidence(&self.state, evidence)?;
-        let validator = evidence.validator();
-        self.state.put(keys::evidence(&validator, evidence.height), &transaction);
-        self.update_validator(&validator, |record| record.equivocations += 1)?;
-        let step = evidence.step.as_str();
-        let named = |message: &SignedBlock| message.block.map_or_else(|| "nil".to_string(), |block| block.to_string());
-        let detail = format!(
-            "signed two {step}s in round {} of height {}: {} and {}",
-            evidence.round,
-            evidence.height,
-            named(&evidence.first),
-            named(&evidence.second)
-        );
-        self.incident(IncidentKind::Equivocation, CONSENSUS, evidence.height, Some(step), Some(validator), detail);
-        Ok(())
     }
 }

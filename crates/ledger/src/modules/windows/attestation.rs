@@ -1,4 +1,4 @@
-//! Attestations: what a validator says it saw in a window. Clause A of `docs/spec/transactions.md`.
+//! The form of attestations: a validator's statement about a window.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{
@@ -6,7 +6,7 @@ use openmesh_primitives::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::CHUNK_CLAIMS_MAX;
+use super::limits::CHUNK_CLAIMS_MAX;
 
 /// Sets these bytes apart from everything else that a validator's key signs.
 const DOMAIN: &str = "openmesh/attestation/1";

@@ -1,4 +1,4 @@
-//! When a stream of a window is decided. Clause Q of `docs/spec/transactions.md`.
+//! The decision about a stream of a window. Clause Q of `docs/spec/transactions.md`.
 //!
 //! A validator that attests says something about every stream: a claim, or that there is no chunk. Both are counted
 //! alike, so that a liar that invents a stream is outvoted and named in the same way as one that alters or omits one.
@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::Address;
 
-use crate::ChunkClaim;
-use crate::validators::more_than_two_thirds;
+use super::attestation::ChunkClaim;
+use crate::modules::validators::more_than_two_thirds;
 
 /// What one validator said about one window.
 #[derive(Clone, Debug)]
@@ -62,6 +62,14 @@ pub(crate) fn verdict(stream: &str, statements: &[Statement], assigned_power: u6
         Some((Some(claim), _)) => Verdict::Accepted(claim.clone()),
         Some((None, _)) => Verdict::Absent,
     }
+}
+
+/// A claim (`None`: no chunk) as a sentence of an incident has it.
+pub(crate) fn describe_claim(claim: Option<&ChunkClaim>) -> String {
+    claim.map_or_else(
+        || "no chunk".to_string(),
+        |claim| format!("{} ({} bytes, {} events)", claim.cid, claim.bytes, claim.events),
+    )
 }
 
 #[cfg(test)]

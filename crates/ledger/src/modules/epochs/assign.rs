@@ -9,7 +9,11 @@
 
 use openmesh_primitives::{Digest, Height, sha256};
 
-use crate::{EpochRecord, StateError, StateRead, Validator, block_meta, epoch, params, state::readable, window};
+use super::keys;
+use super::records::{EpochRecord, epoch};
+use crate::modules::validators::Validator;
+use crate::params::params;
+use crate::state::{StateError, StateRead, readable};
 
 /// The seed of an epoch from the hash of the parent of its first block.
 pub fn epoch_seed(parent: &Digest, epoch: u64) -> Digest {
@@ -56,25 +60,15 @@ fn ticket(seed: &Digest, source: &str, draw: u64, range: u64) -> u64 {
 }
 
 /// The validators assigned to a source in an epoch whose record is still kept.
-pub fn assigned(state: &impl StateRead, source: &str, number: u64) -> Result<Vec<Validator>, StateError> {
-    let record = epoch(state, number)?.ok_or_else(|| StateError::Absent(readable(&crate::keys::epoch(number))))?;
-    Ok(assign(&record, source, params(state)?.assigned_per_source))
-}
-
-/// The epoch of the last block: what a validator that attests now should act under.
-pub fn current_epoch(state: &impl StateRead) -> Result<u64, StateError> {
-    Ok(epoch_of_height(block_meta(state)?.height, params(state)?.epoch_blocks))
-}
-
-/// The epoch that a window's first attestation pinned, if there was one.
-pub fn pinned_epoch(state: &impl StateRead, source: &str, number: u64) -> Result<Option<u64>, StateError> {
-    Ok(window(state, source, number)?.map(|record| record.epoch))
+pub fn assigned(state: &dyn StateRead, source: &str, number: u64) -> Result<Vec<Validator>, StateError> {
+    let record = epoch(state, number)?.ok_or_else(|| StateError::Absent(readable(&keys::epoch(number))))?;
+    Ok(assign(&record, source, params(state)?.sources.assigned_per_source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ValidatorSet;
+    use crate::modules::validators::ValidatorSet;
     use openmesh_primitives::ValidatorKey;
 
     fn record(powers: &[u64], seed: u8) -> EpochRecord {

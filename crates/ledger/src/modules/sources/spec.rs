@@ -4,7 +4,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::Symbol;
 use serde::{Deserialize, Serialize};
 
-use crate::{CONSENSUS, NAME_BYTES_MAX, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, WINDOW_MS_MAX, WINDOW_MS_MIN};
+use super::limits::{SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, WINDOW_MS_MAX, WINDOW_MS_MIN};
+use crate::limits::NAME_BYTES_MAX;
+use crate::modules::evidence::CONSENSUS;
 
 /// Where a source's data comes from. It is shown with every answer, so that nobody takes a simulation for the market.
 #[derive(
@@ -85,6 +87,10 @@ pub enum SourceError {
 }
 
 impl Origin {
+    /// All of them with their names.
+    pub const NAMES: &'static [(&'static str, Origin)] =
+        &[("live", Origin::Live), ("simulated", Origin::Simulated), ("replay", Origin::Replay)];
+
     /// `live`, `simulated` or `replay`, as in JSON and in typed data.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,6 +102,10 @@ impl Origin {
 }
 
 impl SourceKind {
+    /// All of them with their names.
+    pub const NAMES: &'static [(&'static str, SourceKind)] =
+        &[("market", SourceKind::Market), ("chain", SourceKind::Chain)];
+
     /// `market` or `chain`, as in JSON and in typed data.
     pub const fn as_str(self) -> &'static str {
         match self {

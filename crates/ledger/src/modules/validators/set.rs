@@ -6,7 +6,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, Digest, ValidatorPublicKey, canonical, sha256};
 use serde::{Deserialize, Serialize};
 
-use crate::{NAME_BYTES_MAX, VALIDATORS_MAX};
+use super::limits::VALIDATORS_MAX;
+use crate::limits::NAME_BYTES_MAX;
 
 /// A validator.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]

@@ -1,0 +1,48 @@
+//! A block's execution in progress, as the modules see it: the state with the writes of the block so far, the rules, and what
+//! the block gives beside its writes.
+
+use std::collections::BTreeMap;
+
+use openmesh_primitives::{Address, Amount, Height};
+
+use crate::event::LedgerEvent;
+use crate::modules::accounts::Account;
+use crate::rules::Rules;
+use crate::state::{Overlay, StateRead};
+
+/// A block's execution in progress.
+pub(crate) struct Context<'a> {
+    pub state: Overlay<&'a dyn StateRead>,
+    pub rules: Rules,
+    pub height: Height,
+    pub proposer: Address,
+    pub events: Vec<LedgerEvent>,
+    /// Incidents of the block so far.
+    pub incidents: u32,
+    /// Accounts that the block has read or changed, decoded once, because a busy block touches some of them thousands of
+    /// times. They are written at its end.
+    pub accounts: BTreeMap<Address, Option<Account>>,
+    /// Fees of the block so far.
+    pub fees: Amount,
+}
+
+impl<'a> Context<'a> {
+    /// Without any writes yet.
+    pub fn new(state: &'a dyn StateRead, rules: Rules, proposer: Address) -> Context<'a> {
+        Context {
+            state: Overlay::new(state),
+            height: rules.height,
+            rules,
+            proposer,
+            events: Vec::new(),
+            incidents: 0,
+            accounts: BTreeMap::new(),
+            fees: Amount::ZERO,
+        }
+    }
+
+    /// Adds an event.
+    pub fn emit(&mut self, event: impl Into<LedgerEvent>) {
+        self.events.push(event.into());
+    }
+}

@@ -1,0 +1,95 @@
+//! The outcome of a block: writes, receipts and events. Events are put together from the modules.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Address, Amount, Digest, sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TransactionError;
+use crate::modules::accounts::AccountsEvent;
+use crate::modules::incidents::LedgerIncident;
+use crate::modules::sources::SourcesEvent;
+use crate::modules::windows::WindowsEvent;
+use crate::transaction::{Class, Transaction};
+use crate::verify::VerifiedTransaction;
+
+/// The outcome of a block, to be stored by the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// State keys and their new values; `None` deletes.
+    pub writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// One for each transaction, in the block's order.
+    pub receipts: Vec<Receipt>,
+    /// In the order in which they happened.
+    pub events: Vec<LedgerEvent>,
+}
+
+/// The outcome of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Receipt {
+    /// SHA-256 of the transaction.
+    pub hash: Digest,
+    /// Position in the block.
+    pub index: u32,
+    /// Its class.
+    pub class: Class,
+    /// Account or validator; unknown where the signature does not verify.
+    pub sender: Option<Address>,
+    /// Of an account's transaction.
+    pub nonce: Option<u64>,
+    /// Paid; zero if refused.
+    pub fee: Amount,
+    /// The refusal; `None`: it took effect.
+    pub error: Option<TransactionError>,
+}
+
+/// Declares [`LedgerEvent`] from one line for each module: the variant, and the module's own type of events.
+macro_rules! events {
+    ($($(#[$doc:meta])* $variant:ident($part:ident),)*) => {
+        /// An event of a block.
+        #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+        pub enum LedgerEvent {
+            $($(#[$doc])* $variant($part),)*
+        }
+
+        $(impl From<$part> for LedgerEvent {
+            fn from(event: $part) -> LedgerEvent {
+                LedgerEvent::$variant(event)
+            }
+        })*
+    };
+}
+
+events! {
+    /// Of accounts.
+    Accounts(AccountsEvent),
+    /// Of the register of sources.
+    Sources(SourcesEvent),
+    /// Of windows.
+    Windows(WindowsEvent),
+    /// Something that a person may want to look at.
+    Incident(LedgerIncident),
+}
+
+impl Receipt {
+    /// Of a transaction whose signature was verified; its position is filled in at the end of the block.
+    pub(crate) fn of(verified: &VerifiedTransaction, error: Option<TransactionError>) -> Receipt {
+        let (nonce, offered) = verified.transaction().nonce_and_fee();
+        let fee = if error.is_none() { offered } else { Amount::ZERO };
+        let (hash, class, sender) = (verified.hash(), verified.class(), Some(verified.sender()));
+        Receipt { hash, index: 0, class, sender, nonce, fee, error }
+    }
+
+    /// Of a transaction whose signature does not verify; its position is filled in at the end of the block.
+    pub(crate) fn unverified(bytes: &[u8], transaction: &Transaction, error: TransactionError) -> Receipt {
+        let (nonce, _) = transaction.nonce_and_fee();
+        let (hash, class) = (sha256(&[bytes]), transaction.class());
+        Receipt { hash, index: 0, class, sender: None, nonce, fee: Amount::ZERO, error: Some(error) }
+    }
+
+    /// Returns true if the transaction took effect.
+    pub const fn ok(&self) -> bool {
+        self.error.is_none()
+    }
+}

@@ -1,0 +1,98 @@
+//! The check of a transaction that waits for a block: the same rules as for the execution, against the last state.
+
+use openmesh_primitives::{Address, Amount, Digest, Height};
+
+use crate::dispatch::check_account_transaction;
+use crate::error::CheckError;
+use crate::keys;
+use crate::modules::epochs::epoch_first_height;
+use crate::modules::evidence::{self, EVIDENCE_AGE_BLOCKS_MAX};
+use crate::modules::windows;
+use crate::params::Params;
+use crate::rules::Rules;
+use crate::state::{StateError, StateRead, read};
+use crate::transaction::{Class, Transaction};
+use crate::verify::{VerifiedTransaction, verify_stateless};
+
+/// A transaction that may take effect, as a mempool wants to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// SHA-256 of the bytes.
+    pub hash: Digest,
+    /// Its class.
+    pub class: Class,
+    /// Account or validator; of evidence, the validator that it names.
+    pub sender: Address,
+    /// Of an account's transaction.
+    pub nonce: Option<u64>,
+    /// Of an account's transaction; zero for an attestation.
+    pub fee: Amount,
+    /// Length of the bytes.
+    pub bytes: u64,
+    /// The last height that may still include it, if there is one as things stand.
+    pub expires_after_height: Option<Height>,
+}
+
+/// Checks a transaction for the mempool: its signature, then against the state.
+pub fn check_transaction(state: &dyn StateRead, bytes: &[u8]) -> Result<Checked, CheckError> {
+    check_verified(state, &verify_stateless(bytes)?)
+}
+
+/// The part against the state. Hand in an [`crate::Overlay`] to check against what waits already.
+pub fn check_verified(state: &dyn StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
+    MempoolRules::of(state)?.check(state, verified)
+}
+
+/// What is the same for all transactions that wait for the next block: read once for each block, not for each of them.
+#[derive(Clone, Debug)]
+pub struct MempoolRules(Rules);
+
+impl MempoolRules {
+    /// After the state's last block.
+    pub fn of(state: &dyn StateRead) -> Result<MempoolRules, StateError> {
+        Rules::of_mempool(state).map(MempoolRules)
+    }
+
+    /// The network's parameters.
+    pub const fn params(&self) -> &Params {
+        &self.0.params
+    }
+
+    /// [`check_verified`] against the state that these rules were read from.
+    pub fn check(&self, state: &dyn StateRead, verified: &VerifiedTransaction) -> Result<Checked, CheckError> {
+        let MempoolRules(rules) = self;
+        rules.size(verified.bytes())?;
+        let sender = verified.sender();
+        let checked = |nonce, fee, expires_after_height| Checked {
+            hash: verified.hash(),
+            class: verified.class(),
+            sender,
+            nonce,
+            fee,
+            bytes: verified.bytes().len() as u64,
+            expires_after_height,
+        };
+        match verified.transaction() {
+            Transaction::Account(transaction) => {
+                let account = read(state, &keys::account(&sender))?;
+                check_account_transaction(rules, state, transaction, sender, account)?;
+                Ok(checked(Some(transaction.nonce), transaction.fee, None))
+            }
+            Transaction::Attestation(attestation) => {
+                let admission = windows::check(rules, state, attestation, sender)?;
+                let last = if admission.opens {
+                    // It must open its window in its own epoch or the next one.
+                    epoch_first_height(attestation.epoch.saturating_add(2), rules.params.epochs.epoch_blocks) - 1
+                } else {
+                    admission.window.closes_at
+                };
+                Ok(checked(None, Amount::ZERO, Some(last)))
+            }
+            Transaction::Evidence(shown) => {
+                evidence::check(rules, state, shown)?;
+                let last = shown.height.saturating_add(EVIDENCE_AGE_BLOCKS_MAX);
+                Ok(checked(None, Amount::ZERO, Some(last)))
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Effects on accounts, which a block keeps decoded until its end.
+
+use openmesh_primitives::{Address, Amount, Digest};
+
+use super::action::AccountsAction;
+use super::error::AccountsError;
+use super::events::AccountsEvent;
+use super::keys;
+use super::records::Account;
+use crate::context::Context;
+use crate::error::CheckError;
+use crate::state::{StateError, read};
+
+/// An account as the block has it now; `None` if it never received anything.
+pub(crate) fn load(context: &mut Context<'_>, address: Address) -> Result<Option<Account>, StateError> {
+    if let Some(known) = context.accounts.get(&address) {
+        return Ok(*known);
+    }
+    let account = read(&context.state, &keys::account(&address))?;
+    context.accounts.insert(address, account);
+    Ok(account)
+}
+
+/// Takes amount and fee from the sender, and raises its nonce.
+pub(crate) fn charge(context: &mut Context<'_>, sender: Address, lost: Amount, fee: Amount) -> Result<(), CheckError> {
+    let before = load(context, sender)?.unwrap_or_default();
+    let balance = before.balance.checked_sub(lost).ok_or(AccountsError::Overdraft {
+        account: sender,
+        balance: before.balance,
+        needed: lost,
+    })?;
+    context.accounts.insert(sender, Some(Account { balance, nonce: before.nonce + 1 }));
+    context.fees = Amount(context.fees.0.saturating_add(fee.0));
+    Ok(())
+}
+
+/// Adds to an account, which begins to exist if it did not.
+pub(crate) fn pay(context: &mut Context<'_>, to: Address, amount: Amount) -> Result<(), StateError> {
+    let account = load(context, to)?.unwrap_or_default();
+    let account = context.rules.credit(account, amount)?;
+    context.accounts.insert(to, Some(account));
+    Ok(())
+}
+
+/// Pays the block's fees.
+pub(crate) fn pay_fees(context: &mut Context<'_>, to: Address) -> Result<(), StateError> {
+    if context.fees == Amount::ZERO { Ok(()) } else { pay(context, to, context.fees) }
+}
+
+/// Lets an action take effect for which the sender was charged.
+pub(crate) fn apply(
+    context: &mut Context<'_>,
+    sender: Address,
+    transaction: Digest,
+    action: &AccountsAction,
+) -> Result<(), CheckError> {
+    match action {
+        AccountsAction::Transfer { to, amount } => {
+            // The receiver may be the sender itself, whose balance was lowered before.
+            pay(context, *to, *amount)?;
+            let (from, to, amount, height) = (sender, *to, *amount, context.height);
+            context.emit(AccountsEvent::Transferred { from, to, amount, transaction, height });
+            Ok(())
+        }
+    }
+}
+
+/// Writes the accounts that the block has read or changed.
+pub(crate) fn store(context: &mut Context<'_>) {
+    for (address, account) in std::mem::take(&mut context.accounts) {
+        if let Some(account) = account {
+            context.state.put(keys::account(&address), &account);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The modules of the ledger: one folder for each subject, with its records, keys, parameters, actions, checks, effects,
+//! events and errors. The pipeline above them (`dispatch`, `build`, `execute`, `mempool`) knows only their checks and
+//! effects. `docs/guide/adding-a-module.md` says how one is added.
+
+pub mod accounts;
+pub mod epochs;
+pub mod evidence;
+pub mod incidents;
+pub mod sources;
+pub mod validators;
+pub mod windows;

@@ -1,0 +1,140 @@
+//! Actions on the register of sources.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::Amount;
+use openmesh_primitives::eip712::Value;
+use serde::{Deserialize, Serialize};
+
+use super::spec::{Origin, SourceKind, SourceSpec};
+use crate::descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldKind, Fields, ModuleActions};
+use crate::params::Params;
+
+/// An action on the register of sources. Its discriminants are the first byte of an action's canonical bytes.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[borsh(use_discriminant = true)]
+#[repr(u8)]
+pub enum SourcesAction {
+    /// Registers a data source; validators are assigned to it from the next epoch on.
+    #[serde(rename = "register_source")]
+    Register(SourceSpec) = 1,
+}
+
+const ID: FieldDescriptor = FieldDescriptor {
+    name: "id",
+    typed_name: "id",
+    kind: FieldKind::Text,
+    label: "Id",
+    help: "Unique name of the source: 1 to 32 of a-z, 0-9, - and _.",
+    unit: None,
+};
+
+const SYMBOLS: FieldDescriptor = FieldDescriptor {
+    name: "symbols",
+    typed_name: "symbols",
+    kind: FieldKind::Texts,
+    label: "Symbols",
+    help: "Up to 64 symbols in ascending order: BTC.USDT, BTC.USDT-PERP.",
+    unit: None,
+};
+
+const FEEDS: FieldDescriptor = FieldDescriptor {
+    name: "feeds",
+    typed_name: "feeds",
+    kind: FieldKind::Texts,
+    label: "Feeds",
+    help: "1 to 16 feeds in ascending order: book, trades.",
+    unit: None,
+};
+
+const REGISTER: ActionDescriptor = ActionDescriptor {
+    kind: "register_source",
+    tag: 1,
+    primary_type: "RegisterSource",
+    title: "Register a source",
+    summary: "Registers a data source, to which validators are assigned from the next epoch on.",
+    details: "The id must be free and the register must have a place. The rules of the fields are in clause S of \
+              transactions.md.",
+    weight: 4,
+    fee_min: |params: &Params| params.accounts.fee_min.max(params.sources.source_fee_min),
+    fields: &[
+        ID,
+        FieldDescriptor {
+            name: "exchange",
+            typed_name: "exchange",
+            kind: FieldKind::Text,
+            label: "Venue or chain",
+            help: "Name of the venue or chain: kraken.",
+            unit: None,
+        },
+        FieldDescriptor {
+            name: "source_kind",
+            typed_name: "kind",
+            kind: FieldKind::Choice(&["market", "chain"]),
+            label: "Kind",
+            help: "A trading venue or a blockchain.",
+            unit: None,
+        },
+        SYMBOLS,
+        FEEDS,
+        FieldDescriptor {
+            name: "window_ms",
+            typed_name: "windowMs",
+            kind: FieldKind::Uint,
+            label: "Window",
+            help: "Length of a window of the source's own clock, 100 to 3,600,000.",
+            unit: Some("ms"),
+        },
+        FieldDescriptor {
+            name: "origin",
+            typed_name: "origin",
+            kind: FieldKind::Choice(&["live", "simulated", "replay"]),
+            label: "Origin",
+            help: "Origin of the data: the venue itself, a generator or a recording.",
+            unit: None,
+        },
+    ],
+    errors: &["source_invalid", "source_exists", "sources_full"],
+};
+
+impl ModuleActions for SourcesAction {
+    const DESCRIPTORS: &'static [ActionDescriptor] = &[REGISTER];
+
+    fn from_fields(kind: &str, fields: &mut Fields) -> Result<Option<SourcesAction>, FieldError> {
+        Ok(match kind {
+            "register_source" => Some(SourcesAction::Register(SourceSpec {
+                id: fields.text("id")?,
+                exchange: fields.text("exchange")?,
+                kind: fields.choice("source_kind", SourceKind::NAMES)?,
+                symbols: fields.texts("symbols")?,
+                feeds: fields.texts("feeds")?,
+                window_ms: fields.uint("window_ms")?,
+                origin: fields.choice("origin", Origin::NAMES)?,
+            })),
+            _ => None,
+        })
+    }
+
+    fn descriptor(&self) -> &'static ActionDescriptor {
+        match self {
+            SourcesAction::Register(_) => &REGISTER,
+        }
+    }
+
+    fn values(&self) -> Vec<Value<'_>> {
+        match self {
+            SourcesAction::Register(spec) => vec![
+                Value::Text(&spec.id),
+                Value::Text(&spec.exchange),
+                Value::Text(spec.kind.as_str()),
+                Value::Texts(&spec.symbols),
+                Value::Texts(&spec.feeds),
+                Value::Uint(u128::from(spec.window_ms)),
+                Value::Text(spec.origin.as_str()),
+            ],
+        }
+    }
+
+    fn spends(&self) -> Amount {
+        Amount::ZERO
+    }
+}

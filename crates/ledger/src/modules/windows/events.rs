@@ -1,0 +1,61 @@
+//! Events of windows.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Address, ContentId, Height};
+
+use crate::modules::sources::Origin;
+
+/// An event of windows.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum WindowsEvent {
+    /// More than two thirds of the assigned power named the same chunk.
+    ChunkAccepted {
+        /// The source's id.
+        source: String,
+        /// Where the source's data comes from.
+        origin: Origin,
+        /// Number of the window.
+        window: u64,
+        /// `<symbol>/<feed>`.
+        stream: String,
+        /// The chunk.
+        cid: ContentId,
+        /// Its bytes.
+        bytes: u64,
+        /// Its events.
+        events: u32,
+        /// Validators that had named it when it was accepted.
+        attesters: Vec<Address>,
+        /// Of the block.
+        height: Height,
+    },
+    /// A window takes no more attestations.
+    WindowClosed {
+        /// The source's id.
+        source: String,
+        /// Number of the window.
+        window: u64,
+        /// Epoch of its assignment.
+        epoch: u64,
+        /// How many chunks were accepted.
+        accepted: u32,
+        /// Streams without agreement.
+        disputed: Vec<String>,
+        /// Assigned validators that sent nothing.
+        missing: Vec<Address>,
+        /// Of the block.
+        height: Height,
+    },
+    /// A validator's statement about a window took effect: it names what was accepted, but for the streams in which an
+    /// incident before this says that it differs.
+    Attested {
+        /// The source's id.
+        source: String,
+        /// Number of the window.
+        window: u64,
+        /// Who said it.
+        validator: Address,
+        /// Of the block.
+        height: Height,
+    },
+}

@@ -1,0 +1,28 @@
+//! Windows of market data: attestations, the rule by which a chunk is accepted, and the closing of windows. Clauses A, Q and
+//! W of `docs/spec/transactions.md`.
+//!
+//! A window is opened by its first attestation, decided stream by stream, and closed some blocks later.
+
+mod apply;
+mod attestation;
+mod check;
+mod close;
+mod error;
+mod events;
+pub mod keys;
+mod limits;
+mod params;
+mod quorum;
+mod records;
+
+pub(crate) use apply::apply;
+pub use attestation::{Attestation, ChunkClaim};
+pub(crate) use check::check;
+pub(crate) use close::close_due;
+pub use error::WindowsError;
+pub use events::WindowsEvent;
+pub use limits::*;
+pub use params::WindowsParams;
+pub use records::{
+    AcceptedChunk, Differing, SourceProgress, WindowRecord, chunk, pinned_epoch, source_progress, window,
+};

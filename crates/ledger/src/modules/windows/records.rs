@@ -1,0 +1,134 @@
+//! Records of windows.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Address, ContentId, Height};
+use serde::{Deserialize, Serialize};
+
+use super::keys;
+use crate::state::{StateError, StateRead, read};
+
+/// How far a source has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct SourceProgress {
+    /// The highest window that closed with attestations of more than a third of the assigned power.
+    pub last_window: Option<u64>,
+    /// How many windows have closed.
+    pub windows_closed: u64,
+    /// How many chunks were accepted.
+    pub chunks_accepted: u64,
+    /// How many streams closed without agreement.
+    pub streams_disputed: u64,
+}
+
+/// A chunk that the network agreed on. Its key names source, window and stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct AcceptedChunk {
+    /// CID of the canonical bytes.
+    pub cid: ContentId,
+    /// Their number.
+    pub bytes: u64,
+    /// Number of events.
+    pub events: u32,
+    /// Height at which it was accepted.
+    pub height: Height,
+}
+
+/// A validator that differed in a stream.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Differing {
+    /// `<symbol>/<feed>`.
+    pub stream: String,
+    /// Who.
+    pub validator: Address,
+}
+
+/// A window of a source.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct WindowRecord {
+    /// The epoch that the first attestation pinned.
+    pub epoch: u64,
+    /// The validators assigned in it, and their power, in ascending order of address.
+    pub assigned: Vec<(Address, u64)>,
+    /// Who opened it.
+    pub opened_by: Address,
+    /// When.
+    pub opened_height: Height,
+    /// It closes at the end of this block.
+    pub closes_at: Height,
+    /// Whether it has closed.
+    pub closed: bool,
+    /// Who attested, in the order of inclusion.
+    pub attested: Vec<Address>,
+    /// How many chunks were accepted.
+    pub accepted: u32,
+    /// Streams of which more than two thirds of the power said that there is no chunk while somebody claimed one.
+    pub absent: Vec<String>,
+    /// Who differed in what.
+    pub differing: Vec<Differing>,
+    /// Streams without agreement, known when it closes.
+    pub disputed: Vec<String>,
+}
+
+impl WindowRecord {
+    /// A window that nobody has attested yet.
+    pub(crate) fn new(epoch: u64, assigned: Vec<(Address, u64)>, opened_by: Address) -> WindowRecord {
+        WindowRecord {
+            epoch,
+            assigned,
+            opened_by,
+            opened_height: 0,
+            closes_at: 0,
+            closed: false,
+            attested: Vec::new(),
+            accepted: 0,
+            absent: Vec::new(),
+            differing: Vec::new(),
+            disputed: Vec::new(),
+        }
+    }
+
+    /// Sum of the assigned power.
+    pub fn assigned_power(&self) -> u64 {
+        self.assigned.iter().map(|(_, power)| power).sum()
+    }
+
+    /// Power of one assigned validator.
+    pub fn power_of(&self, validator: &Address) -> Option<u64> {
+        self.assigned.iter().find(|(address, _)| address == validator).map(|(_, power)| *power)
+    }
+
+    /// Power of those that attested.
+    pub fn attested_power(&self) -> u64 {
+        self.attested.iter().filter_map(|v| self.power_of(v)).sum()
+    }
+
+    /// Assigned validators that have not attested.
+    pub fn not_attested(&self) -> Vec<Address> {
+        self.assigned.iter().map(|(address, _)| *address).filter(|a| !self.attested.contains(a)).collect()
+    }
+}
+
+/// How far a source has come.
+pub fn source_progress(state: &dyn StateRead, id: &str) -> Result<SourceProgress, StateError> {
+    Ok(read(state, &keys::progress(id))?.unwrap_or_default())
+}
+
+/// A window of a source.
+pub fn window(state: &dyn StateRead, source: &str, number: u64) -> Result<Option<WindowRecord>, StateError> {
+    read(state, &keys::window(source, number))
+}
+
+/// An accepted chunk.
+pub fn chunk(
+    state: &dyn StateRead,
+    source: &str,
+    window: u64,
+    stream: &str,
+) -> Result<Option<AcceptedChunk>, StateError> {
+    read(state, &keys::chunk(source, window, stream))
+}
+
+/// The epoch that a window's first attestation pinned, if there was one. Fails if the store does.
+pub fn pinned_epoch(state: &dyn StateRead, source: &str, number: u64) -> Result<Option<u64>, StateError> {
+    Ok(window(state, source, number)?.map(|record| record.epoch))
+}

@@ -1,0 +1,93 @@
+//! Values that are the same for all transactions of a block: read once for each block, not for each of them.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_primitives::{Amount, Height, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::error::EnvelopeError;
+use crate::keys;
+use crate::modules::accounts::{Account, supply};
+use crate::modules::epochs::epoch_of_height;
+use crate::modules::windows::{WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX};
+use crate::params::{Params, params};
+use crate::state::{StateError, StateRead, need};
+
+/// Height and time of the last block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct BlockMeta {
+    /// 0 after genesis.
+    pub height: Height,
+    /// The block's time.
+    pub time: Timestamp,
+}
+
+/// The rules' view of a block beside the state itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub params: Params,
+    pub chain_id: u64,
+    pub epoch: u64,
+    pub time: Timestamp,
+    /// Of the block.
+    pub height: Height,
+    /// How far a window's end may lie after the time, milliseconds.
+    pub window_ahead_ms_max: i64,
+    supply: Amount,
+}
+
+/// The network's number. Fails if the store does, or is not of a network.
+pub(crate) fn chain_id(state: &dyn StateRead) -> Result<u64, StateError> {
+    need(state, keys::CHAIN_ID)
+}
+
+/// Height and time of the last block. Fails if the store does, or is not of a network.
+pub fn block_meta(state: &dyn StateRead) -> Result<BlockMeta, StateError> {
+    need(state, keys::BLOCK)
+}
+
+/// The epoch of the last block, under which a validator that attests now acts. Fails if the store does.
+pub fn current_epoch(state: &dyn StateRead) -> Result<u64, StateError> {
+    Ok(epoch_of_height(block_meta(state)?.height, params(state)?.epochs.epoch_blocks))
+}
+
+impl Rules {
+    /// For a block of this height and time.
+    pub fn of_block(state: &dyn StateRead, height: Height, time: Timestamp) -> Result<Rules, StateError> {
+        let params = params(state)?;
+        let epoch = epoch_of_height(height, params.epochs.epoch_blocks);
+        let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
+        let (chain_id, supply) = (chain_id(state)?, supply(state)?);
+        Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, params })
+    }
+
+    /// For a transaction that waits: the last block stands in for the next.
+    pub fn of_mempool(state: &dyn StateRead) -> Result<Rules, StateError> {
+        let meta = block_meta(state)?;
+        let rules = Rules::of_block(state, meta.height, meta.time)?;
+        let height = meta.height + 1;
+        Ok(Rules { window_ahead_ms_max: WINDOW_AHEAD_MEMPOOL_MS_MAX, height, ..rules })
+    }
+
+    /// Refuses a transaction that is too large for the network.
+    pub fn size(&self, bytes: &[u8]) -> Result<(), EnvelopeError> {
+        let (bytes, bytes_max) = (bytes.len() as u64, self.params.blocks.transaction_bytes_max);
+        if bytes > bytes_max { Err(EnvelopeError::Size { bytes, bytes_max }) } else { Ok(()) }
+    }
+
+    /// Refuses a transaction of another network.
+    pub fn chain(&self, got: u64) -> Result<(), EnvelopeError> {
+        let expected = self.chain_id;
+        if got == expected { Ok(()) } else { Err(EnvelopeError::Chain { expected, got }) }
+    }
+
+    /// Adds to a balance. No balance can exceed the supply; if one would, the state is not one that these rules made.
+    pub fn credit(&self, account: Account, amount: Amount) -> Result<Account, StateError> {
+        match account.balance.checked_add(amount) {
+            Some(balance) if balance <= self.supply => Ok(Account { balance, ..account }),
+            _ => Err(StateError::Damaged {
+                key: "account/".to_string(),
+                reason: format!("a balance would exceed the supply of {}", self.supply),
+            }),
+        }
+    }
+}
