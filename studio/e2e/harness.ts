@@ -40,7 +40,8 @@ export async function startNetwork(): Promise<Network> {
   const child = spawn(
     BINARY,
     ["up", "--home", home, "--port", "0", "--simulate", "--seed", "7", "--rate", "120"],
-    { stdio: ["ignore", "pipe", "pipe"] },
+    // The network ends with this process, however that ends.
+    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, OPENMESH_STOP_WITH: String(process.pid) } },
   );
   const exited = once(child, "exit");
   // Spawning a missing binary is an `error`, which `ready` reports; here it must only not go unheard.

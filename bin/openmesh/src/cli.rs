@@ -36,6 +36,8 @@ pub enum LogFormat {
 pub enum Command {
     /// Start a whole network on this machine: validators, collectors, API and Studio.
     Up(UpArgs),
+    /// Stop the networks on this machine that openmesh up started, also where it was lost.
+    Down(DownArgs),
     /// Run one node from its home directory.
     Node(NodeArgs),
     /// Serve venues (simulated, or replayed from recordings) through their own protocols.
@@ -98,6 +100,14 @@ pub struct UpArgs {
     pub drill_alter: Option<String>,
 }
 
+/// Arguments of `down`.
+#[derive(Debug, Args)]
+pub struct DownArgs {
+    /// The folder given to openmesh up (~/.openmesh where none was), or one network's folder in it.
+    #[arg(long, value_name = "DIR", env = "OPENMESH_HOME")]
+    pub home: Option<PathBuf>,
+}
+
 /// Arguments of `node`.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
@@ -112,6 +122,9 @@ pub struct VenuesArgs {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
+    /// Folder that holds this server's lock and record, by which openmesh up finds it again.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub home: Option<PathBuf>,
     /// Replay the recordings in this folder; the simulation runs without it.
     #[arg(long, value_name = "DIR")]
     pub replay: Option<PathBuf>,
@@ -199,7 +212,7 @@ pub struct DoctorArgs {
     /// Node.
     #[command(flatten)]
     pub node: NodeUrl,
-    /// Also look at a node's home directory on this machine.
+    /// Also look at a node's home directory on this machine, or at a network's folder of openmesh up.
     #[arg(long, value_name = "DIR")]
     pub home: Option<PathBuf>,
 }

@@ -63,11 +63,11 @@ impl Failure {
 /// Turns a typed error into a failure.
 pub trait OrFail<T> {
     /// The value, or the failure `what: error: cause`.
-    fn or_fail(self, what: &str) -> Result<T, Failure>;
+    fn or_fail(self, what: impl Display) -> Result<T, Failure>;
 }
 
 impl<T, E: Error + 'static> OrFail<T> for Result<T, E> {
-    fn or_fail(self, what: &str) -> Result<T, Failure> {
+    fn or_fail(self, what: impl Display) -> Result<T, Failure> {
         self.map_err(|error| Failure::from_error(what, &error))
     }
 }

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod failure;
 mod node;
+mod presence;
 mod telemetry;
 mod up;
 
@@ -26,14 +27,14 @@ fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
-    if let Err(failure) = up::follow_supervisor() {
-        return failure.report();
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::from_display("the operating system gives no threads", &error).report(),
     };
-    let outcome = runtime.block_on(run(arguments.command));
+    let outcome = runtime.block_on(async {
+        tokio::spawn(presence::follow());
+        run(arguments.command).await
+    });
     // Blocking work that outlives the drain's deadline (a query, a compaction) is safe to abandon: all writes are atomic.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
@@ -47,6 +48,7 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
     use cli::Command;
     match command {
         Command::Up(arguments) => up::run(arguments).await,
+        Command::Down(arguments) => up::down::run(arguments).await,
         Command::Node(arguments) => node::run(arguments).await,
         Command::Venues(arguments) => commands::venues::run(arguments).await,
         Command::Sql(arguments) => commands::sql::run(arguments).await,

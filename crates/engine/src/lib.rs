@@ -38,7 +38,6 @@ pub use committed::CommittedBlock;
 pub use config::{Config, MempoolConfig, Pauses, Timeouts};
 pub use error::EngineError;
 pub use handle::{EngineStatus, Handle};
-pub use keyfile::write_private;
 pub use mempool::SubmitError;
 pub use mempool::gossip::GossipVerdict;
 pub use mempool::pool::PoolError;

@@ -26,6 +26,7 @@
 
 mod disk;
 mod error;
+pub mod files;
 mod proof;
 mod store;
 mod tables;

@@ -1,7 +1,5 @@
 //! `openmesh account`.
 
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,13 +38,7 @@ pub async fn run(command: AccountCommand) -> Result<(), Failure> {
 
 fn new(file: &Path) -> Result<(), Failure> {
     let key = AccountKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
-    let mut out = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .map_err(|e| Failure::from_display(file.display(), &e).hint("an existing key is never overwritten"))?;
-    writeln!(out, "{}", hex::encode(key.to_bytes())).map_err(|e| Failure::from_display(file.display(), &e))?;
+    crate::up::network::write_key(file, &key.to_bytes())?;
     println!("{}", key.address());
     Ok(())
 }

@@ -10,6 +10,8 @@ use super::client::Client;
 use crate::cli::DoctorArgs;
 use crate::failure::Failure;
 use crate::node::config::{Files, NodeConfig};
+use crate::presence;
+use crate::up::{self, Board};
 
 /// A block comes about each second: no new one for this long means that consensus stands still.
 const BLOCK_AGE_SECONDS_MAX: i64 = 10;
@@ -45,7 +47,7 @@ impl Findings {
 pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
     let mut findings = Findings::default();
     if let Some(home) = &arguments.home {
-        inspect_home(home, &mut findings);
+        inspect_folder(home, &mut findings)?;
     }
     let client = Client::new(&arguments.node.api)?;
     match client.get::<Status>("/v1/status").await {
@@ -70,6 +72,48 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A node's home, or the folder of one or more networks that `openmesh up` made.
+fn inspect_folder(folder: &Path, findings: &mut Findings) -> Result<(), Failure> {
+    let networks = up::home::networks(folder)?;
+    for network in &networks {
+        let runs = presence::is_locked(&up::home::lock_file(network));
+        inspect_supervisor(network, runs.then(|| Board::read(network)).flatten().as_ref(), findings);
+        for home in up::home::process_folders(network).iter().filter(|home| Files::of(home).key().exists()) {
+            inspect_home(home, findings);
+        }
+    }
+    if networks.is_empty() {
+        inspect_home(folder, findings);
+    }
+    Ok(())
+}
+
+/// How it goes with the processes of a network; `None` where nobody supervises them.
+fn inspect_supervisor(network: &Path, board: Option<&Board>, findings: &mut Findings) {
+    let Some(board) = board else {
+        let processes = up::home::process_folders(network).iter().filter(|home| presence::find(home).is_some()).count();
+        if processes > 0 {
+            let what = format!("{processes} processes of {} run without a supervisor", network.display());
+            findings.odd(&what, "openmesh up takes them over, openmesh down stops them");
+        }
+        return;
+    };
+    findings.ok(&format!("{} is supervised by process {}", network.display(), board.process.pid));
+    for (name, part) in &board.parts {
+        let ended = match &part.last_end {
+            Some((time, how)) => format!("{name} ended {} times, last at {time} ({how})", part.ends),
+            None => name.clone(),
+        };
+        let todo = format!("its log says why: {}", part.log.display());
+        match (&part.trouble, part.pid) {
+            (Some(trouble), _) => findings.wrong(&format!("{ended} and does not start: {trouble}"), &todo),
+            (None, None) => findings.wrong(&format!("{ended} and is about to be started again"), &todo),
+            (None, Some(pid)) if part.ends > 0 => findings.odd(&format!("{ended}; it runs as process {pid}"), &todo),
+            (None, Some(pid)) => findings.ok(&format!("{name} runs as process {pid}")),
+        }
+    }
 }
 
 fn inspect_home(home: &Path, findings: &mut Findings) {
@@ -257,5 +301,22 @@ mod tests {
         assert_eq!(found("chain", Origin::Live, true), (1, 0));
         assert_eq!(found("chain", Origin::Live, false), (0, 0));
         assert_eq!(found("market", Origin::Replay, true), (1, 0));
+    }
+
+    #[test]
+    fn a_process_that_does_not_come_back_is_wrong_and_one_that_did_is_odd() {
+        let dir = tempfile::tempdir().unwrap();
+        let board: Board = serde_json::from_value(serde_json::json!({
+            "process": { "pid": 1, "started_ticks": 2, "boot": "b" },
+            "parts": {
+                "validator-0": { "pid": 7, "ends": 0, "last_end": null, "trouble": null, "log": "l" },
+                "validator-1": { "pid": 8, "ends": 2, "last_end": ["t", "signal 9"], "trouble": null, "log": "l" },
+                "validator-2": { "pid": null, "ends": 5, "last_end": ["t", "exit code 1"], "trouble": "no log", "log": "l" },
+            }
+        }))
+        .unwrap();
+        let mut findings = Findings::default();
+        inspect_supervisor(dir.path(), Some(&board), &mut findings);
+        assert_eq!((findings.wrong, findings.odd), (1, 1));
     }
 }

@@ -1,6 +1,7 @@
 //! `openmesh venues`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::VenuesArgs;
 use crate::failure::Failure;
-use crate::up::home::{CatalogueEntry, VenuesReady};
+use crate::presence::Presence;
+use crate::up::catalogue::{CatalogueEntry, VenuesReady};
 
 /// Time between two replayed blocks of a chain: quick enough to be watched.
 const BLOCK_SECONDS: u64 = 4;
@@ -24,6 +26,10 @@ const BLOCK_SECONDS: u64 = 4;
 /// Serves until it is told to stop.
 pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
     let stop = CancellationToken::new();
+    let mut presence = match &arguments.home {
+        Some(folder) => Some(Presence::take(folder).await.map_err(|e| Failure::from_display(folder.display(), &e))?),
+        None => None,
+    };
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
     let mode = mode(&arguments).await?;
@@ -53,7 +59,12 @@ pub async fn run(arguments: VenuesArgs) -> Result<(), Failure> {
     }
     let sets = if arguments.replay.is_some() { replayed(&handle.catalogue()) } else { Vec::new() };
     let ready = VenuesReady { venues: handle.addr, catalogue, sets };
-    println!("{}", serde_json::to_string(&ready).map_err(|e| Failure::from_display("the catalogue", &e))?);
+    let ready = serde_json::to_value(&ready).map_err(|e| Failure::from_display("the catalogue", &e))?;
+    // Whoever started it may have gone.
+    let _ = writeln!(std::io::stdout(), "{ready}");
+    if let Some(presence) = &mut presence {
+        presence.ready(ready).map_err(|e| Failure::from_display("the record of this process", &e))?;
+    }
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

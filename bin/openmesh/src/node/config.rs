@@ -1,4 +1,4 @@
-//! A node's configuration: `node.toml` in its home.
+//! A node's configuration: `node.toml` in its home, over what `run.toml` says where `openmesh up` wrote one.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ pub struct Network {
 }
 
 /// `[collect]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collect {
     /// Reach all venues through this address (a server of simulated or replayed venues) instead of their own.
@@ -106,7 +106,7 @@ impl Default for Limits {
 }
 
 /// `[drill]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drill {
     /// Alter the prices of this stream (`kraken/BTC.USD/trades`) before attesting.
@@ -129,6 +129,11 @@ impl Files {
     /// Configuration.
     pub fn config(&self) -> PathBuf {
         self.home.join("node.toml")
+    }
+
+    /// What a start by `openmesh up` chose; a node that is started by hand has none.
+    pub fn run(&self) -> PathBuf {
+        self.home.join("run.toml")
     }
 
     /// Genesis.
@@ -166,13 +171,49 @@ impl Files {
 
 impl NodeConfig {
     /// Reads and checks the configuration of a home.
+    ///
+    /// # Errors
+    /// Where there is none, or it is not understood; the file is named.
     pub fn read(files: &Files) -> Result<NodeConfig, Failure> {
-        let path = files.config();
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            Failure::usage(format!("{}: {e}", path.display()))
-                .hint("a node's home holds node.toml; openmesh up makes one")
-        })?;
-        toml::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+        if !files.config().exists() {
+            return Err(Failure::usage(format!("{} is missing", files.config().display()))
+                .hint("a node's home holds node.toml; openmesh up makes one"));
+        }
+        merged(files, read_table(&files.run())?.unwrap_or_default())
+    }
+}
+
+/// `node.toml` of a home over this content of `run.toml`.
+///
+/// # Errors
+/// Where `node.toml` cannot be read or both together are not understood; the file is named.
+pub fn merged(files: &Files, run: toml::Table) -> Result<NodeConfig, Failure> {
+    let path = files.config();
+    let mut table = run;
+    merge(&mut table, read_table(&path)?.unwrap_or_default());
+    table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+}
+
+/// The content of a file; `None` where there is none.
+///
+/// # Errors
+/// Where it cannot be read or is no TOML; it is named.
+pub fn read_table(path: &Path) -> Result<Option<toml::Table>, Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => text.parse().map(Some).map_err(|e| Failure::usage(format!("{}: {e}", path.display()))),
+        // A link to nowhere is there: somebody wanted a file.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && path.symlink_metadata().is_err() => Ok(None),
+        Err(error) => Err(Failure::usage(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Puts each value of `over` into `table`, table by table.
+fn merge(table: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(toml::Value::Table(under)), toml::Value::Table(over)) => merge(under, over),
+            (_, value) => drop(table.insert(key, value)),
+        }
     }
 }
 
@@ -186,5 +227,23 @@ mod tests {
         assert!(toml::from_str::<NodeConfig>(text).is_ok());
         let error = toml::from_str::<NodeConfig>(&format!("{text}colour = 1\n")).unwrap_err();
         assert!(error.to_string().contains("colour"), "{error}");
+    }
+
+    #[test]
+    fn what_a_person_wrote_counts_before_what_a_start_chose() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        std::fs::write(files.config(), "api = \"0.0.0.0:80\"\n[limits]\nquery_ms_max = 5\n").unwrap();
+        let error = NodeConfig::read(&files).unwrap_err();
+        assert!(error.message().contains("node.toml"), "{error:?}");
+        std::fs::write(
+            files.run(),
+            "api = \"127.0.0.1:1\"\n[consensus]\nlisten = \"127.0.0.1:2\"\npeers = []\n[network]\nlisten = []\npeers = []\n\
+             [limits]\nquery_ms_max = 7\nqueries_max = 3\n",
+        )
+        .unwrap();
+        let config = NodeConfig::read(&files).unwrap();
+        assert_eq!((config.api.port(), config.consensus.listen.port()), (80, 2));
+        assert_eq!((config.limits.query_ms_max, config.limits.queries_max), (5, 3));
     }
 }

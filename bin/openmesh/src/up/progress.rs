@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use openmesh_api::Status;
 
-use super::Market;
+use super::market::Market;
 
 /// Seconds between two lines where the output is no terminal (a log, a pipe).
 const QUIET_SECONDS: u32 = 10;
 
-/// Shows height, agreed chunks and events a second, for ever.
+/// Shows height, agreed chunks and events a second until it is dropped.
 pub async fn show(apis: &[String], market: &Market) {
     let terminal = std::io::stdout().is_terminal();
     let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap_or_default();
@@ -43,11 +43,7 @@ async fn newest(http: &reqwest::Client, apis: &[String]) -> Option<(usize, Statu
 }
 
 fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
-    let word = match market {
-        Market::Live => "live",
-        Market::Simulated => "SIMULATED",
-        Market::Replay(_) => "REPLAY",
-    };
+    let word = market.word();
     let trouble = match (status.chunks_disputed, status.incidents) {
         (0, 0) => String::new(),
         (disputed, incidents) => format!("  {disputed} disputed, {incidents} incidents"),

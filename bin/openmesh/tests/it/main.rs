@@ -9,3 +9,4 @@ mod live;
 mod live_venues;
 mod network;
 mod path;
+mod supervisor;

@@ -1,5 +1,6 @@
 //! A network in one sentence: `Network::start(&["--simulate"])`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// The binary under test.
 pub fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openmesh"));
-    command.env_remove("OPENMESH_SUPERVISOR").env("OPENMESH_LOG", "info").kill_on_drop(true);
+    // What is started ends with this process, however that ends.
+    command.env("OPENMESH_STOP_WITH", std::process::id().to_string()).env("OPENMESH_LOG", "info").kill_on_drop(true);
     command
 }
 
@@ -25,6 +27,56 @@ pub struct Network {
     process: Child,
     _lines: tokio::task::JoinHandle<()>,
     http: reqwest::Client,
+    /// Stops what still runs, also where a test has panicked.
+    processes: Processes,
+}
+
+/// The processes of a network, whoever supervises them. They are stopped when this is dropped.
+pub struct Processes {
+    home: PathBuf,
+}
+
+impl Processes {
+    /// Process ids by name, from the records of those that run.
+    pub fn running(&self) -> BTreeMap<String, u32> {
+        let mut found = BTreeMap::new();
+        for network in folders(&self.home) {
+            for folder in folders(&network) {
+                let Ok(text) = std::fs::read(folder.join("running.json")) else { continue };
+                let record: Value = serde_json::from_slice(&text).expect("a record");
+                let pid = record["process"]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
+                if is_alive(pid) {
+                    found.insert(folder.file_name().unwrap().to_string_lossy().into_owned(), pid);
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let down = std::process::Command::new(env!("CARGO_BIN_EXE_openmesh"))
+            .arg("down")
+            .arg("--home")
+            .arg(&self.home)
+            .output();
+        match down {
+            Ok(output) => print!("down: {}", String::from_utf8_lossy(&output.stdout)),
+            Err(error) => println!("down: {error}"),
+        }
+    }
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()
+}
+
+/// Whether a process with this number runs and is no zombie.
+pub fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 impl Network {
@@ -53,7 +105,14 @@ impl Network {
                 println!("up: {line}")
             }
         });
-        Network { apis, trust, process, _lines: rest, http: client() }
+        Network {
+            apis,
+            trust,
+            process,
+            _lines: rest,
+            http: client(),
+            processes: Processes { home: home.to_path_buf() },
+        }
     }
 
     /// `GET` of a path at one node; panics where it does not succeed.
@@ -130,10 +189,30 @@ impl Network {
         status.code().expect("an exit code, not a signal")
     }
 
-    /// `kill -9` of the supervisor itself.
-    pub async fn kill(mut self) {
+    /// `kill -9` of the supervisor itself: the others go on.
+    pub async fn lose(mut self) -> Processes {
         signal(self.pid(), rustix::process::Signal::KILL);
         self.process.wait().await.expect("status");
+        self.processes
+    }
+
+    /// `kill -9` of everything at once.
+    pub async fn kill(mut self) {
+        let all = self.processes.running();
+        signal(self.pid(), rustix::process::Signal::KILL);
+        all.values().for_each(|pid| signal(*pid, rustix::process::Signal::KILL));
+        self.process.wait().await.expect("status");
+    }
+
+    /// The network's processes.
+    pub fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    /// Waits until the supervisor has ended by itself.
+    pub async fn ended(&mut self) -> i32 {
+        let status = tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("in time").expect("status");
+        status.code().expect("an exit code, not a signal")
     }
 }
 
@@ -151,13 +230,15 @@ fn client() -> reqwest::Client {
 }
 
 async fn until_ready(lines: &mut Lines<BufReader<ChildStdout>>) -> (Vec<String>, PathBuf) {
-    let (mut apis, mut trust) = (Vec::new(), PathBuf::new());
+    let (mut apis, mut trust) = (BTreeMap::new(), PathBuf::new());
     while let Some(line) = lines.next_line().await.expect("stdout") {
         println!("up: {line}");
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
-            ["node", .., "is", "up:", api] => apis.push((*api).to_string()),
+            ["node", "validator", number, "is" | "goes", "up:" | "on:", api, ..] => {
+                apis.insert(number.parse::<usize>().expect("a number"), (*api).to_string());
+            }
             ["trust", file, ..] => trust = PathBuf::from(file),
-            ["ready"] => return (apis, trust),
+            ["ready"] => return (apis.into_values().collect(), trust),
             _ => {}
         }
     }

@@ -8,9 +8,11 @@ use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey, 
 
 use crate::cli::TransfersArgs;
 use crate::failure::Failure;
-use crate::node::config::{Collect, Consensus, Drill, Files, Limits, Network, NodeConfig};
-use crate::up::child::{Child, Program};
-use crate::up::home::{NodeHome, local, ports, write, write_secret};
+use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig};
+use crate::up::home::NodeHome;
+use crate::up::network::write_key;
+use crate::up::process::{Process, Program};
+use crate::up::settings::{free_ports, local, multiaddress};
 
 /// A network of nobody else.
 const CHAIN_ID: u64 = 84_299;
@@ -25,7 +27,7 @@ const BALANCE: Amount = Amount::open(1_000);
 
 /// The running network.
 pub struct Net {
-    children: Vec<Child>,
+    children: Vec<Process>,
     /// Addresses of the APIs, `127.0.0.1:PORT`.
     pub hosts: Vec<String>,
     /// Accounts that have sent nothing yet.
@@ -74,7 +76,7 @@ impl Net {
 
     async fn spawn(&mut self, homes: &[NodeHome]) -> Result<(), Failure> {
         for home in homes {
-            self.children.push(Child::start(Program::node(home))?);
+            self.children.push(Program::node(home).following().start()?);
         }
         for child in &mut self.children {
             let ready = child.ready(READY).await?;
@@ -106,7 +108,7 @@ impl Net {
 
     /// Processor time that the validators have used so far.
     pub fn processor_time(&self) -> Duration {
-        self.children.iter().filter_map(Child::pid).map(processor_time).sum()
+        self.children.iter().map(Process::pid).map(processor_time).sum()
     }
 
     /// Stops the validators, and removes what they wrote where nobody asked to keep it.
@@ -136,14 +138,12 @@ fn sender(number: u32) -> Result<AccountKey, Failure> {
 }
 
 fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<NodeHome>, Failure> {
-    let homes: Vec<NodeHome> = (0..count)
-        .map(|n| NodeHome { name: format!("validator-{n}"), dir: root.join(format!("validator-{n}")) })
-        .collect();
+    let homes: Vec<NodeHome> = (0..count).map(|number| NodeHome::of(root, number)).collect();
     let mut validators = Vec::new();
     for home in &homes {
         std::fs::create_dir_all(&home.dir).map_err(|e| Failure::from_display(home.dir.display(), &e))?;
         let key = ValidatorKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
-        write_secret(&Files::of(&home.dir).key(), &key.seed())?;
+        write_key(&home.files().key(), &key.seed())?;
         let name = home.name.clone();
         validators.push(GenesisValidator { public_key: key.public(), power: 100, name, payout: None });
     }
@@ -159,30 +159,34 @@ fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<Node
         params: Params::default(),
     };
     let text = serde_json::to_vec(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
-    write(&root.join("genesis.json"), &text)?;
-    let ports = ports(0, count)?;
+    put(&root.join("genesis.json"), &text)?;
+    let ports = free_ports(count)?;
     for (number, home) in homes.iter().enumerate() {
-        let multiaddress = |port: u16| format!("/ip4/127.0.0.1/tcp/{port}");
+        let at = |port: u16| multiaddress(local(port));
         let others = ports.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, p)| p);
         let config = NodeConfig {
             api: local(ports[number].api),
             public_hosts: Vec::new(),
             consensus: Consensus {
                 listen: local(ports[number].consensus),
-                peers: others.clone().map(|p| multiaddress(p.consensus)).collect(),
+                peers: others.clone().map(|p| at(p.consensus)).collect(),
                 idle_block_ms: 1_000,
             },
             network: Network {
-                listen: vec![multiaddress(ports[number].network)],
-                peers: others.map(|p| multiaddress(p.network)).collect(),
+                listen: vec![at(ports[number].network)],
+                peers: others.map(|p| at(p.network)).collect(),
             },
             collect: Collect::default(),
             limits: Limits::default(),
             drill: Drill::default(),
         };
         let text_of = toml::to_string(&config).map_err(|e| Failure::from_display("node.toml", &e))?;
-        write(&Files::of(&home.dir).config(), text_of.as_bytes())?;
-        write(&Files::of(&home.dir).genesis(), &text)?;
+        put(&home.files().config(), text_of.as_bytes())?;
+        put(&home.files().genesis(), &text)?;
     }
     Ok(homes)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    openmesh_storage::files::write_whole(path, bytes).map_err(|e| Failure::from_display(path.display(), &e))
 }

@@ -1,0 +1,280 @@
+//! The part of a validator's configuration that changes with each start: addresses, and where its market data comes from.
+//!
+//! It goes into `run.toml`, made again by each start. `node.toml` is a person's: it is written once, with nothing but
+//! comments, and what it says counts before what `run.toml` says.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use openmesh_ledger::{Genesis, SourceKind};
+use openmesh_storage::files::write_whole;
+
+use super::home::NodeHome;
+use super::market::Market;
+use crate::cli::UpArgs;
+use crate::failure::Failure;
+use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, merged, read_table};
+
+/// First lines of each `run.toml`.
+const RUN_HEADER: &str =
+    "# Made again by each `openmesh up`. What you write belongs in node.toml beside it, which counts before this.\n\n";
+/// The `node.toml` of a new home.
+const NODE_TEMPLATE: &str = "\
+# Settings of this validator. `openmesh up` writes this file once and never again; what stands here counts before what it
+# chooses itself (run.toml). Each takes effect when the validator starts again.
+
+# What Studio is called in a browser, for signing in from another machine:
+# public_hosts = [\"studio.example\"]
+
+# [limits]
+# content_bytes_max = 21474836480    # disk for the chunks that the network agreed on
+# raw_bytes_max = 10737418240        # disk for raw frames; the oldest go where there is no room
+# query_ms_max = 30000
+";
+
+/// Addresses of a validator on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// Of the API.
+    pub api: u16,
+    /// Of consensus.
+    pub consensus: u16,
+    /// Of gossip and content.
+    pub network: u16,
+}
+
+/// What the arguments and the market ask of each validator.
+pub struct Wanted<'a> {
+    /// Arguments of `up`.
+    pub arguments: &'a UpArgs,
+    /// Where data comes from.
+    pub market: &'a Market,
+    /// Address of the venues' server, where there is one.
+    pub gateway: Option<&'a str>,
+    /// The network.
+    pub genesis: &'a Genesis,
+}
+
+impl Wanted<'_> {
+    /// Where a validator collects from.
+    pub fn collect(&self) -> Collect {
+        let has_chain = self.genesis.sources.iter().any(|s| s.kind == SourceKind::Chain);
+        Collect {
+            gateway: self.gateway.map(String::from),
+            ethereum: self.gateway.filter(|_| has_chain).map(|g| format!("{g}/ethereum")),
+            ethereum_sparse: matches!(self.market, Market::Replay(_)),
+        }
+    }
+
+    /// `N:SOURCE/SYMBOL/FEED` for this validator.
+    pub fn drill(&self, number: usize) -> Result<Drill, Failure> {
+        let Some(text) = &self.arguments.drill_alter else { return Ok(Drill::default()) };
+        let wrong = || Failure::usage(format!("--drill-alter {text}: N:SOURCE/SYMBOL/FEED is expected"));
+        let (validator, stream) = text.split_once(':').ok_or_else(wrong)?;
+        let validator: usize = validator.parse().map_err(|_| wrong())?;
+        if stream.split('/').count() != 3 || validator >= self.arguments.validators as usize {
+            return Err(wrong());
+        }
+        Ok(Drill { alter: (validator == number).then(|| stream.to_string()) })
+    }
+}
+
+/// Reads the settings of each home's person, before anything is started.
+///
+/// # Errors
+/// Where a file cannot be read or is not understood; it is named.
+pub fn check(nodes: &[NodeHome]) -> Result<(), Failure> {
+    for (number, node) in nodes.iter().enumerate() {
+        let ports = Ports { api: 0, consensus: 0, network: 0 };
+        let config = config(ports, Collect::default(), Drill::default(), &[], number);
+        effective(node, &config)?;
+    }
+    Ok(())
+}
+
+/// The addresses of the last start, of those homes that have been started.
+pub fn former_ports(node: &NodeHome) -> Option<Ports> {
+    let config = former(node)?;
+    let (_, network) = config.network.listen.first()?.rsplit_once('/')?;
+    Some(Ports { api: config.api.port(), consensus: config.consensus.listen.port(), network: network.parse().ok()? })
+}
+
+/// What a running validator was started with.
+pub fn former(node: &NodeHome) -> Option<NodeConfig> {
+    let text = std::fs::read_to_string(node.files().run()).ok()?;
+    toml::from_str(&text).ok()
+}
+
+/// Writes each home's `run.toml`, apart from those that run on, and `node.toml` where there is none.
+///
+/// # Errors
+/// Where a port is taken, a file cannot be written, or a `node.toml` does not go together with it.
+pub fn write(wanted: &Wanted<'_>, nodes: &[NodeHome], runs_on: &BTreeSet<usize>) -> Result<(), Failure> {
+    let mut ports = Vec::new();
+    let mut held = Held::default();
+    for (number, node) in nodes.iter().enumerate() {
+        let former = former_ports(node);
+        ports.push(match former {
+            Some(former) if runs_on.contains(&number) => former,
+            _ => held.choose(wanted.arguments.port, number, former, has_api(node)?)?,
+        });
+    }
+    drop(held);
+    let configs: Vec<NodeConfig> = (0..nodes.len())
+        .map(|number| Ok(config(ports[number], wanted.collect(), wanted.drill(number)?, &ports, number)))
+        .collect::<Result<_, Failure>>()?;
+    // Addresses as the persons' settings leave them: the others must know those.
+    let listens: Vec<NodeConfig> =
+        nodes.iter().zip(&configs).map(|(node, config)| effective(node, config)).collect::<Result<_, _>>()?;
+    for (number, (node, mut config)) in nodes.iter().zip(configs).enumerate() {
+        if runs_on.contains(&number) {
+            continue;
+        }
+        let others = || listens.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, other)| other);
+        config.consensus.peers = others().map(|other| multiaddress(other.consensus.listen)).collect();
+        config.network.peers =
+            others().filter_map(|other| other.network.listen.first().map(|l| reachable(l))).collect();
+        let text = toml::to_string(&config).map_err(|e| Failure::from_display("run.toml", &e))?;
+        put(&node.files().run(), &format!("{RUN_HEADER}{text}"))?;
+        if node.files().config().symlink_metadata().is_err() {
+            put(&node.files().config(), NODE_TEMPLATE)?;
+        }
+    }
+    Ok(())
+}
+
+fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: usize) -> NodeConfig {
+    let network = |ports: &Ports| format!("/ip4/127.0.0.1/tcp/{}", ports.network);
+    let others = || all.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, ports)| ports);
+    NodeConfig {
+        api: local(ports.api),
+        public_hosts: Vec::new(),
+        consensus: Consensus {
+            listen: local(ports.consensus),
+            peers: others().map(|ports| multiaddress(local(ports.consensus))).collect(),
+            idle_block_ms: 1_000,
+        },
+        network: Network { listen: vec![network(&ports)], peers: others().map(network).collect() },
+        collect,
+        limits: Limits::default(),
+        drill,
+    }
+}
+
+/// The configuration of a home with this `run.toml`.
+fn effective(node: &NodeHome, run: &NodeConfig) -> Result<NodeConfig, Failure> {
+    let run = toml::Table::try_from(run).map_err(|e| Failure::from_display("run.toml", &e))?;
+    merged(&node.files(), run)
+}
+
+/// Whether a person has chosen the address of the API.
+fn has_api(node: &NodeHome) -> Result<bool, Failure> {
+    Ok(read_table(&node.files().config())?.is_some_and(|table| table.contains_key("api")))
+}
+
+/// Ports that are given in this start, held until all are, so that none is given twice.
+#[derive(Default)]
+struct Held(Vec<TcpListener>);
+
+impl Held {
+    /// The API's ports follow each other from the wanted one; the others are those of the last start, or any free ones.
+    fn choose(
+        &mut self,
+        first: u16,
+        number: usize,
+        former: Option<Ports>,
+        has_own_api: bool,
+    ) -> Result<Ports, Failure> {
+        let wanted = first.checked_add(u16::try_from(number).unwrap_or(u16::MAX));
+        let api = match (first, wanted) {
+            _ if has_own_api => 0,
+            (0, _) | (_, None) => self.again(former.map(|ports| ports.api))?,
+            (_, Some(port)) => self.exactly(port).ok_or_else(|| {
+                Failure::new(format!("port {port} is taken"))
+                    .hint("name another first port with --port, or let any free ones be taken with --port 0")
+            })?,
+        };
+        let consensus = self.again(former.map(|ports| ports.consensus))?;
+        let network = self.again(former.map(|ports| ports.network))?;
+        Ok(Ports { api, consensus, network })
+    }
+
+    /// This port, where it is free.
+    fn exactly(&mut self, port: u16) -> Option<u16> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        let port = listener.local_addr().ok()?.port();
+        self.0.push(listener);
+        Some(port)
+    }
+
+    /// The same port as last time, where it is free, or any.
+    fn again(&mut self, former: Option<u16>) -> Result<u16, Failure> {
+        former
+            .filter(|port| *port != 0)
+            .and_then(|port| self.exactly(port))
+            .or_else(|| self.exactly(0))
+            .ok_or_else(|| Failure::new("this machine has no free port"))
+    }
+}
+
+/// Free ports for each of `count` validators.
+///
+/// # Errors
+/// Where the machine has none.
+pub fn free_ports(count: usize) -> Result<Vec<Ports>, Failure> {
+    let mut held = Held::default();
+    (0..count).map(|number| held.choose(0, number, None, false)).collect()
+}
+
+/// A port that is free now, the given one where it is.
+pub fn free_port(former: Option<u16>) -> Result<u16, Failure> {
+    Held::default().again(former)
+}
+
+/// A port of this machine alone.
+pub fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The multiaddress at which this machine reaches a socket that listens there.
+pub fn multiaddress(listen: SocketAddr) -> String {
+    let family = if listen.is_ipv4() { "ip4" } else { "ip6" };
+    let host = match listen.ip() {
+        ip if !ip.is_unspecified() => ip.to_string(),
+        ip if ip.is_ipv4() => "127.0.0.1".to_owned(),
+        _ => "::1".to_owned(),
+    };
+    format!("/{family}/{host}/tcp/{}", listen.port())
+}
+
+/// The same multiaddress as this machine reaches it.
+fn reachable(listen: &str) -> String {
+    listen.replace("/ip4/0.0.0.0/", "/ip4/127.0.0.1/").replace("/ip6/::/", "/ip6/::1/")
+}
+
+fn put(path: &std::path::Path, text: &str) -> Result<(), Failure> {
+    write_whole(path, text.as_bytes()).map_err(|e| Failure::from_display(path.display(), &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_on_all_interfaces_is_reached_on_loopback() {
+        assert_eq!(multiaddress("0.0.0.0:7".parse().unwrap()), "/ip4/127.0.0.1/tcp/7");
+        assert_eq!(multiaddress("10.1.2.3:7".parse().unwrap()), "/ip4/10.1.2.3/tcp/7");
+        assert_eq!(multiaddress("[::]:7".parse().unwrap()), "/ip6/::1/tcp/7");
+        assert_eq!(reachable("/ip4/0.0.0.0/tcp/9"), "/ip4/127.0.0.1/tcp/9");
+    }
+
+    #[test]
+    fn ports_of_the_last_start_come_again_unless_they_are_taken() {
+        let first = free_ports(1).unwrap()[0];
+        assert_eq!(Held::default().choose(0, 0, Some(first), false).unwrap(), first);
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.consensus)).unwrap();
+        let second = Held::default().choose(0, 0, Some(first), false).unwrap();
+        assert_eq!((second.api, second.network), (first.api, first.network));
+        assert_ne!(second.consensus, first.consensus);
+    }
+}

@@ -1,0 +1,122 @@
+//! The supervisor is lost, and nothing stops; the next one takes over what runs; `openmesh down` stops all.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::network::{Network, PATIENCE, binary, is_alive, signal};
+use crate::path::SIMULATED;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validators_go_on_without_it_and_the_next_one_takes_them_over() {
+    let home = tempfile::tempdir().unwrap();
+    let network = Network::start(home.path(), &SIMULATED).await;
+    network.until(3, "/v1/status", "a block", |s| s["height"].as_u64() > Some(0)).await;
+    let written = precious(home.path());
+    assert_eq!(written.len(), 4 * 3 + 2, "keys, genesis and settings: {:?}", written.keys());
+    let apis = network.apis.clone();
+
+    let adrift = network.lose().await;
+    let before = adrift.running();
+    assert_eq!(before.len(), 5, "four validators and the venues' server: {before:?}");
+    for api in &apis {
+        commits(api, 5).await;
+    }
+    assert_eq!(adrift.running(), before, "nothing ended");
+
+    let mut network = Network::start(home.path(), &SIMULATED).await;
+    assert_eq!(network.processes().running(), before, "the same processes");
+    assert_eq!(network.apis, apis);
+    a_second_one_says_so(home.path(), &apis[0]).await;
+
+    // One that was taken over is kept running like any other.
+    let victim = before["validator-2"];
+    signal(victim, Signal::KILL);
+    let is_back = || network.processes().running().get("validator-2").is_some_and(|pid| *pid != victim);
+    let deadline = Instant::now() + PATIENCE;
+    while !is_back() {
+        assert!(Instant::now() < deadline, "validator-2 was not started again");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    network.until(2, "/v1/status", "the restarted validator", |s| s["height"].as_u64() > Some(5)).await;
+
+    let all = network.processes().running();
+    let (code, said) = down(home.path()).await;
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(network.ended().await, 0, "the supervisor drained and ended");
+    all.iter().for_each(|(name, pid)| assert!(!is_alive(*pid), "{name} still runs:\n{said}"));
+    assert_eq!(precious(home.path()), written, "no key and nothing that a person may have written has changed");
+    let (code, said) = down(home.path()).await;
+    assert!(code == 0 && said.contains("nothing runs in"), "{said}");
+    drop(adrift);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down_stops_what_has_lost_its_supervisor_and_settings_count_from_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let network = Network::start(home.path(), &SIMULATED).await;
+    let adrift = network.lose().await;
+    let all = adrift.running();
+    let (code, said) = down(home.path()).await;
+    assert_eq!(code, 0, "{said}");
+    for (name, pid) in &all {
+        assert!(said.contains(&format!("stopped  {name} (process {pid})")), "{name}:\n{said}");
+        assert!(!is_alive(*pid), "{name} still runs:\n{said}");
+    }
+
+    // What a person writes is kept, and counts.
+    let settings = home.path().join("simulated/validator-0/node.toml");
+    let text = "# mine\n[limits]\nquery_rows_max = 3\n";
+    std::fs::write(&settings, text).unwrap();
+    let network = Network::start(home.path(), &SIMULATED).await;
+    let rows = network.sql("select * from generate_series(1, 10)").await;
+    assert_eq!(rows.len(), 3);
+    assert_eq!(std::fs::read_to_string(&settings).unwrap(), text);
+    assert_eq!(network.stop().await, 0);
+}
+
+/// Keys, genesis and settings with their bytes.
+fn precious(home: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let root = home.join("simulated");
+    let mut paths = vec![root.join("faucet.key"), root.join("genesis.json")];
+    for number in 0..4 {
+        let dir = root.join(format!("validator-{number}"));
+        paths.extend(["validator.key", "genesis.json", "node.toml"].map(|file| dir.join(file)));
+    }
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Waits until the node has committed so many more blocks.
+async fn commits(api: &str, blocks: u64) {
+    let http = reqwest::Client::new();
+    let deadline = Instant::now() + PATIENCE;
+    let mut first = None;
+    loop {
+        if let Ok(answer) = http.get(format!("{api}/v1/status")).send().await {
+            let height = answer.json::<Value>().await.unwrap()["height"].as_u64().unwrap();
+            if height >= *first.get_or_insert(height) + blocks {
+                return;
+            }
+        }
+        assert!(Instant::now() < deadline, "{api} commits nothing");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+async fn a_second_one_says_so(home: &Path, api: &str) {
+    let output = binary().args(["up", "--simulate", "--port", "0", "--home"]).arg(home).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for word in ["runs already", "(process ", api, "down stops it"] {
+        assert!(said.contains(word), "{word:?} is not in\n{said}");
+    }
+}
+
+async fn down(home: &Path) -> (i32, String) {
+    let output = binary().arg("down").arg("--home").arg(home).output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
+}
