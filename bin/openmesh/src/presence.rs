@@ -18,13 +18,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// How long to wait for an earlier process of the same folder: longer than it has to drain.
+/// Longest wait for an earlier process of the same folder: longer than it has to drain.
 const FORMER_SECONDS_MAX: u64 = 30;
 /// Time between two looks at a lock that another process holds, in milliseconds: short for a person, nothing for a disk.
 const LOCK_POLL_MS: u64 = 100;
 /// Names the process (by its number) with which this one and all that it starts shall end.
 pub const STOP_WITH: &str = "OPENMESH_STOP_WITH";
-/// How long this process may drain once the one that it follows has ended.
+/// Longest time that this process may drain once the one that it follows has ended.
 const FOLLOW_SECONDS_MAX: u64 = 30;
 
 /// A process of this machine.
@@ -32,7 +32,7 @@ const FOLLOW_SECONDS_MAX: u64 = 30;
 pub struct Identity {
     /// Its number, which may be given again after its end.
     pub pid: u32,
-    /// When it started, in clock ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
+    /// Its start, in clock ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
     pub started_ticks: u64,
     /// The boot from which those are counted.
     pub boot: String,
@@ -47,11 +47,11 @@ pub struct Build(u64, u64);
 pub struct Record {
     /// The process.
     pub process: Identity,
-    /// What it runs.
+    /// The build that it runs.
     pub build: Build,
     /// Its command line behind the program's name.
     pub arguments: Vec<String>,
-    /// What it says once it serves.
+    /// Its announcement once it serves.
     pub ready: Option<serde_json::Value>,
 }
 
@@ -80,6 +80,10 @@ impl Identity {
         if found != *self || matches!(state, 'Z' | 'X') {
             return None;
         }
+        #[expect(
+            deprecated,
+            reason = "its soundness rests on the descriptor being owned, which this one is; what replaces it is unsafe"
+        )]
         let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE).ok()?;
         Some(Running { identity: found, descriptor })
     }
@@ -147,7 +151,7 @@ impl Build {
     }
 }
 
-/// Where a folder's record stands.
+/// The file that holds a folder's record.
 pub fn record_file(folder: &Path) -> PathBuf {
     folder.join("running.json")
 }
@@ -156,14 +160,14 @@ fn lock_file(folder: &Path) -> PathBuf {
     folder.join("running.lock")
 }
 
-/// What runs in a folder: its record and the process itself. `None` where nothing does, whatever a record says.
+/// Returns the process of a folder with its record; `None` where nothing runs, whatever a record says.
 pub fn find(folder: &Path) -> Option<(Record, Running)> {
     let record: Record = serde_json::from_slice(&std::fs::read(record_file(folder)).ok()?).ok()?;
     let running = record.process.open()?;
     is_locked(&lock_file(folder)).then_some((record, running))
 }
 
-/// Whether a process holds this lock.
+/// Returns true when a process holds this lock.
 pub fn is_locked(path: &Path) -> bool {
     // A lock that is taken here by the look itself goes at once; who waits for it looks again.
     File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))

@@ -1,4 +1,4 @@
-//! How many transfers a second the state machine and its store take, and where the time goes:
+//! Measures transfers a second of the state machine with its store, and where the time goes:
 //! `cargo run -p openmesh-storage --example throughput -- [blocks] [transfers a block] [accounts]`.
 //!
 //! Signatures are made and verified beforehand and counted apart, because they run on as many threads as there are.

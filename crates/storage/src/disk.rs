@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
-/// What a disk writes whole or not at all, bytes.
+/// Unit that a disk writes whole or not at all, bytes.
 const SECTOR_BYTES: usize = 512;
 
 /// A disk in memory; clones are the same disk.
@@ -22,7 +22,7 @@ struct Image {
     now: Vec<u8>,
     /// As it is sure to be after a crash.
     synced: Vec<u8>,
-    /// What came since.
+    /// Changes since.
     pending: Vec<Change>,
     /// So many operations still succeed.
     operations_left: Option<u64>,

@@ -1,19 +1,19 @@
-//! Why the store refuses or fails.
+//! Errors of the store.
 
 use std::path::PathBuf;
 
 use openmesh_ledger::{GenesisError, StateError};
 use openmesh_primitives::{Digest, Height};
 
-/// Why the store refuses or fails.
+/// Errors of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory cannot be made.
     #[error("cannot make the directory {path}")]
     Directory {
-        /// Which.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         #[source]
         source: std::io::Error,
     },

@@ -8,7 +8,7 @@ use std::io::{Error, ErrorKind, Result, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What is added to the name of a file while it is written.
+/// Extension of a file while it is written.
 const DRAFT: &str = "new";
 
 /// Replaces a file, whole or not at all. Durable when it returns.
@@ -49,7 +49,7 @@ pub fn sync_folder(path: &Path) -> Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Whether the file system is one that has no hard links.
+/// Returns true for the errors of a file system that has no hard links.
 fn has_no_links(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied)
 }

@@ -1,4 +1,4 @@
-//! Where the ledger's state and blocks live: one embedded database file for each node.
+//! The store of the ledger's state and blocks: one embedded database file for each node.
 //!
 //! # What it owns
 //! The files of the state, of its history as a Merkle tree, of the blocks with their certificates, receipts and events,

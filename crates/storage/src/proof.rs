@@ -19,7 +19,7 @@ const PROOF_BYTES_MAX: usize = 20_000;
 #[derive(Clone, PartialEq, BorshSerialize, BorshDeserialize)]
 pub struct StateProof(SparseMerkleProof<Sha256>);
 
-/// Why a proof does not hold.
+/// Errors of checking a proof.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// Not the form of a proof.

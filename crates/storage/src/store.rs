@@ -26,7 +26,7 @@ pub const BLOCKS_READ_MAX: usize = 64;
 /// No more stale versions are removed with a commit once so many nodes have been, so that no block waits long for it.
 const PRUNE_NODES_MIN: usize = 10_000;
 
-/// How a store is kept.
+/// Settings of a store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreConfig {
     /// For how many of the last heights proofs can be made. A full block adds some megabytes of tree nodes.
@@ -58,11 +58,11 @@ struct Inner {
 pub struct StoredBlock {
     /// The block.
     pub block: Block,
-    /// Who decided it.
+    /// Signatures of those who decided it.
     pub certificate: Certificate,
     /// One for each transaction.
     pub receipts: Vec<Receipt>,
-    /// What happened.
+    /// Events of its execution.
     pub events: Vec<LedgerEvent>,
 }
 
@@ -237,7 +237,7 @@ impl Store {
         blocks.range(range)?.take(BLOCKS_READ_MAX).map(|entry| decode_block(entry?.1.value())).collect()
     }
 
-    /// Where a committed transaction stands: height and position. If it stands in several blocks, in the one where it
+    /// Returns the place of a committed transaction: height and position. If it stands in several blocks, in the one where it
     /// took effect, which it does at most once; if it never did, in the first one.
     pub fn transaction(&self, hash: &Digest) -> Result<Option<(Height, u32)>, StoreError> {
         Ok(self.read()?.open_table(TRANSACTIONS)?.get(hash.0)?.map(|found| found.value()))

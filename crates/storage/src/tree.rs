@@ -32,7 +32,7 @@ pub struct Tree {
     state: Bytes,
 }
 
-/// What a block changes in the tree.
+/// Changes of the tree by a block.
 #[derive(Debug, Default)]
 pub struct TreeChange {
     /// The newest version of the tree after it.

@@ -131,7 +131,7 @@ impl Files {
         self.home.join("node.toml")
     }
 
-    /// What a start by `openmesh up` chose; a node that is started by hand has none.
+    /// Settings that a start by `openmesh up` chose; a node that is started by hand has none.
     pub fn run(&self) -> PathBuf {
         self.home.join("run.toml")
     }

@@ -18,9 +18,9 @@ use super::terminal::{command, say};
 use crate::failure::Failure;
 use crate::presence::{self, Build, Record, Running};
 
-/// How long a process that runs may take until it serves: it may have been started a moment before its supervisor was lost.
+/// Longest time until a running process serves: it may have been started a moment before its supervisor was lost.
 const SERVES_SECONDS_MAX: u64 = 120;
-/// How long its API may take to answer, in seconds: it may be replaying, or the machine busy with the others' starts.
+/// Longest wait for an answer of its API, in seconds: it may be replaying, or the machine busy with the others' starts.
 const ANSWER_SECONDS_MAX: u64 = 10;
 
 /// A validator that runs and may go on, with the address of its API.
@@ -82,7 +82,7 @@ async fn serving(folder: &std::path::Path, running: &Running) -> Option<(Record,
     }
 }
 
-/// Whether the API at this address is one of this network; else why not.
+/// Checks that the API at this address answers and is one of this network; fails with the reason.
 async fn answers(api: &str, genesis: &Genesis) -> Result<(), String> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(ANSWER_SECONDS_MAX)).build();
     let http = http.map_err(|e| e.to_string())?;

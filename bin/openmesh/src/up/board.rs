@@ -19,23 +19,23 @@ pub struct Board {
     pub parts: BTreeMap<String, Part>,
 }
 
-/// How it goes with one process.
+/// State of one process.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Part {
     /// Its number while it runs.
     pub pid: Option<u32>,
-    /// How often it ended without being asked to, since the supervisor started.
+    /// Number of ends that nobody asked for, since the supervisor started.
     pub ends: u32,
-    /// When it last did (RFC 3339), and how.
+    /// Time (RFC 3339) and manner of the last of them.
     pub last_end: Option<(String, String)>,
-    /// Why it could not be started again; empty while it runs.
+    /// Reason for which it could not be started again; none while it runs.
     pub trouble: Option<String>,
     /// Its log.
     pub log: PathBuf,
 }
 
 impl Board {
-    /// Where a network's board stands.
+    /// The file that holds a network's board.
     pub fn file(root: &Path) -> PathBuf {
         root.join("supervisor.json")
     }
@@ -49,11 +49,9 @@ impl Board {
 impl Part {
     /// Counts an end that nobody asked for.
     pub fn end(&mut self, how: &str) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or_default());
         self.pid = None;
         self.ends += 1;
-        self.last_end = Some((now.to_rfc3339(), how.to_owned()));
+        self.last_end = Some((Timestamp::now().to_rfc3339(), how.to_owned()));
     }
 }
 

@@ -23,14 +23,15 @@ const SETTINGS: &str = "# mine\npublic_hosts = [\"studio.example\"]\n";
 
 fn arguments(home: &Path, more: &[&str]) -> UpArgs {
     let home = home.to_str().unwrap();
-    let all = [&["openmesh", "up", "--simulate", "--port", "0", "--home", home][..], more].concat();
+    let port: &[&str] = if more.contains(&"--port") { &[] } else { &["--port", "0"] };
+    let all = [&["openmesh", "up", "--simulate", "--home", home], port, more].concat();
     match Cli::parse_from(all).command {
         Command::Up(arguments) => arguments,
         _ => unreachable!("up was asked for"),
     }
 }
 
-/// What `openmesh up` does to a folder before and between the starts of its processes.
+/// Does what `openmesh up` does to a folder before and between the starts of its processes.
 fn prepare(base: &Path, more: &[&str]) -> Result<(), Failure> {
     let (arguments, market) = (arguments(base, more), Market::Simulated);
     let count = arguments.validators as usize;

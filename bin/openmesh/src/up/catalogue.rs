@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use openmesh_ledger::SourceKind;
 use serde::{Deserialize, Serialize};
 
-/// What the venues' server announces when it serves.
+/// Announcement of a venues' server that serves.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct VenuesReady {
     /// Address.
     pub venues: SocketAddr,
-    /// What it serves.
+    /// Sources that it serves.
     pub catalogue: Vec<CatalogueEntry>,
     /// Recordings that are replayed, and those of the same venues that are not, as lines for people.
     pub sets: Vec<String>,

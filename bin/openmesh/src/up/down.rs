@@ -11,7 +11,7 @@ use crate::cli::DownArgs;
 use crate::failure::Failure;
 use crate::presence::{self, Running};
 
-/// How long a supervisor may take to stop what it runs: validators and then the venues' server have ten seconds each.
+/// Longest time that a supervisor may take to stop what it runs: validators and then the venues' server have ten seconds each.
 const SUPERVISOR_SECONDS_MAX: u64 = 30;
 
 /// A process of a network.

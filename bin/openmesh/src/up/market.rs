@@ -1,8 +1,9 @@
-//! Where a local network's market data comes from, and which venues can be reached from here.
+//! The origin of a local network's market data, and the venues that can be reached from here.
 
 use std::time::Duration;
 
 use openmesh_market::Exchange;
+use openmesh_primitives::root_cause;
 
 use super::terminal::say;
 use crate::cli::UpArgs;
@@ -18,11 +19,11 @@ const VENUES: [(Exchange, &str); 6] = [
     (Exchange::Bybit, "https://api.bybit.com/v5/market/time"),
     (Exchange::Okx, "https://www.okx.com/api/v5/public/time"),
 ];
-/// How long a venue may take to answer, in milliseconds: a name, a connection, TLS and a few bytes, from the other side of the
+/// Longest wait for a venue's answer, in milliseconds: a name, a connection, TLS and a few bytes, from the other side of the
 /// world. A person without internet waits as long.
 const REACH_MS_MAX: u64 = 5_000;
 
-/// Where market data comes from in this run.
+/// Origin of the market data in this run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Market {
     /// The venues themselves.
@@ -89,16 +90,11 @@ async fn missing(venues: &[(Exchange, &str)]) -> Result<Vec<(Exchange, String)>,
                 Err(error) if error.is_timeout() => {
                     Some((*exchange, format!("{url} does not answer in {REACH_MS_MAX} ms")))
                 }
-                Err(error) => Some((*exchange, format!("{url} cannot be reached ({})", root_of(&error)))),
+                Err(error) => Some((*exchange, format!("{url} cannot be reached ({})", root_cause(&error)))),
             }
         }
     });
     Ok(futures::future::join_all(asks).await.into_iter().flatten().collect())
-}
-
-/// The last cause of an error: the rest says where, not why.
-fn root_of(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).last().map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]

@@ -38,10 +38,10 @@ use terminal::{command, say};
 
 pub use board::Board;
 
-/// How long a validator may take until its API answers: opening the store and reading its tip is quick, replaying an
+/// Longest time until a validator's API answers: opening the store and reading its tip is quick, replaying an
 /// unflushed lake after a crash is not.
 const READY_SECONDS_MAX: u64 = 120;
-/// How long the venues' server may take to be ready: recordings are read and indexed first.
+/// Longest time until the venues' server is ready: recordings are read and indexed first.
 const VENUES_SECONDS_MAX: u64 = 120;
 
 /// Starts a network or takes over the one that runs, shows its progress, and stops it on Ctrl-C.
@@ -67,7 +67,7 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
         // What ran before goes on, as it did without a supervisor.
         Some(Err(failure)) => {
             let (adopted, started) = processes.into_iter().partition(Process::is_adopted);
-            leave(adopted);
+            leave(adopted, home.down());
             undisturbed(stop(started, supervisor), &mut interrupt).await;
             return Err(hinted(failure));
         }
@@ -77,7 +77,7 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
         }
     };
     processes.into_iter().for_each(|process| supervisor.keep(process));
-    network.announce();
+    network.announce(home.down());
     tokio::select! {
         () = progress::show(&network.apis, &market) => {}
         _ = interrupt.recv() => {}
@@ -90,12 +90,12 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
 }
 
 /// Says which processes go on without a supervisor.
-fn leave(processes: Vec<Process>) {
+fn leave(processes: Vec<Process>, down: &str) {
     for process in &processes {
         say(format_args!("{} goes on (process {})", process.program().name(), process.pid()));
     }
     if !processes.is_empty() {
-        say(format_args!("{} down stops what goes on", command()));
+        say(format_args!("{down} stops what goes on"));
     }
 }
 
@@ -139,7 +139,7 @@ struct Network {
 }
 
 impl Network {
-    fn announce(&self) {
+    fn announce(&self, down: &str) {
         let api = &self.apis[0];
         let openmesh = command();
         say(format_args!("studio   {api}/"));
@@ -151,10 +151,10 @@ impl Network {
             "sql      {openmesh} sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\""
         ));
         say(format_args!("trust    {}   (for openmesh verify --trust)", self.genesis.display()));
+        say(format_args!("stop     Ctrl-C, or from anywhere: {down}"));
         say(format_args!(
-            "stop     Ctrl-C here, or from anywhere: {openmesh} down. If this terminal is lost, the network"
+            "         (if this terminal is lost the network goes on, and the same command takes it over)"
         ));
-        say(format_args!("         goes on without it, and the same command takes it over again"));
         say(format_args!("ready"));
     }
 }

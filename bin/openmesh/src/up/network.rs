@@ -74,7 +74,7 @@ fn without_genesis(root: &Path, part: &Path) -> Failure {
         .hint(remedy(root))
 }
 
-/// What a person can do where the genesis is missing or damaged.
+/// The remedy for a genesis that is missing or damaged, for a person.
 fn remedy(root: &Path) -> String {
     let copy = super::home::process_folders(root)
         .into_iter()
@@ -180,11 +180,10 @@ fn genesis(
         window_ms: WINDOW_MS,
         origin,
     };
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Genesis {
         chain_id,
         name: name.into(),
-        time: Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or_default()),
+        time: Timestamp::from_millis(Timestamp::now().millis()),
         validators,
         accounts: vec![(faucet.address(), FAUCET)],
         sources: catalogue.iter().map(source).collect(),

@@ -92,12 +92,12 @@ impl Program {
         &self.log
     }
 
-    /// Whether it is the venues' server.
+    /// Returns true for the venues' server.
     pub fn is_venues(&self) -> bool {
         self.is_venues
     }
 
-    /// Whether a record is of the same command line, apart from the address to listen on.
+    /// Returns true when a record is of the same command line, apart from the address to listen on.
     pub fn is_as_recorded(&self, record: &Record) -> bool {
         let address = |list: &[String]| list.iter().position(|a| a == "--listen").map(|at| at + 1);
         let own: Vec<String> = self.arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
@@ -156,14 +156,14 @@ impl Program {
 pub struct Process {
     program: Program,
     running: Running,
-    /// Where it is a child of this process.
+    /// The handle of a child of this process; none of a process that was taken over.
     child: Option<tokio::process::Child>,
     /// Length of the log when it was started.
     log_from: u64,
 }
 
 impl Process {
-    /// How it is run.
+    /// The program that it runs.
     pub fn program(&self) -> &Program {
         &self.program
     }
@@ -173,7 +173,7 @@ impl Process {
         self.running.pid()
     }
 
-    /// Whether it ran before this process and was taken over.
+    /// Returns true when it ran before this process and was taken over.
     pub fn is_adopted(&self) -> bool {
         self.child.is_none()
     }
@@ -215,7 +215,7 @@ impl Process {
     }
 }
 
-/// What the process with this number announces in its folder, once it does.
+/// Waits for the announcement in its folder of the process with this number.
 async fn announced(folder: &Path, pid: u32) -> serde_json::Value {
     loop {
         if let Some((Record { process, ready: Some(ready), .. }, _)) = presence::find(folder)

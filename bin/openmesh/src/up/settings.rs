@@ -43,11 +43,11 @@ pub struct Ports {
     pub network: u16,
 }
 
-/// What the arguments and the market ask of each validator.
+/// Requirements of a start, as the arguments and the market state them.
 pub struct Wanted<'a> {
     /// Arguments of `up`.
     pub arguments: &'a UpArgs,
-    /// Where data comes from.
+    /// Origin of the market data.
     pub market: &'a Market,
     /// Address of the venues' server, where there is one.
     pub gateway: Option<&'a str>,
@@ -56,7 +56,7 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Where a validator collects from.
+    /// The sources' addresses as a validator of this start has them.
     pub fn collect(&self) -> Collect {
         let has_chain = self.genesis.sources.iter().any(|s| s.kind == SourceKind::Chain);
         Collect {
@@ -99,7 +99,7 @@ pub fn former_ports(node: &NodeHome) -> Option<Ports> {
     Some(Ports { api: config.api.port(), consensus: config.consensus.listen.port(), network: network.parse().ok()? })
 }
 
-/// What a running validator was started with.
+/// The configuration with which a running validator was started.
 pub fn former(node: &NodeHome) -> Option<NodeConfig> {
     let text = std::fs::read_to_string(node.files().run()).ok()?;
     toml::from_str(&text).ok()
@@ -167,7 +167,7 @@ fn effective(node: &NodeHome, run: &NodeConfig) -> Result<NodeConfig, Failure> {
     merged(&node.files(), run)
 }
 
-/// Whether a person has chosen the address of the API.
+/// Returns true when a person has chosen the address of the API.
 fn has_api(node: &NodeHome) -> Result<bool, Failure> {
     Ok(read_table(&node.files().config())?.is_some_and(|table| table.contains_key("api")))
 }

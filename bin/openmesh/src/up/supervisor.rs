@@ -12,7 +12,7 @@ use super::process::Process;
 use super::terminal::say;
 use crate::failure::Failure;
 
-/// How long validators have to drain before they are killed.
+/// Longest time to drain before a process is killed.
 pub const DRAIN: Duration = Duration::from_secs(10);
 /// Wait before a process that ended is started again, in milliseconds; doubled while it keeps ending at once.
 const RESTART_MS_MIN: u64 = 250;

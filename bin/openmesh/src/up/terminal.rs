@@ -1,4 +1,4 @@
-//! What `up` and `down` say to the person at the terminal.
+//! Output of `up` and `down` for the person at the terminal.
 
 use std::io::Write as _;
 

@@ -110,7 +110,7 @@ async fn a_second_one_says_so(home: &Path, api: &str) {
     let output = binary().args(["up", "--simulate", "--port", "0", "--home"]).arg(home).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for word in ["runs already", "(process ", api, "down stops it"] {
+    for word in ["runs already", "(process ", api, "down --home"] {
         assert!(said.contains(word), "{word:?} is not in\n{said}");
     }
 }

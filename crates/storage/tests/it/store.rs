@@ -1,4 +1,4 @@
-//! What is written can be read, after a restart too, and what does not fit is refused.
+//! Everything written can be read, after a restart too, and what does not fit is refused.
 
 use std::collections::BTreeMap;
 
