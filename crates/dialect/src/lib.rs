@@ -12,5 +12,5 @@ pub mod foreign;
 pub mod recording;
 mod session;
 
-pub use client::{for_recording, session};
+pub use client::{for_recording, pair, session};
 pub use session::{Action, Input, Output, Session, Subscription};

@@ -61,7 +61,11 @@ pub(crate) fn assemble(
     };
     let mut logs = Vec::new();
     let receipts = match receipts {
-        Some(list) => Some(receipt_rows(&row, bodies.as_deref(), hashes, &list, &mut logs, &mut claims)?),
+        Some(list) => {
+            let expected = bodies.as_ref().map(|bodies| bodies.iter().map(|tx| B256::from(tx.hash)).collect());
+            let list = in_block_order(expected.or(hashes.map(<[B256]>::to_vec)), list)?;
+            Some(receipt_rows(&row, bodies.as_deref(), hashes, &list, &mut logs, &mut claims)?)
+        }
         None => None,
     };
     let count = bodies.as_ref().map(Vec::len).or(hashes.map(<[B256]>::len)).or(receipts.as_ref().map(Vec::len));
@@ -158,7 +162,7 @@ fn transaction_row(
         row.access_list = access_list(tx);
     }
     if kind == 4 {
-        row.authorization_list = authorizations(place, tx)?;
+        row.authorization_list = authorizations(place, tx, claims)?;
     }
     if tx.gas_price.is_none() && kind >= 2 {
         row.gas_price = derive::effective_gas_price(&row, block.base_fee_per_gas);
@@ -174,12 +178,21 @@ fn access_list(tx: &RpcTransaction) -> Vec<AccessListItem> {
     tx.access_list.iter().flatten().map(row).collect()
 }
 
-fn authorizations(place: usize, tx: &RpcTransaction) -> Result<Vec<Authorization>, VerifyError> {
-    let row = |item: &crate::rpc::RpcAuthorization| {
-        let y_parity = u8::try_from(item.y_parity.to::<u64>()).map_err(|_| VerifyError::Field {
-            place: format!("transaction {place} authorizationList"),
-            reason: "has a yParity of more than 255".to_owned(),
-        })?;
+/// The authorizations of a transaction (EIP-7702). Their parity may be any byte: one that recovers no signer is skipped by
+/// the protocol and stays in the transaction.
+///
+/// # Errors
+/// Where an authorization has no parity, or one that is no byte.
+fn authorizations(place: usize, tx: &RpcTransaction, claims: &mut Tally) -> Result<Vec<Authorization>, VerifyError> {
+    let wrong = |reason: &str| VerifyError::Field {
+        place: format!("transaction {place} authorizationList"),
+        reason: reason.to_owned(),
+    };
+    let row = |(at, item): (usize, &crate::rpc::RpcAuthorization)| {
+        let parity = small(item.y_parity.or(item.v)).ok_or_else(|| wrong("has neither yParity nor v"))?;
+        let name = || format!("transaction {place} authorization {at} v");
+        claims.claim(name, &parity, small(item.v).as_ref());
+        let y_parity = u8::try_from(parity).map_err(|_| wrong("has a yParity of more than 255"))?;
         Ok(Authorization {
             chain_id: wide(item.chain_id),
             address: item.address.0.0,
@@ -189,7 +202,27 @@ fn authorizations(place: usize, tx: &RpcTransaction) -> Result<Vec<Authorization
             s: wide(item.s),
         })
     };
-    tx.authorization_list.iter().flatten().map(row).collect()
+    tx.authorization_list.iter().flatten().enumerate().map(row).collect()
+}
+
+/// Receipts in the order of the block's transactions, one for each; `expected` are the transactions' hashes where they are
+/// known. Nodes may answer in another order: then the receipts' own indices say where they belong.
+///
+/// # Errors
+/// Where there are more or fewer receipts than transactions; names the first transaction without one.
+fn in_block_order(expected: Option<Vec<B256>>, mut list: Vec<RpcReceipt>) -> Result<Vec<RpcReceipt>, VerifyError> {
+    let mut places: Vec<u64> = list.iter().map(|receipt| receipt.transaction_index.to()).collect();
+    places.sort_unstable();
+    if places.iter().enumerate().all(|(at, place)| *place == at as u64) {
+        list.sort_by_key(|receipt| receipt.transaction_index);
+    }
+    let Some(expected) = expected.filter(|expected| expected.len() != list.len()) else { return Ok(list) };
+    let missing = expected.iter().position(|hash| list.iter().all(|receipt| receipt.transaction_hash != *hash));
+    let which = missing.map_or_else(String::new, |at| format!("; there is none for transaction {at}"));
+    Err(VerifyError::Field {
+        place: "receipts".to_owned(),
+        reason: format!("are {}, but the block has {} transactions{which}", list.len(), expected.len()),
+    })
 }
 
 /// Parity and chain, from `v` (EIP-155 for legacy transactions) and `yParity`.

@@ -110,8 +110,9 @@ pub(crate) struct RpcAuthorization {
     pub chain_id: U256,
     pub address: Address,
     pub nonce: U64,
-    #[serde(alias = "v")]
-    pub y_parity: U64,
+    /// Nodes name the byte `yParity`, early ones `v`, some both.
+    pub y_parity: Option<U64>,
+    pub v: Option<U64>,
     pub r: U256,
     pub s: U256,
 }

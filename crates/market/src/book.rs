@@ -4,6 +4,13 @@ use openmesh_primitives::Decimal;
 
 use crate::event::{Level, Side};
 
+/// Levels a side to which Kraken's books can be subscribed; whoever keeps one cuts it to that after each message ("Book",
+/// WebSocket v1 and v2).
+pub const KRAKEN_DEPTHS: [usize; 5] = [10, 25, 100, 500, 1_000];
+
+/// Levels a side at which Binance cuts a snapshot off; a side of another length was sent whole ("Order book", `limit`).
+pub const BINANCE_SNAPSHOT_LIMITS: [usize; 3] = [500, 1_000, 5_000];
+
 /// Bids and asks. Levels are kept in sorted vectors with the best at the end: nearly all changes are near the best
 /// price, so an insertion moves few bytes, and walking the levels touches memory in order.
 #[derive(Clone, Debug, Default, PartialEq)]

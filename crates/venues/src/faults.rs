@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
+use openmesh_primitives::SplitMix64;
 use serde::{Deserialize, Serialize};
-
-use crate::simulation::Rng;
 
 /// What goes wrong on each connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +39,17 @@ pub(crate) struct Fate {
 #[derive(Debug)]
 pub(crate) struct Weather {
     faults: Faults,
-    rng: Rng,
+    rng: SplitMix64,
     frames: u64,
 }
 
 impl Weather {
     pub(crate) fn new(faults: Faults, connection: u64) -> Weather {
-        Weather { faults, rng: Rng::new(faults.seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15)), frames: 0 }
+        Weather {
+            faults,
+            rng: SplitMix64::new(faults.seed ^ connection.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            frames: 0,
+        }
     }
 
     fn delay(&mut self) -> Duration {
@@ -64,7 +67,7 @@ impl Weather {
     /// A message of data.
     pub(crate) fn data(&mut self) -> Fate {
         let delay = self.delay();
-        let million = |rng: &mut Rng, part: u32| part > 0 && rng.below(1_000_000) < u64::from(part);
+        let million = |rng: &mut SplitMix64, part: u32| part > 0 && rng.below(1_000_000) < u64::from(part);
         self.frames += 1;
         let last = self.faults.disconnect_after_frames > 0 && self.frames >= self.faults.disconnect_after_frames;
         let copies = if million(&mut self.rng, self.faults.drop_per_million) {

@@ -3,27 +3,6 @@
 
 use openmesh_primitives::SplitMix64;
 
-/// A generator.
-#[derive(Clone, Debug)]
-pub struct Random(SplitMix64);
-
-impl Random {
-    /// The same numbers for the same seed.
-    pub const fn new(seed: u64) -> Random {
-        Random(SplitMix64::new(seed))
-    }
-
-    /// Any number.
-    pub const fn next(&mut self) -> u64 {
-        self.0.next()
-    }
-
-    /// A number below `end`; 0 where that is 0.
-    pub fn below(&mut self, end: usize) -> usize {
-        if end == 0 { 0 } else { (self.next() % end as u64) as usize }
-    }
-}
-
 /// Numbers at the edges of what types hold.
 const EDGES: [&str; 18] = [
     "0",
@@ -75,20 +54,20 @@ const MARKS: [&str; 24] = [
 ];
 
 /// Alters a seed in one to six places; `others` lend pieces.
-pub fn mutated(seed: &[u8], others: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+pub fn mutated(seed: &[u8], others: &[Vec<u8>], random: &mut SplitMix64) -> Vec<u8> {
     let mut bytes = seed.to_vec();
-    for _ in 0..=random.below(6) {
+    for _ in 0..=random.index(6) {
         alter(&mut bytes, others, random);
     }
     bytes.truncate(crate::INPUT_BYTES_MAX);
     bytes
 }
 
-fn alter(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(bytes.len());
-    let end = (at + 1 + random.below(16)).min(bytes.len());
-    match random.below(12) {
-        0 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
+fn alter(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut SplitMix64) {
+    let at = random.index(bytes.len());
+    let end = (at + 1 + random.index(16)).min(bytes.len());
+    match random.index(12) {
+        0 if !bytes.is_empty() => bytes[at] ^= 1 << random.index(8),
         1 if !bytes.is_empty() => bytes[at] = random.next() as u8,
         2 if !bytes.is_empty() => drop(bytes.drain(at..end)),
         3 => drop(bytes.splice(at..at, random.next().to_le_bytes().into_iter().take(1 + at % 8))),
@@ -96,32 +75,32 @@ fn alter(bytes: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
             let piece = bytes[at..end].to_vec();
             bytes.splice(at..at, piece);
         }
-        5 => drop(bytes.splice(at..at, MARKS[random.below(MARKS.len())].bytes())),
+        5 => drop(bytes.splice(at..at, MARKS[random.index(MARKS.len())].bytes())),
         6 | 7 => number(bytes, at, random),
         8 => lines(bytes, random),
         9 => {
-            let other = &others[random.below(others.len())];
-            let from = random.below(other.len());
-            let to = (from + random.below(64)).min(other.len());
+            let other = &others[random.index(others.len())];
+            let from = random.index(other.len());
+            let to = (from + random.index(64)).min(other.len());
             bytes.splice(at..at, other[from..to].iter().copied());
         }
-        10 if !bytes.is_empty() => bytes[at..end].fill(if random.below(2) == 0 { 0 } else { 0xff }),
-        _ => bytes.truncate(at + random.below(bytes.len() + 1 - at.min(bytes.len()))),
+        10 if !bytes.is_empty() => bytes[at..end].fill(if random.index(2) == 0 { 0 } else { 0xff }),
+        _ => bytes.truncate(at + random.index(bytes.len() + 1 - at.min(bytes.len()))),
     }
 }
 
 /// Replaces the number at or after a place by one at an edge.
-fn number(bytes: &mut Vec<u8>, at: usize, random: &mut Random) {
+fn number(bytes: &mut Vec<u8>, at: usize, random: &mut SplitMix64) {
     let Some(start) = (at..bytes.len()).find(|i| bytes[*i].is_ascii_digit()) else { return };
     let end = (start..bytes.len()).find(|i| !bytes[*i].is_ascii_digit()).unwrap_or(bytes.len());
-    bytes.splice(start..end, EDGES[random.below(EDGES.len())].bytes());
+    bytes.splice(start..end, EDGES[random.index(EDGES.len())].bytes());
 }
 
 /// Repeats, drops or swaps whole lines.
-fn lines(bytes: &mut Vec<u8>, random: &mut Random) {
+fn lines(bytes: &mut Vec<u8>, random: &mut SplitMix64) {
     let mut all: Vec<Vec<u8>> = bytes.split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
-    let (a, b) = (random.below(all.len()), random.below(all.len()));
-    match random.below(3) {
+    let (a, b) = (random.index(all.len()), random.index(all.len()));
+    match random.index(3) {
         0 => all.insert(b, all[a].clone()),
         1 => drop(all.remove(a)),
         _ => all.swap(a, b),

@@ -8,8 +8,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use fuzz_targets::mutate::{Random, mutated};
+use fuzz_targets::mutate::mutated;
 use fuzz_targets::{INPUT_BYTES_MAX, TARGETS, Target, target};
+use openmesh_primitives::SplitMix64;
 
 /// Longest time for one input, in seconds: what takes longer is as bad as what never ends. Generous, since tests share
 /// the machine.
@@ -49,14 +50,14 @@ fn exercise(name: &str) {
         one(target, seed, &format!("seed {number}"));
     }
     let seconds: Option<u64> = variable("FUZZ_SECONDS");
-    let mut random = Random::new(variable("FUZZ_SEED").unwrap_or_else(|| fingerprint(name.as_bytes())));
+    let mut random = SplitMix64::new(variable("FUZZ_SEED").unwrap_or_else(|| fingerprint(name.as_bytes())));
     let (started, mut runs) = (Instant::now(), 0u64);
     let more = |runs: u64, started: Instant| match seconds {
         Some(seconds) => started.elapsed() < Duration::from_secs(seconds),
         None => runs < u64::from(target.mutations),
     };
     while more(runs, started) {
-        let seed = &seeds[random.below(seeds.len())];
+        let seed = &seeds[random.index(seeds.len())];
         one(target, &mutated(seed, &seeds, &mut random), &format!("mutation {runs}"));
         runs += 1;
     }

@@ -25,10 +25,11 @@ use openmesh_primitives::{Decimal, Timestamp};
 use self::wire::{
     About, Book, Category, Message, OldLiquidation, RawCandle, RawLiquidation, RawTicker, RawTrade, Tables,
 };
+use super::emit::Emit;
 use super::instruments::{Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::offer::{Unsaid, offers};
-use super::support::{Emit, Unreadable, excerpt};
+use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
 
@@ -180,6 +181,7 @@ impl Bybit {
         message: Message<'_, RawTicker<'_>>,
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
+        let time = message.time()?;
         let (market, place) = self.place(connection, name)?;
         let known = match (message.kind, market.tickers.get(&place)) {
             ("snapshot", _) => Known::default(),
@@ -192,7 +194,7 @@ impl Bybit {
         market.tickers.insert(place, known);
         if let Some(instrument) = market.instruments.get(place) {
             for kind in events.into_iter().flatten() {
-                emit.event(&instrument.symbol, Some(message.time()), kind);
+                emit.event(&instrument.symbol, Some(time), kind);
             }
         }
         Ok(())
@@ -206,6 +208,7 @@ impl Bybit {
         message: Message<'_, Book>,
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
+        let time = message.time()?;
         let (market, place) = self.place(connection, name)?;
         let best = match message.kind {
             "snapshot" => market.bests.entry(place).insert_entry(OrderBook::new()).into_mut(),
@@ -225,7 +228,7 @@ impl Bybit {
         let ((bid, bid_size), (ask, ask_size)) = (level(Side::Buy), level(Side::Sell));
         let ticker = Ticker { bid, bid_size, ask, ask_size, last: None };
         if let Some(instrument) = market.instruments.get(place) {
-            emit.event(&instrument.symbol, Some(message.time()), EventKind::Ticker(ticker));
+            emit.event(&instrument.symbol, Some(time), EventKind::Ticker(ticker));
         }
         Ok(())
     }
@@ -237,7 +240,7 @@ impl Bybit {
         message: Message<'_, Book>,
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
-        let time = message.time();
+        let time = message.time()?;
         let instrument = self.instrument(connection, name)?;
         let Book { mut bids, mut asks, update } = message.data;
         let snapshot = match message.kind {

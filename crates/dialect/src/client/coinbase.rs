@@ -22,10 +22,12 @@ use openmesh_primitives::Timestamp;
 use serde::de::IgnoredAny;
 
 use self::wire::{About, Batch, Candles, Frame, Level2, Tickers, Trades};
+use super::emit::Emit;
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
+use super::names::Symbols;
 use super::offer::Unsaid;
-use super::support::{Emit, Symbols, Unreadable, excerpt};
+use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
 

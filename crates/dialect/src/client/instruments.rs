@@ -12,12 +12,10 @@ use openmesh_market::OrderBook;
 use openmesh_market::event::{Feed, IncidentKind, Level, Side};
 use openmesh_primitives::{Symbol, Timestamp};
 
+use super::emit::Emit;
 use super::links::Links;
-use super::support::{Emit, Unreadable};
-
-/// Instruments for which a session keeps state: several times what the largest venue lists, and a bound on what a
-/// peer that makes up names can make us hold.
-pub(crate) const INSTRUMENTS_MAX: usize = 16_384;
+use super::names::INSTRUMENTS_MAX;
+use super::unreadable::Unreadable;
 
 /// How long a book waits for the snapshot it asked for before its connection is opened anew.
 pub(crate) const SNAPSHOT_AWAITED_MS_MAX: i64 = 15_000;
@@ -207,7 +205,7 @@ impl Instruments {
             return Ok(*place);
         }
         let refuse =
-            |what: &str| Unreadable(format!("instrument {:?}: {what}", super::support::excerpt(venue.as_bytes())));
+            |what: &str| Unreadable(format!("instrument {:?}: {what}", super::unreadable::excerpt(venue.as_bytes())));
         if self.index.len() >= INSTRUMENTS_MAX {
             return Err(refuse("more instruments than a session keeps"));
         }

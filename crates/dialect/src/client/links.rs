@@ -9,7 +9,7 @@ use openmesh_market::ConnectionId;
 use openmesh_market::event::IncidentKind;
 use openmesh_primitives::Timestamp;
 
-use super::support::Emit;
+use super::emit::Emit;
 use crate::session::Action;
 
 /// When a venue wants to be pinged, and with what.

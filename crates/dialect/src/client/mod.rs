@@ -5,16 +5,21 @@ pub mod bybit;
 pub mod coinbase;
 #[cfg(test)]
 mod documented;
+mod emit;
 mod instruments;
+mod json;
 pub mod kraken;
 mod links;
+mod names;
 mod offer;
 pub mod okx;
 mod scan;
-mod support;
+mod unreadable;
 mod venue;
 
 use openmesh_market::event::Exchange;
+
+pub use names::pair;
 
 use crate::session::Session;
 

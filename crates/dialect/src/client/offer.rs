@@ -9,7 +9,7 @@ use openmesh_market::event::{Exchange, Feed, IncidentKind};
 use openmesh_market::window::Class;
 use openmesh_primitives::Symbol;
 
-use super::support::Emit;
+use super::emit::Emit;
 use crate::session::Subscription;
 
 /// Whether the venue has this feed of this instrument.

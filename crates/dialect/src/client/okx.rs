@@ -16,10 +16,13 @@ use openmesh_market::event::{BookDelta, BookSnapshot, EventKind, Exchange, Feed,
 use openmesh_primitives::{Contract, Symbol, Timestamp};
 
 use self::wire::{About, Book, Message, RawFunding, RawLiquidations, RawTicker, RawTrade, Reading};
-use super::instruments::{INSTRUMENTS_MAX, Instrument, Instruments, Step};
+use super::emit::Emit;
+use super::instruments::{Instrument, Instruments, Step};
+use super::json::Num;
 use super::links::{Links, Ping, Upkeep};
+use super::names::{INSTRUMENTS_MAX, Symbols};
 use super::offer::{Unsaid, offers};
-use super::support::{Emit, Num, Symbols, Unreadable, excerpt};
+use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
 

@@ -6,10 +6,11 @@ use openmesh_market::OrderBook;
 use openmesh_market::event::Exchange;
 use openmesh_primitives::{Symbol, Timestamp};
 
+use super::emit::Emit;
 use super::instruments::Instruments;
 use super::links::{Links, Upkeep};
 use super::offer::Unsaid;
-use super::support::{Emit, Unreadable};
+use super::unreadable::Unreadable;
 use crate::session::{Input, Output, Session, Subscription};
 
 /// A venue's part of a session.

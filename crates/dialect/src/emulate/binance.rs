@@ -11,7 +11,7 @@ use openmesh_primitives::{Decimal, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversation::{Conversation, Listing, Step};
+use super::connection::{Connection, Listing, Step};
 use super::data::{BookStep, CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{Entry, LevelBook};
 use super::{Channel, Door, Frame, Topic, quoted};
@@ -64,7 +64,7 @@ fn interval_name(seconds: u32) -> String {
 }
 
 /// Streams in the address: `/ws/<name>/<name>` (bare messages) or `/stream?streams=<name>/<name>` (wrapped ones).
-pub(super) fn opened(c: &mut Conversation, path: &str, query: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(super) fn opened(c: &mut Connection, path: &str, query: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     c.combined = path.contains("/stream");
     let names = if c.combined {
         query.split('&').find_map(|pair| pair.strip_prefix("streams=")).unwrap_or("")
@@ -76,7 +76,7 @@ pub(super) fn opened(c: &mut Conversation, path: &str, query: &str, listing: &dy
     }
 }
 
-fn subscribe(c: &mut Conversation, name: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+fn subscribe(c: &mut Connection, name: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     if let Some(topic) = topic(c.door, name).filter(|t| listing.knows(t)) {
         c.begin(topic, steps);
     }
@@ -91,7 +91,7 @@ struct Request<'a> {
     params: Vec<String>,
 }
 
-pub(super) fn receive(c: &mut Conversation, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     let say = |text: String| Step::Say(Frame::whole(text));
     let Ok(request) = serde_json::from_str::<Request<'_>>(text) else {
         steps.push(say(r#"{"error":{"code":3,"msg":"Invalid JSON: expected value at line 1 column 1"}}"#.into()));
@@ -116,7 +116,7 @@ pub(super) fn receive(c: &mut Conversation, text: &str, listing: &dyn Listing, s
             steps.push(say(format!(r#"{{"result":null,"id":{id}}}"#)));
         }
         "LIST_SUBSCRIPTIONS" => {
-            let names: Vec<String> = c.topics().map(|t| quoted(&t.name)).collect();
+            let names: Vec<String> = c.topics.values().map(|t| quoted(&t.name)).collect();
             steps.push(say(format!(r#"{{"result":[{}],"id":{id}}}"#, names.join(","))));
         }
         other => {

@@ -8,7 +8,7 @@ use openmesh_market::event::Side;
 use openmesh_primitives::{Decimal, Timestamp};
 use serde::Deserialize;
 
-use super::conversation::{Conversation, Listing, Step};
+use super::connection::{Connection, Listing, Step};
 use super::data::{CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{BookChange, Entry, LevelBook};
 use super::{Channel, Door, Frame, Topic, quoted};
@@ -52,7 +52,7 @@ struct Request {
     args: Vec<String>,
 }
 
-pub(super) fn receive(c: &mut Conversation, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     let door = c.door;
     let connection = format!("openmesh-{:08x}", c.id);
     let answer = move |success: bool, message: &str, op: &str, req_id: Option<&str>| {

@@ -10,7 +10,7 @@ use openmesh_market::event::Side;
 use openmesh_primitives::Timestamp;
 use serde::Deserialize;
 
-use super::conversation::{Conversation, Listing, Step};
+use super::connection::{Connection, Listing, Step};
 use super::data::{BookStep, CandleState, Instrument, Summary, TradePrint};
 use super::levels::{Entry, LevelBook};
 use super::{Channel, Door, Frame, Topic, quoted};
@@ -42,7 +42,7 @@ struct Request {
     product_ids: Vec<String>,
 }
 
-pub(super) fn receive(c: &mut Conversation, text: &str, now: Timestamp, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(super) fn receive(c: &mut Connection, text: &str, now: Timestamp, listing: &dyn Listing, steps: &mut Vec<Step>) {
     let refuse =
         |message: &str| Step::Say(Frame::whole(format!(r#"{{"type":"error","message":{}}}"#, quoted(message))));
     let Ok(request) = serde_json::from_str::<Request>(text) else {
@@ -80,10 +80,10 @@ pub(super) fn receive(c: &mut Conversation, text: &str, now: Timestamp, listing:
 }
 
 /// Everything that the connection is subscribed to now.
-fn subscriptions(c: &Conversation, now: Timestamp) -> Frame {
+fn subscriptions(c: &Connection, now: Timestamp) -> Frame {
     let mut text = String::new();
     let mut name = "";
-    for topic in c.topics() {
+    for topic in c.topics.values() {
         let product = if topic.channel == Channel::Heartbeat { "heartbeats" } else { &topic.instrument };
         if topic.name == name {
             let _ = write!(text, ",{}", quoted(product));

@@ -13,6 +13,7 @@
 pub mod binance;
 pub mod bybit;
 pub mod coinbase;
+mod connection;
 mod conversation;
 mod data;
 pub mod kraken;
@@ -22,7 +23,8 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use conversation::{CONNECTION_TOPICS_MAX, Conversation, Listing, Step};
+pub use connection::{CONNECTION_TOPICS_MAX, Listing, Step};
+pub use conversation::Conversation;
 pub use data::{BookStep, CandleState, Derivative, Instrument, Summary, TradePrint};
 pub use levels::{BookChange, Entry, LevelBook, PushedOut, View};
 pub use read::{

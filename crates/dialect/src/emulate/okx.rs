@@ -11,7 +11,7 @@ use openmesh_primitives::{Contract, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::conversation::{Conversation, Listing, Step};
+use super::connection::{Connection, Listing, Step};
 use super::data::{CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{BookChange, Entry, LevelBook};
 use super::{Channel, Door, Frame, Topic, quoted};
@@ -95,7 +95,7 @@ struct Argument {
     instrument: String,
 }
 
-pub(super) fn receive(c: &mut Conversation, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     let say = |text: String| Step::Say(Frame::whole(text));
     if text == "ping" {
         steps.push(say(String::from("pong")));

@@ -62,7 +62,8 @@ fn answers_in_a_list_of_one_are_unpacked() {
     assert!(error.contains("a list, where one block is expected"), "{error}");
     // One receipt in a list is a list of receipts.
     let one = json!([receipts[0]]).to_string();
-    assert!(decode(&made.block_bytes(), one.as_bytes()).unwrap_err().to_string().contains("receipts_root"));
+    let error = decode(&made.block_bytes(), one.as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("are 1, but the block has 5 transactions; there is none for transaction 1"), "{error}");
 }
 
 #[test]
@@ -186,5 +187,58 @@ fn answers_that_are_no_blocks_say_so() {
     let error = decode(&block, br#"[{"logs": 5}]"#).unwrap_err().to_string();
     assert!(error.starts_with("receipt 0: "), "{error}");
     let error = decode(&block, receipts).unwrap_err().to_string();
-    assert!(error.starts_with("receipts_root does not match"), "{error}");
+    assert!(error.contains("are 0, but the block has 4 transactions; there is none for transaction 0"), "{error}");
+}
+
+/// A node that is behind leaves receipts out, and some answer in another order than the block's.
+#[test]
+fn receipts_are_those_of_the_block_in_its_order_or_refused() {
+    let right = made(Fork::Prague);
+    let refused = |change: &dyn Fn(&mut Vec<Value>)| {
+        let mut made = right.clone();
+        change(made.receipts.as_array_mut().unwrap());
+        decoded(&made).unwrap_err().to_string()
+    };
+    let missing = "are 5, but the block has 6 transactions; there is none for transaction";
+    let cases: [(&dyn Fn(&mut Vec<Value>), &str); 7] = [
+        (&|list| drop(list.remove(5)), &format!("{missing} 5")),
+        (&|list| drop(list.remove(0)), &format!("{missing} 0")),
+        (&|list| list.push(list[5].clone()), "are 7, but the block has 6 transactions"),
+        (&|list| list[2] = Value::Null, "receipt 2: "),
+        (&|list| list[1] = list[0].clone(), "receipts_root does not match"),
+        (&|list| list[3]["logs"] = Value::Null, "receipt 3: "),
+        (&|list| list[3]["logs"][0]["removed"] = json!(true), "removed"),
+    ];
+    for (change, words) in cases {
+        let error = refused(change);
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let mut turned = right.clone();
+    turned.receipts.as_array_mut().unwrap().reverse();
+    assert_eq!(decoded(&turned).unwrap(), decoded(&right).unwrap());
+}
+
+/// EIP-7702: the parity of an authorization is any byte, and nodes name it `yParity`, `v`, or both.
+#[test]
+fn the_parity_of_an_authorization_has_two_names() {
+    let made = made(Fork::Prague);
+    let expected = decoded(&made).unwrap();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut made = made.clone();
+        let list = made.block["transactions"][5]["authorizationList"].as_array_mut().unwrap();
+        assert!(!list.is_empty());
+        list.iter_mut().for_each(change);
+        decoded(&made)
+    };
+    let both = |item: &mut Value| item["v"] = item["yParity"].clone();
+    assert_eq!(with(&both).unwrap().rows, expected.rows);
+    let old = |item: &mut Value| {
+        item["v"] = item["yParity"].take();
+        item.as_object_mut().unwrap().remove("yParity");
+    };
+    assert_eq!(with(&old).unwrap().rows, expected.rows);
+    let differing = |item: &mut Value| item["v"] = json!("0x1f");
+    assert!(with(&differing).unwrap_err().to_string().contains("authorization 0 v"));
+    let neither = |item: &mut Value| drop(item.as_object_mut().unwrap().remove("yParity"));
+    assert!(with(&neither).unwrap_err().to_string().contains("has neither yParity nor v"));
 }

@@ -5,14 +5,8 @@ use openmesh_primitives::{Decimal, Timestamp};
 use super::clock::after;
 use super::row::{BookRow, Rows};
 use super::{OPENING_LEVELS, ROWS_MAX, Reason};
-use crate::book::OrderBook;
+use crate::book::{BINANCE_SNAPSHOT_LIMITS, KRAKEN_DEPTHS, OrderBook};
 use crate::event::{BookDelta, BookSnapshot, Exchange, Level, Side};
-
-/// Depths that Kraken offers; after each message the book is cut to the subscribed one.
-const KRAKEN_DEPTHS: [usize; 5] = [10, 25, 100, 500, 1_000];
-
-/// A snapshot side with exactly this many levels was cut off by Binance's `limit`.
-const BINANCE_LIMITS: [usize; 3] = [500, 1_000, 5_000];
 
 /// A book as far as windows need it.
 #[derive(Clone, Debug)]
@@ -220,5 +214,5 @@ impl Levels {
 
 /// The worst price of a side that the venue cut off; `None` where the whole side was sent.
 fn cut_off(levels: &[Level]) -> Option<Decimal> {
-    BINANCE_LIMITS.contains(&levels.len()).then(|| levels.last().map(|level| level.0)).flatten()
+    BINANCE_SNAPSHOT_LIMITS.contains(&levels.len()).then(|| levels.last().map(|level| level.0)).flatten()
 }

@@ -8,9 +8,6 @@ use serde::Deserialize;
 
 use super::load::RecordedAnswer;
 
-/// Quote assets by which a name without a separator is cut where no list was recorded, the longest match first.
-const QUOTES: [&str; 12] = ["FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "GBP", "TRY", "BTC", "ETH", "BNB"];
-
 /// Base and quote of the instruments in the recorded lists.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -77,24 +74,24 @@ impl Names {
         }
     }
 
-    fn split<'a>(&'a self, door: Door, name: &'a str) -> (&'a str, &'a str) {
-        if let Some((base, quote)) = self.parts.get(&(door, name.to_owned())) {
-            return (base, quote);
+    /// Base and quote by the recorded list, else by what the venue quotes in.
+    fn split<'a>(&'a self, door: Door, name: &'a str) -> Option<(&'a str, &'a str)> {
+        match self.parts.get(&(door, name.to_owned())) {
+            Some((base, quote)) => Some((base, quote)),
+            None => openmesh_dialect::pair(door.exchange(), name),
         }
-        let cut = QUOTES.iter().filter_map(|q| name.strip_suffix(q).map(|base| (base, *q)));
-        cut.filter(|(base, _)| !base.is_empty()).max_by_key(|(_, q)| q.len()).unwrap_or((name, "UNKNOWN"))
     }
 
-    /// Our name of an instrument.
-    pub(super) fn symbol(&self, door: Door, name: &str) -> Symbol {
-        match door {
-            Door::Coinbase => two(name, '-', Contract::Spot),
+    /// Our name of an instrument; `None` where the venue's does not tell base from quote.
+    pub(super) fn symbol(&self, door: Door, name: &str) -> Option<Symbol> {
+        Some(match door {
+            Door::Coinbase => two(name, '-', Contract::Spot)?,
             Door::KrakenV1 | Door::KrakenV2 => {
-                let (base, quote) = name.split_once('/').unwrap_or((name, "UNKNOWN"));
+                let (base, quote) = name.split_once('/')?;
                 Symbol::spot(plain(base), plain(quote))
             }
             Door::BinanceSpot | Door::BybitSpot => {
-                let (base, quote) = self.split(door, name);
+                let (base, quote) = self.split(door, name)?;
                 Symbol::spot(base, quote)
             }
             Door::BinanceUsdm | Door::BybitLinear => {
@@ -102,34 +99,34 @@ impl Names {
                     Some((pair, expiry)) => (pair, dated(expiry)),
                     None => (name, Contract::Perpetual),
                 };
-                let (base, quote) = self.split(door, if contract == Contract::Perpetual { name } else { pair });
+                let (base, quote) = self.split(door, if contract == Contract::Perpetual { name } else { pair })?;
                 Symbol::of(base, quote, contract)
             }
-            Door::OkxPublic | Door::OkxBusiness => okx(name),
-        }
+            Door::OkxPublic | Door::OkxBusiness => okx(name)?,
+        })
     }
 
-    /// The instrument as a list would show it, where none was recorded: every name that is played, in steps of its
-    /// last digit.
-    pub(super) fn instrument(&self, door: Door, name: &str) -> Instrument {
-        let (base, quote) = self.split(door, name);
+    /// The instrument as a list would show it, where none was recorded, in steps of its last digit; `None` where its name
+    /// does not tell base from quote.
+    pub(super) fn instrument(&self, door: Door, name: &str) -> Option<Instrument> {
+        let (base, quote) = self.split(door, name)?;
         let step = if door == Door::BinanceSpot { Decimal::new(1, 8) } else { Decimal::new(1, 3) };
-        Instrument {
+        Some(Instrument {
             door,
             name: name.to_owned(),
-            symbol: self.symbol(door, name),
+            symbol: self.symbol(door, name)?,
             base: base.to_owned(),
             quote: quote.to_owned(),
             tick: step,
             lot: step,
             trimmed: false,
-        }
+        })
     }
 }
 
-fn two(name: &str, mark: char, contract: Contract) -> Symbol {
-    let (base, quote) = name.split_once(mark).unwrap_or((name, "UNKNOWN"));
-    Symbol::of(base, quote, contract)
+fn two(name: &str, mark: char, contract: Contract) -> Option<Symbol> {
+    let (base, quote) = name.split_once(mark)?;
+    Some(Symbol::of(base, quote, contract))
 }
 
 /// Kraken's own names of two assets.
@@ -146,9 +143,9 @@ fn dated(expiry: &str) -> Contract {
 }
 
 /// `BTC-USDT`, `BTC-USDT-SWAP`, `BTC-USD-220527`, `BTC-USD-220514-22000-C`.
-fn okx(name: &str) -> Symbol {
+fn okx(name: &str) -> Option<Symbol> {
     let parts: Vec<&str> = name.split('-').collect();
-    match parts.as_slice() {
+    Some(match parts.as_slice() {
         [base, quote, "SWAP"] => Symbol::perpetual(base, quote),
         [base, quote, expiry] => Symbol::of(base, quote, dated(expiry)),
         [base, quote, expiry, strike, kind] => {
@@ -159,8 +156,8 @@ fn okx(name: &str) -> Symbol {
             };
             Symbol::of(base, quote, contract)
         }
-        _ => two(name, '-', Contract::Spot),
-    }
+        _ => two(name, '-', Contract::Spot)?,
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +179,8 @@ mod tests {
             (Door::OkxPublic, "BTC-USD-220514-22000-C", "BTC.USD-220514-22000-C"),
             (Door::OkxPublic, "BTC-USDT", "BTC.USDT"),
         ] {
-            assert_eq!(names.symbol(door, name).to_string(), ours);
+            assert_eq!(names.symbol(door, name).map(|symbol| symbol.to_string()).as_deref(), Some(ours));
         }
+        assert_eq!(names.symbol(Door::BinanceSpot, "ABCXYZ"), None);
     }
 }

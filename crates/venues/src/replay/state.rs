@@ -263,7 +263,7 @@ impl ReplayState {
     fn made_list(&self, door: Door) -> String {
         let names: BTreeSet<&str> =
             self.index.keys().filter(|t| t.door == door).map(|t| t.instrument.as_str()).collect();
-        let list: Vec<_> = names.iter().map(|n| self.names.instrument(door, n)).collect();
+        let list: Vec<_> = names.iter().filter_map(|n| self.names.instrument(door, n)).collect();
         binance::exchange_info(door, &list.iter().collect::<Vec<_>>(), self.now(door))
     }
 }
@@ -365,9 +365,10 @@ impl Source for ReplayState {
         let mut entries: BTreeMap<(usize, Door, &str), CatalogueEntry> = BTreeMap::new();
         for (topic, set) in &self.index {
             let Some(played) = self.sets.get(*set) else { continue };
+            let Some(symbol) = self.names.symbol(topic.door, &topic.instrument) else { continue };
             let entry = entries.entry((*set, topic.door, &topic.instrument)).or_insert_with(|| CatalogueEntry {
                 exchange: topic.door.exchange(),
-                symbol: self.names.symbol(topic.door, &topic.instrument),
+                symbol,
                 instrument: topic.instrument.clone(),
                 feeds: Vec::new(),
                 set: played.recording.name.clone(),

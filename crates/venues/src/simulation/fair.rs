@@ -1,7 +1,8 @@
 //! Fair prices: one process that moves all assets together, a little of each one's own, and small offsets of venues.
 
+use openmesh_primitives::SplitMix64;
+
 use super::listing::Asset;
-use super::rng::Rng;
 
 /// Deviation of the common move, in parts per thousand million over the root of a microsecond: one basis point in a
 /// second, which is 56 % in a year.
@@ -51,7 +52,7 @@ impl Fair {
     }
 
     /// Time goes on.
-    pub(super) fn step(&mut self, rng: &mut Rng, dt_us: i64) {
+    pub(super) fn step(&mut self, rng: &mut SplitMix64, dt_us: i64) {
         let root = root(dt_us);
         let common = rng.bell() * COMMON_PPB * root / 1_000;
         for asset in Asset::ALL {
@@ -68,7 +69,7 @@ impl Fair {
 pub(super) struct Offset(i64);
 
 impl Offset {
-    pub(super) fn step(&mut self, rng: &mut Rng, dt_us: i64) {
+    pub(super) fn step(&mut self, rng: &mut SplitMix64, dt_us: i64) {
         let back = i128::from(self.0) * i128::from(dt_us.clamp(0, OFFSET_RETURN_US)) / i128::from(OFFSET_RETURN_US);
         self.0 += rng.bell() * OFFSET_PPB * root(dt_us) / 1_000 - i64::try_from(back).unwrap_or(0);
     }
@@ -85,7 +86,7 @@ mod tests {
     /// Assets move together, offsets stay small.
     #[test]
     fn correlated_and_bounded() {
-        let (mut rng, mut fair, mut offset) = (Rng::new(3), Fair::new(), Offset::default());
+        let (mut rng, mut fair, mut offset) = (SplitMix64::new(3), Fair::new(), Offset::default());
         let (mut same, mut widest) = (0, 0);
         for _ in 0..5_000 {
             let before = Asset::ALL.map(|a| fair.price(a));

@@ -6,10 +6,9 @@
 use std::collections::BTreeMap;
 
 use openmesh_market::Side;
-use openmesh_primitives::Timestamp;
+use openmesh_primitives::{SplitMix64, Timestamp};
 
 use super::fair::Offset;
-use super::rng::Rng;
 use super::{Bar, BookMove, Figures, Fill, Perpetual};
 
 /// Levels a side that a book starts with and is filled up to.
@@ -65,7 +64,7 @@ impl Market {
         lot_e8: i64,
         fair_micros: i64,
         perpetual: bool,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         now: Timestamp,
     ) -> Market {
         let fair = fair_micros / tick_micros;
@@ -131,7 +130,7 @@ impl Market {
     }
 
     /// Something happens in this book. `fair_micros` is the asset's price.
-    pub(super) fn round(&mut self, fair_micros: i64, dt_us: i64, rng: &mut Rng, now: Timestamp) -> Round {
+    pub(super) fn round(&mut self, fair_micros: i64, dt_us: i64, rng: &mut SplitMix64, now: Timestamp) -> Round {
         self.offset.step(rng, dt_us);
         let fair = (self.offset.of(fair_micros) / self.tick_micros).max(10);
         let mut round = Round { closed: self.close_bars(now), ..Round::default() };
@@ -184,7 +183,14 @@ impl Market {
     }
 
     /// Takers bring the book back to the fair price where it has run away from it.
-    fn follow(&mut self, fair: i64, rng: &mut Rng, now: Timestamp, fills: &mut Vec<Fill>, changes: &mut BookMove) {
+    fn follow(
+        &mut self,
+        fair: i64,
+        rng: &mut SplitMix64,
+        now: Timestamp,
+        fills: &mut Vec<Fill>,
+        changes: &mut BookMove,
+    ) {
         if matches!(self.best(Side::Sell), Some((ask, _)) if ask < fair) {
             self.take(Side::Buy, Some(fair - 1), rng, now, fills, changes);
         }
@@ -194,7 +200,7 @@ impl Market {
     }
 
     /// A new order beside the fair price that meets nobody.
-    fn add(&mut self, side: Side, fair: i64, rng: &mut Rng, changes: &mut BookMove) {
+    fn add(&mut self, side: Side, fair: i64, rng: &mut SplitMix64, changes: &mut BookMove) {
         // A fiftieth of a basis point, at least a tick; most orders lie within two basis points.
         let unit = (fair / 500_000).max(1);
         let distance = 1 + rng.tail(25) * unit + rng.up_to(unit);
@@ -213,7 +219,7 @@ impl Market {
 
     /// A new order behind all others. Where the other side's last order stands in the fair price's way, orders beside it all
     /// fall on one price, and only going deeper makes a level more.
-    fn deepen(&mut self, side: Side, rng: &mut Rng, changes: &mut BookMove) {
+    fn deepen(&mut self, side: Side, rng: &mut SplitMix64, changes: &mut BookMove) {
         let deepest = match side {
             Side::Buy => self.bids.first_key_value().map_or(1, |(price, _)| price - 1),
             Side::Sell => self.asks.last_key_value().map_or(1, |(price, _)| price + 1),
@@ -223,7 +229,7 @@ impl Market {
     }
 
     /// An order is withdrawn, mostly one near the best.
-    fn withdraw(&mut self, rng: &mut Rng, changes: &mut BookMove) {
+    fn withdraw(&mut self, rng: &mut SplitMix64, changes: &mut BookMove) {
         let side = if rng.chance(1, 2) { Side::Buy } else { Side::Sell };
         let count = self.levels(side).len();
         if count <= LEVELS_MIN {
@@ -255,7 +261,7 @@ impl Market {
         &mut self,
         taker: Side,
         limit: Option<i64>,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
         now: Timestamp,
         fills: &mut Vec<Fill>,
         changes: &mut BookMove,

@@ -11,15 +11,13 @@ mod fair;
 mod listing;
 mod market;
 mod rest;
-mod rng;
 mod serve;
 
 use openmesh_market::Side;
-use openmesh_primitives::Timestamp;
+use openmesh_primitives::{SplitMix64, Timestamp};
 
 pub use event::{Bar, BookMove, Figures, Fill, Perpetual, VenueEvent, VenueEventKind};
 pub use listing::{Asset, Listed, listings};
-pub use rng::Rng;
 pub(crate) use serve::start;
 
 use fair::Fair;
@@ -31,7 +29,7 @@ const STEP_EVENTS_MAX: u64 = 20_000;
 /// The generator.
 #[derive(Clone, Debug)]
 pub struct Simulator {
-    rng: Rng,
+    rng: SplitMix64,
     fair: Fair,
     listed: Vec<Listed>,
     markets: Vec<Market>,
@@ -48,7 +46,7 @@ pub struct Simulator {
 impl Simulator {
     /// A market that starts at `now`.
     pub fn new(seed: u64, events_per_second: u32, now: Timestamp) -> Simulator {
-        let (mut rng, fair, listed) = (Rng::new(seed), Fair::new(), listings());
+        let (mut rng, fair, listed) = (SplitMix64::new(seed), Fair::new(), listings());
         let markets: Vec<Market> = listed
             .iter()
             .map(|l| Market::new(l.tick_micros, l.lot_e8, fair.price(l.asset), l.perpetual, &mut rng, now))

@@ -2,17 +2,18 @@
 //! ("How to manage a local order book correctly", spot and USD-M futures).
 //!
 //! Every change names the first and last update it covers (`U`, `u`), on futures also the last of the change before it
-//! (`pu`). The rule is one for both: a change follows where it begins at, or before, the update after the one applied
-//! last, and does not end there. The first change after a snapshot may overlap with it; later ones must fit exactly.
+//! (`pu`). A change follows where it begins at, or before, the update after the one applied last, and ends after it: levels
+//! are absolute, so that one which overlaps with what was applied still holds all the news. On futures only the first after
+//! a snapshot may overlap; later ones must name the change before them ("if not, initialize the process").
 //!
 //! Changes that come before the snapshot are held, since the snapshot is made while the stream goes on. They are given
 //! out when they are applied, with the time of capture they came with.
 
 use std::collections::VecDeque;
 
-use openmesh_market::event::Level;
 use openmesh_primitives::Timestamp;
 
+use super::change::Change;
 use super::reach::Reach;
 
 /// Changes that are held for one book while its snapshot is awaited: several minutes of the fastest stream.
@@ -23,18 +24,6 @@ const STALE_MAX: u8 = 10;
 
 /// How long after asking for a snapshot it is asked for again.
 pub(super) const RETRY_MS: i64 = 5_000;
-
-/// A change of a book.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Change {
-    pub time: Timestamp,
-    pub captured: Timestamp,
-    pub first: u64,
-    pub last: u64,
-    pub previous: Option<u64>,
-    pub bids: Vec<Level>,
-    pub asks: Vec<Level>,
-}
 
 /// What a change is to a book in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,10 +118,9 @@ impl Chain {
             self.stale = self.stale.saturating_add(1);
             return if self.stale > STALE_MAX { Follows::No } else { Follows::Again };
         }
-        let fits = if self.followed {
-            change.previous.map_or(last.checked_add(1) == Some(change.first), |previous| previous == last)
-        } else {
-            starts_at_or_before(change, last)
+        let fits = match change.previous {
+            Some(previous) if self.followed => previous == last,
+            _ => starts_at_or_before(change, last),
         };
         if !fits {
             return Follows::No;
@@ -175,17 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn spot_overlaps_once_then_fits_exactly() {
+    fn spot_follows_where_nothing_lies_between_and_something_is_new() {
         let mut chain = Chain::default();
         assert_eq!(chain.begin(100), Ok(VecDeque::new()));
         assert_eq!(chain.follow(&spot(90, 100)), Follows::Covered);
         assert_eq!(chain.follow(&spot(95, 105)), Follows::Yes);
         assert_eq!(chain.follow(&spot(106, 107)), Follows::Yes);
         assert_eq!(chain.follow(&spot(106, 107)), Follows::Again);
-        assert_eq!(chain.follow(&spot(107, 109)), Follows::No);
         assert_eq!(chain.follow(&spot(109, 110)), Follows::No);
         assert_eq!(chain.follow(&spot(108, 110)), Follows::Yes);
-        assert_eq!(chain.last(), Some(110));
+        // Overlaps with the one before and ends after it: its levels are absolute, nothing is missed.
+        assert_eq!(chain.follow(&spot(107, 112)), Follows::Yes);
+        assert_eq!(chain.follow(&spot(114, 115)), Follows::No);
+        assert_eq!(chain.last(), Some(112));
     }
 
     #[test]

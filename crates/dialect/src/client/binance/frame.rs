@@ -2,14 +2,14 @@
 
 use openmesh_market::ConnectionId;
 use openmesh_market::event::{BookSnapshot, EventKind, IncidentKind, Price};
-use openmesh_primitives::Timestamp;
 use serde_json::value::RawValue;
 
-use super::book::Change;
+use super::change::Change;
 use super::streams::{self, Kind};
 use super::wire::{self, Message};
 use super::{Binance, written};
-use crate::client::support::{Emit, Unreadable};
+use crate::client::emit::Emit;
+use crate::client::unreadable::Unreadable;
 
 impl Binance {
     pub(super) fn frame(
@@ -69,6 +69,7 @@ impl Binance {
         data: &str,
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
+        let unit = self.streams.unit(connection);
         match kind {
             Kind::Depth => {
                 let raw = written::depth(data).map_or_else(|| serde_json::from_str(data), Ok)?;
@@ -80,59 +81,74 @@ impl Binance {
                     instrument.connection = connection;
                 }
                 let wire::Depth { time, first, last, previous, bids, asks, .. } = raw;
-                let time = Timestamp::from_millis(time);
+                let time = unit.time(time)?;
                 self.change(place, Change { time, captured: emit.now, first, last, previous, bids, asks }, emit);
                 Ok(())
             }
             Kind::Trade | Kind::AggregateTrade => {
                 let raw = written::trade(data).map_or_else(|| serde_json::from_str(data), Ok)?;
-                match raw.read(kind == Kind::AggregateTrade) {
+                match raw.read(kind == Kind::AggregateTrade, unit)? {
                     Some((time, trade)) => self.event(connection, &raw.s, time, EventKind::Trade(trade), emit),
                     None => Ok(()),
                 }
             }
             Kind::BookTicker | Kind::DayTicker => {
                 let raw = written::ticker(data).map_or_else(|| serde_json::from_str(data), Ok)?;
-                let (time, ticker) = raw.read();
+                let (time, ticker) = raw.read(unit)?;
                 self.event(connection, &raw.s, time, EventKind::Ticker(ticker), emit)
             }
+            Kind::OpenInterest => self.open_interest(connection, data, emit),
+            Kind::PartialDepth => self.partial(connection, stream, data, emit),
+            Kind::Other => Ok(()),
+            _ => self.statistics(connection, kind, data, emit),
+        }
+    }
+
+    /// The feeds that come about once a second: candles, prices, funding, forced orders.
+    fn statistics(
+        &mut self,
+        connection: ConnectionId,
+        kind: Kind,
+        data: &str,
+        emit: &mut Emit<'_>,
+    ) -> Result<(), Unreadable> {
+        let unit = self.streams.unit(connection);
+        match kind {
             Kind::Kline => {
                 let raw: wire::Kline<'_> = serde_json::from_str(data)?;
-                let time = Some(Timestamp::from_millis(raw.time));
-                self.event(connection, &raw.s, time, EventKind::Candle(raw.read()), emit)
+                let (time, candle) = (unit.time(raw.time)?, raw.read(unit)?);
+                self.event(connection, &raw.s, Some(time), EventKind::Candle(candle), emit)
+            }
+            Kind::ContinuousKline => {
+                let raw: wire::ContinuousKline<'_> = serde_json::from_str(data)?;
+                let Some(candle) = raw.read(unit)? else { return Ok(()) };
+                let time = Some(unit.time(raw.time)?);
+                self.event(connection, &raw.ps, time, EventKind::Candle(candle), emit)
             }
             Kind::MarkPrice => {
                 let raw: wire::MarkPrice<'_> = serde_json::from_str(data)?;
-                let time = Some(Timestamp::from_millis(raw.time));
+                let (time, funding) = (Some(unit.time(raw.time)?), raw.funding(unit)?);
                 self.event(connection, &raw.s, time, EventKind::MarkPrice(Price { price: raw.mark }), emit)?;
                 if let Some(price) = raw.index {
                     self.event(connection, &raw.s, time, EventKind::IndexPrice(Price { price }), emit)?;
                 }
-                match raw.funding() {
+                match funding {
                     Some(funding) => self.event(connection, &raw.s, time, EventKind::Funding(funding), emit),
                     None => Ok(()),
                 }
             }
-            Kind::ForceOrder => {
-                let raw: wire::ForceOrder<'_> = serde_json::from_str(data)?;
-                let (time, liquidation) = raw.o.read()?;
-                self.event(connection, &raw.o.s, Some(time), EventKind::Liquidation(liquidation), emit)
-            }
-            Kind::OpenInterest => self.open_interest(connection, data, emit),
-            Kind::PartialDepth => self.partial(connection, stream, data, emit),
-            Kind::ContinuousKline => {
-                let raw: wire::ContinuousKline<'_> = serde_json::from_str(data)?;
-                let Some(candle) = raw.read() else { return Ok(()) };
-                let time = Some(Timestamp::from_millis(raw.time));
-                self.event(connection, &raw.ps, time, EventKind::Candle(candle), emit)
-            }
             Kind::IndexPrice => {
                 let raw: wire::IndexPrice<'_> = serde_json::from_str(data)?;
-                let time = Some(Timestamp::from_millis(raw.time));
+                let time = Some(unit.time(raw.time)?);
                 let kind = EventKind::IndexPrice(Price { price: raw.price });
                 self.event(connection, &raw.name(), time, kind, emit)
             }
-            Kind::Other => Ok(()),
+            Kind::ForceOrder => {
+                let raw: wire::ForceOrder<'_> = serde_json::from_str(data)?;
+                let (time, liquidation) = raw.o.read(unit)?;
+                self.event(connection, &raw.o.s, Some(time), EventKind::Liquidation(liquidation), emit)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -145,6 +161,7 @@ impl Binance {
         emit: &mut Emit<'_>,
     ) -> Result<(), Unreadable> {
         let wire::PartialDepth { time, s, last, mut bids, mut asks } = serde_json::from_str(data)?;
+        let time = time.map(|time| self.streams.unit(connection).time(time)).transpose()?;
         let name = match (s, stream) {
             (Some(name), _) => name.0.into_owned(),
             (None, Some(stream)) => streams::instrument_of(stream).unwrap_or_default(),
@@ -161,7 +178,7 @@ impl Binance {
         instrument.replace(&mut bids, &mut asks);
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
-        emit.event(&instrument.symbol, time.map(Timestamp::from_millis), EventKind::BookSnapshot(snapshot));
+        emit.event(&instrument.symbol, time, EventKind::BookSnapshot(snapshot));
         if instrument.look_over(emit) && instrument.book.is_crossed() {
             instrument.lose(emit.now);
         }

@@ -13,10 +13,11 @@
 //!
 //! COIN-M futures are read as well, as recordings have them; they are not subscribed to.
 //!
-//! The table of names (`exchangeInfo`) is read where it comes, but not asked for: it is many megabytes, and a name is
-//! always base and quote written together.
+//! The table of names (`exchangeInfo`) is read where it comes, but not asked for: it is many megabytes. Who subscribes says
+//! its own pairs of names; a recording without the table is read by what the venue quotes in (`names`).
 
 mod book;
+mod change;
 mod frame;
 mod market;
 mod reach;
@@ -34,14 +35,18 @@ use openmesh_market::event::{
 };
 use openmesh_primitives::Timestamp;
 
-use self::book::{Chain, Change, Follows};
+use self::book::{Chain, Follows};
+use self::change::Change;
 use self::market::{FUTURES, Market, SPOT};
 use self::reach::{Reach, Snapshot};
 use self::streams::Streams;
+use super::emit::Emit;
 use super::instruments::Instruments;
+use super::json::millis;
 use super::links::{Links, Ping, Upkeep};
+use super::names::Symbols;
 use super::offer::Unsaid;
-use super::support::{Emit, Symbols, Unreadable, excerpt};
+use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
 
@@ -122,15 +127,15 @@ impl Binance {
 
     fn open_interest(&mut self, connection: ConnectionId, data: &str, emit: &mut Emit<'_>) -> Result<(), Unreadable> {
         let raw: wire::RawOpenInterest<'_> = serde_json::from_str(data)?;
-        let time = raw.time.map(Timestamp::from_millis);
+        let time = raw.time.map(millis).transpose()?;
         let kind = EventKind::OpenInterest(OpenInterest { open_interest: raw.open_interest });
         self.event(connection, &raw.symbol, time, kind, emit)
     }
 
     fn place(&mut self, connection: ConnectionId, name: &str) -> Result<usize, Unreadable> {
-        let (table, futures) = (&self.table, self.market.futures);
+        let (table, exchange, futures) = (&self.table, self.exchange, self.market.futures);
         let place = self.instruments.place(name, connection, |name| {
-            Some(table.symbol(name).cloned().unwrap_or_else(|| wire::symbol_of(name, futures)))
+            table.symbol(name).cloned().or_else(|| wire::symbol_of(exchange, name, futures))
         })?;
         if self.chains.len() <= place {
             self.chains.resize_with(place + 1, Chain::default);
@@ -243,6 +248,7 @@ impl Binance {
 
     fn snapshot(&mut self, name: &str, body: &[u8], emit: &mut Emit<'_>) -> Result<(), Unreadable> {
         let wire::DepthSnapshot { last, time, mut bids, mut asks } = serde_json::from_slice(body)?;
+        let time = time.map(millis).transpose()?;
         let place = self.place(ConnectionId(0), name)?;
         let (Some(instrument), Some(chain)) = (self.instruments.get(place), self.chains.get_mut(place)) else {
             return Ok(());
@@ -268,7 +274,7 @@ impl Binance {
         instrument.replace(&mut bids, &mut asks);
         instrument.sequence = Some(last);
         let snapshot = BookSnapshot { bids, asks, sequence: Some(last), checksum: None };
-        emit.event(&instrument.symbol, time.map(Timestamp::from_millis), EventKind::BookSnapshot(snapshot));
+        emit.event(&instrument.symbol, time, EventKind::BookSnapshot(snapshot));
         if !instrument.look_over(emit) || instrument.book.is_crossed() {
             chain.lose();
             instrument.lose(emit.now);
@@ -366,8 +372,9 @@ impl Venue for Binance {
             if matches!(status, 403 | 418 | 429) {
                 self.quiet_until = Some(Timestamp(emit.now.nanos().saturating_add(BACK_OFF_MS * 1_000_000)));
             }
-            let symbol = name.map(|name| {
-                self.table.symbol(name).cloned().unwrap_or_else(|| wire::symbol_of(name, self.market.futures))
+            let symbol = name.and_then(|name| {
+                let table = self.table.symbol(name).cloned();
+                table.or_else(|| wire::symbol_of(self.exchange, name, self.market.futures))
             });
             let detail = format!("{url} answered {status}: {}", excerpt(body));
             emit.incident(IncidentKind::Refused, symbol.as_ref(), None, detail);

@@ -9,11 +9,11 @@
 //! Both are then the same book at the same update. Where they differ in what both know, one of them is wrong, and which of
 //! them cannot be told: that is a gap.
 
-use openmesh_market::OrderBook;
+use openmesh_market::book::{BINANCE_SNAPSHOT_LIMITS, OrderBook};
 use openmesh_market::event::{Level, Side};
 use openmesh_primitives::{Decimal, Timestamp};
 
-use super::book::Change;
+use super::change::Change;
 
 /// Known levels of a side below which a deeper snapshot is asked for: ten times what windows need.
 pub(super) const KNOWN_MIN: usize = 200;
@@ -23,9 +23,6 @@ pub(super) const ASK_MS: i64 = 10_000;
 
 /// Changes that are kept while a deeper snapshot is awaited: far more than come until it is asked for again.
 const KEPT_MAX: usize = 4_096;
-
-/// Lengths at which the venue cuts a side off; a side of another length was sent whole.
-const CUT_AT: [usize; 3] = [500, 1_000, 5_000];
 
 /// A snapshot.
 #[derive(Clone, Debug)]
@@ -138,7 +135,7 @@ impl Reach {
 }
 
 fn end_of(levels: &[Level]) -> Option<Decimal> {
-    CUT_AT.contains(&levels.len()).then(|| levels.last().map(|level| level.0)).flatten()
+    BINANCE_SNAPSHOT_LIMITS.contains(&levels.len()).then(|| levels.last().map(|level| level.0)).flatten()
 }
 
 fn is_within(side: Side, price: Decimal, end: Option<Decimal>) -> bool {

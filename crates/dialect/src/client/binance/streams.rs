@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use openmesh_market::ConnectionId;
+use openmesh_primitives::Timestamp;
 
-use crate::client::support::Unreadable;
+use crate::client::json::{micros, millis};
+use crate::client::unreadable::Unreadable;
 
 /// Streams of one connection that are remembered: the venue allows 1024.
 const STREAMS_MAX: usize = 1_024;
@@ -88,15 +90,54 @@ fn is_partial(head: &str) -> bool {
     !levels.is_empty() && levels.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// The streams of each connection whose messages come bare.
+/// The unit of the times on a connection. Binance documents the microseconds since 2024-12-17 ("General WebSocket Streams
+/// Information": `timeUnit=MICROSECOND` in the address).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum TimeUnit {
+    #[default]
+    Milliseconds,
+    Microseconds,
+}
+
+impl TimeUnit {
+    fn of_address(url: &str) -> TimeUnit {
+        let pairs =
+            url.split_once('?').map_or("", |(_, query)| query).split('&').filter_map(|pair| pair.split_once('='));
+        let asked = |(key, value): (&str, &str)| {
+            key.eq_ignore_ascii_case("timeUnit") && value.eq_ignore_ascii_case("MICROSECOND")
+        };
+        if pairs.into_iter().any(asked) { TimeUnit::Microseconds } else { TimeUnit::Milliseconds }
+    }
+
+    /// Returns the time that is `since` units after the epoch.
+    ///
+    /// # Errors
+    /// Where that is beyond what a timestamp holds: the number is in another unit.
+    pub(super) fn time(self, since: i64) -> Result<Timestamp, Unreadable> {
+        match self {
+            TimeUnit::Milliseconds => millis(since),
+            TimeUnit::Microseconds => micros(since),
+        }
+    }
+}
+
+/// The streams of each connection whose messages come bare, and the units of its times.
 #[derive(Default)]
-pub(super) struct Streams(BTreeMap<ConnectionId, Vec<String>>);
+pub(super) struct Streams {
+    named: BTreeMap<ConnectionId, Vec<String>>,
+    /// Connections whose times are not in milliseconds.
+    units: BTreeMap<ConnectionId, TimeUnit>,
+}
 
 impl Streams {
     /// A connection was opened: `wss://stream.binance.com:9443/ws/btcusdt@depth20/btcusdt@trade`. A combined one names
     /// its streams with each message.
     pub(super) fn opened(&mut self, connection: ConnectionId, url: &str) {
         self.closed(connection);
+        let unit = TimeUnit::of_address(url);
+        if unit != TimeUnit::default() {
+            self.units.insert(connection, unit);
+        }
         if let Some((_, named)) = url.split('?').next().unwrap_or(url).split_once("/ws/") {
             self.add(connection, named.split('/'));
         }
@@ -118,18 +159,27 @@ impl Streams {
     }
 
     pub(super) fn closed(&mut self, connection: ConnectionId) {
-        self.0.remove(&connection);
+        self.named.remove(&connection);
+        self.units.remove(&connection);
+    }
+
+    /// The unit of the times on a connection.
+    pub(super) fn unit(&self, connection: ConnectionId) -> TimeUnit {
+        if self.units.is_empty() {
+            return TimeUnit::default();
+        }
+        self.units.get(&connection).copied().unwrap_or_default()
     }
 
     fn add<'a>(&mut self, connection: ConnectionId, named: impl Iterator<Item = &'a str>) {
-        let streams = self.0.entry(connection).or_default();
+        let streams = self.named.entry(connection).or_default();
         let room = STREAMS_MAX.saturating_sub(streams.len());
         streams.extend(named.filter(|stream| Kind::of_stream(stream).is_some()).take(room).map(str::to_owned));
     }
 
     /// The stream of a partial book that came without a name: the connection must have one only.
     pub(super) fn partial(&self, connection: ConnectionId) -> Result<&str, Unreadable> {
-        let all = self.0.get(&connection).into_iter().flatten();
+        let all = self.named.get(&connection).into_iter().flatten();
         let mut partial = all.filter(|stream| Kind::of_stream(stream) == Some(Kind::PartialDepth));
         match (partial.next(), partial.next()) {
             (Some(stream), None) => Ok(stream),
@@ -139,7 +189,7 @@ impl Streams {
 
     /// Whether what is worded as a change of a book is a partial one: that was asked for, and no changes were.
     pub(super) fn is_partial(&self, connection: ConnectionId, instrument: &str) -> bool {
-        let Some(streams) = self.0.get(&connection) else { return false };
+        let Some(streams) = self.named.get(&connection) else { return false };
         let name = instrument.to_ascii_lowercase();
         let of = |kind: Kind| {
             let own = |stream: &&String| stream.split_once('@').is_some_and(|(head, _)| head == name);
@@ -184,6 +234,22 @@ mod tests {
             assert_eq!(Kind::of_stream(stream), None, "{stream}");
         }
         assert_eq!(instrument_of("btcusd_perp@depth5").as_deref(), Some("BTCUSD_PERP"));
+    }
+
+    #[test]
+    fn the_unit_of_times_is_told_by_the_address() {
+        let (mut streams, link) = (Streams::default(), ConnectionId(3));
+        for (query, unit) in [
+            ("?streams=btcusdt@trade&timeUnit=MICROSECOND", TimeUnit::Microseconds),
+            ("/btcusdt@trade?timeUnit=microsecond", TimeUnit::Microseconds),
+            ("?timeunit=Microsecond&streams=btcusdt@trade", TimeUnit::Microseconds),
+            ("?streams=btcusdt@trade&timeUnit=MILLISECOND", TimeUnit::Milliseconds),
+            ("?streams=btcusdt@trade", TimeUnit::Milliseconds),
+        ] {
+            streams.opened(link, &format!("wss://stream.binance.com:9443/stream{query}"));
+            assert_eq!(streams.unit(link), unit, "{query}");
+        }
+        assert_eq!(TimeUnit::Microseconds.time(1_786_309_500_301_234), Ok(Timestamp(1_786_309_500_301_234_000)));
     }
 
     #[test]

@@ -387,9 +387,12 @@ fn names_by_the_table_and_without_it() {
     assert_eq!(name("ABCXYZ"), "ABC.XYZ-PERP");
     assert_eq!(name("BTCSTUSDT"), "BTCST.USDT-PERP");
     assert_eq!(name("BTCUSDT_210924"), "BTC.USDT-210924");
-    // Not in the table: nothing is dropped for that.
+    // Not in the table: cut by what the venue quotes in, and refused where that does not settle it.
     assert_eq!(name("ETHUSDC"), "ETH.USDC-PERP");
-    assert_eq!(name("NEWCOIN"), "NEWCOIN.UNKNOWN-PERP");
+    let events = bench.frame(&trade("NEWCOIN"));
+    let [Event { symbol: None, kind: EventKind::Incident(incident), .. }] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(incident.kind, IncidentKind::Garbage);
+    assert!(incident.detail.contains("NEWCOIN"), "{}", incident.detail);
 }
 
 #[test]

@@ -6,13 +6,15 @@
 
 use std::borrow::Cow;
 
-use openmesh_market::event::{Candle, Funding, Level, Liquidation, Side, Ticker, Trade};
+use openmesh_market::event::{Candle, Exchange, Funding, Level, Liquidation, Side, Ticker, Trade};
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::streams::Kind;
-use crate::client::support::{Num, Symbols, Text, Unreadable, dated, decimal, decimal_or_none, levels, split_quote};
+use super::streams::{Kind, TimeUnit};
+use crate::client::json::{Num, Text, decimal, decimal_or_none, levels};
+use crate::client::names::{Symbols, dated, pair};
+use crate::client::unreadable::Unreadable;
 
 /// A message, unwrapped.
 pub(super) enum Message<'a> {
@@ -122,9 +124,16 @@ pub(super) struct RawTrade<'a> {
 impl RawTrade<'_> {
     /// `None` for what the futures' `trade` stream lists beside trades on the book: fills by the insurance fund and
     /// deleveraging (`X`), which `aggTrade` leaves out too.
-    pub(super) fn read(&self, aggregate: bool) -> Option<(Option<Timestamp>, Trade)> {
+    ///
+    /// # Errors
+    /// Where its time is in another unit.
+    pub(super) fn read(
+        &self,
+        aggregate: bool,
+        unit: TimeUnit,
+    ) -> Result<Option<(Option<Timestamp>, Trade)>, Unreadable> {
         if self.kind.as_deref().is_some_and(|kind| kind != "MARKET") {
-            return None;
+            return Ok(None);
         }
         let id = if aggregate { self.a } else { self.t };
         let trade = Trade {
@@ -135,7 +144,8 @@ impl RawTrade<'_> {
             id: id.map(|id| id.text().to_owned()),
             snapshot: false,
         };
-        Some((self.time.or(self.made).map(Timestamp::from_millis), trade))
+        let time = self.time.or(self.made).map(|time| unit.time(time)).transpose()?;
+        Ok(Some((time, trade)))
     }
 }
 
@@ -207,10 +217,10 @@ pub(super) struct RawTicker<'a> {
 }
 
 impl RawTicker<'_> {
-    pub(super) fn read(&self) -> (Option<Timestamp>, Ticker) {
+    pub(super) fn read(&self, unit: TimeUnit) -> Result<(Option<Timestamp>, Ticker), Unreadable> {
         let ticker =
             Ticker { bid: self.b, bid_size: self.bid_size, ask: self.a, ask_size: self.ask_size, last: self.c };
-        (self.time.map(Timestamp::from_millis), ticker)
+        Ok((self.time.map(|time| unit.time(time)).transpose()?, ticker))
     }
 }
 
@@ -241,8 +251,8 @@ pub(super) struct ContinuousKline<'a> {
 impl ContinuousKline<'_> {
     /// `None` for what is called by its place in a row (`CURRENT_QUARTER`): which contract that is changes, so that it is
     /// no instrument.
-    pub(super) fn read(&self) -> Option<Candle> {
-        (&*self.ct == "PERPETUAL").then(|| self.k.read())
+    pub(super) fn read(&self, unit: TimeUnit) -> Result<Option<Candle>, Unreadable> {
+        (&*self.ct == "PERPETUAL").then(|| self.k.read(unit)).transpose()
     }
 }
 
@@ -268,16 +278,16 @@ struct Bar<'a> {
 }
 
 impl Kline<'_> {
-    pub(super) fn read(&self) -> Candle {
-        self.k.read()
+    pub(super) fn read(&self, unit: TimeUnit) -> Result<Candle, Unreadable> {
+        self.k.read(unit)
     }
 }
 
 impl Bar<'_> {
-    fn read(&self) -> Candle {
-        Candle {
-            start: Timestamp::from_millis(self.t),
-            stop: Some(Timestamp::from_millis(self.stop)),
+    fn read(&self, unit: TimeUnit) -> Result<Candle, Unreadable> {
+        Ok(Candle {
+            start: unit.time(self.t)?,
+            stop: Some(unit.time(self.stop)?),
             interval: self.i.0.to_string(),
             open: self.o,
             high: self.h,
@@ -286,7 +296,7 @@ impl Bar<'_> {
             volume: self.v,
             trades: Some(self.n),
             closed: Some(self.x),
-        }
+        })
     }
 }
 
@@ -309,10 +319,10 @@ pub(super) struct MarkPrice<'a> {
 
 impl MarkPrice<'_> {
     /// `None` for a dated contract, which knows no funding: the time of the next is 0 there.
-    pub(super) fn funding(&self) -> Option<Funding> {
-        let next_funding = Some(Timestamp::from_millis(self.next)).filter(|t| t.nanos() > 0)?;
-        let mark_price = Some(self.mark);
-        Some(Funding { rate: self.rate?, next_funding: Some(next_funding), mark_price, predicted_rate: None })
+    pub(super) fn funding(&self, unit: TimeUnit) -> Result<Option<Funding>, Unreadable> {
+        let (Some(rate), true) = (self.rate, self.next > 0) else { return Ok(None) };
+        let next_funding = Some(unit.time(self.next)?);
+        Ok(Some(Funding { rate, next_funding, mark_price: Some(self.mark), predicted_rate: None }))
     }
 }
 
@@ -356,13 +366,13 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    pub(super) fn read(&self) -> Result<(Timestamp, Liquidation), Unreadable> {
+    pub(super) fn read(&self, unit: TimeUnit) -> Result<(Timestamp, Liquidation), Unreadable> {
         let side = match &*self.side {
             "BUY" => Side::Buy,
             "SELL" => Side::Sell,
             other => return Err(Unreadable(format!("{other:?} is no side"))),
         };
-        Ok((Timestamp::from_millis(self.time), Liquidation { side, price: self.p, size: self.q, id: None }))
+        Ok((unit.time(self.time)?, Liquidation { side, price: self.p, size: self.q, id: None }))
     }
 }
 
@@ -393,7 +403,7 @@ pub(super) fn read_instruments(body: &[u8], futures: bool, table: &mut Symbols) 
         symbols: Vec<Entry<'a>>,
     }
     let info: Info<'_> = serde_json::from_slice(body)?;
-    for entry in info.symbols.iter().take(crate::client::instruments::INSTRUMENTS_MAX) {
+    for entry in info.symbols.iter().take(crate::client::names::INSTRUMENTS_MAX) {
         let contract = contract_of(&entry.symbol, futures).1;
         table.insert(&entry.symbol, Symbol::of(&entry.base, &entry.quote, contract));
     }
@@ -409,11 +419,11 @@ fn contract_of(name: &str, futures: bool) -> (&str, Contract) {
     }
 }
 
-/// Our name of an instrument that is not in the table.
-pub(super) fn symbol_of(name: &str, futures: bool) -> Symbol {
-    let (pair, contract) = contract_of(name, futures);
-    let (base, quote) = split_quote(pair);
-    Symbol::of(base, quote, contract)
+/// Our name of an instrument that is not in the table; `None` where the name alone does not tell base from quote.
+pub(super) fn symbol_of(exchange: Exchange, name: &str, futures: bool) -> Option<Symbol> {
+    let (both, contract) = contract_of(name, futures);
+    let (base, quote) = pair(exchange, both)?;
+    Some(Symbol::of(base, quote, contract))
 }
 
 /// The venue's name of an instrument; `None` where it has none of that kind.

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::wire::{Depth, RawTicker, RawTrade};
+use crate::client::json::{Num, Text};
 use crate::client::scan::Scan;
-use crate::client::support::{Num, Text};
 
 /// Calls `field` with each key of an object that fills the whole text.
 fn fields<'a>(text: &'a str, mut field: impl FnMut(&'a [u8], &mut Scan<'a>) -> Option<()>) -> Option<()> {

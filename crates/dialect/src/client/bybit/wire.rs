@@ -1,11 +1,13 @@
 //! What stands in Bybit's messages, borrowed from the frame, and how its instruments are named.
 
-use openmesh_market::event::{Candle, Level, Liquidation, Side, Trade};
+use openmesh_market::event::{Candle, Exchange, Level, Liquidation, Side, Trade};
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 
 use crate::client::instruments::{expiry_of, expiry_text};
-use crate::client::support::{Num, Symbols, Unreadable, levels, split_quote};
+use crate::client::json::{Num, levels, millis};
+use crate::client::names::{Symbols, pair};
+use crate::client::unreadable::Unreadable;
 
 /// A market of the venue: each has an address of its own, and the same name means another instrument in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +86,12 @@ pub(super) struct Message<'a, D> {
 }
 
 impl<D> Message<'_, D> {
-    pub(super) fn time(&self) -> Timestamp {
-        Timestamp::from_millis(self.ts)
+    /// Returns when the venue made it.
+    ///
+    /// # Errors
+    /// Where the number is no time in milliseconds.
+    pub(super) fn time(&self) -> Result<Timestamp, Unreadable> {
+        millis(self.ts)
     }
 }
 
@@ -143,7 +149,7 @@ impl RawTrade<'_> {
             id: Some(self.id.to_owned()),
             snapshot: false,
         };
-        Ok((Timestamp::from_millis(self.time), trade))
+        Ok((millis(self.time)?, trade))
     }
 }
 
@@ -196,8 +202,8 @@ pub(super) struct RawCandle<'a> {
 impl RawCandle<'_> {
     pub(super) fn read(&self) -> Result<(Timestamp, Candle), Unreadable> {
         let candle = Candle {
-            start: Timestamp::from_millis(self.start),
-            stop: Some(Timestamp::from_millis(self.end)),
+            start: millis(self.start)?,
+            stop: Some(millis(self.end)?),
             interval: interval(self.interval),
             open: self.open.decimal()?,
             high: self.high.decimal()?,
@@ -207,7 +213,7 @@ impl RawCandle<'_> {
             trades: None,
             closed: Some(self.confirm),
         };
-        Ok((Timestamp::from_millis(self.timestamp), candle))
+        Ok((millis(self.timestamp)?, candle))
     }
 }
 
@@ -274,16 +280,15 @@ impl RawLiquidation<'_> {
             size: self.size.decimal()?,
             id: None,
         };
-        Ok((Timestamp::from_millis(self.time), liquidation))
+        Ok((millis(self.time)?, liquidation))
     }
 }
 
 /// Our name of an instrument, by the form of its own: `BTCUSDT`, `BTCPERP` (settled in USDC), `BTCUSDT-25DEC26`,
 /// `BTC-25DEC26` (settled in USDC); and, as recordings have them, the inverse `BTCUSD` and `BTCUSDZ26`.
 pub(super) fn symbol_of(category: Category, name: &str) -> Option<Symbol> {
-    let (base, quote) = split_quote(name);
     match category {
-        Category::Spot => Some(Symbol::spot(base, quote)),
+        Category::Spot => pair(Exchange::Bybit, name).map(|(base, quote)| Symbol::spot(base, quote)),
         Category::Linear => {
             if let Some((head, date)) = name.split_once('-') {
                 let (base, quote) = head.strip_suffix("USDT").map_or((head, "USDC"), |base| (base, "USDT"));
@@ -291,7 +296,8 @@ pub(super) fn symbol_of(category: Category, name: &str) -> Option<Symbol> {
             }
             match name.strip_suffix("PERP") {
                 Some(base) => Some(Symbol::perpetual(base, "USDC")),
-                None => Some(inverse_future(name).unwrap_or_else(|| Symbol::perpetual(base, quote))),
+                None => inverse_future(name)
+                    .or_else(|| pair(Exchange::Bybit, name).map(|(base, quote)| Symbol::perpetual(base, quote))),
             }
         }
     }

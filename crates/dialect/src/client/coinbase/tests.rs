@@ -268,7 +268,7 @@ fn names_both_ways() {
     let mut table = Symbols::default();
     let body = br#"{"products":[{"product_id":"00-USD","product_type":"SPOT","base_currency_id":"00","quote_currency_id":"USD","x":1}]}"#;
     wire::read_products(body, &mut table).unwrap();
-    assert_eq!(table.venue(&Symbol::spot("00", "USD")), Some("00-USD"));
+    assert_eq!(table.symbol("00-USD"), Some(&Symbol::spot("00", "USD")));
 }
 
 #[test]

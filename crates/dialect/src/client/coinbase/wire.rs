@@ -5,7 +5,8 @@ use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 
 use crate::client::instruments::expiry_of;
-use crate::client::support::{Symbols, Unreadable};
+use crate::client::names::Symbols;
+use crate::client::unreadable::Unreadable;
 
 /// Length of the candles that the venue sends; it offers no other on this feed.
 const CANDLE_INTERVAL: &str = "5m";

@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::names::symbol_of;
 use super::{BookMessage, DEPTH_DEFAULT, Kraken, Version, names, v1, v2};
-use crate::client::support::{Emit, Text, Unreadable};
+use crate::client::emit::Emit;
+use crate::client::json::Text;
+use crate::client::unreadable::Unreadable;
 
 impl Kraken {
     pub(super) fn frame(

@@ -34,10 +34,12 @@ use openmesh_primitives::{Contract, Symbol, Timestamp};
 pub use self::checksum::checksum;
 use self::checksum::{Checksum, Precision};
 use self::names::{channel_of, resubscribe, symbol_of};
+use super::emit::Emit;
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
+use super::names::Symbols;
 use super::offer::Unsaid;
-use super::support::{Emit, Symbols, Unreadable};
+use super::unreadable::Unreadable;
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
 
@@ -220,7 +222,7 @@ impl Kraken {
             return;
         }
         for name in what.symbol.iter().flat_map(|s| s.as_slice()) {
-            if self.depths.len() < super::instruments::INSTRUMENTS_MAX {
+            if self.depths.len() < super::names::INSTRUMENTS_MAX {
                 self.depths.insert(name.to_string(), what.depth.unwrap_or(DEPTH_DEFAULT));
             }
         }

@@ -11,8 +11,11 @@ use serde::Deserialize;
 use super::checksum::Precision;
 use super::v2::Message;
 use super::{DEPTH, Version};
-use crate::client::instruments::INSTRUMENTS_MAX;
-use crate::client::support::{Emit, Symbols, Text, Unreadable};
+use crate::client::emit::Emit;
+use crate::client::json::Text;
+use crate::client::names::INSTRUMENTS_MAX;
+use crate::client::names::Symbols;
+use crate::client::unreadable::Unreadable;
 
 /// Our name of `XBT/USD` (v1) or `BTC/USD` (v2). The names are readable as they are, so that a pair which is not in
 /// the table is understood too.

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::client::json::{Num, Row, Text};
 use crate::client::scan::Scan;
-use crate::client::support::{Num, Row, Text, Unreadable};
+use crate::client::unreadable::Unreadable;
 
 /// Elements of a message that are looked at: the longest, a book update of both sides, has five.
 const ELEMENTS_MAX: usize = 8;

@@ -10,7 +10,8 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::v1::{interval, nanos, quote, side_of};
-use crate::client::support::{Exact, Num, Text, Unreadable, decimal, decimal_or_none};
+use crate::client::json::{Exact, Num, Text, decimal, decimal_or_none};
+use crate::client::unreadable::Unreadable;
 
 /// Any message that is an object.
 #[derive(Deserialize)]

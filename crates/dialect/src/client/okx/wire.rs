@@ -7,7 +7,9 @@ use openmesh_market::event::{Candle, Funding, Level, Liquidation, OpenInterest, 
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
 use serde::Deserialize;
 
-use crate::client::support::{Num, Symbols, Unreadable, dated, decimal_or_none, levels};
+use crate::client::json::{Num, decimal_or_none, levels};
+use crate::client::names::{Symbols, dated};
+use crate::client::unreadable::Unreadable;
 
 /// Levels a side that the venue's checksum runs over.
 const CHECKSUM_LEVELS: usize = 25;

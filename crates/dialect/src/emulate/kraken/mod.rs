@@ -12,14 +12,17 @@ pub use v2::*;
 
 use std::fmt::Write as _;
 
+use openmesh_market::book::KRAKEN_DEPTHS;
 use openmesh_market::event::Side;
 
 use super::data::Instrument;
 use super::levels::LevelBook;
 use super::quoted;
 
-/// Levels a side that can be asked for.
-pub const DEPTHS: [u16; 5] = [10, 25, 100, 500, 1000];
+/// Returns true where books can be subscribed to with so many levels a side.
+fn offers(depth: u16) -> bool {
+    KRAKEN_DEPTHS.contains(&usize::from(depth))
+}
 
 /// Levels a side that the checksum runs over.
 const CHECKSUM_LEVELS: usize = 10;

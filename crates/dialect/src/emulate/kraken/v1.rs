@@ -7,8 +7,8 @@ use openmesh_primitives::{Decimal, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{DEPTHS, checksum, v2_pair};
-use crate::emulate::conversation::{Conversation, Listing, Step};
+use super::{checksum, offers, v2_pair};
+use crate::emulate::connection::{Connection, Listing, Step};
 use crate::emulate::{
     BookStep, CandleState, Channel, Door, Entry, Frame, LevelBook, Summary, Topic, TradePrint, quoted,
 };
@@ -71,7 +71,7 @@ pub(super) fn is_v1_request(text: &str) -> bool {
     serde_json::from_str::<V1Request<'_>>(text).is_ok()
 }
 
-pub(in crate::emulate) fn v1_receive(c: &mut Conversation, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
+pub(in crate::emulate) fn v1_receive(c: &mut Connection, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
     let say = |text: String| Step::Say(Frame::whole(text));
     let Ok(request) = serde_json::from_str::<V1Request<'_>>(text) else {
         steps.push(say(r#"{"errorMessage":"Malformed request","event":"error"}"#.into()));
@@ -105,7 +105,7 @@ pub(in crate::emulate) fn v1_receive(c: &mut Conversation, text: &str, listing: 
         if c.door == Door::KrakenV2 {
             (topic.door, topic.instrument) = (c.door, v2_pair(pair));
         }
-        if matches!(topic.channel, Channel::Book { depth } if !DEPTHS.contains(&depth)) {
+        if matches!(topic.channel, Channel::Book { depth } if !offers(depth)) {
             steps.push(refuse("Subscription depth not supported"));
         } else if !listing.knows(&topic) {
             steps.push(refuse(&format!("Currency pair not supported {pair}")));

@@ -7,8 +7,8 @@ use openmesh_primitives::{Decimal, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{DEPTHS, checksum, is_v1_request, v1_receive};
-use crate::emulate::conversation::{Conversation, Listing, Step};
+use super::{checksum, is_v1_request, offers, v1_receive};
+use crate::emulate::connection::{Connection, Listing, Step};
 use crate::emulate::{
     BookStep, CandleState, Channel, Door, Entry, Frame, Instrument, LevelBook, Summary, Topic, TradePrint, quoted,
 };
@@ -60,7 +60,7 @@ pub fn v2_topic(channel: &str, depth: Option<u16>, minutes: Option<u32>, symbol:
 }
 
 pub(in crate::emulate) fn v2_receive(
-    c: &mut Conversation,
+    c: &mut Connection,
     text: &str,
     now: Timestamp,
     listing: &dyn Listing,
@@ -106,7 +106,7 @@ pub(in crate::emulate) fn v2_receive(
         };
         let result = v2_result(&topic, params.snapshot.unwrap_or(true));
         let accept = say(format!(r#"{{"method":"{method}",{reqid}"result":{result},"success":true,{times}}}"#));
-        if matches!(topic.channel, Channel::Book { depth } if !DEPTHS.contains(&depth)) {
+        if matches!(topic.channel, Channel::Book { depth } if !offers(depth)) {
             steps.push(refuse("Subscription depth not supported"));
         } else if !listing.knows(&topic) {
             steps.push(refuse(&format!("Currency pair not supported {symbol}")));

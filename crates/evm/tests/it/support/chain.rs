@@ -142,6 +142,9 @@ fn transactions(fork: Fork, seed: u64) -> Vec<Envelope> {
         if fork >= Fork::Prague {
             let inner = Authorization { chain_id: U256::from(1), address: to, nonce: 3 };
             let authorization = SignedAuthorization::new_unchecked(inner, 1, U256::from(5), U256::from(6));
+            // Valid in a block although it recovers no signer: the protocol skips it.
+            let inner = Authorization { chain_id: U256::ZERO, address: to, nonce: u64::MAX };
+            let skipped = SignedAuthorization::new_unchecked(inner, 255, U256::from(7), U256::from(8));
             let tx = TxEip7702 {
                 chain_id,
                 nonce,
@@ -151,7 +154,7 @@ fn transactions(fork: Fork, seed: u64) -> Vec<Envelope> {
                 to,
                 value,
                 access_list,
-                authorization_list: vec![authorization],
+                authorization_list: vec![authorization, skipped],
                 input,
             };
             list.push(Envelope::Eip7702(signed(tx, seed + 5)));

@@ -1,47 +1,38 @@
-//! What the dialects share: numbers taken as exact text, symbol tables, and the building of events and incidents.
+//! Values in a venue's JSON, read from the text of the frame.
 //!
 //! A venue's JSON carries prices as strings or as bare numbers. Both are read from the text of the frame; going through
 //! `f64`, or through `serde_json::Value`, would lose digits that a checksum runs over. The types here borrow from the
 //! frame, so that reading a level allocates nothing beside the event's own vector.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
-use openmesh_market::ConnectionId;
-use openmesh_market::event::{Event, EventKind, Exchange, Feed, Incident, IncidentKind, Level};
-use openmesh_primitives::{Contract, Decimal, DecimalError, Symbol, Timestamp, TimestampError};
+use openmesh_market::event::Level;
+use openmesh_primitives::{Decimal, Timestamp};
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::instruments::INSTRUMENTS_MAX;
 use super::scan;
-use crate::session::{Action, Output};
+use super::unreadable::{Unreadable, excerpt};
 
-/// Characters of a frame that are quoted in an incident: enough to recognise the message, short enough for a log line.
-const EXCERPT_CHARS_MAX: usize = 160;
-
-/// Why a frame could not be read; the text is for people and ends in an incident's detail.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unreadable(pub String);
-
-impl From<serde_json::Error> for Unreadable {
-    fn from(error: serde_json::Error) -> Unreadable {
-        Unreadable(error.to_string())
-    }
+/// Returns the time that is `since` milliseconds after the epoch.
+///
+/// # Errors
+/// Where it lies beyond what a timestamp can hold (the year 2262): then the venue counts in another unit.
+pub(crate) fn millis(since: i64) -> Result<Timestamp, Unreadable> {
+    nanos(since, 1_000_000).ok_or_else(|| Unreadable(format!("{since} is no time in milliseconds")))
 }
 
-impl From<DecimalError> for Unreadable {
-    fn from(error: DecimalError) -> Unreadable {
-        Unreadable(error.to_string())
-    }
+/// Returns the time that is `since` microseconds after the epoch.
+///
+/// # Errors
+/// As [`millis`].
+pub(crate) fn micros(since: i64) -> Result<Timestamp, Unreadable> {
+    nanos(since, 1_000).ok_or_else(|| Unreadable(format!("{since} is no time in microseconds")))
 }
 
-impl From<TimestampError> for Unreadable {
-    fn from(error: TimestampError) -> Unreadable {
-        Unreadable(error.to_string())
-    }
+fn nanos(since: i64, each: i64) -> Option<Timestamp> {
+    since.checked_mul(each).map(Timestamp)
 }
 
 /// A JSON string or number as the text that stands in the frame (without quotes). Only for `serde_json`, and not
@@ -49,7 +40,6 @@ impl From<TimestampError> for Unreadable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Num<'a>(&'a str);
 
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
 impl<'a> Num<'a> {
     /// Of text that is known to be digits.
     pub(crate) fn of_digits(text: &'a str) -> Num<'a> {
@@ -83,7 +73,7 @@ impl<'a> Num<'a> {
 
     /// As a time in milliseconds since the epoch.
     pub(crate) fn millis(self) -> Result<Timestamp, Unreadable> {
-        self.i64().map(Timestamp::from_millis)
+        millis(self.i64()?)
     }
 
     /// As a time in decimal seconds since the epoch.
@@ -179,13 +169,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// For `#[serde(deserialize_with = ...)]`: a decimal from a JSON string or number.
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
 pub(crate) fn decimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
     Exact::deserialize(deserializer).map(|e| e.0)
 }
 
 /// For `#[serde(default, deserialize_with = ...)]`: a decimal from a JSON string or number; `None` for `null` and `""`.
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
 pub(crate) fn decimal_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal>, D::Error> {
     let Some(num) = Option::<Num<'de>>::deserialize(deserializer)? else { return Ok(None) };
     if num.0.is_empty() {
@@ -226,137 +214,6 @@ pub(crate) fn levels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<L
     }
     let levels: Option<Vec<PriceSize>> = serde_json::from_str(text).map_err(D::Error::custom)?;
     Ok(levels.unwrap_or_default().into_iter().map(|PriceSize(level)| level).collect())
-}
-
-/// The beginning of a message, for an incident's detail.
-pub(crate) fn excerpt(data: &[u8]) -> String {
-    let head = &data[..data.len().min(EXCERPT_CHARS_MAX * 4)];
-    let text = String::from_utf8_lossy(head);
-    let mut short: String = text.chars().take(EXCERPT_CHARS_MAX).collect();
-    if short.len() < text.len() || head.len() < data.len() {
-        short.push('…');
-    }
-    short
-}
-
-/// Where a dialect puts what it makes: stamps events with the venue and the time of capture.
-pub(crate) struct Emit<'o> {
-    /// Venue.
-    pub exchange: Exchange,
-    /// Time of capture.
-    pub now: Timestamp,
-    /// Goes to the caller.
-    pub output: &'o mut Output,
-}
-
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
-impl Emit<'_> {
-    /// An event of an instrument.
-    pub(crate) fn event(&mut self, symbol: &Symbol, ts_exchange: Option<Timestamp>, kind: EventKind) {
-        self.output.events.push(Event {
-            exchange: self.exchange,
-            symbol: Some(symbol.clone()),
-            ts_exchange,
-            ts_capture: self.now,
-            kind,
-        });
-    }
-
-    /// An incident. A name that could not be read back is left out: it is one that the venue, or a recording, made up.
-    pub(crate) fn incident(&mut self, kind: IncidentKind, symbol: Option<&Symbol>, feed: Option<Feed>, detail: String) {
-        let readable = |symbol: &&Symbol| symbol.to_string().parse().as_ref() == Ok(*symbol);
-        self.output.events.push(Event {
-            exchange: self.exchange,
-            symbol: symbol.filter(readable).cloned(),
-            ts_exchange: None,
-            ts_capture: self.now,
-            kind: EventKind::Incident(Incident { kind, feed, detail }),
-        });
-    }
-
-    /// A frame that could not be read: why, and how it begins.
-    pub(crate) fn garbage(&mut self, why: &Unreadable, data: &[u8]) {
-        let detail = format!("{why}; the message begins {}", excerpt(data));
-        self.incident(IncidentKind::Garbage, None, None, detail);
-    }
-
-    /// A request was answered with an error.
-    pub(crate) fn refused(&mut self, url: &str, status: u16, body: &[u8]) {
-        let detail = format!("{url} answered {status}: {}", excerpt(body));
-        self.incident(IncidentKind::Refused, None, None, detail);
-    }
-
-    /// A message to send.
-    pub(crate) fn send(&mut self, connection: ConnectionId, text: String) {
-        self.output.actions.push(Action::Send { connection, text });
-    }
-
-    /// A request to make.
-    pub(crate) fn get(&mut self, url: String) {
-        self.output.actions.push(Action::Get { url });
-    }
-}
-
-/// A venue's names of instruments and ours, both ways.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Symbols {
-    ours: BTreeMap<String, Symbol>,
-    venues: BTreeMap<Symbol, String>,
-}
-
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
-impl Symbols {
-    /// Adds a pair of names; a later one replaces an earlier. What is more than any venue lists is left out.
-    pub(crate) fn insert(&mut self, venue: &str, symbol: Symbol) {
-        if self.ours.len() >= INSTRUMENTS_MAX && !self.ours.contains_key(venue) {
-            return;
-        }
-        self.venues.insert(symbol.clone(), venue.to_owned());
-        self.ours.insert(venue.to_owned(), symbol);
-    }
-
-    /// Our name of the venue's instrument.
-    pub(crate) fn symbol(&self, venue: &str) -> Option<&Symbol> {
-        self.ours.get(venue)
-    }
-
-    /// The venue's name of our instrument.
-    pub(crate) fn venue(&self, symbol: &Symbol) -> Option<&str> {
-        self.venues.get(symbol).map(String::as_str)
-    }
-
-    /// True before a table was seen.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ours.is_empty()
-    }
-}
-
-/// Quote assets by which a name without separator can be cut, longer ones first where one ends in another.
-const QUOTES: [&str; 36] = [
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDP", "USDS", "USD", "EUR", "GBP", "TRY", "BRL", "JPY", "AUD", "CHF",
-    "CAD", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "MXN", "COP", "CZK", "IDR", "BIDR", "BVND", "BTC", "ETH",
-    "BNB", "XRP", "TRX", "DOGE", "DAI",
-];
-
-/// Cuts a name without separator (`BTCUSDT`) into base and quote by the well-known quote assets. A name that ends in
-/// none of them keeps everything in the base, with the quote `UNKNOWN`: an odd name is better than a lost frame.
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
-pub(crate) fn split_quote(name: &str) -> (&str, &str) {
-    QUOTES
-        .iter()
-        .filter_map(|quote| name.strip_suffix(quote).map(|base| (base, *quote)))
-        .filter(|(base, _)| !base.is_empty())
-        .max_by_key(|(_, quote)| quote.len())
-        .unwrap_or((name, "UNKNOWN"))
-}
-
-/// A dated contract's expiry from `yymmdd` text.
-#[allow(dead_code, reason = "each dialect uses its own part of it")]
-pub(crate) fn dated(expiry: &str) -> Option<Contract> {
-    (expiry.len() == 6 && expiry.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| expiry.parse().ok())
-        .flatten()
-        .map(|expiry| Contract::Future { expiry })
 }
 
 #[cfg(test)]
@@ -405,42 +262,12 @@ mod tests {
         assert!(message.price.u64().is_err() && message.price.millis().is_err());
     }
 
+    /// Sixteen digits are microseconds: taken for milliseconds they would lie in the year 58,000.
     #[test]
-    fn names_are_cut_at_the_longest_quote() {
-        assert_eq!(split_quote("BTCUSDT"), ("BTC", "USDT"));
-        assert_eq!(split_quote("ETHFDUSD"), ("ETH", "FDUSD"));
-        assert_eq!(split_quote("BTCBIDR"), ("BTC", "BIDR"));
-        assert_eq!(split_quote("USDT"), ("USDT", "UNKNOWN"));
-        assert_eq!(split_quote("ABCXYZ"), ("ABCXYZ", "UNKNOWN"));
-    }
-
-    /// A venue that makes up names in answer after answer must not fill the memory.
-    #[test]
-    fn a_table_of_names_is_bounded() {
-        let mut table = Symbols::default();
-        for n in 0..INSTRUMENTS_MAX + 100 {
-            table.insert(&format!("N{n}"), Symbol::spot(&format!("N{n}"), "USD"));
-        }
-        assert!(table.symbol("N0").is_some() && table.symbol(&format!("N{INSTRUMENTS_MAX}")).is_none());
-        table.insert("N0", Symbol::spot("OTHER", "USD"));
-        assert_eq!(table.symbol("N0"), Some(&Symbol::spot("OTHER", "USD")));
-    }
-
-    /// Found by the fuzzer: an incident under a made-up name could be written and not be read again.
-    #[test]
-    fn incidents_name_only_what_can_be_read_again() {
-        let mut output = Output::default();
-        let mut emit = Emit { exchange: Exchange::Binance, now: Timestamp(0), output: &mut output };
-        for (base, named) in [("BTC", true), ("\"],[\"", false), ("../x", false)] {
-            emit.incident(IncidentKind::Refused, Some(&Symbol::spot(base, "USD")), None, String::new());
-            assert_eq!(emit.output.events.last().unwrap().symbol.is_some(), named, "{base}");
-        }
-    }
-
-    #[test]
-    fn excerpts_are_short() {
-        let long = excerpt(&[b'x'; 10_000]);
-        assert_eq!(long.chars().count(), EXCERPT_CHARS_MAX + 1);
-        assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
+    fn times_in_another_unit_are_refused() {
+        assert_eq!(millis(1_786_309_500_301), Ok(Timestamp(1_786_309_500_301_000_000)));
+        assert_eq!(micros(1_786_309_500_301_234), Ok(Timestamp(1_786_309_500_301_234_000)));
+        assert!(millis(1_786_309_500_301_234).is_err() && micros(1_786_309_500_301_234_567).is_err());
+        assert!(Num::of_digits("1786309500301234").millis().is_err());
     }
 }
