@@ -52,3 +52,24 @@ fn architecture_is_a_true_map() {
         assert!(root().join(path).exists(), "ARCHITECTURE.md names {path}, which does not exist");
     }
 }
+
+/// Pure rooms refuse by lint what would make two nodes differ or a run impossible to repeat.
+#[test]
+fn pure_rooms_refuse_clocks_floats_and_random_orders() {
+    const REFUSED: [&str; 6] = [
+        "std::collections::HashMap",
+        "std::collections::HashSet",
+        "std::time::Instant",
+        "std::time::SystemTime",
+        "f32",
+        "f64",
+    ];
+    let rules: layers::Layers = toml::from_str(&read("layers.toml")).expect("layers.toml");
+    // The contract with clients holds what JSON holds, floats too.
+    for (name, _) in rules.ring.iter().filter(|(name, ring)| rules.pure.rings.contains(ring) && *name != "api") {
+        let lints: toml::Table = read(&format!("crates/{name}/clippy.toml")).parse().expect("TOML");
+        let refused = lints["disallowed-types"].as_array().expect("disallowed-types");
+        let paths: BTreeSet<&str> = refused.iter().filter_map(|entry| entry["path"].as_str()).collect();
+        assert!(REFUSED.iter().all(|path| paths.contains(path)), "crates/{name}/clippy.toml refuses {paths:?} only");
+    }
+}

@@ -4,6 +4,8 @@
 //! Reading and splitting the file is not measured, nor is what comes before the first frame (lists of instruments);
 //! every repetition begins with a new session.
 
+#![allow(clippy::disallowed_types, reason = "a benchmark reads the clock and prints rates")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

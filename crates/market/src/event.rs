@@ -4,6 +4,8 @@
 //! `ts_exchange`, `ts_capture`, then the type's own fields. Decimals and times are strings; times are decimal seconds
 //! since 1970-01-01 UTC.
 
+#![allow(clippy::disallowed_types, reason = "serde's code for a flattened enum names floats; none is in a field")]
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -2,6 +2,8 @@
 //!
 //! Shared by the tests of all venues. Recordings are looked for under `OPENMESH_RECORDINGS`, then beside the workspace;
 //! where a set is absent, its test says so and passes.
+
+#![allow(clippy::disallowed_types, reason = "references hold prices as floats")]
 #![allow(dead_code, reason = "each test uses its own part of it")]
 
 use std::collections::BTreeMap;

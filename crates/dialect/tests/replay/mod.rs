@@ -1,6 +1,8 @@
 //! What the tests of Coinbase, Bybit and OKX have beyond `reference`: references in other files and under other names,
 //! one connection after the other, with histories and dated contracts; faults put into frames; noise.
 
+#![allow(clippy::disallowed_types, reason = "places of faults are shares of a recording")]
+
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::collections::BTreeMap;
