@@ -2,7 +2,6 @@
 //! one connection after the other, with histories and dated contracts; faults put into frames; noise.
 
 #![allow(clippy::disallowed_types, reason = "places of faults are shares of a recording")]
-
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use std::collections::BTreeMap;
