@@ -54,6 +54,11 @@ impl VirtualDisk {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Size of the disk, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.image().now.len() as u64
+    }
+
     /// Lets so many more writes and syncs succeed, and fails everything after that until power comes back.
     pub fn fail_after(&self, operations: u64) {
         self.image().operations_left = Some(operations);

@@ -59,6 +59,14 @@ pub enum StoreError {
         /// Last one.
         tip: Height,
     },
+    /// A part of a snapshot that cannot be had at this depth.
+    #[error("there is no chunk {index} at depth {depth}, or it is too large there: take a greater depth")]
+    NoChunk {
+        /// Asked for.
+        index: u32,
+        /// Digits of its number.
+        depth: u8,
+    },
     /// A height whose tree was removed.
     #[error("proofs for height {height} are not kept any more, the oldest are for {oldest}")]
     Pruned {
@@ -92,7 +100,8 @@ from_redb!(
     redb::TableError,
     redb::StorageError,
     redb::CommitError,
-    redb::SetDurabilityError
+    redb::SetDurabilityError,
+    redb::CompactionError
 );
 
 impl From<StoreError> for StateError {

@@ -18,23 +18,35 @@
 //!
 //! # Limits
 //! Proofs can be made for the last [`StoreConfig::proof_heights`] heights; older tree nodes are removed a bounded
-//! number at a time. Blocks are kept for ever. The calls block on the disk: from async code use `spawn_blocking`.
+//! number at a time. Blocks, receipts and their indices are kept for
+//! [`StoreConfig::retain_ms`] of the chain's time, or for ever; older ones go some at a time beside the commits, and the file
+//! is made smaller when it is opened. Headers and certificates of heights at which the validators changed stay for ever, and
+//! so do the sets. The calls block on the disk: from async code use `spawn_blocking`.
 //!
 //! # On failure
 //! An error of [`StoreError::Database`] means that the disk or the file is broken: stop the node. Everything else is the
 //! caller's mistake and leaves the store as it was.
 
+mod accounts;
+mod blocks;
+mod chunk;
 mod disk;
 mod error;
 pub mod files;
+mod history;
 mod proof;
+mod restore;
+mod snapshot;
 mod store;
 mod tables;
 mod tree;
 mod view;
 
+pub use blocks::StoredBlock;
+pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkError, count as chunk_count, verify_chunk};
 pub use disk::VirtualDisk;
 pub use error::StoreError;
 pub use proof::{ProofError, StateProof, verify_proof};
-pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, StoredBlock};
+pub use restore::{Restore, RestoreError, SnapshotTarget};
+pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, TRANSACTIONS_READ_MAX};
 pub use view::StateView;

@@ -5,26 +5,31 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_ledger::{
-    Block, Certificate, Execution, Genesis, LedgerEvent, Receipt, Tip, ValidatorSet, initial_state, keys,
-};
-use openmesh_primitives::{Digest, Height, canonical};
+use openmesh_ledger::{Block, Certificate, Execution, Genesis, Header, Tip, ValidatorSet, initial_state, keys};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
+use crate::accounts;
+use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
+use crate::history::{self, write_block};
 use crate::proof::StateProof;
 use crate::tables::{self, *};
-use crate::tree::{Tree, TreeChange};
+use crate::tree::{Rows, Tree, TreeChange, complete_keys};
 use crate::{StateView, StoreError};
 
 /// Name of the database's file in the store's directory.
-const FILE: &str = "ledger.redb";
+pub(crate) const FILE: &str = "ledger.redb";
 
 /// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
 pub const BLOCKS_READ_MAX: usize = 64;
 
 /// No more stale versions are removed with a commit once so many nodes have been, so that no block waits long for it.
 const PRUNE_NODES_MIN: usize = 10_000;
+
+/// Room of removed blocks, in bytes, below which the file is left as it is: that much is used again within hours.
+const GIVE_BACK_BYTES_MIN: u64 = 8 << 20;
+/// The file is made smaller where at least one part in so many of it is such room.
+const GIVE_BACK_PART: u64 = 5;
 
 /// Settings of a store.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +38,15 @@ pub struct StoreConfig {
     pub proof_heights: u64,
     /// Most memory for pages of the database, bytes.
     pub cache_bytes_max: usize,
+    /// Time of the chain, in milliseconds before the tip, for which blocks are kept with their receipts and their entries
+    /// in the indices; `None` keeps all. The last [`StoreConfig::proof_heights`] blocks stay in any case: peers that fell
+    /// behind ask for them.
+    pub retain_ms: Option<u64>,
 }
 
 impl Default for StoreConfig {
     fn default() -> StoreConfig {
-        StoreConfig { proof_heights: 10_000, cache_bytes_max: 32 * 1024 * 1024 }
+        StoreConfig { proof_heights: 10_000, cache_bytes_max: 32 * 1024 * 1024, retain_ms: None }
     }
 }
 
@@ -51,19 +60,8 @@ struct Inner {
     genesis: OnceLock<Genesis>,
     /// The tip, kept beside the database so that asking for it costs nothing.
     tip: RwLock<Tip>,
-}
-
-/// A committed block with everything that came of it.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct StoredBlock {
-    /// The block.
-    pub block: Block,
-    /// Signatures of those who decided it.
-    pub certificate: Certificate,
-    /// One for each transaction.
-    pub receipts: Vec<Receipt>,
-    /// Events of its execution.
-    pub events: Vec<LedgerEvent>,
+    /// The oldest block, so that a commit which removes none reads none.
+    oldest: RwLock<Oldest>,
 }
 
 /// The next version of the state, computed and not written.
@@ -75,6 +73,9 @@ pub struct Prepared {
     base: Tip,
     change: TreeChange,
 }
+
+/// Most places that [`Store::transactions_of`] returns at once.
+pub const TRANSACTIONS_READ_MAX: usize = 1_000;
 
 const NO_TIP: Tip =
     Tip { height: 0, block_hash: Digest::ZERO, state_root: Digest::ZERO, time: openmesh_primitives::Timestamp(0) };
@@ -89,22 +90,31 @@ impl Store {
     pub fn open_with(dir: &Path, config: StoreConfig) -> Result<Store, StoreError> {
         std::fs::create_dir_all(dir).map_err(|source| StoreError::Directory { path: dir.to_path_buf(), source })?;
         let path = dir.join(FILE);
-        let database =
+        let mut database =
             Database::builder().set_cache_size(config.cache_bytes_max).create(&path).map_err(|e| match e {
-                DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path),
+                DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(path.clone()),
                 other => other.into(),
             })?;
+        let file_bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        give_back(&mut database, file_bytes)?;
         Store::on(database, config)
     }
 
     /// Opens or makes the store on a disk in memory.
     pub fn open_virtual(disk: &crate::VirtualDisk, config: StoreConfig) -> Result<Store, StoreError> {
-        Store::on(Database::builder().set_cache_size(config.cache_bytes_max).create_with_backend(disk.clone())?, config)
+        let mut database =
+            Database::builder().set_cache_size(config.cache_bytes_max).create_with_backend(disk.clone())?;
+        give_back(&mut database, disk.bytes())?;
+        Store::on(database, config)
     }
 
     fn on(database: Database, config: StoreConfig) -> Result<Store, StoreError> {
         make_tables(&database)?;
-        let store = Store(Arc::new(Inner { database, config, genesis: OnceLock::new(), tip: RwLock::new(NO_TIP) }));
+        accounts::complete(&database)?;
+        complete_keys(&database)?;
+        let inner =
+            Inner { database, config, genesis: OnceLock::new(), tip: RwLock::new(NO_TIP), oldest: RwLock::new(None) };
+        let store = Store(Arc::new(inner));
         store.load()?;
         Ok(store)
     }
@@ -117,7 +127,12 @@ impl Store {
         let tip = get_meta(&meta, "tip")?.ok_or_else(|| StoreError::damaged("meta", "there is no tip"))?;
         self.0.genesis.get_or_init(|| genesis);
         self.set_tip(tip);
+        self.set_oldest(oldest(&read.open_table(BLOCKS)?)?);
         Ok(())
+    }
+
+    fn set_oldest(&self, oldest: Oldest) {
+        *self.0.oldest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = oldest;
     }
 
     fn read(&self) -> Result<ReadTransaction, StoreError> {
@@ -218,10 +233,63 @@ impl Store {
         }
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
         prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
+        let oldest = self.remove_blocks(&write, &next)?;
         write.open_table(META)?.insert("tip", canonical::encode(&next).as_slice())?;
         write.commit()?;
         self.set_tip(next);
+        self.set_oldest(oldest);
         Ok(())
+    }
+
+    /// Removes blocks that are older than what is kept, and returns the oldest that is left.
+    fn remove_blocks(&self, write: &WriteTransaction, tip: &Tip) -> Result<Oldest, StoreError> {
+        let oldest = self.oldest().or(Some((tip.height, tip.time)));
+        let Some(retain_ms) = self.0.config.retain_ms else { return Ok(oldest) };
+        let height = tip.height.saturating_sub(self.0.config.proof_heights);
+        let time = Timestamp::from_millis(tip.time.millis().saturating_sub_unsigned(retain_ms));
+        match oldest {
+            Some((first, at)) if first < height && at < time => history::remove_oldest(write, height, time),
+            _ => Ok(oldest),
+        }
+    }
+
+    fn oldest(&self) -> Oldest {
+        *self.0.oldest.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Returns the height of the oldest block that is kept; 0 where there is none yet.
+    pub fn oldest_block(&self) -> Height {
+        self.oldest().map_or(0, |(height, _)| height)
+    }
+
+    /// Returns header and certificate of a height: of blocks that are kept, and of removed ones at which the next
+    /// validators were decided, by which a light client walks from the genesis to the tip.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn header(&self, height: Height) -> Result<Option<(Header, Certificate)>, StoreError> {
+        if let Some(stored) = self.block(height)? {
+            return Ok(Some((stored.block.header, stored.certificate)));
+        }
+        let Some(kept) = self.read()?.open_table(SET_CHANGES)?.get(height)?.map(|kept| kept.value().to_vec()) else {
+            return Ok(None);
+        };
+        canonical::decode(&kept).map(Some).map_err(|e| StoreError::damaged("validator-set-changes", e))
+    }
+
+    /// Returns the places (height and position) of the transactions that an account sent or that name it, newest first,
+    /// before a place; at most [`TRANSACTIONS_READ_MAX`]. The next page begins before the last place of this one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn transactions_of(
+        &self,
+        account: &Address,
+        before: Option<(Height, u32)>,
+        limit: usize,
+    ) -> Result<Vec<(Height, u32)>, StoreError> {
+        let index = self.read()?.open_table(ACCOUNTS)?;
+        accounts::newest_first(&index, account, before, limit.min(TRANSACTIONS_READ_MAX))
     }
 
     /// A committed block.
@@ -271,6 +339,18 @@ impl Store {
     /// header of the next height.
     pub fn prove(&self, key: &[u8], height: Height) -> Result<(Option<Vec<u8>>, StateProof), StoreError> {
         let read = self.read()?;
+        let version = self.tree_version(&read, height)?;
+        Tree::open(&read)?.prove(key, version)
+    }
+
+    /// The rows of the tree, and its version after a height.
+    pub(crate) fn tree_at(&self, height: Height) -> Result<(Rows, u64), StoreError> {
+        let read = self.read()?;
+        let version = self.tree_version(&read, height)?;
+        Ok((read.open_table(NODES)?, version))
+    }
+
+    fn tree_version(&self, read: &ReadTransaction, height: Height) -> Result<u64, StoreError> {
         let tip: Tip = get_meta(&read.open_table(META)?, "tip")?.ok_or(StoreError::NotInitialised)?;
         if height > tip.height {
             return Err(StoreError::Beyond { height, tip: tip.height });
@@ -278,13 +358,34 @@ impl Store {
         let oldest = tip.height.saturating_sub(self.0.config.proof_heights);
         let version = read.open_table(VERSIONS)?.get(height)?.map(|version| version.value());
         match version {
-            Some(version) if height >= oldest => Tree::open(&read)?.prove(key, version),
+            Some(version) if height >= oldest => Ok(version),
             _ => Err(StoreError::Pruned { height, oldest }),
         }
     }
 }
 
-fn make_tables(database: &Database) -> Result<(), StoreError> {
+/// Makes the file smaller where a large part of it is room of removed blocks. Done when a store is opened, because nothing may be read
+/// or written meanwhile; while it runs, room is used again by the blocks that come.
+fn give_back(database: &mut Database, file_bytes: u64) -> Result<(), StoreError> {
+    let freed = {
+        let read = database.begin_read()?;
+        match read.open_table(META) {
+            Ok(meta) => history::freed_bytes(&meta)?,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    if freed < GIVE_BACK_BYTES_MIN || freed < file_bytes / GIVE_BACK_PART {
+        return Ok(());
+    }
+    database.compact()?;
+    let write = database.begin_write()?;
+    history::forget_freed(&write)?;
+    write.commit()?;
+    Ok(())
+}
+
+pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     let write = database.begin_write()?;
     write.open_table(STATE)?;
     write.open_table(NODES)?;
@@ -292,6 +393,8 @@ fn make_tables(database: &Database) -> Result<(), StoreError> {
     write.open_table(VERSIONS)?;
     write.open_table(BLOCKS)?;
     write.open_table(TRANSACTIONS)?;
+    write.open_table(ACCOUNTS)?;
+    write.open_table(SET_CHANGES)?;
     write.open_table(UNDECIDED)?;
     write.open_table(VALIDATOR_SETS)?;
     {
@@ -304,18 +407,6 @@ fn make_tables(database: &Database) -> Result<(), StoreError> {
     }
     write.commit()?;
     Ok(())
-}
-
-fn get_meta<T: BorshDeserialize>(
-    meta: &impl ReadableTable<&'static str, &'static [u8]>,
-    key: &str,
-) -> Result<Option<T>, StoreError> {
-    let Some(stored) = meta.get(key)? else { return Ok(None) };
-    canonical::decode(stored.value()).map(Some).map_err(|e| StoreError::damaged(key, e))
-}
-
-fn decode_block(bytes: &[u8]) -> Result<StoredBlock, StoreError> {
-    canonical::decode(bytes).map_err(|e| StoreError::damaged("block", e))
 }
 
 /// The block's hash, if block, certificate and what was prepared belong on top of the tip.
@@ -335,7 +426,10 @@ fn check_next(tip: &Tip, block: &Block, certificate: &Certificate, prepared: &Pr
     }
 }
 
-fn write_state(write: &WriteTransaction, writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), StoreError> {
+pub(crate) fn write_state(
+    write: &WriteTransaction,
+    writes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+) -> Result<(), StoreError> {
     let mut state = write.open_table(STATE)?;
     for (key, value) in writes {
         match value {
@@ -346,7 +440,7 @@ fn write_state(write: &WriteTransaction, writes: &BTreeMap<Vec<u8>, Option<Vec<u
     Ok(())
 }
 
-fn write_tree(write: &WriteTransaction, change: &TreeChange, height: Height) -> Result<(), StoreError> {
+pub(crate) fn write_tree(write: &WriteTransaction, change: &TreeChange, height: Height) -> Result<(), StoreError> {
     let mut nodes = write.open_table(NODES)?;
     for (key, row) in &change.nodes {
         nodes.insert(key.as_slice(), row.as_slice())?;
@@ -355,28 +449,6 @@ fn write_tree(write: &WriteTransaction, change: &TreeChange, height: Height) -> 
         write.open_table(STALE)?.insert(change.version, canonical::encode(&change.stale).as_slice())?;
     }
     write.open_table(VERSIONS)?.insert(height, change.version)?;
-    Ok(())
-}
-
-fn write_block(
-    write: &WriteTransaction,
-    block: &Block,
-    certificate: &Certificate,
-    execution: &Execution,
-) -> Result<(), StoreError> {
-    let height = block.header.height;
-    let mut index = write.open_table(TRANSACTIONS)?;
-    // In the order of the table: neighbours share its pages.
-    let mut receipts: Vec<&Receipt> = execution.receipts.iter().collect();
-    receipts.sort_by_key(|receipt| receipt.hash);
-    for receipt in receipts {
-        // Whoever proposes may include it again, or before its turn: a copy that is refused says nothing about it.
-        if receipt.ok() || index.get(receipt.hash.0)?.is_none() {
-            index.insert(receipt.hash.0, (height, receipt.index))?;
-        }
-    }
-    let bytes = canonical::encode(&(block, certificate, &execution.receipts, &execution.events));
-    write.open_table(BLOCKS)?.insert(height, bytes.as_slice())?;
     Ok(())
 }
 

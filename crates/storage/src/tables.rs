@@ -1,6 +1,10 @@
 //! Tables of the database and the form of their keys. A change here is a change of [`FORMAT`].
 
-use redb::TableDefinition;
+use borsh::BorshDeserialize;
+use openmesh_primitives::canonical;
+use redb::{ReadableTable, TableDefinition};
+
+use crate::StoreError;
 
 /// Version of this layout. 2: blocks carry the commit of their parent.
 pub const FORMAT: u32 = 2;
@@ -18,9 +22,22 @@ pub const STALE: TableDefinition<u64, &[u8]> = TableDefinition::new("tree-stale"
 pub const VERSIONS: TableDefinition<u64, u64> = TableDefinition::new("tree-versions");
 /// Height -> block, certificate, receipts, events.
 pub const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
+/// Account, height, position (20, 8, 4 bytes, big-endian) of each transaction that an account sent or that names it.
+pub const ACCOUNTS: TableDefinition<[u8; 32], ()> = TableDefinition::new("account-transactions");
+/// Height at which the next validators were decided -> header and certificate, of blocks that were removed.
+pub const SET_CHANGES: TableDefinition<u64, &[u8]> = TableDefinition::new("validator-set-changes");
 /// Hash of a transaction -> height and position.
 pub const TRANSACTIONS: TableDefinition<[u8; 32], (u64, u32)> = TableDefinition::new("transactions");
 /// Height, round, hash -> a proposal's bytes.
 pub const UNDECIDED: TableDefinition<(u64, i64, [u8; 32]), &[u8]> = TableDefinition::new("undecided");
 /// Height from which a set of validators is in force -> the set.
 pub const VALIDATOR_SETS: TableDefinition<u64, &[u8]> = TableDefinition::new("validator-sets");
+
+/// A value of [`META`].
+pub fn get_meta<T: BorshDeserialize>(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    key: &str,
+) -> Result<Option<T>, StoreError> {
+    let Some(stored) = meta.get(key)? else { return Ok(None) };
+    canonical::decode(stored.value()).map(Some).map_err(|e| StoreError::damaged(key, e))
+}

@@ -27,7 +27,7 @@ fn proven() -> &'static Proven {
     static PROVEN: OnceLock<Proven> = OnceLock::new();
     PROVEN.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = StoreConfig { proof_heights: 10, cache_bytes_max: 4 << 20 };
+        let config = StoreConfig { proof_heights: 10, cache_bytes_max: 4 << 20, ..StoreConfig::default() };
         let genesis = crate::ledger::genesis_seeds().remove(0);
         let genesis: openmesh_ledger::Genesis = serde_json::from_slice(&genesis).expect("a genesis");
         let store = Store::open_with(folder.path(), config).expect("a store");

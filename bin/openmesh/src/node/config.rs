@@ -29,6 +29,9 @@ pub struct NodeConfig {
     /// Limits of what may be asked of this node.
     #[serde(default)]
     pub limits: Limits,
+    /// The ledger's store.
+    #[serde(default)]
+    pub storage: Storage,
     /// Drills: deliberate faults, for showing that the network withstands them.
     #[serde(default)]
     pub drill: Drill,
@@ -103,6 +106,15 @@ impl Default for Limits {
             queries_max: 4,
         }
     }
+}
+
+/// `[storage]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    /// Epochs (hours of block time) for which blocks, receipts and their indices are kept; without it for ever, as an archive
+    /// node does. The state, what light clients need and the tables stay in any case.
+    pub retain_epochs: Option<u64>,
 }
 
 /// `[drill]`.

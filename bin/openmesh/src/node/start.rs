@@ -14,7 +14,7 @@ use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
-use openmesh_storage::Store;
+use openmesh_storage::{Store, StoreConfig};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,8 @@ use super::gossip;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
 
+/// Length of an epoch, in milliseconds of block time: the unit in which a person says for how long blocks are kept.
+const EPOCH_MS: u64 = 3_600_000;
 /// Threads of queries: what a machine of two cores can spare.
 const QUERY_THREADS: usize = 2;
 
@@ -95,7 +97,7 @@ impl Stores {
             ..ContentLimits::default()
         };
         Ok(Stores {
-            store: open_store(&files.data("ledger"), genesis.clone()).await?,
+            store: open_store(&files.data("ledger"), config, genesis.clone()).await?,
             content: Arc::new(BlockStore::open(&files.data("content"), content).or_fail("content")?),
             raw: Arc::new(BlockStore::open(&files.data("raw"), raw).or_fail("raw frames")?),
             lake: Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await.or_fail("lake")?,
@@ -103,10 +105,11 @@ impl Stores {
     }
 }
 
-async fn open_store(path: &Path, genesis: Genesis) -> Result<Store, Failure> {
+async fn open_store(path: &Path, config: &NodeConfig, genesis: Genesis) -> Result<Store, Failure> {
     let path = path.to_path_buf();
+    let retain_ms = config.storage.retain_epochs.map(|epochs| epochs.saturating_mul(EPOCH_MS));
     let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open(&path)?;
+        let store = Store::open_with(&path, StoreConfig { retain_ms, ..StoreConfig::default() })?;
         store.initialise(&genesis).map(|()| store)
     });
     opened.await.or_fail("ledger")?.or_fail("ledger")

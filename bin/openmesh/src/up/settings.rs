@@ -13,7 +13,7 @@ use super::home::NodeHome;
 use super::market::Market;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
-use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, merged, read_table};
+use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, Storage, merged, read_table};
 
 /// First lines of each `run.toml`.
 const RUN_HEADER: &str =
@@ -30,6 +30,9 @@ const NODE_TEMPLATE: &str = "\
 # content_bytes_max = 21474836480    # disk for the chunks that the network agreed on
 # raw_bytes_max = 10737418240        # disk for raw frames; the oldest go where there is no room
 # query_ms_max = 30000
+
+# [storage]
+# retain_epochs = 720                # hours for which blocks are kept; for ever without it
 ";
 
 /// Addresses of a validator on this machine.
@@ -157,6 +160,7 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
         network: Network { listen: vec![network(&ports)], peers: others().map(network).collect() },
         collect,
         limits: Limits::default(),
+        storage: Storage::default(),
         drill,
     }
 }

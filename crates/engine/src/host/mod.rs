@@ -185,7 +185,7 @@ impl Host {
     /// Answers a peer that catches up; reading happens on a thread of its own.
     fn serve(&self, request: AppMsg<Context>) {
         match request {
-            AppMsg::GetHistoryMinHeight { reply } => answer(reply, Height(1)),
+            AppMsg::GetHistoryMinHeight { reply } => answer(reply, Height(self.parts.store.oldest_block().max(1))),
             AppMsg::GetDecidedValues { range, reply } => {
                 let store = self.parts.store.clone();
                 tokio::task::spawn_blocking(move || answer(reply, crate::serve::decided_values(&store, range)));

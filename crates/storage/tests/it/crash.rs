@@ -15,7 +15,7 @@ const STORE: &str = "OPENMESH_TEST_CRASH_STORE";
 const ROUNDS: u32 = 16;
 
 fn config() -> StoreConfig {
-    StoreConfig { proof_heights: 5, cache_bytes_max: 4 << 20 }
+    StoreConfig { proof_heights: 5, cache_bytes_max: 4 << 20, ..StoreConfig::default() }
 }
 
 /// The child: commits until it is killed, and prints a line before and after each commit.

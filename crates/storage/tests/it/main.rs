@@ -1,8 +1,11 @@
 //! Tests of the store from outside.
 #![allow(clippy::unwrap_used)]
 
+mod accounts;
 mod chain;
 mod crash;
 mod power;
 mod proofs;
+mod retention;
+mod snapshot;
 mod store;

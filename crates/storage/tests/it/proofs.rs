@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::chain::{Chain, SOURCE, STREAM, certificate};
 
 fn config(proof_heights: u64) -> StoreConfig {
-    StoreConfig { proof_heights, cache_bytes_max: 4 << 20 }
+    StoreConfig { proof_heights, cache_bytes_max: 4 << 20, ..StoreConfig::default() }
 }
 
 /// Commits an empty block whose execution has other writes: the store does not care what they mean.

@@ -13,7 +13,7 @@ use openmesh_storage::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, StoreError
 use crate::chain::{CHAIN_ID, Chain, SOURCE, STREAM, certificate, genesis};
 
 fn config() -> StoreConfig {
-    StoreConfig { proof_heights: 100, cache_bytes_max: 4 << 20 }
+    StoreConfig { proof_heights: 100, cache_bytes_max: 4 << 20, ..StoreConfig::default() }
 }
 
 #[test]

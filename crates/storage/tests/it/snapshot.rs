@@ -1,0 +1,245 @@
+//! The state in chunks: exported, checked one by one, restored elsewhere; lies are named, interruptions cost nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use openmesh_ledger::{Block, Certificate, Genesis, StateRead, check_supply};
+use openmesh_primitives::{Address, Amount, Digest};
+use openmesh_storage::{
+    Chunk, ChunkError, Restore, RestoreError, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count, verify_chunk,
+};
+
+use crate::chain::{Chain, account, certificate, genesis, validators};
+
+fn config() -> StoreConfig {
+    StoreConfig { proof_heights: 100, ..StoreConfig::default() }
+}
+
+fn address(number: u32) -> Address {
+    let hash = openmesh_primitives::sha256(&[&number.to_be_bytes()]);
+    let mut address = [0; 20];
+    address.copy_from_slice(&hash.0[..20]);
+    Address(address)
+}
+
+fn populated(accounts: u32) -> Genesis {
+    let mut genesis = genesis();
+    genesis.accounts.extend((0..accounts).map(|number| (address(number), Amount::open(1))));
+    genesis
+}
+
+fn chain(dir: &Path, accounts: u32) -> Chain {
+    let store = Store::open_with(dir, config()).unwrap();
+    store.initialise(&populated(accounts)).unwrap();
+    let chain = Chain { store, validators: validators(), account: account() };
+    (0..3).for_each(|_| drop(chain.advance()));
+    chain
+}
+
+/// The state after the block before the tip: its root stands in the tip's header.
+fn target(chain: &Chain, genesis: &Genesis) -> SnapshotTarget {
+    let tip = chain.store.tip().height;
+    let (block, next) = (chain.store.block(tip - 1).unwrap().unwrap(), chain.store.block(tip).unwrap().unwrap());
+    SnapshotTarget {
+        genesis: genesis.clone(),
+        block: block.block,
+        certificate: block.certificate,
+        state_root: next.block.header.state_root,
+        depth: chain.store.snapshot_depth(tip - 1).unwrap(),
+    }
+}
+
+fn chunks(chain: &Chain, target: &SnapshotTarget) -> Vec<Chunk> {
+    let height = target.block.header.height;
+    (0..chunk_count(target.depth)).map(|n| chain.store.snapshot_chunk(height, target.depth, n).unwrap()).collect()
+}
+
+/// Commits a block that another store has committed.
+fn follow(store: &Store, block: &Block, certificate: &Certificate) {
+    let execution = openmesh_ledger::execute_block(&store.state().unwrap(), block).unwrap();
+    let prepared = store.prepare(&execution).unwrap();
+    store.commit(block, certificate, &execution, prepared).unwrap();
+}
+
+fn restored(dir: &Path, target: &SnapshotTarget, chunks: &[Chunk]) -> Store {
+    let mut restore = Restore::begin(dir, config(), target.clone()).unwrap();
+    let missing: Vec<u32> = restore.missing().collect();
+    // Backwards: the order does not matter.
+    for index in missing.into_iter().rev() {
+        restore.add(index, chunks[index as usize].clone()).unwrap();
+    }
+    restore.finish().unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_accounts_come_over() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(100_000);
+    let chain = chain(here.path(), 100_000);
+    let target = target(&chain, &genesis);
+    assert_eq!(chunk_count(target.depth), 256);
+    let chunks = chunks(&chain, &target);
+    let rows: usize = chunks.iter().map(|chunk| chunk.rows.len()).sum();
+    assert!(rows > 100_000, "{rows} rows");
+    let largest = chunks.iter().map(|chunk| borsh::to_vec(chunk).unwrap().len()).max().unwrap();
+    assert!(largest < 256 << 10, "the largest chunk has {largest} bytes");
+
+    let store = restored(there.path(), &target, &chunks);
+    assert_eq!((store.tip().height, store.tip().state_root), (2, target.state_root));
+    check_supply(&store.state().unwrap()).unwrap();
+    // It is the state of that height, and goes on as the other did.
+    let tip = chain.store.block(3).unwrap().unwrap();
+    follow(&store, &tip.block, &tip.certificate);
+    assert_eq!(store.tip(), chain.store.tip());
+    let all = |store: &Store| store.state().unwrap().scan(b"", None, usize::MAX).unwrap();
+    assert!(all(&store) == all(&chain.store), "every row is the same");
+    let block = chain.draft(&[]);
+    let execution = chain.commit(&block);
+    follow(&store, &block, &certificate(&chain.validators, &block));
+    assert_eq!(store.tip(), chain.store.tip());
+    assert_eq!(store.validators_at(5).unwrap(), chain.store.validators_at(5).unwrap());
+    drop(execution);
+    // It survives a restart, and hands the state on.
+    drop(store);
+    let store = Store::open_with(there.path(), config()).unwrap();
+    store.initialise(&genesis).unwrap();
+    let (key, value) = (&chunks[7].rows[0].0, &chunks[7].rows[0].1);
+    assert_eq!(store.prove(key, 2).unwrap().0.as_ref(), Some(value));
+    assert_eq!(store.snapshot_chunk(2, target.depth, 7).unwrap(), chunks[7]);
+}
+
+/// Every kind of lie, in every depth.
+#[test]
+fn a_lying_chunk_is_refused_and_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(dir.path(), 60);
+    let root = chain.store.tip().state_root;
+    let height = chain.store.tip().height;
+    let mut lies = 0;
+    for depth in 0..=3 {
+        let count = chunk_count(depth);
+        let all: Vec<Chunk> = (0..count).map(|n| chain.store.snapshot_chunk(height, depth, n).unwrap()).collect();
+        let honest: BTreeMap<Vec<u8>, Vec<u8>> = all.iter().flat_map(|chunk| chunk.rows.iter().cloned()).collect();
+        let state = chain.store.state().unwrap().scan(b"", None, usize::MAX).unwrap();
+        assert_eq!(honest.into_iter().collect::<Vec<_>>(), state, "depth {depth}: all rows, each once");
+        for (index, chunk) in (0u32..).zip(&all) {
+            assert_eq!(verify_chunk(&root, depth, index, chunk), Ok(()), "{depth}/{index}");
+            for lie in lies_about(chunk, &all[(index as usize + 1) % all.len()]) {
+                assert!(verify_chunk(&root, depth, index, &lie).is_err(), "{depth}/{index}: {lie:?} for {chunk:?}");
+                lies += 1;
+            }
+            if count > 1 {
+                let other = (index + 1) % count;
+                let elsewhere = verify_chunk(&root, depth, other, chunk);
+                // Two empty chunks below the same branch have the same proof.
+                let same = chunk.rows.is_empty() && all[other as usize].rows.is_empty();
+                assert!(same || elsewhere.is_err(), "{depth}: {index} passed off as {other}");
+            }
+        }
+        assert_eq!(
+            verify_chunk(&root, depth, count, &all[0]),
+            Err(ChunkError::Number { index: count, depth }),
+            "no such chunk"
+        );
+        assert!(verify_chunk(&Digest([1; 32]), depth, 0, &all[0]).is_err());
+    }
+    assert!(lies > 1_000, "{lies} lies only");
+}
+
+/// Alterations of a chunk.
+fn lies_about(chunk: &Chunk, other: &Chunk) -> Vec<Chunk> {
+    let mut lies = Vec::new();
+    let mut lie = |change: &dyn Fn(&mut Chunk)| {
+        let mut altered = chunk.clone();
+        change(&mut altered);
+        if altered != *chunk {
+            lies.push(altered);
+        }
+    };
+    lie(&|c| drop(c.rows.pop()));
+    lie(&|c| c.rows.clear());
+    lie(&|c| c.rows.reverse());
+    lie(&|c| c.rows.extend(c.rows.first().cloned()));
+    lie(&|c| c.rows.extend(other.rows.first().cloned()));
+    lie(&|c| c.rows.extend_from_slice(&[(b"made up".to_vec(), b"x".to_vec())]));
+    lie(&|c| c.rows.iter_mut().take(1).for_each(|(_, value)| value.push(0)));
+    lie(&|c| c.rows.iter_mut().take(1).for_each(|(key, _)| key.push(0)));
+    lie(&|c| c.proof.truncate(c.proof.len().saturating_sub(1)));
+    lie(&|c| c.proof.extend(c.proof.last().cloned()));
+    lie(&|c| c.proof.iter_mut().for_each(|branch| branch.reverse()));
+    // A row that is hidden: its leaf is said to stand elsewhere.
+    for level in 0..chunk.proof.len() {
+        for from in 0..16 {
+            lie(&|c| c.proof[level][from] = None);
+            lie(&|c| c.proof[level].swap(from, (from + 1) % 16));
+            lie(&|c| {
+                c.rows.clear();
+                c.proof[level].swap(from, (from + 1) % 16);
+            });
+        }
+    }
+    lies
+}
+
+#[test]
+fn a_restore_goes_on_after_a_crash_and_takes_nothing_twice() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(3_000);
+    let chain = chain(here.path(), 3_000);
+    let target = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
+    let chunks = chunks(&chain, &target);
+    let mut restore = Restore::begin(there.path(), config(), target.clone()).unwrap();
+    for index in [3, 1, 2, 1] {
+        restore.add(index, chunks[index as usize].clone()).unwrap();
+    }
+    // A liar is named, and what he sent leaves no trace.
+    let mut lie = chunks[5].clone();
+    lie.rows[0].1.push(1);
+    let refused = restore.add(5, lie);
+    assert!(matches!(refused, Err(RestoreError::Chunk { index: 5, source: ChunkError::Proof })), "{refused:?}");
+    // The process dies: nothing is finished, and the store is not there yet.
+    drop(restore);
+    assert!(!there.path().join("ledger.redb").exists());
+
+    let mut restore = Restore::begin(there.path(), config(), target.clone()).unwrap();
+    let missing: Vec<u32> = restore.missing().collect();
+    assert_eq!(missing, [0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    for index in missing {
+        restore.add(index, chunks[index as usize].clone()).unwrap();
+    }
+    let store = restore.finish().unwrap();
+    assert_eq!(store.tip().state_root, target.state_root);
+    drop(store);
+    assert!(matches!(Restore::begin(there.path(), config(), target), Err(RestoreError::Occupied(_))));
+}
+
+#[test]
+fn a_restore_of_another_target_begins_anew() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(100);
+    let chain = chain(here.path(), 100);
+    let first = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
+    let mut restore = Restore::begin(there.path(), config(), first.clone()).unwrap();
+    restore.add(0, chunks(&chain, &first)[0].clone()).unwrap();
+    assert!(matches!(restore.finish(), Err(RestoreError::Incomplete(15))));
+    chain.advance();
+    let second = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
+    let restore = Restore::begin(there.path(), config(), second.clone()).unwrap();
+    assert_eq!(restore.missing().count(), 16);
+    drop(restore);
+    let store = restored(there.path(), &second, &chunks(&chain, &second));
+    assert_eq!(store.tip().state_root, second.state_root);
+
+    let other = SnapshotTarget { certificate: first.certificate.clone(), ..second };
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(matches!(Restore::begin(elsewhere.path(), config(), other), Err(RestoreError::Target(_))));
+}
+
+#[test]
+fn heights_without_proofs_have_no_chunks() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(dir.path(), 10);
+    assert!(matches!(chain.store.snapshot_chunk(9, 0, 0), Err(StoreError::Beyond { .. })));
+    assert!(matches!(chain.store.snapshot_chunk(3, 9, 0), Err(StoreError::NoChunk { .. })));
+    assert!(matches!(chain.store.snapshot_chunk(3, 1, 16), Err(StoreError::NoChunk { .. })));
+}
