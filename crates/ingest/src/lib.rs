@@ -2,7 +2,7 @@
 //!
 //! # What it owns
 //! The rows of blocks ([`Register::rows`]), the queue of chunks that the tables lack ([`Awaited`]), the archive's segments
-//! as a table, and how far all that is ([`Progress`]), which is told with every answer that is made of tables.
+//! and this node's incidents ([`Incidents`]) as tables, and how far all that is ([`Progress`]), which is told with every answer that is made of tables.
 //!
 //! # Shape
 //! The lake says how far it has come, so after a crash the rest is taken from the store again; appending twice changes
@@ -17,6 +17,7 @@
 pub mod awaited;
 mod blocks;
 mod chunks;
+mod incidents;
 mod memory;
 mod progress;
 mod rows;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use awaited::{Awaited, Counts};
 pub use chunks::{Fetch, FetchError};
+pub use incidents::{IncidentQueue, Incidents};
 pub use progress::Progress;
 pub use rows::{Register, accepted};
 pub use segments::ArchivedSource;
@@ -69,6 +71,8 @@ pub struct Deps {
     pub fetch: Fetch,
     /// Committed blocks.
     pub committed: broadcast::Receiver<Arc<CommittedBlock>>,
+    /// Incidents that this node notices.
+    pub incidents: IncidentQueue,
     /// Cancelled to drain and stop.
     pub stop: CancellationToken,
 }
@@ -101,18 +105,19 @@ pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
     let shared = Shared::new(awaited);
     shared.publish(&deps.lake);
     let handle = Handle { progress: shared.subscribe() };
-    let Deps { store, content, lake, fetch, committed, stop } = deps;
+    let Deps { store, content, lake, fetch, committed, incidents, stop } = deps;
     let blocks = blocks::Blocks::new(store.clone(), lake.clone(), shared.clone());
     let mut chunks = chunks::Chunks { store, content, lake: lake.clone(), fetch, shared, memory_file, remembered };
     let segments = segments::Segments::new(&archive, archived, lake.clone());
     let task = tokio::spawn(async move {
         // A part that ends by itself ends the others: half of ingestion is worse than none.
         let parts = stop.child_token();
-        let (one, two, three) = (parts.clone(), parts.clone(), parts.clone());
-        futures::future::join3(
+        let [one, two, three, four] = [(); 4].map(|()| parts.clone());
+        futures::future::join4(
             ending(blocks.run(committed, one), &parts),
             ending(chunks.run(two), &parts),
             ending(segments.run(three), &parts),
+            ending(incidents::run(incidents, lake.clone(), four), &parts),
         )
         .await;
         if let Err(error) = lake.flush().await {

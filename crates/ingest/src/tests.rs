@@ -92,6 +92,7 @@ impl Node {
             lake: Lake::open(&path("lake"), openmesh_lake::Config::default()).await.unwrap(),
             fetch,
             committed: committed.subscribe(),
+            incidents: Incidents::queue().1,
             stop: stop.clone(),
         };
         let config = Config { memory_file: path("awaited.json"), archive: path("archive"), archived: Vec::new() };

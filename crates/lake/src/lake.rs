@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::error::LakeError;
 use crate::fill::Part;
 use crate::fill::chain::{self, CanonicalBlock, ChainBlock};
-use crate::fill::ledger::{self, LedgerBlock, RawSegmentRow};
+use crate::fill::ledger::{self, LedgerBlock, NodeIncidentRow, RawSegmentRow};
 use crate::fill::market;
 use crate::manifest::{self, Change, FileEntry, Format, Key, Manifest};
 use crate::snapshot::Snapshot;
@@ -203,6 +203,13 @@ impl Lake {
     pub async fn append_raw_segment(&self, row: &RawSegmentRow) -> Result<Appended, LakeError> {
         let parts = vec![ledger::raw_segment(row)?];
         self.append(Unit { parts, mark: Mark::Key(row.cid.digest().0) }).await
+    }
+
+    /// Appends incidents that a node noticed; recognised by what they say. A crash loses those of the last
+    /// [`Config::flush_age_ms`]: nobody else knows of them.
+    pub async fn append_node_incidents(&self, rows: &[NodeIncidentRow]) -> Result<Appended, LakeError> {
+        let parts = rows.iter().map(ledger::node_incident).collect::<Result<Vec<_>, _>>()?;
+        self.append(Unit { parts, mark: Mark::Key(ledger::node_incidents_key(rows)) }).await
     }
 
     /// The last ledger block that the lake holds, durable or not.

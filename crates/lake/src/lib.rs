@@ -33,7 +33,8 @@ pub use block_file::FOOTER_BLOCK;
 pub use error::LakeError;
 pub use fill::chain::ChainBlock;
 pub use fill::ledger::{
-    LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow, RawSegmentRow,
+    LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow, NodeIncidentRow,
+    RawSegmentRow,
 };
 pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Config, Lake, Status};
 pub use parquet_file::parquet_of;

@@ -391,6 +391,21 @@ pub enum IncidentKind {
     Silence,
 }
 
+impl IncidentKind {
+    /// The name in answers and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            IncidentKind::Gap => "gap",
+            IncidentKind::Checksum => "checksum",
+            IncidentKind::Garbage => "garbage",
+            IncidentKind::Disconnected => "disconnected",
+            IncidentKind::Refused => "refused",
+            IncidentKind::Crossed => "crossed",
+            IncidentKind::Silence => "silence",
+        }
+    }
+}
+
 /// Something that went wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Incident {

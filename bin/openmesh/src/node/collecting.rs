@@ -7,8 +7,10 @@ use openmesh_collector as collector;
 use openmesh_content::BlockStore;
 use openmesh_duties::{Window, Withdrawal, chain};
 use openmesh_evm::source;
+use openmesh_ingest::Incidents;
+use openmesh_lake::NodeIncidentRow;
 use openmesh_ledger::{Genesis, Origin, SourceKind, SourceSpec};
-use openmesh_market::{Exchange, Feed};
+use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::{Symbol, ValidatorKey};
 use prometheus_client::registry::Registry;
 use tokio::sync::mpsc;
@@ -33,6 +35,8 @@ pub struct Deps<'a> {
     /// Store of raw segments.
     pub raw: Arc<BlockStore>,
     pub registry: &'a mut Registry,
+    /// Rows of the collector's incidents.
+    pub incidents: Incidents,
 }
 
 /// Running collection.
@@ -87,7 +91,8 @@ fn start_markets(
         }));
         return Ok(collector::Handle::idle());
     }
-    let Deps { config, files, key, content, raw, registry, .. } = deps;
+    let Deps { config, files, key, content, raw, registry, incidents, .. } = deps;
+    let site = key.public().address().to_string();
     let window_ms = u32::try_from(markets[0].window_ms).unwrap_or(0);
     if markets.iter().any(|s| s.window_ms != u64::from(window_ms)) {
         return Err(Failure::usage("genesis.json: this version collects sources of one window length only"));
@@ -114,10 +119,38 @@ fn start_markets(
         let ids = ids.clone();
         move |window| Window::of_market(ids.get(&window.exchange)?, &window)
     }));
-    stage.add(forward(outputs.withdrawn, withdrawals, move |withdrawn| {
-        Withdrawal::of_market(ids.get(&withdrawn.stream.exchange)?, &withdrawn)
+    stage.add(forward(outputs.withdrawn, withdrawals, {
+        let ids = ids.clone();
+        move |withdrawn| Withdrawal::of_market(ids.get(&withdrawn.stream.exchange)?, &withdrawn)
+    }));
+    let mut from = outputs.incidents;
+    stage.add(tokio::spawn(async move {
+        while let Some(event) = from.recv().await {
+            if let Some(row) = ids.get(&event.exchange).and_then(|source| incident_row(&site, source, &event)) {
+                incidents.record(row);
+            }
+        }
     }));
     Ok(handle)
+}
+
+/// The row of an incident of a venue; `None` for any other event.
+fn incident_row(site: &str, source: &str, event: &Event) -> Option<NodeIncidentRow> {
+    let EventKind::Incident(incident) = &event.kind else { return None };
+    let stream = match (&event.symbol, incident.feed) {
+        (Some(symbol), Some(feed)) => Some(format!("{symbol}/{feed}")),
+        (Some(symbol), None) => Some(symbol.to_string()),
+        (None, feed) => feed.map(|feed| feed.to_string()),
+    };
+    Some(NodeIncidentRow {
+        site: site.into(),
+        source: source.into(),
+        time: event.ts_capture,
+        kind: incident.kind.name().into(),
+        window: None,
+        stream,
+        detail: incident.detail.clone(),
+    })
 }
 
 /// Passes on what comes, in another form, until either end is gone.

@@ -6,16 +6,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use openmesh_content::{BlockStore, Limits as ContentLimits, WhenFull};
+use openmesh_duties::{self as duties, NodeIncident, Window, Withdrawal};
 use openmesh_engine as engine;
 use openmesh_gateway as gateway;
 use openmesh_ingest as ingest;
-use openmesh_lake::Lake;
+use openmesh_lake::{Lake, NodeIncidentRow};
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
 use openmesh_storage::{Store, StoreConfig};
 use prometheus_client::registry::Registry;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::collecting;
@@ -41,7 +44,8 @@ pub async fn start(
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
     let (network, network_stage) = start_network(config, &genesis, &key, &engine, &stores, &mut registry).await?;
-    let (ingest, ingest_stage) = start_ingest(files, &genesis, &engine, &network, &stores).await;
+    let (incidents, from_incidents) = ingest::Incidents::queue();
+    let (ingest, ingest_stage) = start_ingest(files, &genesis, &engine, &network, &stores, from_incidents).await;
     let collecting = collecting::start(collecting::Deps {
         config,
         files,
@@ -50,9 +54,11 @@ pub async fn start(
         content: stores.content.clone(),
         raw: stores.raw.clone(),
         registry: &mut registry,
+        incidents: incidents.clone(),
     })?;
     let address = key.public().address();
-    let duties = start_duties(key, &engine, &stores.store, collecting.windows, collecting.withdrawals, &mut registry)?;
+    let inputs = (collecting.windows, collecting.withdrawals);
+    let duties = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
     let mut api = Stage::new("the API");
     let deps = gateway::Deps {
         store: stores.store,
@@ -196,6 +202,7 @@ async fn start_ingest(
     engine: &engine::Handle,
     network: &network::Handle,
     stores: &Stores,
+    incidents: ingest::IncidentQueue,
 ) -> (ingest::Handle, Stage) {
     let mut stage = Stage::new("ingestion");
     let markets = genesis.sources.iter().filter(|s| s.kind == SourceKind::Market);
@@ -215,6 +222,7 @@ async fn start_ingest(
         lake: stores.lake.clone(),
         fetch: fetch_for_tables(network),
         committed: engine.committed(),
+        incidents,
         stop: stage.stop(),
     };
     let (handle, task) = ingest::start(config, deps).await;
@@ -251,13 +259,14 @@ fn start_duties(
     key: ValidatorKey,
     engine: &engine::Handle,
     store: &Store,
-    windows: tokio::sync::mpsc::Receiver<openmesh_duties::Window>,
-    withdrawals: tokio::sync::mpsc::Receiver<openmesh_duties::Withdrawal>,
+    (windows, withdrawals): (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>),
+    incidents: ingest::Incidents,
     registry: &mut Registry,
 ) -> Result<Stage, Failure> {
     let mut stage = Stage::new("duties");
+    let site = key.public().address().to_string();
     let mempool = engine.clone();
-    let deps = openmesh_duties::Deps {
+    let deps = duties::Deps {
         key,
         store: store.clone(),
         submit: Arc::new(move |bytes| {
@@ -267,10 +276,39 @@ fn start_duties(
         committed: engine.committed(),
         windows,
         withdrawals,
-        metrics: openmesh_duties::Metrics::register(registry),
+        metrics: duties::Metrics::register(registry),
         stop: stage.stop(),
     };
-    let (_, task) = openmesh_duties::start(deps).or_fail("duties")?;
+    let (handle, task) = duties::start(deps).or_fail("duties")?;
     stage.add(task);
+    stage.add(tokio::spawn(record_incidents(handle.incidents(), site, incidents, stage.stop())));
     Ok(stage)
+}
+
+/// Makes rows of the incidents of duties until the node stops.
+async fn record_incidents(
+    mut from: broadcast::Receiver<Arc<NodeIncident>>,
+    site: String,
+    incidents: ingest::Incidents,
+    stop: CancellationToken,
+) {
+    while let Some(incident) = stop.run_until_cancelled(from.recv()).await {
+        let incident = match incident {
+            Ok(incident) => incident,
+            Err(RecvError::Lagged(count)) => {
+                tracing::warn!(count, "incidents of duties came too fast to be recorded");
+                continue;
+            }
+            Err(RecvError::Closed) => return,
+        };
+        incidents.record(NodeIncidentRow {
+            site: site.clone(),
+            source: incident.window.source.clone(),
+            time: incident.time,
+            kind: incident.kind.name().into(),
+            window: Some(incident.window.number),
+            stream: incident.stream.clone(),
+            detail: incident.detail.clone(),
+        });
+    }
 }

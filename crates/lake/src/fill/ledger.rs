@@ -3,7 +3,7 @@
 //! The lake does not know the ledger's types (it must not: a query never slows the ledger, and a table never changes a
 //! rule). Whoever connects the two fills these plain rows.
 
-use openmesh_primitives::{Amount, ContentId, Timestamp};
+use openmesh_primitives::{Amount, ContentId, Timestamp, canonical, sha256};
 
 use super::Part;
 use crate::error::LakeError;
@@ -121,6 +121,25 @@ pub struct RawSegmentRow {
     pub bytes: u64,
 }
 
+/// An incident that a node noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeIncidentRow {
+    /// Validator whose node noticed it.
+    pub site: String,
+    /// Source.
+    pub source: String,
+    /// Time at which it was noticed.
+    pub time: Timestamp,
+    /// Kind: `gap`, `chunk_withdrawn`, ...
+    pub kind: String,
+    /// Number of the window, where it concerns one.
+    pub window: Option<u64>,
+    /// Stream, where it concerns one.
+    pub stream: Option<String>,
+    /// For people.
+    pub detail: String,
+}
+
 /// A committed block with everything it did.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerBlock {
@@ -204,4 +223,19 @@ pub(crate) fn raw_segment(row: &RawSegmentRow) -> Result<Part, LakeError> {
     rows.unsigned(row.bytes).end();
     let order = format!("{}/{:020}", row.source, row.start.nanos());
     Ok(Part { table: Table::RawSegments, at: row.start, order, batch: rows.finish()? })
+}
+
+pub(crate) fn node_incident(row: &NodeIncidentRow) -> Result<Part, LakeError> {
+    let mut rows = Rows::new(Table::NodeIncidents);
+    rows.text(row.site.as_str()).text(row.source.as_str()).time(row.time).text(row.kind.as_str()).unsigned(row.window);
+    rows.text(row.stream.as_deref()).text(row.detail.as_str()).end();
+    let order = format!("{}/{:020}", row.source, row.time.nanos());
+    Ok(Part { table: Table::NodeIncidents, at: row.time, order, batch: rows.finish()? })
+}
+
+/// The key of some incidents appended together: a hash of what they say.
+pub(crate) fn node_incidents_key(rows: &[NodeIncidentRow]) -> [u8; 32] {
+    let said: Vec<_> =
+        rows.iter().map(|r| (&r.site, &r.source, r.time, &r.kind, r.window, &r.stream, &r.detail)).collect();
+    sha256(&[b"openmesh/node-incidents/1", &canonical::encode(&said)]).0
 }

@@ -122,3 +122,26 @@ pub(super) fn raw_segments() -> TableSpec {
         "SELECT source, site, sum(frames) AS frames, sum(bytes) AS bytes FROM raw_segments GROUP BY source, site",
     )
 }
+
+pub(super) fn node_incidents() -> TableSpec {
+    spec(
+        "node_incidents",
+        "An incident of one node: of its connections, or a chunk that it took back. Other nodes may have noticed nothing.",
+        vec![
+            text("site", "address of the validator whose node noticed it"),
+            text("source", "source"),
+            time("time", "time at which it was noticed"),
+            text(
+                "kind",
+                "gap, checksum, garbage, disconnected, refused, crossed, silence, chunk_withdrawn, \
+                 attested_chunk_withdrawn, window_not_attested or incidents_lost",
+            ),
+            or_null(integer("window", "number of the window, where it concerns one")),
+            or_null(text("stream", "stream, where it concerns one")),
+            text("detail", "for people"),
+        ],
+        "time",
+        &["source", "time"],
+        "SELECT source, kind, count(*) AS incidents FROM node_incidents GROUP BY source, kind",
+    )
+}

@@ -136,11 +136,13 @@ pub enum Table {
     LedgerIncidents,
     /// The archive of raw frames.
     RawSegments,
+    /// Incidents that this node noticed.
+    NodeIncidents,
 }
 
 impl Table {
     /// Every table, in the order of the catalogue.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 20] = [
         Table::Trades,
         Table::BookLevels,
         Table::Tickers,
@@ -160,6 +162,7 @@ impl Table {
         Table::LedgerChunks,
         Table::LedgerIncidents,
         Table::RawSegments,
+        Table::NodeIncidents,
     ];
 
     /// What is known about it.
@@ -212,6 +215,7 @@ impl Table {
             Table::LedgerChunks => ledger::chunks(),
             Table::LedgerIncidents => ledger::incidents(),
             Table::RawSegments => ledger::raw_segments(),
+            Table::NodeIncidents => ledger::node_incidents(),
         }
     }
 }

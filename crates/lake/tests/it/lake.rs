@@ -3,7 +3,7 @@
 use crate::common::{WINDOW_0, meta, one_of_each, trades};
 use openmesh_lake::{
     Appended, Config, Lake, LakeError, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerTransactionRow,
-    RawSegmentRow, Snapshot, Table,
+    NodeIncidentRow, RawSegmentRow, Snapshot, Table,
 };
 use openmesh_primitives::{ContentId, Timestamp};
 use tempfile::TempDir;
@@ -149,6 +149,28 @@ async fn raw_segments_are_listed_once() {
     assert_eq!(lake.append_raw_segment(&segment(0)).await.unwrap(), Appended::Already);
     assert_eq!(lake.append_raw_segment(&segment(1)).await.unwrap(), Appended::New);
     assert_eq!(rows(&lake.snapshot(), Table::RawSegments), 2);
+}
+
+#[tokio::test]
+async fn incidents_of_a_node_are_rows() {
+    let dir = TempDir::new().unwrap();
+    let lake = open(&dir).await;
+    let incident = |hour: i64, window| NodeIncidentRow {
+        site: "0xabc".into(),
+        source: "kraken".into(),
+        time: Timestamp::from_millis(1_786_309_200_000 + hour * 3_600_000),
+        kind: "chunk_withdrawn".into(),
+        window,
+        stream: window.map(|_| "BTC.USD/trades".into()),
+        detail: "late".into(),
+    };
+    let both = [incident(0, Some(7)), incident(5, None)];
+    assert_eq!(lake.append_node_incidents(&both).await.unwrap(), Appended::New);
+    assert_eq!(lake.append_node_incidents(&both).await.unwrap(), Appended::Already);
+    assert_eq!(lake.append_node_incidents(&both[..1]).await.unwrap(), Appended::New, "another set is another");
+    lake.flush().await.unwrap();
+    assert_eq!(lake.append_node_incidents(&both).await.unwrap(), Appended::Already);
+    assert_eq!(rows(&lake.snapshot(), Table::NodeIncidents), 3);
 }
 
 #[tokio::test]
