@@ -64,10 +64,11 @@ pub(crate) async fn run(IncidentQueue(mut queue): IncidentQueue, lake: Lake, sto
     let mut batch = Vec::new();
     while !stop.is_cancelled() {
         // A full batch that could not be written is tried again, while the queue holds what comes.
-        if batch.len() < BATCH_MAX {
+        let room = BATCH_MAX - batch.len();
+        if room > 0 {
             tokio::select! {
                 () = stop.cancelled() => {}
-                count = queue.recv_many(&mut batch, BATCH_MAX - batch.len()) => if count == 0 {
+                count = queue.recv_many(&mut batch, room) => if count == 0 {
                     // Nobody is left to notice anything.
                     stop.cancelled().await;
                 },

@@ -41,7 +41,6 @@ pub use chunks::{Fetch, FetchError};
 pub use incidents::{IncidentQueue, Incidents};
 pub use progress::Progress;
 pub use rows::{Register, accepted};
-pub use segments::ArchivedSource;
 
 use crate::progress::Shared;
 
@@ -55,8 +54,6 @@ pub struct Config {
     pub memory_file: PathBuf,
     /// Folder of the collector's archive.
     pub archive: PathBuf,
-    /// Sources that are archived there.
-    pub archived: Vec<ArchivedSource>,
 }
 
 /// Dependencies of ingestion.
@@ -98,7 +95,7 @@ impl Handle {
 /// Starts ingestion where the tables are. To be called within a Tokio runtime. The task ends when the token was cancelled
 /// and all rows are in files, or when a part of it ended.
 pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
-    let Config { memory_file, archive, archived } = config;
+    let Config { memory_file, archive } = config;
     let (lake, file) = (deps.lake.clone(), memory_file.clone());
     let awaited = work::blocking(move || restore(&file, &lake)).await;
     let remembered = awaited.scanned_height();
@@ -107,8 +104,8 @@ pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
     let handle = Handle { progress: shared.subscribe() };
     let Deps { store, content, lake, fetch, committed, incidents, stop } = deps;
     let blocks = blocks::Blocks::new(store.clone(), lake.clone(), shared.clone());
+    let segments = segments::Segments::new(archive, store.clone(), lake.clone());
     let mut chunks = chunks::Chunks { store, content, lake: lake.clone(), fetch, shared, memory_file, remembered };
-    let segments = segments::Segments::new(&archive, archived, lake.clone());
     let task = tokio::spawn(async move {
         // A part that ends by itself ends the others: half of ingestion is worse than none.
         let parts = stop.child_token();

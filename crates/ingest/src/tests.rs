@@ -95,7 +95,7 @@ impl Node {
             incidents: Incidents::queue().1,
             stop: stop.clone(),
         };
-        let config = Config { memory_file: path("awaited.json"), archive: path("archive"), archived: Vec::new() };
+        let config = Config { memory_file: path("awaited.json"), archive: path("archive") };
         let (handle, task) = start(config, deps).await;
         Run { handle, task, stop, _committed: committed }
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use openmesh_collector as collector;
 use openmesh_content::BlockStore;
+use openmesh_duties::sources::Sources;
 use openmesh_duties::{Window, Withdrawal, chain};
 use openmesh_evm::source;
 use openmesh_ingest::Incidents;
 use openmesh_lake::NodeIncidentRow;
-use openmesh_ledger::{Genesis, Origin, SourceKind, SourceSpec};
+use openmesh_ledger::{Origin, SourceKind, SourceSpec};
 use openmesh_market::{Event, EventKind, Exchange, Feed};
 use openmesh_primitives::{Symbol, ValidatorKey};
 use prometheus_client::registry::Registry;
@@ -28,7 +29,8 @@ const WINDOWS_WAITING_MAX: usize = 256;
 pub struct Deps<'a> {
     pub config: &'a NodeConfig,
     pub files: &'a Files,
-    pub genesis: &'a Genesis,
+    /// The register, and which sources this node collects.
+    pub sources: &'a Sources,
     pub key: &'a ValidatorKey,
     /// Store of chunks.
     pub content: Arc<BlockStore>,
@@ -56,11 +58,12 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
     let mut stage = Stage::new("collecting");
     let (windows, to_attest) = mpsc::channel(WINDOWS_WAITING_MAX);
     let (withdrawals, to_withdraw) = mpsc::channel(WINDOWS_WAITING_MAX);
-    if let Some(config) = chain_config(deps.config, deps.genesis) {
+    if let Some(config) = chain_config(deps.config, deps.sources) {
         let chain = chain::Deps { content: deps.content.clone(), windows: windows.clone(), stop: stage.stop() };
         stage.add(chain::start(config, chain).or_fail("node.toml, collect.ethereum")?);
     }
-    let markets: Vec<&SourceSpec> = deps.genesis.sources.iter().filter(|s| s.kind == SourceKind::Market).collect();
+    let markets: Vec<&SourceSpec> =
+        deps.sources.collected().map(|record| &record.spec).filter(|s| s.kind == SourceKind::Market).collect();
     let live = markets.iter().any(|s| s.origin == Origin::Live);
     let collector = start_markets(deps, &markets, windows, withdrawals, &mut stage)?;
     tracing::info!(live, sources = markets.len(), "collecting");
@@ -68,8 +71,11 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
 }
 
 /// The chain to follow, where one is registered and an address for it is configured.
-fn chain_config(config: &NodeConfig, genesis: &Genesis) -> Option<chain::Config> {
-    let spec = genesis.sources.iter().find(|s| s.kind == SourceKind::Chain && s.exchange == "ethereum")?;
+fn chain_config(config: &NodeConfig, sources: &Sources) -> Option<chain::Config> {
+    let spec = sources
+        .collected()
+        .map(|record| &record.spec)
+        .find(|s| s.kind == SourceKind::Chain && s.exchange == "ethereum")?;
     let url = config.collect.ethereum.as_ref()?;
     let node = if config.collect.ethereum_sparse { source::Config::replay(url) } else { source::Config::new(url) };
     Some(chain::Config { source: spec.id.clone(), node })

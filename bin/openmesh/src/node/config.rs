@@ -1,5 +1,6 @@
 //! A node's configuration: `node.toml` in its home, over what `run.toml` says where `openmesh up` wrote one.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,34 @@ pub struct Collect {
     /// The chain served there is a recording with missing numbers.
     #[serde(default)]
     pub ethereum_sparse: bool,
+    /// Sources that are collected whether or not this validator is assigned to them: `"all"`, or a list of ids. Live data of
+    /// others is not in the API of this node.
+    #[serde(default)]
+    pub keep_live: KeepLive,
+}
+
+/// `keep_live`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "\"all\", or a list of ids of sources, is expected")]
+pub enum KeepLive {
+    /// Every registered source.
+    All(Every),
+    /// Those with these ids.
+    Only(BTreeSet<String>),
+}
+
+/// The word `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Every {
+    /// `all`.
+    All,
+}
+
+impl Default for KeepLive {
+    fn default() -> KeepLive {
+        KeepLive::Only(BTreeSet::new())
+    }
 }
 
 /// `[limits]`.
@@ -257,5 +286,17 @@ mod tests {
         let config = NodeConfig::read(&files).unwrap();
         assert_eq!((config.api.port(), config.consensus.listen.port()), (80, 2));
         assert_eq!((config.limits.query_ms_max, config.limits.queries_max), (5, 3));
+    }
+
+    #[test]
+    fn sources_are_kept_live_by_a_word_or_by_their_ids() {
+        let read = |text: &str| toml::from_str::<Collect>(text).map(|collect| collect.keep_live);
+        assert_eq!(read("").unwrap(), KeepLive::Only(BTreeSet::new()));
+        assert_eq!(read("keep_live = \"all\"").unwrap(), KeepLive::All(Every::All));
+        assert_eq!(read("keep_live = [\"kraken\"]").unwrap(), KeepLive::Only(BTreeSet::from(["kraken".into()])));
+        let error = read("keep_live = \"kraken\"").unwrap_err();
+        assert!(error.to_string().contains("list of ids of sources"), "{error}");
+        let written = toml::to_string(&Collect { keep_live: KeepLive::All(Every::All), ..Collect::default() }).unwrap();
+        assert!(written.contains("keep_live = \"all\""), "{written}");
     }
 }

@@ -6,23 +6,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use openmesh_content::{BlockStore, Limits as ContentLimits, WhenFull};
+use openmesh_duties::sources::{self, Collected, Sources};
 use openmesh_duties::{self as duties, NodeIncident, Window, Withdrawal};
 use openmesh_engine as engine;
 use openmesh_gateway as gateway;
 use openmesh_ingest as ingest;
 use openmesh_lake::{Lake, NodeIncidentRow};
-use openmesh_ledger::{Genesis, SourceKind};
+use openmesh_ledger::Genesis;
 use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
 use openmesh_storage::{Store, StoreConfig};
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::collecting;
-use super::config::{Files, NodeConfig};
+use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
@@ -45,11 +46,13 @@ pub async fn start(
     let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
     let (network, network_stage) = start_network(config, &genesis, &key, &engine, &stores, &mut registry).await?;
     let (incidents, from_incidents) = ingest::Incidents::queue();
-    let (ingest, ingest_stage) = start_ingest(files, &genesis, &engine, &network, &stores, from_incidents).await;
+    let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await;
+    let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
+    let collected = sources.borrow().clone();
     let collecting = collecting::start(collecting::Deps {
         config,
         files,
-        genesis: &genesis,
+        sources: &collected,
         key: &key,
         content: stores.content.clone(),
         raw: stores.raw.clone(),
@@ -75,7 +78,7 @@ pub async fn start(
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
     api.add(serving);
-    let stages = vec![api, collecting.stage, duties, ingest_stage, network_stage];
+    let stages = vec![api, collecting.stage, sources_stage, duties, ingest_stage, network_stage];
     Ok(Running::new(served.address, consensus, stages))
 }
 
@@ -198,24 +201,13 @@ fn network_config(config: &NodeConfig, genesis: &Genesis, key: &ValidatorKey) ->
 
 async fn start_ingest(
     files: &Files,
-    genesis: &Genesis,
     engine: &engine::Handle,
     network: &network::Handle,
     stores: &Stores,
     incidents: ingest::IncidentQueue,
 ) -> (ingest::Handle, Stage) {
     let mut stage = Stage::new("ingestion");
-    let markets = genesis.sources.iter().filter(|s| s.kind == SourceKind::Market);
-    let archived = markets.map(|s| ingest::ArchivedSource {
-        source: s.id.clone(),
-        exchange: s.exchange.clone(),
-        origin: s.origin.as_str().into(),
-    });
-    let config = ingest::Config {
-        memory_file: files.data("awaited_chunks.json"),
-        archive: files.data("archive"),
-        archived: archived.collect(),
-    };
+    let config = ingest::Config { memory_file: files.data("awaited_chunks.json"), archive: files.data("archive") };
     let deps = ingest::Deps {
         store: stores.store.clone(),
         content: stores.content.clone(),
@@ -230,6 +222,25 @@ async fn start_ingest(
     let (lake, stop) = (stores.lake.clone(), stage.stop());
     stage.add_fallible(tokio::spawn(async move { lake.run(stop.cancelled_owned()).await }));
     (handle, stage)
+}
+
+/// Follows the register of sources, and which of them this node collects.
+async fn follow_sources(
+    config: &NodeConfig,
+    key: &ValidatorKey,
+    engine: &engine::Handle,
+    store: &Store,
+) -> Result<(watch::Receiver<Arc<Sources>>, Stage), Failure> {
+    let mut stage = Stage::new("following the register of sources");
+    let keep_live = match &config.collect.keep_live {
+        KeepLive::All(_) => sources::KeepLive::All,
+        KeepLive::Only(ids) => sources::KeepLive::Only(ids.clone()),
+    };
+    let rule = Collected { validator: key.public().address(), keep_live };
+    let deps = sources::Deps { store: store.clone(), committed: engine.committed(), stop: stage.stop() };
+    let (sources, task) = sources::follow(rule, deps).await.or_fail("the register of sources")?;
+    stage.add(task);
+    Ok((sources, stage))
 }
 
 /// Content from peers, for the tables: whether no peer holds it is told apart.
