@@ -13,7 +13,9 @@ use super::home::NodeHome;
 use super::market::Market;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
-use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, Storage, merged, read_table};
+use crate::node::config::{
+    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, merged, read_table,
+};
 
 /// First lines of each `run.toml`.
 const RUN_HEADER: &str =
@@ -66,6 +68,8 @@ impl Wanted<'_> {
             gateway: self.gateway.map(String::from),
             ethereum: self.gateway.filter(|_| has_chain).map(|g| format!("{g}/ethereum")),
             ethereum_sparse: matches!(self.market, Market::Replay(_)),
+            // The API of each shows everything; attested is what is assigned.
+            keep_live: KeepLive::All(Every::All),
         }
     }
 
