@@ -14,7 +14,7 @@ pub struct AccountInfo {
     pub nonce: u64,
 }
 
-/// What an account wants done.
+/// Action of an account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ActionRequest {
@@ -31,16 +31,16 @@ pub enum ActionRequest {
         id: String,
         /// Exchange or chain.
         exchange: String,
-        /// `market` or `chain`.
-        source_kind: String,
+        /// Kind of data.
+        source_kind: crate::SourceKind,
         /// Instruments.
         symbols: Vec<String>,
         /// Feeds.
         feeds: Vec<String>,
         /// Length of a window in milliseconds.
         window_ms: u64,
-        /// `live`, `simulated` or `replay`.
-        origin: String,
+        /// Provenance of its data.
+        origin: crate::Origin,
     },
 }
 
@@ -48,9 +48,9 @@ pub enum ActionRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TypedDataRequest {
-    /// Who will sign.
+    /// Address that will sign.
     pub from: String,
-    /// What.
+    /// Action.
     pub action: ActionRequest,
     /// Fee in 10^-18 OPEN; the network's minimum where absent.
     #[serde(default)]
@@ -80,7 +80,7 @@ pub enum TransactionRequest {
     },
     /// Parts, with the wallet's signature.
     Parts {
-        /// What.
+        /// Action.
         action: ActionRequest,
         /// Nonce.
         nonce: u64,
@@ -131,7 +131,7 @@ pub struct TransactionAccepted {
 pub struct NonceResponse {
     /// To be put into the message (EIP-4361).
     pub nonce: String,
-    /// Until when it can be used, once.
+    /// Time until which it can be used, once.
     pub expires: String,
 }
 
@@ -150,7 +150,7 @@ pub struct SignInRequest {
 pub struct SessionInfo {
     /// Signed-in address.
     pub address: String,
-    /// Until when.
+    /// Time of its end.
     pub expires: String,
     /// Bearer token, only in the answer to signing in.
     #[serde(default, skip_serializing_if = "Option::is_none")]

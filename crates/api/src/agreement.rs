@@ -1,4 +1,4 @@
-//! How far the validators agree: windows of sources as a matrix.
+//! Agreement of the validators: windows of sources as a matrix.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -31,9 +31,9 @@ pub struct AgreementValidator {
 pub struct AgreementRow {
     /// The source.
     pub source: String,
-    /// Where its data comes from.
+    /// Provenance of its data.
     pub origin: Origin,
-    /// What it collects.
+    /// Kind of data.
     pub kind: SourceKind,
     /// Length of a window in milliseconds of the venue's clock.
     pub window_ms: u64,
@@ -50,9 +50,9 @@ pub struct AgreementCell {
     pub window: u64,
     /// First moment of the window by the venue's clock; empty for a chain's, which are block numbers.
     pub window_start: String,
-    /// How far the validators agree.
+    /// Agreement of the validators.
     pub status: WindowStatus,
-    /// Whether it takes no more attestations.
+    /// True where it takes no more attestations.
     pub closed: bool,
     /// Streams with an accepted chunk.
     pub accepted: u32,
@@ -64,7 +64,7 @@ pub struct AgreementCell {
     pub votes: Vec<Vote>,
 }
 
-/// How far the validators agree on a window.
+/// Agreement of the validators on a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WindowStatus {
@@ -80,7 +80,7 @@ pub enum WindowStatus {
     Open,
 }
 
-/// How a validator stood to a window.
+/// Vote of a validator on a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Vote {
@@ -96,7 +96,7 @@ pub enum Vote {
     NotAssigned,
 }
 
-/// What a source collects.
+/// Kind of data that a source collects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {

@@ -12,10 +12,9 @@ pub struct SourceInfo {
     pub id: String,
     /// Exchange or chain.
     pub exchange: String,
-    /// `market` or `chain`.
-    #[schema(value_type = crate::SourceKind)]
-    pub kind: String,
-    /// Where its data comes from.
+    /// Kind of data.
+    pub kind: crate::SourceKind,
+    /// Provenance of its data.
     pub origin: Origin,
     /// Instruments.
     pub symbols: Vec<String>,
@@ -48,7 +47,7 @@ pub struct ChunkInfo {
     pub cid: Option<String>,
     /// Source.
     pub source: String,
-    /// Where its data comes from.
+    /// Provenance of its data.
     pub origin: Origin,
     /// Window index.
     pub window: u64,
@@ -58,24 +57,23 @@ pub struct ChunkInfo {
     pub window_end: String,
     /// Stream: `BTC.USDT/trades`.
     pub stream: String,
-    /// `accepted` or `disputed`.
-    #[schema(value_type = ChunkStatus)]
-    pub status: String,
+    /// Whether a quorum agreed on it.
+    pub status: ChunkStatus,
     /// Number of events.
     pub events: u32,
     /// Size in bytes.
     pub bytes: u64,
     /// Height at which it was accepted (or closed without quorum).
     pub height: u64,
-    /// Validators that named this CID.
+    /// Validators that attested this CID.
     pub attesters: Vec<String>,
-    /// Validators that named another.
+    /// Validators that attested a different CID.
     pub differing: Vec<String>,
-    /// Whether this node holds the bytes.
+    /// True where this node holds the bytes.
     pub held: bool,
 }
 
-/// Whether a chunk has a quorum.
+/// Agreement on a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChunkStatus {

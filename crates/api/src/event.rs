@@ -11,7 +11,7 @@ use crate::Origin;
 /// A market event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MarketEvent {
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// Venue.
     pub exchange: String,
@@ -19,14 +19,14 @@ pub struct MarketEvent {
     pub symbol: Option<String>,
     /// The venue's own time in decimal seconds; `null` where it gives none.
     pub ts_exchange: Option<String>,
-    /// When this site received it, in decimal seconds.
+    /// Time at which this site received it, in decimal seconds.
     pub ts_capture: String,
-    /// What happened.
+    /// The event itself.
     #[serde(flatten)]
     pub kind: MarketEventKind,
 }
 
-/// Who took liquidity, or the side of a forced order.
+/// Side that took liquidity, or that of a forced order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -36,7 +36,7 @@ pub enum Side {
     Sell,
 }
 
-/// What happened, by its `type`.
+/// Content of an event, by its `type`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum MarketEventKind {
@@ -109,14 +109,14 @@ pub enum MarketEventKind {
         volume: String,
         /// Number of trades.
         trades: Option<u64>,
-        /// Whether the interval has ended.
+        /// True where the interval has ended.
         closed: Option<bool>,
     },
     /// A funding rate.
     Funding {
         /// Rate for an interval, as a fraction.
         rate: String,
-        /// When it is paid next, in decimal seconds.
+        /// Time of the next payment, in decimal seconds.
         next_funding: Option<String>,
         /// Mark price sent with it.
         mark_price: Option<String>,
@@ -151,10 +151,10 @@ pub enum MarketEventKind {
     },
     /// Something went wrong at this site.
     Incident {
-        /// `gap`, `checksum`, `garbage`, `disconnected`, `refused`, `crossed` or `silence`.
-        kind: String,
+        /// Kind of fault; one of a collector's.
+        kind: crate::IncidentKind,
         /// The feed it concerns.
-        feed: Option<String>,
+        feed: Option<crate::Feed>,
         /// For people.
         detail: String,
     },

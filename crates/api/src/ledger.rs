@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::Origin;
 
-/// How a node and its network are doing.
+/// Status of a node and its network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Version of the binary.
@@ -14,7 +14,7 @@ pub struct Status {
     pub chain_id: u64,
     /// Name of the network.
     pub network: String,
-    /// Where the market data comes from.
+    /// Provenance of the market data.
     pub origin: Origin,
     /// Height of the newest block.
     pub height: u64,
@@ -24,7 +24,7 @@ pub struct Status {
     pub state_root: String,
     /// Its time.
     pub time: String,
-    /// Whether the node is behind its peers.
+    /// True where the node is behind its peers.
     pub syncing: bool,
     /// Number of validators.
     pub validators: u32,
@@ -40,13 +40,16 @@ pub struct Status {
     pub chunks_disputed: u64,
     /// Incidents on the ledger, since genesis.
     pub incidents: u64,
-    /// How far this node's tables are.
+    /// Progress of ingestion into this node's tables.
     pub tables: TablesStatus,
+    /// Times that the task which follows blocks and events for the API failed and was started again: more than 0 is a bug.
+    #[serde(default)]
+    pub restarts: u64,
     /// This node.
     pub node: NodeInfo,
 }
 
-/// Progress of a node's tables, of which SQL and candles are made.
+/// Progress of ingestion into a node's tables, from which SQL and candles are answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TablesStatus {
     /// Height of the newest block whose rows they hold.
@@ -62,7 +65,7 @@ pub struct TablesStatus {
     pub chunks_missing: u64,
 }
 
-/// Who a node is.
+/// Identity of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeInfo {
     /// Validator address.
@@ -134,15 +137,15 @@ pub struct TransactionSummary {
     /// Time of its block; `null` while it waits.
     #[serde(default)]
     pub time: Option<String>,
-    /// `account`, `attestation` or `evidence`.
-    #[schema(value_type = TransactionClass)]
-    pub class: String,
+    /// Its class.
+    pub class: TransactionClass,
     /// Sender's address: the validator's, for an attestation; of evidence, the validator that it names.
     pub sender: String,
     /// The sender's nonce; `null` for attestations.
     #[serde(default)]
     pub nonce: Option<u64>,
-    /// `transfer`, `register_source`, `attestation`, `evidence`, or `unknown` where it cannot be decoded.
+    /// Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
+    /// `unknown` where it cannot be decoded.
     #[serde(default)]
     pub kind: String,
     /// Receiver of a transfer.
@@ -151,16 +154,16 @@ pub struct TransactionSummary {
     /// What a transfer moves, in 10^-18 OPEN.
     #[serde(default)]
     pub amount: Option<String>,
-    /// What it does, in words.
+    /// Its effect in words.
     pub action: String,
     /// Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused).
     pub fee: String,
     /// Size in bytes.
     #[serde(default)]
     pub bytes: u64,
-    /// Whether it took effect.
+    /// True where it took effect.
     pub ok: bool,
-    /// Why not.
+    /// Reason where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -175,8 +178,6 @@ pub enum TransactionClass {
     Attestation,
     /// About a validator: two messages of consensus that it must not both have signed.
     Evidence,
-    /// Cannot be decoded.
-    Unknown,
 }
 
 /// A validator.
@@ -213,10 +214,10 @@ pub struct ValidatorInfo {
 pub struct IncidentInfo {
     /// Stable id.
     pub id: String,
-    /// When.
+    /// Time.
     pub time: String,
-    /// `differing`, `missing`, `disputed`, `equivocation`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ...
-    pub kind: String,
+    /// Kind of fault.
+    pub kind: IncidentKind,
     /// Source.
     pub source: Option<String>,
     /// Window index.
@@ -229,12 +230,64 @@ pub struct IncidentInfo {
     pub detail: String,
     /// Height, for incidents on the ledger.
     pub height: Option<u64>,
-    /// `ledger` (agreed by all) or `collector` (seen at this site).
-    #[schema(value_type = IncidentSite)]
-    pub site: String,
+    /// Who says it.
+    pub site: IncidentSite,
 }
 
-/// Who says that something went wrong.
+/// Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IncidentKind {
+    /// A validator attested another chunk than the quorum.
+    Differing,
+    /// An assigned validator attested nothing before the window closed.
+    Missing,
+    /// A window closed without agreement about a stream.
+    Disputed,
+    /// A validator signed two conflicting messages of consensus.
+    Equivocation,
+    /// Sequence numbers jumped: something was missed.
+    Gap,
+    /// The venue's checksum is not that of the book here.
+    Checksum,
+    /// A frame that is not what the venue's documents say.
+    Garbage,
+    /// A connection ended.
+    Disconnected,
+    /// The venue refused something: a subscription, or too many requests.
+    Refused,
+    /// A book whose best bid is not below its best ask.
+    Crossed,
+    /// Nothing was heard for longer than the venue's heartbeat allows.
+    Silence,
+}
+
+impl IncidentKind {
+    /// The word as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            IncidentKind::Differing => "differing",
+            IncidentKind::Missing => "missing",
+            IncidentKind::Disputed => "disputed",
+            IncidentKind::Equivocation => "equivocation",
+            IncidentKind::Gap => "gap",
+            IncidentKind::Checksum => "checksum",
+            IncidentKind::Garbage => "garbage",
+            IncidentKind::Disconnected => "disconnected",
+            IncidentKind::Refused => "refused",
+            IncidentKind::Crossed => "crossed",
+            IncidentKind::Silence => "silence",
+        }
+    }
+}
+
+impl std::fmt::Display for IncidentKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Origin of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentSite {

@@ -1,7 +1,9 @@
 //! The HTTP and WebSocket contract: what goes over the wire between a node and everybody else.
 //!
-//! Types only. The gateway serves them, the OpenAPI file and Studio's TypeScript types are generated from them, so a
-//! change here is a change of the contract and shows in a diff of `openapi/openmesh.json`.
+//! Types, [paths](path), query parameters, [limits] and [codes of refusals](ErrorCode); no behaviour. The gateway serves
+//! them, the OpenAPI file and Studio's TypeScript types are generated from them, so a change here is a change of the contract
+//! and shows in a diff of `openapi/openmesh.json`. A closed set is an enum; what grows with the network (exchanges, feeds of
+//! sources, kinds of actions) is text.
 //!
 //! Conventions: decimals, amounts and integers that may pass 2^53 are strings; times are RFC 3339 in UTC; hashes and
 //! keys are hexadecimal; addresses carry the checksum of EIP-55. Lists are [`Page`]s.
@@ -12,7 +14,10 @@ mod chunk;
 mod error;
 mod event;
 mod ledger;
+pub mod limits;
 mod market;
+pub mod path;
+mod query;
 mod sql;
 mod stream;
 
@@ -23,6 +28,7 @@ pub use error::*;
 pub use event::*;
 pub use ledger::*;
 pub use market::*;
+pub use query::*;
 pub use sql::*;
 pub use stream::*;
 
@@ -32,7 +38,7 @@ use utoipa::ToSchema;
 /// Name of the header that says on every answer where the data comes from.
 pub const ORIGIN_HEADER: &str = "openmesh-origin";
 
-/// Where data comes from. Said in every answer and on every page.
+/// Provenance of data. Said in every answer and on every page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {

@@ -12,7 +12,7 @@ pub struct BookView {
     pub exchange: String,
     /// Symbol.
     pub symbol: String,
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// The venue's time of the last change, where it gives one.
     pub ts_exchange: Option<String>,
@@ -48,12 +48,18 @@ pub struct CandleView {
 /// Candles of an instrument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CandleList {
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// True where the source is silent, or was never heard: what is newest here is old.
     pub stale: bool,
     /// Oldest first.
     pub items: Vec<CandleView>,
+    /// Earliest trade time that was searched, where fewer candles than wanted were found in it: pass as `before` to search
+    /// further back. `null` where the list is full, or the whole history was searched.
+    pub searched_from: Option<String>,
+    /// Newest trade of the live stream that is counted here: those that the stream sent after it are not. `null` where all
+    /// candles come from the tables.
+    pub last_trade: Option<TradeView>,
 }
 
 /// A trade.
@@ -61,7 +67,7 @@ pub struct CandleList {
 pub struct TradeView {
     /// The venue's time.
     pub time: String,
-    /// The venue's word: who took liquidity, and of Coinbase who gave it.
+    /// The venue's word: the side that took liquidity; of Coinbase the one that gave it.
     pub side: Side,
     /// Price.
     pub price: String,
@@ -74,7 +80,7 @@ pub struct TradeView {
 /// Trades of an instrument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TradeList {
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// True where the source is silent, or was never heard: what is newest here is old.
     pub stale: bool,

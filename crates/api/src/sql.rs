@@ -28,16 +28,16 @@ pub struct SqlRequest {
 pub struct SqlResponse {
     /// Id of the query.
     pub query_id: String,
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// Columns.
     pub columns: Vec<SqlColumn>,
     /// Rows; decimals, 64-bit integers and times are strings.
     #[schema(value_type = Vec<Vec<SqlValue>>)]
     pub rows: Vec<Vec<serde_json::Value>>,
-    /// Whether rows were left off because of a limit.
+    /// True where rows were left off because of a limit.
     pub truncated: bool,
-    /// How far the tables were.
+    /// Progress of ingestion when the query began.
     pub tables: TablesStatus,
     /// Time it took in milliseconds.
     pub elapsed_ms: u64,
@@ -70,7 +70,7 @@ pub struct SqlColumn {
     /// Type in SQL's words: `DECIMAL(38,18)`, `TIMESTAMP`, `TEXT`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it holds.
+    /// Content, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
@@ -80,7 +80,7 @@ pub struct SqlColumn {
 pub struct TableInfo {
     /// Name.
     pub name: String,
-    /// What it holds.
+    /// Content, for people.
     pub description: String,
     /// Columns.
     pub columns: Vec<SqlColumn>,
@@ -91,7 +91,7 @@ pub struct TableInfo {
 /// All tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Catalogue {
-    /// Where the data comes from.
+    /// Provenance of the data.
     pub origin: Origin,
     /// Tables by name.
     pub tables: Vec<TableInfo>,

@@ -6,35 +6,146 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// What a client may send.
+use crate::ErrorCode;
+
+/// Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Feed {
+    /// Trades of an instrument.
+    Trades,
+    /// Order book of an instrument: a snapshot, then changed levels.
+    Book,
+    /// Best prices of an instrument.
+    Ticker,
+    /// Candles as the venue makes them.
+    Candles,
+    /// Funding rates of an instrument.
+    Funding,
+    /// Open interest of an instrument.
+    OpenInterest,
+    /// Forced orders of an instrument.
+    Liquidations,
+    /// Mark price of an instrument.
+    MarkPrice,
+    /// Index price of an instrument.
+    IndexPrice,
+    /// Committed blocks.
+    Blocks,
+    /// Chunks as they are accepted or disputed; those of one exchange where one is named.
+    Chunks,
+    /// Incidents of the ledger; those of one exchange where one is named.
+    Incidents,
+    /// Committed transactions of accounts; those that one account sent or received where one is named.
+    Receipts,
+    /// Status of the node, about each second.
+    Status,
+}
+
+impl Feed {
+    /// Every feed.
+    pub const ALL: [Feed; 14] = [
+        Feed::Trades,
+        Feed::Book,
+        Feed::Ticker,
+        Feed::Candles,
+        Feed::Funding,
+        Feed::OpenInterest,
+        Feed::Liquidations,
+        Feed::MarkPrice,
+        Feed::IndexPrice,
+        Feed::Blocks,
+        Feed::Chunks,
+        Feed::Incidents,
+        Feed::Receipts,
+        Feed::Status,
+    ];
+
+    /// The word as it stands in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Feed::Trades => "trades",
+            Feed::Book => "book",
+            Feed::Ticker => "ticker",
+            Feed::Candles => "candles",
+            Feed::Funding => "funding",
+            Feed::OpenInterest => "open_interest",
+            Feed::Liquidations => "liquidations",
+            Feed::MarkPrice => "mark_price",
+            Feed::IndexPrice => "index_price",
+            Feed::Blocks => "blocks",
+            Feed::Chunks => "chunks",
+            Feed::Incidents => "incidents",
+            Feed::Receipts => "receipts",
+            Feed::Status => "status",
+        }
+    }
+
+    /// The feed of a word; `None` where there is none.
+    pub fn of(word: &str) -> Option<Feed> {
+        Feed::ALL.into_iter().find(|feed| feed.as_str() == word)
+    }
+}
+
+/// Subject of a subscription. Its words are compared after exchange, symbol and account were brought into their usual form, so
+/// `btc.usd` and `BTC.USD` are one topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+pub struct Topic {
+    /// Feed.
+    pub feed: Feed,
+    /// Exchange; needed by feeds of instruments.
+    #[serde(default)]
+    pub exchange: Option<String>,
+    /// Symbol; needed by feeds of instruments.
+    #[serde(default)]
+    pub symbol: Option<String>,
+    /// Address of an account; of `receipts` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+}
+
+impl Topic {
+    /// A feed without anything to filter by.
+    pub const fn all(feed: Feed) -> Topic {
+        Topic { feed, exchange: None, symbol: None, account: None }
+    }
+}
+
+/// Operation of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StreamRequest {
-    /// Begin a subscription. `feed` is a market feed (with `exchange` and `symbol`), or one of `blocks`, `chunks`,
-    /// `incidents`, `status`; of `chunks` and `incidents` those of one `exchange` can be had.
+    /// Begin a subscription. A feed of an instrument needs `exchange` and `symbol`; `chunks` and `incidents` can be had of one
+    /// `exchange`, `receipts` of one `account`.
     Subscribe {
         /// Feed.
-        feed: String,
+        feed: Feed,
         /// Exchange.
         #[serde(default)]
         exchange: Option<String>,
         /// Symbol.
         #[serde(default)]
         symbol: Option<String>,
+        /// Address of an account.
+        #[serde(default)]
+        account: Option<String>,
         /// Echoed in answers.
         #[serde(default)]
         id: Option<String>,
     },
-    /// End a subscription with the same words.
+    /// End a subscription of the same topic.
     Unsubscribe {
         /// Feed.
-        feed: String,
+        feed: Feed,
         /// Exchange.
         #[serde(default)]
         exchange: Option<String>,
         /// Symbol.
         #[serde(default)]
         symbol: Option<String>,
+        /// Address of an account.
+        #[serde(default)]
+        account: Option<String>,
         /// Echoed in answers.
         #[serde(default)]
         id: Option<String>,
@@ -47,39 +158,40 @@ pub enum StreamRequest {
     },
 }
 
-/// What the server sends besides market events.
+/// Message of the server besides market events.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum StreamMessage {
     /// A subscription has begun.
     Subscribed {
-        /// Feed.
-        feed: String,
-        /// Exchange.
-        exchange: Option<String>,
-        /// Symbol.
-        symbol: Option<String>,
+        /// Its topic.
+        #[serde(flatten)]
+        topic: Topic,
         /// From the request.
         id: Option<String>,
     },
-    /// A subscription has ended.
+    /// A subscription has ended on request.
     Unsubscribed {
-        /// Feed.
-        feed: String,
-        /// Exchange.
-        exchange: Option<String>,
-        /// Symbol.
-        symbol: Option<String>,
+        /// Its topic.
+        #[serde(flatten)]
+        topic: Topic,
         /// From the request.
         id: Option<String>,
+    },
+    /// A subscription has ended although nobody asked for it: what it was fed from is gone.
+    Ended {
+        /// Its topic.
+        topic: Topic,
+        /// Reason, for people.
+        reason: String,
     },
     /// A request was refused.
     Error {
         /// Stable word for programs.
-        code: String,
+        code: ErrorCode,
         /// For people.
         message: String,
-        /// For people: what to do about it.
+        /// What to do about it, for people.
         hint: String,
         /// From the request.
         id: Option<String>,
@@ -89,8 +201,10 @@ pub enum StreamMessage {
         /// From the request.
         id: Option<String>,
     },
-    /// The client reads too slowly: this many messages were left out, and a book starts anew with a snapshot.
+    /// Messages of a subscription were left out because the client reads too slowly; a book starts anew with a snapshot.
     Dropped {
+        /// Topic of the subscription.
+        topic: Topic,
         /// Number of messages.
         messages: u64,
     },
@@ -121,9 +235,37 @@ pub enum StreamMessage {
         /// The incident.
         incident: crate::IncidentInfo,
     },
+    /// A transaction of an account was committed: it took effect or was refused.
+    Receipt {
+        /// The transaction.
+        transaction: crate::TransactionSummary,
+    },
     /// The node's status, about each second.
     Status {
         /// The status.
         status: crate::Status,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_feeds_are_those_of_the_wire() {
+        for feed in Feed::ALL {
+            assert_eq!(serde_json::to_value(feed).unwrap(), feed.as_str());
+            assert_eq!(Feed::of(feed.as_str()), Some(feed));
+        }
+        assert_eq!(Feed::of("weather"), None);
+    }
+
+    #[test]
+    fn an_answer_to_a_subscription_has_its_words_beside_the_operation() {
+        let topic = Topic { exchange: Some("kraken".into()), ..Topic::all(Feed::Chunks) };
+        let message = StreamMessage::Subscribed { topic, id: None };
+        let json = serde_json::json!({"op":"subscribed","feed":"chunks","exchange":"kraken","symbol":null,"id":null});
+        assert_eq!(serde_json::to_value(&message).unwrap(), json);
+        assert_eq!(serde_json::from_value::<StreamMessage>(json).unwrap(), message);
+    }
 }

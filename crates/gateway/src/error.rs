@@ -1,13 +1,17 @@
 //! Refusals: one shape for every answer that is not a success.
 //!
-//! A hint is an argument, not an option, so that nobody can refuse without saying what to do instead.
+//! The code decides the HTTP status (crate `api`), so that one word never means two things. A hint is an argument, not an
+//! option, so that nobody can refuse without saying what to do instead.
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use openmesh_api::{ApiError, ErrorBody};
-use openmesh_ledger::StateError;
+use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
+use openmesh_engine::SubmitError;
+use openmesh_ledger::{AccountsError, EnvelopeError, StateError, TransactionError};
+use openmesh_primitives::report;
+use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
 
 /// Seconds after which a refused request may be worth another try, where this node is busy or not ready.
@@ -17,55 +21,44 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
-    code: &'static str,
+    code: ErrorCode,
     message: String,
     hint: String,
 }
 
 impl Refusal {
-    /// A refusal with a stable word, a sentence, and what to do.
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+    /// A refusal with the code's own status.
+    pub fn new(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
         Refusal { status, code, message: message.into(), hint: hint.into() }
     }
 
-    /// The request is malformed.
-    pub fn bad(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
-        Refusal::new(StatusCode::BAD_REQUEST, code, message, hint)
+    /// The same with another status: of the framework's refusals the status says more than the code.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Refusal {
+        Refusal { status, ..self }
     }
 
-    /// What was asked for does not exist.
-    pub fn not_found(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
-        Refusal::new(StatusCode::NOT_FOUND, code, message, hint)
-    }
-
-    /// This node cannot answer now.
-    pub fn unavailable(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code, message, hint)
+    /// Code of the refusal.
+    #[cfg(test)]
+    pub const fn code(&self) -> ErrorCode {
+        self.code
     }
 
     /// A fault of this node: logged here, where it is consumed; the asker learns only that there is one.
     pub fn internal(what: &'static str, error: &dyn std::error::Error) -> Refusal {
-        let mut chain = error.to_string();
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            chain = format!("{chain}: {next}");
-            cause = next.source();
-        }
-        tracing::error!(what, error = chain, "a request failed through this node's fault");
-        Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            format!("{what} failed on this node"),
-            "ask another node; the operator finds the reason in this node's log",
-        )
+        tracing::error!(what, error = report(error), "a request failed through this node's fault");
+        let hint = "ask another node; the operator finds the reason in this node's log";
+        Refusal::new(ErrorCode::Internal, format!("{what} failed on this node"), hint)
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = ApiError { code: self.code.into(), message: self.message, hint: Some(self.hint) };
+        let error = ApiError { code: self.code, message: self.message, hint: Some(self.hint) };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
-        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if busy && self.code.retry() == Retry::Later {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
         }
         response
@@ -81,5 +74,74 @@ impl From<StoreError> for Refusal {
 impl From<StateError> for Refusal {
     fn from(error: StateError) -> Refusal {
         Refusal::internal("reading the ledger's state", &error)
+    }
+}
+
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Refusal {
+        let code = ErrorCode::of(error.code()).unwrap_or(ErrorCode::InvalidQuery);
+        let hint = error.hint().unwrap_or_else(|| "/v1/catalogue describes all tables, with a query for each".into());
+        Refusal::new(code, error.to_string(), hint)
+    }
+}
+
+impl From<SubmitError> for Refusal {
+    fn from(error: SubmitError) -> Refusal {
+        match error {
+            SubmitError::Refused(error) => Refusal::new(transaction_code(&error), error.to_string(), hint(&error))
+                .with_status(StatusCode::BAD_REQUEST),
+            SubmitError::Pool(error) => Refusal::new(
+                ErrorCode::Mempool,
+                error.to_string(),
+                "offer a higher fee, or wait for a block and try again",
+            ),
+            SubmitError::Busy => Refusal::new(ErrorCode::Busy, error.to_string(), "try again in a moment"),
+            SubmitError::State(error) => error.into(),
+            SubmitError::Stopped => Refusal::new(ErrorCode::Stopping, "this node is stopping", "ask another node"),
+        }
+    }
+}
+
+/// The ledger's word where the contract has it. Rules of attestations and evidence have words of their own that no client of
+/// this API meets; they and those of newer modules are one code, and the message names the rule.
+fn transaction_code(error: &TransactionError) -> ErrorCode {
+    ErrorCode::of(error.code()).unwrap_or(ErrorCode::TransactionRefused)
+}
+
+fn hint(error: &TransactionError) -> &'static str {
+    match error {
+        TransactionError::Accounts(AccountsError::NonceLow { .. } | AccountsError::NonceGap { .. }) => {
+            "the next nonce is in /v1/accounts/<address>"
+        }
+        TransactionError::Accounts(AccountsError::FeeLow { .. }) => {
+            "POST /v1/transactions/typed-data tells the least fee"
+        }
+        TransactionError::Envelope(EnvelopeError::Signature)
+        | TransactionError::Accounts(AccountsError::UnknownSender { .. }) => {
+            "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"
+        }
+        TransactionError::Accounts(AccountsError::Overdraft { .. }) => "send less, or receive OPEN first",
+        _ => "the rules are in docs/spec/transactions.md",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_busy_says_when_to_ask_again() {
+        let busy = Refusal::new(ErrorCode::Busy, "m", "h").into_response();
+        assert_eq!((busy.status(), busy.headers()[RETRY_AFTER].as_bytes()), (StatusCode::TOO_MANY_REQUESTS, &b"1"[..]));
+        let stopping = Refusal::new(ErrorCode::Stopping, "m", "h").into_response();
+        assert!(!stopping.headers().contains_key(RETRY_AFTER), "it will not be there in a second");
+    }
+
+    #[test]
+    fn a_transaction_keeps_the_ledgers_word() {
+        let signature = TransactionError::Envelope(EnvelopeError::Signature);
+        assert_eq!(transaction_code(&signature), ErrorCode::Signature);
+        let other = TransactionError::Evidence(openmesh_ledger::EvidenceError::NoConflict);
+        assert_eq!(transaction_code(&other), ErrorCode::TransactionRefused);
     }
 }

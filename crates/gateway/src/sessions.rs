@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use openmesh_api::ErrorCode;
 use openmesh_primitives::eip712::personal_message_hash;
 use openmesh_primitives::{AccountSignature, Address, Digest, sha256};
 use signinwithethereum::Message;
@@ -72,22 +73,22 @@ pub enum SignInError {
     #[error("the signature is not that of {0}")]
     Signature(Address),
     /// The operating system gave no randomness.
-    #[error("no randomness to be had from the operating system")]
+    #[error("the operating system provided no random bytes")]
     Randomness,
 }
 
 impl SignInError {
-    /// The error's stable word.
-    pub const fn code(&self) -> &'static str {
+    /// Code of the refusal.
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            SignInError::Message(_) => "bad_message",
-            SignInError::Domain { .. } => "wrong_domain",
-            SignInError::Uri { .. } => "wrong_uri",
-            SignInError::Chain { .. } => "wrong_chain",
-            SignInError::Nonce => "nonce_refused",
-            SignInError::Time => "message_expired",
-            SignInError::Signature(_) => "bad_signature",
-            SignInError::Randomness => "internal",
+            SignInError::Message(_) => ErrorCode::BadMessage,
+            SignInError::Domain { .. } => ErrorCode::WrongDomain,
+            SignInError::Uri { .. } => ErrorCode::WrongUri,
+            SignInError::Chain { .. } => ErrorCode::WrongChain,
+            SignInError::Nonce => ErrorCode::NonceRefused,
+            SignInError::Time => ErrorCode::MessageExpired,
+            SignInError::Signature(_) => ErrorCode::BadSignature,
+            SignInError::Randomness => ErrorCode::Internal,
         }
     }
 }
@@ -293,7 +294,9 @@ mod tests {
         let attempt = |domain: &str, uri: &str, chain: u64| {
             let (nonce, _) = sessions.nonce(HERE, SystemTime::now()).unwrap();
             let message = message(&key, domain, uri, chain, &nonce, None);
-            sessions.sign_in(&message, &sign(&key, &message), SystemTime::now()).map_or_else(|e| e.code(), |_| "ok")
+            sessions
+                .sign_in(&message, &sign(&key, &message), SystemTime::now())
+                .map_or_else(|e| e.code().as_str(), |_| "ok")
         };
         assert_eq!(attempt(DOMAIN, &format!("http://{DOMAIN}"), CHAIN), "ok");
         assert_eq!(attempt("Studio.Example", "https://Studio.Example/network", 1), "ok");
@@ -367,13 +370,13 @@ mod tests {
             let message = text(&key, domain, &nonce, expires);
             sessions.sign_in(&message, &sign(signer, &message), now).map(|_| ()).unwrap_err().code()
         };
-        assert_eq!(attempt("evil.example", None, &key), "wrong_domain");
-        assert_eq!(attempt(DOMAIN, Some(now - Duration::from_millis(500)), &key), "message_expired");
-        assert_eq!(attempt(DOMAIN, None, &other), "bad_signature");
+        assert_eq!(attempt("evil.example", None, &key), ErrorCode::WrongDomain);
+        assert_eq!(attempt(DOMAIN, Some(now - Duration::from_millis(500)), &key), ErrorCode::MessageExpired);
+        assert_eq!(attempt(DOMAIN, None, &other), ErrorCode::BadSignature);
         let made_up = text(&key, DOMAIN, "0123456789abcdef", None);
         assert_eq!(sessions.sign_in(&made_up, &sign(&key, &made_up), now), Err(SignInError::Nonce));
         let garbage = sessions.sign_in("let me in", &sign(&key, "let me in"), now).unwrap_err();
-        assert_eq!(garbage.code(), "bad_message");
+        assert_eq!(garbage.code(), ErrorCode::BadMessage);
         let (nonce, expires) = sessions.nonce(HERE, now).unwrap();
         let late = text(&key, DOMAIN, &nonce, None);
         assert_eq!(sessions.sign_in(&late, &sign(&key, &late), expires), Err(SignInError::Nonce));

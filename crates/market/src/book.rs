@@ -2,7 +2,7 @@
 
 use openmesh_primitives::Decimal;
 
-use crate::event::{Level, Side};
+use crate::event::{BookSnapshot, Exchange, Level, Side};
 
 /// Levels a side to which Kraken's books can be subscribed; whoever keeps one cuts it to that after each message ("Book",
 /// WebSocket v1 and v2).
@@ -10,6 +10,16 @@ pub const KRAKEN_DEPTHS: [usize; 5] = [10, 25, 100, 500, 1_000];
 
 /// Levels a side at which Binance cuts a snapshot off; a side of another length was sent whole ("Order book", `limit`).
 pub const BINANCE_SNAPSHOT_LIMITS: [usize; 3] = [500, 1_000, 5_000];
+
+/// Levels of a side that a venue keeps of a book which began with this snapshot: what changes push beyond them is gone without
+/// a word. `None` where the venue removes every level in words.
+pub fn kept_depth(exchange: Exchange, snapshot: &BookSnapshot) -> Option<usize> {
+    let deepest = snapshot.bids.len().max(snapshot.asks.len());
+    match exchange.protocol() {
+        Exchange::Kraken => KRAKEN_DEPTHS.into_iter().find(|depth| *depth >= deepest),
+        _ => None,
+    }
+}
 
 /// Bids and asks. Levels are kept in sorted vectors with the best at the end: nearly all changes are near the best
 /// price, so an insertion moves few bytes, and walking the levels touches memory in order.

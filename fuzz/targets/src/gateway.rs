@@ -42,7 +42,7 @@ pub fn sign_in(data: &[u8]) {
             let again = sessions.sign_in(&text, &signature, now);
             assert_eq!(again.map(|_| ()), Err(SignInError::Nonce), "a message is taken twice");
         }
-        Err(error) => assert!(!error.code().is_empty() && !error.to_string().is_empty()),
+        Err(error) => assert!(!error.code().as_str().is_empty() && !error.to_string().is_empty()),
     }
 }
 

@@ -6,7 +6,8 @@ export class RequestError extends Error {
   readonly hint: string | undefined;
   readonly status: number;
 
-  constructor(status: number, error: ApiError) {
+  /** `code` is the contract's, or one of this page's own where no node answered. */
+  constructor(status: number, error: Omit<ApiError, "code"> & { code: string }) {
     super(error.message);
     this.name = "RequestError";
     this.status = status;

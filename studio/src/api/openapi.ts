@@ -352,7 +352,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How this node and its network are doing. */
+        /** Status of this node and its network. */
         get: operations["status"];
         put?: never;
         post?: never;
@@ -369,7 +369,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A WebSocket: subscriptions to market feeds, blocks, chunks, incidents and the status. */
+        /** A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts and the status. */
         get: operations["connect"];
         put?: never;
         post?: never;
@@ -438,7 +438,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** A transaction: committed, or waiting at this node. */
+        /** A transaction: committed, or waiting at this node. With `wait_ms` the answer comes as soon as it is in a block. */
         get: operations["transaction"];
         put?: never;
         post?: never;
@@ -481,7 +481,7 @@ export interface components {
              */
             nonce: number;
         };
-        /** @description What an account wants done. */
+        /** @description Action of an account. */
         ActionRequest: {
             /** @description In 10^-18 OPEN. */
             amount: string;
@@ -498,10 +498,10 @@ export interface components {
             id: string;
             /** @enum {string} */
             kind: "register_source";
-            /** @description `live`, `simulated` or `replay`. */
-            origin: string;
-            /** @description `market` or `chain`. */
-            source_kind: string;
+            /** @description Provenance of its data. */
+            origin: components["schemas"]["Origin"];
+            /** @description Kind of data. */
+            source_kind: components["schemas"]["SourceKind"];
             /** @description Instruments. */
             symbols: string[];
             /**
@@ -517,7 +517,7 @@ export interface components {
              * @description Streams with an accepted chunk.
              */
             accepted: number;
-            /** @description Whether it takes no more attestations. */
+            /** @description True where it takes no more attestations. */
             closed: boolean;
             /**
              * Format: int32
@@ -529,7 +529,7 @@ export interface components {
              * @description Streams without quorum when it closed.
              */
             disputed: number;
-            /** @description How far the validators agree. */
+            /** @description Agreement of the validators. */
             status: components["schemas"]["WindowStatus"];
             /** @description One for each of the matrix's validators, in their order. */
             votes: components["schemas"]["Vote"][];
@@ -558,14 +558,14 @@ export interface components {
         };
         /** @description The windows of one source. */
         AgreementRow: {
-            /** @description What it collects. */
+            /** @description Kind of data. */
             kind: components["schemas"]["SourceKind"];
             /**
              * Format: int64
              * @description Pass as `before` for the windows before these; `null` at the beginning.
              */
             next?: number | null;
-            /** @description Where its data comes from. */
+            /** @description Provenance of its data. */
             origin: components["schemas"]["Origin"];
             /** @description The source. */
             source: string;
@@ -584,13 +584,13 @@ export interface components {
             /** @description Name from the genesis file. */
             name: string;
         };
-        /** @description What was wrong, where, and what to do. */
+        /** @description A refusal in words and as a code. */
         ApiError: {
-            /** @description Stable word for programs: `unknown_table`, `nonce_too_low`. */
-            code: string;
-            /** @description For people: what to do about it. This node always says it; a client bears with one that does not. */
+            /** @description Stable word for programs. */
+            code: components["schemas"]["ErrorCode"];
+            /** @description What to do about it, for people. Always set by this node; clients must tolerate its absence. */
             hint: string;
-            /** @description For people: what was wrong and where. */
+            /** @description What was wrong and where, for people. */
             message: string;
         };
         /** @description A whole block. */
@@ -661,7 +661,7 @@ export interface components {
             ][];
             /** @description Exchange. */
             exchange: string;
-            /** @description Where the data comes from. */
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
             /** @description True where the book is out of step or its source is silent. */
             stale: boolean;
@@ -674,8 +674,14 @@ export interface components {
         CandleList: {
             /** @description Oldest first. */
             items: components["schemas"]["CandleView"][];
-            /** @description Where the data comes from. */
+            last_trade?: components["schemas"]["TradeView"] | null;
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
+            /**
+             * @description Earliest trade time that was searched, where fewer candles than wanted were found in it: pass as `before` to search
+             *     further back. `null` where the list is full, or the whole history was searched.
+             */
+            searched_from?: string | null;
             /** @description True where the source is silent, or was never heard: what is newest here is old. */
             stale: boolean;
         };
@@ -701,7 +707,7 @@ export interface components {
         };
         /** @description All tables. */
         Catalogue: {
-            /** @description Where the data comes from. */
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
             /** @description Tables by name. */
             tables: components["schemas"]["TableInfo"][];
@@ -715,7 +721,7 @@ export interface components {
         };
         /** @description A chunk: one stream in one window. */
         ChunkInfo: {
-            /** @description Validators that named this CID. */
+            /** @description Validators that attested this CID. */
             attesters: string[];
             /**
              * Format: int64
@@ -724,7 +730,7 @@ export interface components {
             bytes: number;
             /** @description CID; `null` while disputed. */
             cid?: string | null;
-            /** @description Validators that named another. */
+            /** @description Validators that attested a different CID. */
             differing: string[];
             /**
              * Format: int32
@@ -736,13 +742,13 @@ export interface components {
              * @description Height at which it was accepted (or closed without quorum).
              */
             height: number;
-            /** @description Whether this node holds the bytes. */
+            /** @description True where this node holds the bytes. */
             held: boolean;
-            /** @description Where its data comes from. */
+            /** @description Provenance of its data. */
             origin: components["schemas"]["Origin"];
             /** @description Source. */
             source: string;
-            /** @description `accepted` or `disputed`. */
+            /** @description Whether a quorum agreed on it. */
             status: components["schemas"]["ChunkStatus"];
             /** @description Stream: `BTC.USDT/trades`. */
             stream: string;
@@ -757,7 +763,7 @@ export interface components {
             window_start: string;
         };
         /**
-         * @description Whether a chunk has a quorum.
+         * @description Agreement on a chunk.
          * @enum {string}
          */
         ChunkStatus: "accepted" | "disputed";
@@ -766,6 +772,16 @@ export interface components {
             /** @description The error. */
             error: components["schemas"]["ApiError"];
         };
+        /**
+         * @description Stable word of a refusal.
+         * @enum {string}
+         */
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_source" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        /**
+         * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
+         * @enum {string}
+         */
+        Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "status";
         /** @description Something that went wrong, on the ledger or at this site. */
         IncidentInfo: {
             /** @description For people. */
@@ -777,15 +793,15 @@ export interface components {
             height?: number | null;
             /** @description Stable id. */
             id: string;
-            /** @description `differing`, `missing`, `disputed`, `equivocation`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ... */
-            kind: string;
-            /** @description `ledger` (agreed by all) or `collector` (seen at this site). */
+            /** @description Kind of fault. */
+            kind: components["schemas"]["IncidentKind"];
+            /** @description Who says it. */
             site: components["schemas"]["IncidentSite"];
             /** @description Source. */
             source?: string | null;
             /** @description Stream: `BTC.USDT/trades`. */
             stream?: string | null;
-            /** @description When. */
+            /** @description Time. */
             time: string;
             /** @description Validator that is named. */
             validator?: string | null;
@@ -796,7 +812,12 @@ export interface components {
             window?: number | null;
         };
         /**
-         * @description Who says that something went wrong.
+         * @description Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
+         * @enum {string}
+         */
+        IncidentKind: "differing" | "missing" | "disputed" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
+        /**
+         * @description Origin of an incident.
          * @enum {string}
          */
         IncidentSite: "ledger" | "collector";
@@ -804,16 +825,16 @@ export interface components {
         MarketEvent: components["schemas"]["MarketEventKind"] & {
             /** @description Venue. */
             exchange: string;
-            /** @description Where the data comes from. */
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
             /** @description Instrument; `null` only in an incident of a whole connection. */
             symbol?: string | null;
-            /** @description When this site received it, in decimal seconds. */
+            /** @description Time at which this site received it, in decimal seconds. */
             ts_capture: string;
             /** @description The venue's own time in decimal seconds; `null` where it gives none. */
             ts_exchange?: string | null;
         };
-        /** @description What happened, by its `type`. */
+        /** @description Content of an event, by its `type`. */
         MarketEventKind: {
             /** @description The venue's id. */
             id?: string | null;
@@ -889,7 +910,7 @@ export interface components {
         } | {
             /** @description Last price so far. */
             close: string;
-            /** @description Whether the interval has ended. */
+            /** @description True where the interval has ended. */
             closed?: boolean | null;
             /** @description Highest price. */
             high: string;
@@ -915,7 +936,7 @@ export interface components {
         } | {
             /** @description Mark price sent with it. */
             mark_price?: string | null;
-            /** @description When it is paid next, in decimal seconds. */
+            /** @description Time of the next payment, in decimal seconds. */
             next_funding?: string | null;
             /** @description The venue's estimate of the rate after that. */
             predicted_rate?: string | null;
@@ -952,14 +973,13 @@ export interface components {
         } | {
             /** @description For people. */
             detail: string;
-            /** @description The feed it concerns. */
-            feed?: string | null;
-            /** @description `gap`, `checksum`, `garbage`, `disconnected`, `refused`, `crossed` or `silence`. */
-            kind: string;
+            feed?: components["schemas"]["Feed"] | null;
+            /** @description Kind of fault; one of a collector's. */
+            kind: components["schemas"]["IncidentKind"];
             /** @enum {string} */
             type: "incident";
         };
-        /** @description Who a node is. */
+        /** @description Identity of a node. */
         NodeInfo: {
             /** @description Validator address. */
             address: string;
@@ -968,13 +988,13 @@ export interface components {
         };
         /** @description A nonce for signing in. */
         NonceResponse: {
-            /** @description Until when it can be used, once. */
+            /** @description Time until which it can be used, once. */
             expires: string;
             /** @description To be put into the message (EIP-4361). */
             nonce: string;
         };
         /**
-         * @description Where data comes from. Said in every answer and on every page.
+         * @description Provenance of data. Said in every answer and on every page.
          * @enum {string}
          */
         Origin: "live" | "simulated" | "replay";
@@ -1027,7 +1047,7 @@ export interface components {
              *     and still have a next one: how far a node looks for one answer has a limit.
              */
             items: {
-                /** @description Validators that named this CID. */
+                /** @description Validators that attested this CID. */
                 attesters: string[];
                 /**
                  * Format: int64
@@ -1036,7 +1056,7 @@ export interface components {
                 bytes: number;
                 /** @description CID; `null` while disputed. */
                 cid?: string | null;
-                /** @description Validators that named another. */
+                /** @description Validators that attested a different CID. */
                 differing: string[];
                 /**
                  * Format: int32
@@ -1048,13 +1068,13 @@ export interface components {
                  * @description Height at which it was accepted (or closed without quorum).
                  */
                 height: number;
-                /** @description Whether this node holds the bytes. */
+                /** @description True where this node holds the bytes. */
                 held: boolean;
-                /** @description Where its data comes from. */
+                /** @description Provenance of its data. */
                 origin: components["schemas"]["Origin"];
                 /** @description Source. */
                 source: string;
-                /** @description `accepted` or `disputed`. */
+                /** @description Whether a quorum agreed on it. */
                 status: components["schemas"]["ChunkStatus"];
                 /** @description Stream: `BTC.USDT/trades`. */
                 stream: string;
@@ -1087,15 +1107,15 @@ export interface components {
                 height?: number | null;
                 /** @description Stable id. */
                 id: string;
-                /** @description `differing`, `missing`, `disputed`, `equivocation`, or a collector's: `gap`, `checksum`, `garbage`, `disconnected`, ... */
-                kind: string;
-                /** @description `ledger` (agreed by all) or `collector` (seen at this site). */
+                /** @description Kind of fault. */
+                kind: components["schemas"]["IncidentKind"];
+                /** @description Who says it. */
                 site: components["schemas"]["IncidentSite"];
                 /** @description Source. */
                 source?: string | null;
                 /** @description Stream: `BTC.USDT/trades`. */
                 stream?: string | null;
-                /** @description When. */
+                /** @description Time. */
                 time: string;
                 /** @description Validator that is named. */
                 validator?: string | null;
@@ -1138,7 +1158,7 @@ export interface components {
                  * @description Incidents at this site since it started.
                  */
                 incidents: number;
-                /** @description `market` or `chain`. */
+                /** @description Kind of data. */
                 kind: components["schemas"]["SourceKind"];
                 /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
                 last_event_time?: string | null;
@@ -1147,7 +1167,7 @@ export interface components {
                  * @description Newest window with an accepted chunk.
                  */
                 last_window?: number | null;
-                /** @description Where its data comes from. */
+                /** @description Provenance of its data. */
                 origin: components["schemas"]["Origin"];
                 /**
                  * Format: int64
@@ -1174,7 +1194,7 @@ export interface components {
              *     and still have a next one: how far a node looks for one answer has a limit.
              */
             items: {
-                /** @description What it does, in words. */
+                /** @description Its effect in words. */
                 action: string;
                 /** @description What a transfer moves, in 10^-18 OPEN. */
                 amount?: string | null;
@@ -1183,9 +1203,9 @@ export interface components {
                  * @description Size in bytes.
                  */
                 bytes?: number;
-                /** @description `account`, `attestation` or `evidence`. */
+                /** @description Its class. */
                 class: components["schemas"]["TransactionClass"];
-                /** @description Why not. */
+                /** @description Reason where it did not. */
                 error?: string | null;
                 /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
                 fee: string;
@@ -1201,14 +1221,17 @@ export interface components {
                  * @description Position in its block, from 0; `null` while it waits.
                  */
                 index?: number | null;
-                /** @description `transfer`, `register_source`, `attestation`, `evidence`, or `unknown` where it cannot be decoded. */
+                /**
+                 * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
+                 *     `unknown` where it cannot be decoded.
+                 */
                 kind?: string;
                 /**
                  * Format: int64
                  * @description The sender's nonce; `null` for attestations.
                  */
                 nonce?: number | null;
-                /** @description Whether it took effect. */
+                /** @description True where it took effect. */
                 ok: boolean;
                 /** @description Sender's address: the validator's, for an attestation; of evidence, the validator that it names. */
                 sender: string;
@@ -1318,17 +1341,22 @@ export interface components {
              */
             window: number;
         };
+        /**
+         * @description Whether sending the same request again can help.
+         * @enum {string}
+         */
+        Retry: "never" | "later" | "elsewhere";
         /** @description A session. */
         SessionInfo: {
             /** @description Signed-in address. */
             address: string;
-            /** @description Until when. */
+            /** @description Time of its end. */
             expires: string;
             /** @description Bearer token, only in the answer to signing in. */
             token?: string | null;
         };
         /**
-         * @description Who took liquidity, or the side of a forced order.
+         * @description Side that took liquidity, or that of a forced order.
          * @enum {string}
          */
         Side: "buy" | "sell";
@@ -1364,7 +1392,7 @@ export interface components {
              * @description Incidents at this site since it started.
              */
             incidents: number;
-            /** @description `market` or `chain`. */
+            /** @description Kind of data. */
             kind: components["schemas"]["SourceKind"];
             /** @description The venue's time of the newest event at this site; of a chain, when its newest block was agreed on. */
             last_event_time?: string | null;
@@ -1373,7 +1401,7 @@ export interface components {
              * @description Newest window with an accepted chunk.
              */
             last_window?: number | null;
-            /** @description Where its data comes from. */
+            /** @description Provenance of its data. */
             origin: components["schemas"]["Origin"];
             /**
              * Format: int64
@@ -1391,13 +1419,13 @@ export interface components {
             window_ms: number;
         };
         /**
-         * @description What a source collects.
+         * @description Kind of data that a source collects.
          * @enum {string}
          */
         SourceKind: "market" | "chain";
         /** @description A column of a result or a table. */
         SqlColumn: {
-            /** @description What it holds. */
+            /** @description Content, for people. */
             description?: string | null;
             /** @description Name. */
             name: string;
@@ -1430,20 +1458,20 @@ export interface components {
              * @description Time it took in milliseconds.
              */
             elapsed_ms: number;
-            /** @description Where the data comes from. */
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
             /** @description Id of the query. */
             query_id: string;
             /** @description Rows; decimals, 64-bit integers and times are strings. */
             rows: components["schemas"]["SqlValue"][][];
-            /** @description How far the tables were. */
+            /** @description Progress of ingestion when the query began. */
             tables: components["schemas"]["TablesStatus"];
-            /** @description Whether rows were left off because of a limit. */
+            /** @description True where rows were left off because of a limit. */
             truncated: boolean;
         };
         /** @description A value of a result as JSON. Decimals, 64-bit integers and times are texts, so that no digit is lost. */
         SqlValue: null | boolean | number | string | unknown[] | Record<string, never>;
-        /** @description How a node and its network are doing. */
+        /** @description Status of a node and its network. */
         Status: {
             /** @description Its hash. */
             block_hash: string;
@@ -1486,18 +1514,23 @@ export interface components {
             network: string;
             /** @description This node. */
             node: components["schemas"]["NodeInfo"];
-            /** @description Where the market data comes from. */
+            /** @description Provenance of the market data. */
             origin: components["schemas"]["Origin"];
             /**
              * Format: int32
              * @description Number of connected consensus peers.
              */
             peers: number;
+            /**
+             * Format: int64
+             * @description Times that the task which follows blocks and events for the API failed and was started again: more than 0 is a bug.
+             */
+            restarts?: number;
             /** @description Root of the state after it. */
             state_root: string;
-            /** @description Whether the node is behind its peers. */
+            /** @description True where the node is behind its peers. */
             syncing: boolean;
-            /** @description How far this node's tables are. */
+            /** @description Progress of ingestion into this node's tables. */
             tables: components["schemas"]["TablesStatus"];
             /** @description Its time. */
             time: string;
@@ -1509,33 +1542,30 @@ export interface components {
             /** @description Version of the binary. */
             version: string;
         };
-        /** @description What the server sends besides market events. */
-        StreamMessage: {
-            /** @description Exchange. */
-            exchange?: string | null;
-            /** @description Feed. */
-            feed: string;
+        /** @description Message of the server besides market events. */
+        StreamMessage: (components["schemas"]["Topic"] & {
             /** @description From the request. */
             id?: string | null;
+        } & {
             /** @enum {string} */
             op: "subscribed";
-            /** @description Symbol. */
-            symbol?: string | null;
-        } | {
-            /** @description Exchange. */
-            exchange?: string | null;
-            /** @description Feed. */
-            feed: string;
+        }) | (components["schemas"]["Topic"] & {
             /** @description From the request. */
             id?: string | null;
+        } & {
             /** @enum {string} */
             op: "unsubscribed";
-            /** @description Symbol. */
-            symbol?: string | null;
+        }) | {
+            /** @enum {string} */
+            op: "ended";
+            /** @description Reason, for people. */
+            reason: string;
+            /** @description Its topic. */
+            topic: components["schemas"]["Topic"];
         } | {
             /** @description Stable word for programs. */
-            code: string;
-            /** @description For people: what to do about it. */
+            code: components["schemas"]["ErrorCode"];
+            /** @description What to do about it, for people. */
             hint: string;
             /** @description From the request. */
             id?: string | null;
@@ -1556,6 +1586,8 @@ export interface components {
             messages: number;
             /** @enum {string} */
             op: "dropped";
+            /** @description Topic of the subscription. */
+            topic: components["schemas"]["Topic"];
         } | {
             /** @description Exchange. */
             exchange: string;
@@ -1588,16 +1620,23 @@ export interface components {
             op: "incident";
         } | {
             /** @enum {string} */
+            op: "receipt";
+            /** @description The transaction. */
+            transaction: components["schemas"]["TransactionSummary"];
+        } | {
+            /** @enum {string} */
             op: "status";
             /** @description The status. */
             status: components["schemas"]["Status"];
         };
-        /** @description What a client may send. */
+        /** @description Operation of a client. */
         StreamRequest: {
+            /** @description Address of an account. */
+            account?: string | null;
             /** @description Exchange. */
             exchange?: string | null;
             /** @description Feed. */
-            feed: string;
+            feed: components["schemas"]["Feed"];
             /** @description Echoed in answers. */
             id?: string | null;
             /** @enum {string} */
@@ -1605,10 +1644,12 @@ export interface components {
             /** @description Symbol. */
             symbol?: string | null;
         } | {
+            /** @description Address of an account. */
+            account?: string | null;
             /** @description Exchange. */
             exchange?: string | null;
             /** @description Feed. */
-            feed: string;
+            feed: components["schemas"]["Feed"];
             /** @description Echoed in answers. */
             id?: string | null;
             /** @enum {string} */
@@ -1625,14 +1666,14 @@ export interface components {
         TableInfo: {
             /** @description Columns. */
             columns: components["schemas"]["SqlColumn"][];
-            /** @description What it holds. */
+            /** @description Content, for people. */
             description: string;
             /** @description A query to begin with. */
             example: string;
             /** @description Name. */
             name: string;
         };
-        /** @description Progress of a node's tables, of which SQL and candles are made. */
+        /** @description Progress of ingestion into a node's tables, from which SQL and candles are answered. */
         TablesStatus: {
             /**
              * Format: int64
@@ -1661,11 +1702,25 @@ export interface components {
              */
             height: number;
         };
+        /**
+         * @description Subject of a subscription. Its words are compared after exchange, symbol and account were brought into their usual form, so
+         *     `btc.usd` and `BTC.USD` are one topic.
+         */
+        Topic: {
+            /** @description Address of an account; of `receipts` only. */
+            account?: string | null;
+            /** @description Exchange; needed by feeds of instruments. */
+            exchange?: string | null;
+            /** @description Feed. */
+            feed: components["schemas"]["Feed"];
+            /** @description Symbol; needed by feeds of instruments. */
+            symbol?: string | null;
+        };
         /** @description Trades of an instrument. */
         TradeList: {
             /** @description Newest first. */
             items: components["schemas"]["TradeView"][];
-            /** @description Where the data comes from. */
+            /** @description Provenance of the data. */
             origin: components["schemas"]["Origin"];
             /** @description True where the source is silent, or was never heard: what is newest here is old. */
             stale: boolean;
@@ -1676,7 +1731,7 @@ export interface components {
             id?: string | null;
             /** @description Price. */
             price: string;
-            /** @description The venue's word: who took liquidity, and of Coinbase who gave it. */
+            /** @description The venue's word: the side that took liquidity; of Coinbase the one that gave it. */
             side: components["schemas"]["Side"];
             /** @description Size. */
             size: string;
@@ -1692,13 +1747,13 @@ export interface components {
          * @description The class of a transaction.
          * @enum {string}
          */
-        TransactionClass: "account" | "attestation" | "evidence" | "unknown";
+        TransactionClass: "account" | "attestation" | "evidence";
         /** @description A transaction to send: either its canonical bytes, or its parts. */
         TransactionRequest: {
             /** @description Hexadecimal. */
             bytes: string;
         } | {
-            /** @description What. */
+            /** @description Action. */
             action: components["schemas"]["ActionRequest"];
             /** @description Fee in 10^-18 OPEN. */
             fee: string;
@@ -1712,7 +1767,7 @@ export interface components {
         };
         /** @description A committed transaction. */
         TransactionSummary: {
-            /** @description What it does, in words. */
+            /** @description Its effect in words. */
             action: string;
             /** @description What a transfer moves, in 10^-18 OPEN. */
             amount?: string | null;
@@ -1721,9 +1776,9 @@ export interface components {
              * @description Size in bytes.
              */
             bytes?: number;
-            /** @description `account`, `attestation` or `evidence`. */
+            /** @description Its class. */
             class: components["schemas"]["TransactionClass"];
-            /** @description Why not. */
+            /** @description Reason where it did not. */
             error?: string | null;
             /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
             fee: string;
@@ -1739,14 +1794,17 @@ export interface components {
              * @description Position in its block, from 0; `null` while it waits.
              */
             index?: number | null;
-            /** @description `transfer`, `register_source`, `attestation`, `evidence`, or `unknown` where it cannot be decoded. */
+            /**
+             * @description Kind of action: `transfer`, `register_source` and so on as the ledger's modules name them; `attestation`, `evidence`, or
+             *     `unknown` where it cannot be decoded.
+             */
             kind?: string;
             /**
              * Format: int64
              * @description The sender's nonce; `null` for attestations.
              */
             nonce?: number | null;
-            /** @description Whether it took effect. */
+            /** @description True where it took effect. */
             ok: boolean;
             /** @description Sender's address: the validator's, for an attestation; of evidence, the validator that it names. */
             sender: string;
@@ -1757,11 +1815,11 @@ export interface components {
         };
         /** @description Asks for the typed data (EIP-712) of an action, for `eth_signTypedData_v4`. */
         TypedDataRequest: {
-            /** @description What. */
+            /** @description Action. */
             action: components["schemas"]["ActionRequest"];
             /** @description Fee in 10^-18 OPEN; the network's minimum where absent. */
             fee?: string | null;
-            /** @description Who will sign. */
+            /** @description Address that will sign. */
             from: string;
         };
         /** @description Typed data with the nonce and fee it was made for. */
@@ -1831,12 +1889,12 @@ export interface components {
             signed_recent: number;
         };
         /**
-         * @description How a validator stood to a window.
+         * @description Vote of a validator on a window.
          * @enum {string}
          */
         Vote: "agreed" | "differing" | "missing" | "waiting" | "not_assigned";
         /**
-         * @description How far the validators agree on a window.
+         * @description Agreement of the validators on a window.
          * @enum {string}
          */
         WindowStatus: "agreed" | "partly" | "disputed" | "missing" | "open";
@@ -2586,10 +2644,12 @@ export interface operations {
     candles: {
         parameters: {
             query?: {
-                /** @description `1s`, `5s`, `15s`, `1m`, `5m`, `15m`, `1h` or `1d`; `1m` where absent. */
-                interval?: string;
-                /** @description How many, the newest; 200 where absent. */
+                /** @description Length of a candle, `1m` where absent. */
+                interval?: "1s" | "5s" | "15s" | "1m" | "5m" | "15m" | "1h" | "1d";
+                /** @description Number of candles, the newest; 200 where absent. */
                 limit?: number;
+                /** @description Only trades before this time (RFC 3339): `searched_from` of the list that this one continues. */
+                before?: string;
             };
             header?: never;
             path: {
@@ -2741,8 +2801,8 @@ export interface operations {
                 source?: string;
                 /** @description Stream (`BTC.USDT/trades`), or a part of it. */
                 stream?: string;
-                /** @description `accepted` or `disputed`. */
-                status?: components["schemas"]["ChunkStatus"];
+                /** @description Only chunks of this status. */
+                status?: "accepted" | "disputed";
                 /** @description Validator that attested it. */
                 attester?: string;
                 /** @description First window. */
@@ -3228,17 +3288,14 @@ export interface operations {
     incidents: {
         parameters: {
             query?: {
-                /**
-                 * @description `differing`, `missing`, `disputed`, `equivocation`, or a collector's kind: `gap`, `checksum`, `garbage`, `disconnected`, `refused`,
-                 *     `crossed`, `silence`.
-                 */
-                kind?: string;
+                /** @description Only incidents of this kind. */
+                kind?: "differing" | "missing" | "disputed" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
                 /** @description Source. */
                 source?: string;
                 /** @description Validator's address. */
                 validator?: string;
-                /** @description `ledger` or `collector`. */
-                site?: components["schemas"]["IncidentSite"];
+                /** @description Only what the ledger says, or what this site's collector saw. */
+                site?: "ledger" | "collector";
                 /** @description Items wanted, 50 where absent. */
                 limit?: number;
                 /** @description `next` of the page before. */
@@ -3312,8 +3369,8 @@ export interface operations {
             query?: {
                 /** @description Exchange or chain. */
                 exchange?: string;
-                /** @description `market` or `chain`. */
-                kind?: components["schemas"]["SourceKind"];
+                /** @description Only venues, or only chains. */
+                kind?: "market" | "chain";
                 /** @description Only sources with this instrument. */
                 symbol?: string;
                 /** @description Only sources with this feed. */
@@ -3824,7 +3881,7 @@ export interface operations {
     trades: {
         parameters: {
             query?: {
-                /** @description How many, the newest; 50 where absent. */
+                /** @description Number of trades, the newest; 50 where absent. */
                 limit?: number;
             };
             header?: never;
@@ -3907,8 +3964,8 @@ export interface operations {
     transactions: {
         parameters: {
             query?: {
-                /** @description `account`, `attestation` or `evidence`. */
-                class?: string;
+                /** @description Only transactions of this class. */
+                class?: "account" | "attestation" | "evidence";
                 /** @description Only transactions that this account (or validator) sent, or that it received as a transfer. */
                 account?: string;
                 /** @description Only those that took effect (`true`), or that were refused (`false`). */
@@ -4211,7 +4268,10 @@ export interface operations {
     };
     transaction: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Milliseconds to wait until the transaction is in a block; where it then still waits, the answer has no `height`. */
+                wait_ms?: number;
+            };
             header?: never;
             path: {
                 /** @description SHA-256 of the canonical bytes, 64 hexadecimal digits */

@@ -1,16 +1,18 @@
 /** The server cache: one place that knows paths and keys. The stream feeds it; fetching again is the safety net. */
-import { keepPreviousData, useQuery, type QueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { withChunk } from "../lib/agreement";
 import { heights } from "../lib/heights";
 import { get, query } from "./client";
-import { Stream } from "./stream";
+import { stream } from "./live";
+import type { Stream } from "./stream";
 import type {
   AccountInfo,
   AgreementMatrix,
   BlockDetail,
   BlockSummary,
   BookView,
-  CandleView,
+  CandleList,
   Catalogue,
   ChunkInfo,
   IncidentInfo,
@@ -28,6 +30,9 @@ export const PAGE_ITEMS = 25;
 const BLOCKS_MAX = 20;
 /** A live page may grow by this factor until it is fetched again: what is pushed out would stand on no page. */
 const GROWTH = 4;
+
+/** A transaction that waits is asked for again after so long, should the stream not tell of it. */
+const WAITING_MS = 10_000;
 
 const part = encodeURIComponent;
 
@@ -89,14 +94,29 @@ export const useTransactions = (filter: TransactionFilter, cursor: string) =>
     placeholderData: keepPreviousData,
   });
 
-/** A transaction; asked for again each second until it is in a block. */
-export const useTransaction = (hash: string) =>
-  useQuery({
+/** A transaction. While it waits for a block the stream tells of its receipt; asking again finds out that it was dropped. */
+export function useTransaction(hash: string) {
+  const client = useQueryClient();
+  const transaction = useQuery({
     queryKey: ["transaction", hash],
     queryFn: ({ signal }) => get<TransactionSummary>(`/v1/transactions/${part(hash)}`, signal),
-    refetchInterval: ({ state }) => (state.data && typeof state.data.height === "number" ? false : 1_000),
+    refetchInterval: ({ state }) => (typeof state.data?.height === "number" ? false : WAITING_MS),
     enabled: hash !== "",
   });
+  const { data } = transaction;
+  const sender = data && typeof data.height !== "number" ? data.sender : null;
+  useEffect(() => {
+    if (sender === null) return;
+    const stop = stream.subscribe({ feed: "receipts", account: sender }, (message) => {
+      if ("op" in message && message.op === "receipt" && message.transaction.hash === hash)
+        client.setQueryData(["transaction", hash], message.transaction);
+    });
+    // It may have come into a block before the subscription began.
+    void client.invalidateQueries({ queryKey: ["transaction", hash] });
+    return stop;
+  }, [client, hash, sender]);
+  return transaction;
+}
 
 export const useAccount = (address: string) =>
   useQuery({
@@ -193,7 +213,7 @@ export const useCandles = (exchange: string, symbol: string, interval: string) =
   useQuery({
     queryKey: candlesKey(exchange, symbol, interval),
     queryFn: ({ signal }) =>
-      get<Listing<CandleView>>(
+      get<CandleList>(
         `/v1/candles/${part(exchange)}/${part(symbol)}${query({ interval, limit: 300 })}`,
         signal,
       ),

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Stream } from "./stream";
+import { Stream, type Topic } from "./stream";
 
 /** A socket that the test opens, feeds and breaks. */
 class FakeSocket {
@@ -34,7 +34,7 @@ const socket = (at: number): FakeSocket => {
   return found;
 };
 const make = () => new Stream("ws://node/v1/stream", () => new FakeSocket() as unknown as WebSocket);
-const book = { feed: "book", exchange: "kraken", symbol: "BTC.USD" };
+const book: Topic = { feed: "book", exchange: "kraken", symbol: "BTC.USD" };
 
 beforeEach(() => {
   FakeSocket.all = [];
@@ -138,16 +138,41 @@ describe("stream", () => {
     expect(stream.state).toBe("lost");
   });
 
-  it("tells every listener about dropped messages", () => {
+  it("tells those about dropped messages who missed them", () => {
     const stream = make();
     const first = vi.fn();
     const second = vi.fn();
     stream.subscribe({ feed: "status" }, first);
     stream.subscribe(book, second);
     socket(0).accept();
-    socket(0).say({ op: "dropped", messages: 7 });
-    expect(first).toHaveBeenCalledWith({ op: "dropped", messages: 7 });
-    expect(second).toHaveBeenCalledWith({ op: "dropped", messages: 7 });
+    const dropped = { op: "dropped", topic: book, messages: 7 };
+    socket(0).say(dropped);
+    expect(first).not.toHaveBeenCalled();
+    expect(second).toHaveBeenCalledWith(dropped);
+  });
+
+  it("says that a subscription has ended by itself", () => {
+    const stream = make();
+    const listener = vi.fn();
+    stream.subscribe(book, listener);
+    socket(0).accept();
+    socket(0).say({ op: "ended", topic: book, reason: "not collected any more" });
+    expect(listener).toHaveBeenCalledOnce();
+    expect(stream.refused).toMatchObject([{ topic: book, code: "ended", message: "not collected any more" }]);
+  });
+
+  it("tells of the receipts of an account whom it concerns, as sender or receiver", () => {
+    const stream = make();
+    const heard: string[] = [];
+    stream.subscribe({ feed: "receipts", account: "0xAA" }, () => heard.push("a"));
+    stream.subscribe({ feed: "receipts", account: "0xbb" }, () => heard.push("b"));
+    stream.subscribe({ feed: "receipts" }, () => heard.push("all"));
+    stream.subscribe({ feed: "blocks" }, () => heard.push("blocks"));
+    socket(0).accept();
+    socket(0).say({ op: "receipt", transaction: { sender: "0xaa", to: "0xCC" } });
+    expect(heard).toEqual(["a", "all"]);
+    socket(0).say({ op: "receipt", transaction: { sender: "0xcc", to: "0xBB" } });
+    expect(heard).toEqual(["a", "all", "b", "all"]);
   });
 
   it("keeps what the node refuses until it is accepted or nobody listens", () => {

@@ -1,10 +1,14 @@
-import type { MarketEvent, StreamMessage } from "./types";
+import type { Feed, MarketEvent, StreamMessage, Topic as SaidTopic, TransactionSummary } from "./types";
 
-/** What is subscribed to: a market feed (with exchange and symbol), or `blocks`, `chunks`, `incidents`, `status`. */
+/**
+ * What is subscribed to: a market feed (with exchange and symbol), `receipts` (of an account), or `blocks`, `chunks`,
+ * `incidents`, `status`.
+ */
 export interface Topic {
-  feed: string;
+  feed: Feed;
   exchange?: string;
   symbol?: string;
+  account?: string;
 }
 
 export type StreamState = "connecting" | "open" | "lost";
@@ -19,6 +23,9 @@ export interface StreamRefusal {
   hint: string;
 }
 
+/** What to do about a subscription that the node has ended. */
+const ENDED_HINT = "Load the page again when the source is collected again.";
+
 const NO_REFUSALS: readonly StreamRefusal[] = [];
 
 /** First and longest wait before connecting again, in milliseconds; a random part keeps clients from coming all at once. */
@@ -27,7 +34,8 @@ const WAIT_MS_MAX = 15_000;
 /** Nothing heard for this long means that the connection is dead although nobody said so. The node sends a status each second. */
 const SILENCE_MS_MAX = 10_000;
 
-const keyOf = (topic: Topic) => `${topic.feed}|${topic.exchange ?? ""}|${topic.symbol ?? ""}`;
+const keyOf = (topic: Topic | SaidTopic) =>
+  `${topic.feed}|${topic.exchange ?? ""}|${topic.symbol ?? ""}|${topic.account?.toLowerCase() ?? ""}`;
 
 /** The topic that a message belongs to. */
 export function topicOf(message: StreamMessage | MarketEvent): string | null {
@@ -41,11 +49,14 @@ export function topicOf(message: StreamMessage | MarketEvent): string | null {
         return keyOf({ feed: "incidents" });
       case "status":
         return keyOf({ feed: "status" });
+      case "dropped":
+      case "ended":
+        return keyOf(message.topic);
       default:
         return null;
     }
   }
-  const feeds: Record<string, string> = {
+  const feeds: Record<string, Feed> = {
     trade: "trades",
     book_snapshot: "book",
     book_delta: "book",
@@ -55,10 +66,20 @@ export function topicOf(message: StreamMessage | MarketEvent): string | null {
   return feed ? keyOf({ feed, exchange: message.exchange, symbol: message.symbol ?? "" }) : null;
 }
 
+/** True where a transaction is one of those that a topic is about. */
+function isAbout({ sender, to }: TransactionSummary, topic: Topic): boolean {
+  const account = topic.account?.toLowerCase();
+  return (
+    topic.feed === "receipts" && (!account || [sender, to].some((each) => each?.toLowerCase() === account))
+  );
+}
+
 /** Whether a message about a whole source, or about what went wrong in it, concerns a topic. */
 function concerns(message: StreamMessage | MarketEvent, topic: Topic): boolean {
-  if ("op" in message)
+  if ("op" in message) {
+    if (message.op === "receipt") return isAbout(message.transaction, topic);
     return (message.op === "stale" || message.op === "fresh") && message.exchange === topic.exchange;
+  }
   return (
     message.type === "incident" &&
     message.exchange === topic.exchange &&
@@ -170,9 +191,6 @@ export class Stream {
   /** The node's answers to requests. */
   #answered(message: StreamMessage): void {
     if (message.op === "subscribed" && message.id) this.#forgive(message.id);
-    if (message.op === "dropped")
-      for (const { listeners } of this.#listeners.values())
-        for (const listener of listeners) listener(message);
     if (message.op !== "error") return;
     const entry = this.#listeners.get(message.id ?? "");
     // An error about what nobody listens to any more concerns nobody.
@@ -204,7 +222,10 @@ export class Stream {
       }
       const key = topicOf(message);
       if (key !== null) {
-        for (const listener of this.#listeners.get(key)?.listeners ?? []) listener(message);
+        const entry = this.#listeners.get(key);
+        for (const listener of entry?.listeners ?? []) listener(message);
+        if (entry && "op" in message && message.op === "ended")
+          this.#refuse(key, { topic: entry.topic, code: "ended", message: message.reason, hint: ENDED_HINT });
         return;
       }
       for (const { topic, listeners } of this.#listeners.values())

@@ -15,6 +15,7 @@ export type BookView = Schemas["BookView"];
 export type CandleView = Schemas["CandleView"];
 export type Catalogue = Schemas["Catalogue"];
 export type ChunkInfo = Schemas["ChunkInfo"];
+export type Feed = Schemas["Feed"];
 export type IncidentInfo = Schemas["IncidentInfo"];
 export type MarketEvent = Schemas["MarketEvent"];
 export type NonceResponse = Schemas["NonceResponse"];
@@ -31,6 +32,7 @@ export type TableInfo = Schemas["TableInfo"];
 export type TablesStatus = Schemas["TablesStatus"];
 export type TradeView = Schemas["TradeView"];
 export type TransactionAccepted = Schemas["TransactionAccepted"];
+export type Topic = Schemas["Topic"];
 export type TransactionSummary = Schemas["TransactionSummary"];
 export type TypedDataResponse = Schemas["TypedDataResponse"];
 export type ValidatorInfo = Schemas["ValidatorInfo"];
@@ -45,6 +47,9 @@ export interface Page<T> {
   items: T[];
   next?: string | null;
 }
+
+/** Candles with the newest trade of the stream that is counted in them. */
+export type CandleList = Schemas["CandleList"];
 
 /** A list with the origin of what is in it. */
 export interface Listing<T> {

@@ -9,8 +9,6 @@ type Side = ReadonlyMap<string, Level>;
 export interface Book {
   bids: Side;
   asks: Side;
-  /** Levels of a side that the venue keeps; `null` where it removes every level in words. */
-  depth: number | null;
 }
 
 /** A level as it is drawn, with the exact running total from the best price. */
@@ -24,9 +22,6 @@ const isZero = (size: string) => /^-?0*(\.0*)?$/.test(size);
 
 /** The price as a key: `1.50` and `1.5` are one level. */
 const keyOf = (price: string) => (price.includes(".") ? price.replace(/\.?0+$/, "") : price);
-
-/** Depths that can be subscribed to at Kraken, which does not say when a level falls out of them. */
-const KRAKEN_DEPTHS = [10, 25, 100, 500, 1_000];
 
 function merge(side: Side, levels: readonly Level[]): Map<string, Level> {
   const merged = new Map(side);
@@ -42,27 +37,11 @@ const byPrice = (side: Side, descending: boolean): Level[] => {
   return descending ? levels.reverse() : levels;
 };
 
-function cut(side: Map<string, Level>, descending: boolean, depth: number | null): Side {
-  if (depth === null || side.size <= depth) return side;
-  return merge(new Map(), byPrice(side, descending).slice(0, depth));
-}
-
 /** The book after an event. A snapshot replaces it, a delta changes it, size 0 removes a level. */
 export function applyBookEvent(book: Book | null, event: MarketEvent): Book | null {
-  if (event.type === "book_snapshot") {
-    const levels = Math.max(event.bids.length, event.asks.length);
-    const depth =
-      event.exchange === "kraken" ? (KRAKEN_DEPTHS.find((each) => each >= levels) ?? levels) : null;
-    return { bids: merge(new Map(), event.bids), asks: merge(new Map(), event.asks), depth };
-  }
-  if (event.type === "book_delta" && book) {
-    const { depth } = book;
-    return {
-      bids: cut(merge(book.bids, event.bids), true, depth),
-      asks: cut(merge(book.asks, event.asks), false, depth),
-      depth,
-    };
-  }
+  if (event.type === "book_snapshot") return bookOf(event.bids, event.asks);
+  if (event.type === "book_delta" && book)
+    return { bids: merge(book.bids, event.bids), asks: merge(book.asks, event.asks) };
   return book;
 }
 
@@ -70,7 +49,6 @@ export function applyBookEvent(book: Book | null, event: MarketEvent): Book | nu
 export const bookOf = (bids: readonly Level[], asks: readonly Level[]): Book => ({
   bids: merge(new Map(), bids),
   asks: merge(new Map(), asks),
-  depth: null,
 });
 
 /** The best `count` levels of a side, best first, with running totals for the depth bars. */

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use openmesh_api::limits::TRANSACTION_WAIT_MS_MAX;
 use openmesh_api::{AccountInfo, ActionRequest, Status, TransactionAccepted, TransactionRequest, TransactionSummary};
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action};
 use openmesh_primitives::{AccountKey, Address, Amount, Decimal, OPEN_DECIMALS};
@@ -77,7 +78,9 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
     };
     let accepted: TransactionAccepted = client.post("/v1/transactions", &request).await?;
     eprintln!("{}: waiting for a block", accepted.hash);
-    let path = format!("/v1/transactions/{}", accepted.hash);
+    // The node answers as soon as the transaction is in a block, or when the time is over.
+    let path = openmesh_api::path::with(openmesh_api::path::TRANSACTION, &accepted.hash);
+    let path = format!("{path}?wait_ms={TRANSACTION_WAIT_MS_MAX}");
     let deadline = tokio::time::Instant::now() + Duration::from_secs(COMMIT_SECONDS_MAX);
     loop {
         let now: TransactionSummary = client.get(&path).await?;
@@ -93,7 +96,7 @@ async fn send(client: &Client, key: &AccountKey, to: &str, amount: &str) -> Resu
                 return Err(Failure::new(format!("not committed within {COMMIT_SECONDS_MAX} s"))
                     .hint("is the network making blocks? See openmesh doctor"));
             }
-            (None, _) => tokio::time::sleep(Duration::from_millis(200)).await,
+            (None, _) => {}
         }
     }
 }

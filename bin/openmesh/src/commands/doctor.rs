@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, Status, ValidatorInfo};
+use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, SourceKind, Status, ValidatorInfo};
 use openmesh_primitives::Timestamp;
 
 use super::client::Client;
@@ -210,17 +210,17 @@ async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(),
 fn inspect_source(source: &SourceInfo, findings: &mut Findings) {
     let silent = source.silent_ms.map_or("since the start".into(), |ms| format!("for {} s", ms / 1_000));
     let old = format!("{} is silent {silent}: what is shown of it is old", source.id);
-    match (source.stale, source.kind.as_str()) {
-        (false, "chain") => findings.ok(&format!("{}: no block {silent}, as is usual", source.id)),
+    match (source.stale, source.kind) {
+        (false, SourceKind::Chain) => findings.ok(&format!("{}: no block {silent}, as is usual", source.id)),
         (false, _) => findings.ok(&format!(
             "{}: {:.0} events/s, {} incidents here",
             source.id, source.events_per_second, source.incidents
         )),
         // A recording of blocks ends and does not begin again.
-        (true, "chain") if source.origin == Origin::Replay => {
+        (true, SourceKind::Chain) if source.origin == Origin::Replay => {
             findings.odd(&old, "the recording may have come to its end")
         }
-        (true, "chain") => {
+        (true, SourceKind::Chain) => {
             findings.wrong(&old, "is the chain's node reachable (node.toml, collect.ethereum)? See the log")
         }
         (true, _) => {
@@ -272,11 +272,11 @@ mod tests {
     use super::*;
 
     /// Numbers of wrong and odd findings about a source.
-    fn found(kind: &str, origin: Origin, stale: bool) -> (u32, u32) {
+    fn found(kind: SourceKind, origin: Origin, stale: bool) -> (u32, u32) {
         let source = SourceInfo {
             id: "s".into(),
             exchange: "e".into(),
-            kind: kind.into(),
+            kind,
             origin,
             symbols: Vec::new(),
             feeds: Vec::new(),
@@ -297,10 +297,10 @@ mod tests {
 
     #[test]
     fn a_recording_of_a_chain_that_has_ended_is_nothing_wrong() {
-        assert_eq!(found("chain", Origin::Replay, true), (0, 1));
-        assert_eq!(found("chain", Origin::Live, true), (1, 0));
-        assert_eq!(found("chain", Origin::Live, false), (0, 0));
-        assert_eq!(found("market", Origin::Replay, true), (1, 0));
+        assert_eq!(found(SourceKind::Chain, Origin::Replay, true), (0, 1));
+        assert_eq!(found(SourceKind::Chain, Origin::Live, true), (1, 0));
+        assert_eq!(found(SourceKind::Chain, Origin::Live, false), (0, 0));
+        assert_eq!(found(SourceKind::Market, Origin::Replay, true), (1, 0));
     }
 
     #[test]

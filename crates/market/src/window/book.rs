@@ -5,7 +5,7 @@ use openmesh_primitives::{Decimal, Timestamp};
 use super::clock::after;
 use super::row::{BookRow, Rows};
 use super::{OPENING_LEVELS, ROWS_MAX, Reason};
-use crate::book::{BINANCE_SNAPSHOT_LIMITS, KRAKEN_DEPTHS, OrderBook};
+use crate::book::{BINANCE_SNAPSHOT_LIMITS, OrderBook, kept_depth};
 use crate::event::{BookDelta, BookSnapshot, Exchange, Level, Side};
 
 /// A book as far as windows need it.
@@ -93,11 +93,7 @@ impl Levels {
             self.known_ask = self.known_ask.and(end(&snapshot.asks));
             return;
         }
-        let deepest = snapshot.bids.len().max(snapshot.asks.len());
-        self.depth = match self.exchange.protocol() {
-            Exchange::Kraken => KRAKEN_DEPTHS.into_iter().find(|d| *d >= deepest),
-            _ => None,
-        };
+        self.depth = kept_depth(self.exchange, snapshot);
         (self.known_bid, self.known_ask) = match self.exchange.protocol() {
             Exchange::Binance | Exchange::BinanceFutures => (cut_off(&snapshot.bids), cut_off(&snapshot.asks)),
             _ => (None, None),

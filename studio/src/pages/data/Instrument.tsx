@@ -3,13 +3,14 @@ import { useEffect, useMemo } from "react";
 import { Link, useParams } from "react-router";
 import { stream } from "../../api/live";
 import { candlesKey, tradesKey, useCandles, useChunks, useSources, useTrades } from "../../api/queries";
-import type { CandleView, Listing, TradeView } from "../../api/types";
+import type { CandleList, CandleView, Listing, TradeView } from "../../api/types";
 import { Card, Empty, Notice } from "../../design";
 import { digitsThatMatter, fractionDigits, padded } from "../../lib/decimals";
 import { INTERVALS, secondsOf, withTrade, type Interval } from "../../lib/candles";
 import { clock, count, decimal, instant } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { useTitle } from "../../lib/title";
+import { after, type LiveTrade } from "../../lib/trades";
 import { oneOf, useFilters } from "../../lib/urlState";
 import { CandleChart } from "../Chart";
 import { Answer, At, ChunkTable } from "../parts";
@@ -18,6 +19,8 @@ import { SourceState } from "./Sources";
 
 /** Trades in the list. */
 const TRADES_MAX = 40;
+/** Trades remembered to find those that a list of the node has not counted yet. */
+const RECENT_MAX = 2_000;
 /** Trades are put into the lists this often, not one by one. */
 const BATCH_MS = 250;
 
@@ -74,7 +77,10 @@ function useLiveTrades(exchange: string, symbol: string, interval: Interval, kno
   const client = useQueryClient();
   useEffect(() => {
     if (!known) return;
-    let waiting: (TradeView & { at: number })[] = [];
+    let waiting: LiveTrade[] = [];
+    let recent: LiveTrade[] = [];
+    // The lists as they were left here: another one is the node's, which has counted some of the recent trades already.
+    const left: { trades?: Listing<TradeView> | undefined; candles?: CandleList | undefined } = {};
     const stop = stream.subscribe({ feed: "trades", exchange, symbol }, (message) => {
       if ("op" in message || message.type !== "trade") return;
       const at = instant(message.ts_exchange ?? message.ts_capture) ?? Date.now();
@@ -82,21 +88,26 @@ function useLiveTrades(exchange: string, symbol: string, interval: Interval, kno
       waiting.push({ at, time: new Date(at).toISOString(), side, price, size, id: id ?? null });
     });
     const timer = setInterval(() => {
-      if (waiting.length === 0) return;
       const batch = waiting;
       waiting = [];
-      client.setQueryData<Listing<TradeView>>(
-        tradesKey(exchange, symbol),
-        (list) => list && { ...list, items: [...batch.toReversed(), ...list.items].slice(0, TRADES_MAX) },
-      );
-      client.setQueryData<Listing<CandleView>>(
-        candlesKey(exchange, symbol, interval),
-        (list) =>
-          list && {
-            ...list,
-            items: batch.reduce((all, trade) => withTrade(all, trade, secondsOf(interval)), list.items),
-          },
-      );
+      recent = [...recent, ...batch].slice(-RECENT_MAX);
+      const trades = tradesKey(exchange, symbol);
+      client.setQueryData<Listing<TradeView>>(trades, (list) => {
+        if (!list) return list;
+        const fresh = list === left.trades || !list.items[0] ? batch : after(recent, list.items[0]);
+        if (fresh.length === 0) return list;
+        return { ...list, items: [...fresh.toReversed(), ...list.items].slice(0, TRADES_MAX) };
+      });
+      left.trades = client.getQueryData(trades);
+      const candles = candlesKey(exchange, symbol, interval);
+      client.setQueryData<CandleList>(candles, (list) => {
+        if (!list) return list;
+        const fresh = list === left.candles || !list.last_trade ? batch : after(recent, list.last_trade);
+        if (fresh.length === 0) return list;
+        const items = fresh.reduce((all, trade) => withTrade(all, trade, secondsOf(interval)), list.items);
+        return { ...list, items };
+      });
+      left.candles = client.getQueryData(candles);
     }, BATCH_MS);
     return () => {
       stop();

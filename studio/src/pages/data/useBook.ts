@@ -31,7 +31,10 @@ const NOTHING = {
 
 /** What a message says about why a book stands still; `null` where it says that it moves. */
 function troubleOf(message: StreamMessage | MarketEvent): string | null {
-  if ("op" in message) return message.op === "stale" ? `${message.exchange} is silent` : null;
+  if ("op" in message) {
+    if (message.op === "ended") return message.reason;
+    return message.op === "stale" ? `${message.exchange} is silent` : null;
+  }
   return message.type === "incident" ? `${message.kind}: ${message.detail}` : null;
 }
 

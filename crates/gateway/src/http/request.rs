@@ -1,0 +1,139 @@
+//! Reading requests: parameters, bodies, limits and cursors. What is not understood is refused, never ignored.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use openmesh_api::ErrorCode;
+use openmesh_api::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+use openmesh_primitives::{Address, Timestamp};
+use serde::de::DeserializeOwned;
+
+use crate::error::Refusal;
+
+/// The query's parameters. Unknown ones are refused before (`contract`), malformed ones here.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Refusal;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Params<T>, Refusal> {
+        match Query::try_from_uri(&parts.uri) {
+            Ok(Query(value)) => Ok(Params(value)),
+            Err(error) => {
+                let text = error.body_text();
+                let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(Refusal::new(
+                    ErrorCode::BadParameter,
+                    text,
+                    "each parameter once; their types stand in /openapi.json",
+                ))
+            }
+        }
+    }
+}
+
+/// Longest time until a body has come whole: the largest one over a slow line.
+const BODY_SECONDS_MAX: u64 = 30;
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, state: &S) -> Result<Body<T>, Refusal> {
+        let reading = Json::from_request(request, state);
+        let Ok(read) = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await else {
+            return Err(too_slow());
+        };
+        read.map(|Json(value)| Body(value)).map_err(|rejection| {
+            let (code, hint) = match &rejection {
+                JsonRejection::MissingJsonContentType(_) => (ErrorCode::NotJson, "send content-type: application/json"),
+                JsonRejection::BytesRejection(_) => (ErrorCode::BodyTooLarge, "a body may have 1 MiB"),
+                _ => (ErrorCode::BadJson, "the body's shape stands in /openapi.json; unknown fields are refused"),
+            };
+            Refusal::new(code, rejection.body_text(), hint).with_status(rejection.status())
+        })
+    }
+}
+
+fn too_slow() -> Refusal {
+    let message = format!("the body did not come within {BODY_SECONDS_MAX} s");
+    Refusal::new(ErrorCode::BodyTooSlow, message, "send it in one go")
+}
+
+/// `limit`, with its default and most. Beyond them it is refused: a shorter answer than asked for would look complete.
+pub fn limited(name: &str, wanted: Option<usize>, default: usize, most: usize) -> Result<usize, Refusal> {
+    match wanted {
+        None => Ok(default),
+        Some(number) if (1..=most).contains(&number) => Ok(number),
+        Some(number) => Err(Refusal::new(
+            ErrorCode::BadLimit,
+            format!("{name} is {number}"),
+            format!("{name} may be 1 to {most}; the rest of a list comes with the cursor"),
+        )),
+    }
+}
+
+/// Number of items of a page.
+pub fn limit(wanted: Option<usize>) -> Result<usize, Refusal> {
+    limited("limit", wanted, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX)
+}
+
+/// A cursor, read by `parse`; `None` for the first page.
+pub fn cursor<T>(text: Option<&str>, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+    text.map(|text| {
+        parse(text).ok_or_else(|| {
+            Refusal::new(
+                ErrorCode::BadCursor,
+                format!("{text:.40?} is no cursor of this list"),
+                "leave cursor away for the first page, then pass each page's next as it is",
+            )
+        })
+    })
+    .transpose()
+}
+
+/// A cursor of two numbers, `height-index`.
+pub fn pair(text: &str) -> Option<(u64, u32)> {
+    let (left, right) = text.split_once('-')?;
+    Some((left.parse().ok()?, right.parse().ok()?))
+}
+
+/// An address from a person or a program.
+pub fn address(text: &str) -> Result<Address, Refusal> {
+    text.parse().map_err(|e| {
+        let hint = "an address is 0x and 40 hexadecimal digits";
+        Refusal::new(ErrorCode::BadAddress, format!("{text:.60}: {e}"), hint)
+    })
+}
+
+/// A time in RFC 3339.
+pub fn time(text: &str) -> Result<Timestamp, Refusal> {
+    Timestamp::parse_rfc3339(text.as_bytes()).map_err(|e| {
+        let hint = "a time of RFC 3339 in UTC, such as 2026-01-31T12:00:00Z";
+        Refusal::new(ErrorCode::BadTime, format!("{text:.40}: {e}"), hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_said_not_bent() {
+        assert_eq!(limit(None).unwrap(), PAGE_ITEMS_DEFAULT);
+        assert_eq!(limit(Some(PAGE_ITEMS_MAX)).unwrap(), PAGE_ITEMS_MAX);
+        assert!(limit(Some(0)).is_err() && limit(Some(PAGE_ITEMS_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn cursors_are_those_given_out() {
+        assert_eq!(cursor(None, pair).unwrap(), None);
+        assert_eq!(cursor(Some("12-3"), pair).unwrap(), Some((12, 3)));
+        assert!(cursor(Some("12"), pair).is_err() && cursor(Some("-1-2"), pair).is_err());
+    }
+}

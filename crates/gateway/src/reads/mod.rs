@@ -1,0 +1,6 @@
+//! Questions to the ledger's store that more than one route has, each within a budget where it looks through many rows.
+
+pub mod blocks;
+pub mod chunk;
+pub mod incidents;
+pub mod windows;

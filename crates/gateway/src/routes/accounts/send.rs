@@ -1,0 +1,115 @@
+//! Sending transactions.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use openmesh_api as api;
+use openmesh_api::ErrorCode;
+use openmesh_ledger::{
+    self as ledger, AccountTransaction, AccountsAction, Action, SourceSpec, SourcesAction, Transaction,
+};
+use openmesh_primitives::eip712::Value;
+use openmesh_primitives::{AccountSignature, Amount};
+
+use crate::error::Refusal;
+use crate::http::request::{self, Body};
+use crate::node::Node;
+use crate::views::words;
+
+/// Hands a signed transaction to the mempool.
+#[utoipa::path(post, path = api::path::TRANSACTIONS, tag = "transactions", request_body = api::TransactionRequest, responses((status = 202, body = api::TransactionAccepted), (status = 400, body = api::ErrorBody)))]
+pub async fn send(
+    State(node): State<Node>,
+    Body(request): Body<api::TransactionRequest>,
+) -> Result<(StatusCode, Json<api::TransactionAccepted>), Refusal> {
+    let bytes = match request {
+        api::TransactionRequest::Bytes { bytes } => hex::decode(bytes.trim_start_matches("0x"))
+            .map_err(|e| Refusal::new(ErrorCode::BadBytes, format!("bytes: {e}"), "hexadecimal is expected"))?,
+        api::TransactionRequest::Parts { action, nonce, fee, signature } => {
+            let signature: AccountSignature = signature.parse().map_err(|e| {
+                Refusal::new(ErrorCode::BadSignature, format!("signature: {e}"), "65 bytes in hexadecimal are expected")
+            })?;
+            let (fee, action) = (amount("fee", &fee)?, parse_action(action)?);
+            let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, fee, action, signature);
+            Transaction::Account(transaction).encode()
+        }
+    };
+    let hash = node.submit(bytes).await?;
+    Ok((StatusCode::ACCEPTED, Json(api::TransactionAccepted { hash: hash.to_string() })))
+}
+
+/// The typed data (EIP-712) of an action, to be signed by a wallet.
+#[utoipa::path(post, path = api::path::TYPED_DATA, tag = "transactions", request_body = api::TypedDataRequest, responses((status = 200, body = api::TypedDataResponse), (status = 400, body = api::ErrorBody)))]
+pub async fn typed_data(
+    State(node): State<Node>,
+    Body(request): Body<api::TypedDataRequest>,
+) -> Result<Json<api::TypedDataResponse>, Refusal> {
+    let from = request::address(&request.from)?;
+    let action = parse_action(request.action)?;
+    let wanted = request.fee.map(|f| amount("fee", &f)).transpose()?;
+    node.read(move |node| {
+        let state = node.store().state()?;
+        let fee = wanted.unwrap_or(action.fee_min(&ledger::params(&state)?));
+        let nonce = ledger::account(&state, &from)?.nonce;
+        let typed_data = typed_json(&action, node.chain_id(), nonce, fee);
+        Ok(Json(api::TypedDataResponse { nonce, fee: fee.to_string(), typed_data }))
+    })
+    .await
+}
+
+/// The argument of `eth_signTypedData_v4`. Source: EIP-712.
+fn typed_json(action: &Action, chain_id: u64, nonce: u64, fee: Amount) -> serde_json::Value {
+    let message = action.typed_message(nonce, fee);
+    let (name, version) = ledger::TypedMessage::domain();
+    let fields: Vec<serde_json::Value> =
+        message.fields.iter().map(|f| serde_json::json!({ "name": f.name, "type": f.kind })).collect();
+    let values: serde_json::Map<String, serde_json::Value> =
+        message.fields.iter().map(|f| (f.name.to_string(), json_value(&f.value))).collect();
+    serde_json::json!({
+        "domain": { "name": name, "version": version, "chainId": chain_id },
+        "primaryType": message.primary_type,
+        "types": {
+            "EIP712Domain": [
+                { "name": "name", "type": "string" },
+                { "name": "version", "type": "string" },
+                { "name": "chainId", "type": "uint256" },
+            ],
+            message.primary_type: fields,
+        },
+        "message": values,
+    })
+}
+
+fn json_value(value: &Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Text(text) => (*text).into(),
+        Value::Address(address) => address.to_string().into(),
+        Value::Uint(number) => number.to_string().into(),
+        Value::Bytes32(bytes) => format!("0x{}", hex::encode(bytes)).into(),
+        Value::Texts(texts) => texts.to_vec().into(),
+    }
+}
+
+fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
+    match request {
+        api::ActionRequest::Transfer { to, amount: units } => {
+            let (to, amount) = (request::address(&to)?, amount("amount", &units)?);
+            Ok(Action::Accounts(AccountsAction::Transfer { to, amount }))
+        }
+        api::ActionRequest::RegisterSource { id, exchange, source_kind, symbols, feeds, window_ms, origin } => {
+            let (kind, origin) = (words::ledger_kind(source_kind), words::ledger_origin(origin));
+            let spec = SourceSpec { id, exchange, kind, symbols, feeds, window_ms, origin };
+            spec.validate().map_err(|e| {
+                let hint = "the rules are in docs/spec/transactions.md, section S";
+                Refusal::new(ErrorCode::BadSource, e.to_string(), hint)
+            })?;
+            Ok(Action::Sources(SourcesAction::Register(spec)))
+        }
+    }
+}
+
+fn amount(field: &str, text: &str) -> Result<Amount, Refusal> {
+    text.parse().map_err(|e| {
+        Refusal::new(ErrorCode::BadAmount, format!("{field}: {e}"), "a whole number of 10^-18 OPEN, as text")
+    })
+}

@@ -1,0 +1,140 @@
+//! Incidents: those that the ledger names, and those that this site's collector saw.
+//!
+//! The recent ones of both come from memory, in one order of time. Behind them the list goes on in the ledger's state,
+//! which keeps every incident since the beginning, so that a page is never the last one only because memory ends.
+
+use axum::Json;
+use axum::extract::State;
+use openmesh_api as api;
+use openmesh_primitives::Height;
+
+use crate::error::Refusal;
+use crate::http::request::{self, Params, cursor, pair};
+use crate::node::Node;
+use crate::reads;
+use crate::views;
+
+struct Filter {
+    kind: Option<api::IncidentKind>,
+    source: Option<String>,
+    validator: Option<String>,
+    site: Option<api::IncidentSite>,
+}
+
+impl Filter {
+    fn fits(&self, info: &api::IncidentInfo) -> bool {
+        self.kind.is_none_or(|k| k == info.kind)
+            && self.site.is_none_or(|s| s == info.site)
+            && self.source.as_ref().is_none_or(|s| info.source.as_ref() == Some(s))
+            && self.validator.as_ref().is_none_or(|v| info.validator.as_ref() == Some(v))
+    }
+}
+
+/// Place at which a page goes on.
+enum After {
+    /// In memory: before this time in nanoseconds.
+    Time(i64),
+    /// In the state: before this incident.
+    Place(Height, u32),
+}
+
+fn after(text: &str) -> Option<After> {
+    match text.strip_prefix('h') {
+        Some(place) => pair(place).map(|(height, number)| After::Place(height, number)),
+        None => text.parse().ok().map(After::Time),
+    }
+}
+
+/// Incidents, newest first.
+#[utoipa::path(get, path = api::path::INCIDENTS, tag = "ledger", params(api::IncidentQuery), responses((status = 200, body = api::Page<api::IncidentInfo>)))]
+pub async fn incidents(
+    State(node): State<Node>,
+    Params(query): Params<api::IncidentQuery>,
+) -> Result<Json<api::Page<api::IncidentInfo>>, Refusal> {
+    let limit = request::limit(query.limit)?;
+    let after = cursor(query.cursor.as_deref(), after)?;
+    let validator = query.validator.as_deref().map(request::address).transpose()?.map(|a| a.to_string());
+    let filter = Filter { kind: query.kind, source: query.source, validator, site: query.site };
+    node.scan(move |node, budget| {
+        let mut items = Vec::new();
+        let place = match after {
+            Some(After::Place(height, number)) => Some((height, number)),
+            other => {
+                let before = other.and_then(|a| if let After::Time(nanos) = a { Some(nanos) } else { None });
+                if let Some(next) = recent(&node, &filter, before, limit, &mut items) {
+                    return Ok(Json(api::Page { items, next: Some(next) }));
+                }
+                node.memory().index().oldest_incident()
+            }
+        };
+        if filter.site == Some(api::IncidentSite::Collector) {
+            return Ok(Json(api::Page { items, next: None }));
+        }
+        let next = reads::incidents::before(node.store(), place, budget, |incident, time| {
+            if items.len() >= limit {
+                return false;
+            }
+            let info = views::incidents::of_ledger(incident, time);
+            if filter.fits(&info) {
+                items.push(info);
+            }
+            true
+        })?;
+        Ok(Json(api::Page { items, next: next.map(|(height, number)| format!("h{height}-{number}")) }))
+    })
+    .await
+}
+
+/// Takes from memory; returns a cursor where there is more of it than wanted.
+fn recent(
+    node: &Node,
+    filter: &Filter,
+    before: Option<i64>,
+    limit: usize,
+    items: &mut Vec<api::IncidentInfo>,
+) -> Option<String> {
+    let memory = node.memory();
+    let of_site = memory.live().incidents();
+    let mut all: Vec<(i64, api::IncidentInfo)> =
+        of_site.iter().map(|seen| (seen.time.nanos(), views::incidents::of_site(seen))).collect();
+    {
+        let index = memory.index();
+        all.extend(index.incidents(None).map(|i| (i.time.nanos(), views::incidents::of_ledger(&i.incident, i.time))));
+    }
+    all.retain(|(nanos, info)| before.is_none_or(|b| *nanos < b) && filter.fits(info));
+    all.sort_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));
+    let end = page_end(&all.iter().map(|(nanos, _)| *nanos).collect::<Vec<_>>(), limit);
+    let more = end < all.len();
+    let next = all.get(end.saturating_sub(1)).filter(|_| more).map(|(nanos, _)| nanos.to_string());
+    items.extend(all.into_iter().take(end).map(|(_, info)| info));
+    next
+}
+
+/// Incidents of one block share its time: a page never ends between them, or the rest would be lost.
+fn page_end(times: &[i64], limit: usize) -> usize {
+    let mut end = limit.min(times.len());
+    while end > 0 && end < times.len() && times[end] == times[end - 1] {
+        end += 1;
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_does_not_end_between_incidents_of_one_block() {
+        assert_eq!(page_end(&[9, 8, 8, 8, 7], 2), 4);
+        assert_eq!(page_end(&[9, 8, 7], 2), 2);
+        assert_eq!(page_end(&[9], 2), 1);
+        assert_eq!(page_end(&[], 2), 0);
+    }
+
+    #[test]
+    fn both_kinds_of_cursor() {
+        assert!(matches!(after("17"), Some(After::Time(17))));
+        assert!(matches!(after("h4-2"), Some(After::Place(4, 2))));
+        assert!(after("h4").is_none() && after("x").is_none());
+    }
+}

@@ -1,0 +1,34 @@
+//! Status of the node, health, metrics.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use openmesh_api as api;
+use openmesh_api::ErrorCode;
+
+use crate::error::Refusal;
+use crate::node::Node;
+
+/// Status of this node and its network.
+#[utoipa::path(get, path = api::path::STATUS, tag = "ledger", responses((status = 200, body = api::Status)))]
+pub async fn status(State(node): State<Node>) -> Json<api::Status> {
+    Json(node.status())
+}
+
+/// Metrics in Prometheus' text format.
+pub async fn metrics(State(node): State<Node>) -> Result<Response, Refusal> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &node.deps().registry)
+        .map_err(|e| Refusal::internal("writing the metrics", &e))?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+/// `ok` where the node is alive and not behind.
+pub async fn health(State(node): State<Node>) -> Response {
+    if node.deps().engine.status().syncing {
+        Refusal::new(ErrorCode::Syncing, "this node is behind its peers", "it catches up by itself").into_response()
+    } else {
+        "ok\n".into_response()
+    }
+}

@@ -1,0 +1,13 @@
+//! What the ledger, the collector and the memory know, in the words of the contract. Pure: nothing here reads a disk, a clock
+//! or a lock.
+
+pub mod agreement;
+pub mod blocks;
+pub mod chunks;
+pub mod incidents;
+pub mod market;
+pub mod sources;
+pub mod status;
+pub mod transactions;
+pub mod validators;
+pub mod words;

@@ -1,0 +1,127 @@
+//! Closed sets of other rooms in the contract's words.
+
+use openmesh_api as api;
+use openmesh_ledger::{Class, IncidentKind, Origin, SourceKind};
+use openmesh_market::{Feed, Side, event};
+
+/// Provenance of data.
+pub const fn origin(origin: Origin) -> api::Origin {
+    match origin {
+        Origin::Live => api::Origin::Live,
+        Origin::Simulated => api::Origin::Simulated,
+        Origin::Replay => api::Origin::Replay,
+    }
+}
+
+/// The ledger's word for a provenance.
+pub const fn ledger_origin(origin: api::Origin) -> Origin {
+    match origin {
+        api::Origin::Live => Origin::Live,
+        api::Origin::Simulated => Origin::Simulated,
+        api::Origin::Replay => Origin::Replay,
+    }
+}
+
+/// Provenance of a network's data as a whole: the least real of its sources names it.
+pub fn least_real(origins: impl IntoIterator<Item = Origin>) -> Origin {
+    let all: Vec<Origin> = origins.into_iter().collect();
+    [Origin::Simulated, Origin::Replay].into_iter().find(|o| all.contains(o)).unwrap_or(Origin::Live)
+}
+
+/// Kind of a source's data.
+pub const fn kind(kind: SourceKind) -> api::SourceKind {
+    match kind {
+        SourceKind::Market => api::SourceKind::Market,
+        SourceKind::Chain => api::SourceKind::Chain,
+    }
+}
+
+/// The ledger's word for a kind of source.
+pub const fn ledger_kind(kind: api::SourceKind) -> SourceKind {
+    match kind {
+        api::SourceKind::Market => SourceKind::Market,
+        api::SourceKind::Chain => SourceKind::Chain,
+    }
+}
+
+/// Class of a transaction.
+pub const fn class(class: Class) -> api::TransactionClass {
+    match class {
+        Class::Account => api::TransactionClass::Account,
+        Class::Attestation => api::TransactionClass::Attestation,
+        Class::Evidence => api::TransactionClass::Evidence,
+    }
+}
+
+/// Kind of an incident of the ledger.
+pub const fn ledger_incident(kind: IncidentKind) -> api::IncidentKind {
+    match kind {
+        IncidentKind::Differing => api::IncidentKind::Differing,
+        IncidentKind::Missing => api::IncidentKind::Missing,
+        IncidentKind::Disputed => api::IncidentKind::Disputed,
+        IncidentKind::Equivocation => api::IncidentKind::Equivocation,
+    }
+}
+
+/// Kind of an incident of the collector.
+pub const fn site_incident(kind: event::IncidentKind) -> api::IncidentKind {
+    match kind {
+        event::IncidentKind::Gap => api::IncidentKind::Gap,
+        event::IncidentKind::Checksum => api::IncidentKind::Checksum,
+        event::IncidentKind::Garbage => api::IncidentKind::Garbage,
+        event::IncidentKind::Disconnected => api::IncidentKind::Disconnected,
+        event::IncidentKind::Refused => api::IncidentKind::Refused,
+        event::IncidentKind::Crossed => api::IncidentKind::Crossed,
+        event::IncidentKind::Silence => api::IncidentKind::Silence,
+    }
+}
+
+/// Side of a trade.
+pub const fn side(side: Side) -> api::Side {
+    match side {
+        Side::Buy => api::Side::Buy,
+        Side::Sell => api::Side::Sell,
+    }
+}
+
+/// The collector's feed of a feed of instruments; `None` for the ledger's and the node's own.
+pub const fn market_feed(feed: api::Feed) -> Option<Feed> {
+    match feed {
+        api::Feed::Trades => Some(Feed::Trades),
+        api::Feed::Book => Some(Feed::Book),
+        api::Feed::Ticker => Some(Feed::Ticker),
+        api::Feed::Candles => Some(Feed::Candles),
+        api::Feed::Funding => Some(Feed::Funding),
+        api::Feed::OpenInterest => Some(Feed::OpenInterest),
+        api::Feed::Liquidations => Some(Feed::Liquidations),
+        api::Feed::MarkPrice => Some(Feed::MarkPrice),
+        api::Feed::IndexPrice => Some(Feed::IndexPrice),
+        api::Feed::Blocks | api::Feed::Chunks | api::Feed::Incidents | api::Feed::Receipts | api::Feed::Status => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_rooms_that_they_come_from() {
+        for feed in Feed::ALL {
+            assert!(api::Feed::of(&feed.to_string()).is_some(), "{feed}");
+        }
+        for (ours, theirs) in api::Feed::ALL.into_iter().filter_map(|ours| Some((ours, market_feed(ours)?))) {
+            assert_eq!(ours.as_str(), theirs.to_string());
+        }
+        for kind in [IncidentKind::Differing, IncidentKind::Missing, IncidentKind::Disputed, IncidentKind::Equivocation]
+        {
+            assert_eq!(serde_json::to_value(ledger_incident(kind)).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
+    fn a_network_is_named_after_the_least_real_of_its_sources() {
+        assert_eq!(least_real([Origin::Live, Origin::Replay, Origin::Simulated]), Origin::Simulated);
+        assert_eq!(least_real([Origin::Live, Origin::Replay]), Origin::Replay);
+        assert_eq!(least_real([]), Origin::Live);
+    }
+}
