@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::config::processors;
+/// Processors that this process may use.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
 
 /// The kind of work, by who wants it done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,8 +17,8 @@ use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical, sha256}
 use openmesh_storage::{Prepared, Store, StoreError};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::admission::processors;
 use crate::committed::CommittedBlock;
-use crate::config::processors;
 use crate::error::EngineError;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
@@ -145,9 +145,12 @@ impl Chain {
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let last_commit = self.last_commit(tip.height)?;
-        let (block, _) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+        let started = Instant::now();
+        let (block, execution) = build_block(&state, &tip, last_commit, &candidates, proposer, now, &limits)?;
+        let prepared = self.store.prepare(&execution)?;
+        self.metrics.execute_seconds.observe(started.elapsed().as_secs_f64());
         let candidate = candidate(&block);
-        self.execute(candidate.id, block, candidate.bytes.clone())?;
+        self.know(candidate.id, Known { block, bytes: candidate.bytes.clone(), executed: Some((execution, prepared)) });
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
@@ -316,11 +319,15 @@ impl Chain {
 
     fn execute(&mut self, id: Digest, block: Block, bytes: Bytes) -> Result<(), EngineError> {
         let executed = self.run(&block)?;
+        self.know(id, Known { block, bytes, executed: Some(executed) });
+        Ok(())
+    }
+
+    fn know(&mut self, id: Digest, known: Known) {
         if self.known.len() >= KNOWN_MAX {
             self.known.clear();
         }
-        self.known.insert(id, Known { block, bytes, executed: Some(executed) });
-        Ok(())
+        self.known.insert(id, known);
     }
 
     fn run(&self, block: &Block) -> Result<(Execution, Prepared), EngineError> {

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::admission::WorkClass;
 use crate::config::MempoolConfig;
+use crate::mempool::Submission;
 
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
@@ -49,7 +51,7 @@ fn open(dir: &TempDir) -> Chain {
     let store = Store::open(dir.path()).unwrap();
     store.initialise(&genesis).unwrap();
     let metrics = Metrics::register(&mut Registry::default());
-    let mempool = Mempool::new(MempoolConfig::default(), store.clone(), mpsc::channel(1).0, metrics.clone());
+    let mempool = Mempool::new(MempoolConfig::default(), None, store.clone(), mpsc::channel(1).0, metrics.clone());
     let address = Some(key(1).public().address());
     Chain::new(store, mempool, address, Duration::from_secs(1), broadcast::Sender::new(8), metrics)
 }
@@ -168,7 +170,8 @@ fn what_a_block_refused_waits_on() {
     // Its window ends after any block of these seconds, and a mempool has patience.
     let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![]);
     let waiting = [Transaction::Attestation(early).encode(), transfer(0), transfer(1)];
-    for result in chain.mempool.admit_blocking(&waiting, false) {
+    for result in chain.mempool.admit_blocking(waiting.iter().cloned().map(Submission::Bytes).collect(), WorkClass::Api)
+    {
         result.unwrap();
     }
     // A proposer includes two of them before their turn.
@@ -198,8 +201,8 @@ fn what_a_block_refused_waits_on() {
     assert!(committed.receipts.iter().all(openmesh_ledger::Receipt::ok));
     // What took effect is gone, and recognised.
     assert_eq!(chain.mempool.verified(&hashes).iter().filter(|known| known.is_some()).count(), 1);
-    let again = chain.mempool.admit_blocking(&waiting[1..2], false);
-    assert_eq!(again, [Err(crate::mempool::pool::PoolError::Known.into())]);
+    let again = chain.mempool.admit_blocking(vec![waiting[1].clone().into()], WorkClass::Api);
+    assert_eq!(again, [Err(crate::mempool::error::PoolError::Known.into())]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use malachite_app::types::core::LinearTimeouts;
 
+use crate::admission::AdmissionLimits;
 use crate::pace::Pace;
 
 /// Configuration of the engine.
@@ -117,16 +118,27 @@ pub struct MempoolConfig {
     pub transactions_max: usize,
     /// Most bytes of transactions of accounts.
     pub bytes_max: usize,
+    /// Most transactions that are ahead of their turn, because one with a lower nonce is missing. A twelfth of all: enough
+    /// for those that gossip brings in the wrong order.
+    pub ahead_max: usize,
+    /// Most bytes of them.
+    pub ahead_bytes_max: usize,
     /// Most transactions of one account, and how far a nonce may be ahead.
     pub per_sender_max: usize,
+    /// Most bytes of one account's transactions: a thirty-second of all.
+    pub per_sender_bytes_max: usize,
     /// Most attestations.
     pub attestations_max: usize,
     /// Most bytes of attestations: room that nothing else may take.
     pub attestation_bytes_max: usize,
-    /// Most attestations of one validator.
+    /// Most attestations of one validator. The room of one is kept free for this node's own.
     pub per_validator_max: usize,
+    /// Most bytes of one validator's attestations.
+    pub per_validator_bytes_max: usize,
     /// A transaction that has waited for so many blocks is dropped.
     pub blocks_max: u64,
+    /// Limits of the work of checking, by class.
+    pub admission: AdmissionLimits,
 }
 
 impl Default for MempoolConfig {
@@ -134,16 +146,16 @@ impl Default for MempoolConfig {
         MempoolConfig {
             transactions_max: 50_000,
             bytes_max: 32 * 1024 * 1024,
+            ahead_max: 4_096,
+            ahead_bytes_max: 2 * 1024 * 1024,
             per_sender_max: 1_024,
+            per_sender_bytes_max: 1024 * 1024,
             attestations_max: 8_192,
             attestation_bytes_max: 16 * 1024 * 1024,
             per_validator_max: 1_024,
+            per_validator_bytes_max: 2 * 1024 * 1024,
             blocks_max: 3_600,
+            admission: AdmissionLimits::default(),
         }
     }
-}
-
-/// Processors that this process may use.
-pub(crate) fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -72,6 +72,12 @@ pub enum EngineError {
         /// Why.
         reason: String,
     },
+    /// A task of the engine ended or panicked.
+    #[error("the {what} has ended; the log says why")]
+    TaskEnded {
+        /// Which task.
+        what: &'static str,
+    },
     /// A thread cannot be started.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),

@@ -10,7 +10,7 @@ use openmesh_storage::StoreError;
 use tempfile::TempDir;
 
 use super::*;
-use crate::mempool::gossip::GossipVerdict;
+use crate::mempool::verdict::GossipVerdict;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -100,6 +100,28 @@ async fn a_stopped_engine_lets_go_of_everything() {
     assert_eq!(handle.status().peers, 0);
     cancel.cancel();
     in_time(task).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_helper_that_ends_or_panics_ends_the_engine() {
+    for panics in [false, true] {
+        let stop = CancellationToken::new();
+        let host = {
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                Ok(())
+            }
+        };
+        let helper = tokio::spawn(async move { assert!(!panics, "on purpose") });
+        let result = in_time(guarded(host, helper, stop)).await;
+        assert!(matches!(result, Err(EngineError::TaskEnded { .. })), "{result:?}");
+    }
+    // Asked to stop, both stop and nothing is wrong.
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let helper = tokio::spawn(async {});
+    assert!(in_time(guarded(std::future::ready(Ok(())), helper, stop)).await.is_ok());
 }
 
 /// A transfer of an account that has never been heard of.

@@ -10,12 +10,14 @@ use openmesh_primitives::{Digest, Height};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use crate::admission::{Admission, WorkClass};
 use crate::committed::CommittedBlock;
 use crate::consensus::context::Context;
 use crate::error::EngineError;
 use crate::host::{Progress, age_of};
-use crate::mempool::gossip::GossipVerdict;
-use crate::mempool::{Mempool, SubmitError, gossip};
+use crate::mempool::error::SubmitError;
+use crate::mempool::verdict::{GossipVerdict, verdict};
+use crate::mempool::{Mempool, Submission, gossip};
 
 /// Age of the last block up to which this node judges its neighbours by its own state, seconds. A node whose last block
 /// is older is behind, or the network stands still: it does not blame neighbours for what it does not know.
@@ -56,15 +58,25 @@ pub(crate) struct HandleInner {
 }
 
 impl Handle {
-    /// Checks a transaction and takes it into the mempool; returns its hash. It is spread to the other nodes.
-    pub async fn submit(&self, bytes: Vec<u8>) -> Result<Digest, SubmitError> {
-        let results = self.0.mempool.admit(vec![bytes], true).await?;
-        results.into_iter().next().unwrap_or(Err(SubmitError::Stopped))
+    /// Checks a client's transaction (its bytes, or decoded) and takes it into the mempool; returns its hash. It is spread
+    /// to the other nodes.
+    ///
+    /// Fails if the transaction is invalid or has no room ([`SubmitError::Refused`], [`SubmitError::Pool`]), if too many
+    /// wait to be checked ([`SubmitError::Busy`], try again), or by this node's fault.
+    pub async fn submit(&self, transaction: impl Into<Submission>) -> Result<Digest, SubmitError> {
+        self.0.mempool.admit_one(transaction.into(), WorkClass::Api).await
     }
 
-    /// The same for several, checked together; one result for each, in order.
-    pub async fn submit_batch(&self, batch: Vec<Vec<u8>>) -> Result<Vec<Result<Digest, SubmitError>>, SubmitError> {
-        self.0.mempool.admit(batch, true).await
+    /// The same for this validator's own attestations and other duties, which wait for no client and no peer.
+    ///
+    /// Fails as [`Handle::submit`] does.
+    pub async fn submit_own(&self, transaction: impl Into<Submission>) -> Result<Digest, SubmitError> {
+        self.0.mempool.admit_one(transaction.into(), WorkClass::Own).await
+    }
+
+    /// The gate of blocking work by class, for other work on this node's disk and processors.
+    pub fn admission(&self) -> &Admission {
+        self.0.mempool.admission()
     }
 
     /// Committed blocks from now on. A listener that falls behind is told so and reads the store.
@@ -107,49 +119,17 @@ impl Handle {
         self.0.envelopes.lock().ok().and_then(|mut slot| slot.take())
     }
 
-    /// Takes an envelope in that came from a peer, and says what it was worth; only accepted ones should be forwarded.
+    /// Takes an envelope in that came from a peer, and judges it; only accepted ones should be forwarded.
     pub async fn gossip_in(&self, envelope: Bytes, from: String) -> GossipVerdict {
         let Some(batch) = gossip::decode(&envelope) else {
             tracing::debug!(from, "not an envelope of transactions");
             return GossipVerdict::Reject;
         };
-        let Ok(results) = self.0.mempool.admit(batch, false).await else { return GossipVerdict::Ignore };
-        let wrong = |r: &Result<Digest, SubmitError>| matches!(r, Err(SubmitError::Refused(e)) if e.is_stateless());
-        if results.iter().any(wrong) {
-            tracing::debug!(from, "an envelope with an invalid transaction");
-            return GossipVerdict::Reject;
-        }
-        if results.iter().any(Result::is_ok) {
-            return GossipVerdict::Accept;
-        }
-        let worthless = |r: &Result<Digest, SubmitError>| matches!(r, Err(SubmitError::Refused(e)) if e.is_worthless());
-        // Who is behind does not know what its neighbours know.
-        let judges = age_of(self.0.mempool.tip_time()) < STATE_FRESH;
-        if judges && results.iter().all(worthless) { GossipVerdict::Worthless } else { GossipVerdict::Ignore }
-    }
-}
-
-/// What a refusal says about the neighbour that forwarded the transaction.
-trait Blame {
-    /// It does not depend on the state, so that every neighbour must have seen it.
-    fn is_stateless(&self) -> bool;
-    /// A neighbour with about the same state would have refused it too: anybody can make such transactions for nothing.
-    fn is_worthless(&self) -> bool;
-}
-
-impl Blame for openmesh_ledger::TransactionError {
-    fn is_stateless(&self) -> bool {
-        use openmesh_ledger::EnvelopeError::{Chain, Encoding, Signature};
-        matches!(self, Self::Envelope(Encoding { .. } | Signature | Chain { .. }))
-    }
-
-    fn is_worthless(&self) -> bool {
-        use openmesh_ledger::{AccountsError, SourcesError, WindowsError};
-        matches!(
-            self,
-            Self::Accounts(AccountsError::UnknownSender { .. } | AccountsError::FeeLow { .. })
-                | Self::Windows(WindowsError::NotAssigned { .. })
-                | Self::Sources(SourcesError::UnknownSource { .. })
-        )
+        let batch = batch.into_iter().map(Submission::Bytes).collect();
+        let Ok(outcomes) = self.0.mempool.admit(batch, WorkClass::Gossip).await else { return GossipVerdict::Ignore };
+        let (height, time) = self.0.mempool.tip();
+        let judged = verdict(&outcomes, height, age_of(time) < STATE_FRESH);
+        tracing::debug!(from, ?judged, transactions = outcomes.len(), "an envelope");
+        judged
     }
 }

@@ -17,6 +17,7 @@
 //! [`EngineError::Safety`] (the write-ahead log could not be written) a person should look at the disk first: a node
 //! whose log is incomplete could vote twice. Nothing in here retries by restarting a height, for the same reason.
 
+mod admission;
 mod chain;
 mod committed;
 mod config;
@@ -34,11 +35,12 @@ mod pace;
 mod serve;
 mod start;
 
+pub use admission::{Admission, AdmissionLimits, Busy, Place, WorkClass};
 pub use committed::CommittedBlock;
 pub use config::{Config, MempoolConfig, Pauses, Timeouts};
 pub use error::EngineError;
 pub use handle::{EngineStatus, Handle};
-pub use mempool::SubmitError;
-pub use mempool::gossip::GossipVerdict;
-pub use mempool::pool::PoolError;
+pub use mempool::Submission;
+pub use mempool::error::{PoolError, SubmitError};
+pub use mempool::verdict::GossipVerdict;
 pub use start::start;

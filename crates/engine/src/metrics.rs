@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     mempool_transactions: Gauge,
     mempool_bytes: Gauge,
+    mempool_ahead: Gauge,
     mempool_attestations: Gauge,
     mempool_attestation_bytes: Gauge,
 }
@@ -53,6 +54,7 @@ impl Metrics {
             commit_seconds: seconds(),
             mempool_transactions: Gauge::default(),
             mempool_bytes: Gauge::default(),
+            mempool_ahead: Gauge::default(),
             mempool_attestations: Gauge::default(),
             mempool_attestation_bytes: Gauge::default(),
         };
@@ -74,6 +76,7 @@ impl Metrics {
         r.register("commit_seconds", "Time to store a block durably", m.commit_seconds.clone());
         r.register("mempool_transactions", "Waiting transactions of accounts", m.mempool_transactions.clone());
         r.register("mempool_bytes", "Their bytes", m.mempool_bytes.clone());
+        r.register("mempool_ahead", "Of them, those whose nonce is not their turn", m.mempool_ahead.clone());
         r.register("mempool_attestations", "Waiting attestations", m.mempool_attestations.clone());
         r.register("mempool_attestation_bytes", "Their bytes", m.mempool_attestation_bytes.clone());
         m
@@ -82,6 +85,7 @@ impl Metrics {
     pub(crate) fn mempool(&self, load: &Load) {
         self.mempool_transactions.set(load.transactions as i64);
         self.mempool_bytes.set(load.bytes as i64);
+        self.mempool_ahead.set(load.ahead as i64);
         self.mempool_attestations.set(load.attestations as i64);
         self.mempool_attestation_bytes.set(load.attestation_bytes as i64);
     }

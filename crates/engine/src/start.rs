@@ -61,10 +61,11 @@ pub async fn start(
 
     let (spread, spreading) = mpsc::channel(gossip::SPREAD_MAX);
     let (envelopes_sent, envelopes) = mpsc::channel(gossip::ENVELOPES_MAX);
-    tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), cancel.clone()));
-    let mempool = Mempool::new(config.mempool.clone(), store.clone(), spread, metrics.clone());
-    let committed = broadcast::Sender::new(COMMITTED_MAX);
+    let stop = cancel.child_token();
+    let packer = tokio::spawn(gossip::pack(spreading, envelopes_sent, metrics.clone(), stop.clone()));
     let address = key.as_ref().map(|k| k.public().address());
+    let mempool = Mempool::new(config.mempool.clone(), address, store.clone(), spread, metrics.clone());
+    let committed = broadcast::Sender::new(COMMITTED_MAX);
     let propose = Duration::from_millis(config.timeouts.propose_ms);
     let chain = chain::Chain::new(store.clone(), mempool.clone(), address, propose, committed.clone(), metrics.clone());
     let progress = watch::Sender::new(Progress { height: tip.height, round: -1, ..Progress::default() });
@@ -91,7 +92,32 @@ pub async fn start(
     };
     let host = Host::new(parts, node)?;
     tracing::info!(%listen, height = tip.height, "consensus: listening");
-    Ok((handle, tokio::spawn(host.run(first, cancel))))
+    Ok((handle, tokio::spawn(guarded(host.run(first, stop.clone()), packer, stop))))
+}
+
+/// Runs the host as long as its helper runs: whatever ends the helper ends the engine, because a node that takes
+/// transactions in and spreads none looks healthy and is not.
+async fn guarded(
+    host: impl Future<Output = Result<(), EngineError>>,
+    mut helper: JoinHandle<()>,
+    stop: CancellationToken,
+) -> Result<(), EngineError> {
+    tokio::pin!(host);
+    let ended = tokio::select! {
+        result = &mut host => {
+            stop.cancel();
+            return result;
+        }
+        ended = &mut helper => ended,
+    };
+    let asked = stop.is_cancelled();
+    stop.cancel();
+    let result = host.await;
+    if asked && ended.is_ok() {
+        return result;
+    }
+    tracing::error!(panicked = ended.is_err(), "the task that spreads transactions has ended");
+    result.and(Err(EngineError::TaskEnded { what: "task that spreads transactions" }))
 }
 
 /// Waits until consensus asks its first question, which it does when its network listens.

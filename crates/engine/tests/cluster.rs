@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod flood;
 mod harness;
 
 use std::collections::BTreeMap;
@@ -274,8 +275,8 @@ async fn saturate(network: &mut Network, senders: std::ops::Range<usize>) {
         let handle = network.node(n % 4).handle.clone();
         tokio::spawn(async move {
             for part in batch.chunks(50) {
-                for result in handle.submit_batch(part.to_vec()).await.unwrap() {
-                    result.unwrap();
+                for bytes in part {
+                    handle.submit(bytes.clone()).await.unwrap();
                 }
             }
         });

@@ -87,5 +87,5 @@ pub use params::{BlocksParams, Params, params};
 pub use rules::{BlockMeta, block_meta, current_epoch};
 pub use state::{Overlay, Pairs, StateError, StateRead};
 pub use transaction::{AccountTransaction, Class, Transaction};
-pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless};
+pub use verify::{VerifiedTransaction, check_transactions_batch, verify_stateless, verify_transaction};
 pub use vote::{VoteKind, precommit_sign_bytes, vote_sign_bytes};

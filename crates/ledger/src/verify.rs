@@ -52,6 +52,18 @@ pub fn verify_stateless(bytes: &[u8]) -> Result<VerifiedTransaction, Transaction
     verify_decoded(bytes, transaction)
 }
 
+/// Verifies the signature of a transaction that was made here rather than read from bytes.
+///
+/// Fails if its canonical bytes are too long, or the signature is not the sender's.
+pub fn verify_transaction(transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
+    let bytes = transaction.encode();
+    if bytes.len() as u64 > TRANSACTION_BYTES_HARD_MAX {
+        let bytes_max = TRANSACTION_BYTES_HARD_MAX;
+        return Err(EnvelopeError::Size { bytes: bytes.len() as u64, bytes_max }.into());
+    }
+    verify_decoded(&bytes, transaction)
+}
+
 /// The same for bytes that were decoded already.
 pub(crate) fn verify_decoded(bytes: &[u8], transaction: Transaction) -> Result<VerifiedTransaction, TransactionError> {
     let sender = match &transaction {

@@ -282,7 +282,7 @@ fn start_duties(
         store: store.clone(),
         submit: Arc::new(move |bytes| {
             let mempool = mempool.clone();
-            Box::pin(async move { mempool.submit(bytes).await })
+            Box::pin(async move { mempool.submit_own(bytes).await })
         }),
         committed: engine.committed(),
         windows,

@@ -24,6 +24,7 @@ use openmesh_storage::Store;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::WorkClass;
 use crate::chain::{Candidate, Judged, Worker, decode_stored, report};
 use crate::committed::CommittedBlock;
 use crate::consensus::context::Context;
@@ -378,9 +379,9 @@ impl Host {
         tracing::warn!(%validator, height, step, "a validator signed two conflicting messages");
         let mempool = self.parts.mempool.clone();
         tokio::spawn(async move {
-            let bytes = Transaction::Evidence(evidence).encode();
-            match mempool.admit(vec![bytes], true).await.map(|mut results| results.pop()) {
-                Ok(Some(Ok(_))) => {}
+            let evidence = Transaction::Evidence(evidence).into();
+            match mempool.admit_one(evidence, WorkClass::Consensus).await {
+                Ok(_) => {}
                 // Mostly because another validator was faster.
                 other => tracing::debug!(%validator, height, ?other, "evidence was not taken"),
             }

@@ -11,15 +11,15 @@ use malachite_app::types::core::{Round, SignedMessage, ValidatorProof, ValueOrig
 use malachite_signing::{Error, VerificationResult, Verifier, VerifierExt};
 use openmesh_primitives::{ValidatorPublicKey, ValidatorSignature, sha256};
 
-use super::{Due, Environment, HostInput, VerifiedBefore, wire};
+use super::environment::{Due, Environment, VerifiedBefore};
+use super::wire;
 use crate::consensus::context::Context;
 use crate::consensus::evidence;
-use crate::consensus::parts::split;
 use crate::consensus::signing::{ChainVerifier, proposal_bytes, vote_bytes};
-use crate::consensus::types::{Height, Init, Proposal, Vote};
+use crate::consensus::types::{Height, Proposal, Vote};
 use crate::error::EngineError;
 use crate::host::ours;
-use crate::host::state::Restream;
+use crate::host::state::{Input as HostInput, Restream};
 
 /// A verifier that remembers.
 struct Remembering {
@@ -240,12 +240,6 @@ impl Environment {
         }
     }
 
-    fn publish(&mut self, message: Option<Vec<u8>>) {
-        if let Some(bytes) = message.filter(|_| self.failure.is_none()) {
-            self.outputs.push(super::Output::Broadcast(bytes));
-        }
-    }
-
     fn append(&mut self, height: Height, entry: CoreInput<Context>) {
         if !self.replaying {
             self.disk.log(|log| {
@@ -266,12 +260,6 @@ impl Environment {
         let built = self.chain.build(height.0, round.as_i64(), self.now);
         if let Some(built) = self.check(built) {
             self.step(HostInput::Built { height, round, built });
-        }
-    }
-
-    pub(super) fn stream(&mut self, init: &Init, bytes: &[u8]) {
-        for part in split(init, bytes) {
-            self.publish(wire::part(&part));
         }
     }
 }

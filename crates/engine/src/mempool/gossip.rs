@@ -27,20 +27,6 @@ pub(crate) const ENVELOPES_MAX: usize = 1_024;
 /// Transactions that may wait to be put in an envelope.
 pub(crate) const SPREAD_MAX: usize = 8_192;
 
-/// What an envelope from a peer was worth, for whoever decides about forwarding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GossipVerdict {
-    /// At least one transaction was new and valid: forward it.
-    Accept,
-    /// Nothing new, or no time to look: do not forward.
-    Ignore,
-    /// Nothing but transactions that no honest neighbour with our blocks would have forwarded, such as those of accounts
-    /// that do not exist: do not forward, and do not take too many from this neighbour.
-    Worthless,
-    /// Not an envelope, or a transaction with a wrong signature: the neighbour should have seen that.
-    Reject,
-}
-
 pub(crate) fn encode(transactions: &[Arc<VerifiedTransaction>]) -> Bytes {
     let list: Vec<&[u8]> = transactions.iter().map(|t| t.bytes()).collect();
     openmesh_primitives::canonical::encode(&list).into()

@@ -1,15 +1,22 @@
 //! The mempool: checks transactions on threads of their own, keeps them in the [`pool`], tells when there is work.
 //!
 //! Signatures are verified here once for each transaction, and the result is kept with it: the execution of a block asks
-//! for it and verifies only what it has never seen. Checks run on blocking threads, on half of the processors at most, so
-//! that a flood of transactions cannot starve the votes; a bounded number may wait for one, and whoever comes after that
-//! is told to come again.
+//! for it and verifies only what it has never seen. Before a signature is looked at, the hash is: what waits or was
+//! committed before costs a look and nothing else. Checks are admitted by class ([`crate::admission`]): a flood of
+//! clients or of peers can starve neither the other class nor this node's own attestations, and a long envelope is
+//! checked in slices between which others have their turn.
 //!
-//! What a check costs here and now is measured ([`Mempool::check_cost`]), because a proposer must not fill a block with
+//! The time of a check here and now is measured ([`Mempool::check_cost`]), because a proposer must not fill a block with
 //! more signatures than the others can verify before they have to vote.
 
+pub(crate) mod accounts;
+pub(crate) mod attestations;
+pub(crate) mod entry;
+pub(crate) mod error;
 pub(crate) mod gossip;
+pub(crate) mod place;
 pub(crate) mod pool;
+pub(crate) mod verdict;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,53 +24,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction,
-    account, verify_stateless,
+    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, verify_stateless,
+    verify_transaction,
 };
-use openmesh_primitives::{Address, Amount, Digest, Timestamp, sha256};
+use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
+use crate::admission::{Admission, WorkClass};
 use crate::committed::CommittedBlock;
-use crate::config::{MempoolConfig, processors};
+use crate::config::MempoolConfig;
 use crate::metrics::Metrics;
-use pool::{Load, Pool, PoolError};
+use error::{PoolError, SubmitError};
+use place::{place, standing};
+use pool::{Load, Pool};
 
-/// Checks that may wait for a thread.
-const CHECKS_WAITING_MAX: usize = 8_192;
 /// Transactions of clients that still wait are spread again each time so many blocks have passed.
 const SPREAD_AGAIN_BLOCKS: u64 = 10;
 /// Cost of a check before the first one was measured: about that of a secp256k1 recovery on a slow machine.
 const CHECK_COST_GUESS: Duration = Duration::from_micros(300);
 /// Waiting transactions are searched for expired ones each time so many blocks have passed.
 const EXPIRE_BLOCKS: u64 = 64;
+/// Transactions that are checked in one turn: some ten milliseconds, so that whoever waits has its turn soon.
+const CHECKS_PER_TURN: usize = 64;
 
-/// Why a transaction is not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SubmitError {
-    /// It is invalid, by itself or by the state after the last block.
-    #[error(transparent)]
-    Refused(#[from] TransactionError),
-    /// It is valid, but the mempool has no room for it.
-    #[error(transparent)]
-    Pool(#[from] PoolError),
-    /// Too many transactions wait to be checked.
-    #[error("too many transactions wait to be checked, try again in a moment")]
-    Busy,
-    /// This node's store is broken.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// The engine has stopped.
-    #[error("the engine has stopped")]
-    Stopped,
+/// A transaction as it is handed in.
+#[derive(Clone, Debug)]
+pub enum Submission {
+    /// Its canonical bytes.
+    Bytes(Vec<u8>),
+    /// Decoded, by whoever made it.
+    Decoded(Box<Transaction>),
 }
 
-impl From<CheckError> for SubmitError {
-    fn from(error: CheckError) -> SubmitError {
-        match error {
-            CheckError::Refused(error) => SubmitError::Refused(error),
-            CheckError::State(error) => SubmitError::State(error),
-        }
+impl From<Vec<u8>> for Submission {
+    fn from(bytes: Vec<u8>) -> Submission {
+        Submission::Bytes(bytes)
+    }
+}
+
+impl From<Transaction> for Submission {
+    fn from(transaction: Transaction) -> Submission {
+        Submission::Decoded(Box::new(transaction))
     }
 }
 
@@ -81,8 +83,7 @@ struct Inner {
     store: Store,
     /// Of the last block that anybody asked for.
     snapshot: Mutex<Option<Arc<Snapshot>>>,
-    waiting: Arc<Semaphore>,
-    threads: Semaphore,
+    admission: Admission,
     /// Moving average of the time for one check, nanoseconds.
     check_nanos: AtomicU64,
     /// Whether something waits that can go into the next block.
@@ -91,20 +92,22 @@ struct Inner {
     metrics: Metrics,
 }
 
+type Outcome = Result<Digest, SubmitError>;
+
 impl Mempool {
+    /// An empty mempool of a node; `own` is its validator. Transactions of its clients are handed to `spread`.
     pub(crate) fn new(
         limits: MempoolConfig,
+        own: Option<Address>,
         store: Store,
         spread: mpsc::Sender<Arc<VerifiedTransaction>>,
         metrics: Metrics,
     ) -> Mempool {
-        let threads = (processors() / 2).max(1);
         Mempool(Arc::new(Inner {
-            pool: Mutex::new(Pool::new(limits)),
+            admission: Admission::new(limits.admission),
+            pool: Mutex::new(Pool::new(limits, own)),
             store,
             snapshot: Mutex::new(None),
-            waiting: Arc::new(Semaphore::new(CHECKS_WAITING_MAX)),
-            threads: Semaphore::new(threads),
             check_nanos: AtomicU64::new(CHECK_COST_GUESS.as_nanos() as u64),
             work: watch::Sender::new(false),
             spread,
@@ -134,16 +137,21 @@ impl Mempool {
         self.0.work.subscribe()
     }
 
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
     pub(crate) fn load(&self) -> Load {
         self.pool().load()
     }
 
-    /// The last block's time.
-    pub(crate) fn tip_time(&self) -> Timestamp {
-        self.0.store.tip().time
+    /// Height and time of the last block.
+    pub(crate) fn tip(&self) -> (Height, Timestamp) {
+        let tip = self.0.store.tip();
+        (tip.height, tip.time)
     }
 
-    /// What one check takes at present, with whatever else this machine does.
+    /// Time of one check at present, with whatever else this machine does.
     pub(crate) fn check_cost(&self) -> Duration {
         Duration::from_nanos(self.0.check_nanos.load(Ordering::Relaxed))
     }
@@ -152,63 +160,103 @@ impl Mempool {
         self.pool().candidates(bytes)
     }
 
-    /// What is known of a block's transactions.
+    /// The verified transactions of a block, as far as they wait here.
     pub(crate) fn verified(&self, hashes: &[Digest]) -> Vec<Option<Arc<VerifiedTransaction>>> {
         let pool = self.pool();
         hashes.iter().map(|hash| pool.verified(hash)).collect()
     }
 
-    /// Checks transactions and takes those in that are valid and new; one result for each, in order. `local` ones came
-    /// from a client of this node and are spread; the others are forwarded by the network itself.
-    pub(crate) async fn admit(
-        &self,
-        batch: Vec<Vec<u8>>,
-        local: bool,
-    ) -> Result<Vec<Result<Digest, SubmitError>>, SubmitError> {
-        let count = u32::try_from(batch.len()).map_err(|_| SubmitError::Busy)?;
-        let places = Arc::clone(&self.0.waiting).try_acquire_many_owned(count).map_err(|_| SubmitError::Busy)?;
-        let thread = self.0.threads.acquire().await.map_err(|_| SubmitError::Stopped)?;
-        let mempool = self.clone();
-        let checked = tokio::task::spawn_blocking(move || {
-            let _places = places;
-            mempool.admit_blocking(&batch, local)
-        });
-        let results = checked.await.map_err(|_| SubmitError::Stopped)?;
-        drop(thread);
-        Ok(results)
+    /// Checks transactions and takes those in that are valid and new; one result for each, in order. An envelope of a
+    /// peer is not read to its end when it contains what no honest neighbour could have sent: it has fewer results then.
+    ///
+    /// Fails as a whole if the class has no place left, or the engine stops.
+    pub(crate) async fn admit(&self, batch: Vec<Submission>, class: WorkClass) -> Result<Vec<Outcome>, SubmitError> {
+        let weight = if class == WorkClass::Gossip { 1 } else { batch.len() };
+        let mut place = self.0.admission.enter(class, weight).map_err(|_| SubmitError::Busy)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let mut rest = batch.into_iter();
+        loop {
+            let slice: Vec<Submission> = rest.by_ref().take(CHECKS_PER_TURN).collect();
+            if slice.is_empty() {
+                return Ok(outcomes);
+            }
+            let mempool = self.clone();
+            let work = move || mempool.admit_blocking(slice, class);
+            let (checked, again) = place.run(work).await.ok_or(SubmitError::Stopped)?;
+            place = again;
+            let is_bad = class == WorkClass::Gossip && checked.iter().any(verdict::is_stateless);
+            outcomes.extend(checked);
+            if is_bad {
+                return Ok(outcomes);
+            }
+        }
     }
 
-    /// The same on the caller's thread.
-    pub(crate) fn admit_blocking(&self, batch: &[Vec<u8>], local: bool) -> Vec<Result<Digest, SubmitError>> {
+    /// The same for one transaction.
+    pub(crate) async fn admit_one(&self, transaction: Submission, class: WorkClass) -> Outcome {
+        let outcomes = self.admit(vec![transaction], class).await?;
+        outcomes.into_iter().next().unwrap_or(Err(SubmitError::Stopped))
+    }
+
+    /// The same on the caller's thread, without admission.
+    pub(crate) fn admit_blocking(&self, batch: Vec<Submission>, class: WorkClass) -> Vec<Outcome> {
         let snapshot = match self.snapshot() {
             Ok(snapshot) => snapshot,
             Err(error) => return vec![Err(SubmitError::State(error)); batch.len()],
         };
-        let results: Vec<_> = batch.iter().map(|bytes| self.admit_one(&snapshot, bytes, local)).collect();
-        self.count(&results);
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for transaction in batch {
+            let outcome = self.take(&snapshot, transaction, class != WorkClass::Gossip);
+            let is_bad = class == WorkClass::Gossip && verdict::is_stateless(&outcome);
+            outcomes.push(outcome);
+            if is_bad {
+                break;
+            }
+        }
+        self.count(&outcomes);
         if self.pool().has_work() {
             self.0.work.send_if_modified(|work| !std::mem::replace(work, true));
         }
-        results
+        outcomes
     }
 
-    fn admit_one(&self, snapshot: &Snapshot, bytes: &[u8], local: bool) -> Result<Digest, SubmitError> {
-        let hash = sha256(&[bytes]);
-        if self.pool().knows(&hash) {
-            return Err(PoolError::Known.into());
-        }
-        let started = Instant::now();
-        let verified = Arc::new(verify_stateless(bytes)?);
-        if verified.class() == Class::Account {
-            self.measured(started.elapsed());
-        }
-        let next = self.next_nonce(snapshot, &verified)?;
-        self.pool().insert(Arc::clone(&verified), next, local)?;
+    /// `local`: it came from a client of this node, so it is spread; the others are forwarded by the network itself.
+    fn take(&self, snapshot: &Snapshot, transaction: Submission, local: bool) -> Outcome {
+        let verified = Arc::new(self.verify(transaction)?);
+        let hash = verified.hash();
+        let ahead_max = self.pool().nonces_ahead_max();
+        let place = place(&snapshot.rules, &snapshot.state, &verified, ahead_max)?;
+        self.pool().insert(Arc::clone(&verified), place, local)?;
         if local && self.0.spread.try_send(verified).is_err() {
             // It still waits here, and is spread again after some blocks.
             self.0.metrics.gossip_dropped.inc();
         }
         Ok(hash)
+    }
+
+    /// Looks whether the transaction is new, and only then at its signature.
+    fn verify(&self, transaction: Submission) -> Result<VerifiedTransaction, SubmitError> {
+        let (bytes, decoded) = match transaction {
+            Submission::Bytes(bytes) => (bytes, None),
+            Submission::Decoded(transaction) => (transaction.encode(), Some(*transaction)),
+        };
+        let hash = sha256(&[&bytes]);
+        if self.pool().knows(&hash) {
+            return Err(PoolError::Known.into());
+        }
+        let committed = self.0.store.transaction(&hash).map_err(StateError::from)?;
+        if let Some((height, _)) = committed {
+            return Err(PoolError::Committed { height }.into());
+        }
+        let started = Instant::now();
+        let verified = match decoded {
+            None => verify_stateless(&bytes)?,
+            Some(transaction) => verify_transaction(transaction)?,
+        };
+        if verified.class() == Class::Account {
+            self.measured(started.elapsed());
+        }
+        Ok(verified)
     }
 
     /// A sixteenth of the new measurement: steady against outliers, yet there within a block's worth of checks. Two
@@ -219,21 +267,7 @@ impl Mempool {
         self.0.check_nanos.store(before - before / 16 + took / 16, Ordering::Relaxed);
     }
 
-    /// Checks against the state; a nonce that is a little ahead is allowed to wait for those before it.
-    fn next_nonce(&self, snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<u64, SubmitError> {
-        match snapshot.rules.check(&snapshot.state, verified) {
-            Ok(checked) => Ok(checked.nonce.unwrap_or(0)),
-            Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got })))
-                if got - expected <= self.pool().nonces_ahead_max() =>
-            {
-                affordable(snapshot, verified)?;
-                Ok(expected)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn count(&self, results: &[Result<Digest, SubmitError>]) {
+    fn count(&self, results: &[Outcome]) {
         let refused = results.iter().filter(|r| r.is_err()).count();
         self.0.metrics.transactions_refused.inc_by(refused as u64);
         self.0.metrics.transactions_admitted.inc_by((results.len() - refused) as u64);
@@ -245,13 +279,13 @@ impl Mempool {
     /// turn. If it will never be fine, [`Mempool::recheck`] or its age removes it.
     pub(crate) fn committed(&self, block: &CommittedBlock) {
         let mut pool = self.pool();
-        let hashes: Vec<Digest> = block.receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
-        pool.committed(block.block.header.height, &hashes);
         for receipt in &block.receipts {
             if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
-                pool.advance(sender, nonce + 1);
+                pool.accounts.advance(sender, nonce + 1);
             }
         }
+        let hashes: Vec<Digest> = block.receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
+        pool.committed(block.block.header.height, &hashes);
         // An empty block although something waits: it cannot go in now, so it is no work until something else comes.
         let work = pool.has_work() && !block.block.transactions.is_empty();
         drop(pool);
@@ -262,20 +296,21 @@ impl Mempool {
     pub(crate) fn recheck(&self, block: &CommittedBlock) -> Result<(), StateError> {
         let snapshot = self.snapshot()?;
         let Snapshot { state, rules } = &*snapshot;
-        let (heads, attestations) = {
+        // Of refused transactions too: they wait on, and may have become worthless.
+        let touched: BTreeSet<Address> =
+            block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
+        for sender in &touched {
+            let standing = standing(state, sender)?;
+            self.pool().accounts.settle(*sender, standing);
+        }
+        let (mut heads, attestations) = {
             let pool = self.pool();
-            // Of refused transactions too: they wait on, and may have become worthless.
-            let touched: BTreeSet<Address> =
-                block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
-            let mut heads = pool.ready_heads();
-            if !block.block.transactions.is_empty() {
-                heads.retain(|(sender, _)| touched.contains(sender));
-            }
-            (heads, pool.waiting_attestations())
+            (pool.ready_heads(), pool.waiting_attestations())
         };
+        if !block.block.transactions.is_empty() {
+            heads.retain(|(sender, _)| touched.contains(sender));
+        }
         for (sender, head) in heads {
-            let next = account(state, &sender)?.nonce;
-            self.pool().advance(sender, next);
             match rules.check(state, &head) {
                 // Behind the nonce: gone already. Ahead: cannot be ready.
                 Ok(_) | Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. }))) => {}
@@ -310,22 +345,6 @@ impl Mempool {
     }
 }
 
-/// What the ledger would say about fee and balance if the nonce were next: it stops at the nonce.
-fn affordable(snapshot: &Snapshot, verified: &VerifiedTransaction) -> Result<(), SubmitError> {
-    let Transaction::Account(transaction) = verified.transaction() else { return Ok(()) };
-    let min = transaction.action.fee_min(snapshot.rules.params());
-    if transaction.fee < min {
-        return Err(TransactionError::Accounts(AccountsError::FeeLow { min, got: transaction.fee }).into());
-    }
-    let balance = account(&snapshot.state, &verified.sender())?.balance;
-    let needed = transaction.action.spends().checked_add(transaction.fee).unwrap_or(Amount(u128::MAX));
-    if needed > balance {
-        return Err(TransactionError::Accounts(AccountsError::Overdraft {
-            account: verified.sender(),
-            balance,
-            needed,
-        })
-        .into());
-    }
-    Ok(())
-}
+#[cfg(test)]
+#[path = "mempool_tests.rs"]
+mod tests;

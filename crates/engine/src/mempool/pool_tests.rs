@@ -1,8 +1,12 @@
 //! Tests of the pool: cases that people care about, and the invariants under random operations.
 
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, verify_stateless};
-use openmesh_primitives::{AccountKey, ValidatorKey};
+use std::cmp::Reverse;
+
+use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use proptest::prelude::*;
+
+use super::super::entry::Sum;
 
 use super::*;
 
@@ -21,8 +25,36 @@ fn attestation(seed: u8, source: &str, window: u64, epoch: u64) -> Arc<VerifiedT
     Arc::new(verify_stateless(&Transaction::Attestation(signed).encode()).unwrap())
 }
 
+const RICH: Amount = Amount(1_000_000);
+
+fn limits(transactions_max: usize) -> MempoolConfig {
+    MempoolConfig { transactions_max, per_sender_max: 4, per_validator_max: 3, ..MempoolConfig::default() }
+}
+
 fn pool(transactions_max: usize) -> Pool {
-    Pool::new(MempoolConfig { transactions_max, per_sender_max: 4, per_validator_max: 3, ..MempoolConfig::default() })
+    Pool::new(limits(transactions_max), None)
+}
+
+/// Takes a transaction in; its account, if it is one, has this next nonce and balance.
+fn insert_with(
+    pool: &mut Pool,
+    verified: &Arc<VerifiedTransaction>,
+    next: u64,
+    balance: Amount,
+    local: bool,
+) -> Result<(), PoolError> {
+    let place = match verified.transaction() {
+        Transaction::Account(t) => {
+            let terms = Terms { nonce: t.nonce, fee: t.fee, cost: Amount(t.fee.0 + 1) };
+            Place::Account(terms, Standing { next, balance })
+        }
+        Transaction::Attestation(_) | Transaction::Evidence(_) => Place::Attestation,
+    };
+    pool.insert(Arc::clone(verified), place, local)
+}
+
+fn insert(pool: &mut Pool, verified: &Arc<VerifiedTransaction>, next: u64) -> Result<(), PoolError> {
+    insert_with(pool, verified, next, RICH, false)
 }
 
 fn hashes(transactions: &[Arc<VerifiedTransaction>]) -> Vec<Digest> {
@@ -33,12 +65,12 @@ fn hashes(transactions: &[Arc<VerifiedTransaction>]) -> Vec<Digest> {
 fn queues_wait_for_their_gaps() {
     let mut pool = pool(10);
     let (first, second) = (transfer(1, 5, 100), transfer(1, 6, 100));
-    pool.insert(Arc::clone(&second), 5, false).unwrap();
+    insert(&mut pool, &second, 5).unwrap();
     assert!(!pool.has_work() && pool.candidates(1 << 20).is_empty());
-    pool.insert(Arc::clone(&first), 5, false).unwrap();
+    insert(&mut pool, &first, 5).unwrap();
     assert!(pool.has_work());
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![first.hash(), second.hash()]);
-    assert_eq!(pool.insert(first, 5, false), Err(PoolError::Known));
+    assert_eq!(insert(&mut pool, &first, 5), Err(PoolError::Known));
 }
 
 #[test]
@@ -47,7 +79,7 @@ fn attestations_come_first_and_accounts_by_fee() {
     let (poor, rich) = (transfer(1, 0, 10), transfer(2, 0, 90));
     let (a, b) = (attestation(7, "kraken", 2, 0), attestation(8, "kraken", 1, 0));
     for t in [&poor, &rich, &a, &b] {
-        pool.insert(Arc::clone(t), 0, false).unwrap();
+        insert(&mut pool, t, 0).unwrap();
     }
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![a.hash(), b.hash(), rich.hash(), poor.hash()]);
     // Each class has a room of its own.
@@ -58,30 +90,30 @@ fn attestations_come_first_and_accounts_by_fee() {
 #[test]
 fn one_attestation_for_a_window_and_limits_for_each_validator() {
     let mut pool = pool(10);
-    pool.insert(attestation(7, "kraken", 1, 0), 0, false).unwrap();
-    assert_eq!(pool.insert(attestation(7, "kraken", 1, 1), 0, false), Err(PoolError::KnownAttestation));
-    pool.insert(attestation(7, "kraken", 2, 0), 0, false).unwrap();
-    pool.insert(attestation(7, "okx", 1, 0), 0, false).unwrap();
-    let full = pool.insert(attestation(7, "okx", 2, 0), 0, false);
+    insert(&mut pool, &attestation(7, "kraken", 1, 0), 0).unwrap();
+    assert_eq!(insert(&mut pool, &attestation(7, "kraken", 1, 1), 0), Err(PoolError::KnownAttestation));
+    insert(&mut pool, &attestation(7, "kraken", 2, 0), 0).unwrap();
+    insert(&mut pool, &attestation(7, "okx", 1, 0), 0).unwrap();
+    let full = insert(&mut pool, &attestation(7, "okx", 2, 0), 0);
     assert!(matches!(full, Err(PoolError::SenderFull { max: 3, .. })));
-    pool.insert(attestation(8, "okx", 2, 0), 0, false).unwrap();
+    insert(&mut pool, &attestation(8, "okx", 2, 0), 0).unwrap();
     // A full room for transactions does not matter to attestations.
     for seed in 10..20 {
-        pool.insert(transfer(seed, 0, 5), 0, false).unwrap();
+        insert(&mut pool, &transfer(seed, 0, 5), 0).unwrap();
     }
-    assert!(matches!(pool.insert(transfer(20, 0, 5), 0, false), Err(PoolError::Full { lowest: Amount(5) })));
-    pool.insert(attestation(9, "okx", 2, 0), 0, false).unwrap();
+    assert!(matches!(insert(&mut pool, &transfer(20, 0, 5), 0), Err(PoolError::Full { lowest: Amount(5) })));
+    insert(&mut pool, &attestation(9, "okx", 2, 0), 0).unwrap();
 }
 
 #[test]
 fn replacement_needs_a_tenth_more() {
     let mut pool = pool(10);
     let old = transfer(1, 0, 100);
-    pool.insert(Arc::clone(&old), 0, false).unwrap();
-    let refused = pool.insert(transfer(1, 0, 109), 0, false);
+    insert(&mut pool, &old, 0).unwrap();
+    let refused = insert(&mut pool, &transfer(1, 0, 109), 0);
     assert_eq!(refused, Err(PoolError::Underpriced { needed: Amount(110) }));
     let new = transfer(1, 0, 110);
-    pool.insert(Arc::clone(&new), 0, false).unwrap();
+    insert(&mut pool, &new, 0).unwrap();
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![new.hash()]);
     assert!(!pool.knows(&old.hash()));
     assert_eq!(pool.load().transactions, 1);
@@ -91,23 +123,23 @@ fn replacement_needs_a_tenth_more() {
 fn eviction_takes_the_worst_paid_and_what_follows_it() {
     let mut pool = pool(4);
     for (nonce, fee) in [(0, 50), (1, 10), (2, 80)] {
-        pool.insert(transfer(1, nonce, fee), 0, false).unwrap();
+        insert(&mut pool, &transfer(1, nonce, fee), 0).unwrap();
     }
-    pool.insert(transfer(2, 0, 60), 0, false).unwrap();
-    assert!(matches!(pool.insert(transfer(3, 0, 10), 0, false), Err(PoolError::Full { lowest: Amount(10) })));
-    pool.insert(transfer(3, 0, 11), 0, false).unwrap();
+    insert(&mut pool, &transfer(2, 0, 60), 0).unwrap();
+    assert!(matches!(insert(&mut pool, &transfer(3, 0, 10), 0), Err(PoolError::Full { lowest: Amount(10) })));
+    insert(&mut pool, &transfer(3, 0, 11), 0).unwrap();
     // Nonces 1 and 2 of the first account are gone.
     assert_eq!(pool.load().transactions, 3);
-    let fees: Vec<_> = pool.by_fee.iter().map(|(fee, ..)| fee.0).collect();
+    let fees: Vec<_> = pool.accounts.ready.iter().map(|(fee, ..)| fee.0).collect();
     assert_eq!(fees, vec![11, 50, 60]);
 }
 
 #[test]
 fn a_transaction_does_not_evict_what_it_builds_upon() {
     let mut pool = pool(2);
-    pool.insert(transfer(1, 0, 5), 0, false).unwrap();
-    pool.insert(transfer(2, 0, 50), 0, false).unwrap();
-    assert!(matches!(pool.insert(transfer(1, 1, 99), 0, false), Err(PoolError::Full { .. })));
+    insert(&mut pool, &transfer(1, 0, 5), 0).unwrap();
+    insert(&mut pool, &transfer(2, 0, 50), 0).unwrap();
+    assert!(matches!(insert(&mut pool, &transfer(1, 1, 99), 0), Err(PoolError::Full { .. })));
 }
 
 #[test]
@@ -115,22 +147,109 @@ fn commits_advance_queues_and_are_remembered() {
     let mut pool = pool(10);
     let all: Vec<_> = (0..3).map(|nonce| transfer(1, nonce, 10)).collect();
     for t in &all {
-        pool.insert(Arc::clone(t), 0, true).unwrap();
+        insert_with(&mut pool, t, 0, RICH, true).unwrap();
     }
     pool.committed(1, [&all[0].hash()]);
     assert!(!pool.has_work(), "the next nonce is not known yet");
-    pool.advance(all[0].sender(), 1);
+    pool.accounts.advance(all[0].sender(), 1);
     assert!(pool.has_work());
-    assert_eq!(pool.insert(Arc::clone(&all[0]), 1, false), Err(PoolError::Known));
+    assert_eq!(insert(&mut pool, &all[0], 1), Err(PoolError::Known));
     // Somebody else's block may have had another transaction with the nonce.
-    pool.advance(all[0].sender(), 2);
+    pool.accounts.advance(all[0].sender(), 2);
     assert_eq!(hashes(&pool.candidates(1 << 20)), vec![all[2].hash()]);
     assert_eq!(pool.to_spread_again(10).len(), 0);
     pool.committed(10, []);
     assert_eq!(hashes(&pool.to_spread_again(10)), vec![all[2].hash()]);
     pool.committed(3_700, []);
     assert_eq!(pool.expire(), 1);
-    assert!(pool.queues.is_empty() && !pool.has_work());
+    assert!(pool.accounts.queues.is_empty() && !pool.has_work());
+}
+
+#[test]
+fn what_is_ahead_of_its_turn_cannot_fill_the_pool() {
+    let mut pool = Pool::new(MempoolConfig { ahead_max: 3, ..limits(8) }, None);
+    // Well paid, and never to be included: the nonces before them are missing.
+    for nonce in 1..4 {
+        insert(&mut pool, &transfer(1, nonce, 1_000), 0).unwrap();
+    }
+    assert_eq!(insert(&mut pool, &transfer(2, 1, 900), 0), Err(PoolError::AheadFull));
+    insert(&mut pool, &transfer(2, 1, 1_001), 0).unwrap();
+    assert_eq!(pool.load().ahead, 3, "the worst paid of them went, with what follows it");
+    // Honest ones of the least fee fill the pool, and take the places of all that is ahead.
+    for seed in 10..18 {
+        insert(&mut pool, &transfer(seed, 0, 5), 0).unwrap();
+    }
+    assert_eq!((pool.load().transactions, pool.load().ahead), (8, 0));
+    assert_eq!(insert(&mut pool, &transfer(1, 1, 1_000), 0), Err(PoolError::AheadFull));
+    check_invariants(&pool);
+}
+
+#[test]
+fn a_gap_that_is_closed_makes_its_followers_ready() {
+    let mut pool = pool(10);
+    for nonce in [2, 1] {
+        insert(&mut pool, &transfer(1, nonce, 10), 0).unwrap();
+    }
+    assert_eq!((pool.load().ahead, pool.has_work()), (2, false));
+    insert(&mut pool, &transfer(1, 0, 10), 0).unwrap();
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (0, 3));
+    // Evicted or replaced in the middle, it opens and closes again.
+    insert(&mut pool, &transfer(1, 1, 20), 0).unwrap();
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (0, 3));
+    let middle = transfer(1, 1, 20);
+    pool.remove(&middle.hash());
+    assert_eq!((pool.load().ahead, pool.candidates(1 << 20).len()), (1, 1));
+    check_invariants(&pool);
+}
+
+#[test]
+fn a_queue_is_worth_what_its_account_can_pay() {
+    let mut pool = pool(10);
+    let sender = account(1).address();
+    // Each costs its fee and one more; three of them are too much together, though each alone is not.
+    for nonce in 0..2 {
+        insert_with(&mut pool, &transfer(1, nonce, 40), 0, Amount(100), false).unwrap();
+    }
+    let third = insert_with(&mut pool, &transfer(1, 2, 40), 0, Amount(100), false);
+    assert_eq!(third, Err(PoolError::Overdrawn { sender, balance: Amount(100), needed: Amount(123) }));
+    // A replacement counts instead of what it replaces.
+    insert_with(&mut pool, &transfer(1, 1, 50), 0, Amount(100), false).unwrap();
+    // The account has paid for something else meanwhile: what it cannot pay for goes, from the end.
+    pool.accounts.settle(sender, Standing { next: 0, balance: Amount(60) });
+    assert_eq!(hashes(&pool.candidates(1 << 20)), vec![transfer(1, 0, 40).hash()]);
+    pool.accounts.settle(sender, Standing { next: 0, balance: Amount(1) });
+    assert!(pool.accounts.queues.is_empty());
+}
+
+#[test]
+fn no_sender_fills_the_room_with_long_transactions() {
+    let one = transfer(1, 0, 10).bytes().len();
+    let mut pool = Pool::new(MempoolConfig { per_sender_bytes_max: 2 * one, ..limits(10) }, None);
+    for nonce in 0..2 {
+        insert(&mut pool, &transfer(1, nonce, 10), 0).unwrap();
+    }
+    let sender = account(1).address();
+    let full = Err(PoolError::SenderBytesFull { sender, max: 2 * one });
+    assert_eq!(insert(&mut pool, &transfer(1, 2, 10), 0), full);
+    insert(&mut pool, &transfer(1, 1, 20), 0).unwrap();
+    insert(&mut pool, &transfer(2, 0, 10), 0).unwrap();
+}
+
+#[test]
+fn other_validators_cannot_take_the_room_of_our_own_attestations() {
+    let own = ValidatorKey::from_seed([7; 32]).public().address();
+    let mut pool = Pool::new(MempoolConfig { attestations_max: 8, ..limits(10) }, Some(own));
+    insert(&mut pool, &attestation(7, "kraken", 0, 0), 0).unwrap();
+    let others = (20..30).flat_map(|seed| (0..3).map(move |window| (seed, window)));
+    let taken = others.filter(|(seed, window)| insert(&mut pool, &attestation(*seed, "kraken", *window, 0), 0).is_ok());
+    assert_eq!(taken.count(), 5, "eight, without the three of our own");
+    let refused = insert(&mut pool, &attestation(40, "kraken", 0, 0), 0);
+    assert_eq!(refused, Err(PoolError::AttestationsFull));
+    for window in 1..3 {
+        insert(&mut pool, &attestation(7, "kraken", window, 0), 0).unwrap();
+    }
+    assert_eq!(pool.load().attestations, 8);
+    check_invariants(&pool);
 }
 
 #[derive(Clone, Debug)]
@@ -154,72 +273,92 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 fn check_invariants(pool: &Pool) {
-    let limits = &pool.limits;
-    let load = pool.load();
+    let (limits, load) = (&pool.limits, pool.load());
     assert!(load.transactions <= limits.transactions_max && load.bytes <= limits.bytes_max);
     assert!(load.attestations <= limits.attestations_max && load.attestation_bytes <= limits.attestation_bytes_max);
-    let (mut sum, mut accounts) = (Load::default(), 0);
-    for entry in pool.entries.values() {
-        let bytes = entry.verified.bytes().len();
-        match nonce_of(&entry.verified) {
-            Some(nonce) => {
-                sum.transactions += 1;
-                sum.bytes += bytes;
-                let queue = &pool.queues[&entry.verified.sender()];
-                assert_eq!(queue.by_nonce[&nonce], entry.verified.hash());
-                assert!(pool.by_fee.contains(&(entry.fee, Reverse(entry.number), entry.verified.hash())));
-            }
-            None => {
-                sum.attestations += 1;
-                sum.attestation_bytes += bytes;
-                assert_eq!(pool.arrivals[&entry.number], entry.verified.hash());
-            }
+    let ahead = pool.accounts.ahead_sum();
+    assert!(ahead.count <= limits.ahead_max && ahead.bytes <= limits.ahead_bytes_max, "{ahead:?}");
+    accounts_invariants(&pool.accounts, limits);
+    let room = &pool.attestations;
+    assert_eq!((room.arrivals.len(), room.keys.len(), room.entries.len()), (room.count(), room.count(), room.count()));
+    assert_eq!(room.entries.values().map(|(_, e)| e.bytes()).sum::<usize>(), room.bytes());
+    for (hash, (key, entry)) in &room.entries {
+        assert_eq!((room.keys.get(key), room.arrivals.get(&entry.number)), (Some(hash), Some(hash)));
+    }
+}
+
+fn accounts_invariants(accounts: &Accounts, limits: &MempoolConfig) {
+    let (mut sum, mut ahead, mut queued) = (Sum::default(), Sum::default(), 0);
+    for (hash, priced) in &accounts.entries {
+        let (bytes, nonce) = (priced.entry.bytes(), priced.terms.nonce);
+        let rank = (priced.terms.fee, Reverse(priced.entry.number), *hash);
+        let queue = &accounts.queues[&priced.entry.verified.sender()];
+        assert_eq!(queue.by_nonce[&nonce], *hash);
+        sum.add(bytes);
+        let is_ready = (queue.next..queue.end).contains(&nonce);
+        assert_eq!((accounts.ready.contains(&rank), accounts.ahead.contains(&rank)), (is_ready, !is_ready));
+        if !is_ready {
+            ahead.add(bytes);
         }
     }
-    assert_eq!(sum, load);
-    for (sender, queue) in &pool.queues {
-        accounts += queue.by_nonce.len();
+    assert_eq!((sum, ahead), (accounts.sum(), accounts.ahead_sum()));
+    assert_eq!(accounts.ready.len() + accounts.ahead.len(), sum.count);
+    for (sender, queue) in &accounts.queues {
+        queued += queue.by_nonce.len();
         assert!(!queue.by_nonce.is_empty() && queue.by_nonce.len() <= limits.per_sender_max);
-        let first = *queue.by_nonce.first_key_value().unwrap().0;
-        assert_eq!(pool.ready.contains(sender), first == queue.next);
+        assert!(queue.bytes <= limits.per_sender_bytes_max);
+        let all = || queue.by_nonce.values().map(|hash| &accounts.entries[hash]);
+        assert_eq!(all().map(|p| p.entry.bytes()).sum::<usize>(), queue.bytes);
+        assert_eq!(all().map(|p| p.terms.cost.0).sum::<u128>(), queue.cost);
+        assert!(queue.cost <= RICH.0);
+        let missing = (queue.next..).find(|nonce| !queue.by_nonce.contains_key(nonce));
+        assert_eq!(missing, Some(queue.end));
+        assert!(queue.by_nonce.first_key_value().is_some_and(|(first, _)| *first >= queue.next));
+        assert_eq!(accounts.ready_accounts.contains(sender), queue.end > queue.next);
     }
-    assert!(pool.ready.iter().all(|a| pool.queues.contains_key(a)));
-    assert_eq!((accounts, pool.by_fee.len()), (load.transactions, load.transactions));
-    assert_eq!((pool.arrivals.len(), pool.attestations.len()), (load.attestations, load.attestations));
+    assert_eq!(queued, sum.count);
+    assert!(accounts.ready_accounts.iter().all(|a| accounts.queues.contains_key(a)));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
     fn limits_and_indices_hold(operations in operations()) {
-        let mut pool = Pool::new(MempoolConfig {
+        let own = ValidatorKey::from_seed([3; 32]).public().address();
+        let limits = MempoolConfig {
             transactions_max: 8,
             bytes_max: 1_200,
+            ahead_max: 3,
+            ahead_bytes_max: 400,
             per_sender_max: 4,
+            per_sender_bytes_max: 500,
             attestations_max: 5,
-            attestation_bytes_max: 700,
+            attestation_bytes_max: 1_400,
             per_validator_max: 3,
+            per_validator_bytes_max: 600,
             blocks_max: 20,
-        });
+            ..MempoolConfig::default()
+        };
+        let mut pool = Pool::new(limits, Some(own));
         for (height, operation) in (1u64..).zip(operations) {
             match operation {
                 Operation::Transfer { seed, nonce, fee } => {
-                    let next = pool.queues.get(&account(seed).address()).map_or(0, |q| q.next);
-                    let _ = pool.insert(transfer(seed, nonce.max(next), fee), next, false);
+                    let next = pool.accounts.queues.get(&account(seed).address()).map_or(0, |q| q.next);
+                    let _ = insert(&mut pool, &transfer(seed, nonce.max(next), fee), next);
                 }
                 Operation::Attest { seed, window } => {
-                    let _ = pool.insert(attestation(seed, "kraken", window, 0), 0, false);
+                    let _ = insert(&mut pool, &attestation(seed, "kraken", window, 0), 0);
                 }
                 Operation::Commit { count } => {
                     let block: Vec<_> = pool.candidates(1_000).into_iter().take(count).collect();
-                    pool.committed(height, &hashes(&block));
                     for t in &block {
-                        if let Some(nonce) = nonce_of(t) {
-                            pool.advance(t.sender(), nonce + 1);
+                        if let Transaction::Account(inner) = t.transaction() {
+                            pool.accounts.advance(t.sender(), inner.nonce + 1);
                         }
                     }
+                    pool.committed(height, &hashes(&block));
                 }
-                Operation::Advance { seed, next } => pool.advance(account(seed).address(), next),
+                Operation::Advance { seed, next } => pool.accounts.advance(account(seed).address(), next),
                 Operation::Drop { seed } => pool.remove_sender(&account(seed).address()),
             }
             pool.expire();

@@ -1,0 +1,94 @@
+//! Reasons for which the mempool does not take a transaction.
+
+use openmesh_ledger::{CheckError, StateError, TransactionError};
+use openmesh_primitives::{Address, Amount, Height};
+
+/// Why the pool does not take a valid transaction.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PoolError {
+    /// It waits already, or was committed just now.
+    #[error("the transaction is known already")]
+    Known,
+    /// It was committed.
+    #[error("the transaction was committed already, in block {height}")]
+    Committed {
+        /// Height of its block.
+        height: Height,
+    },
+    /// The validator's attestation of this source and window waits already.
+    #[error("another attestation of this validator for the same source and window waits already")]
+    KnownAttestation,
+    /// One with the same nonce waits and pays too much to be replaced.
+    #[error("a transaction with this nonce waits already; to replace it, pay at least {needed}")]
+    Underpriced {
+        /// Least fee of a replacement.
+        needed: Amount,
+    },
+    /// The sender has enough waiting.
+    #[error("{sender} has {max} transactions waiting already")]
+    SenderFull {
+        /// Account or validator.
+        sender: Address,
+        /// As allowed.
+        max: usize,
+    },
+    /// The sender's waiting transactions are long enough.
+    #[error("the waiting transactions of {sender} have {max} bytes already")]
+    SenderBytesFull {
+        /// Account or validator.
+        sender: Address,
+        /// Bytes allowed.
+        max: usize,
+    },
+    /// The sender cannot pay for everything that it has waiting.
+    #[error("the waiting transactions of {sender} would need {needed} together, its balance is {balance}")]
+    Overdrawn {
+        /// The account.
+        sender: Address,
+        /// Its balance after the last block.
+        balance: Amount,
+        /// Amounts and fees of its waiting transactions with this one.
+        needed: Amount,
+    },
+    /// There is no room, and the fee is not higher than the lowest that waits.
+    #[error("the mempool is full; pay more than {lowest}")]
+    Full {
+        /// Lowest fee that waits.
+        lowest: Amount,
+    },
+    /// There is no room for another transaction whose nonce is not the sender's next.
+    #[error("the mempool has no room for transactions ahead of their turn; send those before it first")]
+    AheadFull,
+    /// There is no room for another attestation.
+    #[error("the mempool has no room for another attestation")]
+    AttestationsFull,
+}
+
+/// Why a transaction is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// It is invalid, by itself or by the state after the last block.
+    #[error(transparent)]
+    Refused(#[from] TransactionError),
+    /// It is valid, but the mempool has no room for it.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// Too many transactions of this class wait to be checked.
+    #[error("too many transactions wait to be checked, try again in a moment")]
+    Busy,
+    /// This node's store is broken.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The engine has stopped.
+    #[error("the engine has stopped")]
+    Stopped,
+}
+
+impl From<CheckError> for SubmitError {
+    fn from(error: CheckError) -> SubmitError {
+        match error {
+            CheckError::Refused(error) => SubmitError::Refused(error),
+            CheckError::State(error) => SubmitError::State(error),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Tests of the mempool on a real store: what costs a look, what costs a signature check, and what has no room.
+
+use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Genesis, GenesisValidator, Params, Transaction};
+use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+
+use super::*;
+use crate::admission::AdmissionLimits;
+use crate::chain::Chain;
+
+const NOW: Timestamp = Timestamp(1_000_000_000_000);
+
+fn validator() -> ValidatorKey {
+    ValidatorKey::from_seed([1; 32])
+}
+
+fn account_key(n: u8) -> AccountKey {
+    AccountKey::from_bytes([n; 32]).unwrap()
+}
+
+fn signed(key: &AccountKey, nonce: u64, fee: Amount, amount: u128) -> Transaction {
+    let action = Action::Accounts(AccountsAction::Transfer { to: Address([9; 20]), amount: Amount(amount) });
+    Transaction::Account(AccountTransaction::sign(key, 1, nonce, fee, action).unwrap())
+}
+
+fn transfer(n: u8, nonce: u64) -> Transaction {
+    signed(&account_key(n), nonce, Params::default().accounts.fee_min, 1)
+}
+
+fn open(dir: &TempDir) -> (Store, Mempool) {
+    let public_key = validator().public();
+    let genesis = Genesis {
+        chain_id: 1,
+        name: "test".to_owned(),
+        time: Timestamp(1),
+        validators: vec![GenesisValidator { public_key, power: 1, name: String::new(), payout: None }],
+        accounts: (1..4).map(|n| (account_key(n).address(), Amount::open(1))).collect(),
+        sources: vec![],
+        params: Params::default(),
+    };
+    let store = Store::open(dir.path()).unwrap();
+    store.initialise(&genesis).unwrap();
+    (store.clone(), mempool(&store, MempoolConfig::default()))
+}
+
+fn mempool(store: &Store, limits: MempoolConfig) -> Mempool {
+    let metrics = Metrics::register(&mut Registry::default());
+    Mempool::new(limits, Some(validator().public().address()), store.clone(), mpsc::channel(64).0, metrics)
+}
+
+fn take(mempool: &Mempool, transaction: impl Into<Submission>) -> Outcome {
+    mempool.admit_blocking(vec![transaction.into()], WorkClass::Api).remove(0)
+}
+
+/// A chain that has committed the mempool's candidates.
+fn commit(store: &Store, mempool: &Mempool) -> Arc<CommittedBlock> {
+    let metrics = Metrics::register(&mut Registry::default());
+    let address = validator().public().address();
+    let blocks = tokio::sync::broadcast::Sender::new(1);
+    let propose = Duration::from_secs(1);
+    let mut chain = Chain::new(store.clone(), mempool.clone(), Some(address), propose, blocks, metrics);
+    let height = store.tip().height + 1;
+    let built = chain.build(height, 0, NOW).unwrap().unwrap();
+    let sign_bytes = openmesh_ledger::precommit_sign_bytes(1, height, 0, &built.id, &address);
+    let signatures = vec![(address, validator().sign(&sign_bytes))];
+    let committed =
+        chain.commit(openmesh_ledger::Certificate { height, round: 0, block_hash: built.id, signatures }).unwrap();
+    mempool.recheck(&committed).unwrap();
+    committed
+}
+
+#[test]
+fn a_replayed_old_transaction_costs_a_look_and_no_signature() {
+    let dir = TempDir::new().unwrap();
+    let (store, first) = open(&dir);
+    let transaction = transfer(1, 0);
+    take(&first, transaction.encode()).unwrap();
+    assert_ne!(first.check_cost(), CHECK_COST_GUESS, "its signature was checked");
+    commit(&store, &first);
+    assert_eq!(take(&first, transaction.encode()), Err(PoolError::Known.into()));
+    // Much later, or after a restart, the memory of what was committed just now is gone.
+    let later = mempool(&store, MempoolConfig::default());
+    let replayed = later.admit_blocking(vec![transaction.encode().into(); 3], WorkClass::Gossip);
+    assert_eq!(replayed, vec![Err(PoolError::Committed { height: 1 }.into()); 3]);
+    assert_eq!(later.check_cost(), CHECK_COST_GUESS, "no signature was looked at");
+}
+
+#[test]
+fn decoded_transactions_are_the_same_as_their_bytes() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let transaction = transfer(1, 0);
+    let hash = take(&mempool, transaction.clone()).unwrap();
+    assert_eq!(hash, sha256(&[&transaction.encode()]));
+    assert_eq!(take(&mempool, transaction.encode()), Err(PoolError::Known.into()));
+    let Transaction::Account(mut forged) = transfer(1, 1) else { panic!() };
+    forged.nonce = 2;
+    // Signed for another nonce, it is somebody else's: the key that comes out has no account.
+    assert!(matches!(take(&mempool, Transaction::Account(forged)), Err(SubmitError::Refused(_))));
+}
+
+#[test]
+fn a_queue_ahead_of_its_turn_must_be_affordable_as_a_whole() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    // Each alone is affordable: a third of the balance.
+    let third = Amount(Amount::open(1).0 / 3);
+    let results: Vec<Outcome> =
+        (1..1_000).map(|nonce| take(&mempool, signed(&account_key(1), nonce, third, 0))).collect();
+    assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 3);
+    assert!(matches!(results[3], Err(SubmitError::Pool(PoolError::Overdrawn { .. }))), "{:?}", results[3]);
+    assert_eq!((mempool.load().transactions, mempool.load().ahead), (3, 3));
+    // A little too far ahead is refused as ever.
+    let far = take(&mempool, transfer(2, 5_000));
+    assert!(matches!(far, Err(SubmitError::Refused(TransactionError::Accounts(AccountsError::NonceGap { .. })))));
+}
+
+#[test]
+fn what_an_account_cannot_pay_any_more_waits_no_more() {
+    let dir = TempDir::new().unwrap();
+    let (store, first) = open(&dir);
+    let fee = Params::default().accounts.fee_min;
+    for nonce in 0..4 {
+        take(&first, signed(&account_key(1), nonce, fee, 1)).unwrap();
+    }
+    // Another node's client spends with the first nonce nearly everything: two more fees are left, with some change.
+    let second = mempool(&store, MempoolConfig::default());
+    take(&second, signed(&account_key(1), 0, fee, Amount::open(1).0 - 3 * fee.0 - 10)).unwrap();
+    let committed = commit(&store, &second);
+    assert!(committed.receipts.len() == 1 && committed.receipts[0].ok());
+    first.committed(&committed);
+    assert_eq!(first.load().transactions, 3, "the nonce that was used is gone at once");
+    first.recheck(&committed).unwrap();
+    assert_eq!(first.load().transactions, 2, "and what cannot be paid for when the block was looked at");
+}
+
+#[tokio::test]
+async fn an_envelope_is_left_at_the_first_wrong_signature() {
+    let dir = TempDir::new().unwrap();
+    let (_, mempool) = open(&dir);
+    let mut list: Vec<Submission> = vec![transfer(1, 0).into(), vec![7; 9].into()];
+    list.extend((0..500).map(|nonce| Submission::from(transfer(2, nonce))));
+    let outcomes = mempool.admit(list.clone(), WorkClass::Gossip).await.unwrap();
+    assert_eq!((outcomes.len(), mempool.load().transactions), (2, 1));
+    // A client's batch has a result for each.
+    let outcomes = mempool.admit(list, WorkClass::Api).await.unwrap();
+    assert_eq!(outcomes.len(), 502);
+    assert_eq!(mempool.load().transactions, 501);
+}
+
+#[tokio::test]
+async fn clients_and_peers_that_fill_their_classes_leave_room_for_our_own() {
+    let dir = TempDir::new().unwrap();
+    let (store, _) = open(&dir);
+    let admission = AdmissionLimits { api_places_max: 1, gossip_places_max: 1, ..AdmissionLimits::default() };
+    let mempool = mempool(&store, MempoolConfig { admission, ..MempoolConfig::default() });
+    let gate = mempool.admission();
+    let held = [gate.enter(WorkClass::Api, 1).unwrap(), gate.enter(WorkClass::Gossip, 1).unwrap()];
+    assert_eq!(mempool.admit_one(transfer(1, 0).into(), WorkClass::Api).await, Err(SubmitError::Busy));
+    assert_eq!(mempool.admit(vec![transfer(1, 0).into()], WorkClass::Gossip).await, Err(SubmitError::Busy));
+    mempool.admit_one(transfer(1, 0).into(), WorkClass::Own).await.unwrap();
+    drop(held);
+    mempool.admit_one(transfer(2, 0).into(), WorkClass::Api).await.unwrap();
+}
