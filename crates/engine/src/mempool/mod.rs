@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction, verify_stateless,
-    verify_transaction,
+    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction,
+    verify_stateless, verify_transaction,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};

@@ -1,8 +1,8 @@
 //! The place of a transaction in the pool, by the rules of the ledger and the state after the last block.
 
 use openmesh_ledger::{
-    AccountsError, CheckError, MempoolRules, StateError, StateRead, Transaction, TransactionError,
-    VerifiedTransaction, account,
+    AccountsError, CheckError, MempoolRules, StateError, StateRead, Transaction, TransactionError, VerifiedTransaction,
+    account,
 };
 use openmesh_primitives::{Address, Amount};
 
@@ -26,7 +26,11 @@ pub(crate) fn place(
     };
     let is_ahead = match checked {
         Ok(_) => false,
-        Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got }))) if got - expected <= ahead_max => true,
+        Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceGap { expected, got })))
+            if got - expected <= ahead_max =>
+        {
+            true
+        }
         Err(error) => return Err(error.into()),
     };
     let fee = transaction.fee;
