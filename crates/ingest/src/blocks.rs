@@ -52,7 +52,9 @@ impl Blocks {
     /// Makes rows of all blocks that are committed.
     async fn catch_up(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            let (next, tip) = (self.lake.ledger_height().map_or(1, |h| h + 1), self.store.tip().height);
+            let tip = self.store.tip().height;
+            // Empty tables begin with the oldest block that is kept: a store may have begun with a snapshot.
+            let next = self.lake.ledger_height().map_or_else(|| self.store.oldest_block().max(1), |height| height + 1);
             if next > tip {
                 return;
             }
@@ -109,7 +111,12 @@ fn make(
     };
     let blocks = store.blocks(first..=last).map_err(|e| report(&e))?;
     if blocks.first().map(|stored| stored.block.header.height) != Some(first) {
-        return Err("a committed block is not in the store".into());
+        let oldest = store.oldest_block();
+        return Err(format!(
+            "blocks up to {} were removed from the store before the tables had them: to fill the tables from block {oldest} \
+             on, stop the node and move its folder data/lake away",
+            oldest.saturating_sub(1)
+        ));
     }
     let mut made = Vec::with_capacity(blocks.len());
     for stored in &blocks {

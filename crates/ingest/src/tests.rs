@@ -9,6 +9,7 @@ use openmesh_ledger::{
     SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
 };
 use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
+use openmesh_storage::StoreConfig;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -76,8 +77,12 @@ struct Run {
 
 impl Node {
     fn new() -> Node {
+        Node::with(StoreConfig::default())
+    }
+
+    fn with(config: StoreConfig) -> Node {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("ledger")).unwrap();
+        let store = Store::open_with(&dir.path().join("ledger"), config).unwrap();
         store.initialise(&genesis()).unwrap();
         Node { dir, store }
     }
@@ -142,6 +147,21 @@ async fn bytes_that_are_no_chunk_are_asked_for_once_in_the_life_of_a_node() {
     assert_eq!(progress.chunks, Counts { missing: 1, ..Counts::default() });
     again.stop().await;
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn empty_tables_begin_with_the_oldest_block_that_is_kept() {
+    let node = Node::with(StoreConfig { proof_heights: 2, retain_ms: Some(2_000), ..StoreConfig::default() });
+    while node.store.oldest_block() < 3 {
+        let height = node.store.tip().height;
+        assert!(height < 500, "no block is removed");
+        agree(&node.store, ContentId::of(&height.to_be_bytes()));
+    }
+    let (oldest, tip) = (node.store.oldest_block(), node.store.tip().height);
+    let run = node.run(Arc::new(|_| Box::pin(async { Err(FetchError::Absent) }))).await;
+    let progress = run.until(|p| p.height == tip && p.scanned_height == tip).await;
+    assert_eq!(progress.chunks.late, tip - oldest + 1, "those of removed blocks are not looked for");
+    run.stop().await;
 }
 
 #[tokio::test]
