@@ -1,6 +1,5 @@
-//! Waiting before trying again.
+//! Pauses between attempts.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// Longest wait that a venue may impose, in seconds: the longest ban that one of them speaks of (Binance: "from 2 minutes to
@@ -11,37 +10,39 @@ pub(crate) const RETRY_AFTER_S_MAX: u64 = 3 * 86_400;
 /// together do not come back together.
 #[derive(Clone, Debug)]
 pub(crate) struct Backoff {
-    least: u64,
-    most: u64,
-    next: u64,
+    min_ms: u64,
+    max_ms: u64,
+    next_ms: u64,
 }
 
 impl Backoff {
-    /// In milliseconds.
-    pub(crate) const fn new(least: u64, most: u64) -> Backoff {
-        Backoff { least, most, next: least }
+    /// Pauses from `min_ms` to `max_ms`, in milliseconds.
+    pub(crate) const fn new(min_ms: u64, max_ms: u64) -> Backoff {
+        Backoff { min_ms, max_ms, next_ms: min_ms }
     }
 
-    /// The next pause.
+    /// Returns the next pause.
     pub(crate) fn pause(&mut self) -> Duration {
-        let pause = self.next;
-        self.next = pause.saturating_mul(2).min(self.most);
-        somewhere(pause / 2, pause.saturating_add(pause / 2))
+        let pause = self.next_ms;
+        self.next_ms = pause.saturating_mul(2).min(self.max_ms);
+        jitter(pause / 2, pause.saturating_add(pause / 2))
     }
 
-    /// It worked: the next trouble starts from the least.
+    /// Starts again from the shortest pause.
     pub(crate) const fn reset(&mut self) {
-        self.next = self.least;
+        self.next_ms = self.min_ms;
     }
 }
 
-/// A time between two, in milliseconds, that nobody can foretell: what many do at once they do one after the other.
-pub(crate) fn somewhere(least: u64, most: u64) -> Duration {
-    let choices = most.saturating_sub(least).saturating_add(1);
-    Duration::from_millis(least.saturating_add(RandomState::new().build_hasher().finish() % choices))
+/// A random duration in `min_ms..=max_ms`, so that clients do not retry in step.
+pub(crate) fn jitter(min_ms: u64, max_ms: u64) -> Duration {
+    let choices = max_ms.saturating_sub(min_ms).saturating_add(1);
+    // Without randomness there is nothing better than the middle; every pause still ends.
+    let random = getrandom::u64().unwrap_or(choices / 2);
+    Duration::from_millis(min_ms.saturating_add(random % choices))
 }
 
-/// What `Retry-After` asks for, in seconds form; dates are rare enough at venues to be taken as "no number given".
+/// Returns the wait that a `Retry-After` of whole seconds asks for, within [`RETRY_AFTER_S_MAX`]; else `otherwise`.
 pub(crate) fn retry_after(value: Option<&str>, otherwise: Duration) -> Duration {
     let seconds = value.and_then(|v| v.trim().parse::<u64>().ok()).map(|s| s.min(RETRY_AFTER_S_MAX));
     seconds.map_or(otherwise, Duration::from_secs)

@@ -1,11 +1,20 @@
-//! What is collected, from where, and within which limits.
+//! Configuration of a collector: sources, addresses and limits.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use openmesh_market::window::{LATENESS_MS, WINDOW_MS, WindowConfig};
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::Symbol;
 use serde::{Deserialize, Serialize};
+
+use crate::address::rewrite;
+
+/// Sources at once: some for each venue there is, and each has a handful of tasks and connections.
+pub const SOURCES_MAX: usize = 256;
+
+/// Bytes of a source id, which names files: as many as the ledger allows.
+pub const SOURCE_ID_BYTES_MAX: usize = 64;
 
 /// Age at which the first connections are given up for new ones, in milliseconds: 12 h. Young enough that those which were
 /// opened together are spread over half a day.
@@ -19,32 +28,57 @@ pub const CONNECTION_MS_MAX: u64 = 23 * 3_600_000;
 /// second, and the validators of a machine start together: this spreads four of them so that no second has two.
 pub const START_MS_MAX: u64 = 5_000;
 
-/// One venue with what is wanted from it.
+/// A source: instruments and feeds of one venue, cut into windows of one length. A venue may have several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
+    /// Source id, unique among the sources.
+    pub id: String,
     /// Venue.
     pub exchange: Exchange,
     /// Instruments.
     pub symbols: Vec<Symbol>,
     /// Feeds.
     pub feeds: Vec<Feed>,
+    /// Length of a window, in milliseconds of the venue's time. The same for everyone who is to agree.
+    #[serde(default = "window_ms")]
+    pub window_ms: u32,
+}
+
+const fn window_ms() -> u32 {
+    WINDOW_MS
+}
+
+impl SourceConfig {
+    /// Checks that it can be collected; fails with the first field that does not hold.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        if self.id.is_empty() || self.id.len() > SOURCE_ID_BYTES_MAX || !self.id.bytes().all(plain) {
+            return Err(ConfigError::Id(self.id.clone()));
+        }
+        if self.symbols.is_empty() || self.feeds.is_empty() {
+            return Err(ConfigError::Empty(self.id.clone()));
+        }
+        if !Exchange::ALL.contains(&self.exchange) {
+            return Err(ConfigError::NotCollected(self.exchange));
+        }
+        let window_ms = self.window_ms;
+        number("window_ms", window_ms.into(), (100..=3_600_000).contains(&window_ms), "100 to 3600000")
+    }
 }
 
 /// A collector's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Sources; at most one for each venue.
+    /// Sources to begin with; [`Handle::set_sources`](crate::Handle::set_sources) changes them.
     pub sources: Vec<SourceConfig>,
-    /// Where the venues are reached instead of at their own addresses: the base of a venues server, `http://HOST:PORT`.
+    /// Base address of a venues server (`http://HOST:PORT`), dialled in place of the venues themselves.
     pub gateway: Option<String>,
     /// Folder of the manifests of raw segments.
     pub archive_dir: PathBuf,
-    /// Whether raw frames are archived.
+    /// Archiving of raw frames.
     pub archive: bool,
-    /// Length of a window, in milliseconds of the venue's time. The same for everyone who is to agree.
-    pub window_ms: u32,
     /// Allowed lateness, in milliseconds.
     pub lateness_ms: u32,
     /// First pause before a connection is opened again, in milliseconds; doubles each time, give or take half.
@@ -73,7 +107,6 @@ impl Default for Config {
             gateway: None,
             archive_dir: PathBuf::from("archive"),
             archive: true,
-            window_ms: WINDOW_MS,
             lateness_ms: LATENESS_MS,
             reconnect_ms_min: 250,
             reconnect_ms_max: 30_000,
@@ -87,28 +120,34 @@ impl Default for Config {
     }
 }
 
-/// Why a configuration is refused.
+/// Errors of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Nothing asked for.
     #[error("the source {0} names no symbols or no feeds: name at least one of each")]
-    Empty(Exchange),
+    Empty(String),
+    /// An id that cannot name files.
+    #[error("{0:?} is no source id: use 1 to 64 of a-z, 0-9, - and _")]
+    Id(String),
+    /// More sources than [`SOURCES_MAX`].
+    #[error("{0} sources are too many: at most {SOURCES_MAX} can be collected")]
+    TooMany(usize),
     /// A venue of which there are recordings only.
     #[error(
         "{0} can be read from recordings, but is not collected from: name one of binance, binance_futures, coinbase, kraken, bybit, okx"
     )]
     NotCollected(Exchange),
-    /// Two sources of one venue.
-    #[error("{0} is named by two sources: put their symbols and feeds together")]
-    Twice(Exchange),
+    /// Two sources of one id.
+    #[error("two sources have the id {0}: give each its own")]
+    Twice(String),
     /// A number that makes no sense.
     #[error("{field} is {value}, but must be {rule}")]
     Number {
         /// Field.
         field: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
-        /// What it must be.
+        /// The rule that it breaks.
         rule: &'static str,
     },
     /// No address of a server.
@@ -117,23 +156,9 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Whether it makes sense.
+    /// Checks that it makes sense; fails with the first field that does not.
     pub fn check(&self) -> Result<(), ConfigError> {
-        for (at, source) in self.sources.iter().enumerate() {
-            if source.symbols.is_empty() || source.feeds.is_empty() {
-                return Err(ConfigError::Empty(source.exchange));
-            }
-            if !Exchange::ALL.contains(&source.exchange) {
-                return Err(ConfigError::NotCollected(source.exchange));
-            }
-            if self.sources[..at].iter().any(|other| other.exchange == source.exchange) {
-                return Err(ConfigError::Twice(source.exchange));
-            }
-        }
-        let number = |field, value: u64, good: bool, rule| {
-            if good { Ok(()) } else { Err(ConfigError::Number { field, value, rule }) }
-        };
-        number("window_ms", self.window_ms.into(), (100..=3_600_000).contains(&self.window_ms), "100 to 3600000")?;
+        check_sources(&self.sources)?;
         number("lateness_ms", self.lateness_ms.into(), (10..=60_000).contains(&self.lateness_ms), "10 to 60000")?;
         number("reconnect_ms_min", self.reconnect_ms_min, self.reconnect_ms_min > 0, "above 0")?;
         let ordered = self.reconnect_ms_max >= self.reconnect_ms_min;
@@ -153,42 +178,35 @@ impl Config {
         }
     }
 
-    /// The windows of a source.
+    /// Returns the windows of a source.
     pub fn windows(&self, source: &SourceConfig) -> WindowConfig {
         WindowConfig {
             exchange: source.exchange,
             symbols: source.symbols.clone(),
             feeds: source.feeds.clone(),
-            length_ms: self.window_ms,
+            length_ms: source.window_ms,
             lateness_ms: self.lateness_ms,
         }
     }
 }
 
-/// The address to dial for one of a venue's: itself, or with a gateway `http://G` in place of the venue `ws://G/HOST/PATH?Q` for
-/// `wss://HOST/PATH?Q` and `http://G/HOST/PATH?Q` for `https://HOST/PATH?Q` (HOST with its port where it has one that is
-/// not the scheme's). `None` where either is no address.
-pub fn rewrite(url: &str, gateway: Option<&str>) -> Option<String> {
-    let parsed = url::Url::parse(url).ok()?;
-    let Some(gateway) = gateway else { return Some(url.to_owned()) };
-    let base = url::Url::parse(gateway).ok()?;
-    let scheme = match (parsed.scheme(), base.scheme()) {
-        ("wss" | "ws", "http") => "ws",
-        ("wss" | "ws", "https") => "wss",
-        ("https" | "http", "http") => "http",
-        ("https" | "http", "https") => "https",
-        _ => return None,
-    };
-    let authority = |u: &url::Url| {
-        let host = u.host_str()?;
-        Some(u.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
-    };
-    let (to, host) = (authority(&base)?, authority(&parsed)?);
-    // The rest is taken as text: venues' stream names hold characters that a parser would escape.
-    let rest = url.split_once("://")?.1;
-    let path = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
-    let slash = if path.starts_with('?') { "/" } else { "" };
-    Some(format!("{scheme}://{to}{}{host}{slash}{path}", if base.path().ends_with('/') { base.path() } else { "/" }))
+/// Checks that sources can be collected together; fails with the first that cannot.
+pub(crate) fn check_sources(sources: &[SourceConfig]) -> Result<(), ConfigError> {
+    if sources.len() > SOURCES_MAX {
+        return Err(ConfigError::TooMany(sources.len()));
+    }
+    let mut ids = BTreeSet::new();
+    for source in sources {
+        source.check()?;
+        if !ids.insert(&source.id) {
+            return Err(ConfigError::Twice(source.id.clone()));
+        }
+    }
+    Ok(())
+}
+
+const fn number(field: &'static str, value: u64, good: bool, rule: &'static str) -> Result<(), ConfigError> {
+    if good { Ok(()) } else { Err(ConfigError::Number { field, value, rule }) }
 }
 
 #[cfg(test)]
@@ -196,45 +214,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_go_through_the_gateway() {
-        let gateway = Some("http://127.0.0.1:80801");
-        assert_eq!(rewrite("https://a.b/", gateway), None);
-        let gateway = Some("http://127.0.0.1:8080");
-        let to = |url| rewrite(url, gateway).unwrap();
-        assert_eq!(
-            to("wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms/ethusdt@aggTrade"),
-            "ws://127.0.0.1:8080/stream.binance.com:9443/stream?streams=btcusdt@depth@100ms/ethusdt@aggTrade"
-        );
-        assert_eq!(to("wss://advanced-trade-ws.coinbase.com"), "ws://127.0.0.1:8080/advanced-trade-ws.coinbase.com");
-        assert_eq!(to("wss://ws.kraken.com:443/v2"), "ws://127.0.0.1:8080/ws.kraken.com/v2");
-        assert_eq!(
-            to("https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"),
-            "http://127.0.0.1:8080/api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"
-        );
-        assert_eq!(rewrite("wss://ws.kraken.com", None).unwrap(), "wss://ws.kraken.com");
-        assert_eq!(rewrite("ftp://a/b", gateway), None);
-    }
-
-    #[test]
     fn senseless_configurations_are_refused() {
         let source = SourceConfig {
+            id: "kraken".into(),
             exchange: Exchange::Kraken,
             symbols: vec![Symbol::spot("BTC", "USD")],
             feeds: vec![Feed::Trades],
+            window_ms: WINDOW_MS,
         };
         let good = Config { sources: vec![source.clone()], ..Config::default() };
         assert_eq!(good.check(), Ok(()));
-        let twice = Config { sources: vec![source.clone(), source.clone()], ..Config::default() };
-        assert_eq!(twice.check(), Err(ConfigError::Twice(Exchange::Kraken)));
+        let check =
+            |sources: &[&SourceConfig]| check_sources(&sources.iter().map(|s| (*s).clone()).collect::<Vec<_>>());
+        let second = SourceConfig { id: "kraken-fast".into(), window_ms: 500, ..source.clone() };
+        assert_eq!(check(&[&source, &second]), Ok(()), "a venue may have several sources");
+        assert_eq!(check(&[&source, &source]), Err(ConfigError::Twice("kraken".into())));
+        let path = SourceConfig { id: "../x".into(), ..source.clone() };
+        assert_eq!(check(&[&path]), Err(ConfigError::Id("../x".into())));
         let other = SourceConfig { exchange: Exchange::BinanceUs, ..source.clone() };
-        let other = Config { sources: vec![other], ..Config::default() };
-        assert_eq!(other.check(), Err(ConfigError::NotCollected(Exchange::BinanceUs)));
-        let empty = Config { sources: vec![SourceConfig { feeds: vec![], ..source }], ..Config::default() };
-        assert_eq!(empty.check(), Err(ConfigError::Empty(Exchange::Kraken)));
+        assert_eq!(check(&[&other]), Err(ConfigError::NotCollected(Exchange::BinanceUs)));
+        let empty = SourceConfig { feeds: vec![], ..source.clone() };
+        assert_eq!(check(&[&empty]), Err(ConfigError::Empty("kraken".into())));
+        assert_eq!(check(&vec![&source; SOURCES_MAX + 1]), Err(ConfigError::TooMany(SOURCES_MAX + 1)));
+        let hasty = SourceConfig { window_ms: 0, ..source.clone() };
+        assert!(matches!(check(&[&hasty]), Err(ConfigError::Number { field: "window_ms", .. })));
         let gateway = Config { gateway: Some("localhost".into()), ..good.clone() };
         assert_eq!(gateway.check(), Err(ConfigError::Gateway("localhost".into())));
-        let hasty = Config { connection_ms_max: 1, ..good.clone() };
+        let hasty = Config { connection_ms_max: 1, ..good };
         assert!(matches!(hasty.check(), Err(ConfigError::Number { field: "connection_ms_max", .. })));
-        assert!(matches!(Config { window_ms: 0, ..good }.check(), Err(ConfigError::Number { field: "window_ms", .. })));
     }
 }

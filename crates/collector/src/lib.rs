@@ -6,10 +6,11 @@
 //! means, whether a book is in step and when a window is over are rules of the `market` crate and are not known here.
 //!
 //! # Shape
-//! [`start`] makes one task for each [`SourceConfig`] (a venue with instruments and feeds). The task owns its session,
-//! its [`WindowCutter`](openmesh_market::window::WindowCutter) and its list of connections; links and requests are
-//! small tasks that only move bytes to it. So everything about a source happens in one order, which is what makes
-//! [`Handle::subscribe`] free of gaps: a snapshot and the place in the stream are taken between two frames.
+//! [`start`] makes one task for each [`SourceConfig`] (instruments and feeds of one venue, under a source id). The task owns
+//! its session, its [`WindowCutter`](openmesh_market::window::WindowCutter) and its list of connections; links and
+//! requests are small tasks that only move bytes to it. So everything about a source happens in one order, which is what
+//! makes [`Handle::subscribe`] free of gaps: a snapshot and the place in the stream are taken between two frames.
+//! [`Handle::set_sources`] adds, changes and retires sources while the others go on.
 //!
 //! Closed windows leave through [`Outputs::windows`], after their chunks are held durably: what is vouched for is kept.
 //! This crate does not know who attests them.
@@ -17,21 +18,37 @@
 //! # On failure
 //! A connection that ends, is silent, or is refused is opened again with growing, jittered pauses, and the windows it
 //! spoils are not covered. A venue that says 429 is left alone for as long as it asks. A source that panics is a bug of
-//! ours: it is reported and started anew, the others do not notice. A disk that is full turns chunks into "not covered"
-//! and holds raw segments back in memory; the source's status says so, and the live stream goes on. A slow reader misses events and is told how many.
+//! ours: it is reported and started again, the others do not notice, and what it had captured is archived. A disk that is
+//! full turns chunks into "not covered" and holds raw segments back in memory. A slow reader misses events and is told how
+//! many. None of that holds up the live stream, and all of it stands in the source's [`SourceLiveness`] while it lasts.
 
+mod address;
 mod archive;
 mod backoff;
-mod broadcast;
+mod clock;
 mod config;
+mod deps;
+mod filter;
+mod input;
 mod link;
+mod liveness;
+mod manager;
 mod metrics;
+mod output;
+mod query;
 mod request;
 mod service;
 mod source;
+mod subscription;
 
-pub use archive::{ManifestError, ManifestPosition, SegmentManifest, read_manifest_from, read_manifests};
-pub use broadcast::{Filter, Subscription, Update};
-pub use config::{Config, ConfigError, SourceConfig, rewrite};
+pub use address::rewrite;
+pub use archive::{ManifestError, ManifestReader, SegmentManifest, read_manifest};
+pub use config::{Config, ConfigError, SOURCES_MAX, SourceConfig};
+pub use deps::{Deps, SessionFactory, Tamper};
+pub use filter::Filter;
+pub use liveness::SourceLiveness;
+pub use manager::SourceChanges;
 pub use metrics::{Metrics, SourceLabels};
-pub use service::{Deps, Handle, Outputs, SessionFactory, SourceStatus, StartError, Tamper, start};
+pub use output::{OfSource, Outputs};
+pub use service::{Handle, SetSourcesError, StartError, start};
+pub use subscription::{Subscription, Update};

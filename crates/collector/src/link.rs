@@ -15,7 +15,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_conf
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::{Backoff, retry_after};
-use crate::source::now;
+use crate::clock::after;
+use crate::input::SourceInput;
 
 /// Largest message, in bytes: Coinbase's whole book of a busy instrument is 6 MB of JSON.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -26,25 +27,12 @@ const OUTGOING_MAX: usize = 1_024;
 /// Longest wait for a connection to be closed politely.
 const CLOSE_MS_MAX: u64 = 500;
 
-/// What a link tells its source. `generation` tells links apart that had the same connection one after the other.
-#[derive(Debug)]
-pub(crate) enum FromLink {
-    /// Open.
-    Opened { connection: ConnectionId, generation: u64, at: Timestamp },
-    /// A frame.
-    Frame { connection: ConnectionId, generation: u64, at: Timestamp, data: Bytes },
-    /// Ended; the link is over.
-    Closed { connection: ConnectionId, generation: u64, why: String },
-    /// Not opened, will be tried again after a pause.
-    Refused { connection: ConnectionId, why: String },
-}
-
-/// What a link needs to know.
+/// Parameters of a link.
 #[derive(Clone, Debug)]
 pub(crate) struct Dial {
     pub(crate) connection: ConnectionId,
     pub(crate) generation: u64,
-    /// Where it is dialled, after rewriting.
+    /// Address to dial, after rewriting.
     pub(crate) url: String,
     /// Pause before the first attempt.
     pub(crate) pause: Duration,
@@ -64,7 +52,7 @@ pub(crate) struct Link {
 
 impl Link {
     /// Dials in a task of its own.
-    pub(crate) fn start(dial: Dial, to: mpsc::Sender<FromLink>) -> Link {
+    pub(crate) fn start(dial: Dial, to: mpsc::Sender<SourceInput>) -> Link {
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let stop = CancellationToken::new();
         let generation = dial.generation;
@@ -72,9 +60,12 @@ impl Link {
         Link { generation, opened: false, outgoing, stop }
     }
 
-    /// Queues a message; false where the queue is full, which a living connection never lets happen.
-    pub(crate) fn send(&self, text: String) -> bool {
-        self.outgoing.try_send(text).is_ok()
+    /// Queues a message. A full queue belongs to a connection that takes nothing any more: its silence ends it. The source
+    /// hears of the message when it has left.
+    pub(crate) fn send(&self, text: String) {
+        if self.outgoing.try_send(text).is_err() {
+            tracing::debug!(generation = self.generation, "a connection takes no messages");
+        }
     }
 }
 
@@ -86,49 +77,55 @@ impl Drop for Link {
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-async fn run(dial: Dial, to: mpsc::Sender<FromLink>, messages: mpsc::Receiver<String>, stop: CancellationToken) {
+async fn run(dial: Dial, to: mpsc::Sender<SourceInput>, messages: mpsc::Receiver<String>, stop: CancellationToken) {
     let (connection, generation, silence) = (dial.connection, dial.generation, dial.silence);
     let opened = stop.run_until_cancelled(open(dial, &to)).await;
     let Some(Some(socket)) = opened else { return };
-    if to.send(FromLink::Opened { connection, generation, at: now() }).await.is_err() {
+    if to.send(SourceInput::Opened { connection, generation, at: Timestamp::now() }).await.is_err() {
         return;
     }
     let why = carry(socket, connection, generation, silence, &to, messages, &stop).await;
     if let Some(why) = why {
         // The source may be gone: then nobody needs to know.
-        let _ = to.send(FromLink::Closed { connection, generation, why }).await;
+        let _ = to.send(SourceInput::Closed { connection, generation, why }).await;
     }
 }
 
-/// Tries until it works. `None` where the source is gone.
-async fn open(mut dial: Dial, to: &mpsc::Sender<FromLink>) -> Option<Socket> {
+/// Dials until it works; returns `None` where the source is gone.
+async fn open(mut dial: Dial, to: &mpsc::Sender<SourceInput>) -> Option<Socket> {
     tokio::time::sleep(dial.pause).await;
     loop {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES_MAX))
             .max_frame_size(Some(MESSAGE_BYTES_MAX));
         let attempt = connect_async_with_config(dial.url.as_str(), Some(config), true);
+        let mut banned_until = None;
         let (why, pause) = match tokio::time::timeout(dial.answer, attempt).await {
             Ok(Ok((socket, _))) => return Some(socket),
             Ok(Err(Error::Http(answer))) => {
                 let asked = answer.headers().get("retry-after").and_then(|v| v.to_str().ok());
-                (format!("{} answered {}", dial.url, answer.status()), retry_after(asked, dial.backoff.pause()))
+                let pause = retry_after(asked, dial.backoff.pause());
+                // Binance says 418 to those who went on after a 429.
+                if matches!(answer.status().as_u16(), 429 | 418) {
+                    banned_until = Some(after(pause));
+                }
+                (format!("{} answered {}", dial.url, answer.status()), pause)
             }
             Ok(Err(error)) => (format!("{} cannot be reached: {error}", dial.url), dial.backoff.pause()),
             Err(_) => (format!("{} did not answer in {} ms", dial.url, dial.answer.as_millis()), dial.backoff.pause()),
         };
-        to.send(FromLink::Refused { connection: dial.connection, why }).await.ok()?;
+        to.send(SourceInput::Refused { connection: dial.connection, why, banned_until }).await.ok()?;
         tokio::time::sleep(pause).await;
     }
 }
 
-/// Moves messages both ways until the connection ends; says why. `None` where we ended it.
+/// Moves messages both ways until the connection ends; returns the cause, and `None` where this side ended it.
 async fn carry(
     socket: Socket,
     connection: ConnectionId,
     generation: u64,
     silence: Duration,
-    to: &mpsc::Sender<FromLink>,
+    to: &mpsc::Sender<SourceInput>,
     mut messages: mpsc::Receiver<String>,
     stop: &CancellationToken,
 ) -> Option<String> {
@@ -156,13 +153,14 @@ async fn carry(
                     // Pings are answered by the library; both are signs of life and have reset the silence.
                     Ok(Some(Ok(_))) => continue,
                 };
-                to.send(FromLink::Frame { connection, generation, at: now(), data }).await.ok()?;
+                to.send(SourceInput::Frame { connection, generation, at: Timestamp::now(), data }).await.ok()?;
             }
             text = messages.recv() => {
                 let text = text?;
-                if let Err(error) = sink.send(Message::text(text)).await {
+                if let Err(error) = sink.send(Message::text(text.as_str())).await {
                     return Some(error.to_string());
                 }
+                to.send(SourceInput::Sent { connection, generation, at: Timestamp::now(), text }).await.ok()?;
             }
         }
     }

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, retry_after};
+use crate::clock::after;
+use crate::input::SourceInput;
 
 /// Attempts before an answer is given up and the session hears of it.
 const ATTEMPTS_MAX: u32 = 6;
@@ -21,15 +24,13 @@ pub(crate) const STATUS_UNREACHABLE: u16 = 599;
 /// Wait after a 429 that does not say how long.
 const TOO_MANY_WAIT: Duration = Duration::from_secs(5);
 
-/// An answer, or what is put in its place.
+/// An answer, or a status in its place.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// As the session asked for it.
-    pub(crate) url: String,
+    pub(crate) url: Arc<str>,
     pub(crate) status: u16,
     pub(crate) body: Bytes,
-    /// Times that the venue asked us to wait.
-    pub(crate) limited: u32,
 }
 
 /// A client that all sources share, with the hosts that want to be left alone.
@@ -48,20 +49,25 @@ impl Requests {
         Ok(Requests { client, quiet: Arc::default() })
     }
 
-    /// Asks `dial`, which stands for `url`, until there is an answer that more asking would not better.
-    pub(crate) async fn get(&self, url: String, dial: &str, mut backoff: Backoff) -> Answer {
+    /// Asks `dial`, which stands for `url`, until there is an answer that more asking would not better. The source hears of
+    /// each wait that the venue imposes when it begins: it may last for days.
+    pub(crate) async fn get(
+        &self,
+        url: Arc<str>,
+        dial: &str,
+        mut backoff: Backoff,
+        to: mpsc::Sender<SourceInput>,
+    ) -> Answer {
         let host = url::Url::parse(&url).ok().and_then(|u| u.host_str().map(str::to_owned)).unwrap_or_default();
-        let mut limited = 0;
         let mut last = (STATUS_UNREACHABLE, Bytes::new());
         for _ in 0..ATTEMPTS_MAX {
-            self.wait_for(&host).await;
+            self.wait_for(&host, &url, &to).await;
             match self.ask(dial).await {
                 Ok((status, asked, body)) => {
                     last = (status, body);
                     match status {
                         // Binance says 418 to those who went on after a 429.
                         429 | 418 => {
-                            limited += 1;
                             let wait = retry_after(asked.as_deref(), TOO_MANY_WAIT);
                             self.leave_alone(&host, wait);
                         }
@@ -75,7 +81,10 @@ impl Requests {
                 }
             }
         }
-        Answer { url, status: last.0, body: last.1, limited }
+        if matches!(last.0, 429 | 418) {
+            self.say_ban(&host, &url, &to).await;
+        }
+        Answer { url, status: last.0, body: last.1 }
     }
 
     async fn ask(&self, dial: &str) -> Result<(u16, Option<String>, Bytes), reqwest::Error> {
@@ -100,13 +109,20 @@ impl Requests {
         *entry = (*entry).max(until);
     }
 
-    async fn wait_for(&self, host: &str) {
-        loop {
-            let until = self.quiet.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied();
-            match until {
-                Some(until) if until > Instant::now() => tokio::time::sleep_until(until).await,
-                _ => return,
-            }
+    /// Waits until a host may be asked again.
+    async fn wait_for(&self, host: &str, url: &Arc<str>, to: &mpsc::Sender<SourceInput>) {
+        while let Some(until) = self.say_ban(host, url, to).await {
+            tokio::time::sleep_until(until).await;
         }
+    }
+
+    /// Tells a source of a wait that lasts, whoever has brought it about; returns its end.
+    async fn say_ban(&self, host: &str, url: &Arc<str>, to: &mpsc::Sender<SourceInput>) -> Option<Instant> {
+        let until = self.quiet.lock().unwrap_or_else(PoisonError::into_inner).get(host).copied();
+        let until = until.filter(|until| *until > Instant::now())?;
+        let wait = until.duration_since(Instant::now());
+        // A source that has ended needs no answer either.
+        let _ = to.send(SourceInput::Limited { url: url.clone(), until: after(wait) }).await;
+        Some(until)
     }
 }

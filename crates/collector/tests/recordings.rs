@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use openmesh_collector::{Config, Deps, Handle, Outputs, SourceConfig, start};
+use openmesh_collector::{Config, Deps, Handle, OfSource, Outputs, SourceConfig, start};
 use openmesh_content::{BlockStore, Limits};
 use openmesh_market::window::{ClosedWindow, Stream};
 use openmesh_market::{EventKind, Exchange, Feed};
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How much faster than recorded, where half a minute was recorded.
+/// Speed against the recording, where half a minute was recorded.
 const SPEED: u32 = 3;
 /// Starts, in milliseconds of the venue's time.
 const STARTS_MS: [u64; 4] = [0, 3_000, 10_000, 20_000];
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(50);
 
 type Chunks = BTreeMap<(Stream, i64), ContentId>;
 
-/// What the sites have said so far, and who wants to know.
+/// Words of the sites so far, and a bell for them.
 #[derive(Default)]
 struct Seen {
     chunks: Mutex<[Chunks; 4]>,
@@ -44,10 +44,10 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether all have come to the same end: the venue's time of the last thing that each has heard of each venue.
+    /// Returns true when all have come to the same end: the venue's time of the last thing that each has heard of each venue.
     fn is_level(&self) -> bool {
         let ends = |handle: &Option<Handle>| -> Option<Vec<_>> {
-            handle.as_ref()?.status().into_iter().map(|source| source.watermark).collect()
+            handle.as_ref()?.liveness().into_iter().map(|source| source.watermark).collect()
         };
         let handles = self.handles.lock().unwrap();
         let first = ends(&handles[0]);
@@ -82,7 +82,6 @@ impl Site {
             sources: sources.to_vec(),
             gateway: Some(gateway.to_owned()),
             archive_dir: dir.path().join("archive"),
-            window_ms: 1_000,
             lateness_ms: 1_000,
             ..Config::default()
         };
@@ -100,15 +99,15 @@ impl Site {
     /// Takes windows as they come, until it is told that there is nothing more; then drains.
     async fn run(mut self, over: CancellationToken) {
         while let Some(Some(window)) = over.run_until_cancelled(self.outputs.windows.recv()).await {
-            self.note(window);
+            self.note(window.value);
         }
         self.stop.cancel();
-        (&mut self.join).await.unwrap();
         while let Some(window) = self.outputs.windows.recv().await {
-            self.note(window);
+            self.note(window.value);
         }
-        while let Some(withdrawn) = self.outputs.withdrawn.recv().await {
-            self.seen.chunks.lock().unwrap()[self.nth].remove(&(withdrawn.stream, withdrawn.index));
+        self.join.await.unwrap();
+        while let Some(OfSource { value, .. }) = self.outputs.withdrawn.recv().await {
+            self.seen.chunks.lock().unwrap()[self.nth].remove(&(value.stream, value.index));
         }
     }
 }
@@ -161,6 +160,8 @@ async fn four_sites(mode: Mode, plan: &Plan, enough: impl Fn(&[Chunks; 4]) -> bo
     let sources: Vec<SourceConfig> = wanted
         .into_iter()
         .map(|(exchange, (symbols, feeds))| SourceConfig {
+            id: exchange.name().replace('_', "-"),
+            window_ms: 1_000,
             exchange,
             symbols: symbols.into_iter().collect(),
             feeds: feeds.into_iter().collect(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openmesh_content::{BlockStore, ContentError};
+use openmesh_content::{BlockStore, ContentError, Reason};
 use openmesh_evm::source::{self, SourceEvent};
 use openmesh_ledger::ChunkClaim;
 use tokio::sync::mpsc;
@@ -96,7 +96,7 @@ async fn keep(content: &Arc<BlockStore>, decoded: Arc<openmesh_evm::Decoded>) ->
 
 fn put(content: &BlockStore, decoded: &openmesh_evm::Decoded) -> Result<(u64, ChunkClaim), ContentError> {
     let bytes = openmesh_evm::canonical_block(decoded);
-    let cid = content.put(&bytes)?;
+    let cid = content.put(&bytes, Reason::Window)?;
     let events = u32::try_from(decoded.transactions().len() + decoded.logs().len() + 1).unwrap_or(u32::MAX);
     Ok((decoded.rows.block.number, ChunkClaim { stream: STREAM.into(), cid, bytes: bytes.len() as u64, events }))
 }

@@ -63,7 +63,7 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
                 Err(RecvError::Closed) => return,
             },
             update = events.next(), if collecting => match update {
-                Some(Update::Event(event)) => node.memory().live().event(&event),
+                Some(Update::Event { event, .. }) => node.memory().live().event(&event),
                 Some(Update::Missed { exchange, .. }) => node.memory().live().missed(exchange),
                 None => collecting = false,
             },

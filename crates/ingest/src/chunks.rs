@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use openmesh_content::BlockStore;
+use openmesh_content::{BlockStore, Reason};
 use openmesh_lake::{AcceptedChunkMeta, Lake, LakeError};
 use openmesh_primitives::{ContentId, Height, report};
 use openmesh_storage::{Store, StoreError};
@@ -234,7 +234,7 @@ impl Keeper {
             }
         };
         let (content, copy) = (self.content.clone(), bytes.clone());
-        if let Err(error) = blocking(move || content.put(&copy)).await {
+        if let Err(error) = blocking(move || content.put(&copy, Reason::Window)).await {
             tracing::warn!(error = report(&error), %cid, "fetched, but not kept");
         }
         self.keep(meta, &bytes).await

@@ -54,6 +54,8 @@ pub struct Config {
     pub memory_file: PathBuf,
     /// Folder of the collector's archive.
     pub archive: PathBuf,
+    /// Folder in which the positions in its manifests are remembered.
+    pub segments_read: PathBuf,
 }
 
 /// Dependencies of ingestion.
@@ -95,7 +97,7 @@ impl Handle {
 /// Starts ingestion where the tables are. To be called within a Tokio runtime. The task ends when the token was cancelled
 /// and all rows are in files, or when a part of it ended.
 pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
-    let Config { memory_file, archive } = config;
+    let Config { memory_file, archive, segments_read } = config;
     let (lake, file) = (deps.lake.clone(), memory_file.clone());
     let awaited = work::blocking(move || restore(&file, &lake)).await;
     let remembered = awaited.scanned_height();
@@ -104,7 +106,7 @@ pub async fn start(config: Config, deps: Deps) -> (Handle, JoinHandle<()>) {
     let handle = Handle { progress: shared.subscribe() };
     let Deps { store, content, lake, fetch, committed, incidents, stop } = deps;
     let blocks = blocks::Blocks::new(store.clone(), lake.clone(), shared.clone());
-    let segments = segments::Segments::new(archive, store.clone(), lake.clone());
+    let segments = segments::Segments::new(archive, segments_read, store.clone(), lake.clone());
     let mut chunks = chunks::Chunks { store, content, lake: lake.clone(), fetch, shared, memory_file, remembered };
     let task = tokio::spawn(async move {
         // A part that ends by itself ends the others: half of ingestion is worse than none.

@@ -100,7 +100,11 @@ impl Node {
             incidents: Incidents::queue().1,
             stop: stop.clone(),
         };
-        let config = Config { memory_file: path("awaited.json"), archive: path("archive") };
+        let config = Config {
+            memory_file: path("awaited.json"),
+            archive: path("archive"),
+            segments_read: path("segments_read"),
+        };
         let (handle, task) = start(config, deps).await;
         Run { handle, task, stop, _committed: committed }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use openmesh_content::{BlockStore, ContentError, Limits};
+use openmesh_content::{BlockStore, ContentError, Limits, Reason};
 use openmesh_primitives::ContentId;
 
 use crate::input::Input;
@@ -14,7 +14,7 @@ pub fn block_store(data: &[u8]) {
     let root = tempfile::tempdir().expect("a folder");
     let limits = Limits { block_bytes_max: 4_096, store_bytes_max: 8_192, ..Limits::default() };
     let store = BlockStore::open(root.path(), limits).expect("an empty folder");
-    let cid = match store.put(block) {
+    let cid = match store.put(block, Reason::Window) {
         Ok(cid) => cid,
         Err(ContentError::BlockTooLarge { .. }) => return assert!(block.len() > 4_096),
         Err(error) => panic!("{error}"),

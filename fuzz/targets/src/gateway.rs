@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
-use openmesh_collector::{SegmentManifest, read_manifests};
+use openmesh_collector::{SegmentManifest, read_manifest};
 use openmesh_gateway::sessions::{Audience, Sessions, SignInError};
 use openmesh_market::Exchange;
 use openmesh_primitives::eip712::personal_message_hash;
@@ -50,10 +50,12 @@ pub fn sign_in(data: &[u8]) {
 pub fn segments(data: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(data).expect("the file");
-    let Ok(segments) = read_manifests(file.path()) else { return };
+    let Ok(segments) = read_manifest(file.path()) else { return };
     assert!(segments.len() <= data.iter().filter(|b| **b == b'\n').count());
     let honest = honest();
-    for (number, segment) in segments.iter().enumerate() {
+    // A day begins anywhere in the chain.
+    let first = segments.first().map_or(0, |segment| segment.sequence as usize);
+    for (number, segment) in (first..).zip(&segments) {
         assert_eq!(segment.sequence, number as u64, "a segment is missing");
         // Nobody but the holder of the key can have said so.
         assert_eq!(honest.get(number), Some(segment), "a segment is believed that nobody signed");
@@ -67,6 +69,7 @@ fn honest() -> Vec<SegmentManifest> {
         let cid = ContentId::of(&sequence.to_le_bytes());
         let segment = SegmentManifest {
             collector: ValidatorKey::from_seed([7; 32]).public(),
+            source: "kraken".into(),
             exchange: Exchange::Kraken,
             sequence,
             first: Timestamp(sequence as i64),
@@ -104,7 +107,7 @@ pub fn sign_in_seeds() -> Vec<Vec<u8>> {
 pub fn segments_seeds() -> Vec<Vec<u8>> {
     let key = ValidatorKey::from_seed([7; 32]);
     let line = |segment: &SegmentManifest| {
-        let message = [b"openmesh raw segment v1\n", canonical::encode(segment).as_slice()].concat();
+        let message = [b"openmesh raw segment v2\n", canonical::encode(segment).as_slice()].concat();
         let mut json = serde_json::to_value(segment).expect("JSON");
         json["signature"] = key.sign(&message).to_string().into();
         format!("{json}\n").into_bytes()

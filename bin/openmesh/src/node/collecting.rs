@@ -1,6 +1,6 @@
 //! Collecting as this node is configured to: markets and chains, with their windows on the way to the duties.
 
-use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use openmesh_collector as collector;
@@ -12,10 +12,11 @@ use openmesh_ingest::Incidents;
 use openmesh_lake::NodeIncidentRow;
 use openmesh_ledger::{Origin, SourceKind, SourceSpec};
 use openmesh_market::{Event, EventKind, Exchange, Feed};
-use openmesh_primitives::{Symbol, ValidatorKey};
+use openmesh_primitives::{Symbol, ValidatorKey, report};
 use prometheus_client::registry::Registry;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::config::{Files, NodeConfig};
 use super::drill;
@@ -29,8 +30,8 @@ const WINDOWS_WAITING_MAX: usize = 256;
 pub struct Deps<'a> {
     pub config: &'a NodeConfig,
     pub files: &'a Files,
-    /// The register, and which sources this node collects.
-    pub sources: &'a Sources,
+    /// The register, and which sources this node collects; followed while the node runs.
+    pub sources: watch::Receiver<Arc<Sources>>,
     pub key: &'a ValidatorKey,
     /// Store of chunks.
     pub content: Arc<BlockStore>,
@@ -58,15 +59,15 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
     let mut stage = Stage::new("collecting");
     let (windows, to_attest) = mpsc::channel(WINDOWS_WAITING_MAX);
     let (withdrawals, to_withdraw) = mpsc::channel(WINDOWS_WAITING_MAX);
-    if let Some(config) = chain_config(deps.config, deps.sources) {
+    let sources = deps.sources.borrow().clone();
+    if let Some(config) = chain_config(deps.config, &sources) {
         let chain = chain::Deps { content: deps.content.clone(), windows: windows.clone(), stop: stage.stop() };
         stage.add(chain::start(config, chain).or_fail("node.toml, collect.ethereum")?);
     }
-    let markets: Vec<&SourceSpec> =
-        deps.sources.collected().map(|record| &record.spec).filter(|s| s.kind == SourceKind::Market).collect();
-    let live = markets.iter().any(|s| s.origin == Origin::Live);
-    let collector = start_markets(deps, &markets, windows, withdrawals, &mut stage)?;
+    let live = sources.collected().any(|record| record.spec.origin == Origin::Live);
+    let markets = market_configs(&sources);
     tracing::info!(live, sources = markets.len(), "collecting");
+    let collector = start_markets(deps, markets, windows, withdrawals, &mut stage)?;
     Ok(Collecting { collector, windows: to_attest, withdrawals: to_withdraw, stage })
 }
 
@@ -83,31 +84,17 @@ fn chain_config(config: &NodeConfig, sources: &Sources) -> Option<chain::Config>
 
 fn start_markets(
     deps: Deps<'_>,
-    markets: &[&SourceSpec],
+    markets: Vec<collector::SourceConfig>,
     windows: mpsc::Sender<Window>,
     withdrawals: mpsc::Sender<Withdrawal>,
     stage: &mut Stage,
 ) -> Result<collector::Handle, Failure> {
-    if markets.is_empty() {
-        // Both channels stay open as long as the stage: the duties wait for chains alone.
-        let stop = stage.stop();
-        stage.add(tokio::spawn(async move {
-            stop.cancelled().await;
-            drop((windows, withdrawals));
-        }));
-        return Ok(collector::Handle::idle());
-    }
-    let Deps { config, files, key, content, raw, registry, incidents, .. } = deps;
+    let Deps { config, files, key, content, raw, registry, incidents, sources } = deps;
     let site = key.public().address().to_string();
-    let window_ms = u32::try_from(markets[0].window_ms).unwrap_or(0);
-    if markets.iter().any(|s| s.window_ms != u64::from(window_ms)) {
-        return Err(Failure::usage("genesis.json: this version collects sources of one window length only"));
-    }
     let settings = collector::Config {
-        sources: markets.iter().map(|s| source_config(s)).collect::<Result<Vec<_>, _>>()?,
+        sources: markets,
         gateway: config.collect.gateway.clone(),
         archive_dir: files.data("archive"),
-        window_ms,
         ..collector::Config::default()
     };
     let own = collector::Deps {
@@ -119,25 +106,54 @@ fn start_markets(
     };
     let (handle, outputs, task) = collector::start(settings, own).or_fail("collectors")?;
     stage.add(task);
-    let ids: BTreeMap<Exchange, String> =
-        markets.iter().filter_map(|s| Some((s.exchange.parse().ok()?, s.id.clone()))).collect();
-    stage.add(forward(outputs.windows, windows, {
-        let ids = ids.clone();
-        move |window| Window::of_market(ids.get(&window.exchange)?, &window)
-    }));
-    stage.add(forward(outputs.withdrawn, withdrawals, {
-        let ids = ids.clone();
-        move |withdrawn| Withdrawal::of_market(ids.get(&withdrawn.stream.exchange)?, &withdrawn)
-    }));
+    stage.add(forward(outputs.windows, windows, |output| Window::of_market(&output.source, &output.value)));
+    stage.add(forward(outputs.withdrawn, withdrawals, |output| Withdrawal::of_market(&output.source, &output.value)));
     let mut from = outputs.incidents;
     stage.add(tokio::spawn(async move {
-        while let Some(event) = from.recv().await {
-            if let Some(row) = ids.get(&event.exchange).and_then(|source| incident_row(&site, source, &event)) {
+        while let Some(output) = from.recv().await {
+            if let Some(row) = incident_row(&site, &output.source, &output.value) {
                 incidents.record(row);
             }
         }
     }));
+    stage.add(tokio::spawn(follow(sources, handle.clone(), stage.stop())));
     Ok(handle)
+}
+
+/// Collects what the register in the state says, as it changes, until the node stops.
+async fn follow(mut sources: watch::Receiver<Arc<Sources>>, collector: collector::Handle, stop: CancellationToken) {
+    while let Some(Ok(())) = stop.run_until_cancelled(sources.changed()).await {
+        let markets = market_configs(&sources.borrow_and_update().clone());
+        match collector.set_sources(markets).await {
+            Ok(changes) if changes == collector::SourceChanges::default() => {}
+            Ok(changes) => tracing::info!(?changes, "the sources have changed"),
+            Err(error) => tracing::error!(error = report(&error), "the sources are not changed"),
+        }
+    }
+    // The stage ends as a whole, and not because the register is followed no more.
+    stop.cancelled().await;
+}
+
+/// The market sources that this node collects. One that cannot be collected, which anybody may have registered, leaves the
+/// others alone.
+fn market_configs(sources: &Sources) -> Vec<collector::SourceConfig> {
+    let markets = sources.collected().map(|record| &record.spec).filter(|spec| spec.kind == SourceKind::Market);
+    let mut configs = Vec::new();
+    for spec in markets {
+        match source_config(spec) {
+            Ok(config) => configs.push(config),
+            Err(why) => tracing::warn!(source = spec.id, why, "a registered source cannot be collected"),
+        }
+    }
+    if configs.len() > collector::SOURCES_MAX {
+        tracing::warn!(
+            sources = configs.len(),
+            max = collector::SOURCES_MAX,
+            "too many sources: the last are left out"
+        );
+        configs.truncate(collector::SOURCES_MAX);
+    }
+    configs
 }
 
 /// The row of an incident of a venue; `None` for any other event.
@@ -176,11 +192,17 @@ fn forward<T: Send + 'static, U: Send + 'static>(
     })
 }
 
-fn source_config(spec: &SourceSpec) -> Result<collector::SourceConfig, Failure> {
-    let wrong = |e: &dyn std::fmt::Display| Failure::usage(format!("genesis.json, source {}: {e}", spec.id));
-    let exchange: Exchange = spec.exchange.parse().map_err(|e| wrong(&e))?;
-    let symbols =
-        spec.symbols.iter().map(|s| s.parse::<Symbol>()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
-    let feeds = spec.feeds.iter().map(|f| f.parse::<Feed>()).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
-    Ok(collector::SourceConfig { exchange, symbols, feeds })
+/// A source as the collector takes it; else the cause.
+fn source_config(spec: &SourceSpec) -> Result<collector::SourceConfig, String> {
+    let symbols = spec.symbols.iter().map(|s| s.parse::<Symbol>()).collect::<Result<Vec<_>, _>>();
+    let feeds = spec.feeds.iter().map(|f| f.parse::<Feed>()).collect::<Result<Vec<_>, _>>();
+    let config = collector::SourceConfig {
+        id: spec.id.clone(),
+        exchange: spec.exchange.parse().map_err(|e: <Exchange as FromStr>::Err| e.to_string())?,
+        symbols: symbols.map_err(|e| e.to_string())?,
+        feeds: feeds.map_err(|e| e.to_string())?,
+        window_ms: u32::try_from(spec.window_ms).map_err(|e| e.to_string())?,
+    };
+    config.check().map_err(|e| e.to_string())?;
+    Ok(config)
 }

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use openmesh_content::{BlockStore, Limits as ContentLimits, WhenFull};
+use openmesh_content::{BlockStore, Limits as ContentLimits};
 use openmesh_duties::sources::{self, Collected, Sources};
 use openmesh_duties::{self as duties, NodeIncident, Window, Withdrawal};
 use openmesh_engine as engine;
@@ -43,16 +43,17 @@ pub async fn start(
     let mut registry = Registry::with_prefix("openmesh");
     let stores = Stores::open(config, files, &genesis).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
+    stores.content.register(&mut registry, "content");
+    stores.raw.register(&mut registry, "raw");
     let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
     let (network, network_stage) = start_network(config, &genesis, &key, &engine, &stores, &mut registry).await?;
     let (incidents, from_incidents) = ingest::Incidents::queue();
     let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await;
     let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
-    let collected = sources.borrow().clone();
     let collecting = collecting::start(collecting::Deps {
         config,
         files,
-        sources: &collected,
+        sources,
         key: &key,
         content: stores.content.clone(),
         raw: stores.raw.clone(),
@@ -102,7 +103,8 @@ impl Stores {
         };
         let raw = ContentLimits {
             store_bytes_max: config.limits.raw_bytes_max,
-            when_full: WhenFull::RemoveOldest,
+            // Nothing but segments is here, and the oldest make room for the next.
+            reserve_percent: 0,
             ..ContentLimits::default()
         };
         Ok(Stores {
@@ -207,7 +209,11 @@ async fn start_ingest(
     incidents: ingest::IncidentQueue,
 ) -> (ingest::Handle, Stage) {
     let mut stage = Stage::new("ingestion");
-    let config = ingest::Config { memory_file: files.data("awaited_chunks.json"), archive: files.data("archive") };
+    let config = ingest::Config {
+        memory_file: files.data("awaited_chunks.json"),
+        archive: files.data("archive"),
+        segments_read: files.data("segments_read"),
+    };
     let deps = ingest::Deps {
         store: stores.store.clone(),
         content: stores.content.clone(),

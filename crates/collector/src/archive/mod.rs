@@ -1,234 +1,150 @@
 //! The archive of a source: raw frames as received, and closed windows, made durable before anyone hears of them.
 //!
-//! Raw frames differ from site to site, so nobody can agree on them; what they are good for is to show later what a
-//! site saw. They are therefore kept in the format of recordings (`dialect::recording`), in segments that can be read
+//! Raw frames differ from node to node, so nobody can agree on them; what they are good for is to show later what a
+//! node saw. They are therefore kept in the format of recordings (`dialect::recording`), in segments that can be read
 //! one by one, each under its CID, with a line in a manifest that the collector signs. Each line names the segment
 //! before it, so that none can be left out unnoticed.
 //!
-//! One task for each source writes, in order, on a blocking thread. Where it is slower than the venue, the source
-//! waits: better a slow source than a hole in what it says it saw.
+//! One task for each source writes, windows first, on a blocking thread. The source never waits for it: what is not
+//! written yet waits in a bounded [`Backlog`].
 //!
 //! # When the disk takes nothing more
-//! The source goes on, since those who read live need not suffer. A window whose chunk cannot be kept is not vouched for.
-//! Raw segments are held back in memory, up to [`HELD_BYTES_MAX`], and written, in their order, as soon as there is room;
-//! beyond that the oldest go, and the next line of the manifest says, signed, how many lines are missing before it.
+//! A window whose chunk cannot be kept is not vouched for. Raw segments are held back and written, in their order, as soon
+//! as there is room: it is tried each second. Beyond the backlog's bound the oldest go, and the next line of the manifest
+//! says, signed, how many lines are missing before it. The source's liveness says all of that while it lasts.
 
+mod backlog;
 mod manifest;
 mod recorder;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use openmesh_content::{BlockStore, ContentError};
+use openmesh_content::{BlockStore, ContentError, Reason as Purpose};
 use openmesh_market::Exchange;
 use openmesh_market::window::{ClosedWindow, Reason};
-use openmesh_primitives::{ContentId, ValidatorKey};
-use tokio::sync::mpsc;
+use openmesh_primitives::{ContentId, ValidatorKey, report};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use self::manifest::Manifest;
-pub use self::manifest::{ManifestError, ManifestPosition, SegmentManifest, read_manifest_from, read_manifests};
+pub(crate) use self::backlog::{Backlog, Bounds, Lost};
+use self::manifest::ManifestWriter;
+pub use self::manifest::{ManifestError, ManifestReader, SegmentManifest, read_manifest};
 pub(crate) use self::recorder::{Recorder, Segment};
-use crate::metrics::Metrics;
-
-/// Segments and windows that wait for the disk.
-const WAITING_MAX: usize = 64;
-
-/// Raw bytes of one source that are held back while the disk takes nothing: some minutes of a busy venue, and for six
-/// venues no more than a small machine can spare.
-pub(crate) const HELD_BYTES_MAX: usize = 32 << 20;
+use crate::liveness::LivenessCell;
+use crate::metrics::SourceMetrics;
+use crate::output::{DRAIN, Outbox};
 
 /// Compression of segments: JSON shrinks tenfold at this level for a few milliseconds a megabyte.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Work for the archive.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Keep a raw segment.
-    Segment(Segment),
-    /// Keep the chunks of a window, then pass it on.
-    Window(Box<ClosedWindow>),
-}
+/// Pause before a disk that took nothing is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// How archiving goes, where that changes; shown with the source.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Something was not kept, and what to do.
-    Began(String),
-    /// Everything that waited is kept.
-    Over,
-}
+/// Panics upon one segment before it is given up: one may be the machine's, two are the segment's.
+const PANICS_MAX: u32 = 2;
 
-/// The archive's end of a source.
+/// Places and keys of a source's archive.
+#[derive(Clone)]
 pub(crate) struct Archive {
+    pub(crate) source: Arc<str>,
     pub(crate) exchange: Exchange,
-    /// Where chunks are kept.
+    /// Store of chunks.
     pub(crate) store: Arc<BlockStore>,
-    /// Where raw segments are kept.
+    /// Store of raw segments.
     pub(crate) raw: Arc<BlockStore>,
     pub(crate) key: ValidatorKey,
     pub(crate) dir: PathBuf,
-    pub(crate) windows: mpsc::Sender<ClosedWindow>,
-    pub(crate) trouble: mpsc::Sender<Trouble>,
-    pub(crate) metrics: Metrics,
-    /// Raw bytes that are held back at most, [`HELD_BYTES_MAX`] but in tests.
-    pub(crate) held_bytes_max: usize,
+    pub(crate) metrics: SourceMetrics,
+    pub(crate) liveness: LivenessCell,
+    /// Called before a segment is written, so that a test can have a bug there.
+    #[cfg(test)]
+    pub(crate) before_segment: Option<fn(&Segment)>,
 }
 
-/// Segments that are not written yet, and the manifest that they belong to.
-#[derive(Default)]
-struct Held {
-    segments: VecDeque<Segment>,
-    bytes: usize,
-    /// Lines that had to go since the last line of the manifest.
-    lost: u64,
-    manifest: Option<Manifest>,
-    /// Why the last attempt failed.
-    failing: Option<String>,
+/// The archive's task.
+struct Archiving {
+    archive: Arc<Archive>,
+    backlog: Backlog,
+    outbox: Outbox<ClosedWindow>,
+    /// The manifests, while they are in order.
+    manifest: Option<ManifestWriter>,
+    /// Time of the next attempt, while segments cannot be written.
+    retry: Option<Instant>,
+    /// Panics upon the oldest segment.
+    panics: u32,
+    segments_trouble: Option<String>,
+    chunks_trouble: Option<String>,
 }
 
-impl Held {
-    fn push(&mut self, segment: Segment) {
-        self.bytes += segment.text.len();
-        self.segments.push_back(segment);
-    }
-
-    /// Takes the first off, written or not.
-    fn pop(&mut self) -> Option<Segment> {
-        let segment = self.segments.pop_front()?;
-        self.bytes -= segment.text.len();
-        Some(segment)
-    }
-}
+/// Outcome of writing a segment: the manifests, where they are in order, and the cause where it was not written.
+type Written = (Option<ManifestWriter>, Result<(), String>);
 
 impl Archive {
-    /// Starts the task; it ends when the sender is dropped and all is written, or cannot be.
-    pub(crate) fn start(self) -> (mpsc::Sender<Work>, tokio::task::JoinHandle<()>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        (sender, tokio::spawn(self.run(receiver)))
-    }
-
-    async fn run(self, mut work: mpsc::Receiver<Work>) {
-        let archive = Arc::new(self);
-        let mut held = Held::default();
-        // Whether anything, segment or chunk, could not be kept the last time.
-        let mut troubled = false;
-        while let Some(work) = work.recv().await {
-            let own = archive.clone();
-            match work {
-                Work::Segment(segment) => {
-                    held.push(segment);
-                    held = match tokio::task::spawn_blocking(move || own.keep(held)).await {
-                        Ok(held) => held,
-                        Err(error) => {
-                            archive.say(Trouble::Began(format!("the archive failed on raw segments: {error}")));
-                            Held::default()
-                        }
-                    };
-                    archive.changed(&mut troubled, held.failing.clone());
-                }
-                Work::Window(window) => {
-                    let kept = tokio::task::spawn_blocking(move || own.keep_window(*window)).await;
-                    match kept {
-                        Ok((window, failed)) => {
-                            if failed.is_some() || held.failing.is_none() {
-                                archive.changed(&mut troubled, failed);
-                            }
-                            // Nobody listening is fine: then nobody attests.
-                            let _ = archive.windows.send(window).await;
-                        }
-                        Err(error) => archive.say(Trouble::Began(format!("the archive failed on a window: {error}"))),
-                    }
-                }
-            }
-        }
-        let lines: u64 = held.segments.iter().map(|segment| segment.lines).sum::<u64>() + held.lost;
-        if lines > 0 {
-            tracing::error!(exchange = %archive.exchange, lines, "raw frames are lost with this process: there was no room for them");
-        }
-    }
-
-    /// Says how it goes, where that has changed or is still bad.
-    fn changed(&self, troubled: &mut bool, failed: Option<String>) {
-        let was = std::mem::replace(troubled, failed.is_some());
-        match failed {
-            Some(why) => self.say(Trouble::Began(why)),
-            None if was => self.say(Trouble::Over),
-            None => {}
-        }
-    }
-
-    fn say(&self, trouble: Trouble) {
-        // A source that is behind with its troubles has heard enough of them.
-        let _ = self.trouble.try_send(trouble);
-    }
-
-    /// Writes what is held, in order, as far as the disk takes it.
-    fn keep(&self, mut held: Held) -> Held {
-        held.failing = None;
-        while let Some(segment) = held.segments.front() {
-            match self.keep_one(segment, held.manifest.take(), held.lost) {
-                Ok(manifest) => {
-                    held.manifest = Some(manifest);
-                    held.lost = 0;
-                    let labels = Metrics::labels(self.exchange, "");
-                    self.metrics.archived_bytes.get_or_create(&labels).inc_by(segment.text.len() as u64);
-                    held.pop();
-                }
-                Err(why) => {
-                    held.failing = Some(why);
-                    break;
-                }
-            }
-        }
-        while held.bytes > self.held_bytes_max
-            && let Some(segment) = held.pop()
-        {
-            held.lost += segment.lines;
-        }
-        if let Some(why) = &mut held.failing {
-            let (segments, lost) = (held.segments.len(), held.lost);
-            why.push_str(&format!(
-                "; {segments} segments wait in memory, {lost} lines are lost: make room on the disk"
-            ));
-        }
-        held
+    /// Starts the task; it ends when the backlog is closed and everything in it is written, or cannot be.
+    pub(crate) fn start(self, backlog: Backlog, outbox: Outbox<ClosedWindow>) -> JoinHandle<()> {
+        let archiving = Archiving {
+            archive: Arc::new(self),
+            backlog,
+            outbox,
+            manifest: None,
+            retry: None,
+            panics: 0,
+            segments_trouble: None,
+            chunks_trouble: None,
+        };
+        tokio::spawn(archiving.run())
     }
 
     /// Compresses, stores and signs a segment.
-    fn keep_one(&self, segment: &Segment, manifest: Option<Manifest>, lost: u64) -> Result<Manifest, String> {
-        let say = |error: &dyn std::error::Error| format!("raw frames are not archived: {}", chain(error));
-        let mut manifest = match manifest {
-            Some(manifest) => manifest,
-            None => Manifest::open(&self.dir, self.exchange, &self.key).map_err(|e| say(&e))?,
+    fn keep_segment(&self, segment: &Segment, lost: u64, manifest: Option<ManifestWriter>) -> Written {
+        #[cfg(test)]
+        if let Some(before) = self.before_segment {
+            before(segment);
+        }
+        let mut manifest = match manifest.map_or_else(|| ManifestWriter::open(&self.dir, &self.source, &self.key), Ok) {
+            Ok(manifest) => manifest,
+            Err(error) => return (None, Err(report(&error))),
         };
-        let packed = zstd::bulk::compress(segment.text.as_bytes(), ZSTD_LEVEL).map_err(|e| say(&e))?;
-        let cid = self.raw.put(&packed).map_err(|e| say(&e))?;
+        match self.write_segment(segment, lost, &mut manifest) {
+            Ok(()) => (Some(manifest), Ok(())),
+            Err(why) => (None, Err(why)),
+        }
+    }
+
+    fn write_segment(&self, segment: &Segment, lost: u64, manifest: &mut ManifestWriter) -> Result<(), String> {
+        let packed = zstd::bulk::compress(segment.text.as_bytes(), ZSTD_LEVEL).map_err(|e| report(&e))?;
+        let cid = self.raw.put(&packed, Purpose::Segment).map_err(|e| report(&e))?;
         let described = SegmentManifest {
             collector: self.key.public(),
+            source: self.source.to_string(),
             exchange: self.exchange,
-            sequence: manifest.next,
+            sequence: manifest.next(),
             first: segment.first,
             last: segment.last,
             lines: segment.lines,
             raw_bytes: segment.text.len() as u64,
             cid,
-            previous: manifest.last,
+            previous: manifest.last(),
             lost,
         };
-        manifest.append(described, &self.key).map_err(|e| say(&e))?;
-        Ok(manifest)
+        let begins_day = manifest.append(described, &self.key).map_err(|e| report(&e))?;
+        if begins_day && let Err(error) = manifest.prune(self.raw.oldest(Purpose::Segment)) {
+            tracing::warn!(source = %self.source, error = report(&error), "old manifests are not removed yet");
+        }
+        Ok(())
     }
 
-    /// Stores the chunks; those that cannot be kept are not vouched for. Says why, where there are such.
+    /// Stores the chunks; those that cannot be kept are not vouched for. Returns the cause, where there are such.
     fn keep_window(&self, mut window: ClosedWindow) -> (ClosedWindow, Option<String>) {
         let (mut lost, mut why): (Vec<ContentId>, _) = (Vec::new(), None);
         for chunk in &window.chunks {
-            if let Err(error) = self.store.put(&chunk.bytes) {
+            if let Err(error) = self.keep_chunk(&chunk.bytes) {
                 let stream = chunk.stream();
-                tracing::error!(%stream, window = window.index, error = chain(&error), "a chunk was not kept");
+                tracing::error!(%stream, window = window.index, error = report(&error), "a chunk was not kept");
                 why.get_or_insert_with(|| {
                     let more = match error {
                         // It says itself what to do.
@@ -236,26 +152,165 @@ impl Archive {
                         _ => "; make room on the disk",
                     };
                     let index = window.index;
-                    format!("{stream} window {index} was not kept, nor vouched for: {}{more}", chain(&error))
+                    format!("{stream} window {index} was not kept, nor vouched for: {}{more}", report(&error))
                 });
                 lost.push(chunk.cid);
             }
         }
-        let (kept, unkept) = std::mem::take(&mut window.chunks).into_iter().partition(|c| !lost.contains(&c.cid));
-        window.chunks = kept;
-        window.not_covered.extend(unkept.into_iter().map(|c| (c.header.stream, Reason::NotKept)));
-        window.not_covered.sort();
+        backlog::not_covered(&mut window, |chunk| lost.contains(&chunk.cid).then_some(Reason::NotKept));
         (window, why)
+    }
+
+    /// Stores a chunk; where the disk itself is full, raw segments make room for it.
+    fn keep_chunk(&self, bytes: &[u8]) -> Result<(), ContentError> {
+        match self.store.put(bytes, Purpose::Window) {
+            Err(ContentError::Full { .. })
+                if !Arc::ptr_eq(&self.store, &self.raw) && self.raw.make_room(bytes.len() as u64)? > 0 =>
+            {
+                self.store.put(bytes, Purpose::Window).map(drop)
+            }
+            outcome => outcome.map(drop),
+        }
     }
 }
 
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
+impl Archiving {
+    async fn run(mut self) {
+        loop {
+            self.outbox.flush();
+            if let Some(window) = self.backlog.take_window() {
+                self.window(window).await;
+                continue;
+            }
+            let closed = self.backlog.is_closed();
+            let due = self.retry.is_none_or(|retry| closed || Instant::now() >= retry);
+            if due && let Some((segment, lost)) = self.backlog.take_segment() {
+                self.segment(segment, lost).await;
+                // The last attempt: nobody waits for room when the process ends.
+                if !closed || self.retry.is_none() {
+                    continue;
+                }
+            }
+            if closed {
+                break;
+            }
+            self.wait().await;
+        }
+        self.finish().await;
     }
-    text
+
+    /// Waits for work, for the next attempt, or for the reader of windows.
+    async fn wait(&self) {
+        let retry = self.retry.unwrap_or_else(Instant::now);
+        tokio::select! {
+            () = self.backlog.news() => {}
+            () = tokio::time::sleep_until(retry), if self.retry.is_some() => {}
+            () = self.outbox.room(), if !self.outbox.is_empty() => {}
+        }
+    }
+
+    async fn finish(mut self) {
+        if tokio::time::timeout(DRAIN, self.outbox.drain()).await.is_err() {
+            tracing::error!(source = %self.archive.source, "windows are lost with this process: nobody took them");
+        }
+        let lines = self.backlog.lines();
+        if lines > 0 {
+            tracing::error!(source = %self.archive.source, lines, "raw frames are lost with this process: there was no room for them");
+        }
+    }
+
+    async fn window(&mut self, window: ClosedWindow) {
+        let has_chunks = !window.chunks.is_empty();
+        let (own, without) = (self.archive.clone(), backlog::without_chunks(&window, Reason::NotKept));
+        let (window, failed) = match tokio::task::spawn_blocking(move || own.keep_window(window)).await {
+            Ok(kept) => kept,
+            Err(error) => (without, Some(format!("the archive failed on a window, which is a bug: {error}"))),
+        };
+        // A window without chunks tells nothing of the disk.
+        if has_chunks {
+            self.chunks_trouble = failed;
+            self.say();
+        }
+        let weight = window.chunks.iter().map(|chunk| chunk.bytes.len()).sum();
+        let dropped = self.outbox.push(window, weight);
+        if dropped > 0 {
+            self.dropped(dropped);
+        }
+    }
+
+    fn dropped(&self, windows: u64) {
+        let labels = self.archive.metrics.labels("window");
+        self.archive.metrics.all.outputs_dropped.get_or_create(&labels).inc_by(windows);
+        tracing::error!(source = %self.archive.source, windows, "closed windows are given up: nobody takes them");
+        self.archive.liveness.set(|liveness| liveness.outputs_dropped += windows);
+    }
+
+    async fn segment(&mut self, segment: Arc<Segment>, lost: u64) {
+        let (own, copy, manifest) = (self.archive.clone(), segment.clone(), self.manifest.take());
+        let written = tokio::task::spawn_blocking(move || own.keep_segment(&copy, lost, manifest)).await;
+        let failed = match written {
+            Ok((manifest, Ok(()))) => {
+                self.manifest = manifest;
+                self.panics = 0;
+                let labels = self.archive.metrics.labels("");
+                self.archive.metrics.all.archived_bytes.get_or_create(&labels).inc_by(segment.text.len() as u64);
+                None
+            }
+            Ok((manifest, Err(why))) => {
+                self.manifest = manifest;
+                self.put_back(segment, lost);
+                Some(format!("raw frames are not archived: {why}"))
+            }
+            Err(error) => {
+                self.panics += 1;
+                if self.panics < PANICS_MAX {
+                    self.put_back(segment, lost);
+                } else {
+                    self.panics = 0;
+                    self.backlog.lose(lost + segment.lines);
+                    self.archive.lost(segment.lines);
+                }
+                Some(format!("the archive failed on raw frames, which is a bug: {error}"))
+            }
+        };
+        self.retry = failed.as_ref().map(|_| Instant::now() + RETRY);
+        self.segments_trouble = failed.map(|why| {
+            let (waiting, lost) = self.backlog.segments();
+            format!("{why}; {waiting} segments wait in memory, {lost} lines are lost: make room on the disk")
+        });
+        self.say();
+    }
+
+    fn put_back(&self, segment: Arc<Segment>, lost: u64) {
+        let lines = self.backlog.put_back(segment, lost);
+        if lines > 0 {
+            self.archive.lost(lines);
+        }
+    }
+
+    /// Says how it goes, where that has changed.
+    fn say(&self) {
+        let trouble = self.chunks_trouble.clone().or_else(|| self.segments_trouble.clone());
+        let source = &self.archive.source;
+        let before = self.archive.liveness.get().archive_trouble;
+        if before == trouble {
+            return;
+        }
+        match (&before, &trouble) {
+            (None, Some(why)) => tracing::error!(%source, why, "archive"),
+            (Some(_), None) => tracing::info!(%source, "the archive has room again: everything that waited is kept"),
+            _ => {}
+        }
+        let labels = self.archive.metrics.labels("");
+        self.archive.metrics.all.archive_trouble.get_or_create(&labels).set(trouble.is_some().into());
+        self.archive.liveness.set(|liveness| liveness.archive_trouble = trouble);
+    }
+}
+
+impl Archive {
+    /// Counts lines that are lost.
+    fn lost(&self, lines: u64) {
+        self.metrics.all.lines_lost.get_or_create(&self.metrics.labels("")).inc_by(lines);
+        self.liveness.set(|liveness| liveness.lines_lost += lines);
+    }
 }

@@ -1,5 +1,6 @@
 //! Raw lines on their way into a segment, in the format of recordings.
 
+use data_encoding::BASE64;
 use openmesh_market::Exchange;
 use openmesh_primitives::Timestamp;
 use serde::Serialize;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 /// A segment is closed beyond this many raw bytes.
 const SEGMENT_BYTES_MAX: usize = 1 << 20;
 
-/// The recorder's word for a venue, so that a segment is read as any recording is.
+/// Returns the recorder's word for a venue, so that a segment is read as any recording is.
 const fn recorded_name(exchange: Exchange) -> &'static str {
     match exchange {
         Exchange::Binance => "BINANCE",
@@ -37,6 +38,7 @@ pub(crate) struct Recorder {
 /// A full segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
+    /// JSON lines, a header line first.
     pub(super) text: String,
     pub(super) lines: u64,
     pub(super) first: Timestamp,
@@ -98,7 +100,7 @@ impl Recorder {
         data: Option<&[u8]>,
     ) {
         let text = data.map(std::str::from_utf8);
-        let b64 = data.filter(|_| text.as_ref().is_some_and(Result::is_err)).map(base64);
+        let b64 = data.filter(|_| text.as_ref().is_some_and(Result::is_err)).map(|data| BASE64.encode(data));
         // As raw text: a JSON number made from a float would lose the last digits.
         let Ok(ts) = RawValue::from_string(at.to_string()) else { return };
         let line = RawLine { t, conn, ts: &ts, addr, url, data: text.and_then(Result::ok), b64 };
@@ -113,12 +115,12 @@ impl Recorder {
         }
     }
 
-    /// Whether the segment is large enough to be closed.
+    /// Returns true when the segment is large enough to be closed.
     pub(crate) fn is_full(&self) -> bool {
         self.text.len() >= SEGMENT_BYTES_MAX
     }
 
-    /// What was recorded since the last time; `None` where that is nothing.
+    /// Returns the lines recorded since the last time; `None` where there are none.
     pub(crate) fn take(&mut self) -> Option<Segment> {
         if self.lines == 0 {
             return None;
@@ -128,31 +130,5 @@ impl Recorder {
         self.lines = 0;
         self.begin();
         Some(segment)
-    }
-}
-
-/// Standard base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let held = three.iter().fold(0u32, |held, byte| held << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
-        for at in 0..4 {
-            let digit = DIGITS[(held >> (18 - 6 * at)) as usize & 63];
-            text.push(if at <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_vectors() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(plain.as_bytes()), coded);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! What leaves a source: events to those who listen, windows and raw frames to the archive.
+//! Outputs of a source: events to subscribers, windows and raw frames to the archive, withdrawals and incidents.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,13 @@ use std::time::Duration;
 use openmesh_market::event::{Incident, IncidentKind};
 use openmesh_market::window::{ClosedWindow, Reason};
 use openmesh_market::{Event, EventKind, Feed};
+use openmesh_primitives::Timestamp;
 use tokio::time::Instant;
 
-use super::{Arrival, LastChange, Source, now};
-use crate::archive::Work;
-use crate::link::FromLink;
-use crate::metrics::Metrics;
+use super::{Arrival, Source};
+use crate::archive::Lost;
+use crate::input::SourceInput;
+use crate::query::LastChange;
 
 /// Rounds of actions that one input may lead to; a session that asks for more goes in circles.
 const ROUNDS_MAX: usize = 1_000;
@@ -20,8 +21,8 @@ const ROUNDS_MAX: usize = 1_000;
 const DEPTH_RENEWAL_MS: u64 = 60_000;
 
 impl Source<'_> {
-    /// Passes on what the last input led to, and does what it asks for.
-    pub(super) async fn settle(&mut self, mut from: Arrival) {
+    /// Passes on the outcome of the last input, and performs the actions that it asks for.
+    pub(super) fn settle(&mut self, mut from: Arrival) {
         for _ in 0..ROUNDS_MAX {
             let events = std::mem::take(&mut self.output.events);
             self.cut(from, &events);
@@ -39,10 +40,10 @@ impl Source<'_> {
                 self.act(action);
             }
         }
-        self.pass_on().await;
+        self.pass_on();
     }
 
-    /// Puts events into their windows; a site that is to lie, for a test, alters them here.
+    /// Puts events into their windows; a node that is to lie, for a test, alters them here.
     fn cut(&mut self, from: Arrival, events: &[Event]) {
         let altered = self.plan.tamper.as_ref().map(|tamper| {
             let mut events = events.to_vec();
@@ -73,10 +74,10 @@ impl Source<'_> {
                     counter.inc();
                 }
                 let live = matches!(event.kind, EventKind::Trade(_) | EventKind::BookDelta(_));
-                self.status(|status| {
-                    status.events += 1;
+                self.persistent.liveness.count(|liveness| {
+                    liveness.events += 1;
                     if let (Some(lag), true) = (lag, live) {
-                        status.lag_ms = lag;
+                        liveness.lag_ms = lag;
                     }
                 });
             }
@@ -85,89 +86,130 @@ impl Source<'_> {
         self.publish(event);
     }
 
-    fn publish(&self, event: Event) {
+    fn publish(&mut self, event: Event) {
         let event = Arc::new(event);
-        if matches!(event.kind, EventKind::Incident(_)) && self.ends.incidents.try_send(event.clone()).is_err() {
-            tracing::debug!(exchange = %self.exchange, "nobody takes incidents as fast as they come");
+        if matches!(event.kind, EventKind::Incident(_)) {
+            let dropped = self.persistent.incidents.push(event.clone(), 1);
+            self.dropped("incident", dropped);
         }
         // Nobody listening is fine.
-        let _ = self.ends.own.send(event.clone());
-        let _ = self.ends.all.send(event);
+        let _ = self.persistent.events.send(event);
+    }
+
+    /// Counts outputs that were given up, because their reader takes nothing.
+    fn dropped(&self, kind: &str, outputs: u64) {
+        if outputs == 0 {
+            return;
+        }
+        self.metrics.all.outputs_dropped.get_or_create(&self.metrics.labels(kind)).inc_by(outputs);
+        tracing::error!(source = %self.source, kind, outputs, "outputs are given up: nobody takes them");
+        self.persistent.liveness.set(|liveness| liveness.outputs_dropped += outputs);
     }
 
     fn count_incident(&self, kind: IncidentKind, detail: &str) {
         let name = serde_json::to_value(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-        self.plan.metrics.incidents.get_or_create(&Metrics::labels(self.exchange, &name)).inc();
-        self.status(|status| {
-            status.incidents += 1;
-            status.last_incident = Some(format!("{name}: {detail}"));
+        self.metrics.all.incidents.get_or_create(&self.metrics.labels(&name)).inc();
+        self.persistent.liveness.set(|liveness| {
+            liveness.incidents += 1;
+            liveness.last_incident = Some(format!("{name}: {detail}"));
         });
     }
 
-    /// An incident that the driver found, not the session.
+    /// Reports an incident that this task found, not the session.
     pub(super) fn incident(&mut self, kind: IncidentKind, detail: String) {
         self.count_incident(kind, &detail);
         let kind = EventKind::Incident(Incident { kind, feed: None, detail });
-        self.publish(Event { exchange: self.exchange, symbol: None, ts_exchange: None, ts_capture: now(), kind });
+        self.publish(Event {
+            exchange: self.exchange,
+            symbol: None,
+            ts_exchange: None,
+            ts_capture: Timestamp::now(),
+            kind,
+        });
     }
 
-    /// Hands over what is closed: windows, withdrawals, full segments.
-    async fn pass_on(&mut self) {
+    /// Hands over windows, withdrawals and full segments. Nothing here waits: the live stream goes on whatever the archive and
+    /// the readers do.
+    fn pass_on(&mut self) {
+        self.flush();
         for withdrawn in self.cutter.withdrawn() {
-            let labels = Metrics::labels(self.exchange, withdrawn.reason.name());
-            self.plan.metrics.windows_withdrawn.get_or_create(&labels).inc();
-            tracing::warn!(stream = %withdrawn.stream, index = withdrawn.index, reason = withdrawn.reason.name(), "withdrawn");
-            self.status(|status| status.withdrawn += 1);
-            if self.ends.withdrawn.try_send(withdrawn).is_err() {
-                tracing::debug!(exchange = %self.exchange, "nobody takes withdrawals");
-            }
+            let reason = withdrawn.reason.name();
+            self.metrics.all.windows_withdrawn.get_or_create(&self.metrics.labels(reason)).inc();
+            tracing::warn!(source = %self.source, stream = %withdrawn.stream, index = withdrawn.index, reason, "withdrawn");
+            self.persistent.liveness.set(|liveness| liveness.withdrawn += 1);
+            self.persistent.backlog.withdraw(&withdrawn);
+            let dropped = self.persistent.withdrawn.push(withdrawn, 1);
+            self.dropped("withdrawal", dropped);
         }
         let windows = self.cutter.drain();
-        if (!windows.is_empty() || self.recorder.is_full())
-            && let Some(segment) = self.recorder.take()
+        if (!windows.is_empty() || self.persistent.recorder.is_full())
+            && let Some(segment) = self.persistent.recorder.take()
         {
-            let _ = self.ends.archive.send(Work::Segment(segment)).await;
+            let lost = self.persistent.backlog.push_segment(segment);
+            self.count_lost(lost);
         }
         let mut shallow = false;
         for window in windows {
             self.count_window(&window);
             shallow |= window.not_covered.iter().any(|(_, reason)| *reason == Reason::Depth);
-            let _ = self.ends.archive.send(Work::Window(Box::new(window))).await;
+            let lost = self.persistent.backlog.push_window(window);
+            self.count_lost(lost);
         }
         if shallow {
             self.renew_books();
         }
     }
 
-    fn count_window(&self, window: &ClosedWindow) {
-        for chunk in &window.chunks {
-            let labels = Metrics::labels(self.exchange, chunk.stream().feed.name());
-            self.plan.metrics.windows_covered.get_or_create(&labels).inc();
+    /// Sends what waits for readers.
+    pub(super) fn flush(&mut self) {
+        self.persistent.withdrawn.flush();
+        self.persistent.incidents.flush();
+    }
+
+    pub(super) fn count_lost(&self, lost: Lost) {
+        if lost == Lost::default() {
+            return;
         }
-        for (_, reason) in &window.not_covered {
-            let labels = Metrics::labels(self.exchange, reason.name());
-            self.plan.metrics.windows_not_covered.get_or_create(&labels).inc();
-        }
-        self.status(|status| {
-            status.windows += 1;
-            status.chunks_covered += window.chunks.len() as u64;
-            status.chunks_not_covered += window.not_covered.len() as u64;
+        let Lost { lines, chunks, windows } = lost;
+        tracing::error!(source = %self.source, lines, chunks, windows, "the archive is too far behind: the oldest goes");
+        self.metrics.all.lines_lost.get_or_create(&self.metrics.labels("")).inc_by(lines);
+        self.dropped("window", windows);
+        self.persistent.liveness.set(|liveness| {
+            liveness.lines_lost += lines;
+            liveness.chunks_covered = liveness.chunks_covered.saturating_sub(chunks);
+            liveness.chunks_not_covered += chunks;
         });
     }
 
-    /// The price has left what a snapshot told: new connections bring new snapshots.
+    fn count_window(&self, window: &ClosedWindow) {
+        for chunk in &window.chunks {
+            let labels = self.metrics.labels(chunk.stream().feed.name());
+            self.metrics.all.windows_covered.get_or_create(&labels).inc();
+        }
+        for (_, reason) in &window.not_covered {
+            let labels = self.metrics.labels(reason.name());
+            self.metrics.all.windows_not_covered.get_or_create(&labels).inc();
+        }
+        self.persistent.liveness.set(|liveness| {
+            liveness.windows += 1;
+            liveness.chunks_covered += window.chunks.len() as u64;
+            liveness.chunks_not_covered += window.not_covered.len() as u64;
+        });
+    }
+
+    /// Opens connections again for new snapshots, because the price has left the range of the last ones.
     fn renew_books(&mut self) {
         let recent = Duration::from_millis(DEPTH_RENEWAL_MS);
         if self.renewed.is_some_and(|renewed| renewed.elapsed() < recent) {
             return;
         }
         self.renewed = Some(Instant::now());
-        for connection in self.lines.keys().copied().collect::<Vec<_>>() {
-            let generation = self.lines.get(&connection).and_then(|l| l.link.as_ref()).map(|l| l.generation);
+        for connection in self.slots.keys().copied().collect::<Vec<_>>() {
+            let generation = self.slots.get(&connection).and_then(|l| l.link.as_ref()).map(|l| l.generation);
             if let Some(generation) = generation {
                 let why = "renewed for a deeper snapshot".to_owned();
                 // Through the queue, so that the session hears of it in the order of its frames.
-                let _ = self.to_self.try_send(FromLink::Closed { connection, generation, why });
+                let _ = self.to_self.try_send(SourceInput::Closed { connection, generation, why });
             }
         }
     }

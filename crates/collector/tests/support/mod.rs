@@ -2,14 +2,13 @@
 
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::{SinkExt, StreamExt};
-use openmesh_collector::{Config, Deps, Handle, Outputs, SourceConfig, start};
+use openmesh_collector::{Config, Deps, Handle, ManifestReader, Outputs, SegmentManifest, SourceConfig, start};
 use openmesh_content::{BlockStore, Limits};
 use openmesh_dialect::{Action, Input, Output, Session, Subscription};
 use openmesh_market::event::{BookDelta, BookSnapshot, Incident, IncidentKind, Level, Trade};
@@ -29,6 +28,9 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("nothing came within 30 s")
 }
 
+/// A message of the session before its connection is open.
+pub const EARLY: &str = "early";
+
 /// A frame upon which the session asks for another connection, as one does whose book fails its check.
 const RENEW: &str = "renew";
 
@@ -39,6 +41,8 @@ pub enum Behaviour {
     Serve,
     /// Twenty times as many.
     Flood,
+    /// A trade and a book change with every message, each half a second of the venue's time after the last.
+    Fast,
     /// Half a frame, then the end.
     CutMidFrame,
     /// Nonsense of both kinds, then [`Behaviour::Serve`].
@@ -136,19 +140,21 @@ async fn serve(socket: TcpStream, behaviours: Vec<Behaviour>, accepted: Arc<Atom
         Behaviour::GarbageThenServe => {
             let _ = stream.send(Message::text("]]{{ what")).await;
             let _ = stream.send(Message::binary(vec![0xff, 0xfe, 0])).await;
-            feed(stream, 1).await;
+            feed(stream, 1, 0).await;
         }
-        Behaviour::Flood => feed(stream, 40).await,
-        _ => feed(stream, 1).await,
+        Behaviour::Flood => feed(stream, 40, 0).await,
+        Behaviour::Fast => feed(stream, 1, 500).await,
+        _ => feed(stream, 1, 0).await,
     }
 }
 
-/// One line a message: `<n> <milliseconds>`; the session makes a trade and a book change of it. So many each 2 ms.
-async fn feed(mut stream: tokio_tungstenite::WebSocketStream<TcpStream>, burst: u64) {
+/// One line a message: `<n> <milliseconds>`; the session makes a trade and a book change of it. So many each 2 ms, and each so
+/// many milliseconds ahead of the last.
+async fn feed(mut stream: tokio_tungstenite::WebSocketStream<TcpStream>, burst: u64, ahead_ms: u64) {
     let mut n = 0u64;
     loop {
         n += 1;
-        let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() + u128::from(n * ahead_ms);
         if stream.send(Message::text(format!("{n} {ms}"))).await.is_err() {
             return;
         }
@@ -260,6 +266,8 @@ impl Session for Plain {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let url = format!("wss://{}.example/feed", self.exchange);
         output.actions.push(Action::Open { connection: ConnectionId(0), url });
+        // Waits for a connection to take it, and there may never be one.
+        output.actions.push(Action::Send { connection: ConnectionId(0), text: EARLY.into() });
         self.ask(output);
     }
 
@@ -344,16 +352,10 @@ impl Collector {
         let told = begun.clone();
         deps.session = Arc::new(move |exchange| Box::new(Plain::new(exchange, victim == Some(exchange), told.clone())));
         let stop = deps.stop.clone();
-        let source = |exchange: &Exchange| SourceConfig {
-            exchange: *exchange,
-            symbols: vec![Symbol::spot("BTC", "USDT")],
-            feeds: vec![Feed::Trades, Feed::Book],
-        };
         let mut config = Config {
-            sources: exchanges.iter().map(source).collect(),
+            sources: exchanges.iter().map(|exchange| source(exchange.name(), *exchange, 500)).collect(),
             gateway: Some(server.base.clone()),
             archive_dir: dir.path().join("archive"),
-            window_ms: 500,
             lateness_ms: 200,
             reconnect_ms_min: 20,
             reconnect_ms_max: 100,
@@ -376,8 +378,18 @@ impl Collector {
     pub async fn stop(self) -> (u64, tempfile::TempDir) {
         self.stop.cancel();
         within(self.join).await.unwrap();
-        let frames: BTreeMap<Exchange, u64> =
-            self.handle.status().into_iter().map(|s| (s.exchange, s.frames)).collect();
-        (frames.values().sum(), self.dir)
+        (self.handle.liveness().iter().map(|source| source.frames).sum(), self.dir)
     }
+}
+
+/// A source of the server's one instrument.
+pub fn source(id: &str, exchange: Exchange, window_ms: u32) -> SourceConfig {
+    let symbols = vec![Symbol::spot("BTC", "USDT")];
+    SourceConfig { id: id.to_owned(), exchange, symbols, feeds: vec![Feed::Trades, Feed::Book], window_ms }
+}
+
+/// The segments that a source has archived, verified from the beginning.
+pub fn segments(dir: &Path, source: &str) -> Vec<SegmentManifest> {
+    let remembered = dir.join("a-reader-of-the-test");
+    ManifestReader::open(&dir.join("archive"), source, &remembered).unwrap().read(usize::MAX).unwrap()
 }

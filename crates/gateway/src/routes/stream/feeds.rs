@@ -38,7 +38,7 @@ pub async fn follow_market(node: Node, topic: Topic, exchange: Exchange, filter:
     loop {
         let json = tokio::select! {
             update = updates.next() => match update {
-                Some(Update::Event(event)) => serde_json::to_string(&Labelled { origin, event: &book.event(event) }),
+                Some(Update::Event { event, .. }) => serde_json::to_string(&Labelled { origin, event: &book.event(event) }),
                 Some(Update::Missed { events, .. }) => dropped(&topic, events),
                 None => {
                     say(&sender, ended(topic)).await;
