@@ -12,13 +12,14 @@ OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up test check bench fuzz fmt build studio
+.PHONY: help up test check bench fuzz fmt build studio verify-bits
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
+	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make fmt     format everything"
 
@@ -57,6 +58,10 @@ check:
 bench:
 	@scripts/setup.sh bench
 	@scripts/bench.sh
+
+verify-bits:
+	@scripts/readers.sh
+	OPENMESH_VERIFY_BITS=1 cargo test --locked --workspace --test it -- bits:: --nocapture
 
 fuzz:
 	@scripts/fuzz.sh $(or $(SECONDS),60) $(TARGETS)

@@ -204,6 +204,9 @@ pub struct VerifyArgs {
     /// The network's genesis.json, which names the validators: from somebody you trust, not from who gave you the window.
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
+    /// Check the rows alone and write the proved ones to this new file: for a Parquet that another program or version wrote.
+    #[arg(long, value_name = "NEW_FILE")]
+    pub write: Option<PathBuf>,
 }
 
 /// Arguments of `doctor`.

@@ -83,20 +83,23 @@ pub enum ChunkStatus {
     Disputed,
 }
 
-/// Everything needed to check a chunk offline: see `openmesh verify`.
+/// Version of [`ProofBundle`] that is written and read.
+pub const PROOF_BUNDLE_VERSION: u16 = 2;
+
+/// Proof of an agreed chunk that can be checked offline against the validators of the genesis: see `openmesh verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProofBundle {
-    /// Format version.
+    /// Format version: [`PROOF_BUNDLE_VERSION`].
     pub version: u16,
     /// Chain id that the votes carry.
     pub chain_id: u64,
-    /// CID.
+    /// CID of the chunk's canonical bytes.
     pub cid: String,
-    /// Source, window and stream.
+    /// Source.
     pub source: String,
-    /// Window index.
+    /// Number of the window.
     pub window: u64,
-    /// Stream.
+    /// Stream: `BTC.USDT/trades`.
     pub stream: String,
     /// Key in the ledger's state, hexadecimal.
     pub state_key: String,
@@ -108,6 +111,17 @@ pub struct ProofBundle {
     pub header: String,
     /// Canonical bytes of the certificate of that header, hexadecimal.
     pub certificate: String,
-    /// Canonical bytes of the validator set that signed, hexadecimal.
+    /// Changes of the validator set from the genesis up to the header, ascending; empty where there was none.
+    pub changes: Vec<ProvenValidatorChange>,
+}
+
+/// Change of the validator set, certified by the set before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProvenValidatorChange {
+    /// Canonical bytes of the last header that the old set decided, hexadecimal.
+    pub header: String,
+    /// Canonical bytes of the old set's certificate of that header, hexadecimal.
+    pub certificate: String,
+    /// Canonical bytes of the new set, hexadecimal.
     pub validators: String,
 }

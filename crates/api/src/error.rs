@@ -161,6 +161,8 @@ codes! {
     ContentUnavailable "content_unavailable" 503 Later;
     /// The header that proves the chunk is not decided yet.
     ProofNotReady "proof_not_ready" 503 Later;
+    /// A header that the proof needs was removed from this node.
+    ProofPruned "proof_pruned" 503 Elsewhere;
     /// The node is behind its peers.
     Syncing "syncing" 503 Later;
     /// The node is stopping.

@@ -152,7 +152,8 @@ impl Chunks {
         }
         let (first, store, lake) = (next?, self.store.clone(), self.lake.clone());
         Some(Box::pin(blocking(move || {
-            let missing = |meta: &AcceptedChunkMeta| !lake.missing(&[meta.cid]).is_empty();
+            // Where the tables can not be searched the chunk is fetched, and appending it tells.
+            let missing = |meta: &AcceptedChunkMeta| !lake.missing(&[meta.cid]).is_ok_and(|missing| missing.is_empty());
             let blocks = store.blocks(first..=last)?;
             Ok(blocks.iter().map(|b| (b.block.header.height, accepted(&b.events).filter(missing).collect())).collect())
         })))
@@ -191,7 +192,7 @@ impl Chunks {
         if self.shared.awaited().scanned_height().min(durable) < self.remembered + blocks {
             return;
         }
-        let memory = self.shared.awaited().memory(durable, |cid| self.lake.is_durable(cid));
+        let memory = self.shared.awaited().memory(durable, |cid| self.lake.is_durable(cid).unwrap_or(false));
         let (scanned, file) = (memory.scanned, self.memory_file.clone());
         match blocking(move || memory::write(&file, &memory)).await {
             Ok(()) => self.remembered = scanned,

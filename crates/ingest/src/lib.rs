@@ -137,7 +137,9 @@ async fn ending(part: impl Future<Output = ()>, parts: &CancellationToken) {
 fn restore(file: &std::path::Path, lake: &Lake) -> Awaited {
     let height: Height = lake.ledger_height().unwrap_or(0);
     match memory::read(file) {
-        Ok(Some(memory)) => Awaited::restore(memory, height, |cid| lake.missing(&[*cid]).is_empty()),
+        Ok(Some(memory)) => {
+            Awaited::restore(memory, height, |cid| lake.missing(&[*cid]).is_ok_and(|missing| missing.is_empty()))
+        }
         Ok(None) => Awaited::new(height.saturating_sub(BLOCKS_BACK)),
         Err(error) => {
             tracing::warn!(%error, ?file, "the queue of awaited chunks cannot be read: all blocks are scanned again");

@@ -106,7 +106,13 @@ impl Segments {
     /// Adds rows of the segments that the lake does not have; false where one could not be added.
     async fn append(&self, source: &SourceSpec, segments: &[SegmentManifest]) -> bool {
         let cids: Vec<_> = segments.iter().map(|segment| segment.cid).collect();
-        let new: BTreeSet<_> = self.lake.missing(&cids).into_iter().collect();
+        let new: BTreeSet<_> = match self.lake.missing(&cids) {
+            Ok(missing) => missing.into_iter().collect(),
+            Err(error) => {
+                tracing::error!(error = report(&error), "the tables can not be searched for raw segments");
+                return false;
+            }
+        };
         for segment in segments.iter().filter(|segment| new.contains(&segment.cid)) {
             if let Err(error) = self.lake.append_raw_segment(&row(source, segment)).await {
                 tracing::error!(error = report(&error), cid = %segment.cid, "a raw segment is not kept as a row");

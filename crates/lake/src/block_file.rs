@@ -17,7 +17,7 @@ use openmesh_chain::{Row, hex0x};
 use crate::error::LakeError;
 use crate::fill::chain::CanonicalBlock;
 use crate::parquet_file::{self, Footer};
-use crate::window_file::FOOTER_PROOF;
+use crate::window_file::{FOOTER_PROOF, WINDOW_WRITER};
 
 /// Footer key of a block's canonical bytes, hexadecimal after `0x`.
 pub const FOOTER_BLOCK: &str = "openmesh.block";
@@ -51,13 +51,14 @@ pub(crate) fn write(chunk_bytes: &[u8], proof_json: Option<&str>) -> Result<Vec<
     let batch = rows(&CanonicalBlock::decode(chunk_bytes)?)?;
     let mut footer = vec![(FOOTER_BLOCK, hex0x(chunk_bytes))];
     footer.extend(proof_json.map(|proof| (FOOTER_PROOF, proof.to_string())));
-    parquet_file::write(Arc::clone(&SCHEMA), &[batch], &footer)
+    parquet_file::write_as(WINDOW_WRITER, Arc::clone(&SCHEMA), &[batch], &footer)
 }
 
 /// The block's bytes, where the file's rows are those that they lead to; `None` where the file is of no block.
 pub(crate) fn read(file: Bytes, footer: &Footer) -> Result<Option<Vec<u8>>, LakeError> {
     let Some(text) = footer.value(FOOTER_BLOCK) else { return Ok(None) };
-    let bytes = unhex(text).ok_or_else(|| LakeError::window(format!("its {FOOTER_BLOCK} is not hexadecimal")))?;
+    let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
+    let bytes = bytes.ok_or_else(|| LakeError::window(format!("its {FOOTER_BLOCK} is not hexadecimal")))?;
     let expected = rows(&CanonicalBlock::decode(&bytes)?)?;
     let found = concat_batches(&SCHEMA, &parquet_file::read_exactly(file, &SCHEMA)?);
     if found.map_err(|e| LakeError::encoding("a block file", e))? == expected {
@@ -65,12 +66,4 @@ pub(crate) fn read(file: Bytes, footer: &Footer) -> Result<Option<Vec<u8>>, Lake
     } else {
         Err(LakeError::window("its rows are not those of its block"))
     }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x")?;
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok()).collect()
 }

@@ -56,6 +56,18 @@ pub(crate) fn pick<'a>(files: impl Iterator<Item = &'a Arc<FileEntry>>, config: 
     })
 }
 
+/// Paths of the files that are older than their tables keep, in all formats.
+pub(crate) fn expired<'a>(files: impl Iterator<Item = &'a Arc<FileEntry>> + Clone, config: &Config) -> Vec<String> {
+    let Some(hours) = config.retain_hours.map(i64::from) else { return Vec::new() };
+    let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
+    for file in files.clone() {
+        let newest = newest.entry(&file.table).or_insert(file.hour);
+        *newest = file.hour.max(*newest);
+    }
+    let old = |file: &&Arc<FileEntry>| newest.get(file.table.as_str()).is_some_and(|n| file.hour < n - hours);
+    files.filter(old).map(|file| file.path.clone()).collect()
+}
+
 /// As many of the files, oldest first, as one merge may hold.
 fn within_limit<'a>(files: impl Iterator<Item = &'a Arc<FileEntry>>, config: &Config) -> Vec<&'a Arc<FileEntry>> {
     let mut files: Vec<_> = files.filter(|f| f.rows < config.compact_rows_max / 2).collect();

@@ -1,4 +1,4 @@
-//! Where the lake's objects lie: an object store, here a local folder.
+//! The object store of a lake: here a local folder.
 //!
 //! `object_store` writes to a temporary name and renames, so an object is whole or absent; but it does not ask the
 //! operating system to bring it to the disk. What is acknowledged must survive a power cut, so after each write the
@@ -65,6 +65,33 @@ impl Disk {
         let root = self.root.clone();
         let synced = tokio::task::spawn_blocking(move || synchronise(&root, &paths)).await;
         synced.map_err(|e| LakeError::storage("write", "its files", e))?
+    }
+
+    /// The folder: for objects that are read in pieces.
+    pub(crate) fn root(&self) -> &FsPath {
+        &self.root
+    }
+
+    /// Writes an object that need not fit in memory, and returns when it is on the disk. It appears under its name only when it
+    /// is whole; what a process leaves behind that dies before has a name that [`remove_unfinished`] knows.
+    pub(crate) async fn write_file(
+        &self,
+        path: &str,
+        write: impl FnOnce(File) -> Result<(), LakeError> + Send + 'static,
+    ) -> Result<(), LakeError> {
+        let (root, path) = (self.root.clone(), path.to_string());
+        let written = tokio::task::spawn_blocking(move || {
+            let fail = |e: std::io::Error| LakeError::storage("write", &path, e);
+            let full = root.join(&path);
+            let staged = root.join(format!("{path}#0"));
+            if let Some(folder) = full.parent() {
+                std::fs::create_dir_all(folder).map_err(fail)?;
+            }
+            write(File::create(&staged).map_err(fail)?)?;
+            std::fs::rename(&staged, &full).map_err(fail)?;
+            synchronise(&root, &[path.clone()])
+        });
+        written.await.map_err(|e| LakeError::storage("write", "its files", e))?
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, LakeError> {

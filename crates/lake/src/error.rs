@@ -1,8 +1,8 @@
-//! What can go wrong in the lake, by what the caller can do about it.
+//! Errors of the lake, by what the caller can do about them.
 
 use crate::table::Table;
 
-/// Why the lake did not do what was asked.
+/// Error of a lake.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     /// A value that no column type holds exactly. Nothing was written; the caller records an incident.
@@ -14,7 +14,7 @@ pub enum LakeError {
         column: &'static str,
         /// The value, cut to a readable length.
         value: String,
-        /// What the column holds.
+        /// Range of the column, for people.
         limit: &'static str,
     },
     /// Rows that do not fit their table: a mistake in this program.
@@ -22,20 +22,31 @@ pub enum LakeError {
     Rows {
         /// Table.
         table: Table,
-        /// What did not fit.
+        /// Reason, for people.
         reason: String,
     },
     /// Bytes that are not the chunk they were said to be.
     #[error("not an acceptable chunk: {reason}")]
     Chunk {
-        /// What is wrong with it.
+        /// Reason, for people.
         reason: String,
     },
     /// A Parquet file that is not one window of ours, or whose rows and footer contradict each other.
     #[error("not a window file of Openmesh: {reason}")]
     WindowFile {
-        /// What is wrong with it.
+        /// Reason, for people.
         reason: String,
+    },
+    /// A window file of another program, or of a version of this one that wrote other bytes: its rows are in order, but the
+    /// rest of it (statistics, indexes, page headers), which readers rely on, can not be compared with what this program writes.
+    #[error(
+        "the file was written by {created_by:?}, and only bytes as {known:?} writes them can be checked to the last one"
+    )]
+    OtherWriter {
+        /// Writer that the file names.
+        created_by: String,
+        /// Writer whose bytes are known.
+        known: &'static str,
     },
     /// A block handed in out of order: the lake keeps a gapless sequence of ledger blocks.
     #[error("ledger block {height} cannot follow block {last}: hand in block {} next", last + 1)]
@@ -56,15 +67,18 @@ pub enum LakeError {
     Corrupt {
         /// Object.
         at: String,
-        /// What is wrong.
+        /// Reason, for people.
         reason: String,
     },
-    /// The folder was written by a newer version.
-    #[error("the lake's manifest has format {found}, this program knows up to {known}: use a newer openmesh")]
+    /// The folder was written by another version.
+    #[error(
+        "the lake's manifest has format {found}, this program reads format {known}: use the openmesh that wrote it, or move the \
+         folder away and let it be filled again from the chunks"
+    )]
     Format {
         /// Format found.
         found: u32,
-        /// Newest known.
+        /// Format known.
         known: u32,
     },
     /// Reading or writing failed (disk full, rights). What was acknowledged before stays.
@@ -81,7 +95,7 @@ pub enum LakeError {
     /// Parquet or Avro could not be made or read.
     #[error("the lake could not encode or decode {what}")]
     Encoding {
-        /// What.
+        /// Thing that was encoded or decoded.
         what: String,
         /// Cause.
         #[source]

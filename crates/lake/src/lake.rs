@@ -19,13 +19,14 @@ use crate::fill::Part;
 use crate::fill::chain::{self, CanonicalBlock, ChainBlock};
 use crate::fill::ledger::{self, LedgerBlock, NodeIncidentRow, RawSegmentRow};
 use crate::fill::market;
-use crate::manifest::{self, Change, FileEntry, Format, Key, Manifest};
+use crate::keys::{self, Key};
+use crate::manifest::{self, Change, FileEntry, Format, Manifest};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::tail::{Mark, Tail, Unit};
 use crate::{compact, encode};
 
-/// How often [`Lake::run`] looks whether something is due.
+/// Time between two looks of [`Lake::run`] looks whether something is due.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Limits of a lake.
@@ -42,8 +43,11 @@ pub struct Config {
     pub compact_files_min: usize,
     /// Rows that one merge may hold in memory; larger files stay as they are.
     pub compact_rows_max: u64,
-    /// Whether chain tables are also kept as Avro.
+    /// True if chain tables are also kept as Avro.
     pub avro: bool,
+    /// Hours of data that a table keeps, back from its own newest hour; `None` keeps everything. Older files are removed whole.
+    /// What was in them stays known by key, so that it is not appended again.
+    pub retain_hours: Option<u32>,
 }
 
 impl Default for Config {
@@ -55,6 +59,7 @@ impl Default for Config {
             compact_files_min: 8,
             compact_rows_max: 2_000_000,
             avro: true,
+            retain_hours: None,
         }
     }
 }
@@ -76,7 +81,7 @@ pub struct AcceptedChunkMeta {
     pub height: u64,
 }
 
-/// Where chain rows come from.
+/// Origin of chain rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainMeta {
     /// Source that the validators agreed on.
@@ -87,7 +92,7 @@ pub struct ChainMeta {
     pub cid: Option<ContentId>,
 }
 
-/// What became of an append.
+/// Outcome of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// The rows are in, and found by every later query.
@@ -96,7 +101,7 @@ pub enum Appended {
     Already,
 }
 
-/// How full the lake is.
+/// Size of a lake.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Version of the manifest: counts commits.
@@ -112,7 +117,7 @@ pub struct Status {
     /// Bytes of rows in memory.
     pub tail_bytes: usize,
     /// Chunks and chain blocks whose rows are durable.
-    pub units: usize,
+    pub units: u64,
 }
 
 /// Tables on object storage. Cheap to clone; all clones are one lake.
@@ -150,27 +155,24 @@ impl Lake {
     }
 
     /// Appends the rows of an accepted chunk: of a market's window, or of a chain's block (stream `<symbol>/blocks`).
-    /// The bytes must be those that the CID names.
+    ///
+    /// Fails where the bytes are not those that the CID names or not what the meta data says, where a number does not fit its
+    /// column, and where the disk does.
     pub async fn append_chunk(&self, meta: &AcceptedChunkMeta, chunk_bytes: &[u8]) -> Result<Appended, LakeError> {
-        let mark = Mark::Key(meta.cid.digest().0);
-        if self.inner.lock().has(mark)? {
+        let key = meta.cid.digest().0;
+        if self.has_key(key).await? {
             return Ok(Appended::Already);
         }
-        if !meta.cid.matches(chunk_bytes) {
-            return Err(LakeError::chunk(format!("its bytes are not those of {}", meta.cid)));
-        }
-        let cid = meta.cid.to_string();
-        let parts = if meta.stream.rsplit('/').next() == Some(Feed::Blocks.name()) {
-            let from = chain::Provenance { source: &meta.source, origin: &meta.origin, cid: Some(cid) };
-            chain::rows(&from, &CanonicalBlock::decode(chunk_bytes)?.rows())?
-        } else {
-            vec![market_part(meta, &cid, chunk_bytes)?]
-        };
-        self.append(Unit { parts, mark }).await
+        // Decoding takes milliseconds of a processor: not on a thread that serves others.
+        let (meta, bytes) = (meta.clone(), chunk_bytes.to_vec());
+        let parts = blocking(move || chunk_parts(&meta, &bytes)).await?;
+        self.append(parts, key).await
     }
 
     /// Appends verified Ethereum blocks: those of a canonical chunk (recognised by its CID), or one that came alone
     /// (recognised by its hash).
+    ///
+    /// Fails where several blocks come without a CID, where a number does not fit its column, and where the disk does.
     pub async fn append_chain_blocks(
         &self,
         meta: &ChainMeta,
@@ -181,7 +183,7 @@ impl Lake {
             (None, [one]) => one.block.hash,
             (None, _) => return Err(LakeError::chunk("several blocks without a CID: append them one by one")),
         };
-        if self.inner.lock().has(Mark::Key(key))? {
+        if self.has_key(key).await? {
             return Ok(Appended::Already);
         }
         let from =
@@ -190,26 +192,34 @@ impl Lake {
         for block in blocks {
             parts.extend(chain::rows(&from, block)?);
         }
-        self.append(Unit { parts, mark: Mark::Key(key) }).await
+        self.append(parts, key).await
     }
 
     /// Appends a committed block of our ledger. Blocks come in order: the next one is [`Lake::ledger_height`] plus one.
     pub async fn append_ledger_block(&self, block: &LedgerBlock) -> Result<Appended, LakeError> {
         let parts = ledger::rows(block)?;
-        self.append(Unit { parts, mark: Mark::LedgerHeight(block.block.height) }).await
+        let height = block.block.height;
+        let full = {
+            let mut state = self.inner.lock();
+            match state.ledger_height() {
+                Some(last) if height > last + 1 => return Err(LakeError::LedgerGap { height, last }),
+                Some(last) if height <= last => return Ok(Appended::Already),
+                _ => state.push(Unit { parts, mark: Mark::LedgerHeight(height) }, &self.inner.config),
+            }
+        };
+        self.flush_if(full).await
     }
 
     /// Appends a segment of the raw archive to its manifest; recognised by its CID.
     pub async fn append_raw_segment(&self, row: &RawSegmentRow) -> Result<Appended, LakeError> {
-        let parts = vec![ledger::raw_segment(row)?];
-        self.append(Unit { parts, mark: Mark::Key(row.cid.digest().0) }).await
+        self.append(vec![ledger::raw_segment(row)?], row.cid.digest().0).await
     }
 
     /// Appends incidents that a node noticed; recognised by what they say. A crash loses those of the last
     /// [`Config::flush_age_ms`]: nobody else knows of them.
     pub async fn append_node_incidents(&self, rows: &[NodeIncidentRow]) -> Result<Appended, LakeError> {
         let parts = rows.iter().map(ledger::node_incident).collect::<Result<Vec<_>, _>>()?;
-        self.append(Unit { parts, mark: Mark::Key(ledger::node_incidents_key(rows)) }).await
+        self.append(parts, ledger::node_incidents_key(rows)).await
     }
 
     /// The last ledger block that the lake holds, durable or not.
@@ -217,15 +227,37 @@ impl Lake {
         self.inner.lock().ledger_height()
     }
 
-    /// Those of the chunks that the lake does not hold, in the order given: append them again from the content store.
-    pub fn missing(&self, cids: &[ContentId]) -> Vec<ContentId> {
-        let state = self.inner.lock();
-        cids.iter().copied().filter(|cid| !state.has_key(&cid.digest().0)).collect()
+    /// Returns those of the chunks that the lake does not hold, in the order given: append them again from the content store.
+    ///
+    /// Reads a block of 4 KiB from the disk for each of few segments and chunk, so thousands belong on a thread that may wait.
+    /// Fails where the disk does.
+    pub fn missing(&self, cids: &[ContentId]) -> Result<Vec<ContentId>, LakeError> {
+        let (unknown, segments) = {
+            let state = self.inner.lock();
+            let unknown = cids.iter().copied().filter(|cid| !state.has_key_in_memory(&cid.digest().0));
+            (unknown.collect::<Vec<ContentId>>(), state.manifest.segments())
+        };
+        let mut missing = Vec::with_capacity(unknown.len());
+        for cid in unknown {
+            if !keys::has(&segments, &cid.digest().0)? {
+                missing.push(cid);
+            }
+        }
+        Ok(missing)
     }
 
-    /// Whether a chunk's rows are in files, so that a crash does not lose them.
-    pub fn is_durable(&self, cid: &ContentId) -> bool {
-        self.inner.lock().manifest.has_key(&cid.digest().0)
+    /// Returns true if a chunk's rows are in files, so that a crash does not lose them. Reads from the disk as [`Lake::missing`] does,
+    /// and fails where the disk does.
+    pub fn is_durable(&self, cid: &ContentId) -> Result<bool, LakeError> {
+        let key = cid.digest().0;
+        let segments = {
+            let state = self.inner.lock();
+            if state.manifest.has_recent_key(&key) {
+                return Ok(true);
+            }
+            state.manifest.segments()
+        };
+        keys::has(&segments, &key)
     }
 
     /// The last ledger block that a crash does not lose.
@@ -233,16 +265,42 @@ impl Lake {
         self.inner.lock().manifest.ledger_height()
     }
 
-    async fn append(&self, unit: Unit) -> Result<Appended, LakeError> {
-        let full = {
-            let mut state = self.inner.lock();
-            if state.has(unit.mark)? {
+    /// Returns true if a unit is in, durable or not.
+    async fn has_key(&self, key: Key) -> Result<bool, LakeError> {
+        let segments = {
+            let state = self.inner.lock();
+            if state.has_key_in_memory(&key) {
+                return Ok(true);
+            }
+            state.manifest.segments()
+        };
+        if segments.is_empty() { Ok(false) } else { blocking(move || keys::has(&segments, &key)).await }
+    }
+
+    /// Adds a unit, unless it has come in the meantime.
+    async fn append(&self, parts: Vec<Part>, key: Key) -> Result<Appended, LakeError> {
+        loop {
+            let segments = self.inner.lock().manifest.segments();
+            let searched = Arc::clone(&segments);
+            if !segments.is_empty() && blocking(move || keys::has(&searched, &key)).await? {
                 return Ok(Appended::Already);
             }
-            state.tail.push(unit);
-            let Config { flush_rows_max, flush_bytes_max, .. } = self.inner.config;
-            state.tail.rows() >= flush_rows_max || state.tail.bytes() >= flush_bytes_max
-        };
+            let full = {
+                let mut state = self.inner.lock();
+                if state.has_key_in_memory(&key) {
+                    return Ok(Appended::Already);
+                }
+                // A checkpoint in between has moved keys from memory to where was just searched: search again.
+                if !Arc::ptr_eq(&segments, &state.manifest.segments()) {
+                    continue;
+                }
+                state.push(Unit { parts, mark: Mark::Key(key) }, &self.inner.config)
+            };
+            return self.flush_if(full).await;
+        }
+    }
+
+    async fn flush_if(&self, full: bool) -> Result<Appended, LakeError> {
         if full {
             self.flush().await?;
         }
@@ -255,7 +313,8 @@ impl Lake {
         self.detached(|lake| async move { lake.inner.flush().await }).await
     }
 
-    /// Merges small files of one partition, where some are due. Returns whether it did.
+    /// Removes files that are older than the table keeps, or merges small files of one partition, where some are due. Returns
+    /// whether it did; then more may be due.
     pub async fn compact(&self) -> Result<bool, LakeError> {
         self.detached(|lake| async move { lake.inner.compact().await }).await
     }
@@ -311,7 +370,7 @@ impl Lake {
         self.inner.disk.store()
     }
 
-    /// How full it is.
+    /// Returns its size.
     pub fn status(&self) -> Status {
         let state = self.inner.lock();
         let mut status = Status {
@@ -335,6 +394,26 @@ impl Lake {
     }
 }
 
+/// Does work that takes a processor or a disk for a while.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
+) -> Result<T, LakeError> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| LakeError::storage("read", "its files", e))?
+}
+
+/// The rows of an accepted chunk.
+fn chunk_parts(meta: &AcceptedChunkMeta, chunk_bytes: &[u8]) -> Result<Vec<Part>, LakeError> {
+    if !meta.cid.matches(chunk_bytes) {
+        return Err(LakeError::chunk(format!("its bytes are not those of {}", meta.cid)));
+    }
+    let cid = meta.cid.to_string();
+    if meta.stream.rsplit('/').next() == Some(Feed::Blocks.name()) {
+        let from = chain::Provenance { source: &meta.source, origin: &meta.origin, cid: Some(cid) };
+        return chain::rows(&from, &CanonicalBlock::decode(chunk_bytes)?.rows());
+    }
+    Ok(vec![market_part(meta, &cid, chunk_bytes)?])
+}
+
 /// The rows of a market's chunk, which must be what the ledger says it is.
 fn market_part(meta: &AcceptedChunkMeta, cid: &str, chunk_bytes: &[u8]) -> Result<Part, LakeError> {
     let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
@@ -348,21 +427,16 @@ fn market_part(meta: &AcceptedChunkMeta, cid: &str, chunk_bytes: &[u8]) -> Resul
 }
 
 impl State {
-    fn has(&self, mark: Mark) -> Result<bool, LakeError> {
-        match mark {
-            Mark::Key(key) => Ok(self.has_key(&key)),
-            Mark::LedgerHeight(height) => match self.ledger_height() {
-                Some(last) if height > last + 1 => Err(LakeError::LedgerGap { height, last }),
-                Some(last) => Ok(height <= last),
-                None => Ok(false),
-            },
-        }
+    /// Adds rows to those in memory. Returns whether it is time to write them out.
+    fn push(&mut self, unit: Unit, config: &Config) -> bool {
+        self.tail.push(unit);
+        self.tail.rows() >= config.flush_rows_max || self.tail.bytes() >= config.flush_bytes_max
     }
 
-    fn has_key(&self, key: &Key) -> bool {
+    fn has_key_in_memory(&self, key: &Key) -> bool {
         self.tail.has_key(key)
             || self.flushing.as_ref().is_some_and(|tail| tail.has_key(key))
-            || self.manifest.has_key(key)
+            || self.manifest.has_recent_key(key)
     }
 
     fn ledger_height(&self) -> Option<u64> {
@@ -393,7 +467,7 @@ impl Inner {
             };
             self.write(encoded.objects, version, change, true).await?;
         }
-        self.bury().await
+        self.delete_unreferenced().await
     }
 
     fn begin_flush(&self) -> Option<(Arc<Tail>, u64)> {
@@ -427,21 +501,27 @@ impl Inner {
             }
             manifest::plan_checkpoint(&state.manifest)?
         };
-        if let Some(mut checkpoint) = checkpoint {
-            checkpoint.write(&self.disk).await?;
-            checkpoint.apply(&mut self.lock().manifest);
+        if let Some(checkpoint) = checkpoint {
+            let written = checkpoint.write(&self.disk).await?;
+            written.apply(&mut self.lock().manifest);
         }
         Ok(())
     }
 
     async fn compact(&self) -> Result<bool, LakeError> {
         let _writer = self.writer.lock().await;
-        let (job, version) = {
+        let (expired, job, version) = {
             let state = self.lock();
-            (compact::pick(state.manifest.files(), &self.config), state.manifest.version() + 1)
+            let expired = compact::expired(state.manifest.files(), &self.config);
+            (expired, compact::pick(state.manifest.files(), &self.config), state.manifest.version() + 1)
         };
+        if !expired.is_empty() {
+            self.write(Vec::new(), version, Change { remove: expired, ..Change::default() }, false).await?;
+            self.delete_unreferenced().await?;
+            return Ok(true);
+        }
         let Some(job) = job else {
-            self.bury().await?;
+            self.delete_unreferenced().await?;
             return Ok(false);
         };
         let mut bytes = Vec::with_capacity(job.files.len());
@@ -453,12 +533,12 @@ impl Inner {
         let (entry, object) = merged.map_err(|e| LakeError::storage("write", "its files", e))??;
         let change = Change { add: vec![entry], remove, ..Change::default() };
         self.write(vec![object], version, change, false).await?;
-        self.bury().await?;
+        self.delete_unreferenced().await?;
         Ok(true)
     }
 
-    /// Deletes removed files that nobody reads any more.
-    async fn bury(&self) -> Result<(), LakeError> {
+    /// Deletes removed files that no snapshot refers to any more.
+    async fn delete_unreferenced(&self) -> Result<(), LakeError> {
         let dead: Vec<Arc<FileEntry>> = {
             let mut state = self.lock();
             // Nobody can come by a new reference to a file that left the manifest, so one reference means ours.

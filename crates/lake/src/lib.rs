@@ -20,6 +20,7 @@ mod disk;
 mod encode;
 mod error;
 mod fill;
+mod keys;
 mod lake;
 mod manifest;
 mod parquet_file;
@@ -37,7 +38,10 @@ pub use fill::ledger::{
     RawSegmentRow,
 };
 pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Config, Lake, Status};
-pub use parquet_file::parquet_of;
+pub use parquet_file::ParquetExport;
 pub use snapshot::{DataFile, Snapshot, TableSnapshot};
 pub use table::{Column, ColumnType, Table, UnknownTable};
-pub use window_file::{FOOTER_HEADER, FOOTER_PROOF, WINDOW_FILE_BYTES_MAX, chunk_of_parquet, window_parquet};
+pub use window_file::{
+    FOOTER_HEADER, FOOTER_PROOF, WINDOW_FILE_BYTES_MAX, WINDOW_WRITER, chunk_of_parquet, rows_of_parquet,
+    window_parquet,
+};

@@ -5,11 +5,9 @@
 //! a crash a file without a commit is garbage, and a key without a commit is missing. One big list, rewritten each time,
 //! would be simpler still, but its cost grows with everything ever stored.
 //!
-//! Every [`COMMITS_PER_CHECKPOINT`] commits the state is written as a checkpoint, with new keys in a binary segment
-//! beside it (32 bytes a key), and older commits are deleted. A process that dies between any two of these steps leaves
-//! something that [`load`] understands.
-//!
-//! Known limit: all keys are held in memory, about 40 bytes each: 20 MB for half a million chunks.
+//! Every [`COMMITS_PER_CHECKPOINT`] commits the state is written as a checkpoint, with the keys since the last one in a sorted
+//! segment beside it ([`crate::keys`]), and older commits are deleted. A process that dies between any two of these steps
+//! leaves something that [`load`] understands.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -19,21 +17,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Found};
 use crate::error::LakeError;
+use crate::keys::{Key, Merge, Segment, Segments};
+use crate::snapshot::FileLists;
 use crate::table::Table;
 
-/// Format of commits and checkpoints.
-const FORMAT: u32 = 1;
+/// Format of commits and checkpoints. In format 1 segments of keys were not sorted.
+const FORMAT: u32 = 2;
 /// Folder of the manifest.
 pub(crate) const FOLDER: &str = "_manifest";
 /// Commits after which a checkpoint is written: opening replays at most so many.
 const COMMITS_PER_CHECKPOINT: u64 = 64;
-/// Key segments after which a checkpoint writes all keys into one.
-const KEY_SEGMENTS_MAX: usize = 32;
 
-/// Names a unit of rows that is appended once: the SHA-256 in a chunk's CID, or a chain block's hash.
-pub(crate) type Key = [u8; 32];
-
-/// What a file is for.
+/// Form of a file, and so its readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Format {
@@ -52,7 +47,7 @@ pub(crate) struct FileEntry {
     pub format: Format,
     /// Its partition, in hours since 1970 (UTC).
     pub hour: i64,
-    /// How often its rows were merged: 0 as flushed.
+    /// Number of times that its rows were merged: 0 as flushed.
     pub level: u8,
     pub rows: u64,
     pub bytes: u64,
@@ -96,10 +91,11 @@ pub(crate) struct Manifest {
     version: u64,
     checkpoint: u64,
     files: BTreeMap<String, Arc<FileEntry>>,
-    keys: HashSet<Key>,
-    /// Keys that no segment holds yet.
-    recent_keys: Vec<Key>,
-    key_segments: Vec<String>,
+    /// The same files by table, as queries see them. Made anew by each commit, shared by all queries until the next.
+    lists: Arc<FileLists>,
+    /// Keys that no segment holds yet: those of the commits since the checkpoint.
+    recent_keys: HashSet<Key>,
+    segments: Segments,
     ledger_height: Option<u64>,
 }
 
@@ -113,16 +109,27 @@ pub(crate) struct Change {
 }
 
 impl Manifest {
-    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<FileEntry>> {
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Arc<FileEntry>> + Clone {
         self.files.values()
     }
 
-    pub(crate) fn has_key(&self, key: &Key) -> bool {
-        self.keys.contains(key)
+    /// The files by table.
+    pub(crate) fn lists(&self) -> Arc<FileLists> {
+        Arc::clone(&self.lists)
     }
 
-    pub(crate) fn keys_len(&self) -> usize {
-        self.keys.len()
+    /// Returns true if a commit since the last checkpoint holds a key.
+    pub(crate) fn has_recent_key(&self, key: &Key) -> bool {
+        self.recent_keys.contains(key)
+    }
+
+    /// Segments with all other keys: to be searched without the lake's lock, since that reads from the disk.
+    pub(crate) fn segments(&self) -> Segments {
+        Arc::clone(&self.segments)
+    }
+
+    pub(crate) fn keys_len(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len()).sum::<u64>() + self.recent_keys.len() as u64
     }
 
     pub(crate) const fn version(&self) -> u64 {
@@ -137,7 +144,8 @@ impl Manifest {
     fn apply(&mut self, version: u64, change: Change) -> Vec<Arc<FileEntry>> {
         let removed = change.remove.iter().filter_map(|path| self.files.remove(path)).collect();
         self.files.extend(change.add.into_iter().map(|file| (file.path.clone(), Arc::new(file))));
-        self.recent_keys.extend(change.keys.iter().filter(|key| self.keys.insert(**key)));
+        self.lists = Arc::new(FileLists::of(self.files.values()));
+        self.recent_keys.extend(change.keys);
         self.ledger_height = change.ledger_height.or(self.ledger_height);
         self.version = version;
         removed
@@ -167,7 +175,7 @@ pub(crate) async fn commit(disk: &Disk, version: u64, change: Change) -> Result<
         version,
         add: change.add,
         remove: change.remove,
-        keys: change.keys.iter().map(hex).collect(),
+        keys: change.keys.iter().map(hex::encode).collect(),
         ledger_height: change.ledger_height,
     };
     disk.put_all(vec![(commit_path(version), json(&commit, "a commit")?)]).await?;
@@ -187,14 +195,12 @@ impl Committed {
     }
 }
 
-/// What a checkpoint writes and what it makes superfluous. Made under the lock, written without it.
+/// A checkpoint to be written, and the objects that it makes superfluous. Made under the lock, written without it.
 pub(crate) struct CheckpointPlan {
-    objects: Vec<(String, Vec<u8>)>,
+    merge: Option<Merge>,
     last: (String, Vec<u8>),
     stale: Vec<String>,
     version: u64,
-    segments: Vec<String>,
-    keys_written: usize,
 }
 
 pub(crate) fn plan_checkpoint(manifest: &Manifest) -> Result<Option<CheckpointPlan>, LakeError> {
@@ -204,44 +210,62 @@ pub(crate) fn plan_checkpoint(manifest: &Manifest) -> Result<Option<CheckpointPl
     }
     let mut stale: Vec<String> = (checkpoint + 1..=version).map(commit_path).collect();
     stale.push(checkpoint_path(checkpoint));
-    let mut segments = manifest.key_segments.clone();
-    let mut objects = Vec::new();
-    if segments.len() >= KEY_SEGMENTS_MAX {
-        stale.append(&mut segments);
-        let mut all: Vec<&Key> = manifest.keys.iter().collect();
-        all.sort_unstable();
-        objects.push((keys_path(version), all.into_iter().flatten().copied().collect()));
-        segments.push(keys_path(version));
-    } else if !manifest.recent_keys.is_empty() {
-        objects.push((keys_path(version), manifest.recent_keys.iter().flatten().copied().collect()));
-        segments.push(keys_path(version));
-    }
+    let added = || manifest.recent_keys.iter().copied().collect();
+    let merge =
+        (!manifest.recent_keys.is_empty()).then(|| Merge::plan(&manifest.segments, keys_path(version), added()));
+    let key_segments = match &merge {
+        Some(merge) => merge.paths(),
+        None => manifest.segments.iter().map(|segment| segment.path.clone()).collect(),
+    };
+    stale.extend(merge.iter().flat_map(Merge::replaced).map(str::to_string));
     let value = Checkpoint {
         format: FORMAT,
         version,
         files: manifest.files.values().map(|f| (**f).clone()).collect(),
-        key_segments: segments.clone(),
+        key_segments,
         ledger_height: manifest.ledger_height,
     };
     let last = (checkpoint_path(version), json(&value, "a checkpoint")?);
-    Ok(Some(CheckpointPlan { objects, last, stale, version, segments, keys_written: manifest.recent_keys.len() }))
+    Ok(Some(CheckpointPlan { merge, last, stale, version }))
+}
+
+/// A checkpoint that is durable and waits to be applied in memory.
+pub(crate) struct Checkpointed {
+    version: u64,
+    /// `None` where there was no new key.
+    segments: Option<Segments>,
 }
 
 impl CheckpointPlan {
-    /// Segments first, then the checkpoint that names them, then the deletions: any prefix of that is a sound manifest.
-    pub(crate) async fn write(&mut self, disk: &Disk) -> Result<(), LakeError> {
-        disk.put_all(std::mem::take(&mut self.objects)).await?;
-        disk.put_all(vec![std::mem::take(&mut self.last)]).await?;
-        for path in &self.stale {
+    /// Writes the segment first, then the checkpoint that names it, then deletes: any prefix of that is a sound manifest.
+    pub(crate) async fn write(self, disk: &Disk) -> Result<Checkpointed, LakeError> {
+        let CheckpointPlan { merge, last, stale, version } = self;
+        let segments = match merge {
+            None => None,
+            Some(merge) => {
+                let path = merge.path.clone();
+                let merge = Arc::new(merge);
+                let writing = Arc::clone(&merge);
+                disk.write_file(&path, move |out| writing.write(out)).await?;
+                Some(merge.done(disk.root())?)
+            }
+        };
+        disk.put_all(vec![last]).await?;
+        for path in &stale {
             disk.delete(path).await?;
         }
-        Ok(())
+        Ok(Checkpointed { version, segments })
     }
+}
 
+impl Checkpointed {
+    /// Nothing was committed since the plan was made: commits and checkpoints are written by one writer.
     pub(crate) fn apply(self, manifest: &mut Manifest) {
         manifest.checkpoint = self.version;
-        manifest.key_segments = self.segments;
-        manifest.recent_keys.drain(..self.keys_written);
+        if let Some(segments) = self.segments {
+            manifest.segments = segments;
+            manifest.recent_keys.clear();
+        }
     }
 }
 
@@ -277,21 +301,17 @@ async fn load_checkpoint(disk: &Disk, found: &[Found]) -> Result<Manifest, LakeE
     if checkpoint.version != version {
         return Err(LakeError::corrupt(&path, "it is of another version than its name"));
     }
-    let mut keys = HashSet::new();
-    for segment in &checkpoint.key_segments {
-        let bytes = disk.get(segment).await?;
-        if bytes.len() % 32 != 0 {
-            return Err(LakeError::corrupt(segment, "its length is no multiple of 32"));
-        }
-        keys.extend(bytes.chunks_exact(32).filter_map(|key| Key::try_from(key).ok()));
-    }
+    let segments: Result<Segments, LakeError> =
+        checkpoint.key_segments.iter().map(|path| Segment::open(disk.root(), path).map(Arc::new)).collect();
+    let files: BTreeMap<String, Arc<FileEntry>> =
+        checkpoint.files.into_iter().map(|f| (f.path.clone(), Arc::new(f))).collect();
     Ok(Manifest {
         version,
         checkpoint: version,
-        files: checkpoint.files.into_iter().map(|f| (f.path.clone(), Arc::new(f))).collect(),
-        keys,
-        recent_keys: Vec::new(),
-        key_segments: checkpoint.key_segments,
+        lists: Arc::new(FileLists::of(files.values())),
+        files,
+        recent_keys: HashSet::new(),
+        segments: segments?,
         ledger_height: checkpoint.ledger_height,
     })
 }
@@ -314,7 +334,7 @@ async fn replay(disk: &Disk, found: &[Found], manifest: &mut Manifest) -> Result
 
 /// Deletes files of an unfinished flush, of a compaction that was not followed by its deletions, and old manifests.
 async fn sweep(disk: &Disk, found: &[Found], manifest: &Manifest) -> Result<(), LakeError> {
-    let segments: BTreeSet<&str> = manifest.key_segments.iter().map(String::as_str).collect();
+    let segments: BTreeSet<&str> = manifest.segments.iter().map(|segment| segment.path.as_str()).collect();
     for object in found {
         let path = object.path.as_str();
         let keep = match path.strip_prefix(FOLDER).and_then(|rest| rest.strip_prefix('/')) {
@@ -339,28 +359,14 @@ fn parse<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> Result<T, 
         format: u32,
     }
     let probe: Probe = serde_json::from_slice(bytes).map_err(|e| LakeError::corrupt(path, e))?;
-    if probe.format > FORMAT {
+    if probe.format != FORMAT {
         return Err(LakeError::Format { found: probe.format, known: FORMAT });
     }
     serde_json::from_slice(bytes).map_err(|e| LakeError::corrupt(path, e))
 }
 
-fn hex(key: &Key) -> String {
-    key.iter().fold(String::with_capacity(64), |mut text, byte| {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 fn unhex(text: &str) -> Option<Key> {
     let mut key = [0; 32];
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    for (at, byte) in key.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
-    }
+    hex::decode_to_slice(text, &mut key).ok()?;
     Some(key)
 }

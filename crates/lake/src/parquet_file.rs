@@ -1,9 +1,13 @@
-//! Parquet as we write and read it.
+//! Writing and reading of Parquet files.
 //!
 //! zstd, statistics for every page, and the plain Parquet types (no embedded Arrow schema, whose view types older
 //! readers do not know), so that any reader sees `DECIMAL(38,18)`, `TIMESTAMP(NANOS, UTC)` and `STRING`.
+//!
+//! Writing is deterministic: the same rows and footer make the same bytes. `window_file` relies on it, so every property
+//! that shapes a file is set here and none is left to the library's defaults.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -13,8 +17,9 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 
 use crate::error::LakeError;
 
@@ -24,19 +29,65 @@ const ROW_GROUP_ROWS_MAX: usize = 64 * 1024;
 /// zstd's level: 3 is its default, beyond it files hardly shrink and flushing takes longer.
 const ZSTD_LEVEL: i32 = 3;
 
-/// A Parquet file of these rows, with key-value pairs in its footer.
+/// Size of a data page and of a dictionary, in bytes before compression: the library's default.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Rows of a data page: the library's default.
+const PAGE_ROWS_MAX: usize = 20_000;
+
+/// Rows that the writer takes between two looks at the size of a page: the library's default.
+const WRITE_BATCH_ROWS: usize = 1024;
+
+/// Bytes of a smallest or largest value in statistics and indexes: the library's default. CIDs and hashes fit.
+const STATISTICS_BYTES_MAX: usize = 64;
+
+/// Name of the writer of tables and exports, in the footer's `created_by`.
+const TABLE_WRITER: &str = concat!("openmesh ", env!("CARGO_PKG_VERSION"));
+
+/// The properties of every file.
+fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
+    Ok(WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_dictionary_enabled(true)
+        .set_dictionary_page_size_limit(PAGE_BYTES_MAX)
+        .set_data_page_size_limit(PAGE_BYTES_MAX)
+        .set_data_page_row_count_limit(PAGE_ROWS_MAX)
+        .set_write_batch_size(WRITE_BATCH_ROWS)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_max_row_group_bytes(None)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_page_header_statistics(false)
+        .set_statistics_truncate_length(Some(STATISTICS_BYTES_MAX))
+        .set_column_index_truncate_length(Some(STATISTICS_BYTES_MAX))
+        .set_offset_index_disabled(false)
+        .set_bloom_filter_enabled(false)
+        .set_write_path_in_schema(true)
+        .set_content_defined_chunking(None)
+        .set_coerce_types(false))
+}
+
+/// Writes a Parquet file of these rows, with key-value pairs in its footer.
 pub(crate) fn write(
     schema: SchemaRef,
     batches: &[RecordBatch],
     footer: &[(&str, String)],
 ) -> Result<Vec<u8>, LakeError> {
-    let fail = |e: parquet::errors::ParquetError| LakeError::encoding("a Parquet file", e);
+    write_as(TABLE_WRITER, schema, batches, footer)
+}
+
+/// Writes a Parquet file whose footer names `writer` as the program that made it.
+pub(crate) fn write_as(
+    writer: &str,
+    schema: SchemaRef,
+    batches: &[RecordBatch],
+    footer: &[(&str, String)],
+) -> Result<Vec<u8>, LakeError> {
+    let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
     let footer = footer.iter().map(|(k, v)| KeyValue::new((*k).to_string(), v.clone())).collect::<Vec<_>>();
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL).map_err(fail)?))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
-        .set_created_by(concat!("openmesh ", env!("CARGO_PKG_VERSION")).to_string())
+    let properties = properties()
+        .map_err(fail)?
+        .set_created_by(writer.to_string())
         .set_key_value_metadata((!footer.is_empty()).then_some(footer))
         .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
@@ -47,13 +98,68 @@ pub(crate) fn write(
     writer.into_inner().map_err(fail)
 }
 
-/// A Parquet file of rows of any shape, for exports of query results.
-pub fn parquet_of(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, LakeError> {
-    write(schema, batches, &[])
+/// Bytes of a row group that an export gathers before it hands them on.
+const EXPORT_GROUP_BYTES_MAX: usize = 8 << 20;
+
+/// A Parquet file of rows of any shape that comes piece by piece, for exports of query results. Holds one row group at most.
+pub struct ParquetExport {
+    writer: ArrowWriter<Pieces>,
+    pieces: Pieces,
 }
 
-/// What stands in a file's footer.
+/// Bytes that were written and not taken yet.
+#[derive(Clone, Default)]
+struct Pieces(Arc<Mutex<Vec<u8>>>);
+
+impl Pieces {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ParquetExport {
+    /// Begins a file. Fails where Parquet has no type for a column.
+    pub fn new(schema: SchemaRef) -> Result<ParquetExport, LakeError> {
+        let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
+        let pieces = Pieces::default();
+        let properties = properties().map_err(fail)?.set_created_by(TABLE_WRITER.to_string()).build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(pieces.clone(), schema, options).map_err(fail)?;
+        Ok(ParquetExport { writer, pieces })
+    }
+
+    /// Adds rows. Returns the bytes that are ready, which may be none. Fails where the rows are not of the schema.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<Vec<u8>, LakeError> {
+        let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
+        self.writer.write(rows).map_err(fail)?;
+        if self.writer.in_progress_size() >= EXPORT_GROUP_BYTES_MAX {
+            self.writer.flush().map_err(fail)?;
+        }
+        Ok(self.pieces.take())
+    }
+
+    /// Ends the file and returns the rest of its bytes. Fails where the last rows can not be encoded.
+    pub fn finish(self) -> Result<Vec<u8>, LakeError> {
+        self.writer.close().map_err(|e| LakeError::encoding("a Parquet file", e))?;
+        Ok(self.pieces.take())
+    }
+}
+
+/// The part of a file's footer that is read before its rows.
 pub(crate) struct Footer {
+    /// Name of the program that wrote the file.
+    pub created_by: Option<String>,
     pub rows: i64,
     pub uncompressed_bytes: i64,
     pub pairs: Vec<KeyValue>,
@@ -65,13 +171,14 @@ impl Footer {
     }
 }
 
-/// The footer alone.
+/// Reads the footer alone.
 pub(crate) fn read_footer(bytes: &Bytes) -> Result<Footer, LakeError> {
-    let fail = |e: parquet::errors::ParquetError| LakeError::encoding("a Parquet footer", e);
+    let fail = |e: ParquetError| LakeError::encoding("a Parquet footer", e);
     let metadata = ArrowReaderMetadata::load(bytes, Default::default()).map_err(fail)?;
     let metadata = metadata.metadata();
     let file = metadata.file_metadata();
     Ok(Footer {
+        created_by: file.created_by().map(str::to_string),
         rows: file.num_rows(),
         uncompressed_bytes: metadata.row_groups().iter().map(|g| g.total_byte_size()).sum(),
         pairs: file.key_value_metadata().cloned().unwrap_or_default(),
@@ -80,7 +187,7 @@ pub(crate) fn read_footer(bytes: &Bytes) -> Result<Footer, LakeError> {
 
 /// The rows, brought to the wanted schema (which fails where columns are missing or of other types).
 pub(crate) fn read(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
-    let fail = |e: parquet::errors::ParquetError| LakeError::encoding("a Parquet file", e);
+    let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
     let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(fail)?.build().map_err(fail)?;
     let mut batches = Vec::new();
     for batch in reader {
@@ -94,7 +201,7 @@ pub(crate) fn read(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>,
 /// Nothing is converted, for a reader of the file sees what stands in it: of a price of more digits, or as a float, a
 /// conversion would vouch for something else.
 pub(crate) fn read_exactly(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
-    let fail = |e: parquet::errors::ParquetError| LakeError::encoding("a Parquet file", e);
+    let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(fail)?;
     let found = builder.schema();
     if let Some(other) = found.fields().iter().find(|field| schema.column_with_name(field.name()).is_none()) {
@@ -150,7 +257,7 @@ mod tests {
         Arc::new(Decimal128Array::from(vec![mantissa]).with_precision_and_scale(38, scale).unwrap())
     }
 
-    /// Where a reader of the file would see something that the rows do not vouch for, the file is refused.
+    /// A file in which a reader would see something that the rows do not vouch for is refused.
     #[test]
     fn nothing_is_converted_and_nothing_left_over() {
         let schema: SchemaRef = Arc::new(Schema::new(vec![

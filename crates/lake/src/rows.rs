@@ -11,9 +11,9 @@ use openmesh_primitives::{Decimal, Timestamp};
 use crate::error::LakeError;
 use crate::table::{Column, ColumnType, DECIMAL_PRECISION, DECIMAL_SCALE, Table};
 
-/// What a decimal column holds, for errors.
+/// Range of a decimal column, for errors.
 const DECIMAL_LIMIT: &str = "at most 20 digits before and 18 after the point";
-/// What an integer column holds, for errors.
+/// Range of an integer column, for errors.
 const INTEGER_LIMIT: &str = "at most 2^63 - 1";
 /// Longest value that an error repeats.
 const ERROR_VALUE_CHARS_MAX: usize = 60;
@@ -54,7 +54,7 @@ impl Rows {
         Rows { table, columns, cells, at: 0, rows: 0, error: None }
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
@@ -179,7 +179,7 @@ impl Rows {
     }
 }
 
-/// Whether a mantissa has no more digits than a decimal column.
+/// Returns true if a mantissa has no more digits than a decimal column.
 fn fits(mantissa: i128) -> bool {
     mantissa.unsigned_abs() < 10u128.pow(u32::from(DECIMAL_PRECISION))
 }

@@ -1,4 +1,4 @@
-//! Looking at the lake.
+//! Snapshots: consistent looks at the lake.
 
 use std::sync::Arc;
 
@@ -10,6 +10,28 @@ use crate::manifest::{FileEntry, Format, Manifest};
 use crate::table::Table;
 use crate::tail::Tail;
 
+/// The Parquet files of each table, as one commit left them.
+#[derive(Debug)]
+pub(crate) struct FileLists(Vec<Arc<[DataFile]>>);
+
+impl Default for FileLists {
+    fn default() -> FileLists {
+        FileLists::of([].iter())
+    }
+}
+
+impl FileLists {
+    pub(crate) fn of<'a>(files: impl Iterator<Item = &'a Arc<FileEntry>>) -> FileLists {
+        let mut lists: Vec<Vec<DataFile>> = Table::ALL.iter().map(|_| Vec::new()).collect();
+        for file in files.filter(|f| f.format == Format::Parquet) {
+            if let Ok(table) = file.table() {
+                lists[table as usize].push(DataFile { entry: Arc::clone(file) });
+            }
+        }
+        FileLists(lists.into_iter().map(Arc::from).collect())
+    }
+}
+
 /// A consistent look at all tables.
 #[derive(Clone)]
 pub struct Snapshot {
@@ -20,14 +42,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What is durable and what is in memory, which share no row.
+    /// Joins what is durable and what is in memory, which share no row.
     pub(crate) fn of<'a>(manifest: &Manifest, tails: impl Iterator<Item = &'a Tail>, lake: Lake) -> Snapshot {
-        let mut tables: Vec<TableSnapshot> = Table::ALL.iter().map(|_| TableSnapshot::default()).collect();
-        for file in manifest.files().filter(|f| f.format == Format::Parquet) {
-            if let Ok(table) = file.table() {
-                tables[table as usize].files.push(DataFile { entry: Arc::clone(file) });
-            }
-        }
+        let lists = manifest.lists();
+        let mut tables: Vec<TableSnapshot> =
+            lists.0.iter().map(|files| TableSnapshot { files: Arc::clone(files), tail: Vec::new() }).collect();
         for tail in tails {
             for table in Table::ALL {
                 tables[table as usize].tail.extend(tail.batches(table));
@@ -36,7 +55,7 @@ impl Snapshot {
         Snapshot { version: manifest.version(), tables, _lake: lake }
     }
 
-    /// One table.
+    /// Returns one table.
     pub fn table(&self, table: Table) -> &TableSnapshot {
         &self.tables[table as usize]
     }
@@ -48,9 +67,9 @@ impl Snapshot {
 }
 
 /// A table in a snapshot: no row is in two of its files and batches.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct TableSnapshot {
-    files: Vec<DataFile>,
+    files: Arc<[DataFile]>,
     tail: Vec<RecordBatch>,
 }
 
@@ -73,7 +92,7 @@ impl TableSnapshot {
 }
 
 /// A Parquet file of a table. It is not deleted while this lives.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct DataFile {
     entry: Arc<FileEntry>,
 }

@@ -11,7 +11,7 @@ use openmesh_primitives::Timestamp;
 
 use crate::error::LakeError;
 use crate::fill::Part;
-use crate::manifest::Key;
+use crate::keys::Key;
 use crate::table::Table;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
@@ -46,13 +46,13 @@ pub(crate) struct Tail {
     oldest: Option<Instant>,
 }
 
-/// What is appended as one.
+/// Rows that are appended as one, with their identity.
 pub(crate) struct Unit {
     pub parts: Vec<Part>,
     pub mark: Mark,
 }
 
-/// How a unit is recognised when it comes again.
+/// Identity of a unit, by which it is recognised when it comes again.
 #[derive(Clone, Copy)]
 pub(crate) enum Mark {
     Key(Key),
@@ -96,7 +96,7 @@ impl Tail {
         self.bytes
     }
 
-    /// Whether there is nothing to make durable. A unit without rows still has a key.
+    /// Returns true if there is nothing to make durable. A unit without rows still has a key.
     pub(crate) const fn is_empty(&self) -> bool {
         self.oldest.is_none()
     }

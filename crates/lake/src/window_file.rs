@@ -3,6 +3,13 @@
 //! The file holds no copy of the chunk's bytes. They are made again from the rows, so the CID speaks about exactly the
 //! numbers that a reader of the file sees: alter one cell and the CID is another, which no proof covers. Columns that
 //! repeat the header (exchange, symbol, window) must agree with it, or the file is refused.
+//!
+//! Readers look at more than rows: a query with a filter skips what statistics and indexes say can not match. So the whole
+//! file is written again from the chunk and the proof's text, and must be the same to the last byte. Recomputing each
+//! statistic, index, size and offset on its own would be the other way, and wrong with the first field that it forgets.
+//! The comparison only means something for files of the same writer. [`WINDOW_WRITER`] numbers the bytes, not the program:
+//! it changes when a golden test says that the same chunk has become another file. Files of other writers are refused as
+//! such ([`LakeError::OtherWriter`]); their rows can be read alone ([`rows_of_parquet`]) and written again.
 
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -26,6 +33,9 @@ use crate::table::Table;
 pub const FOOTER_HEADER: &str = "openmesh.chunk_header";
 /// Footer key of the proof, as JSON: whatever `openmesh verify` needs besides the rows.
 pub const FOOTER_PROOF: &str = "openmesh.proof";
+
+/// Name of the writer in a window file's `created_by`. Its number is that of the bytes that are made of a chunk.
+pub const WINDOW_WRITER: &str = "openmesh window file 1";
 
 /// Largest window file that is read: a chunk at its limit does not reach it even uncompressed.
 pub const WINDOW_FILE_BYTES_MAX: usize = 4 * CHUNK_BYTES_MAX;
@@ -92,8 +102,10 @@ fn project(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeE
     batch.project(&at.map_err(fail)?).map_err(fail)
 }
 
-/// A Parquet file of the chunk's rows, with its header and (where given) the proof in the footer. Also of a chain's
-/// block, in the form that `block_file` describes.
+/// Writes a Parquet file of the chunk's rows, with its header and (where given) the proof in the footer. Also of a chain's
+/// block, in the form that `block_file` describes. The same arguments make the same bytes.
+///
+/// Fails where the bytes are no canonical chunk, or hold a number that no column holds exactly.
 pub fn window_parquet(chunk_bytes: &[u8], proof_json: Option<&str>) -> Result<Vec<u8>, LakeError> {
     let (header, rows) = match Chunk::decode(chunk_bytes) {
         Ok(decoded) => decoded,
@@ -106,7 +118,7 @@ pub fn window_parquet(chunk_bytes: &[u8], proof_json: Option<&str>) -> Result<Ve
         serde_json::to_string(&FooterHeader::from(&header)).map_err(|e| LakeError::encoding("a chunk's header", e))?;
     let mut footer = vec![(FOOTER_HEADER, json)];
     footer.extend(proof_json.map(|proof| (FOOTER_PROOF, proof.to_string())));
-    parquet_file::write(schema, &[batch], &footer)
+    parquet_file::write_as(WINDOW_WRITER, schema, &[batch], &footer)
 }
 
 /// Canonical form forgives some things (order, a row twice, a cell that follows from others). The file's reader would
@@ -121,16 +133,47 @@ fn same_rows(chunk_bytes: &[u8], table: Table, batches: &[RecordBatch]) -> Resul
     }
 }
 
-/// The canonical bytes of the chunk whose rows a window file holds, made from the rows, and the proof from its footer.
-/// The caller compares the bytes' CID with what the proof proves.
+/// Returns the canonical bytes of the chunk whose rows a window file holds, made from the rows, and the proof from its
+/// footer. The caller compares the bytes' CID with what the proof proves.
 ///
+/// Fails where the rows are not in canonical form, and where any byte of the file is not what the chunk and the proof lead to.
 /// The file is a stranger's, and the Parquet library asserts some of what a damaged file breaks: such a panic is caught
 /// and becomes an error.
 pub fn chunk_of_parquet(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
+    let Read { chunk, proof, created_by } = read_caught(file)?;
+    let expected = window_parquet(&chunk, proof.as_deref())?;
+    if expected == file {
+        return Ok((chunk, proof));
+    }
+    let created_by = created_by.unwrap_or_default();
+    if created_by != WINDOW_WRITER {
+        return Err(LakeError::OtherWriter { created_by, known: WINDOW_WRITER });
+    }
+    let at = expected.iter().zip(file).take_while(|(a, b)| a == b).count();
+    Err(LakeError::window(format!(
+        "from byte {at} of {} on it is not what its rows lead to: a statistic, an index, a size or an offset was altered",
+        file.len()
+    )))
+}
+
+/// Returns the same as [`chunk_of_parquet`] for a file of any writer: only its rows are held against the chunk. A reader that
+/// skips by statistics or indexes may see something else in such a file, so it must be written again before it is called proved.
+pub fn rows_of_parquet(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
+    read_caught(file).map(|Read { chunk, proof, .. }| (chunk, proof))
+}
+
+/// The content of a window file.
+struct Read {
+    chunk: Vec<u8>,
+    proof: Option<String>,
+    created_by: Option<String>,
+}
+
+fn read_caught(file: &[u8]) -> Result<Read, LakeError> {
     catch_unwind(|| read_window(file)).unwrap_or_else(|_| Err(LakeError::window("it is damaged")))
 }
 
-fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
+fn read_window(file: &[u8]) -> Result<Read, LakeError> {
     if file.len() > WINDOW_FILE_BYTES_MAX {
         return Err(LakeError::window(format!("{} bytes are over the limit of {WINDOW_FILE_BYTES_MAX}", file.len())));
     }
@@ -143,8 +186,9 @@ fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
         return Err(LakeError::window(format!("its rows would take {} bytes", footer.uncompressed_bytes)));
     }
     let proof = footer.value(FOOTER_PROOF).map(str::to_string);
-    if let Some(block) = block_file::read(bytes.clone(), &footer)? {
-        return Ok((block, proof));
+    let created_by = footer.created_by.clone();
+    if let Some(chunk) = block_file::read(bytes.clone(), &footer)? {
+        return Ok(Read { chunk, proof, created_by });
     }
     let header = footer.value(FOOTER_HEADER);
     let header = header.ok_or_else(|| LakeError::window(format!("its footer has no {FOOTER_HEADER}")))?;
@@ -157,5 +201,5 @@ fn read_window(file: &[u8]) -> Result<(Vec<u8>, Option<String>), LakeError> {
     let rows = market::rows_of(&header, &batches)?;
     let chunk = Chunk::encode(header, rows).map_err(LakeError::window)?;
     same_rows(&chunk.bytes, table, &batches)?;
-    Ok((chunk.bytes, proof))
+    Ok(Read { chunk: chunk.bytes, proof, created_by })
 }

@@ -50,6 +50,24 @@ pub enum LightError {
     /// A signature that does not verify.
     #[error("the signature of {0} does not verify")]
     Signature(Address),
+    /// A change of validators at or below the height of the one before it.
+    #[error("the change of validators at height {height} does not follow the one at height {after}")]
+    Order {
+        /// Of the change.
+        height: Height,
+        /// Of the change before it; 0 for the first one.
+        after: Height,
+    },
+    /// A set of validators that is not the one that the header before it announces.
+    #[error("the header of height {height} announces the validator set {expected}, the set given is {got}")]
+    Announced {
+        /// Of the header.
+        height: Height,
+        /// Hash in the header.
+        expected: Digest,
+        /// Hash of the set given.
+        got: Digest,
+    },
     /// Not enough power.
     #[error("power {power} of {total} signed: more than two thirds are needed")]
     Power {
@@ -78,6 +96,39 @@ pub fn verify(
         return Err(LightError::Validators { expected, got: header.validators_hash });
     }
     verify_certificate(chain_id, trusted, header.height, &header.hash(), certificate)
+}
+
+/// A change of the validator set: the header that announces it, and the set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorChange {
+    /// Last header that the old set decides. Its `next_validators_hash` is that of [`ValidatorChange::validators`].
+    pub header: Header,
+    /// The old set's certificate of the header.
+    pub certificate: Certificate,
+    /// The set that decides the height after the header's.
+    pub validators: ValidatorSet,
+}
+
+/// Follows changes of validators in ascending order of height from a trusted set to the one that is in force after the last
+/// of them. Headers between two changes are not needed: the set is the same in all of them, and each header that is checked
+/// names it.
+///
+/// Fails with the first change that is not certified by the set before it, whose set is not the announced one, or that is
+/// out of order.
+pub fn follow(chain_id: u64, trusted: &ValidatorSet, changes: &[ValidatorChange]) -> Result<ValidatorSet, LightError> {
+    let (mut current, mut after) = (trusted, 0);
+    for ValidatorChange { header, certificate, validators } in changes {
+        if header.height <= after {
+            return Err(LightError::Order { height: header.height, after });
+        }
+        verify(chain_id, current, header, certificate)?;
+        let got = validators.hash();
+        if got != header.next_validators_hash {
+            return Err(LightError::Announced { height: header.height, expected: header.next_validators_hash, got });
+        }
+        (current, after) = (validators, header.height);
+    }
+    Ok(current.clone())
 }
 
 /// Checks that a certificate is of this height and block, and that more than two thirds of the set's power signed it.

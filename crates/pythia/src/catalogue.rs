@@ -1,4 +1,4 @@
-//! What can be asked about.
+//! The catalogue of tables.
 
 use openmesh_lake::{Snapshot, Table};
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct CatalogueTable {
     /// Name in SQL.
     pub name: String,
-    /// What a row is.
+    /// Meaning of a row.
     pub about: String,
     /// The column that queries over a span of time should restrict.
     pub time_column: String,
@@ -30,9 +30,9 @@ pub struct CatalogueColumn {
     /// `text`, `decimal(38,18)`, `timestamp`, `bigint`, `boolean`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it can be null.
+    /// True if it can be null.
     pub nullable: bool,
-    /// What it says, its unit, when it is null.
+    /// Meaning, unit, and when it is null.
     pub about: String,
 }
 

@@ -1,4 +1,4 @@
-//! What a query may cost.
+//! Limits of queries.
 
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +41,7 @@ impl Default for Config {
     }
 }
 
-/// What one query may cost; unset means the service's own limit, which no query can raise.
+/// Limits of one query; unset means the service's own limit, which no query can raise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Milliseconds.
@@ -57,7 +57,7 @@ pub struct Limits {
 pub struct Query {
     /// One SQL statement.
     pub sql: String,
-    /// What it may cost.
+    /// Limits of its own.
     pub limits: Limits,
     /// Cancels it from elsewhere. (Dropping the future cancels it as well.)
     pub cancel: CancellationToken,

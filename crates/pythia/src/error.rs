@@ -1,11 +1,11 @@
-//! Why a question has no answer, in words and in codes.
+//! Errors of queries, in words and in codes.
 
 use std::fmt;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
-use crate::guard::Stopped;
+use crate::governor::guard::Stopped;
 use crate::suggest;
 
 /// A place in the query's text, both from 1.
@@ -23,17 +23,17 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a query gave no rows.
+/// Error of a query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// Not SQL.
     #[error("{message}{}", .position.map(|p| format!(" at {p}")).unwrap_or_default())]
     Syntax {
-        /// What was expected and found.
+        /// Text and token that were expected and found.
         message: String,
-        /// Where.
+        /// Place in the text.
         position: Option<Position>,
-        /// What may help.
+        /// Advice.
         hint: Option<String>,
     },
     /// A table that does not exist.
@@ -63,7 +63,7 @@ pub enum QueryError {
     /// Well formed, but without meaning: types that do not fit, a missing GROUP BY.
     #[error("{message}")]
     Invalid {
-        /// What is wrong.
+        /// Reason, for people.
         message: String,
     },
     /// Anything but reading.
@@ -77,9 +77,9 @@ pub enum QueryError {
     TooLong {
         /// `bytes` or `words`.
         unit: &'static str,
-        /// How many it has.
+        /// Number found.
         found: usize,
-        /// How many it may have.
+        /// Number allowed.
         limit: usize,
     },
     /// Stopped when its time was over.
@@ -108,7 +108,7 @@ pub enum QueryError {
     /// It ran, and a value made it impossible to go on: division by zero, a number too large, a failed cast.
     #[error("{message}")]
     Execution {
-        /// What happened.
+        /// Reason, for people.
         message: String,
     },
     /// Our fault. Details are in the log.
@@ -136,7 +136,7 @@ impl QueryError {
         }
     }
 
-    /// What the person who asked could do.
+    /// Advice for the person who asked.
     pub fn hint(&self) -> Option<String> {
         let did_you_mean = |suggestions: &[String], other: &str| match suggestions {
             [] => other.to_string(),
@@ -165,7 +165,7 @@ impl QueryError {
         }
     }
 
-    /// Where in the text, where known.
+    /// Place in the text, if known.
     pub const fn position(&self) -> Option<Position> {
         match self {
             QueryError::Syntax { position, .. } => *position,
@@ -174,7 +174,7 @@ impl QueryError {
     }
 }
 
-/// Which part of the work failed: the same library error means other things in planning and in running.
+/// Part of the work that failed: the same library error means other things in planning and in running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     Planning,
@@ -284,7 +284,7 @@ pub(crate) fn unknown_table(name: &str) -> QueryError {
     QueryError::UnknownTable { suggestions: suggest::closest(name, known), name: name.chars().take(80).collect() }
 }
 
-/// What the library cannot do, and what to write instead where analysts meet it.
+/// Features that the library does not have, and what to write instead.
 fn not_supported(message: &str) -> String {
     let correlated = ["ScalarSubquery(", "OuterReferenceColumn("];
     if message.contains("JOIN operator AsOf") {

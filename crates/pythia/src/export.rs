@@ -1,8 +1,12 @@
 //! Answers as files.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::FormatOptions;
-use openmesh_lake::parquet_of;
+use openmesh_lake::{LakeError, ParquetExport};
 use serde_json::Value;
 
 use crate::cell::{self, Cells};
@@ -40,78 +44,91 @@ impl Format {
     }
 }
 
-/// A file that comes piece by piece, within the query's limits. CSV and JSON go out as rows are found; Parquet has its
-/// index at the end and comes in one piece.
+/// A file that comes piece by piece, within the query's limits: as rows are found, and of Parquet as row groups are full.
+/// Columns of the same name are told apart: the second `price` becomes `price_2`.
 pub struct Export {
     stream: QueryStream,
-    format: Format,
-    started: bool,
-    /// Rows of a Parquet file until it is written.
-    held: Vec<RecordBatch>,
+    /// One for each column, no two alike.
+    names: Vec<String>,
+    writer: Writer,
     bytes: usize,
     bytes_max: usize,
     ended: bool,
     truncated: bool,
 }
 
+enum Writer {
+    /// The header is still to come.
+    CsvHeader,
+    Csv,
+    JsonLines,
+    /// `None` once the file has ended.
+    Parquet(Option<ParquetExport>, SchemaRef),
+}
+
 impl Export {
-    pub(crate) const fn new(stream: QueryStream, format: Format, bytes_max: usize) -> Export {
-        let held = Vec::new();
-        Export { stream, format, started: false, held, bytes: 0, bytes_max, ended: false, truncated: false }
+    pub(crate) fn new(stream: QueryStream, format: Format, bytes_max: usize) -> Result<Export, QueryError> {
+        let names = unique(stream.columns().into_iter().map(|column| column.name));
+        let writer = match format {
+            Format::Csv => Writer::CsvHeader,
+            Format::JsonLines => Writer::JsonLines,
+            Format::Parquet => {
+                let schema = stream.schema();
+                let named =
+                    schema.fields().iter().zip(&names).map(|(field, name)| field.as_ref().clone().with_name(name));
+                let schema: SchemaRef = Arc::new(Schema::new(named.collect::<Vec<_>>()));
+                Writer::Parquet(Some(ParquetExport::new(Arc::clone(&schema)).map_err(not_written)?), schema)
+            }
+        };
+        Ok(Export { stream, names, writer, bytes: 0, bytes_max, ended: false, truncated: false })
     }
 
-    /// Whether rows were left out; known at the end.
+    /// Returns true if rows were left out; known at the end.
     pub fn truncated(&self) -> bool {
         self.truncated || self.stream.summary().is_some_and(|s| s.truncated)
     }
 
-    /// The next piece; `None` at the end.
+    /// Returns the next piece; `None` at the end. After an error nothing more comes, and what came is no whole file.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, QueryError> {
         while !self.ended {
-            if let Some(piece) = self.step().await? {
+            let piece = self.step().await?;
+            if !piece.is_empty() {
                 return Ok(Some(piece));
             }
         }
         Ok(None)
     }
 
-    async fn step(&mut self) -> Result<Option<Vec<u8>>, QueryError> {
-        if !std::mem::replace(&mut self.started, true) && self.format == Format::Csv {
-            let names = self.stream.columns().into_iter().map(|c| Some(c.name));
+    async fn step(&mut self) -> Result<Vec<u8>, QueryError> {
+        if matches!(self.writer, Writer::CsvHeader) {
+            self.writer = Writer::Csv;
             let mut line = Vec::new();
-            csv_line(names, &mut line);
-            return Ok(Some(line));
+            csv_line(self.names.iter().map(|name| Some(name.clone())), &mut line);
+            return Ok(line);
         }
-        let Some(batch) = self.stream.next().await? else {
-            self.ended = true;
-            return self.finish();
-        };
-        let piece = match self.format {
-            Format::Csv => self.lines(&batch, |cells, _, row, out| csv_line(cells.text(row), out))?,
-            Format::JsonLines => self.lines(&batch, json_line)?,
-            Format::Parquet => {
+        let Some(batch) = self.stream.next().await? else { return self.finish() };
+        match &mut self.writer {
+            Writer::CsvHeader | Writer::Csv => self.lines(&batch, |cells, _, row, out| csv_line(cells.text(row), out)),
+            Writer::JsonLines => self.lines(&batch, json_line),
+            Writer::Parquet(file, schema) => {
                 self.bytes = self.bytes.saturating_add(batch.get_array_memory_size());
                 if self.bytes > self.bytes_max {
-                    (self.truncated, self.ended) = (true, true);
+                    self.truncated = true;
                     return self.finish();
                 }
-                self.held.push(batch);
-                return Ok(None);
+                let batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec());
+                let batch = batch.map_err(|e| translate(e.into(), Stage::Running, 0))?;
+                file.as_mut().map_or(Ok(Vec::new()), |file| file.write(&batch)).map_err(not_written)
             }
-        };
-        Ok((!piece.is_empty()).then_some(piece))
+        }
     }
 
-    fn finish(&mut self) -> Result<Option<Vec<u8>>, QueryError> {
-        if self.format != Format::Parquet {
-            return Ok(None);
+    fn finish(&mut self) -> Result<Vec<u8>, QueryError> {
+        self.ended = true;
+        match &mut self.writer {
+            Writer::Parquet(file, _) => file.take().map_or(Ok(Vec::new()), ParquetExport::finish).map_err(not_written),
+            _ => Ok(Vec::new()),
         }
-        let held = std::mem::take(&mut self.held);
-        let file = parquet_of(self.stream.schema(), &held).map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "an answer could not be written as Parquet");
-            QueryError::Internal
-        })?;
-        Ok(Some(file))
     }
 
     fn lines(
@@ -119,13 +136,12 @@ impl Export {
         batch: &RecordBatch,
         line: impl Fn(&Cells<'_>, &[String], usize, &mut Vec<u8>),
     ) -> Result<Vec<u8>, QueryError> {
-        let names: Vec<String> = self.stream.columns().into_iter().map(|c| c.name).collect();
         let options = FormatOptions::default();
         let cells = Cells::of(batch, &options).map_err(|e| translate(e, Stage::Running, 0))?;
         let mut out = Vec::new();
         for row in 0..batch.num_rows() {
             let before = out.len();
-            line(&cells, &names, row, &mut out);
+            line(&cells, &self.names, row, &mut out);
             if self.bytes + out.len() > self.bytes_max {
                 out.truncate(before);
                 (self.truncated, self.ended) = (true, true);
@@ -137,11 +153,40 @@ impl Export {
     }
 }
 
+fn not_written(error: LakeError) -> QueryError {
+    tracing::error!(error = &error as &dyn std::error::Error, "an answer could not be written as Parquet");
+    QueryError::Internal
+}
+
+/// Names of which no two are alike: those that come again get a number that no other has.
+fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
+    let names: Vec<String> = names.collect();
+    let mut taken: HashSet<String> = names.iter().cloned().collect();
+    let mut seen = HashSet::new();
+    let told_apart = |name: String| {
+        if seen.insert(name.clone()) {
+            return name;
+        }
+        let mut numbered = (2u32..).map(|n| format!("{name}_{n}"));
+        let free = numbered.find(|candidate| taken.insert(candidate.clone()));
+        free.unwrap_or(name)
+    };
+    names.into_iter().map(told_apart).collect()
+}
+
+/// Keys stay in the order of the columns.
 fn json_line(cells: &Cells<'_>, names: &[String], row: usize, out: &mut Vec<u8>) {
-    let object: serde_json::Map<String, Value> = names.iter().cloned().zip(cells.json(row)).collect();
-    // Values of text and numbers always serialise, and a vector takes all bytes.
-    let _ = serde_json::to_writer(&mut *out, &object);
-    out.push(b'\n');
+    out.push(b'{');
+    for (at, (name, value)) in names.iter().zip(cells.json(row)).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        // Texts and values always serialise, and a vector takes all bytes.
+        let _ = serde_json::to_writer(&mut *out, name);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut *out, &value);
+    }
+    out.extend_from_slice(b"}\n");
 }
 
 fn csv_line(cells: impl Iterator<Item = Option<String>>, out: &mut Vec<u8>) {
@@ -194,4 +239,15 @@ fn cell_bytes(value: &Value) -> usize {
 
 pub(crate) fn columns(stream: &QueryStream) -> Vec<crate::ColumnInfo> {
     cell::columns(&stream.schema())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_come_again_get_a_free_number() {
+        let names = ["a", "b", "a", "a_2", "a", "b"].map(str::to_string);
+        assert_eq!(unique(names.into_iter()), ["a", "b", "a_3", "a_2", "a_4", "b_2"]);
+    }
 }

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionConfig;
 use crate::config::Config;
 use crate::statement;
 
-/// What became of a text.
+/// Outcome of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Refused, by the error's stable word.

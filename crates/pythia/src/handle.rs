@@ -22,11 +22,12 @@ use crate::catalogue::{self, CatalogueTable};
 use crate::config::{Config, Limits, Query};
 use crate::error::{QueryError, Stage, translate};
 use crate::export::{self, Export, Format};
-use crate::guard::{Guard, StopOnDrop};
-use crate::pool::Memory;
+use crate::governor::functions;
+use crate::governor::guard::{Guard, StopOnDrop};
+use crate::governor::memory::Memory;
 use crate::result::{ColumnInfo, QueryResult};
 use crate::session::Sessions;
-use crate::{bounded, plan, statement};
+use crate::{plan, statement};
 
 /// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
 const BATCHES_AHEAD: usize = 2;
@@ -105,7 +106,7 @@ impl Handle {
     /// Asks for a file.
     pub async fn export(&self, query: Query, format: Format) -> Result<Export, QueryError> {
         let bytes_max = self.inner.config.result_bytes(&query.limits);
-        Ok(Export::new(self.stream(query).await?, format, bytes_max))
+        Export::new(self.stream(query).await?, format, bytes_max)
     }
 
     /// Asks, and returns as soon as the columns are known; rows follow. Dropping the stream stops the query.
@@ -117,7 +118,7 @@ impl Handle {
         let deadline = Instant::now() + Duration::from_millis(time_ms_max);
         let watch = Watch { deadline: deadline.into(), time_ms_max, cancel };
         let place = watch.over(self.gate.enter()).await??;
-        let guard = Arc::new(Guard::new(deadline, time_ms_max, bounded::CALL_BYTES_MAX, place));
+        let guard = Arc::new(Guard::new(deadline, time_ms_max, functions::CALL_BYTES_MAX, place));
         let stop = StopOnDrop(Arc::downgrade(&guard));
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
         let job = Job { inner: Arc::clone(inner), statement, limits, sender, guard };
@@ -129,7 +130,7 @@ impl Handle {
         }
     }
 
-    /// What can be asked about.
+    /// Returns the tables that can be asked about.
     pub fn catalogue(&self) -> Vec<CatalogueTable> {
         catalogue::catalogue(&self.inner.lake.snapshot())
     }
@@ -195,7 +196,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// What ends a query before its end.
+/// Reasons to end a query early: its time, and its token.
 struct Watch {
     deadline: tokio::time::Instant,
     time_ms_max: u64,
@@ -213,7 +214,7 @@ impl Watch {
     }
 }
 
-/// What a query's work tells whoever asked.
+/// Message of a query's work to its reader.
 enum Message {
     Schema(SchemaRef),
     Batch(RecordBatch),
@@ -222,10 +223,10 @@ enum Message {
 
 type Told = Result<Message, QueryError>;
 
-/// What is known about a query at its end.
+/// Facts about a query that are known at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Whether there were more rows than the limit.
+    /// True if there were more rows than the limit.
     pub truncated: bool,
     /// Rows read from files and memory.
     pub rows_scanned: u64,
@@ -287,7 +288,7 @@ impl QueryStream {
         }
     }
 
-    /// What is known at the end; `None` before.
+    /// Returns what is known at the end; `None` before.
     pub const fn summary(&self) -> Option<Summary> {
         self.summary
     }

@@ -11,38 +11,32 @@
 //! - **Bounded.** Time, memory, rows, bytes, number of queries and length of the queue have limits with names
 //!   ([`Config`], [`Limits`]). Queries run on threads of their own, so that a bad one slows neither the ledger nor the
 //!   gateway; dropping a query's future or cancelling its token stops the work, and so does the end of its time, in the
-//!   middle of a join or of a slow function too (`guard`, `pace`, `cost`).
+//!   middle of a join or of a slow function too ([`governor`]).
 
-mod bounded;
+mod arithmetic;
 mod catalogue;
 mod cell;
 mod config;
-mod cost;
 mod decimals;
 mod error;
 mod export;
 #[doc(hidden)]
 pub mod fuzz;
-mod guard;
+mod governor;
 mod handle;
-mod integers;
-mod meter;
-mod pace;
+mod membership;
 mod plan;
-mod pool;
 mod result;
 mod session;
+mod shift;
 mod statement;
 mod suggest;
 mod table;
-mod through;
-mod unnest;
-mod width;
 
 pub use catalogue::{CatalogueColumn, CatalogueTable};
 pub use config::{Config, Limits, Query};
 pub use error::{Position, QueryError};
 pub use export::{Export, Format};
+pub use governor::memory::Memory;
 pub use handle::{Handle, Pythia, QueryStream, Summary};
-pub use pool::Memory;
 pub use result::{ColumnInfo, QueryResult};

@@ -20,7 +20,7 @@ pub struct QueryResult {
     pub columns: Vec<ColumnInfo>,
     /// Rows; a cell is null, a boolean, a number (up to 32 bits, floats) or a string (all else).
     pub rows: Vec<Vec<Value>>,
-    /// Whether there were more rows than the limits of rows and bytes let through.
+    /// True if there were more rows than the limits of rows and bytes let through.
     pub truncated: bool,
     /// From the question to the last row, waiting included.
     pub elapsed_ms: u64,

@@ -19,12 +19,14 @@ use datafusion::prelude::SessionConfig;
 use openmesh_lake::{Lake, Snapshot};
 use url::Url;
 
-use crate::bounded::{self, BoundedSyntax};
+use crate::arithmetic::CheckedArithmetic;
 use crate::config::Config;
 use crate::decimals::{WideArithmetic, WideSums};
-use crate::guard::Guard;
-use crate::integers::CheckedIntegers;
-use crate::pool::{Memory, QueryPool, Total};
+use crate::governor::functions::{self, BoundedSyntax};
+use crate::governor::guard::Guard;
+use crate::governor::memory::{Memory, QueryPool, Total};
+use crate::governor::planning;
+use crate::shift;
 use crate::statement::NESTING_MAX;
 use crate::table::{LakeSchema, STORE_URL};
 
@@ -50,25 +52,25 @@ impl Sessions {
             .build()?;
         let plain =
             SessionStateBuilder::new().with_scalar_functions(SessionStateDefaults::default_scalar_functions()).build();
-        let functions = bounded::functions(&plain);
+        let functions = functions::bounded(&plain);
         let mut planners: Vec<Arc<dyn ExprPlanner>> =
             vec![Arc::new(BoundedSyntax::new(&functions)), Arc::new(WideArithmetic)];
         planners.extend(SessionStateDefaults::default_expr_planners());
-        let mut base = SessionStateBuilder::new()
+        let mut base = planning::interruptible(SessionStateBuilder::new())
             .with_config(settings(config)?)
             .with_runtime_env(Arc::new(runtime.clone()))
             .with_scalar_functions(functions)
             .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
-            .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_window_functions(shift::functions(SessionStateDefaults::default_window_functions()))
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_expr_planners(planners)
             .build();
         base.register_function_rewrite(Arc::new(WideSums))?;
-        base.register_function_rewrite(Arc::new(CheckedIntegers))?;
+        base.register_function_rewrite(Arc::new(CheckedArithmetic))?;
         Ok(Sessions { base, runtime, memory_bytes_max: config.memory_bytes_max, total: Arc::default() })
     }
 
-    /// What all sessions hold.
+    /// Returns the memory that all sessions hold.
     pub(crate) fn memory(&self) -> Memory {
         self.total.now()
     }

@@ -1,4 +1,4 @@
-//! What may be asked: one statement, and only one that reads.
+//! Statements that may be asked: one a request, and only one that reads.
 //!
 //! A list of what is allowed, not of what is forbidden: a statement that a later parser learns is refused until
 //! somebody allows it here.

@@ -180,7 +180,7 @@ impl SchemaProvider for LakeSchema {
     }
 }
 
-/// What the manifest knows about each file.
+/// Statistics of each file, from the manifest.
 struct Spans<'a> {
     table: Table,
     files: &'a [DataFile],

@@ -95,6 +95,21 @@ async fn answers_as_files() {
     let count: usize = reader.unwrap().build().unwrap().map(|b| b.unwrap().num_rows()).sum();
     assert_eq!(count, 75);
 
+    // Columns of the same name are all there, in every form.
+    let twins = "SELECT a.symbol, b.symbol, a.price, b.price FROM trades a JOIN trades b ON a.id = b.id AND a.symbol = b.symbol \
+                 WHERE a.id IS NOT NULL ORDER BY a.id LIMIT 1";
+    let (lines, _) = exported(&handle, twins, Format::JsonLines, Limits::default()).await;
+    let found = String::from_utf8(lines).unwrap();
+    assert!(found.starts_with(r#"{"symbol":"BTC.USDT","symbol_2":"BTC.USDT","price":"#), "{found}");
+    assert!(found.contains(r#","price_2":"#), "{found}");
+    let (csv, _) = exported(&handle, twins, Format::Csv, Limits::default()).await;
+    assert!(csv.starts_with(b"symbol,symbol_2,price,price_2\r\n"));
+    let (file, _) = exported(&handle, twins, Format::Parquet, Limits::default()).await;
+    let reader = datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file));
+    let reader = reader.unwrap();
+    let names: Vec<&str> = reader.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    assert_eq!(names, ["symbol", "symbol_2", "price", "price_2"]);
+
     for format in [Format::Csv, Format::JsonLines] {
         let limits = Limits { result_bytes_max: Some(300), ..Limits::default() };
         let (bytes, cut) = exported(&handle, "SELECT symbol, price FROM trades", format, limits).await;

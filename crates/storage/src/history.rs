@@ -80,8 +80,8 @@ fn remove_entries(write: &WriteTransaction, height: Height, stored: StoredBlock)
         }
     }
     accounts::remove(write, height, &stored.block.transactions, &stored.receipts)?;
-    // What a block writes about the next validators counts two heights later.
-    if write.open_table(VALIDATOR_SETS)?.get(height + 2)?.is_some() {
+    // The last header that the old set decides announces the new one.
+    if write.open_table(VALIDATOR_SETS)?.get(height + 1)?.is_some() {
         let kept = canonical::encode(&(&stored.block.header, &stored.certificate));
         write.open_table(SET_CHANGES)?.insert(height, kept.as_slice())?;
     }

@@ -200,6 +200,23 @@ impl Store {
         canonical::decode(newest.1.value()).map_err(|e| StoreError::damaged("validator sets", e))
     }
 
+    /// Returns the changes of the validator set up to a height, ascending: the first height that a set decides, and the set.
+    /// Genesis' own set is not among them. Fails where the database can not be read or holds no set of validators.
+    pub fn validator_changes(&self, height: Height) -> Result<Vec<(Height, ValidatorSet)>, StoreError> {
+        let table = self.read()?.open_table(VALIDATOR_SETS)?;
+        let mut sets: Vec<(Height, ValidatorSet)> = Vec::new();
+        for entry in table.range(..=height.max(1))? {
+            let (from, set) = entry?;
+            let set = canonical::decode(set.value()).map_err(|e| StoreError::damaged("validator sets", e))?;
+            // A set may be written again without having changed.
+            if sets.last().is_none_or(|(_, last)| *last != set) {
+                sets.push((from.value(), set));
+            }
+        }
+        sets.drain(..sets.len().min(1));
+        Ok(sets)
+    }
+
     /// Computes the root of the state after an execution on top of the tip. Writes nothing.
     pub fn prepare(&self, execution: &Execution) -> Result<Prepared, StoreError> {
         self.genesis()?;
@@ -262,8 +279,8 @@ impl Store {
         self.oldest().map_or(0, |(height, _)| height)
     }
 
-    /// Returns header and certificate of a height: of blocks that are kept, and of removed ones at which the next
-    /// validators were decided, by which a light client walks from the genesis to the tip.
+    /// Returns header and certificate of a height: of blocks that are kept, and of removed ones that announce another
+    /// set of validators, by which a light client walks from the genesis to the tip.
     ///
     /// # Errors
     /// Where the database fails.

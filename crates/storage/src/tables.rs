@@ -24,7 +24,8 @@ pub const VERSIONS: TableDefinition<u64, u64> = TableDefinition::new("tree-versi
 pub const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 /// Account, height, position (20, 8, 4 bytes, big-endian) of each transaction that an account sent or that names it.
 pub const ACCOUNTS: TableDefinition<[u8; 32], ()> = TableDefinition::new("account-transactions");
-/// Height at which the next validators were decided -> header and certificate, of blocks that were removed.
+/// Last height that a set of validators decided -> header (which announces the next set) and certificate, of blocks that were
+/// removed.
 pub const SET_CHANGES: TableDefinition<u64, &[u8]> = TableDefinition::new("validator-set-changes");
 /// Hash of a transaction -> height and position.
 pub const TRANSACTIONS: TableDefinition<[u8; 32], (u64, u32)> = TableDefinition::new("transactions");

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use openmesh_api::ProofBundle;
-use openmesh_ledger::{AcceptedChunk, Certificate, Execution, Header, Tip, ValidatorSet, keys, light};
+use openmesh_api::{ProofBundle, ProvenValidatorChange};
+use openmesh_ledger::light::ValidatorChange;
+use openmesh_ledger::{AcceptedChunk, Certificate, Execution, Header, Tip, keys, light};
 use openmesh_primitives::{ContentId, Digest, canonical};
 use openmesh_storage::{StateProof, Store, StoreConfig, verify_proof};
 
@@ -38,7 +39,6 @@ fn proven() -> &'static Proven {
             (0u8..40).map(|n| (vec![b'x', n], Some(vec![n; usize::from(n)]))).collect();
         writes.insert(key.clone(), Some(canonical::encode(&accepted)));
         let execution = Execution { writes, ..Execution::default() };
-        let set = genesis.validator_set().expect("a set");
         let mut block = first_block(&genesis);
         block.header.state_root = store.tip().state_root;
         let prepared = store.prepare(&execution).expect("a root");
@@ -53,7 +53,7 @@ fn proven() -> &'static Proven {
         let Tip { block_hash, state_root, .. } = store.tip();
         let next = Header { height: 2, parent: block_hash, state_root, ..block.header.clone() };
         let bundle = ProofBundle {
-            version: 1,
+            version: openmesh_api::PROOF_BUNDLE_VERSION,
             chain_id: CHAIN_ID,
             cid: accepted.cid.to_string(),
             source: "kraken".to_owned(),
@@ -64,7 +64,7 @@ fn proven() -> &'static Proven {
             state_proof: entries[0].2.to_string(),
             certificate: hex::encode(canonical::encode(&certificate(&next))),
             header: hex::encode(canonical::encode(&next)),
-            validators: hex::encode(canonical::encode(&set)),
+            changes: Vec::new(),
         };
         Proven { root, entries, bundle }
     })
@@ -152,12 +152,20 @@ fn checked(bundle: &ProofBundle) -> Option<ContentId> {
     let header: Header = decode(&bundle.header)?;
     let certificate: Certificate = decode(&bundle.certificate)?;
     let proof: StateProof = decode(&bundle.state_proof)?;
-    let _: Option<ValidatorSet> = decode(&bundle.validators);
     verify_proof(&header.state_root, &key, Some(&value), &proof).ok()?;
     // Trust is the verifier's own: not what the bundle says.
     let genesis = crate::ledger::genesis_seeds().remove(0);
     let genesis: openmesh_ledger::Genesis = serde_json::from_slice(&genesis).ok()?;
-    light::verify(CHAIN_ID, &genesis.validator_set().ok()?, &header, &certificate).ok()?;
+    let change = |change: &ProvenValidatorChange| {
+        Some(ValidatorChange {
+            header: decode(&change.header)?,
+            certificate: decode(&change.certificate)?,
+            validators: decode(&change.validators)?,
+        })
+    };
+    let changes = bundle.changes.iter().map(change).collect::<Option<Vec<_>>>()?;
+    let validators = light::follow(CHAIN_ID, &genesis.validator_set().ok()?, &changes).ok()?;
+    light::verify(CHAIN_ID, &validators, &header, &certificate).ok()?;
     Some(accepted.cid)
 }
 

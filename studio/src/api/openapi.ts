@@ -776,7 +776,7 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_source" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_source" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
@@ -1305,7 +1305,7 @@ export interface components {
             /** @description Pass as `cursor` for the next page; `null` at the end. */
             next?: string | null;
         };
-        /** @description Everything needed to check a chunk offline: see `openmesh verify`. */
+        /** @description Proof of an agreed chunk that can be checked offline against the validators of the genesis: see `openmesh verify`. */
         ProofBundle: {
             /** @description Canonical bytes of the certificate of that header, hexadecimal. */
             certificate: string;
@@ -1314,11 +1314,13 @@ export interface components {
              * @description Chain id that the votes carry.
              */
             chain_id: number;
-            /** @description CID. */
+            /** @description Changes of the validator set from the genesis up to the header, ascending; empty where there was none. */
+            changes: components["schemas"]["ProvenValidatorChange"][];
+            /** @description CID of the chunk's canonical bytes. */
             cid: string;
             /** @description Canonical bytes of the header that carries the state root, hexadecimal. */
             header: string;
-            /** @description Source, window and stream. */
+            /** @description Source. */
             source: string;
             /** @description Key in the ledger's state, hexadecimal. */
             state_key: string;
@@ -1326,20 +1328,27 @@ export interface components {
             state_proof: string;
             /** @description Canonical bytes of the value at the key, hexadecimal. */
             state_value: string;
-            /** @description Stream. */
+            /** @description Stream: `BTC.USDT/trades`. */
             stream: string;
-            /** @description Canonical bytes of the validator set that signed, hexadecimal. */
-            validators: string;
             /**
              * Format: int32
-             * @description Format version.
+             * @description Format version: [`PROOF_BUNDLE_VERSION`].
              */
             version: number;
             /**
              * Format: int64
-             * @description Window index.
+             * @description Number of the window.
              */
             window: number;
+        };
+        /** @description Change of the validator set, certified by the set before it. */
+        ProvenValidatorChange: {
+            /** @description Canonical bytes of the old set's certificate of that header, hexadecimal. */
+            certificate: string;
+            /** @description Canonical bytes of the last header that the old set decided, hexadecimal. */
+            header: string;
+            /** @description Canonical bytes of the new set, hexadecimal. */
+            validators: string;
         };
         /**
          * @description Whether sending the same request again can help.

@@ -129,17 +129,11 @@ async fn proves_and_refuses(network: &Network, folder: &Path) {
     // A damaged file is refused, wherever the damage is.
     for at in (0..parquet.len()).step_by(parquet.len() / 40 + 1) {
         let mut damaged = parquet.clone();
-        damaged[at] ^= 0x01;
+        damaged[at] ^= [0x01, 0x20][at % 2];
         std::fs::write(&file, &damaged).unwrap();
         let (ok, text) = verify(&file, &network.trust).await;
-        assert!(!ok || still_proved(&text, cid), "byte {at}: {text}");
+        assert!(!ok, "byte {at}: {text}");
     }
-}
-
-/// A flipped bit in a statistic or a name that carries no row may leave the rows as they were: then the proof must be of
-/// the same CID, made again from the rows.
-fn still_proved(text: &str, cid: &str) -> bool {
-    text.contains(&format!("ok  cid         {cid}"))
 }
 
 async fn verify(file: &Path, trust: &Path) -> (bool, String) {

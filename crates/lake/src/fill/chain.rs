@@ -62,7 +62,7 @@ impl CanonicalBlock {
     }
 }
 
-/// Where the rows come from.
+/// Origin of rows: source, kind of source, chunk.
 pub(crate) struct Provenance<'a> {
     pub source: &'a str,
     pub origin: &'a str,

@@ -19,7 +19,7 @@ use crate::error::LakeError;
 use crate::rows::Rows;
 use crate::table::{DECIMAL_SCALE, Table};
 
-/// What a chunk does not say about itself: the last columns of every market table but for the window.
+/// Columns with what a chunk does not say about itself: the last columns of every market table but for the window.
 #[derive(Clone, Copy)]
 pub(crate) struct Provenance<'a> {
     pub source: &'a str,

@@ -21,7 +21,7 @@ fn table(
     spec(name, about, columns, "ts_exchange", SORT, example)
 }
 
-/// Where a row comes from: the same in every market table.
+/// Origin of a row: the same in every market table.
 fn provenance() -> [Column; 5] {
     [
         text("source", "source that the validators agreed on"),

@@ -71,9 +71,9 @@ pub struct Column {
     pub name: &'static str,
     /// Type.
     pub kind: ColumnType,
-    /// Whether it can be null.
+    /// True if it can be null.
     pub nullable: bool,
-    /// What it says, its unit, when it is null.
+    /// Meaning, unit, and when it is null.
     pub about: &'static str,
 }
 
@@ -81,7 +81,7 @@ pub struct Column {
 pub struct TableSpec {
     /// Name in SQL and folder of its files.
     pub name: &'static str,
-    /// What a row is.
+    /// Meaning of a row.
     pub about: &'static str,
     /// Columns in order.
     pub columns: Vec<Column>,
@@ -165,7 +165,7 @@ impl Table {
         Table::NodeIncidents,
     ];
 
-    /// What is known about it.
+    /// Definition of the table.
     pub fn spec(self) -> &'static TableSpec {
         static SPECS: LazyLock<Vec<TableSpec>> = LazyLock::new(|| Table::ALL.into_iter().map(Table::define).collect());
         &SPECS[self as usize]
@@ -186,7 +186,7 @@ impl Table {
         &self.spec().columns
     }
 
-    /// Whether its rows are also kept as Avro.
+    /// Returns true if its rows are also kept as Avro.
     pub fn is_chain(self) -> bool {
         matches!(
             self,
@@ -238,7 +238,7 @@ impl FromStr for Table {
     }
 }
 
-/// What the tables' definitions are written with.
+/// Constructors of columns, for the tables' definitions.
 mod define {
     use super::*;
 

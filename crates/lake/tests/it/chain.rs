@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 use openmesh_chain::{Block, Log, Receipt, TRANSFER, Transaction, U256, UNISWAP_V2_SWAP};
 use openmesh_lake::{
     AcceptedChunkMeta, Appended, ChainBlock, ChainMeta, Config, Lake, LakeError, Table, chunk_of_parquet,
-    window_parquet,
+    rows_of_parquet, window_parquet,
 };
 use openmesh_primitives::{ContentId, canonical};
 use parquet::arrow::ArrowWriter;
@@ -98,7 +98,7 @@ async fn a_block_fills_its_tables_once() {
         let mut writer = ArrowWriter::try_new(Vec::new(), Arc::new(schema.clone()), None).unwrap();
         writer.write(&RecordBatch::try_new(Arc::new(schema.clone()), columns).unwrap()).unwrap();
         footer.iter().for_each(|pair| writer.append_key_value_metadata(pair.clone()));
-        let read = chunk_of_parquet(&writer.into_inner().unwrap());
+        let read = rows_of_parquet(&writer.into_inner().unwrap());
         assert_eq!(read.is_err(), forge, "{read:?}");
     }
     // A block that comes alone is recognised by its hash.

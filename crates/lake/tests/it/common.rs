@@ -106,3 +106,48 @@ pub fn one_of_each(window: i64) -> Vec<Chunk> {
         chunk(perp(Feed::IndexPrice), window, Rows::Prices(vec![])),
     ]
 }
+
+/// A block of a chain.
+pub mod block {
+    use openmesh_chain::{Block, Log, Receipt, Transaction, U256};
+
+    /// A block with the largest number that a column must hold.
+    pub fn largest() -> Block {
+        Block {
+            number: 20_000_000,
+            hash: [1; 32],
+            parent_hash: [0; 32],
+            nonce: [0; 8],
+            sha3_uncles: [0; 32],
+            logs_bloom: [0; 256],
+            transactions_root: [0; 32],
+            state_root: [0; 32],
+            receipts_root: [0; 32],
+            miner: [2; 20],
+            difficulty: U256([0xff; 32]),
+            size: None,
+            extra_data: vec![],
+            gas_limit: 30_000_000,
+            gas_used: 1,
+            timestamp: 1_786_309_211,
+            transaction_count: Some(0),
+            base_fee_per_gas: Some(7_000_000_001),
+            withdrawals_root: None,
+            withdrawals: None,
+            blob_gas_used: None,
+            excess_blob_gas: None,
+            mix_hash: [0; 32],
+            parent_beacon_block_root: None,
+            requests_hash: None,
+            block_access_list_hash: None,
+            slot_number: None,
+        }
+    }
+
+    /// Canonical bytes of the block without transactions.
+    pub fn canonical() -> Vec<u8> {
+        type Body = (Block, Option<Vec<Transaction>>, Option<Vec<Receipt>>, Vec<Log>);
+        let body: Body = (largest(), Some(vec![]), None, vec![]);
+        [vec![1], borsh::to_vec(&body).unwrap()].concat()
+    }
+}

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use std::process::Command;
 
-use crate::common::{WINDOW_0, d, meta, one_of_each};
-use openmesh_chain::{Block, U256};
+use crate::common::{WINDOW_0, block, d, meta, one_of_each};
 use openmesh_lake::{ChainBlock, ChainMeta, Config, Lake, window_parquet};
 use openmesh_market::window::{Rows, TradeRow};
 use openmesh_market::{Exchange, Feed};
@@ -51,41 +50,8 @@ assert rows[0]["base_fee_gwei"] == decimal.Decimal("7.000000001"), rows[0]["base
 print("fastavro", fastavro.__version__)
 "#;
 
-/// A block with the largest number that a column must hold.
-fn block() -> Block {
-    Block {
-        number: 20_000_000,
-        hash: [1; 32],
-        parent_hash: [0; 32],
-        nonce: [0; 8],
-        sha3_uncles: [0; 32],
-        logs_bloom: [0; 256],
-        transactions_root: [0; 32],
-        state_root: [0; 32],
-        receipts_root: [0; 32],
-        miner: [2; 20],
-        difficulty: U256([0xff; 32]),
-        size: None,
-        extra_data: vec![],
-        gas_limit: 30_000_000,
-        gas_used: 1,
-        timestamp: 1_786_309_211,
-        transaction_count: Some(0),
-        base_fee_per_gas: Some(7_000_000_001),
-        withdrawals_root: None,
-        withdrawals: None,
-        blob_gas_used: None,
-        excess_blob_gas: None,
-        mix_hash: [0; 32],
-        parent_beacon_block_root: None,
-        requests_hash: None,
-        block_access_list_hash: None,
-        slot_number: None,
-    }
-}
-
 /// A Python with the readers.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let made = || {
         let python = PathBuf::from(std::env::var_os("HOME")?).join(".cache/openmesh/readers-venv/bin/python");
         python.exists().then_some(python)
@@ -116,7 +82,7 @@ async fn pyarrow_duckdb_and_fastavro_read_the_files() {
     let extreme = crate::common::chunk(stream, WINDOW_0, Rows::Trades(vec![row]));
     lake.append_chunk(&meta(&extreme), &extreme.bytes).await.unwrap();
     let from = ChainMeta { source: "ethereum".into(), origin: "replay".into(), cid: None };
-    let block = block();
+    let block = block::largest();
     let chain = ChainBlock { block: &block, transactions: &[], receipts: &[], logs: &[] };
     lake.append_chain_blocks(&from, &[chain]).await.unwrap();
     lake.flush().await.unwrap();

@@ -115,7 +115,7 @@ fn a_killed_process_loses_nothing_acknowledged_and_doubles_nothing() {
             assert!(height >= acknowledged, "acknowledged {acknowledged}, found {height}");
             let chunks: Vec<Chunk> = (1..=height + 3).map(nth).collect();
             let cids: Vec<_> = chunks.iter().map(|c| c.cid).collect();
-            let missing = lake.missing(&cids);
+            let missing = lake.missing(&cids).unwrap();
             assert!(missing.iter().all(|cid| !cids[..acknowledged as usize].contains(cid)), "an acknowledged one");
             let counts = rows_by_cid(dir.path(), &lake).await;
             for chunk in &chunks {
@@ -127,7 +127,7 @@ fn a_killed_process_loses_nothing_acknowledged_and_doubles_nothing() {
                 lake.append_chunk(&meta(chunk), &chunk.bytes).await.unwrap();
             }
             lake.flush().await.unwrap();
-            assert!(lake.missing(&cids[..height as usize]).is_empty());
+            assert!(lake.missing(&cids[..height as usize]).unwrap().is_empty());
             let blocks: u64 = lake.snapshot().table(Table::LedgerBlocks).rows();
             assert_eq!(blocks, height, "each ledger block once");
         });

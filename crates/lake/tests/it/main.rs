@@ -1,5 +1,6 @@
 //! The lake from outside: what goes in, what comes out, what survives, and what readers without our code see.
 
+mod bits;
 mod chain;
 mod common;
 mod document;

@@ -2,7 +2,7 @@
 
 use openmesh_ledger::{
     Certificate, HEADER_VERSION, Header, Validator, ValidatorSet, VoteKind, light, light::LightError,
-    precommit_sign_bytes, vote_sign_bytes,
+    light::ValidatorChange, precommit_sign_bytes, vote_sign_bytes,
 };
 use openmesh_primitives::{Address, Digest, Timestamp, ValidatorKey};
 
@@ -83,4 +83,37 @@ fn a_prevote_is_no_precommit() {
     let precommit = precommit_sign_bytes(CHAIN, 5, 0, &hash, &voter);
     assert_ne!(vote_sign_bytes(CHAIN, VoteKind::Prevote, 5, 0, Some(&hash), &voter), precommit);
     assert_ne!(vote_sign_bytes(CHAIN, VoteKind::Precommit, 5, 0, None, &voter), precommit);
+}
+
+/// The change from one set to the next at a height, certified by the signers.
+fn change(height: u64, from: &ValidatorSet, to: &ValidatorSet, signers: &[ValidatorKey]) -> ValidatorChange {
+    let header = Header { height, next_validators_hash: to.hash(), ..header(from) };
+    let certificate = certificate(&header, signers);
+    ValidatorChange { header, certificate, validators: to.clone() }
+}
+
+#[test]
+fn changes_of_validators_are_followed_one_by_one() {
+    let keys = keys(9);
+    let sets = [set(&keys[..4]), set(&keys[2..6]), set(&keys[5..9])];
+    let first = change(10, &sets[0], &sets[1], &keys[..4]);
+    let second = change(20, &sets[1], &sets[2], &keys[2..6]);
+    let follow = |changes: &[ValidatorChange]| light::follow(CHAIN, &sets[0], changes);
+    assert_eq!(follow(&[]), Ok(sets[0].clone()));
+    assert_eq!(follow(&[first.clone()]), Ok(sets[1].clone()));
+    assert_eq!(follow(&[first.clone(), second.clone()]), Ok(sets[2].clone()));
+
+    // A change left out: the next one names a set that is not trusted.
+    assert!(matches!(follow(&[second.clone()]), Err(LightError::Validators { .. })));
+    // A set that was not announced.
+    let other = ValidatorChange { validators: sets[2].clone(), ..first.clone() };
+    assert!(matches!(follow(&[other]), Err(LightError::Announced { height: 10, .. })));
+    // The new set can not vouch for itself, and two of the old one are not enough.
+    let own = change(10, &sets[0], &sets[1], &keys[2..6]);
+    assert!(matches!(follow(&[own]), Err(LightError::Stranger(_))));
+    let few = change(10, &sets[0], &sets[1], &keys[..2]);
+    assert_eq!(follow(&[few]), Err(LightError::Power { power: 2, total: 4 }));
+    // Back in time.
+    let early = change(10, &sets[1], &sets[2], &keys[2..6]);
+    assert_eq!(follow(&[first, early]), Err(LightError::Order { height: 10, after: 10 }));
 }

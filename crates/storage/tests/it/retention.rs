@@ -107,8 +107,12 @@ fn the_way_of_a_light_client_stays() {
     }
     assert!(chain.store.oldest_block() > 4);
     assert_eq!(chain.store.block(4).unwrap(), None);
-    assert_eq!(chain.store.header(4).unwrap(), Some((block.header, certificate)));
-    assert_eq!(chain.store.header(5).unwrap(), None);
+    // The change was written in block 4. Header 5, the last that the old set decided, announces the new one.
+    assert_eq!(chain.store.header(4).unwrap(), None);
+    let (header, certificate) = chain.store.header(5).unwrap().expect("the header that announces the new set");
+    assert_eq!((header.height, certificate.height), (5, 5));
+    assert_eq!(header.next_validators_hash, set.hash());
+    assert_eq!(chain.store.header(6).unwrap(), None);
     assert_ne!(chain.store.validators_at(5).unwrap(), set);
     assert_eq!(chain.store.validators_at(6).unwrap(), set);
 }

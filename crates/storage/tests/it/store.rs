@@ -203,6 +203,8 @@ fn validators_by_height() {
     let sets = [0, 1, 2, 3].map(|height| chain.store.validators_at(height).unwrap());
     assert_eq!(sets, [old.clone(), old.clone(), old, new.clone()]);
     assert!(matches!(chain.store.validators_at(4), Err(StoreError::Beyond { height: 4, tip: 1 })));
+    assert_eq!(chain.store.validator_changes(2).unwrap(), []);
+    assert_eq!(chain.store.validator_changes(3).unwrap(), [(3, new.clone())]);
     let second = chain.propose(&[]);
     assert_eq!(second.header.next_validators_hash, new.hash());
 }

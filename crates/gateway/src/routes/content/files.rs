@@ -15,9 +15,6 @@ use crate::memory::RecentChunk;
 use crate::node::Node;
 use crate::reads::chunk;
 
-/// Version of the proof bundle.
-const BUNDLE_VERSION: u16 = 1;
-
 /// The canonical bytes.
 #[utoipa::path(get, path = api::path::CHUNK_RAW, tag = "data", params(("cid" = String, Path, description = "bafkrei and 52 more characters")), responses((status = 200, content_type = "application/octet-stream", body = Vec<u8>), (status = 206, description = "The range that was asked for", content_type = "application/octet-stream", body = Vec<u8>), (status = 404, body = api::ErrorBody), (status = 416, description = "The range lies outside"), (status = 503, body = api::ErrorBody)))]
 pub async fn raw(
@@ -85,9 +82,8 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
     };
     let value = value.ok_or_else(|| chunk::unknown_chunk(cid))?;
     let stored = node.store().block(at + 1)?.ok_or_else(|| chunk::unknown_chunk(cid))?;
-    let validators = node.store().validators_at(at + 1)?;
     Ok(api::ProofBundle {
-        version: BUNDLE_VERSION,
+        version: api::PROOF_BUNDLE_VERSION,
         chain_id: node.chain_id(),
         cid: cid.to_string(),
         source: found.source,
@@ -98,6 +94,27 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
         state_proof: hex::encode(canonical::encode(&state_proof)),
         header: hex::encode(canonical::encode(&stored.block.header)),
         certificate: hex::encode(canonical::encode(&stored.certificate)),
-        validators: hex::encode(canonical::encode(&validators)),
+        changes: validator_changes(node, at + 1)?,
     })
+}
+
+/// Changes of validators from the genesis up to a height, each with the header that announced it.
+fn validator_changes(node: &Node, height: Height) -> Result<Vec<api::ProvenValidatorChange>, Refusal> {
+    let changes = node.store().validator_changes(height)?;
+    let proven = changes.into_iter().map(|(from, validators)| {
+        let announced = from.saturating_sub(1);
+        let (header, certificate) = node.store().header(announced)?.ok_or_else(|| {
+            Refusal::new(
+                ErrorCode::ProofPruned,
+                format!("this node does not hold header {announced}, in which the validators changed"),
+                "ask a node that keeps all blocks",
+            )
+        })?;
+        Ok(api::ProvenValidatorChange {
+            header: hex::encode(canonical::encode(&header)),
+            certificate: hex::encode(canonical::encode(&certificate)),
+            validators: hex::encode(canonical::encode(&validators)),
+        })
+    });
+    proven.collect()
 }

@@ -1,4 +1,4 @@
-//! How many bytes a row is, however its columns share them.
+//! Sizes of rows in bytes, however their columns share memory.
 //!
 //! A text that stands in ten thousand rows may lie in memory once (a view, a dictionary) or ten thousand times; what
 //! counts here is what it becomes when an operator copies it out, which any may.
@@ -10,12 +10,12 @@ use arrow::datatypes::{
     StringViewType,
 };
 use arrow::record_batch::RecordBatch;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 
 /// Bytes of a view, and of an offset or pointer in general.
 const VIEW_BYTES: u64 = 16;
 
-/// Whether texts that are shared count for each row in which they stand.
+/// Rule whether texts that are shared count for each row in which they stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shared {
     Counted,
@@ -50,6 +50,14 @@ pub(crate) fn constant(value: &ScalarValue) -> Result<u64> {
         return Ok(VIEW_BYTES + text.map_or(0, str::len) as u64);
     }
     Ok(of_array(&value.to_array_of_size(1)?))
+}
+
+/// Refuses what is larger than its limit.
+pub(crate) fn within(bytes: u64, limit: u64, what: &str) -> Result<()> {
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(DataFusionError::Execution(format!("{what} of the query has {bytes} bytes, the limit is {limit}")))
 }
 
 fn of_array(array: &dyn Array) -> u64 {

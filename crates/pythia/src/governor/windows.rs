@@ -15,13 +15,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use futures::StreamExt;
 
-use crate::through::Through;
-use crate::width::{self, Shared};
+use super::passthrough::Through;
+use super::row_bytes::{self, Shared};
 
 /// Bytes of a window function's result that is no text.
 const RESULT_BYTES: u64 = 16;
 
-/// What window functions add to their input.
+/// Bytes that window functions add to their input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Windows {
     /// Functions.
@@ -30,7 +30,7 @@ pub(crate) struct Windows {
     wide: u64,
 }
 
-/// What an operator's window functions add; nothing where it has none.
+/// Returns what an operator's window functions add; `None` if it has none.
 pub(crate) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Windows> {
     let bounded = plan.downcast_ref::<BoundedWindowAggExec>().map(|w| w.window_expr());
     let functions = plan.downcast_ref::<WindowAggExec>().map(|w| w.window_expr()).or(bounded)?;
@@ -55,7 +55,7 @@ impl Through for Windows {
             held += batch.get_array_memory_size() as u64;
             rows += batch.num_rows() as u64;
             if wide > 0 {
-                widest = width::rows(&batch, Shared::Counted).into_iter().fold(widest, u64::max);
+                widest = row_bytes::rows(&batch, Shared::Counted).into_iter().fold(widest, u64::max);
             }
             let results = rows * (count * RESULT_BYTES + wide * widest);
             reservation.try_resize(usize::try_from(held + results).unwrap_or(usize::MAX))?;

@@ -1,4 +1,4 @@
-//! What `unnest` makes of a row: as many rows as its longest list has elements, each with all other columns.
+//! Size of what `unnest` makes of a row: as many rows as its longest list has elements, each with all other columns.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::DataType;
@@ -6,8 +6,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::physical_plan::unnest::UnnestExec;
 
-use crate::pace::within;
-use crate::width::{self, Shared};
+use super::row_bytes::{self, Shared, within};
 
 /// Most bytes that may be made of one row.
 const SPREAD_BYTES_MAX: u64 = 64 << 20;
@@ -29,12 +28,12 @@ impl Spread {
 
     /// Bytes that each row becomes.
     pub(crate) fn costs(&self, batch: &RecordBatch) -> Result<Vec<u64>> {
-        let mut costs = width::rows(batch, Shared::Counted);
+        let mut costs = row_bytes::rows(batch, Shared::Counted);
         let mut counts = vec![1u64; batch.num_rows()];
         let mut spread = vec![0u64; batch.num_rows()];
         for (column, deep) in &self.lists {
             let array = batch.column(*column);
-            for (row, bytes) in width::values(array).into_iter().enumerate() {
+            for (row, bytes) in row_bytes::values(array).into_iter().enumerate() {
                 let elements = if *deep { bytes / ELEMENT_BYTES_MIN } else { length(array, row) };
                 counts[row] = counts[row].max(elements);
                 spread[row] += bytes;

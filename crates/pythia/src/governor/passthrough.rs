@@ -9,7 +9,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-/// What is done with the batches that pass.
+/// Work on the batches that pass.
 pub(crate) trait Through: Clone + fmt::Debug + Send + Sync + 'static {
     /// The operator's name.
     const NAME: &'static str;

@@ -35,11 +35,11 @@ use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJo
 use datafusion::physical_plan::unnest::UnnestExec;
 use futures::{Stream, StreamExt};
 
-use crate::guard::Guard;
-use crate::meter;
-use crate::through::{Through, ThroughExec};
-use crate::unnest::Spread;
-use crate::width::{self, Shared};
+use super::guard::Guard;
+use super::passthrough::{Through, ThroughExec};
+use super::row_bytes::{self, Shared, within};
+use super::unnest::Spread;
+use super::windows;
 
 /// Bytes into which batches of wide rows are cut.
 const CUT_BYTES: u64 = 16 << 20;
@@ -65,7 +65,7 @@ pub(crate) fn paced(plan: Arc<dyn ExecutionPlan>, guard: &Arc<Guard>) -> Result<
             return Ok(Transformed::no(plan));
         }
         let reader = Reader::of(&plan)?;
-        let metered = meter::of(&plan);
+        let metered = windows::of(&plan);
         let inputs = plan.children().into_iter().map(|input| {
             let paced: Arc<dyn ExecutionPlan> = Arc::new(ThroughExec::new(
                 Arc::clone(input),
@@ -169,7 +169,7 @@ impl PhysicalExpr for Watched {
     }
 }
 
-/// What reads a stream, as far as it matters for the size of batches.
+/// Reader of a stream, as far as it matters for the size of batches.
 #[derive(Clone, Debug)]
 enum Reader {
     /// Who asked: gets rows as they are.
@@ -196,7 +196,7 @@ impl Reader {
 
     /// Refuses rows that are too wide, and says what each row will cost.
     fn costs(&self, batch: &RecordBatch) -> Result<Option<Vec<u64>>> {
-        let (total, count) = (width::total(batch), batch.num_rows() as u64);
+        let (total, count) = (row_bytes::total(batch), batch.num_rows() as u64);
         match self {
             Reader::Person => Ok(None),
             Reader::Operator { constants } => {
@@ -204,16 +204,16 @@ impl Reader {
                 if whole <= ROW_BYTES_MAX {
                     return Ok(None);
                 }
-                let mut rows = width::rows(batch, Shared::Counted);
+                let mut rows = row_bytes::rows(batch, Shared::Counted);
                 rows.iter_mut().for_each(|row| *row = row.saturating_add(*constants));
                 within(widest(&rows), ROW_BYTES_MAX, "a row")?;
                 Ok((whole > CUT_BYTES && whole / count.max(1) > WIDE_BYTES).then_some(rows))
             }
             Reader::Join => {
                 if total > JOIN_ROW_BYTES_MAX {
-                    let copied = width::rows(batch, Shared::Free);
+                    let copied = row_bytes::rows(batch, Shared::Free);
                     within(widest(&copied), JOIN_ROW_BYTES_MAX, "a row of a join")?;
-                    within(widest(&width::rows(batch, Shared::Counted)), ROW_BYTES_MAX, "a row")?;
+                    within(widest(&row_bytes::rows(batch, Shared::Counted)), ROW_BYTES_MAX, "a row")?;
                 }
                 Ok(None)
             }
@@ -226,21 +226,13 @@ fn widest(rows: &[u64]) -> u64 {
     rows.iter().copied().max().unwrap_or(0)
 }
 
-/// Refuses what is larger than its limit.
-pub(crate) fn within(bytes: u64, limit: u64, what: &str) -> Result<()> {
-    if bytes <= limit {
-        return Ok(());
-    }
-    Err(DataFusionError::Execution(format!("{what} of the query has {bytes} bytes, the limit is {limit}")))
-}
-
 /// Bytes of all large constants in an operator's expressions.
 fn constants(plan: &Arc<dyn ExecutionPlan>) -> Result<u64> {
     let mut bytes = 0u64;
     plan.apply_expressions(&mut |expression| {
         expression.apply(|part| {
             if let Some(constant) = part.downcast_ref::<Literal>() {
-                let size = width::constant(constant.value())?;
+                let size = row_bytes::constant(constant.value())?;
                 bytes += if size > SMALL_CONSTANT_BYTES { size } else { 0 };
             }
             Ok(TreeNodeRecursion::Continue)

@@ -12,7 +12,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
-use crate::{guard, width};
+use super::{guard, row_bytes};
 
 /// Most steps of one row: some seconds at worst.
 const ROW_STEPS_MAX: u64 = 4_000_000_000;
@@ -29,7 +29,7 @@ const PRODUCT_WEIGHT: u64 = 20;
 /// A class of letters such as `\w` is a program of its own.
 const CLASS_WEIGHT: u64 = 100;
 
-/// What takes long.
+/// Rule by which the steps of a slow function are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Cost {
     /// The product of the lengths of the first two arguments.
@@ -59,10 +59,10 @@ impl Cost {
     /// Steps of each row.
     fn steps(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
         let (Some(first), Some(second)) = (args.first(), args.get(1)) else { return Ok(vec![0; rows]) };
-        let first = each(first, rows, |array| Ok(width::values(array)))?;
+        let first = each(first, rows, |array| Ok(row_bytes::values(array)))?;
         let second = match self {
             Cost::Product => each(second, rows, |array| {
-                Ok(width::values(array).into_iter().map(|bytes| bytes.saturating_mul(PRODUCT_WEIGHT)).collect())
+                Ok(row_bytes::values(array).into_iter().map(|bytes| bytes.saturating_mul(PRODUCT_WEIGHT)).collect())
             })?,
             Cost::Regex => each(second, rows, programs)?,
         };

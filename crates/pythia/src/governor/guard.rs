@@ -1,4 +1,4 @@
-//! Where a query looks whether it may go on.
+//! The guard of a query, which says whether it may go on.
 //!
 //! Nothing can stop a thread from outside, and a task is only dropped where it waits: a join whose condition is never
 //! true, a filter that lets nothing pass or a regular expression over a long text run for minutes without either. So
@@ -40,7 +40,7 @@ impl fmt::Debug for Guard {
     }
 }
 
-/// Why a query must not go on.
+/// Reason why a query must not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Stopped {
     #[error("the query's {time_ms_max} ms are over")]
@@ -60,7 +60,7 @@ impl Guard {
         }
     }
 
-    /// Whether the query may go on.
+    /// Fails if the query must not go on.
     pub(crate) fn check(&self) -> Result<()> {
         let stopped = if self.stopped.load(Ordering::Relaxed) {
             Stopped::Cancelled
@@ -77,7 +77,7 @@ impl Guard {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// What one call of a growing function may make of a batch, in bytes.
+    /// Most bytes that one call of a growing function may make of a batch.
     pub(crate) fn call_bytes_max(&self) -> u64 {
         self.call_bytes_max.load(Ordering::Relaxed)
     }
@@ -120,7 +120,7 @@ pub(crate) fn current() -> Option<Arc<Guard>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Whether the query that this thread works on may go on. What runs outside of any query may.
+/// Fails if the query that this thread works on must not go on. What runs outside of any query may.
 pub(crate) fn check() -> Result<()> {
     CURRENT.with_borrow(|guard| guard.as_ref().map_or(Ok(()), |guard| guard.check()))
 }

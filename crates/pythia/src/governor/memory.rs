@@ -9,9 +9,9 @@ use datafusion::execution::memory_pool::{
     GreedyMemoryPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-use crate::guard::Guard;
+use super::guard::Guard;
 
-/// What all queries of a service hold.
+/// Memory that all queries of a service hold.
 #[derive(Debug, Default)]
 pub(crate) struct Total {
     reserved: AtomicUsize,
@@ -32,7 +32,7 @@ impl Total {
         Memory { reserved_bytes: self.reserved.load(Ordering::Relaxed), peak_bytes: self.peak.load(Ordering::Relaxed) }
     }
 
-    /// Whether there was room below the limit.
+    /// Returns true if there was room below the limit.
     fn try_grow(&self, bytes: usize, bytes_max: usize) -> bool {
         let fits = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= bytes_max);
         let before = self.reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
