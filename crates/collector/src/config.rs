@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use openmesh_market::window::{LATENESS_MS, WINDOW_MS, WindowConfig};
+use openmesh_market::window::{LATENESS_MS, Lateness, WINDOW_MS, WindowConfig, WindowLength};
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::Symbol;
 use serde::{Deserialize, Serialize};
@@ -184,8 +184,8 @@ impl Config {
             exchange: source.exchange,
             symbols: source.symbols.clone(),
             feeds: source.feeds.clone(),
-            length_ms: source.window_ms,
-            lateness_ms: self.lateness_ms,
+            length: WindowLength::from_ms(source.window_ms),
+            lateness: Lateness::from_ms(self.lateness_ms),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Site {
 
     fn note(&self, window: ClosedWindow) {
         let chunks = &mut self.seen.chunks.lock().unwrap()[self.nth];
-        chunks.extend(window.chunks.into_iter().map(|chunk| ((chunk.stream().clone(), window.index), chunk.cid)));
+        chunks.extend(window.chunks.into_iter().map(|chunk| ((chunk.stream().clone(), window.index.0), chunk.cid)));
         self.seen.news.notify_one();
     }
 
@@ -107,7 +107,7 @@ impl Site {
         }
         self.join.await.unwrap();
         while let Some(OfSource { value, .. }) = self.outputs.withdrawn.recv().await {
-            self.seen.chunks.lock().unwrap()[self.nth].remove(&(value.stream, value.index));
+            self.seen.chunks.lock().unwrap()[self.nth].remove(&(value.stream, value.index.0));
         }
     }
 }

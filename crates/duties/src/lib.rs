@@ -29,4 +29,4 @@ pub use attester::{Attester, Submitted, WAITING_WINDOWS_MAX, WindowFacts, Withdr
 pub use incident::{NodeIncident, NodeIncidentKind};
 pub use metrics::Metrics;
 pub use service::{Deps, Handle, Submit, start};
-pub use window::{Window, WindowName, Withdrawal, stream_name};
+pub use window::{Window, WindowName, Withdrawal};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use openmesh_ledger::ChunkClaim;
-use openmesh_market::window::{ClosedWindow, Stream, Withdrawn};
+use openmesh_market::window::{ClosedWindow, Withdrawn};
 
 /// Coordinates of a window: its source and its number there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +32,12 @@ pub struct Window {
 impl Window {
     /// A market's window; `None` where no stream was covered: there is nothing to attest.
     pub fn of_market(source: &str, closed: &ClosedWindow) -> Option<Window> {
-        let number = u64::try_from(closed.index).ok()?;
+        let number = u64::try_from(closed.index.0).ok()?;
         let chunks: Vec<ChunkClaim> = closed
             .chunks
             .iter()
             .map(|chunk| ChunkClaim {
-                stream: stream_name(&chunk.header.stream),
+                stream: chunk.header.stream.name(),
                 cid: chunk.cid,
                 bytes: chunk.bytes.len() as u64,
                 events: chunk.events,
@@ -67,14 +67,9 @@ impl Withdrawal {
     /// A withdrawal of a market's chunk; `None` for a window before 1970, which is never attested.
     pub fn of_market(source: &str, withdrawn: &Withdrawn) -> Option<Withdrawal> {
         Some(Withdrawal {
-            name: WindowName { source: source.into(), number: u64::try_from(withdrawn.index).ok()? },
-            stream: stream_name(&withdrawn.stream),
+            name: WindowName { source: source.into(), number: u64::try_from(withdrawn.index.0).ok()? },
+            stream: withdrawn.stream.name(),
             reason: withdrawn.reason.name(),
         })
     }
-}
-
-/// The ledger's name of a stream: `<symbol>/<feed>`.
-pub fn stream_name(stream: &Stream) -> String {
-    format!("{}/{}", stream.symbol, stream.feed)
 }

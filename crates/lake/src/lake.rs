@@ -417,8 +417,8 @@ fn chunk_parts(meta: &AcceptedChunkMeta, chunk_bytes: &[u8]) -> Result<Vec<Part>
 /// The rows of a market's chunk, which must be what the ledger says it is.
 fn market_part(meta: &AcceptedChunkMeta, cid: &str, chunk_bytes: &[u8]) -> Result<Part, LakeError> {
     let (header, rows) = Chunk::decode(chunk_bytes).map_err(LakeError::chunk)?;
-    let stream = format!("{}/{}", header.stream.symbol, header.stream.feed);
-    if stream != meta.stream || i64::try_from(meta.window) != Ok(header.index()) {
+    let stream = header.stream.name();
+    if stream != meta.stream || i64::try_from(meta.window) != Ok(header.index().0) {
         let said = format!("{} window {}", meta.stream, meta.window);
         return Err(LakeError::chunk(format!("it is {stream} window {}, not {said}", header.index())));
     }

@@ -19,7 +19,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use openmesh_market::event::{Exchange, Feed};
-use openmesh_market::window::{CHUNK_BYTES_MAX, Chunk, ChunkHeader, Class, ROWS_MAX, Rows, Stream};
+use openmesh_market::window::{CHUNK_BYTES_MAX, Chunk, ChunkHeader, Class, ROWS_MAX, Rows, Stream, WindowLength};
 use openmesh_primitives::{Symbol, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,7 @@ impl From<&ChunkHeader> for FooterHeader {
             symbol: header.stream.symbol.clone(),
             feed: header.stream.feed,
             start: header.start,
-            length_ms: header.length_ms,
+            length_ms: header.length.ms(),
             class: header.class,
         }
     }
@@ -73,7 +73,7 @@ impl From<FooterHeader> for ChunkHeader {
             version: header.version,
             stream: Stream { exchange: header.exchange, symbol: header.symbol, feed: header.feed },
             start: header.start,
-            length_ms: header.length_ms,
+            length: WindowLength::from_ms(header.length_ms),
             class: header.class,
         }
     }

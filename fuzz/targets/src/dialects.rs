@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use openmesh_dialect::Output;
 use openmesh_dialect::{Action, Input, Session, Subscription};
 use openmesh_market::event::{IncidentKind, Level};
-use openmesh_market::window::{Chunk, WindowConfig, WindowCutter};
+use openmesh_market::window::{Chunk, Lateness, WindowConfig, WindowCutter, WindowLength};
 use openmesh_market::{ConnectionId, Event, EventKind, Exchange, Feed, OrderBook, Side};
 use openmesh_primitives::{Symbol, Timestamp};
 
@@ -95,7 +95,7 @@ struct Play {
 fn play(exchange: Exchange, data: &[u8]) {
     let mut config = WindowConfig::new(exchange, symbols(exchange), Feed::ALL.to_vec());
     // Short, so that inputs of a few lines close some.
-    (config.length_ms, config.lateness_ms) = (1_000, 200);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(200));
     let mut play = Play {
         exchange,
         session: openmesh_dialect::session(exchange),

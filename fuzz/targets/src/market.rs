@@ -11,7 +11,7 @@ use openmesh_dialect::recording::{Line, Player};
 use openmesh_market::event::{Candle, Funding, Liquidation, Ticker};
 use openmesh_market::window::{
     BookRow, CandleRow, Chunk, ChunkHeader, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, Stream,
-    TickerRow, TradeRow,
+    TickerRow, TradeRow, WindowIndex, WindowLength,
 };
 use openmesh_market::{Exchange, Feed, Side};
 use openmesh_primitives::{ContentId, Decimal, Symbol, Timestamp, canonical};
@@ -185,7 +185,11 @@ pub fn made(input: &mut Input<'_>) -> Option<(ChunkHeader, Rows)> {
     let exchange = Exchange::ALL[usize::from(input.below(6))];
     let feed = Feed::ALL[usize::from(input.below(10))];
     let symbol: Symbol = ["BTC.USDT", "BTC.USDT-PERP", "BTC.USD"][usize::from(input.below(3))].parse().ok()?;
-    let header = ChunkHeader::new(Stream { exchange, symbol, feed }, input.number() as i64, 10_000)?;
+    let header = ChunkHeader::new(
+        Stream { exchange, symbol, feed },
+        WindowIndex(input.number() as i64),
+        WindowLength::from_ms(10_000),
+    )?;
     let count = usize::from(input.below(12));
     let mut rows = Rows::empty(feed)?;
     for _ in 0..count {

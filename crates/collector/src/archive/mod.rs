@@ -144,7 +144,7 @@ impl Archive {
         for chunk in &window.chunks {
             if let Err(error) = self.keep_chunk(&chunk.bytes) {
                 let stream = chunk.stream();
-                tracing::error!(%stream, window = window.index, error = report(&error), "a chunk was not kept");
+                tracing::error!(%stream, window = %window.index, error = report(&error), "a chunk was not kept");
                 why.get_or_insert_with(|| {
                     let more = match error {
                         // It says itself what to do.

@@ -296,7 +296,7 @@ fn windows_that_wait_too_long_lose_their_chunks_oldest_first_and_withdrawn_ones_
     backlog.withdraw(&Withdrawn { stream, index: 1, reason: Reason::Gap });
     assert_eq!(backlog.push_window(window(3, 100)), Lost::default(), "what was withdrawn has made room");
     let waiting: Vec<_> = std::iter::from_fn(|| backlog.take_window()).collect();
-    assert_eq!(waiting.iter().map(|w| w.index).collect::<Vec<_>>(), [0, 1, 2, 3], "every window is heard of");
+    assert_eq!(waiting.iter().map(|w| w.index.0).collect::<Vec<_>>(), [0, 1, 2, 3], "every window is heard of");
     let reasons: Vec<_> = waiting.iter().map(reasons).collect();
     assert_eq!(reasons, [vec![Reason::NotKept], vec![Reason::Gap], vec![], vec![]]);
 }

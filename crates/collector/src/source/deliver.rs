@@ -135,7 +135,7 @@ impl Source<'_> {
         for withdrawn in self.cutter.withdrawn() {
             let reason = withdrawn.reason.name();
             self.metrics.all.windows_withdrawn.get_or_create(&self.metrics.labels(reason)).inc();
-            tracing::warn!(source = %self.source, stream = %withdrawn.stream, index = withdrawn.index, reason, "withdrawn");
+            tracing::warn!(source = %self.source, stream = %withdrawn.stream, index = %withdrawn.index, reason, "withdrawn");
             self.persistent.liveness.set(|liveness| liveness.withdrawn += 1);
             self.persistent.backlog.withdraw(&withdrawn);
             let dropped = self.persistent.withdrawn.push(withdrawn, 1);

@@ -4,7 +4,7 @@ use openmesh_lake::AcceptedChunkMeta;
 use openmesh_market::event::{Candle, Funding, Liquidation, Side, Ticker};
 use openmesh_market::window::{
     BookRow, CandleRow, Chunk, ChunkHeader, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, Stream,
-    TickerRow, TradeRow,
+    TickerRow, TradeRow, WindowIndex, WindowLength,
 };
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
@@ -18,7 +18,8 @@ pub fn stream(exchange: Exchange, symbol: &str, feed: Feed) -> Stream {
 }
 
 pub fn chunk(stream: Stream, window: i64, rows: Rows) -> Chunk {
-    Chunk::encode(ChunkHeader::new(stream, window, WINDOW_MS).unwrap(), rows).unwrap()
+    Chunk::encode(ChunkHeader::new(stream, WindowIndex(window), WindowLength::from_ms(WINDOW_MS)).unwrap(), rows)
+        .unwrap()
 }
 
 pub fn meta(chunk: &Chunk) -> AcceptedChunkMeta {
@@ -27,8 +28,8 @@ pub fn meta(chunk: &Chunk) -> AcceptedChunkMeta {
         source: stream.exchange.name().to_string(),
         origin: "simulated".to_string(),
         cid: chunk.cid,
-        window: chunk.header.index() as u64,
-        stream: format!("{}/{}", stream.symbol, stream.feed),
+        window: chunk.header.index().0 as u64,
+        stream: stream.name(),
         height: 1,
     }
 }

@@ -4,7 +4,7 @@ use openmesh_primitives::{Decimal, Timestamp};
 
 use super::clock::after;
 use super::row::{BookRow, Rows};
-use super::{OPENING_LEVELS, ROWS_MAX, Reason};
+use super::{Lateness, OPENING_LEVELS, ROWS_MAX, Reason, WindowIndex, WindowLength};
 use crate::book::{BINANCE_SNAPSHOT_LIMITS, OrderBook, kept_depth};
 use crate::event::{BookDelta, BookSnapshot, Exchange, Level, Side};
 
@@ -12,7 +12,7 @@ use crate::event::{BookDelta, BookSnapshot, Exchange, Level, Side};
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
     exchange: Exchange,
-    lateness: i64,
+    lateness: Lateness,
     book: OrderBook,
     in_step: bool,
     /// Windows that start here or later are covered.
@@ -34,8 +34,8 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// `lateness` is in nanoseconds.
-    pub(super) fn new(exchange: Exchange, lateness: i64) -> Levels {
+    /// An empty book, out of step.
+    pub(super) fn new(exchange: Exchange, lateness: Lateness) -> Levels {
         Levels {
             exchange,
             lateness,
@@ -131,7 +131,7 @@ impl Levels {
             self.book.truncate(depth);
         }
         // The snapshot was taken before this change, so it holds nothing later, give or take the venue's disorder.
-        let proof = after(at, self.lateness);
+        let proof = after(at, self.lateness.nanos());
         self.from = Some(self.from.map_or(proof, |from| from.min(proof)));
     }
 
@@ -164,15 +164,15 @@ impl Levels {
         self.spoiled = None;
     }
 
-    /// Closes the window that starts at `start` and opens the one that starts at `end`.
-    pub(super) fn cut(&mut self, start: Timestamp, end: Timestamp, reason: Reason) -> Result<Rows, Reason> {
-        let covered = self.from().is_some_and(|from| from <= start);
+    /// Closes a window and opens the next one. `reason` is given where it is not covered for one of this collector's.
+    pub(super) fn cut(&mut self, index: WindowIndex, length: WindowLength, reason: Reason) -> Result<Rows, Reason> {
+        let covered = self.from().is_some_and(|from| from <= index.start(length));
         let opening = self.opening.take();
         let known = self.opening_known;
         let mut changes = std::mem::take(&mut self.changes);
         let spoiled = self.spoiled.take();
         if self.in_step {
-            self.opening = Some(self.top(end));
+            self.opening = Some(self.top(index.end(length)));
             self.opening_known = self.top_is_known();
         }
         match (opening, spoiled) {

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{ContentId, Timestamp, canonical};
 
 use super::row::Rows;
-use super::{Class, Stream};
+use super::{Class, Stream, WindowIndex, WindowLength};
 use crate::event::Feed;
 
 /// Version of the format; part of the bytes.
@@ -23,33 +23,28 @@ pub struct ChunkHeader {
     pub stream: Stream,
     /// First instant of the window, venue's time.
     pub start: Timestamp,
-    /// Length of the window in milliseconds.
-    pub length_ms: u32,
+    /// Length of the window; milliseconds in the bytes.
+    pub length: WindowLength,
     /// What the chunk promises.
     pub class: Class,
 }
 
 impl ChunkHeader {
     /// The header of a stream's window; `None` where the venue has no such stream or the index is out of range.
-    pub fn new(stream: Stream, index: i64, length_ms: u32) -> Option<ChunkHeader> {
+    pub fn new(stream: Stream, index: WindowIndex, length: WindowLength) -> Option<ChunkHeader> {
         let class = Class::of(stream.exchange, &stream.symbol, stream.feed)?;
-        let start = index.checked_mul(i64::from(length_ms)).and_then(|ms| ms.checked_mul(1_000_000))?;
-        Some(ChunkHeader { version: CHUNK_VERSION, stream, start: Timestamp(start), length_ms, class })
+        let start = Timestamp(index.0.checked_mul(length.nanos())?);
+        Some(ChunkHeader { version: CHUNK_VERSION, stream, start, length, class })
     }
 
-    /// Which window: `floor(start / length)`.
-    pub const fn index(&self) -> i64 {
-        self.start.0.div_euclid(self.length_nanos())
+    /// Returns the number of the window.
+    pub const fn index(&self) -> WindowIndex {
+        WindowIndex::of(self.start, self.length)
     }
 
-    /// First instant after the window.
+    /// Returns the first instant after the window.
     pub const fn end(&self) -> Timestamp {
-        Timestamp(self.start.0.saturating_add(self.length_nanos()))
-    }
-
-    const fn length_nanos(&self) -> i64 {
-        let nanos = self.length_ms as i64 * 1_000_000;
-        if nanos == 0 { 1 } else { nanos }
+        Timestamp(self.start.0.saturating_add(self.length.nanos()))
     }
 }
 
@@ -91,13 +86,15 @@ pub enum ChunkError {
 
 impl Chunk {
     /// Brings rows into canonical form and names them.
+    ///
+    /// # Errors
+    /// Where the rows are of another feed than the header says, or make more than [`CHUNK_BYTES_MAX`].
     pub fn encode(header: ChunkHeader, rows: Rows) -> Result<Chunk, ChunkError> {
         if !rows.fits(header.stream.feed) {
             return Err(ChunkError::Feed(header.stream.feed));
         }
         let rows = rows.canonical();
-        let mut bytes = canonical::encode(&header);
-        bytes.extend_from_slice(&rows.encode());
+        let bytes = written(&header, &rows);
         if bytes.len() > CHUNK_BYTES_MAX {
             return Err(ChunkError::TooLarge(bytes.len()));
         }
@@ -105,7 +102,10 @@ impl Chunk {
         Ok(Chunk { header, cid, events: u32::try_from(rows.len()).unwrap_or(u32::MAX), bytes })
     }
 
-    /// Header and rows of canonical bytes. Bytes that are not what [`Chunk::encode`] writes are refused.
+    /// Returns the header and rows of canonical bytes.
+    ///
+    /// # Errors
+    /// Where the bytes are not what [`Chunk::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<(ChunkHeader, Rows), ChunkError> {
         if bytes.len() > CHUNK_BYTES_MAX {
             return Err(ChunkError::TooLarge(bytes.len()));
@@ -117,7 +117,9 @@ impl Chunk {
         }
         let feed = header.stream.feed;
         let rows = Rows::decode(feed, rest).ok_or(ChunkError::Feed(feed))?.map_err(ChunkError::Layout)?;
-        if Chunk::encode(header.clone(), rows.clone())?.bytes != bytes {
+        // Rows that were not in canonical form are written otherwise once they are.
+        let rows = rows.canonical();
+        if written(&header, &rows) != bytes {
             return Err(ChunkError::NotCanonical);
         }
         Ok((header, rows))
@@ -127,4 +129,11 @@ impl Chunk {
     pub const fn stream(&self) -> &Stream {
         &self.header.stream
     }
+}
+
+/// The bytes of a header and rows as they stand.
+fn written(header: &ChunkHeader, rows: &Rows) -> Vec<u8> {
+    let mut bytes = canonical::encode(header);
+    bytes.extend_from_slice(&rows.encode());
+    bytes
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
 
+use super::Lateness;
 use crate::ConnectionId;
 
 /// A step of the venue's clock that is no mere lateness, in nanoseconds: 60 s.
@@ -38,14 +39,14 @@ pub(super) enum Judgement {
 /// Watermarks.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
-    lateness: i64,
+    lateness: Lateness,
     high: Option<Timestamp>,
     connections: BTreeMap<ConnectionId, Connection>,
 }
 
 impl Clock {
-    pub(super) fn new(lateness_ms: u32) -> Clock {
-        Clock { lateness: i64::from(lateness_ms) * 1_000_000, high: None, connections: BTreeMap::new() }
+    pub(super) fn new(lateness: Lateness) -> Clock {
+        Clock { lateness, high: None, connections: BTreeMap::new() }
     }
 
     /// The source's watermark.
@@ -108,7 +109,7 @@ impl Clock {
         let Some(high) = self.high else { return };
         let connection = self.connections.entry(id).or_default();
         if !connection.closed && connection.since.is_none() && Some(high) > connection.at_opening {
-            connection.since = Some(after(high, self.lateness));
+            connection.since = Some(after(high, self.lateness.nanos()));
         }
     }
 
@@ -120,7 +121,7 @@ impl Clock {
         if connection.closed {
             return false;
         }
-        let proved = Some(after(high, -self.lateness));
+        let proved = Some(after(high, -self.lateness.nanos()));
         let news = proved > connection.cross;
         connection.cross = connection.cross.max(proved);
         news

@@ -6,14 +6,12 @@ use openmesh_primitives::{Symbol, Timestamp};
 
 use super::book::Levels;
 use super::clock::{Clock, Judgement, after};
+use super::coordinates::Rules;
 use super::points::Points;
-use super::track::{Body, Track};
-use super::{CATCH_UP_WINDOWS_MAX, Class, ClosedWindow, Reason, Stream, WindowConfig, Withdrawn};
+use super::track::{Coverage, Track};
+use super::{CATCH_UP_WINDOWS_MAX, Class, ClosedWindow, Reason, Stream, WindowConfig, WindowIndex, Withdrawn};
 use crate::ConnectionId;
 use crate::event::{Event, EventKind, Feed, Incident, IncidentKind};
-
-/// Emitted windows that can still be withdrawn.
-const VOUCHED_WINDOWS_MAX: usize = 256;
 
 /// Emitted windows and withdrawals that wait to be fetched; the oldest are given up beyond it. Two catch-ups fit.
 const WAITING_MAX: usize = 4_096;
@@ -34,8 +32,7 @@ struct Held {
 #[derive(Clone, Debug)]
 pub struct WindowCutter {
     config: WindowConfig,
-    window: i64,
-    lateness: i64,
+    rules: Rules,
     clock: Clock,
     tracks: BTreeMap<Symbol, BTreeMap<Feed, Track>>,
     held: Vec<Held>,
@@ -46,7 +43,7 @@ pub struct WindowCutter {
     /// Watermark of that pass.
     passed: Option<Timestamp>,
     /// First window that is not emitted.
-    emit: Option<i64>,
+    emit: Option<WindowIndex>,
     skipped: u64,
     windows: VecDeque<ClosedWindow>,
     withdrawn: VecDeque<Withdrawn>,
@@ -55,25 +52,23 @@ pub struct WindowCutter {
 impl WindowCutter {
     /// A cutter that has seen nothing yet.
     pub fn new(config: WindowConfig) -> WindowCutter {
-        let window = i64::from(config.length_ms.max(1)) * 1_000_000;
-        let lateness = i64::from(config.lateness_ms) * 1_000_000;
+        let rules = Rules { length: config.length, lateness: config.lateness };
         let mut tracks: BTreeMap<Symbol, BTreeMap<Feed, Track>> = BTreeMap::new();
         for symbol in &config.symbols {
             for feed in &config.feeds {
                 let Some(class) = Class::of(config.exchange, symbol, *feed) else { continue };
-                let body = match (class, feed) {
-                    (Class::Conflated, _) => Body::Aside,
-                    (_, Feed::Book) => Body::Book(Box::new(Levels::new(config.exchange, lateness))),
-                    _ => Body::Points(Points::new(*feed, class, window, lateness)),
+                let coverage = match (class, feed) {
+                    (Class::Conflated, _) => Coverage::ClockOnly,
+                    (_, Feed::Book) => Coverage::Book(Box::new(Levels::new(config.exchange, rules.lateness))),
+                    _ => Coverage::Points(Points::new(*feed, class, rules)),
                 };
                 let stream = Stream { exchange: config.exchange, symbol: symbol.clone(), feed: *feed };
-                tracks.entry(symbol.clone()).or_default().insert(*feed, Track::new(stream, body));
+                tracks.entry(symbol.clone()).or_default().insert(*feed, Track::new(stream, coverage, rules));
             }
         }
         WindowCutter {
-            window,
-            lateness,
-            clock: Clock::new(config.lateness_ms),
+            rules,
+            clock: Clock::new(rules.lateness),
             tracks,
             held: Vec::new(),
             unsettled: false,
@@ -109,10 +104,9 @@ impl WindowCutter {
             return;
         }
         self.unsettled = true;
-        let lateness = self.lateness;
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
             if track.connection.is_none_or(|own| own == connection) {
-                track.lost(&self.clock, lateness);
+                track.lost(&self.clock);
             }
         }
         self.pass();
@@ -188,15 +182,12 @@ impl WindowCutter {
             tracks.values_mut().for_each(|track| track.known = true);
         }
         let track = tracks.get_mut(&feed)?;
-        if connection.is_some() {
-            track.connection = connection;
-        }
-        let first = *track.first_frame.get_or_insert(event.ts_capture);
+        let after_first = track.touch(connection, event.ts_capture);
         let live = match &event.kind {
             EventKind::BookDelta(_) => true,
             EventKind::BookSnapshot(_) => false,
             EventKind::Trade(trade) if trade.snapshot => false,
-            _ => first != event.ts_capture,
+            _ => after_first,
         };
         track.refused &= !live;
         Some(live)
@@ -229,19 +220,13 @@ impl WindowCutter {
             return;
         }
         self.unsettled = true;
-        let lateness = self.lateness;
         for Held { event, .. } in std::mem::take(&mut self.held) {
             let feed = event.kind.feed();
             let track = event.symbol.as_ref().and_then(|s| self.tracks.get_mut(s)).zip(feed);
             let Some(track) = track.and_then(|(tracks, feed)| tracks.get_mut(&feed)) else { continue };
-            match (&mut track.body, &event.kind) {
-                (Body::Book(levels), EventKind::BookDelta(delta)) => {
-                    let start = track.next.map(|next| Timestamp(next.saturating_mul(self.window)));
-                    if let Some(at) = levels.high().or(start) {
-                        levels.apply(delta, at);
-                    }
-                }
-                (Body::Points(_), _) => track.doubt(&self.clock, lateness, Reason::ClockJump),
+            match (&track.coverage, &event.kind) {
+                (Coverage::Book(_), EventKind::BookDelta(delta)) => track.outlier(delta),
+                (Coverage::Points(_), _) => track.doubt(&self.clock, Reason::ClockJump),
                 _ => {}
             }
         }
@@ -249,11 +234,11 @@ impl WindowCutter {
 
     /// The venue's clock was set back.
     fn restart(&mut self, ts: Timestamp) {
-        let index = ts.0.div_euclid(self.window);
+        let index = WindowIndex::of(ts, self.rules.length);
         self.clock.reset();
         self.unsettled = true;
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
-            track.restart(Some(index));
+            track.restart(index);
         }
         self.passed = None;
         self.emit = Some(index);
@@ -265,9 +250,8 @@ impl WindowCutter {
         if let Some(ts) = clock_ts {
             self.clock.note(connection, ts);
             self.settle_breaks();
-            self.begin(ts.0.div_euclid(self.window));
+            self.begin(WindowIndex::of(ts, self.rules.length));
         }
-        let (lateness, window) = (self.lateness, self.window);
         let (Some(high), Some(symbol), Some(feed)) = (self.clock.high(), &event.symbol, event.kind.feed()) else {
             if let (Some(symbol), EventKind::BookSnapshot(snapshot)) = (&event.symbol, &event.kind) {
                 self.load(symbol, snapshot);
@@ -276,55 +260,56 @@ impl WindowCutter {
         };
         let Some(track) = self.tracks.get_mut(symbol).and_then(|feeds| feeds.get_mut(&feed)) else { return };
         let mut late = None;
-        match (&mut track.body, &event.kind) {
-            (Body::Points(_), _) => {
+        match (&mut track.coverage, &event.kind) {
+            (Coverage::Points(_), _) => {
                 let too_far = Points::place_of(event).is_some_and(|ts| ts > after(high, super::clock::JUMP_NANOS));
                 if !too_far {
-                    late = track.place_point(event, live, after(high, lateness));
+                    late = track.place_point(event, live, after(high, self.rules.lateness.nanos()), &self.clock);
+                    self.unsettled |= track.is_broken();
                 }
             }
-            (Body::Book(levels), EventKind::BookSnapshot(snapshot)) => {
+            (Coverage::Book(levels), EventKind::BookSnapshot(snapshot)) => {
                 levels.snapshot(snapshot);
                 self.unsettled = true;
             }
-            (Body::Book(_), EventKind::BookDelta(delta)) => {
+            (Coverage::Book(_), EventKind::BookDelta(delta)) => {
                 if let Some(ts) = event.ts_exchange {
-                    late = track.place_delta(delta, ts, window, &mut self.withdrawn);
+                    track.place_delta(delta, ts, &mut self.withdrawn);
                 } else {
                     // A change without a time cannot be cut: the book is kept whole, its windows are not covered.
-                    track.untimed(delta, window);
+                    track.untimed(delta);
                     self.unsettled = true;
                 }
             }
             _ => {}
         }
         if let Some(index) = late {
-            track.withdraw(index..index + 1, Reason::Late, &mut self.withdrawn);
+            track.withdraw(index..index.next(), Reason::Late, &mut self.withdrawn);
         }
         self.due |= clock_ts.is_some();
     }
 
     fn load(&mut self, symbol: &Symbol, snapshot: &crate::event::BookSnapshot) {
         let track = self.tracks.get_mut(symbol).and_then(|feeds| feeds.get_mut(&Feed::Book));
-        if let Some(Track { body: Body::Book(levels), .. }) = track {
+        if let Some(Track { coverage: Coverage::Book(levels), .. }) = track {
             levels.snapshot(snapshot);
             self.unsettled = true;
         }
     }
 
     /// The first window of all is that of the first clock event; after a long outage most windows are only counted.
-    fn begin(&mut self, index: i64) {
+    fn begin(&mut self, index: WindowIndex) {
         let Some(emit) = self.emit else {
             self.emit = Some(index);
             for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
-                track.next = Some(index);
+                track.outcomes.begin(index);
             }
             return;
         };
-        let front = self.clock.high().map_or(index, |high| high.0.div_euclid(self.window));
-        let to = front - CATCH_UP_WINDOWS_MAX;
+        let front = self.clock.high().map_or(index, |high| WindowIndex::of(high, self.rules.length));
+        let to = front.minus(CATCH_UP_WINDOWS_MAX);
         if to > emit {
-            self.skipped = self.skipped.saturating_add(to.abs_diff(emit));
+            self.skipped = self.skipped.saturating_add(to.0.abs_diff(emit.0));
             self.emit = Some(to);
             for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
                 track.skip_to(to);
@@ -335,14 +320,9 @@ impl WindowCutter {
     /// A clock event after a break or a snapshot bounds its time, whichever connection it came over.
     fn settle_breaks(&mut self) {
         let Some(high) = self.clock.high().filter(|_| std::mem::take(&mut self.unsettled)) else { return };
-        let certain = after(high, 2 * self.lateness);
+        let certain = after(high, self.rules.lateness.times(2));
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
-            if let Body::Book(levels) = &mut track.body {
-                levels.certain_by(certain);
-            }
-            if std::mem::take(&mut track.broken) {
-                track.not_before = Some(certain);
-            }
+            track.settle(certain);
         }
     }
 
@@ -363,7 +343,6 @@ impl WindowCutter {
         };
         self.unsettled = true;
         let exact = symbol.is_some() && incident.feed.is_some();
-        let lateness = self.lateness;
         let concerned = self
             .tracks
             .iter_mut()
@@ -379,15 +358,15 @@ impl WindowCutter {
             match reason {
                 // A refused request over HTTP says nothing about what the connections carry.
                 Reason::Refused => {
-                    track.refused |= exact || (connection.is_some() && track.own_from.is_none());
+                    track.refuse(exact, connection.is_some());
                 }
                 Reason::Gap => {
                     if exact {
-                        track.withdraw_since_last(self.window, &mut self.withdrawn);
+                        track.withdraw_since_last(&mut self.withdrawn);
                     }
-                    track.gap(&self.clock, lateness);
+                    track.gap(&self.clock);
                 }
-                _ => track.doubt(&self.clock, lateness, reason),
+                _ => track.doubt(&self.clock, reason),
             }
         }
     }
@@ -397,7 +376,7 @@ impl WindowCutter {
         if !std::mem::take(&mut self.due) {
             return;
         }
-        let quantum = (self.lateness / 10).max(1);
+        let quantum = (self.rules.lateness.nanos() / 10).max(1);
         let due = match (self.passed, self.clock.high()) {
             (Some(passed), Some(high)) => high >= after(passed, quantum),
             _ => true,
@@ -410,21 +389,20 @@ impl WindowCutter {
     /// Closes what is over, emits what is complete.
     fn pass(&mut self) {
         self.passed = self.clock.high();
-        let (lateness, window) = (self.lateness, self.window);
         // Whatever moved the front, the loop below is bounded.
         if let (Some(_), Some(high)) = (self.emit, self.passed) {
-            self.begin(high.0.div_euclid(window));
+            self.begin(WindowIndex::of(high, self.rules.length));
         }
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
-            while let Some(next) = track.next {
+            while let Some(next) = track.outcomes.next() {
                 // A stream whose venue names a time far ahead waits for the others, instead of closing every window up to it.
-                if self.emit.is_some_and(|emit| next.saturating_sub(emit) > CATCH_UP_WINDOWS_MAX) {
+                if self.emit.is_some_and(|emit| next.minus(CATCH_UP_WINDOWS_MAX) > emit) {
                     break;
                 }
-                if !track.is_over(next, window, &self.clock, lateness) {
+                if !track.is_over(next, &self.clock) {
                     break;
                 }
-                self.unsettled |= track.close(next, &self.clock, lateness, window, &mut self.withdrawn);
+                self.unsettled |= track.close(next, &self.clock, &mut self.withdrawn);
             }
         }
         while let Some(window) = self.complete() {
@@ -441,33 +419,27 @@ impl WindowCutter {
     /// The next window, if every stream is done with it.
     fn complete(&mut self) -> Option<ClosedWindow> {
         let index = self.emit?;
-        let agreed = || self.tracks.values().flat_map(BTreeMap::values).filter(|t| !matches!(t.body, Body::Aside));
-        if agreed().next().is_none() || !agreed().all(|track| track.closed.contains_key(&index)) {
+        let agreed = || self.tracks.values().flat_map(BTreeMap::values).filter(|track| track.is_agreed());
+        if agreed().next().is_none() || !agreed().all(|track| track.outcomes.has(index)) {
             return None;
         }
         let mut closed = ClosedWindow {
             exchange: self.config.exchange,
             index,
-            start: Timestamp(index.saturating_mul(self.window)),
-            length_ms: self.config.length_ms,
+            start: index.start(self.rules.length),
+            length: self.rules.length,
             chunks: Vec::new(),
             not_covered: Vec::new(),
             skipped_before: std::mem::take(&mut self.skipped),
         };
         for track in self.tracks.values_mut().flat_map(BTreeMap::values_mut) {
-            match track.closed.remove(&index) {
-                Some(Ok(chunk)) => {
-                    track.vouched.insert(index);
-                    while track.vouched.len() > VOUCHED_WINDOWS_MAX {
-                        track.vouched.pop_first();
-                    }
-                    closed.chunks.push(chunk);
-                }
+            match track.outcomes.take(index) {
+                Some(Ok(chunk)) => closed.chunks.push(chunk),
                 Some(Err(reason)) => closed.not_covered.push((track.stream.clone(), reason)),
                 None => {}
             }
         }
-        self.emit = Some(index + 1);
+        self.emit = Some(index.next());
         Some(closed)
     }
 }

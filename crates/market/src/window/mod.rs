@@ -14,8 +14,10 @@ mod book;
 mod chunk;
 mod class;
 mod clock;
+mod coordinates;
 mod cutter;
 mod ids;
+mod outcomes;
 mod points;
 mod row;
 #[cfg(test)]
@@ -30,6 +32,7 @@ use crate::event::{Exchange, Feed};
 
 pub use chunk::{CHUNK_BYTES_MAX, CHUNK_VERSION, Chunk, ChunkError, ChunkHeader};
 pub use class::Class;
+pub use coordinates::{Lateness, WindowIndex, WindowLength};
 pub use cutter::WindowCutter;
 pub use row::{BookRow, CandleRow, FundingRow, LiquidationRow, OpenInterestRow, PriceRow, Rows, TickerRow, TradeRow};
 
@@ -64,6 +67,13 @@ pub struct Stream {
     pub feed: Feed,
 }
 
+impl Stream {
+    /// Returns the name within its source, by which the ledger and the tables know it: `<symbol>/<feed>`.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.symbol, self.feed)
+    }
+}
+
 impl std::fmt::Display for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}/{}", self.exchange, self.symbol, self.feed)
@@ -79,16 +89,22 @@ pub struct WindowConfig {
     pub symbols: Vec<Symbol>,
     /// Feeds. Those that cannot be agreed on ([`Class::Conflated`]) only help the clock along.
     pub feeds: Vec<Feed>,
-    /// Length of a window in milliseconds of the venue's time; at least 1.
-    pub length_ms: u32,
-    /// Allowed lateness in milliseconds.
-    pub lateness_ms: u32,
+    /// Length of a window, in the venue's time.
+    pub length: WindowLength,
+    /// Allowed lateness.
+    pub lateness: Lateness,
 }
 
 impl WindowConfig {
     /// With the usual window length and lateness.
     pub fn new(exchange: Exchange, symbols: Vec<Symbol>, feeds: Vec<Feed>) -> WindowConfig {
-        WindowConfig { exchange, symbols, feeds, length_ms: WINDOW_MS, lateness_ms: LATENESS_MS }
+        WindowConfig {
+            exchange,
+            symbols,
+            feeds,
+            length: WindowLength::from_ms(WINDOW_MS),
+            lateness: Lateness::from_ms(LATENESS_MS),
+        }
     }
 
     /// The streams that are put up for agreement, in order.
@@ -161,17 +177,19 @@ impl Reason {
 pub struct ClosedWindow {
     /// Venue.
     pub exchange: Exchange,
-    /// Which: `floor(start / length)`.
-    pub index: i64,
+    /// Number of the window.
+    pub index: WindowIndex,
     /// First instant of it, venue's time.
     pub start: Timestamp,
-    /// Length in milliseconds.
-    pub length_ms: u32,
-    /// What is vouched for, in order of the stream.
+    /// Length of the window.
+    pub length: WindowLength,
+    /// The chunks that this collector vouches for, in order of the stream.
     pub chunks: Vec<Chunk>,
-    /// What is not, in order of the stream.
+    /// The streams of which it cannot vouch for the window, with the reason, in order of the stream: to attest the window is
+    /// to abstain from these. With the streams of `chunks` they are [`WindowConfig::agreed_streams`], each once; a stream in
+    /// neither list does not exist at the venue or is not put up for agreement.
     pub not_covered: Vec<(Stream, Reason)>,
-    /// Windows right before this one that were too many to be reported one by one; none of them is covered.
+    /// Number of windows right before this one that were too many to be reported one by one; none of them is covered.
     pub skipped_before: u64,
 }
 
@@ -180,8 +198,8 @@ pub struct ClosedWindow {
 pub struct Withdrawn {
     /// Stream.
     pub stream: Stream,
-    /// Window.
-    pub index: i64,
-    /// What was found out.
+    /// Number of the window.
+    pub index: WindowIndex,
+    /// Reason for which it is not covered.
     pub reason: Reason,
 }

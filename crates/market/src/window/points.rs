@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::Timestamp;
 
+use super::coordinates::Rules;
 use super::ids::IdRanges;
 use super::row::Rows;
-use super::{Class, ROWS_MAX, Reason};
+use super::{Class, ROWS_MAX, Reason, WindowIndex};
 use crate::event::{Event, EventKind, Feed};
 
 /// Closed windows of which ids are remembered, for streams whose ids are not consecutive.
@@ -18,7 +19,7 @@ pub(super) enum Placed {
     /// In a window, or known already, or nothing for a chunk.
     Fine,
     /// It belonged to a window that is closed.
-    Late(i64),
+    Late(WindowIndex),
 }
 
 /// The ids around a break, and the start that counts again if nothing is missing between them.
@@ -34,12 +35,11 @@ struct Proof {
 pub(super) struct Points {
     feed: Feed,
     class: Class,
-    window: i64,
-    lateness: i64,
-    rows: BTreeMap<i64, Rows>,
-    overflow: BTreeSet<i64>,
+    rules: Rules,
+    rows: BTreeMap<WindowIndex, Rows>,
+    overflow: BTreeSet<WindowIndex>,
     seen: IdRanges,
-    recent: BTreeMap<i64, BTreeSet<String>>,
+    recent: BTreeMap<WindowIndex, BTreeSet<String>>,
     /// First live id since the last break: what lies before it proves nothing.
     first_live: Option<u64>,
     /// Ids since the last break with their times, from one that is surely before the next window to be closed.
@@ -50,17 +50,16 @@ pub(super) struct Points {
 /// A window's rows, or the reason why they are not to be trusted; and which closed windows must be taken back.
 pub(super) struct Cut {
     pub(super) rows: Result<Rows, Reason>,
-    pub(super) withdraw: Option<std::ops::Range<i64>>,
+    pub(super) withdraw: Option<std::ops::Range<WindowIndex>>,
 }
 
 impl Points {
-    /// `window` and `lateness` are in nanoseconds.
-    pub(super) fn new(feed: Feed, class: Class, window: i64, lateness: i64) -> Points {
+    /// A stream of which nothing was seen.
+    pub(super) fn new(feed: Feed, class: Class, rules: Rules) -> Points {
         Points {
             feed,
             class,
-            window,
-            lateness,
+            rules,
             rows: BTreeMap::new(),
             overflow: BTreeSet::new(),
             seen: IdRanges::default(),
@@ -82,10 +81,45 @@ impl Points {
         }
     }
 
+    /// Returns true where a live event shows that the venue counts its ids anew: it has an id that another event has, or
+    /// one below that of an event that came before it by more than the lateness. (Ids and times are in order but for that.)
+    /// `next` is the first window that is not closed: an open window holds the row of every id that was placed in it.
+    pub(super) fn is_renumbered(&self, event: &Event, next: WindowIndex) -> bool {
+        let (Some(ts), Some(id)) = (Points::place_of(event), self.number(event)) else { return false };
+        if self.seen.contains(id) {
+            let index = WindowIndex::of(ts, self.rules.length);
+            return index >= next && self.times.get(&id) != Some(&ts) && !self.holds(index, ts, event);
+        }
+        self.times
+            .last_key_value()
+            .is_some_and(|(last, then)| id < *last && ts > super::clock::after(*then, self.rules.lateness.nanos()))
+    }
+
+    /// Returns true where an open window holds the trade, or may hold it.
+    fn holds(&self, index: WindowIndex, ts: Timestamp, event: &Event) -> bool {
+        let (Some(Rows::Trades(rows)), EventKind::Trade(trade)) = (self.rows.get(&index), &event.kind) else {
+            return false;
+        };
+        self.overflow.contains(&index) || rows.iter().rev().any(|row| row.ts == ts && row.id == trade.id)
+    }
+
+    /// Forgets all ids: the venue counts anew.
+    pub(super) fn forget_numbers(&mut self) {
+        self.seen = IdRanges::default();
+        self.times.clear();
+        self.first_live = None;
+        self.proof = None;
+    }
+
     /// Takes an event in. `next` is the first window that is not closed. Returns a healed start beside what became of it.
-    pub(super) fn place(&mut self, event: &Event, live: bool, next: i64) -> (Placed, Option<Option<Timestamp>>) {
+    pub(super) fn place(
+        &mut self,
+        event: &Event,
+        live: bool,
+        next: WindowIndex,
+    ) -> (Placed, Option<Option<Timestamp>>) {
         let Some(ts) = Points::place_of(event) else { return (Placed::Fine, None) };
-        let index = ts.0.div_euclid(self.window);
+        let index = WindowIndex::of(ts, self.rules.length);
         let id = self.number(event);
         if id.is_some_and(|id| self.seen.contains(id)) {
             return (Placed::Fine, None);
@@ -112,7 +146,7 @@ impl Points {
         (placed, self.healed())
     }
 
-    fn push(&mut self, index: i64, ts: Timestamp, event: &Event) {
+    fn push(&mut self, index: WindowIndex, ts: Timestamp, event: &Event) {
         let Some(empty) = Rows::empty(self.feed) else { return };
         let rows = self.rows.entry(index).or_insert(empty);
         if rows.len() >= ROWS_MAX {
@@ -130,7 +164,7 @@ impl Points {
         }
     }
 
-    fn is_recent(&self, index: i64, event: &Event) -> bool {
+    fn is_recent(&self, index: WindowIndex, event: &Event) -> bool {
         let id = match &event.kind {
             EventKind::Trade(trade) => trade.id.as_ref(),
             EventKind::Liquidation(liquidation) => liquidation.id.as_ref(),
@@ -172,7 +206,7 @@ impl Points {
     }
 
     /// Closes a window.
-    pub(super) fn cut(&mut self, index: i64, covered: bool) -> Cut {
+    pub(super) fn cut(&mut self, index: WindowIndex, covered: bool) -> Cut {
         let rows = self.rows.remove(&index).or_else(|| Rows::empty(self.feed));
         let overflow = self.overflow.remove(&index);
         let ids = rows.as_ref().map(text_ids).unwrap_or_default();
@@ -195,11 +229,10 @@ impl Points {
 
     /// Whether an id is missing from the last one surely before this window to the first one surely after it; and to
     /// which windows before this one it may have belonged. Ids and times are in order but for the allowed lateness.
-    fn hole(&self, index: i64) -> Option<std::ops::Range<i64>> {
-        let start = Timestamp(index.saturating_mul(self.window));
-        let end = super::clock::after(start, self.window);
-        let (surely_before, surely_after) =
-            (super::clock::after(start, -self.lateness), super::clock::after(end, self.lateness));
+    fn hole(&self, index: WindowIndex) -> Option<std::ops::Range<WindowIndex>> {
+        let lateness = self.rules.lateness.nanos();
+        let surely_before = super::clock::after(index.start(self.rules.length), -lateness);
+        let surely_after = super::clock::after(index.end(self.rules.length), lateness);
         let low = self.times.iter().rev().find(|(_, ts)| **ts < surely_before).or(self.times.iter().next())?;
         let high = self.times.iter().find(|(_, ts)| **ts >= surely_after).or(self.times.iter().next_back())?;
         if self.seen.joined(*low.0, *high.0) {
@@ -208,21 +241,21 @@ impl Points {
         // The lost one came after the last id below the hole, give or take the lateness.
         let below =
             self.times.range(low.0..).take_while(|(id, _)| self.seen.joined(*low.0, **id)).last().unwrap_or(low);
-        let from = super::clock::after(*below.1, -self.lateness).0.div_euclid(self.window);
+        let from = WindowIndex::of(super::clock::after(*below.1, -lateness), self.rules.length);
         Some(from.min(index)..index)
     }
 
     /// Keeps one id that is surely before the next window, and what follows it.
-    fn forget_times(&mut self, closed: i64) {
-        let next = Timestamp((closed + 1).saturating_mul(self.window));
-        let surely_before = super::clock::after(next, -self.lateness);
+    fn forget_times(&mut self, closed: WindowIndex) {
+        let lateness = self.rules.lateness.nanos();
+        let surely_before = super::clock::after(closed.end(self.rules.length), -lateness);
         if let Some(id) = self.times.iter().rev().find(|(_, ts)| **ts < surely_before).map(|(id, _)| *id) {
             self.times = self.times.split_off(&id);
         }
     }
 
     /// Windows before `next` are gone (too many to be reported), or all are (`None`: the clock was set back).
-    pub(super) fn forget(&mut self, next: Option<i64>) {
+    pub(super) fn forget(&mut self, next: Option<WindowIndex>) {
         match next {
             Some(next) => self.rows = self.rows.split_off(&next),
             None => {

@@ -4,6 +4,8 @@
 //! equal bytes. In trades and books, which make up nearly all bytes, a decimal is written as its scale and the shortest
 //! little-endian two's complement of its mantissa (a length byte before it): about 5 bytes instead of Borsh's 17.
 
+use std::cmp::Ordering;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Decimal, Timestamp, canonical};
 
@@ -160,20 +162,25 @@ macro_rules! state_rows {
 }
 state_rows!(TickerRow, CandleRow, FundingRow, OpenInterestRow, PriceRow);
 
-/// Canonical order: time, id (a shorter one is a smaller number), bytes. Then one row an id.
-fn settle<T: PointRow>(rows: Vec<T>) -> Vec<T> {
-    let key = |row: &T| {
-        let id = row.id().map(|id| (id.len(), id.to_string()));
-        (row.ts(), id, canonical::encode(row))
-    };
-    let mut keyed: Vec<_> = rows.into_iter().map(|row| (key(&row), row)).collect();
-    keyed.sort_by(|a, b| a.0.cmp(&b.0));
-    keyed.dedup_by(|b, a| match (&a.0.1, &b.0.1) {
-        (Some(x), Some(y)) => a.0.0 == b.0.0 && x == y,
-        (None, None) => T::STATE && a.0 == b.0,
+/// Canonical order: time, id (a shorter one is a smaller number), bytes.
+fn order<T: PointRow>(a: &T, b: &T) -> Ordering {
+    let id = |row: &T| row.id().map(|id| id.len());
+    // Rows are encoded only where nothing else tells them apart.
+    (a.ts().cmp(&b.ts()))
+        .then_with(|| id(a).cmp(&id(b)))
+        .then_with(|| a.id().cmp(&b.id()))
+        .then_with(|| canonical::encode(a).cmp(&canonical::encode(b)))
+}
+
+/// Brings rows into canonical order and keeps one an id.
+fn settle<T: PointRow>(mut rows: Vec<T>) -> Vec<T> {
+    rows.sort_by(order);
+    rows.dedup_by(|later, kept| match (kept.id(), later.id()) {
+        (Some(a), Some(b)) => kept.ts() == later.ts() && a == b,
+        (None, None) => T::STATE && order(kept, later).is_eq(),
         _ => false,
     });
-    keyed.into_iter().map(|(_, row)| row).collect()
+    rows
 }
 
 /// Canonical order of a book: the opening, then changes by time, side and price; of equal keys the last stands.

@@ -3,7 +3,7 @@
 
 use openmesh_lake::{AcceptedChunkMeta, Config as LakeConfig, Lake, LedgerBlock, LedgerBlockRow, LedgerTransactionRow};
 use openmesh_market::event::Side;
-use openmesh_market::window::{BookRow, Chunk, ChunkHeader, Rows, Stream, TradeRow};
+use openmesh_market::window::{BookRow, Chunk, ChunkHeader, Rows, Stream, TradeRow, WindowIndex, WindowLength};
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::{Amount, Decimal, Timestamp};
 use openmesh_pythia::{Config, Handle, Pythia};
@@ -15,7 +15,8 @@ pub const WINDOW_0: i64 = 1_786_309_200 / 10;
 
 pub fn chunk(exchange: Exchange, symbol: &str, feed: Feed, window: i64, rows: Rows) -> Chunk {
     let stream = Stream { exchange, symbol: symbol.parse().unwrap(), feed };
-    Chunk::encode(ChunkHeader::new(stream, window, WINDOW_MS).unwrap(), rows).unwrap()
+    Chunk::encode(ChunkHeader::new(stream, WindowIndex(window), WindowLength::from_ms(WINDOW_MS)).unwrap(), rows)
+        .unwrap()
 }
 
 pub fn trades(exchange: Exchange, symbol: &str, window: i64, count: usize) -> Chunk {
@@ -39,8 +40,8 @@ pub async fn append(lake: &Lake, chunk: &Chunk) {
         source: stream.exchange.name().to_string(),
         origin: "simulated".to_string(),
         cid: chunk.cid,
-        window: chunk.header.index() as u64,
-        stream: format!("{}/{}", stream.symbol, stream.feed),
+        window: chunk.header.index().0 as u64,
+        stream: stream.name(),
         height: 1,
     };
     lake.append_chunk(&meta, &chunk.bytes).await.unwrap();

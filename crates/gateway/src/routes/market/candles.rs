@@ -153,7 +153,7 @@ async fn rows(pythia: &Pythia, sql: String) -> Result<Vec<api::CandleView>, Quer
 mod tests {
     use super::*;
     use openmesh_lake::{AcceptedChunkMeta, Lake};
-    use openmesh_market::window::{Chunk, ChunkHeader, Rows, Stream, TradeRow};
+    use openmesh_market::window::{Chunk, ChunkHeader, Rows, Stream, TradeRow, WindowIndex, WindowLength};
     use openmesh_market::{Feed, Side};
 
     /// Length of a window in seconds.
@@ -169,7 +169,12 @@ mod tests {
             size: 1.into(),
         };
         let stream = Stream { exchange: Exchange::Kraken, symbol: "BTC.USD".parse().unwrap(), feed: Feed::Trades };
-        let header = ChunkHeader::new(stream, window, u32::try_from(WINDOW * 1_000).unwrap()).unwrap();
+        let header = ChunkHeader::new(
+            stream,
+            WindowIndex(window),
+            WindowLength::from_ms(u32::try_from(WINDOW * 1_000).unwrap()),
+        )
+        .unwrap();
         let chunk = Chunk::encode(header, Rows::Trades(trades.iter().enumerate().map(row).collect())).unwrap();
         let meta = AcceptedChunkMeta {
             source: "kraken".into(),

@@ -21,7 +21,7 @@ fn btc() -> Symbol {
 
 fn trades_cutter() -> WindowCutter {
     let mut config = WindowConfig::new(Exchange::Coinbase, vec![btc()], vec![Feed::Trades]);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     cutter
@@ -34,7 +34,7 @@ fn summary(cutter: &mut WindowCutter) -> Vec<(i64, Result<u32, Reason>)> {
         .into_iter()
         .map(|w| {
             let outcome = w.chunks.first().map(|c| c.events).ok_or_else(|| w.not_covered[0].1);
-            (w.index - base, outcome)
+            (w.index.0 - base, outcome)
         })
         .collect()
 }
@@ -54,7 +54,7 @@ fn what_was_never_seen_is_not_said_to_be_quiet() {
     let eth = Symbol::spot("ETH", "USD");
     let feeds = vec![Feed::Trades, Feed::Ticker];
     let mut config = WindowConfig::new(Exchange::Coinbase, vec![btc(), eth.clone()], feeds);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     let busy = |cutter: &mut WindowCutter, steps: std::ops::Range<i64>| {
@@ -66,7 +66,7 @@ fn what_was_never_seen_is_not_said_to_be_quiet() {
             let reason = window.not_covered.iter().find(|(stream, _)| stream.symbol == eth).map(|(_, reason)| *reason);
             let covered = window.chunks.iter().any(|chunk| chunk.stream().symbol == eth && chunk.events == 0);
             assert_eq!(covered, reason.is_none());
-            (window.index - EPOCH / 1_000, reason)
+            (window.index.0 - EPOCH / 1_000, reason)
         };
         cutter.drain().into_iter().map(of).collect()
     };
@@ -117,7 +117,7 @@ fn a_late_trade_withdraws_its_window_and_a_repeated_one_does_not() {
     feed_one(&mut cutter, 13, event(&btc(), Some(2_800), trade(7, 1, false)));
     let withdrawn = cutter.withdrawn();
     assert_eq!(withdrawn.len(), 1);
-    assert_eq!((withdrawn[0].index - EPOCH / 1_000, withdrawn[0].reason), (2, Reason::Late));
+    assert_eq!((withdrawn[0].index.0 - EPOCH / 1_000, withdrawn[0].reason), (2, Reason::Late));
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn after_a_long_outage_most_windows_are_only_counted() {
     let windows = cutter.drain();
     assert!(windows.len() <= CATCH_UP_WINDOWS_MAX as usize + 10);
     let skipped: u64 = windows.iter().map(|w| w.skipped_before).sum();
-    assert_eq!(skipped as i64 + windows.len() as i64, windows.last().unwrap().index - EPOCH / 1_000 + 1);
+    assert_eq!(skipped as i64 + windows.len() as i64, windows.last().unwrap().index.0 - EPOCH / 1_000 + 1);
     assert!(windows.iter().filter(|w| !w.chunks.is_empty()).count() <= 10);
 }
 
 #[test]
 fn only_closed_candles_count_placed_by_their_end() {
     let mut config = WindowConfig::new(Exchange::Binance, vec![btc()], vec![Feed::Trades, Feed::Candles]);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     let start = Timestamp((EPOCH - 57_000) * MS);
@@ -216,7 +216,7 @@ fn only_closed_candles_count_placed_by_their_end() {
     feed_one(&mut cutter, 21, of(4_600, trade(5, 1, false)));
     let windows = cutter.drain();
     let candles = |index: i64| {
-        let window = windows.iter().find(|w| w.index - EPOCH / 1_000 == index).unwrap();
+        let window = windows.iter().find(|w| w.index.0 - EPOCH / 1_000 == index).unwrap();
         window.chunks.iter().find(|c| c.stream().feed == Feed::Candles).map(|c| c.events)
     };
     assert_eq!((candles(2), candles(3)), (Some(0), Some(1)));
@@ -225,7 +225,7 @@ fn only_closed_candles_count_placed_by_their_end() {
 #[test]
 fn the_top_of_a_cut_off_book_must_be_known() {
     let mut config = WindowConfig::new(Exchange::Binance, vec![btc()], vec![Feed::Book]);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     let of = |at, kind| Event { exchange: Exchange::Binance, ..event(&btc(), at, kind) };
@@ -249,7 +249,7 @@ fn the_top_of_a_cut_off_book_must_be_known() {
 #[test]
 fn a_book_that_becomes_known_deeper_loses_no_window() {
     let mut config = WindowConfig::new(Exchange::Binance, vec![btc()], vec![Feed::Book]);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     let of = |at, kind| Event { exchange: Exchange::Binance, ..event(&btc(), at, kind) };
@@ -284,7 +284,7 @@ fn a_book_that_becomes_known_deeper_loses_no_window() {
 fn a_connection_that_lags_behind_another_loses_nothing() {
     let eth = Symbol::spot("ETH", "USD");
     let mut config = WindowConfig::new(Exchange::Coinbase, vec![eth.clone(), btc()], vec![Feed::Trades]);
-    (config.length_ms, config.lateness_ms) = (1_000, 500);
+    (config.length, config.lateness) = (WindowLength::from_ms(1_000), Lateness::from_ms(500));
     let mut cutter = WindowCutter::new(config);
     cutter.opened(TRADES);
     cutter.opened(BOOKS);
@@ -303,16 +303,38 @@ fn a_connection_that_lags_behind_another_loses_nothing() {
     }
     assert_eq!(cutter.withdrawn(), []);
     let covered: Vec<(i64, usize)> =
-        cutter.drain().into_iter().map(|window| (window.index - EPOCH / 1_000, window.chunks.len())).collect();
+        cutter.drain().into_iter().map(|window| (window.index.0 - EPOCH / 1_000, window.chunks.len())).collect();
     assert_eq!(covered[2..6], [(2, 2), (3, 2), (4, 2), (5, 2)]);
+}
+
+/// A venue that counts its trades anew, from an id never seen or from one that another trade had: the windows around are not
+/// covered, later ones are, without a reconnect and as by one who came later.
+#[test]
+fn ids_that_begin_anew_are_counted_anew() {
+    for first in [1, 1_005] {
+        let id = |n: u64| if n < 40 { 1_000 + n } else { first + n - 40 };
+        let trades: Vec<(i64, u64)> = (0..100).map(|n| (n as i64 * 200 + 100, id(n))).collect();
+        let covered = |from: usize| {
+            let mut cutter = trades_cutter();
+            feed(&mut cutter, from as i64, &trades[from..]);
+            assert_eq!(cutter.withdrawn(), []);
+            let chunk = |window: &ClosedWindow| Some((window.index.0 - EPOCH / 1_000, window.chunks.first()?.clone()));
+            cutter.drain().iter().filter_map(chunk).collect::<std::collections::BTreeMap<i64, Chunk>>()
+        };
+        let (early, late) = (covered(0), covered(50));
+        assert!((2..7).chain(13..18).all(|index| early.contains_key(&index)), "{first}: {:?}", early.keys());
+        assert!(early.values().all(|chunk| chunk.events == 5), "{first}");
+        let both: Vec<_> = late.iter().filter_map(|(index, chunk)| Some((early.get(index)?, chunk))).collect();
+        assert!(both.len() > 4 && both.iter().all(|(a, b)| a.cid == b.cid), "{first}");
+    }
 }
 
 #[test]
 fn foreign_bytes_are_refused() {
     let header = ChunkHeader::new(
         Stream { exchange: Exchange::Kraken, symbol: btc(), feed: Feed::Trades },
-        EPOCH / 10_000,
-        WINDOW_MS,
+        WindowIndex(EPOCH / 10_000),
+        WindowLength::from_ms(WINDOW_MS),
     )
     .unwrap();
     let row = |ts, price: &str| TradeRow {

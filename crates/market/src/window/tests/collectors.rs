@@ -92,7 +92,7 @@ impl Venue {
 
     fn config(&self) -> WindowConfig {
         let mut config = WindowConfig::new(Exchange::Coinbase, self.symbols.to_vec(), vec![Feed::Trades, Feed::Book]);
-        (config.length_ms, config.lateness_ms) = (2_000, 1_000);
+        (config.length, config.lateness) = (WindowLength::from_ms(2_000), Lateness::from_ms(1_000));
         config
     }
 
@@ -258,16 +258,22 @@ fn run(venue: &Venue, arrivals: &[(i64, usize, Arrival)]) -> Seen {
 
 fn note(cutter: &mut WindowCutter, seen: &mut Seen) {
     for window in cutter.drain() {
+        // Chunk or reason for every stream that is put up for agreement, each once, and for no other.
+        let chunks = window.chunks.iter().map(|chunk| chunk.stream().clone());
+        let mut named: Vec<Stream> =
+            chunks.chain(window.not_covered.iter().map(|(stream, _)| stream.clone())).collect();
+        named.sort();
+        assert_eq!(named, cutter.config().agreed_streams());
         for chunk in window.chunks {
-            seen.chunks.insert((chunk.stream().clone(), window.index), (chunk.cid, chunk));
+            seen.chunks.insert((chunk.stream().clone(), window.index.0), (chunk.cid, chunk));
         }
         for (stream, reason) in window.not_covered {
-            seen.missing.insert((stream, window.index), reason);
+            seen.missing.insert((stream, window.index.0), reason);
         }
     }
     for withdrawn in cutter.withdrawn() {
-        seen.chunks.remove(&(withdrawn.stream.clone(), withdrawn.index));
-        seen.missing.insert((withdrawn.stream, withdrawn.index), withdrawn.reason);
+        seen.chunks.remove(&(withdrawn.stream.clone(), withdrawn.index.0));
+        seen.missing.insert((withdrawn.stream, withdrawn.index.0), withdrawn.reason);
     }
 }
 
