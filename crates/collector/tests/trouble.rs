@@ -172,7 +172,7 @@ async fn sources_change_at_run_time() {
     let mut lengths = std::collections::BTreeMap::new();
     while lengths.len() < 2 {
         let window = within(collector.outputs.windows.recv()).await.expect("windows");
-        lengths.insert(window.source.to_string(), window.value.length_ms);
+        lengths.insert(window.source.to_string(), window.value.length.ms());
     }
     assert_eq!(lengths, [("kraken".to_owned(), 500), ("kraken-fast".to_owned(), 250)].into());
     while !matches!(within(trades.next()).await, Some(Update::Event { source, .. }) if &*source == "kraken-fast") {}
@@ -182,7 +182,7 @@ async fn sources_change_at_run_time() {
         let changes = collector.handle.set_sources(vec![kraken.clone(), changed]).await.unwrap();
         assert_eq!((changes.restarted, changes.started.len()), (vec!["kraken-fast".into()], 0));
         let is_new =
-            |w: &openmesh_collector::OfSource<openmesh_market::window::ClosedWindow>| w.value.length_ms == window_ms;
+            |w: &openmesh_collector::OfSource<openmesh_market::window::ClosedWindow>| w.value.length.ms() == window_ms;
         while !is_new(&within(collector.outputs.windows.recv()).await.expect("windows")) {}
         while !matches!(within(trades.next()).await, Some(Update::Event { source, .. }) if &*source == "kraken-fast") {}
     }

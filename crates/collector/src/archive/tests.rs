@@ -10,7 +10,7 @@ use crate::output::{OfSource, WINDOWS_WAITING_BYTES_MAX};
 use openmesh_content::Limits;
 use openmesh_dialect::recording::Line;
 use openmesh_market::Feed;
-use openmesh_market::window::{Chunk, ChunkHeader, Class, Stream, Withdrawn};
+use openmesh_market::window::{Chunk, ChunkHeader, Class, Stream, WindowIndex, WindowLength, Withdrawn};
 use openmesh_primitives::{Symbol, Timestamp};
 use tokio::sync::mpsc;
 
@@ -276,11 +276,12 @@ async fn a_panic_while_writing_loses_no_segment_uncounted_and_its_trouble_ends()
 fn window(index: i64, bytes: usize) -> ClosedWindow {
     let stream = Stream { exchange: Exchange::Kraken, symbol: Symbol::spot("BTC", "USD"), feed: Feed::Trades };
     let bytes = [vec![0; bytes.saturating_sub(8)], index.to_le_bytes().to_vec()].concat();
-    let (start, length_ms) = (Timestamp(index * 1_000_000_000), 1_000);
-    let header = ChunkHeader { version: 1, stream, start, length_ms, class: Class::Sequenced };
+    let (start, length) = (Timestamp(index * 1_000_000_000), WindowLength::from_ms(1_000));
+    let index = WindowIndex(index);
+    let header = ChunkHeader { version: 1, stream, start, length, class: Class::Sequenced };
     let chunk = Chunk { header, cid: ContentId::of(&bytes), bytes, events: 1 };
     let exchange = Exchange::Kraken;
-    ClosedWindow { exchange, index, start, length_ms, chunks: vec![chunk], not_covered: vec![], skipped_before: 0 }
+    ClosedWindow { exchange, index, start, length, chunks: vec![chunk], not_covered: vec![], skipped_before: 0 }
 }
 
 fn reasons(window: &ClosedWindow) -> Vec<Reason> {
@@ -293,7 +294,7 @@ fn windows_that_wait_too_long_lose_their_chunks_oldest_first_and_withdrawn_ones_
     assert_eq!((0..2).map(|n| backlog.push_window(window(n, 100)).chunks).sum::<u64>(), 0);
     assert_eq!(backlog.push_window(window(2, 100)), Lost { chunks: 1, ..Lost::default() });
     let stream = window(1, 8).chunks[0].header.stream.clone();
-    backlog.withdraw(&Withdrawn { stream, index: 1, reason: Reason::Gap });
+    backlog.withdraw(&Withdrawn { stream, index: WindowIndex(1), reason: Reason::Gap });
     assert_eq!(backlog.push_window(window(3, 100)), Lost::default(), "what was withdrawn has made room");
     let waiting: Vec<_> = std::iter::from_fn(|| backlog.take_window()).collect();
     assert_eq!(waiting.iter().map(|w| w.index.0).collect::<Vec<_>>(), [0, 1, 2, 3], "every window is heard of");
@@ -319,7 +320,7 @@ async fn a_chunk_that_is_not_kept_is_not_vouched_for_and_raw_segments_yield_to_t
     while let Some(OfSource { source, value, .. }) = windows.recv().await {
         assert_eq!(&*source, "kraken-1");
         assert!(value.chunks.iter().all(|chunk| content.has(&chunk.cid)), "what is vouched for is kept");
-        found.push((value.index, reasons(&value)));
+        found.push((value.index.0, reasons(&value)));
     }
     assert_eq!(found, [(0, vec![Reason::NotKept]), (1, vec![]), (2, vec![]), (3, vec![])]);
     assert!(!content.has(&segment));
