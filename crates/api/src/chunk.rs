@@ -57,7 +57,7 @@ pub struct ChunkInfo {
     pub window_end: String,
     /// Stream: `BTC.USDT/trades`.
     pub stream: String,
-    /// Whether a quorum agreed on it.
+    /// Agreement on it.
     pub status: ChunkStatus,
     /// Number of events.
     pub events: u32,

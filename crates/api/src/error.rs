@@ -15,15 +15,15 @@ pub struct ErrorBody {
 pub struct ApiError {
     /// Stable word for programs.
     pub code: ErrorCode,
-    /// What was wrong and where, for people.
+    /// The fault and its place, for people.
     pub message: String,
-    /// What to do about it, for people. Always set by this node; clients must tolerate its absence.
+    /// Remedy, for people. Always set by this node; clients must tolerate its absence.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
     pub hint: Option<String>,
 }
 
-/// Whether sending the same request again can help.
+/// Advice on sending the same request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
@@ -67,7 +67,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Whether sending the same request again can help.
+            /// Advice on sending the same request again.
             pub const fn retry(self) -> Retry {
                 match self {
                     $(ErrorCode::$name => Retry::$retry,)*

@@ -151,7 +151,7 @@ pub struct TransactionSummary {
     /// Receiver of a transfer.
     #[serde(default)]
     pub to: Option<String>,
-    /// What a transfer moves, in 10^-18 OPEN.
+    /// Amount of a transfer, in 10^-18 OPEN.
     #[serde(default)]
     pub amount: Option<String>,
     /// Its effect in words.
@@ -230,7 +230,7 @@ pub struct IncidentInfo {
     pub detail: String,
     /// Height, for incidents on the ledger.
     pub height: Option<u64>,
-    /// Who says it.
+    /// Origin of the incident.
     pub site: IncidentSite,
 }
 

@@ -191,7 +191,7 @@ pub enum StreamMessage {
         code: ErrorCode,
         /// For people.
         message: String,
-        /// What to do about it, for people.
+        /// Remedy, for people.
         hint: String,
         /// From the request.
         id: Option<String>,

@@ -26,6 +26,8 @@ mod router;
 mod routes;
 mod running;
 pub mod sessions;
+#[cfg(test)]
+mod testing;
 mod views;
 mod work;
 

@@ -15,7 +15,7 @@ use openmesh_primitives::eip712::personal_message_hash;
 use openmesh_primitives::{AccountSignature, Address, Digest, sha256};
 use signinwithethereum::Message;
 
-/// How long a nonce can be used.
+/// Time for which a nonce can be used, in seconds: reading and signing a message takes a person minutes.
 const NONCE_SECONDS_MAX: u64 = 300;
 /// Nonces that wait at once.
 const NONCES_MAX: usize = 10_000;
@@ -26,14 +26,14 @@ const CLIENT_BITS: u32 = 64;
 /// Ethereum's main network. Wallets that are connected to it, as most are, refuse to sign a message for a chain that they do
 /// not know; nothing is done on a chain by signing in, so its number is as good as our own.
 const MAIN_CHAIN_ID: u64 = 1;
-/// How long a session lasts.
+/// Length of a session, in seconds: a working day and the next morning.
 const SESSION_SECONDS: u64 = 24 * 3_600;
 /// Sessions at once; the ones that end soonest are dropped beyond that.
 const SESSIONS_MAX: usize = 10_000;
 /// Longest message that is parsed, in bytes.
 const MESSAGE_BYTES_MAX: usize = 4_096;
 
-/// Why signing in was refused.
+/// Error of signing in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
     /// Not a message of EIP-4361.
@@ -42,9 +42,9 @@ pub enum SignInError {
     /// Made for another site: somebody may be trying to use a signature given elsewhere.
     #[error("the message was made for {found}, this is {}", expected.join(" or "))]
     Domain {
-        /// What this site is called.
+        /// Names of this site.
         expected: Vec<String>,
-        /// What the message says.
+        /// From the message.
         found: String,
     },
     /// Its URI is of another site than its domain.
@@ -60,7 +60,7 @@ pub enum SignInError {
     Chain {
         /// This network's number.
         expected: u64,
-        /// What the message says.
+        /// From the message.
         found: u64,
     },
     /// Never given out, used already, or too old.
@@ -96,9 +96,9 @@ impl SignInError {
 /// A session that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Whose.
+    /// Address that signed in.
     pub address: Address,
-    /// Until when.
+    /// Time of its end.
     pub expires: SystemTime,
 }
 
@@ -131,7 +131,7 @@ impl State {
     }
 }
 
-/// Who has an address, as far as it shows.
+/// The client behind an address, as far as the address shows it.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
@@ -142,10 +142,10 @@ fn client(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whom messages must be made for.
+/// Audience that messages must be made for.
 #[derive(Debug, Clone, Default)]
 pub struct Audience {
-    /// What this site is called: hosts, with the port where it is not the scheme's own.
+    /// Names of this site: hosts, with the port where it is not the scheme's own.
     pub hosts: Vec<String>,
     /// The network's number.
     pub chain_id: u64,
@@ -187,7 +187,7 @@ impl Sessions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A new nonce for whoever asks from this address, and when it ends.
+    /// A new nonce for a client at this address, and the time of its end. Fails where the system gives no random bytes.
     pub fn nonce(&self, from: IpAddr, now: SystemTime) -> Result<(String, SystemTime), SignInError> {
         let nonce = random_text()?;
         let expires = now + Duration::from_secs(NONCE_SECONDS_MAX);
@@ -199,7 +199,8 @@ impl Sessions {
         Ok((nonce, expires))
     }
 
-    /// Checks a signed message and begins a session. Returns its token.
+    /// Checks a signed message and begins a session. Returns its token. Fails where the message, its nonce, its times or its
+    /// signature do not hold.
     pub fn sign_in(
         &self,
         text: &str,
@@ -240,7 +241,7 @@ impl Sessions {
         self.state().sessions.get(&sha256(&[token.as_bytes()])).filter(|s| s.expires > now).cloned()
     }
 
-    /// Ends a session; whether there was one.
+    /// Ends a session; returns false where there was none.
     pub fn revoke(&self, token: &str) -> bool {
         self.state().sessions.remove(&sha256(&[token.as_bytes()])).is_some()
     }

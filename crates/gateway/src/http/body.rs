@@ -1,4 +1,4 @@
-//! Bodies that say that they are too large.
+//! Refusal of bodies that are too large by their header.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::error::Refusal;
 /// Bytes of a refused body that are read and forgotten: most clients read no answer before they have sent all, and a
 /// connection that is closed on unread bytes is reset, which takes the answer away from them.
 const DRAINED_BYTES_MAX: usize = 16 << 20;
-/// How long that may take, in seconds.
+/// Time for which that goes on, in seconds: a slow line brings most of it.
 const DRAIN_SECONDS_MAX: u64 = 10;
 
 /// Refuses a body whose length, as its header says, is beyond [`BODY_BYTES_MAX`], so that the sender gets to read why. What is

@@ -205,12 +205,12 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// Which query parameters each path of the contract knows.
+/// Query parameters that each path of the contract knows.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<String, BTreeSet<String>>);
 
 impl Known {
-    /// Of a complete description.
+    /// Reads them from a complete description.
     pub fn of(description: &Value) -> Known {
         let mut known = BTreeMap::new();
         for (path, methods) in description["paths"].as_object().into_iter().flatten() {

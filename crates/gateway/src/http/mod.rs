@@ -1,4 +1,4 @@
-//! What HTTP asks for whatever the subject: connections, bodies, parameters, headers, ranges, Studio's files, the contract.
+//! HTTP without a subject: connections, bodies, parameters, headers, ranges, Studio's files, the contract.
 
 pub mod body;
 pub mod contract;

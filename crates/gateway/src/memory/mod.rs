@@ -1,4 +1,4 @@
-//! What the gateway remembers: recent blocks, live events, transactions that wait, the register of sources.
+//! Memory of the gateway: recent blocks, live events, transactions that wait, the register of sources.
 //!
 //! One task feeds it (`follow`); everybody else looks. So a page that everybody opens costs no disk, and what is shown together
 //! belongs together.
@@ -26,7 +26,7 @@ pub use news::{Item, News};
 pub use register::Register;
 pub use waiting::{Waiting, is_dropped};
 
-/// Everything that is remembered.
+/// Memory of the gateway.
 #[derive(Debug)]
 pub struct Memory {
     index: Mutex<Index>,
@@ -39,7 +39,7 @@ pub struct Memory {
     restarts: AtomicU64,
 }
 
-/// Whatever panics under one of these locks leaves at worst an entry missing from a list.
+/// A panic under one of these locks leaves at worst an entry missing from a list.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

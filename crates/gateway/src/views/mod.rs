@@ -1,4 +1,4 @@
-//! What the ledger, the collector and the memory know, in the words of the contract. Pure: nothing here reads a disk, a clock
+//! Views: from the ledger's, the collector's and the memory's types to those of the contract. Pure: nothing here reads a disk, a clock
 //! or a lock.
 
 pub mod agreement;

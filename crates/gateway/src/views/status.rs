@@ -5,7 +5,7 @@ use openmesh_ledger::Tip;
 
 use crate::memory::Counts;
 
-/// What does not change while the node runs.
+/// Part of the status that does not change while the node runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// Version of the binary.
@@ -20,7 +20,7 @@ pub struct Identity {
     pub node: api::NodeInfo,
 }
 
-/// What the status is made of besides.
+/// Changing part of the status.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts {
     /// The newest block.

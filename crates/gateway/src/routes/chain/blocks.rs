@@ -29,8 +29,8 @@ pub async fn blocks(
     };
     node.scan(move |node, budget| {
         let mut items = Vec::new();
-        let mut height = newest;
-        while height > 0 && items.len() < limit && budget.take() {
+        let (mut height, oldest) = (newest, node.store().oldest_block().max(1));
+        while height >= oldest && items.len() < limit && budget.take() {
             if let Some(stored) = node.store().block(height)?
                 && views::blocks::fits(&query, proposer, &stored.block)
             {
@@ -38,7 +38,7 @@ pub async fn blocks(
             }
             height -= 1;
         }
-        let next = (height > 0).then(|| (height + 1).to_string());
+        let next = (height >= oldest).then(|| (height + 1).to_string());
         Ok(Json(api::Page { items, next }))
     })
     .await
@@ -56,9 +56,9 @@ pub async fn block(
         Refusal::new(ErrorCode::BadHeight, message, "a whole number from 1 on")
     })?;
     node.read(move |node| {
-        let tip = node.store().tip().height;
+        let (oldest, tip) = (node.store().oldest_block(), node.store().tip().height);
         let stored = node.store().block(height)?.ok_or_else(|| {
-            let hint = format!("this node holds blocks 1 to {tip}");
+            let hint = format!("this node holds blocks {oldest} to {tip}");
             Refusal::new(ErrorCode::UnknownBlock, format!("no block {height} here"), hint)
         })?;
         tagged_json(&headers, &views::blocks::detail(&stored))

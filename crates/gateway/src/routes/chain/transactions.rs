@@ -1,7 +1,7 @@
 //! Transactions: the newest, those of an account, and one.
 //!
-//! A filter looks through blocks within a budget and then gives a cursor to go on from, so a rare transaction costs several
-//! pages and never an unbounded request.
+//! Those of an account come through an index; another filter looks through blocks within a budget and then gives a cursor to go
+//! on from, so a rare transaction costs several pages and never an unbounded request.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::error::Refusal;
 use crate::http::request::{self, Params, cursor, pair};
 use crate::node::Node;
 use crate::reads::blocks::{self, Place, TransactionFilter};
-use crate::views::transactions::{receiver, summary};
+use crate::views::transactions::summary;
 
 /// Committed transactions, newest first.
 #[utoipa::path(get, path = api::path::TRANSACTIONS, tag = "ledger", params(api::TransactionQuery), responses((status = 200, body = api::Page<api::TransactionSummary>)))]
@@ -32,7 +32,7 @@ pub async fn transactions(
     let from = cursor(query.cursor.as_deref(), pair)?.map(|(height, index)| Place { height, index });
     node.scan(move |node, budget| {
         let mut items: Vec<api::TransactionSummary> = Vec::new();
-        let next = blocks::transactions(node.store(), from, &filter, receiver, budget, |stored, at| {
+        let next = blocks::transactions(node.store(), from, &filter, budget, |stored, at| {
             let both = stored.block.transactions.get(at).zip(stored.receipts.get(at));
             let wanted = items.len() < limit;
             items.extend(both.filter(|_| wanted).map(|(bytes, r)| summary(bytes, Some((&stored.block.header, r)))));

@@ -37,14 +37,15 @@ pub async fn follow_market(node: Node, topic: Topic, exchange: Exchange, filter:
     let (mut fresh, mut book) = (true, Defined::default());
     loop {
         let json = tokio::select! {
-            update = updates.next() => match update {
-                Some(Update::Event { event, .. }) => serde_json::to_string(&Labelled { origin, event: &book.event(event) }),
-                Some(Update::Missed { events, .. }) => dropped(&topic, events),
-                None => {
-                    say(&sender, ended(topic)).await;
+            update = updates.next() => {
+                let ends = update.is_none();
+                let json = told(&topic, origin, &mut book, update);
+                if ends {
+                    say(&sender, json).await;
                     return;
                 }
-            },
+                json
+            }
             // A stream in which nothing comes does not say by itself whether nothing happens or nobody listens.
             changed = other(&mut heard, exchange.name(), fresh) => {
                 let Some(changed) = changed else { return };
@@ -54,6 +55,18 @@ pub async fn follow_market(node: Node, topic: Topic, exchange: Exchange, filter:
         };
         if !say(&sender, json).await {
             return;
+        }
+    }
+}
+
+/// An update of an instrument as it is sent; the end of the collector's updates is the end of the subscription.
+fn told(topic: &Topic, origin: api::Origin, book: &mut Defined, update: Option<Update>) -> Json {
+    match update {
+        Some(Update::Event { event, .. }) => serde_json::to_string(&Labelled { origin, event: &book.event(event) }),
+        Some(Update::Missed { events, .. }) => dropped(topic, events),
+        None => {
+            let reason = "this node collects it no longer, or never did".to_string();
+            serde_json::to_string(&StreamMessage::Ended { topic: topic.clone(), reason })
         }
     }
 }
@@ -92,11 +105,6 @@ fn dropped(topic: &Topic, messages: u64) -> Json {
     serde_json::to_string(&StreamMessage::Dropped { topic: topic.clone(), messages })
 }
 
-fn ended(topic: Topic) -> Json {
-    let reason = "this node collects it no longer, or never did".to_string();
-    serde_json::to_string(&StreamMessage::Ended { topic, reason })
-}
-
 fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
     let name = exchange.name();
     match fresh {
@@ -105,5 +113,35 @@ fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
             let silent_ms = node.memory().live().liveness(name).silent_ms;
             StreamMessage::Stale { exchange: name.into(), silent_ms }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_api::Feed;
+
+    #[tokio::test]
+    async fn a_subscription_that_the_collector_does_not_feed_says_that_it_ends() {
+        let topic = Topic { exchange: Some("kraken".into()), symbol: Some("BTC.USD".into()), ..Topic::all(Feed::Book) };
+        let mut updates = openmesh_collector::Handle::idle().subscribe(Filter::default());
+        let json = told(&topic, api::Origin::Live, &mut Defined::default(), updates.next().await).unwrap();
+        match serde_json::from_str(&json).unwrap() {
+            StreamMessage::Ended { topic: ended, .. } => assert_eq!(ended, topic),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_is_too_slow_is_told_which_topic_it_missed() {
+        let (news, receiver) = tokio::sync::broadcast::channel(1);
+        for _ in 0..3 {
+            news.send(Arc::new(Item::default())).unwrap();
+        }
+        drop(news);
+        let (sender, mut queue) = tokio::sync::mpsc::channel(8);
+        follow_news(Topic::all(Feed::Blocks), receiver, Wanted::default(), sender).await;
+        let first: StreamMessage = serde_json::from_str(queue.recv().await.unwrap().as_str()).unwrap();
+        assert_eq!(first, StreamMessage::Dropped { topic: Topic::all(Feed::Blocks), messages: 2 });
     }
 }

@@ -94,7 +94,7 @@ async fn serve(node: Node, socket: WebSocket) {
     }
 }
 
-/// What follows from a message of the client.
+/// Reaction to a message of the client.
 enum Heeded {
     Answer(StreamMessage),
     Nothing,

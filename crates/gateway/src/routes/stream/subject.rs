@@ -1,4 +1,4 @@
-//! Requests of the stream: what they ask for, and why it may not be had.
+//! Requests of the stream: their topics, and the reasons to refuse one.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use openmesh_primitives::{Address, Symbol};
 use crate::memory::{Item, Register};
 use crate::views::words::market_feed;
 
-/// What to do about words of a market subscription that are not understood.
+/// Remedy for words of a market subscription that are not understood.
 const SOURCES_HINT: &str = "/v1/sources lists what is collected";
 
 /// Reason of a refusal on the stream.
@@ -20,7 +20,7 @@ pub struct Refused {
     pub code: ErrorCode,
     /// For people.
     pub message: String,
-    /// What to do about it.
+    /// Remedy, for people.
     pub hint: &'static str,
 }
 
@@ -28,7 +28,7 @@ fn refused(code: ErrorCode, message: impl Into<String>, hint: &'static str) -> R
     Refused { code, message: message.into(), hint }
 }
 
-/// What a subscription is fed from.
+/// Feeding of a subscription.
 #[derive(Debug)]
 pub enum Subject {
     /// The collector's events of an instrument.

@@ -1,0 +1,98 @@
+//! A chain of real blocks on a real store, for tests.
+
+use std::sync::Arc;
+
+use openmesh_ledger::{
+    AccountTransaction, AccountsAction, Action, BlockLimits, Certificate, Genesis, GenesisValidator, Origin, Params,
+    SourceKind, SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
+};
+use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
+use openmesh_storage::Store;
+use tempfile::TempDir;
+
+const CHAIN_ID: u64 = 7;
+
+fn validator() -> ValidatorKey {
+    ValidatorKey::from_seed([1; 32])
+}
+
+fn key() -> AccountKey {
+    AccountKey::from_bytes([1; 32]).unwrap()
+}
+
+/// The account that pays for every transfer.
+pub fn sender() -> Address {
+    key().address()
+}
+
+/// The account that receives every transfer.
+pub fn receiver() -> Address {
+    Address([0xaa; 20])
+}
+
+/// A source of an exchange.
+pub fn source(id: &str, exchange: &str) -> SourceSpec {
+    SourceSpec {
+        id: id.into(),
+        exchange: exchange.into(),
+        kind: SourceKind::Market,
+        symbols: vec!["BTC.USD".into()],
+        feeds: vec!["trades".into()],
+        window_ms: 10_000,
+        origin: Origin::Replay,
+    }
+}
+
+fn genesis() -> Genesis {
+    let public_key = validator().public();
+    Genesis {
+        chain_id: CHAIN_ID,
+        name: "test".into(),
+        time: Timestamp::from_millis(1_800_000_000_000),
+        validators: vec![GenesisValidator { public_key, power: 1, name: "v".into(), payout: None }],
+        accounts: vec![(sender(), Amount::open(1_000))],
+        sources: vec![source("kraken", "kraken")],
+        params: Params::default(),
+    }
+}
+
+/// A chain with one validator.
+pub struct Chain {
+    _dir: TempDir,
+    /// Its store.
+    pub store: Store,
+    nonce: u64,
+}
+
+impl Chain {
+    /// A chain without blocks.
+    pub fn new() -> Chain {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.initialise(&genesis()).unwrap();
+        Chain { _dir: dir, store, nonce: 0 }
+    }
+
+    /// Commits a block with so many transfers.
+    pub fn transfers(&mut self, number: usize) {
+        let (state, tip) = (self.store.state().unwrap(), self.store.tip());
+        let candidates: Vec<_> = (0..number)
+            .map(|_| {
+                let action = Action::Accounts(AccountsAction::Transfer { to: receiver(), amount: Amount(1) });
+                let signed = AccountTransaction::sign(&key(), CHAIN_ID, self.nonce, Amount::open(1), action).unwrap();
+                self.nonce += 1;
+                Arc::new(verify_stateless(&Transaction::Account(signed).encode()).unwrap())
+            })
+            .collect();
+        let (proposer, time) = (validator().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
+        let last = self.store.block(tip.height).unwrap().map(|last| last.certificate);
+        let limits = BlockLimits::of(&genesis().params);
+        let (block, _) = build_block(&state, &tip, last, &candidates, proposer, time, &limits).unwrap();
+        let execution = execute_block(&state, &block).unwrap();
+        let (height, block_hash) = (block.header.height, block.hash());
+        let signature = validator().sign(&precommit_sign_bytes(CHAIN_ID, height, 0, &block_hash, &proposer));
+        let certificate = Certificate { height, round: 0, block_hash, signatures: vec![(proposer, signature)] };
+        let prepared = self.store.prepare(&execution).unwrap();
+        self.store.commit(&block, &certificate, &execution, prepared).unwrap();
+    }
+}
