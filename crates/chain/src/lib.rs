@@ -14,13 +14,15 @@
 //! of wei and everything of up to 256 bits are decimal strings, bytes are lower-case hexadecimal after `0x`.
 
 mod integer;
+mod line;
 mod row;
 mod swap;
 mod text;
 mod transfer;
 
 pub use integer::{SignedAmount, U256};
-pub use row::{AccessListItem, Authorization, Block, Log, Receipt, Row, Transaction, Withdrawal};
+pub use line::Row;
+pub use row::{AccessListItem, Authorization, Block, Log, Receipt, Transaction, Withdrawal};
 pub use swap::{Swap, SwapDetail, UNISWAP_V2_SWAP, UNISWAP_V3_SWAP, decode_swap};
 pub use text::hex0x;
 pub use transfer::{NftTransfer, TRANSFER, TokenTransfer, decode_nft_transfer, decode_token_transfer};

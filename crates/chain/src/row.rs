@@ -7,7 +7,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
 use super::text::{decimal, decimal_option, hex, hex_list, hex_option};
-use super::{ChainAddress, Hash, NftTransfer, Swap, TokenTransfer, U256};
+use super::{ChainAddress, Hash, U256};
 
 /// A block's header and withdrawals (Yellow Paper 4.3; EIP-1559, 4895, 4844, 4788, 7685).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
@@ -38,7 +38,7 @@ pub struct Block {
     /// Root of the receipts' trie.
     #[serde(serialize_with = "hex")]
     pub receipts_root: Hash,
-    /// Who receives the fees.
+    /// Receiver of the fees.
     #[serde(serialize_with = "hex")]
     pub miner: ChainAddress,
     /// Difficulty; zero since the merge.
@@ -151,7 +151,7 @@ pub struct Transaction {
     pub access_list: Vec<AccessListItem>,
     /// Delegations it carries (type 4).
     pub authorization_list: Vec<Authorization>,
-    /// Which of the two points of the signature.
+    /// Parity of the signature's point: which of the two it is.
     pub y_parity: bool,
     /// Signature's `r`.
     pub r: U256,
@@ -180,7 +180,7 @@ pub struct Authorization {
     pub address: ChainAddress,
     /// The account's nonce.
     pub nonce: u64,
-    /// Which of the two points of the signature; the protocol includes invalid ones, so any byte can stand here.
+    /// Parity of the signature's point; the protocol includes invalid ones, so any byte can stand here.
     pub y_parity: u8,
     /// Signature's `r`.
     pub r: U256,
@@ -188,7 +188,7 @@ pub struct Authorization {
     pub s: U256,
 }
 
-/// What a transaction led to, its logs apart.
+/// Outcome of a transaction, its logs apart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {
     /// Transaction.
@@ -255,24 +255,4 @@ pub struct Log {
     /// Up to four: the event's signature and its indexed arguments.
     #[serde(serialize_with = "hex_list")]
     pub topics: Vec<Hash>,
-}
-
-/// A line of `openmesh chain decode`: any row with its `type` first.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Row<'a> {
-    /// A block.
-    Block(&'a Block),
-    /// A transaction.
-    Transaction(&'a Transaction),
-    /// A receipt.
-    Receipt(&'a Receipt),
-    /// A log.
-    Log(&'a Log),
-    /// A transfer of an ERC-20 token.
-    TokenTransfer(&'a TokenTransfer),
-    /// A transfer of an ERC-721 token.
-    NftTransfer(&'a NftTransfer),
-    /// A swap.
-    Swap(&'a Swap),
 }

@@ -26,17 +26,17 @@ pub struct Swap {
     /// Pool's contract.
     #[serde(serialize_with = "hex")]
     pub pool_address: ChainAddress,
-    /// Who called the pool, most often a router.
+    /// Caller of the pool, most often a router.
     #[serde(serialize_with = "hex")]
     pub sender: ChainAddress,
-    /// Who received the tokens bought.
+    /// Receiver of the tokens bought.
     #[serde(serialize_with = "hex")]
     pub recipient: ChainAddress,
     /// Change of the pool's holding of token 0, in its smallest unit: positive was paid in, negative taken out.
     pub amount0: SignedAmount,
     /// The same of token 1.
     pub amount1: SignedAmount,
-    /// What only this protocol tells; its name is `protocol`.
+    /// Fields of this protocol alone; its name is `protocol`.
     #[serde(flatten)]
     pub detail: SwapDetail,
     /// Transaction.
@@ -50,7 +50,7 @@ pub struct Swap {
     pub block_number: u64,
 }
 
-/// What differs between the protocols.
+/// Fields that differ between the protocols.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "protocol", rename_all = "snake_case")]
 pub enum SwapDetail {

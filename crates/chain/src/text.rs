@@ -1,4 +1,4 @@
-//! How rows look as JSON: hexadecimal bytes and decimal strings.
+//! Rows as JSON: hexadecimal bytes and decimal strings.
 
 use std::fmt::Display;
 

@@ -48,7 +48,7 @@ pub struct NftTransfer {
     /// Owner after; zero for burning.
     #[serde(serialize_with = "hex")]
     pub to_address: ChainAddress,
-    /// Which token of the collection.
+    /// Number of the token in the collection.
     pub token_id: U256,
     /// Transaction.
     #[serde(serialize_with = "hex")]

@@ -7,8 +7,9 @@ use openmesh_chain::{
     AccessListItem, Authorization, Block, ChainAddress, Hash, Log, Receipt, Transaction, U256, Withdrawal,
 };
 
+use crate::report::{Report, VerifyError};
 use crate::rpc::{RpcBlock, RpcLog, RpcReceipt, RpcTransaction, RpcTransactions};
-use crate::verify::{Report, Rows, Tally, VerifyError, examine, receipt_envelopes};
+use crate::verify::{Rows, Tally, examine, receipt_envelopes};
 use crate::{consensus, derive};
 
 fn wide(value: alloy_primitives::U256) -> U256 {
@@ -76,7 +77,7 @@ pub(crate) fn assemble(
     }
     let rows = Rows { block: row, transactions: bodies, receipts, logs };
     let mut report = examine(&rows)?;
-    report.add(claims);
+    report.add(claims.into_check());
     Ok((rows, report))
 }
 

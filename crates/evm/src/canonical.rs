@@ -10,12 +10,13 @@ use openmesh_primitives::canonical;
 
 use crate::DOCUMENT_BYTES_MAX;
 use crate::decode::Decoded;
-use crate::verify::{Rows, VerifyError, verify};
+use crate::report::VerifyError;
+use crate::verify::{Rows, verify};
 
 /// The version that is written, first byte of the form.
 pub const CANONICAL_VERSION: u8 = 1;
 
-/// Why bytes are not a block.
+/// Reason that bytes are not a block.
 #[derive(Debug, thiserror::Error)]
 pub enum CanonicalError {
     /// Written by another version of this software.
@@ -27,7 +28,7 @@ pub enum CanonicalError {
     /// No bytes, or too many.
     #[error("canonical block: {length} bytes; 1 to {DOCUMENT_BYTES_MAX} are expected")]
     Length {
-        /// How many there are.
+        /// Number of them.
         length: usize,
     },
     /// Not the canonical form.

@@ -11,7 +11,7 @@ use alloy_rlp::Encodable;
 use openmesh_chain::{Block, Log, Receipt, Transaction};
 
 use crate::derive::without_uncles;
-use crate::verify::VerifyError;
+use crate::report::VerifyError;
 
 /// A signed transaction without blobs.
 pub(crate) type Envelope = EthereumTxEnvelope<TxEip4844>;

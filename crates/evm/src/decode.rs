@@ -9,8 +9,9 @@ use openmesh_chain::{
 use serde::Serialize;
 
 use crate::assemble::assemble;
+use crate::report::{Check, NotVerified, Report, VerifyError};
 use crate::rpc;
-use crate::verify::{Check, NotVerified, Report, Rows, VerifyError};
+use crate::verify::Rows;
 
 /// A verified block with what its logs mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub struct Decoded {
     pub swaps: Vec<Swap>,
     /// Checks that were made; all hold.
     pub checks: Vec<Check>,
-    /// What could not be checked.
+    /// Checks that could not be made.
     pub not_verified: Vec<NotVerified>,
 }
 
@@ -61,7 +62,7 @@ impl Decoded {
         &self.rows.logs
     }
 
-    /// Whether bodies, receipts and withdrawals were all there to be verified.
+    /// Returns true when bodies, receipts and withdrawals were all there to be verified.
     pub fn is_complete(&self) -> bool {
         let block = &self.rows.block;
         self.rows.transactions.is_some() && self.rows.receipts.is_some() && block.withdrawals.is_some()

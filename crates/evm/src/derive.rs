@@ -1,4 +1,4 @@
-//! What follows from other fields, and therefore is computed instead of believed.
+//! Values that follow from other fields, and therefore are computed instead of believed.
 
 use alloy_consensus::EMPTY_OMMER_ROOT_HASH;
 use alloy_eips::eip7840::BlobParams;
@@ -42,7 +42,7 @@ pub(crate) fn blob_gas_prices(block: &Block) -> Vec<u128> {
     prices
 }
 
-/// Whether the header says that the block has no uncles.
+/// Returns true when the header says that the block has no uncles.
 pub(crate) fn without_uncles(block: &Block) -> bool {
     block.sha3_uncles == EMPTY_OMMER_ROOT_HASH.0
 }

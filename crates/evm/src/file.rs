@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::DOCUMENT_BYTES_MAX;
 
-/// Why a file could not be read.
+/// Reason that a file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The operating system's word.
@@ -16,7 +16,7 @@ pub enum FileError {
     Io {
         /// File.
         path: PathBuf,
-        /// What happened.
+        /// Cause.
         reason: std::io::Error,
     },
     /// Longer than [`DOCUMENT_BYTES_MAX`], unpacked.

@@ -21,6 +21,7 @@ mod file;
 #[cfg(test)]
 mod receipts_only;
 pub mod replay;
+mod report;
 mod rpc;
 pub mod source;
 pub mod verify;
@@ -28,7 +29,8 @@ pub mod verify;
 pub use canonical::{CANONICAL_VERSION, CanonicalError, canonical_block, decode_canonical};
 pub use decode::{Decoded, decode, decode_block, write_checks, write_json_lines};
 pub use file::{FileError, read_maybe_gz};
-pub use verify::{Check, NotVerified, Report, Rows, VerifyError};
+pub use report::{Check, NotVerified, Report, VerifyError};
+pub use verify::Rows;
 
 /// Longest JSON document (and file, unpacked) that is read. The fullest mainnet blocks take about 10 MB as JSON; blocks of
 /// chains with higher gas limits some times that.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::DOCUMENT_BYTES_MAX;
-use crate::verify::VerifyError;
+use crate::report::VerifyError;
 
 /// A block's header, with what was given along with it.
 #[derive(Debug, Deserialize)]

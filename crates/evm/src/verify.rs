@@ -9,16 +9,14 @@
 //! one transaction, created contract, price paid, places and hashes in logs) follows from the former and must agree.
 //! What cannot be checked because it was not given is listed in [`Report::not_verified`], never passed over.
 
-use std::fmt::Display;
-
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{ReceiptEnvelope, proofs};
 use alloy_primitives::Bloom;
 use openmesh_chain::{Block, Log, Receipt, Transaction, U256, hex0x};
-use serde::Serialize;
 
 use crate::consensus::{self, Envelope};
-use crate::{DOCUMENT_BYTES_MAX, derive};
+use crate::derive;
+use crate::report::{Check, Report, VerifyError};
 
 /// A block as rows, with what was given of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,135 +29,6 @@ pub struct Rows {
     pub receipts: Option<Vec<Receipt>>,
     /// Logs of all receipts in order.
     pub logs: Vec<Log>,
-}
-
-/// One comparison.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was compared: `block_hash`, `tx_hashes`, `transactions_root`, `withdrawals_root`, `receipts_root`,
-    /// `logs_bloom`, `senders`, `receipt_fields`, `gas_used`, `blob_gas_used`, `positions`, `derived`, `claims`.
-    #[serde(rename = "check")]
-    pub name: &'static str,
-    /// Whether it holds.
-    pub ok: bool,
-    /// What the block says: a root, or the number of items. On failure of an item: that item's value.
-    pub expected: String,
-    /// What was computed.
-    pub got: String,
-    /// The first item that fails.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub at: Option<String>,
-}
-
-/// Something that could not be checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct NotVerified {
-    /// Name of the check, or of a row's field.
-    #[serde(rename = "check")]
-    pub what: &'static str,
-    /// What is missing.
-    pub why: String,
-}
-
-/// What verification found, where nothing failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Checks made; all hold.
-    pub checks: Vec<Check>,
-    /// Checks that could not be made.
-    pub not_verified: Vec<NotVerified>,
-}
-
-/// Why data is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// Not the JSON that a node answers with.
-    #[error("{what}: not what an Ethereum node answers: {reason}")]
-    Json {
-        /// Which part.
-        what: String,
-        /// Parser's word.
-        reason: String,
-    },
-    /// The node does not have it.
-    #[error("{what}: the node answered null, it does not have it")]
-    Null {
-        /// Which part.
-        what: String,
-    },
-    /// The node answered with an error.
-    #[error("{what}: the node answered with error {code}: {message}")]
-    Rpc {
-        /// Which part.
-        what: String,
-        /// JSON-RPC's code.
-        code: i64,
-        /// Its text.
-        message: String,
-    },
-    /// Longer than [`DOCUMENT_BYTES_MAX`].
-    #[error("{what}: longer than {DOCUMENT_BYTES_MAX} bytes, too long for one block")]
-    TooLarge {
-        /// Which part.
-        what: String,
-    },
-    /// A field cannot be as it is in any block.
-    #[error("{place} {reason}")]
-    Field {
-        /// Which.
-        place: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A check failed.
-    #[error("{}", mismatch(.failed, .checks))]
-    Mismatch {
-        /// The first check that failed.
-        failed: Box<Check>,
-        /// All checks that were made.
-        checks: Vec<Check>,
-    },
-}
-
-fn mismatch(failed: &Check, checks: &[Check]) -> String {
-    let at = failed.at.as_ref().map(|at| format!(" at {at}")).unwrap_or_default();
-    let others = checks.iter().filter(|check| !check.ok && check.name != failed.name);
-    let others: Vec<&str> = others.map(|check| check.name).collect();
-    let also = if others.is_empty() { String::new() } else { format!(" (also: {})", others.join(", ")) };
-    format!("{} does not match{at}: expected {}, computed {}{also}", failed.name, failed.expected, failed.got)
-}
-
-impl VerifyError {
-    /// The checks that were made before or beside the failure.
-    pub fn checks(&self) -> &[Check] {
-        match self {
-            VerifyError::Mismatch { checks, .. } => checks,
-            _ => &[],
-        }
-    }
-}
-
-impl Report {
-    /// The report, or the first failure.
-    pub(crate) fn judge(self) -> Result<Report, VerifyError> {
-        match self.checks.iter().find(|check| !check.ok) {
-            None => Ok(self),
-            Some(failed) => Err(VerifyError::Mismatch { failed: Box::new(failed.clone()), checks: self.checks }),
-        }
-    }
-
-    fn compare(&mut self, name: &'static str, expected: impl Display, got: impl Display) {
-        let (expected, got) = (expected.to_string(), got.to_string());
-        self.checks.push(Check { name, ok: expected == got, expected, got, at: None });
-    }
-
-    pub(crate) fn skip(&mut self, what: &'static str, why: impl Into<String>) {
-        self.not_verified.push(NotVerified { what, why: why.into() });
-    }
-
-    pub(crate) fn add(&mut self, tally: Tally) {
-        self.checks.push(tally.into_check());
-    }
 }
 
 /// Many comparisons of one kind as one check.
@@ -188,7 +57,7 @@ impl Tally {
         }
     }
 
-    fn into_check(self) -> Check {
+    pub(crate) fn into_check(self) -> Check {
         let count = self.count.to_string();
         match self.failure {
             None => Check { name: self.name, ok: true, expected: count.clone(), got: count, at: None },
@@ -270,9 +139,9 @@ fn bodies(block: &Block, transactions: &[Transaction], envelopes: &[Envelope], r
         let sender = envelope.recover_signer_unchecked().ok().map(|sender| sender.0.0);
         senders.equal(at, &Some(row.from_address), &sender);
     }
-    report.add(hashes);
+    report.add(hashes.into_check());
     report.compare("transactions_root", hex0x(&block.transactions_root), proofs::calculate_transaction_root(envelopes));
-    report.add(senders);
+    report.add(senders.into_check());
 }
 
 fn withdrawals(block: &Block, report: &mut Report) -> Result<(), VerifyError> {
@@ -323,7 +192,7 @@ fn receipts_and_logs(rows: &Rows, receipts: &[Receipt], report: &mut Report) -> 
         before = row.cumulative_gas_used;
     }
     gas.equal(|| "the header".to_owned(), &block.gas_used, &before);
-    report.add(gas);
+    report.add(gas.into_check());
     match &rows.transactions {
         Some(transactions) => receipt_fields(block, transactions, receipts, report),
         None => report.skip(
@@ -335,7 +204,7 @@ fn receipts_and_logs(rows: &Rows, receipts: &[Receipt], report: &mut Report) -> 
     Ok(())
 }
 
-/// What receipts repeat of transactions, or what follows from them.
+/// Checks what receipts repeat of transactions, or what follows from them.
 fn receipt_fields(block: &Block, transactions: &[Transaction], receipts: &[Receipt], report: &mut Report) {
     let mut fields = Tally::new("receipt_fields");
     fields.equal(|| "the number of receipts".to_owned(), &transactions.len(), &receipts.len());
@@ -360,14 +229,14 @@ fn receipt_fields(block: &Block, transactions: &[Transaction], receipts: &[Recei
             (_, price) => fields.equal(at("blobGasPrice"), &None, &price),
         }
     }
-    report.add(fields);
+    report.add(fields.into_check());
     if let Some(used) = block.blob_gas_used {
         let computed = transactions.iter().filter_map(derive::blob_gas_used).fold(0, u64::saturating_add);
         report.compare("blob_gas_used", used, computed);
     }
 }
 
-/// What the rows of the block and its transactions hold beyond what is hashed.
+/// Checks what the rows of the block and its transactions hold beyond what is hashed.
 fn derived(rows: &Rows, size: Option<u64>, report: &mut Report) {
     let block = &rows.block;
     let mut derived = Tally::new("derived");
@@ -381,7 +250,7 @@ fn derived(rows: &Rows, size: Option<u64>, report: &mut Report) {
         let paid = derive::effective_gas_price(tx, block.base_fee_per_gas);
         derived.equal(|| format!("transaction {} gasPrice", tx.transaction_index), &paid, &tx.gas_price);
     }
-    report.add(derived);
+    report.add(derived.into_check());
 }
 
 /// Places, and the hashes and heights that every row repeats.
@@ -414,5 +283,5 @@ fn positions(rows: &Rows, report: &mut Report) {
         tally.equal(at("transactionIndex"), &log.transaction_index.max(earlier), &log.transaction_index);
         earlier = log.transaction_index;
     }
-    report.add(tally);
+    report.add(tally.into_check());
 }

@@ -1,10 +1,10 @@
-//! What is served: by this the collectors' subscriptions and the ledger's sources are configured.
+//! Catalogue of what is served: by this the collectors' subscriptions and the ledger's sources are configured.
 
 use openmesh_market::{Exchange, Feed};
 use openmesh_primitives::{Symbol, Timestamp};
 use serde::Serialize;
 
-/// What is served.
+/// Catalogue of what is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Catalogue {
     /// True where the market is made up.

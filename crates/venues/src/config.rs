@@ -1,4 +1,4 @@
-//! What is served, where and how.
+//! Configuration of the server: market, addresses, pace, faults.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use crate::faults::Faults;
 /// Answers one JSON-RPC body with another: the replayed chain, injected so that this crate does not know it.
 pub type EthereumAnswer = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
-/// What is served, where and how.
+/// Configuration of the server.
 #[derive(Clone)]
 pub struct Config {
     /// Address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// What.
+    /// Market to serve.
     pub mode: Mode,
     /// Faults of every connection.
     pub faults: Faults,
@@ -37,7 +37,7 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Where the market comes from.
+/// Origin of the market.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// From a generator.
@@ -71,7 +71,7 @@ impl Default for SimulationConfig {
 pub struct ReplayConfig {
     /// A set's folder, or a folder of sets.
     pub dir: PathBuf,
-    /// How fast.
+    /// Pace.
     #[serde(default)]
     pub speed: Speed,
     /// Names of the sets (their folders'); empty for every set of a venue that is served.
@@ -106,7 +106,7 @@ impl ReplayConfig {
     }
 }
 
-/// How fast a recording is played.
+/// Pace at which a recording is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Speed {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use openmesh_primitives::SplitMix64;
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong on each connection.
+/// Faults to inject on each connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Faults {
@@ -24,7 +24,7 @@ pub struct Faults {
     pub disconnect_after_frames: u64,
 }
 
-/// What becomes of one message.
+/// Fate of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fate {
     /// Times that it is sent: 0, 1 or 2.

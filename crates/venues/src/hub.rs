@@ -1,4 +1,4 @@
-//! Who listens to what, around the market: one lock, so that a snapshot and the stream after it fit without gap.
+//! Listeners around the market: one lock, so that a snapshot and the stream after it fit without gap.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use openmesh_dialect::emulate::{Conversation, Door, Frame, Step, Topic};
 use openmesh_primitives::Timestamp;
-use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
+use crate::progress::Progress;
 use crate::source::{HttpAnswer, HttpRequest, Source};
 
 /// Messages that wait for one connection: minutes of the simulated market, seconds of a fast replay. Beyond it the
@@ -20,55 +20,13 @@ pub(crate) const QUEUE_FRAMES_MAX: usize = 32_768;
 /// Longest that a replay as fast as possible waits for one client: reading a full queue takes a fraction of it.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// What goes to a connection.
+/// Message to a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Outgoing {
     /// An answer to it alone.
     Answer(Frame),
     /// Data of a stream.
     Data(Frame),
-}
-
-/// How far the server is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Progress {
-    /// Events that the market made, or frames that were played; each counted once, however many listen.
-    pub events_total: u64,
-    /// The same within the last second.
-    pub events_per_second: u64,
-    /// Open connections.
-    pub connections: usize,
-    /// Sets and how far they are.
-    pub sets: Vec<SetProgress>,
-}
-
-/// How far a set is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SetProgress {
-    /// Name.
-    pub name: String,
-    /// State.
-    pub state: SetState,
-    /// Time since its beginning as recorded, in milliseconds.
-    pub position_ms: u64,
-    /// Its length, in milliseconds; 0 for no end.
-    pub length_ms: u64,
-    /// Frames played.
-    pub frames_played: u64,
-    /// Frames in it; 0 for no end.
-    pub frames: u64,
-}
-
-/// State of a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SetState {
-    /// Its clock stands until enough listen.
-    Waiting,
-    /// It plays.
-    Running,
-    /// It has ended; connections stay open.
-    Finished,
 }
 
 struct Peer {
@@ -179,9 +137,9 @@ pub(crate) trait Doors: Send + Sync {
     fn http(&self, request: &HttpRequest<'_>) -> Option<HttpAnswer>;
     /// The venue's time.
     fn now(&self, door: Door) -> Timestamp;
-    /// What is served.
+    /// Catalogue of what is served.
     fn catalogue(&self) -> Catalogue;
-    /// How far it is.
+    /// Progress of the server.
     fn progress(&self) -> Progress;
     /// A second has gone by.
     fn second(&self);

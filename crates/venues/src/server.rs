@@ -22,7 +22,8 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, EthereumAnswer, Mode};
 use crate::connection;
 use crate::faults::{Faults, Weather};
-use crate::hub::{Doors, Progress};
+use crate::hub::Doors;
+use crate::progress::Progress;
 use crate::replay::{self, LoadError};
 use crate::simulation;
 use crate::source::HttpRequest;
@@ -33,7 +34,7 @@ const RPC_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Longest message of a client that the WebSocket takes, in bytes.
 const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 
-/// Why the server does not start, or ended.
+/// Reason that the server does not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be listened on.
@@ -66,7 +67,7 @@ impl Handle {
         self.doors.progress()
     }
 
-    /// What is served.
+    /// Catalogue of what is served.
     pub fn catalogue(&self) -> Catalogue {
         self.doors.catalogue()
     }
@@ -140,7 +141,7 @@ async fn ethereum(State(shared): State<Shared>, body: Bytes) -> Response {
     }
 }
 
-/// Which venue's host a request means, and its path there. A path `/HOST/PATH` says both. Venues' own paths do not begin with a
+/// Returns the venue's host that a request means, and its path there. A path `/HOST/PATH` says both. Venues' own paths do not begin with a
 /// name that has a dot: under such a path it is the `Host` header that says which venue.
 fn place(parts: &Parts) -> (String, String) {
     let full = parts.uri.path().trim_start_matches('/');

@@ -1,10 +1,10 @@
-//! What stands behind the doors: a market that can be asked for snapshots.
+//! A market behind the endpoints, which can be asked for snapshots.
 
 use openmesh_dialect::emulate::{Door, Frame, Listing, Topic};
 use openmesh_primitives::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::hub::SetProgress;
+use crate::progress::SetProgress;
 
 /// An HTTP request of a client: `https://HOST/PATH?QUERY`.
 #[derive(Clone, Debug)]
@@ -55,9 +55,9 @@ pub(crate) trait Source: Listing + Send {
     /// A request over HTTP; `None` where the venue has no such address.
     fn http(&mut self, request: &HttpRequest<'_>) -> Option<HttpAnswer>;
 
-    /// What is served.
+    /// Catalogue of what is served.
     fn catalogue(&self) -> Catalogue;
 
-    /// How far each set is.
+    /// Progress of each set.
     fn positions(&self) -> Vec<SetProgress>;
 }

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::report::VerifyError;
 use crate::rpc;
-use crate::verify::VerifyError;
 
 /// A log as recorded, with what filters look at.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) fn recorded_logs(receipts: &[u8]) -> Result<Vec<RecordedLog>, VerifyE
     receipts.into_iter().flat_map(|receipt| receipt.logs).map(log).collect()
 }
 
-/// Which logs are wanted.
+/// Filter of wanted logs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LogFilter {
     /// Any of these; empty for all.

@@ -3,8 +3,12 @@
 use alloy_primitives::B256;
 use serde_json::Value;
 
+use super::answer::{Answer, RpcFailure};
+use super::chain::{NEXT_BLOCK_METHOD, Recorded, ReplayChain};
 use super::filter::LogFilter;
-use super::{Answer, LOGS_MAX, NEXT_BLOCK_METHOD, Recorded, ReplayChain, RpcFailure};
+
+/// Most logs in an answer to `eth_getLogs`, as public nodes have it.
+pub const LOGS_MAX: usize = 10_000;
 
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
@@ -58,7 +62,7 @@ fn parse_hash(value: &Value) -> Option<B256> {
     value.as_str().filter(|text| text.starts_with("0x"))?.parse().ok()
 }
 
-/// Whether full transactions are wanted.
+/// Returns true when full transactions are wanted.
 fn full(value: &Value) -> Result<bool, RpcFailure> {
     match value {
         Value::Null => Ok(false),

@@ -1,4 +1,4 @@
-//! How long to wait after failures.
+//! Waits after failures.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::SourceError;
+use super::error::{RpcError, SourceError};
 use crate::rpc::RpcErrorObject;
 
 /// Longest time for a request with its answer; a full block of 10 MB takes a second on a slow line.
@@ -21,55 +21,6 @@ pub(super) const METHOD_NOT_FOUND: i64 = -32601;
 const LIMIT_CODES: [i64; 2] = [-32005, 429];
 /// Most characters of a node's error message that are kept.
 const MESSAGE_CHARS_MAX: usize = 300;
-
-/// Why a call has no result.
-#[derive(Debug, thiserror::Error)]
-pub enum RpcError {
-    /// No connection, or it broke.
-    #[error("the node cannot be reached: {reason}")]
-    Transport {
-        /// What happened; without the node's address, which may hold a key.
-        reason: String,
-    },
-    /// An HTTP status that is no success.
-    #[error("the node answers with HTTP status {status}")]
-    Status {
-        /// Status.
-        status: u16,
-    },
-    /// HTTP 429 or JSON-RPC's equivalent.
-    #[error("the node limits the rate of requests")]
-    RateLimited {
-        /// How long it wants us to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Longer than the configured limit.
-    #[error("the answer to {method} is longer than {limit} bytes")]
-    TooLarge {
-        /// Call.
-        method: &'static str,
-        /// Configured limit.
-        limit: usize,
-    },
-    /// Not a JSON-RPC response, or to another call.
-    #[error("the answer to {method} is not a JSON-RPC response: {reason}")]
-    Malformed {
-        /// Call.
-        method: &'static str,
-        /// What is wrong.
-        reason: String,
-    },
-    /// A JSON-RPC error.
-    #[error("{method}: the node answers with error {code}: {message}")]
-    Refused {
-        /// Call.
-        method: &'static str,
-        /// Code.
-        code: i64,
-        /// The node's text, shortened.
-        message: String,
-    },
-}
 
 pub(super) struct Client {
     http: reqwest::Client,

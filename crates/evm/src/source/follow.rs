@@ -8,14 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::client::{Client, METHOD_NOT_FOUND, RpcError};
-use super::{Config, SourceError, SourceEvent, SourceIncident, Start, VerifiedBlock, backoff};
+use super::backoff;
+use super::client::{Client, METHOD_NOT_FOUND};
+use super::config::{Config, Start};
+use super::error::{REORG_DEPTH_MAX, RpcError, SourceError};
+use super::event::{SourceEvent, SourceIncident, VerifiedBlock};
 use crate::decode::{Decoded, decode};
 use crate::replay::NEXT_BLOCK_METHOD;
-
-/// How many blocks are remembered for reorganisations. Ethereum finalises within 64 to 96 slots; other chains are given
-/// some room.
-pub const REORG_DEPTH_MAX: usize = 256;
 
 /// A block that went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub(super) struct Follower {
     chain_checked: bool,
 }
 
-/// How a step ended.
+/// Outcome of a step.
 enum Step {
     /// Go on at once.
     Again,
@@ -45,7 +44,7 @@ enum Step {
     Idle,
 }
 
-/// Why a step did not end.
+/// Reason that a step did not end.
 enum Stop {
     /// Try again, after an incident.
     Failed { number: Option<u64>, error: SourceError },
@@ -196,7 +195,7 @@ impl Follower {
         Ok(Step::Again)
     }
 
-    /// Whether the newest block is still the node's at its height. A node that does not have it is behind, not reorganised.
+    /// Returns true while the newest block is still the node's at its height. A node that does not have it is behind, not reorganised.
     async fn compare_tip(&mut self) -> Result<Step, Stop> {
         let Some(tip) = self.sent.back().copied().filter(|_| !self.config.sparse) else { return Ok(Step::Idle) };
         let method = "eth_getBlockByNumber";
@@ -244,7 +243,7 @@ fn missing(decoded: &Decoded) -> String {
     decoded.not_verified.iter().map(|item| item.what).collect::<Vec<_>>().join(", ")
 }
 
-/// What the node wants us to wait.
+/// Returns the wait that the node asks for.
 fn demanded(error: &SourceError) -> Option<Duration> {
     match error {
         SourceError::Rpc(RpcError::RateLimited { retry_after }) => *retry_after,

@@ -116,7 +116,7 @@ fn nothing_to_replay_says_so() {
     assert!(matches!(ReplayChain::load(&empty), Err(ReplayError::Folder { .. })));
 }
 
-/// What is served of the recordings verifies as the files do.
+/// Blocks served from recordings verify as the files do.
 #[test]
 fn recorded_sets_are_served() {
     let Some(data) = recordings() else { return };

@@ -10,7 +10,7 @@ const BUFFERED_MAX: usize = 20_000;
 #[derive(Debug, Default)]
 pub(super) struct RecordedBook {
     book: LevelBook,
-    /// Whether a snapshot has been seen.
+    /// True after a snapshot.
     in_step: bool,
     update: u64,
     sequence: u64,

@@ -22,7 +22,7 @@ const LINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Frames of one set that are read; the largest known has a hundred thousand.
 const SET_FRAMES_MAX: usize = 5_000_000;
 
-/// Why a recording is not served.
+/// Reason that a recording is not served.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file or folder cannot be read.
@@ -211,7 +211,7 @@ fn each_line(path: &Path, mut each: impl FnMut(u64, &str) -> Result<(), LoadErro
     Ok(())
 }
 
-/// What a recorder asked for was there to be asked for, as far as anybody knows.
+/// Adds what a recorder asked for: it was there to be asked for, as far as anybody knows.
 struct Anything;
 
 impl Listing for Anything {

@@ -11,7 +11,8 @@ use super::load::{LoadError, Recording, recorded_sets};
 use super::state::ReplayState;
 use crate::catalogue::Catalogue;
 use crate::config::{ReplayConfig, Speed};
-use crate::hub::{Doors, Hub, SetState};
+use crate::hub::{Doors, Hub};
+use crate::progress::SetState;
 use crate::source::Source;
 
 /// Frames that are played under one lock: a client that subscribes waits no longer than those take.
@@ -40,7 +41,7 @@ pub(crate) async fn start(
     Ok(hub)
 }
 
-/// What a replay of these sets would serve, without serving it; every set of the folder where none is named.
+/// Returns what a replay of these sets would serve, without serving it; every set of the folder where none is named.
 pub fn catalogue(dir: &std::path::Path, sets: &[String]) -> Result<Catalogue, LoadError> {
     Ok(ReplayState::new(load(dir, sets)?).catalogue())
 }
@@ -128,7 +129,7 @@ fn set_state(hub: &Hub<ReplayState>, set: usize, state: SetState) {
     }
 }
 
-/// When the next frame is due, in nanoseconds since the set's beginning.
+/// Returns the time at which the next frame is due, in nanoseconds since the set's beginning.
 fn next_due(hub: &Hub<ReplayState>, set: usize) -> Option<u64> {
     let room = hub.lock();
     let played = room.source.sets.get(set)?;

@@ -14,7 +14,7 @@ use super::book::RecordedBook;
 use super::instruments::Names;
 use super::load::{RecordedAnswer, Recording};
 use crate::catalogue::{Catalogue, CatalogueEntry, SetInfo};
-use crate::hub::{SetProgress, SetState};
+use crate::progress::{SetProgress, SetState};
 use crate::source::{HttpAnswer, HttpRequest, Source};
 
 /// Trades that are kept for those who subscribe later at Coinbase, which sends about so many.

@@ -67,7 +67,7 @@ impl Board {
         self.index.get(&(door, name.to_owned())).and_then(|at| self.shown.get(*at))
     }
 
-    /// Where a topic is served: an index price is that of the pair's perpetual.
+    /// Returns the topic's place: an index price is that of the pair's perpetual.
     fn place(&self, topic: &Topic) -> Option<usize> {
         let name = match (topic.channel, topic.door) {
             (Channel::IndexPrice, Door::OkxPublic) => format!("{}-SWAP", topic.instrument),
@@ -76,7 +76,7 @@ impl Board {
         self.index.get(&(topic.door, name)).copied()
     }
 
-    /// Whether there is such a stream.
+    /// Returns true when there is such a stream.
     pub(super) fn knows(&self, topic: &Topic) -> bool {
         match topic.channel {
             Channel::Heartbeat | Channel::Instruments => return true,
@@ -322,7 +322,7 @@ impl Shown {
         }
     }
 
-    /// What a stream says first.
+    /// Returns the first frames of a stream.
     fn first(&mut self, topic: &Topic) -> Vec<Frame> {
         let name = &topic.instrument;
         let at = self.summary.at;

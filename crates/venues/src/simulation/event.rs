@@ -1,4 +1,4 @@
-//! What happens at a simulated venue, in ticks and lots.
+//! Events of a simulated venue, in ticks and lots.
 
 use openmesh_market::Side;
 use openmesh_primitives::Timestamp;
@@ -10,13 +10,13 @@ pub struct Fill {
     pub id: u64,
     /// Number of the taker's fill.
     pub aggregate: u64,
-    /// Who took.
+    /// Side of the taker.
     pub side: Side,
     /// Price in ticks.
     pub price: i64,
     /// Size in lots.
     pub lots: i64,
-    /// When.
+    /// Time of the trade.
     pub at: Timestamp,
     /// The taker's order had no limit.
     pub at_market: bool,
@@ -47,7 +47,7 @@ impl BookMove {
 /// Best quotes, last trade, and the figures since the start, in ticks and lots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Figures {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
     /// Number of the book's update.
     pub update: u64,
@@ -115,9 +115,9 @@ pub struct Bar {
     pub ids: (u64, u64),
     /// Trades.
     pub trades: u64,
-    /// When it last changed.
+    /// Time of the last change.
     pub at: Timestamp,
-    /// Whether its time is over.
+    /// True when its interval is over.
     pub closed: bool,
 }
 
@@ -168,10 +168,10 @@ impl Bar {
     }
 }
 
-/// What a perpetual has beside its book; prices in ticks.
+/// State of a perpetual beside its book; prices in ticks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Perpetual {
-    /// When.
+    /// Time of the state.
     pub at: Timestamp,
     /// Mark price.
     pub mark: i64,
@@ -179,7 +179,7 @@ pub struct Perpetual {
     pub index: i64,
     /// Funding rate in 10^-8.
     pub funding_e8: i64,
-    /// When it is paid next.
+    /// Time of the next payment.
     pub next_funding: Timestamp,
     /// Open interest in lots.
     pub open_interest: i64,
@@ -190,13 +190,13 @@ pub struct Perpetual {
 pub struct VenueEvent {
     /// Index of the book in [`listings`].
     pub market: usize,
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// What.
+    /// Body of the event.
     pub kind: VenueEventKind,
 }
 
-/// What happens.
+/// Kinds of event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VenueEventKind {
     /// Trades of one moment, in order.

@@ -17,7 +17,7 @@ const OFFSET_PPB: i64 = 20;
 /// Time in which an offset falls back to a third, in microseconds.
 const OFFSET_RETURN_US: i64 = 60_000_000;
 
-/// How much of the common move each asset makes, in thousandths.
+/// Share of the common move that each asset makes, in thousandths.
 const fn beta(asset: Asset) -> i64 {
     match asset {
         Asset::Btc => 1_000,
@@ -64,7 +64,7 @@ impl Fair {
     }
 }
 
-/// How far a book's price lies off the fair one, in parts per thousand million.
+/// Distance of a book's price from the fair one, in parts per thousand million.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Offset(i64);
 

@@ -1,10 +1,10 @@
-//! What the simulated venues list, with each venue's own names, steps and way of writing numbers.
+//! Listings of the simulated venues, with each venue's own names, steps and way of writing numbers.
 
 use openmesh_dialect::emulate::{Door, Instrument};
 use openmesh_market::Exchange;
 use openmesh_primitives::{Decimal, Symbol};
 
-/// What is traded, by the fair price that it follows.
+/// Traded asset, by the fair price that it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asset {
     /// Bitcoin.
@@ -43,7 +43,7 @@ impl Asset {
 pub struct Listed {
     /// Venue.
     pub exchange: Exchange,
-    /// What.
+    /// Traded asset.
     pub asset: Asset,
     /// Perpetual, or else spot.
     pub perpetual: bool,
@@ -51,7 +51,7 @@ pub struct Listed {
     pub tick_micros: i64,
     /// One size step, in 10^-8 of the asset.
     pub lot_e8: i64,
-    /// How the doors list it.
+    /// Returns the listing as the endpoints give it.
     pub instruments: Vec<Instrument>,
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Market {
     pub(super) perpetual: Option<Perpetual>,
 }
 
-/// What one round of a book leads to.
+/// Outcome of one round of a book.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Round {
     pub(super) fills: Vec<Fill>,

@@ -33,13 +33,13 @@ pub struct Simulator {
     fair: Fair,
     listed: Vec<Listed>,
     markets: Vec<Market>,
-    /// When each book was last touched.
+    /// Time of each book's last change.
     touched: Vec<Timestamp>,
     now: Timestamp,
     events_per_second: u64,
     /// Events that are due, in thousand millionths.
     due: i128,
-    /// When the perpetuals were last told.
+    /// Time of the perpetuals' last state.
     told: Timestamp,
 }
 
@@ -64,7 +64,7 @@ impl Simulator {
         }
     }
 
-    /// What is listed; events name it by index.
+    /// Returns the listed instruments; events name them by index.
     pub fn listed(&self) -> &[Listed] {
         &self.listed
     }
@@ -84,7 +84,7 @@ impl Simulator {
         self.markets.get(market).map_or(&[], |m| &m.bars)
     }
 
-    /// What a perpetual has beside its book.
+    /// Returns the state of a perpetual beside its book.
     pub fn perpetual(&self, market: usize) -> Option<Perpetual> {
         self.markets.get(market).and_then(|m| m.perpetual)
     }
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    /// What a follower of the events holds, against the generator's own book.
+    /// State of a follower of the events, against the generator's own book.
     #[derive(Default)]
     struct Follower {
         levels: BTreeMap<(u8, i64), i64>,

@@ -15,10 +15,11 @@ use super::rest;
 use super::{Simulator, listings};
 use crate::catalogue::{Catalogue, CatalogueEntry, SetInfo};
 use crate::config::SimulationConfig;
-use crate::hub::{Doors, Hub, Room, SetProgress, SetState};
+use crate::hub::{Doors, Hub, Room};
+use crate::progress::{SetProgress, SetState};
 use crate::source::{HttpAnswer, HttpRequest, Source};
 
-/// How often the generator goes on: short against the delays of a network, long against a timer's cost.
+/// Step of the generator: short against the delays of a network, long against a timer's cost.
 const STEP: Duration = Duration::from_millis(10);
 
 /// Name of the simulation's set.
@@ -104,7 +105,7 @@ impl Source for SimulatedMarket {
     }
 }
 
-/// What a simulation serves, the same for every seed.
+/// Returns the catalogue of a simulation, the same for every seed.
 fn catalogue() -> Catalogue {
     let mut feeds: BTreeMap<(openmesh_market::Exchange, openmesh_primitives::Symbol), (String, Vec<Feed>)> =
         BTreeMap::new();

@@ -77,7 +77,7 @@ async fn okx() {
     everything_arrives(Exchange::Okx).await;
 }
 
-/// What is the venue's own of a trade.
+/// Fields of a trade that are the venue's own.
 fn trades(events: &[Event], symbol: &Symbol) -> Vec<(String, String)> {
     let own = events.iter().filter(|e| e.symbol.as_ref() == Some(symbol));
     own.filter_map(|e| match &e.kind {

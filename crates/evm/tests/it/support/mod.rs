@@ -26,7 +26,7 @@ pub struct Set {
     pub folder: PathBuf,
     pub block: Vec<u8>,
     pub receipts: Vec<u8>,
-    /// Whether transactions have bodies.
+    /// True when transactions have bodies.
     pub bodies: bool,
 }
 
@@ -68,7 +68,7 @@ fn quoted_integers(text: &str) -> String {
     out
 }
 
-/// What `openmesh chain decode` prints, as values of one type.
+/// Output of `openmesh chain decode` as values of one type.
 pub fn printed(decoded: &Decoded, kind: &str) -> Vec<Value> {
     let mut out = Vec::new();
     write_json_lines(decoded, &mut out).unwrap();

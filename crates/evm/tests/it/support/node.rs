@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::chain::Made;
 use super::replay_of;
 
-/// What a node does once in place of an answer.
+/// Single fault of a node in place of an answer.
 pub enum Fault {
     /// An HTTP status, and headers.
     Status(u16, &'static str),
