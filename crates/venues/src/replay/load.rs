@@ -211,7 +211,7 @@ fn each_line(path: &Path, mut each: impl FnMut(u64, &str) -> Result<(), LoadErro
     Ok(())
 }
 
-/// Adds what a recorder asked for: it was there to be asked for, as far as anybody knows.
+/// Listing that knows every topic: what a recorder asked for was there to be asked for, as far as anybody knows.
 struct Anything;
 
 impl Listing for Anything {

@@ -51,7 +51,7 @@ pub struct Listed {
     pub tick_micros: i64,
     /// One size step, in 10^-8 of the asset.
     pub lot_e8: i64,
-    /// Returns the listing as the endpoints give it.
+    /// Instruments as the endpoints list them.
     pub instruments: Vec<Instrument>,
 }
 
