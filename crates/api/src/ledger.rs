@@ -244,6 +244,8 @@ pub enum IncidentKind {
     Missing,
     /// A window closed without agreement about a stream.
     Disputed,
+    /// A window closed without agreement about a stream because too few covered it.
+    Uncovered,
     /// A validator signed two conflicting messages of consensus.
     Equivocation,
     /// Sequence numbers jumped: something was missed.
@@ -269,6 +271,7 @@ impl IncidentKind {
             IncidentKind::Differing => "differing",
             IncidentKind::Missing => "missing",
             IncidentKind::Disputed => "disputed",
+            IncidentKind::Uncovered => "uncovered",
             IncidentKind::Equivocation => "equivocation",
             IncidentKind::Gap => "gap",
             IncidentKind::Checksum => "checksum",

@@ -204,7 +204,7 @@ impl Attester {
         }
         waiting.submitting = true;
         let (source, chunks) = (&name.source, waiting.chunks.clone());
-        let attestation = Attestation::sign(&self.key, self.chain_id, source, name.number, facts.epoch, chunks);
+        let attestation = Attestation::sign(&self.key, self.chain_id, source, name.number, facts.epoch, chunks, vec![]);
         Some(Transaction::Attestation(attestation).encode())
     }
 

@@ -91,8 +91,8 @@ impl Collected {
 
 /// The epochs whose draws count now: those of the state around the current one.
 fn epochs(state: &impl StateRead) -> Result<Vec<u64>, StateError> {
-    let (current, height) = (ledger::current_epoch(state)?, ledger::block_meta(state)?.height);
-    let begun = ledger::epoch(state, current)?.map_or(height, |record| record.first_height);
+    let (epoch, height) = (ledger::current_epoch_record(state)?, ledger::block_meta(state)?.height);
+    let (current, begun) = (epoch.number, epoch.first_height);
     let mut epochs = vec![current];
     for other in [current.checked_sub(1).filter(|_| height < begun + OVERLAP_BLOCKS), current.checked_add(1)] {
         if let Some(other) = other

@@ -168,7 +168,7 @@ fn what_a_block_refused_waits_on() {
         Transaction::Account(signed).encode()
     };
     // Its window ends after any block of these seconds, and a mempool has patience.
-    let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![]);
+    let early = Attestation::sign(&key(1), 1, &source().id, 105, 0, vec![], vec![]);
     let waiting = [Transaction::Attestation(early).encode(), transfer(0), transfer(1)];
     for result in chain.mempool.admit_blocking(waiting.iter().cloned().map(Submission::Bytes).collect(), WorkClass::Api)
     {

@@ -97,7 +97,7 @@ async fn attestations(network: &mut Network) {
         let cid = if n == 1 { other } else { agreed };
         let claim = ChunkClaim { stream: "BTC.USDT/trades".to_owned(), cid, bytes: 6, events: 1 };
         let key = network.keys[n].clone().unwrap();
-        let signed = Attestation::sign(&key, harness::CHAIN_ID, "simulated", 7, 0, vec![claim]);
+        let signed = Attestation::sign(&key, harness::CHAIN_ID, "simulated", 7, 0, vec![claim], vec![]);
         let bytes = Transaction::Attestation(signed).encode();
         hashes.push(network.node(n).handle.submit(bytes).await.unwrap());
     }

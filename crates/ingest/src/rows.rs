@@ -6,8 +6,7 @@ use openmesh_lake::{
     AcceptedChunkMeta, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
 };
 use openmesh_ledger::{
-    AccountsEvent, Block, Certificate, LedgerEvent, Receipt, SourceKind, SourcesEvent, StateError, StateRead,
-    Transaction, WindowsEvent, sources,
+    Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, WindowsEvent, sources,
 };
 use openmesh_primitives::{Timestamp, canonical};
 
@@ -23,7 +22,7 @@ impl Register {
 
     /// Returns true when the events of a block change it.
     pub fn is_changed_by(events: &[LedgerEvent]) -> bool {
-        events.iter().any(|event| matches!(event, LedgerEvent::Sources(SourcesEvent::SourceRegistered { .. })))
+        events.iter().any(|event| matches!(event, LedgerEvent::Sources(_)))
     }
 
     /// Start and end (exclusive) of a window. A chain's windows are block numbers, without times of their own: the time
@@ -82,8 +81,9 @@ impl Register {
                         ..self.chunk(source, *window, stream, time)
                     });
                 }
-                LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, .. }) => {
-                    chunks.extend(disputed.iter().map(|stream| self.chunk(source, *window, stream, time)));
+                LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, uncovered, .. }) => {
+                    let without = disputed.iter().chain(uncovered);
+                    chunks.extend(without.map(|stream| self.chunk(source, *window, stream, time)));
                 }
                 LedgerEvent::Incident(incident) => incidents.push(LedgerIncidentRow {
                     kind: incident.kind.as_str().into(),
@@ -93,9 +93,10 @@ impl Register {
                     validator: incident.validator.map(|v| v.to_string()),
                     detail: incident.detail.clone(),
                 }),
-                LedgerEvent::Windows(WindowsEvent::Attested { .. })
-                | LedgerEvent::Sources(SourcesEvent::SourceRegistered { .. })
-                | LedgerEvent::Accounts(AccountsEvent::Transferred { .. }) => {}
+                LedgerEvent::Windows(WindowsEvent::Attested { .. } | WindowsEvent::Differed { .. })
+                | LedgerEvent::Sources(_)
+                | LedgerEvent::Accounts(_)
+                | LedgerEvent::Epochs(_) => {}
             }
         }
         LedgerBlock { transactions: transactions.collect(), block: header(block, certificate), chunks, incidents }

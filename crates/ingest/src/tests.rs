@@ -49,7 +49,7 @@ fn agree(store: &Store, cid: ContentId) {
     let (state, tip) = (store.state().unwrap(), store.tip());
     let chunk = ChunkClaim { stream: "BTC.USD/trades".into(), cid, bytes: 8, events: 1 };
     let epoch = openmesh_ledger::current_epoch(&state).unwrap();
-    let attestation = Attestation::sign(&key(), CHAIN_ID, "kraken", tip.height + 1, epoch, vec![chunk]);
+    let attestation = Attestation::sign(&key(), CHAIN_ID, "kraken", tip.height + 1, epoch, vec![chunk], vec![]);
     let candidate = Arc::new(verify_stateless(&Transaction::Attestation(attestation).encode()).unwrap());
     let (proposer, time) = (key().public().address(), Timestamp(tip.time.nanos() + 1_000_000_000));
     let last = store.block(tip.height).unwrap().map(|last| last.certificate);

@@ -86,7 +86,7 @@ pub struct BlockLimits {
     pub bytes_max: u64,
     /// Of these, room that account transactions may not take.
     pub attestation_bytes_reserved: u64,
-    /// Most transactions.
+    /// Most transactions, each counted with its weight.
     pub transactions_max: u64,
 }
 
@@ -221,9 +221,13 @@ impl Block {
         Ok(())
     }
 
-    /// Attestations come first, and account transactions leave them their room.
+    /// Evidence and attestations come first, and account transactions leave them their room.
     fn verify_classes(&self, decoded: &[Transaction], limits: &BlockLimits) -> Result<(), BlockError> {
         let (mut account_bytes, mut evidence, mut rank) = (0, 0, 0);
+        let (count, count_max) = (decoded.iter().map(Transaction::weight).sum(), limits.transactions_max);
+        if count > count_max {
+            return Err(BlockError::Count { count, count_max });
+        }
         for (index, transaction) in decoded.iter().enumerate() {
             let class = transaction.class();
             if class.rank() < rank {

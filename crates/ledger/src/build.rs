@@ -205,6 +205,7 @@ struct Picker<'a> {
 #[derive(Default)]
 struct Picked {
     bytes: u64,
+    weight: u64,
     transactions: Vec<Vec<u8>>,
 }
 
@@ -265,10 +266,10 @@ impl Picker<'_> {
     /// Tries a transaction, if with it its class takes no more than `bytes_max` bytes and the block has room.
     fn try_pick(&mut self, candidate: &VerifiedTransaction, bytes_max: u64) -> Result<Tried, StateError> {
         let length = candidate.bytes().len() as u64;
-        let count = self.picked.iter().map(|p| p.transactions.len() as u64).sum::<u64>();
+        let weight = self.picked.iter().map(|p| p.weight).sum::<u64>() + candidate.transaction().weight();
         let all_bytes = self.picked.iter().map(|p| p.bytes).sum::<u64>() + length;
         let class = &mut self.picked[usize::from(candidate.class().rank())];
-        if count >= self.limits.transactions_max
+        if weight > self.limits.transactions_max
             || all_bytes > self.limits.bytes_max
             || class.bytes + length > bytes_max
         {
@@ -277,6 +278,7 @@ impl Picker<'_> {
         match self.executor.apply(candidate) {
             Ok(()) => {
                 class.bytes += length;
+                class.weight += candidate.transaction().weight();
                 class.transactions.push(candidate.bytes().to_vec());
                 Ok(Tried::Picked)
             }

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_primitives::{Address, Amount, Height};
+use openmesh_primitives::{Address, Amount, Digest, Height};
 
 use crate::event::LedgerEvent;
+use crate::fact::Fact;
 use crate::modules::accounts::Account;
 use crate::rules::Rules;
 use crate::state::{Overlay, StateRead};
@@ -16,7 +17,13 @@ pub(crate) struct Context<'a> {
     pub rules: Rules,
     pub height: Height,
     pub proposer: Address,
+    /// Hash of the transaction in progress; zero before the first one.
+    pub transaction: Digest,
     pub events: Vec<LedgerEvent>,
+    /// Facts of the block so far.
+    pub facts: Vec<Fact>,
+    /// Heights at which validators were last seen, once the block has touched them; written at its end.
+    pub presence: Option<BTreeMap<Address, Height>>,
     /// Incidents of the block so far.
     pub incidents: u32,
     /// Accounts that the block has read or changed, decoded once, because a busy block touches some of them thousands of
@@ -34,11 +41,19 @@ impl<'a> Context<'a> {
             height: rules.height,
             rules,
             proposer,
+            transaction: Digest::ZERO,
             events: Vec::new(),
+            facts: Vec::new(),
+            presence: None,
             incidents: 0,
             accounts: BTreeMap::new(),
             fees: Amount::ZERO,
         }
+    }
+
+    /// Adds a fact.
+    pub fn fact(&mut self, fact: impl Into<Fact>) {
+        self.facts.push(fact.into());
     }
 
     /// Adds an event.

@@ -28,7 +28,7 @@ pub struct ActionDescriptor {
     pub summary: &'static str,
     /// Rules beyond the summary, for the documentation.
     pub details: &'static str,
-    /// Cost of its execution, in transfers: what a block has room for is counted in it.
+    /// Room that it takes in a block, in transfers ([`crate::BlocksParams::block_transactions_max`]).
     pub weight: u32,
     /// Least fee under these parameters.
     pub fee_min: fn(&Params) -> Amount,

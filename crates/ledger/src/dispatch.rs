@@ -5,8 +5,10 @@ use openmesh_primitives::{Address, Amount};
 use crate::action::Action;
 use crate::context::Context;
 use crate::error::CheckError;
-use crate::modules::accounts::{self, Account};
-use crate::modules::{evidence, sources, windows};
+use crate::modules::accounts;
+use crate::modules::evidence;
+use crate::modules::sources;
+use crate::modules::windows;
 use crate::rules::Rules;
 use crate::state::StateRead;
 use crate::transaction::{AccountTransaction, Transaction};
@@ -18,12 +20,12 @@ pub(crate) fn check_account_transaction(
     state: &dyn StateRead,
     transaction: &AccountTransaction,
     sender: Address,
-    account: Option<Account>,
+    account: Option<accounts::Account>,
 ) -> Result<Amount, CheckError> {
     rules.chain(transaction.chain_id)?;
     let lost = accounts::check_sender(&rules.params, transaction, sender, account)?;
     match &transaction.action {
-        Action::Accounts(_) => {}
+        Action::Accounts(action) => accounts::check(rules, state, sender, action)?,
         Action::Sources(action) => sources::check(rules, state, sender, action)?,
     }
     Ok(lost)
@@ -32,6 +34,7 @@ pub(crate) fn check_account_transaction(
 /// Lets a transaction take effect, or leaves everything as it was.
 pub(crate) fn apply(context: &mut Context<'_>, verified: &VerifiedTransaction) -> Result<(), CheckError> {
     context.rules.size(verified.bytes())?;
+    context.transaction = verified.hash();
     match verified.transaction() {
         Transaction::Account(transaction) => apply_account_transaction(context, transaction, verified),
         Transaction::Attestation(attestation) => windows::apply(context, attestation, verified.sender()),
@@ -49,7 +52,7 @@ fn apply_account_transaction(
     let lost = check_account_transaction(&context.rules, &context.state, transaction, sender, account)?;
     accounts::charge(context, sender, lost, transaction.fee)?;
     match &transaction.action {
-        Action::Accounts(action) => accounts::apply(context, sender, verified.hash(), action),
+        Action::Accounts(action) => accounts::apply(context, sender, action),
         Action::Sources(action) => sources::apply(context, sender, action),
     }
 }

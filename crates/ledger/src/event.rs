@@ -7,7 +7,9 @@ use openmesh_primitives::{Address, Amount, Digest, sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransactionError;
+use crate::fact::Fact;
 use crate::modules::accounts::AccountsEvent;
+use crate::modules::epochs::EpochsEvent;
 use crate::modules::incidents::LedgerIncident;
 use crate::modules::sources::SourcesEvent;
 use crate::modules::windows::WindowsEvent;
@@ -23,6 +25,12 @@ pub struct Execution {
     pub receipts: Vec<Receipt>,
     /// In the order in which they happened.
     pub events: Vec<LedgerEvent>,
+    /// Epoch of the block, to whose tree the facts belong.
+    pub epoch: u64,
+    /// Position of the first fact in the tree of the epoch.
+    pub first_fact: u64,
+    /// Facts of the block, in the order of the tree.
+    pub facts: Vec<Fact>,
 }
 
 /// The outcome of a transaction.
@@ -68,6 +76,8 @@ events! {
     Sources(SourcesEvent),
     /// Of windows.
     Windows(WindowsEvent),
+    /// Of epochs.
+    Epochs(EpochsEvent),
     /// Something that a person may want to look at.
     Incident(LedgerIncident),
 }

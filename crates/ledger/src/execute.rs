@@ -11,8 +11,9 @@ use crate::dispatch;
 use crate::error::CheckError;
 use crate::event::{Execution, LedgerEvent, Receipt};
 use crate::keys;
-use crate::modules::{accounts, epochs, validators, windows};
+use crate::modules::{accounts, epochs, sources, validators, windows};
 use crate::params::params;
+use crate::retention;
 use crate::rules::{BlockMeta, Rules};
 use crate::state::{StateError, StateRead};
 use crate::transaction::Transaction;
@@ -73,7 +74,9 @@ impl<'a> Executor<'a> {
             return Err(BlockError::Proposer(header.proposer).into());
         }
         let mut context = Context::new(state, rules, header.proposer);
-        epochs::begin(&mut context, &header.parent, &set);
+        if epochs::begin(&mut context, &header.parent, &set)? {
+            sources::remove_retired(&mut context)?;
+        }
         validators::count_signers(&mut context, last_commit)?;
         let before = std::mem::take(&mut context.events);
         Ok(Executor { context, before, executed: Vec::new() })
@@ -129,13 +132,17 @@ impl<'a> Executor<'a> {
             events.extend(of_transaction);
         }
         windows::close_due(&mut context)?;
+        retention::prune(&mut context)?;
         let earner = validators::count_proposal(&mut context)?;
         accounts::pay_fees(&mut context, earner)?;
         accounts::store(&mut context);
         let meta = BlockMeta { height: context.height, time: context.rules.time };
         context.state.put(keys::BLOCK.to_vec(), &meta);
+        validators::store_presence(&mut context)?;
         validators::rotate(&mut context)?;
+        let first_fact = epochs::append_facts(&mut context)?;
         events.append(&mut context.events);
-        Ok(Execution { writes: context.state.into_writes(), receipts, events })
+        let (epoch, facts) = (context.rules.epoch, context.facts);
+        Ok(Execution { writes: context.state.into_writes(), receipts, events, epoch, first_fact, facts })
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys;
 use crate::modules::accounts::Account;
-use crate::modules::epochs::{EpochRecord, epoch_seed};
+use crate::modules::epochs::{CurrentEpoch, DRAWN_AHEAD_EPOCHS, EpochRecord, epoch_seed};
 use crate::modules::sources::{SourceError, SourceRecord, SourceSpec};
 use crate::modules::validators::{Validator, ValidatorRecord, ValidatorSet, ValidatorSetError};
 use crate::params::Params;
@@ -135,10 +135,23 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
         put(keys::account(address), canonical::encode(&Account { balance: *balance, nonce: 0 }));
     }
     for spec in &genesis.sources {
-        let record = SourceRecord { spec: spec.clone(), owner: None, registered_height: 0, active_from_epoch: 0 };
+        let record = SourceRecord {
+            spec: spec.clone(),
+            owner: None,
+            registered_height: 0,
+            registered_time: genesis.time,
+            active_from_epoch: 0,
+            changed: None,
+            retires_from_epoch: None,
+        };
         put(keys::source(&spec.id), canonical::encode(&record));
     }
-    let first = EpochRecord { seed: epoch_seed(&genesis.hash(), 0), first_height: 1, validators };
-    put(keys::epoch(0), canonical::encode(&first));
+    let current = CurrentEpoch { number: 0, first_height: 0, started: genesis.time };
+    put(keys::CURRENT_EPOCH.to_vec(), canonical::encode(&current));
+    for epoch in 0..=DRAWN_AHEAD_EPOCHS {
+        let seed = epoch_seed(&genesis.hash(), epoch);
+        let draw = EpochRecord { seed, drawn_height: 0, validators: validators.clone() };
+        put(keys::epoch(epoch), canonical::encode(&draw));
+    }
     Ok(state)
 }

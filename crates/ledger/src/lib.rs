@@ -34,6 +34,7 @@ mod dispatch;
 mod error;
 mod event;
 mod execute;
+mod fact;
 mod genesis;
 pub mod keys;
 pub mod light;
@@ -42,6 +43,7 @@ mod mempool;
 mod merkle;
 mod modules;
 mod params;
+mod retention;
 mod rules;
 mod state;
 mod transaction;
@@ -55,33 +57,37 @@ pub use descriptor::{ActionDescriptor, FieldDescriptor, FieldError, FieldInput, 
 pub use error::{CheckError, EnvelopeError, TransactionError};
 pub use event::{Execution, LedgerEvent, Receipt};
 pub use execute::{ExecuteError, execute_block, execute_block_verified};
+pub use fact::{Fact, FactProof};
 pub use genesis::{Genesis, GenesisError, GenesisValidator, initial_state};
 pub use limits::*;
 pub use mempool::{Checked, MempoolRules, check_transaction, check_verified};
-pub use merkle::transactions_root;
+pub use merkle::{MerklePath, MerklePeaks, leaf_hash, transactions_root};
 pub use modules::accounts::{
     Account, AccountsAction, AccountsError, AccountsEvent, AccountsParams, account, check_supply, supply,
 };
 pub use modules::epochs::{
-    EPOCHS_KEPT, EpochRecord, EpochsParams, assign, assigned, epoch, epoch_first_height, epoch_of_height, epoch_seed,
+    ClosedEpoch, CurrentEpoch, DRAWN_AHEAD_EPOCHS, EPOCH_MS_MAX, EPOCH_MS_MIN, EPOCHS_KEPT, EpochRecord, EpochsEvent,
+    EpochsParams, assign, assigned, closed_epoch, current_epoch_record, epoch, epoch_seed, fact_peaks,
 };
 pub use modules::evidence::{
-    CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, SignedBlock, Step,
-    proposal_sign_bytes,
+    CONSENSUS, EVIDENCE_AGE_BLOCKS_MAX, EVIDENCE_PER_BLOCK_MAX, Evidence, EvidenceError, EvidenceFact, SignedBlock,
+    Step, proposal_sign_bytes,
 };
 pub use modules::incidents::{INCIDENT_DETAIL_BYTES_MAX, IncidentKind, LedgerIncident, incident, incidents};
 pub use modules::sources::{
-    Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceError, SourceKind, SourceRecord, SourceSpec, SourcesAction,
-    SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, source, sources,
+    Origin, SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, SourceChange, SourceError, SourceKind, SourceRecord, SourceSpec,
+    SourcesAction, SourcesError, SourcesEvent, SourcesParams, WINDOW_MS_MAX, WINDOW_MS_MIN, retired_source, source,
+    sources,
 };
 pub use modules::validators::{
-    VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators, next_validators,
-    validator_record, validators,
+    PRESENCE_BLOCKS, VALIDATORS_MAX, Validator, ValidatorRecord, ValidatorSet, ValidatorSetError, last_validators,
+    next_validators, presence, validator_record, validators,
 };
 pub use modules::windows::{
-    AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, ChunkClaim, Differing, SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX,
-    WINDOW_AHEAD_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX, WindowRecord, WindowsError, WindowsEvent,
-    WindowsParams, chunk, pinned_epoch, source_progress, window,
+    Abstention, AcceptedChunk, Attestation, CHUNK_CLAIMS_MAX, ChunkClaim, DIFFERING_INCIDENTS_MAX, Differing, Said,
+    SourceProgress, WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX, WINDOW_CLOSE_BLOCKS_MAX, WINDOW_NUMBER_MAX,
+    WindowRecord, WindowsError, WindowsEvent, WindowsFact, WindowsParams, chunk, pinned_epoch, said, source_progress,
+    window,
 };
 pub use params::{BlocksParams, Params, params};
 pub use rules::{BlockMeta, block_meta, current_epoch};

@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use openmesh_primitives::{Address, Digest, Height};
 
 use crate::block::{Certificate, HEADER_VERSION, Header};
+use crate::fact::FactProof;
+use crate::modules::epochs::ClosedEpoch;
 use crate::modules::validators::ValidatorSet;
 use crate::vote::precommit_sign_bytes;
 
-/// Why a header is not to be trusted.
+/// A reason not to trust a header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LightError {
     /// Version of the header that this program does not know.
@@ -76,6 +78,37 @@ pub enum LightError {
         /// Of the set.
         total: u64,
     },
+}
+
+/// A reason not to trust a fact.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FactError {
+    /// The path is not of the size of the epoch's tree.
+    #[error("the path is of a tree of {got} facts, the epoch has {expected}")]
+    Size {
+        /// Of the closed epoch.
+        expected: u64,
+        /// In the path.
+        got: u64,
+    },
+    /// The path does not lead from the fact to the epoch's root.
+    #[error("the path does not lead from the fact to the root of epoch {epoch}")]
+    Root {
+        /// Number of the epoch.
+        epoch: u64,
+    },
+}
+
+/// Checks that a fact is one of a closed epoch's. The closed epoch is the value of [`crate::keys::closed_epoch`] of the
+/// proof's epoch in a trusted state, which its own proof shows. Fails if the path is of another tree or fact.
+pub fn verify_fact(closed: &ClosedEpoch, proof: &FactProof) -> Result<(), FactError> {
+    if proof.path.size != closed.facts {
+        return Err(FactError::Size { expected: closed.facts, got: proof.path.size });
+    }
+    match proof.path.root(proof.fact.leaf()) {
+        Some(root) if root == closed.root => Ok(()),
+        _ => Err(FactError::Root { epoch: proof.epoch }),
+    }
 }
 
 /// Checks that more than two thirds of the trusted set's power precommitted to this header.

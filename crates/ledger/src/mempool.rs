@@ -5,7 +5,6 @@ use openmesh_primitives::{Address, Amount, Digest, Height};
 use crate::dispatch::check_account_transaction;
 use crate::error::CheckError;
 use crate::keys;
-use crate::modules::epochs::epoch_first_height;
 use crate::modules::evidence::{self, EVIDENCE_AGE_BLOCKS_MAX};
 use crate::modules::windows;
 use crate::params::Params;
@@ -29,7 +28,7 @@ pub struct Checked {
     pub fee: Amount,
     /// Length of the bytes.
     pub bytes: u64,
-    /// The last height that may still include it, if there is one as things stand.
+    /// The last height that may still include it, where it is known.
     pub expires_after_height: Option<Height>,
 }
 
@@ -80,13 +79,9 @@ impl MempoolRules {
             }
             Transaction::Attestation(attestation) => {
                 let admission = windows::check(rules, state, attestation, sender)?;
-                let last = if admission.opens {
-                    // It must open its window in its own epoch or the next one.
-                    epoch_first_height(attestation.epoch.saturating_add(2), rules.params.epochs.epoch_blocks) - 1
-                } else {
-                    admission.window.closes_at
-                };
-                Ok(checked(None, Amount::ZERO, Some(last)))
+                // The first of a window must come in its own epoch or the next one, whose end is a time and not a height.
+                let last = (!admission.opens).then_some(admission.window.closes_at);
+                Ok(checked(None, Amount::ZERO, last))
             }
             Transaction::Evidence(shown) => {
                 evidence::check(rules, state, shown)?;

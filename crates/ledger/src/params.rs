@@ -35,7 +35,7 @@ pub struct BlocksParams {
     pub block_bytes_max: u64,
     /// Of these, room that account transactions may not take.
     pub attestation_bytes_reserved: u64,
-    /// Most transactions in a block.
+    /// Most transactions in a block, each counted with its weight ([`crate::ActionDescriptor::weight`]).
     pub block_transactions_max: u64,
     /// Most bytes of a transaction.
     pub transaction_bytes_max: u64,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::EnvelopeError;
 use crate::keys;
 use crate::modules::accounts::{Account, supply};
-use crate::modules::epochs::epoch_of_height;
+use crate::modules::epochs::{self, CurrentEpoch};
 use crate::modules::windows::{WINDOW_AHEAD_MEMPOOL_MS_MAX, WINDOW_AHEAD_MS_MAX};
 use crate::params::{Params, params};
 use crate::state::{StateError, StateRead, need};
@@ -47,14 +47,22 @@ pub fn block_meta(state: &dyn StateRead) -> Result<BlockMeta, StateError> {
 
 /// The epoch of the last block, under which a validator that attests now acts. Fails if the store does.
 pub fn current_epoch(state: &dyn StateRead) -> Result<u64, StateError> {
-    Ok(epoch_of_height(block_meta(state)?.height, params(state)?.epochs.epoch_blocks))
+    Ok(epochs::current_epoch_record(state)?.number)
+}
+
+/// The epoch of a block of this time: the next one begins with the first block that comes a whole length after the beginning
+/// of the current one. Epochs are never skipped, however late that block is.
+fn epoch_at(current: &CurrentEpoch, time: Timestamp, params: &Params) -> u64 {
+    let passed_ms = i128::from(time.millis()) - i128::from(current.started.millis());
+    let is_over = current.first_height > 0 && passed_ms >= i128::from(params.epochs.epoch_ms);
+    current.number + u64::from(is_over)
 }
 
 impl Rules {
     /// For a block of this height and time.
     pub fn of_block(state: &dyn StateRead, height: Height, time: Timestamp) -> Result<Rules, StateError> {
         let params = params(state)?;
-        let epoch = epoch_of_height(height, params.epochs.epoch_blocks);
+        let epoch = epoch_at(&epochs::current_epoch_record(state)?, time, &params);
         let window_ahead_ms_max = WINDOW_AHEAD_MS_MAX;
         let (chain_id, supply) = (chain_id(state)?, supply(state)?);
         Ok(Rules { chain_id, epoch, time, height, supply, window_ahead_ms_max, params })

@@ -91,6 +91,14 @@ impl Transaction {
 }
 
 impl Transaction {
+    /// Room that it takes in a block, in transfers; [`crate::BlocksParams::block_transactions_max`] bounds their sum.
+    pub fn weight(&self) -> u64 {
+        match self {
+            Transaction::Account(inner) => u64::from(inner.action.descriptor().weight),
+            Transaction::Attestation(_) | Transaction::Evidence(_) => 1,
+        }
+    }
+
     /// Nonce and offered fee of an account's transaction; the other classes have neither.
     pub(crate) const fn nonce_and_fee(&self) -> (Option<u64>, Amount) {
         match self {

@@ -48,7 +48,7 @@ pub fn genesis(validators: usize) -> Genesis {
             origin: Origin::Simulated,
         }],
         params: Params {
-            epochs: EpochsParams { epoch_blocks: 7, ..EpochsParams::default() },
+            epochs: EpochsParams { epoch_ms: 7_000, ..EpochsParams::default() },
             windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
             ..Params::default()
         },
@@ -84,6 +84,6 @@ pub fn attestation(machine: &Machine, number: usize, at: u64, lies: bool) -> Res
     };
     let cid = if lies { ContentId::of(b"a lie") } else { honest_chunk(at) };
     let claim = ChunkClaim { stream: STREAM.to_owned(), cid, bytes: 8, events: 1 };
-    let attestation = Attestation::sign(&validator(number), CHAIN_ID, SOURCE, at, epoch, vec![claim]);
+    let attestation = Attestation::sign(&validator(number), CHAIN_ID, SOURCE, at, epoch, vec![claim], vec![]);
     Ok(Transaction::Attestation(attestation).encode())
 }

@@ -72,7 +72,8 @@ pub fn transaction(data: &[u8]) {
             let mut input = Input::new(bytes);
             let key = validator_key(input.below(4));
             let (window, epoch, at, mask) = (input.number(), input.number(), input.number() as usize, input.byte());
-            let signed = Attestation::sign(&key, CHAIN_ID, SOURCE, window, epoch, claims(&mut input));
+            let signed =
+                Attestation::sign(&key, CHAIN_ID, SOURCE, window, epoch, claims(&mut input), abstained(&mut input));
             let bytes = Transaction::Attestation(signed).encode();
             assert_eq!(verified(&bytes).expect("what was signed verifies").sender(), key.public().address());
             let altered = altered(&bytes, at, mask);
@@ -184,6 +185,12 @@ fn claims(input: &mut Input<'_>) -> Vec<ChunkClaim> {
     (0..input.below(4)).map(|n| claim(n, input)).collect()
 }
 
+/// Streams to abstain from, some of them also claimed or out of order.
+fn abstained(input: &mut Input<'_>) -> Vec<String> {
+    let streams = ["BTC.USD/book", "BTC.USD/trades", "ETH.USD/trades", "nope"];
+    (0..input.below(3)).map(|n| streams[usize::from(n + input.below(3)) % 4].to_owned()).collect()
+}
+
 /// Canonical bytes of every type that is stored or sent; the first byte says which. What decodes is the only encoding.
 pub fn types(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
@@ -251,7 +258,8 @@ pub fn genesis(data: &[u8]) {
         let mut candidates = Vec::new();
         if let Some(id) = &source {
             let epoch = ledger::current_epoch(&net.state).expect("a whole state");
-            let sign = |key: &ValidatorKey| Attestation::sign(key, net.genesis.chain_id, id, 0, epoch, Vec::new());
+            let sign =
+                |key: &ValidatorKey| Attestation::sign(key, net.genesis.chain_id, id, 0, epoch, Vec::new(), Vec::new());
             candidates.extend(validators.iter().map(|key| Transaction::Attestation(sign(key)).encode()));
         }
         net.block(&candidates, 1_000);
@@ -378,7 +386,7 @@ pub fn execute(data: &[u8]) {
     let mut input = Input::new(data);
     let powers = [0; 4].map(|_: u64| 1 + u64::from(input.below(4)));
     let params = Params {
-        epochs: EpochsParams { epoch_blocks: 1 + u64::from(input.below(4)), ..EpochsParams::default() },
+        epochs: EpochsParams { epoch_ms: 1_000 * (1 + u64::from(input.below(4))), ..EpochsParams::default() },
         windows: WindowsParams {
             window_close_blocks: 1 + u64::from(input.below(3)),
             open_windows_max: 1 + u32::from(input.below(4)),
@@ -437,7 +445,8 @@ fn step(net: &Net, input: &mut Input<'_>) -> Vec<u8> {
     };
     let epoch = ledger::current_epoch(&net.state).unwrap_or(0);
     let epoch = if input.byte() > 240 { input.number() } else { epoch };
-    Transaction::Attestation(Attestation::sign(&key, chain_id, source, window, epoch, claims(input))).encode()
+    Transaction::Attestation(Attestation::sign(&key, chain_id, source, window, epoch, claims(input), abstained(input)))
+        .encode()
 }
 
 /// A header with precommits of some validators, one field of it altered: believed exactly where different validators of
@@ -506,7 +515,8 @@ pub fn transaction_seeds() -> Vec<Vec<u8>> {
     let two = evidence(&mut Input::new(&[1, 1, 1, 1, 0, 1, 1]), 5);
     seeds.push(made(b'r', &Transaction::Evidence(two).encode()));
     seeds.push(made(b'e', &[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1]));
-    let attestation = Attestation::sign(&validator_key(0), CHAIN_ID, SOURCE, 5, 1, claims);
+    let attestation =
+        Attestation::sign(&validator_key(0), CHAIN_ID, SOURCE, 5, 1, claims, vec!["ETH.USD/trades".into()]);
     seeds.push(made(b'r', &Transaction::Attestation(attestation).encode()));
     seeds
 }
@@ -526,7 +536,10 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
         spec: genesis.sources[0].clone(),
         owner: Some(Address([3; 20])),
         registered_height: 4,
+        registered_time: genesis.time,
         active_from_epoch: 1,
+        changed: None,
+        retires_from_epoch: None,
     };
     let receipt = Receipt {
         hash: Digest([1; 32]),
@@ -569,7 +582,7 @@ pub fn types_seeds() -> Vec<Vec<u8>> {
 /// Seeds of [`genesis`].
 pub fn genesis_seeds() -> Vec<Vec<u8>> {
     let small = Params {
-        epochs: EpochsParams { epoch_blocks: 1, ..EpochsParams::default() },
+        epochs: EpochsParams { epoch_ms: 1_000, ..EpochsParams::default() },
         windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
         ..Params::default()
     };

@@ -815,7 +815,7 @@ export interface components {
          * @description Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
          * @enum {string}
          */
-        IncidentKind: "differing" | "missing" | "disputed" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
+        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
         /**
          * @description Origin of an incident.
          * @enum {string}
@@ -3298,7 +3298,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only incidents of this kind. */
-                kind?: "differing" | "missing" | "disputed" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
+                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
                 /** @description Source. */
                 source?: string;
                 /** @description Validator's address. */

@@ -21,7 +21,7 @@ fn transfer(seed: u8, nonce: u64, fee: u128) -> Arc<VerifiedTransaction> {
 }
 
 fn attestation(seed: u8, source: &str, window: u64, epoch: u64) -> Arc<VerifiedTransaction> {
-    let signed = Attestation::sign(&ValidatorKey::from_seed([seed; 32]), 1, source, window, epoch, vec![]);
+    let signed = Attestation::sign(&ValidatorKey::from_seed([seed; 32]), 1, source, window, epoch, vec![], vec![]);
     Arc::new(verify_stateless(&Transaction::Attestation(signed).encode()).unwrap())
 }
 

@@ -94,7 +94,7 @@ fn hostile(kind: Kind, n: u64, committed: &[Vec<u8>]) -> Vec<u8> {
             let key = ValidatorKey::from_seed([200; 32]);
             let claim =
                 ChunkClaim { stream: "BTC.USDT/trades".to_owned(), cid: ContentId::of(b"lie"), bytes: 3, events: 1 };
-            Transaction::Attestation(Attestation::sign(&key, CHAIN_ID, "simulated", n, 0, vec![claim])).encode()
+            Transaction::Attestation(Attestation::sign(&key, CHAIN_ID, "simulated", n, 0, vec![claim], vec![])).encode()
         }
     }
 }
@@ -172,7 +172,7 @@ async fn attest(handle: Handle, key: ValidatorKey, stop: Arc<AtomicUsize>) -> Ve
         }
         let cid = ContentId::of(&next.to_be_bytes());
         let claim = ChunkClaim { stream: "BTC.USDT/trades".to_owned(), cid, bytes: 8, events: 1 };
-        let attestation = Attestation::sign(&key, CHAIN_ID, "simulated", next, 0, vec![claim]);
+        let attestation = Attestation::sign(&key, CHAIN_ID, "simulated", next, 0, vec![claim], vec![]);
         let handed_in = Instant::now();
         // No second try: our own attestations wait for nobody.
         sent.push(handle.submit_own(Transaction::Attestation(attestation)).await.expect("an own attestation is taken"));

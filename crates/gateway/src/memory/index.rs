@@ -6,9 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use openmesh_ledger::{
-    Block, Header, IncidentKind, LedgerEvent, LedgerIncident, Origin, StateError, StateRead, WindowsEvent, keys,
-};
+use openmesh_ledger::{Block, Header, LedgerEvent, LedgerIncident, Origin, StateError, StateRead, WindowsEvent, keys};
 use openmesh_primitives::{Address, ContentId, Height, Timestamp};
 
 use super::register::Register;
@@ -116,23 +114,26 @@ impl Index {
                 self.agreed.insert(source.clone(), time);
                 self.accepted(event);
             }
-            LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, height, .. })
-                if !disputed.is_empty() =>
-            {
-                self.disputed(source, *window, disputed, *height, register);
+            LedgerEvent::Windows(WindowsEvent::WindowClosed {
+                source, window, disputed, uncovered, height, ..
+            }) if disputed.len() + uncovered.len() > 0 => {
+                self.disputed(source, *window, &[disputed.as_slice(), uncovered].concat(), *height, register);
             }
             LedgerEvent::Incident(incident) => {
-                self.mark_differing(incident);
                 self.incidents_total += 1;
                 let recent = RecentIncident { number: self.number(), time, incident: incident.clone() };
                 push(&mut self.incidents, recent, INCIDENTS_MAX);
             }
-            LedgerEvent::Windows(WindowsEvent::Attested { source, window, validator, .. }) => {
-                self.mark_agreeing(source, *window, *validator);
+            LedgerEvent::Windows(WindowsEvent::Attested { source, window, validator, abstained, .. }) => {
+                self.mark_agreeing(source, *window, *validator, abstained);
+            }
+            LedgerEvent::Windows(WindowsEvent::Differed { source, window, stream, validator, .. }) => {
+                self.mark_differing(source, *window, stream, *validator);
             }
             LedgerEvent::Windows(WindowsEvent::WindowClosed { .. })
             | LedgerEvent::Sources(_)
-            | LedgerEvent::Accounts(_) => {}
+            | LedgerEvent::Accounts(_)
+            | LedgerEvent::Epochs(_) => {}
         }
     }
 
@@ -192,27 +193,20 @@ impl Index {
         }
     }
 
-    /// A validator that attests a window after its chunks were accepted agrees to those in which it was not named as differing.
-    fn mark_agreeing(&mut self, source: &str, window: u64, validator: Address) {
+    /// A validator that attests a window after its chunks were accepted agrees to those in which it neither differs nor
+    /// abstains.
+    fn mark_agreeing(&mut self, source: &str, window: u64, validator: Address, abstained: &[String]) {
         let of_window = self.chunks.iter_mut().filter(|c| c.window == window && c.source == source);
         for chunk in of_window.filter(|c| c.accepted.is_some() && !c.differing.contains(&validator)) {
-            if !chunk.attesters.contains(&validator) {
+            if !abstained.contains(&chunk.stream) && !chunk.attesters.contains(&validator) {
                 chunk.attesters.push(validator);
             }
         }
     }
 
-    fn mark_differing(&mut self, incident: &LedgerIncident) {
-        let (IncidentKind::Differing, Some(validator), Some(stream)) =
-            (incident.kind, incident.validator, &incident.stream)
-        else {
-            return;
-        };
-        let chunk = self
-            .chunks
-            .iter_mut()
-            .rev()
-            .find(|c| c.source == incident.source && c.window == incident.window && c.stream == *stream);
+    fn mark_differing(&mut self, source: &str, window: u64, stream: &str, validator: Address) {
+        let chunk =
+            self.chunks.iter_mut().rev().find(|c| c.source == source && c.window == window && c.stream == stream);
         if let Some(chunk) = chunk {
             chunk.differing.push(validator);
         }
@@ -303,7 +297,7 @@ pub fn incidents_before(state: &impl StateRead, height: Height) -> Result<u64, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_ledger::{Certificate, HEADER_VERSION};
+    use openmesh_ledger::{Certificate, HEADER_VERSION, IncidentKind};
     use openmesh_primitives::Digest;
 
     fn block(height: Height, last_commit: Option<Certificate>) -> Block {
@@ -361,7 +355,13 @@ mod tests {
         };
         let (liar, late) = (Address([9; 20]), Address([2; 20]));
         let attested = |window, validator| {
-            LedgerEvent::Windows(WindowsEvent::Attested { source: "kraken".into(), window, validator, height: 3 })
+            LedgerEvent::Windows(WindowsEvent::Attested {
+                source: "kraken".into(),
+                window,
+                validator,
+                abstained: Vec::new(),
+                height: 3,
+            })
         };
         let incident = LedgerIncident {
             kind: IncidentKind::Differing,
@@ -373,10 +373,24 @@ mod tests {
             height: 2,
             number: 0,
         };
+        let differed = LedgerEvent::Windows(WindowsEvent::Differed {
+            source: "kraken".into(),
+            window: 2,
+            stream: "BTC.USD/trades".into(),
+            validator: liar,
+            height: 2,
+        });
+        let abstains = LedgerEvent::Windows(WindowsEvent::Attested {
+            source: "kraken".into(),
+            window: 2,
+            validator: Address([4; 20]),
+            abstained: vec!["BTC.USD/trades".into()],
+            height: 3,
+        });
         for (height, events) in [
             (1, vec![accepted(1, 1)]),
-            (2, vec![accepted(2, 2), LedgerEvent::Incident(incident)]),
-            (3, vec![accepted(3, 3), attested(2, liar), attested(2, late), attested(2, Address([1; 20]))]),
+            (2, vec![accepted(2, 2), differed, LedgerEvent::Incident(incident)]),
+            (3, vec![accepted(3, 3), attested(2, liar), attested(2, late), attested(2, Address([1; 20])), abstains]),
         ] {
             let last_commit = (height > 1).then(|| commit(height - 1));
             assert!(index.block(&block(height, last_commit), &events, &register));
@@ -402,6 +416,7 @@ mod tests {
                 epoch: 1,
                 accepted: 0,
                 disputed: vec!["BTC.USD/trades".into()],
+                uncovered: Vec::new(),
                 missing: Vec::new(),
                 height: 1,
             })

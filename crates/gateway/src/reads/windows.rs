@@ -43,10 +43,7 @@ pub fn shown(state: &StateView, source: SourceRecord, before: Option<u64>, count
 fn claims(state: &StateView, id: &str, number: u64, record: &WindowRecord) -> Result<Vec<ChunkClaim>, Refusal> {
     let mut all = Vec::new();
     for validator in &record.attested {
-        let Some(bytes) = state.get(&keys::attestation(id, number, validator))? else { continue };
-        let of_one: Vec<ChunkClaim> =
-            canonical::decode(&bytes).map_err(|e| Refusal::internal("reading an attestation", &e))?;
-        all.extend(of_one);
+        all.extend(ledger::said(state, id, number, validator)?.unwrap_or_default().chunks);
     }
     Ok(all)
 }
@@ -165,7 +162,7 @@ pub fn chunks_of_window(
             height: chunk.height,
         });
     }
-    chunks.extend(record.disputed.iter().map(|stream| RecentChunk {
+    chunks.extend(record.disputed.iter().chain(&record.uncovered).map(|stream| RecentChunk {
         number: 0,
         source: spec.id.clone(),
         window,

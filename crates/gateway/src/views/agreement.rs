@@ -94,7 +94,7 @@ fn cell(
         status: status(record, undecided),
         closed: record.closed,
         accepted: record.accepted,
-        disputed: u32::try_from(record.disputed.len()).unwrap_or(u32::MAX),
+        disputed: u32::try_from(record.disputed.len() + record.uncovered.len()).unwrap_or(u32::MAX),
         differing: u32::try_from(differing.len()).unwrap_or(u32::MAX),
         votes: validators.iter().map(|v| vote(record, v)).collect(),
     }
@@ -103,9 +103,10 @@ fn cell(
 /// `undecided`: a claim waits for its quorum. Who has not attested may still differ, but changes nothing that is decided.
 fn status(record: &WindowRecord, undecided: bool) -> api::WindowStatus {
     let says_nothing_yet = record.accepted == 0 && !record.not_attested().is_empty();
-    if record.accepted == 0 && !record.disputed.is_empty() {
+    let without = record.disputed.len() + record.uncovered.len();
+    if record.accepted == 0 && without > 0 {
         api::WindowStatus::Disputed
-    } else if !record.disputed.is_empty() || !record.differing.is_empty() {
+    } else if without > 0 || !record.differing.is_empty() {
         api::WindowStatus::Partly
     } else if !record.closed && (undecided || says_nothing_yet) {
         api::WindowStatus::Open
@@ -150,6 +151,8 @@ mod tests {
             absent: Vec::new(),
             differing: Vec::new(),
             disputed: Vec::new(),
+            uncovered: Vec::new(),
+            abstained: Vec::new(),
         }
     }
 
@@ -212,7 +215,10 @@ mod tests {
             },
             owner: None,
             registered_height: 0,
+            registered_time: openmesh_primitives::Timestamp::from_millis(0),
             active_from_epoch: 0,
+            changed: None,
+            retires_from_epoch: None,
         };
         let page = |windows: &[u64], before| Shown {
             source: source.clone(),

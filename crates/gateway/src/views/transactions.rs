@@ -76,16 +76,16 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
 
 /// Puts an action in words.
 fn describe_action(action: &Action, summary: &mut api::TransactionSummary) {
+    use SourcesAction::{Register, Retire, Update};
+    summary.kind = action.descriptor().kind.into();
     match action {
         Action::Accounts(AccountsAction::Transfer { to, amount }) => {
-            summary.kind = "transfer".into();
             summary.to = Some(to.to_string());
             summary.amount = Some(amount.to_string());
             summary.action = format!("send {} OPEN to {to}", amount.to_open());
         }
-        Action::Sources(SourcesAction::Register(spec)) => {
-            summary.kind = "register_source".into();
-            summary.action = format!("register source {}", spec.id);
-        }
+        Action::Sources(Register(spec)) => summary.action = format!("register source {}", spec.id),
+        Action::Sources(Update { id, .. }) => summary.action = format!("change source {id}"),
+        Action::Sources(Retire { id }) => summary.action = format!("retire source {id}"),
     }
 }

@@ -59,6 +59,7 @@ pub const fn ledger_incident(kind: IncidentKind) -> api::IncidentKind {
         IncidentKind::Differing => api::IncidentKind::Differing,
         IncidentKind::Missing => api::IncidentKind::Missing,
         IncidentKind::Disputed => api::IncidentKind::Disputed,
+        IncidentKind::Uncovered => api::IncidentKind::Uncovered,
         IncidentKind::Equivocation => api::IncidentKind::Equivocation,
     }
 }
@@ -112,8 +113,13 @@ mod tests {
         for (ours, theirs) in api::Feed::ALL.into_iter().filter_map(|ours| Some((ours, market_feed(ours)?))) {
             assert_eq!(ours.as_str(), theirs.to_string());
         }
-        for kind in [IncidentKind::Differing, IncidentKind::Missing, IncidentKind::Disputed, IncidentKind::Equivocation]
-        {
+        for kind in [
+            IncidentKind::Differing,
+            IncidentKind::Missing,
+            IncidentKind::Disputed,
+            IncidentKind::Uncovered,
+            IncidentKind::Equivocation,
+        ] {
             assert_eq!(serde_json::to_value(ledger_incident(kind)).unwrap(), kind.as_str());
         }
     }

@@ -25,8 +25,11 @@ pub struct Chain {
     pub tip: Tip,
     pub validators: Vec<ValidatorKey>,
     pub accounts: Vec<AccountKey>,
-    /// Which validators' precommits the next block carries, by their numbers.
+    /// The validators that take part in consensus, by their numbers: they propose, and the next block carries their
+    /// precommits.
     pub signers: Vec<usize>,
+    /// Time that passes before the next block beyond its second, milliseconds.
+    pause_ms: i64,
 }
 
 pub fn source(id: &str, origin: Origin) -> SourceSpec {
@@ -81,7 +84,7 @@ impl Chain {
         let state = initial_state(&genesis).unwrap();
         let tip = Tip { height: 0, block_hash: genesis.hash(), state_root: root_of(&state), time: genesis.time };
         let signers = (0..validators.len()).collect();
-        Chain { genesis, state, tip, validators, accounts, signers }
+        Chain { genesis, state, tip, validators, accounts, signers, pause_ms: 0 }
     }
 
     /// Four equal validators, default parameters.
@@ -90,7 +93,7 @@ impl Chain {
     }
 
     pub fn proposer(&self) -> Address {
-        self.validators[self.tip.height as usize % self.validators.len()].public().address()
+        self.address(self.signers[self.tip.height as usize % self.signers.len()])
     }
 
     /// The commit of the last block, signed by [`Chain::signers`].
@@ -113,7 +116,7 @@ impl Chain {
             version: HEADER_VERSION,
             chain_id: CHAIN_ID,
             height: self.tip.height + 1,
-            time: Timestamp(self.tip.time.nanos() + 1_000_000_000),
+            time: Timestamp(self.tip.time.nanos() + 1_000_000_000 + self.pause_ms * 1_000_000),
             parent: self.tip.block_hash,
             state_root: self.tip.state_root,
             transactions_root: transactions_root(&transactions),
@@ -135,6 +138,7 @@ impl Chain {
                 None => self.state.remove(key),
             };
         }
+        self.pause_ms = 0;
         let header = &block.header;
         self.tip = Tip {
             height: header.height,
@@ -144,6 +148,11 @@ impl Chain {
         };
         assert!(check_supply(&self.state).unwrap().1, "supply after height {}", header.height);
         execution
+    }
+
+    /// Lets time pass before the next block.
+    pub fn pause_ms(&mut self, ms: i64) {
+        self.pause_ms = ms;
     }
 
     pub fn run(&mut self, transactions: Vec<Vec<u8>>) -> Execution {
@@ -192,7 +201,21 @@ impl Chain {
         chunks: Vec<ChunkClaim>,
     ) -> Vec<u8> {
         let key = &self.validators[validator];
-        Transaction::Attestation(Attestation::sign(key, CHAIN_ID, source, window, epoch, chunks)).encode()
+        Transaction::Attestation(Attestation::sign(key, CHAIN_ID, source, window, epoch, chunks, vec![])).encode()
+    }
+
+    /// An attestation that abstains from some streams.
+    pub fn attest_with(
+        &self,
+        validator: usize,
+        window: u64,
+        epoch: u64,
+        chunks: Vec<ChunkClaim>,
+        abstained: &[&str],
+    ) -> Vec<u8> {
+        let (key, abstained) = (&self.validators[validator], abstained.iter().map(|s| (*s).to_string()).collect());
+        let attestation = Attestation::sign(key, CHAIN_ID, SOURCE, window, epoch, chunks, abstained);
+        Transaction::Attestation(attestation).encode()
     }
 
     pub fn address(&self, validator: usize) -> Address {

@@ -1,11 +1,16 @@
 //! Tests of the rules from outside, on a state in memory.
 #![allow(clippy::unwrap_used)]
 
+mod abstention;
+mod actions;
 mod attestations;
 mod blocks;
 mod chain;
+mod epochs;
 mod evidence;
 mod golden;
+mod guide;
 mod light;
 mod properties;
+mod sources;
 mod transactions;

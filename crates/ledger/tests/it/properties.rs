@@ -58,7 +58,7 @@ fn transactions(chain: &Chain, steps: &[Step]) -> Vec<Vec<u8>> {
 
 fn small() -> Params {
     Params {
-        epochs: EpochsParams { epoch_blocks: 3, ..EpochsParams::default() },
+        epochs: EpochsParams { epoch_ms: 3_000, ..EpochsParams::default() },
         windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
         ..Params::default()
     }

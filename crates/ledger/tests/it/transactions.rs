@@ -171,7 +171,7 @@ fn sources_are_registered_once_and_work_from_the_next_epoch() {
     let mut chain = Chain::new(
         &[1, 1, 1, 1],
         Params {
-            epochs: EpochsParams { epoch_blocks: 5, ..EpochsParams::default() },
+            epochs: EpochsParams { epoch_ms: 5_000, ..EpochsParams::default() },
             sources: SourcesParams { sources_max: 2, ..SourcesParams::default() },
             ..Params::default()
         },
@@ -193,7 +193,7 @@ fn sources_are_registered_once_and_work_from_the_next_epoch() {
     let early = chain.attest_source(0, "kraken-2", 1, 0, vec![claim(TRADES, "x")]);
     assert_eq!(
         chain.run_one(early),
-        Some(E::Windows(WindowsError::SourceNotActive { from_epoch: 1 })),
+        Some(E::Windows(WindowsError::SourceNotActive { from_epoch: 2 })),
         "registered in epoch 0"
     );
 }
@@ -208,7 +208,7 @@ fn the_mempool_sees_what_the_block_will_see() {
     assert_eq!(checked.expires_after_height, None);
     let attestation = chain.attest(0, 1, 0, vec![claim(TRADES, "x")]);
     let checked = check_transaction(&chain.state, &attestation).unwrap();
-    assert_eq!(checked.expires_after_height, Some(240), "two epochs of 120 blocks");
+    assert_eq!(checked.expires_after_height, None, "an epoch ends at a time, not a height");
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn genesis() -> Genesis {
         }],
         params: Params {
             windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
-            epochs: EpochsParams { epoch_blocks: 10, ..EpochsParams::default() },
+            epochs: EpochsParams { epoch_ms: 10_000, ..EpochsParams::default() },
             ..Params::default()
         },
     }
@@ -85,7 +85,7 @@ impl Chain {
         let chunk =
             ChunkClaim { stream: STREAM.to_string(), cid: ContentId::of(&height.to_be_bytes()), bytes: 8, events: 1 };
         let attest = |key| {
-            let signed = Attestation::sign(key, CHAIN_ID, SOURCE, height, epoch, vec![chunk.clone()]);
+            let signed = Attestation::sign(key, CHAIN_ID, SOURCE, height, epoch, vec![chunk.clone()], vec![]);
             Transaction::Attestation(signed).encode()
         };
         self.validators.iter().map(attest).chain([Transaction::Account(transfer).encode()]).collect()

@@ -12,6 +12,7 @@ const KINDS = [
   "differing",
   "missing",
   "disputed",
+  "uncovered",
   "equivocation",
   "gap",
   "checksum",
@@ -25,6 +26,7 @@ const SITES = ["ledger", "collector"];
 const TONES: Record<string, Tone> = {
   differing: "bad",
   disputed: "bad",
+  uncovered: "warn",
   equivocation: "bad",
   missing: "warn",
   checksum: "bad",

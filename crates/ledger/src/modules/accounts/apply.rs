@@ -1,6 +1,6 @@
 //! Effects on accounts, which a block keeps decoded until its end.
 
-use openmesh_primitives::{Address, Amount, Digest};
+use openmesh_primitives::{Address, Amount};
 
 use super::action::AccountsAction;
 use super::error::AccountsError;
@@ -48,17 +48,13 @@ pub(crate) fn pay_fees(context: &mut Context<'_>, to: Address) -> Result<(), Sta
 }
 
 /// Lets an action take effect for which the sender was charged.
-pub(crate) fn apply(
-    context: &mut Context<'_>,
-    sender: Address,
-    transaction: Digest,
-    action: &AccountsAction,
-) -> Result<(), CheckError> {
+pub(crate) fn apply(context: &mut Context<'_>, sender: Address, action: &AccountsAction) -> Result<(), CheckError> {
     match action {
         AccountsAction::Transfer { to, amount } => {
             // The receiver may be the sender itself, whose balance was lowered before.
             pay(context, *to, *amount)?;
-            let (from, to, amount, height) = (sender, *to, *amount, context.height);
+            let (from, to, amount) = (sender, *to, *amount);
+            let (transaction, height) = (context.transaction, context.height);
             context.emit(AccountsEvent::Transferred { from, to, amount, transaction, height });
             Ok(())
         }

@@ -2,10 +2,26 @@
 
 use openmesh_primitives::{Address, Amount};
 
+use super::action::AccountsAction;
 use super::error::AccountsError;
 use super::records::Account;
+use crate::error::CheckError;
 use crate::params::Params;
+use crate::rules::Rules;
+use crate::state::StateRead;
 use crate::transaction::AccountTransaction;
+
+/// Checks an action against the state. Nonce, fee and balance, which are all that a transfer needs, were checked before.
+pub(crate) fn check(
+    _rules: &Rules,
+    _state: &dyn StateRead,
+    _sender: Address,
+    action: &AccountsAction,
+) -> Result<(), CheckError> {
+    match action {
+        AccountsAction::Transfer { .. } => Ok(()),
+    }
+}
 
 /// Clause T: returns the amount that the sender loses, fee included. Fails by the sender's nonce, fee or balance.
 pub(crate) fn check_sender(

@@ -15,7 +15,7 @@ mod records;
 
 pub use action::AccountsAction;
 pub(crate) use apply::{apply, charge, load, pay_fees, store};
-pub(crate) use check::check_sender;
+pub(crate) use check::{check, check_sender};
 pub use error::AccountsError;
 pub use events::AccountsEvent;
 pub use params::AccountsParams;

@@ -1,13 +1,15 @@
-//! Who collects what: k of n validators for each source and epoch, by a seed that nobody knew before.
+//! The draw of validators for sources: k of n for each source and epoch, by a seed that nobody knew when the sources of the
+//! epoch got their names.
 //!
 //! Clause E of `docs/spec/transactions.md`. The draw is without replacement and weighted by power: the chance that
 //! liars are more than two thirds of those assigned depends on their power alone, so that splitting one validator into
 //! many small ones gains nothing. All arithmetic is on integers.
 //!
-//! The seed is the hash of the last block of the epoch before. Its proposer can choose among the blocks that it could
+//! The draw of an epoch is made with the first block of the epoch before, so that collectors connect first. The seed is the
+//! hash of that block's parent. Its proposer can choose among the blocks that it could
 //! propose and so turn the draw a little; removing that would take a verifiable random function or a threshold beacon.
 
-use openmesh_primitives::{Digest, Height, sha256};
+use openmesh_primitives::{Digest, sha256};
 
 use super::keys;
 use super::records::{EpochRecord, epoch};
@@ -15,19 +17,9 @@ use crate::modules::validators::Validator;
 use crate::params::params;
 use crate::state::{StateError, StateRead, readable};
 
-/// The seed of an epoch from the hash of the parent of its first block.
+/// The seed of an epoch from the hash of the parent of the block with which its draw is made.
 pub fn epoch_seed(parent: &Digest, epoch: u64) -> Digest {
     sha256(&[b"openmesh/epoch/1", &parent.0, &epoch.to_be_bytes()])
-}
-
-/// The epoch that a height belongs to; height 1 begins epoch 0.
-pub fn epoch_of_height(height: Height, epoch_blocks: u64) -> u64 {
-    height.saturating_sub(1) / epoch_blocks.max(1)
-}
-
-/// The first height of an epoch.
-pub fn epoch_first_height(epoch: u64, epoch_blocks: u64) -> Height {
-    epoch.saturating_mul(epoch_blocks.max(1)).saturating_add(1)
 }
 
 /// Draws k validators, in ascending order of address. All of them, if there are no more than k.
@@ -76,7 +68,7 @@ mod tests {
             Validator::new(ValidatorKey::from_seed([n as u8 + 1; 32]).public(), *power, &format!("v{n}"))
         };
         let validators = ValidatorSet::new(powers.iter().enumerate().map(of).collect()).unwrap();
-        EpochRecord { seed: Digest([seed; 32]), first_height: 1, validators }
+        EpochRecord { seed: Digest([seed; 32]), drawn_height: 1, validators }
     }
 
     fn names(drawn: &[Validator]) -> Vec<&str> {
@@ -99,13 +91,5 @@ mod tests {
         }
         // 256 draws with probability 3/4: 192 expected, standard deviation 6.9.
         assert!((160..=224).contains(&drawn), "{drawn}");
-    }
-
-    #[test]
-    fn heights_and_epochs() {
-        assert_eq!([0, 1, 10, 11, 20, 21].map(|h| epoch_of_height(h, 10)), [0, 0, 0, 1, 1, 2]);
-        for epoch in 0..50 {
-            assert_eq!(epoch_of_height(epoch_first_height(epoch, 10), 10), epoch);
-        }
     }
 }

@@ -1,6 +1,18 @@
 //! Keys of epochs.
 
+/// Key of the [`crate::CurrentEpoch`].
+pub const CURRENT_EPOCH: &[u8] = b"current-epoch";
+/// Key of the [`crate::MerklePeaks`] over the facts of the current epoch so far.
+pub const FACTS: &[u8] = b"facts";
+/// Prefix of [`closed_epoch`].
+pub const CLOSED_EPOCHS: &[u8] = b"closed-epoch/";
+
 /// `epoch/<8 bytes>` -> [`crate::EpochRecord`].
 pub fn epoch(number: u64) -> Vec<u8> {
     [b"epoch/".as_slice(), &number.to_be_bytes()].concat()
+}
+
+/// `closed-epoch/<8 bytes>` -> [`crate::ClosedEpoch`], for ever.
+pub fn closed_epoch(number: u64) -> Vec<u8> {
+    [CLOSED_EPOCHS, &number.to_be_bytes()].concat()
 }

@@ -1,4 +1,13 @@
 //! Limits of epochs.
 
-/// Number of epochs whose records stay in the state: enough to look up who was assigned some time ago.
+/// Number of epochs whose draw stays in the state: enough to look up who was assigned some time ago.
 pub const EPOCHS_KEPT: u64 = 256;
+
+/// Number of epochs for which the draw is made before they begin: one, so that collectors connect first.
+pub const DRAWN_AHEAD_EPOCHS: u64 = 1;
+
+/// Shortest epoch, milliseconds of block time: below this the draw would change faster than collectors connect.
+pub const EPOCH_MS_MIN: u64 = 1_000;
+
+/// Longest epoch, milliseconds of block time: a month, after which an assignment is hardly one.
+pub const EPOCH_MS_MAX: u64 = 31 * 24 * 3_600_000;

@@ -1,14 +1,17 @@
-//! Epochs and the assignment of validators to sources. Clause E of `docs/spec/transactions.md`.
+//! Epochs: the assignment of validators to sources for an hour of block time, and the facts of an epoch closed into one root
+//! that stays. Clauses E and C of `docs/spec/transactions.md`.
 
 mod apply;
 mod assign;
+mod events;
 pub mod keys;
 mod limits;
 mod params;
 mod records;
 
-pub(crate) use apply::begin;
-pub use assign::{assign, assigned, epoch_first_height, epoch_of_height, epoch_seed};
+pub(crate) use apply::{append_facts, begin};
+pub use assign::{assign, assigned, epoch_seed};
+pub use events::EpochsEvent;
 pub use limits::*;
 pub use params::EpochsParams;
-pub use records::{EpochRecord, epoch};
+pub use records::{ClosedEpoch, CurrentEpoch, EpochRecord, closed_epoch, current_epoch_record, epoch, fact_peaks};

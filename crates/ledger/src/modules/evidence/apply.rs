@@ -3,6 +3,7 @@
 use openmesh_primitives::Digest;
 
 use super::check::check;
+use super::facts::EvidenceFact;
 use super::keys;
 use super::message::{CONSENSUS, Evidence, SignedBlock};
 use crate::context::Context;
@@ -16,6 +17,7 @@ pub(crate) fn apply(context: &mut Context<'_>, evidence: &Evidence, transaction:
     let validator = evidence.validator();
     context.state.put(keys::evidence(&validator, evidence.height), &transaction);
     validators::update(context, &validator, |record| record.equivocations += 1)?;
+    context.fact(EvidenceFact { validator, height: evidence.height, transaction });
     let step = evidence.step.as_str();
     let named = |message: &SignedBlock| message.block.map_or_else(|| "nil".to_string(), |block| block.to_string());
     let detail = format!(

@@ -8,12 +8,16 @@
 mod apply;
 mod check;
 mod error;
+mod facts;
 pub mod keys;
 mod limits;
 mod message;
+mod prune;
 
 pub(crate) use apply::apply;
 pub(crate) use check::check;
 pub use error::EvidenceError;
+pub use facts::EvidenceFact;
 pub use limits::*;
 pub use message::{CONSENSUS, Evidence, SignedBlock, Step, proposal_sign_bytes};
+pub(crate) use prune::prune;

@@ -52,6 +52,7 @@ pub(crate) fn record(context: &mut Context<'_>, kind: IncidentKind, subject: Sub
     };
     context.incidents += 1;
     context.state.put(keys::incident(incident.height, incident.number), &incident);
+    context.fact(incident.clone());
     context.emit(LedgerEvent::Incident(incident));
 }
 

@@ -3,8 +3,10 @@
 mod apply;
 pub mod keys;
 mod limits;
+mod prune;
 mod records;
 
 pub(crate) use apply::{Subject, record};
 pub use limits::*;
+pub(crate) use prune::prune;
 pub use records::{IncidentKind, LedgerIncident, incident, incidents};

@@ -14,10 +14,15 @@ pub enum IncidentKind {
     /// A validator named another chunk than more than two thirds of the power, or one where those saw none, or none
     /// where those named one.
     Differing,
-    /// An assigned validator sent nothing before the window closed; without validator: nobody attested the window.
+    /// An assigned validator sent nothing before the window closed, and was not there at all: it neither proposed, attested
+    /// nor signed in the last hundred heights. Without validator: nobody attested the window, or (with a stream) a stream
+    /// that was agreed on in the window before has no chunk.
     Missing,
-    /// The window closed without agreement about a stream; without stream: about the window.
+    /// The window closed with conflicting words about a stream and no quorum.
     Disputed,
+    /// The window closed without agreement about a stream because too few covered it; named where the hole begins. Without
+    /// stream: no more than a third of the power spoke about the window.
+    Uncovered,
     /// A validator signed two conflicting messages of consensus. The source is `consensus`, the window the height, and
     /// the stream the step: `proposal`, `prevote` or `precommit`.
     Equivocation,
@@ -45,12 +50,13 @@ pub struct LedgerIncident {
 }
 
 impl IncidentKind {
-    /// `differing`, `missing`, `disputed` or `equivocation`, as in JSON.
+    /// `differing`, `missing`, `disputed`, `uncovered` or `equivocation`, as in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             IncidentKind::Differing => "differing",
             IncidentKind::Missing => "missing",
             IncidentKind::Disputed => "disputed",
+            IncidentKind::Uncovered => "uncovered",
             IncidentKind::Equivocation => "equivocation",
         }
     }

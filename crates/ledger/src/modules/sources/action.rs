@@ -14,9 +14,25 @@ use crate::params::Params;
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum SourcesAction {
-    /// Registers a data source; validators are assigned to it from the next epoch on.
+    /// Registers a data source; validators are assigned to it from the first epoch on whose draw is not known yet.
     #[serde(rename = "register_source")]
     Register(SourceSpec) = 1,
+    /// Changes the streams of a source, from the next epoch on.
+    #[serde(rename = "update_source")]
+    Update {
+        /// Of the source.
+        id: String,
+        /// All symbols from then on.
+        symbols: Vec<String>,
+        /// All feeds from then on.
+        feeds: Vec<String>,
+    } = 2,
+    /// Retires a source: no window is opened from the next epoch on.
+    #[serde(rename = "retire_source")]
+    Retire {
+        /// Of the source.
+        id: String,
+    } = 3,
 }
 
 const ID: FieldDescriptor = FieldDescriptor {
@@ -51,7 +67,7 @@ const REGISTER: ActionDescriptor = ActionDescriptor {
     tag: 1,
     primary_type: "RegisterSource",
     title: "Register a source",
-    summary: "Registers a data source, to which validators are assigned from the next epoch on.",
+    summary: "Registers a data source, to which validators are assigned from the first epoch on whose draw is not known yet.",
     details: "The id must be free and the register must have a place. The rules of the fields are in clause S of \
               transactions.md.",
     weight: 4,
@@ -96,8 +112,36 @@ const REGISTER: ActionDescriptor = ActionDescriptor {
     errors: &["source_invalid", "source_exists", "sources_full"],
 };
 
+const UPDATE: ActionDescriptor = ActionDescriptor {
+    kind: "update_source",
+    tag: 2,
+    primary_type: "UpdateSource",
+    title: "Change a source",
+    summary: "Changes the symbols and feeds of a source, from the next epoch on.",
+    details: "Only the account that registered the source can change it. The lists are the whole ones, not what is added. \
+              The length of a window and everything else stay: a source with another length is another source.",
+    weight: 4,
+    fee_min: |params: &Params| params.accounts.fee_min,
+    fields: &[ID, SYMBOLS, FEEDS],
+    errors: &["unknown_source", "not_owner", "source_retired", "source_invalid"],
+};
+
+const RETIRE: ActionDescriptor = ActionDescriptor {
+    kind: "retire_source",
+    tag: 3,
+    primary_type: "RetireSource",
+    title: "Retire a source",
+    summary: "Ends a source: from the next epoch on none of its windows is opened.",
+    details: "Only the account that registered the source can retire it. Its place in the register is free an epoch later; \
+              its id is never given again, because its windows stay provable under it.",
+    weight: 2,
+    fee_min: |params: &Params| params.accounts.fee_min,
+    fields: &[ID],
+    errors: &["unknown_source", "not_owner", "source_retired"],
+};
+
 impl ModuleActions for SourcesAction {
-    const DESCRIPTORS: &'static [ActionDescriptor] = &[REGISTER];
+    const DESCRIPTORS: &'static [ActionDescriptor] = &[REGISTER, UPDATE, RETIRE];
 
     fn from_fields(kind: &str, fields: &mut Fields) -> Result<Option<SourcesAction>, FieldError> {
         Ok(match kind {
@@ -110,6 +154,12 @@ impl ModuleActions for SourcesAction {
                 window_ms: fields.uint("window_ms")?,
                 origin: fields.choice("origin", Origin::NAMES)?,
             })),
+            "update_source" => Some(SourcesAction::Update {
+                id: fields.text("id")?,
+                symbols: fields.texts("symbols")?,
+                feeds: fields.texts("feeds")?,
+            }),
+            "retire_source" => Some(SourcesAction::Retire { id: fields.text("id")? }),
             _ => None,
         })
     }
@@ -117,6 +167,8 @@ impl ModuleActions for SourcesAction {
     fn descriptor(&self) -> &'static ActionDescriptor {
         match self {
             SourcesAction::Register(_) => &REGISTER,
+            SourcesAction::Update { .. } => &UPDATE,
+            SourcesAction::Retire { .. } => &RETIRE,
         }
     }
 
@@ -131,6 +183,10 @@ impl ModuleActions for SourcesAction {
                 Value::Uint(u128::from(spec.window_ms)),
                 Value::Text(spec.origin.as_str()),
             ],
+            SourcesAction::Update { id, symbols, feeds } => {
+                vec![Value::Text(id), Value::Texts(symbols), Value::Texts(feeds)]
+            }
+            SourcesAction::Retire { id } => vec![Value::Text(id)],
         }
     }
 

@@ -4,7 +4,8 @@ use openmesh_primitives::Address;
 
 use super::action::SourcesAction;
 use super::error::SourcesError;
-use super::records::{source, source_count};
+use super::records::{SourceRecord, retired_source, source, source_count};
+use super::spec::SourceSpec;
 use crate::error::CheckError;
 use crate::rules::Rules;
 use crate::state::StateRead;
@@ -13,20 +14,41 @@ use crate::state::StateRead;
 pub(crate) fn check(
     rules: &Rules,
     state: &dyn StateRead,
-    _sender: Address,
+    sender: Address,
     action: &SourcesAction,
 ) -> Result<(), CheckError> {
     match action {
-        SourcesAction::Register(spec) => {
-            spec.validate().map_err(|fault| SourcesError::SourceInvalid { fault })?;
-            if source(state, &spec.id)?.is_some() {
-                return Err(SourcesError::SourceExists { id: spec.id.clone() }.into());
-            }
-            let max = rules.params.sources.sources_max;
-            if source_count(state)? >= max {
-                return Err(SourcesError::SourcesFull { max }.into());
-            }
+        SourcesAction::Register(spec) => check_registration(rules, state, spec),
+        SourcesAction::Update { id, symbols, feeds } => {
+            let record = owned(state, sender, id)?;
+            let spec = SourceSpec { symbols: symbols.clone(), feeds: feeds.clone(), ..record.spec };
+            spec.validate().map_err(|fault| SourcesError::SourceInvalid { fault }.into())
         }
+        SourcesAction::Retire { id } => owned(state, sender, id).map(|_| ()),
+    }
+}
+
+fn check_registration(rules: &Rules, state: &dyn StateRead, spec: &SourceSpec) -> Result<(), CheckError> {
+    spec.validate().map_err(|fault| SourcesError::SourceInvalid { fault })?;
+    if source(state, &spec.id)?.is_some() || retired_source(state, &spec.id)?.is_some() {
+        return Err(SourcesError::SourceExists { id: spec.id.clone() }.into());
+    }
+    let max = rules.params.sources.sources_max;
+    if source_count(state)? >= max {
+        return Err(SourcesError::SourcesFull { max }.into());
     }
     Ok(())
+}
+
+/// The record of a source that the sender owns and that is not retired.
+pub(super) fn owned(state: &dyn StateRead, sender: Address, id: &str) -> Result<SourceRecord, CheckError> {
+    let shown = || id.chars().take(64).collect();
+    let record = source(state, id)?.ok_or_else(|| SourcesError::UnknownSource { id: shown() })?;
+    if record.owner != Some(sender) {
+        return Err(SourcesError::NotOwner { id: shown() }.into());
+    }
+    match record.retires_from_epoch {
+        Some(from_epoch) => Err(SourcesError::SourceRetired { id: shown(), from_epoch }.into()),
+        None => Ok(record),
+    }
 }

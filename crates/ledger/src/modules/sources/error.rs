@@ -10,7 +10,7 @@ use super::spec::SourceError;
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum SourcesError {
     /// The source's description is malformed.
-    #[error("the source cannot be registered: {0}", fault)]
+    #[error("the source cannot be registered so: {0}", fault)]
     SourceInvalid {
         /// The field, and the reason.
         fault: SourceError,
@@ -27,6 +27,22 @@ pub enum SourcesError {
         /// As allowed.
         max: u32,
     },
+    /// Another account owns the source, or the genesis.
+    #[error(
+        "the source {id:?} was registered by another account, or stands in the genesis: only its owner can change it"
+    )]
+    NotOwner {
+        /// Of the source.
+        id: String,
+    },
+    /// The source was retired.
+    #[error("the source {id:?} is retired from epoch {from_epoch} on")]
+    SourceRetired {
+        /// Of the source.
+        id: String,
+        /// First epoch without new windows.
+        from_epoch: u64,
+    },
     /// No such source.
     #[error("there is no source {id:?}")]
     UnknownSource {
@@ -42,6 +58,8 @@ impl SourcesError {
             SourcesError::SourceInvalid { .. } => "source_invalid",
             SourcesError::SourceExists { .. } => "source_exists",
             SourcesError::SourcesFull { .. } => "sources_full",
+            SourcesError::NotOwner { .. } => "not_owner",
+            SourcesError::SourceRetired { .. } => "source_retired",
             SourcesError::UnknownSource { .. } => "unknown_source",
         }
     }

@@ -17,4 +17,22 @@ pub enum SourcesEvent {
         /// Of the block.
         height: Height,
     },
+    /// The streams of a source change.
+    SourceUpdated {
+        /// The source's id.
+        id: String,
+        /// First epoch with the new streams.
+        from_epoch: u64,
+        /// Of the block.
+        height: Height,
+    },
+    /// A source was retired.
+    SourceRetired {
+        /// The source's id.
+        id: String,
+        /// First epoch without new windows.
+        from_epoch: u64,
+        /// Of the block.
+        height: Height,
+    },
 }

@@ -9,3 +9,8 @@ pub const SOURCES: &[u8] = b"source/";
 pub fn source(id: &str) -> Vec<u8> {
     [SOURCES, id.as_bytes()].concat()
 }
+
+/// `retired-source/<id>` -> the last [`crate::SourceRecord`] of a source that has left the register.
+pub fn retired_source(id: &str) -> Vec<u8> {
+    [b"retired-source/".as_slice(), id.as_bytes()].concat()
+}

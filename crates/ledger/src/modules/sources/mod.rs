@@ -13,11 +13,11 @@ mod records;
 mod spec;
 
 pub use action::SourcesAction;
-pub(crate) use apply::apply;
+pub(crate) use apply::{apply, remove_retired};
 pub(crate) use check::check;
 pub use error::SourcesError;
 pub use events::SourcesEvent;
 pub use limits::*;
 pub use params::SourcesParams;
-pub use records::{SourceRecord, source, sources};
+pub use records::{SourceChange, SourceRecord, retired_source, source, sources};
 pub use spec::{Origin, SourceError, SourceKind, SourceSpec};

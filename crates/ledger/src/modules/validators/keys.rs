@@ -8,6 +8,8 @@ pub const VALIDATORS_CURRENT: &[u8] = b"validators/current";
 pub const VALIDATORS_NEXT: &[u8] = b"validators/next";
 /// Key of the set that decided the last block, whose signatures stand in the next one.
 pub const VALIDATORS_LAST: &[u8] = b"validators/last";
+/// Key of the heights at which the validators in force were last seen: addresses in ascending order.
+pub const PRESENCE: &[u8] = b"presence";
 /// Prefix of [`validator`].
 pub const VALIDATORS: &[u8] = b"validator/";
 

@@ -1,7 +1,9 @@
 //! Records of validators.
 
+use std::collections::BTreeMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_primitives::{Address, ValidatorPublicKey};
+use openmesh_primitives::{Address, Height, ValidatorPublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::keys;
@@ -25,8 +27,14 @@ pub struct ValidatorRecord {
     pub differing: u64,
     /// Windows that it was assigned to and did not attest.
     pub missing: u64,
+    /// Streams that it abstained from.
+    pub abstained: u64,
     /// Windows that it opened and that are not closed yet.
     pub open_windows: u32,
+    /// Windows that it opened, that closed in `alone_epoch`, and of which no more than a third of the power spoke.
+    pub alone: u32,
+    /// The epoch that `alone` counts for.
+    pub alone_epoch: u64,
     /// Blocks whose commit, as the next block has it, lacks its signature.
     pub unsigned: u64,
     /// Heights at which it was shown to have signed two conflicting messages.
@@ -44,10 +52,28 @@ impl ValidatorRecord {
             attested: 0,
             differing: 0,
             missing: 0,
+            abstained: 0,
             open_windows: 0,
+            alone: 0,
+            alone_epoch: 0,
             unsigned: 0,
             equivocations: 0,
         }
+    }
+
+    /// Number of its windows that are open, or that nobody joined in this epoch.
+    pub fn windows_alone(&self, epoch: u64) -> u32 {
+        let alone = if self.alone_epoch == epoch { self.alone } else { 0 };
+        self.open_windows.saturating_add(alone)
+    }
+
+    /// Counts a window that it opened and that closed in this epoch; credible: more than a third of the power spoke.
+    pub(crate) fn closed_window(&mut self, epoch: u64, credible: bool) {
+        self.open_windows = self.open_windows.saturating_sub(1);
+        if self.alone_epoch != epoch {
+            (self.alone, self.alone_epoch) = (0, epoch);
+        }
+        self.alone = self.alone.saturating_add(u32::from(!credible));
     }
 
     /// The account that earns its fees.
@@ -69,6 +95,11 @@ pub fn last_validators(state: &dyn StateRead) -> Result<Option<ValidatorSet>, St
 /// The validators of the block after the next. Fails if the store does, or is not of a network.
 pub fn next_validators(state: &dyn StateRead) -> Result<ValidatorSet, StateError> {
     need(state, keys::VALIDATORS_NEXT)
+}
+
+/// Heights at which the validators in force were last seen to propose, attest or sign a precommit. Fails if the store does.
+pub fn presence(state: &dyn StateRead) -> Result<BTreeMap<Address, Height>, StateError> {
+    Ok(read(state, keys::PRESENCE)?.unwrap_or_default())
 }
 
 /// A validator's record, also of one that is no longer in force. Fails if the store does.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::CHUNK_CLAIMS_MAX;
 
 /// Sets these bytes apart from everything else that a validator's key signs.
-const DOMAIN: &str = "openmesh/attestation/1";
+const DOMAIN: &str = "openmesh/attestation/2";
 
 /// One stream's chunk as one validator computed it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -24,8 +24,8 @@ pub struct ChunkClaim {
     pub events: u32,
 }
 
-/// A validator's statement about all streams of one window of one source. A stream without a claim is a statement
-/// too: "no chunk here".
+/// A validator's statement about all streams of one window of one source. Of a stream that is neither claimed nor
+/// abstained from it says that there is no chunk.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Attestation {
     /// The network's number.
@@ -40,12 +40,14 @@ pub struct Attestation {
     pub epoch: u64,
     /// Claims in ascending order of stream, each stream once.
     pub chunks: Vec<ChunkClaim>,
+    /// Streams that the validator did not cover, in ascending order, none of them claimed. This accuses nobody.
+    pub abstained: Vec<String>,
     /// Over everything above.
     pub signature: ValidatorSignature,
 }
 
 impl Attestation {
-    /// Signs a statement; the claims are put in order.
+    /// Signs a statement; claims and abstentions are put in order.
     pub fn sign(
         key: &ValidatorKey,
         chain_id: u64,
@@ -53,8 +55,10 @@ impl Attestation {
         window: u64,
         epoch: u64,
         mut chunks: Vec<ChunkClaim>,
+        mut abstained: Vec<String>,
     ) -> Attestation {
         chunks.sort();
+        abstained.sort();
         let mut attestation = Attestation {
             chain_id,
             public_key: key.public(),
@@ -62,6 +66,7 @@ impl Attestation {
             window,
             epoch,
             chunks,
+            abstained,
             signature: ValidatorSignature([0; 64]),
         };
         attestation.signature = key.sign(&attestation.sign_bytes());
@@ -83,6 +88,7 @@ impl Attestation {
             self.window,
             self.epoch,
             &self.chunks,
+            &self.abstained,
         ))
     }
 
@@ -91,12 +97,23 @@ impl Attestation {
         self.public_key.verify(&self.sign_bytes(), &self.signature)
     }
 
-    /// What is wrong with the list of claims, if anything.
+    /// The fault of the lists of claims and abstentions, if there is one.
     pub(crate) fn claims_fault(&self) -> Option<&'static str> {
-        if self.chunks.len() > CHUNK_CLAIMS_MAX {
-            return Some("too many claims");
+        if self.chunks.len() + self.abstained.len() > CHUNK_CLAIMS_MAX {
+            return Some("too many claims and abstentions");
         }
-        let ascending = self.chunks.windows(2).all(|pair| pair[0].stream < pair[1].stream);
-        (!ascending).then_some("claims must be in ascending order of stream, each stream once")
+        if !self.chunks.is_sorted_by(|a, b| a.stream < b.stream) {
+            return Some("claims must be in ascending order of stream, each stream once");
+        }
+        if !self.abstained.is_sorted_by(|a, b| a < b) {
+            return Some("abstentions must be in ascending order, each stream once");
+        }
+        let claimed = |stream: &String| self.chunks.binary_search_by(|claim| claim.stream.cmp(stream)).is_ok();
+        self.abstained.iter().any(claimed).then_some("a stream is claimed and abstained from")
+    }
+
+    /// All streams that it names.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &String> {
+        self.chunks.iter().map(|claim| &claim.stream).chain(&self.abstained)
     }
 }

@@ -5,13 +5,13 @@ use openmesh_primitives::Address;
 use super::attestation::Attestation;
 use super::error::WindowsError;
 use super::limits::WINDOW_NUMBER_MAX;
-use super::records::{WindowRecord, window};
+use super::records::{WindowRecord, source_progress, window};
 use crate::error::CheckError;
 use crate::modules::epochs::{assign, epoch};
 use crate::modules::sources::{SourceKind, SourceRecord, SourcesError, source};
 use crate::modules::validators::validator_record;
 use crate::rules::Rules;
-use crate::state::{StateError, StateRead};
+use crate::state::StateRead;
 
 /// An attestation that may take effect: its window with the rules that hold for it.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(crate) fn check(
     validator: Address,
 ) -> Result<Admission, CheckError> {
     rules.chain(attestation.chain_id)?;
-    let source = check_source(state, attestation)?;
+    let source = check_source(rules, state, attestation)?;
     window_time(rules, &source, attestation.window)?;
     let (window, opens) = match window(state, &attestation.source, attestation.window)? {
         Some(window) => (later_attestation(window, attestation)?, false),
@@ -49,14 +49,14 @@ pub(crate) fn check(
 }
 
 /// The source exists and has the streams that are spoken of.
-fn check_source(state: &dyn StateRead, attestation: &Attestation) -> Result<SourceRecord, CheckError> {
+fn check_source(rules: &Rules, state: &dyn StateRead, attestation: &Attestation) -> Result<SourceRecord, CheckError> {
     let unknown = || SourcesError::UnknownSource { id: attestation.source.chars().take(64).collect() };
     let source = source(state, &attestation.source)?.ok_or_else(unknown)?;
     if let Some(reason) = attestation.claims_fault() {
         return Err(WindowsError::Claims { reason: reason.to_string() }.into());
     }
-    if let Some(claim) = attestation.chunks.iter().find(|claim| !source.spec.has_stream(&claim.stream)) {
-        return Err(WindowsError::UnknownStream { stream: claim.stream.chars().take(80).collect() }.into());
+    if let Some(stream) = attestation.streams().find(|stream| !source.has_stream(stream, rules.epoch)) {
+        return Err(WindowsError::UnknownStream { stream: stream.chars().take(80).collect() }.into());
     }
     Ok(source)
 }
@@ -97,6 +97,10 @@ fn first_attestation(
     if got > current || current - got > 1 {
         return Err(WindowsError::WrongEpoch { current, got }.into());
     }
+    if let Some(from_epoch) = source.retires_from_epoch.filter(|from| got >= *from || current >= *from) {
+        return Err(SourcesError::SourceRetired { id: source.spec.id.clone(), from_epoch }.into());
+    }
+    check_first(rules, state, source, attestation.window)?;
     if got < source.active_from_epoch {
         return Err(WindowsError::SourceNotActive { from_epoch: source.active_from_epoch }.into());
     }
@@ -105,13 +109,19 @@ fn first_attestation(
     Ok(WindowRecord::new(got, assigned.iter().map(|v| (v.address, v.power)).collect(), validator))
 }
 
+/// A window that lies too far in the past is not opened: before the registration of a live source, long before the last
+/// window, or where the windows may have left the state. So there are not more windows to open than time makes.
+fn check_first(rules: &Rules, state: &dyn StateRead, source: &SourceRecord, window: u64) -> Result<(), CheckError> {
+    let progress = source_progress(state, &source.spec.id)?;
+    let back = rules.params.windows.windows_back_max;
+    let near = progress.last_window.map_or(0, |last| last.saturating_sub(back));
+    let first = progress.first_window.max(near).max(source.first_window());
+    if window < first { Err(WindowsError::WindowPast { first }.into()) } else { Ok(()) }
+}
+
 /// Attestations pay no fee, so the number of windows that a liar can open is limited in another way.
 fn may_open(rules: &Rules, state: &dyn StateRead, validator: Address) -> Result<(), CheckError> {
     let max = rules.params.windows.open_windows_max;
-    let open = open_windows(state, &validator)?;
+    let open = validator_record(state, &validator)?.map_or(0, |record| record.windows_alone(rules.epoch));
     if open >= max { Err(WindowsError::OpenWindows { max }.into()) } else { Ok(()) }
-}
-
-fn open_windows(state: &dyn StateRead, validator: &Address) -> Result<u32, StateError> {
-    Ok(validator_record(state, validator)?.map_or(0, |record| record.open_windows))
 }

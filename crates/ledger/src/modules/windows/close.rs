@@ -1,4 +1,4 @@
-//! The closing of windows whose time has come.
+//! The closing of windows whose time has come. Clause W of `docs/spec/transactions.md`.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,14 @@ use openmesh_primitives::Address;
 
 use super::apply::statements;
 use super::events::WindowsEvent;
+use super::facts::WindowsFact;
 use super::keys;
 use super::limits::GAP_WINDOWS_MAX;
-use super::quorum::{Statement, describe_claim, streams, tally};
-use super::records::{WindowRecord, chunk, source_progress, window};
+use super::quorum::{Statement, Undecided, Verdict, describe_claim, spoken_of, tally, undecided, verdict};
+use super::records::{Abstention, WindowRecord, source_progress, window};
 use crate::context::Context;
 use crate::modules::incidents::{self, IncidentKind, Subject};
-use crate::modules::validators::{self, more_than_one_third};
+use crate::modules::validators::{self, PRESENCE_BLOCKS, more_than_one_third};
 use crate::state::{StateError, StateRead, readable};
 
 /// Closes the windows whose time has come.
@@ -35,85 +36,122 @@ pub(crate) fn close_due(context: &mut Context<'_>) -> Result<(), StateError> {
 fn close(context: &mut Context<'_>, id: &str, number: u64) -> Result<(), StateError> {
     let absent = || StateError::Absent(readable(&keys::window(id, number)));
     let mut record = window(&context.state, id, number)?.ok_or_else(absent)?;
-    let said = statements(&context.state, id, number, &record)?;
+    let statements = statements(&context.state, id, number, &record)?;
     record.closed = true;
+    let abstained = statements.iter().filter(|s| !s.said.abstained.is_empty());
+    record.abstained =
+        abstained.map(|s| Abstention { validator: s.validator, streams: s.said.abstained.clone() }).collect();
     let missing = record.not_attested();
     // With less than that, everybody who attested may be lying: then nobody else is named.
     let credible = more_than_one_third(record.attested_power(), record.assigned_power());
     if credible {
-        close_credible(context, id, number, &mut record, &said, &missing)?;
+        close_streams(context, id, number, &mut record, &statements)?;
+        name_hole(context, id, number, &spoken_of(&statements))?;
+        name_missing(context, id, number, &record, &missing)?;
     } else {
         let (power, total) = (record.attested_power(), record.assigned_power());
         let detail = format!("closed with attestations of power {power} of {total} only");
-        record.disputed = streams(&said).into_iter().collect();
-        incidents::record(context, IncidentKind::Disputed, Subject::window(id, number), detail);
+        record.uncovered = spoken_of(&statements).into_iter().collect();
+        incidents::record(context, IncidentKind::Uncovered, Subject::window(id, number), detail);
     }
     for validator in &record.attested {
         context.state.delete(keys::attestation(id, number, validator));
     }
-    validators::update(context, &record.opened_by, |v| v.open_windows = v.open_windows.saturating_sub(1))?;
+    let epoch = context.rules.epoch;
+    validators::update(context, &record.opened_by, |v| v.closed_window(epoch, credible))?;
     update_progress(context, id, number, &record, credible)?;
     context.state.put(keys::window(id, number), &record);
+    context.state.put(keys::closed(epoch, id, number), &());
     context.emit(WindowsEvent::WindowClosed {
         source: id.to_string(),
         window: number,
         epoch: record.epoch,
         accepted: record.accepted,
-        disputed: record.disputed,
+        disputed: record.disputed.clone(),
+        uncovered: record.uncovered.clone(),
         missing,
         height: context.height,
     });
+    context.fact(WindowsFact::Closed { source: id.to_string(), window: number, record });
     Ok(())
 }
 
-/// Names the streams without agreement and the validators that said nothing.
-fn close_credible(
+/// Sorts the streams without a decision into disputed and uncovered ones, and names them.
+fn close_streams(
     context: &mut Context<'_>,
     id: &str,
     number: u64,
     record: &mut WindowRecord,
     statements: &[Statement],
-    missing: &[Address],
 ) -> Result<(), StateError> {
-    for stream in streams(statements) {
-        let decided = record.absent.contains(&stream) || chunk(&context.state, id, number, &stream)?.is_some();
-        if decided {
+    let before = match number.checked_sub(1) {
+        Some(before) => window(&context.state, id, before)?.map(|w| w.uncovered).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let assigned = record.assigned_power();
+    for stream in spoken_of(statements) {
+        if verdict(&stream, statements, assigned) != Verdict::Open {
             continue;
         }
-        let said: Vec<String> = tally(&stream, statements)
+        let mut said: Vec<String> = tally(&stream, statements)
             .iter()
             .map(|(claim, power)| format!("power {power}: {}", describe_claim(*claim)))
             .collect();
-        let detail = format!("of assigned power {}, {}", record.assigned_power(), said.join("; "));
-        incidents::record(context, IncidentKind::Disputed, Subject::window(id, number).stream(&stream), detail);
-        record.disputed.push(stream);
-    }
-    name_uncovered(context, id, number, &streams(statements))?;
-    for validator in missing {
-        validators::update(context, validator, |v| v.missing += 1)?;
-        let detail = format!("assigned in epoch {} and sent nothing", record.epoch);
-        incidents::record(context, IncidentKind::Missing, Subject::window(id, number).validator(*validator), detail);
+        said.push("the others abstained or sent nothing".to_string());
+        let detail = format!("of assigned power {assigned}, {}", said.join("; "));
+        let subject = Subject::window(id, number).stream(&stream);
+        match undecided(&stream, statements, assigned) {
+            Undecided::Disputed => {
+                incidents::record(context, IncidentKind::Disputed, subject, detail);
+                record.disputed.push(stream);
+            }
+            Undecided::Uncovered => {
+                // A hole is named where it begins.
+                if !before.contains(&stream) {
+                    incidents::record(context, IncidentKind::Uncovered, subject, detail);
+                }
+                record.uncovered.push(stream);
+            }
+        }
     }
     Ok(())
 }
 
-/// Names the streams that were agreed on in the window before and of which nobody has a chunk in this one: a hole begins
-/// there, while other streams of the source go on, so that the window itself is not missing.
-fn name_uncovered(
-    context: &mut Context<'_>,
-    id: &str,
-    number: u64,
-    spoken_of: &BTreeSet<String>,
-) -> Result<(), StateError> {
+/// Names the streams that were agreed on in the window before and of which everybody says that there is no chunk in this
+/// one: a hole begins there, while other streams of the source go on, so that the window itself is not missing.
+fn name_hole(context: &mut Context<'_>, id: &str, number: u64, spoken_of: &BTreeSet<String>) -> Result<(), StateError> {
     let Some(before) = number.checked_sub(1) else { return Ok(()) };
     let prefix = keys::chunks_of(id, before);
     // No more than the source has streams.
     for (key, _) in context.state.scan(&prefix, None, usize::MAX)? {
         let stream = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
         if !spoken_of.contains(&stream) {
-            let detail = format!("agreed on in window {before}, covered by nobody from this one on");
+            let detail = format!("agreed on in window {before}, without a chunk from this one on");
             incidents::record(context, IncidentKind::Missing, Subject::window(id, number).stream(&stream), detail);
         }
+    }
+    Ok(())
+}
+
+/// Counts the assigned validators that sent nothing, and names those that were not there at all: one whose attestation a
+/// proposer left out is not accused by that.
+fn name_missing(
+    context: &mut Context<'_>,
+    id: &str,
+    number: u64,
+    record: &WindowRecord,
+    missing: &[Address],
+) -> Result<(), StateError> {
+    for validator in missing {
+        validators::update(context, validator, |v| v.missing += 1)?;
+        if validators::was_there(context, validator)? {
+            continue;
+        }
+        let detail = format!(
+            "assigned in epoch {}; sent nothing, and neither proposed, attested nor signed in {PRESENCE_BLOCKS} heights",
+            record.epoch
+        );
+        incidents::record(context, IncidentKind::Missing, Subject::window(id, number).validator(*validator), detail);
     }
     Ok(())
 }
@@ -129,6 +167,7 @@ fn update_progress(
     progress.windows_closed += 1;
     progress.chunks_accepted += u64::from(record.accepted);
     progress.streams_disputed += record.disputed.len() as u64;
+    progress.streams_uncovered += record.uncovered.len() as u64;
     if credible && progress.last_window.is_none_or(|last| last < number) {
         if let Some(last) = progress.last_window {
             name_gaps(context, id, last + 1, number)?;

@@ -45,21 +45,21 @@ pub enum WindowsError {
     /// The validator is not among those assigned to the source in the epoch.
     #[error("the validator {validator} is not assigned to the source in epoch {epoch}")]
     NotAssigned {
-        /// Who.
+        /// The validator.
         validator: Address,
-        /// When.
+        /// The window's epoch.
         epoch: u64,
     },
     /// The validator has attested this window already.
     #[error("the validator {validator} has attested this window already")]
     DuplicateAttestation {
-        /// Who.
+        /// The validator.
         validator: Address,
     },
     /// The window takes no more attestations.
     #[error("the window was closed at height {height}")]
     WindowClosed {
-        /// When.
+        /// Height at which it closed.
         height: u64,
     },
     /// A window of a chain with a number that no block has.
@@ -76,8 +76,14 @@ pub enum WindowsError {
         /// The block's time, milliseconds since 1970.
         time_ms: i64,
     },
+    /// A window that lies too far in the past.
+    #[error("the window lies too far in the past: window {first} is the first that may be opened")]
+    WindowPast {
+        /// First window that may be opened.
+        first: u64,
+    },
     /// The validator opened so many windows that nobody has closed.
-    #[error("the validator has opened {max} windows that are not closed yet")]
+    #[error("the validator has opened {max} windows that are not closed yet, or that nobody joined in this epoch")]
     OpenWindows {
         /// As allowed.
         max: u32,
@@ -98,6 +104,7 @@ impl WindowsError {
             WindowsError::WindowClosed { .. } => "window_closed",
             WindowsError::WindowNumber { .. } => "window_number",
             WindowsError::WindowAhead { .. } => "window_ahead",
+            WindowsError::WindowPast { .. } => "window_past",
             WindowsError::OpenWindows { .. } => "open_windows",
         }
     }

@@ -12,7 +12,7 @@ pub enum WindowsEvent {
     ChunkAccepted {
         /// The source's id.
         source: String,
-        /// Where the source's data comes from.
+        /// Origin of the source's data.
         origin: Origin,
         /// Number of the window.
         window: u64,
@@ -37,23 +37,40 @@ pub enum WindowsEvent {
         window: u64,
         /// Epoch of its assignment.
         epoch: u64,
-        /// How many chunks were accepted.
+        /// Number of chunks that were accepted.
         accepted: u32,
-        /// Streams without agreement.
+        /// Streams with conflicting words and no quorum.
         disputed: Vec<String>,
+        /// Streams that too few covered.
+        uncovered: Vec<String>,
         /// Assigned validators that sent nothing.
         missing: Vec<Address>,
         /// Of the block.
         height: Height,
     },
-    /// A validator's statement about a window took effect: it names what was accepted, but for the streams in which an
-    /// incident before this says that it differs.
+    /// A validator's statement about a window took effect: it agrees with what was accepted, but for the streams that it
+    /// abstains from and those in which it differs.
     Attested {
         /// The source's id.
         source: String,
         /// Number of the window.
         window: u64,
-        /// Who said it.
+        /// The validator.
+        validator: Address,
+        /// Streams that it abstains from.
+        abstained: Vec<String>,
+        /// Of the block.
+        height: Height,
+    },
+    /// A validator's word about a stream is another than the decided one.
+    Differed {
+        /// The source's id.
+        source: String,
+        /// Number of the window.
+        window: u64,
+        /// `<symbol>/<feed>`.
+        stream: String,
+        /// The validator.
         validator: Address,
         /// Of the block.
         height: Height,

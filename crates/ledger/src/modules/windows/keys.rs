@@ -47,6 +47,26 @@ pub fn attestation(source: &str, window: u64, validator: &Address) -> Vec<u8> {
     join(&[b"attestation/", source.as_bytes(), b"/", &window.to_be_bytes(), b"/", &validator.0])
 }
 
+/// Prefix of [`closed`].
+pub const CLOSED: &[u8] = b"closed/";
+
+/// `closed/<8 bytes>/<source>/<8 bytes>` -> nothing: a window that closed in an epoch, until its details leave the state.
+pub fn closed(epoch: u64, source: &str, window: u64) -> Vec<u8> {
+    join(&[CLOSED, &epoch.to_be_bytes(), b"/", source.as_bytes(), b"/", &window.to_be_bytes()])
+}
+
+/// End of the [`closed`] keys of the epochs before this one.
+pub(crate) fn closed_before(epoch: u64) -> Vec<u8> {
+    join(&[CLOSED, &epoch.to_be_bytes()])
+}
+
+/// Source and window of a [`closed`] key.
+pub(crate) fn closed_parts(key: &[u8]) -> Option<(String, u64)> {
+    let rest = key.get(CLOSED.len() + 9..)?;
+    let source = rest.get(..rest.len().checked_sub(9)?)?;
+    Some((String::from_utf8(source.to_vec()).ok()?, window_number(rest)?))
+}
+
 /// `closing/<8 bytes>/`: the windows that close at a height.
 pub fn closing_at(height: Height) -> Vec<u8> {
     join(&[b"closing/", &height.to_be_bytes(), b"/"])

@@ -2,7 +2,7 @@
 
 use crate::modules::sources::{SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX};
 
-/// Most chunks that one attestation may claim: 64 symbols times 16 feeds.
+/// Most streams that one attestation may claim or abstain from: 64 symbols times 16 feeds.
 pub const CHUNK_CLAIMS_MAX: usize = SOURCE_SYMBOLS_MAX * SOURCE_FEEDS_MAX;
 
 /// Highest number of a chain's window, which is a block's: what a number in JSON and a column of a table hold exactly.
@@ -16,6 +16,10 @@ pub const WINDOW_AHEAD_MEMPOOL_MS_MAX: i64 = 120_000;
 
 /// Most blocks that a window may stay open: eleven days of blocks each second, after which nobody waits any more.
 pub const WINDOW_CLOSE_BLOCKS_MAX: u64 = 1_000_000;
+
+/// Most incidents that name one validator as differing in one window: what more there is stands in the window's record, so
+/// that one attestation with a thousand wrong claims does not make a thousand incidents.
+pub const DIFFERING_INCIDENTS_MAX: usize = 16;
 
 /// Most windows that are looked at when a gap is searched: all that some validators may have open.
 pub(crate) const GAP_WINDOWS_MAX: usize = 8_192;

@@ -9,9 +9,11 @@ mod check;
 mod close;
 mod error;
 mod events;
+mod facts;
 pub mod keys;
 mod limits;
 mod params;
+mod prune;
 mod quorum;
 mod records;
 
@@ -21,8 +23,11 @@ pub(crate) use check::check;
 pub(crate) use close::close_due;
 pub use error::WindowsError;
 pub use events::WindowsEvent;
+pub use facts::WindowsFact;
 pub use limits::*;
 pub use params::WindowsParams;
+pub(crate) use prune::prune;
 pub use records::{
-    AcceptedChunk, Differing, SourceProgress, WindowRecord, chunk, pinned_epoch, source_progress, window,
+    Abstention, AcceptedChunk, Differing, Said, SourceProgress, WindowRecord, chunk, pinned_epoch, said,
+    source_progress, window,
 };

@@ -12,13 +12,16 @@ use crate::limits::in_range;
 pub struct WindowsParams {
     /// Number of blocks after its first attestation at whose end a window closes.
     pub window_close_blocks: u64,
-    /// Most windows that one validator opened and that are still open.
+    /// Most windows that one validator has open, counting those that it opened in this epoch and of which no more than a
+    /// third of the power spoke. Attestations are free; this bounds what one validator can add to the state alone.
     pub open_windows_max: u32,
+    /// A window may lie so many windows before the last one that closed with credible attestations.
+    pub windows_back_max: u64,
 }
 
 impl Default for WindowsParams {
     fn default() -> WindowsParams {
-        WindowsParams { window_close_blocks: 30, open_windows_max: 1_024 }
+        WindowsParams { window_close_blocks: 30, open_windows_max: 1_024, windows_back_max: 8_640 }
     }
 }
 
@@ -28,6 +31,7 @@ impl WindowsParams {
         in_range(&[
             ((1..=WINDOW_CLOSE_BLOCKS_MAX).contains(&self.window_close_blocks), "windows.window_close_blocks"),
             (self.open_windows_max > 0, "windows.open_windows_max"),
+            (self.windows_back_max > 0, "windows.windows_back_max"),
         ])
     }
 }

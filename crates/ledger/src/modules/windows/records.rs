@@ -4,20 +4,25 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Address, ContentId, Height};
 use serde::{Deserialize, Serialize};
 
+use super::attestation::ChunkClaim;
 use super::keys;
 use crate::state::{StateError, StateRead, read};
 
-/// How far a source has come.
+/// The progress of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct SourceProgress {
     /// The highest window that closed with attestations of more than a third of the assigned power.
     pub last_window: Option<u64>,
-    /// How many windows have closed.
+    /// Number of windows that have closed.
     pub windows_closed: u64,
-    /// How many chunks were accepted.
+    /// Number of chunks that were accepted.
     pub chunks_accepted: u64,
-    /// How many streams closed without agreement.
+    /// Number of streams that closed in dispute.
     pub streams_disputed: u64,
+    /// Number of streams that closed uncovered.
+    pub streams_uncovered: u64,
+    /// No window below this one is opened again: it may have left the state.
+    pub first_window: u64,
 }
 
 /// A chunk that the network agreed on. Its key names source, window and stream.
@@ -33,12 +38,31 @@ pub struct AcceptedChunk {
     pub height: Height,
 }
 
+/// The content of a validator's statement about a window: claims, and the streams that it abstains from, each in ascending
+/// order. Of every other stream it says that there is no chunk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Said {
+    /// Claims in ascending order of stream.
+    pub chunks: Vec<ChunkClaim>,
+    /// Streams that the validator did not cover.
+    pub abstained: Vec<String>,
+}
+
+/// A validator that abstained from streams of a window.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Abstention {
+    /// The validator.
+    pub validator: Address,
+    /// `<symbol>/<feed>`, in ascending order.
+    pub streams: Vec<String>,
+}
+
 /// A validator that differed in a stream.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Differing {
     /// `<symbol>/<feed>`.
     pub stream: String,
-    /// Who.
+    /// The validator.
     pub validator: Address,
 }
 
@@ -49,24 +73,28 @@ pub struct WindowRecord {
     pub epoch: u64,
     /// The validators assigned in it, and their power, in ascending order of address.
     pub assigned: Vec<(Address, u64)>,
-    /// Who opened it.
+    /// The validator that opened it.
     pub opened_by: Address,
-    /// When.
+    /// Height of the block that opened it.
     pub opened_height: Height,
     /// It closes at the end of this block.
     pub closes_at: Height,
-    /// Whether it has closed.
+    /// True once it has closed.
     pub closed: bool,
-    /// Who attested, in the order of inclusion.
+    /// The validators that attested, in the order of inclusion.
     pub attested: Vec<Address>,
-    /// How many chunks were accepted.
+    /// Number of chunks that were accepted.
     pub accepted: u32,
     /// Streams of which more than two thirds of the power said that there is no chunk while somebody claimed one.
     pub absent: Vec<String>,
-    /// Who differed in what.
+    /// Validators that differed, and in which stream.
     pub differing: Vec<Differing>,
-    /// Streams without agreement, known when it closes.
+    /// Streams with conflicting words and no quorum, known when it closes.
     pub disputed: Vec<String>,
+    /// Streams that too few covered, known when it closes.
+    pub uncovered: Vec<String>,
+    /// Validators that abstained, known when it closes; before, their statements are at hand ([`said`]).
+    pub abstained: Vec<Abstention>,
 }
 
 impl WindowRecord {
@@ -84,6 +112,8 @@ impl WindowRecord {
             absent: Vec::new(),
             differing: Vec::new(),
             disputed: Vec::new(),
+            uncovered: Vec::new(),
+            abstained: Vec::new(),
         }
     }
 
@@ -97,6 +127,12 @@ impl WindowRecord {
         self.assigned.iter().find(|(address, _)| address == validator).map(|(_, power)| *power)
     }
 
+    /// Returns true if a validator abstained from a stream of this closed window.
+    pub fn abstained_from(&self, validator: &Address, stream: &str) -> bool {
+        let streams = self.abstained.iter().filter(|a| a.validator == *validator).flat_map(|a| &a.streams);
+        streams.into_iter().any(|s| s == stream)
+    }
+
     /// Power of those that attested.
     pub fn attested_power(&self) -> u64 {
         self.attested.iter().filter_map(|v| self.power_of(v)).sum()
@@ -108,7 +144,7 @@ impl WindowRecord {
     }
 }
 
-/// How far a source has come.
+/// The progress of a source.
 pub fn source_progress(state: &dyn StateRead, id: &str) -> Result<SourceProgress, StateError> {
     Ok(read(state, &keys::progress(id))?.unwrap_or_default())
 }
@@ -118,7 +154,12 @@ pub fn window(state: &dyn StateRead, source: &str, number: u64) -> Result<Option
     read(state, &keys::window(source, number))
 }
 
-/// An accepted chunk.
+/// A validator's statement about a window that is still open. Fails if the store does.
+pub fn said(state: &dyn StateRead, source: &str, window: u64, validator: &Address) -> Result<Option<Said>, StateError> {
+    read(state, &keys::attestation(source, window, validator))
+}
+
+/// An accepted chunk. Fails if the store does.
 pub fn chunk(
     state: &dyn StateRead,
     source: &str,
