@@ -17,7 +17,7 @@ const TAG_MISSING: u8 = 0;
 const TAG_BLOCK: u8 = 1;
 const TAG_BUSY: u8 = 2;
 
-/// What a peer answers for one block.
+/// A peer's answer for one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// It does not hold the block.

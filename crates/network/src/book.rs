@@ -39,13 +39,13 @@ impl Book {
         }
     }
 
-    /// The addresses to dial now; the caller reports each dial with [`Book::dialing`] or [`Book::failed_to_dial`].
+    /// Returns the addresses to dial now; the caller reports each dial with [`Book::dialing`] or [`Book::failed_to_dial`].
     pub(crate) fn due(&self, now: Instant) -> Vec<Multiaddr> {
         let due = |e: &&Entry| matches!(e.state, State::Waiting { due } if due <= now);
         self.entries.iter().filter(due).map(|e| e.address.clone()).collect()
     }
 
-    /// When [`Book::due`] will next return something.
+    /// Returns the time at which [`Book::due`] will next return something.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let waiting = |e: &Entry| if let State::Waiting { due } = e.state { Some(due) } else { None };
         self.entries.iter().filter_map(waiting).min()

@@ -20,7 +20,7 @@ use crate::blocks::Answer;
 use crate::host::Command;
 use crate::limits::{FETCH_TIMEOUT, RACE_DELAY, RACERS_MAX};
 
-/// Why a block could not be fetched.
+/// Errors of fetching a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// There is nobody to ask.
@@ -41,12 +41,12 @@ pub enum FetchError {
     Stopped,
 }
 
-/// What a peer was worth until now.
+/// A peer's success as a provider of blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct ProviderScore {
     /// It has given us a block that was asked for.
     pub(crate) gave: bool,
-    /// How often it failed us since.
+    /// Number of failures since.
     pub(crate) failures: u32,
 }
 
@@ -66,7 +66,7 @@ async fn fetch_within(
 ) -> Result<Vec<u8>, FetchError> {
     // Before the clock starts: whoever holds the places is bounded by the transport's.
     let permit = permit(shared).await?;
-    let peers = by_standing(shared);
+    let peers = by_score(shared);
     if peers.is_empty() {
         return Err(FetchError::NoPeers);
     }
@@ -174,7 +174,7 @@ impl Race<'_> {
 
     /// This peer gave the block; whoever was asked before it and still owes an answer was too slow.
     fn won(&self, (place, peer): Racer) {
-        change(self.shared, peer, |standing| *standing = Standing { gave: true, failures: 0 });
+        change(self.shared, peer, |score| *score = ProviderScore { gave: true, failures: 0 });
         let slow = self.racing.iter().filter(|(other, _)| *other < place);
         slow.for_each(|(_, peer)| count_failure(self.shared, *peer));
     }
@@ -188,7 +188,7 @@ impl Race<'_> {
 
 /// Those that gave blocks first, the reliable ones of them before the others, then strangers; among equals the order of
 /// their ids, so that a run can be repeated.
-fn by_standing(shared: &Shared) -> Vec<PeerId> {
+fn by_score(shared: &Shared) -> Vec<PeerId> {
     let Ok(peers) = shared.peers.read() else { return Vec::new() };
     let mut order: Vec<(bool, u32, PeerId)> = peers.iter().map(|(peer, s)| (!s.gave, s.failures, *peer)).collect();
     order.sort();
@@ -196,14 +196,14 @@ fn by_standing(shared: &Shared) -> Vec<PeerId> {
 }
 
 fn count_failure(shared: &Shared, peer: PeerId) {
-    change(shared, peer, |standing| standing.failures = standing.failures.saturating_add(1));
+    change(shared, peer, |score| score.failures = score.failures.saturating_add(1));
 }
 
-fn change(shared: &Shared, peer: PeerId, change: impl FnOnce(&mut Standing)) {
+fn change(shared: &Shared, peer: PeerId, change: impl FnOnce(&mut ProviderScore)) {
     if let Ok(mut peers) = shared.peers.write()
-        && let Some(standing) = peers.get_mut(&peer)
+        && let Some(score) = peers.get_mut(&peer)
     {
-        change(standing);
+        change(score);
     }
 }
 
@@ -229,11 +229,11 @@ mod tests {
     fn world(peers: usize) -> World {
         let mut peers: Vec<PeerId> = (0..peers).map(|_| PeerId::random()).collect();
         peers.sort();
-        let standings = peers.iter().map(|peer| (*peer, Standing::default())).collect();
+        let scores = peers.iter().map(|peer| (*peer, ProviderScore::default())).collect();
         let shared = Arc::new(Shared {
             peer_id: PeerId::random(),
             listen: RwLock::default(),
-            peers: RwLock::new(standings),
+            peers: RwLock::new(scores),
             asks: Arc::new(Semaphore::new(crate::limits::ASKS_MAX)),
             metrics: Metrics::default(),
         });
@@ -254,7 +254,7 @@ mod tests {
             }
         }
 
-        fn standing(&self, peer: usize) -> Standing {
+        fn score(&self, peer: usize) -> ProviderScore {
             self.shared.peers.read().unwrap()[&self.peers[peer]]
         }
     }
@@ -270,8 +270,8 @@ mod tests {
         assert_eq!(other, world.peers[1]);
         reply.send(Answer::Block(BLOCK.to_vec())).unwrap();
         assert_eq!(fetched.await.unwrap(), Ok(BLOCK.to_vec()));
-        assert_eq!(world.standing(0), Standing { gave: false, failures: 1 });
-        assert_eq!(world.standing(1), Standing { gave: true, failures: 0 });
+        assert_eq!(world.score(0), ProviderScore { gave: false, failures: 1 });
+        assert_eq!(world.score(1), ProviderScore { gave: true, failures: 0 });
 
         let fetched = world.fetch();
         let (first, reply) = world.question().await;
@@ -282,14 +282,14 @@ mod tests {
         assert_eq!(second, world.peers[0]);
         reply.send(Answer::Missing).unwrap();
         assert_eq!(fetched.await.unwrap(), Err(FetchError::NotFound { asked: 2, wrong: 0, failed: 1 }));
-        assert_eq!(world.standing(1), Standing { gave: true, failures: 0 });
+        assert_eq!(world.score(1), ProviderScore { gave: true, failures: 0 });
     }
 
     #[tokio::test]
     async fn strangers_stand_behind_whoever_gave() {
         let mut world = world(3);
         let last = world.peers[2];
-        change(&world.shared, last, |standing| *standing = Standing { gave: true, failures: 2 });
+        change(&world.shared, last, |score| *score = ProviderScore { gave: true, failures: 2 });
         let _fetched = world.fetch();
         assert_eq!(world.question().await.0, last);
     }
@@ -300,7 +300,7 @@ mod tests {
         let limit = Duration::from_millis(20);
         let lost = fetch_within(&world.shared, &world.commands, ContentId::of(BLOCK), limit).await;
         assert_eq!(lost, Err(FetchError::NotFound { asked: 1, wrong: 0, failed: 1 }));
-        assert_eq!(world.standing(0).failures, 1);
+        assert_eq!(world.score(0).failures, 1);
         // The question holds its place until the transport has done with it.
         let question = world.asked.recv().await.unwrap();
         assert_eq!(world.shared.asks.available_permits(), crate::limits::ASKS_MAX - 1);

@@ -1,4 +1,4 @@
-//! Doors for the fuzzer (`fuzz/targets`) to what peers send; no part of this crate's interface.
+//! Entry points of the fuzzer (`fuzz/targets`) for what peers send; no part of this crate's interface.
 
 use futures::executor::block_on;
 use futures::io::Cursor;

@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blocks::{Answer, BlockCodec};
 use crate::book::Book;
-use crate::fetch::Standing;
+use crate::fetch::ProviderScore;
 use crate::limits::*;
+use crate::scores::Scores;
 use crate::{Config, EnvelopeId, Incoming, NetworkError, Provider, Shared, Verdict};
 
 #[derive(NetworkBehaviour)]
@@ -124,8 +125,7 @@ pub(crate) struct Host {
     serving: HashMap<InboundRequestId, Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
     bans: VecDeque<(Instant, PeerId)>,
-    /// Against connected peers.
-    points: HashMap<PeerId, u32>,
+    scores: Scores,
     /// Room for received envelopes: of each peer, and of all.
     room_of_peers: HashMap<PeerId, Arc<Semaphore>>,
     room: Arc<Semaphore>,
@@ -163,7 +163,7 @@ impl Host {
             serving: HashMap::new(),
             answers: mpsc::unbounded_channel(),
             bans: VecDeque::new(),
-            points: HashMap::new(),
+            scores: Scores::default(),
             room_of_peers: HashMap::new(),
             room: Arc::new(Semaphore::new(INCOMING_BYTES_MAX)),
         }
@@ -274,7 +274,7 @@ impl Host {
         self.swarm.behaviour_mut().gossip.report_message_validation_result(id, &from, acceptance);
         match verdict {
             Verdict::Accept => {
-                self.points.entry(from).and_modify(|points| *points = points.saturating_sub(1));
+                self.scores.forgive(from, Instant::now());
             }
             Verdict::Ignore => {}
             Verdict::Worthless => {
@@ -289,16 +289,17 @@ impl Host {
     }
 
     fn count_against(&mut self, peer: PeerId, points: u32) {
-        let sum = self.points.entry(peer).or_default();
-        *sum = sum.saturating_add(points);
-        if *sum >= POINTS_MAX {
+        if self.scores.add(peer, points, Instant::now()) {
             tracing::warn!(%peer, "a peer sent too many envelopes that are invalid or worthless; it is shut out");
             self.ban(peer);
         }
     }
 
     fn ban(&mut self, peer: PeerId) {
-        self.points.remove(&peer);
+        // What it sent before may still be judged.
+        if self.bans.iter().any(|(_, banned)| *banned == peer) {
+            return;
+        }
         self.swarm.behaviour_mut().banned.block_peer(peer);
         self.bans.push_back((Instant::now() + BAN, peer));
         if self.bans.len() > BANS_MAX
@@ -376,7 +377,8 @@ impl Host {
                 let reason = reason.err().map_or("no reason given".to_owned(), |e| e.to_string());
                 return Err(NetworkError::ListenerClosed(format!("{addresses:?}: {reason}")));
             }
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.scores.connected(peer_id, endpoint.get_remote_address(), now);
                 self.book.established(connection_id, peer_id, now);
                 self.count_peers(|peers| {
                     peers.entry(peer_id).or_default();
@@ -384,7 +386,7 @@ impl Host {
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
                 self.book.closed(peer_id, now);
-                self.points.remove(&peer_id);
+                self.scores.disconnected(&peer_id);
                 self.count_peers(|peers| {
                     peers.remove(&peer_id);
                 });
@@ -405,7 +407,7 @@ impl Host {
         Ok(())
     }
 
-    fn count_peers(&self, change: impl FnOnce(&mut std::collections::BTreeMap<PeerId, Standing>)) {
+    fn count_peers(&self, change: impl FnOnce(&mut std::collections::BTreeMap<PeerId, ProviderScore>)) {
         if let Ok(mut peers) = self.shared.peers.write() {
             change(&mut peers);
             self.shared.metrics.peers.set(peers.len() as i64);

@@ -21,6 +21,7 @@ pub mod fuzz;
 mod host;
 pub mod limits;
 mod metrics;
+mod scores;
 mod turns;
 
 use std::collections::BTreeMap;
@@ -37,14 +38,14 @@ pub use fetch::FetchError;
 pub use libp2p::{Multiaddr, PeerId};
 pub use turns::Turns;
 
-use fetch::Standing;
+use fetch::ProviderScore;
 use host::{Command, Host};
 use metrics::Metrics;
 
 /// Looks up a block that we hold; called on a blocking thread.
 pub type Provider = Arc<dyn Fn(&ContentId) -> Option<Vec<u8>> + Send + Sync>;
 
-/// How to start the host.
+/// Configuration of the host.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses to listen on, e.g. `/ip4/0.0.0.0/tcp/0`; port 0 lets the system choose.
@@ -57,7 +58,7 @@ pub struct Config {
     pub key_seed: [u8; 32],
 }
 
-/// Why the host does not start or stops.
+/// Errors of starting and running the host.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// The key, the transport or the gossip settings were refused by libp2p.
@@ -68,7 +69,7 @@ pub enum NetworkError {
     Listen {
         /// The wanted address.
         address: String,
-        /// What the system said.
+        /// The system's answer.
         reason: String,
     },
     /// A listener closed while running.
@@ -83,7 +84,7 @@ pub struct Incoming {
     pub from: PeerId,
     /// The envelope's identity, for the report.
     pub id: EnvelopeId,
-    /// What it carries.
+    /// Its bytes.
     pub bytes: Bytes,
     /// Its places in the queue, of its peer and of all, given back when the last clone goes.
     _places: Arc<[OwnedSemaphorePermit; 2]>,
@@ -93,7 +94,7 @@ pub struct Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnvelopeId(libp2p::gossipsub::MessageId);
 
-/// What the reader of an envelope thinks of it.
+/// The reader's judgement of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// New and valid: forward it.
@@ -106,7 +107,7 @@ pub enum Verdict {
     Reject,
 }
 
-/// Why an envelope was not published.
+/// Errors of publishing an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// Longer than [`limits::ENVELOPE_BYTES_MAX`].
@@ -120,13 +121,13 @@ pub enum PublishError {
     Stopped,
 }
 
-/// What the handles share with the task.
+/// State that the handles share with the task.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) peer_id: PeerId,
     pub(crate) listen: RwLock<Vec<Multiaddr>>,
-    /// Connected peers, with what each was worth.
-    pub(crate) peers: RwLock<BTreeMap<PeerId, Standing>>,
+    /// Connected peers, each with its score as a provider of blocks.
+    pub(crate) peers: RwLock<BTreeMap<PeerId, ProviderScore>>,
     /// Places for open questions.
     pub(crate) asks: Arc<Semaphore>,
     pub(crate) metrics: Metrics,
@@ -141,7 +142,8 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Gossips an envelope to the peers. Without peers it goes nowhere, which is not an error.
+    /// Gossips an envelope to the peers. Without peers it goes nowhere, which is not an error. Fails where it is too long, the
+    /// queue is full, or the host has stopped.
     pub fn publish(&self, envelope: Bytes) -> Result<(), PublishError> {
         if envelope.len() > limits::ENVELOPE_BYTES_MAX {
             return Err(PublishError::TooLong(envelope.len()));
@@ -157,7 +159,7 @@ impl Handle {
         self.incoming.lock().ok().and_then(|mut slot| slot.take())
     }
 
-    /// Says what an envelope was worth; an envelope that is not reported is not forwarded.
+    /// Reports the judgement of an envelope; one that is not reported is not forwarded.
     pub async fn report(&self, incoming: &Incoming, verdict: Verdict) {
         let (id, from, bytes) = (incoming.id.0.clone(), incoming.from, incoming.bytes.len());
         let command = Command::Report { id, from, bytes, verdict };
@@ -187,13 +189,14 @@ impl Handle {
     }
 
     /// Fetches a block from the connected peers, those first that gave blocks before, and checks it against its CID.
-    /// Ends within about a quarter of a minute once there is a place for it.
+    /// Ends within about a quarter of a minute once there is a place for it. Fails where no peer is connected or none has it.
     pub async fn fetch(&self, cid: ContentId) -> Result<Vec<u8>, FetchError> {
         fetch::fetch(&self.shared, &self.commands, cid).await
     }
 }
 
-/// Starts the host: when this returns, it listens.
+/// Starts the host: when this returns, it listens. Fails where libp2p refuses the configuration or an address cannot be
+/// listened on.
 pub async fn start(
     config: Config,
     provider: Provider,

@@ -13,7 +13,7 @@ pub(crate) const COMMANDS_MAX: usize = 4096;
 pub(crate) const INCOMING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The same for those of one peer, so that a flood leaves room for the others: some seconds of a busy network.
 pub(crate) const INCOMING_PEER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// What an envelope counts at least: 32 of them from one peer.
+/// Least count of an envelope: 32 of them from one peer.
 pub(crate) const INCOMING_BYTES_MIN: usize = INCOMING_PEER_BYTES_MAX / 32;
 /// Envelopes that may wait: no more have room.
 pub(crate) const INCOMING_MAX: usize = INCOMING_BYTES_MAX / INCOMING_BYTES_MIN;
@@ -25,7 +25,7 @@ pub(crate) const ASKS_MAX: usize = 16;
 pub(crate) const SERVES_MAX: usize = 16;
 /// Of these, blocks for one peer: a few that read slowly must not take all the places.
 pub(crate) const SERVES_PER_PEER_MAX: usize = 4;
-/// How long one question and its answer, or what we answer, may take.
+/// Longest time for one question and its answer, or for our answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good
 /// connection has answered by then.
@@ -48,18 +48,25 @@ pub(crate) const REDIAL_MIN: Duration = Duration::from_millis(250);
 pub(crate) const REDIAL_MAX: Duration = Duration::from_secs(30);
 /// A connection that lasted this long was a success: the next pause starts small again.
 pub(crate) const CONNECTION_STABLE: Duration = Duration::from_secs(5);
-/// How long a peer stays shut out that sent bytes which do not match the hash it was asked for.
+/// Time for which a peer stays shut out that sent bytes which do not match the hash it was asked for, or too many points.
 pub(crate) const BAN: Duration = Duration::from_secs(600);
 /// Peers shut out at the same time; the oldest is let in again when there are more.
 pub(crate) const BANS_MAX: usize = 1024;
-/// A connected peer with so many points is shut out; see [`INVALID_POINTS`] and [`WORTHLESS_POINT_BYTES`]. An accepted
+/// A peer with so many points is shut out; see [`INVALID_POINTS`] and [`WORTHLESS_POINT_BYTES`]. An accepted
 /// envelope takes one back, because neighbours that are a block apart do not always agree.
 pub(crate) const POINTS_MAX: u32 = 256;
 /// Points for an invalid envelope, which every neighbour must have known: 32 of them shut a peer out.
 pub(crate) const INVALID_POINTS: u32 = 8;
+/// Time in which points halve: as long as a peer is shut out, so that one that comes back after that has half its credit.
+pub(crate) const SCORE_HALF_LIFE: Duration = BAN;
+/// Points that a stranger inherits from its address at most: what is left is four invalid envelopes, so that a node
+/// behind a shared address can still show that it is honest.
+pub(crate) const STRANGER_POINTS_MAX: u32 = POINTS_MAX - 4 * INVALID_POINTS;
+/// Peers, and addresses, whose points are remembered: 20 times the connections there may be, some hundred kilobytes.
+pub(crate) const SCORES_MAX: usize = 4096;
 /// A worthless envelope makes one point for each so many bytes begun: what it costs is the signatures in it.
 pub(crate) const WORTHLESS_POINT_BYTES: usize = 16 * 1024;
-/// How long the first listening address may take. Binding a TCP port is immediate or fails.
+/// Longest wait for the first listening address. Binding a TCP port is immediate or fails.
 pub(crate) const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection without any use is closed after this; gossip and pings keep the useful ones.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);

@@ -1,6 +1,6 @@
 //! Hosts on loopback ports that the system chose. Every wait has a deadline and waits for an event.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 use std::io;
 use std::sync::Arc;
@@ -175,6 +175,31 @@ async fn whoever_sends_only_worthless_envelopes_is_shut_out() {
     assert!(metric(&b, "network_envelopes_worthless_total 404"));
 }
 
+/// Points are counted over disconnections: hanging up before the limit is no amnesty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_back_finds_its_points_again() {
+    let mut b = node(2, 1, &[], nothing()).await;
+    for round in 0..2 {
+        let a = node(1, 1, &[&b], nothing()).await;
+        until_heard(&a.handle, &mut b.incoming).await;
+        // Twelve points each: eleven envelopes are half of what shuts a peer out.
+        let length = 12 * 16 * 1024 + round;
+        publish_and_report(&a, &mut b, 11, length, Verdict::Worthless).await;
+        if round == 0 {
+            assert_eq!(b.handle.peers(), vec![a.handle.peer_id()], "not enough yet");
+            a.cancel.cancel();
+            a.task.await.unwrap().unwrap();
+        }
+        timeout(DEADLINE, async {
+            while !b.handle.peers().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("gone in time");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_has_its_own_room_and_no_more() {
     let mut b = node(2, 1, &[], nothing()).await;
@@ -332,7 +357,7 @@ impl SlowReader {
         SlowReader { ask, tags, task }
     }
 
-    /// What the answer begins with: 1 is a block, 2 is busy.
+    /// First byte of the answer: 1 is a block, 2 is busy.
     async fn ask(&mut self, cid: ContentId) -> u8 {
         self.ask.send(cid).unwrap();
         timeout(DEADLINE, self.tags.recv()).await.expect("an answer in time").unwrap()
