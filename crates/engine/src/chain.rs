@@ -52,7 +52,7 @@ pub(crate) struct Candidate {
     pub(crate) bytes: Bytes,
 }
 
-/// What became of a block that came from another proposer.
+/// Judgement on a block that came from another proposer.
 #[derive(Clone, Debug)]
 pub(crate) enum Judged {
     /// It can be voted for, and is stored.
@@ -70,7 +70,7 @@ pub(crate) struct Chain {
     /// Time-out of the first round's proposal.
     propose: Duration,
     known: BTreeMap<Digest, Known>,
-    /// Who decided the last block, with the precommits that came after the decision.
+    /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
     committed: broadcast::Sender<Arc<CommittedBlock>>,
     metrics: Metrics,
@@ -169,7 +169,7 @@ impl Chain {
         }
     }
 
-    /// How many transactions the others can verify in good time, if they are like this machine and have seen none of
+    /// Number of transactions that the others can verify in good time, if they are like this machine and have seen none of
     /// them: a block that takes longer costs a round, and the next one is no smaller.
     fn transactions_verifiable(&self) -> u64 {
         let budget = self.propose / VERIFY_SHARE * (processors() as u32 / 2).max(1);

@@ -10,12 +10,12 @@ pub struct CommittedBlock {
     pub block: Block,
     /// Its hash.
     pub hash: Digest,
-    /// Who decided it.
+    /// Precommits of more than two thirds for it.
     pub certificate: Certificate,
     /// Root of the state after it; stands in the next header.
     pub state_root: Digest,
     /// One for each transaction.
     pub receipts: Vec<Receipt>,
-    /// What happened in it.
+    /// Events of its execution.
     pub events: Vec<LedgerEvent>,
 }

@@ -16,7 +16,7 @@ pub struct Config {
     pub name: String,
     /// Directory for the write-ahead log and the key of the peer-to-peer identity.
     pub home: PathBuf,
-    /// Where consensus listens (TCP); port 0 lets the system choose.
+    /// Address on which consensus listens (TCP); port 0 lets the system choose.
     pub listen: SocketAddr,
     /// Multiaddresses of the other validators: `/ip4/10.0.0.2/tcp/26656`.
     pub peers: Vec<String>,

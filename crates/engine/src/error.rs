@@ -7,7 +7,7 @@ use openmesh_ledger::{ExecuteError, StateError};
 use openmesh_primitives::{Digest, Height};
 use openmesh_storage::StoreError;
 
-/// Why the engine does not start, or why it ended.
+/// Error that keeps the engine from starting, or that ended it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The store failed.
@@ -24,7 +24,7 @@ pub enum EngineError {
     Diverged {
         /// Of the block.
         height: Height,
-        /// What does not fit.
+        /// The difference.
         reason: String,
     },
     /// A block was decided whose body this node never stored.
@@ -38,21 +38,21 @@ pub enum EngineError {
     /// A file in the home directory cannot be read or written.
     #[error("{path} cannot be used")]
     Home {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The operating system gave no randomness for the peer-to-peer key.
-    #[error("no randomness to be had from the operating system")]
+    #[error("the operating system gave no randomness")]
     Randomness,
     /// A peer's address is malformed.
     #[error("{address:?} is not a peer's multiaddress (/ip4/<address>/tcp/<port>): {reason}")]
     Peer {
         /// As given.
         address: String,
-        /// What is wrong.
+        /// The fault in it.
         reason: String,
     },
     /// The listening address cannot be used.
@@ -60,22 +60,22 @@ pub enum EngineError {
     Listen {
         /// As configured.
         address: SocketAddr,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// A part of the consensus engine did not start.
     #[error("the {what} of consensus did not start: {reason}")]
     Start {
-        /// Which part.
+        /// The part.
         what: &'static str,
-        /// Why.
+        /// The cause.
         reason: String,
     },
     /// A task of the engine ended or panicked.
     #[error("the {what} has ended; the log says why")]
     TaskEnded {
-        /// Which task.
+        /// The task.
         what: &'static str,
     },
     /// A thread cannot be started.

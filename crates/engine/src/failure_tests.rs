@@ -1,4 +1,4 @@
-//! What happens when a part of consensus breaks: the task ends with the right error, and nothing hangs.
+//! Failures of parts of consensus: the task ends with the right error, and nothing hangs.
 
 use std::future::Future;
 

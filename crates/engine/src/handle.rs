@@ -23,7 +23,7 @@ use crate::mempool::{Mempool, Submission, gossip};
 /// is older is behind, or the network stands still: it does not blame neighbours for what it does not know.
 const STATE_FRESH: Duration = Duration::from_secs(10);
 
-/// Where the engine is.
+/// Progress and load of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
     /// Last committed height.
@@ -34,7 +34,7 @@ pub struct EngineStatus {
     pub round: i64,
     /// Connected peers of consensus.
     pub peers: u32,
-    /// Whether the node is catching up.
+    /// True while the node is catching up.
     pub syncing: bool,
     /// Waiting transactions of both classes.
     pub mempool_transactions: usize,
@@ -84,7 +84,7 @@ impl Handle {
         self.0.committed.subscribe()
     }
 
-    /// Where the engine is.
+    /// Progress and load of the engine.
     pub fn status(&self) -> EngineStatus {
         let progress = *self.0.progress.borrow();
         let load = self.0.mempool.load();
@@ -99,7 +99,7 @@ impl Handle {
         }
     }
 
-    /// Where consensus listens, with the port that the system chose.
+    /// Address on which consensus listens, with the port that the system chose.
     pub fn listen_addr(&self) -> SocketAddr {
         self.0.listen
     }
@@ -110,6 +110,8 @@ impl Handle {
     }
 
     /// Adds a validator's multiaddress to stay connected with.
+    ///
+    /// Fails if it is no multiaddress, or if the network has stopped.
     pub async fn add_peer(&self, address: &str) -> Result<(), EngineError> {
         crate::consensus::node::add_peer(&self.0.network, address).await
     }

@@ -1,4 +1,4 @@
-//! What the engine counts, in the registry that the caller hands in.
+//! Metrics of the engine, in the registry that the caller hands in.
 
 use malachite_app::metrics::Metrics as ConsensusMetrics;
 use prometheus_client::metrics::counter::Counter;
@@ -91,7 +91,7 @@ impl Metrics {
     }
 }
 
-/// Those of Malachite's own figures that an operator asks for. Malachite registers everything in a registry of its own,
+/// Registers those of Malachite's own figures that an operator asks for. Malachite registers everything in a registry of its own,
 /// which cannot be merged into ours; the figures are shared, so these are the same.
 pub(crate) fn share_consensus(registry: &mut Registry, m: &ConsensusMetrics) {
     let r = registry.sub_registry_with_prefix("consensus");

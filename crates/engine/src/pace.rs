@@ -38,15 +38,15 @@ pub(crate) struct Pace {
 /// Facts that the pause depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
-    /// When the last block was committed here.
+    /// The moment at which the last block was committed here.
     pub(crate) committed: Moment,
-    /// How old the block was by its own time then (zero if it seems to come from the future).
+    /// Age of that block by its own time then (zero if it seems to come from the future).
     pub(crate) age: Duration,
-    /// Whether we propose next.
+    /// True if this node proposes next.
     pub(crate) proposer: bool,
     /// Since when there has been something to put in a block.
     pub(crate) work: Option<Moment>,
-    /// Whether the next height has been heard of.
+    /// True if the next height has been heard of.
     pub(crate) heard: bool,
 }
 

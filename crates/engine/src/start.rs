@@ -25,11 +25,14 @@ use crate::metrics::{Metrics, share_consensus};
 
 /// Committed blocks that a slow listener may be behind; one that is further behind reads them from the store.
 const COMMITTED_MAX: usize = 1_024;
-/// How long the consensus network may take to listen.
+/// Time within which the consensus network must listen.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts the engine on an initialised store; with a key it takes part in consensus if the key is a validator's. When
 /// this returns it listens, and the returned task ends when it is cancelled or when the process must end.
+///
+/// Fails if the store has no genesis, a file of the home directory or a peer's address cannot be used, or consensus
+/// cannot listen.
 pub async fn start(
     config: Config,
     key: Option<ValidatorKey>,

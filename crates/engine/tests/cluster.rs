@@ -245,7 +245,7 @@ async fn steady(network: &mut Network, first: usize, rate: u64) {
 
 type Seen = (BTreeMap<Digest, Instant>, usize, i64);
 
-/// When each of so many transfers was committed, in how many blocks, and the highest round.
+/// Waits until so many transfers are committed; returns the moment of each, in how many blocks, and the highest round.
 async fn watch(watcher: &mut broadcast::Receiver<Arc<CommittedBlock>>, count: usize) -> Seen {
     let (mut seen, mut blocks, mut round) = (BTreeMap::new(), 0, 0);
     let all = async {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::STREAMS_MAX;
+use openmesh_engine::Submission;
 use openmesh_ledger::{self as ledger, Genesis, Transaction};
 use openmesh_primitives::{ContentId, Digest, Timestamp, canonical};
 use openmesh_storage::{Store, StoreError};
@@ -171,8 +172,9 @@ impl Node {
     }
 
     /// Hands a transaction to the mempool. Fails where that refuses it.
-    pub async fn submit(&self, bytes: Vec<u8>) -> Result<Digest, Refusal> {
-        let hash = self.deps().engine.submit(bytes.clone()).await?;
+    pub async fn submit(&self, transaction: Submission) -> Result<Digest, Refusal> {
+        let bytes = transaction.bytes();
+        let hash = self.deps().engine.submit(transaction).await?;
         self.memory().waiting().remember(hash, bytes, self.store().tip().height);
         Ok(hash)
     }

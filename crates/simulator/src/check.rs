@@ -1,12 +1,12 @@
-//! What a run comes to, and what must not happen in one.
+//! Results of a run, and faults that must not happen in one.
 
 use openmesh_engine::EngineError;
 use openmesh_ledger::StateError;
 use openmesh_primitives::{Digest, Height};
 
-use crate::world::PATIENCE_SECONDS;
+use crate::plan::PATIENCE_SECONDS;
 
-/// What a run came to.
+/// Result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Height that all honest validators reached.
@@ -27,15 +27,15 @@ pub struct Report {
     pub trace: Digest,
 }
 
-/// What must not happen.
+/// Violation of a rule.
 #[derive(Debug, thiserror::Error)]
 pub enum Violation {
     /// Two blocks or two states at one height.
     #[error("fork at height {height}: validator {validator} has block {block}, state {state}")]
     Fork {
-        /// Where.
+        /// The height.
         height: Height,
-        /// Who.
+        /// The validator.
         validator: usize,
         /// Its block.
         block: Digest,
@@ -45,7 +45,7 @@ pub enum Violation {
     /// A block that was committed is gone after a crash.
     #[error("validator {validator} had committed height {committed}, after its crash it is at {found}")]
     Lost {
-        /// Who.
+        /// The validator.
         validator: usize,
         /// As it had told.
         committed: Height,
@@ -75,12 +75,20 @@ pub enum Violation {
     /// The sum of the balances is not the supply.
     #[error("validator {0}: the sum of all balances is not the supply")]
     Supply(usize),
+    /// Agreed chunks are neither in the tables nor awaited nor counted as given up.
+    #[error("validator {validator}: {lost} agreed chunks are neither in its tables nor awaited")]
+    Tables {
+        /// The validator.
+        validator: usize,
+        /// Number of chunks.
+        lost: u64,
+    },
     /// A validator failed although its disk did not.
     #[error("validator {validator} failed")]
     Failed {
-        /// Who.
+        /// The validator.
         validator: usize,
-        /// How.
+        /// Its error.
         #[source]
         error: EngineError,
     },

@@ -11,19 +11,25 @@
 //! No two honest validators commit different blocks or states at a height; no committed block is gone after a crash; after
 //! the network has healed the height grows on every honest validator; every block carries the commit of its parent;
 //! only what the honest ones saw is accepted as a chunk, once; nobody honest is ever named in an incident for lying;
-//! the sum of all balances stays the supply.
+//! no agreed chunk is missing from the tables without being awaited or counted; the sum of all balances stays the supply.
 //!
 //! # Why it can be trusted, and how far
-//! [`openmesh_engine::machine`] is what is driven: the same code as in a node up to the actors, sockets and gossip, which
-//! the tests with real processes exercise. A run depends on nothing but its seed, so a failing one can be replayed as it
+//! [`openmesh_engine::machine`] is what is driven, with the host's decisions, and the cores of [`openmesh_duties`] and [`openmesh_ingest`] beside it:
+//! the same code as in a node up to the actors, sockets and gossip, which the tests with real processes exercise. A run depends on nothing but its seed, so a failing one can be replayed as it
 //! was: the test says how.
 
 mod check;
+mod event;
+mod history;
 mod network;
+mod plan;
 mod random;
+pub mod soak;
+mod tables;
+mod work;
 mod workload;
 mod world;
 
 pub use check::{Report, Violation};
 pub use random::Random;
-pub use world::{run, run_with_forgetful_disks};
+pub use world::{run, run_long, run_with_forgetful_disks};

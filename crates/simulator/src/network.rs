@@ -5,7 +5,7 @@ use crate::random::Random;
 /// A millisecond of virtual time.
 pub const MS: u64 = 1_000_000;
 
-/// How bad the network is.
+/// Quality of the network.
 #[derive(Clone, Debug)]
 pub struct Network {
     loss_permille: u64,
@@ -47,7 +47,17 @@ impl Network {
         self.sides.iter_mut().for_each(|side| *side = if whole { 0 } else { random.below(2) as u8 });
     }
 
-    /// When each copy of a message arrives, after so many nanoseconds.
+    /// Joins the network.
+    pub fn join(&mut self) {
+        self.sides.fill(0);
+    }
+
+    /// Returns true if messages can cross between two validators.
+    pub fn joins(&self, a: usize, b: usize) -> bool {
+        self.sides[a] == self.sides[b]
+    }
+
+    /// Delays of the copies of a message that arrive, nanoseconds.
     pub fn deliveries(&self, random: &mut Random, from: usize, to: usize) -> Vec<u64> {
         if self.sides[from] != self.sides[to] || random.permille(self.loss_permille) {
             return Vec::new();

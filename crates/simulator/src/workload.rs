@@ -1,31 +1,73 @@
-//! What the network is given to do: transfers of accounts, and attestations of a source's windows.
+//! The work of a network: transfers of accounts, and windows of sources.
 
+use openmesh_duties::{Window, WindowName};
 use openmesh_engine::machine::Machine;
 use openmesh_ledger::{
-    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, EpochsParams, Genesis, GenesisValidator,
-    Origin, Params, SourceKind, SourceSpec, StateError, Transaction, WindowsParams, account, current_epoch, window,
+    AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Genesis, GenesisValidator, Origin, Params,
+    SourceKind, SourceSpec, StateError, Transaction, account, current_epoch, window,
 };
-use openmesh_primitives::{AccountKey, Amount, ContentId, Timestamp, ValidatorKey, sha256};
+use openmesh_primitives::{AccountKey, Address, Amount, ContentId, Timestamp, ValidatorKey, sha256};
 
 use crate::random::Random;
 
 pub const CHAIN_ID: u64 = 77;
-pub const SOURCE: &str = "venue";
-pub const STREAM: &str = "BTC.USD/trades";
 /// Virtual time begins here.
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const ACCOUNTS: u64 = 3;
+/// Accounts that send transfers.
+pub const ACCOUNTS: u64 = 3;
+
+/// The sources of a network: all have the same streams (`symbol/feed`) and windows.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources {
+    pub names: &'static [&'static str],
+    pub streams: &'static [&'static str],
+    pub window_ms: u64,
+}
+
+impl Sources {
+    /// The first window that begins after the start of virtual time.
+    pub fn first_window(&self) -> u64 {
+        (START.millis() as u64).div_ceil(self.window_ms)
+    }
+
+    /// The window that every honest collector of a source closes.
+    pub fn honest(&self, source: usize, number: u64) -> Window {
+        let name = self.names[source];
+        let claim = |stream: &&str| claim(stream, honest_chunk(name, number, stream));
+        let chunks = self.streams.iter().map(claim).collect();
+        Window { name: WindowName { source: name.to_owned(), number }, chunks }
+    }
+
+    fn spec(&self, name: &str) -> SourceSpec {
+        let parts = |at: usize| {
+            let of = |stream: &&str| stream.split('/').nth(at).map(str::to_owned);
+            let mut parts: Vec<String> = self.streams.iter().filter_map(of).collect();
+            parts.sort();
+            parts.dedup();
+            parts
+        };
+        SourceSpec {
+            id: name.to_owned(),
+            exchange: name.to_owned(),
+            kind: SourceKind::Market,
+            symbols: parts(0),
+            feeds: parts(1),
+            window_ms: self.window_ms,
+            origin: Origin::Simulated,
+        }
+    }
+}
 
 pub fn validator(number: usize) -> ValidatorKey {
     ValidatorKey::from_seed([number as u8 + 1; 32])
 }
 
-fn account_key(number: u64) -> Option<AccountKey> {
+pub fn account_key(number: u64) -> Option<AccountKey> {
     AccountKey::from_bytes(sha256(&[b"simulated account", &number.to_be_bytes()]).0).ok()
 }
 
-/// Validators of equal power, few accounts, one source.
-pub fn genesis(validators: usize) -> Genesis {
+/// Validators of equal power, accounts, and these sources.
+pub fn sources_genesis(validators: usize, sources: &Sources, params: Params) -> Genesis {
     let of = |number| GenesisValidator {
         public_key: validator(number).public(),
         power: 10,
@@ -37,27 +79,25 @@ pub fn genesis(validators: usize) -> Genesis {
         name: "simulated".to_owned(),
         time: START,
         validators: (0..validators).map(of).collect(),
-        accounts: (0..ACCOUNTS).filter_map(|n| Some((account_key(n)?.address(), Amount::open(1_000)))).collect(),
-        sources: vec![SourceSpec {
-            id: SOURCE.to_owned(),
-            exchange: SOURCE.to_owned(),
-            kind: SourceKind::Market,
-            symbols: vec!["BTC.USD".to_owned()],
-            feeds: vec!["trades".to_owned()],
-            window_ms: 1_000,
-            origin: Origin::Simulated,
-        }],
-        params: Params {
-            epochs: EpochsParams { epoch_ms: 7_000, ..EpochsParams::default() },
-            windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
-            ..Params::default()
-        },
+        accounts: (0..16).filter_map(|n| Some((account_key(n)?.address(), Amount::open(1_000_000)))).collect(),
+        sources: sources.names.iter().map(|name| sources.spec(name)).collect(),
+        params,
     }
 }
 
-/// What everybody who is honest saw in a window.
-pub fn honest_chunk(number: u64) -> ContentId {
-    ContentId::of(&number.to_be_bytes())
+pub fn claim(stream: &str, cid: ContentId) -> ChunkClaim {
+    ChunkClaim { stream: stream.to_owned(), cid, bytes: 8, events: 1 }
+}
+
+/// The chunk that everybody who is honest saw in a window.
+pub fn honest_chunk(source: &str, number: u64, stream: &str) -> ContentId {
+    ContentId::of(format!("{source} {number} {stream}").as_bytes())
+}
+
+/// A signed transfer; `None` if it cannot be signed, which does not happen to a valid key.
+pub fn signed_transfer(from: &AccountKey, to: Address, nonce: u64, fee: Amount, amount: u128) -> Option<Transaction> {
+    let action = Action::Accounts(AccountsAction::Transfer { to, amount: Amount(amount) });
+    AccountTransaction::sign(from, CHAIN_ID, nonce, fee, action).ok().map(Transaction::Account)
 }
 
 /// A transfer between two accounts, with the nonce that this validator thinks is next.
@@ -67,23 +107,19 @@ pub fn transfer(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     };
     let state = machine.store().state()?;
     let nonce = account(&state, &from.address())?.nonce + random.below(2);
-    let action = Action::Accounts(AccountsAction::Transfer {
-        to: to.address(),
-        amount: Amount(1 + u128::from(random.below(1_000))),
-    });
-    let signed = AccountTransaction::sign(&from, CHAIN_ID, nonce, Params::default().accounts.fee_min, action);
-    Ok(signed.ok().map(|signed| Transaction::Account(signed).encode()))
+    let amount = 1 + u128::from(random.below(1_000));
+    let fee = Params::default().accounts.fee_min;
+    Ok(signed_transfer(&from, to.address(), nonce, fee, amount).map(|transaction| transaction.encode()))
 }
 
-/// A validator's attestation of a window, as the node makes it; a liar names what nobody saw.
-pub fn attestation(machine: &Machine, number: usize, at: u64, lies: bool) -> Result<Vec<u8>, StateError> {
-    let state = machine.store().state()?;
-    let epoch = match window(&state, SOURCE, at)? {
+/// A liar's attestation: it names what nobody saw.
+pub fn lie(machine: &Machine, number: usize, honest: &Window) -> Result<Vec<u8>, StateError> {
+    let (state, name) = (machine.store().state()?, &honest.name);
+    let epoch = match window(&state, &name.source, name.number)? {
         Some(record) => record.epoch,
         None => current_epoch(&state)?,
     };
-    let cid = if lies { ContentId::of(b"a lie") } else { honest_chunk(at) };
-    let claim = ChunkClaim { stream: STREAM.to_owned(), cid, bytes: 8, events: 1 };
-    let attestation = Attestation::sign(&validator(number), CHAIN_ID, SOURCE, at, epoch, vec![claim], vec![]);
+    let chunks = honest.chunks.iter().map(|chunk| claim(&chunk.stream, ContentId::of(b"a lie"))).collect();
+    let attestation = Attestation::sign(&validator(number), CHAIN_ID, &name.source, name.number, epoch, chunks, vec![]);
     Ok(Transaction::Attestation(attestation).encode())
 }

@@ -1,214 +1,177 @@
 //! A network in virtual time: the queue of events, the faults, and what must hold whatever happens.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
+use openmesh_duties::Attester;
 use openmesh_engine::machine::{Input, Machine, MachineConfig, MachineDisk, Output, VerifiedBefore, contradict};
-use openmesh_engine::{CommittedBlock, Pauses, Timeouts};
-use openmesh_ledger::{Genesis, IncidentKind, LedgerEvent, StateError, WindowsEvent, check_supply};
-use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
+use openmesh_engine::{CommittedBlock, EngineError};
+use openmesh_ledger::{StateError, check_supply};
+use openmesh_primitives::{Height, Timestamp, sha256};
 
 use crate::check::{Report, Violation};
-use crate::network::{MS, Network};
+use crate::event::Event;
+use crate::history::History;
+use crate::network::MS;
+use crate::plan::{PATIENCE_SECONDS, Plan, VALIDATORS};
 use crate::random::Random;
-use crate::workload::{CHAIN_ID, START, attestation, genesis, honest_chunk, transfer, validator};
+use crate::soak::record::Sample;
+use crate::tables::Tables;
+use crate::workload::{CHAIN_ID, START, validator};
 
-const VALIDATORS: usize = 4;
-/// Faults happen for so long, virtual time.
-const CHAOS: u64 = 12_000 * MS;
-/// After that the network must go on within so much.
-pub(crate) const PATIENCE_SECONDS: u64 = 60;
+/// After everything has healed the network must go on within so much.
 const PATIENCE: u64 = PATIENCE_SECONDS * 1_000 * MS;
 /// By so many blocks.
 const PROGRESS: u64 = 3;
 /// Clocks differ by at most so much from the true time.
 const SKEW: u64 = 300 * MS;
-/// Length of a window, and about how often something is handed in.
-const WINDOW: u64 = 1_000 * MS;
-const WORK: u64 = 150 * MS;
+/// A validator that crashed, or whose disk has room again, starts within so much.
+const RESTART_DELAY: u64 = 3_000 * MS;
 
-enum Event {
-    Deliver {
-        to: usize,
-        from: usize,
-        bytes: Arc<Vec<u8>>,
-    },
-    Timer {
-        node: usize,
-        life: u64,
-        id: u64,
-    },
-    Transfer,
-    Attest {
-        node: usize,
-        window: u64,
-    },
-    Crash {
-        node: usize,
-    },
-    /// The disk fails in the middle of what comes.
-    Tear {
-        node: usize,
-    },
-    Restart {
-        node: usize,
-    },
-    Part,
-    Heal,
-}
-
-struct Node {
-    config: MachineConfig,
-    disk: MachineDisk,
-    machine: Option<Machine>,
+pub(crate) struct Node {
+    pub(crate) config: MachineConfig,
+    pub(crate) disk: MachineDisk,
+    pub(crate) machine: Option<Machine>,
+    /// The windows that it owes attestations of; lost in a crash.
+    pub(crate) attester: Attester,
+    /// Its tables, and the chunks on its disk.
+    pub(crate) tables: Tables,
     /// Counts starts: timers of an earlier life mean nothing.
-    life: u64,
+    pub(crate) life: u64,
     /// The highest block that it told of.
-    committed: Height,
-    skew: i64,
-    tearing: bool,
+    pub(crate) committed: Height,
+    pub(crate) skew: i64,
+    pub(crate) tearing: bool,
+    /// Its disk is full until this moment.
+    pub(crate) full_until: u64,
 }
 
-struct World {
-    random: Random,
-    now: u64,
-    number: u64,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
-    nodes: Vec<Node>,
-    liar: Option<usize>,
-    network: Network,
-    genesis: Genesis,
-    chain: BTreeMap<Height, (Digest, Digest)>,
-    accepted: BTreeSet<u64>,
-    healed: bool,
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) random: Random,
+    pub(crate) now: u64,
+    pub(crate) number: u64,
+    pub(crate) queue: BinaryHeap<Reverse<(u64, u64)>>,
+    pub(crate) events: BTreeMap<u64, Event>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) history: History,
+    pub(crate) verified: VerifiedBefore,
+    pub(crate) healed: bool,
     /// Disks forget what they must not.
-    forgetful: bool,
-    report: Report,
+    pub(crate) forgetful: bool,
+    pub(crate) samples: Vec<Sample>,
 }
 
 /// Runs the network of a seed to its end.
 pub fn run(seed: u64) -> Result<Report, Violation> {
-    World::new(seed).run()
+    World::new(seed, Plan::chaos).run(|_| {})
 }
 
 /// The same with disks that forget the write-ahead log in a crash, although it was synced. Nothing can be right then: this
 /// is how the tests know that the checks see something.
 pub fn run_with_forgetful_disks(seed: u64) -> Result<Report, Violation> {
-    World { forgetful: true, ..World::new(seed) }.run()
+    World { forgetful: true, ..World::new(seed, Plan::chaos) }.run(|_| {})
+}
+
+/// Runs a network at the default pace for minutes of virtual time, with restarts, partitions and full disks, and tells
+/// `watch` of its sizes each ten minutes.
+pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
+    World::new(seed, |random| Plan::long(random, minutes)).run(watch)
 }
 
 impl World {
-    fn run(mut self) -> Result<Report, Violation> {
-        let world = &mut self;
-        world.begin()?;
-        while let Some(Reverse((at, number))) = world.queue.pop() {
-            world.now = at;
-            let Some(event) = world.events.remove(&number) else { continue };
-            world.happen(event)?;
-            if world.healed && world.is_done() {
+    /// Lets everything happen; tells `watch` of each measurement.
+    fn run(mut self, mut watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
+        self.begin()?;
+        while let Some(Reverse((at, number))) = self.queue.pop() {
+            self.now = at;
+            let Some(event) = self.events.remove(&number) else { continue };
+            let measured = self.samples.len();
+            self.happen(event)?;
+            self.samples.iter().skip(measured).for_each(&mut watch);
+            if self.healed && self.is_done() {
                 return self.end();
             }
-            if world.now > CHAOS + PATIENCE {
-                let wanted = world.wanted();
-                return Err(Violation::Stuck { heights: world.heights(), wanted });
+            if self.now > self.plan.length + PATIENCE {
+                break;
             }
         }
-        let wanted = world.wanted();
-        Err(Violation::Stuck { heights: world.heights(), wanted })
+        Err(Violation::Stuck { heights: self.heights(), wanted: self.wanted() })
     }
-}
 
-impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, plan: impl FnOnce(&mut Random) -> Plan) -> World {
         let mut random = Random::new(seed);
-        let liar = random.permille(500).then(|| random.below(VALIDATORS as u64) as usize);
-        let network = Network::new(&mut random, VALIDATORS);
+        let plan = plan(&mut random);
         let verified = VerifiedBefore::default();
-        let timeouts =
-            Timeouts { propose_ms: 600, propose_delta_ms: 200, vote_ms: 250, vote_delta_ms: 100, max_ms: 2_500 };
         let node = |number: usize, random: &mut Random| Node {
             config: MachineConfig {
                 number,
                 key: validator(number),
-                timeouts,
-                pauses: Pauses { idle_block_ms: 400, block_min_ms: 100, batch_ms: 20 },
+                timeouts: plan.timeouts,
+                pauses: plan.pauses,
+                retain_ms: plan.retain_ms,
                 verified: verified.clone(),
             },
             disk: MachineDisk::default(),
             machine: None,
+            attester: Attester::new(validator(number), CHAIN_ID),
+            tables: Tables::default(),
             life: 0,
             committed: 0,
             skew: random.below(2 * SKEW) as i64 - SKEW as i64,
             tearing: false,
+            full_until: 0,
         };
         let nodes = (0..VALIDATORS).map(|number| node(number, &mut random)).collect();
+        let liar = plan.liar.map(|liar| validator(liar).public().address());
         World {
+            plan,
             random,
             now: 0,
             number: 0,
             queue: BinaryHeap::new(),
             events: BTreeMap::new(),
             nodes,
-            liar,
-            network,
-            genesis: genesis(VALIDATORS),
-            chain: BTreeMap::new(),
-            accepted: BTreeSet::new(),
+            history: History::new(liar),
+            verified,
             healed: false,
             forgetful: false,
-            report: Report {
-                height: 0,
-                messages: 0,
-                crashes: 0,
-                round: 0,
-                equivocations: 0,
-                chunks: 0,
-                transfers: 0,
-                trace: Digest::ZERO,
-            },
+            samples: Vec::new(),
         }
     }
 
-    fn honest(&self, node: usize) -> bool {
-        self.liar != Some(node)
+    pub(crate) fn honest(&self, node: usize) -> bool {
+        self.plan.liar != Some(node)
     }
 
-    fn at(&mut self, after: u64, event: Event) {
+    pub(crate) fn at(&mut self, after: u64, event: Event) {
         self.number += 1;
         self.queue.push(Reverse((self.now + after, self.number)));
         self.events.insert(self.number, event);
     }
 
-    /// Starts everybody, and writes the faults of this seed into the queue.
+    /// Starts everybody, and writes the plan into the queue.
     fn begin(&mut self) -> Result<(), Violation> {
         for node in 0..VALIDATORS {
             self.start(node)?;
         }
-        let faults = self.random.below(8);
-        for _ in 0..faults {
-            let (at, node) = (self.random.below(CHAOS), self.random.below(VALIDATORS as u64) as usize);
-            let event = match self.random.below(3) {
-                0 => Event::Crash { node },
-                1 => Event::Tear { node },
-                _ => Event::Part,
-            };
+        for (at, event) in std::mem::take(&mut self.plan.faults) {
             self.at(at, event);
         }
-        self.at(CHAOS, Event::Heal);
-        self.at(WORK, Event::Transfer);
-        for window in 0..CHAOS / WINDOW {
-            for node in 0..VALIDATORS {
-                let at = (window + 1) * WINDOW + self.random.below(WINDOW);
-                self.at(at, Event::Attest { node, window });
-            }
+        self.at(self.plan.length, Event::Heal);
+        self.at(self.plan.work, Event::Transfer);
+        let (first, length) = (self.plan.sources.first_window(), self.plan.sources.window_ms * MS);
+        let end = (first + 1) * length - START.nanos() as u64;
+        self.at(end, Event::Window { number: first });
+        if let Some(pause) = self.plan.measure {
+            self.at(pause, Event::Measure);
         }
         Ok(())
     }
 
     /// The time as a validator's clock shows it.
-    fn clock(&self, node: usize) -> Timestamp {
+    pub(crate) fn clock(&self, node: usize) -> Timestamp {
         Timestamp(START.nanos() + self.now as i64 + self.nodes[node].skew)
     }
 
@@ -216,7 +179,9 @@ impl World {
         let now = self.clock(number);
         let node = &mut self.nodes[number];
         node.life += 1;
-        let (machine, outputs) = Machine::start(node.config.clone(), &self.genesis, &node.disk, now)
+        node.attester = Attester::new(validator(number), CHAIN_ID);
+        node.tables.restart();
+        let (machine, outputs) = Machine::start(node.config.clone(), &self.plan.genesis, &node.disk, now)
             .map_err(|error| Violation::Failed { validator: number, error })?;
         let found = machine.store().tip().height;
         if found < node.committed {
@@ -227,11 +192,12 @@ impl World {
         for height in node.committed + 1..=found {
             let machine = self.nodes[number].machine.as_ref();
             let next = machine.and_then(|m| m.store().block(height).ok().flatten());
-            if let Some(stored) = next {
-                self.same(number, height, stored.block.hash(), None)?;
+            if let Some(stored) = next.filter(|_| self.honest(number)) {
+                self.history.same(number, height, stored.block.hash(), None)?;
             }
         }
         self.nodes[number].committed = found;
+        self.ingest(number, None);
         self.carry_out(number, outputs)
     }
 
@@ -249,67 +215,61 @@ impl World {
         if self.forgetful {
             node.disk.forget_log();
         }
-        self.report.crashes += 1;
-        let pause = if self.healed { 0 } else { self.random.below(3_000 * MS) };
+        self.history.report.crashes += 1;
+        let full = self.nodes[number].full_until.saturating_sub(self.now);
+        let pause = if self.healed { 0 } else { full + self.random.below(RESTART_DELAY) };
         self.at(pause, Event::Restart { node: number });
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Deliver { to, from, bytes } => {
-                self.report.messages += 1;
-                self.tell(to, Input::Message { from, bytes: bytes.to_vec() })
+                self.history.report.messages += 1;
+                self.tell(to, Input::Message { from, bytes: bytes.to_vec() })?;
             }
-            Event::Timer { node, life, id } if self.nodes[node].life == life => self.tell(node, Input::Timer(id)),
-            Event::Timer { .. } => Ok(()),
-            Event::Transfer => self.hand_in_transfer(),
-            Event::Attest { node, window } => {
-                let lies = !self.honest(node);
-                let Some(machine) = &self.nodes[node].machine else { return Ok(()) };
-                let bytes = attestation(machine, node, window, lies)?;
-                self.tell(node, Input::Submit(bytes))
-            }
-            Event::Crash { node } => {
-                self.crash(node);
-                Ok(())
-            }
+            Event::Timer { node, life, id } if self.nodes[node].life == life => self.tell(node, Input::Timer(id))?,
+            Event::Timer { .. } => {}
+            Event::Transfer => self.hand_in_transfer()?,
+            Event::Window { number } => self.end_window(number),
+            Event::Close { node, source, number } => self.close(node, source, number)?,
+            Event::Crash { node } => self.crash(node),
             Event::Tear { node } => {
                 let operations = self.random.below(60);
-                self.nodes[node].tearing = self.nodes[node].machine.is_some();
-                if self.nodes[node].tearing {
-                    self.nodes[node].disk.store.fail_after(operations);
-                }
-                Ok(())
+                self.fail(node, operations);
             }
-            Event::Restart { node } if self.nodes[node].machine.is_none() => self.start(node),
-            Event::Restart { .. } => Ok(()),
-            Event::Part => {
-                if !self.healed {
-                    self.network.part(&mut self.random);
+            Event::Fill { node, until } => {
+                self.nodes[node].full_until = until;
+                self.fail(node, 0);
+            }
+            Event::Restart { node } if self.nodes[node].machine.is_none() => self.start(node)?,
+            Event::Restart { .. } => {}
+            Event::Part if !self.healed => {
+                self.plan.network.part(&mut self.random);
+                if self.plan.measure.is_none() {
                     let again = self.random.below(3_000 * MS);
                     self.at(again, Event::Part);
                 }
-                Ok(())
             }
-            Event::Heal => self.heal(),
+            Event::Part => {}
+            Event::Join => self.plan.network.join(),
+            Event::Measure => self.measure()?,
+            Event::Heal => self.heal()?,
         }
+        Ok(())
     }
 
-    fn hand_in_transfer(&mut self) -> Result<(), Violation> {
-        let node = self.random.below(VALIDATORS as u64) as usize;
-        if let Some(machine) = &self.nodes[node].machine
-            && let Some(bytes) = transfer(machine, &mut self.random)?
-        {
-            self.tell(node, Input::Submit(bytes))?;
+    /// Lets a disk fail after some more operations; its validator ends with the first that fails.
+    fn fail(&mut self, node: usize, operations: u64) {
+        let node = &mut self.nodes[node];
+        node.tearing = node.machine.is_some();
+        if node.tearing {
+            node.disk.store.fail_after(operations);
         }
-        let after = self.random.below(2 * WORK);
-        self.at(after, Event::Transfer);
-        Ok(())
     }
 
     fn heal(&mut self) -> Result<(), Violation> {
         self.healed = true;
-        self.network.heal();
+        self.plan.network.heal();
         for node in 0..VALIDATORS {
             if self.nodes[node].tearing {
                 self.crash(node);
@@ -318,18 +278,31 @@ impl World {
                 self.start(node)?;
             }
         }
-        self.report.height = self.heights().into_iter().max().unwrap_or(0);
+        self.history.report.height = self.heights().into_iter().max().unwrap_or(0);
         Ok(())
     }
 
-    fn tell(&mut self, number: usize, input: Input) -> Result<(), Violation> {
+    pub(crate) fn tell(&mut self, number: usize, input: Input) -> Result<(), Violation> {
         let now = self.clock(number);
-        self.trace(number, &input);
-        let node = &mut self.nodes[number];
-        let Some(machine) = &mut node.machine else { return Ok(()) };
-        match machine.handle(input, now) {
+        let (kind, bytes) = match &input {
+            Input::Message { from, bytes } => (*from as u64, bytes.as_slice()),
+            Input::Timer(id) => (100 + id, [].as_slice()),
+            Input::Submit(bytes) => (99, bytes.as_slice()),
+        };
+        self.trace(number, kind, bytes);
+        let Some(machine) = &mut self.nodes[number].machine else { return Ok(()) };
+        let handled = machine.handle(input, now);
+        self.handled(number, handled)
+    }
+
+    pub(crate) fn handled(
+        &mut self,
+        number: usize,
+        handled: Result<Vec<Output>, EngineError>,
+    ) -> Result<(), Violation> {
+        match handled {
             Ok(outputs) => self.carry_out(number, outputs),
-            Err(_) if node.tearing => {
+            Err(_) if self.nodes[number].tearing => {
                 self.crash(number);
                 Ok(())
             }
@@ -337,17 +310,13 @@ impl World {
         }
     }
 
-    fn trace(&mut self, number: usize, input: &Input) {
-        let (kind, bytes) = match input {
-            Input::Message { from, bytes } => (*from as u64, bytes.as_slice()),
-            Input::Timer(id) => (100 + id, [].as_slice()),
-            Input::Submit(bytes) => (99, bytes.as_slice()),
-        };
+    pub(crate) fn trace(&mut self, number: usize, kind: u64, bytes: &[u8]) {
         let numbers = [self.now, number as u64, kind].map(u64::to_be_bytes).concat();
-        self.report.trace = sha256(&[&self.report.trace.0, &numbers, bytes]);
+        let report = &mut self.history.report;
+        report.trace = sha256(&[&report.trace.0, &numbers, bytes]);
     }
 
-    fn carry_out(&mut self, number: usize, outputs: Vec<Output>) -> Result<(), Violation> {
+    pub(crate) fn carry_out(&mut self, number: usize, outputs: Vec<Output>) -> Result<(), Violation> {
         for output in outputs {
             match output {
                 Output::Timer { id, after } => {
@@ -363,7 +332,7 @@ impl World {
     }
 
     fn send(&mut self, from: usize, to: usize, bytes: &Arc<Vec<u8>>) {
-        for after in self.network.deliveries(&mut self.random, from, to) {
+        for after in self.plan.network.deliveries(&mut self.random, from, to) {
             self.at(after, Event::Deliver { to, from, bytes: Arc::clone(bytes) });
         }
     }
@@ -391,66 +360,39 @@ impl World {
         }
     }
 
-    /// One block and one state at each height, whoever commits it.
-    fn same(
-        &mut self,
-        validator: usize,
-        height: Height,
-        block: Digest,
-        state: Option<Digest>,
-    ) -> Result<(), Violation> {
-        if !self.honest(validator) {
-            return Ok(());
-        }
-        match self.chain.get(&height) {
-            Some((known, root)) if *known != block || state.is_some_and(|state| state != *root) => {
-                Err(Violation::Fork { height, validator, block, state: state.unwrap_or(Digest::ZERO) })
-            }
-            Some(_) => Ok(()),
-            None => {
-                if let Some(state) = state {
-                    self.chain.insert(height, (block, state));
-                }
-                Ok(())
-            }
-        }
-    }
-
     fn committed(&mut self, number: usize, block: &CommittedBlock) -> Result<(), Violation> {
-        let height = block.block.header.height;
-        self.nodes[number].committed = height;
-        let first = self.honest(number) && !self.chain.contains_key(&height);
-        self.same(number, height, block.hash, Some(block.state_root))?;
-        if !first {
+        self.nodes[number].committed = block.block.header.height;
+        if !self.honest(number) {
             return Ok(());
         }
-        if block.block.last_commit.is_some() != (height > 1) {
-            return Err(Violation::NoCommit(height));
-        }
-        self.report.round = self.report.round.max(block.certificate.round);
-        self.report.transfers += block.receipts.iter().filter(|r| r.ok() && r.nonce.is_some()).count() as u64;
-        let liar = self.liar.map(|liar| validator(liar).public().address());
-        block.events.iter().try_for_each(|event| self.judge(event, liar))
+        self.history.committed(number, block)?;
+        self.ingest(number, Some((block.block.header.height, &block.events)));
+        self.attest(number)
     }
 
-    fn judge(&mut self, event: &LedgerEvent, liar: Option<Address>) -> Result<(), Violation> {
-        match event {
-            LedgerEvent::Windows(WindowsEvent::ChunkAccepted { window, cid, .. }) => {
-                self.report.chunks += 1;
-                if *cid != honest_chunk(*window) || !self.accepted.insert(*window) {
-                    return Err(Violation::Chunk { window: *window });
-                }
-            }
-            LedgerEvent::Incident(incident) => match incident.kind {
-                IncidentKind::Equivocation | IncidentKind::Differing
-                    if incident.validator != liar || liar.is_none() =>
-                {
-                    return Err(Violation::Slander(incident.detail.clone()));
-                }
-                IncidentKind::Equivocation => self.report.equivocations += 1,
-                _ => {}
-            },
-            _ => {}
+    /// Writes sizes down, of the first validator that runs.
+    fn measure(&mut self) -> Result<(), Violation> {
+        // Signatures of blocks that are decided are not seen again.
+        self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        if let Some(machine) = self.nodes.iter().find_map(|node| node.machine.as_ref()) {
+            let state = machine.store().state().map_err(StateError::from)?;
+            let waiting = machine.load();
+            let before = self.samples.last().map_or(0, |sample| sample.chunks_ever);
+            let sample = Sample {
+                minutes: self.now / (60_000 * MS),
+                height: machine.store().tip().height,
+                waiting: waiting.0 as u64,
+                waiting_bytes: waiting.1 as u64,
+                attester_windows: self.nodes.iter().map(|node| node.attester.waiting() as u64).sum(),
+                chunks: self.history.report.chunks - before,
+                chunks_ever: self.history.report.chunks,
+                disk_bytes: self.nodes.iter().map(|node| node.disk.store.bytes()).max().unwrap_or(0),
+                ..Sample::default()
+            };
+            self.samples.push(sample.with_state(&state)?);
+        }
+        if let Some(pause) = self.plan.measure {
+            self.at(pause, Event::Measure);
         }
         Ok(())
     }
@@ -459,9 +401,9 @@ impl World {
         self.nodes.iter().map(|node| node.committed).collect()
     }
 
-    /// Where every honest validator must come.
+    /// Height that every honest validator must reach.
     fn wanted(&self) -> Height {
-        self.report.height + PROGRESS
+        self.history.report.height + PROGRESS
     }
 
     fn is_done(&self) -> bool {
@@ -476,10 +418,15 @@ impl World {
                 if !check_supply(&state)?.1 {
                     return Err(Violation::Supply(number));
                 }
+                let lost = node.tables.lost();
+                if lost > 0 && self.honest(number) {
+                    return Err(Violation::Tables { validator: number, lost });
+                }
             }
         }
         let honest: Vec<usize> = (0..VALIDATORS).filter(|n| self.honest(*n)).collect();
-        self.report.height = honest.iter().map(|n| self.nodes[*n].committed).min().unwrap_or(0);
-        Ok(self.report)
+        let report = &mut self.history.report;
+        report.height = honest.iter().map(|n| self.nodes[*n].committed).min().unwrap_or(0);
+        Ok(report.clone())
     }
 }

@@ -46,13 +46,13 @@ use super::types::Address;
 use crate::config::Config;
 use crate::error::EngineError;
 
-/// How long the actors may take to stop before they are killed.
+/// Time that the actors may take to stop before they are killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait for the write-ahead log of a run of this node that has not let go of it yet.
+/// Time to wait for the write-ahead log of a run of this node that has not let go of it yet.
 const LOG_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries to open the write-ahead log.
 const LOG_RETRY: Duration = Duration::from_millis(50);
-/// How long the network may take to stop listening for its address.
+/// Time within which the network must tell its address.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages for heights that this node has not reached yet: as many as 256 validators send in eight rounds.
 const QUEUE_PER_HEIGHT: usize = 4_096;
@@ -67,9 +67,9 @@ pub(crate) struct Node {
     task: JoinHandle<()>,
     pub(crate) consensus: ConsensusRef<Context>,
     pub(crate) network: NetworkRef<Context>,
-    /// What consensus asks.
+    /// Questions of consensus.
     pub(crate) questions: mpsc::Receiver<AppMsg<Context>>,
-    /// What peers that catch up ask.
+    /// Questions of peers that catch up.
     pub(crate) sync_questions: mpsc::Receiver<AppMsg<Context>>,
     pub(crate) metrics: ConsensusMetrics,
     pub(crate) peer_id: String,

@@ -34,7 +34,7 @@ const STREAMS_PER_NEIGHBOR_MAX: usize = 16;
 const BLOCKS_PER_ROUND_MAX: usize = 2;
 /// Open streams of one block: its proposer's, a validator's that sends it again, and some copies by strangers.
 const STREAMS_PER_BLOCK_MAX: usize = 4;
-/// How often a block is put together in its round if it could not be judged for good: enough for a clock that comes
+/// Number of times a block is put together in its round if it could not be judged for good: enough for a clock that comes
 /// right meanwhile.
 const TRIES_MAX: u8 = 4;
 /// Longest name of a stream; ours have 28 bytes.
@@ -78,12 +78,12 @@ struct Stream {
     pieces: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
     /// Its block is not wanted (any more): the stream stays to swallow its pieces, and holds nothing.
-    spent: bool,
+    discarded: bool,
 }
 
 impl Stream {
-    fn spend(&mut self) {
-        self.spent = true;
+    fn discard(&mut self) {
+        self.discarded = true;
         self.pieces.clear();
         self.bytes = 0;
     }
@@ -92,9 +92,9 @@ impl Stream {
         self.init.as_ref().is_some_and(|init| init.block() == *block)
     }
 
-    /// What is the least loss comes first.
-    fn worth(&self) -> u8 {
-        if self.spent { 0 } else { 1 + u8::from(self.init.is_some()) }
+    /// Order of eviction: the least loss comes first.
+    fn priority(&self) -> u8 {
+        if self.discarded { 0 } else { 1 + u8::from(self.init.is_some()) }
     }
 }
 
@@ -173,7 +173,7 @@ impl Assembler {
         let block = init.block();
         if let Some(finished) = self.finished.get_mut(&block) {
             finished.again = finished.tries < TRIES_MAX;
-            self.streams.retain(|_, s| !(s.spent && s.is_of(&block)));
+            self.streams.retain(|_, s| !(s.discarded && s.is_of(&block)));
         }
     }
 
@@ -184,8 +184,9 @@ impl Assembler {
         let of_neighbor = |s: &&Stream| s.neighbor == neighbor;
         if self.streams.values().filter(of_neighbor).count() >= STREAMS_PER_NEIGHBOR_MAX {
             // The least worth goes, the oldest of several.
-            let worth = |k| Some((self.streams.get(k).filter(of_neighbor)?.worth(), k));
-            let victim = self.order.iter().filter_map(worth).min_by_key(|(worth, _)| *worth).map(|(_, k)| k.clone());
+            let priority = |k| Some((self.streams.get(k).filter(of_neighbor)?.priority(), k));
+            let victim =
+                self.order.iter().filter_map(priority).min_by_key(|(priority, _)| *priority).map(|(_, k)| k.clone());
             if let Some(victim) = victim {
                 self.streams.remove(&victim);
             }
@@ -207,18 +208,18 @@ impl Assembler {
         }
         stream.init = Some(init);
         if !wanted {
-            stream.spend();
+            stream.discard();
         }
         true
     }
 
-    /// Whether an announced block is not there already, and there is room in its round for another.
+    /// Returns true if an announced block is not there already, and there is room in its round for another.
     fn wants(&self, init: &Init) -> bool {
         let block = init.block();
         if self.finished.get(&block).is_some_and(|finished| !finished.again) {
             return false;
         }
-        let open = self.streams.values().filter(|s| !s.spent).filter_map(|s| s.init.as_ref()).map(Init::block);
+        let open = self.streams.values().filter(|s| !s.discarded).filter_map(|s| s.init.as_ref()).map(Init::block);
         let copies = open.clone().filter(|other| *other == block).count();
         let of_round = |other: &Block| (other.0, other.1) == (block.0, block.1) && *other != block;
         let others: BTreeSet<Block> = open.chain(self.finished.keys().copied()).filter(of_round).collect();
@@ -231,7 +232,7 @@ impl Assembler {
         if sequence == 0 || piece.is_empty() || piece.len() > PIECE_BYTES {
             return false;
         }
-        if stream.spent {
+        if stream.discarded {
             return true;
         }
         if stream.pieces.contains_key(&sequence) {
@@ -250,7 +251,7 @@ impl Assembler {
     }
 
     fn finish(&mut self, key: &Key) -> Option<Assembled> {
-        let complete = |s: &Stream| !s.spent && s.init.as_ref().is_some_and(|init| init.bytes as usize == s.bytes);
+        let complete = |s: &Stream| !s.discarded && s.init.as_ref().is_some_and(|init| init.bytes as usize == s.bytes);
         if !self.streams.get(key).is_some_and(complete) {
             return None;
         }
@@ -269,7 +270,7 @@ impl Assembler {
     fn remember(&mut self, block: Block) {
         let finished = self.finished.entry(block).or_default();
         *finished = Finished { tries: finished.tries.saturating_add(1), again: false };
-        self.streams.values_mut().filter(|s| s.is_of(&block)).for_each(Stream::spend);
+        self.streams.values_mut().filter(|s| s.is_of(&block)).for_each(Stream::discard);
     }
 }
 
@@ -392,7 +393,7 @@ mod tests {
 
     /// Streams that may become a block.
     fn open(assembler: &Assembler) -> usize {
-        assembler.streams.values().filter(|s| !s.spent).count()
+        assembler.streams.values().filter(|s| !s.discarded).count()
     }
 
     /// Sends a whole block as this publisher.

@@ -1,4 +1,4 @@
-//! Who proposes: a weighted round robin without state.
+//! Choice of the proposer: a weighted round robin without state.
 //!
 //! CometBFT keeps a priority for each validator and moves it with every height; the outcome then depends on the whole
 //! history. Here turn `height + round` is looked up in one fixed schedule, a pure function of the powers: validator `i`
@@ -36,7 +36,7 @@ pub(crate) fn select(powers: &[u64], height: u64, round: u32) -> usize {
     0
 }
 
-/// How many moments of a validator with this weight lie at or before `step / STEPS` of the period.
+/// Number of moments of a validator with this weight lie at or before `step / STEPS` of the period.
 fn moments(weight: u64, step: u128) -> u64 {
     // (2j + 1) / 2w <= step / STEPS  <=>  j <= w * step / STEPS - 1/2
     ((u128::from(weight) * 2 * step + STEPS) / (2 * STEPS)) as u64

@@ -16,7 +16,7 @@ use super::types::{Init, Proposal, Vote};
 
 const PARTS_DOMAIN: &str = "openmesh/parts/1";
 
-/// What a vote signs.
+/// Bytes that a vote signs.
 pub(crate) fn vote_bytes(chain_id: u64, vote: &Vote) -> Vec<u8> {
     let kind = match vote.kind {
         VoteType::Prevote => VoteKind::Prevote,
@@ -29,13 +29,13 @@ pub(crate) fn vote_bytes(chain_id: u64, vote: &Vote) -> Vec<u8> {
     vote_sign_bytes(chain_id, kind, vote.height.0, vote.round.as_i64(), block, &vote.validator.0)
 }
 
-/// What a proposal signs.
+/// Bytes that a proposal signs.
 pub(crate) fn proposal_bytes(chain_id: u64, p: &Proposal) -> Vec<u8> {
     let (round, pol_round) = (p.round.as_i64(), p.pol_round.as_i64());
     proposal_sign_bytes(chain_id, p.height.0, round, &p.value.0, pol_round, &p.proposer.0)
 }
 
-/// What the first part of a stream signs: everything in it but the signature.
+/// Bytes that the first part of a stream signs: everything in it but the signature.
 pub(crate) fn init_bytes(chain_id: u64, init: &Init) -> Vec<u8> {
     let (round, pol_round) = (init.round.as_i64(), init.pol_round.as_i64());
     let rest = (init.streamer, init.bytes, init.digest);

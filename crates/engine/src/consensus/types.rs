@@ -34,7 +34,7 @@ pub struct Vote {
     pub round: Round,
     /// The block, or nil.
     pub value: NilOrVal<BlockId>,
-    /// Who votes.
+    /// The voter.
     pub validator: Address,
 }
 
@@ -49,14 +49,14 @@ pub struct Proposal {
     pub value: BlockId,
     /// The round in which the block had a polka before, or nil.
     pub pol_round: Round,
-    /// Who proposes.
+    /// The proposer.
     pub proposer: Address,
 }
 
 /// One piece of a streamed block; see `parts`.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Part {
-    /// What follows, signed.
+    /// Announcement of the pieces, signed.
     Init(Init),
     /// A piece of the block's bytes.
     Data(Vec<u8>),

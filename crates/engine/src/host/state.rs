@@ -66,7 +66,7 @@ pub(crate) enum Input {
     Finalized { height: Height, evidence: Vec<Evidence> },
     /// A block of this time is committed; the validators of the two heights after it.
     Committed { tip: Tip, sets: [ValidatorSet; 2] },
-    /// Whether something waits that can go into a block.
+    /// True while something waits that can go into a block.
     Work(bool),
     /// The moment of [`HostState::wake_at`] may have come.
     Tick,
@@ -263,7 +263,7 @@ impl HostState {
         assembled.map_or_else(Vec::new, |assembled| self.judge(assembled))
     }
 
-    /// Whether an announcement is of a height and round of interest, and signed by their proposer.
+    /// Returns true if an announcement is of a height and round of interest, and signed by their proposer.
     fn is_of_proposer(&self, init: &Init) -> bool {
         let ours = if self.started.0.0 == self.tip.0 + 1 { self.started.1.as_u32().unwrap_or(0) } else { 0 };
         let in_reach = init.round.as_u32().is_some_and(|r| r <= ours.saturating_add(ROUNDS_AHEAD_MAX));
@@ -390,7 +390,7 @@ impl HostState {
         self.sets.get(usize::try_from(height.0.checked_sub(self.tip.0 + 1)?).ok()?)
     }
 
-    /// Whether this node is the proposer of a height and round.
+    /// Returns true if this node is the proposer of a height and round.
     fn proposes(&self, height: Height, round: Round) -> bool {
         let proposer = self.set(height).map(|set| set.proposer(height, round).address);
         proposer.is_some() && proposer == self.address

@@ -8,7 +8,7 @@ use malachite_app::consensus::{Input as CoreInput, LocallyProposedValue};
 use malachite_app::engine::host::SyncedValueOutcome;
 use malachite_app::types::core::{LinearTimeouts, Timeout, ValueOrigin, ValueResponse};
 use openmesh_ledger::Transaction;
-use openmesh_primitives::{Height, Timestamp, ValidatorKey};
+use openmesh_primitives::{Digest, Height, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,7 @@ use crate::consensus::types::{Height as CoreHeight, Init, ValidatorSet};
 use crate::error::EngineError;
 use crate::host::load_sets;
 use crate::host::state::{Effect, HostState, Input as HostInput, Now, Tip};
+use crate::mempool::error::SubmitError;
 use crate::mempool::{Mempool, Submission};
 use crate::pace::Moment;
 
@@ -41,6 +42,8 @@ pub struct MachineConfig {
     pub timeouts: Timeouts,
     /// Pauses between blocks.
     pub pauses: Pauses,
+    /// Age of blocks that are kept, milliseconds; `None` keeps all.
+    pub retain_ms: Option<u64>,
     /// Shared memory of verified signatures.
     pub verified: VerifiedBefore,
 }
@@ -77,7 +80,7 @@ pub enum Output {
     Timer {
         /// Number of the timer.
         id: u64,
-        /// How long.
+        /// Time until then.
         after: Duration,
     },
     /// Has committed a block durably.
@@ -166,7 +169,7 @@ impl Environment {
             }
             Effect::AnswerSync(outcome) => self.sync_outcome = Some(outcome),
             Effect::StartHeight { height, validators, .. } => self.begin = Some((height, validators)),
-            Effect::Accuse(evidence) => self.admit(Transaction::Evidence(evidence), WorkClass::Consensus),
+            Effect::Accuse(evidence) => drop(self.admit(Transaction::Evidence(evidence), WorkClass::Consensus)),
             // Whoever drives this looks at the store.
             Effect::Progress { .. } => {}
         }
@@ -199,9 +202,13 @@ impl Environment {
         }
     }
 
-    pub(super) fn admit(&mut self, transaction: impl Into<Submission>, class: WorkClass) {
-        // A refusal is a matter between mempool and sender.
-        let _ = self.mempool.admit_blocking(vec![transaction.into()], class);
+    /// Hands a transaction to the mempool. A refusal is a matter between mempool and sender.
+    pub(super) fn admit(
+        &mut self,
+        transaction: impl Into<Submission>,
+        class: WorkClass,
+    ) -> Result<Digest, SubmitError> {
+        self.mempool.admit_blocking(vec![transaction.into()], class).pop().unwrap_or(Err(SubmitError::Stopped))
     }
 
     /// Hands over the transactions that clients of this validator brought.

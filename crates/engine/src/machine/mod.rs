@@ -14,6 +14,7 @@
 mod disk;
 mod effects;
 mod environment;
+mod pool;
 mod receive;
 mod wire;
 
@@ -24,7 +25,7 @@ use malachite_app::consensus::{Input as CoreInput, Params, State};
 use malachite_app::metrics::{Metrics as ConsensusMetrics, SharedRegistry};
 use malachite_app::types::core::{ThresholdParams, TimeoutKind, ValuePayload, VoteExtensionPolicy};
 use openmesh_ledger::Genesis;
-use openmesh_primitives::Timestamp;
+use openmesh_primitives::{Digest, Timestamp};
 use openmesh_storage::{Store, StoreConfig};
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, mpsc};
@@ -37,12 +38,14 @@ use crate::consensus::types::{Address, Height as CoreHeight, ValidatorSet};
 use crate::error::EngineError;
 use crate::host::{COLLECT, restored};
 use crate::mempool::Mempool;
+use crate::mempool::error::SubmitError;
 use crate::metrics::Metrics;
 use disk::Log;
 use environment::{Due, Environment, moment};
 
 pub use disk::MachineDisk;
 pub use environment::{Input, MachineConfig, Output, VerifiedBefore};
+pub use pool::SimulatedMempool;
 pub use wire::contradict;
 
 /// Memory for pages of the store: a simulated chain is short.
@@ -64,7 +67,8 @@ impl Machine {
         disk: &MachineDisk,
         now: Timestamp,
     ) -> Result<(Machine, Vec<Output>), EngineError> {
-        let limits = StoreConfig { cache_bytes_max: CACHE_BYTES_MAX, ..StoreConfig::default() };
+        let limits =
+            StoreConfig { cache_bytes_max: CACHE_BYTES_MAX, retain_ms: config.retain_ms, ..StoreConfig::default() };
         let store = Store::open_virtual(&disk.store, limits)?;
         store.initialise(genesis)?;
         let metrics = Metrics::register(&mut Registry::default());
@@ -132,10 +136,27 @@ impl Machine {
                 }
                 Some(Due::Host) | None => {}
             },
-            Input::Submit(bytes) => self.env.admit(bytes, WorkClass::Api),
+            Input::Submit(bytes) => drop(self.env.admit(bytes, WorkClass::Api)),
             Input::Message { from, bytes } => self.env.receive(from, &bytes),
         }
         self.finish()
+    }
+
+    /// Hands in a transaction of this validator's own duties; returns what the mempool says, and what follows.
+    pub fn submit_own(
+        &mut self,
+        bytes: Vec<u8>,
+        now: Timestamp,
+    ) -> (Result<Digest, SubmitError>, Result<Vec<Output>, EngineError>) {
+        self.env.now = now;
+        let outcome = self.env.admit(bytes, WorkClass::Own);
+        (outcome, self.finish())
+    }
+
+    /// Number and bytes of the waiting transactions of both classes.
+    pub fn load(&self) -> (usize, usize) {
+        let load = self.env.mempool.load();
+        (load.transactions + load.attestations, load.bytes + load.attestation_bytes)
     }
 
     /// Tells the algorithm what waits, until nothing waits any more.

@@ -47,7 +47,7 @@ impl Environment {
                     self.receive_part(from, part);
                 }
             }
-            TRANSACTION => self.admit(rest.to_vec(), WorkClass::Gossip),
+            TRANSACTION => drop(self.admit(rest.to_vec(), WorkClass::Gossip)),
             STATUS => {
                 if let Ok((tip, again)) = canonical::decode::<(Height, bool)>(rest) {
                     self.heard_of(from, tip, again);

@@ -31,7 +31,7 @@ pub(crate) struct Standing {
     pub(crate) balance: Amount,
 }
 
-/// What a transaction is about, for the pool.
+/// Nonce and prices of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) nonce: u64,
@@ -179,7 +179,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Whether it is the sender's with at most this nonce.
+    /// Returns true if it is the sender's with at most this nonce.
     fn is_before(&self, hash: &Digest, sender: Address, nonce: u64) -> bool {
         self.entries.get(hash).is_some_and(|e| e.entry.verified.sender() == sender && e.terms.nonce <= nonce)
     }

@@ -43,7 +43,7 @@ impl Sum {
         (self.count, self.bytes) = (self.count - 1, self.bytes - bytes);
     }
 
-    /// Whether another one fits beside it, in the place of `freed` where it replaces one.
+    /// Returns true if another one fits beside it, in the place of `freed` where it replaces one.
     pub(crate) fn fits(&self, max: Sum, bytes: usize, freed: Option<usize>) -> bool {
         (freed.is_some() || self.count < max.count) && self.bytes - freed.unwrap_or(0) + bytes <= max.bytes
     }

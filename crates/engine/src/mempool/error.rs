@@ -3,7 +3,7 @@
 use openmesh_ledger::{CheckError, StateError, TransactionError};
 use openmesh_primitives::{Address, Amount, Height};
 
-/// Why the pool does not take a valid transaction.
+/// Refusal of a valid transaction for lack of room, or because it is not new.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
     /// It waits already, or was committed just now.
@@ -64,7 +64,7 @@ pub enum PoolError {
     AttestationsFull,
 }
 
-/// Why a transaction is not taken.
+/// Refusal of a submitted transaction.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// It is invalid, by itself or by the state after the last block.

@@ -20,7 +20,7 @@ pub(crate) const ENVELOPE_BYTES: usize = 64 * 1024;
 pub(crate) const ENVELOPE_BYTES_MAX: usize = 512 * 1024;
 /// More transactions in an envelope are refused: the smallest transfer has over 100 bytes.
 const ENVELOPE_TRANSACTIONS_MAX: usize = 4_096;
-/// How long the first transaction of an envelope waits for others.
+/// Time for which the first transaction of an envelope waits for others.
 const COMPANY_DELAY: Duration = Duration::from_millis(5);
 /// Envelopes that may wait for whoever carries them; further ones are lost and counted.
 pub(crate) const ENVELOPES_MAX: usize = 1_024;

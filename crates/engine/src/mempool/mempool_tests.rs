@@ -1,6 +1,9 @@
 //! Tests of the mempool on a real store: what costs a look, what costs a signature check, and what has no room.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Genesis, GenesisValidator, Params, Transaction};
+use openmesh_ledger::{
+    AccountTransaction, AccountsAction, AccountsError, Action, Genesis, GenesisValidator, Params, Transaction,
+    TransactionError,
+};
 use openmesh_primitives::{AccountKey, Amount, ValidatorKey};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;

@@ -16,16 +16,15 @@ pub(crate) mod error;
 pub(crate) mod gossip;
 pub(crate) mod place;
 pub(crate) mod pool;
+pub(crate) mod recheck;
 pub(crate) mod verdict;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_ledger::{
-    AccountsError, CheckError, Class, MempoolRules, StateError, Transaction, TransactionError, VerifiedTransaction,
-    verify_stateless, verify_transaction,
+    Class, MempoolRules, StateError, Transaction, VerifiedTransaction, verify_stateless, verify_transaction,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, sha256};
 use openmesh_storage::{StateView, Store};
@@ -36,15 +35,13 @@ use crate::committed::CommittedBlock;
 use crate::config::MempoolConfig;
 use crate::metrics::Metrics;
 use error::{PoolError, SubmitError};
-use place::{place, standing};
+use place::place;
 use pool::{Load, Pool};
 
 /// Transactions of clients that still wait are spread again each time so many blocks have passed.
 const SPREAD_AGAIN_BLOCKS: u64 = 10;
 /// Cost of a check before the first one was measured: about that of a secp256k1 recovery on a slow machine.
 const CHECK_COST_GUESS: Duration = Duration::from_micros(300);
-/// Waiting transactions are searched for expired ones each time so many blocks have passed.
-const EXPIRE_BLOCKS: u64 = 64;
 /// Transactions that are checked in one turn: some ten milliseconds, so that whoever waits has its turn soon.
 const CHECKS_PER_TURN: usize = 64;
 
@@ -55,6 +52,16 @@ pub enum Submission {
     Bytes(Vec<u8>),
     /// Decoded, by whoever made it.
     Decoded(Box<Transaction>),
+}
+
+impl Submission {
+    /// Its canonical bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self {
+            Submission::Bytes(bytes) => bytes.clone(),
+            Submission::Decoded(transaction) => transaction.encode(),
+        }
+    }
 }
 
 impl From<Vec<u8>> for Submission {
@@ -86,7 +93,7 @@ struct Inner {
     admission: Admission,
     /// Moving average of the time for one check, nanoseconds.
     check_nanos: AtomicU64,
-    /// Whether something waits that can go into the next block.
+    /// True while something waits that can go into the next block.
     work: watch::Sender<bool>,
     spread: mpsc::Sender<Arc<VerifiedTransaction>>,
     metrics: Metrics,
@@ -274,18 +281,10 @@ impl Mempool {
         self.0.metrics.mempool(&self.load());
     }
 
-    /// Called by whoever committed a block, before anybody builds the next: what took effect in it waits no more. What
-    /// it refused waits on: otherwise a proposer could take a transaction away from everybody by including it before its
-    /// turn. If it will never be fine, [`Mempool::recheck`] or its age removes it.
+    /// Takes out what took effect in a block. Called by whoever committed it, before anybody builds the next.
     pub(crate) fn committed(&self, block: &CommittedBlock) {
         let mut pool = self.pool();
-        for receipt in &block.receipts {
-            if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
-                pool.accounts.advance(sender, nonce + 1);
-            }
-        }
-        let hashes: Vec<Digest> = block.receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
-        pool.committed(block.block.header.height, &hashes);
+        recheck::take_out(&mut pool, block.block.header.height, &block.receipts);
         // An empty block although something waits: it cannot go in now, so it is no work until something else comes.
         let work = pool.has_work() && !block.block.transactions.is_empty();
         drop(pool);
@@ -293,47 +292,14 @@ impl Mempool {
     }
 
     /// Checks again what the block may have made invalid. Blocks; called off the way of consensus.
+    ///
+    /// Fails if the state cannot be read.
     pub(crate) fn recheck(&self, block: &CommittedBlock) -> Result<(), StateError> {
         let snapshot = self.snapshot()?;
-        let Snapshot { state, rules } = &*snapshot;
-        // Of refused transactions too: they wait on, and may have become worthless.
-        let touched: BTreeSet<Address> =
-            block.receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
-        for sender in &touched {
-            let standing = standing(state, sender)?;
-            self.pool().accounts.settle(*sender, standing);
-        }
-        let (mut heads, attestations) = {
-            let pool = self.pool();
-            (pool.ready_heads(), pool.waiting_attestations())
-        };
-        if !block.block.transactions.is_empty() {
-            heads.retain(|(sender, _)| touched.contains(sender));
-        }
-        for (sender, head) in heads {
-            match rules.check(state, &head) {
-                // Behind the nonce: gone already. Ahead: cannot be ready.
-                Ok(_) | Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. }))) => {}
-                Err(CheckError::Refused(_)) => self.pool().remove_sender(&sender),
-                Err(CheckError::State(error)) => return Err(error),
-            }
-        }
-        for attestation in attestations {
-            match rules.check(state, &attestation) {
-                Ok(_) => {}
-                Err(CheckError::Refused(_)) => self.pool().remove(&attestation.hash()),
-                Err(CheckError::State(error)) => return Err(error),
-            }
-        }
-        self.age(block.block.header.height);
-        Ok(())
-    }
-
-    fn age(&self, height: u64) {
+        recheck::recheck(&snapshot.rules, &snapshot.state, &block.receipts, || self.pool())?;
         let mut pool = self.pool();
-        if height.is_multiple_of(EXPIRE_BLOCKS) {
-            self.0.metrics.transactions_expired.inc_by(pool.expire() as u64);
-        }
+        let expired = recheck::expire(&mut pool, block.block.header.height);
+        self.0.metrics.transactions_expired.inc_by(expired as u64);
         let again = pool.to_spread_again(SPREAD_AGAIN_BLOCKS);
         self.0.metrics.mempool(&pool.load());
         drop(pool);
@@ -342,6 +308,7 @@ impl Mempool {
                 break;
             }
         }
+        Ok(())
     }
 }
 

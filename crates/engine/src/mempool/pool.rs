@@ -21,7 +21,7 @@ use crate::config::MempoolConfig;
 /// Hashes of committed transactions that are remembered, so that late gossip is recognised without a look at the disk.
 const RECENT_MAX: usize = 65_536;
 
-/// How full the pool is.
+/// Numbers and bytes of the waiting transactions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) transactions: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Load {
     pub(crate) attestation_bytes: usize,
 }
 
-/// How a checked transaction stands to the state after the last block.
+/// Place of a checked transaction in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Of an account.
@@ -77,7 +77,7 @@ impl Pool {
         }
     }
 
-    /// Whether the transaction waits or was committed just now.
+    /// Returns true if the transaction waits or was committed just now.
     pub(crate) fn knows(&self, hash: &Digest) -> bool {
         self.entry(hash).is_some() || self.recent.contains(hash)
     }
@@ -92,12 +92,12 @@ impl Pool {
         self.accounts.entries.values().map(|priced| &priced.entry).chain(attestations)
     }
 
-    /// Whether something waits that can go into the next block.
+    /// Returns true if something waits that can go into the next block.
     pub(crate) fn has_work(&self) -> bool {
         self.attestations.count() > 0 || !self.accounts.ready_accounts.is_empty()
     }
 
-    /// How far ahead of the account's next nonce a nonce may be.
+    /// Largest distance ahead of the account's next nonce.
     pub(crate) const fn nonces_ahead_max(&self) -> u64 {
         self.limits.per_sender_max as u64
     }

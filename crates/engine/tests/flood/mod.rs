@@ -254,7 +254,7 @@ async fn flood(hostile_count: usize, honest_count: u64) {
     assert!(seen.counted_against.load(Ordering::Relaxed) > 0);
 }
 
-/// How many of the honest transactions and of the own attestations have taken effect within [`COMMIT_MAX`].
+/// Number of the honest transactions and of the own attestations that have taken effect within [`COMMIT_MAX`].
 async fn committed_in_time(node: &mut harness::Running, honest: &[Digest], own: &[Digest]) -> (usize, usize) {
     let deadline = tokio::time::Instant::now() + COMMIT_MAX;
     loop {

@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
+use openmesh_engine::Submission;
 use openmesh_ledger::{
     self as ledger, AccountTransaction, AccountsAction, Action, SourceSpec, SourcesAction, Transaction,
 };
@@ -22,8 +23,9 @@ pub async fn send(
     State(node): State<Node>,
     Body(request): Body<api::TransactionRequest>,
 ) -> Result<(StatusCode, Json<api::TransactionAccepted>), Refusal> {
-    let bytes = match request {
+    let transaction: Submission = match request {
         api::TransactionRequest::Bytes { bytes } => hex::decode(bytes.trim_start_matches("0x"))
+            .map(Submission::Bytes)
             .map_err(|e| Refusal::new(ErrorCode::BadBytes, format!("bytes: {e}"), "hexadecimal is expected"))?,
         api::TransactionRequest::Parts { action, nonce, fee, signature } => {
             let signature: AccountSignature = signature.parse().map_err(|e| {
@@ -31,10 +33,10 @@ pub async fn send(
             })?;
             let (fee, action) = (amount("fee", &fee)?, parse_action(action)?);
             let transaction = AccountTransaction::with_signature(node.chain_id(), nonce, fee, action, signature);
-            Transaction::Account(transaction).encode()
+            Transaction::Account(transaction).into()
         }
     };
-    let hash = node.submit(bytes).await?;
+    let hash = node.submit(transaction).await?;
     Ok((StatusCode::ACCEPTED, Json(api::TransactionAccepted { hash: hash.to_string() })))
 }
 

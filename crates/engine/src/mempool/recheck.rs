@@ -1,0 +1,72 @@
+//! What a committed block does to the pool.
+
+use std::collections::BTreeSet;
+use std::ops::DerefMut;
+
+use openmesh_ledger::{
+    AccountsError, CheckError, Class, MempoolRules, Receipt, StateError, StateRead, TransactionError,
+};
+use openmesh_primitives::{Address, Digest, Height};
+
+use super::place::standing;
+use super::pool::Pool;
+
+/// Waiting transactions are searched for expired ones each time so many blocks have passed.
+const EXPIRE_BLOCKS: u64 = 64;
+
+/// Takes out what took effect. What the block refused waits on: otherwise a proposer could take a transaction away from
+/// everybody by including it before its turn. If it will never be fine, [`recheck`] or its age removes it.
+pub(crate) fn take_out(pool: &mut Pool, height: Height, receipts: &[Receipt]) {
+    for receipt in receipts {
+        if let (Some(sender), Some(nonce), true) = (receipt.sender, receipt.nonce, receipt.ok()) {
+            pool.accounts.advance(sender, nonce + 1);
+        }
+    }
+    let hashes: Vec<Digest> = receipts.iter().filter(|r| r.ok()).map(|r| r.hash).collect();
+    pool.committed(height, &hashes);
+}
+
+/// Checks again what a block may have made invalid, against the state after it. The pool is locked for single steps only.
+///
+/// Fails if the state cannot be read.
+pub(crate) fn recheck<G: DerefMut<Target = Pool>>(
+    rules: &MempoolRules,
+    state: &dyn StateRead,
+    receipts: &[Receipt],
+    pool: impl Fn() -> G,
+) -> Result<(), StateError> {
+    // Of refused transactions too: they wait on, and may have become worthless.
+    let touched: BTreeSet<Address> =
+        receipts.iter().filter(|r| r.class == Class::Account).filter_map(|r| r.sender).collect();
+    for sender in &touched {
+        let standing = standing(state, sender)?;
+        pool().accounts.settle(*sender, standing);
+    }
+    let mut heads = pool().ready_heads();
+    // An empty block although something waits: any of it may be what could not go in.
+    if !receipts.is_empty() {
+        heads.retain(|(sender, _)| touched.contains(sender));
+    }
+    for (sender, head) in heads {
+        match rules.check(state, &head) {
+            // Behind the nonce: gone already. Ahead: cannot be ready.
+            Ok(_) | Err(CheckError::Refused(TransactionError::Accounts(AccountsError::NonceLow { .. }))) => {}
+            Err(CheckError::Refused(_)) => pool().remove_sender(&sender),
+            Err(CheckError::State(error)) => return Err(error),
+        }
+    }
+    let attestations = pool().waiting_attestations();
+    for attestation in attestations {
+        match rules.check(state, &attestation) {
+            Ok(_) => {}
+            Err(CheckError::Refused(_)) => pool().remove(&attestation.hash()),
+            Err(CheckError::State(error)) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Drops what has waited too long, from time to time; returns how many that were.
+pub(crate) fn expire(pool: &mut Pool, height: Height) -> usize {
+    if height.is_multiple_of(EXPIRE_BLOCKS) { pool.expire() } else { 0 }
+}

@@ -1,0 +1,122 @@
+//! Plans: what is simulated, for how long, and what goes wrong when.
+
+use openmesh_engine::{Pauses, Timeouts};
+use openmesh_ledger::{EpochsParams, Genesis, Params, WindowsParams};
+
+use crate::event::Event;
+use crate::network::{MS, Network};
+use crate::random::Random;
+use crate::workload::{Sources, sources_genesis};
+
+/// Validators of every simulated network.
+pub const VALIDATORS: usize = 4;
+/// After everything has healed the network must go on within so many seconds.
+pub const PATIENCE_SECONDS: u64 = 60;
+const SECOND: u64 = 1_000 * MS;
+const MINUTE: u64 = 60 * SECOND;
+/// Faults of a short run happen for so long.
+const CHAOS: u64 = 12 * SECOND;
+
+/// A plan of a run.
+pub struct Plan {
+    pub genesis: Genesis,
+    pub sources: Sources,
+    pub timeouts: Timeouts,
+    pub pauses: Pauses,
+    pub network: Network,
+    pub liar: Option<usize>,
+    /// Faults end and everything heals after so long, nanoseconds; so does the work of the sources.
+    pub length: u64,
+    /// Age of blocks that validators keep, milliseconds; `None` keeps all.
+    pub retain_ms: Option<u64>,
+    /// Mean pause between two transfers, nanoseconds.
+    pub work: u64,
+    pub faults: Vec<(u64, Event)>,
+    /// Pause between two measurements, nanoseconds.
+    pub measure: Option<u64>,
+}
+
+impl Plan {
+    /// A short run in which a few faults come close together, as the seed says. In half of them a validator lies.
+    pub fn chaos(random: &mut Random) -> Plan {
+        let liar = random.permille(500).then(|| random.below(VALIDATORS as u64) as usize);
+        let network = Network::new(random, VALIDATORS);
+        let sources = Sources { names: &["venue"], streams: &["BTC.USD/trades"], window_ms: 1_000 };
+        let faults = (0..random.below(8)).map(|_| {
+            let (at, node) = (random.below(CHAOS), random.below(VALIDATORS as u64) as usize);
+            let event = match random.below(3) {
+                0 => Event::Crash { node },
+                1 => Event::Tear { node },
+                _ => Event::Part,
+            };
+            (at, event)
+        });
+        let faults = faults.collect();
+        let params = Params {
+            epochs: EpochsParams { epoch_ms: 7_000, ..EpochsParams::default() },
+            windows: WindowsParams { window_close_blocks: 5, ..WindowsParams::default() },
+            ..Params::default()
+        };
+        Plan {
+            genesis: sources_genesis(VALIDATORS, &sources, params),
+            sources,
+            timeouts: Timeouts {
+                propose_ms: 600,
+                propose_delta_ms: 200,
+                vote_ms: 250,
+                vote_delta_ms: 100,
+                max_ms: 2_500,
+            },
+            pauses: Pauses { idle_block_ms: 400, block_min_ms: 100, batch_ms: 20 },
+            network,
+            liar,
+            length: CHAOS,
+            retain_ms: None,
+            work: 150 * MS,
+            faults,
+            measure: None,
+        }
+    }
+
+    /// A long run at the default pace with six sources. In each period of an hour (or the whole of a shorter run) a
+    /// validator crashes, a disk tears, the network parts for a while, and a disk is full for some minutes; once in four
+    /// periods all disks are full at the same time.
+    pub fn long(random: &mut Random, minutes: u64) -> Plan {
+        let names = &["binance", "bybit", "coinbase", "deribit", "kraken", "okx"];
+        let sources = Sources { names, streams: &["BTC.USD/trades"], window_ms: 10_000 };
+        let period = minutes.clamp(1, 60) * MINUTE;
+        let mut faults = Vec::new();
+        for number in 0..minutes * MINUTE / period {
+            let moment = |random: &mut Random| number * period + random.below(period / 6 * 5);
+            let node = |random: &mut Random| random.below(VALIDATORS as u64) as usize;
+            faults.push((moment(random), Event::Crash { node: node(random) }));
+            faults.push((moment(random), Event::Tear { node: node(random) }));
+            let part = moment(random);
+            faults.push((part, Event::Part));
+            faults.push((part + random.below(MINUTE), Event::Join));
+            let full = moment(random);
+            faults.push((full, Event::Fill { node: node(random), until: full + random.below(period / 12) }));
+            if number % 4 == 3 || period < 60 * MINUTE {
+                let full = moment(random);
+                let until = full + period / 60;
+                faults.extend((0..VALIDATORS).map(|node| (full, Event::Fill { node, until })));
+            }
+        }
+        let mut network = Network::new(random, VALIDATORS);
+        network.heal();
+        Plan {
+            genesis: sources_genesis(VALIDATORS, &sources, Params::default()),
+            sources,
+            timeouts: Timeouts::default(),
+            pauses: Pauses::default(),
+            network,
+            liar: None,
+            length: minutes * MINUTE,
+            // Longer than any outage.
+            retain_ms: Some(30 * 60_000),
+            work: SECOND,
+            faults,
+            measure: Some(10 * MINUTE),
+        }
+    }
+}

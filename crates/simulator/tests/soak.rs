@@ -1,0 +1,152 @@
+//! Long runs. The short forms are tests like any other; the long ones are `make soak`.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use openmesh_simulator::run_long;
+use openmesh_simulator::soak::{COLUMNS, Column, Sample, Year, csv, relative_slope, svg};
+
+/// Days of the long form.
+const YEAR_DAYS: u64 = 365;
+/// Hours of the long form of a whole network.
+const DAY_HOURS: u64 = 24;
+/// Minutes of its short form.
+const SHORT_MINUTES: u64 = 20;
+/// Days of the short form.
+const SHORT_DAYS: u64 = 3;
+/// Seed of a run without OPENMESH_SOAK_SEED.
+const SEED: u64 = 1;
+/// A slope counts as flat up to this share of the mean over the second half of a run: what stays for ever of each epoch is
+/// its root, some bytes an hour.
+const FLAT_SLOPE_MAX: f64 = 0.05;
+/// The same for times, which are this machine's; a store that only grows shows as far more.
+const TIME_SLOPE_MAX: f64 = 0.3;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Lets days pass, and tells of each `report`th.
+fn run(seed: u64, days: u64, report: u64) -> Vec<Sample> {
+    println!("seed {seed}: OPENMESH_SOAK_SEED={seed} replays this run");
+    let started = Instant::now();
+    let mut year = Year::new(seed).unwrap();
+    let mut samples = Vec::new();
+    for day in 1..=days {
+        let sample = year.day().unwrap_or_else(|error| panic!("seed {seed}, day {day}: {error}"));
+        if day.is_multiple_of(report) {
+            println!("day {day} of {days} after {:.0?}: {sample:?}", started.elapsed());
+        }
+        samples.push(sample);
+    }
+    samples
+}
+
+fn directory() -> PathBuf {
+    let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak");
+    std::env::var_os("OPENMESH_SOAK_DIR").map_or(target, PathBuf::from)
+}
+
+/// Bounds that hold at every moment, however long a run is.
+fn assert_bounded(samples: &[Sample]) {
+    for sample in samples {
+        // Of six sources four validators have a window each; what is ahead of its turn has a room of its own.
+        assert!(sample.waiting <= 4_096 + 200, "{sample:?}");
+        assert!(sample.waiting_bytes <= 3 * 1024 * 1024, "{sample:?}");
+        assert!(sample.attester_windows <= 4 * 6 * 12, "{sample:?}");
+        // One of four may be down for days; three see nearly every window.
+        assert!(sample.windows >= 6 * 120 && sample.chunks >= sample.windows, "{sample:?}");
+    }
+}
+
+#[test]
+fn some_days_stay_within_their_bounds_and_replay() {
+    let samples = run(SEED, SHORT_DAYS, 1);
+    assert_bounded(&samples);
+    let again = run(SEED, 1, 1);
+    let sizes = |s: &Sample| (s.minutes, s.height, s.state_entries, s.state_bytes, s.waiting, s.windows, s.chunks);
+    assert_eq!(sizes(&again[0]), sizes(&samples[0]), "the same seed, the same history");
+}
+
+#[test]
+fn a_network_at_the_default_pace_goes_on_through_its_faults() {
+    let samples = long(SEED, SHORT_MINUTES);
+    assert_eq!(samples.len() as u64, SHORT_MINUTES / 10, "one for each ten minutes");
+}
+
+/// Runs a whole network, and checks that agreement goes on in each ten minutes.
+fn long(seed: u64, minutes: u64) -> Vec<Sample> {
+    println!("seed {seed}: OPENMESH_SOAK_SEED={seed} replays this run");
+    let (started, mut samples) = (Instant::now(), Vec::new());
+    let report = run_long(seed, minutes, |sample| {
+        println!("after {:.0?}: {sample:?}", started.elapsed());
+        samples.push(*sample);
+    });
+    let report = report.unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    println!("{report:?}");
+    for sample in &samples {
+        // Six sources with sixty windows each in ten minutes, and a minute in which all disks are full.
+        assert!(sample.chunks >= 6 * 40, "{sample:?}");
+        assert!(sample.waiting <= 500 && sample.attester_windows <= 4 * 6 * 30, "{sample:?}");
+    }
+    samples
+}
+
+/// Writes the table and the plots, and returns what grows although it should not.
+fn judge(name: &str, title: &str, samples: &[Sample], columns: &[Column]) -> Vec<String> {
+    let directory = directory();
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join(format!("{name}.csv")), csv(samples)).unwrap();
+    std::fs::write(directory.join(format!("{name}.svg")), svg(title, samples, columns)).unwrap();
+    println!("table and plots: {}/{name}.csv, .svg", directory.display());
+    let mut steep = Vec::new();
+    for column in columns {
+        let slope = relative_slope(samples, column.of);
+        println!("{:>22}: {slope:+.3} of its mean over the second half", column.name);
+        // Time is this machine's, with whatever else it does.
+        let max = if column.name == "nanos_per_window" { TIME_SLOPE_MAX } else { FLAT_SLOPE_MAX };
+        if slope > max {
+            steep.push(format!("{} grows by {slope:.3} of its mean", column.name));
+        }
+    }
+    steep
+}
+
+fn columns(names: &[&str]) -> Vec<Column> {
+    COLUMNS.into_iter().filter(|column| names.contains(&column.name)).collect()
+}
+
+/// A year of a block a minute.
+#[test]
+#[ignore = "takes minutes; make soak"]
+fn a_year() {
+    let days = number("OPENMESH_SOAK_DAYS", YEAR_DAYS);
+    let samples = run(number("OPENMESH_SOAK_SEED", SEED), days, 5);
+    let title = format!("{days} days, a block a minute, windows of ten minutes, six sources, four validators");
+    let columns = columns(&[
+        "state_entries",
+        "state_bytes",
+        "waiting_transactions",
+        "waiting_bytes",
+        "attester_windows",
+        "windows",
+        "chunks",
+        "nanos_per_window",
+    ]);
+    let steep = judge("year", &title, &samples, &columns);
+    assert_bounded(&samples);
+    assert!(steep.is_empty(), "{}", steep.join("; "));
+}
+
+/// A day of a whole network at the default pace.
+#[test]
+#[ignore = "takes minutes; make soak"]
+fn a_day() {
+    let hours = number("OPENMESH_SOAK_HOURS", DAY_HOURS);
+    let samples = long(number("OPENMESH_SOAK_SEED", SEED), hours * 60);
+    let title = format!("{hours} hours at the default pace, windows of ten seconds, six sources, four validators");
+    let names = ["state_entries", "state_bytes", "waiting_transactions", "attester_windows", "chunks", "disk_bytes"];
+    let steep = judge("day", &title, &samples, &columns(&names));
+    assert!(steep.is_empty(), "{}", steep.join("; "));
+}
