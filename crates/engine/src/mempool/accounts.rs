@@ -5,7 +5,7 @@
 //! small room of its own, and goes first, whatever it pays, when a ready transaction needs its place. An account may have
 //! waiting only what it could pay for altogether, so that a queue is worth its room.
 //!
-//! When there is no room, the worst paid transaction goes, together with what its sender sent after it, if the new one
+//! If there is no room, the worst paid transaction goes, together with what its sender sent after it, if the new one
 //! pays more. A new transaction with a waiting one's nonce replaces it if it pays a tenth more.
 
 use std::cmp::Reverse;

@@ -1,4 +1,4 @@
-//! What a committed block does to the pool.
+//! Effects of a committed block on the pool.
 
 use std::collections::BTreeSet;
 use std::ops::DerefMut;

@@ -208,7 +208,7 @@ impl Year {
         self.window = last;
     }
 
-    /// What the service of duties does with each block.
+    /// Looks at the windows that wait, as the service of duties does with each block.
     fn attest(&mut self) -> Result<(), YearError> {
         let height = self.tip.height;
         for node in self.nodes.iter_mut().filter(|node| node.down_until <= height) {
