@@ -1,6 +1,6 @@
 //! Four validators on loopback: they agree, survive one, halt without two, catch up.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod flood;
 mod harness;

@@ -1,5 +1,5 @@
 //! Long runs. The short forms are tests like any other; the long ones are `make soak`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::PathBuf;
 use std::time::Instant;

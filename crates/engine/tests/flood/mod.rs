@@ -10,6 +10,7 @@ use bytes::Bytes;
 use openmesh_engine::{GossipVerdict, Handle, MempoolConfig, SubmitError};
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Attestation, ChunkClaim, Transaction};
 use openmesh_primitives::{Address, Amount, ContentId, Digest, Timestamp, ValidatorKey, canonical};
+use openmesh_storage::Store;
 
 use crate::harness::{self, CHAIN_ID, DEADLINE, FEE, Network, account};
 
@@ -163,7 +164,7 @@ fn second() -> u64 {
 }
 
 /// Attests each window of this run once, as soon as it has ended.
-async fn attest(handle: Handle, key: ValidatorKey, stop: Arc<AtomicUsize>) -> Vec<Digest> {
+async fn attest(handle: Handle, store: Store, key: ValidatorKey, stop: Arc<AtomicUsize>) -> Vec<Digest> {
     let (mut sent, mut next) = (Vec::new(), second());
     while stop.load(Ordering::Relaxed) == 0 {
         if second() <= next {
@@ -172,7 +173,8 @@ async fn attest(handle: Handle, key: ValidatorKey, stop: Arc<AtomicUsize>) -> Ve
         }
         let cid = ContentId::of(&next.to_be_bytes());
         let claim = ChunkClaim { stream: "BTC.USDT/trades".to_owned(), cid, bytes: 8, events: 1 };
-        let attestation = Attestation::sign(&key, CHAIN_ID, "simulated", next, 0, vec![claim], vec![]);
+        let epoch = openmesh_ledger::current_epoch(&store.state().unwrap()).unwrap();
+        let attestation = Attestation::sign(&key, CHAIN_ID, "simulated", next, epoch, vec![claim], vec![]);
         let handed_in = Instant::now();
         // No second try: our own attestations wait for nobody.
         sent.push(handle.submit_own(Transaction::Attestation(attestation)).await.expect("an own attestation is taken"));
@@ -203,7 +205,7 @@ async fn flood(hostile_count: usize, honest_count: u64) {
     network.reach(1).await;
     let key = network.keys[0].clone().unwrap();
     let node = network.node(0);
-    let handle = node.handle.clone();
+    let (handle, store) = (node.handle.clone(), node.store.clone());
     // The first ones are committed, to be replayed by the attackers.
     let before: Vec<Vec<u8>> =
         (0..2 * HONEST).map(|n| signed(n % HONEST, CHAIN_ID, n as u64 / HONEST as u64, FEE, 1)).collect();
@@ -219,7 +221,7 @@ async fn flood(hostile_count: usize, honest_count: u64) {
     });
     let prepared = prepared.await.unwrap();
     let (seen, stop) = (Arc::new(Seen::default()), Arc::new(AtomicUsize::new(0)));
-    let attester = tokio::spawn(attest(handle.clone(), key, Arc::clone(&stop)));
+    let attester = tokio::spawn(attest(handle.clone(), store, key, Arc::clone(&stop)));
     let memory = tokio::spawn(watch_memory(handle.clone(), Arc::clone(&stop)));
     let started = Instant::now();
     let clients = tokio::spawn(honest(handle.clone(), 2, honest_count));
