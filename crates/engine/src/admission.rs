@@ -1,4 +1,4 @@
-//! Admission of blocking work by class, so that one class cannot starve another.
+//! Admission of checks of transactions by class, so that one class cannot starve another.
 //!
 //! Each class has places (work that was taken in and is not done yet) and turns (work that runs at the same time). Both
 //! are permits that move into the work itself: they come back when it ends, not when whoever asked for it stops waiting.
@@ -19,31 +19,27 @@ pub(crate) fn processors() -> usize {
 
 /// The kind of work, by who wants it done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkClass {
+pub(crate) enum WorkClass {
     /// Evidence that consensus has seen.
     Consensus,
     /// This validator's attestations and its other duties.
     Own,
-    /// Filling of the tables with committed blocks.
-    Ingestion,
     /// Clients of the API.
     Api,
     /// Envelopes of peers.
     Gossip,
 }
 
-/// Limits of each class: work that may wait or run, counted by weight (a transaction, or a scan, has weight 1).
+/// Limits of each class: work that may wait or run at once. Transactions are counted, of peers their envelopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionLimits {
     /// One piece for each validator of the largest set.
     pub consensus_places_max: usize,
     /// As many windows as a validator may have open.
     pub own_places_max: usize,
-    /// Blocks are filled in one after the other; a few scans beside it.
-    pub ingestion_places_max: usize,
     /// A second's checks of a fast machine: whoever comes after that is told to come again.
     pub api_places_max: usize,
-    /// Two of the largest envelopes.
+    /// More envelopes than a node has peers, of each of which one is judged at a time.
     pub gossip_places_max: usize,
 }
 
@@ -52,9 +48,8 @@ impl Default for AdmissionLimits {
         AdmissionLimits {
             consensus_places_max: 256,
             own_places_max: 1_024,
-            ingestion_places_max: 64,
             api_places_max: 4_096,
-            gossip_places_max: 8_192,
+            gossip_places_max: 256,
         }
     }
 }
@@ -62,17 +57,16 @@ impl Default for AdmissionLimits {
 /// The class has no place left; later there will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too much work of this kind waits, try again in a moment")]
-pub struct Busy;
+pub(crate) struct Busy;
 
 /// The gate; clones are the same gate.
 #[derive(Clone, Debug)]
-pub struct Admission(Arc<Gate>);
+pub(crate) struct Admission(Arc<Gate>);
 
 #[derive(Debug)]
 struct Gate {
     consensus: Class,
     own: Class,
-    ingestion: Class,
     api: Class,
     gossip: Class,
     /// Processors for strangers.
@@ -93,7 +87,7 @@ impl Class {
 
 /// A place in a class, for as long as it is held.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     gate: Admission,
     class: WorkClass,
     _places: OwnedSemaphorePermit,
@@ -108,12 +102,11 @@ struct Turn {
 
 impl Admission {
     /// A gate with these limits for this machine's processors.
-    pub fn new(limits: AdmissionLimits) -> Admission {
+    pub(crate) fn new(limits: AdmissionLimits) -> Admission {
         let shared = (processors() / 2).max(1);
         Admission(Arc::new(Gate {
             consensus: Class::new(limits.consensus_places_max, 1),
             own: Class::new(limits.own_places_max, 1),
-            ingestion: Class::new(limits.ingestion_places_max, 1),
             api: Class::new(limits.api_places_max, shared),
             gossip: Class::new(limits.gossip_places_max, shared),
             strangers: Arc::new(Semaphore::new(shared)),
@@ -123,7 +116,7 @@ impl Admission {
     /// Takes `weight` places of a class, for work that [`Place::run`] does.
     ///
     /// Fails if the class has not so many left; nothing waits here.
-    pub fn enter(&self, class: WorkClass, weight: usize) -> Result<Place, Busy> {
+    pub(crate) fn enter(&self, class: WorkClass, weight: usize) -> Result<Place, Busy> {
         let weight = u32::try_from(weight).map_err(|_| Busy)?;
         let places = Arc::clone(&self.class(class).places).try_acquire_many_owned(weight).map_err(|_| Busy)?;
         Ok(Place { gate: self.clone(), class, _places: places })
@@ -133,7 +126,6 @@ impl Admission {
         match class {
             WorkClass::Consensus => &self.0.consensus,
             WorkClass::Own => &self.0.own,
-            WorkClass::Ingestion => &self.0.ingestion,
             WorkClass::Api => &self.0.api,
             WorkClass::Gossip => &self.0.gossip,
         }
@@ -144,7 +136,7 @@ impl Admission {
         let of_class = Arc::clone(&self.class(class).turns).acquire_owned().await.ok()?;
         let processor = match class {
             WorkClass::Api | WorkClass::Gossip => Some(Arc::clone(&self.0.strangers).acquire_owned().await.ok()?),
-            WorkClass::Consensus | WorkClass::Own | WorkClass::Ingestion => None,
+            WorkClass::Consensus | WorkClass::Own => None,
         };
         Some(Turn { _class: of_class, _processor: processor })
     }
@@ -155,7 +147,7 @@ impl Place {
     /// and turn are held until the work has ended, also if this future is dropped before.
     ///
     /// Returns `None` if the work panicked or the runtime stops.
-    pub async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<(T, Place)> {
+    pub(crate) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<(T, Place)> {
         let turn = self.gate.turn(self.class).await?;
         let place = self;
         let done = tokio::task::spawn_blocking(move || {
@@ -214,10 +206,10 @@ mod tests {
             let (place, wait) = (gate.enter(class, weight).unwrap(), Arc::clone(&wait));
             tokio::spawn(place.run(move || wait.lock().unwrap().recv().unwrap()))
         };
-        let blocked = [block(WorkClass::Api, 1), block(WorkClass::Api, 1), block(WorkClass::Gossip, 8_192)];
+        let blocked = [block(WorkClass::Api, 1), block(WorkClass::Api, 1), block(WorkClass::Gossip, 256)];
         assert_eq!(gate.enter(WorkClass::Api, 1).unwrap_err(), Busy);
         assert_eq!(gate.enter(WorkClass::Gossip, 1).unwrap_err(), Busy);
-        for class in [WorkClass::Own, WorkClass::Consensus, WorkClass::Ingestion] {
+        for class in [WorkClass::Own, WorkClass::Consensus] {
             let (answer, _place) = gate.enter(class, 1).unwrap().run(|| 7).await.unwrap();
             assert_eq!(answer, 7);
         }

@@ -10,7 +10,7 @@ use openmesh_primitives::{Digest, Height};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::admission::{Admission, WorkClass};
+use crate::admission::WorkClass;
 use crate::committed::CommittedBlock;
 use crate::consensus::context::Context;
 use crate::error::EngineError;
@@ -72,11 +72,6 @@ impl Handle {
     /// Fails as [`Handle::submit`] does.
     pub async fn submit_own(&self, transaction: impl Into<Submission>) -> Result<Digest, SubmitError> {
         self.0.mempool.admit_one(transaction.into(), WorkClass::Own).await
-    }
-
-    /// The gate of blocking work by class, for other work on this node's disk and processors.
-    pub fn admission(&self) -> &Admission {
-        self.0.mempool.admission()
     }
 
     /// Committed blocks from now on. A listener that falls behind is told so and reads the store.

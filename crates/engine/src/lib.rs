@@ -35,7 +35,7 @@ mod pace;
 mod serve;
 mod start;
 
-pub use admission::{Admission, AdmissionLimits, Busy, Place, WorkClass};
+pub use admission::AdmissionLimits;
 pub use committed::CommittedBlock;
 pub use config::{Config, MempoolConfig, Pauses, Timeouts};
 pub use error::EngineError;

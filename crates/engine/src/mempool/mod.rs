@@ -144,6 +144,7 @@ impl Mempool {
         self.0.work.subscribe()
     }
 
+    #[cfg(test)]
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
     }
