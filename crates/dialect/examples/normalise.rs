@@ -14,7 +14,7 @@ use openmesh_dialect::recording::{Line, Player};
 
 type Failure = Box<dyn std::error::Error>;
 
-/// What was counted and measured.
+/// Counts and times.
 struct Measured {
     frames: usize,
     events: usize,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::recording::{Line, LineError};
 
-/// Why a recording cannot be read.
+/// The reason for which a recording cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
     /// The line has none of the forms that are read.

@@ -117,7 +117,7 @@ pub enum Line {
     },
 }
 
-/// Why a line is not one of a recording.
+/// The reason for which a line is not one of a recording.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// Not the JSON that is expected.
@@ -290,7 +290,8 @@ mod tests {
         );
     }
 
-    /// Found by reading for the fuzzer: a time was cut inside a letter, which stopped the reader; and an exponent was cut off.
+    /// Found by reading for the fuzzer: a time was cut inside a letter, which stopped the reader; and an exponent was
+    /// cut off.
     #[test]
     fn times_that_are_none() {
         for ts in ["\"1.\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\"", "\"1.5\"", "1.2345678901234e11"] {

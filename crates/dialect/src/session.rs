@@ -3,7 +3,7 @@
 use openmesh_market::{ConnectionId, Event, Exchange, Feed, OrderBook};
 use openmesh_primitives::{Symbol, Timestamp};
 
-/// What a site wants from a venue.
+/// The instruments and feeds that a site wants from a venue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     /// Instruments.
@@ -12,7 +12,7 @@ pub struct Subscription {
     pub feeds: Vec<Feed>,
 }
 
-/// What came in.
+/// An input of a session.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A connection is open. `url` is its address as the session asked for it (in a recording: as recorded).
@@ -54,7 +54,7 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// What should go out.
+/// An action that a session asks its driver for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Open a WebSocket; the id is the session's choice.
@@ -83,7 +83,7 @@ pub enum Action {
     },
 }
 
-/// What an input led to. The caller keeps one and drains it, so that a frame costs no allocation of its own.
+/// The events and actions of inputs. The caller keeps one and drains it, so that a frame costs no allocation of its own.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// Events in the order of the frame.
@@ -94,7 +94,7 @@ pub struct Output {
 
 /// A venue's protocol. Never panics, whatever comes in; what it cannot read becomes an incident.
 pub trait Session: Send {
-    /// Which venue.
+    /// The venue.
     fn exchange(&self) -> Exchange;
 
     /// Begins: the actions that lead to the subscription. Not called over a recording.

@@ -303,7 +303,7 @@ fn fixtures_equal(file: &str, exchange: Exchange) -> usize {
     compared
 }
 
-/// Whether the events say what a record does; fails where they contradict it.
+/// Returns true where the events say what a record does; fails where they contradict it.
 fn events_show(events: &[Event], record: &Value, exchange: Exchange) -> bool {
     let find = |feed: Feed| events.iter().find(|e| e.kind.feed() == Some(feed));
     let double = |ours, field: &str| {

@@ -72,7 +72,7 @@ fn belongs(line: &Line, spot: bool) -> bool {
     }
 }
 
-/// What is known of an instrument after its latest ticker message.
+/// The known state of an instrument after its latest ticker message.
 #[derive(Default, Clone)]
 struct State {
     ticker: Ticker,

@@ -1,7 +1,7 @@
 //! Coinbase Advanced Trade against a recorded session and the reference normaliser.
 //!
-//! Not usable here: `tardis-mapper-fixtures/coinbase.jsonl` and `openmesh-mock/mock_data/coinbase.json` hold messages of the
-//! older Exchange feed (`match`, `l2update`, orders by id), another protocol.
+//! Not usable here: `tardis-mapper-fixtures/coinbase.jsonl` and `openmesh-mock/mock_data/coinbase.json` hold messages
+//! of the older Exchange feed (`match`, `l2update`, orders by id), another protocol.
 
 use openmesh_dialect::Session;
 use openmesh_dialect::client::coinbase::Coinbase;
@@ -26,7 +26,7 @@ fn trades_are_those_of_the_reference() {
     assert_eq!(history, 200);
 }
 
-/// Why the side of trades needs a decision (see `wire::side`): measured, not believed.
+/// The side of trades needs a decision (see `wire::side`): measured, not believed.
 #[test]
 fn the_venues_side_of_a_trade_is_the_makers() {
     let Some(set) = set(SET) else { return };

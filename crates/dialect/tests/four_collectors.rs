@@ -44,7 +44,7 @@ fn texts(path: &Path) -> impl Iterator<Item = String> + use<> {
     BufReader::new(flate2::read::GzDecoder::new(file)).lines().map(|line| line.expect("text"))
 }
 
-/// What a venue said at one moment, decoded.
+/// A message of the venue at one moment, decoded.
 enum What {
     Opened(ConnectionId),
     Frame(ConnectionId, Vec<Event>),
@@ -126,7 +126,7 @@ impl Recording {
         }
     }
 
-    /// What a collector is told that joins at the n-th moment.
+    /// The first messages to a collector that joins at the n-th moment.
     fn greeting(&self, nth: usize) -> Vec<What> {
         let start = self.joins[nth];
         let mut of: BTreeMap<(Symbol, Feed), ConnectionId> = BTreeMap::new();
@@ -277,7 +277,7 @@ impl Seen {
     }
 }
 
-/// What is demanded of a set.
+/// The demands on a set.
 struct Bar {
     length_ms: u32,
     lateness_ms: u32,

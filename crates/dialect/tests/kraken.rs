@@ -87,7 +87,7 @@ fn top(book: &OrderBook) -> Vec<(openmesh_primitives::Decimal, openmesh_primitiv
         .collect()
 }
 
-/// What a fault does to a list of frames.
+/// A fault in a list of frames.
 #[derive(Clone, Debug)]
 enum Fault {
     Lose,

@@ -1,5 +1,5 @@
-//! Whose side a trade's `side` is, measured on the books of recordings: a trade at the best ask was bought by the taker, one
-//! at the best bid sold. `docs/spec/events.md` says it for every venue; this is what that rests on.
+//! The meaning of a trade's `side`, measured on the books of recordings: a trade at the best ask was bought by the
+//! taker, one at the best bid sold. `docs/spec/events.md` says it for every venue; this is what that rests on.
 
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 

@@ -208,20 +208,20 @@ pub type Level = (Decimal, Decimal);
 /// Something that a venue said, or that was found out about what it said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Who said it.
+    /// Venue that said it.
     pub exchange: Exchange,
     /// About which instrument; `None` only for an incident of a whole connection.
     pub symbol: Option<Symbol>,
     /// The venue's own time of the event; `None` where the venue gives none.
     pub ts_exchange: Option<Timestamp>,
-    /// When this site received it.
+    /// Time at which this site received it.
     pub ts_capture: Timestamp,
-    /// What.
+    /// Content.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What happened, with the fields of its type.
+/// The content of an event, with the fields of its type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventKind {
@@ -252,7 +252,7 @@ pub enum EventKind {
 /// A trade. `side` is the taker's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 pub struct Trade {
-    /// Who took liquidity.
+    /// Side of the taker.
     pub side: Side,
     /// Price in the quote asset.
     pub price: Decimal,
@@ -327,7 +327,7 @@ pub struct Candle {
     pub volume: Decimal,
     /// Number of trades, where given.
     pub trades: Option<u64>,
-    /// Whether the interval has ended; `None` where the venue does not say.
+    /// True where the interval has ended; `None` where the venue does not say.
     pub closed: Option<bool>,
 }
 
@@ -336,7 +336,7 @@ pub struct Candle {
 pub struct Funding {
     /// Rate per interval, as a fraction (0.0001 is one basis point).
     pub rate: Decimal,
-    /// When it is paid next.
+    /// Time of the next payment.
     pub next_funding: Option<Timestamp>,
     /// Mark price sent with it.
     pub mark_price: Option<Decimal>,
@@ -371,7 +371,7 @@ pub struct Price {
     pub price: Decimal,
 }
 
-/// What kind of thing went wrong.
+/// The kind of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, BorshSerialize, BorshDeserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {
@@ -413,7 +413,7 @@ pub struct Incident {
     pub kind: IncidentKind,
     /// The feed it concerns, where it is one.
     pub feed: Option<Feed>,
-    /// What was expected and what came, for people.
+    /// Text for people: what was expected and what came.
     pub detail: String,
 }
 

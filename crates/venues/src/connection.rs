@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
-use openmesh_dialect::emulate::Door;
+use openmesh_dialect::emulate::Endpoint;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::faults::{Fate, Faults, Weather};
-use crate::hub::{Admission, Doors, Outgoing};
+use crate::hub::{Admission, Endpoints, Outgoing};
 
 /// Messages held back by a delay before more are taken from the queue.
 const HELD_FRAMES_MAX: usize = 16_384;
@@ -31,14 +31,14 @@ struct Held {
 /// Serves a client until it goes, is cut, or the server stops.
 pub(crate) async fn serve(
     mut socket: WebSocket,
-    doors: Arc<dyn Doors>,
-    door: Door,
+    endpoints: Arc<dyn Endpoints>,
+    endpoint: Endpoint,
     path: String,
     query: String,
     faults: Faults,
     stop: CancellationToken,
 ) {
-    let Admission { id, mut conversation, mut queue, cut } = doors.admit(door, &path, &query);
+    let Admission { id, mut conversation, mut queue, cut } = endpoints.admit(endpoint, &path, &query);
     let mut weather = Weather::new(faults, id);
     let mut held: VecDeque<Held> = VecDeque::new();
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -67,9 +67,9 @@ pub(crate) async fn serve(
                 }
             }
             message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => doors.receive(id, &mut conversation, text.as_str()),
+                Some(Ok(Message::Text(text))) => endpoints.receive(id, &mut conversation, text.as_str()),
                 Some(Ok(Message::Binary(bytes))) => {
-                    doors.receive(id, &mut conversation, &String::from_utf8_lossy(&bytes));
+                    endpoints.receive(id, &mut conversation, &String::from_utf8_lossy(&bytes));
                 }
                 // Pings of the protocol are answered by the library.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
@@ -85,25 +85,34 @@ pub(crate) async fn serve(
             }
             _ = second.tick() => {
                 seconds += 1;
-                for frame in conversation.second(doors.now(door), quiet) {
+                for frame in conversation.second(endpoints.now(endpoint), quiet) {
                     hold(&mut held, conversation.render(&frame), weather.answer());
                 }
                 quiet = true;
-                let binance = matches!(door, Door::BinanceSpot | Door::BinanceUsdm);
-                if binance && seconds.is_multiple_of(BINANCE_PING_SECONDS)
+                if is_ping_due(endpoint, seconds)
                     && socket.send(Message::Ping(seconds.to_string().into_bytes().into())).await.is_err() {
                     break None;
                 }
             }
         }
     };
-    doors.leave(id, &conversation);
+    endpoints.leave(id, &conversation);
     if let Some(reason) = reason {
-        let frame = CloseFrame { code: close_code::AWAY, reason: reason.into() };
-        // The client may be gone already; there is nobody left to tell.
-        let _ = tokio::time::timeout(FAREWELL_MAX, socket.send(Message::Close(Some(frame)))).await;
+        say_farewell(&mut socket, reason).await;
     }
-    tracing::debug!(connection = id, ?door, reason, "connection ended");
+    tracing::debug!(connection = id, ?endpoint, reason, "connection ended");
+}
+
+/// Tells a client why its connection ends.
+async fn say_farewell(socket: &mut WebSocket, reason: &'static str) {
+    let frame = CloseFrame { code: close_code::AWAY, reason: reason.into() };
+    // The client may be gone already; there is nobody left to tell.
+    let _ = tokio::time::timeout(FAREWELL_MAX, socket.send(Message::Close(Some(frame)))).await;
+}
+
+/// Returns true where the venue asks for a sign of life in this second.
+fn is_ping_due(endpoint: Endpoint, seconds: u64) -> bool {
+    matches!(endpoint, Endpoint::BinanceSpot | Endpoint::BinanceUsdm) && seconds.is_multiple_of(BINANCE_PING_SECONDS)
 }
 
 /// A message never overtakes the one before it. One that is dropped leaves its place, because it may end the connection.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use openmesh_dialect::emulate::{Conversation, Door, Frame, Step, Topic};
+use openmesh_dialect::emulate::{Conversation, Endpoint, Frame, Step, Topic};
 use openmesh_primitives::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -125,10 +125,10 @@ pub(crate) struct Admission {
     pub cut: CancellationToken,
 }
 
-/// The doors' side of the hub, whatever market stands behind.
-pub(crate) trait Doors: Send + Sync {
+/// The endpoints' side of the hub, whatever market stands behind.
+pub(crate) trait Endpoints: Send + Sync {
     /// A client connects.
-    fn admit(&self, door: Door, path: &str, query: &str) -> Admission;
+    fn admit(&self, endpoint: Endpoint, path: &str, query: &str) -> Admission;
     /// A client has sent a text.
     fn receive(&self, id: u64, conversation: &mut Conversation, text: &str);
     /// A client is gone.
@@ -136,7 +136,7 @@ pub(crate) trait Doors: Send + Sync {
     /// A request over HTTP.
     fn http(&self, request: &HttpRequest<'_>) -> Option<HttpAnswer>;
     /// The venue's time.
-    fn now(&self, door: Door) -> Timestamp;
+    fn now(&self, endpoint: Endpoint) -> Timestamp;
     /// Catalogue of what is served.
     fn catalogue(&self) -> Catalogue;
     /// Progress of the server.
@@ -183,14 +183,14 @@ impl<S: Source> Hub<S> {
     }
 }
 
-impl<S: Source> Doors for Hub<S> {
-    fn admit(&self, door: Door, path: &str, query: &str) -> Admission {
+impl<S: Source> Endpoints for Hub<S> {
+    fn admit(&self, endpoint: Endpoint, path: &str, query: &str) -> Admission {
         let (sender, queue) = mpsc::channel(QUEUE_FRAMES_MAX);
         let cut = CancellationToken::new();
         let mut room = self.lock();
         room.connections_made += 1;
         let id = room.connections_made;
-        let (conversation, steps) = Conversation::open(door, path, query, id, &room.source);
+        let (conversation, steps) = Conversation::open(endpoint, path, query, id, &room.source);
         room.peers.insert(id, Peer { queue: sender, cut: cut.clone(), keys: BTreeSet::new() });
         room.follow(id, steps);
         Admission { id, conversation, queue, cut }
@@ -198,7 +198,7 @@ impl<S: Source> Doors for Hub<S> {
 
     fn receive(&self, id: u64, conversation: &mut Conversation, text: &str) {
         let mut room = self.lock();
-        let now = room.source.now(conversation.door());
+        let now = room.source.now(conversation.endpoint());
         let steps = conversation.receive(text, now, &room.source);
         room.follow(id, steps);
     }
@@ -219,8 +219,8 @@ impl<S: Source> Doors for Hub<S> {
         self.lock().source.http(request)
     }
 
-    fn now(&self, door: Door) -> Timestamp {
-        self.lock().source.now(door)
+    fn now(&self, endpoint: Endpoint) -> Timestamp {
+        self.lock().source.now(endpoint)
     }
 
     fn catalogue(&self) -> Catalogue {

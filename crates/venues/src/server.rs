@@ -13,7 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use openmesh_dialect::emulate::Door;
+use openmesh_dialect::emulate::Endpoint;
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ use crate::catalogue::Catalogue;
 use crate::config::{Config, EthereumAnswer, Mode};
 use crate::connection;
 use crate::faults::{Faults, Weather};
-use crate::hub::Doors;
+use crate::hub::Endpoints;
 use crate::progress::Progress;
 use crate::replay::{self, LoadError};
 use crate::simulation;
@@ -58,18 +58,18 @@ pub enum Error {
 pub struct Handle {
     /// Address that it listens on.
     pub addr: SocketAddr,
-    doors: Arc<dyn Doors>,
+    endpoints: Arc<dyn Endpoints>,
 }
 
 impl Handle {
     /// Events, connections, and how far each recording is.
     pub fn progress(&self) -> Progress {
-        self.doors.progress()
+        self.endpoints.progress()
     }
 
     /// Catalogue of what is served.
     pub fn catalogue(&self) -> Catalogue {
-        self.doors.catalogue()
+        self.endpoints.catalogue()
     }
 
     /// The local address that stands for one of a venue: `wss://HOST/PATH` becomes `ws://ADDR/HOST/PATH`, `https://` becomes
@@ -87,7 +87,7 @@ impl Handle {
 
 #[derive(Clone)]
 struct Shared {
-    doors: Arc<dyn Doors>,
+    endpoints: Arc<dyn Endpoints>,
     faults: Faults,
     ethereum: Option<EthereumAnswer>,
     stop: CancellationToken,
@@ -96,21 +96,25 @@ struct Shared {
 /// Starts serving. The recordings are read before this returns, so that what is wrong with them is said at once.
 pub async fn start(config: Config, stop: CancellationToken) -> Result<(Handle, JoinHandle<Result<(), Error>>), Error> {
     let mut tasks = JoinSet::new();
-    let doors: Arc<dyn Doors> = match &config.mode {
+    let endpoints: Arc<dyn Endpoints> = match &config.mode {
         Mode::Simulation(simulation) => simulation::start(*simulation, &mut tasks, stop.clone()),
         Mode::Replay(replay) => replay::start(replay.clone(), &mut tasks, stop.clone()).await?,
     };
     let address = config.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let addr = listener.local_addr().map_err(|source| Error::Listen { address, source })?;
-    let shared =
-        Shared { doors: doors.clone(), faults: config.faults, ethereum: config.ethereum.clone(), stop: stop.clone() };
+    let shared = Shared {
+        endpoints: endpoints.clone(),
+        faults: config.faults,
+        ethereum: config.ethereum.clone(),
+        stop: stop.clone(),
+    };
     let router = Router::new()
         .route("/ethereum", post(ethereum))
         .fallback(venue)
         .layer(DefaultBodyLimit::max(RPC_BODY_BYTES_MAX))
         .with_state(shared);
-    let clock = doors.clone();
+    let clock = endpoints.clone();
     let ticking = stop.clone();
     tasks.spawn(async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -124,7 +128,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<(Handle, J
         while tasks.join_next().await.is_some() {}
         served.map_err(Error::Serve)
     });
-    Ok((Handle { addr, doors }, join))
+    Ok((Handle { addr, endpoints }, join))
 }
 
 async fn ethereum(State(shared): State<Shared>, body: Bytes) -> Response {
@@ -159,17 +163,17 @@ async fn venue(State(shared): State<Shared>, request: Request) -> Response {
     let query = parts.uri.query().unwrap_or("").to_owned();
     let (host, path) = place(&parts);
     if parts.headers.contains_key(header::UPGRADE) {
-        let Some(door) = Door::of_socket(&host, &path) else {
+        let Some(endpoint) = Endpoint::of_socket(&host, &path) else {
             return unknown(&host, &path);
         };
         return match WebSocketUpgrade::from_request_parts(&mut parts, &shared).await {
             Ok(upgrade) => upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(move |socket| {
-                connection::serve(socket, shared.doors, door, path, query, shared.faults, shared.stop)
+                connection::serve(socket, shared.endpoints, endpoint, path, query, shared.faults, shared.stop)
             }),
             Err(refused) => refused.into_response(),
         };
     }
-    let answer = shared.doors.http(&HttpRequest { host: &host, path: &path, query: &query });
+    let answer = shared.endpoints.http(&HttpRequest { host: &host, path: &path, query: &query });
     let Some(answer) = answer else { return unknown(&host, &path) };
     if shared.faults.delay_ms_max > 0 {
         let seed = path.len() as u64 ^ (answer.body.len() as u64) << 16;

@@ -1,6 +1,6 @@
 //! A market behind the endpoints, which can be asked for snapshots.
 
-use openmesh_dialect::emulate::{Door, Frame, Listing, Topic};
+use openmesh_dialect::emulate::{Endpoint, Frame, Listing, Topic};
 use openmesh_primitives::Timestamp;
 
 use crate::catalogue::Catalogue;
@@ -38,13 +38,13 @@ impl HttpAnswer {
     }
 }
 
-/// A market behind the doors. Only ever touched under the hub's lock.
+/// A market behind the endpoints. Only ever touched under the hub's lock.
 pub(crate) trait Source: Listing + Send {
     /// Under which topic a client's topic is published.
     fn key(&self, topic: &Topic) -> Topic;
 
     /// The venue's time.
-    fn now(&self, door: Door) -> Timestamp;
+    fn now(&self, endpoint: Endpoint) -> Timestamp;
 
     /// A connection starts a stream: what it is told at once.
     fn begin(&mut self, connection: u64, topic: &Topic) -> Vec<Frame>;

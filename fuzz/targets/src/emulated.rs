@@ -10,7 +10,7 @@
 
 use openmesh_dialect::Output;
 use openmesh_dialect::emulate::{
-    BookChange, BookStep, Door, Entry, LevelBook, PushedOut, Topic, View, binance, bybit, coinbase, kraken, okx,
+    BookChange, BookStep, Endpoint, Entry, LevelBook, PushedOut, Topic, View, binance, bybit, coinbase, kraken, okx,
 };
 use openmesh_dialect::{Input, Session};
 use openmesh_market::event::IncidentKind;
@@ -25,14 +25,14 @@ const LEVELS: usize = 10;
 /// Messages of one input.
 const MESSAGES_MAX: usize = 40;
 
-const DOORS: [Door; 7] = [
-    Door::BinanceSpot,
-    Door::BinanceUsdm,
-    Door::Coinbase,
-    Door::KrakenV1,
-    Door::KrakenV2,
-    Door::BybitLinear,
-    Door::OkxPublic,
+const DOORS: [Endpoint; 7] = [
+    Endpoint::BinanceSpot,
+    Endpoint::BinanceUsdm,
+    Endpoint::Coinbase,
+    Endpoint::KrakenV1,
+    Endpoint::KrakenV2,
+    Endpoint::BybitLinear,
+    Endpoint::OkxPublic,
 ];
 
 /// One event on the connection.
@@ -56,40 +56,46 @@ struct Message {
 /// The target.
 pub fn books(data: &[u8]) {
     let mut input = Bytes::new(data);
-    let door = DOORS[usize::from(input.below(DOORS.len() as u8))];
+    let endpoint = DOORS[usize::from(input.below(DOORS.len() as u8))];
     let fault =
         [Fault::None, Fault::Lost, Fault::Repeated, Fault::Swapped, Fault::Altered][usize::from(input.below(5))];
     let (place, digit) = (usize::from(input.byte()), usize::from(input.byte()));
-    let messages = said(door, &batches(&mut input));
+    let messages = said(endpoint, &batches(&mut input));
     if fault == Fault::None || messages.len() < 4 {
-        return faithful(door, &messages);
+        return faithful(endpoint, &messages);
     }
     // Something has to follow the fault, or nobody could notice it.
     let place = place % (messages.len() - 2);
-    faulty(door, messages, (fault, place, digit));
+    faulty(endpoint, messages, (fault, place, digit));
 }
 
-fn faithful(door: Door, messages: &[Message]) {
-    let mut session = opened(door);
+fn faithful(endpoint: Endpoint, messages: &[Message]) {
+    let mut session = opened(endpoint);
     for message in messages {
         let output = hand(&mut *session, message);
         for event in &output.events {
             if let EventKind::Incident(incident) = &event.kind {
-                assert_eq!(incident.kind, IncidentKind::Crossed, "{door:?}: {} at {}", incident.detail, message.text);
+                assert_eq!(
+                    incident.kind,
+                    IncidentKind::Crossed,
+                    "{endpoint:?}: {} at {}",
+                    incident.detail,
+                    message.text
+                );
             }
         }
-        if let Some(book) = session.book(&symbol(door)) {
-            assert_eq!(top(book), shown(&message.shown), "{door:?} after {}", message.text);
+        if let Some(book) = session.book(&symbol(endpoint)) {
+            assert_eq!(top(book), shown(&message.shown), "{endpoint:?} after {}", message.text);
         }
     }
     if messages.len() > 1 {
-        assert!(session.book(&symbol(door)).is_some(), "{door:?}: the book never came into step");
+        assert!(session.book(&symbol(endpoint)).is_some(), "{endpoint:?}: the book never came into step");
     }
 }
 
-fn faulty(door: Door, mut messages: Vec<Message>, (fault, place, digit): (Fault, usize, usize)) {
+fn faulty(endpoint: Endpoint, mut messages: Vec<Message>, (fault, place, digit): (Fault, usize, usize)) {
     match fault {
-        Fault::Altered if checked(door) && altered(&mut messages[place], digit) => {}
+        Fault::Altered if checked(endpoint) && altered(&mut messages[place], digit) => {}
         Fault::Repeated => {
             let Message { text, answer_to, shown } = &messages[place];
             let again = Message { text: text.clone(), answer_to: answer_to.clone(), shown: shown.clone() };
@@ -98,19 +104,19 @@ fn faulty(door: Door, mut messages: Vec<Message>, (fault, place, digit): (Fault,
         Fault::Swapped => messages.swap(place, place + 1),
         _ => drop(messages.remove(place)),
     }
-    let mut session = opened(door);
+    let mut session = opened(endpoint);
     for message in &messages {
         hand(&mut *session, message);
     }
     let last = messages.last().expect("at least two are left");
-    if let Some(book) = session.book(&symbol(door)) {
-        assert_eq!(top(book), shown(&last.shown), "{door:?}: in step with a wrong book after {fault:?} at {place}");
+    if let Some(book) = session.book(&symbol(endpoint)) {
+        assert_eq!(top(book), shown(&last.shown), "{endpoint:?}: in step with a wrong book after {fault:?} at {place}");
     }
 }
 
 /// True when the venue sends checksums that cover all that is compared.
-fn checked(door: Door) -> bool {
-    matches!(door, Door::KrakenV1 | Door::KrakenV2 | Door::OkxPublic)
+fn checked(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::KrakenV1 | Endpoint::KrakenV2 | Endpoint::OkxPublic)
 }
 
 /// Alters a digit; false where there is none.
@@ -125,30 +131,30 @@ fn altered(message: &mut Message, digit: usize) -> bool {
     true
 }
 
-fn symbol(door: Door) -> Symbol {
-    let name = match door {
-        Door::BinanceSpot | Door::OkxPublic => "BTC.USDT",
-        Door::Coinbase | Door::KrakenV1 | Door::KrakenV2 => "BTC.USD",
+fn symbol(endpoint: Endpoint) -> Symbol {
+    let name = match endpoint {
+        Endpoint::BinanceSpot | Endpoint::OkxPublic => "BTC.USDT",
+        Endpoint::Coinbase | Endpoint::KrakenV1 | Endpoint::KrakenV2 => "BTC.USD",
         _ => "BTC.USDT-PERP",
     };
     name.parse().expect("a symbol")
 }
 
-const fn address(door: Door) -> &'static str {
-    match door {
-        Door::BinanceSpot => "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms",
-        Door::BinanceUsdm => "wss://fstream.binance.com/public/stream?streams=btcusdt@depth@100ms",
-        Door::Coinbase => "wss://advanced-trade-ws.coinbase.com",
-        Door::KrakenV1 => "wss://ws.kraken.com",
-        Door::KrakenV2 => "wss://ws.kraken.com/v2",
-        Door::OkxPublic => "wss://ws.okx.com:8443/ws/v5/public",
+const fn address(endpoint: Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::BinanceSpot => "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms",
+        Endpoint::BinanceUsdm => "wss://fstream.binance.com/public/stream?streams=btcusdt@depth@100ms",
+        Endpoint::Coinbase => "wss://advanced-trade-ws.coinbase.com",
+        Endpoint::KrakenV1 => "wss://ws.kraken.com",
+        Endpoint::KrakenV2 => "wss://ws.kraken.com/v2",
+        Endpoint::OkxPublic => "wss://ws.okx.com:8443/ws/v5/public",
         _ => "wss://stream.bybit.com/v5/public/linear",
     }
 }
 
-fn opened(door: Door) -> Box<dyn Session> {
-    let mut session = openmesh_dialect::session(door.exchange());
-    let input = Input::Opened { connection: ConnectionId(0), url: address(door) };
+fn opened(endpoint: Endpoint) -> Box<dyn Session> {
+    let mut session = openmesh_dialect::session(endpoint.exchange());
+    let input = Input::Opened { connection: ConnectionId(0), url: address(endpoint) };
     session.handle(input, Timestamp(0), &mut Output::default());
     session
 }
@@ -200,13 +206,13 @@ fn batches(input: &mut Bytes<'_>) -> Vec<Vec<BookChange>> {
 }
 
 /// The messages that tell of these changes.
-fn said(door: Door, batches: &[Vec<BookChange>]) -> Vec<Message> {
+fn said(endpoint: Endpoint, batches: &[Vec<BookChange>]) -> Vec<Message> {
     let mut book = LevelBook::default();
     batches[0].iter().for_each(|c| book.apply(c));
-    let depth = if door.exchange() == Exchange::Kraken { LEVELS } else { 1_000 };
-    let pushed_out = if door.exchange() == Exchange::Kraken { PushedOut::Cut } else { PushedOut::Said };
+    let depth = if endpoint.exchange() == Exchange::Kraken { LEVELS } else { 1_000 };
+    let pushed_out = if endpoint.exchange() == Exchange::Kraken { PushedOut::Cut } else { PushedOut::Said };
     let mut view = View::new(depth, &book, 1_000);
-    let mut messages = vec![first(door, &view, Timestamp::from_millis(1_786_309_548_000))];
+    let mut messages = vec![first(endpoint, &view, Timestamp::from_millis(1_786_309_548_000))];
     let mut last = 1_000;
     for (number, batch) in batches.iter().enumerate().skip(1) {
         batch.iter().for_each(|c| book.apply(c));
@@ -215,45 +221,45 @@ fn said(door: Door, batches: &[Vec<BookChange>]) -> Vec<Message> {
         let at = Timestamp::from_millis(1_786_309_548_000 + 100 * number as i64);
         let step = BookStep { at, matched: at, first: last + 1, last: last + 5, previous, changes: &changes };
         last += 5;
-        messages.push(next(door, &view, step, messages.len() as u64));
+        messages.push(next(endpoint, &view, step, messages.len() as u64));
     }
     messages
 }
 
-fn topic(door: Door) -> Topic {
-    match door {
-        Door::BinanceSpot | Door::BinanceUsdm => binance::topic(door, "btcusdt@depth@100ms"),
-        Door::Coinbase => coinbase::topic("level2", "BTC-USD"),
-        Door::KrakenV1 => kraken::v1_topic("book", Some(LEVELS as u16), None, "XBT/USD"),
-        Door::KrakenV2 => kraken::v2_topic("book", Some(LEVELS as u16), None, "BTC/USD"),
-        Door::OkxPublic | Door::OkxBusiness => okx::topic(door, "books", "BTC-USDT"),
-        Door::BybitSpot | Door::BybitLinear => bybit::topic(door, "orderbook.200.BTCUSDT"),
+fn topic(endpoint: Endpoint) -> Topic {
+    match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::topic(endpoint, "btcusdt@depth@100ms"),
+        Endpoint::Coinbase => coinbase::topic("level2", "BTC-USD"),
+        Endpoint::KrakenV1 => kraken::v1_topic("book", Some(LEVELS as u16), None, "XBT/USD"),
+        Endpoint::KrakenV2 => kraken::v2_topic("book", Some(LEVELS as u16), None, "BTC/USD"),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => okx::topic(endpoint, "books", "BTC-USDT"),
+        Endpoint::BybitSpot | Endpoint::BybitLinear => bybit::topic(endpoint, "orderbook.200.BTCUSDT"),
     }
     .expect("a stream that the venue has")
 }
 
 /// The snapshot.
-fn first(door: Door, view: &View, at: Timestamp) -> Message {
-    let (book, topic) = (view.shown(), topic(door));
+fn first(endpoint: Endpoint, view: &View, at: Timestamp) -> Message {
+    let (book, topic) = (view.shown(), topic(endpoint));
     let mut answer_to = None;
-    let text = match door {
-        Door::BinanceSpot | Door::BinanceUsdm => {
-            let host = if door == Door::BinanceSpot {
+    let text = match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => {
+            let host = if endpoint == Endpoint::BinanceSpot {
                 "https://api.binance.com/api/v3"
             } else {
                 "https://fapi.binance.com/fapi/v1"
             };
             answer_to = Some(format!("{host}/depth?symbol=BTCUSDT&limit=1000"));
-            binance::depth_snapshot(door, book, view.sequence, 1_000, at)
+            binance::depth_snapshot(endpoint, book, view.sequence, 1_000, at)
         }
-        Door::Coinbase => coinbase::book_snapshot("BTC-USD", book, at).text(0),
-        Door::KrakenV1 => kraken::v1_book_snapshot(336, &topic, book).text(0),
-        Door::KrakenV2 => kraken::v2_book_snapshot("BTC/USD", book, at).text(0),
-        Door::OkxPublic | Door::OkxBusiness => {
+        Endpoint::Coinbase => coinbase::book_snapshot("BTC-USD", book, at).text(0),
+        Endpoint::KrakenV1 => kraken::v1_book_snapshot(336, &topic, book).text(0),
+        Endpoint::KrakenV2 => kraken::v2_book_snapshot("BTC/USD", book, at).text(0),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => {
             let numbers = okx::BookNumbers { at, sequence: Some((-1, view.sequence as i64)) };
             okx::book_snapshot(&topic, book, numbers).text(0)
         }
-        Door::BybitSpot | Door::BybitLinear => {
+        Endpoint::BybitSpot | Endpoint::BybitLinear => {
             let numbers = bybit::BookNumbers { at, matched: at, update: view.messages, sequence: view.sequence };
             bybit::book_snapshot(&topic, book, numbers).text(0)
         }
@@ -262,18 +268,18 @@ fn first(door: Door, view: &View, at: Timestamp) -> Message {
 }
 
 /// A change.
-fn next(door: Door, view: &View, step: BookStep<'_>, number: u64) -> Message {
-    let (book, topic, at) = (view.shown(), topic(door), step.at);
-    let text = match door {
-        Door::BinanceSpot | Door::BinanceUsdm => binance::depth(&topic, &step).text(0),
-        Door::Coinbase => coinbase::book_update("BTC-USD", &step).text(number),
-        Door::KrakenV1 => kraken::v1_book_update(336, &topic, &step, book).text(0),
-        Door::KrakenV2 => kraken::v2_book_update("BTC/USD", &step, book).text(0),
-        Door::OkxPublic | Door::OkxBusiness => {
+fn next(endpoint: Endpoint, view: &View, step: BookStep<'_>, number: u64) -> Message {
+    let (book, topic, at) = (view.shown(), topic(endpoint), step.at);
+    let text = match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::depth(&topic, &step).text(0),
+        Endpoint::Coinbase => coinbase::book_update("BTC-USD", &step).text(number),
+        Endpoint::KrakenV1 => kraken::v1_book_update(336, &topic, &step, book).text(0),
+        Endpoint::KrakenV2 => kraken::v2_book_update("BTC/USD", &step, book).text(0),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => {
             let numbers = okx::BookNumbers { at, sequence: Some((step.previous as i64, step.last as i64)) };
             okx::book_update(&topic, step.changes, book, numbers).text(0)
         }
-        Door::BybitSpot | Door::BybitLinear => {
+        Endpoint::BybitSpot | Endpoint::BybitLinear => {
             let numbers = bybit::BookNumbers { at, matched: at, update: view.messages, sequence: step.last };
             bybit::book_delta(&topic, step.changes, numbers).text(0)
         }
@@ -283,10 +289,10 @@ fn next(door: Door, view: &View, step: BookStep<'_>, number: u64) -> Message {
 
 /// Faithful sessions as inputs of the dialects' targets.
 pub fn sessions(exchange: Exchange) -> Vec<Vec<u8>> {
-    let of_door = |door: &Door| {
-        let mut lines = vec![format!(">{}", address(*door))];
+    let of_endpoint = |endpoint: &Endpoint| {
+        let mut lines = vec![format!(">{}", address(*endpoint))];
         let changes: Vec<u8> = (0u8..60).flat_map(|n| [n.wrapping_mul(37), n.wrapping_mul(91)]).collect();
-        for message in said(*door, &batches(&mut Bytes::new(&changes))) {
+        for message in said(*endpoint, &batches(&mut Bytes::new(&changes))) {
             lines.push(match message.answer_to {
                 Some(url) => format!("=200 {url} {}", message.text),
                 None => message.text,
@@ -294,14 +300,14 @@ pub fn sessions(exchange: Exchange) -> Vec<Vec<u8>> {
         }
         lines.join("\n").into_bytes()
     };
-    DOORS.iter().filter(|door| door.exchange() == exchange).map(of_door).collect()
+    DOORS.iter().filter(|endpoint| endpoint.exchange() == exchange).map(of_endpoint).collect()
 }
 
 /// Seeds of [`books`]: each venue with each fault.
 pub fn seeds() -> Vec<Vec<u8>> {
     let changes: Vec<u8> = (0u8..80).flat_map(|n| [n.wrapping_mul(59) ^ n << 3, n.wrapping_mul(77)]).collect();
     (0..DOORS.len() as u8)
-        .flat_map(|door| (0..5).map(move |fault| [door, fault, 3, 90]))
+        .flat_map(|endpoint| (0..5).map(move |fault| [endpoint, fault, 3, 90]))
         .map(|head| [&head[..], &changes].concat())
         .collect()
 }

@@ -4,7 +4,7 @@ use openmesh_chain::{
     Block, Log, Receipt, Row, SignedAmount, Transaction, U256, decode_nft_transfer, decode_swap, decode_token_transfer,
 };
 use openmesh_dialect::emulate::{
-    CONNECTION_TOPICS_MAX, Conversation, Door, Frame, Listing, Step, Topic, cut_at_sequence, read_book,
+    CONNECTION_TOPICS_MAX, Conversation, Endpoint, Frame, Listing, Step, Topic, cut_at_sequence, read_book,
     read_bybit_ticker, read_class, read_coinbase_trades, read_depth_snapshot,
 };
 use openmesh_dialect::recording::{Line, Player};
@@ -30,24 +30,24 @@ impl Listing for Listed {
     }
 }
 
-/// A venue's side of a connection: the first byte is the door, the first line path and query, each further line a
+/// A venue's side of a connection: the first byte is the endpoint, the first line path and query, each further line a
 /// message of the client; a line that begins with `.` is a frame of the venue's own that a replay reads.
 ///
 /// Answers are JSON whatever was asked, and what the client holds is what was begun and not ended.
 pub fn venue_side(data: &[u8]) {
     let Some((first, rest)) = data.split_first() else { return };
-    let door = Door::ALL[usize::from(*first) % Door::ALL.len()];
+    let endpoint = Endpoint::ALL[usize::from(*first) % Endpoint::ALL.len()];
     let Ok(text) = std::str::from_utf8(rest) else { return };
     let mut lines = text.split('\n');
     let address = lines.next().unwrap_or_default();
     let (path, query) = address.split_once('?').unwrap_or((address, ""));
-    let (mut conversation, steps) = Conversation::open(door, path, query, 7, &Listed);
+    let (mut conversation, steps) = Conversation::open(endpoint, path, query, 7, &Listed);
     let mut held = std::collections::BTreeSet::new();
     let now = Timestamp::from_millis(1_786_309_548_000);
     follow(&mut conversation, steps, &mut held);
     for line in lines.take(64) {
         match line.strip_prefix('.') {
-            Some(frame) => own_frame(door, frame),
+            Some(frame) => own_frame(endpoint, frame),
             None => {
                 let steps = conversation.receive(line, now, &Listed);
                 follow(&mut conversation, steps, &mut held);
@@ -75,16 +75,16 @@ fn follow(conversation: &mut Conversation, steps: Vec<Step>, held: &mut std::col
 fn said(conversation: &mut Conversation, frame: &Frame) {
     let text = conversation.render(frame);
     let json = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
-    assert!(json || text == "pong", "{:?} answers what is no JSON: {text}", conversation.door());
+    assert!(json || text == "pong", "{:?} answers what is no JSON: {text}", conversation.endpoint());
 }
 
-fn own_frame(door: Door, frame: &str) {
-    if let Ok(messages) = read_book(door, frame) {
+fn own_frame(endpoint: Endpoint, frame: &str) {
+    if let Ok(messages) = read_book(endpoint, frame) {
         for message in messages {
             assert!(message.changes.len() <= frame.len(), "more changes than the frame has room for");
         }
     }
-    let _ = read_class(door, frame);
+    let _ = read_class(endpoint, frame);
     let _ = read_bybit_ticker(frame);
     let _ = read_depth_snapshot("BTCUSDT", frame);
     if let Ok(trades) = read_coinbase_trades(frame) {
@@ -339,44 +339,44 @@ fn integers(a: U256, b: U256) {
     assert_eq!(a.to_u128().map(U256::from), a.to_u128().map(|_| a));
 }
 
-fn door(door: Door) -> u8 {
-    Door::ALL.iter().position(|d| *d == door).unwrap_or_default() as u8
+fn endpoint(endpoint: Endpoint) -> u8 {
+    Endpoint::ALL.iter().position(|d| *d == endpoint).unwrap_or_default() as u8
 }
 
 /// Seeds of [`venue_side`].
 pub fn venue_side_seeds() -> Vec<Vec<u8>> {
-    let of = |d: Door, text: &str| [&[door(d)], text.as_bytes()].concat();
+    let of = |d: Endpoint, text: &str| [&[endpoint(d)], text.as_bytes()].concat();
     vec![
         of(
-            Door::BinanceSpot,
+            Endpoint::BinanceSpot,
             "/stream?streams=btcusdt@trade/btcusdt@depth@100ms/nope@trade\n{\"method\":\"SUBSCRIBE\",\"params\":[\"ethusdt@trade\",\"btcusdt@kline_1m\"],\"id\":1}\n{\"method\":\"UNSUBSCRIBE\",\"params\":[\"btcusdt@trade\"],\"id\":\"x\"}\n{\"method\":\"LIST_SUBSCRIPTIONS\",\"id\":3}\n.{\"stream\":\"btcusdt@depth@100ms\",\"data\":{\"e\":\"depthUpdate\",\"E\":1786309548100,\"s\":\"BTCUSDT\",\"U\":155,\"u\":160,\"b\":[[\"61000.10\",\"0.5\"]],\"a\":[]}}",
         ),
         of(
-            Door::BinanceUsdm,
+            Endpoint::BinanceUsdm,
             "/ws/btcusdt@aggTrade\n{\"method\":\"SET_PROPERTY\",\"params\":[\"combined\",true],\"id\":5}\n{\"id\":null}",
         ),
         of(
-            Door::Coinbase,
+            Endpoint::Coinbase,
             "/\n{\"type\":\"subscribe\",\"product_ids\":[\"BTC-USD\",\"NO-PE\"],\"channel\":\"level2\"}\n{\"type\":\"subscribe\",\"channel\":\"heartbeats\"}\n{\"type\":\"unsubscribe\",\"product_ids\":[\"BTC-USD\"],\"channel\":\"level2\"}\n.{\"channel\":\"market_trades\",\"client_id\":\"\",\"timestamp\":\"2026-08-09T21:05:50.3Z\",\"sequence_num\":3,\"events\":[{\"type\":\"update\",\"trades\":[{\"product_id\":\"BTC-USD\",\"trade_id\":\"7\",\"price\":\"1\",\"size\":\"0.3\",\"time\":\"2026-08-09T21:05:50.25Z\",\"side\":\"SELL\"}]}]}",
         ),
         of(
-            Door::KrakenV1,
+            Endpoint::KrakenV1,
             "/\n{\"event\":\"subscribe\",\"pair\":[\"XBT/USD\",\"A/B\"],\"subscription\":{\"name\":\"book\",\"depth\":10}}\n{\"event\":\"ping\",\"reqid\":42}\n{\"event\":\"unsubscribe\",\"pair\":[\"XBT/USD\"],\"subscription\":{\"name\":\"book\",\"depth\":10}}\n.[336,{\"as\":[[\"11.5\",\"1.0\",\"1786309548.321597\"]],\"bs\":[]},\"book-10\",\"XBT/USD\"]",
         ),
         of(
-            Door::KrakenV2,
+            Endpoint::KrakenV2,
             "/v2\n{\"method\":\"subscribe\",\"params\":{\"channel\":\"book\",\"symbol\":[\"BTC/USD\"],\"depth\":10,\"snapshot\":true},\"req_id\":1}\n{\"method\":\"ping\"}\n{\"method\":\"unsubscribe\",\"params\":{\"channel\":\"book\",\"symbol\":[\"BTC/USD\"],\"depth\":10}}",
         ),
         of(
-            Door::BybitLinear,
+            Endpoint::BybitLinear,
             "/v5/public/linear\n{\"op\":\"subscribe\",\"args\":[\"orderbook.50.BTCUSDT\",\"tickers.BTCUSDT\",\"nope\"],\"req_id\":\"a\"}\n{\"op\":\"ping\"}\n{\"op\":\"unsubscribe\",\"args\":[\"tickers.BTCUSDT\"]}\n.{\"topic\":\"tickers.BTCUSDT\",\"type\":\"delta\",\"data\":{\"symbol\":\"BTCUSDT\",\"markPrice\":\"1\"},\"cs\":2,\"ts\":1786309550372}",
         ),
         of(
-            Door::OkxPublic,
+            Endpoint::OkxPublic,
             "/ws/v5/public\n{\"op\":\"subscribe\",\"args\":[{\"channel\":\"books\",\"instId\":\"BTC-USDT\"},{\"channel\":\"x\\\"y\",\"instId\":\"BTC-USDT\"}]}\nping\n{\"op\":\"login\"}\n.{\"arg\":{\"channel\":\"books\",\"instId\":\"BTC-USDT\"},\"action\":\"update\",\"data\":[{\"asks\":[[\"1\",\"0\",\"0\",\"0\"]],\"bids\":[],\"ts\":\"1786309549085\",\"checksum\":0}]}",
         ),
         of(
-            Door::OkxBusiness,
+            Endpoint::OkxBusiness,
             "/ws/v5/business\n{\"op\":\"subscribe\",\"args\":[{\"channel\":\"candle1m\",\"instId\":\"BTC-USDT\"}]}",
         ),
     ]

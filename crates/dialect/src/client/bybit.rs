@@ -28,7 +28,7 @@ use self::wire::{
 use super::emit::Emit;
 use super::instruments::{Instrument, Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
-use super::offer::{Unsaid, offers};
+use super::offer::{PendingNotices, offers};
 use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
@@ -47,7 +47,7 @@ const DEPTH: u32 = 200;
 /// The documents ask for a ping each 20 s; its answer alone breaks the silence.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::Every(20_000, r#"{"op":"ping"}"#), silence_ms_max: 60_000 };
 
-/// What is known of an instrument's ticker; `None` before a snapshot.
+/// The known fields of an instrument's ticker; `None` before a snapshot.
 #[derive(Clone, Copy, Default)]
 struct Known {
     last: Option<Decimal>,
@@ -80,7 +80,7 @@ pub struct Bybit {
     /// By instrument: the venue refuses a request whole where it does not know one of its topics, so that one which it does
     /// not have would take others with it. An instrument has half as many topics as the spot market takes in a request.
     topics: [Vec<Vec<String>>; 2],
-    unsaid: Unsaid,
+    notices: PendingNotices,
 }
 
 fn connection_of(category: Category) -> ConnectionId {
@@ -332,8 +332,8 @@ impl Venue for Bybit {
         Exchange::Bybit
     }
 
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
-        (&mut self.links, &mut self.unsaid)
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices) {
+        (&mut self.links, &mut self.notices)
     }
 
     fn instruments(&self) -> impl Iterator<Item = &Instruments> {
@@ -341,10 +341,10 @@ impl Venue for Bybit {
     }
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
-        (self.topics, self.unsaid) = (Default::default(), Unsaid::of(Exchange::Bybit, subscription));
+        (self.topics, self.notices) = (Default::default(), PendingNotices::of(Exchange::Bybit, subscription));
         for symbol in &subscription.symbols {
             let Some((category, name)) = wire::name_of(symbol) else {
-                self.unsaid.instrument(Exchange::Bybit, symbol);
+                self.notices.instrument(Exchange::Bybit, symbol);
                 continue;
             };
             self.tables.insert(category, &name, symbol.clone());

@@ -1,10 +1,10 @@
 //! Coinbase Advanced Trade, public market data
 //! (docs.cdp.coinbase.com, "Advanced Trade WebSocket Channels").
 //!
-//! A connection carries every channel of up to [`PRODUCTS_MAX`] products, and `sequence_num` counts its messages over all of them. A number that is not
-//! the next one therefore says that *something* was missed, not what; so every book of the connection is out of step
-//! from there on, and the connection is opened anew, which brings new snapshots of all of them. Asking for single
-//! snapshots would not tell whether trades were lost too.
+//! A connection carries every channel of up to [`PRODUCTS_MAX`] products, and `sequence_num` counts its messages over
+//! all of them. A number that is not the next one therefore says that *something* was missed, not what; so every book
+//! of the connection is out of step from there on, and the connection is opened anew, which brings new snapshots of all
+//! of them. Asking for single snapshots would not tell whether trades were lost too.
 //!
 //! Times: a message's `timestamp` is stamped by the gateway when it sends and differs from connection to connection;
 //! trades carry their own `time`, levels the `event_time` of the matching engine, and those are what events are stamped
@@ -26,7 +26,7 @@ use super::emit::Emit;
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::names::Symbols;
-use super::offer::Unsaid;
+use super::offer::PendingNotices;
 use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
@@ -47,22 +47,23 @@ const BOOKS: &str = "level2";
 /// from the first sign of life of its connection on (`docs/spec/windows.md`), and has to be subscribed to by then.
 const CHANNELS: [&str; 5] = ["heartbeats", "market_trades", BOOKS, "ticker", "candles"];
 
-/// Products of one connection: beyond about as many books the venue says "too many L2 streams requested in a single session".
+/// Products of one connection: beyond about as many books the venue says "too many L2 streams requested in a single
+/// session".
 const PRODUCTS_MAX: usize = 16;
 
-/// Least time between two messages of ours. The venue takes 8 a second from one address, which several validators may share;
-/// with a tick each second this makes one a second of each.
+/// Least time between two messages of ours. The venue takes 8 a second from one address, which several validators may
+/// share; with a tick each second this makes one a second of each.
 const SPOKEN_MS_MIN: i64 = 500;
 
-/// Ticks within which every connection gets its heartbeats, since the venue closes one that has asked for nothing in 5 s; and as
-/// many for the trades, which are not to come long after the first of them. One message a tick is enough for four
-/// connections.
+/// Ticks within which every connection gets its heartbeats, since the venue closes one that has asked for nothing in 5
+/// s; and as many for the trades, which are not to come long after the first of them. One message a tick is enough for
+/// four connections.
 const ROUND_TICKS_MAX: usize = 4;
 
 /// The `heartbeats` channel speaks each second; ten missing ones are no jitter any more.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::Never, silence_ms_max: 10_000 };
 
-/// Which number a connection's next message has to have.
+/// The number that a connection's next message has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expected {
     /// The connection has just been opened: the venue counts from 0.
@@ -71,7 +72,7 @@ enum Expected {
     Next(u64),
 }
 
-/// What was subscribed to, in the venue's words.
+/// A subscription in the venue's words.
 #[derive(Default)]
 struct Wanted {
     products: Vec<String>,
@@ -94,12 +95,12 @@ pub struct Coinbase {
     links: Links,
     expected: BTreeMap<ConnectionId, Expected>,
     wanted: Wanted,
-    /// What is still to be asked for: place in [`CHANNELS`], and on which connection.
+    /// Subscriptions still to be sent: place in [`CHANNELS`], and on which connection.
     waiting: BTreeSet<(usize, ConnectionId)>,
-    /// When the last message went out.
+    /// Time at which the last message went out.
     spoken: Option<Timestamp>,
-    /// What has to be said but had no time yet: subscriptions that the venue cannot serve.
-    unsaid: Unsaid,
+    /// Notices that had no time yet: subscriptions that the venue cannot serve.
+    notices: PendingNotices,
 }
 
 impl Coinbase {
@@ -276,8 +277,8 @@ impl Venue for Coinbase {
         Exchange::Coinbase
     }
 
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
-        (&mut self.links, &mut self.unsaid)
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices) {
+        (&mut self.links, &mut self.notices)
     }
 
     fn instruments(&self) -> impl Iterator<Item = &Instruments> {
@@ -285,10 +286,10 @@ impl Venue for Coinbase {
     }
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
-        (self.wanted, self.unsaid) = (Wanted::default(), Unsaid::of(Exchange::Coinbase, subscription));
+        (self.wanted, self.notices) = (Wanted::default(), PendingNotices::of(Exchange::Coinbase, subscription));
         for symbol in &subscription.symbols {
             if let Some(other) = wire::other_name(symbol) {
-                self.unsaid.under_another_name(Exchange::Coinbase, symbol, &other);
+                self.notices.under_another_name(Exchange::Coinbase, symbol, &other);
                 continue;
             }
             match wire::product_of(symbol) {
@@ -296,7 +297,7 @@ impl Venue for Coinbase {
                     self.table.insert(&product, symbol.clone());
                     self.wanted.products.push(product);
                 }
-                None => self.unsaid.instrument(Exchange::Coinbase, symbol),
+                None => self.notices.instrument(Exchange::Coinbase, symbol),
             }
         }
         let asked = subscription.feeds.iter().filter_map(|feed| wire::channel_of(*feed));

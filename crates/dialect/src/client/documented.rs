@@ -9,7 +9,7 @@ use openmesh_primitives::Timestamp;
 use super::session;
 use crate::session::{Input, Output};
 
-/// What messages lead to on a connection: `symbol time event`, one a line.
+/// The events of messages on a connection: `symbol time event`, one a line.
 fn read(exchange: Exchange, url: &str, messages: &[&str]) -> Vec<String> {
     let (mut session, mut output) = (session(exchange), Output::default());
     let connection = ConnectionId(0);

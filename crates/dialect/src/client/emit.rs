@@ -7,7 +7,7 @@ use openmesh_primitives::{Symbol, Timestamp};
 use super::unreadable::{Unreadable, excerpt};
 use crate::session::{Action, Output};
 
-/// Where a dialect puts what it makes: stamps events with the venue and the time of capture.
+/// The output of a dialect: stamps events with the venue and the time of capture.
 pub(crate) struct Emit<'o> {
     /// Venue.
     pub exchange: Exchange,

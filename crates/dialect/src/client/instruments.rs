@@ -17,11 +17,11 @@ use super::links::Links;
 use super::names::INSTRUMENTS_MAX;
 use super::unreadable::Unreadable;
 
-/// How long a book waits for the snapshot it asked for before its connection is opened anew.
+/// Milliseconds for which a book waits for the snapshot it asked for before its connection is opened anew.
 pub(crate) const SNAPSHOT_AWAITED_MS_MAX: i64 = 15_000;
 
-/// Most levels of one side of a book. The whole books of the venues have some ten thousand; a venue that adds levels without
-/// end must not fill the memory.
+/// Most levels of one side of a book. The whole books of the venues have some ten thousand; a venue that adds levels
+/// without end must not fill the memory.
 pub(crate) const LEVELS_MAX: usize = 200_000;
 
 /// Shortest time between two requests for a snapshot of one book. A book that keeps failing its check would otherwise
@@ -29,7 +29,7 @@ pub(crate) const LEVELS_MAX: usize = 200_000;
 /// a new connection, for which the driver takes its time, are the way out.
 pub(crate) const SNAPSHOT_ASKED_MS_MIN: i64 = 5_000;
 
-/// Where a book stands.
+/// The state of a book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// No snapshot came yet on this connection, and nothing that would need one.
@@ -47,11 +47,11 @@ pub(crate) enum Step {
 pub(crate) struct Instrument {
     /// Our name.
     pub symbol: Symbol,
-    /// Where its book comes from.
+    /// Connection of its book.
     pub connection: ConnectionId,
     /// Its book; meaningful only in step.
     pub book: OrderBook,
-    /// Where the book stands.
+    /// State of the book.
     pub step: Step,
     /// The venue's sequence number of the last message that was applied.
     pub sequence: Option<u64>,
@@ -135,9 +135,9 @@ impl Instrument {
         self.awaited = None;
     }
 
-    /// Looks a book over that has just changed, and says whether it may go on. Says once when it becomes crossed; that is no
-    /// reason to resynchronise: venues do publish crossed books, in auctions for example. One with more levels than
-    /// [`LEVELS_MAX`] is put out of step: a new snapshot is all that may help.
+    /// Looks a book over that has just changed, and says whether it may go on. Says once when it becomes crossed; that
+    /// is no reason to resynchronise: venues do publish crossed books, in auctions for example. One with more levels
+    /// than [`LEVELS_MAX`] is put out of step: a new snapshot is all that may help.
     pub(crate) fn look_over(&mut self, emit: &mut Emit<'_>) -> bool {
         let deepest = self.book.depth(Side::Buy).max(self.book.depth(Side::Sell));
         if deepest > LEVELS_MAX {
@@ -169,7 +169,7 @@ pub(crate) struct Instruments {
     recent: [Option<(Box<str>, usize)>; RECENT],
 }
 
-/// Where a name stands among those met last.
+/// Returns the place of a name among those met last.
 #[inline]
 fn slot(name: &str) -> usize {
     let sum = |sum: usize, byte: &u8| sum.wrapping_mul(31).wrapping_add(usize::from(*byte));
@@ -262,8 +262,8 @@ impl Instruments {
         self.list.iter_mut().filter(|i| i.connection == connection).for_each(Instrument::forget);
     }
 
-    /// Says of which books the snapshot is overdue, and opens their connections anew. A book that never came may be one that
-    /// the venue will not give: its connection has others, and is not opened anew for it all the time.
+    /// Says of which books the snapshot is overdue, and opens their connections anew. A book that never came may be one
+    /// that the venue will not give: its connection has others, and is not opened anew for it all the time.
     pub(crate) fn renew_overdue(&mut self, links: &mut Links, emit: &mut Emit<'_>) {
         for connection in self.overdue(emit.now) {
             let detail = "the snapshot that was asked for does not come".to_owned();

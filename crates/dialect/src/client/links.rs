@@ -12,14 +12,14 @@ use openmesh_primitives::Timestamp;
 use super::emit::Emit;
 use crate::session::Action;
 
-/// When a venue wants to be pinged, and with what.
+/// The ping that a venue wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ping {
     /// Never: the venue keeps the connection alive itself.
     Never,
     /// Every so many milliseconds, whatever arrives.
     Every(i64, &'static str),
-    /// When nothing has arrived for so many milliseconds.
+    /// After so many milliseconds without a message.
     WhenSilent(i64, &'static str),
 }
 
@@ -32,8 +32,8 @@ pub(crate) struct Upkeep {
     pub silence_ms_max: i64,
 }
 
-/// How long a connection on which something was refused is kept before all is asked for anew: the rest of it is of use, and a
-/// venue that refuses for the moment (too many requests, maintenance) has got over it.
+/// Milliseconds for which a connection on which something was refused is kept before all is asked for anew: the rest of
+/// it is of use, and a venue that refuses for the moment (too many requests, maintenance) has got over it.
 const REFUSED_MS_MIN: i64 = 60_000;
 
 /// Longest such wait. It doubles with each time, so that an instrument that the venue will never have costs the others of
@@ -46,9 +46,9 @@ struct Link {
     opened: Timestamp,
     heard: Timestamp,
     pinged: Timestamp,
-    /// When what was refused is asked for again.
+    /// Time at which what was refused is asked for again.
     again: Option<Timestamp>,
-    /// How often that was done in a row.
+    /// Refusals in a row.
     refusals: u32,
 }
 
@@ -57,7 +57,7 @@ impl Link {
         Link { open: true, renewing: false, opened: now, heard: now, pinged: now, again: None, refusals }
     }
 
-    /// What was asked for is asked for again in a while; where it was not even answered, the first time at once.
+    /// Asks again in a while for what was asked for; where it was not even answered, the first time at once.
     fn asks_again(&mut self, now: Timestamp, at_once: bool) {
         if self.again.is_some() {
             return;
@@ -95,8 +95,8 @@ impl Links {
         }
     }
 
-    /// Whether a connection was open and is not any more. One that nobody spoke of counts as open: a recording may begin in
-    /// the middle.
+    /// Returns true where a connection was open and is not any more. One that nobody spoke of counts as open: a
+    /// recording may begin in the middle.
     pub(crate) fn is_down(&self, connection: ConnectionId) -> bool {
         self.0.get(&connection).is_some_and(|link| !link.open)
     }
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(output.actions.len(), 1);
     }
 
-    /// What is refused is asked for again, and what is refused for ever does not take the connection from the rest.
+    /// A refused request is made again, and one that is refused for ever does not take the connection from the rest.
     #[test]
     fn a_refusal_is_no_end_and_no_storm() {
         let upkeep = Upkeep { ping: Ping::Never, silence_ms_max: i64::MAX };

@@ -1,9 +1,9 @@
-//! What a venue has of what is wanted from it.
+//! The part of a subscription that a venue has.
 //!
-//! A source is a list of instruments and a list of feeds, and no venue has every feed of every instrument: spot knows no
-//! funding. Which it has is the rule of [`Class::of`], the same for every collector, by which windows know what to
-//! expect. So a session asks for those pairs and passes over the others in silence; what the venue has of no
-//! instrument that was named, and an instrument of which it has nothing, are mistakes of whoever configured it and are said.
+//! A source is a list of instruments and a list of feeds, and no venue has every feed of every instrument: spot knows
+//! no funding. Which it has is the rule of [`Class::of`], the same for every collector, by which windows know what to
+//! expect. So a session asks for those pairs and passes over the others in silence; what the venue has of no instrument
+//! that was named, and an instrument of which it has nothing, are mistakes of whoever configured it and are said.
 
 use openmesh_market::event::{Exchange, Feed, IncidentKind};
 use openmesh_market::window::Class;
@@ -12,33 +12,33 @@ use openmesh_primitives::Symbol;
 use super::emit::Emit;
 use crate::session::Subscription;
 
-/// Whether the venue has this feed of this instrument.
+/// Returns true where the venue has this feed of this instrument.
 pub(crate) fn offers(exchange: Exchange, symbol: &Symbol, feed: Feed) -> bool {
     Class::of(exchange, symbol, feed).is_some()
 }
 
-/// What has to be said about a subscription, once there is a time to say it with.
+/// Subscription problems, to be reported with the first known time.
 #[derive(Default)]
-pub(crate) struct Unsaid(Vec<(Option<Symbol>, Option<Feed>, String)>);
+pub(crate) struct PendingNotices(Vec<(Option<Symbol>, Option<Feed>, String)>);
 
-impl Unsaid {
+impl PendingNotices {
     /// Of the feeds that no instrument has, and the instruments that have no feed.
-    pub(crate) fn of(exchange: Exchange, subscription: &Subscription) -> Unsaid {
+    pub(crate) fn of(exchange: Exchange, subscription: &Subscription) -> PendingNotices {
         let Subscription { symbols, feeds } = subscription;
-        let mut unsaid = Unsaid::default();
+        let mut notices = PendingNotices::default();
         for feed in feeds {
             if !symbols.iter().any(|symbol| offers(exchange, symbol, *feed)) {
                 let detail = format!("{exchange} has no {feed} of any instrument that was asked for");
-                unsaid.0.push((None, Some(*feed), detail));
+                notices.0.push((None, Some(*feed), detail));
             }
         }
         for symbol in symbols {
             if !feeds.iter().any(|feed| offers(exchange, symbol, *feed)) {
                 let detail = format!("{exchange} has none of the feeds that were asked for of {symbol}");
-                unsaid.0.push((Some(symbol.clone()), None, detail));
+                notices.0.push((Some(symbol.clone()), None, detail));
             }
         }
-        unsaid
+        notices
     }
 
     /// The venue has no instrument of this kind.
@@ -73,7 +73,7 @@ mod tests {
     use openmesh_market::event::{Event, EventKind};
     use openmesh_primitives::Timestamp;
 
-    /// What a session says on its first connection, and what it asks for.
+    /// The incidents and requests of a session's first connection.
     fn begin(exchange: Exchange, symbols: &[&str], feeds: &[Feed]) -> (Vec<Event>, String) {
         let symbols = symbols.iter().map(|s| s.parse().unwrap()).collect();
         let (mut session, mut output) = (session(exchange), Output::default());

@@ -21,7 +21,7 @@ use super::instruments::{Instrument, Instruments, Step};
 use super::json::Num;
 use super::links::{Links, Ping, Upkeep};
 use super::names::{INSTRUMENTS_MAX, Symbols};
-use super::offer::{Unsaid, offers};
+use super::offer::{PendingNotices, offers};
 use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
@@ -49,7 +49,7 @@ const CHANNELS_MAX: usize = 400;
 /// The venue closes a connection that was silent for 30 s; it answers a ping at once.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::WhenSilent(20_000, "ping"), silence_ms_max: 30_000 };
 
-/// What is subscribed to on a connection: channel, and what of it, as key and value.
+/// A subscription on a connection: channel, key and value.
 type Channel = (&'static str, &'static str, String);
 
 /// A session with OKX, or with OKCoin, which speaks like it.
@@ -65,7 +65,7 @@ pub struct Okx {
     liquidated: BTreeSet<Symbol>,
     /// Depth of the channel that each book is built from.
     depths: BTreeMap<String, u32>,
-    unsaid: Unsaid,
+    notices: PendingNotices,
     scratch: Vec<u8>,
 }
 
@@ -121,7 +121,7 @@ impl Okx {
             indexed: BTreeMap::new(),
             liquidated: BTreeSet::new(),
             depths: BTreeMap::new(),
-            unsaid: Unsaid::default(),
+            notices: PendingNotices::default(),
             scratch: Vec::new(),
         }
     }
@@ -275,7 +275,8 @@ impl Okx {
         result
     }
 
-    /// Whether a book's channel is the one that the book is built from: the deepest that there is, from its snapshot on.
+    /// Returns true where a book's channel is the one that the book is built from: the deepest that there is, from its
+    /// snapshot on.
     fn is_the_deepest(&mut self, channel: &str, name: &str, snapshot: bool) -> bool {
         let depth = wire::depth_of(channel);
         let room = self.depths.len() < INSTRUMENTS_MAX;
@@ -289,7 +290,7 @@ impl Okx {
     }
 }
 
-/// What is wrong with a book message.
+/// The fault of a book message.
 type Fault = (IncidentKind, String);
 
 /// Holds a book against the message's checksum, where it has one.
@@ -355,8 +356,8 @@ impl Venue for Okx {
         self.exchange
     }
 
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
-        (&mut self.links, &mut self.unsaid)
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices) {
+        (&mut self.links, &mut self.notices)
     }
 
     fn instruments(&self) -> impl Iterator<Item = &Instruments> {
@@ -365,7 +366,7 @@ impl Venue for Okx {
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.channels, self.indexed, self.liquidated) = Default::default();
-        self.unsaid = Unsaid::of(self.exchange, subscription);
+        self.notices = PendingNotices::of(self.exchange, subscription);
         let mut tables = BTreeSet::new();
         for symbol in &subscription.symbols {
             self.table.insert(&wire::name_of(symbol), symbol.clone());

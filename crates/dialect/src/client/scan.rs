@@ -20,7 +20,7 @@ const LEVELS_RESERVED_MAX: usize = 1_024;
 /// A place in a message.
 #[derive(Clone, Copy)]
 pub(crate) struct Scan<'a> {
-    /// What was not read yet.
+    /// Text that was not read yet.
     rest: &'a [u8],
 }
 
@@ -313,7 +313,7 @@ mod tests {
             prop_assert_eq!(eight_digits(text[..].try_into().unwrap()), careful.map(|t| t.parse().unwrap()));
         }
 
-        /// What is read here is what the careful reader reads.
+        /// The scanner reads what the careful reader reads.
         #[test]
         fn decimals_as_the_careful_reader(text in "-?[0-9]{0,20}(\\.[0-9]{0,10})?") {
             if let Some(value) = decimal(&format!("\"{text}\"")) {

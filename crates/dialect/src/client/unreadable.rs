@@ -5,7 +5,7 @@ use openmesh_primitives::{DecimalError, TimestampError};
 /// Characters of a frame that are quoted in an incident: enough to recognise the message, short enough for a log line.
 const EXCERPT_CHARS_MAX: usize = 160;
 
-/// Why a frame could not be read; the text is for people and ends in an incident's detail.
+/// The reason for which a frame could not be read; the text is for people and ends in an incident's detail.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unreadable(pub String);

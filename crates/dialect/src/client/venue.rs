@@ -1,4 +1,4 @@
-//! What is the same in every venue's session: who was heard when, what becomes of a frame that cannot be read, and the
+//! The common part of all sessions: who was heard when, what becomes of a frame that cannot be read, and the
 //! beat of time. A venue says the rest.
 
 use openmesh_market::ConnectionId;
@@ -9,20 +9,20 @@ use openmesh_primitives::{Symbol, Timestamp};
 use super::emit::Emit;
 use super::instruments::Instruments;
 use super::links::{Links, Upkeep};
-use super::offer::Unsaid;
+use super::offer::PendingNotices;
 use super::unreadable::Unreadable;
 use crate::session::{Input, Output, Session, Subscription};
 
 /// A venue's part of a session.
 pub(crate) trait Venue: Send {
-    /// How its connections are kept.
+    /// Upkeep of its connections.
     const UPKEEP: Upkeep;
 
-    /// Which venue.
+    /// The venue.
     fn venue(&self) -> Exchange;
 
     /// Its connections, and what is still to be said of the subscription.
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid);
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices);
 
     /// Its instruments, in one table or several.
     fn instruments(&self) -> impl Iterator<Item = &Instruments>;
@@ -33,7 +33,7 @@ pub(crate) trait Venue: Send {
     /// A connection is open at this address.
     fn opened(&mut self, _connection: ConnectionId, _url: &str) {}
 
-    /// What came over a connection holds no more: it has ended, or is another one.
+    /// Forgets what came over a connection: it has ended, or is another one.
     fn forget(&mut self, connection: ConnectionId);
 
     /// Asks for what is wanted over an open connection.
@@ -70,9 +70,9 @@ impl<V: Venue> Session for V {
             Input::Opened { connection, url } => {
                 self.opened(connection, url);
                 self.forget(connection);
-                let (links, unsaid) = self.shared();
+                let (links, notices) = self.shared();
                 links.opened(connection, now);
-                unsaid.say(emit);
+                notices.say(emit);
                 self.subscribe(connection, emit);
             }
             Input::Closed { connection } => {
@@ -89,9 +89,9 @@ impl<V: Venue> Session for V {
             Input::Sent { connection, text } => self.sent(connection, text),
             Input::Response { url, status, body } => self.response(url, status, body, emit),
             Input::Tick => {
-                let (links, unsaid) = self.shared();
+                let (links, notices) = self.shared();
                 // Where there is nothing to connect to, this is the first moment.
-                unsaid.say(emit);
+                notices.say(emit);
                 links.tick(V::UPKEEP, emit);
                 self.overdue(emit);
             }

@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use super::connection::{Connection, Listing, Step};
 use super::data::{BookStep, CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{Entry, LevelBook};
-use super::{Channel, Door, Frame, Topic, quoted};
+use super::{Channel, Endpoint, Frame, Topic, quoted};
 
 /// Reads a stream name (`btcusdt@depth@100ms`); `None` where it is none that is served here.
-pub fn topic(door: Door, name: &str) -> Option<Topic> {
+pub fn topic(endpoint: Endpoint, name: &str) -> Option<Topic> {
     let (instrument, stream) = name.split_once('@')?;
     let channel = match stream {
         "trade" => Channel::Trade,
@@ -34,7 +34,7 @@ pub fn topic(door: Door, name: &str) -> Option<Topic> {
     if instrument.is_empty() || !instrument.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         return None;
     }
-    Some(Topic { door, channel, instrument: instrument.to_ascii_uppercase(), name: name.to_owned() })
+    Some(Topic { endpoint, channel, instrument: instrument.to_ascii_uppercase(), name: name.to_owned() })
 }
 
 /// Seconds of an interval in Binance's words.
@@ -77,7 +77,7 @@ pub(super) fn opened(c: &mut Connection, path: &str, query: &str, listing: &dyn 
 }
 
 fn subscribe(c: &mut Connection, name: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
-    if let Some(topic) = topic(c.door, name).filter(|t| listing.knows(t)) {
+    if let Some(topic) = topic(c.endpoint, name).filter(|t| listing.knows(t)) {
         c.begin(topic, steps);
     }
 }
@@ -109,7 +109,7 @@ pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, ste
         }
         "UNSUBSCRIBE" => {
             for name in &request.params {
-                if let Some(topic) = topic(c.door, name) {
+                if let Some(topic) = topic(c.endpoint, name) {
                     c.end(name, &topic.instrument, steps);
                 }
             }
@@ -156,8 +156,8 @@ pub fn depth(topic: &Topic, step: &BookStep<'_>) -> Frame {
     let (at, symbol) = (step.at.millis(), &topic.instrument);
     let (bids, asks) = (pairs(step.of(Side::Buy)), pairs(step.of(Side::Sell)));
     let (first, last) = (step.first, step.last);
-    let data = match topic.door {
-        Door::BinanceUsdm => format!(
+    let data = match topic.endpoint {
+        Endpoint::BinanceUsdm => format!(
             r#"{{"e":"depthUpdate","E":{at},"T":{},"s":"{symbol}","U":{first},"u":{last},"pu":{},"b":{bids},"a":{asks}}}"#,
             step.matched.millis(),
             step.previous
@@ -171,8 +171,8 @@ pub fn depth(topic: &Topic, step: &BookStep<'_>) -> Frame {
 pub fn trade(topic: &Topic, trade: &TradePrint) -> Frame {
     let (at, symbol, id) = (trade.at.millis(), &topic.instrument, trade.id);
     let (price, size, maker_buys) = (trade.price, trade.size, trade.side == Side::Sell);
-    let data = match topic.door {
-        Door::BinanceUsdm => format!(
+    let data = match topic.endpoint {
+        Endpoint::BinanceUsdm => format!(
             r#"{{"e":"trade","E":{at},"T":{at},"s":"{symbol}","t":{id},"p":"{price}","q":"{size}","X":"MARKET","m":{maker_buys}}}"#
         ),
         _ => format!(
@@ -186,8 +186,8 @@ pub fn trade(topic: &Topic, trade: &TradePrint) -> Frame {
 pub fn aggregate_trade(topic: &Topic, trade: &TradePrint) -> Frame {
     let (at, symbol, id, aggregate) = (trade.at.millis(), &topic.instrument, trade.id, trade.aggregate);
     let (price, size, maker_buys) = (trade.price, trade.size, trade.side == Side::Sell);
-    let data = match topic.door {
-        Door::BinanceUsdm => format!(
+    let data = match topic.endpoint {
+        Endpoint::BinanceUsdm => format!(
             r#"{{"e":"aggTrade","E":{at},"a":{aggregate},"s":"{symbol}","p":"{price}","q":"{size}","f":{id},"l":{id},"T":{at},"m":{maker_buys}}}"#
         ),
         _ => format!(
@@ -201,8 +201,8 @@ pub fn aggregate_trade(topic: &Topic, trade: &TradePrint) -> Frame {
 pub fn best_quote(topic: &Topic, s: &Summary) -> Frame {
     let quotes = format!(r#""b":"{}","B":"{}","a":"{}","A":"{}""#, s.bid.0, s.bid.1, s.ask.0, s.ask.1);
     let (symbol, update, at) = (&topic.instrument, s.update, s.at.millis());
-    let data = match topic.door {
-        Door::BinanceUsdm => {
+    let data = match topic.endpoint {
+        Endpoint::BinanceUsdm => {
             format!(r#"{{"e":"bookTicker","u":{update},"s":"{symbol}",{quotes},"T":{at},"E":{at}}}"#)
         }
         _ => format!(r#"{{"u":{update},"s":"{symbol}",{quotes}}}"#),
@@ -214,9 +214,9 @@ pub fn best_quote(topic: &Topic, s: &Summary) -> Frame {
 pub fn ticker(topic: &Topic, s: &Summary) -> Frame {
     let change = s.last.0.checked_sub(s.open).unwrap_or(Decimal::ZERO);
     let at = s.at.millis();
-    let quotes = match topic.door {
+    let quotes = match topic.endpoint {
         // Futures tickers carry no quotes.
-        Door::BinanceUsdm => String::new(),
+        Endpoint::BinanceUsdm => String::new(),
         _ => format!(r#""b":"{}","B":"{}","a":"{}","A":"{}","#, s.bid.0, s.bid.1, s.ask.0, s.ask.1),
     };
     let data = format!(
@@ -283,12 +283,12 @@ fn places(value: Decimal, scale: u8) -> Decimal {
 }
 
 /// The answer of `/api/v3/depth` or `/fapi/v1/depth`: the top `limit` levels after update `last`.
-pub fn depth_snapshot(door: Door, book: &LevelBook, last: u64, limit: usize, now: Timestamp) -> String {
+pub fn depth_snapshot(endpoint: Endpoint, book: &LevelBook, last: u64, limit: usize, now: Timestamp) -> String {
     let bids = pairs(book.levels(Side::Buy).take(limit));
     let asks = pairs(book.levels(Side::Sell).take(limit));
     let at = now.millis();
-    match door {
-        Door::BinanceUsdm => {
+    match endpoint {
+        Endpoint::BinanceUsdm => {
             format!(r#"{{"lastUpdateId":{last},"E":{at},"T":{at},"bids":{bids},"asks":{asks}}}"#)
         }
         _ => format!(r#"{{"lastUpdateId":{last},"bids":{bids},"asks":{asks}}}"#),
@@ -296,10 +296,10 @@ pub fn depth_snapshot(door: Door, book: &LevelBook, last: u64, limit: usize, now
 }
 
 /// The answer of `exchangeInfo`.
-pub fn exchange_info(door: Door, instruments: &[&Instrument], now: Timestamp) -> String {
-    let symbols: Vec<String> = instruments.iter().map(|i| symbol_info(door, i)).collect();
-    let futures = if door == Door::BinanceUsdm { r#""futuresType":"U_MARGINED","# } else { "" };
-    let assets = if door == Door::BinanceUsdm { r#""assets":[],"# } else { "" };
+pub fn exchange_info(endpoint: Endpoint, instruments: &[&Instrument], now: Timestamp) -> String {
+    let symbols: Vec<String> = instruments.iter().map(|i| symbol_info(endpoint, i)).collect();
+    let futures = if endpoint == Endpoint::BinanceUsdm { r#""futuresType":"U_MARGINED","# } else { "" };
+    let assets = if endpoint == Endpoint::BinanceUsdm { r#""assets":[],"# } else { "" };
     format!(
         r#"{{"timezone":"UTC","serverTime":{},{futures}"rateLimits":[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}}],"exchangeFilters":[],{assets}"symbols":[{}]}}"#,
         now.millis(),
@@ -307,13 +307,13 @@ pub fn exchange_info(door: Door, instruments: &[&Instrument], now: Timestamp) ->
     )
 }
 
-fn symbol_info(door: Door, i: &Instrument) -> String {
+fn symbol_info(endpoint: Endpoint, i: &Instrument) -> String {
     let (name, base, quote, tick, lot) = (&i.name, &i.base, &i.quote, i.tick, i.lot);
     let filters = format!(
         r#""filters":[{{"filterType":"PRICE_FILTER","minPrice":"{tick}","maxPrice":"1000000","tickSize":"{tick}"}},{{"filterType":"LOT_SIZE","minQty":"{lot}","maxQty":"9000","stepSize":"{lot}"}}]"#
     );
-    match door {
-        Door::BinanceUsdm => format!(
+    match endpoint {
+        Endpoint::BinanceUsdm => format!(
             r#"{{"symbol":"{name}","pair":"{name}","contractType":"PERPETUAL","deliveryDate":4133404800000,"onboardDate":1569398400000,"status":"TRADING","baseAsset":"{base}","quoteAsset":"{quote}","marginAsset":"{quote}","pricePrecision":{},"quantityPrecision":{},"baseAssetPrecision":8,"quotePrecision":8,"underlyingType":"COIN","underlyingSubType":[],{filters},"orderTypes":["LIMIT","MARKET"],"timeInForce":["GTC","IOC","FOK","GTX"]}}"#,
             tick.scale(),
             lot.scale()
@@ -343,7 +343,7 @@ pub fn premium_index(instrument: &str, d: &Derivative) -> String {
     )
 }
 
-/// How Binance refuses a request over HTTP: code and text.
+/// Binance's refusal of a request over HTTP: code and text.
 pub fn error(code: i32, message: &str) -> String {
     format!(r#"{{"code":{code},"msg":{}}}"#, quoted(message))
 }

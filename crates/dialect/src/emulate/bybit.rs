@@ -1,7 +1,7 @@
 //! Bybit v5 public streams, spot and linear: topics as `orderbook.50.BTCUSDT`, books by `u` and `seq`, linear tickers as a
 //! snapshot and then only what changed.
 //!
-//! Source: "Websocket Stream" and "Market" of Bybit's v5 documentation; recording of 2026. The two doors write the
+//! Source: "Websocket Stream" and "Market" of Bybit's v5 documentation; recording of 2026. The two endpoints write the
 //! fields of a message in different orders, and spot writes numbers without zeros at the end: both kept.
 
 use openmesh_market::event::Side;
@@ -11,21 +11,21 @@ use serde::Deserialize;
 use super::connection::{Connection, Listing, Step};
 use super::data::{CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{BookChange, Entry, LevelBook};
-use super::{Channel, Door, Frame, Topic, quoted};
+use super::{Channel, Endpoint, Frame, Topic, quoted};
 
-/// Topics in one request of the spot door.
+/// Topics in one request of the spot endpoint.
 const SPOT_ARGS_MAX: usize = 10;
 
 /// Levels a side that can be asked for.
 pub const DEPTHS: [u16; 4] = [1, 50, 200, 1000];
 
 /// Reads a topic's name.
-pub fn topic(door: Door, name: &str) -> Option<Topic> {
+pub fn topic(endpoint: Endpoint, name: &str) -> Option<Topic> {
     let (kind, rest) = name.split_once('.')?;
     let (channel, instrument) = match kind {
         "publicTrade" => (Channel::Trade, rest),
         "tickers" => (Channel::Ticker, rest),
-        "allLiquidation" | "liquidation" if door == Door::BybitLinear => (Channel::Liquidation, rest),
+        "allLiquidation" | "liquidation" if endpoint == Endpoint::BybitLinear => (Channel::Liquidation, rest),
         "orderbook" => {
             let (depth, instrument) = rest.split_once('.')?;
             let depth = depth.parse().ok().filter(|d| DEPTHS.contains(d) || *d == 500)?;
@@ -41,7 +41,7 @@ pub fn topic(door: Door, name: &str) -> Option<Topic> {
         }
         _ => return None,
     };
-    Some(Topic { door, channel, instrument: instrument.to_owned(), name: name.to_owned() })
+    Some(Topic { endpoint, channel, instrument: instrument.to_owned(), name: name.to_owned() })
 }
 
 #[derive(Deserialize)]
@@ -53,14 +53,14 @@ struct Request {
 }
 
 pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, steps: &mut Vec<Step>) {
-    let door = c.door;
+    let endpoint = c.endpoint;
     let connection = format!("openmesh-{:08x}", c.id);
     let answer = move |success: bool, message: &str, op: &str, req_id: Option<&str>| {
         let (message, op) = (quoted(message), quoted(op));
         // Spot leaves an absent request id out, linear writes it empty.
-        let id = match (req_id, door) {
+        let id = match (req_id, endpoint) {
             (Some(id), _) => format!(r#""req_id":{},"#, quoted(id)),
-            (None, Door::BybitLinear) => String::from(r#""req_id":"","#),
+            (None, Endpoint::BybitLinear) => String::from(r#""req_id":"","#),
             (None, _) => String::new(),
         };
         Step::Say(Frame::whole(format!(
@@ -75,17 +75,17 @@ pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, ste
     let op = request.op.as_str();
     match op {
         "ping" => steps.push(answer(true, "pong", "ping", id)),
-        "subscribe" if door == Door::BybitSpot && request.args.len() > SPOT_ARGS_MAX => {
+        "subscribe" if endpoint == Endpoint::BybitSpot && request.args.len() > SPOT_ARGS_MAX => {
             steps.push(answer(false, "args size >10", op, id));
         }
         "subscribe" => {
             let topics: Vec<(&String, Option<Topic>)> =
-                request.args.iter().map(|n| (n, topic(door, n).filter(|t| listing.knows(t)))).collect();
+                request.args.iter().map(|n| (n, topic(endpoint, n).filter(|t| listing.knows(t)))).collect();
             if let Some((name, _)) = topics.iter().find(|(_, topic)| topic.is_none()) {
                 steps.push(answer(false, &format!("error:handler not found,topic:{name}"), op, id));
                 return;
             }
-            let said = if door == Door::BybitSpot { "subscribe" } else { "" };
+            let said = if endpoint == Endpoint::BybitSpot { "subscribe" } else { "" };
             steps.push(answer(true, said, op, id));
             for topic in topics.into_iter().filter_map(|(_, topic)| topic) {
                 c.begin(topic, steps);
@@ -93,7 +93,7 @@ pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, ste
         }
         "unsubscribe" => {
             for name in &request.args {
-                if let Some(topic) = topic(door, name) {
+                if let Some(topic) = topic(endpoint, name) {
                     c.end(name, &topic.instrument, steps);
                 }
             }
@@ -103,11 +103,11 @@ pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, ste
     }
 }
 
-/// A message of a topic; the doors order its fields differently.
+/// A message of a topic; the endpoints order its fields differently.
 fn message(topic: &Topic, kind: &str, at: Timestamp, data: &str, after: &str) -> Frame {
     let (name, ts) = (&topic.name, at.millis());
-    Frame::whole(match topic.door {
-        Door::BybitSpot => format!(r#"{{"topic":"{name}","ts":{ts},"type":"{kind}","data":{data}{after}}}"#),
+    Frame::whole(match topic.endpoint {
+        Endpoint::BybitSpot => format!(r#"{{"topic":"{name}","ts":{ts},"type":"{kind}","data":{data}{after}}}"#),
         _ => format!(r#"{{"topic":"{name}","type":"{kind}","ts":{ts},"data":{data}{after}}}"#),
     })
 }
@@ -125,9 +125,9 @@ fn pairs<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
 /// The numbers of a book message: `u` counts the topic's messages, `seq` is the matching engine's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookNumbers {
-    /// When the message was made.
+    /// Time at which the message was made.
     pub at: Timestamp,
-    /// When the matching engine made the change (`cts`).
+    /// Time at which the matching engine made the change (`cts`).
     pub matched: Timestamp,
     /// `u`.
     pub update: u64,
@@ -159,8 +159,8 @@ pub fn trades(topic: &Topic, trades: &[TradePrint], sequence: u64) -> Frame {
         .map(|t| {
             let side = if t.side == Side::Buy { "Buy" } else { "Sell" };
             let (at, name, price, size) = (t.at.millis(), &topic.instrument, t.price, t.size);
-            match topic.door {
-                Door::BybitSpot => format!(
+            match topic.endpoint {
+                Endpoint::BybitSpot => format!(
                     r#"{{"i":"22900000{:011}","T":{at},"p":"{price}","v":"{size}","S":"{side}","seq":{sequence},"s":"{name}","BT":false,"RPI":false}}"#,
                     t.id
                 ),
@@ -206,8 +206,8 @@ pub fn candle(topic: &Topic, c: &CandleState) -> Frame {
         c.turnover.normalized(),
         c.closed
     );
-    Frame::whole(match topic.door {
-        Door::BybitSpot => format!(r#"{{"type":"snapshot","topic":"{}","data":{data},"ts":{at}}}"#, topic.name),
+    Frame::whole(match topic.endpoint {
+        Endpoint::BybitSpot => format!(r#"{{"type":"snapshot","topic":"{}","data":{data},"ts":{at}}}"#, topic.name),
         _ => format!(r#"{{"topic":"{}","data":{data},"ts":{at},"type":"snapshot"}}"#, topic.name),
     })
 }
@@ -268,14 +268,14 @@ pub fn linear_ticker(
 }
 
 /// The answer of `/v5/market/instruments-info`.
-pub fn instruments_info(door: Door, instruments: &[&Instrument], now: Timestamp) -> String {
+pub fn instruments_info(endpoint: Endpoint, instruments: &[&Instrument], now: Timestamp) -> String {
     let list: Vec<String> = instruments
         .iter()
         .map(|i| {
             let (name, base, quote) = (&i.name, &i.base, &i.quote);
             let (tick, lot) = (i.tick, i.lot);
-            match door {
-                Door::BybitSpot => format!(
+            match endpoint {
+                Endpoint::BybitSpot => format!(
                     r#"{{"symbol":"{name}","baseCoin":"{base}","quoteCoin":"{quote}","innovation":"0","status":"Trading","marginTrading":"none","lotSizeFilter":{{"basePrecision":"{lot}","quotePrecision":"0.0000001","minOrderQty":"{lot}","maxOrderQty":"230","minOrderAmt":"5","maxOrderAmt":"8000000"}},"priceFilter":{{"tickSize":"{tick}"}}}}"#
                 ),
                 _ => format!(
@@ -285,8 +285,8 @@ pub fn instruments_info(door: Door, instruments: &[&Instrument], now: Timestamp)
             }
         })
         .collect();
-    let category = if door == Door::BybitSpot { "spot" } else { "linear" };
-    let cursor = if door == Door::BybitSpot { "" } else { r#","nextPageCursor":"""# };
+    let category = if endpoint == Endpoint::BybitSpot { "spot" } else { "linear" };
+    let cursor = if endpoint == Endpoint::BybitSpot { "" } else { r#","nextPageCursor":"""# };
     result(&format!(r#"{{"category":"{category}","list":[{}]{cursor}}}"#, list.join(",")), now)
 }
 
@@ -295,7 +295,7 @@ pub fn result(result: &str, now: Timestamp) -> String {
     format!(r#"{{"retCode":0,"retMsg":"OK","result":{result},"retExtInfo":{{}},"time":{}}}"#, now.millis())
 }
 
-/// How Bybit refuses a request over HTTP.
+/// Bybit's refusal of a request over HTTP.
 pub fn error(message: &str, now: Timestamp) -> String {
     format!(
         r#"{{"retCode":10001,"retMsg":{},"result":{{}},"retExtInfo":{{}},"time":{}}}"#,

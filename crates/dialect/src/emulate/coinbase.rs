@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::connection::{Connection, Listing, Step};
 use super::data::{BookStep, CandleState, Instrument, Summary, TradePrint};
 use super::levels::{Entry, LevelBook};
-use super::{Channel, Door, Frame, Topic, quoted};
+use super::{Channel, Endpoint, Frame, Topic, quoted};
 
 /// Seconds of the only candle there is.
 pub const CANDLE_SECONDS: u32 = 300;
@@ -29,7 +29,7 @@ pub fn topic(name: &str, product: &str) -> Option<Topic> {
         _ => return None,
     };
     let instrument = if channel == Channel::Heartbeat { String::new() } else { product.to_owned() };
-    Some(Topic { door: Door::Coinbase, channel, instrument, name: name.to_owned() })
+    Some(Topic { endpoint: Endpoint::Coinbase, channel, instrument, name: name.to_owned() })
 }
 
 #[derive(Deserialize)]

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Door, Frame, Topic};
+use super::{Endpoint, Frame, Topic};
 
 /// Streams that one connection may hold: Binance's own limit, and the largest of these venues.
 pub const CONNECTION_TOPICS_MAX: usize = 1024;
 
-/// What the venue does next, in this order.
+/// A step of the venue; several are done in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Says something to this client.
@@ -18,9 +18,9 @@ pub enum Step {
     End(Topic),
 }
 
-/// What the venue lists: asked when a client subscribes.
+/// The streams of a venue: asked when a client subscribes.
 pub trait Listing {
-    /// Whether there is such a stream.
+    /// Returns true where there is such a stream.
     fn knows(&self, topic: &Topic) -> bool;
 
     /// The acknowledgement of this stream as it was recorded, where it was.
@@ -32,7 +32,7 @@ pub trait Listing {
 /// The state of one connection, for the venue's answers to its messages.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
-    pub(super) door: Door,
+    pub(super) endpoint: Endpoint,
     /// Number of the connection: goes into the venue's connection ids.
     pub(super) id: u64,
     /// Binance: whether frames carry the name of their stream.
@@ -43,8 +43,8 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection without subscriptions.
-    pub(super) fn new(door: Door, id: u64) -> Connection {
-        Connection { door, id, combined: true, topics: BTreeMap::new() }
+    pub(super) fn new(endpoint: Endpoint, id: u64) -> Connection {
+        Connection { endpoint, id, combined: true, topics: BTreeMap::new() }
     }
 
     /// Starts a stream once; a stream that runs already is left alone. False where the connection holds too many.

@@ -3,7 +3,7 @@
 use openmesh_primitives::Timestamp;
 
 use super::connection::{Connection, Listing, Step};
-use super::{Door, Frame, Topic, binance, bybit, coinbase, kraken, okx};
+use super::{Endpoint, Frame, Topic, binance, bybit, coinbase, kraken, okx};
 
 /// Longest message of a client that is read, in bytes: a thousand stream names fit.
 pub(super) const REQUEST_BYTES_MAX: usize = 64 * 1024;
@@ -17,27 +17,33 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// A client has connected to `path?query` of a door. `id` distinguishes connections.
-    pub fn open(door: Door, path: &str, query: &str, id: u64, listing: &dyn Listing) -> (Conversation, Vec<Step>) {
-        let mut connection = Connection::new(door, id);
+    /// A client has connected to `path?query` of an endpoint. `id` distinguishes connections.
+    pub fn open(
+        endpoint: Endpoint,
+        path: &str,
+        query: &str,
+        id: u64,
+        listing: &dyn Listing,
+    ) -> (Conversation, Vec<Step>) {
+        let mut connection = Connection::new(endpoint, id);
         let mut steps = Vec::new();
-        match door {
-            Door::BinanceSpot | Door::BinanceUsdm => {
+        match endpoint {
+            Endpoint::BinanceSpot | Endpoint::BinanceUsdm => {
                 binance::opened(&mut connection, path, query, listing, &mut steps);
             }
-            Door::KrakenV1 => steps.push(kraken::v1_status(id)),
-            Door::KrakenV2 => steps.push(kraken::v2_status(id)),
+            Endpoint::KrakenV1 => steps.push(kraken::v1_status(id)),
+            Endpoint::KrakenV2 => steps.push(kraken::v2_status(id)),
             _ => {}
         }
         (Conversation { connection, numbered: 0, heartbeats: 0 }, steps)
     }
 
-    /// Where the client is connected.
-    pub fn door(&self) -> Door {
-        self.connection.door
+    /// The endpoint to which the client is connected.
+    pub fn endpoint(&self) -> Endpoint {
+        self.connection.endpoint
     }
 
-    /// What the client has subscribed to.
+    /// The subscriptions of the client.
     pub fn topics(&self) -> impl Iterator<Item = &Topic> {
         self.connection.topics.values()
     }
@@ -47,13 +53,13 @@ impl Conversation {
         let mut steps = Vec::new();
         let text = if text.len() > REQUEST_BYTES_MAX { "" } else { text };
         let connection = &mut self.connection;
-        match connection.door {
-            Door::BinanceSpot | Door::BinanceUsdm => binance::receive(connection, text, listing, &mut steps),
-            Door::Coinbase => coinbase::receive(connection, text, now, listing, &mut steps),
-            Door::KrakenV1 => kraken::v1_receive(connection, text, listing, &mut steps),
-            Door::KrakenV2 => kraken::v2_receive(connection, text, now, listing, &mut steps),
-            Door::BybitSpot | Door::BybitLinear => bybit::receive(connection, text, listing, &mut steps),
-            Door::OkxPublic | Door::OkxBusiness => okx::receive(connection, text, listing, &mut steps),
+        match connection.endpoint {
+            Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::receive(connection, text, listing, &mut steps),
+            Endpoint::Coinbase => coinbase::receive(connection, text, now, listing, &mut steps),
+            Endpoint::KrakenV1 => kraken::v1_receive(connection, text, listing, &mut steps),
+            Endpoint::KrakenV2 => kraken::v2_receive(connection, text, now, listing, &mut steps),
+            Endpoint::BybitSpot | Endpoint::BybitLinear => bybit::receive(connection, text, listing, &mut steps),
+            Endpoint::OkxPublic | Endpoint::OkxBusiness => okx::receive(connection, text, listing, &mut steps),
         }
         steps
     }
@@ -61,10 +67,10 @@ impl Conversation {
     /// The signs of life that are due after a second; `quiet` where nothing was sent within it.
     pub fn second(&mut self, now: Timestamp, quiet: bool) -> Vec<Frame> {
         let subscribed = !self.connection.topics.is_empty();
-        match self.connection.door {
-            Door::KrakenV1 if subscribed && quiet => vec![Frame::whole(r#"{"event":"heartbeat"}"#)],
-            Door::KrakenV2 if subscribed && quiet => vec![Frame::whole(r#"{"channel":"heartbeat"}"#)],
-            Door::Coinbase if self.connection.topics.values().any(|t| t.channel == super::Channel::Heartbeat) => {
+        match self.connection.endpoint {
+            Endpoint::KrakenV1 if subscribed && quiet => vec![Frame::whole(r#"{"event":"heartbeat"}"#)],
+            Endpoint::KrakenV2 if subscribed && quiet => vec![Frame::whole(r#"{"channel":"heartbeat"}"#)],
+            Endpoint::Coinbase if self.connection.topics.values().any(|t| t.channel == super::Channel::Heartbeat) => {
                 self.heartbeats += 1;
                 vec![coinbase::heartbeat(now, self.heartbeats)]
             }
@@ -76,8 +82,8 @@ impl Conversation {
     pub fn render(&mut self, frame: &Frame) -> String {
         let text = frame.text(self.numbered);
         self.numbered += u64::from(frame.is_numbered());
-        match self.connection.door {
-            Door::BinanceSpot | Door::BinanceUsdm if !self.connection.combined => binance::unwrapped(text),
+        match self.connection.endpoint {
+            Endpoint::BinanceSpot | Endpoint::BinanceUsdm if !self.connection.combined => binance::unwrapped(text),
             _ => text,
         }
     }

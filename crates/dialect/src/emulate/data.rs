@@ -1,16 +1,16 @@
-//! What a market has to say, before a venue words it.
+//! Data of a market, before a venue words it.
 
 use openmesh_market::event::Side;
 use openmesh_primitives::{Decimal, Symbol, Timestamp};
 
-use super::Door;
+use super::Endpoint;
 use super::levels::BookChange;
 
-/// An instrument as one door lists it.
+/// An instrument as one endpoint lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instrument {
-    /// Where it is listed.
-    pub door: Door,
+    /// Endpoint that lists it.
+    pub endpoint: Endpoint,
     /// The venue's name: `BTCUSDT`, `BTC-USD`, `XBT/USD`, `BTC-USDT-SWAP`.
     pub name: String,
     /// Our name.
@@ -19,21 +19,21 @@ pub struct Instrument {
     pub base: String,
     /// The venue's name of the quote asset.
     pub quote: String,
-    /// Smallest step of the price, in the digits in which the door writes prices.
+    /// Smallest step of the price, in the digits in which the endpoint writes prices.
     pub tick: Decimal,
-    /// Smallest step of the size, in the digits in which the door writes sizes.
+    /// Smallest step of the size, in the digits in which the endpoint writes sizes.
     pub lot: Decimal,
-    /// True where the door writes numbers without zeros at the end.
+    /// True where the endpoint writes numbers without zeros at the end.
     pub trimmed: bool,
 }
 
 impl Instrument {
-    /// A price of so many ticks, written as the door does.
+    /// A price of so many ticks, written as the endpoint does.
     pub fn price(&self, ticks: i64) -> Decimal {
         self.written(ticks, self.tick)
     }
 
-    /// A size of so many lots, written as the door does.
+    /// A size of so many lots, written as the endpoint does.
     pub fn size(&self, lots: i64) -> Decimal {
         self.written(lots, self.lot)
     }
@@ -51,13 +51,13 @@ pub struct TradePrint {
     pub id: u64,
     /// Number of the taker order's fill at this price (Binance's aggregate trade).
     pub aggregate: u64,
-    /// Who took.
+    /// Side of the taker.
     pub side: Side,
     /// Price.
     pub price: Decimal,
     /// Size.
     pub size: Decimal,
-    /// When.
+    /// Time.
     pub at: Timestamp,
     /// True where the taker's order had no limit.
     pub at_market: bool,
@@ -66,9 +66,9 @@ pub struct TradePrint {
 /// A change of a book: every level that it touches, and the numbers around it.
 #[derive(Clone, Copy, Debug)]
 pub struct BookStep<'a> {
-    /// When.
+    /// Time.
     pub at: Timestamp,
-    /// When the matching engine made it, where a venue says so beside.
+    /// Time at which the matching engine made it, where a venue says so beside.
     pub matched: Timestamp,
     /// Number of the first update in it.
     pub first: u64,
@@ -116,16 +116,16 @@ pub struct CandleState {
     pub last_trade: u64,
     /// Number of trades.
     pub trades: u64,
-    /// When the last trade was, or the interval ended.
+    /// Time of the last trade, or the end of the interval.
     pub at: Timestamp,
-    /// Whether the interval has ended.
+    /// True where the interval has ended.
     pub closed: bool,
 }
 
 /// Best quotes, last trade and the figures since a day ago (in a simulation: since its start).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// When.
+    /// Time.
     pub at: Timestamp,
     /// Number of the book update that it stands on.
     pub update: u64,
@@ -149,10 +149,10 @@ pub struct Summary {
     pub trades: u64,
 }
 
-/// What a perpetual has beside its book.
+/// The data of a perpetual beside its book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Derivative {
-    /// When.
+    /// Time.
     pub at: Timestamp,
     /// Mark price.
     pub mark: Decimal,
@@ -160,7 +160,7 @@ pub struct Derivative {
     pub index: Decimal,
     /// Funding rate per interval, as a fraction.
     pub funding_rate: Decimal,
-    /// When it is paid next.
+    /// Time of the next payment.
     pub next_funding: Timestamp,
     /// Open interest in the venue's unit.
     pub open_interest: Decimal,

@@ -13,7 +13,7 @@ pub struct Entry {
     pub price: Decimal,
     /// Size, in the venue's digits.
     pub size: Decimal,
-    /// When it last changed.
+    /// Time of its last change.
     pub at: Timestamp,
     /// Orders that make it up.
     pub orders: u32,
@@ -115,7 +115,7 @@ impl LevelBook {
     }
 }
 
-/// How a depth-limited stream treats a level that others push out of it.
+/// The treatment of a level that others push out of a depth-limited stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushedOut {
     /// It is removed in words, size 0 (Bybit, OKX).
@@ -124,7 +124,7 @@ pub enum PushedOut {
     Cut,
 }
 
-/// What a stream of `depth` levels has shown so far.
+/// The book as a stream of `depth` levels has shown it so far.
 #[derive(Clone, Debug)]
 pub struct View {
     depth: usize,

@@ -36,9 +36,9 @@ use std::sync::Arc;
 
 use openmesh_market::event::{Exchange, Feed};
 
-/// One door of a venue: a WebSocket endpoint with its own set of instruments or its own wording.
+/// A WebSocket endpoint of a venue, with its own set of instruments or its own wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Door {
+pub enum Endpoint {
     /// `stream.binance.com:9443`.
     BinanceSpot,
     /// `fstream.binance.com`.
@@ -59,60 +59,60 @@ pub enum Door {
     OkxBusiness,
 }
 
-impl Door {
-    /// Every door.
-    pub const ALL: [Door; 9] = [
-        Door::BinanceSpot,
-        Door::BinanceUsdm,
-        Door::Coinbase,
-        Door::KrakenV1,
-        Door::KrakenV2,
-        Door::BybitSpot,
-        Door::BybitLinear,
-        Door::OkxPublic,
-        Door::OkxBusiness,
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Endpoint; 9] = [
+        Endpoint::BinanceSpot,
+        Endpoint::BinanceUsdm,
+        Endpoint::Coinbase,
+        Endpoint::KrakenV1,
+        Endpoint::KrakenV2,
+        Endpoint::BybitSpot,
+        Endpoint::BybitLinear,
+        Endpoint::OkxPublic,
+        Endpoint::OkxBusiness,
     ];
 
-    /// Whose door.
+    /// The venue of the endpoint.
     pub const fn exchange(self) -> Exchange {
         match self {
-            Door::BinanceSpot => Exchange::Binance,
-            Door::BinanceUsdm => Exchange::BinanceFutures,
-            Door::Coinbase => Exchange::Coinbase,
-            Door::KrakenV1 | Door::KrakenV2 => Exchange::Kraken,
-            Door::BybitSpot | Door::BybitLinear => Exchange::Bybit,
-            Door::OkxPublic | Door::OkxBusiness => Exchange::Okx,
+            Endpoint::BinanceSpot => Exchange::Binance,
+            Endpoint::BinanceUsdm => Exchange::BinanceFutures,
+            Endpoint::Coinbase => Exchange::Coinbase,
+            Endpoint::KrakenV1 | Endpoint::KrakenV2 => Exchange::Kraken,
+            Endpoint::BybitSpot | Endpoint::BybitLinear => Exchange::Bybit,
+            Endpoint::OkxPublic | Endpoint::OkxBusiness => Exchange::Okx,
         }
     }
 
-    /// The door behind a WebSocket address; a port may follow the host, as the venues write it or not.
-    pub fn of_socket(host: &str, path: &str) -> Option<Door> {
+    /// The endpoint behind a WebSocket address; a port may follow the host, as the venues write it or not.
+    pub fn of_socket(host: &str, path: &str) -> Option<Endpoint> {
         let name = host.split(':').next().unwrap_or(host);
         let path = path.trim_end_matches('/');
         match (name, path) {
-            ("stream.binance.com" | "data-stream.binance.vision", "/stream" | "/ws") => Some(Door::BinanceSpot),
-            ("fstream.binance.com", "/stream" | "/ws") => Some(Door::BinanceUsdm),
+            ("stream.binance.com" | "data-stream.binance.vision", "/stream" | "/ws") => Some(Endpoint::BinanceSpot),
+            ("fstream.binance.com", "/stream" | "/ws") => Some(Endpoint::BinanceUsdm),
             ("stream.binance.com" | "data-stream.binance.vision", p) if p.starts_with("/ws/") => {
-                Some(Door::BinanceSpot)
+                Some(Endpoint::BinanceSpot)
             }
-            ("fstream.binance.com", p) if p.starts_with("/ws/") => Some(Door::BinanceUsdm),
+            ("fstream.binance.com", p) if p.starts_with("/ws/") => Some(Endpoint::BinanceUsdm),
             // Since 2026 the futures streams are also served by kind.
             ("fstream.binance.com", "/public/stream" | "/market/stream" | "/public/ws" | "/market/ws") => {
-                Some(Door::BinanceUsdm)
+                Some(Endpoint::BinanceUsdm)
             }
-            ("advanced-trade-ws.coinbase.com", "") => Some(Door::Coinbase),
-            ("ws.kraken.com", "") => Some(Door::KrakenV1),
-            ("ws.kraken.com", "/v2") => Some(Door::KrakenV2),
-            ("stream.bybit.com", "/v5/public/spot") => Some(Door::BybitSpot),
-            ("stream.bybit.com", "/v5/public/linear") => Some(Door::BybitLinear),
-            ("ws.okx.com", "/ws/v5/public") => Some(Door::OkxPublic),
-            ("ws.okx.com", "/ws/v5/business") => Some(Door::OkxBusiness),
+            ("advanced-trade-ws.coinbase.com", "") => Some(Endpoint::Coinbase),
+            ("ws.kraken.com", "") => Some(Endpoint::KrakenV1),
+            ("ws.kraken.com", "/v2") => Some(Endpoint::KrakenV2),
+            ("stream.bybit.com", "/v5/public/spot") => Some(Endpoint::BybitSpot),
+            ("stream.bybit.com", "/v5/public/linear") => Some(Endpoint::BybitLinear),
+            ("ws.okx.com", "/ws/v5/public") => Some(Endpoint::OkxPublic),
+            ("ws.okx.com", "/ws/v5/business") => Some(Endpoint::OkxBusiness),
             _ => None,
         }
     }
 }
 
-/// What a stream carries.
+/// The content of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Channel {
     /// Trades, one by one.
@@ -151,16 +151,16 @@ pub enum Channel {
 
 impl Channel {
     /// The feeds of the product that this stream feeds.
-    pub fn feeds(self, door: Door) -> &'static [Feed] {
-        match (self, door) {
+    pub fn feeds(self, endpoint: Endpoint) -> &'static [Feed] {
+        match (self, endpoint) {
             (Channel::Trade | Channel::AggregateTrade, _) => &[Feed::Trades],
             (Channel::Book { .. }, _) => &[Feed::Book],
-            (Channel::Ticker, Door::BybitLinear) => {
+            (Channel::Ticker, Endpoint::BybitLinear) => {
                 &[Feed::Ticker, Feed::Funding, Feed::OpenInterest, Feed::MarkPrice, Feed::IndexPrice]
             }
             (Channel::BestQuote | Channel::Ticker, _) => &[Feed::Ticker],
             (Channel::Candle { .. }, _) => &[Feed::Candles],
-            (Channel::MarkPrice, Door::BinanceUsdm) => &[Feed::MarkPrice, Feed::IndexPrice, Feed::Funding],
+            (Channel::MarkPrice, Endpoint::BinanceUsdm) => &[Feed::MarkPrice, Feed::IndexPrice, Feed::Funding],
             (Channel::MarkPrice, _) => &[Feed::MarkPrice],
             (Channel::IndexPrice, _) => &[Feed::IndexPrice],
             (Channel::Funding, _) => &[Feed::Funding],
@@ -174,9 +174,9 @@ impl Channel {
 /// A stream of a venue, as a client names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Topic {
-    /// Where it is asked for.
-    pub door: Door,
-    /// What it carries.
+    /// Endpoint at which it is asked for.
+    pub endpoint: Endpoint,
+    /// Content.
     pub channel: Channel,
     /// The venue's name of the instrument (`BTCUSDT`, `XBT/USD`); empty where a stream has none.
     pub instrument: String,
@@ -195,8 +195,8 @@ impl Topic {
             Channel::Candle { .. } => Channel::Candle { seconds: 0 },
             other => other,
         };
-        let door = if self.door == Door::OkxBusiness { Door::OkxPublic } else { self.door };
-        Topic { door, channel, instrument: self.instrument.clone(), name: String::new() }
+        let endpoint = if self.endpoint == Endpoint::OkxBusiness { Endpoint::OkxPublic } else { self.endpoint };
+        Topic { endpoint, channel, instrument: self.instrument.clone(), name: String::new() }
     }
 }
 

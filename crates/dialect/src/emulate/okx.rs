@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::connection::{Connection, Listing, Step};
 use super::data::{CandleState, Derivative, Instrument, Summary, TradePrint};
 use super::levels::{BookChange, Entry, LevelBook};
-use super::{Channel, Door, Frame, Topic, quoted};
+use super::{Channel, Endpoint, Frame, Topic, quoted};
 
 /// Levels a side of `books`.
 pub const BOOK_DEPTH: u16 = 400;
@@ -43,8 +43,8 @@ pub fn checksum(book: &LevelBook) -> i32 {
     crc32fast::hash(text.as_bytes()) as i32
 }
 
-/// Reads a channel's name. Candles are served at the business door only.
-pub fn topic(door: Door, channel: &str, instrument: &str) -> Option<Topic> {
+/// Reads a channel's name. Candles are served at the business endpoint only.
+pub fn topic(endpoint: Endpoint, channel: &str, instrument: &str) -> Option<Topic> {
     let kind = match channel {
         "trades" => Channel::Trade,
         "books" => Channel::Book { depth: BOOK_DEPTH },
@@ -58,8 +58,8 @@ pub fn topic(door: Door, channel: &str, instrument: &str) -> Option<Topic> {
         _ => Channel::Candle { seconds: interval_seconds(channel.strip_prefix("candle")?)? },
     };
     let at_business = matches!(kind, Channel::Candle { .. });
-    (at_business == (door == Door::OkxBusiness)).then(|| Topic {
-        door,
+    (at_business == (endpoint == Endpoint::OkxBusiness)).then(|| Topic {
+        endpoint,
         channel: kind,
         instrument: instrument.to_owned(),
         name: channel.to_owned(),
@@ -114,7 +114,7 @@ pub(super) fn receive(c: &mut Connection, text: &str, listing: &dyn Listing, ste
             steps.push(refuse(60_013, "Invalid args"));
             continue;
         };
-        let known = topic(c.door, &argument.channel, &argument.instrument).filter(|t| listing.knows(t));
+        let known = topic(c.endpoint, &argument.channel, &argument.instrument).filter(|t| listing.knows(t));
         let Some(topic) = known else {
             let message = format!(
                 "Wrong URL or channel:{},instId:{} doesn't exist. Please use the correct URL, channel and parameters \
@@ -161,7 +161,7 @@ fn levels<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
 /// The numbers of a book message; absent ones are left out, as in messages before 2023.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookNumbers {
-    /// When.
+    /// Time.
     pub at: Timestamp,
     /// `prevSeqId` (-1 in a snapshot) and `seqId`.
     pub sequence: Option<(i64, i64)>,
@@ -220,7 +220,7 @@ pub fn trade(topic: &Topic, t: &TradePrint, sequence: u64) -> Frame {
     )
 }
 
-/// What kind of instrument, in OKX's word.
+/// The kind of an instrument, in OKX's word.
 pub fn kind(instrument: &Instrument) -> &'static str {
     match instrument.symbol.contract {
         Contract::Spot => "SPOT",
@@ -357,7 +357,7 @@ pub fn result(rows: &str) -> String {
     format!(r#"{{"code":"0","data":[{rows}],"msg":""}}"#)
 }
 
-/// How OKX refuses a request over HTTP.
+/// OKX's refusal of a request over HTTP.
 pub fn error(code: u32, message: &str) -> String {
     format!(r#"{{"code":"{code}","data":[],"msg":{}}}"#, quoted(message))
 }

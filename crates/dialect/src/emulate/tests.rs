@@ -13,24 +13,24 @@ use super::*;
 use crate::recording::Line;
 
 /// Frames of the set's connections that are served here; `None`, with a word about it, where there are no recordings.
-fn frames(set: &str) -> Option<Vec<(Door, String)>> {
+fn frames(set: &str) -> Option<Vec<(Endpoint, String)>> {
     let near = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
     let dir = std::env::var_os("OPENMESH_RECORDINGS").map_or(near, PathBuf::from);
     let Ok(file) = std::fs::File::open(dir.join(set).join("frames.jsonl.gz")) else {
         println!("skipped: no recording {set} in {} (set OPENMESH_RECORDINGS)", dir.display());
         return None;
     };
-    let (mut doors, mut frames) = (BTreeMap::new(), Vec::new());
+    let (mut endpoints, mut frames) = (BTreeMap::new(), Vec::new());
     for line in BufReader::new(flate2::read::MultiGzDecoder::new(file)).lines() {
         match Line::parse(&line.unwrap()).unwrap() {
             Line::Connect { connection, url, .. } => {
                 let rest = url.split_once("://").unwrap().1;
                 let (place, _) = rest.split_once('?').unwrap_or((rest, ""));
                 let (host, path) = place.split_once('/').unwrap_or((place, ""));
-                doors.insert(connection, Door::of_socket(host, &format!("/{path}")).unwrap());
+                endpoints.insert(connection, Endpoint::of_socket(host, &format!("/{path}")).unwrap());
             }
             Line::Receive { connection, data, .. } => {
-                frames.push((doors[&connection], String::from_utf8(data).unwrap()));
+                frames.push((endpoints[&connection], String::from_utf8(data).unwrap()));
             }
             _ => {}
         }
@@ -39,8 +39,8 @@ fn frames(set: &str) -> Option<Vec<(Door, String)>> {
 }
 
 /// The stream of a recorded frame.
-fn topic_of(door: Door, text: &str) -> Option<Topic> {
-    match read_class(door, text).unwrap() {
+fn topic_of(endpoint: Endpoint, text: &str) -> Option<Topic> {
+    match read_class(endpoint, text).unwrap() {
         Class::Data { mut topics, .. } if topics.len() == 1 => topics.pop(),
         _ => None,
     }
@@ -48,13 +48,13 @@ fn topic_of(door: Door, text: &str) -> Option<Topic> {
 
 /// Reads every book message of a set, words it again, and compares; returns how many were equal.
 fn worded_again(set: &str, word: impl Fn(&Topic, &str, &BookMessage, &LevelBook) -> Option<Frame>) -> Option<usize> {
-    let mut books: BTreeMap<(Door, String), LevelBook> = BTreeMap::new();
+    let mut books: BTreeMap<(Endpoint, String), LevelBook> = BTreeMap::new();
     let mut equal = 0;
-    for (door, text) in frames(set)? {
-        let messages = read_book(door, &text).unwrap();
+    for (endpoint, text) in frames(set)? {
+        let messages = read_book(endpoint, &text).unwrap();
         let [message] = messages.as_slice() else { continue };
-        let topic = topic_of(door, &text).unwrap();
-        let book = books.entry((door, message.instrument.clone())).or_default();
+        let topic = topic_of(endpoint, &text).unwrap();
+        let book = books.entry((endpoint, message.instrument.clone())).or_default();
         if message.snapshot {
             book.clear();
         }
@@ -232,28 +232,28 @@ fn candle_state(seconds: u32) -> CandleState {
     }
 }
 
-/// What is worded here for a stream, where it is no book.
+/// The wording of a stream, where it is no book.
 fn worded(topic: &Topic, kind: &str) -> Option<Frame> {
     let (t, s) = (trade_print(), summary());
     let name = &topic.instrument;
-    Some(match (topic.door, topic.channel) {
+    Some(match (topic.endpoint, topic.channel) {
         (_, Channel::AggregateTrade) => binance::aggregate_trade(topic, &t),
-        (Door::BinanceSpot | Door::BinanceUsdm, Channel::BestQuote) => binance::best_quote(topic, &s),
-        (Door::BinanceSpot | Door::BinanceUsdm, Channel::Candle { seconds }) => {
+        (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, Channel::BestQuote) => binance::best_quote(topic, &s),
+        (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, Channel::Candle { seconds }) => {
             binance::candle(topic, &candle_state(seconds))
         }
-        (Door::Coinbase, Channel::Trade) => coinbase::trades(kind, name, at(), [t].iter()),
-        (Door::Coinbase, Channel::Ticker) => coinbase::ticker(kind, name, &s),
-        (Door::Coinbase, Channel::Candle { seconds }) => {
+        (Endpoint::Coinbase, Channel::Trade) => coinbase::trades(kind, name, at(), [t].iter()),
+        (Endpoint::Coinbase, Channel::Ticker) => coinbase::ticker(kind, name, &s),
+        (Endpoint::Coinbase, Channel::Candle { seconds }) => {
             coinbase::candles(kind, name, at(), [candle_state(seconds)].iter())
         }
-        (Door::KrakenV1, Channel::Trade) => kraken::v1_trades(1, topic, &[t]),
-        (Door::KrakenV1, Channel::Ticker) => kraken::v1_ticker(1, topic, &s),
-        (Door::BybitSpot | Door::BybitLinear, Channel::Trade) => bybit::trades(topic, &[t], 5),
-        (Door::BybitSpot | Door::BybitLinear, Channel::Candle { seconds }) => {
+        (Endpoint::KrakenV1, Channel::Trade) => kraken::v1_trades(1, topic, &[t]),
+        (Endpoint::KrakenV1, Channel::Ticker) => kraken::v1_ticker(1, topic, &s),
+        (Endpoint::BybitSpot | Endpoint::BybitLinear, Channel::Trade) => bybit::trades(topic, &[t], 5),
+        (Endpoint::BybitSpot | Endpoint::BybitLinear, Channel::Candle { seconds }) => {
             bybit::candle(topic, &candle_state(seconds))
         }
-        (Door::BybitSpot, Channel::Ticker) => bybit::spot_ticker(topic, &s),
+        (Endpoint::BybitSpot, Channel::Ticker) => bybit::spot_ticker(topic, &s),
         _ => return None,
     })
 }
@@ -270,9 +270,9 @@ fn other_messages_have_the_venues_form() {
     ];
     for (set, expected) in sets {
         let Some(frames) = frames(set) else { continue };
-        let mut compared: BTreeMap<(Door, Channel), usize> = BTreeMap::new();
-        for (door, text) in &frames {
-            let Some(topic) = topic_of(*door, text) else { continue };
+        let mut compared: BTreeMap<(Endpoint, Channel), usize> = BTreeMap::new();
+        for (endpoint, text) in &frames {
+            let Some(topic) = topic_of(*endpoint, text) else { continue };
             let kind = if text.contains(r#""type":"snapshot""#) { "snapshot" } else { "update" };
             let Some(frame) = worded(&topic, kind) else { continue };
             let (theirs, ours) = (shape(text), shape(&frame.text(3)));
@@ -282,7 +282,7 @@ fn other_messages_have_the_venues_form() {
                 continue;
             }
             assert_eq!(ours, theirs, "{set}: {text}");
-            *compared.entry((*door, topic.channel)).or_default() += 1;
+            *compared.entry((*endpoint, topic.channel)).or_default() += 1;
         }
         assert!(compared.len() >= expected, "{set}: {compared:?}");
     }
@@ -293,9 +293,9 @@ fn other_messages_have_the_venues_form() {
 fn bybit_tickers_word_for_word() {
     let Some(frames) = frames("cf-BYBIT-20260809-BTC-DOGE") else { return };
     let mut equal = 0;
-    for (door, text) in frames.iter().filter(|f| f.0 == Door::BybitLinear) {
+    for (endpoint, text) in frames.iter().filter(|f| f.0 == Endpoint::BybitLinear) {
         let Some(ticker) = read_bybit_ticker(text).unwrap() else { continue };
-        let topic = bybit::topic(*door, &ticker.topic).unwrap();
+        let topic = bybit::topic(*endpoint, &ticker.topic).unwrap();
         let kind = if ticker.snapshot { "snapshot" } else { "delta" };
         let fields = ticker.fields.iter().map(|(n, v)| (n, v));
         assert_eq!(&bybit::linear_ticker(&topic, kind, fields, ticker.sequence, ticker.at).text(0), text);
@@ -308,19 +308,19 @@ fn bybit_tickers_word_for_word() {
 #[test]
 fn names_that_are_not_served() {
     for name in ["btcusdt", "@trade", "btcusdt@kline_2m", "btcusdt@depth20", "btc/usdt@trade", "!ticker@arr"] {
-        assert_eq!(binance::topic(Door::BinanceSpot, name), None, "{name}");
+        assert_eq!(binance::topic(Endpoint::BinanceSpot, name), None, "{name}");
     }
     for name in
         ["trade.BTCUSDT", "orderbook.BTCUSDT", "orderbook.7.BTCUSDT", "kline.x.BTCUSDT", "allLiquidation.BTCUSDT"]
     {
-        assert_eq!(bybit::topic(Door::BybitSpot, name), None, "{name}");
+        assert_eq!(bybit::topic(Endpoint::BybitSpot, name), None, "{name}");
     }
-    assert_eq!(okx::topic(Door::OkxPublic, "candle1m", "BTC-USDT"), None);
-    assert_eq!(okx::topic(Door::OkxBusiness, "trades", "BTC-USDT"), None);
+    assert_eq!(okx::topic(Endpoint::OkxPublic, "candle1m", "BTC-USDT"), None);
+    assert_eq!(okx::topic(Endpoint::OkxBusiness, "trades", "BTC-USDT"), None);
     for (host, path) in [("stream.binance.com", "/"), ("ws.kraken.com", "/v3"), ("example.com", "/ws"), ("", "")] {
-        assert_eq!(Door::of_socket(host, path), None, "{host}{path}");
+        assert_eq!(Endpoint::of_socket(host, path), None, "{host}{path}");
     }
-    assert_eq!(Door::of_socket("fstream.binance.com", "/market/stream"), Some(Door::BinanceUsdm));
+    assert_eq!(Endpoint::of_socket("fstream.binance.com", "/market/stream"), Some(Endpoint::BinanceUsdm));
 }
 
 struct Everything;
@@ -348,15 +348,15 @@ fn odd_requests() {
         "{\"type\":\"subscribe\",\"channel\":\"level2\",\"product_ids\":[\"NOPE\"]}",
         "\u{0}",
     ];
-    for door in Door::ALL {
-        let (mut conversation, _) = Conversation::open(door, "/stream", "streams=%%%", 1, &Everything);
+    for endpoint in Endpoint::ALL {
+        let (mut conversation, _) = Conversation::open(endpoint, "/stream", "streams=%%%", 1, &Everything);
         for text in odd.into_iter().map(str::to_owned).chain([String::from("x").repeat(200_000)]) {
             for step in conversation.receive(&text, at(), &Everything) {
                 if let Step::Say(frame) = step {
                     let said = frame.text(0);
                     assert!(
                         said == "pong" || serde_json::from_str::<Value>(&said).is_ok(),
-                        "{door:?} says {said} to {text}"
+                        "{endpoint:?} says {said} to {text}"
                     );
                 }
             }
@@ -367,7 +367,7 @@ fn odd_requests() {
 /// A connection holds so many streams and no more.
 #[test]
 fn a_connection_has_a_limit() {
-    let (mut conversation, _) = Conversation::open(Door::BybitLinear, "", "", 1, &Everything);
+    let (mut conversation, _) = Conversation::open(Endpoint::BybitLinear, "", "", 1, &Everything);
     for n in 0..CONNECTION_TOPICS_MAX + 50 {
         conversation.receive(&format!(r#"{{"op":"subscribe","args":["publicTrade.X{n}"]}}"#), at(), &Everything);
     }

@@ -44,7 +44,7 @@ pub fn frames(set: &Path) -> Vec<Line> {
     text_lines(&set.join("frames.jsonl.gz")).map(|line| Line::parse(&line).expect("a line of a recording")).collect()
 }
 
-/// What a recording leads to.
+/// The result of a recording.
 pub struct Played {
     /// Every event, in order.
     pub events: Vec<Event>,
@@ -75,7 +75,7 @@ impl Played {
         self.events.iter().filter_map(|e| if let EventKind::Trade(t) = &e.kind { Some((e, t)) } else { None }).collect()
     }
 
-    /// What went wrong.
+    /// The incidents as text.
     pub fn incidents(&self) -> Vec<String> {
         let said = |e: &Event| match &e.kind {
             EventKind::Incident(i) => Some(format!("{:?} {:?} {}", i.kind, e.symbol, i.detail)),
@@ -168,7 +168,7 @@ pub fn trades_equal_cryptofeed(played: &Played, set: &Path) -> usize {
     expected.len()
 }
 
-/// Whether a decimal is what tardis-dev's double says.
+/// Returns true where a decimal is what tardis-dev's double says.
 pub fn same_double(ours: Decimal, theirs: &Value) -> bool {
     ours.to_string().parse::<f64>().ok() == theirs.as_f64()
 }

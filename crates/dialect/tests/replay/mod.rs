@@ -1,4 +1,4 @@
-//! What the tests of Coinbase, Bybit and OKX have beyond `reference`: references in other files and under other names,
+//! Helpers of the tests of Coinbase, Bybit and OKX beyond `reference`: references in other files and under other names,
 //! one connection after the other, with histories and dated contracts; faults put into frames; noise.
 
 #![allow(clippy::disallowed_types, reason = "places of faults are shares of a recording")]
@@ -210,7 +210,7 @@ pub fn books_follow(session: impl Session + 'static, traffic: &[Line], records: 
     count
 }
 
-/// What may happen to frames between a venue and us.
+/// A fault of frames between a venue and us.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// It does not arrive.

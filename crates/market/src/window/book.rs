@@ -54,7 +54,8 @@ impl Levels {
         }
     }
 
-    /// Where coverage starts; `None` while out of step, or before the first sign that the snapshot lies behind us.
+    /// Returns the time at which coverage starts; `None` while out of step, or before the first sign that the snapshot
+    /// lies behind us.
     pub(super) fn from(&self) -> Option<Timestamp> {
         self.from.filter(|_| self.in_step)
     }
@@ -199,7 +200,7 @@ impl Levels {
         side_rows(Side::Buy).chain(side_rows(Side::Sell)).collect()
     }
 
-    /// Whether the levels of [`Levels::top`] are all there are down to that price.
+    /// Returns true where the levels of [`Levels::top`] are all there are down to that price.
     fn top_is_known(&self) -> bool {
         let nth = |side: Side| self.book.levels(side).nth(OPENING_LEVELS - 1).map(|level| level.0);
         let bid = self.known_bid.is_none_or(|known| nth(Side::Buy).is_some_and(|price| price >= known));

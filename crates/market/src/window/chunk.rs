@@ -14,7 +14,7 @@ pub const CHUNK_VERSION: u16 = 1;
 /// busiest recorded book says in a window of 10 s.
 pub const CHUNK_BYTES_MAX: usize = 2 << 20;
 
-/// What a chunk is of.
+/// The header of a chunk: stream and window.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ChunkHeader {
     /// [`CHUNK_VERSION`].
@@ -25,7 +25,7 @@ pub struct ChunkHeader {
     pub start: Timestamp,
     /// Length of the window; milliseconds in the bytes.
     pub length: WindowLength,
-    /// What the chunk promises.
+    /// Promise of the chunk.
     pub class: Class,
 }
 
@@ -51,7 +51,7 @@ impl ChunkHeader {
 /// The canonical bytes of one stream in one window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chunk {
-    /// What it is of.
+    /// Stream and window.
     pub header: ChunkHeader,
     /// Canonical bytes: header, then rows.
     pub bytes: Vec<u8>,
@@ -61,7 +61,7 @@ pub struct Chunk {
     pub events: u32,
 }
 
-/// Why bytes are not a chunk, or rows do not make one.
+/// The reason for which bytes are not a chunk, or rows do not make one.
 #[derive(Debug, thiserror::Error)]
 pub enum ChunkError {
     /// Not the layout.

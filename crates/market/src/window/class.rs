@@ -1,4 +1,4 @@
-//! What a venue's protocol allows to be promised about a feed.
+//! The promise that a venue's protocol allows to be promised about a feed.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Contract, Symbol};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Exchange, Feed};
 
-/// How much a chunk of a stream promises. See the table in `docs/spec/windows.md`.
+/// The promise of a stream's chunks. See the table in `docs/spec/windows.md`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, BorshSerialize, BorshDeserialize,
 )]
@@ -52,7 +52,7 @@ impl Class {
         }
     }
 
-    /// Whether chunks of this class are put up for agreement.
+    /// Returns true where chunks of this class are put up for agreement.
     pub const fn is_agreed(self) -> bool {
         !matches!(self, Class::Conflated)
     }

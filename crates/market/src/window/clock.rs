@@ -17,7 +17,7 @@ struct Connection {
     closed: bool,
     /// Highest venue time of a clock event on it.
     high: Option<Timestamp>,
-    /// What a frame without time proves, by the source's watermark when it came.
+    /// The time that a frame without time proves, by the source's watermark when it came.
     cross: Option<Timestamp>,
     /// The source's watermark when it was opened: as long as that has not moved, it says nothing about now.
     at_opening: Option<Timestamp>,
@@ -25,7 +25,7 @@ struct Connection {
     since: Option<Timestamp>,
 }
 
-/// How a clock event's time compares with what was seen before.
+/// A clock event's time compared with what was seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// As expected, give or take lateness.
@@ -64,7 +64,7 @@ impl Clock {
         known.map(|c| *c = Connection { closed: true, ..Connection::default() }).is_some()
     }
 
-    /// Whether a connection is lost; whether any is for `None`.
+    /// Returns true where a connection is lost; for `None`, where any is.
     pub(super) fn is_closed(&self, connection: Option<ConnectionId>) -> bool {
         match connection {
             Some(id) => self.connections.get(&id).is_some_and(|c| c.closed),

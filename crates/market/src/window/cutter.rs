@@ -82,7 +82,7 @@ impl WindowCutter {
         }
     }
 
-    /// What it cuts.
+    /// The streams, and the numbers by which they are cut.
     pub const fn config(&self) -> &WindowConfig {
         &self.config
     }
@@ -114,8 +114,8 @@ impl WindowCutter {
 
     /// A frame came in over a connection, and these are its events.
     ///
-    /// They are one moment: a venue may list the newest trade first, and a window that this one ends must not be closed, nor
-    /// searched for missing trades, before the others of its frame are in.
+    /// They are one moment: a venue may list the newest trade first, and a window that this one ends must not be
+    /// closed, nor searched for missing trades, before the others of its frame are in.
     ///
     /// What carries the venue's time tells itself how far the connection is. Only a frame without it is taken for as new as
     /// what other connections have told, give or take lateness: a connection that lags behind them by more than that (they
@@ -214,7 +214,7 @@ impl WindowCutter {
         }
     }
 
-    /// What was held back was wrong: leave points out and start their streams anew, keep books whole.
+    /// Discards what was held back as outliers: leaves points out, starts their streams anew, and keeps books whole.
     fn release_outliers(&mut self) {
         if self.held.is_empty() {
             return;
@@ -326,7 +326,7 @@ impl WindowCutter {
         }
     }
 
-    /// What a session found wrong.
+    /// Takes an incident of a session in.
     fn incident(&mut self, connection: Option<ConnectionId>, symbol: Option<&Symbol>, incident: &Incident) {
         let reason = match incident.kind {
             IncidentKind::Gap | IncidentKind::Checksum => Reason::Gap,
@@ -444,7 +444,7 @@ impl WindowCutter {
     }
 }
 
-/// Whether an event of this kind tells the venue's present time.
+/// Returns true where an event of this kind tells the venue's present time.
 const fn is_clock(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Trade(_) | EventKind::BookDelta(_) | EventKind::Ticker(_))
 }
@@ -455,7 +455,8 @@ mod tests {
     use crate::event::{Exchange, Side, Trade};
     use openmesh_primitives::Decimal;
 
-    /// Found by reading for the fuzzer: two times that lie further apart than 64 bits of nanoseconds hold stopped the cutter.
+    /// Found by reading for the fuzzer: two times that lie further apart than 64 bits of nanoseconds hold stopped the
+    /// cutter.
     #[test]
     fn times_at_both_ends_of_the_range() {
         let symbol: Symbol = "BTC.USD".parse().unwrap();

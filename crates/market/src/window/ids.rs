@@ -1,4 +1,4 @@
-//! Which ids of a stream were seen, as ranges.
+//! The ids of a stream that were seen, as ranges.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ impl IdRanges {
         self.ranges.range(..=id).next_back().map(|(first, last)| (*first, *last)).filter(|(_, last)| *last >= id)
     }
 
-    /// Whether an id was seen.
+    /// Returns true where an id was seen.
     pub(super) fn contains(&self, id: u64) -> bool {
         self.range_of(id).is_some()
     }
 
-    /// Whether both ids were seen and every one between them.
+    /// Returns true where both ids were seen and every one between them.
     pub(super) fn joined(&self, a: u64, b: u64) -> bool {
         self.range_of(a.min(b)).is_some_and(|(_, last)| last >= a.max(b))
     }

@@ -80,7 +80,7 @@ impl std::fmt::Display for Stream {
     }
 }
 
-/// What is cut, and how.
+/// The streams of a source and the numbers by which they are cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowConfig {
     /// Venue.
@@ -122,7 +122,7 @@ impl WindowConfig {
     }
 }
 
-/// Why a stream's window is not vouched for.
+/// The reason for which a stream's window is not vouched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -185,9 +185,9 @@ pub struct ClosedWindow {
     pub length: WindowLength,
     /// The chunks that this collector vouches for, in order of the stream.
     pub chunks: Vec<Chunk>,
-    /// The streams of which it cannot vouch for the window, with the reason, in order of the stream: to attest the window is
-    /// to abstain from these. With the streams of `chunks` they are [`WindowConfig::agreed_streams`], each once; a stream in
-    /// neither list does not exist at the venue or is not put up for agreement.
+    /// The streams of which it cannot vouch for the window, with the reason, in order of the stream: to attest the
+    /// window is to abstain from these. With the streams of `chunks` they are [`WindowConfig::agreed_streams`], each
+    /// once; a stream in neither list does not exist at the venue or is not put up for agreement.
     pub not_covered: Vec<(Stream, Reason)>,
     /// Number of windows right before this one that were too many to be reported one by one; none of them is covered.
     pub skipped_before: u64,

@@ -13,7 +13,7 @@ use crate::event::{Event, EventKind, Feed};
 /// Closed windows of which ids are remembered, for streams whose ids are not consecutive.
 const RECENT_WINDOWS: usize = 16;
 
-/// What became of an event.
+/// The place of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Placed {
     /// In a window, or known already, or nothing for a chunk.
@@ -195,7 +195,7 @@ impl Points {
         Some(proof.from)
     }
 
-    /// Whether ids may yet prove that nothing was missed.
+    /// Returns true where ids may yet prove that nothing was missed.
     pub(super) const fn may_heal(&self) -> bool {
         self.proof.is_some()
     }
@@ -227,8 +227,9 @@ impl Points {
         Cut { rows, withdraw: hole }
     }
 
-    /// Whether an id is missing from the last one surely before this window to the first one surely after it; and to
-    /// which windows before this one it may have belonged. Ids and times are in order but for the allowed lateness.
+    /// Returns true where an id is missing from the last one surely before this window to the first one surely after
+    /// it; and to which windows before this one it may have belonged. Ids and times are in order but for the allowed
+    /// lateness.
     fn hole(&self, index: WindowIndex) -> Option<std::ops::Range<WindowIndex>> {
         let lateness = self.rules.lateness.nanos();
         let surely_before = super::clock::after(index.start(self.rules.length), -lateness);

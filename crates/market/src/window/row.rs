@@ -18,7 +18,7 @@ pub struct TradeRow {
     pub ts: Timestamp,
     /// Venue's id, where it gives one.
     pub id: Option<String>,
-    /// Who took liquidity.
+    /// Side of the taker.
     pub side: Side,
     /// Price.
     #[borsh(serialize_with = "packed::write", deserialize_with = "packed::read")]
@@ -50,7 +50,7 @@ pub struct BookRow {
 pub struct TickerRow {
     /// Venue's time.
     pub ts: Timestamp,
-    /// What it said.
+    /// Its values.
     pub ticker: Ticker,
 }
 
@@ -68,7 +68,7 @@ pub struct CandleRow {
 pub struct FundingRow {
     /// Venue's time.
     pub ts: Timestamp,
-    /// What it said.
+    /// Its values.
     pub funding: Funding,
 }
 
@@ -86,7 +86,7 @@ pub struct OpenInterestRow {
 pub struct LiquidationRow {
     /// Venue's time.
     pub ts: Timestamp,
-    /// What it said.
+    /// Its values.
     pub liquidation: Liquidation,
 }
 
@@ -127,7 +127,7 @@ trait PointRow: BorshSerialize {
     fn id(&self) -> Option<&str> {
         None
     }
-    /// Whether equal rows without id are one (a state said twice) rather than two (two equal fills).
+    /// True where equal rows without id are one (a state said twice) rather than two (two equal fills).
     const STATE: bool = true;
 }
 
@@ -283,7 +283,7 @@ impl Rows {
         })
     }
 
-    /// Whether these are rows of that feed.
+    /// Returns true where these are rows of that feed.
     pub fn fits(&self, feed: Feed) -> bool {
         Rows::empty(feed).is_some_and(|empty| std::mem::discriminant(&empty) == std::mem::discriminant(self))
     }

@@ -24,7 +24,7 @@ pub(super) enum Coverage {
     Book(Box<Levels>),
 }
 
-/// Whether something may have been missed.
+/// The knowledge of what may have been missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Continuity {
     /// Nothing since the stream began.
@@ -40,8 +40,8 @@ enum Continuity {
 pub(super) struct Track {
     pub(super) stream: Stream,
     pub(super) connection: Option<ConnectionId>,
-    /// Something of its instrument was seen, whichever feed: the venue has it under the name by which it was asked for. What
-    /// was never seen may be a name that the venue does not know, of which nothing would come either.
+    /// Something of its instrument was seen, whichever feed: the venue has it under the name by which it was asked for.
+    /// What was never seen may be a name that the venue does not know, of which nothing would come either.
     pub(super) known: bool,
     pub(super) refused: bool,
     pub(super) outcomes: Outcomes,
@@ -101,8 +101,8 @@ impl Track {
         Some(bound.map_or(found, |bound| bound.max(found)))
     }
 
-    /// Marks the stream as touched by a frame captured at a time. Returns true where a point event in it is live: what comes
-    /// in the first frame after opening may be history.
+    /// Marks the stream as touched by a frame captured at a time. Returns true where a point event in it is live: what
+    /// comes in the first frame after opening may be history.
     pub(super) fn touch(&mut self, connection: Option<ConnectionId>, captured: Timestamp) -> bool {
         if connection.is_some() {
             self.connection = connection;
@@ -133,8 +133,8 @@ impl Track {
         self.interrupt(reason);
     }
 
-    /// Takes a refusal by the venue in: of this stream by name, or of a request on a connection, which only tells of streams
-    /// in which nothing has come.
+    /// Takes a refusal by the venue in: of this stream by name, or of a request on a connection, which only tells of
+    /// streams in which nothing has come.
     pub(super) fn refuse(&mut self, exact: bool, on_connection: bool) {
         self.refused |= exact || (on_connection && self.own_from.is_none());
     }

@@ -1,6 +1,8 @@
 //! A recorded book as it stands at the replay's time.
 
-use openmesh_dialect::emulate::{BookMessage, Door, Frame, LevelBook, Topic, binance, bybit, coinbase, kraken, okx};
+use openmesh_dialect::emulate::{
+    BookMessage, Endpoint, Frame, LevelBook, Topic, binance, bybit, coinbase, kraken, okx,
+};
 use openmesh_primitives::Timestamp;
 
 /// Changes that wait for a snapshot over HTTP; a recorder asks for it within seconds.
@@ -22,8 +24,8 @@ pub(super) struct RecordedBook {
 
 impl RecordedBook {
     /// A message of the stream was played.
-    pub(super) fn take(&mut self, message: BookMessage, door: Door) {
-        let binance = matches!(door, Door::BinanceSpot | Door::BinanceUsdm);
+    pub(super) fn take(&mut self, message: BookMessage, endpoint: Endpoint) {
+        let binance = matches!(endpoint, Endpoint::BinanceSpot | Endpoint::BinanceUsdm);
         if message.snapshot {
             self.book.clear();
             self.in_step = true;
@@ -72,15 +74,15 @@ impl RecordedBook {
             return None;
         }
         let name = &topic.instrument;
-        match topic.door {
-            Door::BinanceSpot | Door::BinanceUsdm => None,
-            Door::Coinbase => Some(coinbase::book_snapshot(name, &self.book, self.at)),
-            Door::KrakenV1 => {
+        match topic.endpoint {
+            Endpoint::BinanceSpot | Endpoint::BinanceUsdm => None,
+            Endpoint::Coinbase => Some(coinbase::book_snapshot(name, &self.book, self.at)),
+            Endpoint::KrakenV1 => {
                 let id = acknowledgement.and_then(channel_id).unwrap_or_else(|| kraken::channel_id(topic));
                 Some(kraken::v1_book_snapshot(id, topic, &self.book))
             }
-            Door::KrakenV2 => Some(kraken::v2_book_snapshot(name, &self.book, self.at)),
-            Door::BybitSpot | Door::BybitLinear => {
+            Endpoint::KrakenV2 => Some(kraken::v2_book_snapshot(name, &self.book, self.at)),
+            Endpoint::BybitSpot | Endpoint::BybitLinear => {
                 let numbers = bybit::BookNumbers {
                     at: self.at,
                     matched: self.matched,
@@ -89,7 +91,7 @@ impl RecordedBook {
                 };
                 Some(bybit::book_snapshot(topic, &self.book, numbers))
             }
-            Door::OkxPublic | Door::OkxBusiness => {
+            Endpoint::OkxPublic | Endpoint::OkxBusiness => {
                 // Messages before 2023 have no numbers.
                 let sequence = (self.update > 0).then_some((-1, i64::try_from(self.update).unwrap_or(i64::MAX)));
                 Some(okx::book_snapshot(topic, &self.book, okx::BookNumbers { at: self.at, sequence }))
@@ -98,8 +100,8 @@ impl RecordedBook {
     }
 
     /// Binance's snapshot over HTTP.
-    pub(super) fn depth(&self, door: Door, limit: usize, now: Timestamp) -> Option<String> {
-        self.in_step.then(|| binance::depth_snapshot(door, &self.book, self.update, limit, now))
+    pub(super) fn depth(&self, endpoint: Endpoint, limit: usize, now: Timestamp) -> Option<String> {
+        self.in_step.then(|| binance::depth_snapshot(endpoint, &self.book, self.update, limit, now))
     }
 }
 

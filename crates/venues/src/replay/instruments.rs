@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_dialect::emulate::{Door, Instrument};
+use openmesh_dialect::emulate::{Endpoint, Instrument};
 use openmesh_primitives::{Contract, Decimal, Symbol};
 use serde::Deserialize;
 
@@ -11,7 +11,7 @@ use super::load::RecordedAnswer;
 /// Base and quote of the instruments in the recorded lists.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    parts: BTreeMap<(Door, String), (String, String)>,
+    parts: BTreeMap<(Endpoint, String), (String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -50,71 +50,71 @@ impl Names {
     /// Reads a recorded answer where it is a list that is needed.
     pub(super) fn read(&mut self, answer: &RecordedAnswer) {
         match (answer.host.as_str(), answer.path.as_str()) {
-            ("api.binance.com", "/api/v3/exchangeInfo") => self.binance(Door::BinanceSpot, &answer.body),
-            ("fapi.binance.com", "/fapi/v1/exchangeInfo") => self.binance(Door::BinanceUsdm, &answer.body),
+            ("api.binance.com", "/api/v3/exchangeInfo") => self.binance(Endpoint::BinanceSpot, &answer.body),
+            ("fapi.binance.com", "/fapi/v1/exchangeInfo") => self.binance(Endpoint::BinanceUsdm, &answer.body),
             ("api.bybit.com", "/v5/market/instruments-info") => {
                 let Ok(list) = serde_json::from_str::<BybitList>(&answer.body) else { return };
-                let door = match list.result.category.as_str() {
-                    "spot" => Door::BybitSpot,
-                    "linear" => Door::BybitLinear,
+                let endpoint = match list.result.category.as_str() {
+                    "spot" => Endpoint::BybitSpot,
+                    "linear" => Endpoint::BybitLinear,
                     _ => return,
                 };
                 for s in list.result.list {
-                    self.parts.insert((door, s.symbol), (s.base_coin, s.quote_coin));
+                    self.parts.insert((endpoint, s.symbol), (s.base_coin, s.quote_coin));
                 }
             }
             _ => {}
         }
     }
 
-    fn binance(&mut self, door: Door, body: &str) {
+    fn binance(&mut self, endpoint: Endpoint, body: &str) {
         let Ok(list) = serde_json::from_str::<BinanceList>(body) else { return };
         for s in list.symbols {
-            self.parts.insert((door, s.symbol), (s.base_asset, s.quote_asset));
+            self.parts.insert((endpoint, s.symbol), (s.base_asset, s.quote_asset));
         }
     }
 
     /// Base and quote by the recorded list, else by what the venue quotes in.
-    fn split<'a>(&'a self, door: Door, name: &'a str) -> Option<(&'a str, &'a str)> {
-        match self.parts.get(&(door, name.to_owned())) {
+    fn split<'a>(&'a self, endpoint: Endpoint, name: &'a str) -> Option<(&'a str, &'a str)> {
+        match self.parts.get(&(endpoint, name.to_owned())) {
             Some((base, quote)) => Some((base, quote)),
-            None => openmesh_dialect::pair(door.exchange(), name),
+            None => openmesh_dialect::pair(endpoint.exchange(), name),
         }
     }
 
     /// Our name of an instrument; `None` where the venue's does not tell base from quote.
-    pub(super) fn symbol(&self, door: Door, name: &str) -> Option<Symbol> {
-        Some(match door {
-            Door::Coinbase => two(name, '-', Contract::Spot)?,
-            Door::KrakenV1 | Door::KrakenV2 => {
+    pub(super) fn symbol(&self, endpoint: Endpoint, name: &str) -> Option<Symbol> {
+        Some(match endpoint {
+            Endpoint::Coinbase => two(name, '-', Contract::Spot)?,
+            Endpoint::KrakenV1 | Endpoint::KrakenV2 => {
                 let (base, quote) = name.split_once('/')?;
                 Symbol::spot(plain(base), plain(quote))
             }
-            Door::BinanceSpot | Door::BybitSpot => {
-                let (base, quote) = self.split(door, name)?;
+            Endpoint::BinanceSpot | Endpoint::BybitSpot => {
+                let (base, quote) = self.split(endpoint, name)?;
                 Symbol::spot(base, quote)
             }
-            Door::BinanceUsdm | Door::BybitLinear => {
+            Endpoint::BinanceUsdm | Endpoint::BybitLinear => {
                 let (pair, contract) = match name.split_once(['_', '-']) {
                     Some((pair, expiry)) => (pair, dated(expiry)),
                     None => (name, Contract::Perpetual),
                 };
-                let (base, quote) = self.split(door, if contract == Contract::Perpetual { name } else { pair })?;
+                let (base, quote) = self.split(endpoint, if contract == Contract::Perpetual { name } else { pair })?;
                 Symbol::of(base, quote, contract)
             }
-            Door::OkxPublic | Door::OkxBusiness => okx(name)?,
+            Endpoint::OkxPublic | Endpoint::OkxBusiness => okx(name)?,
         })
     }
 
     /// The instrument as a list would show it, where none was recorded, in steps of its last digit; `None` where its name
     /// does not tell base from quote.
-    pub(super) fn instrument(&self, door: Door, name: &str) -> Option<Instrument> {
-        let (base, quote) = self.split(door, name)?;
-        let step = if door == Door::BinanceSpot { Decimal::new(1, 8) } else { Decimal::new(1, 3) };
+    pub(super) fn instrument(&self, endpoint: Endpoint, name: &str) -> Option<Instrument> {
+        let (base, quote) = self.split(endpoint, name)?;
+        let step = if endpoint == Endpoint::BinanceSpot { Decimal::new(1, 8) } else { Decimal::new(1, 3) };
         Some(Instrument {
-            door,
+            endpoint,
             name: name.to_owned(),
-            symbol: self.symbol(door, name)?,
+            symbol: self.symbol(endpoint, name)?,
             base: base.to_owned(),
             quote: quote.to_owned(),
             tick: step,
@@ -167,20 +167,20 @@ mod tests {
     #[test]
     fn names_are_ours() {
         let names = Names::default();
-        for (door, name, ours) in [
-            (Door::BinanceSpot, "BTCUSDT", "BTC.USDT"),
-            (Door::BinanceUsdm, "BTCUSDT", "BTC.USDT-PERP"),
-            (Door::BinanceUsdm, "BTCUSDT_220325", "BTC.USDT-220325"),
-            (Door::Coinbase, "ETH-USD", "ETH.USD"),
-            (Door::KrakenV1, "XBT/CHF", "BTC.CHF"),
-            (Door::BybitLinear, "DOGEUSDT", "DOGE.USDT-PERP"),
-            (Door::OkxPublic, "UNI-USD-SWAP", "UNI.USD-PERP"),
-            (Door::OkxPublic, "BTC-USD-220527", "BTC.USD-220527"),
-            (Door::OkxPublic, "BTC-USD-220514-22000-C", "BTC.USD-220514-22000-C"),
-            (Door::OkxPublic, "BTC-USDT", "BTC.USDT"),
+        for (endpoint, name, ours) in [
+            (Endpoint::BinanceSpot, "BTCUSDT", "BTC.USDT"),
+            (Endpoint::BinanceUsdm, "BTCUSDT", "BTC.USDT-PERP"),
+            (Endpoint::BinanceUsdm, "BTCUSDT_220325", "BTC.USDT-220325"),
+            (Endpoint::Coinbase, "ETH-USD", "ETH.USD"),
+            (Endpoint::KrakenV1, "XBT/CHF", "BTC.CHF"),
+            (Endpoint::BybitLinear, "DOGEUSDT", "DOGE.USDT-PERP"),
+            (Endpoint::OkxPublic, "UNI-USD-SWAP", "UNI.USD-PERP"),
+            (Endpoint::OkxPublic, "BTC-USD-220527", "BTC.USD-220527"),
+            (Endpoint::OkxPublic, "BTC-USD-220514-22000-C", "BTC.USD-220514-22000-C"),
+            (Endpoint::OkxPublic, "BTC-USDT", "BTC.USDT"),
         ] {
-            assert_eq!(names.symbol(door, name).map(|symbol| symbol.to_string()).as_deref(), Some(ours));
+            assert_eq!(names.symbol(endpoint, name).map(|symbol| symbol.to_string()).as_deref(), Some(ours));
         }
-        assert_eq!(names.symbol(Door::BinanceSpot, "ABCXYZ"), None);
+        assert_eq!(names.symbol(Endpoint::BinanceSpot, "ABCXYZ"), None);
     }
 }

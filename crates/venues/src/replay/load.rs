@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 use openmesh_dialect::emulate::{
-    Channel, Class, Conversation, Door, Frame, Listing, ReadError, Step, Topic, cut_at_sequence, read_class,
+    Channel, Class, Conversation, Endpoint, Frame, Listing, ReadError, Step, Topic, cut_at_sequence, read_class,
 };
 use openmesh_dialect::recording::{Line, LineError};
 use openmesh_primitives::Timestamp;
@@ -84,7 +84,7 @@ pub enum LoadError {
 pub(super) struct RecordedFrame {
     /// Nanoseconds since the beginning of the set.
     pub at: u64,
-    pub door: Door,
+    pub endpoint: Endpoint,
     /// Streams, by index into [`Recording::topics`].
     pub topics: Vec<u32>,
     pub frame: Frame,
@@ -140,9 +140,9 @@ fn is_set(dir: &Path) -> bool {
     dir.join(FRAMES_FILE).is_file() || !pair_files(dir).is_empty()
 }
 
-/// The `<symbol>_<yyyymmdd>.gz` files of a folder, in order of their dates, and their door.
+/// The `<symbol>_<yyyymmdd>.gz` files of a folder, in order of their dates, and their endpoint.
 fn pair_files(dir: &Path) -> Vec<PathBuf> {
-    if pair_door(dir).is_none() {
+    if pair_endpoint(dir).is_none() {
         return Vec::new();
     }
     let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
@@ -156,11 +156,11 @@ fn pair_files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Files of pairs do not say where they come from; their folder's name does.
-fn pair_door(dir: &Path) -> Option<Door> {
+fn pair_endpoint(dir: &Path) -> Option<Endpoint> {
     let name = dir.file_name()?.to_str()?;
     match name {
-        n if n.starts_with("hft-binance-spot-") => Some(Door::BinanceSpot),
-        n if n.starts_with("hft-binance-usdm-") => Some(Door::BinanceUsdm),
+        n if n.starts_with("hft-binance-spot-") => Some(Endpoint::BinanceSpot),
+        n if n.starts_with("hft-binance-usdm-") => Some(Endpoint::BinanceUsdm),
         _ => None,
     }
 }
@@ -173,9 +173,9 @@ impl Recording {
         let file = dir.join(FRAMES_FILE);
         if file.is_file() {
             each_line(&file, |line, text| build.line(&file, line, text))?;
-        } else if let Some(door) = pair_door(dir) {
+        } else if let Some(endpoint) = pair_endpoint(dir) {
             for file in pair_files(dir) {
-                each_line(&file, |line, text| build.pair(&file, line, text, door))?;
+                each_line(&file, |line, text| build.pair(&file, line, text, endpoint))?;
             }
         }
         Ok(build.done())
@@ -257,9 +257,9 @@ impl Build {
             Line::Header { .. } => Ok(()),
             Line::Connect { connection, url, .. } => {
                 if let Some((host, path, query)) = address(&url)
-                    && let Some(door) = Door::of_socket(&host, &path)
+                    && let Some(endpoint) = Endpoint::of_socket(&host, &path)
                 {
-                    let (conversation, steps) = Conversation::open(door, &path, &query, 0, &Anything);
+                    let (conversation, steps) = Conversation::open(endpoint, &path, &query, 0, &Anything);
                     self.conversations.insert(connection, conversation);
                     self.subscribed(steps);
                 }
@@ -282,9 +282,9 @@ impl Build {
                 Ok(())
             }
             Line::Receive { at, connection, data } => {
-                let door = self.conversations.get(&connection).map(Conversation::door);
-                match (door, std::str::from_utf8(&data)) {
-                    (Some(door), Ok(text)) => self.frame(path, number, at, door, text),
+                let endpoint = self.conversations.get(&connection).map(Conversation::endpoint);
+                match (endpoint, std::str::from_utf8(&data)) {
+                    (Some(endpoint), Ok(text)) => self.frame(path, number, at, endpoint, text),
                     // Another venue's connection, or a binary frame that none of these venues sends.
                     _ => Ok(()),
                 }
@@ -301,7 +301,7 @@ impl Build {
         }
     }
 
-    fn pair(&mut self, path: &Path, number: u64, text: &str, door: Door) -> Result<(), LoadError> {
+    fn pair(&mut self, path: &Path, number: u64, text: &str, endpoint: Endpoint) -> Result<(), LoadError> {
         let parsed = text.split_once(' ').and_then(|(at, message)| Some((Timestamp(at.parse().ok()?), message)));
         let Some((at, message)) = parsed else {
             return Err(LoadError::Pair { path: path.to_owned(), line: number });
@@ -310,8 +310,8 @@ impl Build {
             // The answer of the depth request stands between the frames, without its address. The instrument is that of
             // the streams around it.
             let instrument = self.recording.topics.first().map(|t| t.instrument.clone()).unwrap_or_default();
-            let (host, path) = match door {
-                Door::BinanceUsdm => ("fapi.binance.com", "/fapi/v1/depth"),
+            let (host, path) = match endpoint {
+                Endpoint::BinanceUsdm => ("fapi.binance.com", "/fapi/v1/depth"),
                 _ => ("api.binance.com", "/api/v3/depth"),
             };
             self.recording.answers.push(RecordedAnswer {
@@ -323,11 +323,18 @@ impl Build {
             });
             return Ok(());
         }
-        self.frame(path, number, at, door, message)
+        self.frame(path, number, at, endpoint, message)
     }
 
-    fn frame(&mut self, path: &Path, number: u64, at: Timestamp, door: Door, text: &str) -> Result<(), LoadError> {
-        let class = read_class(door, text).map_err(|source| LoadError::Message {
+    fn frame(
+        &mut self,
+        path: &Path,
+        number: u64,
+        at: Timestamp,
+        endpoint: Endpoint,
+        text: &str,
+    ) -> Result<(), LoadError> {
+        let class = read_class(endpoint, text).map_err(|source| LoadError::Message {
             path: path.to_owned(),
             line: number,
             source,
@@ -351,11 +358,11 @@ impl Build {
                     *last = (*last).max(time);
                 }
                 let topics = topics.into_iter().map(|t| self.topic(t)).collect();
-                let frame = match cut_at_sequence(text).filter(|_| door == Door::Coinbase) {
+                let frame = match cut_at_sequence(text).filter(|_| endpoint == Endpoint::Coinbase) {
                     Some((head, tail)) => Frame::numbered(head, tail),
                     None => Frame::whole(Arc::from(text)),
                 };
-                self.recording.frames.push(RecordedFrame { at: due, door, topics, frame });
+                self.recording.frames.push(RecordedFrame { at: due, endpoint, topics, frame });
             }
         }
         Ok(())

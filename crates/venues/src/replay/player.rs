@@ -11,7 +11,7 @@ use super::load::{LoadError, Recording, recorded_sets};
 use super::state::ReplayState;
 use crate::catalogue::Catalogue;
 use crate::config::{ReplayConfig, Speed};
-use crate::hub::{Doors, Hub};
+use crate::hub::{Endpoints, Hub};
 use crate::progress::SetState;
 use crate::source::Source;
 
@@ -23,7 +23,7 @@ pub(crate) async fn start(
     config: ReplayConfig,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,
-) -> Result<Arc<dyn Doors>, LoadError> {
+) -> Result<Arc<dyn Endpoints>, LoadError> {
     let (dir, wanted) = (config.dir.clone(), config.sets.clone());
     let loaded = tokio::task::spawn_blocking(move || load(&dir, &wanted)).await;
     let recordings = match loaded {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use openmesh_dialect::emulate::{
-    BookMessage, Channel, Door, Frame, Listing, TickerFields, Topic, binance, bybit, coinbase, kraken, read_book,
+    BookMessage, Channel, Endpoint, Frame, Listing, TickerFields, Topic, binance, bybit, coinbase, kraken, read_book,
     read_bybit_ticker, read_coinbase_trades, read_depth_snapshot,
 };
 use openmesh_primitives::Timestamp;
@@ -105,7 +105,7 @@ impl ReplayState {
     pub(super) fn play(&mut self, set: usize, until: u64) -> Option<(Vec<Topic>, Frame)> {
         let played = self.sets.get_mut(set)?;
         let next = played.recording.frames.get(played.played).filter(|f| f.at <= until)?;
-        let (due, door, frame) = (next.at, next.door, next.frame.clone());
+        let (due, endpoint, frame) = (next.at, next.endpoint, next.frame.clone());
         let mut topics: Vec<Topic> =
             next.topics.iter().filter_map(|t| played.recording.topics.get(*t as usize).cloned()).collect();
         played.played += 1;
@@ -121,35 +121,35 @@ impl ReplayState {
             self.answer(&answer);
         }
         topics.retain(|t| self.index.get(t) == Some(&set));
-        self.note(set, door, &topics, &frame.text(0));
+        self.note(set, endpoint, &topics, &frame.text(0));
         Some((topics, frame))
     }
 
     /// A recorded depth snapshot has been received.
     fn answer(&mut self, answer: &RecordedAnswer) {
-        let Some((door, symbol)) = depth_request(&answer.host, &answer.path, &answer.query) else { return };
+        let Some((endpoint, symbol)) = depth_request(&answer.host, &answer.path, &answer.query) else { return };
         match read_depth_snapshot(&symbol, &answer.body) {
-            Ok(message) => self.books.entry(book_topic(door, &symbol)).or_default().take_answer(message),
+            Ok(message) => self.books.entry(book_topic(endpoint, &symbol)).or_default().take_answer(message),
             Err(error) => tracing::warn!(%error, symbol, "a recorded depth snapshot cannot be read"),
         }
     }
 
     /// Keeps what those who subscribe later must be told.
-    fn note(&mut self, set: usize, door: Door, topics: &[Topic], text: &str) {
+    fn note(&mut self, set: usize, endpoint: Endpoint, topics: &[Topic], text: &str) {
         for topic in topics {
             match topic.channel {
-                Channel::Book { .. } => match read_book(door, text) {
+                Channel::Book { .. } => match read_book(endpoint, text) {
                     Ok(messages) => {
                         for message in messages {
-                            self.note_book(set, door, message);
+                            self.note_book(set, endpoint, message);
                         }
                         break;
                     }
                     Err(error) => tracing::warn!(%error, ?topic, "a recorded book message cannot be read"),
                 },
                 // Spot's are whole each time.
-                Channel::Ticker if door == Door::BybitLinear => self.note_ticker(topic, text),
-                Channel::Trade if door == Door::Coinbase => {
+                Channel::Ticker if endpoint == Endpoint::BybitLinear => self.note_ticker(topic, text),
+                Channel::Trade if endpoint == Endpoint::Coinbase => {
                     // Newest first in a frame, so the last of a frame is the oldest.
                     for (product, object) in read_coinbase_trades(text).unwrap_or_default().into_iter().rev() {
                         if product == topic.instrument {
@@ -164,12 +164,12 @@ impl ReplayState {
         }
     }
 
-    fn note_book(&mut self, set: usize, door: Door, message: BookMessage) {
+    fn note_book(&mut self, set: usize, endpoint: Endpoint, message: BookMessage) {
         if let Some(set) = self.sets.get_mut(set) {
             set.venue_time = set.venue_time.max(message.at);
         }
-        let topic = book_topic(door, &message.instrument);
-        self.books.entry(topic).or_default().take(message, door);
+        let topic = book_topic(endpoint, &message.instrument);
+        self.books.entry(topic).or_default().take(message, endpoint);
     }
 
     fn note_ticker(&mut self, topic: &Topic, text: &str) {
@@ -233,7 +233,7 @@ impl ReplayState {
         exact.or_else(|| same.iter().find(|a| about(a))).copied()
     }
 
-    fn depth(&self, request: &HttpRequest<'_>, door: Door, symbol: &str) -> HttpAnswer {
+    fn depth(&self, request: &HttpRequest<'_>, endpoint: Endpoint, symbol: &str) -> HttpAnswer {
         let limit = match request.field("limit").map(|l| l.parse::<usize>()) {
             None => DEPTH_DEFAULT,
             Some(Ok(limit)) => limit.clamp(1, DEPTH_MAX),
@@ -242,9 +242,9 @@ impl ReplayState {
                 return HttpAnswer::refused(400, text);
             }
         };
-        let now = self.now(door);
-        let topic = book_topic(door, symbol);
-        if let Some(body) = self.books.get(&topic).and_then(|b| b.depth(door, limit, now)) {
+        let now = self.now(endpoint);
+        let topic = book_topic(endpoint, symbol);
+        if let Some(body) = self.books.get(&topic).and_then(|b| b.depth(endpoint, limit, now)) {
             return HttpAnswer::ok(body);
         }
         // Before the recorded snapshot's time: that one, for this instrument whatever the limit.
@@ -252,7 +252,7 @@ impl ReplayState {
             .sets
             .iter()
             .flat_map(|s| &s.recording.answers)
-            .find(|a| depth_request(&a.host, &a.path, &a.query).is_some_and(|(d, s)| d == door && s == symbol));
+            .find(|a| depth_request(&a.host, &a.path, &a.query).is_some_and(|(d, s)| d == endpoint && s == symbol));
         match recorded {
             Some(answer) => HttpAnswer::ok(answer.body.clone()),
             None => HttpAnswer::refused(400, binance::error(-1121, "Invalid symbol.")),
@@ -260,20 +260,22 @@ impl ReplayState {
     }
 
     /// A list of what is played, for a venue whose own was not recorded.
-    fn made_list(&self, door: Door) -> String {
+    fn made_list(&self, endpoint: Endpoint) -> String {
         let names: BTreeSet<&str> =
-            self.index.keys().filter(|t| t.door == door).map(|t| t.instrument.as_str()).collect();
-        let list: Vec<_> = names.iter().filter_map(|n| self.names.instrument(door, n)).collect();
-        binance::exchange_info(door, &list.iter().collect::<Vec<_>>(), self.now(door))
+            self.index.keys().filter(|t| t.endpoint == endpoint).map(|t| t.instrument.as_str()).collect();
+        let list: Vec<_> = names.iter().filter_map(|n| self.names.instrument(endpoint, n)).collect();
+        binance::exchange_info(endpoint, &list.iter().collect::<Vec<_>>(), self.now(endpoint))
     }
 }
 
 /// Under which stream of the recordings a client's stream is played. Kraken was recorded through v1, whose messages
-/// are played at both its doors.
+/// are played at both its endpoints.
 fn played_as(topic: &Topic) -> Topic {
     let loose = topic.loose();
-    match loose.door {
-        Door::KrakenV2 => Topic { door: Door::KrakenV1, instrument: kraken::v1_pair(&loose.instrument), ..loose },
+    match loose.endpoint {
+        Endpoint::KrakenV2 => {
+            Topic { endpoint: Endpoint::KrakenV1, instrument: kraken::v1_pair(&loose.instrument), ..loose }
+        }
         _ => loose,
     }
 }
@@ -282,20 +284,20 @@ fn bare(host: &str) -> &str {
     host.split(':').next().unwrap_or(host)
 }
 
-fn book_topic(door: Door, instrument: &str) -> Topic {
-    let door = if door == Door::OkxBusiness { Door::OkxPublic } else { door };
-    Topic { door, channel: BookMessage::CHANNEL, instrument: instrument.to_owned(), name: String::new() }
+fn book_topic(endpoint: Endpoint, instrument: &str) -> Topic {
+    let endpoint = if endpoint == Endpoint::OkxBusiness { Endpoint::OkxPublic } else { endpoint };
+    Topic { endpoint, channel: BookMessage::CHANNEL, instrument: instrument.to_owned(), name: String::new() }
 }
 
-/// Door and instrument of a request for Binance's depth.
-fn depth_request(host: &str, path: &str, query: &str) -> Option<(Door, String)> {
-    let door = match (bare(host), path) {
-        ("api.binance.com", "/api/v3/depth") => Door::BinanceSpot,
-        ("fapi.binance.com", "/fapi/v1/depth") => Door::BinanceUsdm,
+/// Endpoint and instrument of a request for Binance's depth.
+fn depth_request(host: &str, path: &str, query: &str) -> Option<(Endpoint, String)> {
+    let endpoint = match (bare(host), path) {
+        ("api.binance.com", "/api/v3/depth") => Endpoint::BinanceSpot,
+        ("fapi.binance.com", "/fapi/v1/depth") => Endpoint::BinanceUsdm,
         _ => return None,
     };
     let symbol = url::form_urlencoded::parse(query.as_bytes()).find(|(k, _)| k == "symbol")?.1.into_owned();
-    Some((door, symbol))
+    Some((endpoint, symbol))
 }
 
 impl Listing for ReplayState {
@@ -314,9 +316,9 @@ impl Source for ReplayState {
         played_as(topic)
     }
 
-    fn now(&self, door: Door) -> Timestamp {
-        let of_door = self.sets.iter().filter(|s| s.recording.topics.iter().any(|t| t.door == door));
-        of_door.map(|s| s.venue_time).max().unwrap_or_default()
+    fn now(&self, endpoint: Endpoint) -> Timestamp {
+        let of_endpoint = self.sets.iter().filter(|s| s.recording.topics.iter().any(|t| t.endpoint == endpoint));
+        of_endpoint.map(|s| s.venue_time).max().unwrap_or_default()
     }
 
     fn begin(&mut self, connection: u64, topic: &Topic) -> Vec<Frame> {
@@ -331,9 +333,9 @@ impl Source for ReplayState {
                 let fields = t.fields.iter().map(|(name, value)| (name, value));
                 bybit::linear_ticker(&recorded, "snapshot", fields, t.sequence, t.at)
             }),
-            Channel::Trade if topic.door == Door::Coinbase => self.trades.get(&loose).map(|recent| {
+            Channel::Trade if topic.endpoint == Endpoint::Coinbase => self.trades.get(&loose).map(|recent| {
                 let objects: Vec<String> = recent.iter().cloned().collect();
-                coinbase::recorded_trades(self.now(Door::Coinbase), &objects)
+                coinbase::recorded_trades(self.now(Endpoint::Coinbase), &objects)
             }),
             _ => None,
         };
@@ -343,17 +345,19 @@ impl Source for ReplayState {
     fn end(&mut self, _connection: u64, _topic: &Topic) {}
 
     fn http(&mut self, request: &HttpRequest<'_>) -> Option<HttpAnswer> {
-        if let Some((door, symbol)) = depth_request(request.host, request.path, request.query) {
-            return Some(self.depth(request, door, &symbol));
+        if let Some((endpoint, symbol)) = depth_request(request.host, request.path, request.query) {
+            return Some(self.depth(request, endpoint, &symbol));
         }
         if let Some(answer) = self.recorded(request) {
             return Some(HttpAnswer::ok(answer.body.clone()));
         }
         match (bare(request.host), request.path) {
-            ("api.binance.com", "/api/v3/exchangeInfo") => Some(HttpAnswer::ok(self.made_list(Door::BinanceSpot))),
-            ("fapi.binance.com", "/fapi/v1/exchangeInfo") => Some(HttpAnswer::ok(self.made_list(Door::BinanceUsdm))),
+            ("api.binance.com", "/api/v3/exchangeInfo") => Some(HttpAnswer::ok(self.made_list(Endpoint::BinanceSpot))),
+            ("fapi.binance.com", "/fapi/v1/exchangeInfo") => {
+                Some(HttpAnswer::ok(self.made_list(Endpoint::BinanceUsdm)))
+            }
             ("api.binance.com", "/api/v3/time") | ("fapi.binance.com", "/fapi/v1/time") => {
-                let now = self.now(Door::BinanceSpot).max(self.now(Door::BinanceUsdm));
+                let now = self.now(Endpoint::BinanceSpot).max(self.now(Endpoint::BinanceUsdm));
                 Some(HttpAnswer::ok(format!(r#"{{"serverTime":{}}}"#, now.millis())))
             }
             _ => None,
@@ -362,18 +366,18 @@ impl Source for ReplayState {
 
     fn catalogue(&self) -> Catalogue {
         let mut catalogue = Catalogue::default();
-        let mut entries: BTreeMap<(usize, Door, &str), CatalogueEntry> = BTreeMap::new();
+        let mut entries: BTreeMap<(usize, Endpoint, &str), CatalogueEntry> = BTreeMap::new();
         for (topic, set) in &self.index {
             let Some(played) = self.sets.get(*set) else { continue };
-            let Some(symbol) = self.names.symbol(topic.door, &topic.instrument) else { continue };
-            let entry = entries.entry((*set, topic.door, &topic.instrument)).or_insert_with(|| CatalogueEntry {
-                exchange: topic.door.exchange(),
+            let Some(symbol) = self.names.symbol(topic.endpoint, &topic.instrument) else { continue };
+            let entry = entries.entry((*set, topic.endpoint, &topic.instrument)).or_insert_with(|| CatalogueEntry {
+                exchange: topic.endpoint.exchange(),
                 symbol,
                 instrument: topic.instrument.clone(),
                 feeds: Vec::new(),
                 set: played.recording.name.clone(),
             });
-            entry.feeds.extend(topic.channel.feeds(topic.door));
+            entry.feeds.extend(topic.channel.feeds(topic.endpoint));
             entry.feeds.sort();
             entry.feeds.dedup();
         }
@@ -381,7 +385,7 @@ impl Source for ReplayState {
         catalogue.entries.sort();
         for played in &self.sets {
             let r = &played.recording;
-            let mut exchanges: Vec<_> = r.topics.iter().map(|t| t.door.exchange()).collect();
+            let mut exchanges: Vec<_> = r.topics.iter().map(|t| t.endpoint.exchange()).collect();
             exchanges.sort();
             exchanges.dedup();
             catalogue.sets.push(SetInfo {

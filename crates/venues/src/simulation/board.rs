@@ -1,4 +1,4 @@
-//! From the generator's events to each venue's messages: numbers in the digits of the door, one message for each stream
+//! From the generator's events to each venue's messages: numbers in the digits of the endpoint, one message for each stream
 //! that somebody listens to.
 //!
 //! The board holds its own copy of every book, because a step of the generator makes many events at once and a checksum
@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use openmesh_dialect::emulate::{
-    BookChange, BookStep, CandleState, Channel, Derivative, Door, Entry, Frame, Instrument, LevelBook, PushedOut,
+    BookChange, BookStep, CandleState, Channel, Derivative, Endpoint, Entry, Frame, Instrument, LevelBook, PushedOut,
     Summary, Topic, TradePrint, View, binance, bybit, coinbase, kraken, okx,
 };
 use openmesh_market::Side;
@@ -18,7 +18,7 @@ use super::{Bar, BookMove, CANDLE_SECONDS, Figures, Fill, Listed, Perpetual, Sim
 /// Trades that are kept for those who subscribe later: what Kraken v2 sends, and about what Coinbase does.
 const RECENT_TRADES_MAX: usize = 50;
 
-/// An instrument at a door, and its state as told so far.
+/// An instrument at an endpoint, and its state as told so far.
 pub(super) struct Shown {
     pub(super) instrument: Instrument,
     pub(super) book: LevelBook,
@@ -38,7 +38,7 @@ pub(super) struct Board {
     pub(super) shown: Vec<Shown>,
     /// Of each book of the generator, what shows it.
     of_market: Vec<Vec<usize>>,
-    index: BTreeMap<(Door, String), usize>,
+    index: BTreeMap<(Endpoint, String), usize>,
 }
 
 impl Board {
@@ -48,7 +48,7 @@ impl Board {
             let mut of = Vec::new();
             for instrument in instruments {
                 let Some(shown) = Shown::new(instrument, simulator, market) else { continue };
-                board.index.insert((instrument.door, instrument.name.clone()), board.shown.len());
+                board.index.insert((instrument.endpoint, instrument.name.clone()), board.shown.len());
                 of.push(board.shown.len());
                 board.shown.push(shown);
             }
@@ -57,23 +57,23 @@ impl Board {
         board
     }
 
-    /// The instruments of a door.
-    pub(super) fn of_door(&self, door: Door) -> Vec<&Shown> {
-        self.shown.iter().filter(|s| s.instrument.door == door).collect()
+    /// The instruments of an endpoint.
+    pub(super) fn of_endpoint(&self, endpoint: Endpoint) -> Vec<&Shown> {
+        self.shown.iter().filter(|s| s.instrument.endpoint == endpoint).collect()
     }
 
-    pub(super) fn find(&self, door: Door, name: &str) -> Option<&Shown> {
+    pub(super) fn find(&self, endpoint: Endpoint, name: &str) -> Option<&Shown> {
         // OKX names an index by its pair; the perpetual of that pair carries it.
-        self.index.get(&(door, name.to_owned())).and_then(|at| self.shown.get(*at))
+        self.index.get(&(endpoint, name.to_owned())).and_then(|at| self.shown.get(*at))
     }
 
     /// Returns the topic's place: an index price is that of the pair's perpetual.
     fn place(&self, topic: &Topic) -> Option<usize> {
-        let name = match (topic.channel, topic.door) {
-            (Channel::IndexPrice, Door::OkxPublic) => format!("{}-SWAP", topic.instrument),
+        let name = match (topic.channel, topic.endpoint) {
+            (Channel::IndexPrice, Endpoint::OkxPublic) => format!("{}-SWAP", topic.instrument),
             _ => topic.instrument.clone(),
         };
-        self.index.get(&(topic.door, name)).copied()
+        self.index.get(&(topic.endpoint, name)).copied()
     }
 
     /// Returns true when there is such a stream.
@@ -97,7 +97,7 @@ impl Board {
     /// Somebody starts to listen: what they are told at once.
     pub(super) fn begin(&mut self, topic: &Topic) -> Vec<Frame> {
         if topic.channel == Channel::Instruments {
-            let list: Vec<&Instrument> = self.of_door(topic.door).into_iter().map(|s| &s.instrument).collect();
+            let list: Vec<&Instrument> = self.of_endpoint(topic.endpoint).into_iter().map(|s| &s.instrument).collect();
             return vec![kraken::v2_instruments(&list)];
         }
         let Some(shown) = self.place(topic).and_then(|at| self.shown.get_mut(at)) else { return Vec::new() };
@@ -175,23 +175,23 @@ impl Shown {
         for topic in self.topics() {
             let mut push = |frame| out.push((topic.clone(), frame));
             let name = &topic.instrument;
-            match (topic.channel, topic.door) {
+            match (topic.channel, topic.endpoint) {
                 (Channel::AggregateTrade, _) => prints.iter().for_each(|t| push(binance::aggregate_trade(&topic, t))),
-                (Channel::Trade, Door::BinanceSpot | Door::BinanceUsdm) => {
+                (Channel::Trade, Endpoint::BinanceSpot | Endpoint::BinanceUsdm) => {
                     prints.iter().for_each(|t| push(binance::trade(&topic, t)));
                 }
-                (Channel::Trade, Door::Coinbase) => {
+                (Channel::Trade, Endpoint::Coinbase) => {
                     let at = prints.last().map_or(Timestamp(0), |t| t.at);
                     push(coinbase::trades("update", name, at, prints.iter().rev()));
                 }
-                (Channel::Trade, Door::KrakenV1) => {
+                (Channel::Trade, Endpoint::KrakenV1) => {
                     push(kraken::v1_trades(kraken::channel_id(&topic), &topic, &prints))
                 }
-                (Channel::Trade, Door::KrakenV2) => push(kraken::v2_trades("update", name, prints.iter())),
-                (Channel::Trade, Door::BybitSpot | Door::BybitLinear) => {
+                (Channel::Trade, Endpoint::KrakenV2) => push(kraken::v2_trades("update", name, prints.iter())),
+                (Channel::Trade, Endpoint::BybitSpot | Endpoint::BybitLinear) => {
                     push(bybit::trades(&topic, &prints, self.update));
                 }
-                (Channel::Trade, Door::OkxPublic) => {
+                (Channel::Trade, Endpoint::OkxPublic) => {
                     prints.iter().for_each(|t| push(okx::trade(&topic, t, self.update)));
                 }
                 _ => {}
@@ -223,26 +223,26 @@ impl Shown {
 
     fn book_frame(&mut self, topic: &Topic, step: &BookStep<'_>) -> Option<Frame> {
         let (at, last) = (step.at, step.last);
-        match (topic.door, topic.channel) {
-            (Door::BinanceSpot | Door::BinanceUsdm, Channel::Book { .. }) => Some(binance::depth(topic, step)),
-            (Door::Coinbase, Channel::Book { .. }) => Some(coinbase::book_update(&topic.instrument, step)),
-            (Door::OkxPublic, Channel::Book { depth: okx::SHORT_BOOK_DEPTH } | Channel::BestQuote) => {
+        match (topic.endpoint, topic.channel) {
+            (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, Channel::Book { .. }) => Some(binance::depth(topic, step)),
+            (Endpoint::Coinbase, Channel::Book { .. }) => Some(coinbase::book_update(&topic.instrument, step)),
+            (Endpoint::OkxPublic, Channel::Book { depth: okx::SHORT_BOOK_DEPTH } | Channel::BestQuote) => {
                 Some(okx::short_book(topic, &self.book, at, last))
             }
-            (door, Channel::Book { .. }) => {
+            (endpoint, Channel::Book { .. }) => {
                 let view = self.views.get_mut(topic)?;
                 let before = view.sequence;
-                let rule = if topic.door.exchange() == openmesh_market::Exchange::Kraken {
+                let rule = if topic.endpoint.exchange() == openmesh_market::Exchange::Kraken {
                     PushedOut::Cut
                 } else {
                     PushedOut::Said
                 };
                 let changes = view.step(&self.book, last, rule)?;
                 let step = BookStep { at, changes: &changes, ..*step };
-                Some(match door {
-                    Door::KrakenV1 => kraken::v1_book_update(kraken::channel_id(topic), topic, &step, view.shown()),
-                    Door::KrakenV2 => kraken::v2_book_update(&topic.instrument, &step, view.shown()),
-                    Door::OkxPublic | Door::OkxBusiness => {
+                Some(match endpoint {
+                    Endpoint::KrakenV1 => kraken::v1_book_update(kraken::channel_id(topic), topic, &step, view.shown()),
+                    Endpoint::KrakenV2 => kraken::v2_book_update(&topic.instrument, &step, view.shown()),
+                    Endpoint::OkxPublic | Endpoint::OkxBusiness => {
                         let numbers = okx::BookNumbers { at, sequence: Some((before as i64, last as i64)) };
                         okx::book_update(topic, &changes, view.shown(), numbers)
                     }
@@ -268,15 +268,15 @@ impl Shown {
     /// The ticker; `kind` is Coinbase's and Kraken's word for a first or a later one, `bybit_kind` Bybit's.
     fn ticker_frame(&mut self, topic: &Topic, kind: &str, bybit_kind: &str) -> Option<Frame> {
         let s = self.summary;
-        Some(match (topic.door, topic.channel) {
-            (Door::BinanceSpot | Door::BinanceUsdm, Channel::BestQuote) => binance::best_quote(topic, &s),
-            (Door::BinanceSpot | Door::BinanceUsdm, Channel::Ticker) => binance::ticker(topic, &s),
-            (Door::Coinbase, Channel::Ticker) => coinbase::ticker(kind, &topic.instrument, &s),
-            (Door::KrakenV1, Channel::Ticker) => kraken::v1_ticker(kraken::channel_id(topic), topic, &s),
-            (Door::KrakenV1, Channel::BestQuote) => kraken::v1_spread(kraken::channel_id(topic), topic, &s),
-            (Door::KrakenV2, Channel::Ticker) => kraken::v2_ticker(kind, &topic.instrument, &s),
-            (Door::BybitSpot, Channel::Ticker) => bybit::spot_ticker(topic, &s),
-            (Door::BybitLinear, Channel::Ticker) => {
+        Some(match (topic.endpoint, topic.channel) {
+            (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, Channel::BestQuote) => binance::best_quote(topic, &s),
+            (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, Channel::Ticker) => binance::ticker(topic, &s),
+            (Endpoint::Coinbase, Channel::Ticker) => coinbase::ticker(kind, &topic.instrument, &s),
+            (Endpoint::KrakenV1, Channel::Ticker) => kraken::v1_ticker(kraken::channel_id(topic), topic, &s),
+            (Endpoint::KrakenV1, Channel::BestQuote) => kraken::v1_spread(kraken::channel_id(topic), topic, &s),
+            (Endpoint::KrakenV2, Channel::Ticker) => kraken::v2_ticker(kind, &topic.instrument, &s),
+            (Endpoint::BybitSpot, Channel::Ticker) => bybit::spot_ticker(topic, &s),
+            (Endpoint::BybitLinear, Channel::Ticker) => {
                 let fields = bybit::linear_fields(&s, &self.derivative?);
                 if bybit_kind == "snapshot" {
                     return Some(bybit::linear_ticker(topic, "snapshot", fields.into_iter(), s.update, s.at));
@@ -288,7 +288,7 @@ impl Shown {
                 }
                 bybit::linear_ticker(topic, "delta", changed.into_iter(), s.update, s.at)
             }
-            (Door::OkxPublic, Channel::Ticker) => okx::ticker(topic, &self.instrument, &s),
+            (Endpoint::OkxPublic, Channel::Ticker) => okx::ticker(topic, &self.instrument, &s),
             _ => return None,
         })
     }
@@ -313,7 +313,7 @@ impl Shown {
         for topic in self.topics() {
             if let Some(frame) = derivative_frame(&topic, &state) {
                 out.push((topic, frame));
-            } else if (topic.door, topic.channel) == (Door::BybitLinear, Channel::Ticker) {
+            } else if (topic.endpoint, topic.channel) == (Endpoint::BybitLinear, Channel::Ticker) {
                 self.summary.at = self.summary.at.max(state.at);
                 if let Some(frame) = self.ticker_frame(&topic, "update", "delta") {
                     out.push((topic, frame));
@@ -326,20 +326,22 @@ impl Shown {
     fn first(&mut self, topic: &Topic) -> Vec<Frame> {
         let name = &topic.instrument;
         let at = self.summary.at;
-        let frame = match (topic.door, topic.channel) {
-            (Door::BinanceSpot | Door::BinanceUsdm, _) => None,
-            (Door::Coinbase, Channel::Book { .. }) => Some(coinbase::book_snapshot(name, &self.book, at)),
-            (Door::Coinbase, Channel::Trade) => Some(coinbase::trades("snapshot", name, at, self.trades.iter().rev())),
-            (Door::Coinbase, Channel::Candle { .. }) => {
+        let frame = match (topic.endpoint, topic.channel) {
+            (Endpoint::BinanceSpot | Endpoint::BinanceUsdm, _) => None,
+            (Endpoint::Coinbase, Channel::Book { .. }) => Some(coinbase::book_snapshot(name, &self.book, at)),
+            (Endpoint::Coinbase, Channel::Trade) => {
+                Some(coinbase::trades("snapshot", name, at, self.trades.iter().rev()))
+            }
+            (Endpoint::Coinbase, Channel::Candle { .. }) => {
                 let list = self.candles.iter().filter(|c| c.seconds == coinbase::CANDLE_SECONDS);
                 Some(coinbase::candles("snapshot", name, at, list))
             }
-            (Door::KrakenV2, Channel::Trade) => Some(kraken::v2_trades("snapshot", name, self.trades.iter())),
+            (Endpoint::KrakenV2, Channel::Trade) => Some(kraken::v2_trades("snapshot", name, self.trades.iter())),
             (_, Channel::Candle { seconds }) => {
                 let state = self.candles.iter().find(|c| c.seconds == seconds);
                 state.and_then(|c| candle_frame(topic, "snapshot", c))
             }
-            (Door::OkxPublic, Channel::Book { depth: okx::SHORT_BOOK_DEPTH } | Channel::BestQuote) => {
+            (Endpoint::OkxPublic, Channel::Book { depth: okx::SHORT_BOOK_DEPTH } | Channel::BestQuote) => {
                 Some(okx::short_book(topic, &self.book, at, self.update))
             }
             (_, Channel::Book { depth }) => Some(self.view_snapshot(topic, usize::from(depth))),
@@ -359,10 +361,10 @@ impl Shown {
             view
         });
         let at = self.summary.at;
-        match topic.door {
-            Door::KrakenV1 => kraken::v1_book_snapshot(kraken::channel_id(topic), topic, view.shown()),
-            Door::KrakenV2 => kraken::v2_book_snapshot(&topic.instrument, view.shown(), at),
-            Door::OkxPublic | Door::OkxBusiness => {
+        match topic.endpoint {
+            Endpoint::KrakenV1 => kraken::v1_book_snapshot(kraken::channel_id(topic), topic, view.shown()),
+            Endpoint::KrakenV2 => kraken::v2_book_snapshot(&topic.instrument, view.shown(), at),
+            Endpoint::OkxPublic | Endpoint::OkxBusiness => {
                 let numbers = okx::BookNumbers { at, sequence: Some((-1, view.sequence as i64)) };
                 okx::book_snapshot(topic, view.shown(), numbers)
             }
@@ -375,25 +377,25 @@ impl Shown {
 }
 
 fn candle_frame(topic: &Topic, kind: &str, c: &CandleState) -> Option<Frame> {
-    Some(match topic.door {
+    Some(match topic.endpoint {
         // A candle without trades is not told by these.
-        Door::Coinbase | Door::KrakenV1 | Door::KrakenV2 if c.trades == 0 => return None,
-        Door::BinanceSpot | Door::BinanceUsdm => binance::candle(topic, c),
-        Door::Coinbase => coinbase::candles(kind, &topic.instrument, c.at, std::iter::once(c)),
-        Door::KrakenV1 => kraken::v1_candle(kraken::channel_id(topic), topic, c),
-        Door::KrakenV2 => kraken::v2_candle(kind, &topic.instrument, c),
-        Door::BybitSpot | Door::BybitLinear => bybit::candle(topic, c),
-        Door::OkxPublic | Door::OkxBusiness => okx::candle(topic, c),
+        Endpoint::Coinbase | Endpoint::KrakenV1 | Endpoint::KrakenV2 if c.trades == 0 => return None,
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::candle(topic, c),
+        Endpoint::Coinbase => coinbase::candles(kind, &topic.instrument, c.at, std::iter::once(c)),
+        Endpoint::KrakenV1 => kraken::v1_candle(kraken::channel_id(topic), topic, c),
+        Endpoint::KrakenV2 => kraken::v2_candle(kind, &topic.instrument, c),
+        Endpoint::BybitSpot | Endpoint::BybitLinear => bybit::candle(topic, c),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => okx::candle(topic, c),
     })
 }
 
 fn derivative_frame(topic: &Topic, d: &Derivative) -> Option<Frame> {
-    Some(match (topic.door, topic.channel) {
-        (Door::BinanceUsdm, Channel::MarkPrice) => binance::mark_price(topic, d),
-        (Door::OkxPublic, Channel::MarkPrice) => okx::mark_price(topic, d),
-        (Door::OkxPublic, Channel::IndexPrice) => okx::index_price(topic, d),
-        (Door::OkxPublic, Channel::Funding) => okx::funding(topic, d),
-        (Door::OkxPublic, Channel::OpenInterest) => okx::open_interest(topic, d),
+    Some(match (topic.endpoint, topic.channel) {
+        (Endpoint::BinanceUsdm, Channel::MarkPrice) => binance::mark_price(topic, d),
+        (Endpoint::OkxPublic, Channel::MarkPrice) => okx::mark_price(topic, d),
+        (Endpoint::OkxPublic, Channel::IndexPrice) => okx::index_price(topic, d),
+        (Endpoint::OkxPublic, Channel::Funding) => okx::funding(topic, d),
+        (Endpoint::OkxPublic, Channel::OpenInterest) => okx::open_interest(topic, d),
         _ => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Listings of the simulated venues, with each venue's own names, steps and way of writing numbers.
 
-use openmesh_dialect::emulate::{Door, Instrument};
+use openmesh_dialect::emulate::{Endpoint, Instrument};
 use openmesh_market::Exchange;
 use openmesh_primitives::{Decimal, Symbol};
 
@@ -38,7 +38,7 @@ impl Asset {
     }
 }
 
-/// One book: what a venue trades, and how each of its doors lists it.
+/// One book: what a venue trades, and how each of its endpoints lists it.
 #[derive(Clone, Debug)]
 pub struct Listed {
     /// Venue.
@@ -55,8 +55,8 @@ pub struct Listed {
     pub instruments: Vec<Instrument>,
 }
 
-/// Digits in which a door writes: places of a price, places of a size, and whether zeros at the end are cut.
-struct Digits(Door, u8, u8, bool);
+/// Digits in which an endpoint writes: places of a price, places of a size, and whether zeros at the end are cut.
+struct Digits(Endpoint, u8, u8, bool);
 
 /// Every book of the simulated market.
 pub fn listings() -> Vec<Listed> {
@@ -71,7 +71,7 @@ pub fn listings() -> Vec<Listed> {
         let usd = "USD";
         let usdt = "USDT";
         let name = asset.name();
-        all.push(listed(Exchange::Binance, asset, usdt, false, 2, 5, &[Digits(Door::BinanceSpot, 8, 8, false)]));
+        all.push(listed(Exchange::Binance, asset, usdt, false, 2, 5, &[Digits(Endpoint::BinanceSpot, 8, 8, false)]));
         all.push(listed(
             Exchange::BinanceFutures,
             asset,
@@ -79,14 +79,23 @@ pub fn listings() -> Vec<Listed> {
             true,
             perp,
             lots,
-            &[Digits(Door::BinanceUsdm, 2, lots, false)],
+            &[Digits(Endpoint::BinanceUsdm, 2, lots, false)],
         ));
-        all.push(listed(Exchange::Coinbase, asset, usd, false, 2, 8, &[Digits(Door::Coinbase, 2, 8, true)]));
-        let kraken = [Digits(Door::KrakenV1, 5, 8, false), Digits(Door::KrakenV2, spot, 8, false)];
+        all.push(listed(Exchange::Coinbase, asset, usd, false, 2, 8, &[Digits(Endpoint::Coinbase, 2, 8, true)]));
+        let kraken = [Digits(Endpoint::KrakenV1, 5, 8, false), Digits(Endpoint::KrakenV2, spot, 8, false)];
         all.push(listed(Exchange::Kraken, asset, usd, false, spot, 8, &kraken));
-        all.push(listed(Exchange::Bybit, asset, usdt, false, spot, 6, &[Digits(Door::BybitSpot, spot, 6, true)]));
-        all.push(listed(Exchange::Bybit, asset, usdt, true, perp, lots, &[Digits(Door::BybitLinear, 2, lots, false)]));
-        let okx = |places| [Digits(Door::OkxPublic, 2, places, true), Digits(Door::OkxBusiness, 2, places, true)];
+        all.push(listed(Exchange::Bybit, asset, usdt, false, spot, 6, &[Digits(Endpoint::BybitSpot, spot, 6, true)]));
+        all.push(listed(
+            Exchange::Bybit,
+            asset,
+            usdt,
+            true,
+            perp,
+            lots,
+            &[Digits(Endpoint::BybitLinear, 2, lots, false)],
+        ));
+        let okx =
+            |places| [Digits(Endpoint::OkxPublic, 2, places, true), Digits(Endpoint::OkxBusiness, 2, places, true)];
         all.push(listed(Exchange::Okx, asset, usdt, false, spot, 8, &okx(8)));
         all.push(listed(Exchange::Okx, asset, usdt, true, spot, 2, &okx(2)));
         debug_assert!(all.iter().all(|l| l.tick_micros > 0), "{name}");
@@ -101,15 +110,15 @@ fn listed(
     perpetual: bool,
     price_places: u8,
     size_places: u8,
-    doors: &[Digits],
+    endpoints: &[Digits],
 ) -> Listed {
     let unit = |places: u8, digits: u8| Decimal::new(10i128.pow(u32::from(digits - places)), digits);
-    let instruments = doors
+    let instruments = endpoints
         .iter()
-        .map(|Digits(door, price, size, trimmed)| {
-            let (name, base, quote) = names(*door, asset, quote, perpetual);
+        .map(|Digits(endpoint, price, size, trimmed)| {
+            let (name, base, quote) = names(*endpoint, asset, quote, perpetual);
             Instrument {
-                door: *door,
+                endpoint: *endpoint,
                 name,
                 symbol: match perpetual {
                     true => Symbol::perpetual(asset.name(), &quote),
@@ -133,18 +142,20 @@ fn listed(
     }
 }
 
-/// Names of instrument, base and quote at a door. Kraken v1 says XBT for BTC.
-fn names(door: Door, asset: Asset, quote: &str, perpetual: bool) -> (String, String, String) {
-    let base = match (door, asset) {
-        (Door::KrakenV1, Asset::Btc) => "XBT",
+/// Names of instrument, base and quote at an endpoint. Kraken v1 says XBT for BTC.
+fn names(endpoint: Endpoint, asset: Asset, quote: &str, perpetual: bool) -> (String, String, String) {
+    let base = match (endpoint, asset) {
+        (Endpoint::KrakenV1, Asset::Btc) => "XBT",
         _ => asset.name(),
     };
-    let name = match door {
-        Door::BinanceSpot | Door::BinanceUsdm | Door::BybitSpot | Door::BybitLinear => format!("{base}{quote}"),
-        Door::Coinbase => format!("{base}-{quote}"),
-        Door::KrakenV1 | Door::KrakenV2 => format!("{base}/{quote}"),
-        Door::OkxPublic | Door::OkxBusiness if perpetual => format!("{base}-{quote}-SWAP"),
-        Door::OkxPublic | Door::OkxBusiness => format!("{base}-{quote}"),
+    let name = match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm | Endpoint::BybitSpot | Endpoint::BybitLinear => {
+            format!("{base}{quote}")
+        }
+        Endpoint::Coinbase => format!("{base}-{quote}"),
+        Endpoint::KrakenV1 | Endpoint::KrakenV2 => format!("{base}/{quote}"),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness if perpetual => format!("{base}-{quote}-SWAP"),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => format!("{base}-{quote}"),
     };
     (name, base.to_owned(), quote.to_owned())
 }
@@ -156,21 +167,21 @@ mod tests {
     #[test]
     fn names_and_digits_are_the_venues() {
         let all = listings();
-        let find = |door: Door, name: &str| {
-            all.iter().flat_map(|l| &l.instruments).find(|i| i.door == door && i.name == name).unwrap()
+        let find = |endpoint: Endpoint, name: &str| {
+            all.iter().flat_map(|l| &l.instruments).find(|i| i.endpoint == endpoint && i.name == name).unwrap()
         };
-        assert_eq!(find(Door::BinanceSpot, "BTCUSDT").price(6_500_001).to_string(), "65000.01000000");
-        assert_eq!(find(Door::BinanceSpot, "BTCUSDT").size(7).to_string(), "0.00007000");
-        assert_eq!(find(Door::BinanceUsdm, "BTCUSDT").price(650_001).to_string(), "65000.10");
-        assert_eq!(find(Door::BinanceUsdm, "BTCUSDT").size(7).to_string(), "0.007");
-        assert_eq!(find(Door::Coinbase, "ETH-USD").price(260_050).to_string(), "2600.5");
-        assert_eq!(find(Door::KrakenV1, "XBT/USD").price(650_001).to_string(), "65000.10000");
-        assert_eq!(find(Door::KrakenV2, "BTC/USD").price(650_001).to_string(), "65000.1");
-        assert_eq!(find(Door::BybitLinear, "BTCUSDT").price(650_001).to_string(), "65000.10");
-        assert_eq!(find(Door::BybitSpot, "BTCUSDT").price(650_000).to_string(), "65000");
-        assert_eq!(find(Door::OkxPublic, "SOL-USDT-SWAP").price(15_001).to_string(), "150.01");
-        assert_eq!(find(Door::OkxPublic, "BTC-USDT-SWAP").symbol.to_string(), "BTC.USDT-PERP");
-        assert_eq!(find(Door::KrakenV1, "XBT/USD").symbol, find(Door::KrakenV2, "BTC/USD").symbol);
+        assert_eq!(find(Endpoint::BinanceSpot, "BTCUSDT").price(6_500_001).to_string(), "65000.01000000");
+        assert_eq!(find(Endpoint::BinanceSpot, "BTCUSDT").size(7).to_string(), "0.00007000");
+        assert_eq!(find(Endpoint::BinanceUsdm, "BTCUSDT").price(650_001).to_string(), "65000.10");
+        assert_eq!(find(Endpoint::BinanceUsdm, "BTCUSDT").size(7).to_string(), "0.007");
+        assert_eq!(find(Endpoint::Coinbase, "ETH-USD").price(260_050).to_string(), "2600.5");
+        assert_eq!(find(Endpoint::KrakenV1, "XBT/USD").price(650_001).to_string(), "65000.10000");
+        assert_eq!(find(Endpoint::KrakenV2, "BTC/USD").price(650_001).to_string(), "65000.1");
+        assert_eq!(find(Endpoint::BybitLinear, "BTCUSDT").price(650_001).to_string(), "65000.10");
+        assert_eq!(find(Endpoint::BybitSpot, "BTCUSDT").price(650_000).to_string(), "65000");
+        assert_eq!(find(Endpoint::OkxPublic, "SOL-USDT-SWAP").price(15_001).to_string(), "150.01");
+        assert_eq!(find(Endpoint::OkxPublic, "BTC-USDT-SWAP").symbol.to_string(), "BTC.USDT-PERP");
+        assert_eq!(find(Endpoint::KrakenV1, "XBT/USD").symbol, find(Endpoint::KrakenV2, "BTC/USD").symbol);
         for l in &all {
             let fair = l.asset.start() / l.tick_micros;
             assert!(fair > 10_000, "{l:?}");

@@ -1,6 +1,6 @@
 //! The simulated venues over HTTP: lists of instruments, depth snapshots, open interest, the time.
 
-use openmesh_dialect::emulate::{Door, Instrument, binance, bybit, coinbase, kraken, okx};
+use openmesh_dialect::emulate::{Endpoint, Instrument, binance, bybit, coinbase, kraken, okx};
 use openmesh_primitives::Timestamp;
 
 use super::board::{Board, Shown};
@@ -14,8 +14,10 @@ const DEPTH_MAX: usize = 5_000;
 pub(super) fn answer(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<HttpAnswer> {
     let host = request.host.split(':').next().unwrap_or(request.host);
     match host {
-        "api.binance.com" | "data-api.binance.vision" => binance(board, Door::BinanceSpot, request, "/api/v3/", now),
-        "fapi.binance.com" => binance(board, Door::BinanceUsdm, request, "/fapi/v1/", now),
+        "api.binance.com" | "data-api.binance.vision" => {
+            binance(board, Endpoint::BinanceSpot, request, "/api/v3/", now)
+        }
+        "fapi.binance.com" => binance(board, Endpoint::BinanceUsdm, request, "/fapi/v1/", now),
         "api.coinbase.com" => coinbase(board, request, now),
         "api.kraken.com" => kraken(board, request, now),
         "api.bybit.com" => bybit(board, request, now),
@@ -24,30 +26,36 @@ pub(super) fn answer(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -
     }
 }
 
-fn instruments(board: &Board, door: Door) -> Vec<&Instrument> {
-    board.of_door(door).into_iter().map(|s| &s.instrument).collect()
+fn instruments(board: &Board, endpoint: Endpoint) -> Vec<&Instrument> {
+    board.of_endpoint(endpoint).into_iter().map(|s| &s.instrument).collect()
 }
 
-fn binance(board: &Board, door: Door, request: &HttpRequest<'_>, root: &str, now: Timestamp) -> Option<HttpAnswer> {
+fn binance(
+    board: &Board,
+    endpoint: Endpoint,
+    request: &HttpRequest<'_>,
+    root: &str,
+    now: Timestamp,
+) -> Option<HttpAnswer> {
     let call = request.path.strip_prefix(root)?;
     match call {
         "ping" => return Some(HttpAnswer::ok(String::from("{}"))),
         "time" => return Some(HttpAnswer::ok(format!(r#"{{"serverTime":{}}}"#, now.millis()))),
         "exchangeInfo" => {
-            return Some(HttpAnswer::ok(binance::exchange_info(door, &instruments(board, door), now)));
+            return Some(HttpAnswer::ok(binance::exchange_info(endpoint, &instruments(board, endpoint), now)));
         }
         "depth" | "openInterest" | "premiumIndex" => {}
         _ => return None,
     }
     let name = request.field("symbol").unwrap_or_default();
-    let Some(shown) = board.find(door, &name) else {
+    let Some(shown) = board.find(endpoint, &name) else {
         return Some(HttpAnswer::refused(400, binance::error(-1121, "Invalid symbol.")));
     };
     let limit = request.field("limit").map_or(Some(DEPTH_DEFAULT), |l| l.parse().ok());
     match (call, shown.derivative, limit) {
         ("depth", _, Some(limit)) => {
             let limit = limit.clamp(1, DEPTH_MAX);
-            Some(HttpAnswer::ok(binance::depth_snapshot(door, &shown.book, shown.update, limit, now)))
+            Some(HttpAnswer::ok(binance::depth_snapshot(endpoint, &shown.book, shown.update, limit, now)))
         }
         ("depth", ..) => {
             Some(HttpAnswer::refused(400, binance::error(-1100, "Illegal characters found in parameter 'limit'.")))
@@ -62,7 +70,7 @@ fn coinbase(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<
     match request.path.trim_end_matches('/') {
         "/api/v3/brokerage/market/products" => {
             let list: Vec<_> =
-                board.of_door(Door::Coinbase).into_iter().map(|s| (&s.instrument, Some(s.summary))).collect();
+                board.of_endpoint(Endpoint::Coinbase).into_iter().map(|s| (&s.instrument, Some(s.summary))).collect();
             Some(HttpAnswer::ok(coinbase::products(&list)))
         }
         "/api/v3/brokerage/time" => Some(HttpAnswer::ok(coinbase::now(now))),
@@ -74,7 +82,7 @@ fn kraken(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<Ht
     match request.path {
         "/0/public/AssetPairs" => {
             let wanted = request.field("pair");
-            let mut list = instruments(board, Door::KrakenV1);
+            let mut list = instruments(board, Endpoint::KrakenV1);
             if let Some(wanted) = &wanted {
                 list.retain(|i| wanted.split(',').any(|w| w == i.name || w == i.name.replace('/', "")));
                 if list.is_empty() {
@@ -98,16 +106,16 @@ fn bybit(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<Htt
             now,
         ))),
         "/v5/market/instruments-info" => {
-            let door = match request.field("category").as_deref() {
-                Some("spot") => Door::BybitSpot,
-                Some("linear") => Door::BybitLinear,
+            let endpoint = match request.field("category").as_deref() {
+                Some("spot") => Endpoint::BybitSpot,
+                Some("linear") => Endpoint::BybitLinear,
                 _ => return Some(HttpAnswer::ok(bybit::error("params error: Category is invalid", now))),
             };
-            let mut list = instruments(board, door);
+            let mut list = instruments(board, endpoint);
             if let Some(symbol) = request.field("symbol") {
                 list.retain(|i| i.name == symbol);
             }
-            Some(HttpAnswer::ok(bybit::instruments_info(door, &list, now)))
+            Some(HttpAnswer::ok(bybit::instruments_info(endpoint, &list, now)))
         }
         _ => None,
     }
@@ -122,8 +130,12 @@ fn okx(board: &Board, request: &HttpRequest<'_>, now: Timestamp) -> Option<HttpA
                 return Some(HttpAnswer::refused(400, okx::error(51_000, "Parameter instType error")));
             }
             let of_kind = |shown: &Shown| okx::kind(&shown.instrument) == kind;
-            let list: Vec<&Instrument> =
-                board.of_door(Door::OkxPublic).into_iter().filter(|s| of_kind(s)).map(|s| &s.instrument).collect();
+            let list: Vec<&Instrument> = board
+                .of_endpoint(Endpoint::OkxPublic)
+                .into_iter()
+                .filter(|s| of_kind(s))
+                .map(|s| &s.instrument)
+                .collect();
             Some(HttpAnswer::ok(okx::instruments(&list)))
         }
         _ => None,

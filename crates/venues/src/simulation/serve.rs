@@ -1,10 +1,10 @@
-//! The simulated market behind the doors, driven by the clock.
+//! The simulated market behind the endpoints, driven by the clock.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use openmesh_dialect::emulate::{Channel, Door, Frame, Listing, Topic};
+use openmesh_dialect::emulate::{Channel, Endpoint, Frame, Listing, Topic};
 use openmesh_market::Feed;
 use openmesh_primitives::Timestamp;
 use tokio::task::JoinSet;
@@ -15,7 +15,7 @@ use super::rest;
 use super::{Simulator, listings};
 use crate::catalogue::{Catalogue, CatalogueEntry, SetInfo};
 use crate::config::SimulationConfig;
-use crate::hub::{Doors, Hub, Room};
+use crate::hub::{Endpoints, Hub, Room};
 use crate::progress::{SetProgress, SetState};
 use crate::source::{HttpAnswer, HttpRequest, Source};
 
@@ -72,7 +72,7 @@ impl Source for SimulatedMarket {
         topic.clone()
     }
 
-    fn now(&self, _door: Door) -> Timestamp {
+    fn now(&self, _door: Endpoint) -> Timestamp {
         self.stepped.max(clock())
     }
 
@@ -114,8 +114,8 @@ fn catalogue() -> Catalogue {
             let entry = feeds
                 .entry((listed.exchange, instrument.symbol.clone()))
                 .or_insert_with(|| (instrument.name.clone(), Vec::new()));
-            for channel in channels(instrument.door, listed.perpetual) {
-                entry.1.extend(channel.feeds(instrument.door));
+            for channel in channels(instrument.endpoint, listed.perpetual) {
+                entry.1.extend(channel.feeds(instrument.endpoint));
             }
         }
     }
@@ -139,25 +139,25 @@ fn catalogue() -> Catalogue {
     catalogue
 }
 
-/// Streams of a simulated instrument at a door.
-fn channels(door: Door, perpetual: bool) -> Vec<Channel> {
+/// Streams of a simulated instrument at an endpoint.
+fn channels(endpoint: Endpoint, perpetual: bool) -> Vec<Channel> {
     let mut channels =
         vec![Channel::Trade, Channel::Book { depth: 0 }, Channel::Ticker, Channel::Candle { seconds: 60 }];
-    if perpetual && door.exchange() != openmesh_market::Exchange::Bybit {
+    if perpetual && endpoint.exchange() != openmesh_market::Exchange::Bybit {
         channels.push(Channel::MarkPrice);
     }
-    if perpetual && door == Door::BinanceUsdm {
+    if perpetual && endpoint == Endpoint::BinanceUsdm {
         // Asked for over HTTP.
         channels.push(Channel::OpenInterest);
     }
-    if perpetual && door == Door::OkxPublic {
+    if perpetual && endpoint == Endpoint::OkxPublic {
         channels.extend([Channel::IndexPrice, Channel::Funding, Channel::OpenInterest]);
     }
     channels
 }
 
 /// Starts the generator.
-pub(crate) fn start(config: SimulationConfig, tasks: &mut JoinSet<()>, stop: CancellationToken) -> Arc<dyn Doors> {
+pub(crate) fn start(config: SimulationConfig, tasks: &mut JoinSet<()>, stop: CancellationToken) -> Arc<dyn Endpoints> {
     let hub = Hub::new(SimulatedMarket::new(config, clock()));
     let driven = hub.clone();
     tasks.spawn(async move {

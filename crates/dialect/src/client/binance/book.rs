@@ -22,10 +22,10 @@ pub(super) const HELD_MAX: usize = 4_096;
 /// Changes in a row that repeat what is known before the count is taken to have been set back by the venue.
 const STALE_MAX: u8 = 10;
 
-/// How long after asking for a snapshot it is asked for again.
+/// Milliseconds after which a snapshot is asked for again.
 pub(super) const RETRY_MS: i64 = 5_000;
 
-/// What a change is to a book in step.
+/// The relation of a change to a book in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follows {
     /// The next one.
@@ -48,7 +48,7 @@ pub(super) struct Chain {
     stale: u8,
     held: VecDeque<Change>,
     asked: Option<Timestamp>,
-    /// How deep the book is known, while it is in step.
+    /// Depth to which the book is known, while it is in step.
     pub(super) reach: Reach,
 }
 
@@ -72,7 +72,7 @@ impl Chain {
         *self = Chain { asked: self.asked, ..Chain::default() };
     }
 
-    /// Whether a snapshot has to be asked for now. Says so once per [`RETRY_MS`].
+    /// Returns true where a snapshot has to be asked for now, once per [`RETRY_MS`].
     pub(super) fn ask(&mut self, now: Timestamp) -> bool {
         let waited = |then: Timestamp| now.nanos().saturating_sub(then.nanos()) >= RETRY_MS * 1_000_000;
         let due = self.last.is_none() && self.asked.is_none_or(waited);
@@ -141,7 +141,7 @@ impl Chain {
     }
 }
 
-/// Whether nothing lies between update `last` and the change.
+/// Returns true where nothing lies between update `last` and the change.
 fn starts_at_or_before(change: &Change, last: u64) -> bool {
     match change.previous {
         Some(previous) => previous <= last,

@@ -1,19 +1,19 @@
-//! Where Binance's two markets are reached, and under which names their streams are asked for.
+//! Addresses of Binance's two markets, and the names of their streams.
 
 use openmesh_market::event::{Exchange, Feed};
 use openmesh_primitives::Symbol;
 
 use crate::client::offer::offers;
 
-/// Where a market is reached.
+/// The addresses of a market.
 pub(super) struct Market {
     pub futures: bool,
     pub rest: &'static str,
-    /// By door: the streams' beginnings, and the address before them.
-    pub doors: &'static [Door],
+    /// By endpoint: the streams' beginnings, and the address before them.
+    pub endpoints: &'static [Endpoint],
 }
 
-pub(super) struct Door {
+pub(super) struct Endpoint {
     pub address: &'static str,
     feeds: &'static [(Feed, &'static str)],
 }
@@ -21,7 +21,7 @@ pub(super) struct Door {
 pub(super) const SPOT: Market = Market {
     futures: false,
     rest: "https://api.binance.com/api/v3",
-    doors: &[Door {
+    endpoints: &[Endpoint {
         address: "wss://stream.binance.com:9443/stream?streams=",
         feeds: &[
             (Feed::Book, "depth@100ms"),
@@ -35,12 +35,12 @@ pub(super) const SPOT: Market = Market {
 pub(super) const FUTURES: Market = Market {
     futures: true,
     rest: "https://fapi.binance.com/fapi/v1",
-    doors: &[
-        Door {
+    endpoints: &[
+        Endpoint {
             address: "wss://fstream.binance.com/public/stream?streams=",
             feeds: &[(Feed::Book, "depth@100ms"), (Feed::Ticker, "bookTicker")],
         },
-        Door {
+        Endpoint {
             address: "wss://fstream.binance.com/market/stream?streams=",
             feeds: &[
                 (Feed::Trades, "aggTrade"),
@@ -54,8 +54,8 @@ pub(super) const FUTURES: Market = Market {
     ],
 };
 
-impl Door {
-    /// The door's streams, instrument by instrument, without repetition, and of which instrument each is the book.
+impl Endpoint {
+    /// The endpoint's streams, instrument by instrument, without repetition, and of which instrument each is the book.
     pub(super) fn streams(
         &self,
         exchange: Exchange,

@@ -5,7 +5,7 @@
 //! update ids without a hole is what keeps it right. A crossed book therefore counts as wrong here, and is asked for
 //! anew.
 //!
-//! Streams are named in the address, so nothing has to be sent. Futures data comes by two doors since April 2026:
+//! Streams are named in the address, so nothing has to be sent. Futures data comes by two endpoints since April 2026:
 //! `/public` for books and best prices, `/market` for the rest ("Important WebSocket Change Notice").
 //!
 //! Times: `E`, when the venue made the message; of trades and forced orders `T`, when they happened. Spot's best bid and
@@ -45,7 +45,7 @@ use super::instruments::Instruments;
 use super::json::millis;
 use super::links::{Links, Ping, Upkeep};
 use super::names::Symbols;
-use super::offer::Unsaid;
+use super::offer::PendingNotices;
 use super::unreadable::{Unreadable, excerpt};
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
@@ -83,7 +83,7 @@ pub struct Binance {
     polled: Vec<String>,
     polled_at: Option<Timestamp>,
     quiet_until: Option<Timestamp>,
-    unsaid: Unsaid,
+    notices: PendingNotices,
 }
 
 impl Binance {
@@ -121,7 +121,7 @@ impl Binance {
             polled: Vec::new(),
             polled_at: None,
             quiet_until: None,
-            unsaid: Unsaid::default(),
+            notices: PendingNotices::default(),
         }
     }
 
@@ -299,8 +299,8 @@ impl Venue for Binance {
         self.exchange
     }
 
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
-        (&mut self.links, &mut self.unsaid)
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices) {
+        (&mut self.links, &mut self.notices)
     }
 
     fn instruments(&self) -> impl Iterator<Item = &Instruments> {
@@ -309,7 +309,7 @@ impl Venue for Binance {
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.books, self.polled) = Default::default();
-        self.unsaid = Unsaid::of(self.exchange, subscription);
+        self.notices = PendingNotices::of(self.exchange, subscription);
         let mut names = Vec::new();
         for symbol in &subscription.symbols {
             match wire::name_of(symbol, self.market.futures) {
@@ -317,19 +317,21 @@ impl Venue for Binance {
                     self.table.insert(&name, symbol.clone());
                     names.push((name, symbol.clone()));
                 }
-                None => self.unsaid.instrument(self.exchange, symbol),
+                None => self.notices.instrument(self.exchange, symbol),
             }
         }
         if self.market.futures && subscription.feeds.contains(&Feed::OpenInterest) {
             self.polled = names.iter().map(|(name, _)| name.clone()).collect();
         }
         let mut connection = ConnectionId(0);
-        for door in self.market.doors {
-            for streams in door.streams(self.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
+        for endpoint in self.market.endpoints {
+            for streams in endpoint.streams(self.exchange, &subscription.feeds, &names).chunks(STREAMS_MAX) {
                 let list: Vec<&str> = streams.iter().map(|(stream, _)| stream.as_str()).collect();
                 let books = streams.iter().filter_map(|(_, book)| book.clone()).collect();
                 self.books.insert(connection, books);
-                output.actions.push(Action::Open { connection, url: format!("{}{}", door.address, list.join("/")) });
+                output
+                    .actions
+                    .push(Action::Open { connection, url: format!("{}{}", endpoint.address, list.join("/")) });
                 connection.0 += 1;
             }
         }

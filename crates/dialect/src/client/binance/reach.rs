@@ -1,4 +1,4 @@
-//! How deep a book is known, and how it is known deeper without a break.
+//! The depth to which a book is known, and the way to a deeper one without a break.
 //!
 //! A snapshot tells the best thousand levels of a side. What lies deeper is known only as far as it has changed since, so
 //! the known part ends where the snapshot ended, and a price that moves comes near that end within minutes. A new
@@ -18,7 +18,7 @@ use super::change::Change;
 /// Known levels of a side below which a deeper snapshot is asked for: ten times what windows need.
 pub(super) const KNOWN_MIN: usize = 200;
 
-/// How long after asking for a deeper snapshot it is asked for again.
+/// Milliseconds after which a deeper snapshot is asked for again.
 pub(super) const ASK_MS: i64 = 10_000;
 
 /// Changes that are kept while a deeper snapshot is awaited: far more than come until it is asked for again.
@@ -32,7 +32,7 @@ pub(super) struct Snapshot {
     pub asks: Vec<Level>,
 }
 
-/// How far a book is known.
+/// The depth to which a book is known.
 #[derive(Default)]
 pub(super) struct Reach {
     /// Worst known price of each side; `None` where all of it is known.
@@ -46,7 +46,7 @@ pub(super) struct Reach {
 struct Awaited {
     /// The last update that was applied when it was asked for.
     from: u64,
-    /// What was applied since.
+    /// Changes that were applied since.
     changes: Vec<Change>,
     /// It came, but the stream has not reached it yet.
     ahead: Option<Snapshot>,
@@ -58,7 +58,7 @@ impl Reach {
         Reach { bid: end_of(bids), ask: end_of(asks), ..Reach::default() }
     }
 
-    /// Whether a deeper snapshot has to be asked for now; from then on changes are kept.
+    /// Returns true where a deeper snapshot has to be asked for now; from then on changes are kept.
     pub(super) fn ask(&mut self, book: &OrderBook, last: u64, now: Timestamp) -> bool {
         let waited = |then: Timestamp| now.nanos().saturating_sub(then.nanos()) >= ASK_MS * 1_000_000;
         let due = self.asked.is_none_or(waited) && self.is_short(book);

@@ -1,4 +1,4 @@
-//! What a message of Binance is: by the name of its stream, by its own `e`, or, where it has neither, by what was
+//! The kind of a Binance message: by the name of its stream, by its own `e`, or, where it has neither, by what was
 //! subscribed to on its connection.
 //!
 //! The last is needed for partial books: spot's name no instrument, and those of futures are worded like changes.
@@ -14,7 +14,7 @@ use crate::client::unreadable::Unreadable;
 /// Streams of one connection that are remembered: the venue allows 1024.
 const STREAMS_MAX: usize = 1_024;
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Trade,
@@ -187,7 +187,7 @@ impl Streams {
         }
     }
 
-    /// Whether what is worded as a change of a book is a partial one: that was asked for, and no changes were.
+    /// Returns true where what is worded as a change of a book is a partial one: that was asked for, and no changes were.
     pub(super) fn is_partial(&self, connection: ConnectionId, instrument: &str) -> bool {
         let Some(streams) = self.named.get(&connection) else { return false };
         let name = instrument.to_ascii_lowercase();

@@ -410,7 +410,7 @@ pub(super) fn read_instruments(body: &[u8], futures: bool, table: &mut Symbols) 
     Ok(())
 }
 
-/// What a name without its mark of the contract is, and which contract it is: `BTCUSDT_240927` is dated.
+/// Splits a name into the pair and its contract: `BTCUSDT_240927` is dated.
 fn contract_of(name: &str, futures: bool) -> (&str, Contract) {
     match name.split_once('_') {
         Some((pair, expiry)) if futures => (pair, dated(expiry).unwrap_or(Contract::Perpetual)),

@@ -1,4 +1,4 @@
-//! What stands in Bybit's messages, borrowed from the frame, and how its instruments are named.
+//! Bybit's messages, borrowed from the frame, and its names of instruments.
 
 use openmesh_market::event::{Candle, Exchange, Level, Liquidation, Side, Trade};
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
@@ -37,7 +37,7 @@ impl Category {
     }
 }
 
-/// What every message may begin with, where its topic does not stand first.
+/// The beginning of every message, where its topic does not stand first.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -47,7 +47,7 @@ struct Envelope<'a> {
     success: Option<bool>,
 }
 
-/// What a frame is about.
+/// The subject of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum About<'a> {
     /// Data of this topic.
@@ -79,7 +79,7 @@ pub(super) struct Message<'a, D> {
     /// `snapshot` or `delta`.
     #[serde(rename = "type", default)]
     pub kind: &'a str,
-    /// When the venue made it, in milliseconds.
+    /// Time at which the venue made it, in milliseconds.
     ts: i64,
     /// Content.
     pub data: D,

@@ -171,7 +171,7 @@ fn second(seconds: i64) -> Timestamp {
     Timestamp(NOW.nanos() + seconds * 1_000_000_000)
 }
 
-/// What was sent: on which connection, channel, products.
+/// The messages sent: on which connection, channel, products.
 fn spoken(output: &mut Output) -> Vec<(ConnectionId, String, Vec<String>)> {
     let of = |action| {
         let Action::Send { connection, text } = action else { return None };

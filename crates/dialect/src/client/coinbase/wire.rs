@@ -1,4 +1,4 @@
-//! What stands in Coinbase's messages, borrowed from the frame, and how its products are named.
+//! Coinbase's messages, borrowed from the frame, and its names of products.
 
 use openmesh_market::event::{Candle, Feed, Level, Side, Ticker, Trade};
 use openmesh_primitives::{Contract, Decimal, Symbol, Timestamp};
@@ -11,7 +11,7 @@ use crate::client::unreadable::Unreadable;
 /// Length of the candles that the venue sends; it offers no other on this feed.
 const CANDLE_INTERVAL: &str = "5m";
 
-/// What every message begins with, where its channel does not stand first.
+/// The beginning of every message, where its channel does not stand first.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -20,7 +20,7 @@ struct Envelope<'a> {
     kind: Option<&'a str>,
 }
 
-/// What a frame is about.
+/// The subject of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum About<'a> {
     /// A message of this channel.
@@ -48,7 +48,7 @@ pub(super) fn about(text: &str) -> Result<About<'_>, Unreadable> {
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "E: Deserialize<'de>"))]
 pub(super) struct Frame<'a, E> {
-    /// When the gateway sent it: differs from connection to connection.
+    /// Time at which the gateway sent it: differs from connection to connection.
     pub timestamp: &'a str,
     /// Counts the messages of the connection, over all channels.
     pub sequence_num: u64,
@@ -256,14 +256,14 @@ pub(super) fn symbol_of(product: &str) -> Option<Symbol> {
     }
 }
 
-/// The venue's name of an instrument, by its form. Only recordings have contracts: perpetuals (`-PERP-INTX`) are no longer on
-/// this API, dated ones are not put up for agreement.
+/// The venue's name of an instrument, by its form. Only recordings have contracts: perpetuals (`-PERP-INTX`) are no
+/// longer on this API, dated ones are not put up for agreement.
 pub(super) fn product_of(symbol: &Symbol) -> Option<String> {
     (symbol.contract == Contract::Spot).then(|| format!("{}-{}", symbol.base, symbol.quote))
 }
 
-/// The pair whose data and name the venue answers with where this one is asked for: it has one book for dollars and USDC, but
-/// for the pairs of stablecoins with each other.
+/// The pair whose data and name the venue answers with where this one is asked for: it has one book for dollars and
+/// USDC, but for the pairs of stablecoins with each other.
 pub(super) fn other_name(symbol: &Symbol) -> Option<Symbol> {
     let own_book = matches!(symbol.base.as_str(), "USDT" | "EURC");
     let one_book = symbol.contract == Contract::Spot && symbol.quote.as_str() == "USDC" && !own_book;

@@ -93,8 +93,8 @@ impl Turns {
     }
 }
 
-/// Whether one of the changed prices may lie in the first ten levels, or lay there before the change: any level that
-/// left them was better than, or is, the level that is the tenth now.
+/// Returns true where one of the changed prices may lie in the first ten levels, or lay there before the change: any
+/// level that left them was better than, or is, the level that is the tenth now.
 fn reaches_top(book: &OrderBook, side: Side, changes: &[Level]) -> bool {
     match book.levels(side).nth(LEVELS - 1) {
         None => !changes.is_empty(),
@@ -318,7 +318,7 @@ mod tests {
             }
         }
 
-        /// What is kept from message to message is what would be computed anew.
+        /// The sums kept from message to message are what would be computed anew.
         #[test]
         fn kept_is_computed(messages in proptest::collection::vec(proptest::collection::vec((any::<bool>(), 0i64..40, 0i64..3), 0..4), 1..80)) {
             let (mut book, mut sum) = (OrderBook::new(), Checksum::default());

@@ -38,7 +38,7 @@ use super::emit::Emit;
 use super::instruments::{Instruments, Step};
 use super::links::{Links, Ping, Upkeep};
 use super::names::Symbols;
-use super::offer::Unsaid;
+use super::offer::PendingNotices;
 use super::unreadable::Unreadable;
 use super::venue::Venue;
 use crate::session::{Action, Output, Subscription};
@@ -59,14 +59,14 @@ const DEPTH_DEFAULT: u32 = 10;
 /// A subscribed connection hears a heartbeat each second, so several missing ones are no jitter.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::WhenSilent(5_000, r#"{"method":"ping"}"#), silence_ms_max: 15_000 };
 
-/// Which version a message came in: a resubscription has to be worded in the same.
+/// The version of a message: a resubscription has to be worded in the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     V1,
     V2,
 }
 
-/// What is kept of an instrument beside its book.
+/// The state of an instrument beside its book.
 struct Extra {
     version: Version,
     sum: Checksum,
@@ -84,7 +84,7 @@ pub struct Kraken {
     /// v2 channels and names to subscribe to.
     channels: Vec<&'static str>,
     names: Vec<String>,
-    unsaid: Unsaid,
+    notices: PendingNotices,
     /// Depths of v2 books, whose messages do not tell: by name.
     depths: BTreeMap<String, u32>,
 }
@@ -229,8 +229,8 @@ impl Kraken {
     }
 }
 
-/// Whether the book disagrees with the venue's checksum: `(expected, got)`. If it does with numbers as they came, it is
-/// tried with numbers at the pair's precision, and that way is kept where it fits.
+/// Returns `(expected, got)` where the book disagrees with the venue's checksum. If it does with numbers as they came,
+/// it is tried with numbers at the pair's precision, and that way is kept where it fits.
 fn disagrees(
     expected: u32,
     sum: &mut Checksum,
@@ -258,8 +258,8 @@ impl Venue for Kraken {
         Exchange::Kraken
     }
 
-    fn shared(&mut self) -> (&mut Links, &mut Unsaid) {
-        (&mut self.links, &mut self.unsaid)
+    fn shared(&mut self) -> (&mut Links, &mut PendingNotices) {
+        (&mut self.links, &mut self.notices)
     }
 
     fn instruments(&self) -> impl Iterator<Item = &Instruments> {
@@ -268,14 +268,14 @@ impl Venue for Kraken {
 
     fn begin(&mut self, subscription: &Subscription, output: &mut Output) {
         (self.names, self.channels) = Default::default();
-        self.unsaid = Unsaid::of(Exchange::Kraken, subscription);
+        self.notices = PendingNotices::of(Exchange::Kraken, subscription);
         for symbol in &subscription.symbols {
             if symbol.contract == Contract::Spot {
                 let name = format!("{}/{}", symbol.base, symbol.quote);
                 self.depths.insert(name.clone(), DEPTH);
                 self.names.push(name);
             } else {
-                self.unsaid.instrument(Exchange::Kraken, symbol);
+                self.notices.instrument(Exchange::Kraken, symbol);
             }
         }
         self.channels.extend(subscription.feeds.iter().filter_map(|feed| channel_of(*feed)));

@@ -52,7 +52,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// What was subscribed to: `params` of a request, `result` of an answer.
+/// A subscription: `params` of a request, `result` of an answer.
 #[derive(Deserialize)]
 pub(super) struct Subscribed<'a> {
     #[serde(borrow)]

@@ -1,7 +1,7 @@
 //! Small frames of each kind, and the ways in which a book goes wrong.
 
 use super::*;
-use crate::emulate::Door;
+use crate::emulate::Endpoint;
 use crate::session::{Input, Session};
 use openmesh_market::OrderBook;
 use openmesh_market::event::{Event, Side};
@@ -174,16 +174,16 @@ fn subscribes_by_connection() {
     session.start(&subscription, &mut output);
     let gets = output.actions.iter().filter(|a| matches!(a, Action::Get { .. })).count();
     assert_eq!((gets, output.actions.len()), (3, 5));
-    // Not at port 8443, which the venue has closed; recordings that name it are behind the same doors.
+    // Not at port 8443, which the venue has closed; recordings that name it are behind the same endpoints.
     let opened = output.actions.iter().filter_map(|action| match action {
         Action::Open { url, .. } => Some(url.as_str()),
         _ => None,
     });
     let urls: Vec<&str> = opened.collect();
     assert_eq!(urls, ["wss://ws.okx.com/ws/v5/public", "wss://ws.okx.com/ws/v5/business"]);
-    for (path, door) in [("/ws/v5/public", Door::OkxPublic), ("/ws/v5/business", Door::OkxBusiness)] {
-        assert_eq!(Door::of_socket("ws.okx.com", path), Some(door));
-        assert_eq!(Door::of_socket("ws.okx.com:8443", path), Some(door));
+    for (path, endpoint) in [("/ws/v5/public", Endpoint::OkxPublic), ("/ws/v5/business", Endpoint::OkxBusiness)] {
+        assert_eq!(Endpoint::of_socket("ws.okx.com", path), Some(endpoint));
+        assert_eq!(Endpoint::of_socket("ws.okx.com:8443", path), Some(endpoint));
     }
     let mut output = Output::default();
     session.handle(Input::Opened { connection: BUSINESS, url: BUSINESS_URL }, NOW, &mut output);

@@ -1,4 +1,4 @@
-//! What stands in OKX's messages, borrowed from the frame, and how its instruments are named.
+//! OKX's messages, borrowed from the frame, and its names of instruments.
 
 use std::io::Write as _;
 
@@ -14,7 +14,7 @@ use crate::client::unreadable::Unreadable;
 /// Levels a side that the venue's checksum runs over.
 const CHECKSUM_LEVELS: usize = 25;
 
-/// What every message may begin with, where its argument does not stand first.
+/// The beginning of every message, where its argument does not stand first.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -35,7 +35,7 @@ pub(super) struct Argument<'a> {
     pub inst_id: &'a str,
 }
 
-/// What a frame is about.
+/// The subject of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum About<'a> {
     /// Data of this channel.

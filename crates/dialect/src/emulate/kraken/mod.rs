@@ -60,7 +60,7 @@ fn renamed(pair: &str, names: [(&str, &str); 2]) -> String {
     }
 }
 
-/// The answer of `/0/public/AssetPairs`: instruments of the v1 door.
+/// The answer of `/0/public/AssetPairs`: instruments of the v1 endpoint.
 pub fn asset_pairs(instruments: &[&Instrument]) -> String {
     let pairs: Vec<String> = instruments
         .iter()
@@ -81,7 +81,7 @@ pub fn asset_pairs(instruments: &[&Instrument]) -> String {
     format!(r#"{{"error":[],"result":{{{}}}}}"#, pairs.join(","))
 }
 
-/// How Kraken refuses a request over HTTP.
+/// Kraken's refusal of a request over HTTP.
 pub fn error(message: &str) -> String {
     format!(r#"{{"error":[{}]}}"#, quoted(message))
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{checksum, offers, v2_pair};
 use crate::emulate::connection::{Connection, Listing, Step};
 use crate::emulate::{
-    BookStep, CandleState, Channel, Door, Entry, Frame, LevelBook, Summary, Topic, TradePrint, quoted,
+    BookStep, CandleState, Channel, Endpoint, Entry, Frame, LevelBook, Summary, Topic, TradePrint, quoted,
 };
 
 /// First message of a v1 connection.
@@ -46,7 +46,7 @@ pub fn v1_topic(name: &str, depth: Option<u16>, minutes: Option<u32>, pair: &str
         }
         _ => return None,
     };
-    Some(Topic { door: Door::KrakenV1, channel, instrument: pair.to_owned(), name })
+    Some(Topic { endpoint: Endpoint::KrakenV1, channel, instrument: pair.to_owned(), name })
 }
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ struct V1Subscription {
     interval: Option<u32>,
 }
 
-/// Whether a text is a request in the words of v1.
+/// Returns true where a text is a request in the words of v1.
 pub(super) fn is_v1_request(text: &str) -> bool {
     serde_json::from_str::<V1Request<'_>>(text).is_ok()
 }
@@ -102,8 +102,8 @@ pub(in crate::emulate) fn v1_receive(c: &mut Connection, text: &str, listing: &d
             steps.push(refuse("Subscription name invalid"));
             continue;
         };
-        if c.door == Door::KrakenV2 {
-            (topic.door, topic.instrument) = (c.door, v2_pair(pair));
+        if c.endpoint == Endpoint::KrakenV2 {
+            (topic.endpoint, topic.instrument) = (c.endpoint, v2_pair(pair));
         }
         if matches!(topic.channel, Channel::Book { depth } if !offers(depth)) {
             steps.push(refuse("Subscription depth not supported"));

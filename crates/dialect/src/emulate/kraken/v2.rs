@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{checksum, is_v1_request, offers, v1_receive};
 use crate::emulate::connection::{Connection, Listing, Step};
 use crate::emulate::{
-    BookStep, CandleState, Channel, Door, Entry, Frame, Instrument, LevelBook, Summary, Topic, TradePrint, quoted,
+    BookStep, CandleState, Channel, Endpoint, Entry, Frame, Instrument, LevelBook, Summary, Topic, TradePrint, quoted,
 };
 
 /// First message of a v2 connection.
@@ -56,7 +56,7 @@ pub fn v2_topic(channel: &str, depth: Option<u16>, minutes: Option<u32>, symbol:
         _ => return None,
     };
     let instrument = if channel == Channel::Instruments { String::new() } else { symbol.to_owned() };
-    Some(Topic { door: Door::KrakenV2, channel, instrument, name })
+    Some(Topic { endpoint: Endpoint::KrakenV2, channel, instrument, name })
 }
 
 pub(in crate::emulate) fn v2_receive(
@@ -68,7 +68,7 @@ pub(in crate::emulate) fn v2_receive(
 ) {
     let say = |text: String| Step::Say(Frame::whole(text));
     let Ok(request) = serde_json::from_str::<V2Request<'_>>(text) else {
-        // A recording made through v1 is replayed at this door too, and a client words its requests as its data come.
+        // A recording made through v1 is replayed at this endpoint too, and a client words its requests as its data come.
         if is_v1_request(text) {
             v1_receive(c, text, listing, steps);
         } else {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
-use crate::emulate::{Door, binance};
+use crate::emulate::{Endpoint, binance};
 
 #[derive(Deserialize)]
 struct Combined<'a> {
@@ -19,11 +19,11 @@ struct BinanceTime {
     at: Option<i64>,
 }
 
-pub(super) fn class(door: Door, text: &str) -> Result<Class, ReadError> {
+pub(super) fn class(endpoint: Endpoint, text: &str) -> Result<Class, ReadError> {
     let combined: Combined<'_> = serde_json::from_str(text)?;
     let (Some(stream), Some(data)) = (combined.stream, combined.data) else { return Ok(Class::Control) };
     let time: BinanceTime = serde_json::from_str(data.get())?;
-    Ok(one(binance::topic(door, stream), time.at.map(millis)))
+    Ok(one(binance::topic(endpoint, stream), time.at.map(millis)))
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
-use crate::emulate::{Door, bybit};
+use crate::emulate::{Endpoint, bybit};
 
 #[derive(Deserialize)]
 struct BybitMessage<'a> {
@@ -18,10 +18,10 @@ struct BybitMessage<'a> {
     data: Option<&'a RawValue>,
 }
 
-pub(super) fn class(door: Door, text: &str) -> Result<Class, ReadError> {
+pub(super) fn class(endpoint: Endpoint, text: &str) -> Result<Class, ReadError> {
     let message: BybitMessage<'_> = serde_json::from_str(text)?;
     let Some(topic) = message.topic else { return Ok(Class::Control) };
-    Ok(one(bybit::topic(door, topic), message.ts.map(millis)))
+    Ok(one(bybit::topic(endpoint, topic), message.ts.map(millis)))
 }
 
 #[derive(Deserialize)]

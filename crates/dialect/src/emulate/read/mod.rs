@@ -17,9 +17,9 @@ use openmesh_primitives::{Decimal, Timestamp};
 use serde::Deserialize;
 
 use super::levels::{BookChange, Entry};
-use super::{Channel, Door, Topic};
+use super::{Channel, Endpoint, Topic};
 
-/// Why a frame is not read.
+/// The reason for which a frame is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not the JSON that the venue sends.
@@ -33,7 +33,7 @@ pub enum ReadError {
     Form,
 }
 
-/// What kind of frame.
+/// The kind of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Data of these streams, with the venue's time where it says one.
@@ -49,7 +49,7 @@ pub enum Class {
     Control,
 }
 
-/// What a frame does to a book.
+/// The effect of a frame on a book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BookMessage {
     /// The venue's name of the instrument.
@@ -86,27 +86,27 @@ fn text_millis(text: &str) -> Result<Timestamp, ReadError> {
     text.parse().map(millis).map_err(|_| ReadError::Number(text.chars().take(40).collect()))
 }
 
-/// Which streams a frame belongs to.
-pub fn read_class(door: Door, text: &str) -> Result<Class, ReadError> {
-    match door {
-        Door::BinanceSpot | Door::BinanceUsdm => binance::class(door, text),
-        Door::Coinbase => coinbase::class(text),
-        Door::KrakenV1 => kraken::class(text),
-        Door::KrakenV2 => Err(ReadError::Form),
-        Door::BybitSpot | Door::BybitLinear => bybit::class(door, text),
-        Door::OkxPublic | Door::OkxBusiness => okx::class(door, text),
+/// Returns the streams to which a frame belongs.
+pub fn read_class(endpoint: Endpoint, text: &str) -> Result<Class, ReadError> {
+    match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::class(endpoint, text),
+        Endpoint::Coinbase => coinbase::class(text),
+        Endpoint::KrakenV1 => kraken::class(text),
+        Endpoint::KrakenV2 => Err(ReadError::Form),
+        Endpoint::BybitSpot | Endpoint::BybitLinear => bybit::class(endpoint, text),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => okx::class(endpoint, text),
     }
 }
 
-/// What a frame of a book stream does to books; nothing for frames of other streams.
-pub fn read_book(door: Door, text: &str) -> Result<Vec<BookMessage>, ReadError> {
-    match door {
-        Door::BinanceSpot | Door::BinanceUsdm => binance::book(text),
-        Door::Coinbase => coinbase::book(text),
-        Door::KrakenV1 => kraken::book(text),
-        Door::KrakenV2 => Err(ReadError::Form),
-        Door::BybitSpot | Door::BybitLinear => bybit::book(text),
-        Door::OkxPublic | Door::OkxBusiness => okx::book(text),
+/// Returns the effect of a frame of a book stream on books; nothing for frames of other streams.
+pub fn read_book(endpoint: Endpoint, text: &str) -> Result<Vec<BookMessage>, ReadError> {
+    match endpoint {
+        Endpoint::BinanceSpot | Endpoint::BinanceUsdm => binance::book(text),
+        Endpoint::Coinbase => coinbase::book(text),
+        Endpoint::KrakenV1 => kraken::book(text),
+        Endpoint::KrakenV2 => Err(ReadError::Form),
+        Endpoint::BybitSpot | Endpoint::BybitLinear => bybit::book(text),
+        Endpoint::OkxPublic | Endpoint::OkxBusiness => okx::book(text),
     }
 }
 

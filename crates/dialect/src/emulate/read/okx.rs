@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{BookMessage, Class, ReadError, number, one, text_millis};
-use crate::emulate::{BookChange, Door, Entry, okx};
+use crate::emulate::{BookChange, Endpoint, Entry, okx};
 
 #[derive(Deserialize)]
 struct OkxMessage<'a> {
@@ -29,12 +29,12 @@ struct OkxTime<'a> {
     ts: Option<&'a str>,
 }
 
-pub(super) fn class(door: Door, text: &str) -> Result<Class, ReadError> {
+pub(super) fn class(endpoint: Endpoint, text: &str) -> Result<Class, ReadError> {
     if text == "pong" {
         return Ok(Class::Control);
     }
     let message: OkxMessage<'_> = serde_json::from_str(text)?;
-    let topic = message.arg.and_then(|arg| okx::topic(door, arg.channel, arg.instrument));
+    let topic = message.arg.and_then(|arg| okx::topic(endpoint, arg.channel, arg.instrument));
     match (message.event, topic) {
         (Some("subscribe"), Some(topic)) => Ok(Class::Acknowledgement(topic)),
         (None, topic) => {

@@ -22,8 +22,8 @@ impl Dice {
     }
 }
 
-/// A message of the venue: when, over which connection, and what: a change of a book, some trades of which the newest stands
-/// first, or nothing (a heartbeat).
+/// A message of the venue: when, over which connection, and what: a change of a book, some trades of which the newest
+/// stands first, or nothing (a heartbeat).
 #[derive(Clone)]
 struct Message {
     at: i64,
@@ -96,7 +96,7 @@ impl Venue {
         config
     }
 
-    /// What a connection is told first: the books as they are, or the latest trades, newest first.
+    /// The first messages of a connection: the books as they are, or the latest trades, newest first.
     fn greeting(&self, connection: ConnectionId, now: i64) -> Vec<Event> {
         let past = || self.messages.iter().take_while(|m| m.at <= now).flat_map(|m| m.events.iter().rev());
         self.symbols
@@ -145,7 +145,7 @@ fn apply(book: &mut OrderBook, kind: &EventKind) {
     }
 }
 
-/// What goes wrong at a collector.
+/// The faults of a collector.
 #[derive(Clone, Copy, Default)]
 struct Trouble {
     /// A connection is down from the first to the second time.
@@ -156,7 +156,7 @@ struct Trouble {
     gap_at: Option<i64>,
 }
 
-/// What a collector got: its chunks by stream and window, less what it withdrew; and what it did not cover.
+/// The result of a collector: its chunks by stream and window, less what it withdrew; and what it did not cover.
 struct Seen {
     chunks: BTreeMap<(Stream, i64), (ContentId, Chunk)>,
     missing: BTreeMap<(Stream, i64), Reason>,
