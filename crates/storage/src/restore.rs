@@ -55,7 +55,7 @@ pub enum RestoreError {
     Chunk {
         /// Its number.
         index: u32,
-        /// What is wrong with it.
+        /// Error of checking it.
         #[source]
         source: ChunkError,
     },

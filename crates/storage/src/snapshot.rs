@@ -10,8 +10,9 @@ use crate::chunk::{self, Branch, CHUNK_BYTES_MAX, Child, Chunk, DEPTH_MAX};
 use crate::store::Store;
 use crate::tree::{Row, Rows, row_key_at};
 
-/// Rows of a usual chunk, at most: with rows of a hundred bytes some hundred kilobytes, which a peer sends in one message.
-const CHUNK_ROWS: usize = 4_096;
+/// Most rows of a usual chunk: half a megabyte with rows of a hundred bytes, and an eighth of what is refused. Fewer would
+/// make more durable transactions of a restore, which is what it waits for.
+const CHUNK_ROWS_MAX: usize = 5_000;
 
 impl Store {
     /// Returns the depth at which the state after a height is exported: chunks of a depth have some thousand rows each.
@@ -25,7 +26,7 @@ impl Store {
             Node::Leaf(_) => 1,
             Node::Null => 0,
         };
-        let fits = |depth: &u8| rows / chunk::count(*depth) as usize <= CHUNK_ROWS / 2;
+        let fits = |depth: &u8| rows / chunk::count(*depth) as usize <= CHUNK_ROWS_MAX;
         Ok((0..DEPTH_MAX).find(fits).unwrap_or(DEPTH_MAX))
     }
 

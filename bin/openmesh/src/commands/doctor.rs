@@ -90,7 +90,7 @@ fn inspect_folder(folder: &Path, findings: &mut Findings) -> Result<(), Failure>
     Ok(())
 }
 
-/// How it goes with the processes of a network; `None` where nobody supervises them.
+/// Reports the state of a network's processes; `None` where nobody supervises them.
 fn inspect_supervisor(network: &Path, board: Option<&Board>, findings: &mut Findings) {
     let Some(board) = board else {
         let processes = up::home::process_folders(network).iter().filter(|home| presence::find(home).is_some()).count();

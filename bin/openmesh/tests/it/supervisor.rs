@@ -36,11 +36,7 @@ async fn validators_go_on_without_it_and_the_next_one_takes_them_over() {
     let victim = before["validator-2"];
     signal(victim, Signal::KILL);
     let is_back = || network.processes().running().get("validator-2").is_some_and(|pid| *pid != victim);
-    let deadline = Instant::now() + PATIENCE;
-    while !is_back() {
-        assert!(Instant::now() < deadline, "validator-2 was not started again");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    until("validator-2 was started again", is_back).await;
     network.until(2, "/v1/status", "the restarted validator", |s| s["height"].as_u64() > Some(5)).await;
 
     let all = network.processes().running();
@@ -76,6 +72,72 @@ async fn down_stops_what_has_lost_its_supervisor_and_settings_count_from_the_nex
     assert_eq!(rows.len(), 3);
     assert_eq!(std::fs::read_to_string(&settings).unwrap(), text);
     assert_eq!(network.stop().await, 0);
+}
+
+/// One that does not start any more is tried again and named; the others go on, and it comes back once it can.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_that_does_not_come_back_stops_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let network = Network::start(home.path(), &SIMULATED).await;
+    let settings = home.path().join("simulated/validator-3/node.toml");
+    let whole = std::fs::read(&settings).unwrap();
+    std::fs::write(&settings, "a slip of the pen\n").unwrap();
+    let others = without(network.processes().running(), "validator-3");
+    signal(network.processes().running()["validator-3"], Signal::KILL);
+    let board = || -> Value {
+        let text = std::fs::read(home.path().join("simulated/supervisor.json")).unwrap();
+        serde_json::from_slice::<Value>(&text).unwrap()["parts"]["validator-3"].clone()
+    };
+    until("it was tried again and again", || board()["ends"].as_u64() >= Some(3)).await;
+    assert!(board()["last_end"][1].as_str().unwrap().contains("exit code 2"), "{}", board());
+    for api in &network.apis[..3] {
+        commits(api, 3).await;
+    }
+    assert_eq!(without(network.processes().running(), "validator-3"), others, "the others are the same processes");
+    let doctor = ["doctor", "--api", &network.apis[0], "--home"];
+    let output = binary().args(doctor).arg(home.path()).output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("validator-3 ended") && said.contains("node.log"), "{said}");
+
+    std::fs::write(&settings, whole).unwrap();
+    network.until(3, "/v1/status", "it is back", |s| s["height"].as_u64() > Some(3)).await;
+    assert_eq!(network.stop().await, 0);
+}
+
+/// Tests and benchmarks name a process with which everything that they start ends, however it ends itself.
+#[tokio::test]
+async fn what_follows_a_process_ends_with_it() {
+    let mut leader = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let mut follower = binary()
+        .env("OPENMESH_STOP_WITH", leader.id().to_string())
+        .args(["venues", "--home"])
+        .arg(home.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let record = home.path().join("running.json");
+    until("it runs", || record.exists()).await;
+    assert_eq!(follower.try_wait().unwrap(), None);
+    leader.kill().unwrap();
+    leader.wait().unwrap();
+    let status = tokio::time::timeout(PATIENCE, follower.wait()).await.expect("it ends too").unwrap();
+    assert!(status.success(), "in order: {status}");
+    assert!(!record.exists(), "and says that it runs no more");
+}
+
+fn without(mut all: BTreeMap<String, u32>, name: &str) -> BTreeMap<String, u32> {
+    all.remove(name);
+    all
+}
+
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: it did not come about");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
 }
 
 /// Keys, genesis and settings with their bytes.
