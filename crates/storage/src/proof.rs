@@ -4,13 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use jmt::RootHash;
 use jmt::proof::SparseMerkleProof;
-use openmesh_primitives::{Digest, canonical};
+use jmt::{KeyHash, RootHash};
+use openmesh_primitives::{Digest, canonical, sha256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Sha256;
-
-use crate::tree::key_hash;
 
 /// Largest proof that is read from text, bytes: 256 siblings of at most 70 bytes, and the leaf.
 const PROOF_BYTES_MAX: usize = 20_000;
@@ -34,6 +32,11 @@ impl StateProof {
     pub(crate) fn new(proof: SparseMerkleProof<Sha256>) -> StateProof {
         StateProof(proof)
     }
+}
+
+/// The hash under which a key of the state stands in the tree.
+pub(crate) fn key_hash(key: &[u8]) -> KeyHash {
+    KeyHash(sha256(&[key]).0)
 }
 
 /// Checks that `key` has `value` (`None`: no value) in the state with this root.

@@ -16,16 +16,18 @@ use std::collections::{BTreeMap, HashMap};
 use borsh::BorshDeserialize;
 use jmt::storage::{LeafNode, Node, NodeBatch, NodeKey, TreeReader, TreeUpdateBatch};
 use jmt::{KeyHash, OwnedValue, RootHash, Sha256Jmt, Version};
-use openmesh_primitives::{Digest, canonical, sha256};
+use openmesh_primitives::{Digest, canonical};
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use crate::StoreError;
-use crate::proof::StateProof;
+use crate::proof::{StateProof, key_hash};
 use crate::tables::{META, NODES, STATE, get_meta};
 
 /// Rows of the tree or of the state.
 pub type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+type Inserts = Vec<(KeyHash, OwnedValue)>;
+type Deletes = Vec<(KeyHash, Option<OwnedValue>)>;
 
 /// The tree in one snapshot of the database.
 pub struct Tree {
@@ -42,11 +44,6 @@ pub struct TreeChange {
     pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
     /// Rows that the new version does not need.
     pub stale: Vec<Vec<u8>>,
-}
-
-/// The hash under which a key of the state stands in the tree.
-pub fn key_hash(key: &[u8]) -> KeyHash {
-    KeyHash(sha256(&[key]).0)
 }
 
 /// The key of the row of a node at a path of nibbles.
@@ -177,11 +174,7 @@ impl Tree {
     }
 
     /// Inserts and deletions that change something.
-    #[allow(clippy::type_complexity)]
-    fn split(
-        &self,
-        writes: &Writes,
-    ) -> Result<(Vec<(KeyHash, OwnedValue)>, Vec<(KeyHash, Option<OwnedValue>)>), StoreError> {
+    fn split(&self, writes: &Writes) -> Result<(Inserts, Deletes), StoreError> {
         let (mut inserts, mut deletes) = (Vec::new(), Vec::new());
         for (key, value) in writes {
             let stored = self.state.get(key.as_slice())?;

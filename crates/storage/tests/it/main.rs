@@ -1,5 +1,5 @@
 //! Tests of the store from outside.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test that fails here says where")]
 
 mod accounts;
 mod chain;
