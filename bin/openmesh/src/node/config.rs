@@ -141,7 +141,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Storage {
-    /// Epochs (hours of block time) for which blocks, receipts and their indices are kept; without it for ever, as an archive
+    /// Epochs (an hour of block time each, where the genesis says nothing else) for which blocks, receipts and their indices are kept; without it for ever, as an archive
     /// node does. The state, what light clients need and the tables stay in any case.
     pub retain_epochs: Option<u64>,
 }

@@ -28,8 +28,6 @@ use super::gossip;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
 
-/// Length of an epoch, in milliseconds of block time: the unit in which a person says for how long blocks are kept.
-const EPOCH_MS: u64 = 3_600_000;
 /// Threads of queries: what a machine of two cores can spare.
 const QUERY_THREADS: usize = 2;
 
@@ -118,7 +116,7 @@ impl Stores {
 
 async fn open_store(path: &Path, config: &NodeConfig, genesis: Genesis) -> Result<Store, Failure> {
     let path = path.to_path_buf();
-    let retain_ms = config.storage.retain_epochs.map(|epochs| epochs.saturating_mul(EPOCH_MS));
+    let retain_ms = config.storage.retain_epochs.map(|epochs| epochs.saturating_mul(genesis.params.epochs.epoch_ms));
     let opened = tokio::task::spawn_blocking(move || {
         let store = Store::open_with(&path, StoreConfig { retain_ms, ..StoreConfig::default() })?;
         store.initialise(&genesis).map(|()| store)
