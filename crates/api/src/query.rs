@@ -3,7 +3,17 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{ChunkStatus, IncidentKind, IncidentSite, SourceKind, TransactionClass};
+use crate::{ChunkStatus, IncidentKind, IncidentSite, SourceKind, SqlFormat, TransactionClass};
+
+/// Parameters of `POST /v1/sql`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(default)]
+pub struct SqlQuery {
+    /// Form of the answer, `json` where absent. The others are files that come piece by piece: a file that breaks off is not whole.
+    #[param(inline)]
+    pub format: SqlFormat,
+}
 
 /// Parameters of `GET /v1/blocks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]

@@ -23,6 +23,21 @@ pub struct SqlRequest {
     pub query_id: Option<String>,
 }
 
+/// Form of a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SqlFormat {
+    /// One JSON object ([`SqlResponse`]).
+    #[default]
+    Json,
+    /// RFC 4180, header first, null as nothing.
+    Csv,
+    /// A JSON object a line.
+    Ndjson,
+    /// Parquet, with the types as calculated.
+    Parquet,
+}
+
 /// A result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SqlResponse {

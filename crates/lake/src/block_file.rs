@@ -16,8 +16,7 @@ use openmesh_chain::{Row, hex0x};
 
 use crate::error::LakeError;
 use crate::fill::chain::CanonicalBlock;
-use crate::parquet_file::{self, Footer};
-use crate::window_file::{FOOTER_PROOF, WINDOW_WRITER};
+use crate::parquet_file::{self, FOOTER_PROOF, Footer, WINDOW_WRITER};
 
 /// Footer key of a block's canonical bytes, hexadecimal after `0x`.
 pub const FOOTER_BLOCK: &str = "openmesh.block";

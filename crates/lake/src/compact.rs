@@ -11,10 +11,10 @@ use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 
+use crate::config::Config;
 use crate::encode;
 use crate::error::LakeError;
-use crate::lake::Config;
-use crate::manifest::{FileEntry, Format};
+use crate::files::{FileEntry, Format};
 use crate::parquet_file;
 use crate::table::Table;
 

@@ -4,7 +4,7 @@ use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
 
 use crate::error::LakeError;
-use crate::manifest::{FileEntry, Format};
+use crate::files::{FileEntry, Format};
 use crate::table::Table;
 use crate::tail::{Tail, partition_path, time_span};
 use crate::{avro, parquet_file};

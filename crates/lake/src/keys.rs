@@ -253,6 +253,43 @@ mod tests {
         assert!(!has(&segments, &[0xff; KEY_BYTES]).unwrap());
     }
 
+    /// Memory that the process holds, in KiB, where the system tells.
+    fn resident_kib() -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Memory is that of the fences. With `OPENMESH_LAKE_KEYS=5000000` it says how much that is for so many.
+    #[test]
+    fn memory_is_eight_bytes_for_a_block_of_keys() {
+        let wanted: u64 = std::env::var("OPENMESH_LAKE_KEYS").ok().and_then(|n| n.parse().ok()).unwrap_or(100_000);
+        let dir = tempfile::tempdir().unwrap();
+        let mut segments = Segments::default();
+        let step = wanted / 40;
+        for round in 0..40 {
+            let keys = (round * step..(round + 1) * step).map(key).collect();
+            segments = merged(dir.path(), &segments, &format!("{round}.bin"), keys).0;
+        }
+        let paths: Vec<String> = segments.iter().map(|segment| segment.path.clone()).collect();
+        drop(segments);
+        let before = resident_kib();
+        let segments: Segments = paths.iter().map(|path| Arc::new(Segment::open(dir.path(), path).unwrap())).collect();
+        let after = resident_kib();
+        let fences: u64 = segments.iter().map(|segment| segment.fences.capacity() as u64 * 8).sum();
+        assert_eq!(segments.iter().map(|s| s.len()).sum::<u64>(), step * 40);
+        assert!(fences <= wanted / FENCE_KEYS as u64 * 8 + 16 * segments.len() as u64, "{fences} bytes");
+        let began = std::time::Instant::now();
+        let looks = 2_000;
+        for n in 0..looks {
+            assert!(!has(&segments, &key(step * 40 + n)).unwrap());
+        }
+        let look = began.elapsed() / looks as u32;
+        eprintln!(
+            "{wanted} keys: {} segments, {fences} bytes, {before:?} KiB before and {after:?} after, {look:?} a look",
+            segments.len()
+        );
+    }
+
     #[test]
     fn a_key_that_comes_twice_is_held_once() {
         let dir = tempfile::tempdir().unwrap();

@@ -13,14 +13,16 @@ use openmesh_market::Feed;
 use openmesh_market::window::Chunk;
 use openmesh_primitives::ContentId;
 
+use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::LakeError;
+use crate::files::{FileEntry, Format};
 use crate::fill::Part;
 use crate::fill::chain::{self, CanonicalBlock, ChainBlock};
 use crate::fill::ledger::{self, LedgerBlock, NodeIncidentRow, RawSegmentRow};
 use crate::fill::market;
 use crate::keys::{self, Key};
-use crate::manifest::{self, Change, FileEntry, Format, Manifest};
+use crate::manifest::{self, Change, Manifest};
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 use crate::tail::{Mark, Tail, Unit};
@@ -28,41 +30,6 @@ use crate::{compact, encode};
 
 /// Time between two looks of [`Lake::run`] looks whether something is due.
 const TICK: Duration = Duration::from_millis(500);
-
-/// Limits of a lake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Rows in memory after which they are written out.
-    pub flush_rows_max: usize,
-    /// Bytes of rows in memory after which they are written out.
-    pub flush_bytes_max: usize,
-    /// Age of the oldest row in memory after which [`Lake::run`] writes it out. Rows in memory are found by queries and
-    /// can be appended again after a crash, so this only bounds how much a start has to repeat.
-    pub flush_age_ms: u64,
-    /// Files of one partition and level that are merged into one.
-    pub compact_files_min: usize,
-    /// Rows that one merge may hold in memory; larger files stay as they are.
-    pub compact_rows_max: u64,
-    /// True if chain tables are also kept as Avro.
-    pub avro: bool,
-    /// Hours of data that a table keeps, back from its own newest hour; `None` keeps everything. Older files are removed whole.
-    /// What was in them stays known by key, so that it is not appended again.
-    pub retain_hours: Option<u32>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            flush_rows_max: 500_000,
-            flush_bytes_max: 128 << 20,
-            flush_age_ms: 60_000,
-            compact_files_min: 8,
-            compact_rows_max: 2_000_000,
-            avro: true,
-            retain_hours: None,
-        }
-    }
-}
 
 /// An accepted chunk, as the ledger describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +94,7 @@ pub struct Lake {
 }
 
 struct Inner {
-    disk: Disk,
+    disk: Arc<Disk>,
     config: Config,
     state: Mutex<State>,
     /// Held while files and commits are written.
@@ -148,7 +115,7 @@ impl Lake {
     /// Opens a lake, or begins one. Files of an unfinished flush are deleted. Fails where another process has it open
     /// or where it is damaged.
     pub async fn open(dir: &Path, config: Config) -> Result<Lake, LakeError> {
-        let disk = Disk::open(dir)?;
+        let disk = Arc::new(Disk::open(dir)?);
         let manifest = manifest::load(&disk).await?;
         let state = Mutex::new(State { manifest, ..State::default() });
         Ok(Lake { inner: Arc::new(Inner { disk, config, state, writer: tokio::sync::Mutex::new(()) }) })
@@ -362,7 +329,7 @@ impl Lake {
     pub fn snapshot(&self) -> Snapshot {
         let state = self.inner.lock();
         let tails = [state.flushing.as_deref(), Some(&state.tail)];
-        Snapshot::of(&state.manifest, tails.into_iter().flatten(), self.clone())
+        Snapshot::of(state.manifest.version(), &state.manifest.lists(), tails.into_iter().flatten(), &self.inner.disk)
     }
 
     /// The objects that [`DataFile::path`] names.

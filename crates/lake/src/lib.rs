@@ -16,9 +16,11 @@
 mod avro;
 mod block_file;
 mod compact;
+mod config;
 mod disk;
 mod encode;
 mod error;
+mod files;
 mod fill;
 mod keys;
 mod lake;
@@ -31,17 +33,16 @@ mod tail;
 mod window_file;
 
 pub use block_file::FOOTER_BLOCK;
+pub use config::Config;
 pub use error::LakeError;
+pub use files::DataFile;
 pub use fill::chain::ChainBlock;
 pub use fill::ledger::{
     LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow, NodeIncidentRow,
     RawSegmentRow,
 };
-pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Config, Lake, Status};
-pub use parquet_file::ParquetExport;
-pub use snapshot::{DataFile, Snapshot, TableSnapshot};
+pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Lake, Status};
+pub use parquet_file::{FOOTER_HEADER, FOOTER_PROOF, ParquetExport, WINDOW_WRITER};
+pub use snapshot::{Snapshot, TableSnapshot};
 pub use table::{Column, ColumnType, Table, UnknownTable};
-pub use window_file::{
-    FOOTER_HEADER, FOOTER_PROOF, WINDOW_FILE_BYTES_MAX, WINDOW_WRITER, chunk_of_parquet, rows_of_parquet,
-    window_parquet,
-};
+pub use window_file::{WINDOW_FILE_BYTES_MAX, chunk_of_parquet, rows_of_parquet, window_parquet};

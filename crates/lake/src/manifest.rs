@@ -12,14 +12,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{Disk, Found};
 use crate::error::LakeError;
+use crate::files::{FileEntry, FileLists};
 use crate::keys::{Key, Merge, Segment, Segments};
-use crate::snapshot::FileLists;
-use crate::table::Table;
 
 /// Format of commits and checkpoints. In format 1 segments of keys were not sorted.
 const FORMAT: u32 = 2;
@@ -27,41 +25,6 @@ const FORMAT: u32 = 2;
 pub(crate) const FOLDER: &str = "_manifest";
 /// Commits after which a checkpoint is written: opening replays at most so many.
 const COMMITS_PER_CHECKPOINT: u64 = 64;
-
-/// Form of a file, and so its readers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Format {
-    /// Read by queries.
-    Parquet,
-    /// The same rows for readers of Avro.
-    Avro,
-}
-
-/// A file of the lake.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct FileEntry {
-    pub path: String,
-    pub table: String,
-    pub format: Format,
-    /// Its partition, in hours since 1970 (UTC).
-    pub hour: i64,
-    /// Number of times that its rows were merged: 0 as flushed.
-    pub level: u8,
-    pub rows: u64,
-    pub bytes: u64,
-    /// Smallest and largest value of the table's time column.
-    pub from: Timestamp,
-    /// See `from`.
-    pub to: Timestamp,
-}
-
-impl FileEntry {
-    pub(crate) fn table(&self) -> Result<Table, LakeError> {
-        self.table.parse().map_err(|e| LakeError::corrupt(&self.path, e))
-    }
-}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

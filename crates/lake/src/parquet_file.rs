@@ -41,6 +41,14 @@ const WRITE_BATCH_ROWS: usize = 1024;
 /// Bytes of a smallest or largest value in statistics and indexes: the library's default. CIDs and hashes fit.
 const STATISTICS_BYTES_MAX: usize = 64;
 
+/// Footer key of the chunk's header, as JSON.
+pub const FOOTER_HEADER: &str = "openmesh.chunk_header";
+/// Footer key of the proof, as JSON: whatever `openmesh verify` needs besides the rows.
+pub const FOOTER_PROOF: &str = "openmesh.proof";
+
+/// Name of the writer in a window file's `created_by`. Its number is that of the bytes that are made of a chunk.
+pub const WINDOW_WRITER: &str = "openmesh window file 1";
+
 /// Name of the writer of tables and exports, in the footer's `created_by`.
 const TABLE_WRITER: &str = concat!("openmesh ", env!("CARGO_PKG_VERSION"));
 

@@ -26,16 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::block_file;
 use crate::error::LakeError;
 use crate::fill::market;
-use crate::parquet_file;
+use crate::parquet_file::{self, FOOTER_HEADER, FOOTER_PROOF, WINDOW_WRITER};
 use crate::table::Table;
-
-/// Footer key of the chunk's header, as JSON.
-pub const FOOTER_HEADER: &str = "openmesh.chunk_header";
-/// Footer key of the proof, as JSON: whatever `openmesh verify` needs besides the rows.
-pub const FOOTER_PROOF: &str = "openmesh.proof";
-
-/// Name of the writer in a window file's `created_by`. Its number is that of the bytes that are made of a chunk.
-pub const WINDOW_WRITER: &str = "openmesh window file 1";
 
 /// Largest window file that is read: a chunk at its limit does not reach it even uncompressed.
 pub const WINDOW_FILE_BYTES_MAX: usize = 4 * CHUNK_BYTES_MAX;

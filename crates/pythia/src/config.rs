@@ -13,6 +13,11 @@ pub struct Config {
     pub rows_max: usize,
     /// Most bytes of an answer as JSON; what is beyond is left out and told.
     pub result_bytes_max: usize,
+    /// Most rows of a file ([`crate::Handle::export`]). Files go out as rows are found, so that they take no memory: a million is
+    /// what a spreadsheet and a minute's download hold.
+    pub export_rows_max: usize,
+    /// Most bytes of a file, for the same reason.
+    pub export_bytes_max: usize,
     /// Queries that run at once.
     pub concurrency: usize,
     /// Queries that wait for their turn; more are refused.
@@ -32,6 +37,8 @@ impl Default for Config {
             memory_bytes_max: 512 << 20,
             rows_max: 10_000,
             result_bytes_max: 16 << 20,
+            export_rows_max: 1_000_000,
+            export_bytes_max: 256 << 20,
             concurrency: 4,
             queue_max: 32,
             threads: std::thread::available_parallelism().map_or(2, |n| n.get().clamp(2, 16)),
@@ -77,6 +84,14 @@ impl Config {
 
     pub(crate) fn rows(&self, limits: &Limits) -> usize {
         limits.rows_max.unwrap_or(self.rows_max).min(self.rows_max)
+    }
+
+    pub(crate) fn export_rows(&self, limits: &Limits) -> usize {
+        limits.rows_max.unwrap_or(self.export_rows_max).min(self.export_rows_max)
+    }
+
+    pub(crate) fn export_bytes(&self, limits: &Limits) -> usize {
+        limits.result_bytes_max.unwrap_or(self.export_bytes_max).min(self.export_bytes_max)
     }
 
     pub(crate) fn result_bytes(&self, limits: &Limits) -> usize {

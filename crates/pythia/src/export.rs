@@ -9,9 +9,9 @@ use arrow::util::display::FormatOptions;
 use openmesh_lake::{LakeError, ParquetExport};
 use serde_json::Value;
 
-use crate::cell::{self, Cells};
+use crate::cell::Cells;
 use crate::error::{QueryError, Stage, translate};
-use crate::handle::QueryStream;
+use crate::stream::QueryStream;
 
 /// Form of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,11 @@ impl Export {
     /// Returns true if rows were left out; known at the end.
     pub fn truncated(&self) -> bool {
         self.truncated || self.stream.summary().is_some_and(|s| s.truncated)
+    }
+
+    /// Returns true if the limit of bytes cut the file off, whatever number of rows was asked for; known at the end.
+    pub const fn is_too_large(&self) -> bool {
+        self.truncated
     }
 
     /// Returns the next piece; `None` at the end. After an error nothing more comes, and what came is no whole file.
@@ -235,10 +240,6 @@ fn cell_bytes(value: &Value) -> usize {
         Value::String(text) => text.len() + 3,
         _ => 8,
     }
-}
-
-pub(crate) fn columns(stream: &QueryStream) -> Vec<crate::ColumnInfo> {
-    cell::columns(&stream.schema())
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::memory::{DataSourceExec, MemorySourceConfig};
@@ -13,20 +12,20 @@ use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use openmesh_lake::Lake;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalogue::{self, CatalogueTable};
-use crate::config::{Config, Limits, Query};
+use crate::config::{Config, Query};
 use crate::error::{QueryError, Stage, translate};
 use crate::export::{self, Export, Format};
 use crate::governor::functions;
 use crate::governor::guard::{Guard, StopOnDrop};
 use crate::governor::memory::Memory;
-use crate::result::{ColumnInfo, QueryResult};
+use crate::result::QueryResult;
 use crate::session::Sessions;
+use crate::stream::{Message, QueryStream, Summary, Told, Watch, receive};
 use crate::{plan, statement};
 
 /// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
@@ -103,14 +102,20 @@ impl Handle {
         })
     }
 
-    /// Asks for a file.
+    /// Asks for a file, within the limits of files. Fails as a query does, and where Parquet has no type for a column.
     pub async fn export(&self, query: Query, format: Format) -> Result<Export, QueryError> {
-        let bytes_max = self.inner.config.result_bytes(&query.limits);
-        Export::new(self.stream(query).await?, format, bytes_max)
+        let rows_max = self.inner.config.export_rows(&query.limits);
+        let bytes_max = self.inner.config.export_bytes(&query.limits);
+        Export::new(self.begin(query, rows_max).await?, format, bytes_max)
     }
 
     /// Asks, and returns as soon as the columns are known; rows follow. Dropping the stream stops the query.
     pub async fn stream(&self, query: Query) -> Result<QueryStream, QueryError> {
+        let rows_max = self.inner.config.rows(&query.limits);
+        self.begin(query, rows_max).await
+    }
+
+    async fn begin(&self, query: Query, rows_max: usize) -> Result<QueryStream, QueryError> {
         let Query { sql, limits, cancel } = query;
         let inner = &self.inner;
         let statement = statement::parse(&sql, &inner.config)?;
@@ -121,11 +126,11 @@ impl Handle {
         let guard = Arc::new(Guard::new(deadline, time_ms_max, functions::CALL_BYTES_MAX, place));
         let stop = StopOnDrop(Arc::downgrade(&guard));
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
-        let job = Job { inner: Arc::clone(inner), statement, limits, sender, guard };
+        let job = Job { inner: Arc::clone(inner), statement, time_ms_max, rows_max, sender, guard };
         let runtime = inner.runtime.as_ref().ok_or(QueryError::Cancelled)?;
         let mut job = AbortOnDropHandle::new(runtime.spawn(job.run()));
         match watch.over(receive(&mut receiver, &mut job)).await?? {
-            Message::Schema(schema) => Ok(QueryStream { schema, receiver, job, watch, summary: None, _stop: stop }),
+            Message::Schema(schema) => Ok(QueryStream::new(schema, receiver, job, watch, stop)),
             Message::Batch(_) | Message::Done(_) => Err(QueryError::Internal),
         }
     }
@@ -196,109 +201,12 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Reasons to end a query early: its time, and its token.
-struct Watch {
-    deadline: tokio::time::Instant,
-    time_ms_max: u64,
-    cancel: CancellationToken,
-}
-
-impl Watch {
-    async fn over<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
-        tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => Err(QueryError::Cancelled),
-            () = tokio::time::sleep_until(self.deadline) => Err(QueryError::TimedOut { time_ms_max: self.time_ms_max }),
-            done = work => Ok(done),
-        }
-    }
-}
-
-/// Message of a query's work to its reader.
-enum Message {
-    Schema(SchemaRef),
-    Batch(RecordBatch),
-    Done(Summary),
-}
-
-type Told = Result<Message, QueryError>;
-
-/// Facts about a query that are known at its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// True if there were more rows than the limit.
-    pub truncated: bool,
-    /// Rows read from files and memory.
-    pub rows_scanned: u64,
-}
-
-/// The next message. A job that ends without its last word panicked: a mistake of ours or the library's.
-async fn receive(receiver: &mut Receiver<Told>, job: &mut AbortOnDropHandle<()>) -> Told {
-    if let Some(told) = receiver.recv().await {
-        return told;
-    }
-    match job.await {
-        Err(error) if error.is_panic() => {
-            tracing::error!("a query panicked");
-            Err(QueryError::Internal)
-        }
-        _ => Err(QueryError::Cancelled),
-    }
-}
-
-/// Rows as they are found. Dropping it stops the query.
-pub struct QueryStream {
-    schema: SchemaRef,
-    receiver: Receiver<Told>,
-    job: AbortOnDropHandle<()>,
-    watch: Watch,
-    summary: Option<Summary>,
-    _stop: StopOnDrop,
-}
-
-impl QueryStream {
-    /// Columns in order.
-    pub fn columns(&self) -> Vec<ColumnInfo> {
-        export::columns(self)
-    }
-
-    /// Arrow schema of the batches.
-    pub fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    /// The next rows; `None` at the end. After an error there is nothing more.
-    pub async fn next(&mut self) -> Result<Option<RecordBatch>, QueryError> {
-        if self.summary.is_some() {
-            return Ok(None);
-        }
-        let told = self.watch.over(receive(&mut self.receiver, &mut self.job)).await;
-        match told.and_then(|told| told) {
-            Ok(Message::Batch(batch)) => Ok(Some(batch)),
-            Ok(Message::Done(summary)) => {
-                self.summary = Some(summary);
-                Ok(None)
-            }
-            Ok(Message::Schema(_)) => Err(QueryError::Internal),
-            Err(error) => {
-                self.job.abort();
-                self.summary = Some(Summary::default());
-                Err(error)
-            }
-        }
-    }
-
-    /// Returns what is known at the end; `None` before.
-    pub const fn summary(&self) -> Option<Summary> {
-        self.summary
-    }
-}
-
 /// A query on its way.
 struct Job {
     inner: Arc<Inner>,
     statement: Statement,
-    limits: Limits,
+    time_ms_max: u64,
+    rows_max: usize,
     sender: Sender<Told>,
     guard: Arc<Guard>,
 }
@@ -313,8 +221,7 @@ impl Job {
             }
         };
         if tokio::time::timeout(self.guard.left(), work).await.is_err() {
-            let time_ms_max = self.inner.config.time_ms(&self.limits);
-            let _ = self.sender.try_send(Err(QueryError::TimedOut { time_ms_max }));
+            let _ = self.sender.try_send(Err(QueryError::TimedOut { time_ms_max: self.time_ms_max }));
         }
     }
 
@@ -323,7 +230,7 @@ impl Job {
         let planning = |e: DataFusionError| translate(e, Stage::Planning, config.memory_bytes_max);
         let running = |e: DataFusionError| translate(e, Stage::Running, config.memory_bytes_max);
         let mut state = sessions.over(&lake.snapshot(), &self.guard).map_err(planning)?;
-        let rows_max = config.rows(&self.limits);
+        let rows_max = self.rows_max;
         let plan = plan::logical(&state, self.statement.clone(), rows_max, planning).await?;
         let physical = plan::physical(&mut state, &plan, &self.guard).await.map_err(planning)?;
         let mut stream = execute_stream(Arc::clone(&physical), state.task_ctx()).map_err(running)?;

@@ -30,6 +30,7 @@ mod result;
 mod session;
 mod shift;
 mod statement;
+mod stream;
 mod suggest;
 mod table;
 
@@ -38,5 +39,6 @@ pub use config::{Config, Limits, Query};
 pub use error::{Position, QueryError};
 pub use export::{Export, Format};
 pub use governor::memory::Memory;
-pub use handle::{Handle, Pythia, QueryStream, Summary};
+pub use handle::{Handle, Pythia};
 pub use result::{ColumnInfo, QueryResult};
+pub use stream::{QueryStream, Summary};

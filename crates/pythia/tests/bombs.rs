@@ -17,7 +17,7 @@ const MEMORY_BYTES_MAX: usize = 64 << 20;
 /// interrupted, and the machine may be busy.
 const SOON_MS: u64 = 10_000;
 
-/// What the process may need at most. Beside the limit for what operators hold, batches are on their way between them.
+/// Most memory that the process may need. Beside the limit for what operators hold, batches are on their way between them.
 const PROCESS_BYTES_MAX: u64 = 700 << 20;
 
 const STOPPED: [&str; 6] =

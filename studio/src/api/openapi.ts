@@ -320,7 +320,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** One read-only query. */
+        /** One read-only query. As a file it may have a million rows, and columns of the same name are numbered. */
         post: operations["query"];
         delete?: never;
         options?: never;
@@ -748,7 +748,7 @@ export interface components {
             origin: components["schemas"]["Origin"];
             /** @description Source. */
             source: string;
-            /** @description Whether a quorum agreed on it. */
+            /** @description Agreement on it. */
             status: components["schemas"]["ChunkStatus"];
             /** @description Stream: `BTC.USDT/trades`. */
             stream: string;
@@ -1074,7 +1074,7 @@ export interface components {
                 origin: components["schemas"]["Origin"];
                 /** @description Source. */
                 source: string;
-                /** @description Whether a quorum agreed on it. */
+                /** @description Agreement on it. */
                 status: components["schemas"]["ChunkStatus"];
                 /** @description Stream: `BTC.USDT/trades`. */
                 stream: string;
@@ -3535,7 +3535,10 @@ export interface operations {
     };
     query: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Form of the answer, `json` where absent. The others are files that come piece by piece: a file that breaks off is not whole. */
+                format?: "json" | "csv" | "ndjson" | "parquet";
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -3555,6 +3558,9 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SqlResponse"];
+                    "application/vnd.apache.parquet": string;
+                    "application/x-ndjson": string;
+                    "text/csv": string;
                 };
             };
             /** @description See the code */

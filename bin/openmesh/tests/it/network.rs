@@ -149,6 +149,15 @@ impl Network {
         serde_json::from_value(body["rows"].clone()).expect("rows")
     }
 
+    /// A query's answer as a file from the first node: its media type and text.
+    pub async fn file(&self, format: &str, sql: &str) -> (String, String) {
+        let request = self.http.post(format!("{}/v1/sql?format={format}", self.apis[0]));
+        let answer = request.json(&serde_json::json!({ "sql": sql })).send().await.expect(sql);
+        assert_eq!(answer.status().as_u16(), 200, "{sql}");
+        let kind = answer.headers()["content-type"].to_str().expect("text").to_string();
+        (kind, answer.text().await.expect(sql))
+    }
+
     /// Asks a node again and again until the answer is as wanted.
     pub async fn until(&self, node: usize, path: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;

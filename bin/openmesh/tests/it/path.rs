@@ -72,6 +72,8 @@ async fn serves_live_and_historic(network: &Network) {
     assert!(number(&rows[0][0]) > 0, "trades are tables: {rows:?}");
     let rows = network.sql("select count(*) from trades where origin <> 'simulated'").await;
     assert_eq!(number(&rows[0][0]), 0);
+    let (kind, csv) = network.file("csv", "select a.height, b.height from ledger_blocks a join ledger_blocks b on a.height = b.height where a.height <= 2 order by 1").await;
+    assert_eq!((kind.as_str(), csv.as_str()), ("text/csv; charset=utf-8", "height,height_2\r\n1,1\r\n2,2\r\n"));
     let rows = network.sql("select count(*) from ledger_blocks").await;
     assert!(number(&rows[0][0]) > 0);
 }

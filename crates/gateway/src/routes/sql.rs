@@ -1,23 +1,29 @@
 //! SQL over HTTP.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, future, stream};
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::QUERY_ID_BYTES_MAX;
-use openmesh_pythia::{Limits, Query};
+use openmesh_pythia::{Export, Format, Limits, Query};
 
 use crate::error::Refusal;
-use crate::http::request::Body;
+use crate::http::request::{Body, Params};
 use crate::node::Node;
+use crate::running::Run;
 
-/// One read-only query.
-#[utoipa::path(post, path = api::path::SQL, tag = "sql", request_body = api::SqlRequest, responses((status = 200, body = api::SqlResponse), (status = 400, body = api::ErrorBody), (status = 408, description = "Stopped when its time was over"), (status = 409, description = "A query of this id runs already"), (status = 413, description = "The body or the query is too long"), (status = 415, description = "The body is not JSON"), (status = 429, body = api::ErrorBody)))]
+/// One read-only query. As a file it may have a million rows, and columns of the same name are numbered.
+#[utoipa::path(post, path = api::path::SQL, tag = "sql", params(api::SqlQuery), request_body = api::SqlRequest, responses((status = 200, content((api::SqlResponse = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"))), (status = 400, body = api::ErrorBody), (status = 408, description = "Stopped when its time was over"), (status = 409, description = "A query of this id runs already"), (status = 413, description = "The body or the query is too long"), (status = 415, description = "The body is not JSON"), (status = 429, body = api::ErrorBody)))]
 pub async fn query(
     State(node): State<Node>,
+    Params(api::SqlQuery { format }): Params<api::SqlQuery>,
     Body(request): Body<api::SqlRequest>,
-) -> Result<Json<api::SqlResponse>, Refusal> {
+) -> Result<Response, Refusal> {
     let id = match request.query_id {
         Some(id) if id.is_empty() || id.len() > QUERY_ID_BYTES_MAX => {
             let hint = format!("1 to {QUERY_ID_BYTES_MAX} bytes, or leave it away");
@@ -32,9 +38,21 @@ pub async fn query(
     })?;
     let limits =
         Limits { time_ms_max: request.timeout_ms, rows_max: request.limit.map(|l| l as usize), result_bytes_max: None };
+    let query = Query { sql: request.sql, limits, cancel: run.token() };
+    let format = match format {
+        api::SqlFormat::Json => return answer(&node, id, query).await.map(IntoResponse::into_response),
+        api::SqlFormat::Csv => Format::Csv,
+        api::SqlFormat::Ndjson => Format::JsonLines,
+        api::SqlFormat::Parquet => Format::Parquet,
+    };
+    let export = node.deps().pythia.export(query, format).await?;
+    export_file(export, run, format, request.limit.is_some()).await
+}
+
+async fn answer(node: &Node, id: String, query: Query) -> Result<Json<api::SqlResponse>, Refusal> {
     // Before the query looks at them: what comes in meanwhile is no fault.
     let tables = node.tables();
-    let result = node.deps().pythia.query(Query { sql: request.sql, limits, cancel: run.token() }).await?;
+    let result = node.deps().pythia.query(query).await?;
     let columns = result
         .columns
         .into_iter()
@@ -49,6 +67,26 @@ pub async fn query(
         tables,
         elapsed_ms: result.elapsed_ms,
     }))
+}
+
+/// A file that comes piece by piece. Its first piece is awaited, so that a query that fails at once is refused and not a broken
+/// file. What fails later, or is cut off by a limit that nobody asked for, breaks the connection: no file looks whole that is not.
+async fn export_file(mut export: Export, run: Run, format: Format, limited: bool) -> Result<Response, Refusal> {
+    let first = export.next().await?.unwrap_or_default();
+    let rest = stream::try_unfold((export, run), move |(mut export, run)| async move {
+        match export.next().await {
+            Ok(Some(piece)) => Ok(Some((Bytes::from(piece), (export, run)))),
+            Ok(None) if export.is_too_large() || (export.truncated() && !limited) => {
+                Err(std::io::Error::other("the file is cut off by a limit of this node"))
+            }
+            Ok(None) => Ok(None),
+            Err(error) => Err(std::io::Error::other(error)),
+        }
+    });
+    let pieces = stream::once(future::ok(Bytes::from(first))).chain(rest);
+    let name = format!("attachment; filename=\"query.{}\"", format.extension());
+    let headers = [(CONTENT_TYPE, format.media_type().to_string()), (CONTENT_DISPOSITION, name)];
+    Ok((headers, axum::body::Body::from_stream(pieces)).into_response())
 }
 
 /// Stops a query that runs.

@@ -54,7 +54,7 @@ async fn child(dir: &Path) {
     }
 }
 
-/// How often each chunk's rows are in the files.
+/// Counts how often each chunk's rows are in the files.
 async fn rows_by_cid(dir: &Path, lake: &Lake) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     let snapshot = lake.snapshot();

@@ -223,7 +223,7 @@ async fn small_files_are_merged_and_nothing_is_lost() {
     assert_eq!(rows(&lake.snapshot(), Table::Trades), 120);
 }
 
-/// What is older than a table keeps goes, whole files at a time; its keys stay.
+/// Files older than a table keeps are removed whole; their keys stay.
 #[tokio::test]
 async fn old_files_are_removed_and_their_chunks_stay_known() {
     let dir = TempDir::new().unwrap();

@@ -172,7 +172,7 @@ impl PhysicalExpr for Watched {
 /// Reader of a stream, as far as it matters for the size of batches.
 #[derive(Clone, Debug)]
 enum Reader {
-    /// Who asked: gets rows as they are.
+    /// The person who asked, who gets rows as they are.
     Person,
     /// An operator that adds this many bytes of constants to each row.
     Operator { constants: u64 },

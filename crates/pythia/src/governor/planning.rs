@@ -93,7 +93,7 @@ mod tests {
     use super::guard::{Guard, Stopped};
     use super::*;
 
-    /// What the planner answers under a guard whose time ends at a moment.
+    /// Returns what the planner answers under a guard whose time ends at a moment.
     async fn planned(deadline: Instant) -> Result<Arc<dyn ExecutionPlan>> {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let guard = Arc::new(Guard::new(deadline, 1, 1, place));

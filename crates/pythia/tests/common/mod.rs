@@ -1,5 +1,5 @@
 //! A lake with known rows, half in files and half in memory.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use openmesh_lake::{AcceptedChunkMeta, Config as LakeConfig, Lake, LedgerBlock, LedgerBlockRow, LedgerTransactionRow};
 use openmesh_market::event::Side;
