@@ -112,7 +112,7 @@ impl Site {
     }
 }
 
-/// How four sites listen to a market.
+/// A plan of four sites that listen to a market.
 #[derive(Clone)]
 struct Plan {
     speed: u32,

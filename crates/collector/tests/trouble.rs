@@ -1,4 +1,4 @@
-//! What a bad day does to a collector: connections that break, lie, refuse, fall silent; and what it promises anyway.
+//! A collector on a bad day: connections that break, lie, refuse, fall silent; and what it promises anyway.
 
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
@@ -344,7 +344,7 @@ async fn a_slow_reader_misses_and_others_do_not() {
     collector.stop().await;
 }
 
-/// What was taken in before the stop is in the archive, and the windows' chunks are in the store.
+/// Everything that was taken in before the stop is in the archive, and the windows' chunks are in the store.
 #[tokio::test]
 async fn drains() {
     let server = Server::start(vec![Behaviour::Serve]).await;

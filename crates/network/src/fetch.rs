@@ -15,10 +15,9 @@ use openmesh_primitives::ContentId;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use crate::Shared;
 use crate::blocks::Answer;
-use crate::host::Command;
 use crate::limits::{FETCH_TIMEOUT, RACE_DELAY, RACERS_MAX};
+use crate::shared::{Command, ProviderScore, Shared};
 
 /// Errors of fetching a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,15 +38,6 @@ pub enum FetchError {
     /// The host has stopped.
     #[error("the host has stopped")]
     Stopped,
-}
-
-/// A peer's success as a provider of blocks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ProviderScore {
-    /// It has given us a block that was asked for.
-    pub(crate) gave: bool,
-    /// Number of failures since.
-    pub(crate) failures: u32,
 }
 
 pub(crate) async fn fetch(

@@ -22,10 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blocks::{Answer, BlockCodec};
 use crate::book::Book;
-use crate::fetch::ProviderScore;
+use crate::config::{Config, NetworkError, Provider};
+use crate::envelope::{EnvelopeId, Incoming, Verdict};
 use crate::limits::*;
 use crate::scores::Scores;
-use crate::{Config, EnvelopeId, Incoming, NetworkError, Provider, Shared, Verdict};
+use crate::shared::{Command, ProviderScore, Shared};
 
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
@@ -36,15 +37,6 @@ pub(crate) struct Behaviour {
     blocks: request_response::Behaviour<BlockCodec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-}
-
-#[derive(Debug)]
-pub(crate) enum Command {
-    Publish(Bytes),
-    Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
-    Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
-    AddPeer(Multiaddr),
-    Ban(PeerId),
 }
 
 fn topic(chain_id: u64) -> gossipsub::IdentTopic {

@@ -4,6 +4,7 @@ mod collecting;
 pub mod config;
 mod drill;
 mod gossip;
+mod retention;
 mod running;
 mod start;
 

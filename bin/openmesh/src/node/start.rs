@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::collecting;
 use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
+use super::retention;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
 
@@ -223,6 +224,8 @@ async fn start_ingest(
     };
     let (handle, task) = ingest::start(config, deps).await;
     stage.add(task);
+    let (store, content, stop) = (stores.store.clone(), stores.content.clone(), stage.stop());
+    stage.add(tokio::spawn(retention::follow(store, content, engine.committed(), stop)));
     let (lake, stop) = (stores.lake.clone(), stage.stop());
     stage.add_fallible(tokio::spawn(async move { lake.run(stop.cancelled_owned()).await }));
     (handle, stage)

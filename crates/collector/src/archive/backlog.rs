@@ -179,7 +179,7 @@ impl Backlog {
         self.news.notified().await;
     }
 
-    /// What waits is whole after every statement, so a panic elsewhere does not spoil it.
+    /// The queue is whole after every statement, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -34,7 +34,7 @@ pub const EARLY: &str = "early";
 /// A frame upon which the session asks for another connection, as one does whose book fails its check.
 const RENEW: &str = "renew";
 
-/// What the server does with a connection.
+/// Behaviour of the server on a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
     /// A trade and a book change every 2 ms.

@@ -17,7 +17,7 @@ use openmesh_primitives::{ContentId, Timestamp, ValidatorKey, ValidatorPublicKey
 use serde::{Deserialize, Serialize};
 
 pub use self::reader::{ManifestReader, read_manifest};
-pub(super) use self::writer::ManifestWriter;
+pub(crate) use self::writer::ManifestWriter;
 
 /// Longest line of a manifest that is read, in bytes: five times what the longest names make.
 const MANIFEST_LINE_BYTES_MAX: u64 = 4_096;

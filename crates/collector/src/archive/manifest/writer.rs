@@ -19,7 +19,7 @@ const READ_MAX: usize = 1_024;
 
 /// The manifests of a source, open for appending.
 #[derive(Debug)]
-pub(in crate::archive) struct ManifestWriter {
+pub(crate) struct ManifestWriter {
     dir: PathBuf,
     source: String,
     reader: ManifestReader,
@@ -33,11 +33,7 @@ impl ManifestWriter {
     /// Opens them where the last run left them. A line that a crash cut off is removed; files that are not ours (another key,
     /// or damaged) are set aside and a new chain is begun, because a signed chain cannot go on over a hole. Fails where
     /// the file system refuses.
-    pub(in crate::archive) fn open(
-        dir: &Path,
-        source: &str,
-        key: &ValidatorKey,
-    ) -> Result<ManifestWriter, ManifestError> {
+    pub(crate) fn open(dir: &Path, source: &str, key: &ValidatorKey) -> Result<ManifestWriter, ManifestError> {
         fs::create_dir_all(dir).map_err(|e| ManifestError::io(dir, e))?;
         let remembered = dir.join(format!("{source}.position"));
         let reader = ManifestReader::open(dir, source, &remembered)?;
@@ -98,22 +94,18 @@ impl ManifestWriter {
     }
 
     /// Number of the next segment.
-    pub(in crate::archive) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.reader.position().map_or(0, |at| at.sequence + 1)
     }
 
     /// CID of the last segment.
-    pub(in crate::archive) fn last(&self) -> Option<ContentId> {
+    pub(crate) fn last(&self) -> Option<ContentId> {
         self.reader.position().map(|at| at.cid)
     }
 
     /// Signs and appends a segment, durably; returns true where it begins a day. Fails where the file system refuses; then the
     /// writer is to be opened again, since the end of the file is not known.
-    pub(in crate::archive) fn append(
-        &mut self,
-        segment: SegmentManifest,
-        key: &ValidatorKey,
-    ) -> Result<bool, ManifestError> {
+    pub(crate) fn append(&mut self, segment: SegmentManifest, key: &ValidatorKey) -> Result<bool, ManifestError> {
         // A clock that went back must not write into a day that is over.
         let open = self.file.as_ref().map(|(day, _)| day.clone());
         let day = open.clone().map_or(Day::of(segment.last), |open| open.max(Day::of(segment.last)));
@@ -147,7 +139,7 @@ impl ManifestWriter {
 
     /// Removes the files of days of which no segment is held any more: those more than a day before the oldest was kept, since
     /// a segment may have waited for room. The last two days always stay, for readers that are behind. Fails where the file system refuses.
-    pub(in crate::archive) fn prune(&self, oldest: Option<Timestamp>) -> Result<(), ManifestError> {
+    pub(crate) fn prune(&self, oldest: Option<Timestamp>) -> Result<(), ManifestError> {
         let days = days(&self.dir, &self.source)?;
         let over = &days[..days.len().saturating_sub(2)];
         let first = oldest.map(|oldest| Day::of(Timestamp(oldest.nanos().saturating_sub(DAY_NANOS))));

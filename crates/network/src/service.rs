@@ -1,0 +1,106 @@
+//! The host as a service: start, and the handle that others hold.
+
+use std::sync::{Arc, Mutex, RwLock};
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId};
+use openmesh_primitives::ContentId;
+use prometheus_client::registry::Registry;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, NetworkError, Provider};
+use crate::envelope::{Incoming, PublishError, Verdict};
+use crate::fetch::{self, FetchError};
+use crate::host::{self, Host};
+use crate::limits;
+use crate::metrics::Metrics;
+use crate::shared::{Command, Shared};
+
+/// The running host; clones are cheap.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    incoming: Arc<Mutex<Option<mpsc::Receiver<Incoming>>>>,
+}
+
+impl Handle {
+    /// Gossips an envelope to the peers. Without peers it goes nowhere, which is not an error. Fails where it is too long, the
+    /// queue is full, or the host has stopped.
+    pub fn publish(&self, envelope: Bytes) -> Result<(), PublishError> {
+        if envelope.len() > limits::ENVELOPE_BYTES_MAX {
+            return Err(PublishError::TooLong(envelope.len()));
+        }
+        self.commands.try_send(Command::Publish(envelope)).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => PublishError::Busy,
+            mpsc::error::TrySendError::Closed(_) => PublishError::Stopped,
+        })
+    }
+
+    /// The stream of envelopes from peers. There is one: the second call returns `None`.
+    pub fn incoming(&self) -> Option<mpsc::Receiver<Incoming>> {
+        self.incoming.lock().ok().and_then(|mut slot| slot.take())
+    }
+
+    /// Reports the judgement of an envelope; one that is not reported is not forwarded.
+    pub async fn report(&self, incoming: &Incoming, verdict: Verdict) {
+        let (id, from, bytes) = (incoming.id.0.clone(), incoming.from, incoming.bytes.len());
+        let command = Command::Report { id, from, bytes, verdict };
+        // After the host has stopped there is nobody to forward to.
+        let _ = self.commands.send(command).await;
+    }
+
+    /// Adds a peer to stay connected with.
+    pub async fn add_peer(&self, address: Multiaddr) {
+        // As above: a stopped host has no peers.
+        let _ = self.commands.send(Command::AddPeer(address)).await;
+    }
+
+    /// The connected peers.
+    pub fn peers(&self) -> Vec<PeerId> {
+        self.shared.peers.read().map(|peers| peers.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// Our identity.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// The addresses that we listen on, with the ports that the system chose.
+    pub fn listen_addrs(&self) -> Vec<Multiaddr> {
+        self.shared.listen.read().map(|addresses| addresses.clone()).unwrap_or_default()
+    }
+
+    /// Fetches a block from the connected peers, those first that gave blocks before, and checks it against its CID.
+    /// Ends within about a quarter of a minute once there is a place for it. Fails where no peer is connected or none has it.
+    pub async fn fetch(&self, cid: ContentId) -> Result<Vec<u8>, FetchError> {
+        fetch::fetch(&self.shared, &self.commands, cid).await
+    }
+}
+
+/// Starts the host: when this returns, it listens. Fails where libp2p refuses the configuration or an address cannot be
+/// listened on.
+pub async fn start(
+    config: Config,
+    provider: Provider,
+    cancel: CancellationToken,
+    registry: &mut Registry,
+) -> Result<(Handle, JoinHandle<Result<(), NetworkError>>), NetworkError> {
+    let metrics = Metrics::register(registry);
+    let (commands, commands_received) = mpsc::channel(limits::COMMANDS_MAX);
+    let (incoming_sent, incoming) = mpsc::channel(limits::INCOMING_MAX);
+    let swarm = host::build(&config)?;
+    let shared = Arc::new(Shared {
+        peer_id: *swarm.local_peer_id(),
+        listen: RwLock::default(),
+        peers: RwLock::default(),
+        asks: Arc::new(Semaphore::new(limits::ASKS_MAX)),
+        metrics,
+    });
+    let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);
+    host.listen(&config.listen).await?;
+    let task = tokio::spawn(host.run(commands_received, cancel));
+    Ok((Handle { shared, commands, incoming: Arc::new(Mutex::new(Some(incoming))) }, task))
+}

@@ -1,0 +1,45 @@
+//! State and commands between the handles and the host's task.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use bytes::Bytes;
+use libp2p::gossipsub::MessageId;
+use libp2p::{Multiaddr, PeerId};
+use openmesh_primitives::ContentId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::blocks::Answer;
+use crate::envelope::Verdict;
+use crate::metrics::Metrics;
+
+/// State that the handles share with the task.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) peer_id: PeerId,
+    pub(crate) listen: RwLock<Vec<Multiaddr>>,
+    /// Connected peers, each with its score as a provider of blocks.
+    pub(crate) peers: RwLock<BTreeMap<PeerId, ProviderScore>>,
+    /// Places for open questions.
+    pub(crate) asks: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
+}
+
+/// A peer's success as a provider of blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProviderScore {
+    /// It has given us a block that was asked for.
+    pub(crate) gave: bool,
+    /// Number of failures since.
+    pub(crate) failures: u32,
+}
+
+/// A command of a handle to the host.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Publish(Bytes),
+    Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
+    Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    AddPeer(Multiaddr),
+    Ban(PeerId),
+}
