@@ -75,6 +75,7 @@ flood:
 soak:
 	@OPENMESH_SOAK_DAYS=$(or $(DAYS),365) OPENMESH_SOAK_HOURS=$(or $(HOURS),24) \
 		cargo test --locked --workspace --test soak -- --ignored --nocapture --test-threads 1
+	@cargo test --locked --workspace --test it -- --ignored guide::a_module_added_by_the_guide_works
 
 fmt:
 	cargo fmt --all

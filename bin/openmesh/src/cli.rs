@@ -264,6 +264,25 @@ pub enum AccountCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
+    /// List the actions that an account can take, with their fields.
+    Actions {
+        /// Only this action.
+        kind: Option<String>,
+    },
+    /// Take any declared action and wait until it is committed: openmesh account do KIND FIELD=VALUE ...
+    Do {
+        /// File with the sender's key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Kind of the action; openmesh account actions lists them.
+        kind: String,
+        /// Fields of the action. Lists are separated by commas, amounts are in 10^-18 OPEN or, with a unit, such as 12.5OPEN.
+        #[arg(value_name = "FIELD=VALUE")]
+        fields: Vec<String>,
+        /// Node.
+        #[command(flatten)]
+        node: NodeUrl,
+    },
     /// Send OPEN and wait until it is committed.
     Send {
         /// File with the sender's key.

@@ -1,5 +1,7 @@
 //! Accounts, sending transactions, signing in.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,34 +16,85 @@ pub struct AccountInfo {
     pub nonce: u64,
 }
 
-/// Action of an account.
+/// An action of an account: its kind, and its fields beside it, as `GET /v1/actions` declares them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum ActionRequest {
-    /// Send OPEN.
-    Transfer {
-        /// Receiver.
-        to: String,
-        /// In 10^-18 OPEN.
-        amount: String,
-    },
-    /// Register a source of data.
-    RegisterSource {
-        /// Id, lower case.
-        id: String,
-        /// Exchange or chain.
-        exchange: String,
-        /// Kind of data.
-        source_kind: crate::SourceKind,
-        /// Instruments.
-        symbols: Vec<String>,
-        /// Feeds.
-        feeds: Vec<String>,
-        /// Length of a window in milliseconds.
-        window_ms: u64,
-        /// Provenance of its data.
-        origin: crate::Origin,
-    },
+pub struct ActionRequest {
+    /// Kind, such as `transfer`.
+    pub kind: String,
+    /// Fields by name.
+    #[serde(flatten)]
+    pub fields: BTreeMap<String, FieldValue>,
+}
+
+/// Value of a field of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum FieldValue {
+    /// Whole number.
+    Number(u64),
+    /// Text; also a number or an amount as text.
+    Text(String),
+    /// List of texts.
+    Texts(Vec<String>),
+}
+
+/// Declaration of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActionInfo {
+    /// Kind, such as `register_source`.
+    pub kind: String,
+    /// Title of its form.
+    pub title: String,
+    /// One sentence about what it does.
+    pub summary: String,
+    /// Rules beyond the summary.
+    pub details: String,
+    /// Type of its typed data (EIP-712), as `encodeType` has it.
+    pub typed_data: String,
+    /// Room that it takes in a block, in transfers.
+    pub weight: u32,
+    /// Least fee, in 10^-18 OPEN.
+    pub fee_min: String,
+    /// Fields, in the order of a form.
+    pub fields: Vec<ActionField>,
+    /// Codes of the refusals that only its own rules give.
+    pub errors: Vec<String>,
+}
+
+/// Declaration of a field of an action.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ActionField {
+    /// Name in requests.
+    pub name: String,
+    /// Type.
+    #[serde(rename = "type")]
+    pub kind: FieldType,
+    /// Label in a form.
+    pub label: String,
+    /// One sentence about what is expected.
+    pub help: String,
+    /// Unit of a number or an amount.
+    pub unit: Option<String>,
+    /// Texts to choose from; empty unless it is a choice.
+    pub choices: Vec<String>,
+}
+
+/// Type of a field of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldType {
+    /// Address: 0x and 40 hexadecimal digits.
+    Address,
+    /// Whole number of 10^-18 OPEN, as text.
+    Amount,
+    /// Text.
+    Text,
+    /// List of texts.
+    Texts,
+    /// Whole number.
+    Uint,
+    /// One of the choices.
+    Choice,
 }
 
 /// Asks for the typed data (EIP-712) of an action, for `eth_signTypedData_v4`.

@@ -109,8 +109,8 @@ codes! {
     BadBytes "bad_bytes" 400 Never;
     /// Not a signature, or not that of the address.
     BadSignature "bad_signature" 400 Never;
-    /// A source to register that breaks a rule.
-    BadSource "bad_source" 400 Never;
+    /// An action that is not declared, or whose fields are not those of its declaration.
+    BadAction "bad_action" 400 Never;
     /// A query id of a length that is not allowed.
     BadQueryId "bad_query_id" 400 Never;
     /// A parameter that needs a source beside it.

@@ -16,6 +16,8 @@ pub const TRANSACTIONS: &str = "/v1/transactions";
 pub const TRANSACTION: &str = "/v1/transactions/{hash}";
 /// Typed data to be signed.
 pub const TYPED_DATA: &str = "/v1/transactions/typed-data";
+/// Declared actions with their fields.
+pub const ACTIONS: &str = "/v1/actions";
 /// One account.
 pub const ACCOUNT: &str = "/v1/accounts/{address}";
 /// Sources by id.
@@ -56,7 +58,7 @@ pub const SESSION: &str = "/v1/auth/session";
 pub const STREAM: &str = "/v1/stream";
 
 /// Every path of the contract.
-pub const ALL: [&str; 27] = [
+pub const ALL: [&str; 28] = [
     STATUS,
     BLOCKS,
     BLOCK,
@@ -65,6 +67,7 @@ pub const ALL: [&str; 27] = [
     TRANSACTIONS,
     TRANSACTION,
     TYPED_DATA,
+    ACTIONS,
     ACCOUNT,
     SOURCES,
     SOURCE,

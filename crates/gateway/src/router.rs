@@ -33,6 +33,7 @@ fn api_routes() -> OpenApiRouter<Node> {
         .routes(routes!(chain::transactions::transaction))
         .routes(routes!(accounts::balance::account))
         .routes(routes!(accounts::send::typed_data))
+        .routes(routes!(accounts::send::actions))
         .routes(routes!(content::sources::sources))
         .routes(routes!(content::sources::source))
         .routes(routes!(content::agreement::agreement))

@@ -14,7 +14,7 @@ use crate::transaction::{Class, Transaction};
 /// The only version of the header today; version 1, without the last commit, was never released.
 pub const HEADER_VERSION: u16 = 2;
 
-/// What a block is, without its transactions.
+/// The header of a block: everything but its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 pub struct Header {
     /// [`HEADER_VERSION`].
@@ -46,7 +46,7 @@ pub struct Header {
 pub struct Block {
     /// The header.
     pub header: Header,
-    /// Who decided the parent, as far as the proposer had heard when it proposed: more than two thirds, and with them
+    /// Precommits that decided the parent, as far as the proposer had heard when it proposed: more than two thirds, and with them
     /// the precommits that came later, as in CometBFT. `None` at height 1.
     pub last_commit: Option<Certificate>,
     /// Evidence first, then attestations, then account transactions.
@@ -62,7 +62,7 @@ pub struct Certificate {
     pub round: i64,
     /// Hash of the block's header.
     pub block_hash: Digest,
-    /// Who signed, each once.
+    /// Signatures by validator, each once.
     pub signatures: Vec<(Address, ValidatorSignature)>,
 }
 
@@ -130,7 +130,7 @@ pub enum BlockError {
     Undecodable {
         /// Position in the block.
         index: usize,
-        /// What the decoder says.
+        /// The reason as the decoder gives it.
         reason: String,
     },
     /// Evidence after an attestation, or either after an account transaction.
@@ -251,7 +251,7 @@ impl Block {
     }
 }
 
-/// What a header says of its block's last commit.
+/// The hash in a header of its block's last commit; zero without one.
 pub fn commit_hash(last_commit: Option<&Certificate>) -> Digest {
     last_commit.map_or(Digest::ZERO, |commit| sha256(&[&canonical::encode(commit)]))
 }

@@ -138,8 +138,8 @@ pub fn build_block(
     Ok((Block { header, last_commit, transactions }, executor.finish()?))
 }
 
-/// Judges a proposal by everything that is the same at every node. Whether its time is near enough to now, and whether
-/// its proposer's turn it is, only the consensus engine knows.
+/// Validates a proposal by everything that is the same at every node. Only the consensus engine knows if its time is near
+/// enough to now and if it was its proposer's turn. Fails with the first rule that the block breaks.
 pub fn validate_proposal(state: &dyn StateRead, tip: &Tip, block: &Block) -> Result<(), ProposalError> {
     let header = &block.header;
     block.verify_basic(&BlockLimits::of(&params(state)?))?;
@@ -197,11 +197,11 @@ fn validate_validators(state: &dyn StateRead, header: &Header) -> Result<(), Pro
 struct Picker<'a> {
     executor: Executor<'a>,
     limits: BlockLimits,
-    /// What was picked of each class, by [`Class::rank`].
+    /// Transactions picked of each class, by [`Class::rank`].
     picked: [Picked; 3],
 }
 
-/// What was picked of one class.
+/// Transactions picked of one class.
 #[derive(Default)]
 struct Picked {
     bytes: u64,
@@ -209,7 +209,7 @@ struct Picked {
     transactions: Vec<Vec<u8>>,
 }
 
-/// What came of trying a transaction.
+/// The outcome of trying a transaction.
 enum Tried {
     Picked,
     NoRoom,

@@ -16,7 +16,7 @@ pub enum EnvelopeError {
     /// Not the canonical bytes of a transaction.
     #[error("the transaction cannot be decoded: {reason}")]
     Encoding {
-        /// What the decoder says.
+        /// The reason as the decoder gives it.
         reason: String,
     },
     /// Too many bytes.

@@ -61,7 +61,7 @@ pub enum GenesisError {
     Source {
         /// Of the source.
         id: String,
-        /// Why.
+        /// The fault.
         #[source]
         fault: SourceError,
     },

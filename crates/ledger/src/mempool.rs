@@ -42,7 +42,7 @@ pub fn check_verified(state: &dyn StateRead, verified: &VerifiedTransaction) -> 
     MempoolRules::of(state)?.check(state, verified)
 }
 
-/// What is the same for all transactions that wait for the next block: read once for each block, not for each of them.
+/// The rules for all transactions that wait for the next block, read once for each block, not for each of them.
 #[derive(Clone, Debug)]
 pub struct MempoolRules(Rules);
 

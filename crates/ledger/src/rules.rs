@@ -30,7 +30,7 @@ pub(crate) struct Rules {
     pub time: Timestamp,
     /// Of the block.
     pub height: Height,
-    /// How far a window's end may lie after the time, milliseconds.
+    /// Longest time by which a window's end may lie after the block's, milliseconds.
     pub window_ahead_ms_max: i64,
     supply: Amount,
 }

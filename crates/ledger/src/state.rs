@@ -11,12 +11,12 @@ pub enum StateError {
     /// The store failed.
     #[error("the state cannot be read: {0}")]
     Read(String),
-    /// A value that is not what its key promises.
+    /// A value that is not of its key's type.
     #[error("the state's value under {key:?} is damaged: {reason}")]
     Damaged {
         /// The key, readable.
         key: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A value that must be there is not.

@@ -50,7 +50,7 @@ pub struct AccountTransaction {
 }
 
 impl Class {
-    /// Where the class stands in a block: evidence, then attestations, then transactions of accounts.
+    /// Rank of the class in a block: evidence, then attestations, then transactions of accounts.
     pub(crate) const fn rank(self) -> u8 {
         match self {
             Class::Evidence => 0,

@@ -32,6 +32,7 @@ mod blocks;
 mod chunk;
 mod disk;
 mod error;
+mod facts;
 pub mod files;
 mod history;
 mod proof;

@@ -5,12 +5,15 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use openmesh_ledger::{Block, Certificate, Execution, Genesis, Header, Tip, ValidatorSet, initial_state, keys};
+use openmesh_ledger::{
+    Block, Certificate, Execution, FactProof, Genesis, Header, Tip, ValidatorSet, closed_epoch, initial_state, keys,
+};
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use crate::accounts;
 use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
+use crate::facts;
 use crate::history::{self, write_block};
 use crate::proof::StateProof;
 use crate::tables::{self, *};
@@ -245,6 +248,7 @@ impl Store {
         write_state(&write, &execution.writes)?;
         write_tree(&write, &prepared.change, height)?;
         write_block(&write, block, certificate, execution)?;
+        facts::write(&write, execution)?;
         if let Some(Some(set)) = execution.writes.get(keys::VALIDATORS_NEXT) {
             write.open_table(VALIDATOR_SETS)?.insert(height + 2, set.as_slice())?;
         }
@@ -307,6 +311,28 @@ impl Store {
     ) -> Result<Vec<(Height, u32)>, StoreError> {
         let index = self.read()?.open_table(ACCOUNTS)?;
         accounts::newest_first(&index, account, before, limit.min(TRANSACTIONS_READ_MAX))
+    }
+
+    /// Returns the place of the fact of an agreed chunk, also when the chunk has left the state: epoch and position.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn chunk_fact(&self, source: &str, window: u64, stream: &str) -> Result<Option<(u64, u64)>, StoreError> {
+        facts::place_of_chunk(&self.read()?, source, window, stream)
+    }
+
+    /// Makes the proof of a fact, to be checked by [`openmesh_ledger::light::verify_fact`] against the epoch's root in the
+    /// state; `None` if the epoch is not closed, if there is no such fact, or if this node has not all facts of the epoch
+    /// because it joined later.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn fact_proof(&self, epoch: u64, position: u64) -> Result<Option<FactProof>, StoreError> {
+        let state = self.state()?;
+        match closed_epoch(&state, epoch).map_err(|e| StoreError::Damaged(e.to_string()))? {
+            Some(closed) => facts::prove(&self.read()?, epoch, &closed, position),
+            None => Ok(None),
+        }
     }
 
     /// A committed block.
@@ -414,6 +440,8 @@ pub(crate) fn make_tables(database: &Database) -> Result<(), StoreError> {
     write.open_table(SET_CHANGES)?;
     write.open_table(UNDECIDED)?;
     write.open_table(VALIDATOR_SETS)?;
+    write.open_table(FACTS)?;
+    write.open_table(CHUNK_FACTS)?;
     {
         let mut meta = write.open_table(META)?;
         match get_meta::<u32>(&meta, "format")? {

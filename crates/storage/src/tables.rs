@@ -6,8 +6,8 @@ use redb::{ReadableTable, TableDefinition};
 
 use crate::StoreError;
 
-/// Version of this layout. 2: blocks carry the commit of their parent.
-pub const FORMAT: u32 = 2;
+/// Version of this layout. 2: blocks carry the commit of their parent. 3: epochs of block time, facts beside the state.
+pub const FORMAT: u32 = 3;
 
 /// `format`, `genesis`, `tip` -> canonical bytes.
 pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -33,6 +33,11 @@ pub const TRANSACTIONS: TableDefinition<[u8; 32], (u64, u32)> = TableDefinition:
 pub const UNDECIDED: TableDefinition<(u64, i64, [u8; 32]), &[u8]> = TableDefinition::new("undecided");
 /// Height from which a set of validators is in force -> the set.
 pub const VALIDATOR_SETS: TableDefinition<u64, &[u8]> = TableDefinition::new("validator-sets");
+
+/// Epoch and position -> canonical bytes of a fact, for ever.
+pub const FACTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("facts");
+/// State key of an agreed chunk -> epoch and position of its fact, also when the chunk has left the state.
+pub const CHUNK_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("chunk-facts");
 
 /// A value of [`META`].
 pub fn get_meta<T: BorshDeserialize>(

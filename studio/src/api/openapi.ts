@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/actions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Declared actions with their fields, from which forms and command lines are made. */
+        get: operations["actions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/agreement": {
         parameters: {
             query?: never;
@@ -481,34 +498,51 @@ export interface components {
              */
             nonce: number;
         };
-        /** @description Action of an account. */
-        ActionRequest: {
-            /** @description In 10^-18 OPEN. */
-            amount: string;
-            /** @enum {string} */
-            kind: "transfer";
-            /** @description Receiver. */
-            to: string;
-        } | {
-            /** @description Exchange or chain. */
-            exchange: string;
-            /** @description Feeds. */
-            feeds: string[];
-            /** @description Id, lower case. */
-            id: string;
-            /** @enum {string} */
-            kind: "register_source";
-            /** @description Provenance of its data. */
-            origin: components["schemas"]["Origin"];
-            /** @description Kind of data. */
-            source_kind: components["schemas"]["SourceKind"];
-            /** @description Instruments. */
-            symbols: string[];
+        /** @description Declaration of a field of an action. */
+        ActionField: {
+            /** @description Texts to choose from; empty unless it is a choice. */
+            choices: string[];
+            /** @description One sentence about what is expected. */
+            help: string;
+            /** @description Label in a form. */
+            label: string;
+            /** @description Name in requests. */
+            name: string;
+            /** @description Type. */
+            type: components["schemas"]["FieldType"];
+            /** @description Unit of a number or an amount. */
+            unit?: string | null;
+        };
+        /** @description Declaration of an action. */
+        ActionInfo: {
+            /** @description Rules beyond the summary. */
+            details: string;
+            /** @description Codes of the refusals that only its own rules give. */
+            errors: string[];
+            /** @description Least fee, in 10^-18 OPEN. */
+            fee_min: string;
+            /** @description Fields, in the order of a form. */
+            fields: components["schemas"]["ActionField"][];
+            /** @description Kind, such as `register_source`. */
+            kind: string;
+            /** @description One sentence about what it does. */
+            summary: string;
+            /** @description Title of its form. */
+            title: string;
+            /** @description Type of its typed data (EIP-712), as `encodeType` has it. */
+            typed_data: string;
             /**
-             * Format: int64
-             * @description Length of a window in milliseconds.
+             * Format: int32
+             * @description Room that it takes in a block, in transfers.
              */
-            window_ms: number;
+            weight: number;
+        };
+        /** @description An action of an account: its kind, and its fields beside it, as `GET /v1/actions` declares them. */
+        ActionRequest: {
+            /** @description Kind, such as `transfer`. */
+            kind: string;
+        } & {
+            [key: string]: components["schemas"]["FieldValue"];
         };
         /** @description One window of one source. */
         AgreementCell: {
@@ -588,9 +622,9 @@ export interface components {
         ApiError: {
             /** @description Stable word for programs. */
             code: components["schemas"]["ErrorCode"];
-            /** @description What to do about it, for people. Always set by this node; clients must tolerate its absence. */
+            /** @description Remedy, for people. Always set by this node; clients must tolerate its absence. */
             hint: string;
-            /** @description What was wrong and where, for people. */
+            /** @description The fault and its place, for people. */
             message: string;
         };
         /** @description A whole block. */
@@ -776,12 +810,19 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_source" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
          */
         Feed: "trades" | "book" | "ticker" | "candles" | "funding" | "open_interest" | "liquidations" | "mark_price" | "index_price" | "blocks" | "chunks" | "incidents" | "receipts" | "status";
+        /**
+         * @description Type of a field of an action.
+         * @enum {string}
+         */
+        FieldType: "address" | "amount" | "text" | "texts" | "uint" | "choice";
+        /** @description Value of a field of an action. */
+        FieldValue: number | string | string[];
         /** @description Something that went wrong, on the ledger or at this site. */
         IncidentInfo: {
             /** @description For people. */
@@ -795,7 +836,7 @@ export interface components {
             id: string;
             /** @description Kind of fault. */
             kind: components["schemas"]["IncidentKind"];
-            /** @description Who says it. */
+            /** @description Origin of the incident. */
             site: components["schemas"]["IncidentSite"];
             /** @description Source. */
             source?: string | null;
@@ -1109,7 +1150,7 @@ export interface components {
                 id: string;
                 /** @description Kind of fault. */
                 kind: components["schemas"]["IncidentKind"];
-                /** @description Who says it. */
+                /** @description Origin of the incident. */
                 site: components["schemas"]["IncidentSite"];
                 /** @description Source. */
                 source?: string | null;
@@ -1196,7 +1237,7 @@ export interface components {
             items: {
                 /** @description Its effect in words. */
                 action: string;
-                /** @description What a transfer moves, in 10^-18 OPEN. */
+                /** @description Amount of a transfer, in 10^-18 OPEN. */
                 amount?: string | null;
                 /**
                  * Format: int64
@@ -1351,7 +1392,7 @@ export interface components {
             validators: string;
         };
         /**
-         * @description Whether sending the same request again can help.
+         * @description Advice on sending the same request again.
          * @enum {string}
          */
         Retry: "never" | "later" | "elsewhere";
@@ -1574,7 +1615,7 @@ export interface components {
         } | {
             /** @description Stable word for programs. */
             code: components["schemas"]["ErrorCode"];
-            /** @description What to do about it, for people. */
+            /** @description Remedy, for people. */
             hint: string;
             /** @description From the request. */
             id?: string | null;
@@ -1778,7 +1819,7 @@ export interface components {
         TransactionSummary: {
             /** @description Its effect in words. */
             action: string;
-            /** @description What a transfer moves, in 10^-18 OPEN. */
+            /** @description Amount of a transfer, in 10^-18 OPEN. */
             amount?: string | null;
             /**
              * Format: int64
@@ -1940,6 +1981,72 @@ export interface operations {
                 };
             };
             /** @description See the code */
+            400: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The path has no such method: the header allow lists those it has */
+            405: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description This node is busy: try again after a moment */
+            429: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description A fault of this node */
+            500: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    actions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    /** @description Where the market data comes from */
+                    "openmesh-origin"?: components["schemas"]["Origin"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActionInfo"][];
+                };
+            };
+            /** @description The request is malformed: the code says how */
             400: {
                 headers: {
                     /** @description Where the market data comes from */

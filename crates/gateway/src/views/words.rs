@@ -1,7 +1,7 @@
 //! Closed sets of other rooms in the contract's words.
 
 use openmesh_api as api;
-use openmesh_ledger::{Class, IncidentKind, Origin, SourceKind};
+use openmesh_ledger::{ActionDescriptor, Class, FieldDescriptor, FieldKind, IncidentKind, Origin, Params, SourceKind};
 use openmesh_market::{Feed, Side, event};
 
 /// Provenance of data.
@@ -10,15 +10,6 @@ pub const fn origin(origin: Origin) -> api::Origin {
         Origin::Live => api::Origin::Live,
         Origin::Simulated => api::Origin::Simulated,
         Origin::Replay => api::Origin::Replay,
-    }
-}
-
-/// The ledger's word for a provenance.
-pub const fn ledger_origin(origin: api::Origin) -> Origin {
-    match origin {
-        api::Origin::Live => Origin::Live,
-        api::Origin::Simulated => Origin::Simulated,
-        api::Origin::Replay => Origin::Replay,
     }
 }
 
@@ -36,11 +27,37 @@ pub const fn kind(kind: SourceKind) -> api::SourceKind {
     }
 }
 
-/// The ledger's word for a kind of source.
-pub const fn ledger_kind(kind: api::SourceKind) -> SourceKind {
-    match kind {
-        api::SourceKind::Market => SourceKind::Market,
-        api::SourceKind::Chain => SourceKind::Chain,
+/// Declaration of an action under a network's parameters.
+pub fn action_info(action: &ActionDescriptor, params: &Params) -> api::ActionInfo {
+    api::ActionInfo {
+        kind: action.kind.into(),
+        title: action.title.into(),
+        summary: action.summary.into(),
+        details: action.details.into(),
+        typed_data: action.type_text(),
+        weight: action.weight,
+        fee_min: (action.fee_min)(params).to_string(),
+        fields: action.fields.iter().map(field_info).collect(),
+        errors: action.errors.iter().map(|code| (*code).to_owned()).collect(),
+    }
+}
+
+fn field_info(field: &FieldDescriptor) -> api::ActionField {
+    let (kind, choices): (_, &[&str]) = match field.kind {
+        FieldKind::Address => (api::FieldType::Address, &[]),
+        FieldKind::Amount => (api::FieldType::Amount, &[]),
+        FieldKind::Text => (api::FieldType::Text, &[]),
+        FieldKind::Texts => (api::FieldType::Texts, &[]),
+        FieldKind::Uint => (api::FieldType::Uint, &[]),
+        FieldKind::Choice(choices) => (api::FieldType::Choice, choices),
+    };
+    api::ActionField {
+        name: field.name.into(),
+        kind,
+        label: field.label.into(),
+        help: field.help.into(),
+        unit: field.unit.map(str::to_owned),
+        choices: choices.iter().map(|choice| (*choice).to_owned()).collect(),
     }
 }
 

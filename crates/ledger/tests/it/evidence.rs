@@ -12,7 +12,7 @@ use crate::chain::{CHAIN_ID, Chain, TRADES, claim, incidents as named, source};
 const ONE: Digest = Digest([1; 32]);
 const TWO: Digest = Digest([2; 32]);
 
-/// What a validator signs when it votes for a block, or for nil.
+/// The bytes that a validator signs when it votes for a block, or for nil.
 fn vote(key: &ValidatorKey, kind: VoteKind, height: u64, round: i64, block: Option<Digest>) -> SignedBlock {
     let bytes = vote_sign_bytes(CHAIN_ID, kind, height, round, block.as_ref(), &key.public().address());
     SignedBlock { block, signature: key.sign(&bytes) }

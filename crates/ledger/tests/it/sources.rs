@@ -127,7 +127,7 @@ fn a_window_long_before_the_last_one_is_not_opened() {
     assert_eq!(chain.run_one(chain.attest(0, 100, epoch, vec![])), None);
 }
 
-/// What one validator opens alone counts until the epoch ends, open or closed, so that it cannot add without end.
+/// Windows that one validator opens alone count until the epoch ends, open or closed, so that it cannot add without end.
 #[test]
 fn windows_that_nobody_joins_are_bounded_for_each_epoch() {
     let mut chain = network();

@@ -43,6 +43,37 @@ fn a_chunk_is_proven_against_the_root_in_the_next_header() {
     assert!(verify_proof(&root, &key, value.as_deref(), &proof).is_err(), "against the root before");
 }
 
+/// The oldest chunk is proven when it has left the state: its fact, the path to its epoch's root, the proof of that root in the
+/// state of a trusted header. All of it is below 4 KB.
+#[test]
+fn a_chunk_that_has_left_the_state_is_proven_through_its_epochs_root() {
+    use openmesh_ledger::{Fact, WindowsFact, closed_epoch, current_epoch, light};
+    let dir = tempfile::tempdir().unwrap();
+    let chain = Chain::open(dir.path(), config(100));
+    // Epochs of ten blocks, of which six are kept after the one in progress.
+    while current_epoch(&chain.store.state().unwrap()).unwrap() < 8 {
+        chain.advance();
+    }
+    assert_eq!(chunk(&chain.store.state().unwrap(), SOURCE, 1, STREAM).unwrap(), None, "it has left the state");
+    let (epoch, position) = chain.store.chunk_fact(SOURCE, 1, STREAM).unwrap().unwrap();
+    let proof = chain.store.fact_proof(epoch, position).unwrap().unwrap();
+    let Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) = &proof.fact else { panic!("{proof:?}") };
+    assert_eq!((source.as_str(), *window, stream.as_str(), epoch), (SOURCE, 1, STREAM, 0));
+    let height = chain.store.tip().height;
+    let key = keys::closed_epoch(epoch);
+    let (value, state_proof) = chain.store.prove(&key, height - 1).unwrap();
+    let root = chain.store.block(height).unwrap().unwrap().block.header.state_root;
+    assert_eq!(verify_proof(&root, &key, value.as_deref(), &state_proof), Ok(()));
+    let closed = canonical::decode(&value.unwrap()).unwrap();
+    assert_eq!(Some(closed), closed_epoch(&chain.store.state().unwrap(), epoch).unwrap());
+    assert_eq!(light::verify_fact(&closed, &proof), Ok(()));
+    let bytes =
+        canonical::encode(&proof).len() + canonical::encode(&state_proof).len() + canonical::encode(&closed).len();
+    assert!(bytes < 4_096, "{bytes}");
+    assert_eq!(chain.store.fact_proof(8, 0).unwrap(), None, "the epoch in progress has no root yet");
+    assert_eq!(chain.store.fact_proof(0, closed.facts).unwrap(), None);
+}
+
 #[test]
 fn the_form_of_a_proof() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,9 +6,7 @@ use axum::http::StatusCode;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_engine::Submission;
-use openmesh_ledger::{
-    self as ledger, AccountTransaction, AccountsAction, Action, SourceSpec, SourcesAction, Transaction,
-};
+use openmesh_ledger::{self as ledger, AccountTransaction, Action, FieldInput, Fields, Transaction};
 use openmesh_primitives::eip712::Value;
 use openmesh_primitives::{AccountSignature, Amount};
 
@@ -92,22 +90,26 @@ fn json_value(value: &Value<'_>) -> serde_json::Value {
     }
 }
 
+/// Declared actions with their fields, from which forms and command lines are made.
+#[utoipa::path(get, path = api::path::ACTIONS, tag = "transactions", responses((status = 200, body = Vec<api::ActionInfo>)))]
+pub async fn actions(State(node): State<Node>) -> Result<Json<Vec<api::ActionInfo>>, Refusal> {
+    node.read(|node| {
+        let params = ledger::params(&node.store().state()?)?;
+        Ok(Json(Action::descriptors().into_iter().map(|action| words::action_info(action, &params)).collect()))
+    })
+    .await
+}
+
 fn parse_action(request: api::ActionRequest) -> Result<Action, Refusal> {
-    match request {
-        api::ActionRequest::Transfer { to, amount: units } => {
-            let (to, amount) = (request::address(&to)?, amount("amount", &units)?);
-            Ok(Action::Accounts(AccountsAction::Transfer { to, amount }))
-        }
-        api::ActionRequest::RegisterSource { id, exchange, source_kind, symbols, feeds, window_ms, origin } => {
-            let (kind, origin) = (words::ledger_kind(source_kind), words::ledger_origin(origin));
-            let spec = SourceSpec { id, exchange, kind, symbols, feeds, window_ms, origin };
-            spec.validate().map_err(|e| {
-                let hint = "the rules are in docs/spec/transactions.md, section S";
-                Refusal::new(ErrorCode::BadSource, e.to_string(), hint)
-            })?;
-            Ok(Action::Sources(SourcesAction::Register(spec)))
-        }
-    }
+    let input = |value| match value {
+        api::FieldValue::Number(number) => FieldInput::Number(number),
+        api::FieldValue::Text(text) => FieldInput::Text(text),
+        api::FieldValue::Texts(texts) => FieldInput::Texts(texts),
+    };
+    let fields = request.fields.into_iter().map(|(name, value)| (name, input(value))).collect();
+    Action::from_fields(&request.kind, Fields::new(fields)).map_err(|error| {
+        Refusal::new(ErrorCode::BadAction, error.to_string(), "the actions and their fields are in /v1/actions")
+    })
 }
 
 fn amount(field: &str, text: &str) -> Result<Amount, Refusal> {

@@ -8,7 +8,7 @@ use super::limits::{SOURCE_FEEDS_MAX, SOURCE_SYMBOLS_MAX, WINDOW_MS_MAX, WINDOW_
 use crate::limits::NAME_BYTES_MAX;
 use crate::modules::evidence::CONSENSUS;
 
-/// Where a source's data comes from. It is shown with every answer, so that nobody takes a simulation for the market.
+/// The origin of a source's data. It is shown with every answer, so that nobody takes a simulation for the market.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
@@ -50,11 +50,11 @@ pub struct SourceSpec {
     pub feeds: Vec<String>,
     /// Length of a window of the source's own clock, milliseconds.
     pub window_ms: u64,
-    /// Where the data comes from.
+    /// Origin of the data.
     pub origin: Origin,
 }
 
-/// Why a source is not registered. The text names the field.
+/// A fault of a source's description. The text names the field.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, thiserror::Error)]
 pub enum SourceError {
     /// A name that does not fit into a state key or a URL.
@@ -115,7 +115,7 @@ impl SourceKind {
     }
 }
 
-/// Whether a text may stand as a name: in a state key it must hold no `/`.
+/// Returns true if a text may stand as a name: in a state key it must hold no `/`.
 pub(crate) fn is_name(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
     (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
@@ -126,7 +126,7 @@ fn strictly_ascending(list: &[String]) -> bool {
 }
 
 impl SourceSpec {
-    /// Checks names, symbols, feeds and window.
+    /// Checks names, symbols, feeds and window. Fails with the first fault.
     pub fn validate(&self) -> Result<(), SourceError> {
         let name = |field: &str, value: &str| {
             let shown = || value.chars().take(2 * NAME_BYTES_MAX).collect();
@@ -158,7 +158,7 @@ impl SourceSpec {
         Ok(())
     }
 
-    /// Whether a stream's name belongs to this source.
+    /// Returns true if a stream's name belongs to this source.
     pub fn has_stream(&self, stream: &str) -> bool {
         let feed_known = |feed: &str| self.feeds.iter().any(|f| f == feed);
         match stream.rsplit_once('/') {

@@ -27,10 +27,10 @@ pub struct Validator {
 #[serde(try_from = "Vec<Validator>", into = "Vec<Validator>")]
 pub struct ValidatorSet(Vec<Validator>);
 
-/// Why a list is no set of validators.
+/// A fault of a list that is no set of validators.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValidatorSetError {
-    /// None, or too many.
+    /// Empty, or too long.
     #[error("{0} validators: 1 to {VALIDATORS_MAX} are expected")]
     Number(usize),
     /// Twice the same key.
@@ -58,7 +58,7 @@ impl Validator {
 }
 
 impl ValidatorSet {
-    /// Checks and sorts.
+    /// Makes a set of a list, which it sorts. Fails if the list is empty, too long, or has a fault.
     pub fn new(mut validators: Vec<Validator>) -> Result<ValidatorSet, ValidatorSetError> {
         if validators.is_empty() || validators.len() > VALIDATORS_MAX {
             return Err(ValidatorSetError::Number(validators.len()));
@@ -95,7 +95,7 @@ impl ValidatorSet {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// Number of validators.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -115,7 +115,7 @@ impl ValidatorSet {
         self.0.iter().map(|v| v.power).sum()
     }
 
-    /// Whether this power is more than two thirds of the total.
+    /// Returns true if this power is more than two thirds of the total.
     pub fn is_quorum(&self, power: u64) -> bool {
         more_than_two_thirds(power, self.total_power())
     }

@@ -23,7 +23,7 @@ pub enum WindowsError {
     /// Claims not in order, doubled or too many.
     #[error("the claims are malformed: {reason}")]
     Claims {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The first attestation of a window must carry the current epoch or the one before.

@@ -8,7 +8,7 @@ pub const CHUNK_CLAIMS_MAX: usize = SOURCE_SYMBOLS_MAX * SOURCE_FEEDS_MAX;
 /// Highest number of a chain's window, which is a block's: what a number in JSON and a column of a table hold exactly.
 pub const WINDOW_NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// How far the end of a market's window may lie after the block's time, milliseconds: the clocks' tolerance.
+/// Longest time by which the end of a market's window may lie after the block's time, milliseconds: the clocks' tolerance.
 pub const WINDOW_AHEAD_MS_MAX: i64 = 5_000;
 
 /// The same before inclusion, where the only known time is that of the last block, which may be some rounds old.
