@@ -89,7 +89,7 @@ impl Disk {
             }
             write(File::create(&staged).map_err(fail)?)?;
             std::fs::rename(&staged, &full).map_err(fail)?;
-            synchronise(&root, &[path.clone()])
+            synchronise(&root, std::slice::from_ref(&path))
         });
         written.await.map_err(|e| LakeError::storage("write", "its files", e))?
     }
