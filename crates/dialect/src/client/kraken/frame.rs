@@ -4,8 +4,8 @@ use openmesh_market::ConnectionId;
 use openmesh_market::event::{EventKind, IncidentKind};
 use serde::Deserialize;
 
-use super::names::symbol_of;
-use super::{BookMessage, DEPTH_DEFAULT, Kraken, Version, names, v1, v2};
+use super::names::{Version, symbol_of};
+use super::{BookMessage, DEPTH_DEFAULT, Kraken, names, v1, v2};
 use crate::client::emit::Emit;
 use crate::client::json::Text;
 use crate::client::unreadable::Unreadable;

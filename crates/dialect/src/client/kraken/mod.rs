@@ -33,6 +33,7 @@ use openmesh_primitives::{Contract, Symbol, Timestamp};
 
 pub use self::checksum::checksum;
 use self::checksum::{Checksum, Precision};
+use self::names::{DEPTH, Version};
 use self::names::{channel_of, resubscribe, symbol_of};
 use super::emit::Emit;
 use super::instruments::{Instruments, Step};
@@ -50,21 +51,11 @@ const PAIRS_PATH: &str = "/public/AssetPairs";
 /// The only connection.
 const CONNECTION: ConnectionId = ConnectionId(0);
 
-/// Levels a side that are subscribed to: the deepest book the venue offers.
-const DEPTH: u32 = 1000;
-
 /// Levels a side where a subscription names no depth.
 const DEPTH_DEFAULT: u32 = 10;
 
 /// A subscribed connection hears a heartbeat each second, so several missing ones are no jitter.
 const UPKEEP: Upkeep = Upkeep { ping: Ping::WhenSilent(5_000, r#"{"method":"ping"}"#), silence_ms_max: 15_000 };
-
-/// The version of a message: a resubscription has to be worded in the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
 
 /// The state of an instrument beside its book.
 struct Extra {

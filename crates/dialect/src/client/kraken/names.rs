@@ -10,12 +10,21 @@ use serde::Deserialize;
 
 use super::checksum::Precision;
 use super::v2::Message;
-use super::{DEPTH, Version};
 use crate::client::emit::Emit;
 use crate::client::json::Text;
 use crate::client::names::INSTRUMENTS_MAX;
 use crate::client::names::Symbols;
 use crate::client::unreadable::Unreadable;
+
+/// Levels a side that are subscribed to: the deepest book the venue offers.
+pub(super) const DEPTH: u32 = 1000;
+
+/// The version of a message: a resubscription has to be worded in the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
 
 /// Our name of `XBT/USD` (v1) or `BTC/USD` (v2). The names are readable as they are, so that a pair which is not in
 /// the table is understood too.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
+use super::message::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
 use crate::emulate::{Endpoint, binance};
 
 #[derive(Deserialize)]

@@ -4,7 +4,7 @@ use openmesh_primitives::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
+use super::message::{BookMessage, Class, Pair, ReadError, millis, one, pair_changes};
 use crate::emulate::{Endpoint, bybit};
 
 #[derive(Deserialize)]

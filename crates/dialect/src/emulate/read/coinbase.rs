@@ -4,7 +4,7 @@ use openmesh_market::event::Side;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BookMessage, Class, ReadError, number, rfc3339};
+use super::message::{BookMessage, Class, ReadError, number, rfc3339};
 use crate::emulate::{BookChange, Entry, Topic, coinbase};
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use openmesh_primitives::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BookMessage, Class, ReadError, number, one};
+use super::message::{BookMessage, Class, ReadError, number, one};
 use crate::emulate::{BookChange, Entry, Topic, kraken};
 
 #[derive(Deserialize)]

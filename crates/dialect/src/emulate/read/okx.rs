@@ -4,7 +4,7 @@ use openmesh_market::event::Side;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{BookMessage, Class, ReadError, number, one, text_millis};
+use super::message::{BookMessage, Class, ReadError, number, one, text_millis};
 use crate::emulate::{BookChange, Endpoint, Entry, okx};
 
 #[derive(Deserialize)]
