@@ -38,6 +38,61 @@ pub struct SourceInfo {
     pub events_per_second: f64,
     /// Incidents at this site since it started.
     pub incidents: u64,
+    /// Collection at this site; `null` where this node does not collect the source.
+    #[serde(default)]
+    pub collection: Option<SourceCollection>,
+}
+
+/// Collection of a source at one site, since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceCollection {
+    /// Connections to the venue.
+    pub connections: u32,
+    /// Connections that are open.
+    pub connections_open: u32,
+    /// Books in step with the venue.
+    pub books_in_step: u32,
+    /// Time of the last frame.
+    pub last_frame: Option<String>,
+    /// Capture time less the venue's time of the last trade or book change, in milliseconds.
+    pub lag_ms: i64,
+    /// Chunks of closed windows that this site vouched for.
+    pub chunks_covered: u64,
+    /// Streams' windows that it could not vouch for.
+    pub chunks_not_covered: u64,
+    /// Chunks that it withdrew after it had vouched for them.
+    pub chunks_withdrawn: u64,
+    /// Lines of raw frames that could not be archived.
+    pub lines_lost: u64,
+    /// Last incident, for people.
+    pub last_incident: Option<String>,
+    /// Troubles now.
+    pub troubles: Vec<SourceTrouble>,
+}
+
+/// Trouble of a source at a site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SourceTrouble {
+    /// Source.
+    pub source: String,
+    /// Kind.
+    pub kind: TroubleKind,
+    /// Details, for people.
+    pub detail: String,
+}
+
+/// Kind of a source's trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// Nothing was heard for longer than the watchdog allows.
+    Silent,
+    /// The venue makes this address wait.
+    Banned,
+    /// The archive or the disk does not take what was collected.
+    Archive,
+    /// A reader of the collector's outputs takes nothing.
+    Outputs,
 }
 
 /// A chunk: one stream in one window.

@@ -45,6 +45,9 @@ pub struct Status {
     /// Times that the task which follows blocks and events for the API failed and was started again: more than 0 is a bug.
     #[serde(default)]
     pub restarts: u64,
+    /// Troubles of the sources that this node collects; empty where all is well.
+    #[serde(default)]
+    pub troubles: Vec<crate::SourceTrouble>,
     /// This node.
     pub node: NodeInfo,
 }

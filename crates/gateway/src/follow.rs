@@ -63,8 +63,8 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
                 Err(RecvError::Closed) => return,
             },
             update = events.next(), if collecting => match update {
-                Some(Update::Event { event, .. }) => node.memory().live().event(&event),
-                Some(Update::Missed { exchange, .. }) => node.memory().live().missed(exchange),
+                Some(Update::Event { source, event }) => node.memory().live().event(&source, &event),
+                Some(Update::Missed { source, .. }) => node.memory().live().missed(&source),
                 None => collecting = false,
             },
             _ = second.tick() => {

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::STREAMS_MAX;
+use openmesh_collector::SourceLiveness;
 use openmesh_engine::Submission;
-use openmesh_ledger::{self as ledger, Genesis, Transaction};
+use openmesh_ledger::{self as ledger, Genesis, SourceSpec, Transaction};
 use openmesh_primitives::{ContentId, Digest, Timestamp, canonical};
 use openmesh_storage::{Store, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::deps::Deps;
 use crate::error::Refusal;
-use crate::memory::{Liveness, Memory, RecentChunk, is_dropped};
+use crate::memory::{Activity, Memory, RecentChunk, is_dropped};
 use crate::running::Running;
 use crate::sessions::{Audience, Sessions};
 use crate::views::status::{Facts, Identity};
@@ -112,10 +113,12 @@ impl Node {
         self.0.identity.origin
     }
 
-    /// Provenance of an instrument's data.
-    pub fn origin_of(&self, exchange: &str, symbol: &str) -> api::Origin {
+    /// Source of an instrument: of several the first by id that is collected here, or else the first.
+    pub fn source_of(&self, exchange: &str, symbol: &str) -> Option<SourceSpec> {
         let register = self.memory().register();
-        register.source_of(exchange, symbol).map_or(self.origin(), |spec| words::origin(spec.origin))
+        let collected = |spec: &&SourceSpec| self.deps().collector.watch_liveness(&spec.id).is_some();
+        let first = || register.of_instrument(exchange, symbol).next();
+        register.of_instrument(exchange, symbol).find(collected).or_else(first).cloned()
     }
 
     /// Reads by key from the disk. Fails as `work` does, or as busy.
@@ -179,15 +182,18 @@ impl Node {
         Ok(hash)
     }
 
-    /// Liveness of a source at this site.
-    pub fn liveness(&self, source: &str) -> Liveness {
-        self.memory().liveness(source, Timestamp::now())
+    /// Activity of a source at this site.
+    pub fn activity(&self, source: &str) -> Activity {
+        self.memory().activity(source, Timestamp::now())
     }
 
-    /// Liveness of the source of an instrument at this site.
-    pub fn liveness_of(&self, exchange: &str, symbol: &str) -> Liveness {
-        let register = self.memory().register();
-        register.source_of(exchange, symbol).map_or_else(Liveness::unheard, |spec| self.liveness(&spec.id))
+    /// Troubles of the sources that are collected here.
+    fn troubles(&self) -> Vec<api::SourceTrouble> {
+        let now = Timestamp::now();
+        let of = |liveness: &SourceLiveness| {
+            views::sources::troubles(liveness, &self.memory().activity(&liveness.source, now), now)
+        };
+        self.deps().collector.liveness().iter().flat_map(of).collect()
     }
 
     /// A chunk as the API shows it.
@@ -221,6 +227,7 @@ impl Node {
             events_per_second: self.memory().live().events_per_second(),
             tables: self.tables(),
             restarts: self.memory().restarts(),
+            troubles: self.troubles(),
         };
         views::status::status(&self.0.identity, &facts)
     }

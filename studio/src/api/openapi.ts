@@ -1178,6 +1178,7 @@ export interface components {
             items: {
                 /** @description Validators assigned in the current epoch. */
                 assigned: string[];
+                collection?: components["schemas"]["SourceCollection"] | null;
                 /**
                  * Format: int64
                  * @description The current epoch.
@@ -1417,10 +1418,60 @@ export interface components {
             /** @description 65 bytes, hexadecimal. */
             signature: string;
         };
+        /** @description Collection of a source at one site, since it started. */
+        SourceCollection: {
+            /**
+             * Format: int32
+             * @description Books in step with the venue.
+             */
+            books_in_step: number;
+            /**
+             * Format: int64
+             * @description Chunks of closed windows that this site vouched for.
+             */
+            chunks_covered: number;
+            /**
+             * Format: int64
+             * @description Streams' windows that it could not vouch for.
+             */
+            chunks_not_covered: number;
+            /**
+             * Format: int64
+             * @description Chunks that it withdrew after it had vouched for them.
+             */
+            chunks_withdrawn: number;
+            /**
+             * Format: int32
+             * @description Connections to the venue.
+             */
+            connections: number;
+            /**
+             * Format: int32
+             * @description Connections that are open.
+             */
+            connections_open: number;
+            /**
+             * Format: int64
+             * @description Capture time less the venue's time of the last trade or book change, in milliseconds.
+             */
+            lag_ms: number;
+            /** @description Time of the last frame. */
+            last_frame?: string | null;
+            /** @description Last incident, for people. */
+            last_incident?: string | null;
+            /**
+             * Format: int64
+             * @description Lines of raw frames that could not be archived.
+             */
+            lines_lost: number;
+            /** @description Troubles now. */
+            troubles: components["schemas"]["SourceTrouble"][];
+        };
         /** @description A registered source and how it is doing. */
         SourceInfo: {
             /** @description Validators assigned in the current epoch. */
             assigned: string[];
+            collection?: components["schemas"]["SourceCollection"] | null;
             /**
              * Format: int64
              * @description The current epoch.
@@ -1473,6 +1524,15 @@ export interface components {
          * @enum {string}
          */
         SourceKind: "market" | "chain";
+        /** @description Trouble of a source at a site. */
+        SourceTrouble: {
+            /** @description Details, for people. */
+            detail: string;
+            /** @description Kind. */
+            kind: components["schemas"]["TroubleKind"];
+            /** @description Source. */
+            source: string;
+        };
         /** @description A column of a result or a table. */
         SqlColumn: {
             /** @description Content, for people. */
@@ -1584,6 +1644,8 @@ export interface components {
             tables: components["schemas"]["TablesStatus"];
             /** @description Its time. */
             time: string;
+            /** @description Troubles of the sources that this node collects; empty where all is well. */
+            troubles?: components["schemas"]["SourceTrouble"][];
             /**
              * Format: int32
              * @description Number of validators.
@@ -1863,6 +1925,11 @@ export interface components {
             /** @description Receiver of a transfer. */
             to?: string | null;
         };
+        /**
+         * @description Kind of a source's trouble.
+         * @enum {string}
+         */
+        TroubleKind: "silent" | "banned" | "archive" | "outputs";
         /** @description Asks for the typed data (EIP-712) of an action, for `eth_signTypedData_v4`. */
         TypedDataRequest: {
             /** @description Action. */

@@ -34,6 +34,7 @@ export type TradeView = Schemas["TradeView"];
 export type TransactionAccepted = Schemas["TransactionAccepted"];
 export type Topic = Schemas["Topic"];
 export type TransactionSummary = Schemas["TransactionSummary"];
+export type TroubleKind = Schemas["TroubleKind"];
 export type TypedDataResponse = Schemas["TypedDataResponse"];
 export type ValidatorInfo = Schemas["ValidatorInfo"];
 export type Vote = Schemas["Vote"];

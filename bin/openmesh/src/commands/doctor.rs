@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, SourceKind, Status, ValidatorInfo};
+use openmesh_api::{
+    IncidentInfo, Origin, Page, SourceCollection, SourceInfo, SourceKind, Status, TroubleKind, ValidatorInfo,
+};
 use openmesh_primitives::Timestamp;
 
 use super::client::Client;
@@ -210,7 +212,14 @@ async fn inspect_sources(client: &Client, findings: &mut Findings) -> Result<(),
 fn inspect_source(source: &SourceInfo, findings: &mut Findings) {
     let silent = source.silent_ms.map_or("since the start".into(), |ms| format!("for {} s", ms / 1_000));
     let old = format!("{} is silent {silent}: what is shown of it is old", source.id);
+    let troubles = source.collection.iter().flat_map(|collection| &collection.troubles);
+    for trouble in troubles.filter(|trouble| trouble.kind != TroubleKind::Silent) {
+        findings.wrong(&format!("{}: {}", source.id, trouble.detail), "look at the disk, and at this node's log");
+    }
     match (source.stale, source.kind) {
+        (_, SourceKind::Market) if source.collection.is_none() => {
+            findings.ok(&format!("{}: not collected by this node", source.id))
+        }
         (false, SourceKind::Chain) => findings.ok(&format!("{}: no block {silent}, as is usual", source.id)),
         (false, _) => findings.ok(&format!(
             "{}: {:.0} events/s, {} incidents here",
@@ -289,6 +298,7 @@ mod tests {
             stale,
             events_per_second: 0.0,
             incidents: 0,
+            collection: Some(SourceCollection::default()),
         };
         let mut findings = Findings::default();
         inspect_source(&source, &mut findings);

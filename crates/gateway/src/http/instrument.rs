@@ -15,7 +15,7 @@ pub fn instrument(register: &Register, exchange: &str, symbol: &str) -> Result<(
     let symbol: Symbol = symbol
         .parse()
         .map_err(|e| Refusal::new(ErrorCode::BadSymbol, format!("{e}"), "a symbol is BASE.QUOTE, such as BTC.USDT"))?;
-    if register.source_of(exchange.name(), &symbol.to_string()).is_none() {
+    if register.of_instrument(exchange.name(), &symbol.to_string()).next().is_none() {
         let message = format!("{symbol} of {exchange} is not collected here");
         return Err(Refusal::new(ErrorCode::UnknownSymbol, message, "/v1/sources lists what is"));
     }

@@ -1,11 +1,11 @@
-//! Events of this site's collector as it sees them now: rates and silence by venue, recent trades, incidents.
+//! Events of this site's collector as it sees them now: rates and silence by source, recent trades, incidents.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use openmesh_market::event::{Incident, IncidentKind, Trade};
-use openmesh_market::{Event, EventKind, Exchange, Feed};
+use openmesh_market::{Event, EventKind, Feed};
 use openmesh_primitives::Timestamp;
 use tokio::sync::watch;
 
@@ -43,7 +43,7 @@ impl Trades {
 }
 
 #[derive(Debug, Default)]
-struct Venue {
+struct Source {
     last_event: Option<Timestamp>,
     heard: Option<Instant>,
     /// Events in each of the last seconds; the first is the current one.
@@ -51,7 +51,7 @@ struct Venue {
     incidents: u64,
 }
 
-impl Venue {
+impl Source {
     fn hear(&mut self, event: &Event) {
         self.heard = Some(Instant::now());
         self.last_event = self.last_event.max(event.ts_exchange);
@@ -72,37 +72,36 @@ fn stale(silent_ms: Option<u64>) -> bool {
 
 #[derive(Debug, Default)]
 struct State {
-    venues: BTreeMap<&'static str, Venue>,
-    trades: BTreeMap<(&'static str, String), Trades>,
+    sources: BTreeMap<Arc<str>, Source>,
+    trades: BTreeMap<(Arc<str>, String), Trades>,
     incidents: VecDeque<SiteIncident>,
     incident_number: u64,
 }
 
 impl State {
-    fn incident(&mut self, event: &Event, incident: &Incident) {
-        let exchange = event.exchange.name();
-        self.venues.entry(exchange).or_default().incidents += 1;
+    fn incident(&mut self, source: &Arc<str>, event: &Event, incident: &Incident) {
+        self.sources.entry(Arc::clone(source)).or_default().incidents += 1;
         self.incident_number += 1;
         let symbol = event.symbol.as_ref().map(ToString::to_string);
         if concerns_trades(incident) {
-            self.break_trades(exchange, symbol.as_deref());
+            self.break_trades(source, symbol.as_deref());
         }
         let seen = SiteIncident {
             number: self.incident_number,
             time: event.ts_capture,
-            exchange: event.exchange,
+            source: source.to_string(),
             symbol,
             incident: incident.clone(),
         };
         push(&mut self.incidents, seen, INCIDENTS_MAX);
     }
 
-    /// From here on trades of a venue, or of one instrument of it, may be missing.
-    fn break_trades(&mut self, exchange: &'static str, symbol: Option<&str>) {
+    /// From here on trades of a source, or of one instrument of it, may be missing.
+    fn break_trades(&mut self, source: &str, symbol: Option<&str>) {
         let broken = self
             .trades
             .iter_mut()
-            .filter(|((venue, name), _)| *venue == exchange && symbol.is_none_or(|symbol| symbol == name.as_str()));
+            .filter(|((of, name), _)| **of == *source && symbol.is_none_or(|symbol| symbol == name.as_str()));
         broken.for_each(|(_, trades)| trades.unbroken = 0);
     }
 }
@@ -120,17 +119,17 @@ pub struct SiteIncident {
     pub number: u64,
     /// Time at which it was captured.
     pub time: Timestamp,
-    /// Venue.
-    pub exchange: Exchange,
+    /// Source id.
+    pub source: String,
     /// Instrument, where it is of one.
     pub symbol: Option<String>,
     /// The incident.
     pub incident: Incident,
 }
 
-/// Liveness of a source as seen by this site.
+/// Activity of a source as seen by this site: what of it was heard, and when.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Liveness {
+pub struct Activity {
     /// The venue's time of the newest event; of a chain, the time at which its newest block was agreed on.
     pub last_event: Option<Timestamp>,
     /// Milliseconds since anything was heard.
@@ -143,17 +142,17 @@ pub struct Liveness {
     pub incidents: u64,
 }
 
-impl Liveness {
-    /// Liveness of a source that was never heard here.
-    pub fn unheard() -> Liveness {
-        Liveness { stale: true, ..Liveness::default() }
+impl Activity {
+    /// Activity of a source that was never heard here.
+    pub fn unheard() -> Activity {
+        Activity { stale: true, ..Activity::default() }
     }
 
-    /// Liveness of a chain, which is no venue of the collector: it is heard when a block of it is agreed on.
-    pub fn of_chain(agreed: Option<Timestamp>, now: Timestamp) -> Liveness {
+    /// Activity of a chain, which is no venue of the collector: it is heard when a block of it is agreed on.
+    pub fn of_chain(agreed: Option<Timestamp>, now: Timestamp) -> Activity {
         let silent_ms = agreed.map(|at| since_ms(at, now));
         let stale = silent_ms.is_none_or(|ms| ms > CHAIN_STALE_MS);
-        Liveness { last_event: agreed, silent_ms, stale, ..Liveness::default() }
+        Activity { last_event: agreed, silent_ms, stale, ..Activity::default() }
     }
 }
 
@@ -161,7 +160,7 @@ impl Liveness {
 #[derive(Debug, Default)]
 pub struct Live {
     state: Mutex<State>,
-    heard: watch::Sender<BTreeSet<&'static str>>,
+    heard: watch::Sender<BTreeSet<Arc<str>>>,
 }
 
 impl Live {
@@ -169,22 +168,22 @@ impl Live {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The exchanges that are not stale, and each change of that set.
-    pub fn heard(&self) -> watch::Receiver<BTreeSet<&'static str>> {
+    /// The sources that are not stale, and each change of that set.
+    pub fn heard(&self) -> watch::Receiver<BTreeSet<Arc<str>>> {
         self.heard.subscribe()
     }
 
     /// Recent trades of an instrument, oldest first.
-    pub fn trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
+    pub fn trades(&self, source: &str, symbol: &str) -> Vec<TimedTrade> {
         let state = self.state();
-        let trades = state.trades.get(&(exchange, symbol.to_string()));
+        let trades = state.trades.get(&(Arc::from(source), symbol.to_string()));
         trades.map(|t| t.items.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// The newest trades of an instrument between which nothing is missing, in order of arrival.
-    pub fn unbroken_trades(&self, exchange: &'static str, symbol: &str) -> Vec<TimedTrade> {
+    pub fn unbroken_trades(&self, source: &str, symbol: &str) -> Vec<TimedTrade> {
         let state = self.state();
-        let Some(trades) = state.trades.get(&(exchange, symbol.to_string())) else { return Vec::new() };
+        let Some(trades) = state.trades.get(&(Arc::from(source), symbol.to_string())) else { return Vec::new() };
         trades.items.iter().skip(trades.items.len() - trades.unbroken).cloned().collect()
     }
 
@@ -193,50 +192,50 @@ impl Live {
         self.state().incidents.iter().cloned().collect()
     }
 
-    /// Market events a second over all venues.
+    /// Market events a second over all sources.
     pub fn events_per_second(&self) -> f64 {
-        self.state().venues.values().map(rate).sum()
+        self.state().sources.values().map(rate).sum()
     }
 
-    /// Liveness of a venue.
-    pub fn liveness(&self, exchange: &str) -> Liveness {
+    /// Activity of a source.
+    pub fn activity(&self, source: &str) -> Activity {
         let state = self.state();
-        let Some(venue) = state.venues.get(exchange) else { return Liveness::unheard() };
-        let silent_ms = venue.silent_ms();
-        Liveness {
-            last_event: venue.last_event,
+        let Some(heard) = state.sources.get(source) else { return Activity::unheard() };
+        let silent_ms = heard.silent_ms();
+        Activity {
+            last_event: heard.last_event,
             silent_ms,
             stale: stale(silent_ms),
-            events_per_second: rate(venue),
-            incidents: venue.incidents,
+            events_per_second: rate(heard),
+            incidents: heard.incidents,
         }
     }
 
-    /// Notes that events of a venue were lost between it and this memory.
-    pub fn missed(&self, exchange: Exchange) {
-        self.state().break_trades(exchange.name(), None);
+    /// Notes that events of a source were lost between it and this memory.
+    pub fn missed(&self, source: &str) {
+        self.state().break_trades(source, None);
     }
 
-    /// Notes that events of all venues were lost.
+    /// Notes that events of all sources were lost.
     pub fn interrupted(&self) {
         self.state().trades.values_mut().for_each(|trades| trades.unbroken = 0);
     }
 
-    /// Takes an event in.
-    pub fn event(&self, event: &Event) {
+    /// Takes an event of a source in.
+    pub fn event(&self, source: &Arc<str>, event: &Event) {
         let mut state = self.state();
         match &event.kind {
-            EventKind::Incident(incident) => state.incident(event, incident),
+            EventKind::Incident(incident) => state.incident(source, event, incident),
             kind => {
-                let venue = state.venues.entry(event.exchange.name()).or_default();
-                if stale(venue.silent_ms()) {
-                    self.heard.send_if_modified(|heard| heard.insert(event.exchange.name()));
+                let heard = state.sources.entry(Arc::clone(source)).or_default();
+                if stale(heard.silent_ms()) {
+                    self.heard.send_if_modified(|all| all.insert(Arc::clone(source)));
                 }
-                venue.hear(event);
+                heard.hear(event);
                 if let (EventKind::Trade(trade), Some(symbol), Some(time)) = (kind, &event.symbol, event.ts_exchange)
                     && !trade.snapshot
                 {
-                    let trades = state.trades.entry((event.exchange.name(), symbol.to_string())).or_default();
+                    let trades = state.trades.entry((Arc::clone(source), symbol.to_string())).or_default();
                     trades.push((time, trade.clone()));
                 }
             }
@@ -246,11 +245,11 @@ impl Live {
     /// Moves the averages on by a second, and finds out who has gone silent.
     pub fn second(&self) {
         let mut heard = BTreeSet::new();
-        for (exchange, venue) in &mut self.state().venues {
-            venue.seconds.push_front(0);
-            venue.seconds.truncate(RATE_SECONDS + 1);
-            if !stale(venue.silent_ms()) {
-                heard.insert(*exchange);
+        for (source, state) in &mut self.state().sources {
+            state.seconds.push_front(0);
+            state.seconds.truncate(RATE_SECONDS + 1);
+            if !stale(state.silent_ms()) {
+                heard.insert(Arc::clone(source));
             }
         }
         self.heard.send_if_modified(|before| {
@@ -262,8 +261,8 @@ impl Live {
 }
 
 /// The whole seconds behind the current one.
-fn rate(venue: &Venue) -> f64 {
-    let whole = venue.seconds.iter().skip(1);
+fn rate(source: &Source) -> f64 {
+    let whole = source.seconds.iter().skip(1);
     let seconds = whole.len().max(1);
     whole.sum::<u64>() as f64 / seconds as f64
 }
@@ -271,10 +270,10 @@ fn rate(venue: &Venue) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_market::Side;
+    use openmesh_market::{Exchange, Side};
     use openmesh_primitives::Decimal;
 
-    const VENUE: &str = Exchange::Kraken.name();
+    const SOURCE: &str = "kraken-spot";
 
     fn event(symbol: Option<&str>, millis: i64, kind: EventKind) -> Event {
         Event {
@@ -296,48 +295,63 @@ mod tests {
         event(symbol, 0, EventKind::Incident(Incident { kind, feed, detail: "d".into() }))
     }
 
+    fn heard(live: &Live, event: &Event) {
+        live.event(&SOURCE.into(), event);
+    }
+
     fn unbroken(live: &Live, symbol: &str) -> usize {
-        live.unbroken_trades(VENUE, symbol).len()
+        live.unbroken_trades(SOURCE, symbol).len()
     }
 
     #[test]
     fn trades_before_a_hole_are_shown_and_not_counted_on() {
         let live = Live::default();
         for (symbol, millis) in [("BTC.USD", 1), ("ETH.USD", 2), ("BTC.USD", 3)] {
-            live.event(&trade(symbol, millis));
+            heard(&live, &trade(symbol, millis));
         }
         assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (2, 1));
-        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Trades)));
+        heard(&live, &incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Trades)));
         assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 1), "of one instrument");
-        live.event(&trade("BTC.USD", 4));
+        heard(&live, &trade("BTC.USD", 4));
         assert_eq!(unbroken(&live, "BTC.USD"), 1);
-        live.event(&incident(None, IncidentKind::Disconnected, None));
+        heard(&live, &incident(None, IncidentKind::Disconnected, None));
         assert_eq!((unbroken(&live, "BTC.USD"), unbroken(&live, "ETH.USD")), (0, 0), "of the whole venue");
-        live.event(&trade("BTC.USD", 5));
-        live.missed(Exchange::Kraken);
+        heard(&live, &trade("BTC.USD", 5));
+        live.missed(SOURCE);
         assert_eq!(unbroken(&live, "BTC.USD"), 0, "what this memory was too slow for");
-        assert_eq!(live.trades(VENUE, "BTC.USD").len(), 4, "the list shows them all");
+        assert_eq!(live.trades(SOURCE, "BTC.USD").len(), 4, "the list shows them all");
+    }
+
+    #[test]
+    fn two_sources_of_one_venue_are_two() {
+        let live = Live::default();
+        live.event(&"a".into(), &trade("BTC.USD", 1));
+        live.event(&"b".into(), &trade("BTC.USD", 1));
+        assert_eq!((live.trades("a", "BTC.USD").len(), live.trades("b", "BTC.USD").len()), (1, 1));
+        live.missed("a");
+        assert_eq!((live.unbroken_trades("a", "BTC.USD").len(), live.unbroken_trades("b", "BTC.USD").len()), (0, 1));
+        assert!(!live.activity("a").stale && live.activity("c").stale);
     }
 
     #[test]
     fn a_chain_is_heard_when_its_blocks_are_agreed_on() {
         let at = |agreed_ms: i64| {
-            Liveness::of_chain(Some(Timestamp::from_millis(agreed_ms)), Timestamp::from_millis(200_000))
+            Activity::of_chain(Some(Timestamp::from_millis(agreed_ms)), Timestamp::from_millis(200_000))
         };
         let heard = at(188_000);
         assert_eq!((heard.silent_ms, heard.stale), (Some(12_000), false));
         assert_eq!(heard.last_event, Some(Timestamp::from_millis(188_000)));
         let ended = at(79_999);
         assert_eq!((ended.silent_ms, ended.stale), (Some(120_001), true));
-        assert!(Liveness::of_chain(None, Timestamp(0)).stale, "nothing was agreed on yet");
+        assert!(Activity::of_chain(None, Timestamp(0)).stale, "nothing was agreed on yet");
     }
 
     #[test]
     fn what_goes_wrong_in_a_book_breaks_no_trades() {
         let live = Live::default();
-        live.event(&trade("BTC.USD", 1));
-        live.event(&incident(Some("BTC.USD"), IncidentKind::Checksum, None));
-        live.event(&incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Book)));
+        heard(&live, &trade("BTC.USD", 1));
+        heard(&live, &incident(Some("BTC.USD"), IncidentKind::Checksum, None));
+        heard(&live, &incident(Some("BTC.USD"), IncidentKind::Gap, Some(Feed::Book)));
         assert_eq!(unbroken(&live, "BTC.USD"), 1);
     }
 }

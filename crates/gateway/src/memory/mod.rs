@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use counts::Counts;
 pub use index::{BLOCKS_BACK, ChunkFilter, Index, RecentChunk, Signatures};
-pub use live::{Live, Liveness, SiteIncident, TimedTrade};
+pub use live::{Activity, Live, SiteIncident, TimedTrade};
 pub use news::{Item, News};
 pub use register::Register;
 pub use waiting::{Waiting, is_dropped};
@@ -151,13 +151,13 @@ impl Memory {
         Ok(())
     }
 
-    /// Liveness of a source at this site.
-    pub fn liveness(&self, source: &str, now: Timestamp) -> Liveness {
+    /// Activity of a source at this site.
+    pub fn activity(&self, source: &str, now: Timestamp) -> Activity {
         let register = self.register();
         if register.is_chain(source) {
-            return Liveness::of_chain(self.index().agreed_at(source), now);
+            return Activity::of_chain(self.index().agreed_at(source), now);
         }
-        register.exchange(source).map_or_else(Liveness::unheard, |exchange| self.live.liveness(exchange.name()))
+        self.live.activity(source)
     }
 }
 

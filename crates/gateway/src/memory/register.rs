@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_ledger::{self as ledger, Origin, SourceKind, SourceSpec, StateError, StateRead};
-use openmesh_market::Exchange;
 
 /// Specifications of all registered sources by id.
 #[derive(Debug, Default, Clone)]
@@ -30,11 +29,6 @@ impl Register {
         self.spec(source).map(|spec| spec.origin)
     }
 
-    /// The exchange of a source, where it is one that is spoken here.
-    pub fn exchange(&self, source: &str) -> Option<Exchange> {
-        self.spec(source)?.exchange.parse().ok()
-    }
-
     /// True for a source that is a chain.
     pub fn is_chain(&self, source: &str) -> bool {
         self.spec(source).is_some_and(|spec| spec.kind == SourceKind::Chain)
@@ -45,8 +39,10 @@ impl Register {
         self.0.values().filter(|spec| spec.exchange == exchange).map(|spec| spec.id.clone()).collect()
     }
 
-    /// The source that an instrument is collected from; of several the first by id.
-    pub fn source_of(&self, exchange: &str, symbol: &str) -> Option<&SourceSpec> {
-        self.0.values().find(|spec| spec.exchange == exchange && spec.symbols.iter().any(|known| known == symbol))
+    /// Sources of an instrument, by id.
+    pub fn of_instrument(&self, exchange: &str, symbol: &str) -> impl Iterator<Item = &SourceSpec> {
+        self.0
+            .values()
+            .filter(move |spec| spec.exchange == exchange && spec.symbols.iter().any(|known| known == symbol))
     }
 }

@@ -33,7 +33,7 @@ pub fn of_site(seen: &SiteIncident) -> api::IncidentInfo {
         id: format!("site-{}", seen.number),
         time: seen.time.to_rfc3339(),
         kind: words::site_incident(seen.incident.kind),
-        source: Some(seen.exchange.name().into()),
+        source: Some(seen.source.clone()),
         window: None,
         stream,
         validator: None,
@@ -46,15 +46,15 @@ pub fn of_site(seen: &SiteIncident) -> api::IncidentInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openmesh_market::Feed;
     use openmesh_market::event::{Incident, IncidentKind};
-    use openmesh_market::{Exchange, Feed};
 
     #[test]
     fn an_incident_of_the_site_names_its_stream_as_far_as_it_is_known() {
         let stream = |symbol: Option<&str>, feed| {
             let incident = Incident { kind: IncidentKind::Gap, feed, detail: "d".into() };
             let symbol = symbol.map(String::from);
-            of_site(&SiteIncident { number: 7, time: Timestamp(0), exchange: Exchange::Kraken, symbol, incident })
+            of_site(&SiteIncident { number: 7, time: Timestamp(0), source: "kraken".into(), symbol, incident })
         };
         let whole = stream(Some("BTC.USD"), Some(Feed::Book));
         assert_eq!((whole.stream.as_deref(), whole.id.as_str()), (Some("BTC.USD/book"), "site-7"));

@@ -21,7 +21,7 @@ pub struct Identity {
 }
 
 /// Changing part of the status.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Facts {
     /// The newest block.
     pub tip: Tip,
@@ -41,6 +41,8 @@ pub struct Facts {
     pub tables: api::TablesStatus,
     /// Restarts of the task that feeds the memory.
     pub restarts: u64,
+    /// Troubles of the sources that are collected here.
+    pub troubles: Vec<api::SourceTrouble>,
 }
 
 /// The status.
@@ -65,6 +67,7 @@ pub fn status(identity: &Identity, facts: &Facts) -> api::Status {
         incidents: facts.incidents,
         tables: facts.tables,
         restarts: facts.restarts,
+        troubles: facts.troubles.clone(),
         node: identity.node.clone(),
     }
 }

@@ -1,6 +1,6 @@
 import { Link, useParams } from "react-router";
 import { PAGE_ITEMS, useChunks, useSource } from "../../api/queries";
-import { Badge, Card, Figure, Figures } from "../../design";
+import { Badge, Card, Figure, Figures, Notice } from "../../design";
 import { count, duration, rate } from "../../lib/format";
 import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
@@ -26,6 +26,9 @@ export function SourcePage() {
       <Answer of={source} what="the source">
         {(data) => (
           <>
+            {data.collection?.troubles.map((trouble) => (
+              <Notice key={trouble.kind} tone="bad" title={trouble.detail} />
+            ))}
             <Figures label="Figures of the source">
               {data.kind === "chain" ? (
                 <Figure name="Window" value="one block" note="of the chain" />
@@ -41,6 +44,13 @@ export function SourcePage() {
                 value={typeof data.last_window === "number" ? count(data.last_window) : "none yet"}
               />
               <Figure name="Incidents" value={count(data.incidents)} note="here, since its start" />
+              {data.collection ? (
+                <Figure
+                  name="Withdrawn chunks"
+                  value={count(data.collection.chunks_withdrawn)}
+                  note="here, since its start"
+                />
+              ) : null}
             </Figures>
             <Card title="What it collects">
               <dl className="facts">

@@ -1,6 +1,6 @@
 import { Link } from "react-router";
 import { useSources } from "../../api/queries";
-import type { SourceInfo } from "../../api/types";
+import type { SourceInfo, TroubleKind } from "../../api/types";
 import { Badge, Card } from "../../design";
 import { Table } from "../../design/Table";
 import { count, duration, lasting, rate } from "../../lib/format";
@@ -168,12 +168,24 @@ export function LastHeard({ source }: { source: SourceInfo }) {
   return <>block {count(source.last_window)} agreed</>;
 }
 
+/** Troubles of a source in short. */
+const TROUBLES: Record<TroubleKind, string> = {
+  silent: "silent",
+  banned: "the venue makes this node wait",
+  archive: "the disk takes nothing",
+  outputs: "windows were given up",
+};
+
 /** Origin of the source, and whether it is heard at all. */
 export function SourceState({ source }: { source: SourceInfo }) {
   const nothing =
     source.kind === "chain"
       ? typeof source.last_window !== "number" && "no block agreed yet"
       : typeof source.last_event_time !== "string" && "nothing heard yet";
+  if (source.kind === "market" && !source.collection)
+    return <Badge tone="plain">not collected by this node</Badge>;
+  const trouble = source.collection?.troubles.find((each) => each.kind !== "silent");
+  if (trouble) return <Badge tone="bad">{TROUBLES[trouble.kind]}</Badge>;
   if (nothing) return <Badge tone="warn">{nothing}</Badge>;
   if (source.stale && source.kind === "market")
     return (

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use openmesh_api as api;
 use openmesh_api::limits::PAGE_ITEMS_MAX;
 use openmesh_ledger::{self as ledger, SourceRecord};
-use openmesh_primitives::Address;
+use openmesh_primitives::{Address, Timestamp};
 use openmesh_storage::StateView;
 
 use crate::error::Refusal;
@@ -61,6 +61,8 @@ fn info(node: &Node, state: &StateView, record: SourceRecord, epoch: u64) -> Res
     let id = &record.spec.id;
     let progress = ledger::source_progress(state, id)?;
     let assigned: Vec<Address> = ledger::assigned(state, id, epoch)?.iter().map(|v| v.address).collect();
-    let site = node.liveness(id);
-    Ok(views::sources::info(record.spec, &progress, &assigned, epoch, site))
+    let site = node.activity(id);
+    let liveness = node.deps().collector.watch_liveness(id).map(|watch| watch.borrow().clone());
+    let collection = liveness.map(|liveness| views::sources::collection(liveness, &site, Timestamp::now()));
+    Ok(views::sources::info(record.spec, &progress, &assigned, epoch, site, collection))
 }

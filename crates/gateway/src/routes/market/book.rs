@@ -15,7 +15,7 @@ use crate::error::Refusal;
 use crate::http::instrument::instrument;
 use crate::http::request::{Params, limited};
 use crate::node::Node;
-use crate::views;
+use crate::views::{self, words};
 
 /// Longest time in which the collector gives a book. It answers between two frames; one that takes longer waits for its disk, and
 /// whoever asks learns that instead of waiting with it.
@@ -38,13 +38,14 @@ pub async fn book(
     let event = in_time(BOOK_MAX, node.deps().collector.book(exchange, &symbol)).await?.ok_or_else(out_of_step)?;
     let EventKind::BookSnapshot(book) = &event.kind else { return Err(out_of_step()) };
     let name = symbol.to_string();
+    let source = node.source_of(exchange.name(), &name);
     let [bids, asks] = views::market::sides(book, depth);
     Ok(Json(api::BookView {
         exchange: exchange.name().into(),
-        origin: node.origin_of(exchange.name(), &name),
+        origin: source.as_ref().map_or(node.origin(), |source| words::origin(source.origin)),
         ts_exchange: event.ts_exchange.map(Timestamp::to_rfc3339),
         age_ms: since_ms(event.ts_capture, Timestamp::now()),
-        stale: node.liveness_of(exchange.name(), &name).stale,
+        stale: source.is_none_or(|source| node.activity(&source.id).stale),
         symbol: name,
         bids,
         asks,

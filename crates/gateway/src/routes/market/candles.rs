@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use openmesh_api as api;
 use openmesh_api::limits::{CANDLES_DEFAULT, CANDLES_MAX};
-use openmesh_ledger as ledger;
+use openmesh_ledger::{self as ledger, SourceSpec};
 use openmesh_market::Exchange;
 use openmesh_primitives::{Symbol, Timestamp};
 use openmesh_pythia::{Handle as Pythia, Limits, Query as Sql, QueryError};
@@ -17,7 +17,7 @@ use crate::error::Refusal;
 use crate::http::instrument::instrument;
 use crate::http::request::{self, Params, limited};
 use crate::node::Node;
-use crate::views;
+use crate::views::{self, words};
 
 /// Widths of the chart that a search looks back where the newest one holds too few candles: a chart of minutes finds what was
 /// traded within two days.
@@ -40,7 +40,9 @@ pub async fn candles(
     let name = symbol.to_string();
     // Nothing is missing between these trades, so whole intervals after the first of them come from memory. What lies
     // before, and so before any hole, comes from the tables, which hold what was agreed on.
-    let live = node.memory().live().unbroken_trades(exchange.name(), &name);
+    let source = node.source_of(exchange.name(), &name);
+    let of_source = |source: &SourceSpec| node.memory().live().unbroken_trades(&source.id, &name);
+    let live = source.as_ref().map(of_source).unwrap_or_default();
     let border = live.first().map(|(at, _)| at.nanos().div_euclid(nanos).saturating_add(1).saturating_mul(nanos));
     let from_memory = |at: i64| border.is_some_and(|border| at >= border) && at < end;
     let counted = || live.iter().filter(|(at, _)| from_memory(at.nanos()));
@@ -48,7 +50,7 @@ pub async fn candles(
     let last_trade = counted().last().cloned().map(views::market::trade);
     let before = match border {
         Some(border) => Some(border.min(end)),
-        None => agreed_until(&node, exchange.name(), &name).await?.map(|agreed| agreed.min(end)),
+        None => agreed_until(&node, source.clone()).await?.map(|agreed| agreed.min(end)),
     };
     let mut found = Found::default();
     if let Some(before) = before {
@@ -59,24 +61,16 @@ pub async fn candles(
     items.extend(newest);
     let surplus = items.len().saturating_sub(limit);
     items.drain(..surplus);
-    let stale = node.liveness_of(exchange.name(), &name).stale;
+    let stale = source.as_ref().is_none_or(|source| node.activity(&source.id).stale);
+    let origin = source.map_or(node.origin(), |source| words::origin(source.origin));
     let searched_from = found.searched_from.map(|nanos| Timestamp(nanos).to_rfc3339());
-    Ok(Json(api::CandleList {
-        origin: node.origin_of(exchange.name(), &name),
-        stale,
-        items,
-        searched_from,
-        last_trade,
-    }))
+    Ok(Json(api::CandleList { origin, stale, items, searched_from, last_trade }))
 }
 
-/// End of the newest agreed window of an instrument's source in nanoseconds: where nothing is heard live, the newest candles lie
+/// End of the newest agreed window of a source in nanoseconds: where nothing is heard live, the newest candles lie
 /// before it, also in a recording of last year.
-async fn agreed_until(node: &Node, exchange: &str, symbol: &str) -> Result<Option<i64>, Refusal> {
-    let register = node.memory().register();
-    let Some((id, window_ms)) = register.source_of(exchange, symbol).map(|s| (s.id.clone(), s.window_ms)) else {
-        return Ok(None);
-    };
+async fn agreed_until(node: &Node, source: Option<SourceSpec>) -> Result<Option<i64>, Refusal> {
+    let Some(SourceSpec { id, window_ms, .. }) = source else { return Ok(None) };
     node.read(move |node| {
         let newest = ledger::source_progress(&node.store().state()?, &id)?.last_window;
         let end_ms = newest.and_then(|window| i64::try_from(window.saturating_add(1).saturating_mul(window_ms)).ok());

@@ -14,6 +14,7 @@ use super::book::Defined;
 use super::subject::Wanted;
 use crate::memory::Item;
 use crate::node::Node;
+use crate::views::words;
 
 /// An event as it is sent: with its origin.
 #[derive(serde::Serialize)]
@@ -31,7 +32,11 @@ pub type Sender = tokio::sync::mpsc::Sender<axum::extract::ws::Utf8Bytes>;
 /// Follows an instrument until the connection or the source ends; the end of the source is said.
 pub async fn follow_market(node: Node, topic: Topic, exchange: Exchange, filter: Filter, sender: Sender) {
     let symbol = topic.symbol.as_deref().unwrap_or_default();
-    let origin = node.origin_of(exchange.name(), symbol);
+    let source = node.source_of(exchange.name(), symbol);
+    let origin = source.as_ref().map_or(node.origin(), |source| words::origin(source.origin));
+    // One source alone: two of one venue would be two books in one.
+    let source = source.map_or_else(|| Arc::from(""), |source| Arc::from(source.id));
+    let filter = Filter { sources: [Arc::clone(&source)].into(), ..filter };
     let mut updates = node.deps().collector.subscribe(filter);
     let mut heard = node.memory().live().heard();
     let (mut fresh, mut book) = (true, Defined::default());
@@ -47,10 +52,10 @@ pub async fn follow_market(node: Node, topic: Topic, exchange: Exchange, filter:
                 json
             }
             // A stream in which nothing comes does not say by itself whether nothing happens or nobody listens.
-            changed = other(&mut heard, exchange.name(), fresh) => {
+            changed = other(&mut heard, &source, fresh) => {
                 let Some(changed) = changed else { return };
                 fresh = changed;
-                serde_json::to_string(&freshness(&node, exchange, fresh))
+                serde_json::to_string(&freshness(&node, exchange, &source, fresh))
             }
         };
         if !say(&sender, json).await {
@@ -86,9 +91,9 @@ pub async fn follow_news(topic: Topic, mut news: Receiver<Arc<Item>>, wanted: Wa
     }
 }
 
-/// Waits until a venue is heard (`true`) or not (`false`), other than before; `None` where the memory is gone.
-async fn other(heard: &mut watch::Receiver<BTreeSet<&'static str>>, exchange: &str, before: bool) -> Option<bool> {
-    heard.wait_for(|heard| heard.contains(exchange) != before).await.ok().map(|_| !before)
+/// Waits until a source is heard (`true`) or not (`false`), other than before; `None` where the memory is gone.
+async fn other(heard: &mut watch::Receiver<BTreeSet<Arc<str>>>, source: &str, before: bool) -> Option<bool> {
+    heard.wait_for(|heard| heard.contains(source) != before).await.ok().map(|_| !before)
 }
 
 type Json = serde_json::Result<String>;
@@ -105,12 +110,12 @@ fn dropped(topic: &Topic, messages: u64) -> Json {
     serde_json::to_string(&StreamMessage::Dropped { topic: topic.clone(), messages })
 }
 
-fn freshness(node: &Node, exchange: Exchange, fresh: bool) -> StreamMessage {
+fn freshness(node: &Node, exchange: Exchange, source: &str, fresh: bool) -> StreamMessage {
     let name = exchange.name();
     match fresh {
         true => StreamMessage::Fresh { exchange: name.into() },
         false => {
-            let silent_ms = node.memory().live().liveness(name).silent_ms;
+            let silent_ms = node.memory().live().activity(source).silent_ms;
             StreamMessage::Stale { exchange: name.into(), silent_ms }
         }
     }

@@ -112,7 +112,7 @@ pub fn subject(topic: &Topic, register: &Register) -> Result<Subject, Refused> {
     };
     let (exchange, symbol) =
         (topic.exchange.as_deref().unwrap_or_default(), topic.symbol.as_deref().unwrap_or_default());
-    if register.source_of(exchange, symbol).is_none() {
+    if register.of_instrument(exchange, symbol).next().is_none() {
         let message = format!("{symbol} of {exchange} is not collected here");
         return Err(refused(ErrorCode::UnknownSymbol, message, SOURCES_HINT));
     }
