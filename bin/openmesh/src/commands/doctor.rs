@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use openmesh_api::{
-    IncidentInfo, Origin, Page, SourceCollection, SourceInfo, SourceKind, Status, TroubleKind, ValidatorInfo,
-};
+use openmesh_api::{IncidentInfo, Origin, Page, SourceInfo, SourceKind, Status, TroubleKind, ValidatorInfo};
 use openmesh_primitives::Timestamp;
 
 use super::client::Client;
@@ -279,6 +277,7 @@ async fn inspect_incidents(client: &Client) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use openmesh_api::SourceCollection;
 
     /// Numbers of wrong and odd findings about a source.
     fn found(kind: SourceKind, origin: Origin, stale: bool) -> (u32, u32) {
