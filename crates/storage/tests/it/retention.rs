@@ -1,6 +1,8 @@
 //! Old blocks go, what is needed of them stays, and the disk is given back.
 
-use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction, Validator, ValidatorSet, light};
+use openmesh_ledger::{
+    AccountTransaction, AccountsAction, Action, EpochsParams, Transaction, Validator, ValidatorSet, light,
+};
 use openmesh_primitives::{Address, Amount};
 use openmesh_storage::{Store, StoreConfig, VirtualDisk};
 
@@ -15,7 +17,10 @@ fn config(retain: bool) -> StoreConfig {
 
 fn open(disk: &VirtualDisk, retain: bool) -> Chain {
     let store = Store::open_virtual(disk, config(retain)).unwrap();
-    store.initialise(&genesis()).unwrap();
+    // Epochs of an hour: the roots of closed ones stay in the state, and these tests are about blocks.
+    let mut genesis = genesis();
+    genesis.params.epochs = EpochsParams::default();
+    store.initialise(&genesis).unwrap();
     Chain { store, validators: validators(), account: account() }
 }
 
