@@ -23,6 +23,8 @@ const RESEND_BLOCKS: u64 = 5;
 const FORGET_BLOCKS: u64 = 64;
 /// Attested windows that are remembered, so that a late withdrawal is known to concern one: as many as may wait.
 const ATTESTED_WINDOWS_MAX: usize = WAITING_WINDOWS_MAX;
+/// Withdrawals that are remembered because their windows may still come: what the collector's channel holds at most.
+const EARLY_WITHDRAWALS_MAX: usize = 1_024;
 
 /// Facts that the state after a block holds about attesting a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,12 +95,10 @@ pub enum Submitted {
 /// State in which a withdrawal found its chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withdrawn {
-    /// It was not sent: the attestation will be made without it.
+    /// No attestation that claims it was sent, and none will be.
     Unsent,
     /// The attestation that claims it was sent.
     Sent,
-    /// It is claimed by no attestation of this validator.
-    Unclaimed,
 }
 
 #[derive(Debug)]
@@ -120,12 +120,14 @@ pub struct Attester {
     waiting: BTreeMap<WindowName, Waiting>,
     /// Windows whose attestation stands on the ledger with the streams that it claims, oldest first.
     attested: VecDeque<(WindowName, BTreeSet<String>)>,
+    /// Withdrawals that came before their windows may have, oldest first: both come by channels of their own.
+    early: VecDeque<(WindowName, String)>,
 }
 
 impl Attester {
     /// An attester without windows.
     pub fn new(key: ValidatorKey, chain_id: u64) -> Attester {
-        Attester { key, chain_id, waiting: BTreeMap::new(), attested: VecDeque::new() }
+        Attester { key, chain_id, waiting: BTreeMap::new(), attested: VecDeque::new(), early: VecDeque::new() }
     }
 
     /// Address of the validator that attests.
@@ -144,7 +146,18 @@ impl Attester {
         if self.waiting.get(&window.name).is_some_and(|w| w.submitting || w.accepted.is_some()) {
             return None;
         }
-        let waiting = Waiting { chunks: window.chunks, since: height, submitting: false, accepted: None };
+        let mut chunks = window.chunks;
+        self.early.retain(|(name, stream)| {
+            let concerned = *name == window.name;
+            if concerned {
+                chunks.retain(|claim| claim.stream != *stream);
+            }
+            !concerned
+        });
+        if chunks.is_empty() {
+            return None;
+        }
+        let waiting = Waiting { chunks, since: height, submitting: false, accepted: None };
         self.waiting.insert(window.name, waiting);
         if self.waiting.len() <= WAITING_WINDOWS_MAX {
             return None;
@@ -157,13 +170,11 @@ impl Attester {
     /// Takes a chunk back.
     pub fn withdrawn(&mut self, withdrawal: &Withdrawal) -> Withdrawn {
         if let Some(waiting) = self.waiting.get_mut(&withdrawal.name) {
-            let Some(at) = waiting.chunks.iter().position(|claim| claim.stream == withdrawal.stream) else {
-                return Withdrawn::Unclaimed;
-            };
-            if waiting.submitting || waiting.accepted.is_some() {
+            let claimed = waiting.chunks.iter().any(|claim| claim.stream == withdrawal.stream);
+            if claimed && (waiting.submitting || waiting.accepted.is_some()) {
                 return Withdrawn::Sent;
             }
-            waiting.chunks.remove(at);
+            waiting.chunks.retain(|claim| claim.stream != withdrawal.stream);
             if waiting.chunks.is_empty() {
                 self.waiting.remove(&withdrawal.name);
             }
@@ -172,7 +183,14 @@ impl Attester {
         let claimed = |(name, streams): &(WindowName, BTreeSet<String>)| {
             *name == withdrawal.name && streams.contains(&withdrawal.stream)
         };
-        if self.attested.iter().any(claimed) { Withdrawn::Sent } else { Withdrawn::Unclaimed }
+        if self.attested.iter().any(claimed) {
+            return Withdrawn::Sent;
+        }
+        self.early.push_back((withdrawal.name.clone(), withdrawal.stream.clone()));
+        if self.early.len() > EARLY_WITHDRAWALS_MAX {
+            self.early.pop_front();
+        }
+        Withdrawn::Unsent
     }
 
     /// The windows whose facts are wanted, ascending: all but those of which an attestation is on its way.
@@ -270,7 +288,7 @@ mod tests {
         attester.closed(window(2, &["BTC.USD/trades"]), 9);
         assert_eq!(attester.withdrawn(&withdrawal(1, "BTC.USD/trades")), Withdrawn::Unsent);
         assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
-        assert_eq!(attester.withdrawn(&withdrawal(1, "ETH.USD/trades")), Withdrawn::Unclaimed);
+        assert_eq!(attester.withdrawn(&withdrawal(1, "ETH.USD/trades")), Withdrawn::Unsent, "of which there is none");
         assert_eq!(attester.due(), [name(1)], "nothing is left to be said of the second");
         assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
     }
@@ -287,7 +305,20 @@ mod tests {
         assert_eq!(streams(&resent), ["BTC.USD/trades"], "one statement about one window");
         attester.decide(&name(1), &WindowFacts { attested: true, ..OPEN });
         assert_eq!((attester.waiting(), attester.withdrawn(&late)), (0, Withdrawn::Sent), "on the ledger");
-        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unclaimed);
+        assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
+    }
+
+    #[test]
+    fn a_withdrawal_that_comes_before_its_window_counts() {
+        let mut attester = attester();
+        attester.withdrawn(&withdrawal(1, "BTC.USD/trades"));
+        attester.withdrawn(&withdrawal(2, "BTC.USD/trades"));
+        attester.closed(window(1, &["BTC.USD/book", "BTC.USD/trades"]), 9);
+        attester.closed(window(2, &["BTC.USD/trades"]), 9);
+        attester.closed(window(3, &["BTC.USD/trades"]), 9);
+        assert_eq!(attester.due(), [name(1), name(3)]);
+        assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
+        assert_eq!(streams(&attester.decide(&name(3), &OPEN).unwrap()), ["BTC.USD/trades"]);
     }
 
     #[test]

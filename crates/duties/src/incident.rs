@@ -43,20 +43,19 @@ pub struct NodeIncident {
 }
 
 impl NodeIncident {
-    /// The incident of a withdrawn chunk; `None` where no attestation claims or would have claimed it.
-    pub fn of_withdrawal(withdrawal: &Withdrawal, outcome: Withdrawn, time: Timestamp) -> Option<NodeIncident> {
+    /// The incident of a withdrawn chunk.
+    pub fn of_withdrawal(withdrawal: &Withdrawal, outcome: Withdrawn, time: Timestamp) -> NodeIncident {
         let (kind, what) = match outcome {
             Withdrawn::Unsent => (NodeIncidentKind::ChunkWithdrawn, "it is not attested"),
             Withdrawn::Sent => (NodeIncidentKind::AttestedChunkWithdrawn, "its attestation was sent before"),
-            Withdrawn::Unclaimed => return None,
         };
-        Some(NodeIncident {
+        NodeIncident {
             time,
             kind,
             window: withdrawal.name.clone(),
             stream: Some(withdrawal.stream.clone()),
             detail: format!("withdrawn by the collector ({}); {what}", withdrawal.reason),
-        })
+        }
     }
 
     /// The incident of a window that was given up.

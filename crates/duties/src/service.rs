@@ -133,9 +133,7 @@ impl Service {
 
     fn on_withdrawal(&mut self, withdrawal: &Withdrawal) {
         let outcome = self.attester.withdrawn(withdrawal);
-        if let Some(incident) = NodeIncident::of_withdrawal(withdrawal, outcome, Timestamp::now()) {
-            self.report(incident);
-        }
+        self.report(NodeIncident::of_withdrawal(withdrawal, outcome, Timestamp::now()));
     }
 
     fn report(&self, incident: NodeIncident) {
