@@ -5,7 +5,10 @@
 //! looked at again, so a refused, lost or overtaken attestation is sent again under the epoch that then counts.
 //!
 //! An attestation that the mempool has taken is never changed: two statements of one validator about one window would
-//! compete. So a chunk that is withdrawn before is left out, and one that is withdrawn after is reported.
+//! compete. So of a stream whose chunk is withdrawn before it abstains, and one that is withdrawn after is reported.
+//!
+//! A window of which nothing was covered is attested only where another validator has opened it: then to abstain from
+//! everything says that this one was there, and accuses nobody. Alone it would open a window for nothing.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -104,12 +107,24 @@ pub enum Withdrawn {
 #[derive(Debug)]
 struct Waiting {
     chunks: Vec<ChunkClaim>,
+    abstained: Vec<String>,
     /// Height at which the window closed here.
     since: Height,
     /// An attestation is on its way to the mempool.
     submitting: bool,
     /// Height at which the mempool took the last attestation.
     accepted: Option<Height>,
+}
+
+impl Waiting {
+    /// Abstains from a stream that was claimed.
+    fn withdraw(&mut self, stream: &str) {
+        let before = self.chunks.len();
+        self.chunks.retain(|claim| claim.stream != stream);
+        if self.chunks.len() < before {
+            self.abstained.push(stream.into());
+        }
+    }
 }
 
 /// The windows of one validator that wait to be attested.
@@ -146,19 +161,15 @@ impl Attester {
         if self.waiting.get(&window.name).is_some_and(|w| w.submitting || w.accepted.is_some()) {
             return None;
         }
-        let mut chunks = window.chunks;
-        self.early.retain(|(name, stream)| {
-            let concerned = *name == window.name;
-            if concerned {
-                chunks.retain(|claim| claim.stream != *stream);
+        let Window { name, chunks, abstained } = window;
+        let mut waiting = Waiting { chunks, abstained, since: height, submitting: false, accepted: None };
+        self.early.retain(|(of, stream)| {
+            if *of == name {
+                waiting.withdraw(stream);
             }
-            !concerned
+            *of != name
         });
-        if chunks.is_empty() {
-            return None;
-        }
-        let waiting = Waiting { chunks, since: height, submitting: false, accepted: None };
-        self.waiting.insert(window.name, waiting);
+        self.waiting.insert(name, waiting);
         if self.waiting.len() <= WAITING_WINDOWS_MAX {
             return None;
         }
@@ -174,10 +185,7 @@ impl Attester {
             if claimed && (waiting.submitting || waiting.accepted.is_some()) {
                 return Withdrawn::Sent;
             }
-            waiting.chunks.retain(|claim| claim.stream != withdrawal.stream);
-            if waiting.chunks.is_empty() {
-                self.waiting.remove(&withdrawal.name);
-            }
+            waiting.withdraw(&withdrawal.stream);
             return Withdrawn::Unsent;
         }
         let claimed = |(name, streams): &(WindowName, BTreeSet<String>)| {
@@ -213,17 +221,19 @@ impl Attester {
         if waiting.submitting || waiting.accepted.is_some_and(|height| facts.height < height + RESEND_BLOCKS) {
             return None;
         }
-        if !facts.assigned {
-            // Where nobody has opened the window yet, the next epoch may assign it to this validator.
+        // Where nobody has opened the window yet, the next epoch may assign it to this validator, and another one may open it.
+        let pointless = !facts.assigned || (waiting.chunks.is_empty() && !facts.opened);
+        if pointless {
             if facts.opened || facts.height > waiting.since + FORGET_BLOCKS {
                 self.waiting.remove(name);
             }
             return None;
         }
         waiting.submitting = true;
-        let (source, chunks) = (&name.source, waiting.chunks.clone());
-        let attestation = Attestation::sign(&self.key, self.chain_id, source, name.number, facts.epoch, chunks, vec![]);
-        Some(Transaction::Attestation(attestation).encode())
+        let (chunks, abstained) = (waiting.chunks.clone(), waiting.abstained.clone());
+        let WindowName { source, number } = name;
+        let signed = Attestation::sign(&self.key, self.chain_id, source, *number, facts.epoch, chunks, abstained);
+        Some(Transaction::Attestation(signed).encode())
     }
 
     /// Notes what the mempool said about the transaction of a window.
@@ -265,7 +275,12 @@ mod tests {
             bytes: 9,
             events: 1,
         };
-        Window { name: name(number), chunks: streams.iter().map(claim).collect() }
+        Window { name: name(number), chunks: streams.iter().map(claim).collect(), abstained: Vec::new() }
+    }
+
+    fn abstained(transaction: &[u8]) -> Vec<String> {
+        let Transaction::Attestation(attestation) = canonical::decode(transaction).unwrap() else { panic!() };
+        attestation.abstained
     }
 
     fn withdrawal(number: u64, stream: &str) -> Withdrawal {
@@ -289,8 +304,25 @@ mod tests {
         assert_eq!(attester.withdrawn(&withdrawal(1, "BTC.USD/trades")), Withdrawn::Unsent);
         assert_eq!(attester.withdrawn(&withdrawal(2, "BTC.USD/trades")), Withdrawn::Unsent);
         assert_eq!(attester.withdrawn(&withdrawal(1, "ETH.USD/trades")), Withdrawn::Unsent, "of which there is none");
-        assert_eq!(attester.due(), [name(1)], "nothing is left to be said of the second");
-        assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
+        let first = attester.decide(&name(1), &OPEN).unwrap();
+        assert_eq!((streams(&first), abstained(&first)), (vec!["BTC.USD/book".into()], vec!["BTC.USD/trades".into()]));
+        assert_eq!(attester.decide(&name(2), &OPEN), None, "nothing is left to be claimed");
+    }
+
+    #[test]
+    fn streams_that_were_not_covered_are_abstained_from() {
+        let mut attester = attester();
+        let partly = Window { abstained: vec!["ETH.USD/trades".into()], ..window(1, &["BTC.USD/trades"]) };
+        attester.closed(partly, 9);
+        attester.closed(Window { abstained: vec!["BTC.USD/trades".into()], ..window(2, &[]) }, 9);
+        let first = attester.decide(&name(1), &OPEN).unwrap();
+        assert_eq!(
+            (streams(&first), abstained(&first)),
+            (vec!["BTC.USD/trades".into()], vec!["ETH.USD/trades".into()])
+        );
+        assert_eq!(attester.decide(&name(2), &OPEN), None, "a window is not opened for nothing");
+        let second = attester.decide(&name(2), &WindowFacts { opened: true, ..OPEN }).unwrap();
+        assert_eq!((streams(&second), abstained(&second)), (Vec::new(), vec!["BTC.USD/trades".into()]));
     }
 
     #[test]
@@ -316,8 +348,8 @@ mod tests {
         attester.closed(window(1, &["BTC.USD/book", "BTC.USD/trades"]), 9);
         attester.closed(window(2, &["BTC.USD/trades"]), 9);
         attester.closed(window(3, &["BTC.USD/trades"]), 9);
-        assert_eq!(attester.due(), [name(1), name(3)]);
         assert_eq!(streams(&attester.decide(&name(1), &OPEN).unwrap()), ["BTC.USD/book"]);
+        assert_eq!(attester.decide(&name(2), &OPEN), None);
         assert_eq!(streams(&attester.decide(&name(3), &OPEN).unwrap()), ["BTC.USD/trades"]);
     }
 

@@ -193,8 +193,10 @@ impl Service {
                 Submitted::Accepted
             }
             Err(SubmitError::Refused(
-                error @ (TransactionError::Sources(SourcesError::UnknownSource { .. })
-                | TransactionError::Windows(WindowsError::WindowClosed { .. })),
+                error @ (TransactionError::Sources(
+                    SourcesError::UnknownSource { .. } | SourcesError::SourceRetired { .. },
+                )
+                | TransactionError::Windows(WindowsError::WindowClosed { .. } | WindowsError::WindowPast { .. })),
             )) => {
                 tracing::info!(window = %name, %error, "not attested");
                 Submitted::Hopeless

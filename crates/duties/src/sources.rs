@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openmesh_engine::CommittedBlock;
-use openmesh_ledger::{self as ledger, SourceRecord, StateError, StateRead};
+use openmesh_ledger::{self as ledger, SourceRecord, SourceSpec, StateError, StateRead};
 use openmesh_primitives::{Address, Height, report};
 use openmesh_storage::{Store, StoreError};
 use tokio::sync::broadcast::error::RecvError;
@@ -46,12 +46,15 @@ pub struct Sources {
     pub registered: Vec<SourceRecord>,
     /// Ids of those that this node collects.
     pub collected: BTreeSet<String>,
+    /// The current epoch.
+    pub epoch: u64,
 }
 
 impl Sources {
-    /// The sources that this node collects, ascending by id.
-    pub fn collected(&self) -> impl Iterator<Item = &SourceRecord> {
-        self.registered.iter().filter(|record| self.collected.contains(&record.spec.id))
+    /// The sources that this node collects, as they are to be collected in the current epoch, ascending by id.
+    pub fn collected(&self) -> impl Iterator<Item = SourceSpec> {
+        let collected = self.registered.iter().filter(|record| self.collected.contains(&record.spec.id));
+        collected.map(|record| record.spec_in(self.epoch))
     }
 }
 
@@ -72,16 +75,18 @@ impl Collected {
         let mut collected = BTreeSet::new();
         for record in &registered {
             let id = &record.spec.id;
-            if self.keep_live.contains(id) || self.is_assigned(state, id, &epochs)? {
+            // A source that takes no attestations yet may be looked at already, one that is retired may not.
+            let lives = record.retires_from_epoch.is_none_or(|from| epochs.iter().any(|epoch| *epoch < from));
+            if (lives && self.keep_live.contains(id)) || self.is_assigned(state, record, &epochs)? {
                 collected.insert(id.clone());
             }
         }
-        Ok(Sources { registered, collected })
+        Ok(Sources { registered, collected, epoch: epochs[0] })
     }
 
-    fn is_assigned(&self, state: &impl StateRead, source: &str, epochs: &[u64]) -> Result<bool, StateError> {
-        for epoch in epochs {
-            if ledger::assigned(state, source, *epoch)?.iter().any(|v| v.address == self.validator) {
+    fn is_assigned(&self, state: &impl StateRead, source: &SourceRecord, epochs: &[u64]) -> Result<bool, StateError> {
+        for epoch in epochs.iter().filter(|epoch| source.is_active(**epoch)) {
+            if ledger::assigned(state, &source.spec.id, *epoch)?.iter().any(|v| v.address == self.validator) {
                 return Ok(true);
             }
         }
@@ -89,7 +94,7 @@ impl Collected {
     }
 }
 
-/// The epochs whose draws count now: those of the state around the current one.
+/// The epochs whose draws count now: the current one first, then those of the state around it.
 fn epochs(state: &impl StateRead) -> Result<Vec<u64>, StateError> {
     let (epoch, height) = (ledger::current_epoch_record(state)?, ledger::block_meta(state)?.height);
     let (current, begun) = (epoch.number, epoch.first_height);

@@ -27,10 +27,13 @@ pub struct Window {
     pub name: WindowName,
     /// Claims about its chunks, each stream once, in any order.
     pub chunks: Vec<ChunkClaim>,
+    /// Streams that were not covered, none of them claimed, in any order.
+    pub abstained: Vec<String>,
 }
 
 impl Window {
-    /// A market's window; `None` where no stream was covered: there is nothing to attest.
+    /// A market's window: its chunks are claimed, and of each stream that was closed with a reason instead of a chunk it
+    /// abstains. `None` for a window before 1970, which is never attested.
     pub fn of_market(source: &str, closed: &ClosedWindow) -> Option<Window> {
         let number = u64::try_from(closed.index.0).ok()?;
         let chunks: Vec<ChunkClaim> = closed
@@ -43,12 +46,14 @@ impl Window {
                 events: chunk.events,
             })
             .collect();
-        (!chunks.is_empty()).then(|| Window { name: WindowName { source: source.into(), number }, chunks })
+        let abstained = closed.not_covered.iter().map(|(stream, _)| stream.name()).collect();
+        Some(Window { name: WindowName { source: source.into(), number }, chunks, abstained })
     }
 
     /// A chain's block, which is a window with one chunk.
     pub fn of_chain(source: &str, number: u64, claim: ChunkClaim) -> Window {
-        Window { name: WindowName { source: source.into(), number }, chunks: vec![claim] }
+        let name = WindowName { source: source.into(), number };
+        Window { name, chunks: vec![claim], abstained: Vec::new() }
     }
 }
 

@@ -35,7 +35,7 @@ impl Sources {
         let name = self.names[source];
         let claim = |stream: &&str| claim(stream, honest_chunk(name, number, stream));
         let chunks = self.streams.iter().map(claim).collect();
-        Window { name: WindowName { source: name.to_owned(), number }, chunks }
+        Window { name: WindowName { source: name.to_owned(), number }, chunks, abstained: Vec::new() }
     }
 
     fn spec(&self, name: &str) -> SourceSpec {

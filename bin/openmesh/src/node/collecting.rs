@@ -64,7 +64,7 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
         let chain = chain::Deps { content: deps.content.clone(), windows: windows.clone(), stop: stage.stop() };
         stage.add(chain::start(config, chain).or_fail("node.toml, collect.ethereum")?);
     }
-    let live = sources.collected().any(|record| record.spec.origin == Origin::Live);
+    let live = sources.collected().any(|spec| spec.origin == Origin::Live);
     let markets = market_configs(&sources);
     tracing::info!(live, sources = markets.len(), "collecting");
     let collector = start_markets(deps, markets, windows, withdrawals, &mut stage)?;
@@ -73,10 +73,7 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
 
 /// The chain to follow, where one is registered and an address for it is configured.
 fn chain_config(config: &NodeConfig, sources: &Sources) -> Option<chain::Config> {
-    let spec = sources
-        .collected()
-        .map(|record| &record.spec)
-        .find(|s| s.kind == SourceKind::Chain && s.exchange == "ethereum")?;
+    let spec = sources.collected().find(|s| s.kind == SourceKind::Chain && s.exchange == "ethereum")?;
     let url = config.collect.ethereum.as_ref()?;
     let node = if config.collect.ethereum_sparse { source::Config::replay(url) } else { source::Config::new(url) };
     Some(chain::Config { source: spec.id.clone(), node })
@@ -137,10 +134,10 @@ async fn follow(mut sources: watch::Receiver<Arc<Sources>>, collector: collector
 /// The market sources that this node collects. One that cannot be collected, which anybody may have registered, leaves the
 /// others alone.
 fn market_configs(sources: &Sources) -> Vec<collector::SourceConfig> {
-    let markets = sources.collected().map(|record| &record.spec).filter(|spec| spec.kind == SourceKind::Market);
+    let markets = sources.collected().filter(|spec| spec.kind == SourceKind::Market);
     let mut configs = Vec::new();
     for spec in markets {
-        match source_config(spec) {
+        match source_config(&spec) {
             Ok(config) => configs.push(config),
             Err(why) => tracing::warn!(source = spec.id, why, "a registered source cannot be collected"),
         }

@@ -17,7 +17,8 @@ const LONG: Duration = Duration::from_secs(60);
 fn window(number: u64) -> Window {
     let chunk =
         ChunkClaim { stream: "BTC.USD/trades".into(), cid: ContentId::of(&number.to_be_bytes()), bytes: 8, events: 1 };
-    Window { name: WindowName { source: "kraken".into(), number }, chunks: vec![chunk] }
+    let name = WindowName { source: "kraken".into(), number };
+    Window { name, chunks: vec![chunk], abstained: Vec::new() }
 }
 
 fn withdrawal(number: u64) -> Withdrawal {

@@ -291,5 +291,5 @@ fn window_before(time: Timestamp) -> u64 {
 fn other(honest: &Window, salt: u64) -> Window {
     let differing = |stream: &str| claim(stream, ContentId::of(&salt.to_be_bytes()));
     let chunks = honest.chunks.iter().map(|chunk| differing(&chunk.stream)).collect();
-    Window { name: honest.name.clone(), chunks }
+    Window { name: honest.name.clone(), chunks, abstained: Vec::new() }
 }
