@@ -40,6 +40,9 @@ pub struct Status {
     pub chunks_disputed: u64,
     /// Incidents on the ledger, since genesis.
     pub incidents: u64,
+    /// Incidents that this node noticed since it started, of its connections and its duties.
+    #[serde(default)]
+    pub node_incidents: u64,
     /// Progress of ingestion into this node's tables.
     pub tables: TablesStatus,
     /// Times that the task which follows blocks and events for the API failed and was started again: more than 0 is a bug.
@@ -265,6 +268,12 @@ pub enum IncidentKind {
     Crossed,
     /// Nothing was heard for longer than the venue's heartbeat allows.
     Silence,
+    /// The collector took a chunk back before it was attested.
+    ChunkWithdrawn,
+    /// The collector took a chunk back after it had been attested.
+    AttestedChunkWithdrawn,
+    /// Too many windows waited to be attested: this one was given up.
+    WindowNotAttested,
 }
 
 impl IncidentKind {
@@ -283,6 +292,9 @@ impl IncidentKind {
             IncidentKind::Refused => "refused",
             IncidentKind::Crossed => "crossed",
             IncidentKind::Silence => "silence",
+            IncidentKind::ChunkWithdrawn => "chunk_withdrawn",
+            IncidentKind::AttestedChunkWithdrawn => "attested_chunk_withdrawn",
+            IncidentKind::WindowNotAttested => "window_not_attested",
         }
     }
 }
@@ -301,4 +313,6 @@ pub enum IncidentSite {
     Ledger,
     /// This site's collector.
     Collector,
+    /// This site's duties as a validator.
+    Duties,
 }

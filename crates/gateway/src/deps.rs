@@ -25,6 +25,8 @@ pub struct Deps {
     pub pythia: openmesh_pythia::Handle,
     /// Ingestion into the tables, for its progress.
     pub ingest: openmesh_ingest::Handle,
+    /// Duties of this node's validator, for their incidents.
+    pub duties: openmesh_duties::Handle,
     /// Live market data.
     pub collector: openmesh_collector::Handle,
     /// Metrics of the whole process.

@@ -52,7 +52,8 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
     node.memory().live().interrupted();
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut collecting = true;
+    let (mut collecting, mut serving) = (true, true);
+    let mut duties = node.deps().duties.incidents();
     loop {
         tokio::select! {
             () = cancel.cancelled() => return,
@@ -63,9 +64,19 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
                 Err(RecvError::Closed) => return,
             },
             update = events.next(), if collecting => match update {
-                Some(Update::Event { source, event }) => node.memory().live().event(&source, &event),
+                Some(Update::Event { source, event }) => if let Some(seen) = node.memory().live().event(&source, &event) {
+                    say_incident(&node, || views::incidents::of_site(&seen));
+                },
                 Some(Update::Missed { source, .. }) => node.memory().live().missed(&source),
                 None => collecting = false,
+            },
+            incident = duties.recv(), if serving => match incident {
+                Ok(incident) => {
+                    let number = node.memory().live().duty_incident(incident.clone());
+                    say_incident(&node, || views::incidents::of_duty(number, &incident));
+                }
+                Err(RecvError::Lagged(incidents)) => tracing::warn!(incidents, "the API fell behind the duties"),
+                Err(RecvError::Closed) => serving = false,
             },
             _ = second.tick() => {
                 node.memory().live().second();
@@ -73,6 +84,15 @@ async fn follow(node: Node, mut committed: Receiver<Arc<CommittedBlock>>, cancel
             }
         }
     }
+}
+
+/// Tells listeners of an incident of this site.
+fn say_incident(node: &Node, make: impl FnOnce() -> openmesh_api::IncidentInfo) {
+    node.memory().news().say(Feed::Incidents, || {
+        let incident = make();
+        let source = incident.source.clone();
+        [Item::new(&StreamMessage::Incident { incident }, source.as_deref())]
+    });
 }
 
 /// Takes a block in on a thread that may read the disk; a panic there goes on here, so that it is counted.

@@ -221,6 +221,7 @@ impl Node {
             tip: self.store().tip(),
             counts: self.memory().counts(),
             incidents: self.memory().index().incidents_total,
+            node_incidents: self.memory().live().incidents_total(),
             syncing: engine.syncing,
             peers: engine.peers,
             mempool_transactions: engine.mempool_transactions as u64,

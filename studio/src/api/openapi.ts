@@ -856,12 +856,12 @@ export interface components {
          * @description Kind of an incident: the first ones are named by the ledger, the others seen by a site's collector.
          * @enum {string}
          */
-        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
+        IncidentKind: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
         /**
          * @description Origin of an incident.
          * @enum {string}
          */
-        IncidentSite: "ledger" | "collector";
+        IncidentSite: "ledger" | "collector" | "duties";
         /** @description A market event. */
         MarketEvent: components["schemas"]["MarketEventKind"] & {
             /** @description Venue. */
@@ -1624,6 +1624,11 @@ export interface components {
             network: string;
             /** @description This node. */
             node: components["schemas"]["NodeInfo"];
+            /**
+             * Format: int64
+             * @description Incidents that this node noticed since it started, of its connections and its duties.
+             */
+            node_incidents?: number;
             /** @description Provenance of the market data. */
             origin: components["schemas"]["Origin"];
             /**
@@ -3472,13 +3477,13 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only incidents of this kind. */
-                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence";
+                kind?: "differing" | "missing" | "disputed" | "uncovered" | "equivocation" | "gap" | "checksum" | "garbage" | "disconnected" | "refused" | "crossed" | "silence" | "chunk_withdrawn" | "attested_chunk_withdrawn" | "window_not_attested";
                 /** @description Source. */
                 source?: string;
                 /** @description Validator's address. */
                 validator?: string;
                 /** @description Only what the ledger says, or what this site's collector saw. */
-                site?: "ledger" | "collector";
+                site?: "ledger" | "collector" | "duties";
                 /** @description Items wanted, 50 where absent. */
                 limit?: number;
                 /** @description `next` of the page before. */

@@ -61,7 +61,7 @@ pub async fn start(
     })?;
     let address = key.public().address();
     let inputs = (collecting.windows, collecting.withdrawals);
-    let duties = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
+    let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
     let mut api = Stage::new("the API");
     let deps = gateway::Deps {
         store: stores.store,
@@ -70,6 +70,7 @@ pub async fn start(
         fetch: fetch_for_people(&network),
         pythia: queries,
         ingest,
+        duties,
         collector: collecting.collector,
         registry: Arc::new(registry),
         address,
@@ -78,7 +79,7 @@ pub async fn start(
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
     api.add(serving);
-    let stages = vec![api, collecting.stage, sources_stage, duties, ingest_stage, network_stage];
+    let stages = vec![api, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
     Ok(Running::new(served.address, consensus, stages))
 }
 
@@ -280,7 +281,7 @@ fn start_duties(
     (windows, withdrawals): (mpsc::Receiver<Window>, mpsc::Receiver<Withdrawal>),
     incidents: ingest::Incidents,
     registry: &mut Registry,
-) -> Result<Stage, Failure> {
+) -> Result<(duties::Handle, Stage), Failure> {
     let mut stage = Stage::new("duties");
     let site = key.public().address().to_string();
     let mempool = engine.clone();
@@ -300,7 +301,7 @@ fn start_duties(
     let (handle, task) = duties::start(deps).or_fail("duties")?;
     stage.add(task);
     stage.add(tokio::spawn(record_incidents(handle.incidents(), site, incidents, stage.stop())));
-    Ok(stage)
+    Ok((handle, stage))
 }
 
 /// Makes rows of the incidents of duties until the node stops.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use openmesh_duties::NodeIncident;
 use openmesh_market::event::{Incident, IncidentKind, Trade};
 use openmesh_market::{Event, EventKind, Feed};
 use openmesh_primitives::Timestamp;
@@ -75,11 +76,12 @@ struct State {
     sources: BTreeMap<Arc<str>, Source>,
     trades: BTreeMap<(Arc<str>, String), Trades>,
     incidents: VecDeque<SiteIncident>,
+    duty_incidents: VecDeque<(u64, Arc<NodeIncident>)>,
     incident_number: u64,
 }
 
 impl State {
-    fn incident(&mut self, source: &Arc<str>, event: &Event, incident: &Incident) {
+    fn incident(&mut self, source: &Arc<str>, event: &Event, incident: &Incident) -> SiteIncident {
         self.sources.entry(Arc::clone(source)).or_default().incidents += 1;
         self.incident_number += 1;
         let symbol = event.symbol.as_ref().map(ToString::to_string);
@@ -93,7 +95,8 @@ impl State {
             symbol,
             incident: incident.clone(),
         };
-        push(&mut self.incidents, seen, INCIDENTS_MAX);
+        push(&mut self.incidents, seen.clone(), INCIDENTS_MAX);
+        seen
     }
 
     /// From here on trades of a source, or of one instrument of it, may be missing.
@@ -221,11 +224,30 @@ impl Live {
         self.state().trades.values_mut().for_each(|trades| trades.unbroken = 0);
     }
 
-    /// Takes an event of a source in.
-    pub fn event(&self, source: &Arc<str>, event: &Event) {
+    /// Incidents of this site's duties with their numbers, oldest first.
+    pub fn duty_incidents(&self) -> Vec<(u64, Arc<NodeIncident>)> {
+        self.state().duty_incidents.iter().cloned().collect()
+    }
+
+    /// Number of incidents of this site since the start.
+    pub fn incidents_total(&self) -> u64 {
+        self.state().incident_number
+    }
+
+    /// Takes an incident of this site's duties in; returns its number.
+    pub fn duty_incident(&self, incident: Arc<NodeIncident>) -> u64 {
+        let mut state = self.state();
+        state.incident_number += 1;
+        let number = state.incident_number;
+        push(&mut state.duty_incidents, (number, incident), INCIDENTS_MAX);
+        number
+    }
+
+    /// Takes an event of a source in; returns the incident, where it is one.
+    pub fn event(&self, source: &Arc<str>, event: &Event) -> Option<SiteIncident> {
         let mut state = self.state();
         match &event.kind {
-            EventKind::Incident(incident) => state.incident(source, event, incident),
+            EventKind::Incident(incident) => Some(state.incident(source, event, incident)),
             kind => {
                 let heard = state.sources.entry(Arc::clone(source)).or_default();
                 if stale(heard.silent_ms()) {
@@ -238,6 +260,7 @@ impl Live {
                     let trades = state.trades.entry((Arc::clone(source), symbol.to_string())).or_default();
                     trades.push((time, trade.clone()));
                 }
+                None
             }
         }
     }

@@ -1,6 +1,7 @@
-//! Incidents of the ledger and of this site's collector.
+//! Incidents of the ledger, and of this site's collector and duties.
 
 use openmesh_api as api;
+use openmesh_duties::NodeIncident;
 use openmesh_ledger::LedgerIncident;
 use openmesh_primitives::Timestamp;
 
@@ -40,6 +41,22 @@ pub fn of_site(seen: &SiteIncident) -> api::IncidentInfo {
         detail: seen.incident.detail.clone(),
         height: None,
         site: api::IncidentSite::Collector,
+    }
+}
+
+/// An incident of this site's duties, with its number among the incidents of this site.
+pub fn of_duty(number: u64, seen: &NodeIncident) -> api::IncidentInfo {
+    api::IncidentInfo {
+        id: format!("site-{number}"),
+        time: seen.time.to_rfc3339(),
+        kind: words::duty_incident(seen.kind),
+        source: Some(seen.window.source.clone()),
+        window: Some(seen.window.number),
+        stream: seen.stream.clone(),
+        validator: None,
+        detail: seen.detail.clone(),
+        height: None,
+        site: api::IncidentSite::Duties,
     }
 }
 

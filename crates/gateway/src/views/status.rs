@@ -29,6 +29,8 @@ pub struct Facts {
     pub counts: Counts,
     /// Incidents of the ledger since genesis.
     pub incidents: u64,
+    /// Incidents that this node noticed since its start.
+    pub node_incidents: u64,
     /// Behind its peers.
     pub syncing: bool,
     /// Connected consensus peers.
@@ -65,6 +67,7 @@ pub fn status(identity: &Identity, facts: &Facts) -> api::Status {
         chunks_accepted: counts.chunks_accepted,
         chunks_disputed: counts.chunks_disputed,
         incidents: facts.incidents,
+        node_incidents: facts.node_incidents,
         tables: facts.tables,
         restarts: facts.restarts,
         troubles: facts.troubles.clone(),

@@ -1,6 +1,7 @@
 //! Closed sets of other rooms in the contract's words.
 
 use openmesh_api as api;
+use openmesh_duties::NodeIncidentKind;
 use openmesh_ledger::{ActionDescriptor, Class, FieldDescriptor, FieldKind, IncidentKind, Origin, Params, SourceKind};
 use openmesh_market::{Feed, Side, event};
 
@@ -91,6 +92,15 @@ pub const fn site_incident(kind: event::IncidentKind) -> api::IncidentKind {
         event::IncidentKind::Refused => api::IncidentKind::Refused,
         event::IncidentKind::Crossed => api::IncidentKind::Crossed,
         event::IncidentKind::Silence => api::IncidentKind::Silence,
+    }
+}
+
+/// Kind of an incident of a validator's duties.
+pub const fn duty_incident(kind: NodeIncidentKind) -> api::IncidentKind {
+    match kind {
+        NodeIncidentKind::ChunkWithdrawn => api::IncidentKind::ChunkWithdrawn,
+        NodeIncidentKind::AttestedChunkWithdrawn => api::IncidentKind::AttestedChunkWithdrawn,
+        NodeIncidentKind::WindowNotAttested => api::IncidentKind::WindowNotAttested,
     }
 }
 

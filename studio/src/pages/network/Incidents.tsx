@@ -21,8 +21,11 @@ const KINDS = [
   "refused",
   "crossed",
   "silence",
+  "chunk_withdrawn",
+  "attested_chunk_withdrawn",
+  "window_not_attested",
 ];
-const SITES = ["ledger", "collector"];
+const SITES = ["ledger", "collector", "duties"];
 const TONES: Record<string, Tone> = {
   differing: "bad",
   disputed: "bad",
@@ -30,6 +33,8 @@ const TONES: Record<string, Tone> = {
   equivocation: "bad",
   missing: "warn",
   checksum: "bad",
+  attested_chunk_withdrawn: "bad",
+  window_not_attested: "bad",
 };
 
 export function Incidents({ source }: { source?: string }) {

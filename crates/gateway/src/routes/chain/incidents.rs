@@ -67,7 +67,7 @@ pub async fn incidents(
                 node.memory().index().oldest_incident()
             }
         };
-        if filter.site == Some(api::IncidentSite::Collector) {
+        if filter.site.is_some_and(|site| site != api::IncidentSite::Ledger) {
             return Ok(Json(api::Page { items, next: None }));
         }
         let next = reads::incidents::before(node.store(), place, budget, |incident, time| {
@@ -97,6 +97,8 @@ fn recent(
     let of_site = memory.live().incidents();
     let mut all: Vec<(i64, api::IncidentInfo)> =
         of_site.iter().map(|seen| (seen.time.nanos(), views::incidents::of_site(seen))).collect();
+    let of_duties = memory.live().duty_incidents();
+    all.extend(of_duties.iter().map(|(number, seen)| (seen.time.nanos(), views::incidents::of_duty(*number, seen))));
     {
         let index = memory.index();
         all.extend(index.incidents(None).map(|i| (i.time.nanos(), views::incidents::of_ledger(&i.incident, i.time))));
