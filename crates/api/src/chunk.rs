@@ -166,6 +166,10 @@ pub struct ProofBundle {
     pub header: String,
     /// Canonical bytes of the certificate of that header, hexadecimal.
     pub certificate: String,
+    /// Canonical bytes of the agreement as a fact with its path to the root of its epoch, hexadecimal. Given where the chunk's entry has
+    /// left the state: key, value and proof are then of the closed epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<String>,
     /// Changes of the validator set from the genesis up to the header, ascending; empty where there was none.
     pub changes: Vec<ProvenValidatorChange>,
 }

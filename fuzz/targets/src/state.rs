@@ -64,6 +64,7 @@ fn proven() -> &'static Proven {
             state_proof: entries[0].2.to_string(),
             certificate: hex::encode(canonical::encode(&certificate(&next))),
             header: hex::encode(canonical::encode(&next)),
+            fact: None,
             changes: Vec::new(),
         };
         Proven { root, entries, bundle }

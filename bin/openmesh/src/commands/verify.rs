@@ -1,7 +1,8 @@
 //! `openmesh verify`: from a file to the signatures of validators, offline.
 //!
 //! Four steps, each of which can refuse: the file is the bytes that its rows and proof lead to; the rows' canonical bytes
-//! have the CID that the proof is about; the CID stands in the ledger's state under a root; the header with that root is
+//! have the CID that the proof is about; the CID stands in the ledger's state under a root, itself or as a fact of a closed epoch
+//! that does; the header with that root is
 //! signed by validators that the genesis leads to, through every change of the set since.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,9 @@ use std::path::Path;
 use openmesh_api::{PROOF_BUNDLE_VERSION, ProofBundle, ProvenValidatorChange};
 use openmesh_lake::{LakeError, chunk_of_parquet, rows_of_parquet, window_parquet};
 use openmesh_ledger::light::{self, ValidatorChange};
-use openmesh_ledger::{AcceptedChunk, Certificate, Genesis, Header, Origin, ValidatorSet, keys};
+use openmesh_ledger::{
+    AcceptedChunk, Certificate, ClosedEpoch, Fact, FactProof, Genesis, Header, Origin, ValidatorSet, WindowsFact, keys,
+};
 use openmesh_primitives::{ContentId, canonical};
 use openmesh_storage::{StateProof, verify_proof};
 
@@ -141,13 +144,7 @@ fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Fa
     }
     println!("ok  cid         {cid}");
 
-    let key = keys::chunk(&bundle.source, bundle.window, &bundle.stream);
-    let value = bytes_of("state_value", &bundle.state_value)?;
-    let accepted: AcceptedChunk = canonical::decode(&value).map_err(|e| refuse("CID in the ledger's state", e))?;
-    if bytes_of("state_key", &bundle.state_key)? != key || accepted.cid != cid {
-        let found = format!("the entry is about {} under another name or CID", accepted.cid);
-        return Err(refuse("CID in the ledger's state", found));
-    }
+    let Entry { key, value, accepted } = entry(bundle, &cid)?;
     let header: Header = decode("header", &bundle.header)?;
     let proof: StateProof = decode("state_proof", &bundle.state_proof)?;
     verify_proof(&header.state_root, &key, Some(&value), &proof).map_err(|e| refuse("state root", e))?;
@@ -164,6 +161,52 @@ fn check(chunk: &[u8], bundle: &ProofBundle, trusted: &Trusted) -> Result<(), Fa
         validators.len()
     );
     Ok(())
+}
+
+/// Entry of the ledger's state that a bundle is about, and the agreement that it shows.
+struct Entry {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    accepted: AcceptedChunk,
+}
+
+/// Returns the entry of the chunk itself, or of the closed epoch whose root holds the chunk as a fact.
+fn entry(bundle: &ProofBundle, cid: &ContentId) -> Result<Entry, Failure> {
+    const STEP: &str = "CID in the ledger's state";
+    let value = bytes_of("state_value", &bundle.state_value)?;
+    let (key, accepted) = match &bundle.fact {
+        None => {
+            let accepted: AcceptedChunk = canonical::decode(&value).map_err(|e| refuse(STEP, e))?;
+            (keys::chunk(&bundle.source, bundle.window, &bundle.stream), accepted)
+        }
+        Some(fact) => {
+            let proof: FactProof = decode("fact", fact)?;
+            let closed: ClosedEpoch = canonical::decode(&value).map_err(|e| refuse("epoch", e))?;
+            light::verify_fact(&closed, &proof).map_err(|e| refuse("epoch", e))?;
+            let accepted = chunk_of_fact(bundle, &proof.fact)?;
+            println!(
+                "ok  epoch       {} facts of epoch {} lead to its root {}",
+                closed.facts, proof.epoch, closed.root
+            );
+            (keys::closed_epoch(proof.epoch), accepted)
+        }
+    };
+    if bytes_of("state_key", &bundle.state_key)? != key || accepted.cid != *cid {
+        let found = format!("the entry is about {} under another name or CID", accepted.cid);
+        return Err(refuse(STEP, found));
+    }
+    Ok(Entry { key, value, accepted })
+}
+
+fn chunk_of_fact(bundle: &ProofBundle, fact: &Fact) -> Result<AcceptedChunk, Failure> {
+    match fact {
+        Fact::Windows(WindowsFact::Chunk { source, window, stream, chunk, .. })
+            if (source, window, stream) == (&bundle.source, &bundle.window, &bundle.stream) =>
+        {
+            Ok(*chunk)
+        }
+        _ => Err(refuse("epoch", "the fact is not about this window of this stream")),
+    }
 }
 
 /// Returns the validators that are in force after the bundle's changes.

@@ -5,9 +5,9 @@ use axum::http::{HeaderMap, Method};
 use axum::response::Response;
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
-use openmesh_ledger::keys;
+use openmesh_ledger::{FactProof, keys};
 use openmesh_primitives::{ContentId, Height, canonical};
-use openmesh_storage::StoreError;
+use openmesh_storage::{StateProof, StoreError};
 
 use crate::error::Refusal;
 use crate::http::download::{file, tagged_json};
@@ -59,9 +59,16 @@ pub async fn proof(State(node): State<Node>, Path(cid): Path<String>, headers: H
     node.read(move |node| tagged_json(&headers, &bundle(&node, &cid, chunk)?)).await
 }
 
-/// The state after height h stands in the header of h + 1. A chunk is proved in the state of the height that accepted it,
-/// so that its proof, and with it the Parquet file, has the same bytes each time; once that state is pruned, in the
-/// newest that has a header.
+/// Entry of the state at a height, with its proof, that shows a chunk.
+struct Shown {
+    height: Height,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    proof: StateProof,
+    fact: Option<FactProof>,
+}
+
+/// Makes the proof of a chunk. The state after height h stands in the header of h + 1.
 fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::ProofBundle, Refusal> {
     let tip = node.store().tip().height;
     if found.height >= tip {
@@ -71,16 +78,7 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
             "the next block's header carries the state with it: ask again in a second",
         ));
     }
-    let key = keys::chunk(&found.source, found.window, &found.stream);
-    let (at, (value, state_proof)) = match node.store().prove(&key, found.height) {
-        Ok(proved) => (found.height, proved),
-        Err(StoreError::Pruned { .. }) => {
-            let at: Height = tip - 1;
-            (at, node.store().prove(&key, at)?)
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let value = value.ok_or_else(|| chunk::unknown_chunk(cid))?;
+    let Shown { height: at, key, value, proof: state_proof, fact } = shown(node, cid, &found, tip - 1)?;
     let stored = node.store().block(at + 1)?.ok_or_else(|| chunk::unknown_chunk(cid))?;
     Ok(api::ProofBundle {
         version: api::PROOF_BUNDLE_VERSION,
@@ -94,8 +92,39 @@ fn bundle(node: &Node, cid: &ContentId, found: RecentChunk) -> Result<api::Proof
         state_proof: hex::encode(canonical::encode(&state_proof)),
         header: hex::encode(canonical::encode(&stored.block.header)),
         certificate: hex::encode(canonical::encode(&stored.certificate)),
+        fact: fact.map(|fact| hex::encode(canonical::encode(&fact))),
         changes: validator_changes(node, at + 1)?,
     })
+}
+
+/// Returns a chunk's entry in the state of the height that accepted it, so that its proof, and with it the Parquet file, has the same
+/// bytes each time; once that state is pruned, in the newest that has a header; once the entry has left the state, the chunk's fact and
+/// the epoch that it belongs to.
+fn shown(node: &Node, cid: &ContentId, found: &RecentChunk, newest: Height) -> Result<Shown, Refusal> {
+    let key = keys::chunk(&found.source, found.window, &found.stream);
+    let (height, (value, proof)) = match node.store().prove(&key, found.height) {
+        Ok(proved) => (found.height, proved),
+        Err(StoreError::Pruned { .. }) => (newest, node.store().prove(&key, newest)?),
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(value) = value {
+        return Ok(Shown { height, key, value, proof, fact: None });
+    }
+    let (epoch, position) = node
+        .store()
+        .chunk_fact(&found.source, found.window, &found.stream)?
+        .ok_or_else(|| chunk::unknown_chunk(cid))?;
+    let fact = node.store().fact_proof(epoch, position)?.ok_or_else(|| {
+        Refusal::new(
+            ErrorCode::ProofPruned,
+            format!("this node does not hold the facts of epoch {epoch}, in which the chunk was agreed on"),
+            "ask a node that was there in that epoch",
+        )
+    })?;
+    let key = keys::closed_epoch(epoch);
+    let (value, proof) = node.store().prove(&key, newest)?;
+    let value = value.ok_or_else(|| chunk::unknown_chunk(cid))?;
+    Ok(Shown { height: newest, key, value, proof, fact: Some(fact) })
 }
 
 /// Changes of validators from the genesis up to a height, each with the header that announced it.
