@@ -82,6 +82,9 @@ pub fn start(deps: Deps) -> Result<(Handle, JoinHandle<()>), StoreError> {
 
 /// The facts of some windows, as a thread for blocking work read them.
 type Facts = Result<Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>, JoinError>;
+/// Windows that were looked up in the state, and what it says of them.
+type Reading = Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>;
+
 /// The mempool's answer about a window, with the height at which it was asked.
 type Answer = (WindowName, Height, Result<Digest, SubmitError>);
 
@@ -93,7 +96,7 @@ struct Service {
     metrics: Metrics,
     incidents: broadcast::Sender<Arc<NodeIncident>>,
     /// One reading of facts at most.
-    reading: FuturesUnordered<JoinHandle<Result<(Vec<WindowName>, Vec<WindowFacts>), StateError>>>,
+    reading: FuturesUnordered<JoinHandle<Reading>>,
     submitting: FuturesUnordered<BoxFuture<'static, Answer>>,
     /// Something has changed since facts were read.
     look: bool,

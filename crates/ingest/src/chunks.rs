@@ -104,7 +104,7 @@ impl Chunks {
         {
             let keeper = self.keeper();
             local.push(Box::pin(async move {
-                let outcome = keeper.from_disk(&meta).await;
+                let outcome = keeper.read_disk(&meta).await;
                 (ticket, meta, outcome)
             }));
         }
@@ -113,7 +113,7 @@ impl Chunks {
         {
             let (keeper, fetch) = (self.keeper(), self.fetch.clone());
             remote.push(Box::pin(async move {
-                let outcome = keeper.from_peers(&meta, fetch).await;
+                let outcome = keeper.ask_peers(&meta, fetch).await;
                 (ticket, meta, outcome)
             }));
         }
@@ -208,7 +208,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn from_disk(&self, meta: &AcceptedChunkMeta) -> Outcome {
+    async fn read_disk(&self, meta: &AcceptedChunkMeta) -> Outcome {
         let (content, cid) = (self.content.clone(), meta.cid);
         match blocking(move || content.get(&cid)).await {
             Ok(Some(bytes)) => self.keep(meta, &bytes).await,
@@ -220,7 +220,7 @@ impl Keeper {
         }
     }
 
-    async fn from_peers(&self, meta: &AcceptedChunkMeta, fetch: Fetch) -> Outcome {
+    async fn ask_peers(&self, meta: &AcceptedChunkMeta, fetch: Fetch) -> Outcome {
         let cid = meta.cid;
         let bytes = match tokio::time::timeout(FETCH_MAX, fetch(cid)).await {
             Ok(Ok(bytes)) => bytes,

@@ -63,7 +63,7 @@ enum Writer {
     Csv,
     JsonLines,
     /// `None` once the file has ended.
-    Parquet(Option<ParquetExport>, SchemaRef),
+    Parquet(Option<Box<ParquetExport>>, SchemaRef),
 }
 
 impl Export {
@@ -77,7 +77,7 @@ impl Export {
                 let named =
                     schema.fields().iter().zip(&names).map(|(field, name)| field.as_ref().clone().with_name(name));
                 let schema: SchemaRef = Arc::new(Schema::new(named.collect::<Vec<_>>()));
-                Writer::Parquet(Some(ParquetExport::new(Arc::clone(&schema)).map_err(not_written)?), schema)
+                Writer::Parquet(Some(Box::new(ParquetExport::new(Arc::clone(&schema)).map_err(not_written)?)), schema)
             }
         };
         Ok(Export { stream, names, writer, bytes: 0, bytes_max, ended: false, truncated: false })
@@ -131,7 +131,7 @@ impl Export {
     fn finish(&mut self) -> Result<Vec<u8>, QueryError> {
         self.ended = true;
         match &mut self.writer {
-            Writer::Parquet(file, _) => file.take().map_or(Ok(Vec::new()), ParquetExport::finish).map_err(not_written),
+            Writer::Parquet(file, _) => file.take().map_or(Ok(Vec::new()), |file| file.finish()).map_err(not_written),
             _ => Ok(Vec::new()),
         }
     }

@@ -200,7 +200,8 @@ fn receipts_are_those_of_the_block_in_its_order_or_refused() {
         decoded(&made).unwrap_err().to_string()
     };
     let missing = "are 5, but the block has 6 transactions; there is none for transaction";
-    let cases: [(&dyn Fn(&mut Vec<Value>), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<Value>);
+    let cases: [(Change<'_>, &str); 7] = [
         (&|list| drop(list.remove(5)), &format!("{missing} 5")),
         (&|list| drop(list.remove(0)), &format!("{missing} 0")),
         (&|list| list.push(list[5].clone()), "are 7, but the block has 6 transactions"),

@@ -99,7 +99,6 @@ fn malformed_blocks_are_refused_by_judge_and_executor() {
             attestation_bytes_reserved: 1_000,
             transaction_bytes_max: 500,
             block_transactions_max: 5,
-            ..BlocksParams::default()
         },
         ..Params::default()
     };

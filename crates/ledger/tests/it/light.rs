@@ -100,11 +100,11 @@ fn changes_of_validators_are_followed_one_by_one() {
     let second = change(20, &sets[1], &sets[2], &keys[2..6]);
     let follow = |changes: &[ValidatorChange]| light::follow(CHAIN, &sets[0], changes);
     assert_eq!(follow(&[]), Ok(sets[0].clone()));
-    assert_eq!(follow(&[first.clone()]), Ok(sets[1].clone()));
+    assert_eq!(follow(std::slice::from_ref(&first)), Ok(sets[1].clone()));
     assert_eq!(follow(&[first.clone(), second.clone()]), Ok(sets[2].clone()));
 
     // A change left out: the next one names a set that is not trusted.
-    assert!(matches!(follow(&[second.clone()]), Err(LightError::Validators { .. })));
+    assert!(matches!(follow(std::slice::from_ref(&second)), Err(LightError::Validators { .. })));
     // A set that was not announced.
     let other = ValidatorChange { validators: sets[2].clone(), ..first.clone() };
     assert!(matches!(follow(&[other]), Err(LightError::Announced { height: 10, .. })));
