@@ -47,7 +47,7 @@ pub async fn candles(
     let from_memory = |at: i64| border.is_some_and(|border| at >= border) && at < end;
     let counted = || live.iter().filter(|(at, _)| from_memory(at.nanos()));
     let newest = views::market::candles(counted(), nanos);
-    let last_trade = counted().last().cloned().map(views::market::trade);
+    let last_trade = counted().next_back().cloned().map(views::market::trade);
     let before = match border {
         Some(border) => Some(border.min(end)),
         None => agreed_until(&node, source.clone()).await?.map(|agreed| agreed.min(end)),

@@ -96,7 +96,7 @@ async fn serve(node: Node, socket: WebSocket) {
 
 /// Reaction to a message of the client.
 enum Heeded {
-    Answer(StreamMessage),
+    Answer(Box<StreamMessage>),
     Nothing,
     Leave(u16, String),
     Gone,
@@ -112,13 +112,13 @@ fn heed(
         Some(Ok(Message::Text(text))) if text.len() > STREAM_REQUEST_BYTES_MAX => {
             Heeded::Leave(close_code::SIZE, format!("a request has at most {STREAM_REQUEST_BYTES_MAX} bytes"))
         }
-        Some(Ok(Message::Text(text))) => Heeded::Answer(answer(node, text.as_str(), subscriptions, sender)),
-        Some(Ok(Message::Binary(_))) => Heeded::Answer(StreamMessage::Error {
+        Some(Ok(Message::Text(text))) => Heeded::Answer(Box::new(answer(node, text.as_str(), subscriptions, sender))),
+        Some(Ok(Message::Binary(_))) => Heeded::Answer(Box::new(StreamMessage::Error {
             code: ErrorCode::NotText,
             message: "binary messages are not understood".into(),
             hint: "send JSON as text".into(),
             id: None,
-        }),
+        })),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Heeded::Nothing,
         Some(Err(error)) => Heeded::Leave(close_code::PROTOCOL, error.to_string()),
         Some(Ok(Message::Close(_))) | None => Heeded::Gone,
