@@ -73,3 +73,35 @@ fn pure_rooms_refuse_clocks_floats_and_random_orders() {
         assert!(REFUSED.iter().all(|path| paths.contains(path)), "crates/{name}/clippy.toml refuses {paths:?} only");
     }
 }
+
+/// Every type that the glossary of `ARCHITECTURE.md` names is public in exactly one place.
+#[test]
+fn the_glossary_names_one_type_for_each_word() {
+    let map = read("ARCHITECTURE.md");
+    let (_, glossary) = map.split_once("## Glossary").expect("a glossary");
+    let types: Vec<&str> = glossary
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.trim_end_matches('|').rsplit('|').next())
+        .filter_map(|cell| cell.trim().strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    assert!(types.len() > 10, "{types:?}");
+    let sources = xtask::source::crates(&root(), &metadata(false).expect("cargo metadata")).expect("source code");
+    for name in types {
+        let defines = |text: &str| {
+            ["struct", "enum"].iter().any(|kind| {
+                text.lines().any(|line| {
+                    let rest = line.trim_start().strip_prefix("pub ").and_then(|line| line.strip_prefix(kind));
+                    let word = rest.map(|rest| rest.trim_start().split(|c: char| !c.is_alphanumeric()).next());
+                    word.flatten() == Some(name)
+                })
+            })
+        };
+        let places: Vec<String> = sources
+            .iter()
+            .flat_map(|source| source.files.values())
+            .filter(|file| defines(&file.text))
+            .map(|file| file.path.display().to_string())
+            .collect();
+        assert_eq!(places.len(), 1, "{name} is defined in {places:?}");
+    }
+}

@@ -17,7 +17,7 @@ const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 
 /// Rows of one part of the state, with the proof that they are all of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Chunk {
+pub struct SnapshotChunk {
     /// Keys and values, in ascending order of the hashed key.
     pub rows: Vec<(Vec<u8>, Vec<u8>)>,
     /// The branches from the root to the chunk.
@@ -99,7 +99,7 @@ pub(crate) fn begins_with(hash: &[u8; 32], digits: &[u8]) -> bool {
 ///
 /// # Errors
 /// Where it does not; nothing of it may be used then.
-pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &Chunk) -> Result<(), ChunkError> {
+pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk) -> Result<(), ChunkError> {
     if depth > DEPTH_MAX || index >= count(depth) {
         return Err(ChunkError::Number { index, depth });
     }

@@ -44,7 +44,7 @@ mod tree;
 mod view;
 
 pub use blocks::StoredBlock;
-pub use chunk::{CHUNK_BYTES_MAX, Chunk, ChunkError, count as chunk_count, verify_chunk};
+pub use chunk::{CHUNK_BYTES_MAX, ChunkError, SnapshotChunk, count as chunk_count, verify_chunk};
 pub use disk::VirtualDisk;
 pub use error::StoreError;
 pub use proof::{ProofError, StateProof, verify_proof};

@@ -11,7 +11,7 @@ use openmesh_ledger::{Block, Certificate, Genesis, Tip, keys};
 use openmesh_primitives::{Digest, Height, canonical};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
-use crate::chunk::{self, Chunk, ChunkError, DEPTH_MAX, verify_chunk};
+use crate::chunk::{self, ChunkError, DEPTH_MAX, SnapshotChunk, verify_chunk};
 use crate::history::write_block_alone;
 use crate::store::{FILE, Store, StoreConfig, make_tables, write_state, write_tree};
 use crate::tables::{META, STATE, VALIDATOR_SETS, get_meta};
@@ -140,7 +140,7 @@ impl Restore {
     ///
     /// # Errors
     /// [`RestoreError::Chunk`] with its number where it does not belong to the target's state; nothing is written then.
-    pub fn add(&mut self, index: u32, chunk: Chunk) -> Result<(), RestoreError> {
+    pub fn add(&mut self, index: u32, chunk: SnapshotChunk) -> Result<(), RestoreError> {
         verify_chunk(&self.target.state_root, self.target.depth, index, &chunk)
             .map_err(|source| RestoreError::Chunk { index, source })?;
         let at = index as usize;

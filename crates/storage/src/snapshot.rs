@@ -6,7 +6,7 @@ use jmt::storage::Node;
 use openmesh_primitives::Height;
 
 use crate::StoreError;
-use crate::chunk::{self, Branch, CHUNK_BYTES_MAX, Child, Chunk, DEPTH_MAX};
+use crate::chunk::{self, Branch, CHUNK_BYTES_MAX, Child, DEPTH_MAX, SnapshotChunk};
 use crate::store::Store;
 use crate::tree::{Row, Rows, row_key_at};
 
@@ -35,7 +35,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Pruned`] or [`StoreError::Beyond`] for a height for which no proofs can be made, and
     /// [`StoreError::NoChunk`] for a number that does not exist or a part that is too large at this depth.
-    pub fn snapshot_chunk(&self, height: Height, depth: u8, index: u32) -> Result<Chunk, StoreError> {
+    pub fn snapshot_chunk(&self, height: Height, depth: u8, index: u32) -> Result<SnapshotChunk, StoreError> {
         let (nodes, version) = self.tree_at(height)?;
         if depth > DEPTH_MAX || index >= chunk::count(depth) {
             return Err(StoreError::NoChunk { index, depth });
@@ -47,17 +47,19 @@ impl Store {
         for (level, digit) in digits.iter().enumerate() {
             let node = row(&nodes, version, &digits[..level])?.node()?;
             proof.push(branch(&nodes, &node, &digits[..level])?);
-            let Some((below, is_leaf)) = child(&node, *digit) else { return Ok(Chunk { rows: Vec::new(), proof }) };
+            let Some((below, is_leaf)) = child(&node, *digit) else {
+                return Ok(SnapshotChunk { rows: Vec::new(), proof });
+            };
             version = below;
             if is_leaf {
                 walk.leaf(version, &digits[..=level], &digits)?;
-                return Ok(Chunk { rows: walk.rows, proof });
+                return Ok(SnapshotChunk { rows: walk.rows, proof });
             }
         }
         walk.all(version, &mut digits.clone())?;
         match walk.bytes > CHUNK_BYTES_MAX {
             true => Err(StoreError::NoChunk { index, depth }),
-            false => Ok(Chunk { rows: walk.rows, proof }),
+            false => Ok(SnapshotChunk { rows: walk.rows, proof }),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use openmesh_ledger::{Block, Certificate, Genesis, StateRead, check_supply};
 use openmesh_primitives::{Address, Amount, Digest};
 use openmesh_storage::{
-    Chunk, ChunkError, Restore, RestoreError, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count, verify_chunk,
+    ChunkError, Restore, RestoreError, SnapshotChunk, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count,
+    verify_chunk,
 };
 
 use crate::chain::{Chain, account, certificate, genesis, validators};
@@ -49,7 +50,7 @@ fn target(chain: &Chain, genesis: &Genesis) -> SnapshotTarget {
     }
 }
 
-fn chunks(chain: &Chain, target: &SnapshotTarget) -> Vec<Chunk> {
+fn chunks(chain: &Chain, target: &SnapshotTarget) -> Vec<SnapshotChunk> {
     let height = target.block.header.height;
     (0..chunk_count(target.depth)).map(|n| chain.store.snapshot_chunk(height, target.depth, n).unwrap()).collect()
 }
@@ -61,7 +62,7 @@ fn follow(store: &Store, block: &Block, certificate: &Certificate) {
     store.commit(block, certificate, &execution, prepared).unwrap();
 }
 
-fn restored(dir: &Path, target: &SnapshotTarget, chunks: &[Chunk]) -> Store {
+fn restored(dir: &Path, target: &SnapshotTarget, chunks: &[SnapshotChunk]) -> Store {
     let mut restore = Restore::begin(dir, config(), target.clone()).unwrap();
     let missing: Vec<u32> = restore.missing().collect();
     // Backwards: the order does not matter.
@@ -118,7 +119,8 @@ fn a_lying_chunk_is_refused_and_named() {
     let mut lies = 0;
     for depth in 0..=3 {
         let count = chunk_count(depth);
-        let all: Vec<Chunk> = (0..count).map(|n| chain.store.snapshot_chunk(height, depth, n).unwrap()).collect();
+        let all: Vec<SnapshotChunk> =
+            (0..count).map(|n| chain.store.snapshot_chunk(height, depth, n).unwrap()).collect();
         let honest: BTreeMap<Vec<u8>, Vec<u8>> = all.iter().flat_map(|chunk| chunk.rows.iter().cloned()).collect();
         let state = chain.store.state().unwrap().scan(b"", None, usize::MAX).unwrap();
         assert_eq!(honest.into_iter().collect::<Vec<_>>(), state, "depth {depth}: all rows, each once");
@@ -147,9 +149,9 @@ fn a_lying_chunk_is_refused_and_named() {
 }
 
 /// Alterations of a chunk.
-fn lies_about(chunk: &Chunk, other: &Chunk) -> Vec<Chunk> {
+fn lies_about(chunk: &SnapshotChunk, other: &SnapshotChunk) -> Vec<SnapshotChunk> {
     let mut lies = Vec::new();
-    let mut lie = |change: &dyn Fn(&mut Chunk)| {
+    let mut lie = |change: &dyn Fn(&mut SnapshotChunk)| {
         let mut altered = chunk.clone();
         change(&mut altered);
         if altered != *chunk {
