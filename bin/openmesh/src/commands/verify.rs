@@ -253,3 +253,7 @@ fn decode<T: borsh::BorshDeserialize>(field: &str, text: &str) -> Result<T, Fail
     canonical::decode(&bytes_of(field, text)?)
         .map_err(|e| Failure::from_display(format!("NOT PROVED: the proof's {field}"), &e))
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
