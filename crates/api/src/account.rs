@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn a_mistake_in_a_transaction_is_named() {
         assert_eq!(read(r#"{"bytes":"00ff"}"#), Ok(TransactionRequest::Bytes { bytes: "00ff".into() }));
-        let parts = r#"{"action":{"kind":"transfer","to":"0x1","amount":"1"},"nonce":0,"fee":"1","signature":"0x2"}"#;
+        let parts = r#"{"action":{"kind":"transfer","amount":"1","to":"0x1"},"nonce":0,"fee":"1","signature":"0x2"}"#;
         let read_back = read(parts).unwrap();
         assert_eq!(serde_json::to_string(&read_back).unwrap(), parts);
         assert!(

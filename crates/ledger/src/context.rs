@@ -1,7 +1,7 @@
 //! A block's execution in progress, as the modules see it: the state with the writes of the block so far, the rules, and what
 //! the block gives beside its writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_primitives::{Address, Amount, Digest, Height};
 
@@ -29,6 +29,8 @@ pub(crate) struct Context<'a> {
     /// Accounts that the block has read or changed, decoded once, because a busy block touches some of them thousands of
     /// times. They are written at its end.
     pub accounts: BTreeMap<Address, Option<Account>>,
+    /// Accounts that the block changed: what was only looked at, perhaps for a refused transaction, is not written.
+    pub accounts_changed: BTreeSet<Address>,
     /// Fees of the block so far.
     pub fees: Amount,
 }
@@ -47,6 +49,7 @@ impl<'a> Context<'a> {
             presence: None,
             incidents: 0,
             accounts: BTreeMap::new(),
+            accounts_changed: BTreeSet::new(),
             fees: Amount::ZERO,
         }
     }

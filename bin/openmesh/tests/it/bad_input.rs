@@ -50,7 +50,7 @@ async fn paths(network: &Network) {
     for (path, expected) in [
         ("/v1/chunks/..%2f..%2fetc%2fpasswd/parquet", "bad_cid"),
         ("/v1/chunks/bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e/raw", "unknown_chunk"),
-        ("/v1/chunks?status=lost", "bad_status"),
+        ("/v1/chunks?status=lost", "bad_parameter"),
         ("/v1/chunks?cursor=%27%3B--", "bad_cursor"),
         ("/v1/blocks/minus-one", "bad_height"),
         ("/v1/blocks/99999999", "unknown_block"),

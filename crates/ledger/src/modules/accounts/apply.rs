@@ -21,6 +21,11 @@ pub(crate) fn load(context: &mut Context<'_>, address: Address) -> Result<Option
     Ok(account)
 }
 
+fn change(context: &mut Context<'_>, address: Address, account: Account) {
+    context.accounts.insert(address, Some(account));
+    context.accounts_changed.insert(address);
+}
+
 /// Takes amount and fee from the sender, and raises its nonce.
 pub(crate) fn charge(context: &mut Context<'_>, sender: Address, lost: Amount, fee: Amount) -> Result<(), CheckError> {
     let before = load(context, sender)?.unwrap_or_default();
@@ -29,7 +34,7 @@ pub(crate) fn charge(context: &mut Context<'_>, sender: Address, lost: Amount, f
         balance: before.balance,
         needed: lost,
     })?;
-    context.accounts.insert(sender, Some(Account { balance, nonce: before.nonce + 1 }));
+    change(context, sender, Account { balance, nonce: before.nonce + 1 });
     context.fees = Amount(context.fees.0.saturating_add(fee.0));
     Ok(())
 }
@@ -38,7 +43,7 @@ pub(crate) fn charge(context: &mut Context<'_>, sender: Address, lost: Amount, f
 pub(crate) fn pay(context: &mut Context<'_>, to: Address, amount: Amount) -> Result<(), StateError> {
     let account = load(context, to)?.unwrap_or_default();
     let account = context.rules.credit(account, amount)?;
-    context.accounts.insert(to, Some(account));
+    change(context, to, account);
     Ok(())
 }
 
@@ -61,11 +66,11 @@ pub(crate) fn apply(context: &mut Context<'_>, sender: Address, action: &Account
     }
 }
 
-/// Writes the accounts that the block has read or changed.
+/// Writes the accounts that the block has changed.
 pub(crate) fn store(context: &mut Context<'_>) {
-    for (address, account) in std::mem::take(&mut context.accounts) {
-        if let Some(account) = account {
-            context.state.put(keys::account(&address), &account);
+    for address in std::mem::take(&mut context.accounts_changed) {
+        if let Some(Some(account)) = context.accounts.get(&address) {
+            context.state.put(keys::account(&address), account);
         }
     }
 }
