@@ -183,7 +183,7 @@ async fn whoever_comes_back_finds_its_points_again() {
         let a = node(1, 1, &[&b], nothing()).await;
         until_heard(&a.handle, &mut b.incoming).await;
         // Twelve points each: eleven envelopes are half of what shuts a peer out.
-        let length = 12 * 16 * 1024 + round;
+        let length = 12 * 16 * 1024 - round;
         publish_and_report(&a, &mut b, 11, length, Verdict::Worthless).await;
         if round == 0 {
             assert_eq!(b.handle.peers(), vec![a.handle.peer_id()], "not enough yet");
