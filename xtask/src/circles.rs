@@ -218,6 +218,9 @@ impl<'ast> Visit<'ast> for Paths {
         }
     }
 
+    /// Saying who may see an item is no import.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.leading_colon.is_none() && path.segments.len() > 1 {
             self.push(path.segments.iter().map(|s| s.ident.to_string()).collect());

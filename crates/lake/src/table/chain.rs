@@ -5,8 +5,8 @@
 //! hexadecimal after `0x`. Lists of structures (withdrawals, access lists) are JSON text: few queries look inside, and
 //! every reader of Parquet can.
 
-use super::define::*;
-use super::{Column, TableSpec};
+use super::spec::define::*;
+use super::spec::{Column, TableSpec};
 
 fn table(
     name: &'static str,

@@ -1,7 +1,7 @@
 //! Tables of our own ledger, and of the archive of raw frames.
 
-use super::TableSpec;
-use super::define::*;
+use super::spec::TableSpec;
+use super::spec::define::*;
 
 pub(super) fn blocks() -> TableSpec {
     spec(

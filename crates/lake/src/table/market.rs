@@ -1,7 +1,7 @@
 //! Tables of market data: one for each feed, filled from canonical chunks.
 
-use super::define::*;
-use super::{Column, TableSpec};
+use super::spec::define::*;
+use super::spec::{Column, TableSpec};
 
 const SORT: &[&str] = &["exchange", "symbol", "window_start", "event_index"];
 

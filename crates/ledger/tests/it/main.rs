@@ -1,5 +1,5 @@
 //! Tests of the rules from outside, on a state in memory.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 mod abstention;
 mod actions;

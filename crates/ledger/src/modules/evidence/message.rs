@@ -92,7 +92,7 @@ impl Evidence {
         self
     }
 
-    /// Whom it names.
+    /// The accused validator.
     pub fn validator(&self) -> Address {
         self.public_key.address()
     }
