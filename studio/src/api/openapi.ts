@@ -1360,6 +1360,11 @@ export interface components {
             changes: components["schemas"]["ProvenValidatorChange"][];
             /** @description CID of the chunk's canonical bytes. */
             cid: string;
+            /**
+             * @description Canonical bytes of the agreement as a fact with its path to the root of its epoch, hexadecimal. Given where the chunk's entry has
+             *     left the state: key, value and proof are then of the closed epoch.
+             */
+            fact?: string | null;
             /** @description Canonical bytes of the header that carries the state root, hexadecimal. */
             header: string;
             /** @description Source. */
