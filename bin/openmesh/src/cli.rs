@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openmesh_ledger::{WINDOW_MS_MAX, WINDOW_MS_MIN};
 
 /// Heading of the options that every command has, behind its own.
 const LOGGING: &str = "Logging";
@@ -89,6 +90,9 @@ pub struct UpArgs {
     /// Port of Studio and the API of the first validator, the others follow; 0 takes any free ones.
     #[arg(long, default_value_t = 8420)]
     pub port: u16,
+    /// Length of a market window on the venues' clocks, chosen when a network is made (10s where not given): 500ms, 10s, 10m.
+    #[arg(long, value_name = "LENGTH", value_parser = window)]
+    pub window: Option<WindowMs>,
     /// Seed of the simulated market, for the same market again.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -156,6 +160,21 @@ fn speed(text: &str) -> Result<String, String> {
         Ok(1..=10_000) => Ok(times.to_owned()),
         _ => Err("1 to 10000, or max, is expected".to_owned()),
     }
+}
+
+/// Length of a market window, milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowMs(pub u64);
+
+/// A window's length as a person writes it, within what the ledger takes.
+fn window(text: &str) -> Result<WindowMs, String> {
+    let length = humantime::parse_duration(text).map_err(|_| "a length such as 500ms, 10s or 10m is expected")?;
+    let ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let is_whole = length.subsec_nanos() % 1_000_000 == 0;
+    if !is_whole || !(WINDOW_MS_MIN..=WINDOW_MS_MAX).contains(&ms) {
+        return Err(format!("whole milliseconds from {WINDOW_MS_MIN}ms to {}m are expected", WINDOW_MS_MAX / 60_000));
+    }
+    Ok(WindowMs(ms))
 }
 
 /// Address of the node to talk to.

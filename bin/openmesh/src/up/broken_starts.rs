@@ -38,10 +38,13 @@ fn prepare(base: &Path, more: &[&str]) -> Result<(), Failure> {
     let home = Home::open(&arguments, &market)?;
     let nodes: Vec<NodeHome> = (0..count).map(|number| NodeHome::of(home.root(), number)).collect();
     let found = network::inspect(home.root(), count)?;
+    if let Some(genesis) = &found {
+        network::check_window(home.root(), genesis, arguments.window)?;
+    }
     settings::check(&nodes)?;
     let genesis = match found {
         Some(genesis) => genesis,
-        None => network::create(home.root(), count, &market, &catalogue::live())?,
+        None => network::create(home.root(), count, &market, &catalogue::live(), arguments.window)?,
     };
     let genesis = network::inspect(home.root(), count)?.unwrap_or(genesis);
     let gateway = Some("http://127.0.0.1:1");
@@ -246,6 +249,7 @@ fn wrong_arguments_change_nothing() {
     for (more, word) in [
         (&["--validators", "3"][..], "4 validators, not 3"),
         (&["--validators", "5"], "4 validators, not 5"),
+        (&["--window", "500ms"], "was made with windows of 10s, not 500ms"),
         (&["--drill-alter", "9:kraken/BTC.USD/trades"], "N:SOURCE/SYMBOL/FEED"),
         (&["--drill-alter", "nonsense"], "N:SOURCE/SYMBOL/FEED"),
     ] {
@@ -260,6 +264,29 @@ fn wrong_arguments_change_nothing() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     assert!(start(&case, "a port that is taken", &["--port", &port]).unwrap_err().message().contains("is taken"));
+}
+
+#[test]
+fn a_new_network_has_windows_of_the_length_that_was_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    prepare(dir.path(), &["--window", "500ms"]).unwrap();
+    let genesis = network::inspect(&dir.path().join("simulated"), 4).unwrap().unwrap();
+    assert!(genesis.sources.iter().all(|source| source.window_ms == 500), "{:?}", genesis.sources);
+    prepare(dir.path(), &[]).unwrap();
+    prepare(dir.path(), &["--window", "500ms"]).unwrap();
+    let refused = prepare(dir.path(), &["--window", "1s"]).unwrap_err();
+    assert!(refused.message().contains("windows of 500ms, not 1s"), "{refused:?}");
+}
+
+#[test]
+fn lengths_of_windows_are_those_that_the_ledger_takes() {
+    let read = |text: &str| Cli::try_parse_from(["openmesh", "up", "--window", text]).map(|_| ());
+    for text in ["100ms", "0.5s", "1s", "10m", "1h", "1m 30s"] {
+        read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    for text in ["99ms", "61m", "10", "", "ten", "500us", "99999999999999999999s"] {
+        read(text).expect_err(text);
+    }
 }
 
 #[test]

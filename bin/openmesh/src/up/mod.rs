@@ -53,6 +53,9 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
     say(format_args!("{reason}"));
     say(format_args!("home     {}", home.root().display()));
     let genesis = network::inspect(home.root(), arguments.validators as usize)?;
+    if let Some(genesis) = &genesis {
+        network::check_window(home.root(), genesis, arguments.window)?;
+    }
     settings::check(&nodes(&home, &arguments))?;
     let mut supervisor = Supervisor::new(home.root())?;
 
@@ -191,7 +194,7 @@ fn make_network(
     catalogue: Option<Vec<CatalogueEntry>>,
 ) -> Result<Genesis, Failure> {
     let catalogue = catalogue.unwrap_or_else(catalogue::live);
-    network::create(home.root(), arguments.validators as usize, market, &catalogue)?;
+    network::create(home.root(), arguments.validators as usize, market, &catalogue, arguments.window)?;
     let made = network::inspect(home.root(), arguments.validators as usize)?;
     made.ok_or_else(|| Failure::new(format!("the new network in {} is gone", home.root().display())))
 }

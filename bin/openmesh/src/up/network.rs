@@ -7,8 +7,9 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use openmesh_ledger::{Genesis, GenesisValidator, Origin, Params, SourceSpec};
+use openmesh_ledger::{Genesis, GenesisValidator, Origin, Params, SourceKind, SourceSpec};
 use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey};
 use openmesh_storage::files::{sync_folder, write_private, write_whole};
 
@@ -16,11 +17,13 @@ use super::catalogue::CatalogueEntry;
 use super::home::{NodeHome, faucet_file, genesis_file};
 use super::market::Market;
 use super::terminal::say;
+use crate::cli::WindowMs;
 use crate::failure::Failure;
 
 /// Chain ids of local networks, one for each kind of market, so that a transaction of one never counts in another.
 const CHAIN_IDS: [u64; 3] = [84_201, 84_202, 84_203];
-/// Length of a market window, in milliseconds of the venue's clock.
+/// Length of a market window of a new network where none is asked for, in milliseconds of the venue's clock: short enough to
+/// wait for, long enough that what agreeing costs is little beside the data.
 const WINDOW_MS: u64 = 10_000;
 /// Balance of the faucet account of a local network.
 const FAUCET: Amount = Amount::open(100_000_000);
@@ -57,6 +60,24 @@ pub fn inspect(root: &Path, count: usize) -> Result<Option<Genesis>, Failure> {
         check_copy(root, &node, &genesis)?;
     }
     Ok(Some(genesis))
+}
+
+/// Checks that an existing network has windows of the length that a start asks for.
+///
+/// # Errors
+/// Where it has others: their length is part of the genesis, and stays.
+pub fn check_window(root: &Path, genesis: &Genesis, wanted: Option<WindowMs>) -> Result<(), Failure> {
+    let Some(WindowMs(wanted)) = wanted else { return Ok(()) };
+    let markets = genesis.sources.iter().filter(|source| source.kind == SourceKind::Market);
+    let Some(other) = markets.map(|source| source.window_ms).find(|length| *length != wanted) else { return Ok(()) };
+    let length = |ms| humantime::format_duration(Duration::from_millis(ms)).to_string().replace(' ', "");
+    Err(Failure::usage(format!(
+        "the network in {} was made with windows of {}, not {}",
+        root.display(),
+        length(other),
+        length(wanted)
+    ))
+    .hint("leave --window out to go on with it, or begin another network with --home"))
 }
 
 /// Files and folders that only a network which has existed leaves.
@@ -136,7 +157,13 @@ fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
 ///
 /// # Errors
 /// Where the folder cannot be written; what is unfinished is finished or forgotten by the next start.
-pub fn create(root: &Path, count: usize, market: &Market, catalogue: &[CatalogueEntry]) -> Result<Genesis, Failure> {
+pub fn create(
+    root: &Path,
+    count: usize,
+    market: &Market,
+    catalogue: &[CatalogueEntry],
+    window: Option<WindowMs>,
+) -> Result<Genesis, Failure> {
     let draft = root.join(DRAFT);
     let mut validators = Vec::new();
     for number in 0..count {
@@ -148,7 +175,8 @@ pub fn create(root: &Path, count: usize, market: &Market, catalogue: &[Catalogue
     }
     let faucet = AccountKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
     write_key(&faucet_file(&draft), &faucet.to_bytes())?;
-    let genesis = genesis(market, catalogue, validators, &faucet);
+    let window_ms = window.map_or(WINDOW_MS, |WindowMs(ms)| ms);
+    let genesis = genesis(market, catalogue, window_ms, validators, &faucet);
     let text = serde_json::to_vec_pretty(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
     let path = genesis_file(&draft);
     write_whole(&path, &text).map_err(|e| Failure::from_display(path.display(), &e))?;
@@ -163,6 +191,7 @@ pub fn create(root: &Path, count: usize, market: &Market, catalogue: &[Catalogue
 fn genesis(
     market: &Market,
     catalogue: &[CatalogueEntry],
+    window_ms: u64,
     validators: Vec<GenesisValidator>,
     faucet: &AccountKey,
 ) -> Genesis {
@@ -177,7 +206,7 @@ fn genesis(
         kind: entry.kind,
         symbols: in_order(&entry.symbols),
         feeds: in_order(&entry.feeds),
-        window_ms: WINDOW_MS,
+        window_ms,
         origin,
     };
     Genesis {
