@@ -12,7 +12,7 @@ OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up test check bench fuzz flood soak fmt build studio verify-bits
+.PHONY: help up test check bench fuzz flood siege soak fmt build studio verify-bits
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
@@ -22,6 +22,7 @@ help:
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions beside honest load against a running validator"
+	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
 	@echo "make soak    a simulated year of the ledger and a simulated day of a network; plots and slopes (DAYS=365 HOURS=24)"
 	@echo "make fmt     format everything"
 
@@ -70,6 +71,10 @@ fuzz:
 
 flood:
 	@cargo test --locked --workspace --test cluster -- --ignored --nocapture --exact flood::a_hundred_thousand
+
+siege:
+	@OPENMESH_SIEGE_SECONDS=$(or $(SECONDS),30) OPENMESH_SIEGE_VALIDATORS=$(or $(VALIDATORS),1) \
+		cargo test --locked --workspace --test it -- --ignored --nocapture --exact siege::a_thousand_hostile_requests_a_second
 
 # The tables and plots are written to OPENMESH_SOAK_DIR, or to the folder that the run names.
 soak:

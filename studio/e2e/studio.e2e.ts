@@ -289,7 +289,8 @@ describe("frame", () => {
     "/sql",
     "/blocks",
     "/transactions",
-    "/send",
+    "/actions",
+    "/actions/register_source",
     "/sources/kraken",
   ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
@@ -427,10 +428,10 @@ describe("wallet", () => {
     await page.reload();
     await page.getByRole("link", { name: "Send OPEN" }).click();
     await page.getByRole("button", { name: "Use Test Wallet" }).click();
-    await page.getByLabel("Receiver").fill(receiver);
+    await page.getByLabel("To", { exact: true }).fill(receiver);
     await page.getByLabel("Amount in OPEN").fill("12.000000000000000005");
     await page.getByRole("button", { name: "Review" }).click();
-    const facts = page.getByLabel("The transfer to be signed");
+    const facts = page.getByLabel("What will be signed");
     await facts.getByText("12.000000000000000005 OPEN", { exact: true }).waitFor();
     await page.getByRole("button", { name: "Sign and send" }).click();
     await page.getByText(/^Done: committed in block [\d,]+$/).waitFor({ timeout: 30_000 });
@@ -448,16 +449,62 @@ describe("wallet", () => {
   });
 
   it("does not offer what cannot be paid, or an address with a wrong letter", async () => {
-    const page = await visit("/send");
+    const page = await visit("/actions/transfer");
     await giveWallet(page, privateKeyToAccount(generatePrivateKey()));
     await page.reload();
     await page.getByRole("button", { name: "Use Test Wallet" }).click();
-    await page.getByLabel("Receiver").fill("0x52908400098527886E0F7030069857D2E4169Ee7");
+    const to = page.getByLabel("To", { exact: true });
+    await to.fill("0x52908400098527886E0F7030069857D2E4169Ee7");
     await page.getByLabel("Amount in OPEN").fill("1");
     await page.getByText(/EIP-55/).waitFor();
-    await page.getByLabel("Receiver").fill("0x52908400098527886E0F7030069857D2E4169EE7");
+    await page.getByRole("button", { name: "Review" }).click();
+    await expect.poll(() => to.evaluate((input) => input === document.activeElement)).toBe(true);
+    await to.fill("0x52908400098527886E0F7030069857D2E4169EE7");
+    await page.getByRole("button", { name: "Review" }).click();
     await page.getByText("The account has only 0 OPEN.").waitFor();
-    expect(await page.getByRole("button", { name: "Review" }).isDisabled()).toBe(true);
+    expect(await page.getByRole("button", { name: "Sign and send" }).isDisabled()).toBe(true);
+  });
+
+  it("signs any action that the ledger declares, and shows what it did or why it was refused", async () => {
+    const payer = privateKeyToAccount(await network.faucet());
+    const page = await visit("/actions", {}, { refused: true });
+    await giveWallet(page, payer);
+    await page.reload();
+    const declared = (await (await fetch(`${network.url}/v1/actions`)).json()) as { title: string }[];
+    const actions = page.getByRole("table", { name: "Actions" });
+    for (const { title } of declared) await actions.getByRole("link", { name: title, exact: true }).waitFor();
+    await page.getByLabel("Filter").fill("register");
+    await actions.getByRole("link", { name: "Register a source" }).click();
+    await page.getByRole("button", { name: "Use Test Wallet" }).click();
+    const review = page.getByRole("button", { name: "Review" });
+    await review.click();
+    const id = page.getByLabel("Id", { exact: true });
+    await expect.poll(() => id.getAttribute("aria-invalid")).toBe("true");
+    await id.fill("kraken-slow");
+    await page.getByLabel("Venue or chain").fill("kraken");
+    await page.getByLabel("Kind", { exact: true }).selectOption("market");
+    await page.getByLabel("Symbols").fill("ETH.USD, BTC.USD");
+    await page.getByRole("button", { name: "Put in order" }).click();
+    await page.getByLabel("Feeds").fill("trades");
+    await page.getByLabel("Window in ms").fill("60000");
+    await page.getByLabel("Origin", { exact: true }).selectOption("simulated");
+    await review.click();
+    const facts = page.getByLabel("What will be signed");
+    await facts.getByText("BTC.USD, ETH.USD", { exact: true }).waitFor();
+    await page.getByText(/^RegisterSource\(string id,.*uint256 fee\)$/).waitFor();
+    await page.getByRole("button", { name: "Sign and send" }).click();
+    await page.getByText(/^Done: committed in block [\d,]+$/).waitFor({ timeout: 30_000 });
+    const source = (await (await fetch(`${network.url}/v1/sources/kraken-slow`)).json()) as {
+      window_ms: number;
+      symbols: string[];
+    };
+    expect([source.window_ms, source.symbols]).toEqual([60_000, ["BTC.USD", "ETH.USD"]]);
+    await page.getByRole("button", { name: "Sign another" }).click();
+    await review.click();
+    await page.getByRole("button", { name: "Sign and send" }).click();
+    await page.getByText('a source "kraken-slow" is registered already').waitFor();
+    await page.getByText("source_exists").waitFor();
+    await page.getByText(/choose another id/).waitFor();
   });
 });
 

@@ -39,8 +39,12 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/ledger/AccountPage")).AccountPage }),
           },
           {
-            path: "send",
-            lazy: async () => ({ Component: (await import("./pages/ledger/SendPage")).SendPage }),
+            path: "actions",
+            lazy: async () => ({ Component: (await import("./pages/ledger/ActionsPage")).ActionsPage }),
+          },
+          {
+            path: "actions/:kind",
+            lazy: async () => ({ Component: (await import("./pages/ledger/ActionPage")).ActionPage }),
           },
           {
             path: "sources/:source",

@@ -56,8 +56,10 @@ pub struct AgreementCell {
     pub closed: bool,
     /// Streams with an accepted chunk.
     pub accepted: u32,
-    /// Streams without quorum when it closed.
+    /// Streams without quorum when it closed, on which those who covered them differ.
     pub disputed: u32,
+    /// Streams without a decision when it closed, because too few covered them.
+    pub uncovered: u32,
     /// Streams in which somebody differed from what was agreed.
     pub differing: u32,
     /// One for each of the matrix's validators, in their order.
@@ -72,8 +74,10 @@ pub enum WindowStatus {
     Agreed,
     /// A stream has no quorum, or somebody differed.
     Partly,
-    /// No stream has a quorum.
+    /// No stream has a quorum, and validators contradict each other.
     Disputed,
+    /// No stream has a quorum because too few covered them; accuses nobody.
+    Uncovered,
     /// Nobody attested it.
     Missing,
     /// Attestations are still coming.
@@ -88,6 +92,8 @@ pub enum Vote {
     Agreed,
     /// It attested something else in some stream.
     Differing,
+    /// It attested, and said of some stream that it did not cover it.
+    Abstained,
     /// It was assigned and sent nothing before the window closed.
     Missing,
     /// It was assigned and may still send.

@@ -98,7 +98,7 @@ pub enum TroubleKind {
 /// A chunk: one stream in one window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChunkInfo {
-    /// CID; `null` while disputed.
+    /// CID; `null` unless accepted.
     pub cid: Option<String>,
     /// Source.
     pub source: String,
@@ -134,8 +134,10 @@ pub struct ChunkInfo {
 pub enum ChunkStatus {
     /// More than two thirds of the assigned power named the same CID.
     Accepted,
-    /// The window closed without quorum.
+    /// The window closed without quorum, and those who covered the stream differ.
     Disputed,
+    /// The window closed without a decision because too few covered the stream; accuses nobody.
+    Uncovered,
 }
 
 /// Version of [`ProofBundle`] that is written and read.

@@ -36,8 +36,11 @@ pub struct Status {
     pub events_per_second: f64,
     /// Chunks that a quorum agreed on, since genesis.
     pub chunks_accepted: u64,
-    /// Chunks without quorum at their window's close, since genesis.
+    /// Chunks on which validators differed without a quorum when their window closed, since genesis.
     pub chunks_disputed: u64,
+    /// Chunks that too few validators covered to decide, since genesis.
+    #[serde(default)]
+    pub chunks_uncovered: u64,
     /// Incidents on the ledger, since genesis.
     pub incidents: u64,
     /// Incidents that this node noticed since it started, of its connections and its duties.
@@ -172,6 +175,12 @@ pub struct TransactionSummary {
     /// Reason where it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The ledger's word for that reason, such as `overdraft`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    /// Advice on what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_hint: Option<String>,
 }
 
 /// The class of a transaction.

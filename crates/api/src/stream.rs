@@ -32,7 +32,7 @@ pub enum Feed {
     IndexPrice,
     /// Committed blocks.
     Blocks,
-    /// Chunks as they are accepted or disputed; those of one exchange where one is named.
+    /// Chunks as they are accepted, disputed or uncovered; those of one exchange where one is named.
     Chunks,
     /// Incidents of the ledger; those of one exchange where one is named.
     Incidents,
@@ -225,7 +225,7 @@ pub enum StreamMessage {
         /// The block.
         block: crate::BlockSummary,
     },
-    /// A chunk was accepted or disputed.
+    /// A chunk was accepted, or its window closed without: disputed or uncovered.
     Chunk {
         /// The chunk.
         chunk: crate::ChunkInfo,

@@ -46,6 +46,7 @@ fn open(dir: &TempDir) -> Chain {
         validators: vec![validator(1), validator(2)],
         accounts: vec![(account().address(), Amount::open(1))],
         sources: vec![source()],
+        source_owners: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

@@ -39,6 +39,7 @@ fn store(dir: &TempDir) -> Store {
         validators: vec![validator],
         accounts: vec![],
         sources: vec![],
+        source_owners: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use openmesh_api::{ApiError, ErrorBody, ErrorCode, Retry};
 use openmesh_engine::SubmitError;
-use openmesh_ledger::{AccountsError, EnvelopeError, StateError, TransactionError};
+use openmesh_ledger::{AccountsError, EnvelopeError, SourcesError, StateError, TransactionError};
 use openmesh_primitives::report;
 use openmesh_pythia::QueryError;
 use openmesh_storage::StoreError;
@@ -88,8 +88,10 @@ impl From<QueryError> for Refusal {
 impl From<SubmitError> for Refusal {
     fn from(error: SubmitError) -> Refusal {
         match error {
-            SubmitError::Refused(error) => Refusal::new(transaction_code(&error), error.to_string(), hint(&error))
-                .with_status(StatusCode::BAD_REQUEST),
+            SubmitError::Refused(error) => {
+                Refusal::new(transaction_code(&error), error.to_string(), transaction_hint(&error))
+                    .with_status(StatusCode::BAD_REQUEST)
+            }
             SubmitError::Pool(error) => Refusal::new(
                 ErrorCode::Mempool,
                 error.to_string(),
@@ -108,7 +110,8 @@ fn transaction_code(error: &TransactionError) -> ErrorCode {
     ErrorCode::of(error.code()).unwrap_or(ErrorCode::TransactionRefused)
 }
 
-fn hint(error: &TransactionError) -> &'static str {
+/// Advice to whoever sent a transaction that the ledger refuses.
+pub fn transaction_hint(error: &TransactionError) -> &'static str {
     match error {
         TransactionError::Accounts(AccountsError::NonceLow { .. } | AccountsError::NonceGap { .. }) => {
             "the next nonce is in /v1/accounts/<address>"
@@ -121,6 +124,14 @@ fn hint(error: &TransactionError) -> &'static str {
             "sign the typed data from POST /v1/transactions/typed-data, with the same nonce and fee"
         }
         TransactionError::Accounts(AccountsError::Overdraft { .. }) => "send less, or receive OPEN first",
+        TransactionError::Sources(SourcesError::SourceExists { .. }) => {
+            "choose another id; /v1/sources lists those taken"
+        }
+        TransactionError::Sources(SourcesError::UnknownSource { .. }) => "/v1/sources lists what there is",
+        TransactionError::Sources(SourcesError::NotOwner { .. }) => "sign with the account that registered the source",
+        TransactionError::Sources(SourcesError::SourceInvalid { .. }) => {
+            "the rules of the fields are in clause S of docs/spec/transactions.md"
+        }
         _ => "the rules are in docs/spec/transactions.md",
     }
 }

@@ -52,6 +52,7 @@ fn genesis() -> Genesis {
         validators: vec![GenesisValidator { public_key, power: 1, name: "v".into(), payout: None }],
         accounts: vec![(sender(), Amount::open(1_000))],
         sources: vec![source("kraken", "kraken")],
+        source_owners: Default::default(),
         params: Params::default(),
     }
 }

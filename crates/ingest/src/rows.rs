@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use openmesh_lake::{
-    AcceptedChunkMeta, LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
+    AcceptedChunkMeta, LedgerBlock, LedgerBlockRow, LedgerChunkOutcome, LedgerChunkRow, LedgerIncidentRow,
+    LedgerTransactionRow,
 };
 use openmesh_ledger::{
     Block, Certificate, LedgerEvent, Receipt, SourceKind, StateError, StateRead, Transaction, WindowsEvent, sources,
@@ -74,7 +75,7 @@ impl Register {
                     ..
                 }) => {
                     chunks.push(LedgerChunkRow {
-                        cid: Some(cid.to_string()),
+                        outcome: LedgerChunkOutcome::Accepted { cid: cid.to_string() },
                         bytes: *bytes,
                         events: u64::from(*events),
                         attesters: attesters.iter().map(ToString::to_string).collect(),
@@ -82,8 +83,12 @@ impl Register {
                     });
                 }
                 LedgerEvent::Windows(WindowsEvent::WindowClosed { source, window, disputed, uncovered, .. }) => {
-                    let without = disputed.iter().chain(uncovered);
-                    chunks.extend(without.map(|stream| self.chunk(source, *window, stream, time)));
+                    let disputed = disputed.iter().map(|stream| (stream, LedgerChunkOutcome::Disputed));
+                    let undecided = disputed.chain(uncovered.iter().map(|s| (s, LedgerChunkOutcome::Uncovered)));
+                    chunks.extend(undecided.map(|(stream, outcome)| LedgerChunkRow {
+                        outcome,
+                        ..self.chunk(source, *window, stream, time)
+                    }));
                 }
                 LedgerEvent::Incident(incident) => incidents.push(LedgerIncidentRow {
                     kind: incident.kind.as_str().into(),
@@ -154,4 +159,49 @@ pub fn accepted(events: &[LedgerEvent]) -> impl Iterator<Item = AcceptedChunkMet
         }
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use openmesh_ledger::{HEADER_VERSION, Header};
+    use openmesh_primitives::{Address, Digest};
+
+    #[test]
+    fn a_stream_that_too_few_covered_is_no_dispute() {
+        let header = Header {
+            version: HEADER_VERSION,
+            chain_id: 7,
+            height: 9,
+            time: Timestamp(0),
+            parent: Digest::ZERO,
+            state_root: Digest::ZERO,
+            transactions_root: Digest::ZERO,
+            last_commit_hash: Digest::ZERO,
+            proposer: Address([1; 20]),
+            validators_hash: Digest::ZERO,
+            next_validators_hash: Digest::ZERO,
+        };
+        let block = Block { header, last_commit: None, transactions: Vec::new() };
+        let certificate = Certificate { height: 9, round: 0, block_hash: Digest::ZERO, signatures: Vec::new() };
+        let closed = LedgerEvent::Windows(WindowsEvent::WindowClosed {
+            source: "kraken".into(),
+            window: 5,
+            epoch: 1,
+            accepted: 0,
+            disputed: vec!["BTC.USD/trades".into()],
+            uncovered: vec!["BTC.USD/book".into()],
+            missing: Vec::new(),
+            height: 9,
+        });
+        let rows = Register::default().rows(&block, &certificate, &[], &[closed]);
+        let outcomes: Vec<_> = rows.chunks.into_iter().map(|c| (c.stream, c.outcome)).collect();
+        assert_eq!(
+            outcomes,
+            [
+                ("BTC.USD/trades".into(), LedgerChunkOutcome::Disputed),
+                ("BTC.USD/book".into(), LedgerChunkOutcome::Uncovered)
+            ]
+        );
+    }
 }

@@ -40,6 +40,7 @@ fn genesis() -> Genesis {
         validators: vec![GenesisValidator { public_key: key().public(), power: 1, name: "v".into(), payout: None }],
         accounts: Vec::new(),
         sources: vec![source],
+        source_owners: Default::default(),
         params: Params::default(),
     }
 }

@@ -38,8 +38,8 @@ pub use error::LakeError;
 pub use files::DataFile;
 pub use fill::chain::ChainBlock;
 pub use fill::ledger::{
-    LedgerBlock, LedgerBlockRow, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow, NodeIncidentRow,
-    RawSegmentRow,
+    LedgerBlock, LedgerBlockRow, LedgerChunkOutcome, LedgerChunkRow, LedgerIncidentRow, LedgerTransactionRow,
+    NodeIncidentRow, RawSegmentRow,
 };
 pub use lake::{AcceptedChunkMeta, Appended, ChainMeta, Lake, Status};
 pub use parquet_file::{FOOTER_HEADER, FOOTER_PROOF, ParquetExport, WINDOW_WRITER};

@@ -30,6 +30,9 @@ pub struct Genesis {
     pub accounts: Vec<(Address, Amount)>,
     /// Sources registered from the beginning.
     pub sources: Vec<SourceSpec>,
+    /// Accounts that may change and retire these sources, by the source's id. Nobody can change one that is not named here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub source_owners: BTreeMap<String, Address>,
     /// Parameters.
     #[serde(default)]
     pub params: Params,
@@ -65,6 +68,9 @@ pub enum GenesisError {
         #[source]
         fault: SourceError,
     },
+    /// An owner of a source that the genesis does not have.
+    #[error("genesis: source_owners: there is no source {0:?} in sources")]
+    OwnerOfNothing(String),
     /// Twice the same source or account.
     #[error("genesis: {0} stands twice")]
     Twice(String),
@@ -103,6 +109,9 @@ impl Genesis {
                 return Err(GenesisError::Twice(format!("source {}", source.id)));
             }
         }
+        if let Some(id) = self.source_owners.keys().find(|id| !names.contains(*id)) {
+            return Err(GenesisError::OwnerOfNothing(id.clone()));
+        }
         if self.sources.len() > self.params.sources.sources_max as usize {
             return Err(GenesisError::Params("sources.sources_max"));
         }
@@ -137,7 +146,7 @@ pub fn initial_state(genesis: &Genesis) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Ge
     for spec in &genesis.sources {
         let record = SourceRecord {
             spec: spec.clone(),
-            owner: None,
+            owner: genesis.source_owners.get(&spec.id).copied(),
             registered_height: 0,
             registered_time: genesis.time,
             active_from_epoch: 0,

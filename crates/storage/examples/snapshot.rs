@@ -25,6 +25,7 @@ fn genesis(key: &ValidatorKey, accounts: u32) -> Genesis {
         validators: vec![GenesisValidator { public_key: key.public(), power: 1, name: "v".into(), payout: None }],
         accounts: (0..accounts).map(account).collect(),
         sources: Vec::new(),
+        source_owners: Default::default(),
         params: Params::default(),
     }
 }

@@ -55,6 +55,7 @@ fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> G
         validators: vec![GenesisValidator { public_key: validator.public(), power: 1, name: "v".into(), payout: None }],
         accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
         sources: Vec::new(),
+        source_owners: Default::default(),
         params: Params {
             blocks: BlocksParams {
                 block_bytes_max: bytes.max(1 << 20),

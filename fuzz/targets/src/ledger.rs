@@ -375,6 +375,7 @@ fn network(powers: [u64; 4], params: Params) -> Genesis {
         validators: powers.iter().enumerate().map(validator).collect(),
         accounts: (0..3).map(|n| (account_key(n).address(), Amount::open(1_000))).collect(),
         sources: vec![source(SOURCE, Origin::Replay), source("live", Origin::Live)],
+        source_owners: Default::default(),
         params,
     }
 }

@@ -560,11 +560,16 @@ export interface components {
             differing: number;
             /**
              * Format: int32
-             * @description Streams without quorum when it closed.
+             * @description Streams without quorum when it closed, on which those who covered them differ.
              */
             disputed: number;
             /** @description Agreement of the validators. */
             status: components["schemas"]["WindowStatus"];
+            /**
+             * Format: int32
+             * @description Streams without a decision when it closed, because too few covered them.
+             */
+            uncovered: number;
             /** @description One for each of the matrix's validators, in their order. */
             votes: components["schemas"]["Vote"][];
             /**
@@ -762,7 +767,7 @@ export interface components {
              * @description Size in bytes.
              */
             bytes: number;
-            /** @description CID; `null` while disputed. */
+            /** @description CID; `null` unless accepted. */
             cid?: string | null;
             /** @description Validators that attested a different CID. */
             differing: string[];
@@ -800,7 +805,7 @@ export interface components {
          * @description Agreement on a chunk.
          * @enum {string}
          */
-        ChunkStatus: "accepted" | "disputed";
+        ChunkStatus: "accepted" | "disputed" | "uncovered";
         /** @description Body of every answer that is not a success. */
         ErrorBody: {
             /** @description The error. */
@@ -1095,7 +1100,7 @@ export interface components {
                  * @description Size in bytes.
                  */
                 bytes: number;
-                /** @description CID; `null` while disputed. */
+                /** @description CID; `null` unless accepted. */
                 cid?: string | null;
                 /** @description Validators that attested a different CID. */
                 differing: string[];
@@ -1249,6 +1254,10 @@ export interface components {
                 class: components["schemas"]["TransactionClass"];
                 /** @description Reason where it did not. */
                 error?: string | null;
+                /** @description The ledger's word for that reason, such as `overdraft`. */
+                error_code?: string | null;
+                /** @description Advice on what to do about it. */
+                error_hint?: string | null;
                 /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
                 fee: string;
                 /** @description SHA-256 of its canonical bytes. */
@@ -1602,9 +1611,14 @@ export interface components {
             chunks_accepted: number;
             /**
              * Format: int64
-             * @description Chunks without quorum at their window's close, since genesis.
+             * @description Chunks on which validators differed without a quorum when their window closed, since genesis.
              */
             chunks_disputed: number;
+            /**
+             * Format: int64
+             * @description Chunks that too few validators covered to decide, since genesis.
+             */
+            chunks_uncovered?: number;
             /**
              * Format: double
              * @description Market events a second that this node collects, over the last ten seconds.
@@ -1902,6 +1916,10 @@ export interface components {
             class: components["schemas"]["TransactionClass"];
             /** @description Reason where it did not. */
             error?: string | null;
+            /** @description The ledger's word for that reason, such as `overdraft`. */
+            error_code?: string | null;
+            /** @description Advice on what to do about it. */
+            error_hint?: string | null;
             /** @description Fee in 10^-18 OPEN: offered while it waits, paid once it is committed (nothing where it was refused). */
             fee: string;
             /** @description SHA-256 of its canonical bytes. */
@@ -2019,12 +2037,12 @@ export interface components {
          * @description Vote of a validator on a window.
          * @enum {string}
          */
-        Vote: "agreed" | "differing" | "missing" | "waiting" | "not_assigned";
+        Vote: "agreed" | "differing" | "abstained" | "missing" | "waiting" | "not_assigned";
         /**
          * @description Agreement of the validators on a window.
          * @enum {string}
          */
-        WindowStatus: "agreed" | "partly" | "disputed" | "missing" | "open";
+        WindowStatus: "agreed" | "partly" | "disputed" | "uncovered" | "missing" | "open";
     };
     responses: never;
     parameters: never;
@@ -2995,7 +3013,7 @@ export interface operations {
                 /** @description Stream (`BTC.USDT/trades`), or a part of it. */
                 stream?: string;
                 /** @description Only chunks of this status. */
-                status?: "accepted" | "disputed";
+                status?: "accepted" | "disputed" | "uncovered";
                 /** @description Validator that attested it. */
                 attester?: string;
                 /** @description First window. */

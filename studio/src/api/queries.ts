@@ -8,6 +8,7 @@ import { stream } from "./live";
 import type { Stream } from "./stream";
 import type {
   AccountInfo,
+  ActionInfo,
   AgreementMatrix,
   BlockDetail,
   BlockSummary,
@@ -227,6 +228,14 @@ export const useTrades = (exchange: string, symbol: string) =>
     queryFn: ({ signal }) =>
       get<Listing<TradeView>>(`/v1/trades/${part(exchange)}/${part(symbol)}?limit=40`, signal),
     refetchInterval: 30_000,
+  });
+
+/** The actions that the ledger declares, from which their forms are made. */
+export const useActions = () =>
+  useQuery({
+    queryKey: ["actions"],
+    queryFn: ({ signal }) => get<ActionInfo[]>("/v1/actions", signal),
+    staleTime: 60_000,
   });
 
 export const useCatalogue = () =>

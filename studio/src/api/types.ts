@@ -4,6 +4,8 @@ import type { components } from "./openapi";
 type Schemas = components["schemas"];
 
 export type AccountInfo = Schemas["AccountInfo"];
+export type ActionField = Schemas["ActionField"];
+export type ActionInfo = Schemas["ActionInfo"];
 export type ActionRequest = Schemas["ActionRequest"];
 export type AgreementCell = Schemas["AgreementCell"];
 export type AgreementMatrix = Schemas["AgreementMatrix"];
@@ -15,6 +17,8 @@ export type BookView = Schemas["BookView"];
 export type CandleView = Schemas["CandleView"];
 export type Catalogue = Schemas["Catalogue"];
 export type ChunkInfo = Schemas["ChunkInfo"];
+export type ChunkStatus = Schemas["ChunkStatus"];
+export type FieldValue = Schemas["FieldValue"];
 export type Feed = Schemas["Feed"];
 export type IncidentInfo = Schemas["IncidentInfo"];
 export type MarketEvent = Schemas["MarketEvent"];

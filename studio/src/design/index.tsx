@@ -23,7 +23,7 @@ export function Card({
   );
 }
 
-export type Tone = "plain" | "good" | "warn" | "bad";
+export type Tone = "plain" | "good" | "warn" | "bad" | "hole";
 
 export function Badge({
   tone = "plain",

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { AgreementCell, AgreementMatrix, ChunkInfo } from "../api/types";
-import { byValidator, describe, withChunk } from "./agreement";
+import { byValidator, describe, VOTE_SIGNS, WINDOW_SIGNS, withChunk } from "./agreement";
 
 const cell = (window: number, more: Partial<AgreementCell> = {}): AgreementCell => ({
   window,
@@ -9,6 +9,7 @@ const cell = (window: number, more: Partial<AgreementCell> = {}): AgreementCell 
   closed: true,
   accepted: 2,
   disputed: 0,
+  uncovered: 0,
   differing: 0,
   votes: [],
   ...more,
@@ -17,7 +18,10 @@ const cell = (window: number, more: Partial<AgreementCell> = {}): AgreementCell 
 it("says a window in words", () => {
   expect(describe("kraken", cell(5), "market")).toBe("kraken, window 5: agreed, 2 of 2 streams agreed");
   expect(describe("kraken", cell(5, { status: "partly", disputed: 1, differing: 1 }), "market")).toBe(
-    "kraken, window 5: partly, 2 of 3 streams agreed, 1 with differing data",
+    "kraken, window 5: partly, 2 of 3 streams agreed, 1 disputed, 1 with differing data",
+  );
+  expect(describe("kraken", cell(5, { status: "uncovered", accepted: 0, uncovered: 2 }), "market")).toBe(
+    "kraken, window 5: uncovered, 0 of 2 streams agreed, 2 uncovered",
   );
   expect(describe("kraken", cell(5, { status: "missing", accepted: 0 }), "market")).toBe(
     "kraken, window 5: missing",
@@ -25,6 +29,15 @@ it("says a window in words", () => {
   expect(describe("ethereum", cell(20_000_000, { accepted: 1 }), "chain")).toBe(
     "ethereum, block 20,000,000: agreed, 1 of 1 streams agreed",
   );
+});
+
+it("shows what too few covered as a word and a sign of its own, and accuses nobody", () => {
+  expect(WINDOW_SIGNS.uncovered.words).toBe("Uncovered");
+  expect(VOTE_SIGNS.abstained.words).toBe("Abstained");
+  for (const { sign, tone } of [WINDOW_SIGNS.disputed, WINDOW_SIGNS.missing, VOTE_SIGNS.differing]) {
+    expect(sign).not.toBe(WINDOW_SIGNS.uncovered.sign);
+    expect(tone).not.toBe(WINDOW_SIGNS.uncovered.tone);
+  }
 });
 
 it("turns the matrix to one row for each validator that was assigned", () => {

@@ -179,7 +179,18 @@ export function ValidatorList({ addresses }: { addresses: string[] }) {
 }
 
 export function StatusBadge({ chunk }: { chunk: ChunkInfo }) {
-  if (chunk.status === "disputed") return <Badge tone="bad">✕ disputed</Badge>;
+  if (chunk.status === "disputed")
+    return (
+      <Badge tone="bad" title="Those who covered it differ, and no claim has a quorum">
+        ✕ disputed
+      </Badge>
+    );
+  if (chunk.status === "uncovered")
+    return (
+      <Badge tone="hole" title="Too few validators covered it to decide; this accuses nobody">
+        ○ uncovered
+      </Badge>
+    );
   return chunk.differing.length > 0 ? (
     <Badge tone="warn">✓ accepted, {chunk.differing.length} differing</Badge>
   ) : (

@@ -58,7 +58,7 @@ const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
   { to: "/", name: "Network", pages: /^\/($|blocks|validators)/ },
   { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
-  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|send)/ },
+  { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions)/ },
 ];
 
 function Sections() {

@@ -216,6 +216,7 @@ fn genesis(
         validators,
         accounts: vec![(faucet.address(), FAUCET)],
         sources: catalogue.iter().map(source).collect(),
+        source_owners: catalogue.iter().map(|entry| (entry.id.clone(), faucet.address())).collect(),
         params: Params::default(),
     }
 }

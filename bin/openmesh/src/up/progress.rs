@@ -44,10 +44,13 @@ async fn newest(http: &reqwest::Client, apis: &[String]) -> Option<(usize, Statu
 
 fn describe(up: usize, all: usize, status: &Status, market: &Market) -> String {
     let word = market.word();
-    let trouble = match (status.chunks_disputed, status.incidents) {
-        (0, 0) => String::new(),
-        (disputed, incidents) => format!("  {disputed} disputed, {incidents} incidents"),
-    };
+    let trouble: Vec<String> =
+        [(status.chunks_disputed, "disputed"), (status.chunks_uncovered, "uncovered"), (status.incidents, "incidents")]
+            .into_iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, word)| format!("{number} {word}"))
+            .collect();
+    let trouble = if trouble.is_empty() { String::new() } else { format!("  {}", trouble.join(", ")) };
     let agreed = match status.chunks_accepted {
         // A window is agreed on once it was watched whole and its latest events have come.
         0 => "chunks agreed 0 (the first within a minute)".to_owned(),

@@ -9,4 +9,5 @@ mod live;
 mod live_venues;
 mod network;
 mod path;
+mod siege;
 mod supervisor;

@@ -40,6 +40,7 @@ fn open(dir: &TempDir) -> (Store, Mempool) {
         validators: vec![GenesisValidator { public_key, power: 1, name: String::new(), payout: None }],
         accounts: (1..4).map(|n| (account_key(n).address(), Amount::open(1))).collect(),
         sources: vec![],
+        source_owners: Default::default(),
         params: Params::default(),
     };
     let store = Store::open(dir.path()).unwrap();

@@ -88,6 +88,7 @@ impl Network {
             validators: keys.iter().flatten().map(validator).collect(),
             accounts: (0..accounts).map(|n| (account(n).address(), Amount::open(1_000))).collect(),
             sources: vec![source()],
+            source_owners: Default::default(),
             params: Params::default(),
         };
         keys.resize_with(validators + followers, || None);

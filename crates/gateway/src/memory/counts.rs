@@ -9,8 +9,10 @@ pub struct Counts {
     pub validators: u32,
     /// Chunks that a quorum agreed on, since genesis.
     pub chunks_accepted: u64,
-    /// Streams that closed without quorum, since genesis.
+    /// Streams that closed in dispute, since genesis.
     pub chunks_disputed: u64,
+    /// Streams that closed uncovered, since genesis.
+    pub chunks_uncovered: u64,
 }
 
 impl Counts {
@@ -22,6 +24,7 @@ impl Counts {
             let progress = ledger::source_progress(state, &record.spec.id)?;
             counts.chunks_accepted += progress.chunks_accepted;
             counts.chunks_disputed += progress.streams_disputed;
+            counts.chunks_uncovered += progress.streams_uncovered;
         }
         Ok(counts)
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use openmesh_api::ChunkStatus;
 use openmesh_ledger::{Block, Header, LedgerEvent, LedgerIncident, Origin, StateError, StateRead, WindowsEvent, keys};
 use openmesh_primitives::{Address, ContentId, Height, Timestamp};
 
@@ -23,6 +24,43 @@ pub const BLOCKS_BACK: u64 = 3_600;
 /// Incidents counted at once.
 const BATCH: usize = 500;
 
+/// Result of a stream's agreement in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// More than two thirds named these bytes.
+    Accepted {
+        /// CID of the bytes.
+        cid: ContentId,
+        /// Their number.
+        bytes: u64,
+        /// Number of events in them.
+        events: u32,
+    },
+    /// Closed without a quorum although those who covered it differ.
+    Disputed,
+    /// Closed without a decision because too few covered it.
+    Uncovered,
+}
+
+impl Outcome {
+    /// The word of the contract for it.
+    pub const fn status(&self) -> ChunkStatus {
+        match self {
+            Outcome::Accepted { .. } => ChunkStatus::Accepted,
+            Outcome::Disputed => ChunkStatus::Disputed,
+            Outcome::Uncovered => ChunkStatus::Uncovered,
+        }
+    }
+
+    /// CID of the accepted bytes.
+    pub const fn cid(&self) -> Option<ContentId> {
+        match self {
+            Outcome::Accepted { cid, .. } => Some(*cid),
+            Outcome::Disputed | Outcome::Uncovered => None,
+        }
+    }
+}
+
 /// A chunk of the recent blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentChunk {
@@ -36,8 +74,8 @@ pub struct RecentChunk {
     pub stream: String,
     /// Provenance.
     pub origin: Origin,
-    /// CID, bytes, events; `None`: disputed.
-    pub accepted: Option<(ContentId, u64, u32)>,
+    /// What came of it when it was decided, or its window closed.
+    pub outcome: Outcome,
     /// Validators that attested this CID.
     pub attesters: Vec<Address>,
     /// Validators that attested a different CID.
@@ -117,7 +155,9 @@ impl Index {
             LedgerEvent::Windows(WindowsEvent::WindowClosed {
                 source, window, disputed, uncovered, height, ..
             }) if disputed.len() + uncovered.len() > 0 => {
-                self.disputed(source, *window, &[disputed.as_slice(), uncovered].concat(), *height, register);
+                let streams = disputed.iter().map(|stream| (stream, Outcome::Disputed));
+                let streams = streams.chain(uncovered.iter().map(|stream| (stream, Outcome::Uncovered)));
+                self.undecided(source, *window, streams, *height, register);
             }
             LedgerEvent::Incident(incident) => {
                 self.incidents_total += 1;
@@ -163,7 +203,7 @@ impl Index {
             window: *window,
             stream: stream.clone(),
             origin: *origin,
-            accepted: Some((*cid, *bytes, *events)),
+            outcome: Outcome::Accepted { cid: *cid, bytes: *bytes, events: *events },
             attesters: attesters.clone(),
             differing: Vec::new(),
             height: *height,
@@ -173,18 +213,25 @@ impl Index {
 
     /// Streams without agreement. Only the register says where their data comes from; those of a source that is not in it are
     /// left out of the list rather than given a provenance: nothing may look live that is not. Their incident tells of them.
-    fn disputed(&mut self, source: &str, window: u64, streams: &[String], height: Height, register: &Register) {
+    fn undecided<'a>(
+        &mut self,
+        source: &str,
+        window: u64,
+        streams: impl Iterator<Item = (&'a String, Outcome)>,
+        height: Height,
+        register: &Register,
+    ) {
         let Some(origin) = register.origin(source) else {
             return tracing::warn!(source, window, "a window of a source closed that is not in the register");
         };
-        for stream in streams {
+        for (stream, outcome) in streams {
             let chunk = RecentChunk {
                 number: self.number(),
                 source: source.into(),
                 window,
                 stream: stream.clone(),
                 origin,
-                accepted: None,
+                outcome,
                 attesters: Vec::new(),
                 differing: Vec::new(),
                 height,
@@ -197,7 +244,7 @@ impl Index {
     /// abstains.
     fn mark_agreeing(&mut self, source: &str, window: u64, validator: Address, abstained: &[String]) {
         let of_window = self.chunks.iter_mut().filter(|c| c.window == window && c.source == source);
-        for chunk in of_window.filter(|c| c.accepted.is_some() && !c.differing.contains(&validator)) {
+        for chunk in of_window.filter(|c| c.outcome.cid().is_some() && !c.differing.contains(&validator)) {
             if !abstained.contains(&chunk.stream) && !chunk.attesters.contains(&validator) {
                 chunk.attesters.push(validator);
             }
@@ -234,7 +281,7 @@ impl Index {
 
     /// The chunk of a CID.
     pub fn chunk(&self, cid: &ContentId) -> Option<&RecentChunk> {
-        self.chunks.iter().rev().find(|c| c.accepted.is_some_and(|(id, _, _)| id == *cid))
+        self.chunks.iter().rev().find(|c| c.outcome.cid() == Some(*cid))
     }
 
     /// Signatures and proposals of a validator among the recent blocks.
@@ -251,8 +298,8 @@ impl Index {
 pub struct ChunkFilter {
     /// Part of the stream's name.
     pub stream: Option<String>,
-    /// Accepted (`true`) or disputed (`false`).
-    pub accepted: Option<bool>,
+    /// Result of the agreement.
+    pub status: Option<ChunkStatus>,
     /// Only chunks attested by this validator.
     pub attester: Option<Address>,
     /// First window.
@@ -265,7 +312,7 @@ impl ChunkFilter {
     /// True where a chunk is wanted.
     pub fn fits(&self, chunk: &RecentChunk) -> bool {
         self.stream.as_ref().is_none_or(|s| chunk.stream.contains(s.as_str()))
-            && self.accepted.is_none_or(|a| a == chunk.accepted.is_some())
+            && self.status.is_none_or(|status| status == chunk.outcome.status())
             && self.attester.is_none_or(|a| chunk.attesters.contains(&a))
             && self.from.is_none_or(|w| chunk.window >= w)
             && self.to.is_none_or(|w| chunk.window <= w)
@@ -408,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disputed_chunk_has_the_provenance_of_the_register_or_is_not_shown() {
+    fn an_undecided_chunk_has_the_provenance_of_the_register_or_is_not_shown() {
         let closed = |source: &str| {
             LedgerEvent::Windows(WindowsEvent::WindowClosed {
                 source: source.into(),
@@ -416,7 +463,7 @@ mod tests {
                 epoch: 1,
                 accepted: 0,
                 disputed: vec!["BTC.USD/trades".into()],
-                uncovered: Vec::new(),
+                uncovered: vec!["BTC.USD/book".into()],
                 missing: Vec::new(),
                 height: 1,
             })
@@ -433,7 +480,13 @@ mod tests {
         let mut index = Index::default();
         let events = [closed("kraken-by-transaction"), closed("nobody-knows")];
         assert!(index.block(&block(1, None), &events, &Register::of([registered])));
-        let shown: Vec<_> = index.chunks(None).map(|c| (c.source.as_str(), c.origin)).collect();
-        assert_eq!(shown, [("kraken-by-transaction", Origin::Simulated)]);
+        let shown: Vec<_> = index.chunks(None).map(|c| (c.source.as_str(), c.origin, c.outcome)).collect();
+        let of = |outcome| ("kraken-by-transaction", Origin::Simulated, outcome);
+        assert_eq!(shown, [of(Outcome::Uncovered), of(Outcome::Disputed)]);
+        for (status, stream) in [(ChunkStatus::Disputed, "BTC.USD/trades"), (ChunkStatus::Uncovered, "BTC.USD/book")] {
+            let filter = ChunkFilter { status: Some(status), ..ChunkFilter::default() };
+            let found: Vec<_> = index.chunks(None).filter(|c| filter.fits(c)).map(|c| c.stream.as_str()).collect();
+            assert_eq!(found, [stream], "{status:?}");
+        }
     }
 }

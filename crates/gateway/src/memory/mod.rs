@@ -20,7 +20,7 @@ use openmesh_storage::{Store, StoreError};
 use tokio::sync::watch;
 
 pub use counts::Counts;
-pub use index::{BLOCKS_BACK, ChunkFilter, Index, RecentChunk, Signatures};
+pub use index::{BLOCKS_BACK, ChunkFilter, Index, Outcome, RecentChunk, Signatures};
 pub use live::{Activity, Live, SiteIncident, TimedTrade};
 pub use news::{Item, News};
 pub use register::Register;

@@ -35,7 +35,7 @@ pub async fn find(node: &Node, cid: &ContentId) -> Result<RecentChunk, Refusal> 
         let Some(seen) = ledger::window(&state, &id, window)? else { return Err(unknown_chunk(&cid)) };
         chunks_of_window(&state, &record, window, &seen)?
             .into_iter()
-            .find(|c| c.stream == stream && c.accepted.is_some_and(|(known, _, _)| known == cid))
+            .find(|c| c.stream == stream && c.outcome.cid().is_some_and(|known| known == cid))
             .ok_or_else(|| unknown_chunk(&cid))
     })
     .await

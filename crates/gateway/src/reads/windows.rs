@@ -11,7 +11,7 @@ use openmesh_primitives::{Address, canonical};
 use openmesh_storage::StateView;
 
 use crate::error::Refusal;
-use crate::memory::{ChunkFilter, RecentChunk};
+use crate::memory::{ChunkFilter, Outcome, RecentChunk};
 use crate::views::agreement::{Shown, end, is_undecided};
 use crate::work::Budget;
 
@@ -131,7 +131,7 @@ pub fn chunks_of(
     }
 }
 
-/// The chunks of one window: those accepted and those without quorum, by stream.
+/// The chunks of one window: those accepted, disputed and uncovered, by stream.
 pub fn chunks_of_window(
     state: &StateView,
     source: &SourceRecord,
@@ -143,32 +143,34 @@ pub fn chunks_of_window(
     let differing = |stream: &str| -> Vec<Address> {
         record.differing.iter().filter(|d| d.stream == stream).map(|d| d.validator).collect()
     };
+    let abstentions = abstentions(state, &spec.id, window, record)?;
     let mut chunks = Vec::new();
     for (key, value) in state.scan(&prefix, None, ledger::CHUNK_CLAIMS_MAX)? {
         let stream = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default()).into_owned();
         let chunk: AcceptedChunk = canonical::decode(&value).map_err(|e| Refusal::internal("reading a chunk", &e))?;
         let differing = differing(&stream);
-        // Whoever attested a window and is not named as differing in a stream has said what was agreed.
-        let attesters = record.attested.iter().copied().filter(|v| !differing.contains(v)).collect();
+        let attesters = attesters(record, &stream, &abstentions);
         chunks.push(RecentChunk {
             number: 0,
             source: spec.id.clone(),
             window,
             stream,
             origin: spec.origin,
-            accepted: Some((chunk.cid, chunk.bytes, chunk.events)),
+            outcome: Outcome::Accepted { cid: chunk.cid, bytes: chunk.bytes, events: chunk.events },
             attesters,
             differing,
             height: chunk.height,
         });
     }
-    chunks.extend(record.disputed.iter().chain(&record.uncovered).map(|stream| RecentChunk {
+    let disputed = record.disputed.iter().map(|stream| (stream, Outcome::Disputed));
+    let undecided = disputed.chain(record.uncovered.iter().map(|stream| (stream, Outcome::Uncovered)));
+    chunks.extend(undecided.map(|(stream, outcome)| RecentChunk {
         number: 0,
         source: spec.id.clone(),
         window,
         stream: stream.clone(),
         origin: spec.origin,
-        accepted: None,
+        outcome,
         attesters: Vec::new(),
         differing: differing(stream),
         height: record.closes_at,
@@ -177,9 +179,57 @@ pub fn chunks_of_window(
     Ok(chunks)
 }
 
+/// Validators that said what was agreed of a stream: those who attested the window, covered the stream and do not differ in it.
+fn attesters(record: &WindowRecord, stream: &str, abstentions: &[(Address, Vec<String>)]) -> Vec<Address> {
+    let differs = |v: &Address| record.differing.iter().any(|d| d.stream == stream && d.validator == *v);
+    let abstains = |v: &Address| abstentions.iter().any(|(of, streams)| of == v && streams.iter().any(|s| s == stream));
+    record.attested.iter().copied().filter(|v| !differs(v) && !abstains(v)).collect()
+}
+
+/// Validators that abstained from streams of a window: of an open one from their statements, which a closed one sums up.
+fn abstentions(
+    state: &StateView,
+    id: &str,
+    window: u64,
+    record: &WindowRecord,
+) -> Result<Vec<(Address, Vec<String>)>, Refusal> {
+    if record.closed {
+        return Ok(record.abstained.iter().map(|a| (a.validator, a.streams.clone())).collect());
+    }
+    let mut all = Vec::new();
+    for validator in &record.attested {
+        let said = ledger::said(state, id, window, validator)?.unwrap_or_default();
+        all.push((*validator, said.abstained));
+    }
+    Ok(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_abstained_from_a_stream_did_not_attest_its_chunk() {
+        let [agrees, differs, abstains] = [1, 2, 3].map(|n| Address([n; 20]));
+        let record = WindowRecord {
+            epoch: 1,
+            assigned: Vec::new(),
+            opened_by: agrees,
+            opened_height: 1,
+            closes_at: 31,
+            closed: true,
+            attested: vec![agrees, differs, abstains],
+            accepted: 1,
+            absent: Vec::new(),
+            differing: vec![ledger::Differing { stream: "a/trades".into(), validator: differs }],
+            disputed: Vec::new(),
+            uncovered: Vec::new(),
+            abstained: Vec::new(),
+        };
+        let abstentions = [(abstains, vec!["a/trades".to_string()])];
+        assert_eq!(attesters(&record, "a/trades", &abstentions), [agrees]);
+        assert_eq!(attesters(&record, "b/trades", &abstentions), [agrees, differs, abstains]);
+    }
 
     #[test]
     fn places_of_pages() {

@@ -81,6 +81,7 @@ fn cell(
             closed: true,
             accepted: 0,
             disputed: 0,
+            uncovered: 0,
             differing: 0,
             votes,
         };
@@ -94,7 +95,8 @@ fn cell(
         status: status(record, undecided),
         closed: record.closed,
         accepted: record.accepted,
-        disputed: u32::try_from(record.disputed.len() + record.uncovered.len()).unwrap_or(u32::MAX),
+        disputed: u32::try_from(record.disputed.len()).unwrap_or(u32::MAX),
+        uncovered: u32::try_from(record.uncovered.len()).unwrap_or(u32::MAX),
         differing: u32::try_from(differing.len()).unwrap_or(u32::MAX),
         votes: validators.iter().map(|v| vote(record, v)).collect(),
     }
@@ -104,8 +106,10 @@ fn cell(
 fn status(record: &WindowRecord, undecided: bool) -> api::WindowStatus {
     let says_nothing_yet = record.accepted == 0 && !record.not_attested().is_empty();
     let without = record.disputed.len() + record.uncovered.len();
-    if record.accepted == 0 && without > 0 {
+    if record.accepted == 0 && !record.disputed.is_empty() {
         api::WindowStatus::Disputed
+    } else if record.accepted == 0 && without > 0 {
+        api::WindowStatus::Uncovered
     } else if without > 0 || !record.differing.is_empty() {
         api::WindowStatus::Partly
     } else if !record.closed && (undecided || says_nothing_yet) {
@@ -122,6 +126,8 @@ fn vote(record: &WindowRecord, validator: &Address) -> api::Vote {
     let assigned = record.assigned.iter().any(|(address, _)| address == validator);
     if record.differing.iter().any(|d| d.validator == *validator) {
         api::Vote::Differing
+    } else if record.abstained.iter().any(|a| a.validator == *validator) {
+        api::Vote::Abstained
     } else if record.attested.contains(validator) {
         api::Vote::Agreed
     } else if !assigned {
@@ -136,7 +142,7 @@ fn vote(record: &WindowRecord, validator: &Address) -> api::Vote {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_ledger::{Differing, Origin, SourceSpec};
+    use openmesh_ledger::{Abstention, Differing, Origin, SourceSpec};
 
     fn record(attested: &[u8], accepted: u32, closed: bool) -> WindowRecord {
         WindowRecord {
@@ -167,7 +173,15 @@ mod tests {
         assert_eq!(settled(&partly), api::WindowStatus::Partly);
         let mut disputed = record(&[1, 2], 0, true);
         disputed.disputed.push("a".into());
+        disputed.uncovered.push("b".into());
         assert_eq!(settled(&disputed), api::WindowStatus::Disputed);
+        let mut uncovered = record(&[1, 2], 0, true);
+        uncovered.uncovered.push("a".into());
+        assert_eq!(settled(&uncovered), api::WindowStatus::Uncovered);
+        let shown = cell(1, String::new(), Some(&uncovered), false, &[]);
+        assert_eq!((shown.accepted, shown.disputed, shown.uncovered), (0, 0, 1));
+        uncovered.accepted = 1;
+        assert_eq!(settled(&uncovered), api::WindowStatus::Partly);
     }
 
     #[test]
@@ -195,10 +209,13 @@ mod tests {
         let mut window = record(&[1, 2], 2, false);
         window.differing.push(Differing { stream: "a".into(), validator: Address([2; 20]) });
         let votes = |window: &WindowRecord| (1..=4).map(|n| vote(window, &Address([n; 20]))).collect::<Vec<_>>();
-        use api::Vote::{Agreed, Differing as Differs, Missing, NotAssigned, Waiting};
+        use api::Vote::{Abstained, Agreed, Differing as Differs, Missing, NotAssigned, Waiting};
         assert_eq!(votes(&window), [Agreed, Differs, Waiting, NotAssigned]);
         window.closed = true;
         assert_eq!(votes(&window), [Agreed, Differs, Missing, NotAssigned]);
+        window.abstained =
+            [1, 2].map(|n| Abstention { validator: Address([n; 20]), streams: vec!["b".into()] }).to_vec();
+        assert_eq!(votes(&window), [Abstained, Differs, Missing, NotAssigned]);
     }
 
     #[test]

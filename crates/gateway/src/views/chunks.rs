@@ -5,7 +5,7 @@ use openmesh_ledger::{SourceKind, SourceSpec};
 use openmesh_primitives::Timestamp;
 
 use super::words;
-use crate::memory::RecentChunk;
+use crate::memory::{Outcome, RecentChunk};
 
 /// First moment of a window in RFC 3339; empty for a chain's, whose windows are block numbers without times of their own.
 pub fn window_time(kind: SourceKind, window_ms: u64, window: u64) -> String {
@@ -21,17 +21,21 @@ pub fn window_time(kind: SourceKind, window_ms: u64, window: u64) -> String {
 /// A chunk. Without a specification of its source nobody knows the length of its windows, and their times stay empty.
 pub fn info(chunk: &RecentChunk, spec: Option<&SourceSpec>, held: bool) -> api::ChunkInfo {
     let time = |window: u64| spec.map_or_else(String::new, |spec| window_time(spec.kind, spec.window_ms, window));
+    let (bytes, events) = match chunk.outcome {
+        Outcome::Accepted { bytes, events, .. } => (bytes, events),
+        Outcome::Disputed | Outcome::Uncovered => (0, 0),
+    };
     api::ChunkInfo {
-        cid: chunk.accepted.map(|(cid, _, _)| cid.to_string()),
+        cid: chunk.outcome.cid().map(|cid| cid.to_string()),
         source: chunk.source.clone(),
         origin: words::origin(chunk.origin),
         window: chunk.window,
         window_start: time(chunk.window),
         window_end: time(chunk.window.saturating_add(1)),
         stream: chunk.stream.clone(),
-        status: if chunk.accepted.is_some() { api::ChunkStatus::Accepted } else { api::ChunkStatus::Disputed },
-        events: chunk.accepted.map_or(0, |(_, _, events)| events),
-        bytes: chunk.accepted.map_or(0, |(_, bytes, _)| bytes),
+        status: chunk.outcome.status(),
+        events,
+        bytes,
         height: chunk.height,
         attesters: chunk.attesters.iter().map(ToString::to_string).collect(),
         differing: chunk.differing.iter().map(ToString::to_string).collect(),
@@ -52,7 +56,7 @@ mod tests {
             window: 3,
             stream: "BTC.USD/trades".into(),
             origin: Origin::Replay,
-            accepted: None,
+            outcome: Outcome::Disputed,
             attesters: Vec::new(),
             differing: Vec::new(),
             height: 9,
@@ -71,5 +75,7 @@ mod tests {
         assert_eq!((shown.status, shown.origin), (api::ChunkStatus::Disputed, api::Origin::Replay));
         assert_eq!(info(&chunk, Some(&spec(SourceKind::Chain)), false).window_start, "");
         assert_eq!(info(&chunk, None, false).window_start, "", "not 1970");
+        let uncovered = RecentChunk { outcome: Outcome::Uncovered, ..chunk };
+        assert_eq!(info(&uncovered, None, false).status, api::ChunkStatus::Uncovered);
     }
 }

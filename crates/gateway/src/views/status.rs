@@ -66,6 +66,7 @@ pub fn status(identity: &Identity, facts: &Facts) -> api::Status {
         events_per_second: facts.events_per_second,
         chunks_accepted: counts.chunks_accepted,
         chunks_disputed: counts.chunks_disputed,
+        chunks_uncovered: counts.chunks_uncovered,
         incidents: facts.incidents,
         node_incidents: facts.node_incidents,
         tables: facts.tables,

@@ -6,6 +6,7 @@ use openmesh_primitives::{Address, canonical};
 use openmesh_storage::StoredBlock;
 
 use super::words;
+use crate::error::transaction_hint;
 
 /// The account that a transaction's bytes send OPEN to.
 pub fn receiver(bytes: &[u8]) -> Option<Address> {
@@ -46,6 +47,8 @@ pub fn summary(bytes: &[u8], committed: Option<(&Header, &Receipt)>) -> api::Tra
         bytes: bytes.len() as u64,
         ok: receipt.is_some() && error.is_none(),
         error: error.map(ToString::to_string),
+        error_code: error.map(|e| e.code().to_string()),
+        error_hint: error.map(|e| transaction_hint(e).to_string()),
     };
     match &decoded {
         Ok(Transaction::Account(t)) => {

@@ -69,8 +69,8 @@ pub struct LedgerChunkRow {
     pub window_end: Timestamp,
     /// `BTC.USDT/trades`.
     pub stream: String,
-    /// CID where accepted; none means disputed.
-    pub cid: Option<String>,
+    /// What came of it.
+    pub outcome: LedgerChunkOutcome,
     /// Size of the canonical bytes.
     pub bytes: u64,
     /// Number of events.
@@ -79,10 +79,36 @@ pub struct LedgerChunkRow {
     pub attesters: Vec<String>,
 }
 
+/// Result of a stream's agreement in one window.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LedgerChunkOutcome {
+    /// More than two thirds of the assigned power named these bytes.
+    Accepted {
+        /// Their CID.
+        cid: String,
+    },
+    /// The window closed without a quorum, and those who covered the stream differ.
+    #[default]
+    Disputed,
+    /// The window closed without a decision, because too few covered the stream.
+    Uncovered,
+}
+
+impl LedgerChunkOutcome {
+    /// Columns `status` and `cid`.
+    fn columns(&self) -> (&'static str, Option<&str>) {
+        match self {
+            LedgerChunkOutcome::Accepted { cid } => ("accepted", Some(cid)),
+            LedgerChunkOutcome::Disputed => ("disputed", None),
+            LedgerChunkOutcome::Uncovered => ("uncovered", None),
+        }
+    }
+}
+
 /// An incident that the block recorded, in the block's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LedgerIncidentRow {
-    /// `differing`, `missing` or `disputed`.
+    /// `differing`, `missing`, `disputed`, `uncovered` or `equivocation`.
     pub kind: String,
     /// Source.
     pub source: String,
@@ -200,7 +226,8 @@ fn chunk_rows(height: u64, time: Timestamp, chunks: &[LedgerChunkRow]) -> Rows {
         };
         rows.unsigned(height).time(time).text(c.source.as_str()).unsigned(c.window).time(c.window_start);
         rows.time(c.window_end).text(c.stream.as_str()).text(symbol).text(feed);
-        rows.text(if c.cid.is_some() { "accepted" } else { "disputed" }).text(c.cid.as_deref());
+        let (status, cid) = c.outcome.columns();
+        rows.text(status).text(cid);
         rows.unsigned(c.bytes).unsigned(c.events).unsigned(c.attesters.len() as u64);
         rows.text(c.attesters.join(",").as_str()).end();
     }
@@ -238,4 +265,24 @@ pub(crate) fn node_incidents_key(rows: &[NodeIncidentRow]) -> [u8; 32] {
     let said: Vec<_> =
         rows.iter().map(|r| (&r.site, &r.source, r.time, &r.kind, r.window, &r.stream, &r.detail)).collect();
     sha256(&[b"openmesh/node-incidents/1", &canonical::encode(&said)]).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_accepted_disputed_or_uncovered_in_the_table() {
+        let row = |outcome| LedgerChunkRow { stream: "BTC.USD/trades".into(), outcome, ..Default::default() };
+        let outcomes = [
+            LedgerChunkOutcome::Accepted { cid: "bafk".into() },
+            LedgerChunkOutcome::Disputed,
+            LedgerChunkOutcome::Uncovered,
+        ];
+        let batch = chunk_rows(1, Timestamp::from_millis(1), &outcomes.map(row)).finish().unwrap();
+        let column = |name: &str| format!("{:?}", batch.column_by_name(name).unwrap());
+        let places = ["accepted", "disputed", "uncovered"].map(|word| column("status").find(&format!("\"{word}\"")));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{}", column("status"));
+        assert_eq!(column("cid").matches("null").count(), 2, "{}", column("cid"));
+    }
 }

@@ -56,7 +56,7 @@ pub(super) fn transactions() -> TableSpec {
 pub(super) fn chunks() -> TableSpec {
     spec(
         "ledger_chunks",
-        "A chunk of data that the validators accepted, or could not agree on.",
+        "A stream in one window that the validators accepted, disputed, or too few covered to decide.",
         vec![
             integer("height", "height of the block that decided it"),
             time("time", "block time"),
@@ -67,8 +67,8 @@ pub(super) fn chunks() -> TableSpec {
             text("stream", "BTC.USDT/trades"),
             or_null(text("symbol", "instrument")),
             text("feed", "feed"),
-            text("status", "accepted or disputed"),
-            or_null(text("cid", "CID of the accepted chunk; null where disputed")),
+            text("status", "accepted, disputed or uncovered (too few covered it; accuses nobody)"),
+            or_null(text("cid", "CID of the accepted chunk; null unless accepted")),
             integer("bytes", "size of the canonical bytes"),
             integer("events", "number of events"),
             integer("attesters", "number of validators that named this CID"),
@@ -83,12 +83,12 @@ pub(super) fn chunks() -> TableSpec {
 pub(super) fn incidents() -> TableSpec {
     spec(
         "ledger_incidents",
-        "A validator that differed or was missing, or a stream without agreement.",
+        "A validator that differed, was missing or signed two blocks, or a stream that was disputed or uncovered.",
         vec![
             integer("height", "height of the block that recorded it"),
             integer("incident_index", "position among the block's incidents, from 0"),
             time("time", "block time"),
-            text("kind", "differing, missing, disputed or equivocation"),
+            text("kind", "differing, missing, disputed, uncovered or equivocation"),
             text("source", "source"),
             integer("window", "number of the window"),
             or_null(text("stream", "stream, where it concerns one")),

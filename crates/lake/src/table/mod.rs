@@ -58,7 +58,7 @@ pub enum Table {
     LedgerBlocks,
     /// Its transactions.
     LedgerTransactions,
-    /// Chunks it accepted or saw disputed.
+    /// Chunks it accepted, or saw disputed or uncovered.
     LedgerChunks,
     /// Incidents it recorded.
     LedgerIncidents,

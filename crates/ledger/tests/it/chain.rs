@@ -79,6 +79,7 @@ impl Chain {
                 .collect(),
             accounts: accounts.iter().map(|key| (key.address(), Amount::open(1_000))).collect(),
             sources: vec![source(SOURCE, Origin::Replay)],
+            source_owners: Default::default(),
             params,
         };
         let state = initial_state(&genesis).unwrap();

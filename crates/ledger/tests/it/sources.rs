@@ -1,8 +1,8 @@
 //! Changing and retiring sources. Clause S.
 
 use openmesh_ledger::{
-    Action, EpochsParams, LedgerEvent, Origin, Params, SourcesAction, SourcesError, SourcesEvent, SourcesParams,
-    TransactionError as E, WindowsError, current_epoch, retired_source, source, sources,
+    Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError, SourcesEvent,
+    SourcesParams, TransactionError as E, WindowsError, current_epoch, initial_state, retired_source, source, sources,
 };
 use openmesh_primitives::Amount;
 
@@ -32,6 +32,25 @@ fn update(chain: &Chain, from: usize, id: &str, nonce: u64, feeds: &[&str]) -> V
 
 fn retire(chain: &Chain, from: usize, id: &str, nonce: u64) -> Vec<u8> {
     chain.action(from, nonce, FEE, Action::Sources(SourcesAction::Retire { id: id.to_string() }))
+}
+
+#[test]
+fn a_source_of_the_genesis_is_changed_by_the_account_that_the_genesis_names() {
+    let mut chain = network();
+    let mut genesis = chain.genesis.clone();
+    genesis.source_owners.insert(SOURCE.to_string(), chain.accounts[1].address());
+    chain.state = initial_state(&genesis).unwrap();
+    chain.tip.state_root = crate::chain::root_of(&chain.state);
+    let (foreign, own) = (update(&chain, 0, SOURCE, 0, &["trades"]), update(&chain, 1, SOURCE, 0, &["trades"]));
+    assert!(matches!(chain.run_one(foreign), Some(E::Sources(SourcesError::NotOwner { .. }))));
+    assert_eq!(chain.run_one(own), None);
+    chain.run_to(6);
+    assert_eq!(
+        source(&chain.state, SOURCE).unwrap().unwrap().spec_in(current_epoch(&chain.state).unwrap()).feeds,
+        ["trades"]
+    );
+    genesis.source_owners.insert("nowhere".to_string(), chain.accounts[1].address());
+    assert_eq!(genesis.validate(), Err(GenesisError::OwnerOfNothing("nowhere".to_string())));
 }
 
 #[test]

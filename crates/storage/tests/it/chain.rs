@@ -43,6 +43,7 @@ pub fn genesis() -> Genesis {
             window_ms: 10_000,
             origin: Origin::Replay,
         }],
+        source_owners: Default::default(),
         params: Params {
             windows: WindowsParams { window_close_blocks: 2, ..WindowsParams::default() },
             epochs: EpochsParams { epoch_ms: 10_000, ..EpochsParams::default() },

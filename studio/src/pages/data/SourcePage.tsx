@@ -1,6 +1,7 @@
 import { Link, useParams } from "react-router";
 import { PAGE_ITEMS, useChunks, useSource } from "../../api/queries";
 import { Badge, Card, Figure, Figures, Notice } from "../../design";
+import { CHUNK_STATUSES } from "../../lib/agreement";
 import { count, duration, rate } from "../../lib/format";
 import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
@@ -123,7 +124,7 @@ function Chunks({ source, symbols }: { source: string; symbols: string[] }) {
         <Choice
           name="Agreement"
           value={filter.status}
-          options={["accepted", "disputed"]}
+          options={CHUNK_STATUSES}
           onChange={(status) => write({ status })}
         />
       </div>

@@ -20,7 +20,7 @@ export function AccountPage() {
       </p>
       <div className="row spread">
         <h1>Account</h1>
-        <Link className="button" to={`/send?to=${address}`}>
+        <Link className="button" to={`/actions/transfer?to=${address}`}>
           Send OPEN to it
         </Link>
       </div>

@@ -1,10 +1,10 @@
 import { Link, useParams } from "react-router";
 import { useTransaction } from "../../api/queries";
-import { Card, Copy, Notice } from "../../design";
+import { Card, Copy } from "../../design";
 import { bytes, count, open } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { AccountLink, Answer, At, When } from "../parts";
-import { Outcome, Sender } from "./TransactionTable";
+import { Outcome, Refusal, Sender } from "./TransactionTable";
 
 export function TransactionPage() {
   const { hash = "" } = useParams();
@@ -68,11 +68,7 @@ export function TransactionPage() {
               <dt>Size</dt>
               <dd>{bytes(data.bytes ?? 0)}</dd>
             </dl>
-            {data.error ? (
-              <Notice tone="bad" title="It was refused">
-                {data.error}
-              </Notice>
-            ) : null}
+            {data.error ? <Refusal of={data} /> : null}
           </Card>
         )}
       </Answer>

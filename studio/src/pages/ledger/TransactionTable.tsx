@@ -1,6 +1,6 @@
 import { Link } from "react-router";
 import type { TransactionSummary } from "../../api/types";
-import { Badge, Hash } from "../../design";
+import { Badge, Hash, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { count, open } from "../../lib/format";
 import { AccountLink, ValidatorLink, When } from "../parts";
@@ -19,6 +19,22 @@ export function Outcome({ of }: { of: TransactionSummary }) {
     <Badge tone="bad" title={of.error ?? ""}>
       ✕ refused
     </Badge>
+  );
+}
+
+/** The ledger's refusal of a transaction: its reason, its word and what to do. */
+export function Refusal({ of, title = "It was refused" }: { of: TransactionSummary; title?: string }) {
+  return (
+    <Notice tone="bad" title={title}>
+      {of.error ?? "No reason was given."}
+      {of.error_code ? (
+        <>
+          {" "}
+          <code>{of.error_code}</code>
+        </>
+      ) : null}
+      {of.error_hint ? `: ${of.error_hint}` : null}
+    </Notice>
   );
 }
 

@@ -43,9 +43,14 @@ export function TransactionsPage() {
           <h1>Transactions</h1>
           <p className="quiet flat">What accounts and validators wrote into the ledger.</p>
         </div>
-        <Link className="button primary" to="/send">
-          Send OPEN
-        </Link>
+        <span className="row">
+          <Link className="button" to="/actions">
+            All actions
+          </Link>
+          <Link className="button primary" to="/actions/transfer">
+            Send OPEN
+          </Link>
+        </span>
       </div>
       <Search />
       <Card title="Committed transactions" flush>

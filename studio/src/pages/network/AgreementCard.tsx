@@ -74,11 +74,11 @@ export function AgreementCard({ only }: { only?: string }) {
 function Legend({ view }: { view: (typeof VIEWS)[number] }) {
   const signs: [Sign, string][] =
     view === "source"
-      ? (["agreed", "partly", "disputed", "missing", "open"] as const).map((each) => [
+      ? (["agreed", "partly", "disputed", "uncovered", "missing", "open"] as const).map((each) => [
           WINDOW_SIGNS[each],
           WINDOW_MEANING[each],
         ])
-      : (["agreed", "differing", "missing", "waiting", "not_assigned"] as const).map((each) => [
+      : (["agreed", "differing", "abstained", "missing", "waiting", "not_assigned"] as const).map((each) => [
           VOTE_SIGNS[each],
           VOTE_MEANING[each],
         ]);

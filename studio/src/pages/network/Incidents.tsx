@@ -29,7 +29,7 @@ const SITES = ["ledger", "collector", "duties"];
 const TONES: Record<string, Tone> = {
   differing: "bad",
   disputed: "bad",
-  uncovered: "warn",
+  uncovered: "hole",
   equivocation: "bad",
   missing: "warn",
   checksum: "bad",

@@ -80,6 +80,7 @@ function Overview() {
               <Figure name="Events per second" value={rate(data.events_per_second)} />
               <Figure name="Chunks agreed" value={count(data.chunks_accepted)} />
               <Figure name="Chunks disputed" value={count(data.chunks_disputed)} />
+              <Figure name="Chunks uncovered" value={count(data.chunks_uncovered ?? 0)} />
               <Figure
                 name="Validators up"
                 value={up === undefined ? "–" : `${up} of ${data.validators}`}

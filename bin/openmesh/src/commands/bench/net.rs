@@ -156,6 +156,7 @@ fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<Node
         validators,
         accounts,
         sources: Vec::new(),
+        source_owners: Default::default(),
         params: Params::default(),
     };
     let text = serde_json::to_vec(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;

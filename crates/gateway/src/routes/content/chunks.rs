@@ -23,7 +23,7 @@ pub async fn chunks(
     let limit = request::limit(query.limit)?;
     let filter = ChunkFilter {
         stream: query.stream,
-        accepted: query.status.map(|status| status == api::ChunkStatus::Accepted),
+        status: query.status,
         attester: query.attester.as_deref().map(request::address).transpose()?,
         from: query.from,
         to: query.to,
