@@ -6,8 +6,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use openmesh_ledger::{BlockLimits, Certificate, Genesis, GenesisValidator, Params, build_block, precommit_sign_bytes};
-use openmesh_primitives::{Address, Amount, Timestamp, ValidatorKey, sha256};
-use openmesh_storage::{Restore, SnapshotTarget, Store, StoreConfig, chunk_count};
+use openmesh_primitives::{Address, Amount, Timestamp, ValidatorKey, canonical, sha256};
+use openmesh_storage::{Restore, SnapshotTarget, Store, StoreConfig, check_chunk, chunk_count};
 
 const CHAIN_ID: u64 = 84_298;
 
@@ -51,25 +51,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     store.commit(&block, &certificate, &execution, prepared)?;
 
     let depth = store.snapshot_depth(1)?;
-    let target = SnapshotTarget { genesis, block, certificate, state_root: store.tip().state_root, depth };
-    let start = Instant::now();
+    let target = SnapshotTarget {
+        first_validators: genesis.validator_set()?,
+        genesis,
+        block,
+        certificate,
+        state_root: store.tip().state_root,
+        depth,
+        walk_from: 0,
+        changes: Vec::new(),
+    };
     let mut restore = Restore::begin(there.path(), StoreConfig::default(), target.clone())?;
-    let (mut export, mut rows, mut largest) = (0.0, 0, 0);
+    let (mut export, mut check, mut keep, mut rows, mut largest) = (0.0, 0.0, 0.0, 0, 0);
     for index in 0..chunk_count(depth) {
         let begun = Instant::now();
-        let chunk = store.snapshot_chunk(1, depth, index)?;
+        let chunk = canonical::encode(&store.snapshot_chunk(1, depth, index)?);
         export += begun.elapsed().as_secs_f64();
-        rows += chunk.rows.len();
-        largest = largest.max(chunk.rows.iter().map(|(key, value)| key.len() + value.len()).sum());
-        restore.add(index, chunk)?;
+        let begun = Instant::now();
+        rows += check_chunk(&target.state_root, depth, index, &chunk)?;
+        check += begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        restore.keep(index, &chunk)?;
+        keep += begun.elapsed().as_secs_f64();
+        largest = largest.max(chunk.len());
     }
+    let begun = Instant::now();
     let restored = restore.finish()?;
-    let all = start.elapsed().as_secs_f64();
+    let build = begun.elapsed().as_secs_f64();
+    let all = export + check + keep + build;
     if restored.tip() != store.tip() {
         return Err("the restored state is another".into());
     }
     println!(
-        r#"{{"benchmark":"snapshot","accounts":{accounts},"rows":{rows},"chunks":{},"largest_chunk_bytes":{largest},"export_seconds":{export:.2},"export_check_restore_seconds":{all:.2}}}"#,
+        r#"{{"benchmark":"snapshot","accounts":{accounts},"rows":{rows},"chunks":{},"largest_chunk_bytes":{largest},"export_seconds":{export:.2},"check_seconds":{check:.2},"keep_seconds":{keep:.2},"build_seconds":{build:.2},"all_seconds":{all:.2}}}"#,
         chunk_count(depth)
     );
     Ok(())

@@ -52,6 +52,9 @@ pub enum ChunkError {
         /// Digits of its number.
         depth: u8,
     },
+    /// Bytes that are no chunk.
+    #[error("its bytes are not those of a chunk")]
+    Form,
     /// Larger than any honest one.
     #[error("more than {CHUNK_BYTES_MAX} bytes")]
     Large,
@@ -68,7 +71,7 @@ impl Child {
         Child::Leaf { key_hash: sha256(&[key]).0, value_hash: sha256(&[value]).0 }
     }
 
-    fn hash(&self) -> [u8; 32] {
+    pub(crate) fn hash(&self) -> [u8; 32] {
         match self {
             Child::Node(hash) => *hash,
             Child::Leaf { key_hash, value_hash } => sha256(&[b"JMT::LeafNode", key_hash, value_hash]).0,
@@ -86,7 +89,7 @@ pub(crate) fn digits(depth: u8, index: u32) -> Vec<u8> {
     (0..u32::from(depth)).rev().map(|place| ((index >> (4 * place)) & 0xf) as u8).collect()
 }
 
-fn digit(hash: &[u8; 32], place: usize) -> u8 {
+pub(crate) fn digit(hash: &[u8; 32], place: usize) -> u8 {
     let byte = hash[place / 2];
     if place.is_multiple_of(2) { byte >> 4 } else { byte & 0xf }
 }
@@ -100,6 +103,16 @@ pub(crate) fn begins_with(hash: &[u8; 32], digits: &[u8]) -> bool {
 /// # Errors
 /// Where it does not; nothing of it may be used then.
 pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk) -> Result<(), ChunkError> {
+    verified(root, depth, index, chunk).map(drop)
+}
+
+/// The same; returns the leaves of the chunk's rows.
+pub(crate) fn verified(
+    root: &Digest,
+    depth: u8,
+    index: u32,
+    chunk: &SnapshotChunk,
+) -> Result<Vec<Child>, ChunkError> {
     if depth > DEPTH_MAX || index >= count(depth) {
         return Err(ChunkError::Number { index, depth });
     }
@@ -119,12 +132,12 @@ pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk)
         Some((last, above)) => climb(&digits, above, last, found)?,
     };
     match computed.map_or(EMPTY, |child| child.hash()) == root.0 {
-        true => Ok(()),
+        true => Ok(leaves),
         false => Err(ChunkError::Proof),
     }
 }
 
-fn key_hash(child: &Child) -> Option<&[u8; 32]> {
+pub(crate) fn key_hash(child: &Child) -> Option<&[u8; 32]> {
     match child {
         Child::Leaf { key_hash, .. } => Some(key_hash),
         Child::Node(_) => None,
@@ -174,7 +187,7 @@ fn branch(children: &Branch, path: &[u8]) -> Result<Child, ChunkError> {
     }
 }
 
-fn merge(children: &[Option<Child>]) -> Option<Child> {
+pub(crate) fn merge(children: &[Option<Child>]) -> Option<Child> {
     match children {
         [child] => *child,
         _ => {

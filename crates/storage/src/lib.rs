@@ -29,6 +29,7 @@
 
 mod accounts;
 mod blocks;
+mod bulk;
 mod chunk;
 mod disk;
 mod error;
@@ -38,6 +39,7 @@ mod history;
 mod proof;
 mod restore;
 mod snapshot;
+mod sorter;
 mod store;
 mod tables;
 mod tree;
@@ -48,6 +50,6 @@ pub use chunk::{CHUNK_BYTES_MAX, ChunkError, SnapshotChunk, count as chunk_count
 pub use disk::VirtualDisk;
 pub use error::StoreError;
 pub use proof::{ProofError, StateProof, verify_proof};
-pub use restore::{Restore, RestoreError, SnapshotTarget};
+pub use restore::{Restore, RestoreError, SnapshotTarget, check_chunk};
 pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, TRANSACTIONS_READ_MAX};
 pub use view::StateView;

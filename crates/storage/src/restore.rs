@@ -1,27 +1,37 @@
 //! Restoring the state from chunks, on a node that was not there when it came about.
 //!
-//! The chunks go into a database of their own beside the store's place, in any order, each in one durable transaction: a
-//! restore that was interrupted goes on with the chunks that are missing. One of another target is forgotten. The file
-//! takes the store's place only when the root is right.
+//! Each chunk that was checked is a file of its own in a folder beside the store, in any order: a restore that was interrupted
+//! goes on with the chunks that are missing, and one of another target is forgotten. What stands in the folder is checked
+//! again before it is used, so nothing there has to be synced. When all are there the database is built at once, in one
+//! transaction, and takes the store's place when it is durable and its root is right: there is never half a state.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use openmesh_ledger::{Block, Certificate, Genesis, Tip, keys};
+use openmesh_ledger::light::ValidatorChange;
+use openmesh_ledger::{Block, Certificate, Genesis, Tip, ValidatorSet, keys};
 use openmesh_primitives::{Digest, Height, canonical};
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableTable, WriteTransaction};
 
-use crate::chunk::{self, ChunkError, DEPTH_MAX, SnapshotChunk, verify_chunk};
+use crate::bulk::{self, NodeRow, Top};
+use crate::chunk::{self, ChunkError, DEPTH_MAX, SnapshotChunk, verified};
 use crate::history::write_block_alone;
-use crate::store::{FILE, Store, StoreConfig, make_tables, write_state, write_tree};
-use crate::tables::{META, STATE, VALIDATOR_SETS, get_meta};
-use crate::tree::Tree;
-use crate::{StoreError, files};
+use crate::sorter::{Row, Sorter};
+use crate::store::{FILE, Store, StoreConfig, WALK_FROM, make_tables};
+use crate::tables::{META, NODES, SET_CHANGES, STATE, VALIDATOR_SETS, VERSIONS};
+use crate::{StoreError, files, tree};
 
+/// Folder of the chunks until the store is whole.
+const FOLDER: &str = "restoring";
+/// File in the folder that says of which target the chunks are.
+const MARK: &str = "target";
 /// Name of the database's file until it is whole.
 const PARTIAL: &str = "restoring.redb";
-/// Key of META: how far it is.
-const PROGRESS: &str = "restore";
+/// Memory for the database's pages while it is built, bytes: the inner pages of a state of some gigabytes.
+const BUILD_CACHE_BYTES: usize = 128 << 20;
+/// Parts that are built ahead of the database.
+const PARTS_AHEAD: usize = 4;
 
 /// The state that is restored, as a light client has verified it.
 #[derive(Clone, Debug)]
@@ -36,6 +46,12 @@ pub struct SnapshotTarget {
     pub state_root: Digest,
     /// Digits of a chunk's number, as the exporting node chose.
     pub depth: u8,
+    /// Height from which the way of a light client is known: 0 for the genesis.
+    pub walk_from: Height,
+    /// The validators that decide the height after that one.
+    pub first_validators: ValidatorSet,
+    /// The changes of the validator set from there to the block, verified and ascending: later nodes ask for them here.
+    pub changes: Vec<ValidatorChange>,
 }
 
 /// Errors of restoring.
@@ -44,6 +60,15 @@ pub enum RestoreError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The disk fails, or is full.
+    #[error("the chunks of a snapshot cannot be kept in {path}")]
+    Disk {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
     /// The directory holds a store already.
     #[error("{0} holds a store already; restore into another directory")]
     Occupied(PathBuf),
@@ -64,33 +89,44 @@ pub enum RestoreError {
     Incomplete(usize),
 }
 
-#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
-struct Progress {
+/// The target that the chunks in a folder are of.
+#[derive(Debug, PartialEq, BorshSerialize, BorshDeserialize)]
+struct Mark {
     genesis: Digest,
     block: Digest,
     state_root: Digest,
     depth: u8,
-    /// Version and root of the tree so far.
-    tree: Option<(u64, Digest)>,
-    /// One for each chunk.
-    done: Vec<bool>,
 }
 
 /// A restore under way.
+#[derive(Debug)]
 pub struct Restore {
-    database: Database,
     config: StoreConfig,
     dir: PathBuf,
     target: SnapshotTarget,
-    progress: Progress,
+    /// One for each chunk.
+    done: Vec<bool>,
 }
 
 impl Restore {
     /// Begins to restore into a directory, or goes on with what was begun there for the same target.
     ///
     /// # Errors
-    /// Where the directory holds a store, the target does not fit together, or the database fails.
+    /// Where the directory holds a store, the target does not fit together, or the disk fails.
     pub fn begin(dir: &Path, config: StoreConfig, target: SnapshotTarget) -> Result<Restore, RestoreError> {
+        if dir.join(FILE).exists() {
+            return Err(RestoreError::Occupied(dir.to_path_buf()));
+        }
+        Restore::begin_over(dir, config, target)
+    }
+
+    /// The same where a store may stand, whose place the restored one takes in the end: of a node that was away for so long
+    /// that nobody has the next block any more. The old store must be closed when [`Restore::finish`] is called, and its blocks
+    /// and facts are gone after it.
+    ///
+    /// # Errors
+    /// As [`Restore::begin`].
+    pub fn begin_over(dir: &Path, config: StoreConfig, target: SnapshotTarget) -> Result<Restore, RestoreError> {
         let hash = target.block.hash();
         if target.depth > DEPTH_MAX {
             return Err(RestoreError::Target("its depth is greater than any"));
@@ -101,71 +137,86 @@ impl Restore {
         if target.block.header.chain_id != target.genesis.chain_id {
             return Err(RestoreError::Target("the block is of another network"));
         }
-        if dir.join(FILE).exists() {
-            return Err(RestoreError::Occupied(dir.to_path_buf()));
-        }
-        std::fs::create_dir_all(dir).map_err(|source| StoreError::Directory { path: dir.to_path_buf(), source })?;
-        let fresh = Progress {
-            genesis: target.genesis.hash(),
-            block: hash,
-            state_root: target.state_root,
-            depth: target.depth,
-            tree: None,
-            done: vec![false; chunk::count(target.depth) as usize],
-        };
-        let path = dir.join(PARTIAL);
-        let open =
-            || Database::builder().set_cache_size(config.cache_bytes_max).create(&path).map_err(StoreError::from);
-        let mut database = open()?;
-        let progress = match begun(&database)? {
-            Some(progress) if progress.is_for(&fresh) => progress,
-            None if is_empty(&database)? => fresh,
-            _ => {
-                drop(database);
-                std::fs::remove_file(&path).map_err(|source| StoreError::Directory { path: path.clone(), source })?;
-                database = open()?;
-                fresh
+        let done = vec![false; chunk::count(target.depth) as usize];
+        let mut restore = Restore { config, dir: dir.to_path_buf(), target, done };
+        restore.prepare(hash).map_err(restore.disk())?;
+        Ok(restore)
+    }
+
+    /// Makes the folder, and looks what is in it.
+    fn prepare(&mut self, block: Digest) -> std::io::Result<()> {
+        let folder = self.dir.join(FOLDER);
+        let (state_root, depth) = (self.target.state_root, self.target.depth);
+        let mark = canonical::encode(&Mark { genesis: self.target.genesis.hash(), block, state_root, depth });
+        if std::fs::read(folder.join(MARK)).is_ok_and(|found| found == mark) {
+            for index in 0..chunk::count(depth) {
+                self.done[index as usize] = self.read(index).is_ok_and(|chunk| {
+                    verified(&state_root, depth, index, &chunk).is_ok()
+                });
             }
-        };
-        make_tables(&database)?;
-        Ok(Restore { database, config, dir: dir.to_path_buf(), target, progress })
+            return Ok(());
+        }
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        files::write_whole(&folder.join(MARK), &mark)
+    }
+
+    fn disk(&self) -> impl Fn(std::io::Error) -> RestoreError + use<> {
+        let path = self.dir.join(FOLDER);
+        move |source| RestoreError::Disk { path: path.clone(), source }
+    }
+
+    fn path(&self, index: u32) -> PathBuf {
+        self.dir.join(FOLDER).join(format!("{index:05x}"))
+    }
+
+    fn read(&self, index: u32) -> std::io::Result<SnapshotChunk> {
+        canonical::decode(&std::fs::read(self.path(index))?).map_err(std::io::Error::other)
     }
 
     /// Numbers of the chunks that are missing, ascending.
     pub fn missing(&self) -> impl Iterator<Item = u32> + '_ {
-        (0u32..).zip(&self.progress.done).filter(|(_, done)| !**done).map(|(index, _)| index)
+        (0u32..).zip(&self.done).filter(|(_, done)| !**done).map(|(index, _)| index)
     }
 
-    /// Adds a chunk. Durable when it returns; one that is there already changes nothing.
+    /// Number of all chunks.
+    pub fn chunks(&self) -> u32 {
+        chunk::count(self.target.depth)
+    }
+
+    /// The state that is restored.
+    pub const fn target(&self) -> &SnapshotTarget {
+        &self.target
+    }
+
+    /// Adds a chunk in its canonical bytes. One that is there already changes nothing.
     ///
     /// # Errors
-    /// [`RestoreError::Chunk`] with its number where it does not belong to the target's state; nothing is written then.
-    pub fn add(&mut self, index: u32, chunk: SnapshotChunk) -> Result<(), RestoreError> {
-        verify_chunk(&self.target.state_root, self.target.depth, index, &chunk)
+    /// [`RestoreError::Chunk`] with its number where it does not belong to the target's state; nothing is kept then.
+    pub fn add(&mut self, index: u32, bytes: &[u8]) -> Result<(), RestoreError> {
+        check_chunk(&self.target.state_root, self.target.depth, index, bytes)
             .map_err(|source| RestoreError::Chunk { index, source })?;
+        self.keep(index, bytes)
+    }
+
+    /// The same for a chunk that [`check_chunk`] has found right.
+    ///
+    /// # Errors
+    /// Where the disk fails.
+    pub fn keep(&mut self, index: u32, bytes: &[u8]) -> Result<(), RestoreError> {
         let at = index as usize;
-        if self.progress.done.get(at).copied().unwrap_or(true) {
+        if self.done.get(at).copied().unwrap_or(true) {
             return Ok(());
         }
-        let mut progress = self.progress.clone();
-        progress.done[at] = true;
-        let writes = chunk.rows.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        let read = self.database.begin_read().map_err(StoreError::from)?;
-        let (root, change) = Tree::open(&read)?.update(&writes, progress.tree)?;
-        drop(read);
-        let write = self.database.begin_write().map_err(StoreError::from)?;
-        if !writes.is_empty() {
-            progress.tree = Some((change.version, root));
-            write_state(&write, &writes)?;
-            write_tree(&write, &change, self.target.block.header.height)?;
-        }
-        put_meta(&write, PROGRESS, &progress)?;
-        write.commit().map_err(StoreError::from)?;
-        self.progress = progress;
+        let path = self.path(index);
+        std::fs::write(&path, bytes).map_err(self.disk())?;
+        self.done[at] = true;
         Ok(())
     }
 
-    /// Opens the store, once all chunks are there.
+    /// Opens the store, once all chunks are there. Some seconds for a million rows.
     ///
     /// # Errors
     /// [`RestoreError::Incomplete`] while chunks are missing.
@@ -174,11 +225,91 @@ impl Restore {
         if missing > 0 {
             return Err(RestoreError::Incomplete(missing));
         }
-        let root = self.progress.tree.map(|(_, root)| root);
-        if root != Some(self.target.state_root) {
+        let (partial, path) = (self.dir.join(PARTIAL), self.dir.join(FILE));
+        match std::fs::remove_file(&partial) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(self.disk()(error)),
+            // Of a build that was interrupted.
+            _ => {}
+        }
+        self.build(&partial)?;
+        let placed = std::fs::rename(&partial, &path).and_then(|()| files::sync_folder(&path));
+        placed.map_err(|source| StoreError::Directory { path, source })?;
+        std::fs::remove_dir_all(self.dir.join(FOLDER)).map_err(self.disk())?;
+        Ok(Store::open_with(&self.dir, self.config)?)
+    }
+
+    /// Builds the database from the chunks, in one transaction.
+    fn build(&self, path: &Path) -> Result<(), RestoreError> {
+        let database = Database::builder().set_cache_size(BUILD_CACHE_BYTES).create(path).map_err(StoreError::from)?;
+        make_tables(&database)?;
+        let write = database.begin_write().map_err(StoreError::from)?;
+        let mut rows = Sorter::new(&self.dir.join(FOLDER));
+        if self.write_tree(&write, &mut rows)? != Some(self.target.state_root) {
             // Every chunk was proved, so this is no peer's fault.
             return Err(StoreError::damaged("restored state", "its root is another").into());
         }
+        {
+            let mut state = write.open_table(STATE).map_err(StoreError::from)?;
+            rows.drain(|key, value| -> Result<(), RestoreError> {
+                state.insert(key, value).map_err(StoreError::from)?;
+                Ok(())
+            })?;
+        }
+        self.write_rest(&write)?;
+        write.commit().map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    /// Writes the nodes of the tree and collects the rows; returns the root. One thread reads, checks and hashes, this one writes.
+    fn write_tree(&self, write: &WriteTransaction, rows: &mut Sorter) -> Result<Option<Digest>, RestoreError> {
+        let mut nodes = write.open_table(NODES).map_err(StoreError::from)?;
+        let mut insert = |made: Vec<NodeRow>| -> Result<(), RestoreError> {
+            for (key, row) in made {
+                nodes.insert(key.as_slice(), row.as_slice()).map_err(StoreError::from)?;
+            }
+            Ok(())
+        };
+        let mut tops: Vec<Option<Top>> = Vec::with_capacity(self.done.len());
+        std::thread::scope(|scope| {
+            let (sender, parts) = sync_channel(PARTS_AHEAD);
+            scope.spawn(move || {
+                // Ends early when a part fails or nobody takes them any more.
+                (0..self.chunks()).map(|index| self.part(index)).try_for_each(|part| sender.send(part))
+            });
+            for part in parts {
+                let Part { rows: some, nodes, top } = part?;
+                insert(nodes)?;
+                rows.push(some)?;
+                tops.push(top);
+            }
+            Ok::<(), RestoreError>(())
+        })?;
+        let mut made = Vec::new();
+        let top = bulk::above(&mut tops, &mut Vec::new(), &mut made);
+        top.iter().for_each(|top| bulk::root(top, &mut made));
+        insert(made)?;
+        Ok(top.map(|top| Digest(top.hash())))
+    }
+
+    /// The part of the tree below a chunk.
+    fn part(&self, index: u32) -> Result<Part, RestoreError> {
+        let damaged = |reason: &dyn std::fmt::Display| -> RestoreError {
+            // It is fetched again by the next try.
+            let _ = std::fs::remove_file(self.path(index));
+            StoreError::damaged("a kept chunk of the snapshot", reason).into()
+        };
+        let chunk = self.read(index).map_err(|error| damaged(&error))?;
+        let leaves =
+            verified(&self.target.state_root, self.target.depth, index, &chunk).map_err(|error| damaged(&error))?;
+        let mut nodes = Vec::with_capacity(chunk.rows.len() * 5 / 4);
+        let top = bulk::part(&chunk.rows, &leaves, &mut chunk::digits(self.target.depth, index), &mut nodes);
+        // In the order of the table: neighbours share its pages.
+        nodes.sort_unstable();
+        Ok(Part { rows: chunk.rows, nodes, top })
+    }
+
+    /// Everything of the store but state and tree.
+    fn write_rest(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         let header = &self.target.block.header;
         let tip = Tip {
             height: header.height,
@@ -186,61 +317,64 @@ impl Restore {
             state_root: self.target.state_root,
             time: header.time,
         };
-        let write = self.database.begin_write().map_err(StoreError::from)?;
-        write_sets(&write, header.height)?;
-        write_block_alone(&write, &self.target.block, &self.target.certificate)?;
-        put_meta(&write, "genesis", &self.target.genesis)?;
-        put_meta(&write, "tip", &tip)?;
-        write.open_table(META).map_err(StoreError::from)?.remove(PROGRESS).map_err(StoreError::from)?;
-        write.commit().map_err(StoreError::from)?;
-        drop(self.database);
-        let (partial, path) = (self.dir.join(PARTIAL), self.dir.join(FILE));
-        std::fs::rename(&partial, &path)
-            .and_then(|()| files::sync_folder(&path))
-            .map_err(|source| StoreError::Directory { path, source })?;
-        Ok(Store::open_with(&self.dir, self.config)?)
+        write.open_table(VERSIONS)?.insert(header.height, bulk::VERSION)?;
+        self.write_sets(write)?;
+        write_block_alone(write, &self.target.block, &self.target.certificate)?;
+        put_meta(write, "genesis", &self.target.genesis)?;
+        put_meta(write, "tip", &tip)?;
+        put_meta(write, WALK_FROM, &self.target.walk_from)?;
+        put_meta(write, tree::KEYS_DONE, &true)
+    }
+
+    /// The sets of validators: those of the way of a light client, and as the state has them, of this height, the next and the
+    /// one after.
+    fn write_sets(&self, write: &WriteTransaction) -> Result<(), StoreError> {
+        let height = self.target.block.header.height;
+        let mut sets = write.open_table(VALIDATOR_SETS)?;
+        sets.insert(self.target.walk_from + 1, canonical::encode(&self.target.first_validators).as_slice())?;
+        let mut kept = write.open_table(SET_CHANGES)?;
+        for ValidatorChange { header, certificate, validators } in &self.target.changes {
+            kept.insert(header.height, canonical::encode(&(header, certificate)).as_slice())?;
+            sets.insert(header.height + 1, canonical::encode(validators).as_slice())?;
+        }
+        let state = write.open_table(STATE)?;
+        let places = [
+            (keys::VALIDATORS_LAST, height),
+            (keys::VALIDATORS_CURRENT, height + 1),
+            (keys::VALIDATORS_NEXT, height + 2),
+        ];
+        for (key, first) in places {
+            if let Some(set) = state.get(key)? {
+                sets.insert(first, set.value())?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Progress {
-    fn is_for(&self, other: &Progress) -> bool {
-        (self.genesis, self.block, self.state_root, self.depth)
-            == (other.genesis, other.block, other.state_root, other.depth)
+/// Rows of a chunk, the nodes of the tree above them, and the uppermost.
+struct Part {
+    rows: Vec<Row>,
+    nodes: Vec<NodeRow>,
+    top: Option<Top>,
+}
+
+impl From<std::io::Error> for RestoreError {
+    fn from(source: std::io::Error) -> RestoreError {
+        RestoreError::Disk { path: PathBuf::from(FOLDER), source }
     }
 }
 
-fn begun(database: &Database) -> Result<Option<Progress>, StoreError> {
-    match database.begin_read()?.open_table(META) {
-        Ok(meta) => get_meta(&meta, PROGRESS),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Returns true for a database in which nothing was restored yet.
-fn is_empty(database: &Database) -> Result<bool, StoreError> {
-    match database.begin_read()?.open_table(STATE) {
-        Ok(state) => Ok(state.first()?.is_none()),
-        Err(redb::TableError::TableDoesNotExist(_)) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
+/// Checks the canonical bytes of a chunk against the state's root: without any store, in any order. Returns the number of rows.
+///
+/// # Errors
+/// Where it does not belong there, or is no chunk at all.
+pub fn check_chunk(root: &Digest, depth: u8, index: u32, bytes: &[u8]) -> Result<usize, ChunkError> {
+    let chunk: SnapshotChunk = canonical::decode(bytes).map_err(|_| ChunkError::Form)?;
+    verified(root, depth, index, &chunk).map(|leaves| leaves.len())
 }
 
 fn put_meta<T: BorshSerialize>(write: &WriteTransaction, key: &str, value: &T) -> Result<(), StoreError> {
     write.open_table(META)?.insert(key, canonical::encode(value).as_slice())?;
-    Ok(())
-}
-
-/// The sets of validators as the state has them: of this height, the next and the one after.
-fn write_sets(write: &WriteTransaction, height: Height) -> Result<(), StoreError> {
-    let state = write.open_table(STATE)?;
-    let mut sets = write.open_table(VALIDATOR_SETS)?;
-    let places =
-        [(keys::VALIDATORS_LAST, height), (keys::VALIDATORS_CURRENT, height + 1), (keys::VALIDATORS_NEXT, height + 2)];
-    for (key, first) in places {
-        if let Some(set) = state.get(key)? {
-            sets.insert(first, set.value())?;
-        }
-    }
     Ok(())
 }

@@ -23,6 +23,9 @@ use crate::{StateView, StoreError};
 /// Name of the database's file in the store's directory.
 pub(crate) const FILE: &str = "ledger.redb";
 
+/// Key of META: height from which the way of a light client is known; without it from the genesis.
+pub(crate) const WALK_FROM: &str = "walk-from";
+
 /// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
 pub const BLOCKS_READ_MAX: usize = 64;
 
@@ -218,6 +221,15 @@ impl Store {
         }
         sets.drain(..sets.len().min(1));
         Ok(sets)
+    }
+
+    /// Returns the height from which the way of a light client is known here: 0, the genesis, but for a node that joined
+    /// from a trusted block.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn walk_from(&self) -> Result<Height, StoreError> {
+        Ok(get_meta(&self.read()?.open_table(META)?, WALK_FROM)?.unwrap_or(0))
     }
 
     /// Computes the root of the state after an execution on top of the tip. Writes nothing.

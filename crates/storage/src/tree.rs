@@ -67,7 +67,7 @@ fn row_key(key: &NodeKey) -> anyhow::Result<Vec<u8>> {
 const KEYED: u8 = 0x80;
 
 /// A leaf's row with its key: mark, length of the key (4 bytes, little-endian), key, node, value.
-fn keyed_row(key: &[u8], node: &[u8], value: &[u8]) -> Vec<u8> {
+pub fn keyed_row(key: &[u8], node: &[u8], value: &[u8]) -> Vec<u8> {
     let length = u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes();
     [&[KEYED], length.as_slice(), key, node, value].concat()
 }
@@ -95,11 +95,13 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Key of META: the leaves carry their keys.
+pub const KEYS_DONE: &str = "leaf-keys";
+
 /// Gives the leaves of a store that was made before rows carried keys the keys of the state.
 pub fn complete_keys(database: &Database) -> Result<(), StoreError> {
-    const DONE: &str = "leaf-keys";
     let write = database.begin_write()?;
-    if get_meta::<bool>(&write.open_table(META)?, DONE)?.is_some() {
+    if get_meta::<bool>(&write.open_table(META)?, KEYS_DONE)?.is_some() {
         return Ok(());
     }
     {
@@ -124,7 +126,7 @@ pub fn complete_keys(database: &Database) -> Result<(), StoreError> {
         for (at, row) in rows {
             nodes.insert(at.as_slice(), row.as_slice())?;
         }
-        write.open_table(META)?.insert(DONE, canonical::encode(&true).as_slice())?;
+        write.open_table(META)?.insert(KEYS_DONE, canonical::encode(&true).as_slice())?;
     }
     write.commit()?;
     Ok(())

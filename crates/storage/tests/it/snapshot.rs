@@ -6,8 +6,8 @@ use std::path::Path;
 use openmesh_ledger::{Block, Certificate, Genesis, StateRead, check_supply};
 use openmesh_primitives::{Address, Amount, Digest};
 use openmesh_storage::{
-    ChunkError, Restore, RestoreError, SnapshotChunk, SnapshotTarget, Store, StoreConfig, StoreError, chunk_count,
-    verify_chunk,
+    ChunkError, Restore, RestoreError, SnapshotChunk, SnapshotTarget, Store, StoreConfig, StoreError, check_chunk,
+    chunk_count, verify_chunk,
 };
 
 use crate::chain::{Chain, account, certificate, genesis, validators};
@@ -47,7 +47,14 @@ fn target(chain: &Chain, genesis: &Genesis) -> SnapshotTarget {
         certificate: block.certificate,
         state_root: next.block.header.state_root,
         depth: chain.store.snapshot_depth(tip - 1).unwrap(),
+        walk_from: 0,
+        first_validators: genesis.validator_set().unwrap(),
+        changes: Vec::new(),
     }
+}
+
+fn bytes(chunk: &SnapshotChunk) -> Vec<u8> {
+    openmesh_primitives::canonical::encode(chunk)
 }
 
 fn chunks(chain: &Chain, target: &SnapshotTarget) -> Vec<SnapshotChunk> {
@@ -67,7 +74,7 @@ fn restored(dir: &Path, target: &SnapshotTarget, chunks: &[SnapshotChunk]) -> St
     let missing: Vec<u32> = restore.missing().collect();
     // Backwards: the order does not matter.
     for index in missing.into_iter().rev() {
-        restore.add(index, chunks[index as usize].clone()).unwrap();
+        restore.add(index, &bytes(&chunks[index as usize])).unwrap();
     }
     restore.finish().unwrap()
 }
@@ -192,12 +199,12 @@ fn a_restore_goes_on_after_a_crash_and_takes_nothing_twice() {
     let chunks = chunks(&chain, &target);
     let mut restore = Restore::begin(there.path(), config(), target.clone()).unwrap();
     for index in [3, 1, 2, 1] {
-        restore.add(index, chunks[index as usize].clone()).unwrap();
+        restore.add(index, &bytes(&chunks[index as usize])).unwrap();
     }
     // A liar is named, and what he sent leaves no trace.
     let mut lie = chunks[5].clone();
     lie.rows[0].1.push(1);
-    let refused = restore.add(5, lie);
+    let refused = restore.add(5, &bytes(&lie));
     assert!(matches!(refused, Err(RestoreError::Chunk { index: 5, source: ChunkError::Proof })), "{refused:?}");
     // The process dies: nothing is finished, and the store is not there yet.
     drop(restore);
@@ -207,7 +214,7 @@ fn a_restore_goes_on_after_a_crash_and_takes_nothing_twice() {
     let missing: Vec<u32> = restore.missing().collect();
     assert_eq!(missing, [0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     for index in missing {
-        restore.add(index, chunks[index as usize].clone()).unwrap();
+        restore.add(index, &bytes(&chunks[index as usize])).unwrap();
     }
     let store = restore.finish().unwrap();
     assert_eq!(store.tip().state_root, target.state_root);
@@ -222,7 +229,7 @@ fn a_restore_of_another_target_begins_anew() {
     let chain = chain(here.path(), 100);
     let first = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
     let mut restore = Restore::begin(there.path(), config(), first.clone()).unwrap();
-    restore.add(0, chunks(&chain, &first)[0].clone()).unwrap();
+    restore.add(0, &bytes(&chunks(&chain, &first)[0])).unwrap();
     assert!(matches!(restore.finish(), Err(RestoreError::Incomplete(15))));
     chain.advance();
     let second = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
@@ -235,6 +242,91 @@ fn a_restore_of_another_target_begins_anew() {
     let other = SnapshotTarget { certificate: first.certificate.clone(), ..second };
     let elsewhere = tempfile::tempdir().unwrap();
     assert!(matches!(Restore::begin(elsewhere.path(), config(), other), Err(RestoreError::Target(_))));
+}
+
+/// Any flipped bit of a chunk's bytes is refused, in a chunk of rows, one of a single row, and an empty one.
+#[test]
+fn a_flipped_bit_is_refused_wherever_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(dir.path(), 60);
+    let (root, height) = (chain.store.tip().state_root, chain.store.tip().height);
+    for (depth, indices) in [(0, 0..1), (1, 0..16), (2, 0..40)] {
+        for index in indices {
+            let honest = bytes(&chain.store.snapshot_chunk(height, depth, index).unwrap());
+            assert!(check_chunk(&root, depth, index, &honest).is_ok());
+            // In the larger ones every third: a prime against the size of a byte, so that all places come about.
+            for bit in (0..honest.len() * 8).step_by(if depth == 0 { 7 } else { 3 }) {
+                let mut altered = honest.clone();
+                altered[bit / 8] ^= 1 << (bit % 8);
+                assert!(check_chunk(&root, depth, index, &altered).is_err(), "bit {bit} of chunk {depth}/{index}");
+            }
+            assert!(check_chunk(&root, depth, index, &honest[..honest.len() - 1]).is_err());
+            assert!(check_chunk(&root, depth, index, &[honest.as_slice(), &[0]].concat()).is_err());
+        }
+    }
+}
+
+/// A crash at any step leaves what the next try goes on from, and never a store that is not whole.
+#[test]
+fn a_restore_that_is_interrupted_anywhere_comes_to_the_same_store() {
+    let here = tempfile::tempdir().unwrap();
+    let genesis = populated(500);
+    let chain = chain(here.path(), 500);
+    let target = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
+    let chunks = chunks(&chain, &target);
+    let there = tempfile::tempdir().unwrap();
+    let folder = there.path().join("restoring");
+    let begin = || Restore::begin(there.path(), config(), target.clone()).unwrap();
+    for (index, chunk) in (0u32..).zip(&chunks) {
+        // A chunk that was half written when the process was killed, one of which only the room was left, and a part of a build.
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut half = bytes(chunk);
+        half.truncate(half.len() / 2);
+        std::fs::write(folder.join(format!("{index:05x}")), &half).unwrap();
+        std::fs::write(folder.join(format!("{:05x}", (index + 1) % 16)), vec![0; 100]).unwrap();
+        std::fs::write(there.path().join("restoring.redb"), b"half of a database").unwrap();
+        std::fs::write(folder.join("run-0"), b"half of a run").unwrap();
+        let mut restore = begin();
+        let missing: Vec<u32> = restore.missing().collect();
+        assert!(missing.contains(&index) && missing.contains(&((index + 1) % 16)), "{index}: {missing:?}");
+        restore.add(index, &half).unwrap_err();
+        restore.add(index, &bytes(chunk)).unwrap();
+        assert!(!there.path().join("ledger.redb").exists());
+    }
+    let mut restore = begin();
+    let missing: Vec<u32> = restore.missing().collect();
+    assert_eq!(missing, [0], "the last step spoilt the first chunk once more");
+    restore.add(0, &bytes(&chunks[0])).unwrap();
+    // The disk spoils a chunk between the last check and the build: it is refused, and fetched again.
+    std::fs::write(folder.join("00007"), b"rot").unwrap();
+    let refused = restore.finish().map(drop).unwrap_err();
+    assert!(matches!(refused, RestoreError::Store(StoreError::Damaged(_))), "{refused:?}");
+    assert!(!there.path().join("ledger.redb").exists());
+    let mut restore = begin();
+    assert_eq!(restore.missing().collect::<Vec<_>>(), [7]);
+    restore.add(7, &bytes(&chunks[7])).unwrap();
+    let store = restore.finish().unwrap();
+    assert_eq!(store.tip().state_root, target.state_root);
+    assert!(!folder.exists(), "nothing is left of the restore");
+}
+
+/// A node that was away for too long takes the state of now over its own.
+#[test]
+fn an_old_store_is_replaced_whole() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(100);
+    let old = Store::open_with(there.path(), config()).unwrap();
+    old.initialise(&genesis).unwrap();
+    let chain = chain(here.path(), 100);
+    let target = SnapshotTarget { depth: 0, ..target(&chain, &genesis) };
+    let mut restore = Restore::begin_over(there.path(), config(), target.clone()).unwrap();
+    restore.add(0, &bytes(&chunks(&chain, &target)[0])).unwrap();
+    assert_eq!(old.tip().height, 0);
+    drop(old);
+    let store = restore.finish().unwrap();
+    assert_eq!((store.tip().height, store.tip().state_root), (2, target.state_root));
+    assert_eq!((store.oldest_block(), store.block(1).unwrap()), (2, None));
+    assert_eq!(store.fact_proof(0, 0).unwrap(), None, "a fact of before is not held here");
 }
 
 #[test]
