@@ -8,6 +8,9 @@ use openmesh_primitives::ContentId;
 /// Looks up a block that we hold; called on a blocking thread.
 pub type Provider = Arc<dyn Fn(&ContentId) -> Option<Vec<u8>> + Send + Sync>;
 
+/// Answers a peer's question, or says that it has no answer; called on a blocking thread.
+pub type Responder = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
 /// Configuration of the host.
 #[derive(Clone, Debug)]
 pub struct Config {

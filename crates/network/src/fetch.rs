@@ -225,6 +225,8 @@ mod tests {
             listen: RwLock::default(),
             peers: RwLock::new(scores),
             asks: Arc::new(Semaphore::new(crate::limits::ASKS_MAX)),
+            questions: Arc::new(Semaphore::new(0)),
+            responder: Default::default(),
             metrics: Metrics::default(),
         });
         let (commands, asked) = mpsc::channel(8);

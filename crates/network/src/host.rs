@@ -25,6 +25,7 @@ use crate::book::Book;
 use crate::config::{Config, NetworkError, Provider};
 use crate::envelope::{EnvelopeId, Incoming, Verdict};
 use crate::limits::*;
+use crate::questions::QuestionCodec;
 use crate::scores::Scores;
 use crate::shared::{Command, ProviderScore, Shared};
 
@@ -35,6 +36,7 @@ pub(crate) struct Behaviour {
     banned: allow_block_list::Behaviour<allow_block_list::BlockedPeers>,
     gossip: gossipsub::Behaviour,
     blocks: request_response::Behaviour<BlockCodec>,
+    questions: request_response::Behaviour<QuestionCodec>,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
 }
@@ -79,12 +81,17 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
     let mut gossip = gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Anonymous, gossip_config)
         .map_err(|e| NetworkError::Build(e.to_owned()))?;
     gossip.subscribe(&topic(config.chain_id)).map_err(|e| NetworkError::Build(e.to_string()))?;
-    let protocol = StreamProtocol::try_from_owned(format!("/openmesh/{}/block/1", config.chain_id))
-        .map_err(|e| NetworkError::Build(e.to_string()))?;
+    let protocol = |what: &str| {
+        StreamProtocol::try_from_owned(format!("/openmesh/{}/{what}/1", config.chain_id))
+            .map_err(|e| NetworkError::Build(e.to_string()))
+    };
     let requests = request_response::Config::default()
         .with_request_timeout(ASK_TIMEOUT)
         // Of one connection and both directions, so ours must fit; how many are answered is the host's business.
         .with_max_concurrent_streams(ASKS_MAX + SERVES_PER_PEER_MAX);
+    let questions = request_response::Config::default()
+        .with_request_timeout(ASK_TIMEOUT)
+        .with_max_concurrent_streams(QUESTIONS_MAX + QUESTION_SERVES_PER_PEER_MAX);
     let limits = connection_limits::ConnectionLimits::default()
         .with_max_established_incoming(Some(CONNECTIONS_INCOMING_MAX))
         .with_max_established(Some(CONNECTIONS_MAX))
@@ -97,7 +104,8 @@ fn behaviour(config: &Config, key: &identity::Keypair) -> Result<Behaviour, Netw
         limits: connection_limits::Behaviour::new(limits),
         banned: allow_block_list::Behaviour::default(),
         gossip,
-        blocks: request_response::Behaviour::new([(protocol, ProtocolSupport::Full)], requests),
+        blocks: request_response::Behaviour::new([(protocol("block")?, ProtocolSupport::Full)], requests),
+        questions: request_response::Behaviour::new([(protocol("question")?, ProtocolSupport::Full)], questions),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::default(),
     })
@@ -115,6 +123,10 @@ pub(crate) struct Host {
     /// Places for blocks that are read or sent.
     places: Arc<Semaphore>,
     serving: HashMap<InboundRequestId, Serving>,
+    /// The same of questions that are no CID.
+    questions_asked: HashMap<OutboundRequestId, (oneshot::Sender<Answer>, OwnedSemaphorePermit)>,
+    question_places: Arc<Semaphore>,
+    answering: HashMap<InboundRequestId, Serving>,
     answers: (mpsc::UnboundedSender<Served>, mpsc::UnboundedReceiver<Served>),
     bans: VecDeque<(Instant, PeerId)>,
     scores: Scores,
@@ -123,8 +135,16 @@ pub(crate) struct Host {
     room: Arc<Semaphore>,
 }
 
-/// An answer on its way out. As many as permits of [`SERVES_MAX`], so the channel needs no limit of its own.
-type Served = (ResponseChannel<Answer>, Answer);
+/// An answer on its way out. As many as permits of [`SERVES_MAX`] and [`QUESTION_SERVES_MAX`], so the channel needs no limit of its
+/// own.
+type Served = (Asked, ResponseChannel<Answer>, Answer);
+
+/// The protocol of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Block,
+    Question,
+}
 
 /// A block for a peer, until it is sent or has failed: what waits to be sent is in memory for as long as the peer reads.
 struct Serving {
@@ -153,6 +173,9 @@ impl Host {
             asked: HashMap::new(),
             places: Arc::new(Semaphore::new(SERVES_MAX)),
             serving: HashMap::new(),
+            questions_asked: HashMap::new(),
+            question_places: Arc::new(Semaphore::new(QUESTION_SERVES_MAX)),
+            answering: HashMap::new(),
             answers: mpsc::unbounded_channel(),
             bans: VecDeque::new(),
             scores: Scores::default(),
@@ -210,7 +233,7 @@ impl Host {
                 () = cancel.cancelled() => return Ok(()),
                 event = self.swarm.select_next_some() => self.event(event)?,
                 Some(command) = commands.recv() => self.command(command),
-                Some((channel, answer)) = self.answers.1.recv() => self.answer(channel, answer),
+                Some((asked, channel, answer)) = self.answers.1.recv() => self.answer(asked, channel, answer),
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
             self.pardon(Instant::now());
@@ -237,6 +260,10 @@ impl Host {
             Command::Ask { peer, cid, reply, permit } => {
                 let id = self.swarm.behaviour_mut().blocks.send_request(&peer, cid);
                 self.asked.insert(id, (reply, permit));
+            }
+            Command::Question { peer, question, reply, permit } => {
+                let id = self.swarm.behaviour_mut().questions.send_request(&peer, question);
+                self.questions_asked.insert(id, (reply, permit));
             }
             Command::AddPeer(address) => self.book.add(address, Instant::now()),
             Command::Ban(peer) => self.ban(peer),
@@ -309,7 +336,13 @@ impl Host {
         }
     }
 
-    fn answer(&mut self, channel: ResponseChannel<Answer>, answer: Answer) {
+    fn answer(&mut self, asked: Asked, channel: ResponseChannel<Answer>, answer: Answer) {
+        if asked == Asked::Question {
+            self.shared.metrics.questions_answered.inc();
+            // The asker may have gone away meanwhile.
+            let _ = self.swarm.behaviour_mut().questions.send_response(channel, answer);
+            return;
+        }
         match &answer {
             Answer::Block(bytes) => {
                 self.shared.metrics.blocks_served.inc();
@@ -345,7 +378,7 @@ impl Host {
     /// Reads the block on a blocking thread; the loop goes on.
     fn serve(&mut self, peer: PeerId, id: InboundRequestId, cid: ContentId, channel: ResponseChannel<Answer>) {
         let Some(place) = self.place(peer) else {
-            return self.answer(channel, Answer::Busy);
+            return self.answer(Asked::Block, channel, Answer::Busy);
         };
         self.serving.insert(id, Serving { peer, _place: Arc::clone(&place) });
         let (provider, answers) = (Arc::clone(&self.provider), self.answers.0.clone());
@@ -356,7 +389,27 @@ impl Host {
                 _ => Answer::Missing,
             };
             // Fails only when the host has stopped.
-            let _ = answers.send((channel, answer));
+            let _ = answers.send((Asked::Block, channel, answer));
+        });
+    }
+
+    /// Answers a question on a blocking thread; the loop goes on.
+    fn answer_question(&mut self, peer: PeerId, id: InboundRequestId, question: Vec<u8>, channel: ResponseChannel<Answer>) {
+        let own = self.answering.values().filter(|answering| answering.peer == peer).count();
+        let permit = Arc::clone(&self.question_places).try_acquire_owned().ok();
+        let Some(place) = permit.filter(|_| own < QUESTION_SERVES_PER_PEER_MAX).map(Arc::new) else {
+            return self.answer(Asked::Question, channel, Answer::Busy);
+        };
+        self.answering.insert(id, Serving { peer, _place: Arc::clone(&place) });
+        let (shared, answers) = (Arc::clone(&self.shared), self.answers.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let _place = place;
+            let answer = match shared.responder.0.get().and_then(|responder| responder(&question)) {
+                Some(bytes) if bytes.len() <= BLOCK_BYTES_MAX => Answer::Block(bytes),
+                _ => Answer::Missing,
+            };
+            // Fails only when the host has stopped.
+            let _ = answers.send((Asked::Question, channel, answer));
         });
     }
 
@@ -438,6 +491,7 @@ impl Host {
             ) => {
                 self.serving.remove(&request_id);
             }
+            BehaviourEvent::Questions(event) => self.question_event(event),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })
                 if info.protocol_version != identity_protocol(self.chain_id) =>
             {
@@ -446,6 +500,30 @@ impl Host {
                 let _ = self.swarm.disconnect_peer_id(peer_id);
             }
             _ => {}
+        }
+    }
+
+    fn question_event(&mut self, event: request_response::Event<Vec<u8>, Answer>) {
+        match event {
+            request_response::Event::Message { peer, message, .. } => match message {
+                request_response::Message::Request { request_id, request, channel } => {
+                    self.answer_question(peer, request_id, request, channel);
+                }
+                request_response::Message::Response { request_id, response } => {
+                    if let Some((reply, _)) = self.questions_asked.remove(&request_id) {
+                        // Whoever asked may have given up.
+                        let _ = reply.send(response);
+                    }
+                }
+            },
+            request_response::Event::OutboundFailure { request_id, peer, error, .. } => {
+                tracing::debug!(%peer, %error, "a peer did not answer a question");
+                self.questions_asked.remove(&request_id);
+            }
+            request_response::Event::ResponseSent { request_id, .. }
+            | request_response::Event::InboundFailure { request_id, .. } => {
+                self.answering.remove(&request_id);
+            }
         }
     }
 }

@@ -10,6 +10,9 @@
 //! content store, and a test needs no store at all. A fetched block is checked against its CID before anybody sees
 //! it; a peer whose bytes do not match is shut out for ten minutes and the next peer is asked.
 //!
+//! Everything else that one node asks another (parts of the state, the way of a light client) is a short question to one named peer,
+//! answered by a [`Responder`]: [`Handle::ask`]. The host does not read it either.
+//!
 //! What happens on failure: a configured peer that is away is dialled for ever (see `book`); full queues refuse or
 //! drop and count; the task ends only when it is cancelled or when the listener is gone.
 
@@ -23,6 +26,7 @@ pub mod fuzz;
 mod host;
 pub mod limits;
 mod metrics;
+mod questions;
 mod scores;
 mod service;
 mod shared;
@@ -30,8 +34,9 @@ mod turns;
 
 pub use libp2p::{Multiaddr, PeerId};
 
-pub use config::{Config, NetworkError, Provider};
+pub use config::{Config, NetworkError, Provider, Responder};
 pub use envelope::{EnvelopeId, Incoming, PublishError, Verdict};
 pub use fetch::FetchError;
+pub use questions::AskError;
 pub use service::{Handle, start};
 pub use turns::Turns;

@@ -25,6 +25,15 @@ pub(crate) const ASKS_MAX: usize = 16;
 pub(crate) const SERVES_MAX: usize = 16;
 /// Of these, blocks for one peer: a few that read slowly must not take all the places.
 pub(crate) const SERVES_PER_PEER_MAX: usize = 4;
+/// Longest question that is no CID, bytes: a tag and some numbers.
+pub const QUESTION_BYTES_MAX: usize = 64;
+/// Answers to such questions for others at the same time, and for one peer: with parts of the state of at most 4 MiB this is 16 MiB,
+/// and a node that joins keeps two on the way from each of its peers. Further askers are told that we are busy.
+pub(crate) const QUESTION_SERVES_MAX: usize = 4;
+/// See [`QUESTION_SERVES_MAX`].
+pub(crate) const QUESTION_SERVES_PER_PEER_MAX: usize = 2;
+/// Our own open questions of that kind: eight peers with two each.
+pub(crate) const QUESTIONS_MAX: usize = 16;
 /// Longest time for one question and its answer, or for our answer.
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that has not answered for a block after this is raced by the next one: a peer that has the block and a good

@@ -13,6 +13,7 @@ pub(crate) struct Metrics {
     pub(crate) envelopes_worthless: Counter,
     pub(crate) envelopes_dropped: Counter,
     pub(crate) blocks_served: Counter,
+    pub(crate) questions_answered: Counter,
     pub(crate) blocks_missing: Counter,
     pub(crate) blocks_fetched: Counter,
     pub(crate) blocks_refused: Counter,
@@ -36,6 +37,11 @@ impl Metrics {
         );
         registry.register("envelopes_dropped", "Envelopes lost to a full queue", m.envelopes_dropped.clone());
         registry.register("blocks_served", "Blocks sent to peers", m.blocks_served.clone());
+        registry.register(
+            "questions_answered",
+            "Questions of peers about the state and the way to it, answered or refused",
+            m.questions_answered.clone(),
+        );
         registry.register("blocks_missing", "Requests for blocks that we do not hold", m.blocks_missing.clone());
         registry.register("blocks_fetched", "Blocks fetched and verified", m.blocks_fetched.clone());
         registry.register("blocks_refused", "Fetched blocks with a wrong hash", m.blocks_refused.clone());

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, NetworkError, Provider};
+use crate::blocks::Answer;
+use crate::config::{Config, NetworkError, Provider, Responder};
 use crate::envelope::{Incoming, PublishError, Verdict};
 use crate::fetch::{self, FetchError};
 use crate::host::{self, Host};
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::questions::AskError;
 use crate::shared::{Command, Shared};
 
 /// The running host; clones are cheap.
@@ -78,6 +80,38 @@ impl Handle {
     pub async fn fetch(&self, cid: ContentId) -> Result<Vec<u8>, FetchError> {
         fetch::fetch(&self.shared, &self.commands, cid).await
     }
+
+    /// Asks one peer a question and returns its answer as it came: the caller judges it.
+    ///
+    /// # Errors
+    /// Where the peer has no answer, is busy, is not connected or does not answer in time.
+    pub async fn ask(&self, peer: PeerId, question: Vec<u8>) -> Result<Vec<u8>, AskError> {
+        if question.len() > limits::QUESTION_BYTES_MAX {
+            return Err(AskError::TooLong(question.len()));
+        }
+        let permit = Arc::clone(&self.shared.questions).acquire_owned().await.map_err(|_| AskError::Stopped)?;
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Question { peer, question, reply, permit };
+        self.commands.send(command).await.map_err(|_| AskError::Stopped)?;
+        match answer.await {
+            Ok(Answer::Block(bytes)) => Ok(bytes),
+            Ok(Answer::Missing) => Err(AskError::Missing),
+            Ok(Answer::Busy) => Err(AskError::Busy),
+            // Dropped: it went away, or the transport's time is up.
+            Err(_) => Err(AskError::Silent),
+        }
+    }
+
+    /// Answers the questions of peers from now on; before, they are told that nothing is here. The first call counts.
+    pub fn answer_with(&self, responder: Responder) {
+        let _ = self.shared.responder.0.set(responder);
+    }
+
+    /// Shuts a peer out for ten minutes that has lied.
+    pub async fn shut_out(&self, peer: PeerId) {
+        // As above.
+        let _ = self.commands.send(Command::Ban(peer)).await;
+    }
 }
 
 /// Starts the host: when this returns, it listens. Fails where libp2p refuses the configuration or an address cannot be
@@ -97,6 +131,8 @@ pub async fn start(
         listen: RwLock::default(),
         peers: RwLock::default(),
         asks: Arc::new(Semaphore::new(limits::ASKS_MAX)),
+        questions: Arc::new(Semaphore::new(limits::QUESTIONS_MAX)),
+        responder: Default::default(),
         metrics,
     });
     let mut host = Host::new(swarm, &config, provider, Arc::clone(&shared), incoming_sent);

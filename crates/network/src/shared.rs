@@ -1,7 +1,8 @@
 //! State and commands between the handles and the host's task.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::fmt;
+use std::sync::{Arc, OnceLock, RwLock};
 
 use bytes::Bytes;
 use libp2p::gossipsub::MessageId;
@@ -10,6 +11,7 @@ use openmesh_primitives::ContentId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::blocks::Answer;
+use crate::config::Responder;
 use crate::envelope::Verdict;
 use crate::metrics::Metrics;
 
@@ -22,7 +24,21 @@ pub(crate) struct Shared {
     pub(crate) peers: RwLock<BTreeMap<PeerId, ProviderScore>>,
     /// Places for open questions.
     pub(crate) asks: Arc<Semaphore>,
+    /// Places for open questions that are no CID.
+    pub(crate) questions: Arc<Semaphore>,
+    /// Answers those of others, once there is something to answer from.
+    pub(crate) responder: Answers,
     pub(crate) metrics: Metrics,
+}
+
+/// What answers questions.
+#[derive(Default)]
+pub(crate) struct Answers(pub(crate) OnceLock<Responder>);
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answers({})", self.0.get().is_some())
+    }
 }
 
 /// A peer's success as a provider of blocks.
@@ -40,6 +56,7 @@ pub(crate) enum Command {
     Publish(Bytes),
     Report { id: MessageId, from: PeerId, bytes: usize, verdict: Verdict },
     Ask { peer: PeerId, cid: ContentId, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
+    Question { peer: PeerId, question: Vec<u8>, reply: oneshot::Sender<Answer>, permit: OwnedSemaphorePermit },
     AddPeer(Multiaddr),
     Ban(PeerId),
 }

@@ -12,7 +12,7 @@ use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Stre
 use libp2p::StreamProtocol;
 use libp2p::request_response::{self, Codec};
 use openmesh_network::{
-    Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
+    AskError, Config, FetchError, Handle, Incoming, Multiaddr, NetworkError, PeerId, Provider, Verdict, start,
 };
 use openmesh_primitives::ContentId;
 use prometheus_client::registry::Registry;
@@ -425,6 +425,47 @@ async fn a_peer_that_comes_back_is_dialled_again() {
     });
     assert_eq!(fetched.await.expect("dialled again in time"), block);
     assert_eq!(again.peers(), vec![a.handle.peer_id()]);
+}
+
+/// A question goes to the peer that is named, and its answer comes back unread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_are_answered_by_whoever_is_asked() {
+    let there = node(61, 7, &[], nothing()).await;
+    let here = node(62, 7, &[&there], nothing()).await;
+    let peer = there.handle.peer_id();
+    let connected = async {
+        while !here.handle.peers().contains(&peer) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, connected).await.expect("connected in time");
+    assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Missing), "nothing to answer from yet");
+    there.handle.answer_with(Arc::new(|question: &[u8]| match question {
+        [1] => Some(vec![9; 3_000_000]),
+        [2] => Some(vec![0; 64 << 20]),
+        _ => None,
+    }));
+    assert_eq!(here.handle.ask(peer, vec![1]).await, Ok(vec![9; 3_000_000]));
+    assert_eq!(here.handle.ask(peer, vec![2]).await, Err(AskError::Missing), "longer than any answer may be");
+    assert_eq!(here.handle.ask(peer, vec![0; 65]).await, Err(AskError::TooLong(65)));
+    assert_eq!(here.handle.ask(PeerId::random(), vec![1]).await, Err(AskError::Silent));
+    // Many at once: the peer answers some and says that it is busy to the others, and none hangs.
+    let many = (0..12).map(|_| here.handle.ask(peer, vec![1]));
+    let outcomes = futures::future::join_all(many).await;
+    assert!(outcomes.iter().any(Result::is_ok));
+    assert!(outcomes.iter().all(|o| matches!(o, Ok(_) | Err(AskError::Busy))), "{outcomes:?}");
+    let again = async {
+        loop {
+            match here.handle.ask(peer, vec![1]).await {
+                Err(AskError::Busy) => {}
+                other => return other,
+            }
+        }
+    };
+    let again = timeout(DEADLINE, again).await.expect("places come back");
+    assert_eq!(again.map(|bytes| bytes.len()), Ok(3_000_000));
+    here.handle.shut_out(peer).await;
+    assert_eq!(here.handle.ask(peer, vec![1]).await, Err(AskError::Silent));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
