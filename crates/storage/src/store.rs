@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, RwLock};
 
+use openmesh_ledger::light::ValidatorChange;
 use openmesh_ledger::{
     Block, Certificate, Execution, FactProof, Genesis, Header, Tip, ValidatorSet, closed_epoch, initial_state, keys,
 };
@@ -221,6 +222,41 @@ impl Store {
         }
         sets.drain(..sets.len().min(1));
         Ok(sets)
+    }
+
+    /// Returns the last height that each set of validators decided, of changes after a height and up to the tip, ascending, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn set_changes(&self, after: Height, limit: usize) -> Result<Vec<Height>, StoreError> {
+        let (table, tip) = (self.read()?.open_table(VALIDATOR_SETS)?, self.tip().height);
+        let first = after.saturating_add(1);
+        let mut last = table.range(..=first)?.next_back().transpose()?.map(|(_, set)| set.value().to_vec());
+        let mut changes = Vec::new();
+        for entry in table.range(first.saturating_add(1)..=tip + 1)? {
+            let (from, set) = entry?;
+            // A set may be written again without having changed; the first one that is known is no change.
+            match last.replace(set.value().to_vec()) {
+                Some(before) if before != set.value() => changes.push(from.value() - 1),
+                _ => {}
+            }
+            if changes.len() == limit {
+                break;
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Returns header and certificate of a height, and the validators that decide the next one: a step of a light client. `None` where
+    /// the header is not held: of a height that is not the last of a set and of which the block was removed.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn light_step(&self, height: Height) -> Result<Option<ValidatorChange>, StoreError> {
+        let Some((header, certificate)) = self.header(height)? else { return Ok(None) };
+        let validators = self.validators_at(height + 1)?;
+        Ok(Some(ValidatorChange { header, certificate, validators }))
     }
 
     /// Returns the height from which the way of a light client is known here: 0, the genesis, but for a node that joined

@@ -117,3 +117,24 @@ fn changes_of_validators_are_followed_one_by_one() {
     let early = change(10, &sets[1], &sets[2], &keys[2..6]);
     assert_eq!(follow(&[first, early]), Err(LightError::Order { height: 10, after: 10 }));
 }
+
+#[test]
+fn one_third_of_the_trusted_set_may_vouch_for_a_set_far_ahead() {
+    let keys = keys(9);
+    let (trusted, near, far) = (set(&keys[..4]), set(&keys[2..6]), set(&keys[3..7]));
+    let ahead = |deciding: &ValidatorSet, signers: &[ValidatorKey]| {
+        let header = Header { height: 1_000, ..header(deciding) };
+        let certificate = certificate(&header, signers);
+        light::verify_skipping(CHAIN, &trusted, &header, &certificate, deciding)
+    };
+    assert_eq!(ahead(&near, &keys[2..6]), Ok(()), "two of four are known");
+    assert_eq!(ahead(&far, &keys[3..7]), Err(LightError::Overlap { power: 1, total: 4 }));
+    // Two of the trusted set stand in the new one, but only one of them signed.
+    assert_eq!(ahead(&near, &keys[3..6]), Err(LightError::Overlap { power: 1, total: 4 }));
+    // Enough who are trusted, too few of the set itself.
+    assert_eq!(ahead(&near, &keys[2..4]), Err(LightError::Power { power: 2, total: 4 }));
+    let header = Header { height: 1_000, ..header(&near) };
+    let certificate = certificate(&header, &keys[2..6]);
+    let other = light::verify_skipping(CHAIN, &trusted, &header, &certificate, &far);
+    assert!(matches!(other, Err(LightError::Validators { .. })), "{other:?}");
+}

@@ -1,0 +1,102 @@
+//! Errors of joining.
+
+use openmesh_ledger::light::LightError;
+use openmesh_primitives::{Digest, Height};
+use openmesh_storage::{ChunkError, RestoreError};
+
+use crate::peers::Refusal;
+
+/// A proof that a peer has lied, or is of another network.
+#[derive(Debug, thiserror::Error)]
+pub enum Lie {
+    /// Bytes that are no answer.
+    #[error("its answer cannot be read: {0}")]
+    Form(String),
+    /// A header or a change of validators that is not certified.
+    #[error("its way to the snapshot is not certified")]
+    Light(#[from] LightError),
+    /// Parts that do not belong together.
+    #[error("{0}")]
+    Parts(&'static str),
+    /// A block that hashes otherwise than the trusted one.
+    #[error("its block at height {height} has the hash {got}, {expected} is trusted")]
+    Trusted {
+        /// Of the trusted block.
+        height: Height,
+        /// As a person said.
+        expected: Digest,
+        /// Of what the peer sent.
+        got: Digest,
+    },
+    /// A chunk that does not belong to the state.
+    #[error("chunk {index} of the snapshot at height {height} is wrong")]
+    Chunk {
+        /// Of the snapshot.
+        height: Height,
+        /// Its number.
+        index: u32,
+        /// Error of checking it.
+        #[source]
+        source: ChunkError,
+    },
+    /// More chunks than a state of that size has.
+    #[error("it offers the state in chunks of depth {depth}, of which {chunks} hold {rows} rows: no honest node cuts so fine")]
+    Depth {
+        /// Offered.
+        depth: u8,
+        /// Chunks that were fetched.
+        chunks: u32,
+        /// Rows in them.
+        rows: u64,
+    },
+}
+
+/// Errors that end a join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The disk, or the store on it.
+    #[error("the snapshot cannot be restored")]
+    Restore(#[from] RestoreError),
+    /// The trusted block is too old to skip from.
+    #[error("the trusted block of height {height} is {age_hours} hours old, more than the trust period of {period_hours} hours")]
+    Expired {
+        /// Of the block.
+        height: Height,
+        /// Its age.
+        age_hours: u64,
+        /// Longest age.
+        period_hours: u64,
+    },
+    /// A worker has panicked.
+    #[error("a worker of the join has ended")]
+    Worker,
+}
+
+/// A reason for which an attempt with a peer came to nothing.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It gave no answer.
+    Refused(Refusal),
+    /// It lied.
+    Lie(Box<Lie>),
+    /// This node cannot go on.
+    Fatal(JoinError),
+}
+
+impl From<Lie> for Fault {
+    fn from(lie: Lie) -> Fault {
+        Fault::Lie(Box::new(lie))
+    }
+}
+
+impl From<LightError> for Fault {
+    fn from(error: LightError) -> Fault {
+        Lie::from(error).into()
+    }
+}
+
+impl From<JoinError> for Fault {
+    fn from(error: JoinError) -> Fault {
+        Fault::Fatal(error)
+    }
+}

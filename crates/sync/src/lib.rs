@@ -1,0 +1,38 @@
+//! Joining a running network: what a node offers to those who join, and a join by snapshot.
+//!
+//! # What it owns
+//! The questions and answers between a node that joins and its peers ([`Question`], `docs/spec/sync.md`), the light client's way to a
+//! snapshot's header, and the fetching of its chunks. It does not know the network: peers are three functions ([`Peers`]).
+//!
+//! # Why it is shaped so
+//! Nothing is prepared for a snapshot. Chunks are read from the state's tree as it stood after a height, so a node offers the newest
+//! two heights that are multiples of [`Config::interval`](serve::Snapshots), which are the same ones at every node. There is no
+//! manifest to be lied about either: a chunk is proved against the state root in a header, and the header by the signatures of a
+//! set of validators that the light client has walked to from the genesis or from a block that a person trusts.
+//!
+//! # Limits
+//! Each peer has [`QUESTIONS_EACH`](join) open questions, of all peers together [`QUESTIONS_ALL`](join); a chunk has at most 4 MiB.
+//!
+//! # On failure
+//! What a peer sent and does not prove itself names that peer: it is logged, counted, shut out and not asked again. A peer that is
+//! silent, busy or has nothing is asked later. Only this node's own disk ends a join, and a trusted block that cannot be right.
+
+mod error;
+mod join;
+mod metrics;
+mod peers;
+mod progress;
+mod serve;
+mod survey;
+mod walk;
+mod wire;
+
+pub use error::{JoinError, Lie};
+pub use join::{Deps, JoinConfig, join};
+pub use metrics::Metrics;
+pub use peers::{Peers, Refusal};
+pub use progress::{Progress, Step};
+pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
+pub use survey::{Way, blocks_are_gone, survey};
+pub use walk::{Trust, TrustedBlock};
+pub use wire::{Anchor, Offer, Question, SnapshotOffer};

@@ -1,0 +1,43 @@
+//! Peers as this room sees them.
+
+use std::sync::Arc;
+
+use borsh::BorshDeserialize;
+use futures::future::BoxFuture;
+use openmesh_primitives::canonical;
+
+use crate::error::{Fault, Lie};
+use crate::wire::Question;
+
+/// A reason for which a peer gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It does not have it.
+    Missing,
+    /// It is busy.
+    Busy,
+    /// It went away, or did not answer in time.
+    Silent,
+}
+
+/// Asks a peer by its name.
+pub type Ask = Arc<dyn Fn(&str, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Refusal>> + Send + Sync>;
+
+/// The peers of a node: any host that can name them and ask one of them.
+#[derive(Clone)]
+pub struct Peers {
+    /// Names of those that are connected.
+    pub connected: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Asks one of them.
+    pub ask: Ask,
+    /// Shuts one out that has lied.
+    pub shut_out: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Peers {
+    /// Asks a peer, and reads its answer; what cannot be read is a lie.
+    pub(crate) async fn ask<T: BorshDeserialize>(&self, peer: &str, question: Question) -> Result<T, Fault> {
+        let bytes = (self.ask)(peer, canonical::encode(&question)).await.map_err(Fault::Refused)?;
+        canonical::decode(&bytes).map_err(|error| Lie::Form(error.to_string()).into())
+    }
+}

@@ -1,0 +1,133 @@
+//! The light client's way to a snapshot, through changes of the validators.
+
+use openmesh_ledger::Genesis;
+use openmesh_primitives::{Digest, canonical};
+use openmesh_storage::{Store, StoreConfig};
+use openmesh_sync::{JoinError, Question, Snapshots, Metrics, TrustedBlock};
+use prometheus_client::registry::Registry;
+
+use crate::chain::{Chain, INTERVAL, genesis, set};
+use crate::world::{World, honest};
+
+/// Changes at heights 6, 16, 26 and 40, of sets that overlap less and less; the blocks below 35 are gone.
+fn changing(dir: &std::path::Path, retain: bool) -> (Chain, Genesis) {
+    let genesis = genesis(10);
+    let retain_ms = retain.then_some(5_000);
+    let mut chain = Chain::new(dir, StoreConfig { proof_heights: 12, retain_ms, ..StoreConfig::default() }, &genesis);
+    chain.changes = [(5, set(0..4)), (15, set(2..6)), (25, set(4..8)), (39, set(3..7))].into_iter().collect();
+    chain.grow(47);
+    assert_eq!(chain.store.set_changes(0, 9).unwrap(), [6, 16, 26, 40]);
+    (chain, genesis)
+}
+
+fn trusted(store: &Store, height: u64) -> TrustedBlock {
+    TrustedBlock { height, hash: store.header(height).unwrap().unwrap().0.hash() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_the_genesis_every_change_is_followed_and_handed_on() {
+    let (here, there, last) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, genesis) = changing(here.path(), true);
+    assert_eq!(chain.store.block(26).unwrap(), None, "pruned");
+    let world = World::default();
+    world.add_honest("a", &chain.store);
+    let store = world.join(there.path(), &genesis, None).await.0.unwrap();
+    assert_eq!((store.tip().height, store.walk_from().unwrap()), (40, 0));
+    Chain::follow(&store, &chain.store);
+    for height in [1, 6, 7, 16, 17, 26, 27, 40, 41, 47] {
+        assert_eq!(store.validators_at(height).unwrap(), chain.store.validators_at(height).unwrap(), "{height}");
+    }
+    assert_eq!(store.set_changes(0, 9).unwrap(), [6, 16, 26, 40]);
+    // A node that joined shows the way to the next one.
+    let world = World::default();
+    world.add_honest("b", &store);
+    let third = world.join(last.path(), &genesis, None).await.0.unwrap();
+    assert_eq!(third.tip().state_root, chain.store.header(41).unwrap().unwrap().0.state_root);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_trusted_block_the_walk_skips_where_enough_overlap() {
+    let here = tempfile::tempdir().unwrap();
+    let (chain, genesis) = changing(here.path(), false);
+    // From the set of all eight a third is in every later one; from 0..4 there is no one in 4..8, so the way goes over 2..6.
+    for height in [3, 8, 18, 28, 39] {
+        let there = tempfile::tempdir().unwrap();
+        let world = World::default();
+        world.add_honest("a", &chain.store);
+        let (joined, progress) = world.join(there.path(), &genesis, Some(trusted(&chain.store, height))).await;
+        let store = joined.unwrap();
+        assert_eq!(store.tip().height, 40, "{progress:?}");
+        Chain::follow(&store, &chain.store);
+        for height in 40..=47 {
+            assert_eq!(store.validators_at(height).unwrap(), chain.store.validators_at(height).unwrap());
+        }
+        // It says what it does not know.
+        let offer = Snapshots::new(store, INTERVAL, Metrics::register(&mut Registry::default())).offer().unwrap();
+        assert!(offer.walk_from >= height && offer.walk_from < 40, "{offer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_block_of_another_chain_makes_every_peer_a_liar_and_an_old_one_is_refused() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, mut genesis) = changing(here.path(), false);
+    let world = World::default();
+    world.add_honest("a", &chain.store);
+    let other = TrustedBlock { height: 28, hash: Digest([7; 32]) };
+    let join = world.join(there.path(), &genesis, Some(other));
+    let named = async {
+        while !world.shut_out.lock().unwrap().contains("a") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        (joined, _) = join => panic!("joined a chain that is not trusted: {:?}", joined.map(|store| store.tip())),
+        () = named => {}
+    }
+    // The same chain, a year later.
+    let old = tempfile::tempdir().unwrap();
+    genesis.time.0 -= 365 * 24 * 3_600 * 1_000_000_000;
+    let chain = Chain::new(old.path(), StoreConfig::default(), &genesis);
+    chain.grow(12);
+    let world = World::default();
+    world.add_honest("a", &chain.store);
+    let refused = world.join(there.path(), &genesis, Some(trusted(&chain.store, 2))).await.0.map(|store| store.tip());
+    assert!(matches!(refused, Err(JoinError::Expired { height: 2, period_hours: 168, .. })), "{refused:?}");
+}
+
+/// No bit of what leads to a snapshot can be flipped unnoticed: anchor, and changes of validators.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_on_the_way_is_refused_wherever_it_is() {
+    let here = tempfile::tempdir().unwrap();
+    let (chain, genesis) = changing(here.path(), true);
+    let answer = honest(&chain.store);
+    for question in [Question::Anchor { height: 40 }, Question::Changes { after: 0 }] {
+        let bits = answer(question).unwrap().len() * 8;
+        // A prime against the size of a byte, so that all places of a byte come about, over every field.
+        for bit in (0..bits).step_by(61) {
+            let world = World::default();
+            let answer = answer.clone();
+            world.add("liar", move |asked| {
+                let mut bytes = answer(asked)?;
+                if asked == question {
+                    bytes[bit / 8] ^= 1 << (bit % 8);
+                }
+                Ok(bytes)
+            });
+            let there = tempfile::tempdir().unwrap();
+            let named = async {
+                while world.shut_out.lock().unwrap().is_empty() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                (joined, progress) = world.join(there.path(), &genesis, None) => {
+                    panic!("bit {bit} of {question:?}: {:?} {progress:?}", joined.map(|store| store.tip()))
+                }
+                () = named => {}
+            }
+        }
+    }
+    assert!(canonical::decode::<Question>(b"").is_err());
+}
