@@ -173,6 +173,8 @@ codes! {
     TooManyConnections "too_many_connections" 503 Later;
     /// The node has no place for another stream.
     TooManyStreams "too_many_streams" 503 Later;
+    /// This node joins the network and has no state yet.
+    Joining "joining" 503 Later;
     /// A fault of the node.
     Internal "internal" 500 Elsewhere;
 

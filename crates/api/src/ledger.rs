@@ -26,6 +26,15 @@ pub struct Status {
     pub time: String,
     /// True where the node is behind its peers.
     pub syncing: bool,
+    /// Height of the oldest block that this node holds; one that keeps all has 1. 0 where there is none yet.
+    #[serde(default)]
+    pub oldest_block: u64,
+    /// Disk that the chunks which the network agreed on take at this node, in bytes.
+    #[serde(default)]
+    pub content_bytes: u64,
+    /// The most that they may take, in bytes.
+    #[serde(default)]
+    pub content_bytes_max: u64,
     /// Number of validators.
     pub validators: u32,
     /// Number of connected consensus peers.
@@ -229,7 +238,7 @@ pub struct ValidatorInfo {
 pub struct IncidentInfo {
     /// Stable id.
     pub id: String,
-    /// Time.
+    /// Time; empty where it is that of a block which this node does not hold any more.
     pub time: String,
     /// Kind of fault.
     pub kind: IncidentKind,

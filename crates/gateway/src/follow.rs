@@ -134,7 +134,7 @@ fn take_one(node: &Node, block: &Block, certificate: &Certificate, receipts: &[R
     news.say(Feed::Chunks, || chunk_items(node, block.header.height));
     news.say(Feed::Incidents, || {
         let incidents = events.iter().filter_map(|event| match event {
-            LedgerEvent::Incident(incident) => Some(views::incidents::of_ledger(incident, block.header.time)),
+            LedgerEvent::Incident(incident) => Some(views::incidents::of_ledger(incident, Some(block.header.time))),
             _ => None,
         });
         let item = |incident: openmesh_api::IncidentInfo| {

@@ -19,6 +19,7 @@ mod deps;
 mod error;
 mod follow;
 mod http;
+mod joining;
 mod memory;
 mod node;
 mod reads;
@@ -39,6 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use deps::{Deps, Fetch};
+pub use joining::joining;
 pub use router::openapi;
 
 use node::Node;

@@ -217,8 +217,11 @@ impl Node {
     /// Status of this node and its network; from memory.
     pub fn status(&self) -> api::Status {
         let engine = self.deps().engine.status();
+        let content = self.deps().content.usage();
         let facts = Facts {
             tip: self.store().tip(),
+            oldest_block: self.store().oldest_block(),
+            content_bytes: (content.bytes, content.bytes_max),
             counts: self.memory().counts(),
             incidents: self.memory().index().incidents_total,
             node_incidents: self.memory().live().incidents_total(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use openmesh_engine::CommittedBlock;
-use openmesh_lake::{AcceptedChunkMeta, Lake, LedgerBlock};
+use openmesh_lake::{AcceptedChunkMeta, Lake, LedgerBlock, NodeIncidentRow};
 use openmesh_primitives::{Height, report};
 use openmesh_storage::Store;
 use tokio::sync::broadcast;
@@ -59,25 +59,59 @@ impl Blocks {
                 return;
             }
             let (store, register) = (self.store.clone(), self.register.take());
-            let last = tip.min(next + BATCH_BLOCKS_MAX - 1);
-            let made = blocking(move || make(&store, register, next, last)).await;
+            let oldest = self.store.oldest_block();
+            let first = next.max(oldest);
+            let last = tip.min(first + BATCH_BLOCKS_MAX - 1);
+            if first > next && !self.state_gap(next, first).await {
+                return;
+            }
+            let made = blocking(move || make(&store, register, first, last)).await;
             match made {
                 Ok((register, made)) => {
                     self.register = Some(register);
-                    if !self.append(made).await {
+                    if !self.append(made, first > next).await {
                         return;
                     }
                 }
-                Err(error) => return tracing::error!(error, height = next, "rows of blocks cannot be made"),
+                Err(error) => return tracing::error!(error, height = first, "rows of blocks cannot be made"),
             }
         }
     }
 
-    /// Appends the rows of blocks; `false` where that failed, to be tried again with the next block.
-    async fn append(&self, made: Vec<Made>) -> bool {
-        for (rows, chunks) in made {
+    /// States that blocks are missing in the tables for good: they were removed before the tables had them, or this node joined by a
+    /// snapshot after them. `false` where that failed, to be tried again with the next block.
+    async fn state_gap(&self, next: Height, first: Height) -> bool {
+        let detail = format!(
+            "the rows of blocks {next} to {} are not in the tables of this node: the blocks are not in its store any more; a node with \
+             storage.archive has them",
+            first - 1
+        );
+        tracing::error!(next, first, detail, "the tables have a gap");
+        let row = NodeIncidentRow {
+            site: "this node".into(),
+            source: String::new(),
+            time: self.store.tip().time,
+            kind: "tables_gap".into(),
+            window: None,
+            stream: None,
+            detail,
+        };
+        let recorded = self.lake.append_node_incidents(&[row]).await;
+        if let Err(error) = &recorded {
+            tracing::error!(error = report(error), "a gap of the tables cannot be recorded");
+        }
+        recorded.is_ok()
+    }
+
+    /// Appends the rows of blocks, the first of which may stand behind a gap that was stated; `false` where that failed, to be tried again with the next block.
+    async fn append(&self, made: Vec<Made>, after_gap: bool) -> bool {
+        for (number, (rows, chunks)) in made.into_iter().enumerate() {
             let height = rows.block.height;
-            if let Err(error) = self.lake.append_ledger_block(&rows).await {
+            let appended = match after_gap && number == 0 {
+                true => self.lake.append_ledger_block_after_gap(&rows).await,
+                false => self.lake.append_ledger_block(&rows).await,
+            };
+            if let Err(error) = appended {
                 tracing::error!(error = report(&error), height, "rows of blocks cannot be written");
                 return false;
             }
@@ -111,12 +145,8 @@ fn make(
     };
     let blocks = store.blocks(first..=last).map_err(|e| report(&e))?;
     if blocks.first().map(|stored| stored.block.header.height) != Some(first) {
-        let oldest = store.oldest_block();
-        return Err(format!(
-            "blocks up to {} were removed from the store before the tables had them: to fill the tables from block {oldest} \
-             on, stop the node and move its folder data/lake away",
-            oldest.saturating_sub(1)
-        ));
+        // Removed since it was looked at: the next try begins with the oldest that is left.
+        return Err(format!("block {first} has just been removed from the store"));
     }
     let mut made = Vec::with_capacity(blocks.len());
     for stored in &blocks {

@@ -169,6 +169,26 @@ async fn empty_tables_begin_with_the_oldest_block_that_is_kept() {
     run.stop().await;
 }
 
+/// Blocks that were removed before the tables had them are a gap that is stated, and the tables go on behind it.
+#[tokio::test]
+async fn removed_blocks_are_a_stated_gap_and_no_end() {
+    let node = Node::with(StoreConfig { proof_heights: 2, retain_ms: Some(2_000), ..StoreConfig::default() });
+    agree(&node.store, ContentId::of(b"first"));
+    let fetch: Fetch = Arc::new(|_| Box::pin(async { Err(FetchError::Absent) }));
+    let run = node.run(fetch.clone()).await;
+    run.until(|p| p.height == 1).await;
+    run.stop().await;
+    while node.store.oldest_block() < 5 {
+        let height = node.store.tip().height;
+        assert!(height < 500, "no block is removed");
+        agree(&node.store, ContentId::of(&height.to_be_bytes()));
+    }
+    let tip = node.store.tip().height;
+    let run = node.run(fetch).await;
+    run.until(|p| p.height == tip && p.scanned_height == tip).await;
+    run.stop().await;
+}
+
 #[tokio::test]
 async fn a_part_that_panics_ends_ingestion() {
     let node = Node::new();

@@ -164,12 +164,22 @@ impl Lake {
 
     /// Appends a committed block of our ledger. Blocks come in order: the next one is [`Lake::ledger_height`] plus one.
     pub async fn append_ledger_block(&self, block: &LedgerBlock) -> Result<Appended, LakeError> {
+        self.append_block(block, false).await
+    }
+
+    /// The same for a block of which those before it cannot be had any more: the tables go on with it, and lack the rows between.
+    /// Fails as [`Lake::append_ledger_block`] does, but for the gap.
+    pub async fn append_ledger_block_after_gap(&self, block: &LedgerBlock) -> Result<Appended, LakeError> {
+        self.append_block(block, true).await
+    }
+
+    async fn append_block(&self, block: &LedgerBlock, after_gap: bool) -> Result<Appended, LakeError> {
         let parts = ledger::rows(block)?;
         let height = block.block.height;
         let full = {
             let mut state = self.inner.lock();
             match state.ledger_height() {
-                Some(last) if height > last + 1 => return Err(LakeError::LedgerGap { height, last }),
+                Some(last) if height > last + 1 && !after_gap => return Err(LakeError::LedgerGap { height, last }),
                 Some(last) if height <= last => return Ok(Appended::Already),
                 _ => state.push(Unit { parts, mark: Mark::LedgerHeight(height) }, &self.inner.config),
             }

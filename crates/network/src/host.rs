@@ -49,6 +49,12 @@ fn identity_protocol(chain_id: u64) -> String {
     format!("/openmesh/{chain_id}/1")
 }
 
+/// The identity that a host of this seed has at its peers. Fails where libp2p refuses the seed.
+pub fn peer_id(key_seed: [u8; 32]) -> Result<PeerId, NetworkError> {
+    let key = identity::Keypair::ed25519_from_bytes(key_seed).map_err(|e| NetworkError::Build(e.to_string()))?;
+    Ok(key.public().to_peer_id())
+}
+
 /// The swarm, not listening yet.
 pub(crate) fn build(config: &Config) -> Result<Swarm<Behaviour>, NetworkError> {
     let failed = |reason: &dyn std::fmt::Display| NetworkError::Build(reason.to_string());
@@ -394,7 +400,13 @@ impl Host {
     }
 
     /// Answers a question on a blocking thread; the loop goes on.
-    fn answer_question(&mut self, peer: PeerId, id: InboundRequestId, question: Vec<u8>, channel: ResponseChannel<Answer>) {
+    fn answer_question(
+        &mut self,
+        peer: PeerId,
+        id: InboundRequestId,
+        question: Vec<u8>,
+        channel: ResponseChannel<Answer>,
+    ) {
         let own = self.answering.values().filter(|answering| answering.peer == peer).count();
         let permit = Arc::clone(&self.question_places).try_acquire_owned().ok();
         let Some(place) = permit.filter(|_| own < QUESTION_SERVES_PER_PEER_MAX).map(Arc::new) else {

@@ -37,6 +37,7 @@ pub use libp2p::{Multiaddr, PeerId};
 pub use config::{Config, NetworkError, Provider, Responder};
 pub use envelope::{EnvelopeId, Incoming, PublishError, Verdict};
 pub use fetch::FetchError;
+pub use host::peer_id;
 pub use questions::AskError;
 pub use service::{Handle, start};
 pub use turns::Turns;

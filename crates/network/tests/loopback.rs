@@ -433,6 +433,7 @@ async fn questions_are_answered_by_whoever_is_asked() {
     let there = node(61, 7, &[], nothing()).await;
     let here = node(62, 7, &[&there], nothing()).await;
     let peer = there.handle.peer_id();
+    assert_eq!(openmesh_network::peer_id([61; 32]).unwrap(), peer);
     let connected = async {
         while !here.handle.peers().contains(&peer) {
             tokio::task::yield_now().await;

@@ -47,12 +47,7 @@ impl Top {
 }
 
 /// Builds the part of the tree at a path from its leaves, which are in order; writes every node of it but the leaf of a single row.
-pub fn part(
-    rows: &[(Vec<u8>, Vec<u8>)],
-    leaves: &[Child],
-    path: &mut Vec<u8>,
-    out: &mut Vec<NodeRow>,
-) -> Option<Top> {
+pub fn part(rows: &[(Vec<u8>, Vec<u8>)], leaves: &[Child], path: &mut Vec<u8>, out: &mut Vec<NodeRow>) -> Option<Top> {
     match (rows, leaves) {
         ([], _) | (_, []) => None,
         ([(key, value)], [child]) => Some(Top::Leaf { child: *child, row: leaf_row(key, child, value) }),
@@ -60,7 +55,8 @@ pub fn part(
             let mut children = [const { None }; 16];
             let mut from = 0;
             for (digit, place) in (0u8..).zip(&mut children) {
-                let is_before = |leaf: &Child| chunk::key_hash(leaf).is_some_and(|hash| chunk::digit(hash, path.len()) <= digit);
+                let is_before =
+                    |leaf: &Child| chunk::key_hash(leaf).is_some_and(|hash| chunk::digit(hash, path.len()) <= digit);
                 let to = from + leaves[from..].partition_point(is_before);
                 path.push(digit);
                 *place = part(&rows[from..to], &leaves[from..to], path, out);

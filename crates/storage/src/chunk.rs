@@ -107,12 +107,7 @@ pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk)
 }
 
 /// The same; returns the leaves of the chunk's rows.
-pub(crate) fn verified(
-    root: &Digest,
-    depth: u8,
-    index: u32,
-    chunk: &SnapshotChunk,
-) -> Result<Vec<Child>, ChunkError> {
+pub(crate) fn verified(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk) -> Result<Vec<Child>, ChunkError> {
     if depth > DEPTH_MAX || index >= count(depth) {
         return Err(ChunkError::Number { index, depth });
     }

@@ -150,9 +150,8 @@ impl Restore {
         let mark = canonical::encode(&Mark { genesis: self.target.genesis.hash(), block, state_root, depth });
         if std::fs::read(folder.join(MARK)).is_ok_and(|found| found == mark) {
             for index in 0..chunk::count(depth) {
-                self.done[index as usize] = self.read(index).is_ok_and(|chunk| {
-                    verified(&state_root, depth, index, &chunk).is_ok()
-                });
+                self.done[index as usize] =
+                    self.read(index).is_ok_and(|chunk| verified(&state_root, depth, index, &chunk).is_ok());
             }
             return Ok(());
         }

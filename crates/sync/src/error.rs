@@ -40,7 +40,9 @@ pub enum Lie {
         source: ChunkError,
     },
     /// More chunks than a state of that size has.
-    #[error("it offers the state in chunks of depth {depth}, of which {chunks} hold {rows} rows: no honest node cuts so fine")]
+    #[error(
+        "it offers the state in chunks of depth {depth}, of which {chunks} hold {rows} rows: no honest node cuts so fine"
+    )]
     Depth {
         /// Offered.
         depth: u8,
@@ -58,7 +60,9 @@ pub enum JoinError {
     #[error("the snapshot cannot be restored")]
     Restore(#[from] RestoreError),
     /// The trusted block is too old to skip from.
-    #[error("the trusted block of height {height} is {age_hours} hours old, more than the trust period of {period_hours} hours")]
+    #[error(
+        "the trusted block of height {height} is {age_hours} hours old, more than the trust period of {period_hours} hours"
+    )]
     Expired {
         /// Of the block.
         height: Height,

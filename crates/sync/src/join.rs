@@ -91,7 +91,10 @@ pub async fn join(config: JoinConfig, deps: Deps) -> Result<Store, JoinError> {
         };
         if let Some(restore) = join.fetch(&peer, restore).await? {
             join.deps.progress.send_modify(|progress| progress.step = Step::Building);
-            return tokio::task::spawn_blocking(move || restore.finish()).await.map_err(|_| JoinError::Worker)?.map_err(Into::into);
+            return tokio::task::spawn_blocking(move || restore.finish())
+                .await
+                .map_err(|_| JoinError::Worker)?
+                .map_err(Into::into);
         }
     }
 }
@@ -303,8 +306,11 @@ impl Fetch {
         self.report();
         let (chunks, rows) = self.arrived;
         let is_too_fine = chunks == DEPTH_JUDGED_CHUNKS && self.target.depth > 0;
-        (is_too_fine && rows < CHUNK_ROWS_MIN * u64::from(chunks))
-            .then_some(Lie::Depth { depth: self.target.depth, chunks, rows })
+        (is_too_fine && rows < CHUNK_ROWS_MIN * u64::from(chunks)).then_some(Lie::Depth {
+            depth: self.target.depth,
+            chunks,
+            rows,
+        })
     }
 
     fn report(&self) {

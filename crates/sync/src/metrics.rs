@@ -18,7 +18,11 @@ impl Metrics {
     pub fn register(registry: &mut Registry) -> Metrics {
         let metrics = Metrics::default();
         let registry = registry.sub_registry_with_prefix("sync");
-        registry.register("chunks_served", "Chunks of the state sent to nodes that join", metrics.chunks_served.clone());
+        registry.register(
+            "chunks_served",
+            "Chunks of the state sent to nodes that join",
+            metrics.chunks_served.clone(),
+        );
         registry.register("chunks_fetched", "Chunks of a snapshot fetched and proved", metrics.chunks_fetched.clone());
         registry.register("lies", "Answers of peers that were proved wrong while joining", metrics.lies.clone());
         registry.register("chunks_missing", "Chunks that a join still waits for", metrics.chunks_missing.clone());

@@ -39,7 +39,11 @@ impl fmt::Display for Progress {
             Step::Asking => write!(f, "asking peers for blocks and snapshots"),
             Step::Walking => write!(f, "walking from the trusted validators to the snapshot of height {}", self.height),
             Step::Fetching => {
-                write!(f, "fetching the snapshot of height {}: {} of {} chunks", self.height, self.chunks, self.chunks_all)
+                write!(
+                    f,
+                    "fetching the snapshot of height {}: {} of {} chunks",
+                    self.height, self.chunks, self.chunks_all
+                )
             }
             Step::Building => write!(f, "building the state of height {} from {} chunks", self.height, self.chunks_all),
         }?;

@@ -89,7 +89,8 @@ mod tests {
     use openmesh_primitives::Digest;
 
     fn offer(tip: Height, oldest_block: Height, snapshot: Height) -> Offer {
-        let snapshots = (snapshot > 0).then_some(SnapshotOffer { height: snapshot, state_root: Digest::ZERO, depth: 0 });
+        let snapshots =
+            (snapshot > 0).then_some(SnapshotOffer { height: snapshot, state_root: Digest::ZERO, depth: 0 });
         Offer { tip, oldest_block, walk_from: 0, snapshots: snapshots.into_iter().collect() }
     }
 

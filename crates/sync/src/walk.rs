@@ -190,7 +190,10 @@ fn check_parts(offer: &SnapshotOffer, anchor: &Anchor) -> Result<(), Lie> {
     let Anchor { block, certificate, next_header, .. } = anchor;
     let hash = block.hash();
     let rules = [
-        (block.header.height == offer.height && next_header.height == offer.height + 1, "its anchor is of another height"),
+        (
+            block.header.height == offer.height && next_header.height == offer.height + 1,
+            "its anchor is of another height",
+        ),
         (next_header.parent == hash, "its block is not the one before the snapshot's header"),
         (next_header.state_root == offer.state_root, "the root that it offers is not in the header"),
         (certificate.height == offer.height && certificate.block_hash == hash, "its certificate is of another block"),

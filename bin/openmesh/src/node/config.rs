@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use openmesh_ledger::Genesis;
-use openmesh_primitives::ValidatorKey;
+use openmesh_primitives::{Digest, Height, ValidatorKey};
+use openmesh_storage::StoreConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -33,6 +34,9 @@ pub struct NodeConfig {
     /// The ledger's store.
     #[serde(default)]
     pub storage: Storage,
+    /// Joining a running network, and letting others join.
+    #[serde(default)]
+    pub sync: Sync,
     /// Drills: deliberate faults, for showing that the network withstands them.
     #[serde(default)]
     pub drill: Drill,
@@ -137,13 +141,81 @@ impl Default for Limits {
     }
 }
 
+/// Epochs for which blocks are kept where nothing else is said: a fortnight of hours, twice the trust period. So the header of any block
+/// that a person may still trust is here, and a node that was away for a week catches up by blocks.
+const RETAIN_EPOCHS: u64 = 336;
+
 /// `[storage]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Storage {
-    /// Epochs (an hour of block time each, where the genesis says nothing else) for which blocks, receipts and their indices are kept; without it for ever, as an archive
-    /// node does. The state, what light clients need and the tables stay in any case.
+    /// Epochs (an hour of block time each, where the genesis says nothing else) for which blocks, receipts and their indices are
+    /// kept; 336, two weeks, where nothing is said, and for ever with 0. The state, what light clients need and the tables stay in any
+    /// case.
     pub retain_epochs: Option<u64>,
+    /// Keeps every block for ever, and takes them all when it joins, as long as a peer holds them.
+    pub archive: bool,
+    /// Heights before the last for which proofs and chunks of the state can be made; their blocks stay in any case. A full block
+    /// adds some megabytes.
+    pub proof_heights: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Storage {
+        Storage { retain_epochs: None, archive: false, proof_heights: StoreConfig::default().proof_heights }
+    }
+}
+
+impl Storage {
+    /// Epochs for which blocks are kept; `None` for ever.
+    pub fn kept_epochs(&self) -> Option<u64> {
+        match (self.archive, self.retain_epochs) {
+            (true, _) | (_, Some(0)) => None,
+            (false, Some(epochs)) => Some(epochs),
+            (false, None) => Some(RETAIN_EPOCHS),
+        }
+    }
+}
+
+/// `[sync]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// A block that is known from elsewhere, `HEIGHT:HASH`: a join by snapshot begins there instead of at the genesis' validators.
+    pub trust: Option<String>,
+    /// Longest age of a trusted block, hours.
+    pub trust_period_hours: u64,
+    /// Heights between two snapshots that others may join by.
+    pub snapshot_interval_heights: u64,
+}
+
+impl Default for Sync {
+    fn default() -> Sync {
+        Sync {
+            trust: None,
+            // A week: in that time whoever signed for another chain is found, and struck from the set.
+            trust_period_hours: 7 * 24,
+            snapshot_interval_heights: openmesh_sync::SNAPSHOT_INTERVAL_HEIGHTS,
+        }
+    }
+}
+
+impl Sync {
+    /// The trusted block: height and hash.
+    ///
+    /// # Errors
+    /// Where `trust` is of another form.
+    pub fn trusted(&self) -> Result<Option<(Height, Digest)>, Failure> {
+        let Some(text) = &self.trust else { return Ok(None) };
+        let parse = || {
+            let (height, hash) = text.split_once(':')?;
+            Some((height.parse().ok()?, hash.parse().ok()?))
+        };
+        parse().map(Some).ok_or_else(|| {
+            Failure::usage(format!("node.toml: sync.trust = {text:?}: HEIGHT:HASH is expected"))
+                .hint("the hash of a block is in GET /v1/blocks/HEIGHT of a node that you trust")
+        })
+    }
 }
 
 /// `[drill]`.
@@ -152,6 +224,9 @@ pub struct Storage {
 pub struct Drill {
     /// Alter the prices of this stream (`kraken/BTC.USD/trades`) before attesting.
     pub alter: Option<String>,
+    /// Flip a bit of each chunk of the state that is sent to a node that joins.
+    #[serde(default)]
+    pub spoil_snapshots: bool,
 }
 
 /// The files of a node's home.
@@ -286,6 +361,25 @@ mod tests {
         let config = NodeConfig::read(&files).unwrap();
         assert_eq!((config.api.port(), config.consensus.listen.port()), (80, 2));
         assert_eq!((config.limits.query_ms_max, config.limits.queries_max), (5, 3));
+    }
+
+    #[test]
+    fn blocks_are_kept_for_a_fortnight_unless_somebody_says_otherwise() {
+        let kept = |text: &str| toml::from_str::<Storage>(text).unwrap().kept_epochs();
+        assert_eq!((kept(""), kept("retain_epochs = 7")), (Some(RETAIN_EPOCHS), Some(7)));
+        assert_eq!((kept("retain_epochs = 0"), kept("archive = true\nretain_epochs = 7")), (None, None));
+        assert!(RETAIN_EPOCHS >= 2 * Sync::default().trust_period_hours, "what may be trusted is held, with room");
+    }
+
+    #[test]
+    fn a_trusted_block_is_a_height_and_a_hash() {
+        let trusted = |text: &str| Sync { trust: Some(text.to_owned()), ..Sync::default() }.trusted();
+        let hash = Digest([7; 32]);
+        assert_eq!(trusted(&format!("12:{hash}")).unwrap(), Some((12, hash)));
+        assert_eq!(Sync::default().trusted().unwrap(), None);
+        for text in ["", "12", "12:", "x:00", "12:00"] {
+            assert!(trusted(text).unwrap_err().message().contains("HEIGHT:HASH"), "{text}");
+        }
     }
 
     #[test]

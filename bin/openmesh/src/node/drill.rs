@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use openmesh_collector::Tamper;
 use openmesh_market::{EventKind, Exchange, Feed};
-use openmesh_primitives::{Decimal, Symbol};
+use openmesh_primitives::{Decimal, Symbol, canonical};
+use openmesh_sync::Question;
 
 use crate::failure::Failure;
 
@@ -31,4 +32,13 @@ pub fn alter(stream: &str) -> Result<Tamper, Failure> {
             _ => {}
         }
     }))
+}
+
+/// The answer to a question of a node that joins, with a flipped bit where it is a chunk of the state.
+pub fn spoilt_chunk(question: &[u8], mut answer: Vec<u8>) -> Option<Vec<u8>> {
+    if let Ok(Question::Chunk { index, .. }) = canonical::decode(question) {
+        tracing::warn!(index, "DRILL: this node sends a chunk of the state with a flipped bit");
+        *answer.last_mut()? ^= 1;
+    }
+    Some(answer)
 }

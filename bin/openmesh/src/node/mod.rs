@@ -4,6 +4,7 @@ mod collecting;
 pub mod config;
 mod drill;
 mod gossip;
+mod joining;
 mod retention;
 mod running;
 mod start;
@@ -26,7 +27,12 @@ pub async fn run(arguments: NodeArgs) -> Result<(), Failure> {
     let mut presence = Presence::take(&files.home).await.or_fail(files.home.display())?;
     let mut interrupt = signal(SignalKind::interrupt()).or_fail("signals")?;
     let mut terminate = signal(SignalKind::terminate()).or_fail("signals")?;
-    let mut running = start::start(&config, &files, key, genesis).await?;
+    // A join may take a while: it is left where it is when the process is told to stop, and goes on with the next start.
+    let mut running = tokio::select! {
+        started = start::start(&config, &files, key, genesis) => started?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
     let ready = serde_json::json!({ "ready": true, "api": running.api.to_string() });
     // Whoever started it may have gone.
     let _ = writeln!(std::io::stdout(), "{ready}");

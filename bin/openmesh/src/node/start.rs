@@ -2,7 +2,6 @@
 //! ingestion, collecting and duties, then the API. Draining goes the other way, so that nothing is asked of a part that
 //! has gone.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use openmesh_content::{BlockStore, Limits as ContentLimits};
@@ -16,7 +15,7 @@ use openmesh_ledger::Genesis;
 use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
-use openmesh_storage::{Store, StoreConfig};
+use openmesh_storage::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::collecting;
 use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
+use super::joining::{self, Answers, Opening};
 use super::retention;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
@@ -40,12 +40,21 @@ pub async fn start(
     genesis: Genesis,
 ) -> Result<Running, Failure> {
     let mut registry = Registry::with_prefix("openmesh");
-    let stores = Stores::open(config, files, &genesis).await?;
+    let contents = Contents::open(config, files)?;
+    let answers = Answers::default();
+    // Before the store: a node that joins needs peers to have one.
+    let (network, network_stage) = start_network(config, &genesis, &key, &contents, &answers, &mut registry).await?;
+    let metrics = openmesh_sync::Metrics::register(&mut registry);
+    let dir = files.data("ledger");
+    let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
+    let store = opening.open().await?;
+    answers.from_store(&store, config, &metrics);
+    let stores = Stores::open(store, contents, files).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
     let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
-    let (network, network_stage) = start_network(config, &genesis, &key, &engine, &stores, &mut registry).await?;
+    let network_stage = join_network(network_stage, &engine, &network, &stores.store);
     let (incidents, from_incidents) = ingest::Incidents::queue();
     let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await;
     let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
@@ -94,7 +103,20 @@ struct Stores {
 }
 
 impl Stores {
-    async fn open(config: &NodeConfig, files: &Files, genesis: &Genesis) -> Result<Stores, Failure> {
+    async fn open(store: Store, contents: Contents, files: &Files) -> Result<Stores, Failure> {
+        let lake = Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await.or_fail("lake")?;
+        Ok(Stores { store, content: contents.content, raw: contents.raw, lake })
+    }
+}
+
+/// Stores that are there before the ledger's, because peers are served from them.
+struct Contents {
+    content: Arc<BlockStore>,
+    raw: Arc<BlockStore>,
+}
+
+impl Contents {
+    fn open(config: &NodeConfig, files: &Files) -> Result<Contents, Failure> {
         let content = ContentLimits {
             // A full Ethereum block is more than a window of a market may be.
             block_bytes_max: network::limits::BLOCK_BYTES_MAX as u64,
@@ -107,23 +129,11 @@ impl Stores {
             reserve_percent: 0,
             ..ContentLimits::default()
         };
-        Ok(Stores {
-            store: open_store(&files.data("ledger"), config, genesis.clone()).await?,
+        Ok(Contents {
             content: Arc::new(BlockStore::open(&files.data("content"), content).or_fail("content")?),
             raw: Arc::new(BlockStore::open(&files.data("raw"), raw).or_fail("raw frames")?),
-            lake: Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await.or_fail("lake")?,
         })
     }
-}
-
-async fn open_store(path: &Path, config: &NodeConfig, genesis: Genesis) -> Result<Store, Failure> {
-    let path = path.to_path_buf();
-    let retain_ms = config.storage.retain_epochs.map(|epochs| epochs.saturating_mul(genesis.params.epochs.epoch_ms));
-    let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open_with(&path, StoreConfig { retain_ms, ..StoreConfig::default() })?;
-        store.initialise(&genesis).map(|()| store)
-    });
-    opened.await.or_fail("ledger")?.or_fail("ledger")
 }
 
 fn query_config(config: &NodeConfig) -> pythia::Config {
@@ -164,12 +174,12 @@ async fn start_network(
     config: &NodeConfig,
     genesis: &Genesis,
     key: &ValidatorKey,
-    engine: &engine::Handle,
-    stores: &Stores,
+    contents: &Contents,
+    answers: &Answers,
     registry: &mut Registry,
 ) -> Result<(network::Handle, Stage), Failure> {
     let mut stage = Stage::new("the peer-to-peer network");
-    let held = [stores.content.clone(), stores.raw.clone()];
+    let held = [contents.content.clone(), contents.raw.clone()];
     let provider: network::Provider = Arc::new(move |cid| {
         held.iter().find_map(|store| {
             store.get(cid).unwrap_or_else(|error| {
@@ -180,9 +190,17 @@ async fn start_network(
     });
     let settings = network_config(config, genesis, key)?;
     let (handle, task) = network::start(settings, provider, stage.stop(), registry).await.or_fail("network")?;
+    handle.answer_with(answers.responder(&config.drill));
     stage.add_fallible(task);
-    stage.add(gossip::join(engine, &handle, stage.stop()));
     Ok((handle, stage))
+}
+
+/// Joins the network's host and consensus, now that there is one.
+fn join_network(mut stage: Stage, engine: &engine::Handle, network: &network::Handle, store: &Store) -> Stage {
+    stage.add(gossip::join(engine, network, stage.stop()));
+    let watch = joining::watch_for_gap(store.clone(), joining::peers(network), stage.stop());
+    stage.add_fallible(tokio::spawn(watch));
+    stage
 }
 
 fn network_config(config: &NodeConfig, genesis: &Genesis, key: &ValidatorKey) -> Result<network::Config, Failure> {

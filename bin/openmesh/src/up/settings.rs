@@ -14,7 +14,7 @@ use super::market::Market;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::node::config::{
-    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, merged, read_table,
+    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, Sync, merged, read_table,
 };
 
 /// First lines of each `run.toml`.
@@ -34,7 +34,11 @@ const NODE_TEMPLATE: &str = "\
 # query_ms_max = 30000
 
 # [storage]
-# retain_epochs = 720                # hours for which blocks are kept; for ever without it
+# retain_epochs = 336                # hours for which blocks are kept; 0 for ever
+# archive = true                     # every block for ever, and all of them when it joins
+
+# [sync]
+# trust = \"HEIGHT:HASH\"              # a block that you know from elsewhere; a join by snapshot begins there
 ";
 
 /// Addresses of a validator on this machine.
@@ -82,7 +86,7 @@ impl Wanted<'_> {
         if stream.split('/').count() != 3 || validator >= self.arguments.validators as usize {
             return Err(wrong());
         }
-        Ok(Drill { alter: (validator == number).then(|| stream.to_string()) })
+        Ok(Drill { alter: (validator == number).then(|| stream.to_string()), ..Drill::default() })
     }
 }
 
@@ -165,6 +169,7 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
         collect,
         limits: Limits::default(),
         storage: Storage::default(),
+        sync: Sync::default(),
         drill,
     }
 }

@@ -23,6 +23,9 @@ pub const SIGNATURES_BLOCKS: usize = 100;
 pub const BLOCKS_BACK: u64 = 3_600;
 /// Incidents counted at once.
 const BATCH: usize = 500;
+/// Incidents that are counted when a node starts: read in a tenth of a second. The state holds those of some epochs, and a network with
+/// more of them than that has other worries than their number.
+const INCIDENTS_COUNTED_MAX: u64 = 100_000;
 
 /// Result of a stream's agreement in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,11 +322,11 @@ impl ChunkFilter {
     }
 }
 
-/// Number of incidents in the ledger's state before a height. Fails where the state cannot be read.
+/// Number of incidents in the ledger's state before a height, at most [`INCIDENTS_COUNTED_MAX`]. Fails where the state cannot be read.
 pub fn incidents_before(state: &impl StateRead, height: Height) -> Result<u64, StateError> {
     let end = keys::incidents_at(height);
     let (mut from, mut count) = (keys::INCIDENTS.to_vec(), 0);
-    loop {
+    while count < INCIDENTS_COUNTED_MAX {
         let batch = state.scan(keys::INCIDENTS, Some(&from), BATCH)?;
         let full = batch.len() == BATCH;
         for (mut key, _) in batch {
@@ -336,9 +339,10 @@ pub fn incidents_before(state: &impl StateRead, height: Height) -> Result<u64, S
             from = key;
         }
         if !full {
-            return Ok(count);
+            break;
         }
     }
+    Ok(count.min(INCIDENTS_COUNTED_MAX))
 }
 
 #[cfg(test)]

@@ -11,17 +11,17 @@ use crate::work::Budget;
 const BATCH: usize = 500;
 
 /// Looks through incidents before a place and hands each to `found`, which returns false where it has enough; that one is not
-/// seen yet. Returns the place to go on from; `None` at the beginning. Each incident takes one row of the budget.
+/// seen yet. The time is that of its block, where this node still holds it. Returns the place to go on from; `None` at the beginning. Each incident takes one row of the budget.
 /// Fails where the ledger cannot be read.
 pub fn before(
     store: &Store,
     place: Option<(Height, u32)>,
     budget: &mut Budget,
-    mut found: impl FnMut(&LedgerIncident, Timestamp) -> bool,
+    mut found: impl FnMut(&LedgerIncident, Option<Timestamp>) -> bool,
 ) -> Result<Option<(Height, u32)>, Refusal> {
     let state = store.state()?;
     let mut before = place.map(|(height, number)| keys::incident(height, number));
-    let mut time = (0, Timestamp(0));
+    let mut time = (0, None);
     loop {
         let batch = state.scan_back(keys::INCIDENTS, before.as_deref(), BATCH)?;
         let ended = batch.len() < BATCH;
@@ -34,7 +34,7 @@ pub fn before(
             }
             if time.0 != incident.height {
                 let stored = store.block(incident.height)?;
-                time = (incident.height, stored.map_or(Timestamp(0), |s| s.block.header.time));
+                time = (incident.height, stored.map(|s| s.block.header.time));
             }
             if !found(&incident, time.1) {
                 return Ok(Some((incident.height, incident.number.saturating_add(1))));

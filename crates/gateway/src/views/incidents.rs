@@ -8,11 +8,11 @@ use openmesh_primitives::Timestamp;
 use super::words;
 use crate::memory::SiteIncident;
 
-/// An incident of the ledger, with the time of its block.
-pub fn of_ledger(incident: &LedgerIncident, time: Timestamp) -> api::IncidentInfo {
+/// An incident of the ledger, with the time of its block where it is known.
+pub fn of_ledger(incident: &LedgerIncident, time: Option<Timestamp>) -> api::IncidentInfo {
     api::IncidentInfo {
         id: incident.id(),
-        time: time.to_rfc3339(),
+        time: time.map(Timestamp::to_rfc3339).unwrap_or_default(),
         kind: words::ledger_incident(incident.kind),
         source: Some(incident.source.clone()),
         window: Some(incident.window),

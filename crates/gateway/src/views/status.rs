@@ -33,6 +33,10 @@ pub struct Facts {
     pub node_incidents: u64,
     /// Behind its peers.
     pub syncing: bool,
+    /// Height of the oldest block.
+    pub oldest_block: u64,
+    /// Disk of content, and the most that it may take, in bytes.
+    pub content_bytes: (u64, u64),
     /// Connected consensus peers.
     pub peers: u32,
     /// Transactions that wait.
@@ -60,6 +64,9 @@ pub fn status(identity: &Identity, facts: &Facts) -> api::Status {
         state_root: tip.state_root.to_string(),
         time: tip.time.to_rfc3339(),
         syncing: facts.syncing,
+        oldest_block: facts.oldest_block,
+        content_bytes: facts.content_bytes.0,
+        content_bytes_max: facts.content_bytes.1,
         validators: counts.validators,
         peers: facts.peers,
         mempool_transactions: facts.mempool_transactions,

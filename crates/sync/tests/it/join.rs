@@ -46,7 +46,11 @@ async fn a_node_joins_a_network_whose_blocks_are_gone() {
     assert_eq!((progress.height, progress.chunks, progress.chunks_all), (40, 16, 16));
     assert!(progress.liars.is_empty());
     let asked = world.asked.lock().unwrap().clone();
-    assert_eq!((asked.len(), asked.values().sum::<u32>()), (3, 16), "each peer gave some, and no chunk came twice: {asked:?}");
+    assert_eq!(
+        (asked.len(), asked.values().sum::<u32>()),
+        (3, 16),
+        "each peer gave some, and no chunk came twice: {asked:?}"
+    );
     // What came before is not here, and not claimed to be.
     assert_eq!((store.oldest_block(), store.block(39).unwrap()), (40, None));
     assert_eq!(store.fact_proof(0, 0).unwrap(), None);
@@ -65,27 +69,36 @@ async fn liars_are_named_and_the_join_succeeds() {
         move |question| answer(question).map(|bytes| change(question, bytes))
     };
     // Chunks with a flipped bit, of another number, and bytes that are none.
-    world.add("flips", change(|question, mut bytes| {
-        if let (Question::Chunk { .. }, Some(last)) = (question, bytes.last_mut()) {
-            *last ^= 1;
-        }
-        bytes
-    }));
+    world.add(
+        "flips",
+        change(|question, mut bytes| {
+            if let (Question::Chunk { .. }, Some(last)) = (question, bytes.last_mut()) {
+                *last ^= 1;
+            }
+            bytes
+        }),
+    );
     let other = answer.clone();
     world.add("swaps", move |question| match question {
         Question::Chunk { height, depth, index } => other(Question::Chunk { height, depth, index: (index + 1) % 16 }),
         question => other(question),
     });
-    world.add("babbles", change(|question, bytes| match question {
-        Question::Chunk { .. } => b"no chunk".to_vec(),
-        _ => bytes,
-    }));
+    world.add(
+        "babbles",
+        change(|question, bytes| match question {
+            Question::Chunk { .. } => b"no chunk".to_vec(),
+            _ => bytes,
+        }),
+    );
     let (joined, progress) = world.join(there.path(), &genesis, None).await;
     assert_joined(&joined.unwrap(), &chain);
     let mut named: Vec<&str> = progress.liars.iter().map(|(peer, _)| peer.as_str()).collect();
     named.sort_unstable();
     assert_eq!(named, ["babbles", "flips", "swaps"]);
-    assert!(progress.liars.iter().all(|(_, how)| how.contains("of the snapshot at height 40 is wrong")), "{progress:?}");
+    assert!(
+        progress.liars.iter().all(|(_, how)| how.contains("of the snapshot at height 40 is wrong")),
+        "{progress:?}"
+    );
     let asked = world.asked.lock().unwrap().clone();
     assert!(named.iter().all(|name| asked[*name] <= 2), "not asked again: {asked:?}");
 }

@@ -3,7 +3,7 @@
 use openmesh_ledger::Genesis;
 use openmesh_primitives::{Digest, canonical};
 use openmesh_storage::{Store, StoreConfig};
-use openmesh_sync::{JoinError, Question, Snapshots, Metrics, TrustedBlock};
+use openmesh_sync::{JoinError, Metrics, Question, Snapshots, TrustedBlock};
 use prometheus_client::registry::Registry;
 
 use crate::chain::{Chain, INTERVAL, genesis, set};

@@ -8,7 +8,7 @@ use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey, 
 
 use crate::cli::TransfersArgs;
 use crate::failure::Failure;
-use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, Storage};
+use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, Storage, Sync};
 use crate::up::home::NodeHome;
 use crate::up::network::write_key;
 use crate::up::process::{Process, Program};
@@ -180,6 +180,7 @@ fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<Node
             collect: Collect::default(),
             limits: Limits::default(),
             storage: Storage::default(),
+            sync: Sync::default(),
             drill: Drill::default(),
         };
         let text_of = toml::to_string(&config).map_err(|e| Failure::from_display("node.toml", &e))?;

@@ -58,7 +58,10 @@ pub async fn block(
     node.read(move |node| {
         let (oldest, tip) = (node.store().oldest_block(), node.store().tip().height);
         let stored = node.store().block(height)?.ok_or_else(|| {
-            let hint = format!("this node holds blocks {oldest} to {tip}");
+            let hint = match height < oldest {
+                true => format!("this node holds blocks {oldest} to {tip}; ask one that keeps all (storage.archive in its node.toml)"),
+                false => format!("this node holds blocks {oldest} to {tip}"),
+            };
             Refusal::new(ErrorCode::UnknownBlock, format!("no block {height} here"), hint)
         })?;
         tagged_json(&headers, &views::blocks::detail(&stored))

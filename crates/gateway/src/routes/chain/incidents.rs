@@ -101,7 +101,9 @@ fn recent(
     all.extend(of_duties.iter().map(|(number, seen)| (seen.time.nanos(), views::incidents::of_duty(*number, seen))));
     {
         let index = memory.index();
-        all.extend(index.incidents(None).map(|i| (i.time.nanos(), views::incidents::of_ledger(&i.incident, i.time))));
+        all.extend(
+            index.incidents(None).map(|i| (i.time.nanos(), views::incidents::of_ledger(&i.incident, Some(i.time)))),
+        );
     }
     all.retain(|(nanos, info)| before.is_none_or(|b| *nanos < b) && filter.fits(info));
     all.sort_by_key(|(nanos, _)| std::cmp::Reverse(*nanos));

@@ -1,0 +1,219 @@
+//! Joining: what peers are told, the way into the network at a start, and noticing that a node was away for too long.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use openmesh_ledger::Genesis;
+use openmesh_network as network;
+use openmesh_primitives::{Height, Timestamp};
+use openmesh_storage::{Store, StoreConfig, StoreError};
+use openmesh_sync::{
+    self as sync, Deps, JoinConfig, Metrics, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock, Way,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::config::{Drill, NodeConfig};
+use super::drill;
+use crate::failure::{Failure, OrFail as _};
+
+/// Age of the last block from which a start asks the peers for the way, milliseconds: whoever was away for a minute is not waited for.
+const AGE_MS_MIN: i64 = 60_000;
+/// The same in idle blocks, of a network that is slower than that.
+const AGE_BLOCKS_MIN: i64 = 10;
+/// Pause between two looks whether peers still hold the next block.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
+/// Looks in a row that find no such peer before the node ends, to join anew: a peer that starts says nothing yet.
+const LOOKS: u32 = 3;
+/// Milliseconds of an hour.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Answers of this node to those who join: of a new node at first, and of the store once it is there.
+#[derive(Clone, Default)]
+pub struct Answers(Arc<OnceLock<Snapshots>>);
+
+impl Answers {
+    /// The function that the network asks.
+    pub fn responder(&self, drill: &Drill) -> network::Responder {
+        let (snapshots, spoil) = (Arc::clone(&self.0), drill.spoil_snapshots);
+        Arc::new(move |question| match snapshots.get() {
+            Some(snapshots) if spoil => drill::spoilt_chunk(question, snapshots.answer(question)?),
+            Some(snapshots) => snapshots.answer(question),
+            None => sync::answer_of_a_new_node(question),
+        })
+    }
+
+    /// Answers from a store from now on.
+    pub fn from_store(&self, store: &Store, config: &NodeConfig, metrics: &Metrics) {
+        let snapshots = Snapshots::new(store.clone(), config.sync.snapshot_interval_heights, metrics.clone());
+        // Set once, here.
+        let _ = self.0.set(snapshots);
+    }
+}
+
+/// The peers of the network's host.
+pub fn peers(network: &network::Handle) -> Peers {
+    let (connected, ask, shut_out) = (network.clone(), network.clone(), network.clone());
+    Peers {
+        connected: Arc::new(move || connected.peers().iter().map(network::PeerId::to_string).collect()),
+        ask: Arc::new(move |peer, question| {
+            let (network, peer) = (ask.clone(), peer.parse::<network::PeerId>());
+            Box::pin(async move {
+                let Ok(peer) = peer else { return Err(Refusal::Silent) };
+                network.ask(peer, question).await.map_err(|error| match error {
+                    network::AskError::Missing => Refusal::Missing,
+                    network::AskError::Busy => Refusal::Busy,
+                    _ => Refusal::Silent,
+                })
+            })
+        }),
+        shut_out: Arc::new(move |peer| {
+            let (network, peer) = (shut_out.clone(), peer.parse::<network::PeerId>());
+            if let Ok(peer) = peer {
+                tokio::spawn(async move { network.shut_out(peer).await });
+            }
+        }),
+    }
+}
+
+/// What opening the store needs.
+pub struct Opening<'a> {
+    /// Settings.
+    pub config: &'a NodeConfig,
+    /// The store's folder.
+    pub dir: &'a Path,
+    /// The network.
+    pub genesis: &'a Genesis,
+    /// The network's host.
+    pub network: &'a network::Handle,
+    /// Counters of joining.
+    pub metrics: &'a Metrics,
+}
+
+impl Opening<'_> {
+    /// Opens the store of this node: its own, or by a snapshot where peers do not hold the blocks that it needs, or where there
+    /// are very many. Says on the API's address how far it is meanwhile.
+    pub async fn open(&self) -> Result<Store, Failure> {
+        let (dir, config) = (self.dir.to_path_buf(), self.store_config());
+        let store = blocking(move || Store::open_with(&dir, config)).await?;
+        let tip = store.tip();
+        let age_ms = Timestamp::now().millis() - tip.time.millis();
+        let idle_ms = i64::try_from(self.config.consensus.idle_block_ms).unwrap_or(i64::MAX);
+        let is_recent = tip.height > 0 && age_ms < AGE_MS_MIN.max(idle_ms.saturating_mul(AGE_BLOCKS_MIN));
+        let peers = peers(self.network);
+        let way = match self.config.network.peers.is_empty() || is_recent {
+            true => Way::Blocks,
+            false => sync::survey(&peers, tip.height, self.config.storage.archive).await,
+        };
+        let store = match way {
+            Way::Blocks => store,
+            Way::Snapshot => {
+                drop(store);
+                self.join(peers, tip.height).await?
+            }
+        };
+        // Writes the genesis' state where there is none yet, which is not little: only where the way begins there.
+        let genesis = self.genesis.clone();
+        blocking(move || store.initialise(&genesis).map(|()| store)).await
+    }
+
+    async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
+        tracing::warn!(
+            height,
+            "joining by a snapshot: blocks, receipts and facts from before it will not be here; a node with storage.archive has them"
+        );
+        if self.config.storage.archive {
+            tracing::warn!("this node is to be an archive, but no connected peer holds the blocks from its height on");
+        }
+        let (progress, seen) = watch::channel(Progress::default());
+        let stop = CancellationToken::new();
+        let said = tokio::spawn(say(seen.clone(), stop.clone()));
+        let api = openmesh_gateway::joining(self.config.api, move || seen.borrow().to_string(), stop.clone());
+        let api = api.await.or_fail("api")?;
+        let config = JoinConfig {
+            dir: self.dir.to_path_buf(),
+            store: self.store_config(),
+            genesis: self.genesis.clone(),
+            height,
+            trust: self.trust()?,
+        };
+        let deps = Deps { peers, progress, metrics: self.metrics.clone(), now: Timestamp::now };
+        let joined = sync::join(config, deps).await;
+        stop.cancel();
+        // The address is free when it has ended.
+        for task in [said, api] {
+            task.await.or_fail("joining")?;
+        }
+        let store = joined.map_err(|error| {
+            Failure::from_error("this node cannot join", &error)
+                .hint("for a trusted block that is too old, set sync.trust in node.toml to the height and hash of a recent one")
+        })?;
+        tracing::info!(height = store.tip().height, "joined; blocks from here come from peers");
+        Ok(store)
+    }
+
+    fn store_config(&self) -> StoreConfig {
+        let retain_ms = self.config.storage.kept_epochs();
+        let retain_ms = retain_ms.map(|epochs| epochs.saturating_mul(self.genesis.params.epochs.epoch_ms));
+        StoreConfig { retain_ms, proof_heights: self.config.storage.proof_heights, ..StoreConfig::default() }
+    }
+
+    fn trust(&self) -> Result<Trust, Failure> {
+        let block = self.config.sync.trusted()?;
+        let block = block.map(|(height, hash)| TrustedBlock { height, hash });
+        Ok(Trust { block, period_ms: self.config.sync.trust_period_hours.saturating_mul(HOUR_MS) })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.or_fail("ledger")?.or_fail("ledger")
+}
+
+/// Logs each step and each tenth of the chunks.
+async fn say(mut seen: watch::Receiver<Progress>, stop: CancellationToken) {
+    let mut last = None;
+    loop {
+        {
+            let progress = seen.borrow_and_update();
+            let tenth = progress.chunks * 10 / progress.chunks_all.max(1);
+            let mark = (progress.step, progress.height, tenth, progress.liars.len());
+            if last.replace(mark) != Some(mark) {
+                tracing::info!(progress = %*progress, "joining");
+            }
+        }
+        match stop.run_until_cancelled(seen.changed()).await {
+            Some(Ok(())) => {}
+            _ => return,
+        }
+    }
+}
+
+/// The next block is gone everywhere.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this node's blocks end at height {0}, and no peer holds the next one any more: it has to start again, which joins by a snapshot"
+)]
+pub struct Left(Height);
+
+/// Watches whether peers still hold the block that this node needs next, until it stops.
+///
+/// # Errors
+/// [`Left`] where none does, looked at for some time: the process ends, and joins anew when it is started again.
+pub async fn watch_for_gap(store: Store, peers: Peers, stop: CancellationToken) -> Result<(), Left> {
+    let mut gone = (0, 0);
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_PAUSE)).await.is_some() {
+        let height = store.tip().height;
+        gone = match sync::blocks_are_gone(&peers, height).await {
+            true if gone.0 == height => (height, gone.1 + 1),
+            true => (height, 1),
+            false => (height, 0),
+        };
+        if gone.1 >= LOOKS {
+            return Err(Left(height));
+        }
+    }
+    Ok(())
+}
