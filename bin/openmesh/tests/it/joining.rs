@@ -92,6 +92,7 @@ fn genesis() -> Genesis {
         validators: (0..VALIDATORS).map(validator).collect(),
         accounts: (0..ACCOUNTS).map(|n| (address(n), Amount::open(1))).collect(),
         sources: Vec::new(),
+        source_owners: Default::default(),
         // Blocks are kept for an epoch: three seconds.
         params: Params { epochs: EpochsParams { epoch_ms: 3_000, ..EpochsParams::default() }, ..Params::default() },
     }

@@ -37,6 +37,7 @@ pub fn genesis(accounts: u32) -> Genesis {
         validators: (0..8).map(validator).collect(),
         accounts: (0..accounts).map(|n| (address(n), Amount::open(1))).collect(),
         sources: Vec::new(),
+        source_owners: Default::default(),
         params: Params::default(),
     }
 }
