@@ -4,7 +4,7 @@
 //! host posts closures; the answer comes through a channel. A judged block keeps its execution, so that deciding it
 //! costs only the commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::admission::processors;
 use crate::committed::CommittedBlock;
 use crate::error::EngineError;
+use crate::fill::Fill;
 use crate::mempool::Mempool;
 use crate::metrics::Metrics;
 
@@ -69,6 +70,8 @@ pub(crate) struct Chain {
     address: Option<Address>,
     /// Time-out of the first round's proposal.
     propose: Duration,
+    /// The share of a block's limits that this node fills when it proposes.
+    fill: Fill,
     known: BTreeMap<Digest, Known>,
     /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
@@ -124,7 +127,8 @@ impl Chain {
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        Chain { store, mempool, address, propose, known: BTreeMap::new(), last_commit: None, committed, metrics }
+        let (fill, known) = (Fill::default(), BTreeMap::new());
+        Chain { store, mempool, address, propose, fill, known, last_commit: None, committed, metrics }
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -141,7 +145,7 @@ impl Chain {
             return Ok(Some(before));
         }
         let state = self.store.state()?;
-        let mut limits = BlockLimits::of(&params(&state)?);
+        let mut limits = self.fill.after(self.late_rounds(height, round)?).of(BlockLimits::of(&params(&state)?));
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let last_commit = self.last_commit(tip.height)?;
@@ -154,6 +158,15 @@ impl Chain {
         self.store.put_undecided(height, round, &candidate.id, &candidate.bytes)?;
         self.metrics.proposals_built.inc();
         Ok(Some(candidate))
+    }
+
+    /// Number of rounds before this one of the next height in which a valid block was there, and was not decided in time.
+    fn late_rounds(&self, height: Height, round: i64) -> Result<usize, EngineError> {
+        if round == 0 {
+            return Ok(0);
+        }
+        let before = self.store.undecided(height)?.into_iter().map(|(at, ..)| at).filter(|at| (0..round).contains(at));
+        Ok(before.collect::<BTreeSet<i64>>().len())
     }
 
     /// Takes in what consensus knows of a decision when the next height begins: the precommits that came meanwhile too.
@@ -287,6 +300,7 @@ impl Chain {
             Some(executed) => executed,
             None => self.execute_decided(&block)?,
         };
+        self.fill = self.fill.decided(self.late_rounds(height, certificate.round)?);
         let started = Instant::now();
         let state_root = prepared.state_root;
         self.store.commit(&block, &certificate, &execution, prepared)?;

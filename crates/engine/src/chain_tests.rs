@@ -110,6 +110,26 @@ fn a_proposal_is_the_same_after_a_crash() {
 }
 
 #[test]
+fn blocks_that_come_too_late_make_the_next_ones_smaller() {
+    let dir = TempDir::new().unwrap();
+    let mut chain = open(&dir);
+    // One of ours and one of theirs were there and not decided; in round 2 nobody proposed.
+    let first = chain.build(1, 0, NOW).unwrap().unwrap();
+    let theirs = theirs(&chain);
+    assert!(matches!(chain.judge(1, 1, other(), true, canonical::encode(&theirs), NOW).unwrap(), Judged::Valid(_)));
+    assert_eq!(chain.late_rounds(1, 0).unwrap(), 0);
+    assert_eq!(chain.late_rounds(1, 1).unwrap(), 1);
+    assert_eq!(chain.late_rounds(1, 3).unwrap(), 2, "a round without a block says nothing about sizes");
+    let decided = Certificate { round: 3, ..certificate(1, first.id) };
+    chain.commit(decided).unwrap();
+    assert_eq!(chain.fill, Fill::default().after(2));
+    // The next height is decided at once.
+    let next = chain.build(2, 0, Timestamp(NOW.0 + 9)).unwrap().unwrap();
+    chain.commit(certificate(2, next.id)).unwrap();
+    assert_eq!(chain.fill, Fill::default().after(2).decided(0));
+}
+
+#[test]
 fn good_blocks_are_stored_and_bad_ones_refused() {
     let dir = TempDir::new().unwrap();
     let mut chain = open(&dir);

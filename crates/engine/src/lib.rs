@@ -23,6 +23,7 @@ mod committed;
 mod config;
 mod consensus;
 mod error;
+mod fill;
 #[doc(hidden)]
 pub mod fuzz;
 mod handle;
