@@ -7,7 +7,8 @@ SHELL := /bin/bash
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/openmesh/target
 # npm's word about its own newer version is no news of this project.
 export npm_config_update_notifier := false
-OPENMESH := $(CARGO_TARGET_DIR)/debug/openmesh
+# The optimised binary, under a name that no test build takes.
+OPENMESH := $(CARGO_TARGET_DIR)/openmesh
 
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
@@ -34,6 +35,7 @@ up:
 
 build:
 	@cargo build --locked --workspace
+	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh $(OPENMESH)
 
 studio: studio/dist/.stamp
 	@:

@@ -14,13 +14,12 @@ use super::terminal::say;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::presence::{self, Identity, Record, Running};
+use crate::telemetry;
 
 /// Filter of a process's log unless another is asked for: consensus says each vote at info, which is nothing for people.
 const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
 /// Last lines of a process's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 12;
-/// Size of a log, in bytes, at which the next start begins another one and keeps this one as `.1`: weeks at the usual pace.
-const LOG_BYTES_MAX: u64 = 64 << 20;
 /// Time between two looks at a starting process's record, in milliseconds: not felt by a person, nothing for a disk.
 const READY_POLL_MS: u64 = 50;
 
@@ -110,7 +109,6 @@ impl Program {
 
     /// Starts it; its output is appended to its log.
     pub fn start(self) -> Result<Process, Failure> {
-        keep_log_short(&self.log);
         let log_from = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         let child = self.spawn()?;
         let pid = child.id().ok_or_else(|| Failure::new(format!("{} ended at once", self.name)))?;
@@ -130,10 +128,13 @@ impl Program {
         let open = || std::fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let log = |error: std::io::Error| Failure::from_display(self.log.display(), &error);
         let (output, errors) = (open().map_err(log)?, open().map_err(log)?);
-        let mut command = Command::new(binary);
+        // The program that this process runs, also where a newer one has taken its place on the disk since.
+        let mut command = Command::new("/proc/self/exe");
         command
+            .arg0(binary)
             .args(&self.arguments)
             .env("OPENMESH_LOG", std::env::var("OPENMESH_LOG").unwrap_or_else(|_| LOG_FILTER.into()))
+            .env(telemetry::LOG_FILE, &self.log)
             .stdin(Stdio::null())
             // Files and not pipes: a pipe breaks with its reader, and the process goes on without this one.
             .stdout(output)
@@ -227,18 +228,11 @@ async fn announced(folder: &Path, pid: u32) -> serde_json::Value {
     }
 }
 
-fn keep_log_short(log: &Path) {
-    if std::fs::metadata(log).is_ok_and(|meta| meta.len() > LOG_BYTES_MAX)
-        && let Err(error) = std::fs::rename(log, log.with_added_extension("1"))
-    {
-        tracing::warn!(%error, log = %log.display(), "a long log is not put aside");
-    }
-}
-
 /// The end of what was logged since the start; what stands before is of another run.
 fn log_end(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default());
+    // A log that has become shorter was put aside meanwhile: all that is in it is of this run.
+    let text = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or(&text));
     let mut last: VecDeque<&str> = VecDeque::new();
     for line in text.lines() {
         last.push_back(line);

@@ -14,7 +14,12 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary under test.
 pub fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_openmesh"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_openmesh")))
+}
+
+/// The binary under test, in another place.
+pub fn program_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     // What is started ends with this process, however that ends.
     command.env("OPENMESH_STOP_WITH", std::process::id().to_string()).env("OPENMESH_LOG", "info").kill_on_drop(true);
     command

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::network::{Network, PATIENCE, binary, is_alive, signal};
+use crate::network::{Network, PATIENCE, binary, is_alive, program_at, signal};
 use crate::path::SIMULATED;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,6 +101,21 @@ async fn a_validator_that_does_not_come_back_stops_no_other() {
 
     std::fs::write(&settings, whole).unwrap();
     network.until(3, "/v1/status", "it is back", |s| s["height"].as_u64() > Some(3)).await;
+    assert_eq!(network.stop().await, 0);
+}
+
+/// A new build takes the place of the program while a network runs: what ends is started again all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_validator_comes_back_although_the_program_was_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let program = home.path().join("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_openmesh"), &program).unwrap();
+    let network = Network::start_as(&mut program_at(&program), home.path(), &["--simulate", "--validators", "1"]).await;
+    std::fs::remove_file(&program).unwrap();
+    let before = network.processes().running()["validator-0"];
+    signal(before, Signal::KILL);
+    let is_back = || network.processes().running().get("validator-0").is_some_and(|pid| *pid != before);
+    until("it was started again", is_back).await;
     assert_eq!(network.stop().await, 0);
 }
 
