@@ -34,7 +34,7 @@ up:
 	@exec $(OPENMESH) up $(UP_FLAGS)
 
 build:
-	@cargo build --locked --workspace
+	@cargo build --locked --workspace --bin openmesh
 	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh $(OPENMESH)
 
 studio: studio/dist/.stamp

@@ -1,7 +1,7 @@
 """Measures how fast cryptofeed (PyPI) decodes a Kraken recording and applies it to its books, on one core.
 
 Usage: python cryptofeed_normalise.py RECORDING [REPEAT] [checksums]. Prints one JSON object, of the same shape as
-`cargo run --example normalise`. As there, reading and splitting the file is not measured, nor is what comes before the
+`openmesh-bench normalise`. As there, reading and splitting the file is not measured, nor is what comes before the
 first frame (lists of instruments), and every repetition begins with a new feed. Everything is as cryptofeed has it by
 default, so the venue's checksums are not held against its books; with `checksums` they are, which is what ours does always.
 """

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Measures against the named peers, in the same run on the same machine, and prints one JSON object a line.
-# Figures go to docs/benchmarks.md by hand, with the machine they were measured on.
+# Runs every benchmark of the member `benches`, and those against named peers in the same run on the same machine; prints one JSON object a
+# line. Figures go to docs/benchmarks.md by hand, with the machine they were measured on. About 25 minutes once everything is built, of which
+# the memory of a network takes MEMORY_MINUTES (12).
 set -euo pipefail
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 recordings=${OPENMESH_RECORDINGS:-../shared/data}
 repeat=${REPEAT:-20}
-binaries=${CARGO_TARGET_DIR:-$HOME/.cache/openmesh/target}/debug/examples
+bench=${CARGO_TARGET_DIR:-$HOME/.cache/openmesh/target}/debug/openmesh-bench
 
-cargo build --locked --workspace --examples
+# The form that `make up` runs, not that of the tests.
+cargo build --locked --workspace --bins --examples
 
 set_dir=$recordings/cf-KRAKEN-20210417
 if [ -d "$set_dir" ]; then
@@ -23,7 +25,7 @@ if [ -d "$set_dir" ]; then
   for _ in 1 2; do
     taskset -c 0 "$venv/bin/python" benches/cryptofeed_normalise.py "$set_dir" "$repeat" | tee -a "$by_default"
     taskset -c 0 "$venv/bin/python" benches/cryptofeed_normalise.py "$set_dir" "$repeat" checksums | tee -a "$with_checksums"
-    taskset -c 0 "$binaries/normalise" "$set_dir" "$repeat" | tee -a "$ours"
+    taskset -c 0 "$bench" normalise "$set_dir" "$repeat" | tee -a "$ours"
   done
   # Ours always checks them. The peer is cryptofeed as anyone gets it.
   python3 - "$(best <"$ours")" "$(best <"$by_default")" "$(best <"$with_checksums")" <<'PYTHON'
@@ -39,9 +41,17 @@ else
   say "no recordings at $recordings: the comparison with cryptofeed is left out (set OPENMESH_RECORDINGS)"
 fi
 
-say "execute and commit transfers, one store, signatures apart"
-"$binaries/throughput"
+say "execute and commit transfers, one store, signatures apart; the index from accounts to transactions"
+"$bench" throughput
+
+say "a snapshot of 1,000,000 accounts: export, check, restore"
+"${bench%/*}/examples/snapshot" 1000000
+
+say "the disk after pruning 10,000 heights, against a store that never held them"
+cargo test --quiet --locked --workspace --test it -- retention::the_disk_is_given_back --exact --nocapture
 
 say "committed transfers: four validators in processes of their own, loaded through their API, signatures verified"
-cargo build --locked --workspace
-"$binaries/../openmesh" bench transfers
+"$bench" transfers
+
+say "memory of each process of a simulated network"
+"$bench" memory --minutes "${MEMORY_MINUTES:-12}"

@@ -47,7 +47,8 @@ pub enum Command {
     Sql(SqlArgs),
     /// Check a downloaded window offline: file, CID, ledger state, header, signatures.
     Verify(VerifyArgs),
-    /// Tell what is wrong with a node.
+    /// Tell how a node does, and what is wrong with it.
+    #[command(visible_alias = "status")]
     Doctor(DoctorArgs),
     /// Market data tools.
     #[command(subcommand)]
@@ -55,9 +56,6 @@ pub enum Command {
     /// Chain data tools.
     #[command(subcommand)]
     Chain(ChainCommand),
-    /// Measure this machine and this build.
-    #[command(subcommand)]
-    Bench(BenchCommand),
     /// Accounts: make a key, look at a balance, send OPEN.
     #[command(subcommand)]
     Account(AccountCommand),
@@ -81,7 +79,7 @@ pub struct UpArgs {
     /// Use the live venues; fail where they cannot be reached.
     #[arg(long)]
     pub live: bool,
-    /// Number of validators.
+    /// Number of validators, 1 to 16; it stays as it was when the network was made.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub validators: u32,
     /// Home of the network (~/.openmesh where not given); each kind of market has its own network there.
@@ -181,8 +179,15 @@ fn window(text: &str) -> Result<WindowMs, String> {
 #[derive(Debug, Clone, Args)]
 pub struct NodeUrl {
     /// Address of a node's API.
-    #[arg(long, env = "OPENMESH_API", default_value = "http://127.0.0.1:8420")]
+    #[arg(long, env = "OPENMESH_API", default_value = "http://127.0.0.1:8420", value_parser = api)]
     pub api: url::Url,
+}
+
+/// An address of an API; where a person leaves the protocol out, it is HTTP.
+fn api(text: &str) -> Result<url::Url, String> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = url::Url::parse(&whole).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.ok_or_else(|| "an address such as http://127.0.0.1:8420 is expected".to_owned())
 }
 
 /// Arguments of `sql`.
@@ -315,37 +320,4 @@ pub enum AccountCommand {
         #[command(flatten)]
         node: NodeUrl,
     },
-}
-
-/// Measurements.
-#[derive(Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Committed transfers a second: validators in processes of their own, loaded through their public API.
-    Transfers(TransfersArgs),
-}
-
-/// Arguments of `bench transfers`.
-#[derive(Debug, Args)]
-pub struct TransfersArgs {
-    /// Number of validators.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub validators: u32,
-    /// Accounts that send.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(16..=100_000))]
-    pub accounts: u32,
-    /// Transfers of the first run, which hands in as fast as they are taken.
-    #[arg(long, default_value_t = 20_000)]
-    pub transfers: u64,
-    /// Rates of the further runs, transfers a second, separated by commas; without it, shares of what the first run reached.
-    #[arg(long, value_name = "RATES", value_delimiter = ',')]
-    pub rates: Vec<u64>,
-    /// Length of each further run, seconds.
-    #[arg(long, default_value_t = 15)]
-    pub seconds: u64,
-    /// Connections to each validator.
-    #[arg(long, default_value_t = 32)]
-    pub connections: usize,
-    /// Keep the validators' homes and logs in this folder, which must not exist.
-    #[arg(long, value_name = "DIR")]
-    pub home: Option<PathBuf>,
 }

@@ -57,6 +57,5 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
         Command::Market(command) => commands::market::run(command),
         Command::Chain(command) => commands::chain::run(command),
         Command::Account(command) => commands::account::run(command).await,
-        Command::Bench(command) => commands::bench::run(command).await,
     }
 }

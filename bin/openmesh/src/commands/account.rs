@@ -58,7 +58,10 @@ fn new(file: &Path) -> Result<(), Failure> {
 }
 
 fn read_key(file: &Path) -> Result<AccountKey, Failure> {
-    let text = std::fs::read_to_string(file).map_err(|e| Failure::from_display(file.display(), &e))?;
+    let text = std::fs::read_to_string(file).map_err(|e| {
+        Failure::from_display(file.display(), &e)
+            .hint("openmesh account new FILE makes a key; a local network's faucet has faucet.key in its folder")
+    })?;
     let mut bytes = [0; 32];
     hex::decode_to_slice(text.trim().trim_start_matches("0x"), &mut bytes)
         .map_err(|_| Failure::usage(format!("{}: 64 hexadecimal digits are expected", file.display())))?;
@@ -86,7 +89,7 @@ async fn perform(
     fields: BTreeMap<String, FieldInput>,
 ) -> Result<u64, Failure> {
     let action = Action::from_fields(kind, Fields::new(fields.clone())).map_err(|e| {
-        Failure::usage(format!("{kind}: {e}")).hint("openmesh account actions lists the actions and their fields")
+        Failure::usage(e.to_string()).hint("openmesh account actions lists the actions and their fields")
     })?;
     let status: Status = client.get("/v1/status").await?;
     let value = |input| match input {

@@ -5,11 +5,16 @@ use std::io::Write;
 use crate::cli::ChainCommand;
 use crate::failure::{Failure, unless_broken_pipe};
 
+/// Form of the files, for a person.
+const EXPECTED: &str =
+    "--block and --receipts take the answers of eth_getBlockByNumber and eth_getBlockReceipts, as JSON or as .json.gz";
+
 /// Runs one of the chain commands.
 pub fn run(command: ChainCommand) -> Result<(), Failure> {
     let ChainCommand::Decode { block, receipts } = command;
     let read = |path: &std::path::Path| {
-        openmesh_evm::read_maybe_gz(path).map_err(|e| Failure::from_display(path.display(), &e))
+        // The error names the file.
+        openmesh_evm::read_maybe_gz(path).map_err(|e| Failure::new(e.to_string()).hint(EXPECTED))
     };
     let (block, receipts) = (read(&block)?, receipts.as_deref().map(read).transpose()?);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

@@ -43,7 +43,7 @@ impl Client {
     async fn send<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, Failure> {
         let answer = request.send().await.map_err(|e| {
             Failure::new(format!("no answer from {}: {}", self.base, innermost(&e)))
-                .hint("is the network running (make up)? Name another node with --api http://HOST:PORT")
+                .hint("is the network running (openmesh up)? Name another node with --api http://HOST:PORT")
         })?;
         let status = answer.status();
         let body = answer

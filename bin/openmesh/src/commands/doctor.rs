@@ -76,6 +76,10 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
 
 /// A node's home, or the folder of one or more networks that `openmesh up` made.
 fn inspect_folder(folder: &Path, findings: &mut Findings) -> Result<(), Failure> {
+    if !folder.is_dir() {
+        findings.wrong(&format!("{} is no folder", folder.display()), "name another with --home");
+        return Ok(());
+    }
     let networks = up::home::networks(folder)?;
     for network in &networks {
         let runs = presence::is_locked(&up::home::lock_file(network));

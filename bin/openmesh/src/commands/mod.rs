@@ -1,7 +1,6 @@
 //! The subcommands: each reads its arguments, calls a room, prints.
 
 pub mod account;
-pub mod bench;
 pub mod chain;
 mod client;
 pub mod doctor;

@@ -37,7 +37,7 @@ pub fn run(arguments: &VerifyArgs) -> Result<(), Failure> {
     check(&chunk, &bundle, &trusted)?;
     if let Some(path) = &arguments.write {
         let file = window_parquet(&chunk, Some(&proof)).map_err(|e| Failure::from_display("the window's file", &e))?;
-        std::fs::write(path, file).map_err(|e| Failure::from_display(path.display(), &e))?;
+        write_new(path, &file)?;
         println!("ok  written     {}: the proved rows and nothing else", path.display());
     }
     let ProofBundle { stream, source, window, .. } = &bundle;
@@ -229,6 +229,16 @@ fn follow(bundle: &ProofBundle, trusted: &Trusted) -> Result<ValidatorSet, Failu
         );
     }
     Ok(validators)
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::from_display(path.display(), &e);
+    let mut file = std::fs::File::create_new(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => failed(e).hint("--write makes a new file and replaces none"),
+        _ => failed(e),
+    })?;
+    std::io::Write::write_all(&mut file, bytes).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

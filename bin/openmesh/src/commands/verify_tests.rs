@@ -74,3 +74,13 @@ fn a_chunk_that_has_left_the_state_is_proved_through_its_epochs_root() {
         refused(&|b| b.fact = Some(hex::encode(&flipped)), "a flipped bit of the fact or its path");
     }
 }
+
+#[test]
+fn a_file_that_is_there_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("window.parquet");
+    write_new(&path, b"first").unwrap();
+    let refused = write_new(&path, b"second").unwrap_err();
+    assert!(refused.message().contains("window.parquet"), "{refused:?}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"first");
+}

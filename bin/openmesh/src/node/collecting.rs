@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::chains::{self, Following};
 use super::config::{Files, NodeConfig};
 use super::drill;
 use super::running::Stage;
@@ -60,9 +61,16 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
     let (windows, to_attest) = mpsc::channel(WINDOWS_WAITING_MAX);
     let (withdrawals, to_withdraw) = mpsc::channel(WINDOWS_WAITING_MAX);
     let sources = deps.sources.borrow().clone();
-    if let Some(config) = chain_config(deps.config, &sources) {
-        let chain = chain::Deps { content: deps.content.clone(), windows: windows.clone(), stop: stage.stop() };
-        stage.add(chain::start(config, chain).or_fail("node.toml, collect.ethereum")?);
+    if let Some(node) = chain_node(deps.config) {
+        let (content, windows) = (deps.content.clone(), windows.clone());
+        let begin = move |source: String| {
+            let stop = CancellationToken::new();
+            let chain = chain::Deps { content: content.clone(), windows: windows.clone(), stop: stop.clone() };
+            let config = chain::Config { source: source.clone(), node: node.clone() };
+            Ok::<_, source::SourceError>(Following::new(source, stop, chain::start(config, chain)?))
+        };
+        let first = chains::wanted(&sources).map(&begin).transpose().or_fail("node.toml, collect.ethereum")?;
+        stage.add(tokio::spawn(chains::follow(deps.sources.clone(), first, stage.stop(), begin)));
     }
     let live = sources.collected().any(|spec| spec.origin == Origin::Live);
     let markets = market_configs(&sources);
@@ -71,12 +79,10 @@ pub fn start(deps: Deps<'_>) -> Result<Collecting, Failure> {
     Ok(Collecting { collector, windows: to_attest, withdrawals: to_withdraw, stage })
 }
 
-/// The chain to follow, where one is registered and an address for it is configured.
-fn chain_config(config: &NodeConfig, sources: &Sources) -> Option<chain::Config> {
-    let spec = sources.collected().find(|s| s.kind == SourceKind::Chain && s.exchange == "ethereum")?;
+/// The node of the chain, where an address for it is configured.
+fn chain_node(config: &NodeConfig) -> Option<source::Config> {
     let url = config.collect.ethereum.as_ref()?;
-    let node = if config.collect.ethereum_sparse { source::Config::replay(url) } else { source::Config::new(url) };
-    Some(chain::Config { source: spec.id.clone(), node })
+    Some(if config.collect.ethereum_sparse { source::Config::replay(url) } else { source::Config::new(url) })
 }
 
 fn start_markets(

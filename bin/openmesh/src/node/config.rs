@@ -158,11 +158,13 @@ pub struct Storage {
     /// Heights before the last for which proofs and chunks of the state can be made; their blocks stay in any case. A full block
     /// adds some megabytes.
     pub proof_heights: u64,
+    /// Hours of rows that each table keeps, back from its own newest hour; without it for ever.
+    pub retain_hours: Option<u32>,
 }
 
 impl Default for Storage {
     fn default() -> Storage {
-        Storage { retain_epochs: None, archive: false, proof_heights: StoreConfig::default().proof_heights }
+        Storage { retain_epochs: None, archive: false, proof_heights: StoreConfig::default().proof_heights, retain_hours: None }
     }
 }
 
@@ -355,12 +357,13 @@ mod tests {
         std::fs::write(
             files.run(),
             "api = \"127.0.0.1:1\"\n[consensus]\nlisten = \"127.0.0.1:2\"\npeers = []\n[network]\nlisten = []\npeers = []\n\
-             [limits]\nquery_ms_max = 7\nqueries_max = 3\n",
+             [limits]\nquery_ms_max = 7\nqueries_max = 3\n[storage]\nretain_epochs = 24\nretain_hours = 48\n",
         )
         .unwrap();
         let config = NodeConfig::read(&files).unwrap();
         assert_eq!((config.api.port(), config.consensus.listen.port()), (80, 2));
         assert_eq!((config.limits.query_ms_max, config.limits.queries_max), (5, 3));
+        assert_eq!((config.storage.retain_epochs, config.storage.retain_hours), (Some(24), Some(48)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `openmesh node`: one validator in one process. Here the rooms are joined and none of their work is done.
 
+mod chains;
 mod collecting;
 pub mod config;
 mod drill;

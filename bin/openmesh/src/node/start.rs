@@ -104,7 +104,7 @@ struct Stores {
 
 impl Stores {
     async fn open(store: Store, contents: Contents, files: &Files) -> Result<Stores, Failure> {
-        let lake = Lake::open(&files.data("lake"), openmesh_lake::Config::default()).await.or_fail("lake")?;
+        let lake = Lake::open(&files.data("lake"), lake_config(config)).await.or_fail("lake")?;
         Ok(Stores { store, content: contents.content, raw: contents.raw, lake })
     }
 }
@@ -267,6 +267,10 @@ async fn follow_sources(
     let (sources, task) = sources::follow(rule, deps).await.or_fail("the register of sources")?;
     stage.add(task);
     Ok((sources, stage))
+}
+
+fn lake_config(config: &NodeConfig) -> openmesh_lake::Config {
+    openmesh_lake::Config { retain_hours: config.storage.retain_hours, ..openmesh_lake::Config::default() }
 }
 
 /// Content from peers, for the tables: whether no peer holds it is told apart.

@@ -24,6 +24,10 @@ struct Found {
 /// Stops every network of the folder.
 pub async fn run(arguments: DownArgs) -> Result<(), Failure> {
     let base = base(arguments.home.as_deref())?;
+    if arguments.home.is_some() && !base.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder", base.display()))
+            .hint("name the folder that openmesh up was given; without --home it is ~/.openmesh"));
+    }
     let mut stopped = 0;
     for root in networks(&base)? {
         stopped += stop_network(&root).await?;

@@ -115,7 +115,9 @@ impl Home {
                 format!("replay-{}", &sha256(&[name.as_bytes()]).to_string()[..8])
             }
         });
-        std::fs::create_dir_all(&root).map_err(|e| Failure::from_display(root.display(), &e))?;
+        std::fs::create_dir_all(&root).map_err(|e| {
+            Failure::from_display(root.display(), &e).hint("name a folder in which you may write with --home")
+        })?;
         let root = root.canonicalize().map_err(|e| Failure::from_display(root.display(), &e))?;
         let path = lock_file(&root);
         let down = down_command(arguments.home.as_deref());

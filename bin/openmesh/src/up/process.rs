@@ -31,8 +31,6 @@ pub struct Program {
     folder: PathBuf,
     log: PathBuf,
     is_venues: bool,
-    /// The process with which it ends.
-    stop_with: Option<u32>,
 }
 
 impl Program {
@@ -56,7 +54,7 @@ impl Program {
             }
         }
         let (folder, log) = (folder.to_path_buf(), folder.join("venues.log"));
-        Program { name: "venues".into(), arguments, folder, log, is_venues: true, stop_with: None }
+        Program { name: "venues".into(), arguments, folder, log, is_venues: true }
     }
 
     /// A validator.
@@ -67,13 +65,7 @@ impl Program {
             folder: node.dir.clone(),
             log: node.dir.join("node.log"),
             is_venues: false,
-            stop_with: None,
         }
-    }
-
-    /// The same, ending with this process: for a benchmark, which nobody takes over.
-    pub fn following(self) -> Program {
-        Program { stop_with: Some(std::process::id()), ..self }
     }
 
     /// Name for people.
@@ -141,9 +133,6 @@ impl Program {
             .stderr(errors)
             // Ctrl-C at the terminal, and its end, reach the whole foreground group: the network is stopped in order, or goes on.
             .process_group(0);
-        if let Some(leader) = self.stop_with {
-            command.env(presence::STOP_WITH, leader.to_string());
-        }
         command.spawn().map_err(|e| Failure::from_display(&self.name, &e))
     }
 

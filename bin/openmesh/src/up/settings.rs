@@ -36,6 +36,7 @@ const NODE_TEMPLATE: &str = "\
 # [storage]
 # retain_epochs = 336                # hours for which blocks are kept; 0 for ever
 # archive = true                     # every block for ever, and all of them when it joins
+# retain_hours = 720                 # hours for which the tables keep rows; for ever without it
 
 # [sync]
 # trust = \"HEIGHT:HASH\"              # a block that you know from elsewhere; a join by snapshot begins there
@@ -230,15 +231,6 @@ impl Held {
     }
 }
 
-/// Free ports for each of `count` validators.
-///
-/// # Errors
-/// Where the machine has none.
-pub fn free_ports(count: usize) -> Result<Vec<Ports>, Failure> {
-    let mut held = Held::default();
-    (0..count).map(|number| held.choose(0, number, None, false)).collect()
-}
-
 /// A port that is free now, the given one where it is.
 pub fn free_port(former: Option<u16>) -> Result<u16, Failure> {
     Held::default().again(former)
@@ -283,7 +275,7 @@ mod tests {
 
     #[test]
     fn ports_of_the_last_start_come_again_unless_they_are_taken() {
-        let first = free_ports(1).unwrap()[0];
+        let first = Held::default().choose(0, 0, None, false).unwrap();
         assert_eq!(Held::default().choose(0, 0, Some(first), false).unwrap(), first);
         let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.consensus)).unwrap();
         let second = Held::default().choose(0, 0, Some(first), false).unwrap();

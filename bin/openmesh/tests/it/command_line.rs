@@ -37,6 +37,18 @@ async fn errors_say_what_was_wrong_and_what_to_do() {
         (&["up", "--replay", "/", "--speed", "banana"][..], 2, &["banana", "or max"][..]),
         (&["account", "show", "0x12"][..], 2, &["0x12", "40 hexadecimal digits"][..]),
         (&["frobnicate"][..], 2, &["unrecognized"][..]),
+        (&["status", "--api", "ftp://here"][..], 2, &["ftp://here", "http://127.0.0.1:8420"][..]),
+        (&["sql", "--api", "127.0.0.1:9", "select 1"][..], 1, &["no answer from http://127.0.0.1:9"][..]),
+        (&["doctor", "--home", "/nowhere", "--api", "127.0.0.1:9"][..], 1, &["2 things are wrong"][..]),
+        (&["down", "--home", "/nowhere"][..], 2, &["/nowhere is no folder", "hint:"][..]),
+        (&["up", "--simulate", "--home", "/proc/nowhere"][..], 1, &["/proc/nowhere", "--home"][..]),
+        (&["up", "--simulate", "--window", "1d"][..], 2, &["1d", "100ms to 60m"][..]),
+        (&["chain", "decode", "--block", "/nowhere"][..], 1, &["error: /nowhere could not be read", "hint:"][..]),
+        (
+            &["account", "send", "--key", "/nowhere", "0x0000000000000000000000000000000000000001", "1"][..],
+            1,
+            &["/nowhere", "openmesh account new"][..],
+        ),
     ] {
         let (got, _, err) = run(arguments).await;
         assert_eq!(got, code, "{arguments:?}: {err}");
@@ -247,14 +259,4 @@ async fn a_block_verifies_and_a_flipped_byte_is_refused() {
     let (code, _, err) = decode(&altered).await;
     assert_eq!(code, 1);
     assert!(err.contains("receipts"), "{err}");
-}
-
-/// A network that collects nothing is a network too: validators of a benchmark have no sources, and stay until they are told to stop.
-#[tokio::test]
-async fn the_benchmark_of_transfers_runs_to_its_end() {
-    let small = ["--accounts", "16", "--transfers", "64", "--rates", "20", "--seconds", "1", "--connections", "4"];
-    let (code, out, told) = run(&[&["bench", "transfers"][..], &small].concat()).await;
-    assert_eq!(code, 0, "{told}");
-    let last: Value = serde_json::from_str(out.lines().last().unwrap_or_default()).expect(&out);
-    assert!(last.is_object() && !told.contains("error"), "{out}\n{told}");
 }

@@ -6,6 +6,8 @@
 //! A collector that comes late gets what the venue gives those who subscribe then: the books as they stand (of Binance
 //! the best 1000 levels, over HTTP), Coinbase's latest trades, then every frame.
 
+mod survey;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -151,7 +153,7 @@ impl Recording {
         }
         let mut greeting: Vec<What> = opened.into_iter().map(What::Opened).collect();
         for (symbol, book) in &self.books[nth] {
-            let rest = matches!(self.exchange, Exchange::Binance | Exchange::BinanceFutures);
+            let rest = self.is_binance();
             let event = self.snapshot(symbol, book, if rest { REST_LEVELS } else { usize::MAX });
             greeting.push(match of.get(&(symbol.clone(), Feed::Book)) {
                 Some(connection) if !rest => What::Frame(*connection, vec![event]),
@@ -168,6 +170,12 @@ impl Recording {
             greeting.push(What::Frame(of[&(symbol, Feed::Trades)], events));
         }
         greeting
+    }
+
+    /// Returns true for the venues whose books begin with an answer over HTTP.
+    fn is_binance(&self) -> bool {
+        use Exchange::{Binance, BinanceDelivery, BinanceFutures, BinanceTr, BinanceUs};
+        matches!(self.exchange, Binance | BinanceUs | BinanceTr | BinanceFutures | BinanceDelivery)
     }
 
     fn snapshot(&self, symbol: &Symbol, book: &OrderBook, depth: usize) -> Event {
@@ -209,7 +217,7 @@ impl Recording {
             *clock = (*clock).max(at + delay);
             arrivals.push((*clock, order, what));
         }
-        if matches!(self.exchange, Exchange::Binance | Exchange::BinanceFutures) {
+        if self.is_binance() {
             // The order of a snapshot and the changes that go on top of it was settled by the session.
             let mut clock = 0;
             for arrival in &mut arrivals {

@@ -1,27 +1,20 @@
 //! The network under load: validators as processes of their own, on loopback, with accounts that the generator knows.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use openmesh_ledger::{Genesis, GenesisValidator, Params};
-use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey, sha256};
+use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
-use crate::cli::TransfersArgs;
-use crate::failure::Failure;
-use crate::node::config::{Collect, Consensus, Drill, Limits, Network, NodeConfig, Storage, Sync};
-use crate::up::home::NodeHome;
-use crate::up::network::write_key;
-use crate::up::process::{Process, Program};
-use crate::up::settings::{free_ports, local, multiaddress};
+use super::TransfersArgs;
+use crate::network::Process;
 
 /// A network of nobody else.
 const CHAIN_ID: u64 = 84_299;
 /// Shares of the saturated rate, in per cent, that are run as open loop where no rates are given.
 pub const SHARES: [u64; 3] = [25, 50, 75];
-/// Longest start of a validator.
-const READY: Duration = Duration::from_secs(60);
-/// Longest stop of the validators.
-const DRAIN: Duration = Duration::from_secs(10);
 /// Balance of each account.
 const BALANCE: Amount = Amount::open(1_000);
 
@@ -43,14 +36,13 @@ pub struct Net {
 
 impl Net {
     /// Starts the validators from nothing and waits until their doors are open.
-    pub async fn start(arguments: &TransfersArgs) -> Result<Net, Failure> {
+    pub async fn start(arguments: &TransfersArgs) -> anyhow::Result<Net> {
         let root = match &arguments.home {
             Some(home) => home.clone(),
             None => std::env::temp_dir().join(format!("openmesh-bench-{}", std::process::id())),
         };
         if root.join("genesis.json").exists() {
-            return Err(Failure::usage(format!("{} holds a network already", root.display()))
-                .hint("a benchmark begins with an empty one: name a folder that does not exist"));
+            bail!("{} holds a network already: name a folder that does not exist", root.display());
         }
         eprintln!("{} accounts, {} validators in {}", arguments.accounts, arguments.validators, root.display());
         let runs = 1 + arguments.rates.len().max(SHARES.len()) as u32;
@@ -65,7 +57,7 @@ impl Net {
             root,
             temporary: arguments.home.is_none(),
         };
-        match net.spawn(&homes).await {
+        match net.spawn(&arguments.product.path()?, &homes).await {
             Ok(()) => Ok(net),
             Err(failure) => {
                 net.stop().await;
@@ -74,13 +66,13 @@ impl Net {
         }
     }
 
-    async fn spawn(&mut self, homes: &[NodeHome]) -> Result<(), Failure> {
+    async fn spawn(&mut self, binary: &Path, homes: &[PathBuf]) -> anyhow::Result<()> {
         for home in homes {
-            self.children.push(Program::node(home).following().start()?);
+            let arguments = ["node", "--home", home.to_str().context("a path")?];
+            self.children.push(Process::start(binary, &arguments, home.join("node.log"))?);
         }
-        for child in &mut self.children {
-            let ready = child.ready(READY).await?;
-            self.hosts.push(ready.get("api").and_then(|a| a.as_str()).unwrap_or_default().to_string());
+        for (child, home) in self.children.iter_mut().zip(homes) {
+            self.hosts.push(child.ready(home).await?);
         }
         Ok(())
     }
@@ -108,12 +100,12 @@ impl Net {
 
     /// Processor time that the validators have used so far.
     pub fn processor_time(&self) -> Duration {
-        self.children.iter().map(Process::pid).map(processor_time).sum()
+        self.children.iter().filter_map(Process::pid).map(processor_time).sum()
     }
 
     /// Stops the validators, and removes what they wrote where nobody asked to keep it.
     pub async fn stop(&mut self) {
-        let stops = std::mem::take(&mut self.children).into_iter().map(|child| child.stop(DRAIN));
+        let stops = std::mem::take(&mut self.children).into_iter().map(Process::stop);
         futures::future::join_all(stops).await;
         if self.temporary
             && let Err(error) = std::fs::remove_dir_all(&self.root)
@@ -132,64 +124,80 @@ pub fn processor_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-fn sender(number: u32) -> Result<AccountKey, Failure> {
+fn sender(number: u32) -> anyhow::Result<AccountKey> {
     let seed = sha256(&[b"openmesh bench account", &number.to_be_bytes()]);
-    AccountKey::from_bytes(seed.0).map_err(|e| Failure::from_display("no key", &e))
+    AccountKey::from_bytes(seed.0).context("no key")
 }
 
-fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> Result<Vec<NodeHome>, Failure> {
-    let homes: Vec<NodeHome> = (0..count).map(|number| NodeHome::of(root, number)).collect();
+/// Ports of a validator on this machine.
+struct Ports {
+    api: u16,
+    consensus: u16,
+    network: u16,
+}
+
+/// Free ports, all held until all are known.
+fn free_ports(count: usize) -> anyhow::Result<Vec<Ports>> {
+    let mut held = Vec::new();
+    let mut free = || -> anyhow::Result<u16> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("this machine has no free port")?;
+        let port = listener.local_addr()?.port();
+        held.push(listener);
+        Ok(port)
+    };
+    (0..count).map(|_| Ok(Ports { api: free()?, consensus: free()?, network: free()? })).collect()
+}
+
+/// The home of each validator: a key, the genesis and the settings.
+fn prepare(root: &Path, count: usize, senders: &[AccountKey]) -> anyhow::Result<Vec<PathBuf>> {
+    let homes: Vec<PathBuf> = (0..count).map(|number| root.join(format!("validator-{number}"))).collect();
     let mut validators = Vec::new();
-    for home in &homes {
-        std::fs::create_dir_all(&home.dir).map_err(|e| Failure::from_display(home.dir.display(), &e))?;
-        let key = ValidatorKey::generate().map_err(|e| Failure::from_display("no key", &e))?;
-        write_key(&home.files().key(), &key.seed())?;
-        let name = home.name.clone();
+    for (number, home) in homes.iter().enumerate() {
+        std::fs::create_dir_all(home).with_context(|| home.display().to_string())?;
+        let key = ValidatorKey::generate().context("no key")?;
+        put(&home.join("validator.key"), format!("{}\n", hex::encode(key.seed())).as_bytes())?;
+        let name = format!("validator-{number}");
         validators.push(GenesisValidator { public_key: key.public(), power: 100, name, payout: None });
     }
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let accounts: Vec<(Address, Amount)> = senders.iter().map(|s| (s.address(), BALANCE)).collect();
     let genesis = Genesis {
         chain_id: CHAIN_ID,
         name: "openmesh-bench".into(),
-        time: Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or_default()),
+        time: Timestamp::from_millis(Timestamp::now().millis()),
         validators,
-        accounts,
+        accounts: senders.iter().map(|s| (s.address(), BALANCE)).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
         params: Params::default(),
     };
-    let text = serde_json::to_vec(&genesis).map_err(|e| Failure::from_display("genesis", &e))?;
+    let text = serde_json::to_vec(&genesis)?;
     put(&root.join("genesis.json"), &text)?;
     let ports = free_ports(count)?;
     for (number, home) in homes.iter().enumerate() {
-        let at = |port: u16| multiaddress(local(port));
-        let others = ports.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, p)| p);
-        let config = NodeConfig {
-            api: local(ports[number].api),
-            public_hosts: Vec::new(),
-            consensus: Consensus {
-                listen: local(ports[number].consensus),
-                peers: others.clone().map(|p| at(p.consensus)).collect(),
-                idle_block_ms: 1_000,
-            },
-            network: Network {
-                listen: vec![at(ports[number].network)],
-                peers: others.map(|p| at(p.network)).collect(),
-            },
-            collect: Collect::default(),
-            limits: Limits::default(),
-            storage: Storage::default(),
-            sync: Sync::default(),
-            drill: Drill::default(),
-        };
-        let text_of = toml::to_string(&config).map_err(|e| Failure::from_display("node.toml", &e))?;
-        put(&home.files().config(), text_of.as_bytes())?;
-        put(&home.files().genesis(), &text)?;
+        put(&home.join("node.toml"), settings(&ports, number)?.as_bytes())?;
+        put(&home.join("genesis.json"), &text)?;
     }
     Ok(homes)
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    openmesh_storage::files::write_whole(path, bytes).map_err(|e| Failure::from_display(path.display(), &e))
+/// The `node.toml` of a validator.
+fn settings(ports: &[Ports], number: usize) -> anyhow::Result<String> {
+    let at = |port: u16| format!("/ip4/127.0.0.1/tcp/{port}");
+    let others = || ports.iter().enumerate().filter(|(n, _)| *n != number).map(|(_, p)| p);
+    let own = &ports[number];
+    let settings = serde_json::json!({
+        "api": format!("127.0.0.1:{}", own.api),
+        "consensus": {
+            "listen": format!("127.0.0.1:{}", own.consensus),
+            "peers": others().map(|p| at(p.consensus)).collect::<Vec<_>>(),
+        },
+        "network": {
+            "listen": [at(own.network)],
+            "peers": others().map(|p| at(p.network)).collect::<Vec<_>>(),
+        },
+    });
+    Ok(toml::to_string(&settings)?)
+}
+
+fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }

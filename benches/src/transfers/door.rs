@@ -6,8 +6,8 @@ use std::io::{Error, ErrorKind, Result};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Longest answer that is read, bytes: answers to transactions are short.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longest answer that is read, bytes: a full block with its transactions takes some megabytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Longest message of the stream, bytes.
 const MESSAGE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -47,6 +47,15 @@ impl Door {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).await?;
         Ok((status, body))
+    }
+
+    /// `GET` of a JSON document.
+    pub async fn get(&mut self, host: &str, path: &str) -> Result<serde_json::Value> {
+        let (status, body) = self.ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+        match status {
+            200 => serde_json::from_slice(&body).map_err(|error| wrong(format!("{path}: {error}"))),
+            status => Err(wrong(format!("{path} answers {status}"))),
+        }
     }
 
     /// Status and content length.

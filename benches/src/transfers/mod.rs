@@ -1,4 +1,4 @@
-//! `openmesh bench transfers`: how many transfers a second four validators on this machine commit, and how long one takes.
+//! Transfers a second that four validators on this machine commit, and the time that one takes.
 //!
 //! The validators are processes of their own, as in `openmesh up`, and everything goes through their public door: each
 //! transfer is one `POST /v1/transactions`, signed as EIP-712 typed data by an account of its own making; blocks are watched on
@@ -12,31 +12,55 @@ mod door;
 mod load;
 mod net;
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::Args;
 
 use self::load::{Outcome, Plan};
 use self::net::{Net, SHARES};
-use crate::cli::{BenchCommand, TransfersArgs};
-use crate::failure::Failure;
+use crate::Product;
 
 /// Pause between two runs, so that the tables of one are not written during the next.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Runs one of the benchmarks.
-pub async fn run(command: BenchCommand) -> Result<(), Failure> {
-    match command {
-        BenchCommand::Transfers(arguments) => transfers(&arguments).await,
-    }
+/// Arguments of `transfers`.
+#[derive(Debug, Args)]
+pub struct TransfersArgs {
+    /// Number of validators.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
+    validators: u32,
+    /// Accounts that send.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(16..=100_000))]
+    accounts: u32,
+    /// Transfers of the first run, which hands in as fast as they are taken.
+    #[arg(long, default_value_t = 20_000)]
+    transfers: u64,
+    /// Rates of the further runs, transfers a second, separated by commas; without it, shares of what the first run reached.
+    #[arg(long, value_name = "RATES", value_delimiter = ',')]
+    rates: Vec<u64>,
+    /// Length of each further run, seconds.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// Connections to each validator.
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Keep the validators' homes and logs in this folder, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    #[command(flatten)]
+    product: Product,
 }
 
-async fn transfers(arguments: &TransfersArgs) -> Result<(), Failure> {
+/// Starts the validators, runs the loads one after the other and prints each outcome.
+pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {
     let mut net = Net::start(arguments).await?;
     let outcome = measure(arguments, &mut net).await;
     net.stop().await;
     outcome
 }
 
-async fn measure(arguments: &TransfersArgs, net: &mut Net) -> Result<(), Failure> {
+async fn measure(arguments: &TransfersArgs, net: &mut Net) -> anyhow::Result<()> {
     let plan = Plan { count: arguments.transfers, rate: None, connections: arguments.connections };
     let saturated = load::run(net, &plan).await?;
     report(net, &plan, &saturated);

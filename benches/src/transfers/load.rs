@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use openmesh_ledger::{AccountTransaction, AccountsAction, Action, Transaction};
 use openmesh_primitives::{Address, Amount, sha256};
 use tokio::sync::watch;
@@ -12,7 +13,6 @@ use tokio::task::JoinSet;
 
 use super::door::{Blocks, Door, submission};
 use super::net::{Net, processor_time};
-use crate::failure::Failure;
 
 /// After the last request, blocks may go on for this long without a transfer before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(8);
@@ -88,16 +88,17 @@ struct Told {
     round: i64,
 }
 
+/// Part of the network that an error of a connection is about.
+const DOOR: &str = "the validators' door";
 /// Too many requests.
 const BUSY_STATUS: u16 = 429;
 
 /// Runs a plan.
-pub async fn run(net: &mut Net, plan: &Plan) -> Result<Outcome, Failure> {
+pub async fn run(net: &mut Net, plan: &Plan) -> anyhow::Result<Outcome> {
     // The doors of a validator get the transfers of the same accounts, each account's in order.
     let prepared = Arc::new(sign(net, plan.count)?);
-    let failed = |e: std::io::Error| Failure::from_display("the validators' door", &e);
     let host = net.hosts[0].clone();
-    let blocks = Door::open(&host).await.map_err(failed)?.blocks(&host).await.map_err(failed)?;
+    let blocks = Door::open(&host).await.context(DOOR)?.blocks(&host).await.context(DOOR)?;
     let (sender, told) = watch::channel(Vec::new());
     let watching = tokio::spawn(watch_blocks(blocks, sender));
     let (nodes_before, own_before) = (net.processor_time(), processor_time(std::process::id()));
@@ -115,7 +116,7 @@ pub async fn run(net: &mut Net, plan: &Plan) -> Result<Outcome, Failure> {
 
 /// Transfers of the run's accounts in turn, from one to the next; signing is not what is measured. Every run has accounts of
 /// its own: what one left behind cannot hold up the next.
-fn sign(net: &mut Net, count: u64) -> Result<Vec<Prepared>, Failure> {
+fn sign(net: &mut Net, count: u64) -> anyhow::Result<Vec<Prepared>> {
     let (fee, chain_id, hosts) = (net.fee, Net::chain_id(), net.hosts.clone());
     let senders = net.take_senders();
     let count_of = senders.len();
@@ -124,8 +125,7 @@ fn sign(net: &mut Net, count: u64) -> Result<Vec<Prepared>, Failure> {
         let (from, nonce) = ((n % count_of as u64) as usize, n / count_of as u64);
         let action =
             Action::Accounts(AccountsAction::Transfer { to: addresses[(from + 1) % count_of], amount: Amount(1) });
-        let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action)
-            .map_err(|e| Failure::from_display("signing", &e))?;
+        let signed = AccountTransaction::sign(&senders[from], chain_id, nonce, fee, action).context("signing")?;
         let bytes = Transaction::Account(signed).encode();
         let hash = sha256(&[&bytes]).to_string();
         Ok(Prepared { hash, request: submission(&hosts[from % hosts.len()], &bytes) })
@@ -148,7 +148,7 @@ async fn submit(
     plan: &Plan,
     prepared: &Arc<Vec<Prepared>>,
     started: Instant,
-) -> Result<Vec<Option<Answer>>, Failure> {
+) -> anyhow::Result<Vec<Option<Answer>>> {
     let (hosts, senders) = (net.len(), net.senders_each());
     let mut tasks = JoinSet::new();
     for (number, host) in net.hosts.iter().enumerate() {
@@ -156,7 +156,7 @@ async fn submit(
         let next = Arc::new(AtomicUsize::new(0));
         for _ in 0..plan.connections {
             let (prepared, own, next, rate) = (Arc::clone(prepared), Arc::clone(&own), Arc::clone(&next), plan.rate);
-            let mut door = Door::open(host).await.map_err(|e| Failure::from_display("the validators' door", &e))?;
+            let mut door = Door::open(host).await.context(DOOR)?;
             tasks.spawn(async move {
                 let mut answers = Vec::new();
                 while let Some(n) = own.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -183,9 +183,7 @@ async fn submit(
     }
     let mut all = vec![None; prepared.len()];
     while let Some(done) = tasks.join_next().await {
-        let answers = done
-            .map_err(|e| Failure::from_display("the generator", &e))?
-            .map_err(|e| Failure::from_display("the validators' door", &e))?;
+        let answers = done.context("the generator")?.context(DOOR)?;
         answers.into_iter().for_each(|(n, answer)| all[n] = Some(answer));
     }
     Ok(all)
@@ -227,12 +225,12 @@ async fn count(
     answers: &[Option<Answer>],
     told: &[Told],
     started: Instant,
-) -> Result<Outcome, Failure> {
-    let url = format!("http://{}", net.hosts[0]).parse().map_err(|e| Failure::from_display("address", &e))?;
-    let client = crate::commands::client::Client::new(&url)?;
+) -> anyhow::Result<Outcome> {
+    let host = &net.hosts[0];
+    let mut door = Door::open(host).await.context(DOOR)?;
     let mut committed: HashMap<String, Instant> = HashMap::new();
     for block in told.iter().filter(|t| t.transactions > 0) {
-        let detail: serde_json::Value = client.get(&format!("/v1/blocks/{}", block.height)).await?;
+        let detail = door.get(host, &format!("/v1/blocks/{}", block.height)).await.context(DOOR)?;
         let list = detail.get("transaction_list").and_then(|l| l.as_array()).cloned().unwrap_or_default();
         for transaction in list.iter().filter(|t| t.get("ok").and_then(|ok| ok.as_bool()) == Some(true)) {
             let hash = transaction.get("hash").and_then(|h| h.as_str()).unwrap_or_default();

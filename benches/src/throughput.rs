@@ -1,12 +1,11 @@
-//! Measures transfers a second of the state machine with its store, and where the time goes:
-//! `cargo run -p openmesh-storage --example throughput -- [blocks] [transfers a block] [accounts]`.
+//! Transfers a second of the state machine with its store, and where the time goes.
 //!
 //! Signatures are made and verified beforehand and counted apart, because they run on as many threads as there are.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use openmesh_ledger::{
     AccountTransaction, AccountsAction, Action, Block, BlockLimits, BlocksParams, Certificate, Genesis,
     GenesisValidator, Params, Transaction, VerifiedTransaction, build_block, execute_block_verified,
@@ -16,6 +15,22 @@ use openmesh_primitives::{AccountKey, Address, Amount, Timestamp, ValidatorKey};
 use openmesh_storage::Store;
 
 const CHAIN_ID: u64 = 7117;
+/// Accounts whose newest transactions are read back.
+const LOOKUPS: usize = 1_000;
+
+/// Arguments of `throughput`.
+#[derive(Debug, Args)]
+pub struct ThroughputArgs {
+    /// Blocks.
+    #[arg(long, default_value_t = 10)]
+    blocks: usize,
+    /// Transfers in each.
+    #[arg(long, default_value_t = 5_000)]
+    transfers: usize,
+    /// Accounts.
+    #[arg(long, default_value_t = 20_000)]
+    accounts: usize,
+}
 
 #[derive(Default)]
 struct Times {
@@ -35,12 +50,8 @@ fn timed<T>(sum: &mut Duration, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn argument(n: usize, default: usize) -> usize {
-    std::env::args().nth(n).and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// The key of account n, with zeros but for the last bytes.
-fn key(n: usize) -> Result<AccountKey, Box<dyn Error>> {
+fn key(n: usize) -> anyhow::Result<AccountKey> {
     let mut bytes = [1; 32];
     bytes[24..].copy_from_slice(&(n as u64).to_be_bytes());
     Ok(AccountKey::from_bytes(bytes)?)
@@ -69,7 +80,7 @@ fn genesis(accounts: &[AccountKey], validator: &ValidatorKey, block: usize) -> G
 }
 
 /// Signs a block's transfers, from accounts in turn to accounts at random places.
-fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+fn sign(keys: &[AccountKey], nonces: &mut [u64], first: usize, count: usize) -> anyhow::Result<Vec<Vec<u8>>> {
     let transfer = |at: usize, nonces: &mut [u64]| {
         let from = at % keys.len();
         let to: Address = keys[at.wrapping_mul(7_919) % keys.len()].address();
@@ -87,7 +98,7 @@ fn run_block(
     candidates: &[Arc<VerifiedTransaction>],
     validator: &ValidatorKey,
     times: &mut Times,
-) -> Result<Block, Box<dyn Error>> {
+) -> anyhow::Result<Block> {
     let (tip, state, proposer) = (store.tip(), store.state()?, validator.public().address());
     let limits = BlockLimits::of(&store.genesis()?.params);
     let time = Timestamp(tip.time.nanos() + 1);
@@ -107,8 +118,9 @@ fn run_block(
     Ok(block)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let (blocks, count, accounts) = (argument(1, 10), argument(2, 5_000), argument(3, 20_000));
+/// Commits the blocks and prints one JSON object.
+pub fn run(arguments: &ThroughputArgs) -> anyhow::Result<()> {
+    let ThroughputArgs { blocks, transfers: count, accounts } = *arguments;
     let dir = tempfile::tempdir()?;
     let keys: Vec<AccountKey> = (0..accounts).map(key).collect::<Result<_, _>>()?;
     let validator = ValidatorKey::from_seed([1; 32]);
@@ -122,20 +134,42 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?;
         done += run_block(&store, &candidates, &validator, &mut times)?.transactions.len();
     }
-    let each = |name: &str, time: Duration| {
-        let micros = time.as_secs_f64() * 1e6 / done as f64;
-        println!("{name:<10} {micros:>8.2} us a transfer, {:>9.0} a second", 1e6 / micros);
-    };
-    println!("{done} transfers in {blocks} blocks of {count}, {accounts} accounts");
-    each("sign", times.sign);
-    each("verify", times.verify);
-    each("build", times.build);
-    each("validate", times.validate);
-    each("execute", times.execute);
-    each("prepare", times.prepare);
-    each("commit", times.commit);
-    each("execute+prepare+commit", times.execute + times.prepare + times.commit);
-    let file = std::fs::metadata(dir.path().join("ledger.redb"))?.len();
-    println!("file: {} MiB", file >> 20);
+    let lookup = lookups(&store, &keys)?;
+    let each = |time: Duration| (time.as_secs_f64() * 1e8 / done.max(1) as f64).round() / 100.0;
+    let whole = times.execute + times.prepare + times.commit;
+    println!(
+        "{}",
+        serde_json::json!({
+            "benchmark": "throughput",
+            "unit": "microseconds a transfer",
+            "transfers": done,
+            "blocks": blocks,
+            "accounts": accounts,
+            "sign": each(times.sign),
+            "verify": each(times.verify),
+            "build": each(times.build),
+            "validate": each(times.validate),
+            "execute": each(times.execute),
+            "prepare": each(times.prepare),
+            "commit": each(times.commit),
+            "execute_prepare_commit": each(whole),
+            "per_second": (done as f64 / whole.as_secs_f64()).round(),
+            "newest_of_an_account": lookup,
+            "file_mib": std::fs::metadata(dir.path().join("ledger.redb"))?.len() >> 20,
+        })
+    );
     Ok(())
+}
+
+/// Microseconds in which the index of accounts names an account's newest transactions, each account once, over the whole chain.
+fn lookups(store: &Store, keys: &[AccountKey]) -> anyhow::Result<f64> {
+    let step = (keys.len() / LOOKUPS).max(1);
+    let (mut took, mut found) = (Duration::ZERO, 0);
+    for key in keys.iter().step_by(step) {
+        let address = key.address();
+        let list = timed(&mut took, || store.transactions_of(&address, None, 100))?;
+        found += 1;
+        anyhow::ensure!(list.len() <= 100, "more transactions than were asked for");
+    }
+    Ok((took.as_secs_f64() * 1e8 / f64::from(found.max(1))).round() / 100.0)
 }

@@ -1,18 +1,25 @@
-//! Measures how fast a recording is decoded and applied to books, on one core:
-//! `normalise RECORDING [REPEAT]`. RECORDING is a folder with `frames.jsonl.gz`, or such a file. Prints one JSON object.
+//! Decoding a recording and applying it to books, on one core.
 //!
 //! Reading and splitting the file is not measured, nor is what comes before the first frame (lists of instruments);
 //! every repetition begins with a new session.
-
-#![allow(clippy::disallowed_types, reason = "a benchmark reads the clock and prints rates")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, bail};
+use clap::Args;
 use openmesh_dialect::recording::{Line, Player};
 
-type Failure = Box<dyn std::error::Error>;
+/// Arguments of `normalise`.
+#[derive(Debug, Args)]
+pub struct NormaliseArgs {
+    /// A folder with frames.jsonl.gz, or such a file.
+    recording: PathBuf,
+    /// Passes over it, of which the best counts.
+    #[arg(default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+}
 
 /// Counts and times.
 struct Measured {
@@ -21,15 +28,14 @@ struct Measured {
     took: Duration,
 }
 
-fn main() -> Result<(), Failure> {
-    let mut arguments = std::env::args().skip(1);
-    let path = PathBuf::from(arguments.next().ok_or("usage: normalise RECORDING [REPEAT]")?);
-    let repeat: usize = arguments.next().map_or(Ok(1), |n| n.parse())?;
-    let lines = read(&path)?;
-    let Some(Line::Header { exchange }) = lines.first() else { return Err("the first line is no header".into()) };
+/// Plays the recording as often as asked and prints one JSON object.
+pub fn run(arguments: &NormaliseArgs) -> anyhow::Result<()> {
+    let (path, repeat) = (&arguments.recording, arguments.repeat);
+    let lines = read(path)?;
+    let Some(Line::Header { exchange }) = lines.first() else { bail!("the first line is no header") };
     let mut best: Option<Measured> = None;
     let mut whole = Measured { frames: 0, events: 0, took: Duration::ZERO };
-    for _ in 0..repeat.max(1) {
+    for _ in 0..repeat {
         let once = play(exchange, &lines)?;
         whole.frames += once.frames;
         whole.events += once.events;
@@ -42,7 +48,8 @@ fn main() -> Result<(), Failure> {
     let report = serde_json::json!({
         "recording": path.display().to_string(),
         "exchange": exchange,
-        "repeat": repeat.max(1),
+        "repeat": repeat,
+        "benchmark": "normalise",
         "frames": whole.frames,
         "events": whole.events,
         "seconds": whole.took.as_secs_f64(),
@@ -53,8 +60,9 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn play(exchange: &str, lines: &[Line]) -> Result<Measured, Failure> {
-    let session = openmesh_dialect::for_recording(exchange).ok_or_else(|| format!("{exchange}: no such venue here"))?;
+fn play(exchange: &str, lines: &[Line]) -> anyhow::Result<Measured> {
+    let session =
+        openmesh_dialect::for_recording(exchange).with_context(|| format!("{exchange}: no such venue here"))?;
     let mut player = Player::new(session);
     let mut events = Vec::new();
     let (mut frames, mut count) = (0, 0);
@@ -72,9 +80,9 @@ fn play(exchange: &str, lines: &[Line]) -> Result<Measured, Failure> {
     Ok(Measured { frames, events: count, took: began.elapsed() })
 }
 
-fn read(path: &Path) -> Result<Vec<Line>, Failure> {
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let path = if path.is_dir() { path.join("frames.jsonl.gz") } else { path.to_path_buf() };
-    let file = std::fs::File::open(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let file = std::fs::File::open(&path).with_context(|| path.display().to_string())?;
     let reader = BufReader::new(flate2::read::MultiGzDecoder::new(file));
     reader.lines().map(|line| Ok(Line::parse(&line?)?)).collect()
 }

@@ -1,0 +1,66 @@
+//! The project's benchmarks: each a subcommand that prints one JSON object a line. `make bench` runs them all.
+//!
+//! They are no part of the product: those of whole networks start its binary and use nothing but its files and its API.
+
+#![allow(clippy::disallowed_types, reason = "a benchmark reads the clock and prints rates")]
+
+mod memory;
+mod network;
+mod normalise;
+mod throughput;
+mod transfers;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+/// Benchmarks of Openmesh.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Benchmarks.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Decode a recording and apply it to books, on one core.
+    Normalise(normalise::NormaliseArgs),
+    /// Execute and commit transfers on one store, and read an account's transactions back.
+    Throughput(throughput::ThroughputArgs),
+    /// Commit transfers on a network: validators in processes of their own, loaded through their public API.
+    Transfers(transfers::TransfersArgs),
+    /// Sample the memory of each process of a simulated network.
+    Memory(memory::MemoryArgs),
+}
+
+/// The product's binary.
+#[derive(Debug, Args)]
+struct Product {
+    /// The openmesh binary to measure; the one beside this program where not given.
+    #[arg(long, value_name = "FILE")]
+    bin: Option<PathBuf>,
+}
+
+impl Product {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        let beside = || -> anyhow::Result<PathBuf> {
+            Ok(std::env::current_exe().context("this program's own path")?.with_file_name("openmesh"))
+        };
+        let path = self.bin.clone().map_or_else(beside, Ok)?;
+        path.canonicalize().with_context(|| format!("{}: build it, or name it with --bin", path.display()))
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match cli.command {
+        Command::Normalise(arguments) => normalise::run(&arguments),
+        Command::Throughput(arguments) => throughput::run(&arguments),
+        Command::Transfers(arguments) => runtime()?.block_on(transfers::run(&arguments)),
+        Command::Memory(arguments) => runtime()?.block_on(memory::run(&arguments)),
+    }
+}
