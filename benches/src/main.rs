@@ -10,10 +10,7 @@ mod normalise;
 mod throughput;
 mod transfers;
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// Benchmarks of Openmesh.
 #[derive(Debug, Parser)]
@@ -34,24 +31,6 @@ enum Command {
     Transfers(transfers::TransfersArgs),
     /// Sample the memory of each process of a simulated network.
     Memory(memory::MemoryArgs),
-}
-
-/// The product's binary.
-#[derive(Debug, Args)]
-struct Product {
-    /// The openmesh binary to measure; the one beside this program where not given.
-    #[arg(long, value_name = "FILE")]
-    bin: Option<PathBuf>,
-}
-
-impl Product {
-    fn path(&self) -> anyhow::Result<PathBuf> {
-        let beside = || -> anyhow::Result<PathBuf> {
-            Ok(std::env::current_exe().context("this program's own path")?.with_file_name("openmesh"))
-        };
-        let path = self.bin.clone().map_or_else(beside, Ok)?;
-        path.canonicalize().with_context(|| format!("{}: build it, or name it with --bin", path.display()))
-    }
 }
 
 fn main() -> anyhow::Result<()> {

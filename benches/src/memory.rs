@@ -9,8 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::Product;
-use crate::network::{Process, record};
+use crate::network::{Process, Product, record};
 
 /// Arguments of `memory`.
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -13,6 +14,28 @@ const READY: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 /// Longest stop of a process before it is killed: it drains for ten seconds at most.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// The product's binary.
+#[derive(Debug, Args)]
+pub struct Product {
+    /// The openmesh binary to measure; the one beside this program where not given.
+    #[arg(long, value_name = "FILE")]
+    bin: Option<PathBuf>,
+}
+
+impl Product {
+    /// Its path.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn path(&self) -> anyhow::Result<PathBuf> {
+        let beside = || -> anyhow::Result<PathBuf> {
+            Ok(std::env::current_exe().context("this program's own path")?.with_file_name("openmesh"))
+        };
+        let path = self.bin.clone().map_or_else(beside, Ok)?;
+        path.canonicalize().with_context(|| format!("{}: build it, or name it with --bin", path.display()))
+    }
+}
 
 /// A process that ends with this one, with its log in a file.
 pub struct Process {

@@ -8,49 +8,19 @@
 //! due to the moment the watcher is told of its block. The generator's own share of the processors is told besides,
 //! because it runs on the same machine.
 
+mod arguments;
 mod door;
 mod load;
 mod net;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-
+pub use self::arguments::TransfersArgs;
 use self::load::{Outcome, Plan};
 use self::net::{Net, SHARES};
-use crate::Product;
 
 /// Pause between two runs, so that the tables of one are not written during the next.
 const PAUSE: Duration = Duration::from_secs(3);
-
-/// Arguments of `transfers`.
-#[derive(Debug, Args)]
-pub struct TransfersArgs {
-    /// Number of validators.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
-    validators: u32,
-    /// Accounts that send.
-    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(16..=100_000))]
-    accounts: u32,
-    /// Transfers of the first run, which hands in as fast as they are taken.
-    #[arg(long, default_value_t = 20_000)]
-    transfers: u64,
-    /// Rates of the further runs, transfers a second, separated by commas; without it, shares of what the first run reached.
-    #[arg(long, value_name = "RATES", value_delimiter = ',')]
-    rates: Vec<u64>,
-    /// Length of each further run, seconds.
-    #[arg(long, default_value_t = 15)]
-    seconds: u64,
-    /// Connections to each validator.
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
-    /// Keep the validators' homes and logs in this folder, which must not exist.
-    #[arg(long, value_name = "DIR")]
-    home: Option<PathBuf>,
-    #[command(flatten)]
-    product: Product,
-}
 
 /// Starts the validators, runs the loads one after the other and prints each outcome.
 pub async fn run(arguments: &TransfersArgs) -> anyhow::Result<()> {

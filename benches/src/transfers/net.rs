@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use openmesh_ledger::{Genesis, GenesisValidator, Params};
 use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
-use super::TransfersArgs;
+use super::arguments::TransfersArgs;
 use crate::network::Process;
 
 /// A network of nobody else.

@@ -1,0 +1,36 @@
+//! The command line of this benchmark.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::network::Product;
+
+/// Arguments of `transfers`.
+#[derive(Debug, Args)]
+pub struct TransfersArgs {
+    /// Number of validators.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub validators: u32,
+    /// Accounts that send.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(16..=100_000))]
+    pub accounts: u32,
+    /// Transfers of the first run, which hands in as fast as they are taken.
+    #[arg(long, default_value_t = 20_000)]
+    pub transfers: u64,
+    /// Rates of the further runs, transfers a second, separated by commas; without it, shares of what the first run reached.
+    #[arg(long, value_name = "RATES", value_delimiter = ',')]
+    pub rates: Vec<u64>,
+    /// Length of each further run, seconds.
+    #[arg(long, default_value_t = 15)]
+    pub seconds: u64,
+    /// Connections to each validator.
+    #[arg(long, default_value_t = 32)]
+    pub connections: usize,
+    /// Keep the validators' homes and logs in this folder, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// The product.
+    #[command(flatten)]
+    pub product: Product,
+}
