@@ -164,7 +164,12 @@ pub struct Storage {
 
 impl Default for Storage {
     fn default() -> Storage {
-        Storage { retain_epochs: None, archive: false, proof_heights: StoreConfig::default().proof_heights, retain_hours: None }
+        Storage {
+            retain_epochs: None,
+            archive: false,
+            proof_heights: StoreConfig::default().proof_heights,
+            retain_hours: None,
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn start(
     let opening = Opening { config, dir: &dir, genesis: &genesis, network: &network, metrics: &metrics };
     let store = opening.open().await?;
     answers.from_store(&store, config, &metrics);
-    let stores = Stores::open(store, contents, files).await?;
+    let stores = Stores::open(store, contents, files, config).await?;
     let queries = pythia::Pythia::start(query_config(config), stores.lake.clone()).or_fail("queries")?;
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
@@ -103,7 +103,7 @@ struct Stores {
 }
 
 impl Stores {
-    async fn open(store: Store, contents: Contents, files: &Files) -> Result<Stores, Failure> {
+    async fn open(store: Store, contents: Contents, files: &Files, config: &NodeConfig) -> Result<Stores, Failure> {
         let lake = Lake::open(&files.data("lake"), lake_config(config)).await.or_fail("lake")?;
         Ok(Stores { store, content: contents.content, raw: contents.raw, lake })
     }
