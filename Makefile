@@ -24,7 +24,7 @@ help:
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions beside honest load against a running validator"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
-	@echo "make soak    a simulated year of the ledger and a simulated day of a network; plots and slopes (DAYS=365 HOURS=24)"
+	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make fmt     format everything"
 
 up:
@@ -82,7 +82,8 @@ siege:
 soak:
 	@OPENMESH_SOAK_DAYS=$(or $(DAYS),365) OPENMESH_SOAK_HOURS=$(or $(HOURS),24) \
 		cargo test --locked --workspace --test soak -- --ignored --nocapture --test-threads 1
-	@cargo test --locked --workspace --test it -- --ignored guide::a_module_added_by_the_guide_works
+	@cargo test --locked --workspace --test it -- --ignored --nocapture guide::a_module_added_by_the_guide_works \
+		year::fifteen_venues_and_three_hundred_streams
 
 fmt:
 	cargo fmt --all

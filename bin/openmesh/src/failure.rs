@@ -48,6 +48,11 @@ impl Failure {
         &self.message
     }
 
+    /// The hint, where there is one.
+    pub fn what_to_do(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Prints message and hint to standard error and returns the exit code.
     pub fn report(&self) -> ExitCode {
         // A full disk under the log, or a terminal that has gone, must not turn this exit code into a panic's.

@@ -226,6 +226,11 @@ impl Presence {
         Ok(presence)
     }
 
+    /// Returns true where exactly this is recorded.
+    pub fn is_ready(&self, ready: &serde_json::Value) -> bool {
+        self.record.ready.as_ref() == Some(ready)
+    }
+
     /// Records that this process serves, and where.
     pub fn ready(&mut self, ready: serde_json::Value) -> Result<()> {
         self.record.ready = Some(ready);
@@ -233,8 +238,21 @@ impl Presence {
     }
 
     fn write(&self) -> Result<()> {
-        write_whole(&record_file(&self.folder), &serde_json::to_vec_pretty(&self.record)?)
+        let (path, record) = (record_file(&self.folder), serde_json::to_vec_pretty(&self.record)?);
+        match write_whole(&path, &record) {
+            // A full disk has no place for a second file, but the old one has its place.
+            Err(error) if error.kind() == ErrorKind::StorageFull => write_over(&path, &record),
+            written => written,
+        }
     }
+}
+
+/// Writes into the place of a file that exists.
+fn write_over(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write as _;
+    let mut file = OpenOptions::new().write(true).truncate(false).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 impl Drop for Presence {

@@ -167,6 +167,8 @@ codes! {
     Syncing "syncing" 503 Later;
     /// The node is stopping.
     Stopping "stopping" 503 Elsewhere;
+    /// The node waits for room on its disk.
+    DiskFull "disk_full" 503 Later;
     /// The node has as much work as it takes.
     Busy "busy" 429 Later;
     /// The node has no place for another connection.

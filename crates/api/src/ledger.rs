@@ -63,8 +63,23 @@ pub struct Status {
     /// Troubles of the sources that this node collects; empty where all is well.
     #[serde(default)]
     pub troubles: Vec<crate::SourceTrouble>,
+    /// Disks of this node's data with too little room; empty where all is well. A node that cannot go on without one of them
+    /// answers `disk_full` instead.
+    #[serde(default)]
+    pub disks: Vec<FullDisk>,
     /// This node.
     pub node: NodeInfo,
+}
+
+/// A disk of a node's data that has too little room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FullDisk {
+    /// Folder of data that lies on it.
+    pub folder: String,
+    /// Bytes that are free.
+    pub free_bytes: u64,
+    /// Bytes that the node wants to be free.
+    pub least_bytes: u64,
 }
 
 /// Progress of ingestion into a node's tables, from which SQL and candles are answered.

@@ -8,13 +8,14 @@
 //! more than that many wait for a processor at once, and they are served in order of arrival: so the two take turns, and
 //! a flood of the one waits for itself. The node's own classes do not wait for strangers at all.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Processors that this process may use.
+/// Processors that this process may use: asked for once, because the system reads files of its control groups for each answer.
 pub(crate) fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 /// The kind of work, by who wants it done.
@@ -28,6 +29,8 @@ pub(crate) enum WorkClass {
     Api,
     /// Envelopes of peers.
     Gossip,
+    /// Decided blocks that peers ask for.
+    Sync,
 }
 
 /// Limits of each class: work that may wait or run at once. Transactions are counted, of peers their envelopes.
@@ -41,6 +44,9 @@ pub struct AdmissionLimits {
     pub api_places_max: usize,
     /// More envelopes than a node has peers, of each of which one is judged at a time.
     pub gossip_places_max: usize,
+    /// Requests of peers for decided blocks: an answer has up to eight mebibytes, and more of them than this at once would be
+    /// memory that a stranger chooses.
+    pub sync_places_max: usize,
 }
 
 impl Default for AdmissionLimits {
@@ -50,6 +56,7 @@ impl Default for AdmissionLimits {
             own_places_max: 1_024,
             api_places_max: 4_096,
             gossip_places_max: 256,
+            sync_places_max: 16,
         }
     }
 }
@@ -69,6 +76,7 @@ struct Gate {
     own: Class,
     api: Class,
     gossip: Class,
+    sync: Class,
     /// Processors for strangers.
     strangers: Arc<Semaphore>,
 }
@@ -109,6 +117,7 @@ impl Admission {
             own: Class::new(limits.own_places_max, 1),
             api: Class::new(limits.api_places_max, shared),
             gossip: Class::new(limits.gossip_places_max, shared),
+            sync: Class::new(limits.sync_places_max, 1),
             strangers: Arc::new(Semaphore::new(shared)),
         }))
     }
@@ -128,6 +137,7 @@ impl Admission {
             WorkClass::Own => &self.0.own,
             WorkClass::Api => &self.0.api,
             WorkClass::Gossip => &self.0.gossip,
+            WorkClass::Sync => &self.0.sync,
         }
     }
 
@@ -136,7 +146,8 @@ impl Admission {
         let of_class = Arc::clone(&self.class(class).turns).acquire_owned().await.ok()?;
         let processor = match class {
             WorkClass::Api | WorkClass::Gossip => Some(Arc::clone(&self.0.strangers).acquire_owned().await.ok()?),
-            WorkClass::Consensus | WorkClass::Own => None,
+            // Reading takes a disk's time more than a processor's, and of it there is one at a time.
+            WorkClass::Consensus | WorkClass::Own | WorkClass::Sync => None,
         };
         Some(Turn { _class: of_class, _processor: processor })
     }

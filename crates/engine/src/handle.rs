@@ -74,6 +74,12 @@ impl Handle {
         self.0.mempool.admit_one(transaction.into(), WorkClass::Own).await
     }
 
+    /// The bytes of all transactions that wait, in the order in which they came: for handing them in again after this engine has
+    /// stopped. At most as much as the mempool may hold.
+    pub fn waiting(&self) -> Vec<Vec<u8>> {
+        self.0.mempool.waiting()
+    }
+
     /// Committed blocks from now on. A listener that falls behind is told so and reads the store.
     pub fn committed(&self) -> broadcast::Receiver<Arc<CommittedBlock>> {
         self.0.committed.subscribe()

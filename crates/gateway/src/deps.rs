@@ -11,6 +11,9 @@ use prometheus_client::registry::Registry;
 /// Fetches a block of content from other nodes.
 pub type Fetch = Arc<dyn Fn(ContentId) -> BoxFuture<'static, Result<Vec<u8>, String>> + Send + Sync>;
 
+/// Lists the disks of this node's data that have too little room now.
+pub type FullDisks = Arc<dyn Fn() -> Vec<openmesh_api::FullDisk> + Send + Sync>;
+
 /// Handles of the rooms behind the API, and the words that the operator gives this node.
 pub struct Deps {
     /// The ledger's store.
@@ -33,6 +36,8 @@ pub struct Deps {
     pub registry: Arc<Registry>,
     /// This node's validator address.
     pub address: Address,
+    /// Disks of this node's data with too little room.
+    pub full_disks: FullDisks,
     /// Names of this site in a browser: hosts, with their ports. Where none are given: the address that it listens on.
     pub public_hosts: Vec<String>,
     /// Version of the binary.

@@ -30,6 +30,7 @@ pub mod sessions;
 #[cfg(test)]
 mod testing;
 mod views;
+mod waiting;
 mod work;
 
 use std::net::SocketAddr;
@@ -39,9 +40,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use deps::{Deps, Fetch};
+pub use deps::{Deps, Fetch, FullDisks};
 pub use joining::joining;
 pub use router::openapi;
+pub use waiting::{Waiting, answer_waiting};
 
 use node::Node;
 

@@ -232,6 +232,7 @@ impl Node {
             tables: self.tables(),
             restarts: self.memory().restarts(),
             troubles: self.troubles(),
+            disks: (self.deps().full_disks)(),
         };
         views::status::status(&self.0.identity, &facts)
     }

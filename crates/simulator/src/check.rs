@@ -4,8 +4,6 @@ use openmesh_engine::EngineError;
 use openmesh_ledger::StateError;
 use openmesh_primitives::{Digest, Height};
 
-use crate::plan::PATIENCE_SECONDS;
-
 /// Result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -19,6 +17,8 @@ pub struct Report {
     pub round: i64,
     /// Incidents that named the liar for signing twice.
     pub equivocations: u64,
+    /// Windows closed.
+    pub windows: u64,
     /// Chunks accepted.
     pub chunks: u64,
     /// Account transactions that took effect.
@@ -53,12 +53,14 @@ pub enum Violation {
         found: Height,
     },
     /// The network does not go on although nothing is broken any more.
-    #[error("no progress: heights {heights:?} {} s after everything healed, {wanted} were wanted", PATIENCE_SECONDS)]
+    #[error("no progress: heights {heights:?} {patience_seconds} s after everything healed, {wanted} were wanted")]
     Stuck {
         /// Of the validators.
         heights: Vec<Height>,
         /// By each honest one.
         wanted: Height,
+        /// Within so many seconds.
+        patience_seconds: u64,
     },
     /// A chunk that no honest validator saw, or a second one.
     #[error("window {window}: a chunk was accepted that must not be")]

@@ -9,11 +9,17 @@ use openmesh_primitives::{Address, Digest, Height};
 use crate::check::{Report, Violation};
 use crate::workload::honest_chunk;
 
+/// Heights that are remembered below the newest: more than any validator is ever behind.
+const HEIGHTS_KEPT: Height = 20_000;
+/// Windows of each source that are remembered below the newest: more than stay open.
+const WINDOWS_KEPT: u64 = 2_000;
+
 /// Blocks and states by height, agreed chunks, and the report of the run.
 pub struct History {
     /// Block and state after it.
     chain: BTreeMap<Height, (Digest, Digest)>,
-    accepted: BTreeSet<(String, u64, String)>,
+    /// Chunks by window, source and stream.
+    accepted: BTreeSet<(u64, String, String)>,
     liar: Option<Address>,
     pub report: Report,
 }
@@ -27,6 +33,7 @@ impl History {
             crashes: 0,
             round: 0,
             equivocations: 0,
+            windows: 0,
             chunks: 0,
             transfers: 0,
             trace: Digest::ZERO,
@@ -52,6 +59,9 @@ impl History {
             None => {
                 if let Some(state) = state {
                     self.chain.insert(height, (block, state));
+                    while self.chain.first_key_value().is_some_and(|(first, _)| first + HEIGHTS_KEPT < height) {
+                        self.chain.pop_first();
+                    }
                 }
                 Ok(())
             }
@@ -80,11 +90,15 @@ impl History {
         match event {
             LedgerEvent::Windows(WindowsEvent::ChunkAccepted { source, window, stream, cid, .. }) => {
                 self.report.chunks += 1;
-                let new = self.accepted.insert((source.clone(), *window, stream.clone()));
+                let new = self.accepted.insert((*window, source.clone(), stream.clone()));
+                while self.accepted.first().is_some_and(|(first, ..)| first + WINDOWS_KEPT < *window) {
+                    self.accepted.pop_first();
+                }
                 if *cid != honest_chunk(source, *window, stream) || !new {
                     return Err(Violation::Chunk { window: *window });
                 }
             }
+            LedgerEvent::Windows(WindowsEvent::WindowClosed { .. }) => self.report.windows += 1,
             LedgerEvent::Incident(incident) => match incident.kind {
                 IncidentKind::Equivocation | IncidentKind::Differing
                     if incident.validator != self.liar || self.liar.is_none() =>

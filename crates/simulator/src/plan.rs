@@ -10,10 +10,11 @@ use crate::workload::{Sources, sources_genesis};
 
 /// Validators of every simulated network.
 pub const VALIDATORS: usize = 4;
-/// After everything has healed the network must go on within so many seconds.
-pub const PATIENCE_SECONDS: u64 = 60;
 const SECOND: u64 = 1_000 * MS;
 const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
+/// Sources of the long runs.
+const SIX_VENUES: &[&str] = &["binance", "bybit", "coinbase", "deribit", "kraken", "okx"];
 /// Faults of a short run happen for so long.
 const CHAOS: u64 = 12 * SECOND;
 
@@ -29,8 +30,14 @@ pub struct Plan {
     pub length: u64,
     /// Age of blocks that validators keep, milliseconds; `None` keeps all.
     pub retain_ms: Option<u64>,
+    /// After everything has healed the network must go on within so many seconds.
+    pub patience_seconds: u64,
     /// Mean pause between two transfers, nanoseconds.
     pub work: u64,
+    /// Beside each transfer somebody sends a well paid one behind a gap of nonces that is never closed.
+    pub nuisances: bool,
+    /// A collector misses a window so many times of a thousand.
+    pub missed_permille: u64,
     pub faults: Vec<(u64, Event)>,
     /// Pause between two measurements, nanoseconds.
     pub measure: Option<u64>,
@@ -72,7 +79,10 @@ impl Plan {
             liar,
             length: CHAOS,
             retain_ms: None,
+            patience_seconds: 60,
             work: 150 * MS,
+            nuisances: false,
+            missed_permille: 0,
             faults,
             measure: None,
         }
@@ -82,8 +92,7 @@ impl Plan {
     /// validator crashes, a disk tears, the network parts for a while, and a disk is full for some minutes; once in four
     /// periods all disks are full at the same time.
     pub fn long(random: &mut Random, minutes: u64) -> Plan {
-        let names = &["binance", "bybit", "coinbase", "deribit", "kraken", "okx"];
-        let sources = Sources { names, streams: &["BTC.USD/trades"], window_ms: 10_000 };
+        let sources = Sources { names: SIX_VENUES, streams: &["BTC.USD/trades"], window_ms: 10_000 };
         let period = minutes.clamp(1, 60) * MINUTE;
         let mut faults = Vec::new();
         for number in 0..minutes * MINUTE / period {
@@ -114,9 +123,66 @@ impl Plan {
             length: minutes * MINUTE,
             // Longer than any outage.
             retain_ms: Some(30 * 60_000),
+            patience_seconds: 60,
             work: SECOND,
+            nuisances: true,
+            missed_permille: 0,
             faults,
             measure: Some(10 * MINUTE),
+        }
+    }
+
+    /// A year, or some days of it, at a slow pace: a block a minute, windows of ten minutes, six sources with two streams each. On
+    /// each day a validator crashes; in each week a disk tears and the network parts for a while; in each ten days a disk is full for
+    /// up to two days, and in each month all of them for an hour. Of a hundred windows a collector misses one.
+    pub fn year(random: &mut Random, days: u64) -> Plan {
+        let sources =
+            Sources { names: SIX_VENUES, streams: &["BTC.USD/book", "BTC.USD/trades"], window_ms: 10 * 60_000 };
+        let mut faults = Vec::new();
+        for day in 0..days {
+            let moment = |random: &mut Random| day * DAY + random.below(DAY);
+            let node = |random: &mut Random| random.below(VALIDATORS as u64) as usize;
+            faults.push((moment(random), Event::Crash { node: node(random) }));
+            if day % 7 == 3 {
+                faults.push((moment(random), Event::Tear { node: node(random) }));
+                let part = moment(random);
+                faults.push((part, Event::Part));
+                faults.push((part + random.below(10 * MINUTE), Event::Join));
+            }
+            if day % 10 == 5 {
+                let full = moment(random);
+                faults.push((full, Event::Fill { node: node(random), until: full + random.below(2 * DAY) }));
+            }
+            if day % 30 == 20 {
+                let full = moment(random);
+                faults.extend((0..VALIDATORS).map(|node| (full, Event::Fill { node, until: full + 60 * MINUTE })));
+            }
+        }
+        let mut network = Network::new(random, VALIDATORS);
+        network.heal();
+        Plan {
+            genesis: sources_genesis(VALIDATORS, &sources, Params::default()),
+            sources,
+            // Ten times the usual ones, as the pace is slower: votes are repeated as often as the shortest of them says.
+            timeouts: Timeouts {
+                propose_ms: 15_000,
+                propose_delta_ms: 5_000,
+                vote_ms: 5_000,
+                vote_delta_ms: 2_500,
+                max_ms: 50_000,
+            },
+            pauses: Pauses { idle_block_ms: 60_000, block_min_ms: 60_000, batch_ms: 20 },
+            network,
+            liar: None,
+            length: days * DAY,
+            // Longer than any outage.
+            retain_ms: Some(3 * 24 * 60 * 60_000),
+            patience_seconds: 10 * 60,
+            work: 30 * SECOND,
+            nuisances: true,
+            missed_permille: 10,
+            faults,
+            measure: Some(DAY),
         }
     }
 }

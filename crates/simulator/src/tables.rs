@@ -3,7 +3,7 @@
 //! Rows are durable when they are flushed, with what the queue has to remember; a crash loses the rest. Nothing that was
 //! agreed on may be lost in silence: it is in the tables, in the queue, or counted as given up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use openmesh_ingest::accepted;
 use openmesh_ingest::awaited::{Awaited, Failure, Memory};
@@ -13,10 +13,50 @@ use openmesh_primitives::{ContentId, Height};
 /// Blocks between two flushes.
 const FLUSH_BLOCKS: Height = 8;
 
+/// Chunks that a simulated node remembers by their CIDs: far more than wait anywhere.
+const CHUNKS_KEPT: usize = 50_000;
+
+/// The newest chunks of many.
+#[derive(Default)]
+pub struct Newest {
+    set: BTreeSet<ContentId>,
+    order: VecDeque<ContentId>,
+}
+
+impl Newest {
+    /// Adds a chunk; returns false if it is there.
+    pub fn insert(&mut self, cid: ContentId) -> bool {
+        let new = self.set.insert(cid);
+        if new {
+            self.order.push_back(cid);
+            if self.order.len() > CHUNKS_KEPT
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.set.remove(&oldest);
+            }
+        }
+        new
+    }
+
+    /// Returns true if the chunk is there.
+    pub fn contains(&self, cid: &ContentId) -> bool {
+        self.set.contains(cid)
+    }
+
+    /// Takes a chunk out that was added lately.
+    fn remove(&mut self, cid: &ContentId) {
+        if self.set.remove(cid) {
+            self.order.retain(|other| other != cid);
+        }
+    }
+}
+
 /// Tables and queue of one node.
 pub struct Tables {
     awaited: Awaited,
-    rows: BTreeSet<ContentId>,
+    rows: Newest,
+    /// Chunks in the tables, of all times.
+    chunks: u64,
     /// Agreed chunks up to the last scanned block.
     agreed: u64,
     /// Rows since the last flush.
@@ -24,18 +64,19 @@ pub struct Tables {
     /// The queue's memory at the last flush, and the agreed chunks then.
     durable: (Memory, u64),
     /// Chunks on this node's disk.
-    pub held: BTreeSet<ContentId>,
+    pub held: Newest,
 }
 
 impl Default for Tables {
     fn default() -> Tables {
         Tables {
             awaited: Awaited::new(0),
-            rows: BTreeSet::new(),
+            rows: Newest::default(),
+            chunks: 0,
             agreed: 0,
             unflushed: Vec::new(),
             durable: Default::default(),
-            held: BTreeSet::new(),
+            held: Newest::default(),
         }
     }
 }
@@ -45,6 +86,7 @@ impl Tables {
     pub fn restart(&mut self) {
         for cid in std::mem::take(&mut self.unflushed) {
             self.rows.remove(&cid);
+            self.chunks -= 1;
         }
         let (memory, agreed) = self.durable.clone();
         let height = memory.scanned;
@@ -92,6 +134,7 @@ impl Tables {
 
     fn insert(&mut self, cid: ContentId) {
         if self.rows.insert(cid) {
+            self.chunks += 1;
             self.unflushed.push(cid);
         }
     }
@@ -99,6 +142,6 @@ impl Tables {
     /// Number of agreed chunks that are neither in the tables nor in the queue nor counted as given up.
     pub fn lost(&self) -> u64 {
         let counts = self.awaited.counts();
-        self.agreed.abs_diff(self.rows.len() as u64 + counts.late + counts.unavailable + counts.missing)
+        self.agreed.abs_diff(self.chunks + counts.late + counts.unavailable + counts.missing)
     }
 }

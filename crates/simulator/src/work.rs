@@ -9,7 +9,7 @@ use crate::check::Violation;
 use crate::event::Event;
 use crate::network::MS;
 use crate::plan::VALIDATORS;
-use crate::workload::{lie, transfer};
+use crate::workload::{lie, nuisance, transfer};
 use crate::world::World;
 
 /// A collector closes a window within so much of its end.
@@ -20,6 +20,12 @@ impl World {
         let node = self.random.below(VALIDATORS as u64) as usize;
         if let Some(machine) = &self.nodes[node].machine
             && let Some(bytes) = transfer(machine, &mut self.random)?
+        {
+            self.tell(node, Input::Submit(bytes))?;
+        }
+        if self.plan.nuisances
+            && let Some(machine) = &self.nodes[node].machine
+            && let Some(bytes) = nuisance(machine, &mut self.random)?
         {
             self.tell(node, Input::Submit(bytes))?;
         }
@@ -50,7 +56,13 @@ impl World {
             let bytes = lie(machine, number, &honest)?;
             return self.tell(number, Input::Submit(bytes));
         }
-        node.tables.held.extend(honest.chunks.iter().map(|chunk| chunk.cid));
+        let missed = self.plan.missed_permille;
+        if missed > 0 && self.random.permille(missed) {
+            return Ok(());
+        }
+        for chunk in &honest.chunks {
+            node.tables.held.insert(chunk.cid);
+        }
         node.attester.closed(honest, machine.store().tip().height);
         self.attest(number)
     }

@@ -113,6 +113,14 @@ pub fn transfer(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>
     Ok(signed_transfer(&from, to.address(), nonce, fee, amount).map(|transaction| transaction.encode()))
 }
 
+/// A well paid transfer behind a gap of nonces that is never closed.
+pub fn nuisance(machine: &Machine, random: &mut Random) -> Result<Option<Vec<u8>>, StateError> {
+    let (Some(from), Some(to)) = (account_key(ACCOUNTS + random.below(4)), account_key(0)) else { return Ok(None) };
+    let nonce = account(&machine.store().state()?, &from.address())?.nonce + 1 + random.below(1_000);
+    let fee = Amount(Params::default().accounts.fee_min.0 * 50);
+    Ok(signed_transfer(&from, to.address(), nonce, fee, 1).map(|transaction| transaction.encode()))
+}
+
 /// A liar's attestation: it names what nobody saw.
 pub fn lie(machine: &Machine, number: usize, honest: &Window) -> Result<Vec<u8>, StateError> {
     let (state, name) = (machine.store().state()?, &honest.name);

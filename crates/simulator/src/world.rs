@@ -14,14 +14,12 @@ use crate::check::{Report, Violation};
 use crate::event::Event;
 use crate::history::History;
 use crate::network::MS;
-use crate::plan::{PATIENCE_SECONDS, Plan, VALIDATORS};
+use crate::plan::{Plan, VALIDATORS};
 use crate::random::Random;
-use crate::soak::record::Sample;
+use crate::soak::record::{Sample, Usage};
 use crate::tables::Tables;
 use crate::workload::{CHAIN_ID, START, validator};
 
-/// After everything has healed the network must go on within so much.
-const PATIENCE: u64 = PATIENCE_SECONDS * 1_000 * MS;
 /// By so many blocks.
 const PROGRESS: u64 = 3;
 /// Clocks differ by at most so much from the true time.
@@ -61,6 +59,8 @@ pub(crate) struct World {
     /// Disks forget what they must not.
     pub(crate) forgetful: bool,
     pub(crate) samples: Vec<Sample>,
+    /// Of this process at the last measurement.
+    pub(crate) usage: Usage,
 }
 
 /// Runs the network of a seed to its end.
@@ -80,6 +80,11 @@ pub fn run_long(seed: u64, minutes: u64, watch: impl FnMut(&Sample)) -> Result<R
     World::new(seed, |random| Plan::long(random, minutes)).run(watch)
 }
 
+/// Runs a network for days of virtual time with a block a minute, and tells `watch` of its sizes each day.
+pub fn run_year(seed: u64, days: u64, watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
+    World::new(seed, |random| Plan::year(random, days)).run(watch)
+}
+
 impl World {
     /// Lets everything happen; tells `watch` of each measurement.
     fn run(mut self, mut watch: impl FnMut(&Sample)) -> Result<Report, Violation> {
@@ -93,11 +98,12 @@ impl World {
             if self.healed && self.is_done() {
                 return self.end();
             }
-            if self.now > self.plan.length + PATIENCE {
+            if self.now > self.plan.length + self.plan.patience_seconds * 1_000 * MS {
                 break;
             }
         }
-        Err(Violation::Stuck { heights: self.heights(), wanted: self.wanted() })
+        let patience_seconds = self.plan.patience_seconds;
+        Err(Violation::Stuck { heights: self.heights(), wanted: self.wanted(), patience_seconds })
     }
 
     fn new(seed: u64, plan: impl FnOnce(&mut Random) -> Plan) -> World {
@@ -138,6 +144,7 @@ impl World {
             healed: false,
             forgetful: false,
             samples: Vec::new(),
+            usage: Usage::now(),
         }
     }
 
@@ -377,18 +384,25 @@ impl World {
         if let Some(machine) = self.nodes.iter().find_map(|node| node.machine.as_ref()) {
             let state = machine.store().state().map_err(StateError::from)?;
             let waiting = machine.load();
-            let before = self.samples.last().map_or(0, |sample| sample.chunks_ever);
+            let before = self.samples.last().copied().unwrap_or_default();
+            let (windows, usage) = (self.history.report.windows - before.windows_ever, Usage::now());
+            let cpu_nanos = usage.cpu_nanos.saturating_sub(self.usage.cpu_nanos);
             let sample = Sample {
                 minutes: self.now / (60_000 * MS),
                 height: machine.store().tip().height,
                 waiting: waiting.0 as u64,
                 waiting_bytes: waiting.1 as u64,
                 attester_windows: self.nodes.iter().map(|node| node.attester.waiting() as u64).sum(),
-                chunks: self.history.report.chunks - before,
+                windows,
+                windows_ever: self.history.report.windows,
+                chunks: self.history.report.chunks - before.chunks_ever,
                 chunks_ever: self.history.report.chunks,
                 disk_bytes: self.nodes.iter().map(|node| node.disk.store.bytes()).max().unwrap_or(0),
+                memory_bytes: usage.memory_bytes,
+                nanos_per_window: cpu_nanos / windows.max(1),
                 ..Sample::default()
             };
+            self.usage = usage;
             self.samples.push(sample.with_state(&state)?);
         }
         if let Some(pause) = self.plan.measure {

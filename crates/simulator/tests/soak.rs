@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use openmesh_simulator::run_long;
-use openmesh_simulator::soak::{COLUMNS, Column, Sample, Year, csv, relative_slope, svg};
+use openmesh_simulator::soak::{COLUMNS, Column, Sample, csv, relative_slope, svg};
+use openmesh_simulator::{run_long, run_year};
 
 /// Days of the long form.
 const YEAR_DAYS: u64 = 365;
@@ -14,7 +14,7 @@ const DAY_HOURS: u64 = 24;
 /// Minutes of its short form.
 const SHORT_MINUTES: u64 = 20;
 /// Days of the short form.
-const SHORT_DAYS: u64 = 3;
+const SHORT_DAYS: u64 = 1;
 /// Seed of a run without OPENMESH_SOAK_SEED.
 const SEED: u64 = 1;
 /// A slope counts as flat up to this share of the mean over the second half of a run. Runs of less than three weeks have
@@ -29,6 +29,10 @@ const NOISY: [&str; 3] = ["waiting_transactions", "waiting_bytes", "nanos_per_wi
 /// Largest slope of those, far below that of a store that only grows, which is about two thirds.
 const NOISY_SLOPE_MAX: f64 = 0.3;
 
+/// The product's own: a long run allocates as much as it computes.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -36,16 +40,16 @@ fn number(name: &str, default: u64) -> u64 {
 /// Lets days pass, and tells of each `report`th.
 fn run(seed: u64, days: u64, report: u64) -> Vec<Sample> {
     println!("seed {seed}: OPENMESH_SOAK_SEED={seed} replays this run");
-    let started = Instant::now();
-    let mut year = Year::new(seed).unwrap();
-    let mut samples = Vec::new();
-    for day in 1..=days {
-        let sample = year.day().unwrap_or_else(|error| panic!("seed {seed}, day {day}: {error}"));
+    let (started, mut samples) = (Instant::now(), Vec::<Sample>::new());
+    let outcome = run_year(seed, days, |sample| {
+        samples.push(*sample);
+        let day = samples.len() as u64;
         if day.is_multiple_of(report) {
             println!("day {day} of {days} after {:.0?}: {sample:?}", started.elapsed());
         }
-        samples.push(sample);
-    }
+    });
+    let outcome = outcome.unwrap_or_else(|violation| panic!("seed {seed}: {violation}"));
+    println!("{outcome:?}");
     samples
 }
 
@@ -63,16 +67,16 @@ fn assert_bounded(samples: &[Sample]) {
         assert!(sample.attester_windows <= 4 * 6 * 12, "{sample:?}");
         // One of four may be down for days; three see nearly every window.
         assert!(sample.windows >= 6 * 120 && sample.chunks >= sample.windows, "{sample:?}");
+        // Four disks with three days of blocks each, twice over: as it is, and as it is sure to be after a crash.
+        assert!(sample.memory_bytes <= 6 << 30, "{sample:?}");
     }
 }
 
 #[test]
-fn some_days_stay_within_their_bounds_and_replay() {
+fn a_day_at_a_slow_pace_stays_within_its_bounds() {
     let samples = run(SEED, SHORT_DAYS, 1);
+    assert_eq!(samples.len() as u64, SHORT_DAYS);
     assert_bounded(&samples);
-    let again = run(SEED, 1, 1);
-    let sizes = |s: &Sample| (s.minutes, s.height, s.state_entries, s.state_bytes, s.waiting, s.windows, s.chunks);
-    assert_eq!(sizes(&again[0]), sizes(&samples[0]), "the same seed, the same history");
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn long(seed: u64, minutes: u64) -> Vec<Sample> {
     for sample in &samples {
         // Six sources with sixty windows each in ten minutes, and a minute in which all disks are full.
         assert!(sample.chunks >= 6 * 40, "{sample:?}");
-        assert!(sample.waiting <= 500 && sample.attester_windows <= 4 * 6 * 30, "{sample:?}");
+        assert!(sample.waiting <= 4_096 + 200 && sample.attester_windows <= 4 * 6 * 30, "{sample:?}");
     }
     samples
 }
@@ -146,6 +150,8 @@ fn a_year() {
         "attester_windows",
         "windows",
         "chunks",
+        "disk_bytes",
+        "memory_bytes",
         "nanos_per_window",
     ]);
     let steep = judge("year", &title, &samples, &columns);
@@ -160,7 +166,16 @@ fn a_day() {
     let hours = number("OPENMESH_SOAK_HOURS", DAY_HOURS);
     let samples = long(number("OPENMESH_SOAK_SEED", SEED), hours * 60);
     let title = format!("{hours} hours at the default pace, windows of ten seconds, six sources, four validators");
-    let names = ["state_entries", "state_bytes", "waiting_transactions", "attester_windows", "chunks", "disk_bytes"];
-    let steep = judge("day", &title, &samples, &columns(&names));
+    let columns = columns(&[
+        "state_entries",
+        "state_bytes",
+        "waiting_transactions",
+        "attester_windows",
+        "chunks",
+        "disk_bytes",
+        "memory_bytes",
+        "nanos_per_window",
+    ]);
+    let steep = judge("day", &title, &samples, &columns);
     assert!(steep.is_empty(), "{}", steep.join("; "));
 }

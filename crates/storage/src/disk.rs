@@ -19,13 +19,47 @@ pub struct VirtualDisk(Arc<Mutex<Image>>);
 #[derive(Debug, Default)]
 struct Image {
     /// As a process sees it.
-    now: Vec<u8>,
+    now: Content,
     /// As it is sure to be after a crash.
-    synced: Vec<u8>,
+    synced: Content,
     /// Changes since.
     pending: Vec<Change>,
     /// So many operations still succeed.
     operations_left: Option<u64>,
+}
+
+/// Content of a disk. What lies behind the last byte that was written is zero and takes no memory: the database lengthens its
+/// file and shortens it again around most of its transactions.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    length: usize,
+    written: Vec<u8>,
+}
+
+impl Content {
+    fn set_length(&mut self, length: usize) {
+        self.length = length;
+        self.written.truncate(length);
+    }
+
+    fn write(&mut self, at: usize, bytes: &[u8]) {
+        let end = at + bytes.len();
+        self.length = self.length.max(end);
+        if self.written.len() < end {
+            self.written.resize(end, 0);
+        }
+        self.written[at..end].copy_from_slice(bytes);
+    }
+
+    /// Reads what lies at an offset; `None` where the content ends before.
+    fn read(&self, at: usize, out: &mut [u8]) -> Option<()> {
+        let end = at.checked_add(out.len()).filter(|end| *end <= self.length)?;
+        let there = self.written.get(at..end.min(self.written.len())).unwrap_or_default();
+        let (front, zeros) = out.split_at_mut(there.len());
+        front.copy_from_slice(there);
+        zeros.fill(0);
+        Some(())
+    }
 }
 
 #[derive(Debug)]
@@ -35,16 +69,10 @@ enum Change {
 }
 
 impl Change {
-    fn apply(&self, image: &mut Vec<u8>) {
+    fn apply(&self, content: &mut Content) {
         match self {
-            Change::Length(length) => image.resize(*length, 0),
-            Change::Write { at, bytes } => {
-                let end = at + bytes.len();
-                if image.len() < end {
-                    image.resize(end, 0);
-                }
-                image[*at..end].copy_from_slice(bytes);
-            }
+            Change::Length(length) => content.set_length(*length),
+            Change::Write { at, bytes } => content.write(*at, bytes),
         }
     }
 }
@@ -56,7 +84,7 @@ impl VirtualDisk {
 
     /// Size of the disk, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.image().now.len() as u64
+        self.image().now.length as u64
     }
 
     /// Lets so many more writes and syncs succeed, and fails everything after that until power comes back.
@@ -106,15 +134,13 @@ impl Image {
 
 impl StorageBackend for VirtualDisk {
     fn len(&self) -> Result<u64> {
-        Ok(self.image().now.len() as u64)
+        Ok(self.image().now.length as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         let image = self.image();
         let at = usize::try_from(offset).map_err(|_| ErrorKind::UnexpectedEof)?;
-        let found = image.now.get(at..at + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(found);
-        Ok(())
+        image.now.read(at, out).ok_or_else(|| ErrorKind::UnexpectedEof.into())
     }
 
     fn set_len(&self, length: u64) -> Result<()> {
@@ -133,5 +159,29 @@ impl StorageBackend for VirtualDisk {
     fn write(&self, offset: u64, data: &[u8]) -> Result<()> {
         let at = usize::try_from(offset).map_err(|_| ErrorKind::StorageFull)?;
         self.image().change(Change::Write { at, bytes: data.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_written_is_zero_and_takes_no_memory() {
+        let disk = VirtualDisk::default();
+        disk.write(2, b"abc").unwrap();
+        disk.set_len(1 << 40).unwrap();
+        let read = |at: u64| {
+            let mut out = [9; 4];
+            disk.read(at, &mut out).map(|()| out)
+        };
+        assert_eq!(read(0).unwrap(), *b"\0\0ab");
+        assert_eq!(read(3).unwrap(), *b"bc\0\0");
+        assert_eq!(read((1 << 40) - 4).unwrap(), [0; 4]);
+        assert!(read((1 << 40) - 3).is_err() && read(u64::MAX).is_err());
+        disk.set_len(3).unwrap();
+        disk.set_len(9).unwrap();
+        assert_eq!(read(1).unwrap(), *b"\0a\0\0", "what was cut off does not come back");
+        assert_eq!(disk.bytes(), 9);
     }
 }

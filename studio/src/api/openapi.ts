@@ -815,7 +815,7 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
@@ -828,6 +828,21 @@ export interface components {
         FieldType: "address" | "amount" | "text" | "texts" | "uint" | "choice";
         /** @description Value of a field of an action. */
         FieldValue: number | string | string[];
+        /** @description A disk of a node's data that has too little room. */
+        FullDisk: {
+            /** @description Folder of data that lies on it. */
+            folder: string;
+            /**
+             * Format: int64
+             * @description Bytes that are free.
+             */
+            free_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes that the node wants to be free.
+             */
+            least_bytes: number;
+        };
         /** @description Something that went wrong, on the ledger or at this site. */
         IncidentInfo: {
             /** @description For people. */
@@ -1619,6 +1634,11 @@ export interface components {
              * @description Chunks that too few validators covered to decide, since genesis.
              */
             chunks_uncovered?: number;
+            /**
+             * @description Disks of this node's data with too little room; empty where all is well. A node that cannot go on without one of them
+             *     answers `disk_full` instead.
+             */
+            disks?: components["schemas"]["FullDisk"][];
             /**
              * Format: double
              * @description Market events a second that this node collects, over the last ten seconds.

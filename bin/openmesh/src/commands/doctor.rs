@@ -52,10 +52,8 @@ pub async fn run(arguments: DoctorArgs) -> Result<(), Failure> {
     let client = Client::new(&arguments.node.api)?;
     match client.get::<Status>("/v1/status").await {
         Err(failure) => {
-            findings.wrong(
-                failure.message(),
-                "start it (openmesh up, openmesh node --home DIR), or name another with --api",
-            );
+            let start = "start it (openmesh up, openmesh node --home DIR), or name another with --api";
+            findings.wrong(failure.message(), failure.what_to_do().unwrap_or(start));
         }
         Ok(status) => {
             inspect_status(&status, &mut findings);
@@ -192,6 +190,10 @@ fn inspect_status(status: &Status, findings: &mut Findings) {
     if status.tables.chunks_unavailable > 0 {
         let what = format!("{} agreed chunks are held by no connected node", status.tables.chunks_unavailable);
         findings.odd(&what, "are the validators that attested them running and reachable?");
+    }
+    for disk in &status.disks {
+        let free = disk.free_bytes >> 20;
+        findings.wrong(&format!("the disk of {} is full: {free} MiB are free", disk.folder), "make room on it");
     }
     if status.syncing {
         findings.odd("the node is behind its peers and catches up", "wait; look again in a minute");

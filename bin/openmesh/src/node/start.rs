@@ -26,20 +26,23 @@ use super::config::{Files, KeepLive, NodeConfig};
 use super::gossip;
 use super::joining::{self, Answers, Opening};
 use super::retention;
+use super::room::Room;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
 
 /// Threads of queries: what a machine of two cores can spare.
 const QUERY_THREADS: usize = 2;
 
-/// Starts a node. Fails where a part does not start; those that run then end with the process.
+/// Starts a node; returns its parts and its engine. Fails where a part does not start; those that run then end with the process.
 pub async fn start(
     config: &NodeConfig,
     files: &Files,
     key: ValidatorKey,
     genesis: Genesis,
-) -> Result<Running, Failure> {
+    room: &Room,
+) -> Result<(Running, engine::Handle), Failure> {
     let mut registry = Registry::with_prefix("openmesh");
+    room.register(&mut registry);
     let contents = Contents::open(config, files)?;
     let answers = Answers::default();
     // Before the store: a node that joins needs peers to have one.
@@ -71,10 +74,13 @@ pub async fn start(
     let address = key.public().address();
     let inputs = (collecting.windows, collecting.withdrawals);
     let (duties, duties_stage) = start_duties(key, &engine, &stores.store, inputs, incidents, &mut registry)?;
+    let mut disks = Stage::new("the watch over the disks");
+    disks.add(tokio::spawn(room.clone().watch(stores.raw.clone(), disks.stop())));
     let mut api = Stage::new("the API");
+    let full_disks = room.clone();
     let deps = gateway::Deps {
         store: stores.store,
-        engine,
+        engine: engine.clone(),
         content: stores.content,
         fetch: fetch_for_people(&network),
         pythia: queries,
@@ -83,13 +89,14 @@ pub async fn start(
         collector: collecting.collector,
         registry: Arc::new(registry),
         address,
+        full_disks: Arc::new(move || full_disks.full()),
         public_hosts: config.public_hosts.clone(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;
     api.add(serving);
-    let stages = vec![api, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
-    Ok(Running::new(served.address, consensus, stages))
+    let stages = vec![api, disks, collecting.stage, sources_stage, duties_stage, ingest_stage, network_stage];
+    Ok((Running::new(served.address, consensus, stages), engine))
 }
 
 /// Stores on this node's disk.

@@ -183,13 +183,22 @@ impl Host {
         }
     }
 
-    /// Answers a peer that catches up; reading happens on a thread of its own.
+    /// Answers a peer that catches up; reading happens on a thread of its own. Where as many are being answered as may be, it gets
+    /// an empty answer, and asks another node or again.
     fn serve(&self, request: AppMsg<Context>) {
         match request {
             AppMsg::GetHistoryMinHeight { reply } => answer(reply, Height(self.parts.store.oldest_block().max(1))),
             AppMsg::GetDecidedValues { range, reply } => {
+                let Ok(place) = self.parts.mempool.admission().enter(WorkClass::Sync, 1) else {
+                    return answer(reply, Vec::new());
+                };
                 let store = self.parts.store.clone();
-                tokio::task::spawn_blocking(move || answer(reply, crate::serve::decided_values(&store, range)));
+                tokio::spawn(async move {
+                    let read = place.run(move || crate::serve::decided_values(&store, range)).await;
+                    // The place is free when the answer has been taken.
+                    let (values, _place) = read.map_or((Vec::new(), None), |(values, place)| (values, Some(place)));
+                    answer(reply, values);
+                });
             }
             // The second connector is asked nothing else.
             _ => {}

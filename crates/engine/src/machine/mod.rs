@@ -14,7 +14,6 @@
 mod disk;
 mod effects;
 mod environment;
-mod pool;
 mod receive;
 mod wire;
 
@@ -45,7 +44,6 @@ use environment::{Due, Environment, moment};
 
 pub use disk::MachineDisk;
 pub use environment::{Input, MachineConfig, Output, VerifiedBefore};
-pub use pool::SimulatedMempool;
 pub use wire::contradict;
 
 /// Memory for pages of the store: a simulated chain is short.

@@ -38,7 +38,7 @@ use error::{PoolError, SubmitError};
 use place::place;
 use pool::{Load, Pool};
 
-/// Transactions of clients that still wait are spread again each time so many blocks have passed.
+/// Transactions of clients that still wait are spread again after so many blocks, twice, four times as many, and so on.
 const SPREAD_AGAIN_BLOCKS: u64 = 10;
 /// Cost of a check before the first one was measured: about that of a secp256k1 recovery on a slow machine.
 const CHECK_COST_GUESS: Duration = Duration::from_micros(300);
@@ -144,7 +144,7 @@ impl Mempool {
         self.0.work.subscribe()
     }
 
-    #[cfg(test)]
+    /// The gate through which all work that others ask for goes.
     pub(crate) fn admission(&self) -> &Admission {
         &self.0.admission
     }
@@ -166,6 +166,11 @@ impl Mempool {
 
     pub(crate) fn candidates(&self, bytes: usize) -> Vec<Arc<VerifiedTransaction>> {
         self.pool().candidates(bytes)
+    }
+
+    /// The bytes of all that waits, in the order in which it came.
+    pub(crate) fn waiting(&self) -> Vec<Vec<u8>> {
+        self.pool().waiting()
     }
 
     /// The verified transactions of a block, as far as they wait here.

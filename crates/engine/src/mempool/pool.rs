@@ -92,6 +92,13 @@ impl Pool {
         self.accounts.entries.values().map(|priced| &priced.entry).chain(attestations)
     }
 
+    /// The bytes of all that waits, in the order in which it came.
+    pub(crate) fn waiting(&self) -> Vec<Vec<u8>> {
+        let mut entries: Vec<&Entry> = self.entries().collect();
+        entries.sort_by_key(|entry| entry.number);
+        entries.into_iter().map(|entry| entry.verified.bytes().to_vec()).collect()
+    }
+
     /// Returns true if something waits that can go into the next block.
     pub(crate) fn has_work(&self) -> bool {
         self.attestations.count() > 0 || !self.accounts.ready_accounts.is_empty()
@@ -201,10 +208,15 @@ impl Pool {
         self.attestations.waiting().cloned().collect()
     }
 
-    /// Transactions of this node's clients that have waited for a multiple of `blocks`: to be spread once more, because
-    /// a peer may have come later or lost them.
+    /// Transactions of this node's clients that have waited for `blocks`, twice, four times, eight times as long, and so on: to be
+    /// spread once more, because a peer may have come later or lost them. Ever more seldom, because thousands may wait behind gaps
+    /// for ever, and each costs every node a message.
     pub(crate) fn to_spread_again(&self, blocks: u64) -> Vec<Arc<VerifiedTransaction>> {
-        let due = |e: &&Entry| e.local && self.tip > e.height && (self.tip - e.height).is_multiple_of(blocks.max(1));
+        let blocks = blocks.max(1);
+        let due = |e: &&Entry| {
+            let age = self.tip.saturating_sub(e.height);
+            e.local && age.is_multiple_of(blocks) && (age / blocks).is_power_of_two()
+        };
         let mut found: Vec<&Entry> = self.entries().filter(due).collect();
         // By arrival: a sender's transactions in order, and the same order in every run.
         found.sort_by_key(|e| e.number);

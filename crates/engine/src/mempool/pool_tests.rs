@@ -165,6 +165,20 @@ fn commits_advance_queues_and_are_remembered() {
     assert!(pool.accounts.queues.is_empty() && !pool.has_work());
 }
 
+/// What waits for ever does not cost every node a message for ever.
+#[test]
+fn what_waits_long_is_spread_ever_more_seldom() {
+    let mut pool = pool(10);
+    insert_with(&mut pool, &transfer(1, 5, 10), 0, RICH, true).unwrap();
+    let spread: Vec<u64> = (1..=1_280)
+        .filter(|height| {
+            pool.committed(*height, []);
+            !pool.to_spread_again(10).is_empty()
+        })
+        .collect();
+    assert_eq!(spread, vec![10, 20, 40, 80, 160, 320, 640, 1_280]);
+}
+
 #[test]
 fn what_is_ahead_of_its_turn_cannot_fill_the_pool() {
     let mut pool = Pool::new(MempoolConfig { ahead_max: 3, ..limits(8) }, None);

@@ -49,6 +49,8 @@ pub struct Facts {
     pub restarts: u64,
     /// Troubles of the sources that are collected here.
     pub troubles: Vec<api::SourceTrouble>,
+    /// Disks with too little room.
+    pub disks: Vec<api::FullDisk>,
 }
 
 /// The status.
@@ -79,6 +81,7 @@ pub fn status(identity: &Identity, facts: &Facts) -> api::Status {
         tables: facts.tables,
         restarts: facts.restarts,
         troubles: facts.troubles.clone(),
+        disks: facts.disks.clone(),
         node: identity.node.clone(),
     }
 }

@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 
 use openmesh_ledger::{StateError, StateRead};
 
+/// A tick of proc(5), nanoseconds: a hundredth of a second on every Linux.
+const TICK_NANOS: u64 = 10_000_000;
+/// A page of memory, bytes, on the machines that this is run on.
+const PAGE_BYTES: u64 = 4_096;
 /// Entries of a state that are read at once.
 const SCAN_MAX: usize = 1_000;
 
@@ -26,14 +30,39 @@ pub struct Sample {
     pub attester_windows: u64,
     /// Windows closed since the sample before.
     pub windows: u64,
+    /// Windows closed since the beginning.
+    pub windows_ever: u64,
     /// Chunks accepted since the sample before.
     pub chunks: u64,
     /// Chunks accepted since the beginning.
     pub chunks_ever: u64,
     /// Bytes of a validator's disk.
     pub disk_bytes: u64,
-    /// Time of this machine for a window: building and executing its blocks, nanoseconds.
+    /// Memory of this process, which is the whole network with its disks.
+    pub memory_bytes: u64,
+    /// Processor time of this process for a window, nanoseconds.
     pub nanos_per_window: u64,
+}
+
+/// Usage of this process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Processor time since its start, nanoseconds.
+    pub(crate) cpu_nanos: u64,
+    /// Resident memory, bytes.
+    pub(crate) memory_bytes: u64,
+}
+
+impl Usage {
+    /// The usage now, from proc(5); zeros where that is not there.
+    pub(crate) fn now() -> Usage {
+        let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // The name in parentheses may hold anything; fields are counted from the third one behind it.
+        let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<u64> = rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
+        let field = |number: usize| fields.get(number - 3).copied().unwrap_or(0);
+        Usage { cpu_nanos: (field(14) + field(15)) * TICK_NANOS, memory_bytes: field(24) * PAGE_BYTES }
+    }
 }
 
 /// A column of a table of samples.
@@ -62,7 +91,7 @@ impl Sample {
 }
 
 /// All columns, in the order in which they are written.
-pub const COLUMNS: [Column; 11] = [
+pub const COLUMNS: [Column; 12] = [
     Column { name: "minutes", of: |s| s.minutes },
     Column { name: "height", of: |s| s.height },
     Column { name: "state_entries", of: |s| s.state_entries },
@@ -73,6 +102,7 @@ pub const COLUMNS: [Column; 11] = [
     Column { name: "windows", of: |s| s.windows },
     Column { name: "chunks", of: |s| s.chunks },
     Column { name: "disk_bytes", of: |s| s.disk_bytes },
+    Column { name: "memory_bytes", of: |s| s.memory_bytes },
     Column { name: "nanos_per_window", of: |s| s.nanos_per_window },
 ];
 
@@ -130,6 +160,6 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 101);
         assert!(lines[0].starts_with("minutes,height,state_entries,state_bytes,"));
-        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0");
+        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0,0");
     }
 }

@@ -9,3 +9,4 @@ mod proofs;
 mod retention;
 mod snapshot;
 mod store;
+mod year;

@@ -6,6 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
+use prometheus_client::registry::Registry;
 
 use crate::error::Refusal;
 use crate::node::Node;
@@ -18,8 +19,13 @@ pub async fn status(State(node): State<Node>) -> Json<api::Status> {
 
 /// Metrics in Prometheus' text format.
 pub async fn metrics(State(node): State<Node>) -> Result<Response, Refusal> {
+    metrics_of(&node.deps().registry)
+}
+
+/// Content of a registry, as `/metrics` answers.
+pub fn metrics_of(registry: &Registry) -> Result<Response, Refusal> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &node.deps().registry)
+    prometheus_client::encoding::text::encode(&mut text, registry)
         .map_err(|e| Refusal::internal("writing the metrics", &e))?;
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
