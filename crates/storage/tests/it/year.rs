@@ -73,6 +73,7 @@ fn genesis() -> Genesis {
         validators: keys.map(validator).collect(),
         accounts: vec![],
         sources: (0..VENUES).map(source).collect(),
+        source_owners: Default::default(),
         params: Params {
             windows: WindowsParams { window_close_blocks: 1, ..WindowsParams::default() },
             epochs: EpochsParams::default(),
