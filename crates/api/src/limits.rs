@@ -28,9 +28,10 @@ pub const QUERY_ID_BYTES_MAX: usize = 64;
 /// than the half minute after which many proxies give a connection up.
 pub const TRANSACTION_WAIT_MS_MAX: u64 = 20_000;
 /// Connections open at once at a node. A page of Studio opens half a dozen; a thousand file descriptors is all that many
-/// systems give a process, and tables, the ledger and peers need some.
+/// systems give a process, and tables, the ledger and peers need some. Beyond the first half an address has at most a share of eight.
 pub const CONNECTIONS_MAX: usize = 512;
-/// Streams open at once at a node: each holds a queue and tasks, and they are no longer counted among the connections.
+/// Streams open at once at a node: each holds a queue and tasks, and they are no longer counted among the connections. Beyond the
+/// first half an address has at most a share of four.
 pub const STREAMS_MAX: usize = 256;
 /// Subscriptions of one stream: every feed of some dozen instruments.
 pub const STREAM_SUBSCRIPTIONS_MAX: usize = 256;

@@ -5,7 +5,8 @@
 //! room could: a handler reads a handle, and words the answer.
 //!
 //! # Why it is shaped so
-//! `deps` are the handles; `memory` is fed by one task (`follow`) and read by everybody; `views` are pure functions from what
+//! `deps` are the handles; `threads` are the gateway's own, behind those of consensus; `places` and `lanes` are shared out among
+//! the addresses that ask (`peer`); `memory` is fed by one task (`follow`) and read by everybody; `views` are pure functions from what
 //! rooms know to the words of the contract; `reads` ask the ledger's store within a budget (`work`); `routes` are one function
 //! for each path and import all of these, and nothing imports a route. Every answer, also a refused one, carries the provenance
 //! of the market data in a header that one layer sets, so that no handler can forget it.
@@ -20,8 +21,11 @@ mod error;
 mod follow;
 mod http;
 mod joining;
+mod lanes;
 mod memory;
 mod node;
+mod peer;
+mod places;
 mod reads;
 mod router;
 mod routes;
@@ -29,6 +33,7 @@ mod running;
 pub mod sessions;
 #[cfg(test)]
 mod testing;
+mod threads;
 mod views;
 mod waiting;
 mod work;
@@ -46,6 +51,7 @@ pub use router::openapi;
 pub use waiting::{Waiting, answer_waiting};
 
 use node::Node;
+use threads::Threads;
 
 /// Time for which open connections may go on after the node was asked to stop.
 const DRAIN_SECONDS_MAX: u64 = 3;
@@ -69,6 +75,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The system gives no threads.
+    #[error("the API has no threads")]
+    Threads(#[source] std::io::Error),
     /// The ledger cannot be read.
     #[error("the ledger cannot be read")]
     Store(#[from] openmesh_storage::StoreError),
@@ -82,24 +91,38 @@ pub async fn start(
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     // Subscribed before the stored blocks are read, so that no block falls between.
     let committed = deps.engine.committed();
+    let threads = Threads::start().map_err(StartError::Threads)?;
     let listen = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let bound = threads.handle().spawn(TcpListener::bind(address)).await;
+    let listener = bound.map_err(|e| listen(std::io::Error::other(e)))?.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let node = tokio::task::spawn_blocking(move || Node::new(deps, address))
+    let node = threads
+        .handle()
+        .spawn_blocking(move || Node::new(deps, address))
         .await
         .map_err(|e| StartError::Listen { address, source: std::io::Error::other(e) })??;
-    tokio::spawn(follow::feed(node.clone(), committed, cancel.clone()));
-    let app = router::router(node);
+    threads.handle().spawn(follow::feed(node.clone(), committed, cancel.clone()));
+    let served = threads.handle().spawn(serve(listener, router::router(node), cancel));
     let serving = tokio::spawn(async move {
-        let server = http::serve::serve(listener, app, http::serve::Limits::default(), cancel.clone());
-        let deadline = async {
-            cancel.cancelled().await;
-            tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
-        };
-        tokio::select! {
-            () = server => {}
-            () = deadline => tracing::info!("open connections were cut off at the drain's deadline"),
+        // A panic of the server ends the task that whoever started it watches.
+        let ended = served.await;
+        drop(threads);
+        if let Err(error) = ended {
+            std::panic::resume_unwind(error.into_panic());
         }
     });
     Ok((Handle { address }, serving))
+}
+
+/// Serves until it is told to stop, and some time longer while requests run.
+async fn serve(listener: TcpListener, app: axum::Router, cancel: CancellationToken) {
+    let server = http::serve::serve(listener, app, http::serve::Limits::default(), cancel.clone());
+    let deadline = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(Duration::from_secs(DRAIN_SECONDS_MAX)).await;
+    };
+    tokio::select! {
+        () = server => {}
+        () = deadline => tracing::info!("open connections were cut off at the drain's deadline"),
+    }
 }

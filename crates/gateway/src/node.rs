@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
@@ -12,11 +13,12 @@ use openmesh_engine::Submission;
 use openmesh_ledger::{self as ledger, Genesis, SourceSpec, Transaction};
 use openmesh_primitives::{ContentId, Digest, Timestamp, canonical};
 use openmesh_storage::{Store, StoreError};
-use tokio::sync::Semaphore;
 
 use crate::deps::Deps;
 use crate::error::Refusal;
+use crate::lanes::{Lanes, Sizes};
 use crate::memory::{Activity, Memory, RecentChunk, is_dropped};
+use crate::places::Places;
 use crate::running::Running;
 use crate::sessions::{Audience, Sessions};
 use crate::views::status::{Facts, Identity};
@@ -27,6 +29,19 @@ use crate::work::{Budget, Work};
 const CANDLE_QUERIES_MAX: usize = 2;
 /// Queries for the place of a chunk at once. They have places of their own: proofs and downloads do not wait behind charts.
 const LOOKUPS_MAX: usize = 2;
+
+/// Lanes of people's SQL. Together they have as many places as Pythia runs queries at once, so that none waits there. A second is what a
+/// question to recent rows takes on a busy machine; a peer has three such, and an hour of analysis goes through the slow lane.
+const QUERY_LANES: Sizes = Sizes {
+    quick: 2,
+    slow: 2,
+    waiting_max: 32,
+    wait_max: Duration::from_secs(30),
+    credit: Duration::from_secs(3),
+    refill_permille: 100,
+    reserve: Duration::from_secs(1),
+    quick_max: Duration::from_secs(1),
+};
 
 /// State that all handlers share; a cheap clone.
 #[derive(Clone)]
@@ -41,7 +56,8 @@ struct Inner {
     work: Work,
     sessions: Sessions,
     running: Running,
-    streams: Arc<Semaphore>,
+    streams: Places,
+    queries: Lanes,
 }
 
 impl Node {
@@ -58,7 +74,8 @@ impl Node {
             work: Work::default(),
             sessions: Sessions::new(audience),
             running: Running::default(),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Places::new(STREAMS_MAX),
+            queries: Lanes::new(QUERY_LANES),
         })))
     }
 
@@ -98,8 +115,13 @@ impl Node {
     }
 
     /// Places for streams.
-    pub fn streams(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.streams)
+    pub fn streams(&self) -> &Places {
+        &self.0.streams
+    }
+
+    /// Lanes of people's SQL.
+    pub fn queries(&self) -> &Lanes {
+        &self.0.queries
     }
 
     /// The network's chain id.

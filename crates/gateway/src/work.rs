@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Refusal;
+use crate::lanes::{Lanes, Sizes};
+use crate::peer;
 
 /// Reads by key at once: as many as a disk answers side by side.
 const READS_MAX: usize = 16;
@@ -25,9 +27,16 @@ pub const SCAN_ROWS_MAX: usize = 4_000;
 /// cursor.
 const SCAN_MS_MAX: u64 = 200;
 
-/// Scans at once: half of the processors, so that the other half is there for everything else.
+/// Scans that wait for the slow lane: more would not have their turn before a request has waited its time.
+const SCANS_WAITING_MAX: usize = 8;
+/// Time of scans that a peer has at once, in milliseconds: ten pages through all that one may look at.
+const SCAN_CREDIT_MS: u64 = 2_000;
+/// Part of each second that comes back: one such page in two seconds.
+const SCAN_REFILL_PERMILLE: u32 = 100;
+
+/// Scans at once: half of the processors, so that the other half is there for everything else, and one of each lane.
 fn scans_max() -> usize {
-    (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(1)
+    (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).max(2)
 }
 
 /// Budget of one scan.
@@ -67,7 +76,7 @@ impl Budget {
 #[derive(Debug, Clone)]
 pub struct Work {
     reads: Arc<Semaphore>,
-    scans: Arc<Semaphore>,
+    scans: Lanes,
     /// Longest time that a request waits for a place.
     wait_max: Duration,
 }
@@ -81,7 +90,19 @@ impl Default for Work {
 impl Work {
     /// Numbers of places for reads by key and for scans, and the longest time that a request waits for one.
     pub fn new(reads: usize, scans: usize, wait_max: Duration) -> Work {
-        Work { reads: Arc::new(Semaphore::new(reads)), scans: Arc::new(Semaphore::new(scans)), wait_max }
+        let slow = scans.div_ceil(2);
+        let scans = Lanes::new(Sizes {
+            quick: scans - slow,
+            slow,
+            waiting_max: SCANS_WAITING_MAX,
+            wait_max,
+            credit: Duration::from_millis(SCAN_CREDIT_MS),
+            refill_permille: SCAN_REFILL_PERMILLE,
+            reserve: Duration::from_millis(SCAN_MS_MAX),
+            // Its budget ends a scan before that.
+            quick_max: wait_max,
+        });
+        Work { reads: Arc::new(Semaphore::new(reads)), scans, wait_max }
     }
 
     async fn place(&self, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -111,17 +132,18 @@ impl Work {
         T: Send + 'static,
         F: FnOnce(&mut Budget) -> Result<T, Refusal> + Send + 'static,
     {
-        let place = self.place(&self.scans).await?;
+        let place = self.scans.enter(peer::current()).await?;
         let stop = CancellationToken::new();
         let _left = stop.clone().drop_guard();
         run(place, move || work(&mut Budget::new(SCAN_ROWS_MAX, Duration::from_millis(SCAN_MS_MAX), stop))).await
     }
 }
 
-async fn run<T, F>(place: OwnedSemaphorePermit, work: F) -> Result<T, Refusal>
+async fn run<T, F, P>(place: P, work: F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, Refusal> + Send + 'static,
+    P: Send + 'static,
 {
     let working = tokio::task::spawn_blocking(move || {
         let done = work();
@@ -182,8 +204,9 @@ mod tests {
             let _ = scan.await;
         }
         // Those whose clients left have places until they are done.
-        let all = Arc::clone(&work.scans).acquire_many_owned(2).await.unwrap();
-        drop(all);
+        while work.scans.in_work() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         assert!(most.load(Ordering::SeqCst) <= 2, "{most:?} at once");
         assert!(rows.load(Ordering::SeqCst) <= 64 * SCAN_ROWS_MAX);
         assert_eq!(now.load(Ordering::SeqCst), 0, "a place that is free belongs to work that has ended");

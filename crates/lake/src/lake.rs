@@ -153,13 +153,15 @@ impl Lake {
         if self.has_key(key).await? {
             return Ok(Appended::Already);
         }
-        let from =
-            chain::Provenance { source: &meta.source, origin: &meta.origin, cid: meta.cid.map(|cid| cid.to_string()) };
-        let mut parts = Vec::new();
-        for block in blocks {
-            parts.extend(chain::rows(&from, block)?);
-        }
-        self.append(parts, key).await
+        let meta = meta.clone();
+        let blocks: Vec<chain::OwnedBlock> = blocks.iter().map(chain::OwnedBlock::from).collect();
+        let encode = move || {
+            let cid = meta.cid.map(|cid| cid.to_string());
+            let from = chain::Provenance { source: &meta.source, origin: &meta.origin, cid };
+            let rows: Result<Vec<_>, _> = blocks.iter().map(|block| chain::rows(&from, &block.lent())).collect();
+            Ok(rows?.into_iter().flatten().collect())
+        };
+        self.append(blocking(encode).await?, key).await
     }
 
     /// Appends a committed block of our ledger. Blocks come in order: the next one is [`Lake::ledger_height`] plus one.
@@ -174,8 +176,9 @@ impl Lake {
     }
 
     async fn append_block(&self, block: &LedgerBlock, after_gap: bool) -> Result<Appended, LakeError> {
-        let parts = ledger::rows(block)?;
         let height = block.block.height;
+        let block = block.clone();
+        let parts = blocking(move || ledger::rows(&block)).await?;
         let full = {
             let mut state = self.inner.lock();
             match state.ledger_height() {
@@ -195,8 +198,13 @@ impl Lake {
     /// Appends incidents that a node noticed; recognised by what they say. A crash loses those of the last
     /// [`Config::flush_age_ms`]: nobody else knows of them.
     pub async fn append_node_incidents(&self, rows: &[NodeIncidentRow]) -> Result<Appended, LakeError> {
-        let parts = rows.iter().map(ledger::node_incident).collect::<Result<Vec<_>, _>>()?;
-        self.append(parts, ledger::node_incidents_key(rows)).await
+        let rows = rows.to_vec();
+        let encode = move || {
+            let parts = rows.iter().map(ledger::node_incident).collect::<Result<Vec<_>, _>>()?;
+            Ok((parts, ledger::node_incidents_key(&rows)))
+        };
+        let (parts, key) = blocking(encode).await?;
+        self.append(parts, key).await
     }
 
     /// The last ledger block that the lake holds, durable or not.

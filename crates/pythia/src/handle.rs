@@ -34,6 +34,9 @@ const BATCHES_AHEAD: usize = 2;
 /// Stack of a thread that plans and runs: deep expressions are walked recursively. Only what is used becomes memory.
 const STACK_BYTES: usize = 32 << 20;
 
+/// Nice value of the threads that run queries, added to the process's own: behind those that answer short requests.
+const NICE: i32 = 10;
+
 /// Starts the service.
 pub struct Pythia;
 
@@ -68,11 +71,22 @@ impl Pythia {
             .worker_threads(config.threads.max(1))
             .thread_stack_size(STACK_BYTES)
             .thread_name("pythia")
+            .on_thread_start(step_back)
             .enable_all()
             .build()?;
         let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
         let gate = Arc::new(Gate::new(config.concurrency, config.queue_max));
         Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, runtime: Some(runtime) }), gate })
+    }
+}
+
+/// Lowers the priority of the calling thread: the operating system then gives queries what everything else leaves over.
+/// Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
+fn step_back() {
+    let lowered = rustix::process::getpriority_process(None)
+        .and_then(|now| rustix::process::setpriority_process(None, (now + NICE).min(19)));
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,9 +17,11 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use openmesh_api::limits::CONNECTIONS_MAX;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::peer;
+use crate::places::Places;
 
 /// Pause after the system gave no connection: it lacks something that only time brings, such as file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
@@ -48,7 +49,7 @@ impl Default for Limits {
 
 /// Serves until it is told to stop, then waits for the requests that run.
 pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let places = Places::new(limits.connections_max);
     let open = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         let (stream, peer) = match accepted {
@@ -59,7 +60,7 @@ pub async fn serve(listener: TcpListener, app: Router, limits: Limits, stop: Can
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Some(place) = places.take(peer.ip().into()) else {
             refuse(&stream);
             continue;
         };
@@ -113,7 +114,7 @@ async fn answer(
 ) -> Result<axum::response::Response, Infallible> {
     let mut request: Request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    TowerToHyperService::new(app).call(request).await
+    peer::asked_by(peer.ip(), TowerToHyperService::new(app).call(request)).await
 }
 
 /// Logs a fault of a connection, which is the client's affair.

@@ -14,7 +14,9 @@ use openmesh_pythia::{Export, Format, Limits, Query};
 
 use crate::error::Refusal;
 use crate::http::request::{Body, Params};
+use crate::lanes::Pass;
 use crate::node::Node;
+use crate::peer;
 use crate::running::Run;
 
 /// One read-only query. As a file it may have a million rows, and columns of the same name are numbered.
@@ -45,14 +47,22 @@ pub async fn query(
         api::SqlFormat::Ndjson => Format::JsonLines,
         api::SqlFormat::Parquet => Format::Parquet,
     };
-    let export = node.deps().pythia.export(query, format).await?;
-    export_file(export, run, format, request.limit.is_some()).await
+    let mut pass = node.queries().enter(peer::current()).await?;
+    let export = tokio::select! {
+        export = node.deps().pythia.export(query, format) => export?,
+        busy = pass.overdue() => return Err(busy),
+    };
+    export_file(export, run, pass, format, request.limit.is_some()).await
 }
 
 async fn answer(node: &Node, id: String, query: Query) -> Result<Json<api::SqlResponse>, Refusal> {
     // Before the query looks at them: what comes in meanwhile is no fault.
     let tables = node.tables();
-    let result = node.deps().pythia.query(query).await?;
+    let mut pass = node.queries().enter(peer::current()).await?;
+    let result = tokio::select! {
+        result = node.deps().pythia.query(query) => result?,
+        busy = pass.overdue() => return Err(busy),
+    };
     let columns = result
         .columns
         .into_iter()
@@ -71,11 +81,24 @@ async fn answer(node: &Node, id: String, query: Query) -> Result<Json<api::SqlRe
 
 /// A file that comes piece by piece. Its first piece is awaited, so that a query that fails at once is refused and not a broken
 /// file. What fails later, or is cut off by a limit that nobody asked for, breaks the connection: no file looks whole that is not.
-async fn export_file(mut export: Export, run: Run, format: Format, limited: bool) -> Result<Response, Refusal> {
-    let first = export.next().await?.unwrap_or_default();
-    let rest = stream::try_unfold((export, run), move |(mut export, run)| async move {
-        match export.next().await {
-            Ok(Some(piece)) => Ok(Some((Bytes::from(piece), (export, run)))),
+async fn export_file(
+    mut export: Export,
+    run: Run,
+    mut pass: Pass,
+    format: Format,
+    limited: bool,
+) -> Result<Response, Refusal> {
+    let first = tokio::select! {
+        first = export.next() => first?.unwrap_or_default(),
+        busy = pass.overdue() => return Err(busy),
+    };
+    let rest = stream::try_unfold((export, run, pass), move |(mut export, run, mut pass)| async move {
+        let next = tokio::select! {
+            next = export.next() => next,
+            _ = pass.overdue() => return Err(std::io::Error::other("this node has no place for another long query")),
+        };
+        match next {
+            Ok(Some(piece)) => Ok(Some((Bytes::from(piece), (export, run, pass)))),
             Ok(None) if export.is_too_large() || (export.truncated() && !limited) => {
                 Err(std::io::Error::other("the file is cut off by a limit of this node"))
             }

@@ -31,6 +31,34 @@ pub struct ChainBlock<'a> {
     pub logs: &'a [Log],
 }
 
+/// A copy of a block with what it carries, to be taken to another thread.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedBlock {
+    block: Block,
+    transactions: Vec<Transaction>,
+    receipts: Vec<Receipt>,
+    logs: Vec<Log>,
+}
+
+impl From<&ChainBlock<'_>> for OwnedBlock {
+    fn from(of: &ChainBlock<'_>) -> OwnedBlock {
+        OwnedBlock {
+            block: of.block.clone(),
+            transactions: of.transactions.to_vec(),
+            receipts: of.receipts.to_vec(),
+            logs: of.logs.to_vec(),
+        }
+    }
+}
+
+impl OwnedBlock {
+    /// The block, lent.
+    pub(crate) fn lent(&self) -> ChainBlock<'_> {
+        let OwnedBlock { block, transactions, receipts, logs } = self;
+        ChainBlock { block, transactions, receipts, logs }
+    }
+}
+
 /// Version of the canonical form of a block that is read here (`docs/spec/chain.md`).
 const CANONICAL_VERSION: u8 = 1;
 

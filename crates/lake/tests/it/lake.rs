@@ -129,6 +129,40 @@ async fn ledger_blocks_come_in_order_and_once() {
     assert_eq!((rows(&snapshot, Table::LedgerChunks), rows(&snapshot, Table::LedgerIncidents)), (6, 0));
 }
 
+fn node_incident(hour: i64, window: Option<u64>) -> NodeIncidentRow {
+    NodeIncidentRow {
+        site: "0xabc".into(),
+        source: "kraken".into(),
+        time: Timestamp::from_millis(1_786_309_200_000 + hour * 3_600_000),
+        kind: "chunk_withdrawn".into(),
+        window,
+        stream: window.map(|_| "BTC.USD/trades".into()),
+        detail: "late".into(),
+    }
+}
+
+/// With the one thread for such work taken, nothing is appended: so nothing is encoded on the thread that asks.
+#[test]
+fn rows_are_encoded_away_from_the_threads_that_serve_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let dir = TempDir::new().unwrap();
+        let lake = open(&dir).await;
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || drop(wait.recv()));
+        let block = ledger_block(1);
+        let incidents = [node_incident(0, None)];
+        let mut appends =
+            (std::pin::pin!(lake.append_ledger_block(&block)), std::pin::pin!(lake.append_node_incidents(&incidents)));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(appends.0.as_mut().poll(&mut context).is_pending());
+        assert!(appends.1.as_mut().poll(&mut context).is_pending());
+        drop(go);
+        taken.await.unwrap();
+        assert_eq!((appends.0.await.unwrap(), appends.1.await.unwrap()), (Appended::New, Appended::New));
+    });
+}
+
 #[tokio::test]
 async fn raw_segments_are_listed_once() {
     let dir = TempDir::new().unwrap();
@@ -157,16 +191,7 @@ async fn raw_segments_are_listed_once() {
 async fn incidents_of_a_node_are_rows() {
     let dir = TempDir::new().unwrap();
     let lake = open(&dir).await;
-    let incident = |hour: i64, window| NodeIncidentRow {
-        site: "0xabc".into(),
-        source: "kraken".into(),
-        time: Timestamp::from_millis(1_786_309_200_000 + hour * 3_600_000),
-        kind: "chunk_withdrawn".into(),
-        window,
-        stream: window.map(|_| "BTC.USD/trades".into()),
-        detail: "late".into(),
-    };
-    let both = [incident(0, Some(7)), incident(5, None)];
+    let both = [node_incident(0, Some(7)), node_incident(5, None)];
     assert_eq!(lake.append_node_incidents(&both).await.unwrap(), Appended::New);
     assert_eq!(lake.append_node_incidents(&both).await.unwrap(), Appended::Already);
     assert_eq!(lake.append_node_incidents(&both[..1]).await.unwrap(), Appended::New, "another set is another");

@@ -6,23 +6,32 @@ import { Table } from "../../design/Table";
 import { count, duration, lasting, rate } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
-import { Answer, At, When } from "../parts";
+import { Answer, At, Choice, When } from "../parts";
 
 interface Entry {
   source: SourceInfo;
   symbol: string;
 }
 
+/** True where a source is silent at this node, or this node has trouble with it. */
+const isTroubled = (source: SourceInfo) => source.stale || (source.collection?.troubles ?? []).length > 0;
+
+const STATES = [
+  { value: "heard", words: "Heard, without trouble" },
+  { value: "trouble", words: "Silent or in trouble" },
+];
+
 /** What the filters leave of the instruments. */
 export function entriesOf(
   sources: SourceInfo[],
-  filter: { exchange: string; feed: string; text: string },
+  filter: { exchange: string; feed: string; text: string; state?: string },
 ): Entry[] {
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
   return (
     sources
       .filter((source) => !filter.exchange || source.exchange === filter.exchange)
       .filter((source) => !filter.feed || source.feeds.includes(filter.feed))
+      .filter((source) => !filter.state || (filter.state === "trouble") === isTroubled(source))
       // A chain has no instruments: it stands there once, with all its blocks.
       .flatMap((source) =>
         (source.kind === "chain" ? [""] : source.symbols).map((symbol) => ({ source, symbol })),
@@ -38,7 +47,7 @@ export function Sources() {
   useTitle("Data");
   const sources = useSources();
   const [read, write] = useFilters();
-  const filter = { exchange: read("exchange"), feed: read("feed"), text: read("text") };
+  const filter = { exchange: read("exchange"), feed: read("feed"), text: read("text"), state: read("state") };
   const all = sources.data?.items ?? [];
   const exchanges = [...new Set(all.map((each) => each.exchange))].sort();
   const feeds = [...new Set(all.flatMap((each) => each.feeds))].sort();
@@ -88,6 +97,7 @@ export function Sources() {
               ))}
             </select>
           </label>
+          <Choice name="State" value={filter.state} options={STATES} onChange={(state) => write({ state })} />
         </div>
         <Answer of={sources} what="sources">
           {({ items }) => <Instruments entries={entriesOf(items, filter)} any={items.length > 0} />}

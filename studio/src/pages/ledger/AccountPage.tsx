@@ -4,7 +4,9 @@ import { Card, Copy, Figure, Figures } from "../../design";
 import { count, open } from "../../lib/format";
 import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
-import { Answer, Pages } from "../parts";
+import { useFilters } from "../../lib/urlState";
+import { Answer, Choice, Pages } from "../parts";
+import { CLASSES, OUTCOMES } from "./TransactionsPage";
 import { TransactionTable } from "./TransactionTable";
 
 export function AccountPage() {
@@ -12,7 +14,10 @@ export function AccountPage() {
   useTitle("Account");
   const account = useAccount(address);
   const pager = usePager("older");
-  const history = useTransactions({ class: "", account: address, ok: "" }, pager.cursor);
+  const [read, writeFilters] = useFilters();
+  const write = (values: Record<string, string | null>) => writeFilters({ ...values, older: null });
+  const filter = { class: read("class"), account: address, ok: read("ok") };
+  const history = useTransactions(filter, pager.cursor);
   return (
     <div className="stack">
       <p className="flat">
@@ -38,6 +43,15 @@ export function AccountPage() {
       </Answer>
       {account.error && !account.data ? null : (
         <Card title="Its transactions" flush>
+          <div className="filters">
+            <Choice
+              name="Class"
+              value={filter.class}
+              options={CLASSES}
+              onChange={(value) => write({ class: value })}
+            />
+            <Choice name="Outcome" value={filter.ok} options={OUTCOMES} onChange={(ok) => write({ ok })} />
+          </div>
           <Answer of={history} what="transactions">
             {(page) => (
               <>
@@ -48,7 +62,9 @@ export function AccountPage() {
                   empty={
                     page.next
                       ? "None in the blocks that were looked through; older ones come with Older."
-                      : "It has sent and received nothing."
+                      : filter.class || filter.ok
+                        ? "None of its transactions matches these filters."
+                        : "It has sent and received nothing."
                   }
                 />
                 <Pages of={pager} page={page} what="transactions" />

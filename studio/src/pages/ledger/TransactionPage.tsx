@@ -62,7 +62,7 @@ export function TransactionPage() {
                     <When at={data.time} />)
                   </>
                 ) : (
-                  "none yet: it waits in the mempool; this page asks again each second"
+                  "none yet: it waits in the mempool; this page shows it as soon as it is in one"
                 )}
               </dd>
               <dt>Size</dt>

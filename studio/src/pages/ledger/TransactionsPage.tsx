@@ -8,12 +8,14 @@ import { useFilters } from "../../lib/urlState";
 import { Answer, Choice, Pages } from "../parts";
 import { TransactionTable } from "./TransactionTable";
 
-const CLASSES = [
+/** Classes of transactions, as a filter offers them. */
+export const CLASSES = [
   { value: "account", words: "Of accounts" },
   { value: "attestation", words: "Attestations" },
   { value: "evidence", words: "Evidence" },
 ];
-const OUTCOMES = [
+/** Outcomes of transactions, as a filter offers them. */
+export const OUTCOMES = [
   { value: "true", words: "Done" },
   { value: "false", words: "Refused" },
 ];

@@ -6,7 +6,8 @@ import { count } from "../../lib/format";
 import { useStill } from "../../lib/heights";
 import { usePager } from "../../lib/paging";
 import { useTitle } from "../../lib/title";
-import { Answer, ChunkTable, Pages } from "../parts";
+import { useFilters } from "../../lib/urlState";
+import { Answer, Choice, ChunkTable, Pages } from "../parts";
 import { BlockTable } from "./BlockTable";
 import { isUp } from "./Network";
 
@@ -109,17 +110,34 @@ function Proposed({ address }: { address: string }) {
 }
 
 function Attested({ address }: { address: string }) {
+  const [read, write] = useFilters();
   const pager = usePager("chunks");
-  const chunks = useChunks({ attester: address }, PAGE_ITEMS, pager.cursor);
+  const sources = useSources();
+  const source = read("source");
+  const chunks = useChunks({ attester: address, ...(source ? { source } : {}) }, PAGE_ITEMS, pager.cursor);
   return (
     <Card title="Chunks it attested" flush>
+      <div className="filters">
+        <Choice
+          name="Source"
+          value={source}
+          options={sources.data?.items.map((each) => each.id) ?? []}
+          onChange={(wanted) => write({ source: wanted, chunks: null })}
+        />
+      </div>
       <Answer of={chunks} what="chunks">
         {(page) => (
           <>
             <ChunkTable
               chunks={page.items}
               label="Chunks it attested"
-              empty="None in about the last hour: the table ledger_chunks has all."
+              empty={
+                page.next
+                  ? "None in the part that was looked through; older ones come with Older."
+                  : source
+                    ? "It attested no chunk of this source."
+                    : "None in about the last hour: choose a source for all that the ledger holds."
+              }
             />
             <Pages of={pager} page={page} what="chunks" />
           </>

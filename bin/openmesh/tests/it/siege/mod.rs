@@ -37,7 +37,7 @@ async fn a_thousand_hostile_requests_a_second() {
     let (home, validators) = (TempDir::new().unwrap(), validators());
     let network = Network::start(home.path(), &["--simulate", "--seed", "7", "--validators", &validators]).await;
     network.until(0, "/v1/status", "agreed chunks", |status| status["chunks_accepted"].as_u64() > Some(20)).await;
-    let node = network.processes().running()["validator-1"];
+    let node = network.processes().running()["validator-0"];
     let time = Duration::from_secs(seconds());
     let api = network.apis[0].clone();
 

@@ -26,6 +26,7 @@ use self::feeds::{Sender, follow_market, follow_news};
 use self::subject::{Refused, Subject};
 use crate::error::Refusal;
 use crate::node::Node;
+use crate::peer;
 
 /// Messages that wait for one client: some seconds of a busy book.
 const QUEUE_MAX: usize = 1_024;
@@ -41,8 +42,8 @@ const PING_SECONDS: u64 = 20;
 /// A WebSocket: subscriptions to market feeds, blocks, chunks, incidents, receipts and the status.
 #[utoipa::path(get, path = api::path::STREAM, tag = "market", responses((status = 101, description = "WebSocket: StreamRequest in; StreamMessage and MarketEvent out"), (status = 426, description = "Not asked for as a WebSocket"), (status = 503, description = "This node has no place for another stream")))]
 pub async fn connect(State(node): State<Node>, upgrade: WebSocketUpgrade) -> Result<Response, Refusal> {
-    let place = node.streams().try_acquire_owned().map_err(|_| {
-        let message = format!("this node has {STREAMS_MAX} streams open, and no place for another");
+    let place = node.streams().take(peer::current()).ok_or_else(|| {
+        let message = format!("of this node's {STREAMS_MAX} streams none is left for your address");
         Refusal::new(ErrorCode::TooManyStreams, message, "try again in a minute, or ask another node")
     })?;
     Ok(upgrade.max_message_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {

@@ -1,0 +1,78 @@
+//! Threads of the gateway's own, behind those of consensus.
+//!
+//! Requests of strangers share the machine with the ledger. On threads of their own, at a lower priority, they get what
+//! consensus, attestations and collection leave over, however many they are: the operating system's scheduler holds it, and no
+//! limit on numbers has to guess what a request costs.
+
+use std::num::NonZero;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Nice value of the threads, added to the process's own: half of the way to the lowest, so that the API still answers while other programs work.
+const NICE: i32 = 5;
+/// Most threads that answer requests; disk work has others.
+const THREADS_MAX: usize = 4;
+/// Threads for disk work at once: the places of reads and scans, with some for files of Studio and exports.
+const BLOCKING_THREADS_MAX: usize = 32;
+
+/// A runtime of the gateway's own. Dropped, it ends without waiting, also inside another runtime.
+#[derive(Debug)]
+pub struct Threads {
+    handle: Handle,
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    /// Starts the threads. Fails where the system gives none.
+    pub fn start() -> std::io::Result<Threads> {
+        let workers = std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .thread_name("gateway")
+            .on_thread_start(step_back)
+            .enable_all()
+            .build()?;
+        Ok(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// Handle by which tasks are spawned on them.
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Lowers the priority of the calling thread. Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
+fn step_back() {
+    let lowered = rustix::process::getpriority_process(None)
+        .and_then(|now| rustix::process::setpriority_process(None, (now + NICE).min(19)));
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn requests_are_answered_behind_everything_else() {
+        let threads = Threads::start().unwrap();
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let handle = threads.handle().clone();
+        let blocking = handle.clone();
+        let answered = handle.spawn(async move { (nice(), blocking.spawn_blocking(nice).await.unwrap()) });
+        let lowered = (nice() + NICE).min(19);
+        assert_eq!(answered.await.unwrap(), (lowered, lowered));
+        drop(threads);
+    }
+}
