@@ -21,6 +21,9 @@ pub struct ApiError {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = true, value_type = String)]
     pub hint: Option<String>,
+    /// The ledger's own word for its refusal of a transaction, such as `source_exists`; the same as `error_code` of one that a block refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_code: Option<String>,
 }
 
 /// Advice on sending the same request again.

@@ -24,13 +24,14 @@ pub struct Refusal {
     code: ErrorCode,
     message: String,
     hint: String,
+    ledger_code: Option<&'static str>,
 }
 
 impl Refusal {
     /// A refusal with the code's own status.
     pub fn new(code: ErrorCode, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
         let status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::BAD_REQUEST);
-        Refusal { status, code, message: message.into(), hint: hint.into() }
+        Refusal { status, code, message: message.into(), hint: hint.into(), ledger_code: None }
     }
 
     /// The same with another status: of the framework's refusals the status says more than the code.
@@ -55,7 +56,12 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let error = ApiError { code: self.code, message: self.message, hint: Some(self.hint) };
+        let error = ApiError {
+            code: self.code,
+            message: self.message,
+            hint: Some(self.hint),
+            ledger_code: self.ledger_code.map(ToString::to_string),
+        };
         let mut response = (self.status, Json(ErrorBody { error })).into_response();
         let busy = matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if busy && self.code.retry() == Retry::Later {
@@ -88,10 +94,11 @@ impl From<QueryError> for Refusal {
 impl From<SubmitError> for Refusal {
     fn from(error: SubmitError) -> Refusal {
         match error {
-            SubmitError::Refused(error) => {
-                Refusal::new(transaction_code(&error), error.to_string(), transaction_hint(&error))
-                    .with_status(StatusCode::BAD_REQUEST)
-            }
+            SubmitError::Refused(error) => Refusal {
+                status: StatusCode::BAD_REQUEST,
+                ledger_code: Some(error.code()),
+                ..Refusal::new(transaction_code(&error), error.to_string(), transaction_hint(&error))
+            },
             SubmitError::Pool(error) => Refusal::new(
                 ErrorCode::Mempool,
                 error.to_string(),
@@ -154,5 +161,8 @@ mod tests {
         assert_eq!(transaction_code(&signature), ErrorCode::Signature);
         let other = TransactionError::Evidence(openmesh_ledger::EvidenceError::NoConflict);
         assert_eq!(transaction_code(&other), ErrorCode::TransactionRefused);
+        let exists = SourcesError::SourceExists { id: "kraken".into() };
+        let refused = Refusal::from(SubmitError::Refused(exists.into()));
+        assert_eq!((refused.code, refused.ledger_code), (ErrorCode::TransactionRefused, Some("source_exists")));
     }
 }

@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_api::ErrorCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::Refusal;
 use crate::peer::Peer;
+use crate::turns::{Turn, Turns};
 
 /// Peers whose use is remembered: those whose credit is full are forgotten when there are more.
 const PEERS_MAX: usize = 4_096;
@@ -25,12 +25,14 @@ pub struct Sizes {
     pub quick: usize,
     /// Places of the slow lane.
     pub slow: usize,
-    /// Requests that wait for the slow lane; more are refused.
+    /// Requests of one peer that wait for a lane; more are refused.
     pub waiting_max: usize,
     /// Longest time that a request waits for a place.
     pub wait_max: Duration,
     /// Full credit of a peer.
     pub credit: Duration,
+    /// Time that work takes without using any credit.
+    pub free: Duration,
     /// Part of each second that comes back as credit, in thousandths.
     pub refill_permille: u32,
     /// Credit that work takes as long as it runs, whatever it will need: many requests at once are not all the first one.
@@ -42,9 +44,8 @@ pub struct Sizes {
 /// Two lanes; a cheap clone.
 #[derive(Debug, Clone)]
 pub struct Lanes {
-    quick: Arc<Semaphore>,
-    slow: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    quick: Turns,
+    slow: Turns,
     used: Arc<Mutex<HashMap<Peer, Used>>>,
     sizes: Sizes,
 }
@@ -71,21 +72,15 @@ pub struct Pass {
     lanes: Lanes,
     of: Peer,
     since: Instant,
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Turn>,
     is_quick: bool,
 }
 
 impl Lanes {
     /// Lanes of these sizes.
     pub fn new(sizes: Sizes) -> Lanes {
-        let places = |number| Arc::new(Semaphore::new(number));
-        Lanes {
-            quick: places(sizes.quick),
-            slow: places(sizes.slow),
-            waiting: places(sizes.waiting_max),
-            used: Arc::default(),
-            sizes,
-        }
+        let turns = |places| Turns::new(places, sizes.waiting_max);
+        Lanes { quick: turns(sizes.quick), slow: turns(sizes.slow), used: Arc::default(), sizes }
     }
 
     /// Waits for a place. Fails as busy where none becomes free in time.
@@ -93,13 +88,9 @@ impl Lanes {
         let is_quick = self.begin(of, Instant::now());
         // From here on the use is given back, however this ends.
         let mut pass = Pass { lanes: self.clone(), of, since: Instant::now(), place: None, is_quick };
-        let waited = if is_quick { None } else { Some(self.waiting.try_acquire().map_err(|_| busy())?) };
-        let places = Arc::clone(if is_quick { &self.quick } else { &self.slow });
-        pass.place = match tokio::time::timeout(self.sizes.wait_max, places.acquire_owned()).await {
-            Ok(Ok(place)) => Some(place),
-            _ => return Err(busy()),
-        };
-        drop(waited);
+        let lane = if is_quick { &self.quick } else { &self.slow };
+        let waited = tokio::time::timeout(self.sizes.wait_max, lane.enter(of)).await;
+        pass.place = Some(waited.ok().flatten().ok_or_else(busy)?);
         pass.since = Instant::now();
         Ok(pass)
     }
@@ -148,9 +139,9 @@ impl Pass {
     pub async fn overdue(&mut self) -> Refusal {
         if self.is_quick {
             tokio::time::sleep_until((self.since + self.lanes.sizes.quick_max).into()).await;
-            match Arc::clone(&self.lanes.slow).try_acquire_owned() {
-                Ok(place) => (self.place, self.is_quick) = (Some(place), false),
-                Err(_) => return busy(),
+            match self.lanes.slow.try_enter() {
+                Some(place) => (self.place, self.is_quick) = (Some(place), false),
+                None => return busy(),
             }
         }
         std::future::pending().await
@@ -162,7 +153,7 @@ impl Drop for Pass {
         let now = Instant::now();
         // Who never had a place has used nothing.
         let took = if self.place.is_some() { now.saturating_duration_since(self.since) } else { Duration::ZERO };
-        self.lanes.end(self.of, took, now);
+        self.lanes.end(self.of, took.saturating_sub(self.lanes.sizes.free), now);
     }
 }
 
@@ -189,6 +180,7 @@ mod tests {
             waiting_max: 1,
             wait_max: LONG,
             credit: Duration::from_secs(2),
+            free: Duration::ZERO,
             refill_permille: 100,
             reserve: Duration::from_secs(1),
             quick_max: Duration::ZERO,
@@ -207,7 +199,7 @@ mod tests {
             let lanes = lanes.clone();
             async move { lanes.enter(peer(1)).await.map(|pass| pass.is_quick) }
         });
-        while lanes.waiting.available_permits() > 0 {
+        while lanes.in_work() < 4 {
             tokio::task::yield_now().await;
         }
         assert_eq!(lanes.enter(peer(1)).await.unwrap_err().code(), ErrorCode::Busy, "no more may wait");
@@ -224,7 +216,8 @@ mod tests {
         let lanes = Lanes::new(sizes());
         let (mut long, mut longer) = (lanes.enter(peer(1)).await.unwrap(), lanes.enter(peer(2)).await.unwrap());
         assert!(tokio::time::timeout(Duration::from_millis(20), long.overdue()).await.is_err(), "it goes on");
-        assert!(!long.is_quick && lanes.quick.available_permits() == 1 && lanes.slow.available_permits() == 0);
+        assert!(!long.is_quick && lanes.slow.try_enter().is_none());
+        drop(lanes.quick.try_enter().expect("its place in the quick lane is free"));
         assert_eq!(longer.overdue().await.code(), ErrorCode::Busy);
     }
 

@@ -5,7 +5,7 @@
 //! room could: a handler reads a handle, and words the answer.
 //!
 //! # Why it is shaped so
-//! `deps` are the handles; `threads` are the gateway's own, behind those of consensus; `places` and `lanes` are shared out among
+//! `deps` are the handles; `threads` are the gateway's own, behind those of consensus; `places`, `turns` and `lanes` are shared out among
 //! the addresses that ask (`peer`); `memory` is fed by one task (`follow`) and read by everybody; `views` are pure functions from what
 //! rooms know to the words of the contract; `reads` ask the ledger's store within a budget (`work`); `routes` are one function
 //! for each path and import all of these, and nothing imports a route. Every answer, also a refused one, carries the provenance
@@ -34,6 +34,7 @@ pub mod sessions;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod turns;
 mod views;
 mod waiting;
 mod work;

@@ -31,14 +31,16 @@ const CANDLE_QUERIES_MAX: usize = 2;
 const LOOKUPS_MAX: usize = 2;
 
 /// Lanes of people's SQL. Together they have as many places as Pythia runs queries at once, so that none waits there. A second is what a
-/// question to recent rows takes on a busy machine; a peer has three such, and an hour of analysis goes through the slow lane.
+/// question to much data takes, and a peer has two such; what an indexed question takes uses nothing, and an hour of analysis goes through the
+/// slow lane.
 const QUERY_LANES: Sizes = Sizes {
     quick: 2,
     slow: 2,
-    waiting_max: 32,
+    waiting_max: 8,
     wait_max: Duration::from_secs(30),
-    credit: Duration::from_secs(3),
-    refill_permille: 100,
+    credit: Duration::from_secs(2),
+    free: Duration::from_millis(100),
+    refill_permille: 50,
     reserve: Duration::from_secs(1),
     quick_max: Duration::from_secs(1),
 };

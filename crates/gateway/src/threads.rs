@@ -10,6 +10,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Nice value of the threads, added to the process's own: half of the way to the lowest, so that the API still answers while other programs work.
 const NICE: i32 = 5;
+/// The lowest priority. Source: setpriority(2).
+const NICE_MAX: i32 = 19;
 /// Most threads that answer requests; disk work has others.
 const THREADS_MAX: usize = 4;
 /// Threads for disk work at once: the places of reads and scans, with some for files of Studio and exports.
@@ -26,12 +28,14 @@ pub struct Threads {
 impl Threads {
     /// Starts the threads. Fails where the system gives none.
     pub fn start() -> std::io::Result<Threads> {
+        // Counted from here: a thread begins with the value of the one that starts it.
+        let nice = rustix::process::getpriority_process(None)? + NICE;
         let workers = std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, THREADS_MAX);
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers)
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .thread_name("gateway")
-            .on_thread_start(step_back)
+            .on_thread_start(move || step_back(nice))
             .enable_all()
             .build()?;
         Ok(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })
@@ -51,11 +55,9 @@ impl Drop for Threads {
     }
 }
 
-/// Lowers the priority of the calling thread. Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
-fn step_back() {
-    let lowered = rustix::process::getpriority_process(None)
-        .and_then(|now| rustix::process::setpriority_process(None, (now + NICE).min(19)));
-    if let Err(error) = lowered {
+/// Lowers the priority of the calling thread to this nice value. Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
+fn step_back(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice.min(NICE_MAX)) {
         tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }
@@ -71,7 +73,7 @@ mod tests {
         let handle = threads.handle().clone();
         let blocking = handle.clone();
         let answered = handle.spawn(async move { (nice(), blocking.spawn_blocking(nice).await.unwrap()) });
-        let lowered = (nice() + NICE).min(19);
+        let lowered = (nice() + NICE).min(NICE_MAX);
         assert_eq!(answered.await.unwrap(), (lowered, lowered));
         drop(threads);
     }

@@ -6,16 +6,15 @@
 //! when the client leaves, makes that soon.
 
 use std::num::NonZero;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use openmesh_api::ErrorCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Refusal;
 use crate::lanes::{Lanes, Sizes};
 use crate::peer;
+use crate::turns::{Turn, Turns};
 
 /// Reads by key at once: as many as a disk answers side by side.
 const READS_MAX: usize = 16;
@@ -27,12 +26,16 @@ pub const SCAN_ROWS_MAX: usize = 4_000;
 /// cursor.
 const SCAN_MS_MAX: u64 = 200;
 
-/// Scans that wait for the slow lane: more would not have their turn before a request has waited its time.
-const SCANS_WAITING_MAX: usize = 8;
+/// Reads of one peer that wait: what a busy page asks for at once, many times over.
+const READS_WAITING_MAX: usize = 256;
+/// Scans of one peer that wait: more would not have their turn before a request has waited its time.
+const SCANS_WAITING_MAX: usize = 16;
+/// Time of a scan that uses no credit, in milliseconds: a page of something that is there takes less.
+const SCAN_FREE_MS: u64 = 50;
 /// Time of scans that a peer has at once, in milliseconds: ten pages through all that one may look at.
 const SCAN_CREDIT_MS: u64 = 2_000;
-/// Part of each second that comes back: one such page in two seconds.
-const SCAN_REFILL_PERMILLE: u32 = 100;
+/// Part of each second that comes back, in thousandths: one such page in four seconds.
+const SCAN_REFILL_PERMILLE: u32 = 50;
 
 /// Scans at once: half of the processors, so that the other half is there for everything else, and one of each lane.
 fn scans_max() -> usize {
@@ -75,7 +78,7 @@ impl Budget {
 /// Places for disk work.
 #[derive(Debug, Clone)]
 pub struct Work {
-    reads: Arc<Semaphore>,
+    reads: Turns,
     scans: Lanes,
     /// Longest time that a request waits for a place.
     wait_max: Duration,
@@ -97,23 +100,21 @@ impl Work {
             waiting_max: SCANS_WAITING_MAX,
             wait_max,
             credit: Duration::from_millis(SCAN_CREDIT_MS),
+            free: Duration::from_millis(SCAN_FREE_MS),
             refill_permille: SCAN_REFILL_PERMILLE,
             reserve: Duration::from_millis(SCAN_MS_MAX),
             // Its budget ends a scan before that.
             quick_max: wait_max,
         });
-        Work { reads: Arc::new(Semaphore::new(reads)), scans, wait_max }
+        Work { reads: Turns::new(reads, READS_WAITING_MAX), scans, wait_max }
     }
 
-    async fn place(&self, places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
-        let waiting = Arc::clone(places).acquire_owned();
-        match tokio::time::timeout(self.wait_max, waiting).await {
-            Ok(Ok(place)) => Ok(place),
-            _ => {
-                let message = "this node reads its disk for as many requests as it can";
-                Err(Refusal::new(ErrorCode::Busy, message, "try again in a moment"))
-            }
-        }
+    async fn place(&self) -> Result<Turn, Refusal> {
+        let waited = tokio::time::timeout(self.wait_max, self.reads.enter(peer::current())).await;
+        waited.ok().flatten().ok_or_else(|| {
+            let message = "this node reads its disk for as many requests as it can";
+            Refusal::new(ErrorCode::Busy, message, "try again in a moment")
+        })
     }
 
     /// Reads by key, away from the async threads. Fails as the work does, and as busy where no place becomes free in time.
@@ -122,7 +123,7 @@ impl Work {
         T: Send + 'static,
         F: FnOnce() -> Result<T, Refusal> + Send + 'static,
     {
-        run(self.place(&self.reads).await?, work).await
+        run(self.place().await?, work).await
     }
 
     /// Looks through rows within a budget, away from the async threads. Fails as the work does, and as busy where no place
@@ -156,7 +157,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Semaphore;
 
     #[test]
     fn a_budget_ends_by_rows_by_time_and_when_the_client_leaves() {

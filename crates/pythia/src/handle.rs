@@ -37,6 +37,9 @@ const STACK_BYTES: usize = 32 << 20;
 /// Nice value of the threads that run queries, added to the process's own: behind those that answer short requests.
 const NICE: i32 = 10;
 
+/// The lowest priority. Source: setpriority(2).
+const NICE_MAX: i32 = 19;
+
 /// Starts the service.
 pub struct Pythia;
 
@@ -67,11 +70,13 @@ impl Drop for Inner {
 impl Pythia {
     /// Starts threads for queries over a lake. Fails where the system gives no threads.
     pub fn start(config: Config, lake: Lake) -> std::io::Result<Handle> {
+        // Counted from here: a thread begins with the value of the one that starts it.
+        let nice = rustix::process::getpriority_process(None)? + NICE;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(config.threads.max(1))
             .thread_stack_size(STACK_BYTES)
             .thread_name("pythia")
-            .on_thread_start(step_back)
+            .on_thread_start(move || step_back(nice))
             .enable_all()
             .build()?;
         let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
@@ -80,12 +85,10 @@ impl Pythia {
     }
 }
 
-/// Lowers the priority of the calling thread: the operating system then gives queries what everything else leaves over.
+/// Lowers the priority of the calling thread to this nice value: the operating system then gives queries what everything else leaves over.
 /// Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
-fn step_back() {
-    let lowered = rustix::process::getpriority_process(None)
-        .and_then(|now| rustix::process::setpriority_process(None, (now + NICE).min(19)));
-    if let Err(error) = lowered {
+fn step_back(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice.min(NICE_MAX)) {
         tracing::debug!(%error, "the priority of a thread could not be lowered");
     }
 }

@@ -5,6 +5,8 @@ export class RequestError extends Error {
   readonly code: string;
   readonly hint: string | undefined;
   readonly status: number;
+  /** The ledger's own word, where it refused a transaction. */
+  readonly ledgerCode: string | undefined;
 
   /** `code` is the contract's, or one of this page's own where no node answered. */
   constructor(status: number, error: Omit<ApiError, "code"> & { code: string }) {
@@ -13,6 +15,7 @@ export class RequestError extends Error {
     this.status = status;
     this.code = error.code;
     this.hint = error.hint;
+    this.ledgerCode = error.ledger_code ?? undefined;
   }
 }
 

@@ -213,7 +213,7 @@ function Problem({ error }: { error: Error }) {
     <Notice tone="bad" title={refusal(error)}>
       {error instanceof RequestError ? (
         <>
-          <code>{error.code}</code>: {error.hint}
+          <code>{error.ledgerCode ?? error.code}</code>: {error.hint}
         </>
       ) : undefined}
     </Notice>

@@ -8,6 +8,8 @@ use tokio_tungstenite::tungstenite::Message;
 
 /// Time between two requests of one honest client.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same of the one that asks in SQL.
+const SQL_PAUSE: Duration = Duration::from_millis(500);
 /// Longest time that an honest client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
@@ -71,7 +73,7 @@ type Answers = (&'static str, (Vec<Duration>, Vec<String>));
 async fn asks(api: &str, name: &'static str, path: &str, body: Option<&'static str>, until: Instant) -> Answers {
     let http = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build().expect("a client");
     let (mut times, mut failures) = (Vec::new(), Vec::new());
-    let mut pause = tokio::time::interval(PAUSE);
+    let mut pause = tokio::time::interval(if body.is_some() { SQL_PAUSE } else { PAUSE });
     pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while Instant::now() < until {
         pause.tick().await;

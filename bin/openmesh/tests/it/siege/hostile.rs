@@ -13,6 +13,8 @@ use tokio::sync::Semaphore;
 
 /// Longest time for which a hostile client holds a connection.
 const HOLD: Duration = Duration::from_secs(5);
+/// Time after which every address has used up what strangers are given at first.
+const WARM_UP: Duration = Duration::from_secs(15);
 /// Addresses from which they come.
 const ADDRESSES: u8 = 8;
 /// Connections that they hold at once: all that file descriptors allow, far beyond the node's places.
@@ -128,7 +130,7 @@ async fn besieges() {
                 drop(place);
             });
         }
-        if !said && begun.elapsed() > HOLD {
+        if !said && begun.elapsed() > WARM_UP {
             said = true;
             println!("\n{AT_RATE}");
         }

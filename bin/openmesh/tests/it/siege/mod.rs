@@ -42,7 +42,7 @@ async fn a_thousand_hostile_requests_a_second() {
     let api = network.apis[0].clone();
 
     let (before, idle) = machine::watched(node, None, honest::clients(api.clone(), time)).await;
-    let mut besiegers = hostile::besiege(&api, HOSTILE_PER_SECOND, time + Duration::from_secs(20));
+    let mut besiegers = hostile::besiege(&api, HOSTILE_PER_SECOND, time + Duration::from_secs(40));
     hostile::until_at_rate(&mut besiegers).await;
     let (during, busy) = machine::watched(node, Some(besiegers.id()), honest::clients(api.clone(), time)).await;
     let sent = hostile::end(besiegers).await;
