@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,20 +31,27 @@ const CANDLE_QUERIES_MAX: usize = 2;
 /// Queries for the place of a chunk at once. They have places of their own: proofs and downloads do not wait behind charts.
 const LOOKUPS_MAX: usize = 2;
 
-/// Lanes of people's SQL. Together they have as many places as Pythia runs queries at once, so that none waits there. A second is what a
+/// Queries of people at once: as many as Pythia runs, so that none waits there.
+const QUERIES: usize = 4;
+
+/// Lanes of people's SQL. A second is what a
 /// question to much data takes, and a peer has two such; what an indexed question takes uses nothing, and an hour of analysis goes through the
 /// slow lane.
-const QUERY_LANES: Sizes = Sizes {
-    quick: 2,
-    slow: 2,
-    waiting_max: 8,
-    wait_max: Duration::from_secs(30),
-    credit: Duration::from_secs(2),
-    free: Duration::from_millis(100),
-    refill_permille: 50,
-    reserve: Duration::from_secs(1),
-    quick_max: Duration::from_secs(1),
-};
+fn query_lanes() -> Sizes {
+    // Long queries of people who ask for many take half of the processors, as scans do.
+    let slow = (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, 2);
+    Sizes {
+        quick: QUERIES - slow,
+        slow,
+        waiting_max: 8,
+        wait_max: Duration::from_secs(30),
+        credit: Duration::from_secs(2),
+        free: Duration::from_millis(100),
+        refill_permille: 50,
+        reserve: Duration::from_secs(1),
+        quick_max: Duration::from_secs(1),
+    }
+}
 
 /// State that all handlers share; a cheap clone.
 #[derive(Clone)]
@@ -77,7 +85,7 @@ impl Node {
             sessions: Sessions::new(audience),
             running: Running::default(),
             streams: Places::new(STREAMS_MAX),
-            queries: Lanes::new(QUERY_LANES),
+            queries: Lanes::new(query_lanes()),
         })))
     }
 

@@ -8,8 +8,9 @@ use std::num::NonZero;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Nice value of the threads, added to the process's own: half of the way to the lowest, so that the API still answers while other programs work.
-const NICE: i32 = 5;
+/// Nice value of the threads, added to the process's own: consensus goes first, and the API still answers at once while queries (nice 10)
+/// and other programs work.
+const NICE: i32 = 2;
 /// The lowest priority. Source: setpriority(2).
 const NICE_MAX: i32 = 19;
 /// Most threads that answer requests; disk work has others.

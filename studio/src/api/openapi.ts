@@ -629,6 +629,8 @@ export interface components {
             code: components["schemas"]["ErrorCode"];
             /** @description Remedy, for people. Always set by this node; clients must tolerate its absence. */
             hint: string;
+            /** @description The ledger's own word for its refusal of a transaction, such as `source_exists`; the same as `error_code` of one that a block refused. */
+            ledger_code?: string | null;
             /** @description The fault and its place, for people. */
             message: string;
         };
