@@ -108,8 +108,8 @@ pub async fn start(
         // A panic of the server ends the task that whoever started it watches.
         let ended = served.await;
         drop(threads);
-        if let Err(error) = ended {
-            std::panic::resume_unwind(error.into_panic());
+        if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+            std::panic::resume_unwind(panic);
         }
     });
     Ok((Handle { address }, serving))

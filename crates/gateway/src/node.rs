@@ -34,9 +34,8 @@ const LOOKUPS_MAX: usize = 2;
 /// Queries of people at once: as many as Pythia runs, so that none waits there.
 const QUERIES: usize = 4;
 
-/// Lanes of people's SQL. A second is what a
-/// question to much data takes, and a peer has two such; what an indexed question takes uses nothing, and an hour of analysis goes through the
-/// slow lane.
+/// Lanes of people's SQL. A second is what a question to much data takes, and a peer has two such; what an indexed question takes
+/// uses nothing, and an hour of analysis goes through the slow lane.
 fn query_lanes() -> Sizes {
     // Long queries of people who ask for many take half of the processors, as scans do.
     let slow = (std::thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, 2);
