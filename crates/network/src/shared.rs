@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
 }
 
-/// What answers questions.
+/// The function that answers questions, once there is one.
 #[derive(Default)]
 pub(crate) struct Answers(pub(crate) OnceLock<Responder>);
 

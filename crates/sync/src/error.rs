@@ -4,7 +4,16 @@ use openmesh_ledger::light::LightError;
 use openmesh_primitives::{Digest, Height};
 use openmesh_storage::{ChunkError, RestoreError};
 
-use crate::peers::Refusal;
+/// A reason for which a peer gave no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It does not have it.
+    Missing,
+    /// It is busy.
+    Busy,
+    /// It went away, or did not answer in time.
+    Silent,
+}
 
 /// A proof that a peer has lied, or is of another network.
 #[derive(Debug, thiserror::Error)]

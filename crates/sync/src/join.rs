@@ -14,9 +14,9 @@ use openmesh_storage::{ChunkError, Restore, RestoreError, SnapshotTarget, Store,
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::error::{Fault, JoinError, Lie};
+use crate::error::{Fault, JoinError, Lie, Refusal};
 use crate::metrics::Metrics;
-use crate::peers::{Peers, Refusal};
+use crate::peers::Peers;
 use crate::progress::{Progress, Step};
 use crate::survey::offers;
 use crate::walk::{Guide, Trust};
@@ -49,16 +49,16 @@ pub struct JoinConfig {
     pub genesis: Genesis,
     /// Height of the store that is there already; snapshots at or below it are of no use.
     pub height: Height,
-    /// Where the light client begins.
+    /// Starting point of the light client.
     pub trust: Trust,
 }
 
-/// What a join works with.
+/// Connections of a join to the rest of the node.
 #[derive(Clone)]
 pub struct Deps {
     /// The peers.
     pub peers: Peers,
-    /// Where it says how far it is.
+    /// Channel for its progress.
     pub progress: watch::Sender<Progress>,
     /// Counters.
     pub metrics: Metrics,
@@ -247,7 +247,7 @@ struct Fetch {
     arrived: (u32, u64),
 }
 
-/// What is asked for.
+/// The snapshot whose chunks are asked for.
 struct Wanted {
     height: Height,
     state_root: openmesh_primitives::Digest,
@@ -356,7 +356,7 @@ fn check_and_keep(wanted: &Wanted, restore: &Mutex<Restore>, index: u32, bytes: 
     Ok(rows)
 }
 
-/// What a worker that panicked leaves behind is whole: a chunk is marked when it is there.
+/// Takes the lock, also after a worker that panicked: a chunk is marked only when it is there.
 fn lock(restore: &Mutex<Restore>) -> MutexGuard<'_, Restore> {
     restore.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -27,10 +27,10 @@ mod survey;
 mod walk;
 mod wire;
 
-pub use error::{JoinError, Lie};
+pub use error::{JoinError, Lie, Refusal};
 pub use join::{Deps, JoinConfig, join};
 pub use metrics::Metrics;
-pub use peers::{Peers, Refusal};
+pub use peers::Peers;
 pub use progress::{Progress, Step};
 pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
 pub use survey::{Way, blocks_are_gone, survey};

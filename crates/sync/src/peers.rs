@@ -6,19 +6,8 @@ use borsh::BorshDeserialize;
 use futures::future::BoxFuture;
 use openmesh_primitives::canonical;
 
-use crate::error::{Fault, Lie};
+use crate::error::{Fault, Lie, Refusal};
 use crate::wire::Question;
-
-/// A reason for which a peer gave no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It does not have it.
-    Missing,
-    /// It is busy.
-    Busy,
-    /// It went away, or did not answer in time.
-    Silent,
-}
 
 /// Asks a peer by its name.
 pub type Ask = Arc<dyn Fn(&str, Vec<u8>) -> BoxFuture<'static, Result<Vec<u8>, Refusal>> + Send + Sync>;

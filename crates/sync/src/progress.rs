@@ -21,7 +21,7 @@ pub enum Step {
 /// Progress of a join.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Where it is.
+    /// The step it is at.
     pub step: Step,
     /// Height of the snapshot; 0 before one is chosen.
     pub height: Height,

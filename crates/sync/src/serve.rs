@@ -17,7 +17,7 @@ const CHANGES_BYTES_MAX: usize = 2 << 20;
 /// Heights in one answer: four months of a change each hour.
 const CHANGE_HEIGHTS_MAX: usize = 3_000;
 
-/// What a node offers to those who join.
+/// A node's answers to those who join.
 #[derive(Clone)]
 pub struct Snapshots {
     store: Store,

@@ -52,7 +52,7 @@ pub async fn survey(peers: &Peers, height: Height, archive: bool) -> Way {
     }
 }
 
-/// What the connected peers say that they have, by name.
+/// Offers of the connected peers, by name.
 pub async fn offers(peers: &Peers) -> BTreeMap<String, Offer> {
     let ask = |peer: String| async move {
         let offer = peers.ask::<Offer>(&peer, Question::Offer).await.ok()?;

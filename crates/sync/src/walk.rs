@@ -8,8 +8,8 @@ use openmesh_ledger::light::{self, LightError, ValidatorChange};
 use openmesh_ledger::{Genesis, ValidatorSet, commit_hash, transactions_root};
 use openmesh_primitives::{Digest, Height, Timestamp};
 
-use crate::error::{Fault, JoinError, Lie};
-use crate::peers::{Peers, Refusal};
+use crate::error::{Fault, JoinError, Lie, Refusal};
+use crate::peers::Peers;
 use crate::wire::{Anchor, Question, SnapshotOffer};
 
 /// Milliseconds of an hour.
@@ -24,7 +24,7 @@ pub struct TrustedBlock {
     pub hash: Digest,
 }
 
-/// Where a light client begins.
+/// Starting point of a light client.
 #[derive(Clone, Debug)]
 pub struct Trust {
     /// A block; the genesis' validators where there is none.

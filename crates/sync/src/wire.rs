@@ -7,7 +7,7 @@ use openmesh_primitives::{Digest, Height};
 /// A question to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Question {
-    /// What the peer has: [`Offer`].
+    /// The peer's [`Offer`].
     Offer,
     /// Steps of a light client at the changes of the validator set after a height, ascending, as many as fit an answer:
     /// a list of `ValidatorChange`.
@@ -30,7 +30,7 @@ pub enum Question {
         /// That it decides.
         height: Height,
     },
-    /// What a snapshot hangs on: [`Anchor`].
+    /// The [`Anchor`] of a snapshot.
     Anchor {
         /// Of the snapshot.
         height: Height,
@@ -46,7 +46,7 @@ pub enum Question {
     },
 }
 
-/// What a peer has. Nobody has signed it: it only says whom to ask for what.
+/// Blocks and snapshots that a peer says it has. Nobody has signed it: it only tells whom to ask for what.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Offer {
     /// Its last block.
@@ -70,7 +70,7 @@ pub struct SnapshotOffer {
     pub depth: u8,
 }
 
-/// What a snapshot hangs on: its block, and the header after it, which names the root of its state.
+/// A snapshot's block, and the header after it, which names the root of its state.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Anchor {
     /// Last block before the state.

@@ -77,7 +77,7 @@ pub fn peers(network: &network::Handle) -> Peers {
     }
 }
 
-/// What opening the store needs.
+/// The inputs of opening the store.
 pub struct Opening<'a> {
     /// Settings.
     pub config: &'a NodeConfig,

@@ -17,6 +17,8 @@ use crate::network::{PATIENCE, binary};
 const VALIDATORS: u8 = 4;
 /// Accounts, enough for more chunks than one.
 const ACCOUNTS: u32 = 6_000;
+/// Longest wait for anything while a million accounts are made.
+const LONG: Duration = Duration::from_secs(1_200);
 
 /// A node in a process of its own, with what it writes.
 struct Node {
@@ -50,7 +52,11 @@ impl Node {
 
     /// Asks again and again until the answer is as wanted.
     async fn until(&self, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.until_within(PATIENCE, path, wanted).await
+    }
+
+    async fn until_within(&self, limit: Duration, path: &str, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+        let deadline = Instant::now() + limit;
         let mut last = None;
         while Instant::now() < deadline {
             last = self.get(path).await;
@@ -78,7 +84,7 @@ fn key(number: u8) -> ValidatorKey {
     ValidatorKey::from_seed([number + 1; 32])
 }
 
-fn genesis() -> Genesis {
+fn genesis(accounts: u32) -> Genesis {
     let validator = |n| GenesisValidator { public_key: key(n).public(), power: 1, name: format!("v{n}"), payout: None };
     let address = |n: u32| {
         let mut address = [0; 20];
@@ -90,7 +96,7 @@ fn genesis() -> Genesis {
         name: "joining".into(),
         time: Timestamp::from_millis(Timestamp::now().millis()),
         validators: (0..VALIDATORS).map(validator).collect(),
-        accounts: (0..ACCOUNTS).map(|n| (address(n), Amount::open(1))).collect(),
+        accounts: (0..accounts).map(|n| (address(n), Amount::open(1))).collect(),
         sources: Vec::new(),
         source_owners: Default::default(),
         // Blocks are kept for an epoch: three seconds.
@@ -111,8 +117,8 @@ fn multiaddress(address: &str) -> String {
 }
 
 /// Writes the homes of four validators and a fifth node that is none.
-fn homes(root: &Path, addresses: &[[String; 3]]) -> Vec<PathBuf> {
-    let genesis = serde_json::to_vec(&genesis()).unwrap();
+fn homes(root: &Path, addresses: &[[String; 3]], accounts: u32) -> Vec<PathBuf> {
+    let genesis = serde_json::to_vec(&genesis(accounts)).unwrap();
     let write = |number: usize| {
         let home = root.join(format!("node-{number}"));
         std::fs::create_dir_all(&home).unwrap();
@@ -139,6 +145,11 @@ fn homes(root: &Path, addresses: &[[String; 3]]) -> Vec<PathBuf> {
     (0..addresses.len()).map(write).collect()
 }
 
+/// A block that was there, and where to look for it.
+fn is_gone(status: u16, body: &Value) -> bool {
+    status == 404 && body["error"]["hint"].as_str().is_some_and(|hint| hint.contains("storage.archive"))
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -147,7 +158,7 @@ fn hex(bytes: &[u8]) -> String {
 async fn a_fifth_node_joins_by_a_snapshot_and_names_the_liar() {
     let root = tempfile::tempdir().unwrap();
     let addresses = addresses(VALIDATORS as usize + 1);
-    let homes = homes(root.path(), &addresses);
+    let homes = homes(root.path(), &addresses, ACCOUNTS);
     let start = |n: usize| Node::start(&homes[n], &addresses[n][0]);
     let validators: Vec<Node> = (0..VALIDATORS as usize).map(start).collect();
     for validator in &validators {
@@ -155,8 +166,7 @@ async fn a_fifth_node_joins_by_a_snapshot_and_names_the_liar() {
     }
     // The first blocks are gone everywhere: the genesis' state leads nowhere any more.
     for validator in &validators {
-        let refused = validator.until("/v1/blocks/1", |status, _| status == 404).await;
-        assert!(refused["error"]["hint"].as_str().unwrap().contains("storage.archive"), "{refused}");
+        validator.until("/v1/blocks/1", is_gone).await;
     }
 
     let mut joiner = start(VALIDATORS as usize);
@@ -182,4 +192,43 @@ async fn a_fifth_node_joins_by_a_snapshot_and_names_the_liar() {
     let joiner = start(VALIDATORS as usize);
     joiner.until("/v1/status", |_, body| body["height"].as_u64() > Some(from + 20)).await;
     assert!(!joiner.log().contains("joining by a snapshot"), "{}", joiner.log());
+}
+
+/// Figures, printed: `cargo test -p openmesh --test it joining -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes to make a million accounts at four validators; prints figures"]
+async fn measure_a_join_with_a_million_accounts() {
+    let root = tempfile::tempdir().unwrap();
+    let addresses = addresses(VALIDATORS as usize + 1);
+    let homes = homes(root.path(), &addresses, 1_000_000);
+    let start = |n: usize| Node::start(&homes[n], &addresses[n][0]);
+    let validators: Vec<Node> = (0..VALIDATORS as usize).map(start).collect();
+    for validator in &validators {
+        validator.until_within(LONG, "/v1/blocks/1", is_gone).await;
+    }
+    let begun = Instant::now();
+    let joiner = start(VALIDATORS as usize);
+    let joined = joiner
+        .until_within(LONG, "/v1/status", |status, body| status == 200 && body["height"].as_u64() > Some(0))
+        .await;
+    let ready = begun.elapsed();
+    let tip = validators[0].until("/v1/status", |status, _| status == 200).await["height"].as_u64().unwrap();
+    let there = validators[0].until(&format!("/v1/blocks/{tip}"), |status, _| status == 200).await;
+    let here = joiner.until_within(LONG, &format!("/v1/blocks/{tip}"), |status, _| status == 200).await;
+    println!(
+        "joined with a million accounts in {:.1} s, at the head after {:.1} s (oldest block {})",
+        ready.as_secs_f64(),
+        begun.elapsed().as_secs_f64(),
+        joined["oldest_block"]
+    );
+    assert_eq!(here["state_root"], there["state_root"]);
+    println!(
+        "{}",
+        joiner
+            .log()
+            .lines()
+            .filter(|line| line.contains("join") || line.contains("lied"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
 }
