@@ -817,7 +817,7 @@ export interface components {
          * @description Stable word of a refusal.
          * @enum {string}
          */
-        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
+        ErrorCode: "bad_request" | "unknown_parameter" | "bad_parameter" | "bad_limit" | "bad_cursor" | "foreign_cursor" | "bad_address" | "bad_hash" | "bad_height" | "bad_cid" | "bad_symbol" | "bad_time" | "bad_amount" | "bad_bytes" | "bad_signature" | "bad_action" | "bad_query_id" | "no_source" | "bad_json" | "not_json" | "body_too_large" | "body_too_slow" | "bad_range" | "wrong_method" | "not_a_websocket" | "refused" | "unknown_path" | "unknown_file" | "no_studio" | "unknown_block" | "unknown_transaction" | "unknown_chunk" | "unknown_source" | "unknown_exchange" | "unknown_symbol" | "unknown_query" | "query_id_taken" | "book_out_of_step" | "book_too_slow" | "content_unavailable" | "proof_not_ready" | "proof_pruned" | "syncing" | "stopping" | "disk_full" | "busy" | "too_many_connections" | "too_many_streams" | "joining" | "internal" | "bad_message" | "wrong_domain" | "wrong_uri" | "wrong_chain" | "nonce_refused" | "message_expired" | "not_signed_in" | "encoding" | "size" | "chain" | "signature" | "nonce_low" | "nonce_gap" | "fee_low" | "unknown_sender" | "overdraft" | "mempool" | "transaction_refused" | "syntax" | "unknown_table" | "unknown_column" | "unknown_function" | "invalid_query" | "refused_statement" | "query_too_long" | "timed_out" | "memory_limit" | "too_many_queries" | "cancelled" | "execution_failed" | "not_text" | "unknown_feed" | "no_exchange" | "no_symbol" | "not_filtered" | "subscribed_already" | "not_subscribed" | "too_many_subscriptions" | "unknown";
         /**
          * @description Feed of a stream: the first ones are of instruments, the others of the ledger and the node.
          * @enum {string}
@@ -864,7 +864,7 @@ export interface components {
             source?: string | null;
             /** @description Stream: `BTC.USDT/trades`. */
             stream?: string | null;
-            /** @description Time. */
+            /** @description Time; empty where it is that of a block which this node does not hold any more. */
             time: string;
             /** @description Validator that is named. */
             validator?: string | null;
@@ -1178,7 +1178,7 @@ export interface components {
                 source?: string | null;
                 /** @description Stream: `BTC.USDT/trades`. */
                 stream?: string | null;
-                /** @description Time. */
+                /** @description Time; empty where it is that of a block which this node does not hold any more. */
                 time: string;
                 /** @description Validator that is named. */
                 validator?: string | null;
@@ -1637,6 +1637,16 @@ export interface components {
              */
             chunks_uncovered?: number;
             /**
+             * Format: int64
+             * @description Disk that the chunks which the network agreed on take at this node, in bytes.
+             */
+            content_bytes?: number;
+            /**
+             * Format: int64
+             * @description The most that they may take, in bytes.
+             */
+            content_bytes_max?: number;
+            /**
              * @description Disks of this node's data with too little room; empty where all is well. A node that cannot go on without one of them
              *     answers `disk_full` instead.
              */
@@ -1670,6 +1680,11 @@ export interface components {
              * @description Incidents that this node noticed since it started, of its connections and its duties.
              */
             node_incidents?: number;
+            /**
+             * Format: int64
+             * @description Height of the oldest block that this node holds; one that keeps all has 1. 0 where there is none yet.
+             */
+            oldest_block?: number;
             /** @description Provenance of the market data. */
             origin: components["schemas"]["Origin"];
             /**
