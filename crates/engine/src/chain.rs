@@ -72,6 +72,8 @@ pub(crate) struct Chain {
     propose: Duration,
     /// The share of a block's limits that this node fills when it proposes.
     fill: Fill,
+    /// Rounds of the height that is being decided in which it has proposed.
+    proposed: (Height, BTreeSet<i64>),
     known: BTreeMap<Digest, Known>,
     /// Commit of the last block, with the precommits that came after the decision.
     last_commit: Option<Certificate>,
@@ -127,8 +129,8 @@ impl Chain {
         committed: broadcast::Sender<Arc<CommittedBlock>>,
         metrics: Metrics,
     ) -> Chain {
-        let (fill, known) = (Fill::default(), BTreeMap::new());
-        Chain { store, mempool, address, propose, fill, known, last_commit: None, committed, metrics }
+        let (fill, proposed, known) = (Fill::default(), (0, BTreeSet::new()), BTreeMap::new());
+        Chain { store, mempool, address, propose, fill, proposed, known, last_commit: None, committed, metrics }
     }
 
     /// The block that this node proposes in a round: the one that it proposed before a crash, or a new one. It is on the
@@ -141,11 +143,12 @@ impl Chain {
     ) -> Result<Option<Candidate>, EngineError> {
         let tip = self.store.tip();
         let Some(proposer) = self.address.filter(|_| tip.height + 1 == height) else { return Ok(None) };
+        let fill = self.share(height, round);
         if let Some(before) = self.proposed_before(height, round, proposer)? {
             return Ok(Some(before));
         }
         let state = self.store.state()?;
-        let mut limits = self.fill.after(self.late_rounds(height, round)?).of(BlockLimits::of(&params(&state)?));
+        let mut limits = fill.of(&params(&state)?.blocks);
         limits.transactions_max = limits.transactions_max.min(self.transactions_verifiable());
         let candidates = self.mempool.candidates(limits.bytes_max as usize * CANDIDATES_FACTOR);
         let last_commit = self.last_commit(tip.height)?;
@@ -160,13 +163,22 @@ impl Chain {
         Ok(Some(candidate))
     }
 
-    /// Number of rounds before this one of the next height in which a valid block was there, and was not decided in time.
-    fn late_rounds(&self, height: Height, round: i64) -> Result<usize, EngineError> {
-        if round == 0 {
-            return Ok(0);
+    /// Learns from the decision of a height how this node's proposals went.
+    fn learn(&mut self, decided: i64) {
+        let rounds = std::mem::take(&mut self.proposed).1;
+        self.fill = self.fill.after(rounds.range(..decided).count());
+        if rounds.contains(&decided) {
+            self.fill = self.fill.grown();
         }
-        let before = self.store.undecided(height)?.into_iter().map(|(at, ..)| at).filter(|at| (0..round).contains(at));
-        Ok(before.collect::<BTreeSet<i64>>().len())
+    }
+
+    /// Remembers a proposal of this node, and returns the share that it may fill.
+    fn share(&mut self, height: Height, round: i64) -> Fill {
+        if self.proposed.0 != height {
+            self.proposed = (height, BTreeSet::new());
+        }
+        self.proposed.1.insert(round);
+        self.fill.after(self.proposed.1.range(..round).count())
     }
 
     /// Takes in what consensus knows of a decision when the next height begins: the precommits that came meanwhile too.
@@ -300,7 +312,7 @@ impl Chain {
             Some(executed) => executed,
             None => self.execute_decided(&block)?,
         };
-        self.fill = self.fill.decided(self.late_rounds(height, certificate.round)?);
+        self.learn(certificate.round);
         let started = Instant::now();
         let state_root = prepared.state_root;
         self.store.commit(&block, &certificate, &execution, prepared)?;

@@ -1,17 +1,21 @@
-//! The share of a block's limits that a proposer fills, by how the last heights went. Pure.
+//! The share of a block's limits that this node fills when it proposes, by how its last proposals went. Pure.
 //!
 //! A block that takes the network longer than the proposal's time-out costs a round, and what waits grows meanwhile: the
-//! next block would be no smaller, and the height after it would begin as badly. So the share is halved for each round in
-//! which a block was there and was not decided in time, within a height and after it, and grows by a little with each
-//! height that is decided in its first round. A round in which no block came says nothing about sizes: its proposer is
-//! away.
+//! next block would be no smaller, and the height after it would begin as badly. So the share is halved for each proposal
+//! of this node that was not decided in its round, also within a height, and grows by an eighth with each that was.
+//!
+//! Only a node's own proposals count. If those of others did, one that streams its blocks late on purpose would make
+//! everybody's smaller.
 
-use openmesh_ledger::BlockLimits;
+use openmesh_ledger::{BlockLimits, BlocksParams};
 
 /// Parts of a whole block.
-const WHOLE: u64 = 64;
-/// Smallest share: an eighth of a megabyte with the limits of a new network, which is room for the longest transaction.
-const SHARE_MIN: u64 = WHOLE / 16;
+const WHOLE: u64 = 256;
+/// Smallest share: a quarter of a megabyte with the limits of a new network, of which half a second of an ordinary machine
+/// is enough to execute it.
+const SHARE_MIN: u64 = WHOLE / 8;
+/// A share grows by this part of itself.
+const GROWTH: u64 = 8;
 
 /// The share, in parts of [`WHOLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,59 +28,63 @@ impl Default for Fill {
 }
 
 impl Fill {
-    /// The share after so many rounds in which a block came too late.
-    pub(crate) fn after(self, late_rounds: usize) -> Fill {
-        let halved = u32::try_from(late_rounds).ok().and_then(|times| self.0.checked_shr(times)).unwrap_or(0);
+    /// The share after so many proposals that were not decided in their round.
+    pub(crate) fn after(self, late: usize) -> Fill {
+        let halved = u32::try_from(late).ok().and_then(|times| self.0.checked_shr(times)).unwrap_or(0);
         Fill(halved.max(SHARE_MIN))
     }
 
-    /// The share for the next height, after one that was decided.
-    pub(crate) fn decided(self, late_rounds: usize) -> Fill {
-        if late_rounds == 0 { Fill((self.0 + 1).min(WHOLE)) } else { self.after(late_rounds) }
+    /// The share after a proposal that was decided in its round.
+    pub(crate) fn grown(self) -> Fill {
+        Fill((self.0 + self.0 / GROWTH).min(WHOLE))
     }
 
-    /// The limits of a block that fills this share.
-    pub(crate) fn of(self, limits: BlockLimits) -> BlockLimits {
+    /// The limits of a block that fills this share. Whatever the share, the longest attestation fits into the room that is
+    /// reserved for attestations, and the longest transaction beside it, as far as they fit into a whole block.
+    pub(crate) fn of(self, params: &BlocksParams) -> BlockLimits {
         let part = |whole: u64| (u128::from(whole) * u128::from(self.0) / u128::from(WHOLE)) as u64;
+        let longest = params.transaction_bytes_max;
+        let bytes_max = part(params.block_bytes_max).max(longest.saturating_mul(2)).min(params.block_bytes_max);
+        let reserved = part(params.attestation_bytes_reserved).max(longest);
         BlockLimits {
-            bytes_max: part(limits.bytes_max),
-            attestation_bytes_reserved: part(limits.attestation_bytes_reserved),
-            transactions_max: part(limits.transactions_max).max(1),
+            bytes_max,
+            attestation_bytes_reserved: reserved.min(params.attestation_bytes_reserved).min(bytes_max),
+            transactions_max: part(params.block_transactions_max).max(1),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use openmesh_ledger::Params;
-
     use super::*;
 
     #[test]
-    fn late_blocks_halve_it_and_decided_ones_let_it_grow() {
+    fn late_proposals_halve_it_and_decided_ones_let_it_grow() {
         let whole = Fill::default();
-        assert_eq!(whole.decided(0), whole, "never more than a block");
-        assert_eq!(whole.after(1), Fill(32));
-        assert_eq!(whole.after(3), Fill(8));
-        assert_eq!(whole.after(40), Fill(SHARE_MIN), "something can always be proposed");
-        assert_eq!(whole.after(usize::MAX), Fill(SHARE_MIN));
-        let mut fill = whole.decided(2);
-        assert_eq!(fill, Fill(16));
-        let heights = std::iter::repeat_with(|| {
-            fill = fill.decided(0);
+        assert_eq!(whole.grown(), whole, "never more than a block");
+        assert_eq!(whole.after(0), whole);
+        assert_eq!(whole.after(2), Fill(WHOLE / 4));
+        assert_eq!(whole.after(usize::MAX), Fill(SHARE_MIN), "something can always be proposed");
+        let mut fill = Fill(SHARE_MIN);
+        let growing = std::iter::repeat_with(|| {
+            fill = fill.grown();
             fill
         });
-        assert_eq!(heights.take_while(|fill| *fill != whole).count(), 47);
+        assert_eq!(growing.take_while(|fill| *fill != whole).count(), 18, "whole again after nineteen proposals");
     }
 
     #[test]
-    fn the_smallest_block_has_room_for_the_longest_transaction() {
-        let params = Params::default();
-        let limits = Fill(SHARE_MIN).of(BlockLimits::of(&params));
-        assert!(limits.bytes_max >= params.blocks.transaction_bytes_max, "{limits:?}");
-        assert!(limits.attestation_bytes_reserved < limits.bytes_max && limits.transactions_max > 0);
-        let whole = BlockLimits::of(&params);
-        let same = Fill::default().of(whole);
-        assert_eq!((same.bytes_max, same.transactions_max), (whole.bytes_max, whole.transactions_max));
+    fn the_longest_attestation_and_transaction_always_fit() {
+        let params = BlocksParams::default();
+        let least = Fill(SHARE_MIN).of(&params);
+        assert!(least.attestation_bytes_reserved >= params.transaction_bytes_max, "{least:?}");
+        assert!(least.account_bytes_max() >= params.transaction_bytes_max, "{least:?}");
+        let whole = Fill::default().of(&params);
+        assert_eq!(whole.bytes_max, params.block_bytes_max);
+        assert_eq!(whole.attestation_bytes_reserved, params.attestation_bytes_reserved);
+        assert_eq!(whole.transactions_max, params.block_transactions_max);
+        // A network whose longest transaction is a whole block.
+        let narrow = BlocksParams { block_bytes_max: params.transaction_bytes_max, ..params };
+        assert_eq!(Fill(SHARE_MIN).of(&narrow).bytes_max, narrow.block_bytes_max);
     }
 }
