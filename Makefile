@@ -22,7 +22,7 @@ help:
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
-	@echo "make flood   100,000 hostile transactions beside honest load against a running validator"
+	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make fmt     format everything"
@@ -73,6 +73,7 @@ fuzz:
 
 flood:
 	@cargo test --locked --workspace --test cluster -- --ignored --nocapture --exact flood::a_hundred_thousand
+	@cargo test --locked --workspace --lib -- --ignored --nocapture a_hundred_thousand_messages_of_a_peer
 
 siege:
 	@OPENMESH_SIEGE_SECONDS=$(or $(SECONDS),30) OPENMESH_SIEGE_VALIDATORS=$(or $(VALIDATORS),1) \

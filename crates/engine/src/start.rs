@@ -136,3 +136,7 @@ async fn ready(node: &mut node::Node, address: SocketAddr) -> Result<AppMsg<Cont
 #[cfg(test)]
 #[path = "failure_tests.rs"]
 mod failure_tests;
+
+#[cfg(test)]
+#[path = "peer_flood_tests.rs"]
+mod peer_flood_tests;
