@@ -491,6 +491,7 @@ describe("wallet", () => {
     await review.click();
     const facts = page.getByLabel("What will be signed");
     await facts.getByText("BTC.USD, ETH.USD", { exact: true }).waitFor();
+    await facts.getByText("60000 ms", { exact: true }).waitFor();
     await page.getByText(/^RegisterSource\(string id,.*uint256 fee\)$/).waitFor();
     await page.getByRole("button", { name: "Sign and send" }).click();
     await page.getByText(/^Done: committed in block [\d,]+$/).waitFor({ timeout: 30_000 });

@@ -223,10 +223,12 @@ function Problem({ error }: { error: Error }) {
 /** A value of the message for people, where it is not its own best description. */
 function Shown({ name, offer, value }: { name: string; offer: Offer; value: unknown }) {
   const at = membersSigned(offer).findIndex((each) => each.name === name);
-  const amount = name === "fee" || offer.action.fields[at]?.type === "amount";
+  const field = offer.action.fields[at];
+  const amount = name === "fee" || field?.type === "amount";
   if (Array.isArray(value))
     return value.length === 0 ? <span className="quiet">empty list</span> : value.join(", ");
-  return amount ? open(String(value)) : String(value);
+  if (amount) return open(String(value));
+  return field?.type === "uint" && field.unit ? `${String(value)} ${field.unit}` : String(value);
 }
 
 function Review({
