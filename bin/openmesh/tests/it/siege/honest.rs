@@ -13,7 +13,7 @@ const SQL_PAUSE: Duration = Duration::from_millis(500);
 /// Longest time that an honest client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
-/// What honest clients saw.
+/// Times and failures that honest clients saw.
 #[derive(Debug, Default)]
 pub struct Measured {
     /// Times of answers by kind of request.

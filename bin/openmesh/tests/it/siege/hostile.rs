@@ -37,7 +37,7 @@ impl Besiegers {
     }
 }
 
-/// What the hostile process did.
+/// Account of the hostile process.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct Sent {
     requests: u64,
