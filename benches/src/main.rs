@@ -12,6 +12,10 @@ mod transfers;
 
 use clap::{Parser, Subcommand};
 
+/// The product's allocator, so that what is measured here is what runs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Benchmarks of Openmesh.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]

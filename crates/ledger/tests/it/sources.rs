@@ -1,7 +1,7 @@
 //! Changing and retiring sources. Clause S.
 
 use openmesh_ledger::{
-    Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError, SourcesEvent,
+    AccountsParams, Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError, SourcesEvent,
     SourcesParams, TransactionError as E, WindowsError, current_epoch, initial_state, retired_source, source, sources,
 };
 use openmesh_primitives::Amount;
@@ -51,6 +51,19 @@ fn a_source_of_the_genesis_is_changed_by_the_account_that_the_genesis_names() {
     );
     genesis.source_owners.insert("nowhere".to_string(), chain.accounts[1].address());
     assert_eq!(genesis.validate(), Err(GenesisError::OwnerOfNothing("nowhere".to_string())));
+}
+
+#[test]
+fn a_registration_costs_the_larger_of_the_two_least_fees() {
+    let action = Action::Sources(SourcesAction::Register(spec("mine", Origin::Replay)));
+    for (of_all, of_sources) in [(1, 5), (5, 1)] {
+        let params = Params {
+            accounts: AccountsParams { fee_min: Amount(of_all) },
+            sources: SourcesParams { source_fee_min: Amount(of_sources), ..SourcesParams::default() },
+            ..Params::default()
+        };
+        assert_eq!(action.fee_min(&params), Amount(5));
+    }
 }
 
 #[test]
