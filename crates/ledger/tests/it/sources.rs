@@ -1,8 +1,9 @@
 //! Changing and retiring sources. Clause S.
 
 use openmesh_ledger::{
-    AccountsParams, Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError, SourcesEvent,
-    SourcesParams, TransactionError as E, WindowsError, current_epoch, initial_state, retired_source, source, sources,
+    AccountsParams, Action, EpochsParams, GenesisError, LedgerEvent, Origin, Params, SourcesAction, SourcesError,
+    SourcesEvent, SourcesParams, TransactionError as E, WindowsError, current_epoch, initial_state, retired_source,
+    source, sources,
 };
 use openmesh_primitives::Amount;
 
