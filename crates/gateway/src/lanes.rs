@@ -59,7 +59,7 @@ struct Used {
 }
 
 impl Used {
-    /// What is left of it by now.
+    /// Rest of it by now.
     fn by(self, now: Instant, refill_permille: u32) -> Used {
         let back = now.saturating_duration_since(self.at) * refill_permille / 1_000;
         Used { time: self.time.saturating_sub(back), at: now, running: self.running }

@@ -25,9 +25,9 @@ const LISTEN_SECONDS_MAX: u64 = 8;
 /// Reason for which a node waits.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// What it waits for.
+    /// The thing that it waits for.
     pub message: String,
-    /// What to do.
+    /// Advice to the operator.
     pub hint: String,
 }
 

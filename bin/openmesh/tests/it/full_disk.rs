@@ -37,7 +37,7 @@ done
 exec "$@"
 "#;
 
-/// How a namespace of mounts is had here; fails where it is not.
+/// Arguments of `unshare` that give a namespace of mounts here; fails where none do.
 fn namespace() -> Vec<&'static str> {
     let ways = [vec!["--mount"], vec!["--mount", "--map-root-user"]];
     let works = |way: &&Vec<&str>| {

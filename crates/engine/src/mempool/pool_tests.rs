@@ -165,7 +165,7 @@ fn commits_advance_queues_and_are_remembered() {
     assert!(pool.accounts.queues.is_empty() && !pool.has_work());
 }
 
-/// What waits for ever does not cost every node a message for ever.
+/// A transaction that waits for ever does not cost every node a message for ever.
 #[test]
 fn what_waits_long_is_spread_ever_more_seldom() {
     let mut pool = pool(10);

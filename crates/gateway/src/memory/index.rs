@@ -77,7 +77,7 @@ pub struct RecentChunk {
     pub stream: String,
     /// Provenance.
     pub origin: Origin,
-    /// What came of it when it was decided, or its window closed.
+    /// Outcome when it was decided, or its window closed.
     pub outcome: Outcome,
     /// Validators that attested this CID.
     pub attesters: Vec<Address>,

@@ -69,7 +69,7 @@ pub struct LedgerChunkRow {
     pub window_end: Timestamp,
     /// `BTC.USDT/trades`.
     pub stream: String,
-    /// What came of it.
+    /// Outcome of the work.
     pub outcome: LedgerChunkOutcome,
     /// Size of the canonical bytes.
     pub bytes: u64,
