@@ -117,7 +117,7 @@ fn multiaddress(address: &str) -> String {
 }
 
 /// Writes the homes of four validators and a fifth node that is none.
-fn homes(root: &Path, addresses: &[[String; 3]], accounts: u32) -> Vec<PathBuf> {
+fn homes(root: &Path, addresses: &[[String; 3]], accounts: u32, proof_heights: u64) -> Vec<PathBuf> {
     let genesis = serde_json::to_vec(&genesis(accounts)).unwrap();
     let write = |number: usize| {
         let home = root.join(format!("node-{number}"));
@@ -130,7 +130,7 @@ fn homes(root: &Path, addresses: &[[String; 3]], accounts: u32) -> Vec<PathBuf> 
         let settings = format!(
             "api = \"{api}\"\n[consensus]\nlisten = \"{consensus}\"\npeers = {:?}\nidle_block_ms = 200\n\
              [network]\nlisten = [\"{}\"]\npeers = {:?}\n\
-             [storage]\nretain_epochs = 1\nproof_heights = 60\n[sync]\nsnapshot_interval_heights = 10\n\
+             [storage]\nretain_epochs = 1\nproof_heights = {proof_heights}\n[sync]\nsnapshot_interval_heights = 10\n\
              [drill]\nspoil_snapshots = {}\n",
             others(1),
             multiaddress(network),
@@ -158,7 +158,7 @@ fn hex(bytes: &[u8]) -> String {
 async fn a_fifth_node_joins_by_a_snapshot_and_names_the_liar() {
     let root = tempfile::tempdir().unwrap();
     let addresses = addresses(VALIDATORS as usize + 1);
-    let homes = homes(root.path(), &addresses, ACCOUNTS);
+    let homes = homes(root.path(), &addresses, ACCOUNTS, 60);
     let start = |n: usize| Node::start(&homes[n], &addresses[n][0]);
     let validators: Vec<Node> = (0..VALIDATORS as usize).map(start).collect();
     for validator in &validators {
@@ -200,7 +200,8 @@ async fn a_fifth_node_joins_by_a_snapshot_and_names_the_liar() {
 async fn measure_a_join_with_a_million_accounts() {
     let root = tempfile::tempdir().unwrap();
     let addresses = addresses(VALIDATORS as usize + 1);
-    let homes = homes(root.path(), &addresses, 1_000_000);
+    // So many that the blocks after the snapshot are still there when it is built.
+    let homes = homes(root.path(), &addresses, 1_000_000, 600);
     let start = |n: usize| Node::start(&homes[n], &addresses[n][0]);
     let validators: Vec<Node> = (0..VALIDATORS as usize).map(start).collect();
     for validator in &validators {
