@@ -144,6 +144,9 @@ pub struct BlockDetail {
     pub validators_hash: String,
     /// Transactions in order.
     pub transaction_list: Vec<TransactionSummary>,
+    /// False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
+    /// snapshot by which the node joined. An archive has them.
+    pub has_receipts: bool,
     /// Signatures of the validators.
     pub certificate: Vec<CertificateSignature>,
 }

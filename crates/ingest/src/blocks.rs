@@ -53,14 +53,18 @@ impl Blocks {
     async fn catch_up(&mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let tip = self.store.tip().height;
-            // Empty tables begin with the oldest block that is kept: a store may have begun with a snapshot.
-            let next = self.lake.ledger_height().map_or_else(|| self.store.oldest_block().max(1), |height| height + 1);
-            if next > tip {
+            let store = self.store.clone();
+            let oldest = match blocking(move || store.oldest_executed()).await {
+                Ok(oldest) => oldest,
+                Err(error) => return tracing::error!(error = report(&error), "the oldest block cannot be read"),
+            };
+            // Empty tables begin with the oldest block that was executed here: the block of a snapshot has no receipts.
+            let next = self.lake.ledger_height().map_or(oldest, |height| height + 1);
+            let first = next.max(oldest);
+            if first > tip {
                 return;
             }
             let (store, register) = (self.store.clone(), self.register.take());
-            let oldest = self.store.oldest_block();
-            let first = next.max(oldest);
             let last = tip.min(first + BATCH_BLOCKS_MAX - 1);
             if first > next && !self.state_gap(next, first).await {
                 return;
@@ -82,7 +86,7 @@ impl Blocks {
     /// snapshot after them. `false` where that failed, to be tried again with the next block.
     async fn state_gap(&self, next: Height, first: Height) -> bool {
         let detail = format!(
-            "the rows of blocks {next} to {} are not in the tables of this node: the blocks are not in its store any more; a node with \
+            "the rows of blocks {next} to {} are not in the tables of this node: the blocks are not in its store, or only without their receipts; a node with \
              storage.archive has them",
             first - 1
         );

@@ -9,7 +9,7 @@ use openmesh_ledger::{
     SourceSpec, Transaction, build_block, execute_block, precommit_sign_bytes, verify_stateless,
 };
 use openmesh_primitives::{ContentId, Timestamp, ValidatorKey};
-use openmesh_storage::StoreConfig;
+use openmesh_storage::{Restore, SnapshotTarget, StoreConfig};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -187,6 +187,61 @@ async fn removed_blocks_are_a_stated_gap_and_no_end() {
     let run = node.run(fetch).await;
     run.until(|p| p.height == tip && p.scanned_height == tip).await;
     run.stop().await;
+}
+
+/// A store in a directory that joined by the snapshot at the block before this one's tip.
+fn joined(from: &Store, dir: &std::path::Path) -> Store {
+    let tip = from.tip().height;
+    let (block, next) = (from.block(tip - 1).unwrap().unwrap(), from.block(tip).unwrap().unwrap());
+    let target = SnapshotTarget {
+        genesis: genesis(),
+        block: block.block,
+        certificate: block.certificate,
+        state_root: next.block.header.state_root,
+        depth: 0,
+        walk_from: 0,
+        first_validators: genesis().validator_set().unwrap(),
+        changes: Vec::new(),
+    };
+    let mut restore = Restore::begin(dir, StoreConfig::default(), target).unwrap();
+    let chunk = from.snapshot_chunk(tip - 1, 0, 0).unwrap();
+    restore.add(0, &openmesh_primitives::canonical::encode(&chunk)).unwrap();
+    let store = restore.finish().unwrap();
+    let execution = execute_block(&store.state().unwrap(), &next.block).unwrap();
+    let prepared = store.prepare(&execution).unwrap();
+    store.commit(&next.block, &next.certificate, &execution, prepared).unwrap();
+    store
+}
+
+/// The block of a snapshot has no receipts and no events: the tables do not have it, and the gap before them reaches through it.
+#[tokio::test]
+async fn the_block_of_a_snapshot_is_part_of_the_gap() {
+    let mut node = Node::new();
+    agree(&node.store, ContentId::of(b"first"));
+    let fetch: Fetch = Arc::new(|_| Box::pin(async { Err(FetchError::Absent) }));
+    let run = node.run(fetch.clone()).await;
+    run.until(|p| p.height == 1).await;
+    run.stop().await;
+    for height in 2_u64..=5 {
+        agree(&node.store, ContentId::of(&height.to_be_bytes()));
+    }
+    node.store = joined(&node.store, &node.dir.path().join("joined"));
+    assert_eq!((node.store.oldest_block(), node.store.tip().height), (4, 5));
+    let run = node.run(fetch.clone()).await;
+    run.until(|p| p.height == 5 && p.scanned_height == 5).await;
+    run.stop().await;
+    let rows = |lake: &Lake, table| lake.snapshot().table(table).rows();
+    let lake = Lake::open(&node.dir.path().join("lake"), openmesh_lake::Config::default()).await.unwrap();
+    assert_eq!(rows(&lake, openmesh_lake::Table::LedgerBlocks), 2, "those of heights 1 and 5");
+    assert_eq!(rows(&lake, openmesh_lake::Table::NodeIncidents), 1, "blocks 2 to 4 are a stated gap");
+    drop(lake);
+    // Tables that were empty begin behind it too.
+    let empty = Node { dir: tempfile::tempdir().unwrap(), store: node.store.clone() };
+    let run = empty.run(fetch).await;
+    run.until(|p| p.height == 5 && p.scanned_height == 5).await;
+    run.stop().await;
+    let lake = Lake::open(&empty.dir.path().join("lake"), openmesh_lake::Config::default()).await.unwrap();
+    assert_eq!(rows(&lake, openmesh_lake::Table::LedgerBlocks), 1, "that of height 5");
 }
 
 #[tokio::test]

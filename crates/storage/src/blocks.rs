@@ -20,6 +20,13 @@ pub struct StoredBlock {
     pub events: Vec<LedgerEvent>,
 }
 
+impl StoredBlock {
+    /// False for the block of a snapshot with transactions in it, which was never executed here.
+    pub fn has_receipts(&self) -> bool {
+        self.receipts.len() == self.block.transactions.len()
+    }
+}
+
 pub fn decode_block(bytes: &[u8]) -> Result<StoredBlock, StoreError> {
     canonical::decode(bytes).map_err(|e| StoreError::damaged("block", e))
 }

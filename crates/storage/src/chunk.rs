@@ -10,7 +10,10 @@ use openmesh_primitives::{Digest, sha256};
 
 /// Most digits of a chunk's number: 65,536 chunks, of a state of some hundred million rows.
 pub const DEPTH_MAX: u8 = 4;
-/// Largest chunk, bytes of keys and values. A usual one is an eighth of it; more is a row that no ledger has.
+/// Most digits of a part that is asked for by itself, where a chunk is too large: as many as fit a number of four bytes. Whoever
+/// wants parts of that depth to be too large has to find forty thousand keys of which the hashes agree in 32 bits.
+pub(crate) const PART_DEPTH_MAX: u8 = 8;
+/// Largest chunk in one answer, bytes of keys and values. A usual one is an eighth of it; a larger one is fetched in parts.
 pub const CHUNK_BYTES_MAX: usize = 4 << 20;
 /// jmt's hash of an empty part of the tree.
 const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
@@ -55,7 +58,7 @@ pub enum ChunkError {
     /// Bytes that are no chunk.
     #[error("its bytes are not those of a chunk")]
     Form,
-    /// Larger than any honest one.
+    /// Larger than one answer.
     #[error("more than {CHUNK_BYTES_MAX} bytes")]
     Large,
     /// A row that does not belong here, stands twice or in the wrong order.
@@ -84,6 +87,11 @@ pub fn count(depth: u8) -> u32 {
     1 << (4 * u32::from(depth.min(DEPTH_MAX)))
 }
 
+/// Returns true for the number of a chunk, or of a part of one.
+pub(crate) fn is_number(depth: u8, index: u32) -> bool {
+    depth <= PART_DEPTH_MAX && u64::from(index) >> (4 * u32::from(depth)) == 0
+}
+
 /// Digits of a chunk's number.
 pub(crate) fn digits(depth: u8, index: u32) -> Vec<u8> {
     (0..u32::from(depth)).rev().map(|place| ((index >> (4 * place)) & 0xf) as u8).collect()
@@ -103,16 +111,21 @@ pub(crate) fn begins_with(hash: &[u8; 32], digits: &[u8]) -> bool {
 /// # Errors
 /// Where it does not; nothing of it may be used then.
 pub fn verify_chunk(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk) -> Result<(), ChunkError> {
+    if bytes_of(&chunk.rows) > CHUNK_BYTES_MAX {
+        return Err(ChunkError::Large);
+    }
     verified(root, depth, index, chunk).map(drop)
 }
 
-/// The same; returns the leaves of the chunk's rows.
+/// Bytes of keys and values.
+pub(crate) fn bytes_of(rows: &[(Vec<u8>, Vec<u8>)]) -> usize {
+    rows.iter().map(|(key, value)| key.len() + value.len()).sum()
+}
+
+/// The same for a chunk of any size; returns the leaves of its rows.
 pub(crate) fn verified(root: &Digest, depth: u8, index: u32, chunk: &SnapshotChunk) -> Result<Vec<Child>, ChunkError> {
-    if depth > DEPTH_MAX || index >= count(depth) {
+    if !is_number(depth, index) {
         return Err(ChunkError::Number { index, depth });
-    }
-    if chunk.rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > CHUNK_BYTES_MAX {
-        return Err(ChunkError::Large);
     }
     let digits = digits(depth, index);
     let leaves: Vec<Child> = chunk.rows.iter().map(|(key, value)| Child::leaf(key, value)).collect();

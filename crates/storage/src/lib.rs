@@ -30,12 +30,15 @@
 mod accounts;
 mod blocks;
 mod bulk;
+mod carry;
 mod chunk;
 mod disk;
 mod error;
 mod facts;
 pub mod files;
 mod history;
+mod leftovers;
+mod parts;
 mod proof;
 mod restore;
 mod snapshot;
@@ -46,9 +49,12 @@ mod tree;
 mod view;
 
 pub use blocks::StoredBlock;
-pub use chunk::{CHUNK_BYTES_MAX, ChunkError, SnapshotChunk, count as chunk_count, verify_chunk};
+pub use chunk::{
+    CHUNK_BYTES_MAX, ChunkError, DEPTH_MAX as SNAPSHOT_DEPTH_MAX, SnapshotChunk, count as chunk_count, verify_chunk,
+};
 pub use disk::VirtualDisk;
 pub use error::StoreError;
+pub use parts::ChunkParts;
 pub use proof::{ProofError, StateProof, verify_proof};
 pub use restore::{Restore, RestoreError, SnapshotTarget, check_chunk};
 pub use store::{BLOCKS_READ_MAX, Prepared, Store, StoreConfig, TRANSACTIONS_READ_MAX};

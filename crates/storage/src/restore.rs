@@ -8,28 +8,29 @@
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::BorshSerialize;
 use openmesh_ledger::light::ValidatorChange;
 use openmesh_ledger::{Block, Certificate, Genesis, Tip, ValidatorSet, keys};
 use openmesh_primitives::{Digest, Height, canonical};
 use redb::{Database, ReadableTable, WriteTransaction};
 
 use crate::bulk::{self, NodeRow, Top};
-use crate::chunk::{self, ChunkError, DEPTH_MAX, SnapshotChunk, verified};
+use crate::carry::Former;
+use crate::chunk::{self, ChunkError, DEPTH_MAX, SnapshotChunk, verified, verify_chunk};
 use crate::history::write_block_alone;
+use crate::leftovers::{FOLDER, MARK, Mark, PARTIAL};
 use crate::sorter::{Row, Sorter};
-use crate::store::{FILE, Store, StoreConfig, WALK_FROM, make_tables};
+use crate::store::{FILE, JOINED_AT, Store, StoreConfig, WALK_FROM, make_tables};
 use crate::tables::{META, NODES, SET_CHANGES, STATE, VALIDATOR_SETS, VERSIONS};
 use crate::{StoreError, files, tree};
 
-/// Folder of the chunks until the store is whole.
-const FOLDER: &str = "restoring";
-/// File in the folder that says of which target the chunks are.
-const MARK: &str = "target";
-/// Name of the database's file until it is whole.
-const PARTIAL: &str = "restoring.redb";
 /// Memory for the database's pages while it is built, bytes: the inner pages of a state of some gigabytes.
 const BUILD_CACHE_BYTES: usize = 128 << 20;
+/// Chunks after which the room that the rest takes is judged: by the median of their sizes, so that a few large ones do not count.
+const ROOM_CHUNKS: usize = 16;
+/// Copies of the state for which there must be room: the chunks, their rows sorted, and the database with its tree, which has about
+/// as many bytes again as the rows.
+const ROOM_COPIES: u64 = 4;
 /// Parts that are built ahead of the database.
 const PARTS_AHEAD: usize = 4;
 
@@ -72,6 +73,19 @@ pub enum RestoreError {
     /// The directory holds a store already.
     #[error("{0} holds a store already; restore into another directory")]
     Occupied(PathBuf),
+    /// The disk is too small for the state.
+    #[error(
+        "the state takes about {needed_bytes} bytes more in {path}, where {free_bytes} are free: make room or use a larger disk, then \
+         start again; what was fetched stays"
+    )]
+    Room {
+        /// The folder.
+        path: PathBuf,
+        /// About, until the database is built.
+        needed_bytes: u64,
+        /// As the system says.
+        free_bytes: u64,
+    },
     /// The target does not fit together.
     #[error("the snapshot's target is refused: {0}")]
     Target(&'static str),
@@ -89,15 +103,6 @@ pub enum RestoreError {
     Incomplete(usize),
 }
 
-/// The target that the chunks in a folder are of.
-#[derive(Debug, PartialEq, BorshSerialize, BorshDeserialize)]
-struct Mark {
-    genesis: Digest,
-    block: Digest,
-    state_root: Digest,
-    depth: u8,
-}
-
 /// A restore under way.
 #[derive(Debug)]
 pub struct Restore {
@@ -106,6 +111,8 @@ pub struct Restore {
     target: SnapshotTarget,
     /// One for each chunk.
     done: Vec<bool>,
+    /// Bytes of the first chunks that were kept, of this run.
+    sizes: Vec<u64>,
 }
 
 impl Restore {
@@ -121,8 +128,10 @@ impl Restore {
     }
 
     /// The same where a store may stand, whose place the restored one takes in the end: of a node that was away for so long
-    /// that nobody has the next block any more. The old store must be closed when [`Restore::finish`] is called, and its blocks
-    /// and facts are gone after it.
+    /// that nobody has the next block any more. The old store must be closed when [`Restore::finish`] is called. Its facts come
+    /// along. Its blocks, receipts and indices are gone after it, but for a store that keeps everything
+    /// ([`StoreConfig::retain_ms`] is `None`): that file stays in the folder `until-HEIGHT` beside the new one, where it can be
+    /// opened as a store.
     ///
     /// # Errors
     /// As [`Restore::begin`].
@@ -138,7 +147,7 @@ impl Restore {
             return Err(RestoreError::Target("the block is of another network"));
         }
         let done = vec![false; chunk::count(target.depth) as usize];
-        let mut restore = Restore { config, dir: dir.to_path_buf(), target, done };
+        let mut restore = Restore { config, dir: dir.to_path_buf(), target, done, sizes: Vec::new() };
         restore.prepare(hash).map_err(restore.disk())?;
         Ok(restore)
     }
@@ -147,7 +156,8 @@ impl Restore {
     fn prepare(&mut self, block: Digest) -> std::io::Result<()> {
         let folder = self.dir.join(FOLDER);
         let (state_root, depth) = (self.target.state_root, self.target.depth);
-        let mark = canonical::encode(&Mark { genesis: self.target.genesis.hash(), block, state_root, depth });
+        let (genesis, height) = (self.target.genesis.hash(), self.target.block.header.height);
+        let mark = canonical::encode(&Mark { genesis, height, block, state_root, depth });
         if std::fs::read(folder.join(MARK)).is_ok_and(|found| found == mark) {
             for index in 0..chunk::count(depth) {
                 self.done[index as usize] =
@@ -200,10 +210,10 @@ impl Restore {
         self.keep(index, bytes)
     }
 
-    /// The same for a chunk that [`check_chunk`] has found right.
+    /// The same for a chunk that [`check_chunk`] has found right, or that was put together from its parts.
     ///
     /// # Errors
-    /// Where the disk fails.
+    /// Where the disk fails, and [`RestoreError::Room`] as soon as it shows that the disk is too small.
     pub fn keep(&mut self, index: u32, bytes: &[u8]) -> Result<(), RestoreError> {
         let at = index as usize;
         if self.done.get(at).copied().unwrap_or(true) {
@@ -212,13 +222,21 @@ impl Restore {
         let path = self.path(index);
         std::fs::write(&path, bytes).map_err(self.disk())?;
         self.done[at] = true;
+        if self.sizes.len() < ROOM_CHUNKS {
+            self.sizes.push(bytes.len() as u64);
+            if self.sizes.len() == ROOM_CHUNKS {
+                let needed_bytes = needed_bytes(&self.sizes, self.chunks(), self.missing().count() as u64);
+                return check_room(&self.dir, needed_bytes, free_bytes(&self.dir));
+            }
+        }
         Ok(())
     }
 
     /// Opens the store, once all chunks are there. Some seconds for a million rows.
     ///
     /// # Errors
-    /// [`RestoreError::Incomplete`] while chunks are missing.
+    /// [`RestoreError::Incomplete`] while chunks are missing; where a store stands there, [`StoreError::InUse`] while it is open
+    /// and [`StoreError::OtherGenesis`] where it is of another network.
     pub fn finish(self) -> Result<Store, RestoreError> {
         let missing = self.missing().count();
         if missing > 0 {
@@ -230,15 +248,19 @@ impl Restore {
             // Of a build that was interrupted.
             _ => {}
         }
-        self.build(&partial)?;
+        let former = Former::open(&self.dir, &self.target.genesis)?;
+        self.build(&partial, former.as_ref())?;
+        if let Some(former) = former.filter(|former| former.has_blocks() && self.config.retain_ms.is_none()) {
+            former.keep_aside(&self.dir)?;
+        }
         let placed = std::fs::rename(&partial, &path).and_then(|()| files::sync_folder(&path));
         placed.map_err(|source| StoreError::Directory { path, source })?;
-        std::fs::remove_dir_all(self.dir.join(FOLDER)).map_err(self.disk())?;
+        // Which removes the chunks.
         Ok(Store::open_with(&self.dir, self.config)?)
     }
 
-    /// Builds the database from the chunks, in one transaction.
-    fn build(&self, path: &Path) -> Result<(), RestoreError> {
+    /// Builds the database from the chunks and the facts of the store before, in one transaction.
+    fn build(&self, path: &Path, former: Option<&Former>) -> Result<(), RestoreError> {
         let database = Database::builder().set_cache_size(BUILD_CACHE_BYTES).create(path).map_err(StoreError::from)?;
         make_tables(&database)?;
         let write = database.begin_write().map_err(StoreError::from)?;
@@ -255,6 +277,7 @@ impl Restore {
             })?;
         }
         self.write_rest(&write)?;
+        former.map_or(Ok(()), |former| former.carry(&write))?;
         write.commit().map_err(StoreError::from)?;
         Ok(())
     }
@@ -322,6 +345,7 @@ impl Restore {
         put_meta(write, "genesis", &self.target.genesis)?;
         put_meta(write, "tip", &tip)?;
         put_meta(write, WALK_FROM, &self.target.walk_from)?;
+        put_meta(write, JOINED_AT, &header.height)?;
         put_meta(write, tree::KEYS_DONE, &true)
     }
 
@@ -370,10 +394,52 @@ impl From<std::io::Error> for RestoreError {
 /// Where it does not belong there, or is no chunk at all.
 pub fn check_chunk(root: &Digest, depth: u8, index: u32, bytes: &[u8]) -> Result<usize, ChunkError> {
     let chunk: SnapshotChunk = canonical::decode(bytes).map_err(|_| ChunkError::Form)?;
-    verified(root, depth, index, &chunk).map(|leaves| leaves.len())
+    verify_chunk(root, depth, index, &chunk).map(|()| chunk.rows.len())
+}
+
+/// Room that the rest of a state takes until its database is built, bytes, from the sizes of some of its chunks.
+fn needed_bytes(sizes: &[u64], chunks: u32, missing: u64) -> u64 {
+    let mut sizes = sizes.to_vec();
+    sizes.sort_unstable();
+    let median = sizes.get(sizes.len() / 2).copied().unwrap_or(0);
+    median.saturating_mul(u64::from(chunks) * (ROOM_COPIES - 1) + missing)
+}
+
+/// Refuses a disk that is too small; where the system does not tell, nothing is refused.
+fn check_room(dir: &Path, needed_bytes: u64, free_bytes: Option<u64>) -> Result<(), RestoreError> {
+    match free_bytes {
+        Some(free_bytes) if free_bytes < needed_bytes => {
+            Err(RestoreError::Room { path: dir.to_path_buf(), needed_bytes, free_bytes })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Free bytes on the disk of a folder.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn put_meta<T: BorshSerialize>(write: &WriteTransaction, key: &str, value: &T) -> Result<(), StoreError> {
     write.open_table(META)?.insert(key, canonical::encode(value).as_slice())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_said_after_sixteen_chunks() {
+        // One that is large, because somebody chose its keys, says nothing about the others.
+        let mut sizes = vec![1_000; ROOM_CHUNKS];
+        sizes[3] = 1 << 40;
+        let needed = 1_000 * (256 * 3 + 240);
+        let check = |free_bytes| check_room(Path::new("ledger"), needed_bytes(&sizes, 256, 240), free_bytes);
+        assert!(check(None).is_ok() && check(Some(needed)).is_ok());
+        let refused = check(Some(needed - 1)).unwrap_err();
+        assert!(matches!(refused, RestoreError::Room { needed_bytes, .. } if needed_bytes == needed), "{refused:?}");
+        assert!(refused.to_string().contains("make room"), "{refused}");
+    }
 }

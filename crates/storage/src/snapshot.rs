@@ -6,7 +6,7 @@ use jmt::storage::Node;
 use openmesh_primitives::Height;
 
 use crate::StoreError;
-use crate::chunk::{self, Branch, CHUNK_BYTES_MAX, Child, DEPTH_MAX, SnapshotChunk};
+use crate::chunk::{self, Branch, CHUNK_BYTES_MAX, Child, DEPTH_MAX, SnapshotChunk, is_number};
 use crate::store::Store;
 use crate::tree::{Row, Rows, row_key_at};
 
@@ -15,7 +15,9 @@ use crate::tree::{Row, Rows, row_key_at};
 const CHUNK_ROWS_MAX: usize = 5_000;
 
 impl Store {
-    /// Returns the depth at which the state after a height is exported: chunks of a depth have some thousand rows each.
+    /// Returns the depth at which the state after a height is exported: chunks have some thousand rows each on the average. It
+    /// follows from the number of rows alone: keys that were chosen so that their hashes begin alike make one chunk large,
+    /// which is fetched in parts, and not a great many small.
     ///
     /// # Errors
     /// [`StoreError::Pruned`] or [`StoreError::Beyond`] for a height for which no proofs can be made.
@@ -30,14 +32,14 @@ impl Store {
         Ok((0..DEPTH_MAX).find(fits).unwrap_or(DEPTH_MAX))
     }
 
-    /// Returns a chunk of the state after a height.
+    /// Returns a chunk of the state after a height, or with a depth of up to eight digits a part of one.
     ///
     /// # Errors
     /// [`StoreError::Pruned`] or [`StoreError::Beyond`] for a height for which no proofs can be made, and
     /// [`StoreError::NoChunk`] for a number that does not exist or a part that is too large at this depth.
     pub fn snapshot_chunk(&self, height: Height, depth: u8, index: u32) -> Result<SnapshotChunk, StoreError> {
         let (nodes, version) = self.tree_at(height)?;
-        if depth > DEPTH_MAX || index >= chunk::count(depth) {
+        if !is_number(depth, index) {
             return Err(StoreError::NoChunk { index, depth });
         }
         let digits = chunk::digits(depth, index);

@@ -16,6 +16,7 @@ use crate::accounts;
 use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
 use crate::facts;
 use crate::history::{self, write_block};
+use crate::leftovers::remove_leftovers;
 use crate::proof::StateProof;
 use crate::tables::{self, *};
 use crate::tree::{Rows, Tree, TreeChange, complete_keys};
@@ -26,6 +27,9 @@ pub(crate) const FILE: &str = "ledger.redb";
 
 /// Key of META: height from which the way of a light client is known; without it from the genesis.
 pub(crate) const WALK_FROM: &str = "walk-from";
+
+/// Key of META: height of the snapshot by which this store began; without it by the genesis.
+pub(crate) const JOINED_AT: &str = "joined-at";
 
 /// Most blocks that [`Store::blocks`] returns at once: with full blocks, some hundred megabytes.
 pub const BLOCKS_READ_MAX: usize = 64;
@@ -104,7 +108,9 @@ impl Store {
             })?;
         let file_bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
         give_back(&mut database, file_bytes)?;
-        Store::on(database, config)
+        let store = Store::on(database, config)?;
+        remove_leftovers(dir, store.tip().height)?;
+        Ok(store)
     }
 
     /// Opens or makes the store on a disk in memory.
@@ -266,6 +272,27 @@ impl Store {
     /// Where the database fails.
     pub fn walk_from(&self) -> Result<Height, StoreError> {
         Ok(get_meta(&self.read()?.open_table(META)?, WALK_FROM)?.unwrap_or(0))
+    }
+
+    /// Returns the height of the snapshot by which this store began; `None` for one that began by the genesis. The block of that
+    /// height was never executed here: it has neither receipts nor events, whatever is in it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn joined_at(&self) -> Result<Option<Height>, StoreError> {
+        get_meta(&self.read()?.open_table(META)?, JOINED_AT)
+    }
+
+    /// Returns the height of the oldest block that is here with its receipts and events; one more than the tip where there is none.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn oldest_executed(&self) -> Result<Height, StoreError> {
+        let oldest = self.oldest_block();
+        Ok(match self.joined_at()? {
+            Some(height) if height == oldest => height + 1,
+            _ => oldest.max(1),
+        })
     }
 
     /// Computes the root of the state after an execution on top of the tip. Writes nothing.

@@ -48,18 +48,6 @@ pub enum Lie {
         #[source]
         source: ChunkError,
     },
-    /// More chunks than a state of that size has.
-    #[error(
-        "it offers the state in chunks of depth {depth}, of which {chunks} hold {rows} rows: no honest node cuts so fine"
-    )]
-    Depth {
-        /// Offered.
-        depth: u8,
-        /// Chunks that were fetched.
-        chunks: u32,
-        /// Rows in them.
-        rows: u64,
-    },
 }
 
 /// Errors that end a join.

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::error::{Fault, JoinError, Lie, Refusal};
 use crate::metrics::Metrics;
+use crate::parts::in_parts;
 use crate::peers::Peers;
 use crate::progress::{Progress, Step};
 use crate::survey::offers;
@@ -32,12 +33,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const FAILURES_MAX: u32 = 4;
 /// Refusals in a row, of all peers and for lack of any, after which another snapshot is looked for: half a minute of pauses.
 const IDLE_ROUNDS_MAX: u32 = 120;
-/// Chunks after which the depth that was offered is judged by the rows in them.
-const DEPTH_JUDGED_CHUNKS: u32 = 4;
-/// Rows that chunks have on the average at least, where there are more than one: an honest node cuts a state only as fine that a
-/// coarser cut would have chunks of more than five thousand rows, which is three hundred each.
-const CHUNK_ROWS_MIN: u64 = 100;
-
 /// Settings of a join.
 #[derive(Clone, Debug)]
 pub struct JoinConfig {
@@ -200,13 +195,10 @@ impl Join {
             let Answered { peer, index, outcome } = answered;
             fetch.open.entry(peer.clone()).and_modify(|open| *open = open.saturating_sub(1));
             match outcome {
-                Ok(rows) => {
+                Ok(()) => {
                     idle = 0;
                     self.deps.metrics.chunks_fetched.inc();
-                    if let Some(lie) = fetch.arrived(&peer, rows) {
-                        self.bar(guide, &lie);
-                        return Ok(None);
-                    }
+                    fetch.arrived(&peer);
                 }
                 Err(fault) => {
                     fetch.missing.push(index);
@@ -222,11 +214,11 @@ impl Join {
     }
 }
 
-/// An answer for a chunk: number of its rows, where it is right and kept.
+/// An answer for a chunk, which is kept where it is right.
 struct Answered {
     peer: String,
     index: u32,
-    outcome: Result<usize, Fault>,
+    outcome: Result<(), Fault>,
 }
 
 /// The chunks of a snapshot on their way.
@@ -243,15 +235,13 @@ struct Fetch {
     open: BTreeMap<String, usize>,
     /// Failures of each peer in a row.
     failures: BTreeMap<String, u32>,
-    /// Chunks and rows of this run.
-    arrived: (u32, u64),
 }
 
 /// The snapshot whose chunks are asked for.
-struct Wanted {
-    height: Height,
-    state_root: openmesh_primitives::Digest,
-    depth: u8,
+pub(crate) struct Wanted {
+    pub(crate) height: Height,
+    pub(crate) state_root: openmesh_primitives::Digest,
+    pub(crate) depth: u8,
 }
 
 impl Fetch {
@@ -268,7 +258,6 @@ impl Fetch {
             running: FuturesUnordered::new(),
             open: BTreeMap::new(),
             failures: BTreeMap::new(),
-            arrived: (0, 0),
         }
     }
 
@@ -298,19 +287,10 @@ impl Fetch {
         }
     }
 
-    /// Counts a chunk; returns the lie that the offer was if chunks are far smaller than any honest node cuts them.
-    fn arrived(&mut self, peer: &str, rows: usize) -> Option<Lie> {
+    /// Counts a chunk.
+    fn arrived(&mut self, peer: &str) {
         self.failures.remove(peer);
-        self.arrived.0 += 1;
-        self.arrived.1 += rows as u64;
         self.report();
-        let (chunks, rows) = self.arrived;
-        let is_too_fine = chunks == DEPTH_JUDGED_CHUNKS && self.target.depth > 0;
-        (is_too_fine && rows < CHUNK_ROWS_MIN * u64::from(chunks)).then_some(Lie::Depth {
-            depth: self.target.depth,
-            chunks,
-            rows,
-        })
     }
 
     fn report(&self) {
@@ -339,6 +319,13 @@ async fn ask(peers: Peers, wanted: Arc<Wanted>, restore: Arc<Mutex<Restore>>, pe
             let checked = tokio::task::spawn_blocking(move || check_and_keep(&wanted, &restore, index, &bytes)).await;
             checked.unwrap_or(Err(Fault::Fatal(JoinError::Worker)))
         }
+        Err(Refusal::Missing) => match in_parts(&peers, &wanted, &peer, index).await {
+            Ok(bytes) => {
+                let kept = tokio::task::spawn_blocking(move || keep(&restore, index, &bytes)).await;
+                kept.unwrap_or(Err(Fault::Fatal(JoinError::Worker)))
+            }
+            Err(fault) => Err(fault),
+        },
         Err(refusal) => {
             if refusal != Refusal::Silent {
                 sleep(PAUSE).await;
@@ -349,11 +336,14 @@ async fn ask(peers: Peers, wanted: Arc<Wanted>, restore: Arc<Mutex<Restore>>, pe
     Answered { peer, index, outcome }
 }
 
-fn check_and_keep(wanted: &Wanted, restore: &Mutex<Restore>, index: u32, bytes: &[u8]) -> Result<usize, Fault> {
+fn check_and_keep(wanted: &Wanted, restore: &Mutex<Restore>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
     let lie = |source: ChunkError| Lie::Chunk { height: wanted.height, index, source };
-    let rows = check_chunk(&wanted.state_root, wanted.depth, index, bytes).map_err(lie)?;
-    lock(restore).keep(index, bytes).map_err(JoinError::from)?;
-    Ok(rows)
+    check_chunk(&wanted.state_root, wanted.depth, index, bytes).map_err(lie)?;
+    keep(restore, index, bytes)
+}
+
+fn keep(restore: &Mutex<Restore>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
+    Ok(lock(restore).keep(index, bytes).map_err(JoinError::from)?)
 }
 
 /// Takes the lock, also after a worker that panicked: a chunk is marked only when it is there.

@@ -20,6 +20,7 @@
 mod error;
 mod join;
 mod metrics;
+mod parts;
 mod peers;
 mod progress;
 mod serve;

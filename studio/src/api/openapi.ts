@@ -638,6 +638,11 @@ export interface components {
         BlockDetail: components["schemas"]["BlockSummary"] & {
             /** @description Signatures of the validators. */
             certificate: components["schemas"]["CertificateSignature"][];
+            /**
+             * @description False where this node does not hold the block's receipts, so that its transactions are not listed: the block of the
+             *     snapshot by which the node joined. An archive has them.
+             */
+            has_receipts: boolean;
             /** @description Hash of the parent's header. */
             parent: string;
             /** @description Root of the state after the parent. */

@@ -142,7 +142,7 @@ impl Default for Limits {
 }
 
 /// Epochs for which blocks are kept where nothing else is said: a fortnight of hours, twice the trust period. So the header of any block
-/// that a person may still trust is here, and a node that was away for a week catches up by blocks.
+/// that a person may still trust is here, and what a node that was away for a week needs.
 const RETAIN_EPOCHS: u64 = 336;
 
 /// `[storage]`.
@@ -153,8 +153,11 @@ pub struct Storage {
     /// kept; 336, two weeks, where nothing is said, and for ever with 0. The state, what light clients need and the tables stay in any
     /// case.
     pub retain_epochs: Option<u64>,
-    /// Keeps every block for ever, and takes them all when it joins, as long as a peer holds them.
+    /// Keeps every block for ever, and takes them all when it joins, as long as a connected peer holds the next one.
     pub archive: bool,
+    /// Lets an archive that has blocks go on from a snapshot, with a gap, where no peer holds its next block. Its file then stays
+    /// beside the new one, in `until-HEIGHT`.
+    pub archive_may_skip: bool,
     /// Heights before the last for which proofs and chunks of the state can be made; their blocks stay in any case. A full block
     /// adds some megabytes.
     pub proof_heights: u64,
@@ -167,6 +170,7 @@ impl Default for Storage {
         Storage {
             retain_epochs: None,
             archive: false,
+            archive_may_skip: false,
             proof_heights: StoreConfig::default().proof_heights,
             retain_hours: None,
         }
@@ -181,6 +185,33 @@ impl Storage {
             (false, Some(epochs)) => Some(epochs),
             (false, None) => Some(RETAIN_EPOCHS),
         }
+    }
+
+    /// Refuses that an archive with blocks up to this height goes on from a snapshot, unless somebody has said that it may.
+    ///
+    /// # Errors
+    /// Where it may not; with what to do.
+    pub fn may_join_over(&self, height: Height) -> Result<(), Failure> {
+        if !self.archive || self.archive_may_skip || height == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "this archive ends at height {height}, no connected peer holds the block after it, and a snapshot would leave a gap"
+        ))
+        .hint(
+            "connect it to a node that has the blocks (network.peers in node.toml, an archive), or set storage.archive_may_skip = true: \
+             then it goes on behind the gap, and what it has stays in a folder beside, data/ledger/until-HEIGHT",
+        ))
+    }
+
+    /// A warning for a home that never said how long blocks are kept, while it has all of them: they are removed some day.
+    pub fn removal_warning(&self, oldest_block: Height) -> Option<String> {
+        (!self.archive && self.retain_epochs.is_none() && oldest_block == 1).then(|| {
+            format!(
+                "blocks older than {RETAIN_EPOCHS} epochs will be removed with their receipts, and none has been yet: node.toml does not \
+                 say how long they are kept; storage.archive = true keeps all, storage.retain_epochs = {RETAIN_EPOCHS} silences this"
+            )
+        })
     }
 }
 
@@ -313,8 +344,19 @@ impl NodeConfig {
 pub fn merged(files: &Files, run: toml::Table) -> Result<NodeConfig, Failure> {
     let path = files.config();
     let mut table = run;
-    merge(&mut table, read_table(&path)?.unwrap_or_default());
+    let person = read_table(&path)?.unwrap_or_default();
+    if says_how_long(&person) {
+        // That `openmesh up` chose a validator as its archive is no answer to a person who says how long.
+        table.get_mut("storage").and_then(toml::Value::as_table_mut).and_then(|storage| storage.remove("archive"));
+    }
+    merge(&mut table, person);
     table.try_into().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+}
+
+/// Returns true where blocks are to be kept for a stated time.
+fn says_how_long(table: &toml::Table) -> bool {
+    let storage = table.get("storage").and_then(toml::Value::as_table);
+    storage.is_some_and(|storage| storage.contains_key("retain_epochs"))
 }
 
 /// The content of a file; `None` where there is none.
@@ -377,6 +419,43 @@ mod tests {
         assert_eq!((kept(""), kept("retain_epochs = 7")), (Some(RETAIN_EPOCHS), Some(7)));
         assert_eq!((kept("retain_epochs = 0"), kept("archive = true\nretain_epochs = 7")), (None, None));
         assert!(RETAIN_EPOCHS >= 2 * Sync::default().trust_period_hours, "what may be trusted is held, with room");
+    }
+
+    #[test]
+    fn an_archive_is_not_skipped_over_unless_somebody_says_so() {
+        let may = |text: &str, height| toml::from_str::<Storage>(text).unwrap().may_join_over(height);
+        let refused = may("archive = true", 7).unwrap_err();
+        assert!(refused.message().contains("ends at height 7"), "{refused:?}");
+        assert!(format!("{refused:?}").contains("storage.archive_may_skip = true"), "{refused:?}");
+        assert!(may("archive = true", 0).is_ok(), "a new one takes what there is");
+        assert!(may("archive = true\narchive_may_skip = true", 7).is_ok() && may("", 7).is_ok());
+    }
+
+    #[test]
+    fn a_home_that_never_said_how_long_is_warned_before_the_first_removal() {
+        let warning = |text: &str, oldest| toml::from_str::<Storage>(text).unwrap().removal_warning(oldest);
+        let warned = warning("", 1).unwrap();
+        assert!(warned.contains("older than 336 epochs will be removed") && warned.contains("storage.archive = true"));
+        assert_eq!((warning("", 0), warning("", 2)), (None, None), "nothing there yet; removed before");
+        for said in ["archive = true", "retain_epochs = 336", "retain_epochs = 0"] {
+            assert_eq!(warning(said, 1), None, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_person_who_says_how_long_outweighs_the_archive_that_a_start_chose() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::of(dir.path());
+        let rest = "api = \"127.0.0.1:1\"\n[consensus]\nlisten = \"127.0.0.1:2\"\npeers = []\n[network]\nlisten = []\npeers = []\n";
+        std::fs::write(files.run(), format!("{rest}[storage]\narchive = true\n")).unwrap();
+        let kept = |person: &str| {
+            std::fs::write(files.config(), person).unwrap();
+            NodeConfig::read(&files).unwrap().storage.kept_epochs()
+        };
+        assert_eq!((kept(""), kept("[storage]\nproof_heights = 7\n")), (None, None));
+        assert_eq!(kept("[storage]\nretain_epochs = 7\n"), Some(7));
+        assert_eq!(kept("[storage]\narchive = false\n"), Some(RETAIN_EPOCHS));
+        assert_eq!(kept("[storage]\narchive = true\nretain_epochs = 7\n"), None);
     }
 
     #[test]

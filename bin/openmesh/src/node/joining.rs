@@ -109,10 +109,14 @@ impl Opening<'_> {
         let store = match way {
             Way::Blocks => store,
             Way::Snapshot => {
+                self.config.storage.may_join_over(tip.height)?;
                 drop(store);
                 self.join(peers, tip.height).await?
             }
         };
+        if let Some(warning) = self.config.storage.removal_warning(store.oldest_block()) {
+            tracing::warn!("{warning}");
+        }
         // Writes the genesis' state where there is none yet, which is not little: only where the way begins there.
         let genesis = self.genesis.clone();
         blocking(move || store.initialise(&genesis).map(|()| store)).await
@@ -121,7 +125,8 @@ impl Opening<'_> {
     async fn join(&self, peers: Peers, height: Height) -> Result<Store, Failure> {
         tracing::warn!(
             height,
-            "joining by a snapshot: blocks, receipts and facts from before it will not be here; a node with storage.archive has them"
+            "joining by a snapshot: blocks and receipts from before it will not be here, nor facts that this node did not have; a node with \
+             storage.archive has them"
         );
         if self.config.storage.archive {
             tracing::warn!("this node is to be an archive, but no connected peer holds the blocks from its height on");

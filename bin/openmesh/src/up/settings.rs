@@ -20,6 +20,8 @@ use crate::node::config::{
 /// First lines of each `run.toml`.
 const RUN_HEADER: &str =
     "# Made again by each `openmesh up`. What you write belongs in node.toml beside it, which counts before this.\n\n";
+/// Number of the validator that keeps every block, unless its `node.toml` says otherwise.
+const ARCHIVE: usize = 0;
 /// The `node.toml` of a new home.
 const NODE_TEMPLATE: &str = "\
 # Settings of this validator. `openmesh up` writes this file once and never again; what stands here counts before what it
@@ -35,7 +37,7 @@ const NODE_TEMPLATE: &str = "\
 
 # [storage]
 # retain_epochs = 336                # hours for which blocks are kept; 0 for ever
-# archive = true                     # every block for ever, and all of them when it joins
+# archive = true                     # every block for ever, and all of them when it joins; the first validator's default
 # retain_hours = 720                 # hours for which the tables keep rows; for ever without it
 
 # [sync]
@@ -169,7 +171,8 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
         network: Network { listen: vec![network(&ports)], peers: others().map(network).collect() },
         collect,
         limits: Limits::default(),
-        storage: Storage::default(),
+        // One keeps everything, so that the network can be replayed from its genesis and others can still join by blocks.
+        storage: Storage { archive: number == ARCHIVE, ..Storage::default() },
         sync: Sync::default(),
         drill,
     }
@@ -271,6 +274,18 @@ mod tests {
         assert_eq!(multiaddress("10.1.2.3:7".parse().unwrap()), "/ip4/10.1.2.3/tcp/7");
         assert_eq!(multiaddress("[::]:7".parse().unwrap()), "/ip6/::1/tcp/7");
         assert_eq!(reachable("/ip4/0.0.0.0/tcp/9"), "/ip4/127.0.0.1/tcp/9");
+    }
+
+    #[test]
+    fn one_validator_of_a_network_keeps_everything() {
+        let ports = Ports { api: 0, consensus: 0, network: 0 };
+        let kept = |number| {
+            let config = config(ports, Collect::default(), Drill::default(), &[ports; 4], number);
+            // As it stands in run.toml.
+            let text = toml::to_string(&config).unwrap();
+            toml::from_str::<NodeConfig>(&text).unwrap().storage.kept_epochs()
+        };
+        assert_eq!((0..4).filter(|number| kept(*number).is_none()).collect::<Vec<_>>(), [ARCHIVE]);
     }
 
     #[test]

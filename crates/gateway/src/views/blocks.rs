@@ -31,6 +31,7 @@ pub fn detail(stored: &StoredBlock) -> api::BlockDetail {
         transactions_root: header.transactions_root.to_string(),
         validators_hash: header.validators_hash.to_string(),
         transaction_list: transactions::of_block(stored).collect(),
+        has_receipts: stored.has_receipts(),
         certificate: stored
             .certificate
             .signatures

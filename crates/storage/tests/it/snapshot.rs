@@ -6,8 +6,8 @@ use std::path::Path;
 use openmesh_ledger::{Block, Certificate, Genesis, StateRead, check_supply};
 use openmesh_primitives::{Address, Amount, Digest};
 use openmesh_storage::{
-    ChunkError, Restore, RestoreError, SnapshotChunk, SnapshotTarget, Store, StoreConfig, StoreError, check_chunk,
-    chunk_count, verify_chunk,
+    ChunkError, ChunkParts, Restore, RestoreError, SnapshotChunk, SnapshotTarget, Store, StoreConfig, StoreError,
+    check_chunk, chunk_count, verify_chunk,
 };
 
 use crate::chain::{Chain, account, certificate, genesis, validators};
@@ -336,4 +336,190 @@ fn heights_without_proofs_have_no_chunks() {
     assert!(matches!(chain.store.snapshot_chunk(9, 0, 0), Err(StoreError::Beyond { .. })));
     assert!(matches!(chain.store.snapshot_chunk(3, 9, 0), Err(StoreError::NoChunk { .. })));
     assert!(matches!(chain.store.snapshot_chunk(3, 1, 16), Err(StoreError::NoChunk { .. })));
+}
+
+/// A store that is taken the place of leaves its facts to the one that does, and its file where it was to keep everything.
+#[test]
+fn facts_outlive_a_join_and_an_archive_stays_beside_it() {
+    let here = tempfile::tempdir().unwrap();
+    let genesis = populated(100);
+    let chain = chain(here.path(), 100);
+    let old_blocks = || (1..=3).map(|height| chain.store.block(height).unwrap().unwrap());
+    let old_tip = chain.store.tip().height;
+    while openmesh_ledger::closed_epoch(&chain.store.state().unwrap(), 1).unwrap().is_none() {
+        chain.advance();
+    }
+    let proofs = |store: &Store| store.fact_proof(0, 0).unwrap();
+    let target = SnapshotTarget { depth: 0, ..target(&chain, &genesis) };
+    let whole = bytes(&chunks(&chain, &target)[0]);
+    for retain_ms in [None, Some(3_600_000)] {
+        let there = tempfile::tempdir().unwrap();
+        let config = StoreConfig { retain_ms, ..config() };
+        let old = Store::open_with(there.path(), config).unwrap();
+        old.initialise(&genesis).unwrap();
+        // Everything up to the end of the first epoch.
+        let mut height = 0;
+        while openmesh_ledger::closed_epoch(&old.state().unwrap(), 0).unwrap().is_none() {
+            height += 1;
+            let block = chain.store.block(height).unwrap().unwrap();
+            follow(&old, &block.block, &block.certificate);
+        }
+        let (proof, place) = (proofs(&old), old.chunk_fact("kraken", 1, "BTC.USD/trades").unwrap());
+        assert!(proof.is_some() && place.is_some() && height > old_tip && height < target.block.header.height);
+        let mut restore = Restore::begin_over(there.path(), config, target.clone()).unwrap();
+        restore.add(0, &whole).unwrap();
+        let in_use = restore.finish().map(drop).unwrap_err();
+        assert!(matches!(in_use, RestoreError::Store(StoreError::InUse(_))), "{in_use:?}");
+        drop(old);
+        let store = Restore::begin_over(there.path(), config, target.clone()).unwrap().finish().unwrap();
+        assert_eq!(store.tip().state_root, target.state_root);
+        assert_eq!((proofs(&store), store.chunk_fact("kraken", 1, "BTC.USD/trades").unwrap()), (proof, place));
+        assert_eq!(proofs(&store), proofs(&chain.store));
+        assert_eq!(store.fact_proof(1, 0).unwrap(), None, "an epoch that neither has whole");
+        let aside = there.path().join(format!("until-{height}"));
+        assert_eq!(aside.exists(), retain_ms.is_none(), "only one that keeps everything has what nobody else may have");
+        if retain_ms.is_none() {
+            let archive = Store::open_with(&aside, config).unwrap();
+            assert_eq!(archive.tip().height, height);
+            assert!(old_blocks().eq((1..=3).map(|height| archive.block(height).unwrap().unwrap())));
+        }
+    }
+}
+
+/// A store of another network is not taken the place of.
+#[test]
+fn a_store_of_another_network_stays() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(10);
+    let chain = chain(here.path(), 10);
+    let old = Store::open_with(there.path(), config()).unwrap();
+    old.initialise(&populated(9)).unwrap();
+    let before = old.tip();
+    drop(old);
+    let target = SnapshotTarget { depth: 0, ..target(&chain, &genesis) };
+    let mut restore = Restore::begin_over(there.path(), config(), target.clone()).unwrap();
+    restore.add(0, &bytes(&chunks(&chain, &target)[0])).unwrap();
+    let refused = restore.finish().map(drop).unwrap_err();
+    assert!(matches!(refused, RestoreError::Store(StoreError::OtherGenesis { .. })), "{refused:?}");
+    assert_eq!(Store::open_with(there.path(), config()).unwrap().tip(), before);
+}
+
+/// The block of a snapshot has no receipts here, and the store says so.
+#[test]
+fn the_block_of_a_snapshot_was_not_executed_here() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(10);
+    let chain = chain(here.path(), 10);
+    assert_eq!((chain.store.joined_at().unwrap(), chain.store.oldest_executed().unwrap()), (None, 1));
+    let target = SnapshotTarget { depth: 0, ..target(&chain, &genesis) };
+    let store = restored(there.path(), &target, &chunks(&chain, &target));
+    assert_eq!((store.joined_at().unwrap(), store.oldest_block(), store.oldest_executed().unwrap()), (Some(2), 2, 3));
+    let tip = chain.store.block(3).unwrap().unwrap();
+    follow(&store, &tip.block, &tip.certificate);
+    assert_eq!((store.block(2).unwrap().unwrap().has_receipts(), store.oldest_executed().unwrap()), (false, 3));
+    assert!(store.block(3).unwrap().unwrap() == tip && tip.has_receipts());
+}
+
+/// What an interrupted restore left is removed once the store is as far, and stays while it can still be gone on with.
+#[test]
+fn leftovers_are_removed_when_a_store_opens() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let genesis = populated(10);
+    let chain = chain(here.path(), 10);
+    let target = SnapshotTarget { depth: 1, ..target(&chain, &genesis) };
+    let chunks = chunks(&chain, &target);
+    let (folder, partial) = (there.path().join("restoring"), there.path().join("restoring.redb"));
+    let mut restore = Restore::begin(there.path(), config(), target).unwrap();
+    restore.add(3, &bytes(&chunks[3])).unwrap();
+    drop(restore);
+    let store = Store::open_with(there.path(), config()).unwrap();
+    assert!(folder.exists(), "it can be gone on with");
+    store.initialise(&genesis).unwrap();
+    for height in 1..=2 {
+        let block = chain.store.block(height).unwrap().unwrap();
+        follow(&store, &block.block, &block.certificate);
+    }
+    drop(store);
+    // As a kill between the rename and the removal leaves it, or a node that has come there by blocks.
+    drop(Store::open_with(there.path(), config()).unwrap());
+    assert!(!folder.exists());
+    std::fs::write(&partial, b"half of a database").unwrap();
+    drop(Store::open_with(there.path(), config()).unwrap());
+    assert!(!partial.exists() && there.path().join("ledger.redb").exists());
+}
+
+/// Fetches a chunk as one who joins does: whole, or in parts where it is too large.
+fn fetched(store: &Store, height: u64, root: Digest, depth: u8, index: u32) -> SnapshotChunk {
+    match store.snapshot_chunk(height, depth, index) {
+        Ok(chunk) => return chunk,
+        Err(StoreError::NoChunk { .. }) => {}
+        Err(error) => panic!("{error}"),
+    }
+    let probe = ChunkParts::probe(depth, index);
+    assert!(store.snapshot_chunk(height, probe.0, probe.1).unwrap().rows.len() <= 1, "whoever has the chunk has it");
+    let mut parts = ChunkParts::of(root, depth, index).unwrap();
+    while let Some((depth, index)) = parts.wanted() {
+        match store.snapshot_chunk(height, depth, index) {
+            Ok(part) => parts.add(&bytes(&part)).unwrap(),
+            Err(_) => assert!(parts.split()),
+        }
+    }
+    parts.into_chunk().unwrap()
+}
+
+/// A grown part of the tree comes over whoever chose the keys: sixty thousand rows below one digit, or below two.
+#[test]
+fn a_chunk_that_is_too_large_comes_in_parts() {
+    for prefix in [0xa0..=0xaf, 0x5c..=0x5c] {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut genesis = genesis();
+        let hashed = |address: &Address| openmesh_primitives::sha256(&[&openmesh_ledger::keys::account(address)]).0[0];
+        let skewed = (0..).map(address).filter(|address| prefix.contains(&hashed(address))).take(60_000);
+        genesis.accounts.extend(skewed.map(|address| (address, Amount::open(1))));
+        let store = Store::open_with(here.path(), config()).unwrap();
+        store.initialise(&genesis).unwrap();
+        let chain = Chain { store, validators: validators(), account: account() };
+        (0..3).for_each(|_| drop(chain.advance()));
+        let target = target(&chain, &genesis);
+        let (height, root, depth) = (target.block.header.height, target.state_root, target.depth);
+        assert_eq!(depth, 1, "the depth follows from the number of rows: nobody makes it greater with chosen keys");
+        let large = u32::from(*prefix.start() >> 4);
+        let too_large = chain.store.snapshot_chunk(height, depth, large);
+        assert!(matches!(too_large, Err(StoreError::NoChunk { .. })), "{too_large:?}");
+
+        let mut restore = Restore::begin(there.path(), config(), target.clone()).unwrap();
+        for index in 0..16 {
+            let chunk = fetched(&chain.store, height, root, depth, index);
+            restore.keep(index, &bytes(&chunk)).unwrap();
+        }
+        // What was put together is checked again after a restart, as every chunk.
+        drop(restore);
+        let restore = Restore::begin(there.path(), config(), target.clone()).unwrap();
+        assert_eq!(restore.missing().count(), 0);
+        let store = restore.finish().unwrap();
+        assert_eq!(store.tip().state_root, root);
+        check_supply(&store.state().unwrap()).unwrap();
+    }
+}
+
+/// A peer that says of everything that it is too large is not asked for ever, and a part that is a lie is refused.
+#[test]
+fn parts_are_bounded_and_proved() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = chain(dir.path(), 60);
+    let (root, height) = (chain.store.tip().state_root, chain.store.tip().height);
+    let mut parts = ChunkParts::of(root, 0, 0).unwrap();
+    let mut splits = 1;
+    while parts.split() {
+        splits += 1;
+    }
+    assert_eq!(splits, 8, "one for each digit, and nothing came of it");
+    let mut parts = ChunkParts::of(root, 1, 3).unwrap();
+    assert_eq!(parts.wanted(), Some((2, 0x30)));
+    let other = chain.store.snapshot_chunk(height, 2, 0x41).unwrap();
+    assert!(parts.add(&bytes(&other)).is_err() && parts.wanted() == Some((2, 0x30)));
+    parts.add(&bytes(&chain.store.snapshot_chunk(height, 2, 0x30).unwrap())).unwrap();
+    assert!(parts.into_chunk().is_none(), "fifteen are missing");
+    assert_eq!(ChunkParts::probe(1, 0xa), (8, 0xa000_0000));
+    assert!(ChunkParts::of(root, 8, 0xa000_0000).is_none());
 }

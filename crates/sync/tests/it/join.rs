@@ -110,7 +110,7 @@ async fn lying_offers_are_named() {
     let (chain, genesis) = pruned(here.path(), 6_000);
     let lies: [(&str, fn(&mut Offer)); 3] = [
         ("is not in the header", |offer| offer.snapshots[0].state_root.0[0] ^= 1),
-        ("no honest node cuts so fine", |offer| offer.snapshots[0].depth = 3),
+        ("its depth is greater than any", |offer| offer.snapshots[0].depth = 5),
         ("is not in the header", |offer| offer.snapshots.iter_mut().for_each(|s| s.state_root.0[31] ^= 128)),
     ];
     for (word, lie) in lies {
@@ -191,4 +191,54 @@ async fn an_interrupted_join_goes_on() {
     assert_joined(&joined.unwrap(), &chain);
     let again = world.asked.lock().unwrap()["b"];
     assert!((7..16).contains(&again), "{again} chunks were fetched again, nine had come");
+}
+
+/// A depth that the state does not need makes more questions and no liar: chunks are as empty as keys and depth make them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn empty_chunks_are_nobodys_lie() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, genesis) = pruned(here.path(), 100);
+    let world = World::default();
+    let answer = honest(&chain.store);
+    world.add("fine", move |question| match question {
+        Question::Offer => {
+            let mut offer: Offer = canonical::decode(&answer(Question::Offer)?).unwrap();
+            offer.snapshots[0].depth = 2;
+            Ok(canonical::encode(&offer))
+        }
+        question => answer(question),
+    });
+    let (joined, progress) = world.join(there.path(), &genesis, None).await;
+    assert_joined(&joined.unwrap(), &chain);
+    assert!(progress.liars.is_empty() && progress.chunks_all == 256, "{progress:?}");
+}
+
+/// A chunk that peers do not have in one answer comes in parts, also where one of them lies about a part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_that_is_too_large_is_fetched_in_parts() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, genesis) = pruned(here.path(), 6_000);
+    let world = World::default();
+    let answer = honest(&chain.store);
+    // As of a peer whose chunks below the digits a and a0 are too large.
+    let skewed = move |question| match question {
+        Question::Chunk { depth: 1, index: 0xa, .. } | Question::Chunk { depth: 2, index: 0xa0, .. } => {
+            Err(Refusal::Missing)
+        }
+        question => answer(question),
+    };
+    world.add("honest", skewed.clone());
+    world.add("liar", move |question| match question {
+        Question::Chunk { depth: 2.., .. } => skewed(question).map(|mut bytes| {
+            if let Some(last) = bytes.last_mut() {
+                *last ^= 1;
+            }
+            bytes
+        }),
+        question => skewed(question),
+    });
+    let (joined, progress) = world.join(there.path(), &genesis, None).await;
+    assert_joined(&joined.unwrap(), &chain);
+    assert_eq!((progress.chunks, progress.chunks_all), (16, 16));
+    assert!(progress.liars.iter().all(|(peer, _)| peer == "liar"), "{progress:?}");
 }

@@ -73,7 +73,11 @@ export function BlockPage() {
               <TransactionTable
                 items={data.transaction_list}
                 label="Transactions"
-                empty="No transaction in this block."
+                empty={
+                  data.has_receipts
+                    ? "No transaction in this block."
+                    : "This node joined by a snapshot after this block and does not hold its receipts."
+                }
                 block={false}
               />
             </Card>
