@@ -172,6 +172,12 @@ impl Restore {
         files::write_whole(&folder.join(MARK), &mark)
     }
 
+    /// Returns root and depth of the target whose chunks stand in a directory, of a restore that was interrupted.
+    pub fn begun(dir: &Path) -> Option<(Digest, u8)> {
+        let mark: Mark = canonical::decode(&std::fs::read(dir.join(FOLDER).join(MARK)).ok()?).ok()?;
+        Some((mark.state_root, mark.depth))
+    }
+
     fn disk(&self) -> impl Fn(std::io::Error) -> RestoreError + use<> {
         let path = self.dir.join(FOLDER);
         move |source| RestoreError::Disk { path: path.clone(), source }

@@ -27,16 +27,6 @@ pub enum Lie {
     /// Parts that do not belong together.
     #[error("{0}")]
     Parts(&'static str),
-    /// A block that hashes otherwise than the trusted one.
-    #[error("its block at height {height} has the hash {got}, {expected} is trusted")]
-    Trusted {
-        /// Of the trusted block.
-        height: Height,
-        /// As a person said.
-        expected: Digest,
-        /// Of what the peer sent.
-        got: Digest,
-    },
     /// A chunk that does not belong to the state.
     #[error("chunk {index} of the snapshot at height {height} is wrong")]
     Chunk {
@@ -68,6 +58,22 @@ pub enum JoinError {
         /// Longest age.
         period_hours: u64,
     },
+    /// The trusted block is not of the network's chain.
+    #[error(
+        "sync.trust names block {height} with the hash {expected}, and the peers' block of that height has the hash {got}: \
+         correct sync.trust in node.toml"
+    )]
+    OtherTrusted {
+        /// Of the trusted block.
+        height: Height,
+        /// As a person said.
+        expected: Digest,
+        /// Of what peers have.
+        got: Digest,
+    },
+    /// No peer has had a snapshot for a node that can also go on with its own store.
+    #[error("no peer gives a snapshot above height {0}")]
+    NoSnapshot(Height),
     /// A worker has panicked.
     #[error("a worker of the join has ended")]
     Worker,
@@ -80,6 +86,22 @@ pub(crate) enum Fault {
     Refused(Refusal),
     /// It lied.
     Lie(Box<Lie>),
+    /// It has another block at the trusted height.
+    OtherTrusted {
+        /// Of the trusted block.
+        height: Height,
+        /// Hash of the peer's block.
+        got: Digest,
+        /// Signed by the genesis' validators, so that it is surely of this network.
+        certified: bool,
+    },
+    /// The trusted block is not below its snapshot.
+    TooNew {
+        /// Of the trusted block.
+        trusted: Height,
+        /// Of the snapshot.
+        snapshot: Height,
+    },
     /// This node cannot go on.
     Fatal(JoinError),
 }

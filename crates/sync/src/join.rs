@@ -9,18 +9,18 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use openmesh_ledger::Genesis;
-use openmesh_primitives::{Height, Timestamp, canonical, report};
+use openmesh_primitives::{Digest, Height, Timestamp, canonical, report};
 use openmesh_storage::{ChunkError, Restore, RestoreError, SnapshotTarget, Store, StoreConfig, check_chunk};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Fault, JoinError, Lie, Refusal};
 use crate::metrics::Metrics;
 use crate::parts::in_parts;
-use crate::peers::Peers;
+use crate::peers::{Peers, shuffle};
 use crate::progress::{Progress, Step};
-use crate::survey::offers;
-use crate::walk::{Guide, Trust};
+use crate::survey::{Heard, offers};
+use crate::walk::{Guide, Trust, TrustedBlock};
 use crate::wire::{Question, SnapshotOffer};
 
 /// Open questions for chunks to one peer: while one is on the way, the next is read there. As many as it answers at once.
@@ -31,8 +31,15 @@ const QUESTIONS_ALL: usize = 8;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Failures of a peer in a row after which the rest of a snapshot is not asked of it.
 const FAILURES_MAX: u32 = 4;
-/// Refusals in a row, of all peers and for lack of any, after which another snapshot is looked for: half a minute of pauses.
-const IDLE_ROUNDS_MAX: u32 = 120;
+/// Time without any chunk after which another snapshot is looked for: some time-outs of the host, each with fewer questions.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+/// Longest walk to a snapshot's header by one peer: a hundred megabytes of changes at a megabyte a second. The next peer has its turn then.
+pub(crate) const WALK_TIME: Duration = Duration::from_secs(120);
+/// Time without any chunk after which a node that has a store goes on with that: two attempts.
+pub const FALLBACK_TIME: Duration = Duration::from_secs(120);
+/// Peers with the same other block at the trusted height, and none with the trusted one, after which the setting is what is wrong.
+const OTHER_TRUSTED_PEERS: usize = 2;
+
 /// Settings of a join.
 #[derive(Clone, Debug)]
 pub struct JoinConfig {
@@ -46,6 +53,8 @@ pub struct JoinConfig {
     pub height: Height,
     /// Starting point of the light client.
     pub trust: Trust,
+    /// Time without any chunk after which the join is given up; `None` for a node that has no store to go on with.
+    pub fallback: Option<Duration>,
 }
 
 /// Connections of a join to the rest of the node.
@@ -66,12 +75,26 @@ pub struct Deps {
 /// is begun goes on after a restart.
 ///
 /// # Errors
-/// Where this node's disk fails, or the trusted block is older than the trust period.
+/// Where this node's disk fails, the trusted block is older than the trust period or not of this chain, and with
+/// [`JoinError::NoSnapshot`] where nobody gives a chunk for the time after which it is to be given up.
 pub async fn join(config: JoinConfig, deps: Deps) -> Result<Store, JoinError> {
-    let mut join = Join { config, deps, barred: BTreeSet::new(), passed_over: BTreeSet::new() };
+    let kept = Restore::begun(&config.dir);
+    let mut join = Join {
+        config,
+        deps,
+        barred: BTreeSet::new(),
+        passed_over: BTreeSet::new(),
+        others: BTreeMap::new(),
+        kept,
+        moved: Instant::now(),
+    };
     loop {
+        if join.config.fallback.is_some_and(|time| join.moved.elapsed() >= time) {
+            return Err(JoinError::NoSnapshot(join.config.height));
+        }
         join.deps.progress.send_modify(|progress| progress.step = Step::Asking);
         let Some((peer, offer)) = join.choose().await else {
+            join.judge_trust()?;
             // Whoever was passed over may have an answer by now.
             join.passed_over.clear();
             sleep(PAUSE).await;
@@ -101,31 +124,43 @@ struct Join {
     barred: BTreeSet<String>,
     /// Peers whose offer came to nothing in this round.
     passed_over: BTreeSet<String>,
+    /// Hashes of peers' blocks at the trusted height, where they are not the trusted one.
+    others: BTreeMap<String, Digest>,
+    /// Root and depth of the state whose chunks are here already.
+    kept: Option<(Digest, u8)>,
+    /// Moment of the last chunk, or of the beginning.
+    moved: Instant,
 }
 
 impl Join {
-    /// The newest snapshot that most peers offer, and one of them to show the way.
-    async fn choose(&self) -> Option<(String, SnapshotOffer)> {
+    /// The snapshot of which chunks are here already where anybody offers it, else the newest that most peers offer; and one of them
+    /// at random to show the way.
+    async fn choose(&mut self) -> Option<(String, SnapshotOffer)> {
         let mut found: BTreeMap<SnapshotOffer, Vec<String>> = BTreeMap::new();
-        for (peer, offer) in offers(&self.deps.peers).await {
-            if self.barred.contains(&peer) || self.passed_over.contains(&peer) {
-                continue;
-            }
+        let left_out = self.barred.union(&self.passed_over).cloned().collect();
+        let Heard { offers, lies } = offers(&self.deps.peers, &left_out).await;
+        lies.into_iter().for_each(|(peer, lie)| self.bar(&peer, &lie));
+        for (peer, offer) in offers {
             for snapshot in offer.snapshots.into_iter().filter(|snapshot| snapshot.height > self.config.height) {
                 found.entry(snapshot).or_default().push(peer.clone());
             }
         }
-        let (offer, peers) = found.into_iter().max_by_key(|(offer, peers)| (peers.len(), offer.height))?;
+        let is_kept = |offer: &SnapshotOffer| self.kept == Some((offer.state_root, offer.depth));
+        let (offer, mut peers) =
+            found.into_iter().max_by_key(|(offer, peers)| (is_kept(offer), peers.len(), offer.height))?;
+        shuffle(&mut peers);
         Some((peers.into_iter().next()?, offer))
     }
 
     /// Walks to a snapshot and begins its restore.
-    async fn target(&self, peer: &str, offer: &SnapshotOffer) -> Result<Restore, Fault> {
+    async fn target(&mut self, peer: &str, offer: &SnapshotOffer) -> Result<Restore, Fault> {
         let SnapshotOffer { height, state_root, depth } = *offer;
         self.deps.progress.send_modify(|progress| (progress.step, progress.height) = (Step::Walking, height));
         let now = (self.deps.now)();
         let guide = Guide { peers: &self.deps.peers, peer, genesis: &self.config.genesis, now };
-        let (walk, anchor) = guide.walk(&self.config.trust, offer).await?;
+        let walked = timeout(WALK_TIME, guide.walk(&self.config.trust, offer)).await;
+        let (walk, anchor) = walked.unwrap_or(Err(Fault::Refused(Refusal::Silent)))?;
+        self.note(None);
         tracing::info!(
             height, %state_root, depth, peer, changes = walk.changes.len(), from = walk.from,
             "joining by a snapshot whose header is certified"
@@ -143,7 +178,10 @@ impl Join {
         let (dir, store) = (self.config.dir.clone(), self.config.store);
         let begun = tokio::task::spawn_blocking(move || Restore::begin_over(&dir, store, target)).await;
         match begun.map_err(|_| JoinError::Worker)? {
-            Ok(restore) => Ok(restore),
+            Ok(restore) => {
+                self.kept = Some((state_root, depth));
+                Ok(restore)
+            }
             Err(RestoreError::Target(what)) => Err(Lie::Parts(what).into()),
             Err(error) => Err(JoinError::from(error).into()),
         }
@@ -158,8 +196,50 @@ impl Join {
                 tracing::debug!(peer, ?refusal, "a peer does not show the way to its snapshot");
                 self.passed_over.insert(peer.to_owned());
             }
+            Fault::TooNew { trusted, snapshot } => {
+                self.note(Some(format!(
+                    "sync.trust names height {trusted}, which is not below the snapshot of height {snapshot}: waiting for a later one"
+                )));
+                self.passed_over.insert(peer.to_owned());
+            }
+            Fault::OtherTrusted { height, got, certified } => {
+                self.note(Some(format!("{peer} has another block at height {height} than sync.trust says: {got}")));
+                self.others.insert(peer.to_owned(), got);
+                self.passed_over.insert(peer.to_owned());
+                if certified {
+                    return Err(self.other_trusted(got));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Ends where everybody had a turn, nobody has the trusted block, and some agree on another.
+    fn judge_trust(&mut self) -> Result<(), JoinError> {
+        let others = std::mem::take(&mut self.others);
+        let agree = |hash: &Digest| others.values().filter(|other| *other == hash).count();
+        match others.values().find(|hash| agree(hash) >= OTHER_TRUSTED_PEERS) {
+            Some(got) => Err(self.other_trusted(*got)),
+            None => Ok(()),
+        }
+    }
+
+    fn other_trusted(&self, got: Digest) -> JoinError {
+        let (height, expected) =
+            self.config.trust.block.map_or((0, Digest::ZERO), |TrustedBlock { height, hash }| (height, hash));
+        JoinError::OtherTrusted { height, expected, got }
+    }
+
+    /// Says what the join waits for, in the log once.
+    fn note(&self, note: Option<String>) {
+        self.deps.progress.send_if_modified(|progress| {
+            let is_new = progress.note != note;
+            if let Some(text) = note.as_ref().filter(|_| is_new) {
+                tracing::warn!("joining: {text}");
+            }
+            progress.note = note;
+            is_new
+        });
     }
 
     /// Names a liar, and leaves it out from now on.
@@ -179,15 +259,16 @@ impl Join {
         missing.reverse();
         let mut fetch = Fetch::new(&self.deps, restore, missing);
         fetch.report();
-        let mut idle = 0;
+        let mut idle_since = Instant::now();
         while !fetch.is_done() {
+            if idle_since.elapsed() > IDLE_TIME {
+                self.passed_over.insert(guide.to_owned());
+                self.kept = None;
+                fetch.abandon();
+                return Ok(None);
+            }
             fetch.ask_more(&self.deps, &self.barred);
             let Some(answered) = fetch.running.next().await else {
-                idle += 1;
-                if idle > IDLE_ROUNDS_MAX {
-                    self.passed_over.insert(guide.to_owned());
-                    return Ok(None);
-                }
                 sleep(PAUSE).await;
                 fetch.failures.clear();
                 continue;
@@ -196,7 +277,9 @@ impl Join {
             fetch.open.entry(peer.clone()).and_modify(|open| *open = open.saturating_sub(1));
             match outcome {
                 Ok(()) => {
-                    idle = 0;
+                    idle_since = Instant::now();
+                    self.moved = idle_since;
+                    fetch.width = QUESTIONS_ALL.min(fetch.width + 1);
                     self.deps.metrics.chunks_fetched.inc();
                     fetch.arrived(&peer);
                 }
@@ -205,7 +288,15 @@ impl Join {
                     match fault {
                         Fault::Fatal(error) => return Err(error),
                         Fault::Lie(lie) => self.bar(&peer, &lie),
-                        Fault::Refused(_) => *fetch.failures.entry(peer).or_default() += 1,
+                        // No chunk says anything about the trusted block.
+                        Fault::OtherTrusted { .. } | Fault::TooNew { .. } => {}
+                        Fault::Refused(refusal) => {
+                            if refusal == Refusal::Silent {
+                                // The line is full: fewer at once have more of it each.
+                                fetch.width = (fetch.width / 2).max(1);
+                            }
+                            *fetch.failures.entry(peer).or_default() += 1;
+                        }
                     }
                 }
             }
@@ -224,23 +315,28 @@ struct Answered {
 /// The chunks of a snapshot on their way.
 struct Fetch {
     target: Arc<Wanted>,
-    restore: Arc<Mutex<Restore>>,
+    restore: Shared,
     chunks: u32,
     progress: watch::Sender<Progress>,
     metrics: Metrics,
     /// The next is the last one.
     missing: Vec<u32>,
     running: FuturesUnordered<BoxFuture<'static, Answered>>,
+    /// Open questions that there may be: fewer after time-outs, one more with each chunk.
+    width: usize,
     /// Open questions of each peer.
     open: BTreeMap<String, usize>,
     /// Failures of each peer in a row.
     failures: BTreeMap<String, u32>,
 }
 
+/// A restore, until the fetch of its chunks is abandoned.
+type Shared = Arc<Mutex<Option<Restore>>>;
+
 /// The snapshot whose chunks are asked for.
 pub(crate) struct Wanted {
     pub(crate) height: Height,
-    pub(crate) state_root: openmesh_primitives::Digest,
+    pub(crate) state_root: Digest,
     pub(crate) depth: u8,
 }
 
@@ -251,11 +347,12 @@ impl Fetch {
         Fetch {
             target: Arc::new(Wanted { height, state_root, depth }),
             chunks: restore.chunks(),
-            restore: Arc::new(Mutex::new(restore)),
+            restore: Arc::new(Mutex::new(Some(restore))),
             progress: deps.progress.clone(),
             metrics: deps.metrics.clone(),
             missing,
             running: FuturesUnordered::new(),
+            width: QUESTIONS_ALL,
             open: BTreeMap::new(),
             failures: BTreeMap::new(),
         }
@@ -268,7 +365,7 @@ impl Fetch {
     /// Asks for as many chunks as there may be on the way, each of the peer with the fewest open questions.
     fn ask_more(&mut self, deps: &Deps, barred: &BTreeSet<String>) {
         let peers = (deps.peers.connected)();
-        while self.running.len() < QUESTIONS_ALL && !self.missing.is_empty() {
+        while self.running.len() < self.width && !self.missing.is_empty() {
             let open = |peer: &String| self.open.get(peer).copied().unwrap_or(0);
             let free = peers.iter().filter(|peer| {
                 let failures = self.failures.get(*peer).copied().unwrap_or(0);
@@ -302,16 +399,18 @@ impl Fetch {
         });
     }
 
+    /// Takes the restore from the workers: what one of them still checks is not kept, where another target may be by then.
+    fn abandon(&self) {
+        lock(&self.restore).take();
+    }
+
     fn into_restore(self) -> Result<Restore, JoinError> {
-        drop(self.running);
-        // Every worker has ended.
-        let restore = Arc::try_unwrap(self.restore).map_err(|_| JoinError::Worker)?;
-        Ok(restore.into_inner().unwrap_or_else(PoisonError::into_inner))
+        lock(&self.restore).take().ok_or(JoinError::Worker)
     }
 }
 
 /// Asks one peer for a chunk, checks it, and keeps it.
-async fn ask(peers: Peers, wanted: Arc<Wanted>, restore: Arc<Mutex<Restore>>, peer: String, index: u32) -> Answered {
+async fn ask(peers: Peers, wanted: Arc<Wanted>, restore: Shared, peer: String, index: u32) -> Answered {
     let question = Question::Chunk { height: wanted.height, depth: wanted.depth, index };
     let answer = (peers.ask)(&peer, canonical::encode(&question)).await;
     let outcome = match answer {
@@ -336,17 +435,22 @@ async fn ask(peers: Peers, wanted: Arc<Wanted>, restore: Arc<Mutex<Restore>>, pe
     Answered { peer, index, outcome }
 }
 
-fn check_and_keep(wanted: &Wanted, restore: &Mutex<Restore>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
+fn check_and_keep(wanted: &Wanted, restore: &Mutex<Option<Restore>>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
     let lie = |source: ChunkError| Lie::Chunk { height: wanted.height, index, source };
     check_chunk(&wanted.state_root, wanted.depth, index, bytes).map_err(lie)?;
     keep(restore, index, bytes)
 }
 
-fn keep(restore: &Mutex<Restore>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
-    Ok(lock(restore).keep(index, bytes).map_err(JoinError::from)?)
+fn keep(restore: &Mutex<Option<Restore>>, index: u32, bytes: &[u8]) -> Result<(), Fault> {
+    match lock(restore).as_mut() {
+        Some(restore) => Ok(restore.keep(index, bytes).map_err(JoinError::from)?),
+        // The fetch was abandoned.
+        None => Err(Fault::Refused(Refusal::Missing)),
+    }
+}
 }
 
 /// Takes the lock, also after a worker that panicked: a chunk is marked only when it is there.
-fn lock(restore: &Mutex<Restore>) -> MutexGuard<'_, Restore> {
+fn lock(restore: &Mutex<Option<Restore>>) -> MutexGuard<'_, Option<Restore>> {
     restore.lock().unwrap_or_else(PoisonError::into_inner)
 }

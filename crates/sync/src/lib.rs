@@ -29,11 +29,11 @@ mod walk;
 mod wire;
 
 pub use error::{JoinError, Lie, Refusal};
-pub use join::{Deps, JoinConfig, join};
+pub use join::{Deps, FALLBACK_TIME, JoinConfig, join};
 pub use metrics::Metrics;
 pub use peers::Peers;
 pub use progress::{Progress, Step};
 pub use serve::{SNAPSHOT_INTERVAL_HEIGHTS, Snapshots, answer_of_a_new_node};
-pub use survey::{Way, blocks_are_gone, survey};
+pub use survey::{Own, Way, blocks_are_gone, survey};
 pub use walk::{Trust, TrustedBlock};
 pub use wire::{Anchor, Offer, Question, SnapshotOffer};

@@ -1,5 +1,7 @@
 //! Peers as this room sees them.
 
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use borsh::BorshDeserialize;
@@ -24,9 +26,26 @@ pub struct Peers {
 }
 
 impl Peers {
+    /// The connected peers but for some, in an order that nobody can choose: names are made by those who bear them.
+    pub(crate) fn shuffled(&self, except: &BTreeSet<String>) -> Vec<String> {
+        let mut names = (self.connected)();
+        names.retain(|name| !except.contains(name));
+        shuffle(&mut names);
+        names
+    }
+
     /// Asks a peer, and reads its answer; what cannot be read is a lie.
     pub(crate) async fn ask<T: BorshDeserialize>(&self, peer: &str, question: Question) -> Result<T, Fault> {
         let bytes = (self.ask)(peer, canonical::encode(&question)).await.map_err(Fault::Refused)?;
+        if bytes.len() > question.answer_bytes_max() {
+            return Err(Lie::Form(format!("{} bytes are more than any answer to it has", bytes.len())).into());
+        }
         canonical::decode(&bytes).map_err(|error| Lie::Form(error.to_string()).into())
     }
+}
+
+/// Orders names at random.
+pub(crate) fn shuffle(names: &mut [String]) {
+    let order = RandomState::new();
+    names.sort_by_cached_key(|name| order.hash_one(name));
 }

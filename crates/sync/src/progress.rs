@@ -31,6 +31,8 @@ pub struct Progress {
     pub chunks_all: u32,
     /// Names of peers that lied, and how.
     pub liars: Vec<(String, String)>,
+    /// Reason for waiting, where a person may have to do something.
+    pub note: Option<String>,
 }
 
 impl fmt::Display for Progress {
@@ -47,6 +49,9 @@ impl fmt::Display for Progress {
             }
             Step::Building => write!(f, "building the state of height {} from {} chunks", self.height, self.chunks_all),
         }?;
+        if let Some(note) = &self.note {
+            write!(f, "; {note}")?;
+        }
         match self.liars.len() {
             0 => Ok(()),
             1 => write!(f, "; one peer lied"),

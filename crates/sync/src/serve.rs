@@ -5,7 +5,7 @@ use openmesh_primitives::{Height, canonical, report};
 use openmesh_storage::{Store, StoreError};
 
 use crate::metrics::Metrics;
-use crate::wire::{Anchor, Offer, Question, SnapshotOffer};
+use crate::wire::{Anchor, HEIGHT_MAX, Offer, Question, SnapshotOffer};
 
 /// Heights between two snapshots, where nothing else is set: a quarter of an hour of blocks of a second, so that a node which joined
 /// has few blocks to catch up, and a snapshot is offered for at least as long as the slowest fetch takes. Nothing is prepared for one.
@@ -41,7 +41,10 @@ impl Snapshots {
 
     /// Answers a question; `None` where it is none, or where this node does not have what is asked for. Blocks on the disk.
     pub fn answer(&self, question: &[u8]) -> Option<Vec<u8>> {
-        let question = canonical::decode(question).ok()?;
+        let question: Question = canonical::decode(question).ok()?;
+        if question.height() > HEIGHT_MAX {
+            return None;
+        }
         match self.answered(question) {
             Ok(answer) => answer,
             // Asked for something that is gone, or not there yet.
@@ -67,6 +70,8 @@ impl Snapshots {
             }
             Question::Validators { .. } => None,
             Question::Anchor { height } => self.anchor(height)?.map(|anchor| canonical::encode(&anchor)),
+            // Of a coarser cut than the one that is offered nothing is read: megabytes for an answer that is too large.
+            Question::Chunk { height, depth, .. } if depth < self.store.snapshot_depth(height)? => None,
             Question::Chunk { height, depth, index } => {
                 let chunk = self.store.snapshot_chunk(height, depth, index)?;
                 self.metrics.chunks_served.inc();

@@ -8,10 +8,12 @@ use openmesh_ledger::light::{self, LightError, ValidatorChange};
 use openmesh_ledger::{Genesis, ValidatorSet, commit_hash, transactions_root};
 use openmesh_primitives::{Digest, Height, Timestamp};
 
-use crate::error::{Fault, JoinError, Lie, Refusal};
+use crate::error::{Fault, JoinError, Lie};
 use crate::peers::Peers;
 use crate::wire::{Anchor, Question, SnapshotOffer};
 
+/// Changes of the validators on the way from a trusted block, at most: one an hour for eleven years, in 800 kB.
+const CHANGES_MAX: usize = 100_000;
 /// Milliseconds of an hour.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -67,7 +69,7 @@ impl Guide<'_> {
         check_parts(offer, &anchor)?;
         let walk = match trust.block {
             None => self.from_genesis(trust, offer.height).await?,
-            Some(block) => self.from_block(&block, trust.period_ms, offer.height).await?,
+            Some(block) => self.from_block(&block, trust.period_ms, &anchor).await?,
         };
         self.check_anchor(&walk, &anchor)?;
         Ok((walk, anchor))
@@ -90,6 +92,9 @@ impl Guide<'_> {
             if step.header.height <= after {
                 return Err(Lie::Parts("its changes of validators are out of order").into());
             }
+            if steps.iter().any(|step| step.validators.hash() == step.header.validators_hash) {
+                return Err(Lie::Parts("it sends a step at which the validators do not change").into());
+            }
             light::follow(self.genesis.chain_id, walk.at(after + 1), &steps)?;
             walk.changes.extend(steps);
             if walk.changes.last().is_some_and(|change| change.header.height > height) {
@@ -101,15 +106,17 @@ impl Guide<'_> {
     }
 
     /// From a trusted block, by as few changes as one third of the trusted power allows.
-    async fn from_block(&self, block: &TrustedBlock, period_ms: u64, height: Height) -> Result<Walk, Fault> {
+    async fn from_block(&self, block: &TrustedBlock, period_ms: u64, anchor: &Anchor) -> Result<Walk, Fault> {
+        let height = anchor.block.header.height;
         if block.height >= height {
             // An older snapshot than the trusted block proves nothing; a newer one will come.
-            return Err(Fault::Refused(Refusal::Missing));
+            return Err(Fault::TooNew { trusted: block.height, snapshot: height });
         }
         let step: ValidatorChange = self.peers.ask(self.peer, Question::Step { height: block.height }).await?;
         let got = step.header.hash();
         if got != block.hash || step.header.height != block.height {
-            return Err(Lie::Trusted { height: block.height, expected: block.hash, got }.into());
+            let certified = self.is_of_the_genesis(&step);
+            return Err(Fault::OtherTrusted { height: block.height, got, certified });
         }
         if step.header.next_validators_hash != step.validators.hash() {
             return Err(Lie::Parts("its validators are not those that the trusted block announces").into());
@@ -119,6 +126,7 @@ impl Guide<'_> {
             let (age_hours, period_hours) = (age_ms / HOUR_MS, period_ms / HOUR_MS);
             return Err(JoinError::Expired { height: block.height, age_hours, period_hours }.into());
         }
+        self.is_signed(&step.validators, anchor).await?;
         let heights = self.change_heights(block.height, height).await?;
         // A change at the block itself is followed in order: the block's own certificate is checked against the set before.
         let (mut rest, last) = heights.split_at(heights.partition_point(|change| *change < height));
@@ -135,6 +143,24 @@ impl Guide<'_> {
         Ok(Walk { from, first: trusted, changes })
     }
 
+    /// Returns true where the genesis' validators signed a step: another block of theirs at a trusted height is of this network.
+    fn is_of_the_genesis(&self, step: &ValidatorChange) -> bool {
+        let set = self.genesis.validator_set();
+        set.is_ok_and(|set| light::verify(self.genesis.chain_id, &set, &step.header, &step.certificate).is_ok())
+    }
+
+    /// Checks an anchor against the set that its peer says decided it, before anything is asked on the way there: an invented height
+    /// costs one question. Too few signers of the trusted set are no lie, only a longer way.
+    async fn is_signed(&self, trusted: &ValidatorSet, anchor: &Anchor) -> Result<(), Fault> {
+        let next = &anchor.next_header;
+        let own: ValidatorSet = self.peers.ask(self.peer, Question::Validators { height: next.height }).await?;
+        let signed = light::verify_skipping(self.genesis.chain_id, trusted, next, &anchor.next_certificate, &own);
+        match signed {
+            Ok(()) | Err(LightError::Overlap { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn change_heights(&self, after: Height, until: Height) -> Result<Vec<Height>, Fault> {
         let mut heights: Vec<Height> = Vec::new();
         loop {
@@ -145,6 +171,9 @@ impl Guide<'_> {
             }
             let end = more.is_empty() || more.last().is_some_and(|last| *last >= until);
             heights.extend(more);
+            if heights.len() > CHANGES_MAX {
+                return Err(Lie::Parts("it names more changes of validators than a chain has").into());
+            }
             if end {
                 heights.retain(|height| *height <= until);
                 return Ok(heights);
@@ -186,12 +215,12 @@ impl Guide<'_> {
 }
 
 /// Checks that the parts of an anchor belong together and to the offer.
-fn check_parts(offer: &SnapshotOffer, anchor: &Anchor) -> Result<(), Lie> {
+pub(crate) fn check_parts(offer: &SnapshotOffer, anchor: &Anchor) -> Result<(), Lie> {
     let Anchor { block, certificate, next_header, .. } = anchor;
     let hash = block.hash();
     let rules = [
         (
-            block.header.height == offer.height && next_header.height == offer.height + 1,
+            block.header.height == offer.height && Some(next_header.height) == offer.height.checked_add(1),
             "its anchor is of another height",
         ),
         (next_header.parent == hash, "its block is not the one before the snapshot's header"),

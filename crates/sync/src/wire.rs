@@ -4,6 +4,25 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_ledger::{Block, Certificate, Header};
 use openmesh_primitives::{Digest, Height};
 
+use crate::error::Lie;
+
+/// Largest height that anybody may name: what a JSON number holds exactly, and nine million years of seconds.
+pub(crate) const HEIGHT_MAX: Height = 1 << 53;
+/// Snapshots in one offer: a node offers two, and has room for more without another version.
+pub(crate) const SNAPSHOTS_MAX: usize = 4;
+/// Longest offer, bytes: three heights and [`SNAPSHOTS_MAX`] snapshots of 41 bytes, several times over.
+const OFFER_BYTES_MAX: usize = 1 << 10;
+/// Longest list of changes, bytes: 2 MiB are filled, and one change may go beyond them.
+const CHANGES_BYTES_MAX: usize = 4 << 20;
+/// Longest list of heights, bytes: 3,000 of eight.
+const HEIGHTS_BYTES_MAX: usize = 32 << 10;
+/// Longest step or set of validators, bytes: a thousand validators have 150 kB.
+const STEP_BYTES_MAX: usize = 1 << 20;
+/// Longest anchor, bytes: it holds a block, of which the host carries no longer one.
+const ANCHOR_BYTES_MAX: usize = 16 << 20;
+/// Longest chunk, bytes: rows of 4 MiB and their proof.
+const CHUNK_BYTES_MAX: usize = 5 << 20;
+
 /// A question to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Question {
@@ -44,6 +63,46 @@ pub enum Question {
         /// The chunk's number.
         index: u32,
     },
+}
+
+impl Question {
+    /// Longest answer that an honest peer gives, bytes.
+    pub(crate) const fn answer_bytes_max(&self) -> usize {
+        match self {
+            Question::Offer => OFFER_BYTES_MAX,
+            Question::Changes { .. } => CHANGES_BYTES_MAX,
+            Question::ChangeHeights { .. } => HEIGHTS_BYTES_MAX,
+            Question::Step { .. } | Question::Validators { .. } => STEP_BYTES_MAX,
+            Question::Anchor { .. } => ANCHOR_BYTES_MAX,
+            Question::Chunk { .. } => CHUNK_BYTES_MAX,
+        }
+    }
+
+    /// The height that it names.
+    pub(crate) const fn height(&self) -> Height {
+        match *self {
+            Question::Offer => 0,
+            Question::Changes { after } | Question::ChangeHeights { after } => after,
+            Question::Step { height }
+            | Question::Validators { height }
+            | Question::Anchor { height }
+            | Question::Chunk { height, .. } => height,
+        }
+    }
+}
+
+impl Offer {
+    /// Checks the form of an offer: few snapshots, and heights with which can be reckoned.
+    pub(crate) fn check(&self) -> Result<(), Lie> {
+        if self.snapshots.len() > SNAPSHOTS_MAX {
+            return Err(Lie::Parts("it offers more snapshots than any node has"));
+        }
+        let heights = self.snapshots.iter().map(|snapshot| snapshot.height);
+        match heights.chain([self.tip, self.oldest_block, self.walk_from]).any(|height| height > HEIGHT_MAX) {
+            true => Err(Lie::Parts("it offers a height that no chain has")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Blocks and snapshots that a peer says it has. Nobody has signed it: it only tells whom to ask for what.

@@ -9,7 +9,8 @@ use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp};
 use openmesh_storage::{Store, StoreConfig, StoreError};
 use openmesh_sync::{
-    self as sync, Deps, JoinConfig, Metrics, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock, Way,
+    self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
+    Way,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -104,10 +105,13 @@ impl Opening<'_> {
         let peers = peers(self.network);
         let way = match self.config.network.peers.is_empty() || is_recent {
             true => Way::Blocks,
-            false => sync::survey(&peers, tip.height, self.config.storage.archive).await,
+            false => sync::survey(&peers, &own(self.config, self.genesis, &store)?).await,
         };
         let store = match way {
             Way::Blocks => store,
+            Way::Snapshot if self.config.storage.archive && tip.height > 0 => {
+                return Err(archive_is_behind(tip.height));
+            }
             Way::Snapshot => {
                 self.config.storage.may_join_over(tip.height)?;
                 drop(store);
@@ -129,7 +133,7 @@ impl Opening<'_> {
              storage.archive has them"
         );
         if self.config.storage.archive {
-            tracing::warn!("this node is to be an archive, but no connected peer holds the blocks from its height on");
+            tracing::warn!("this node is to be an archive, but no connected peer holds the first blocks");
         }
         let (progress, seen) = watch::channel(Progress::default());
         let stop = CancellationToken::new();
@@ -141,7 +145,8 @@ impl Opening<'_> {
             store: self.store_config(),
             genesis: self.genesis.clone(),
             height,
-            trust: self.trust()?,
+            trust: trust(self.config)?,
+            fallback: (height > 0).then_some(sync::FALLBACK_TIME),
         };
         let deps = Deps { peers, progress, metrics: self.metrics.clone(), now: Timestamp::now };
         let joined = sync::join(config, deps).await;
@@ -150,10 +155,19 @@ impl Opening<'_> {
         for task in [said, api] {
             task.await.or_fail("joining")?;
         }
-        let store = joined.map_err(|error| {
-            Failure::from_error("this node cannot join", &error)
-                .hint("for a trusted block that is too old, set sync.trust in node.toml to the height and hash of a recent one")
-        })?;
+        let store = match joined {
+            Ok(store) => store,
+            Err(error @ JoinError::NoSnapshot(_)) => {
+                tracing::warn!(%error, "this node goes on with its own blocks");
+                let (dir, config) = (self.dir.to_path_buf(), self.store_config());
+                return blocking(move || Store::open_with(&dir, config)).await;
+            }
+            Err(error) => {
+                return Err(Failure::from_error("this node cannot join", &error).hint(
+                    "for a trusted block that is too old, set sync.trust in node.toml to the height and hash of a recent one",
+                ));
+            }
+        };
         tracing::info!(height = store.tip().height, "joined; blocks from here come from peers");
         Ok(store)
     }
@@ -163,12 +177,36 @@ impl Opening<'_> {
         let retain_ms = retain_ms.map(|epochs| epochs.saturating_mul(self.genesis.params.epochs.epoch_ms));
         StoreConfig { retain_ms, proof_heights: self.config.storage.proof_heights, ..StoreConfig::default() }
     }
+}
 
-    fn trust(&self) -> Result<Trust, Failure> {
-        let block = self.config.sync.trusted()?;
-        let block = block.map(|(height, hash)| TrustedBlock { height, hash });
-        Ok(Trust { block, period_ms: self.config.sync.trust_period_hours.saturating_mul(HOUR_MS) })
-    }
+/// The state of this node, for those who look for its way.
+pub fn own(config: &NodeConfig, genesis: &Genesis, store: &Store) -> Result<Own, Failure> {
+    let height = store.tip().height;
+    let validators = match height {
+        // Nothing is written yet.
+        0 => genesis.validator_set().or_fail("genesis")?,
+        _ => store.validators_at(height + 1).or_fail("ledger")?,
+    };
+    let (archive, peers) = (config.storage.archive, config.network.peers.len());
+    let (genesis, trust) = (genesis.clone(), trust(config)?);
+    Ok(Own { height, validators, archive, genesis, trust, peers, now: Timestamp::now })
+}
+
+fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
+    let block = config.sync.trusted()?;
+    let block = block.map(|(height, hash)| TrustedBlock { height, hash });
+    Ok(Trust { block, period_ms: config.sync.trust_period_hours.saturating_mul(HOUR_MS) })
+}
+
+/// The end of an archive whose next block nobody has: a snapshot would replace the blocks that it is there for.
+fn archive_is_behind(height: Height) -> Failure {
+    Failure::usage(format!(
+        "this archive ends at height {height}, and no connected peer holds the next block: a snapshot would replace its blocks"
+    ))
+    .hint(
+        "connect it with an archive that has them (network.peers in node.toml); or set storage.archive = false, or keep data/ledger \
+         elsewhere, and start again: it joins by a snapshot then",
+    )
 }
 
 async fn blocking<T: Send + 'static>(
@@ -199,26 +237,75 @@ async fn say(mut seen: watch::Receiver<Progress>, stop: CancellationToken) {
 /// The next block is gone everywhere.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "this node's blocks end at height {0}, and no peer holds the next one any more: it has to start again, which joins by a snapshot"
+    "this node's blocks end at height {0}, the network is proved to be further, and no peer shows the next block: it has to start \
+     again, which joins by a snapshot"
 )]
 pub struct Left(Height);
 
-/// Watches whether peers still hold the block that this node needs next, until it stops.
+/// Looks at a node that makes no progress while the network's headers do.
+#[derive(Debug, Default)]
+struct Standstill {
+    height: Height,
+    looks: u32,
+}
+
+impl Standstill {
+    /// Notes the height; true where it is the same as at the last look, so that peers are worth a question.
+    fn stands(&mut self, height: Height) -> bool {
+        let stands = self.height == height;
+        if !stands {
+            *self = Standstill { height, looks: 0 };
+        }
+        stands
+    }
+
+    /// Notes a look at the peers; true where enough in a row found the next block gone.
+    fn is_left(&mut self, gone: bool) -> bool {
+        self.looks = if gone { self.looks + 1 } else { 0 };
+        self.looks >= LOOKS
+    }
+}
+
+/// Watches whether peers still hold the block that this node needs next, until it stops. Peers are asked only while the node makes no
+/// progress, and what they say counts where it is proved.
 ///
 /// # Errors
 /// [`Left`] where none does, looked at for some time: the process ends, and joins anew when it is started again.
-pub async fn watch_for_gap(store: Store, peers: Peers, stop: CancellationToken) -> Result<(), Left> {
-    let mut gone = (0, 0);
+pub async fn watch_for_gap(store: Store, mut own: Own, peers: Peers, stop: CancellationToken) -> Result<(), Left> {
+    let mut standstill = Standstill { height: own.height, looks: 0 };
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_PAUSE)).await.is_some() {
-        let height = store.tip().height;
-        gone = match sync::blocks_are_gone(&peers, height).await {
-            true if gone.0 == height => (height, gone.1 + 1),
-            true => (height, 1),
-            false => (height, 0),
-        };
-        if gone.1 >= LOOKS {
-            return Err(Left(height));
+        own.height = store.tip().height;
+        if !standstill.stands(own.height) {
+            continue;
+        }
+        match store.validators_at(own.height + 1) {
+            Ok(validators) => own.validators = validators,
+            Err(error) => {
+                tracing::error!(%error, "the validators of the next height cannot be read");
+                continue;
+            }
+        }
+        let Some(gone) = stop.run_until_cancelled(sync::blocks_are_gone(&peers, &own)).await else { return Ok(()) };
+        // A block that came meanwhile is progress.
+        if standstill.is_left(gone && store.tip().height == own.height) {
+            return Err(Left(own.height));
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_ends_only_after_looks_in_a_row_without_progress() {
+        let mut standstill = Standstill::default();
+        assert!(!standstill.stands(5), "the first look is progress");
+        assert!(standstill.stands(5) && !standstill.is_left(true) && !standstill.is_left(true));
+        assert!(!standstill.stands(6), "it moves: peers are not asked");
+        assert!(standstill.stands(6) && !standstill.is_left(true) && !standstill.is_left(true));
+        assert!(!standstill.is_left(false), "somebody has the block");
+        assert_eq!([(); 3].map(|()| standstill.is_left(true)), [false, false, true]);
+    }
 }

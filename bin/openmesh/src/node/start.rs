@@ -57,7 +57,8 @@ pub async fn start(
     stores.content.register(&mut registry, "content");
     stores.raw.register(&mut registry, "raw");
     let (engine, consensus) = start_consensus(config, files, &key, &genesis, &stores.store, &mut registry).await?;
-    let network_stage = join_network(network_stage, &engine, &network, &stores.store);
+    let own = joining::own(config, &genesis, &stores.store)?;
+    let network_stage = join_network(network_stage, &engine, &network, &stores.store, own);
     let (incidents, from_incidents) = ingest::Incidents::queue();
     let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await;
     let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
@@ -203,9 +204,15 @@ async fn start_network(
 }
 
 /// Joins the network's host and consensus, now that there is one.
-fn join_network(mut stage: Stage, engine: &engine::Handle, network: &network::Handle, store: &Store) -> Stage {
+fn join_network(
+    mut stage: Stage,
+    engine: &engine::Handle,
+    network: &network::Handle,
+    store: &Store,
+    own: openmesh_sync::Own,
+) -> Stage {
     stage.add(gossip::join(engine, network, stage.stop()));
-    let watch = joining::watch_for_gap(store.clone(), joining::peers(network), stage.stop());
+    let watch = joining::watch_for_gap(store.clone(), own, joining::peers(network), stage.stop());
     stage.add_fallible(tokio::spawn(watch));
     stage
 }

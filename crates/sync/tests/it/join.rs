@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use openmesh_ledger::{Genesis, StateRead as _};
 use openmesh_primitives::canonical;
 use openmesh_storage::{Store, StoreConfig};
-use openmesh_sync::{Offer, Question, Refusal};
+use openmesh_sync::{JoinError, Offer, Question, Refusal};
 
 use crate::chain::{Chain, genesis};
 use crate::world::{World, honest};
@@ -185,6 +185,8 @@ async fn an_interrupted_join_goes_on() {
     first.abort();
     let _ = first.await;
     assert!(!there.path().join("ledger.redb").exists());
+    // A newer snapshot is there meanwhile; what is begun is still offered, and is finished.
+    chain.grow(53);
     let world = World::default();
     world.add_honest("b", &chain.store);
     let (joined, _) = world.join(there.path(), &genesis, None).await;
@@ -241,4 +243,20 @@ async fn a_chunk_that_is_too_large_is_fetched_in_parts() {
     assert_joined(&joined.unwrap(), &chain);
     assert_eq!((progress.chunks, progress.chunks_all), (16, 16));
     assert!(progress.liars.iter().all(|(peer, _)| peer == "liar"), "{progress:?}");
+}
+
+/// A node with a store does not wait for ever for a snapshot that nobody shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_with_a_store_gives_up_where_nobody_shows_a_snapshot() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, genesis) = pruned(here.path(), 10);
+    let world = World::default();
+    let answer = honest(&chain.store);
+    world.add("a", move |question| match question {
+        Question::Anchor { .. } => Err(Refusal::Missing),
+        question => answer(question),
+    });
+    let (progress, _seen) = tokio::sync::watch::channel(Default::default());
+    let joined = world.join_with(there.path(), &genesis, None, 7, progress).await.map(|store| store.tip());
+    assert!(matches!(joined, Err(JoinError::NoSnapshot(7))), "{joined:?}");
 }

@@ -4,5 +4,6 @@
 
 mod chain;
 mod join;
+mod survey;
 mod walk;
 mod world;

@@ -3,7 +3,7 @@
 use openmesh_ledger::Genesis;
 use openmesh_primitives::{Digest, canonical};
 use openmesh_storage::{Store, StoreConfig};
-use openmesh_sync::{JoinError, Metrics, Question, Snapshots, TrustedBlock};
+use openmesh_sync::{JoinError, Metrics, Offer, Progress, Question, Snapshots, TrustedBlock};
 use prometheus_client::registry::Registry;
 
 use crate::chain::{Chain, INTERVAL, genesis, set};
@@ -69,21 +69,20 @@ async fn from_a_trusted_block_the_walk_skips_where_enough_overlap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trusted_block_of_another_chain_makes_every_peer_a_liar_and_an_old_one_is_refused() {
+async fn a_wrong_or_old_trusted_block_ends_the_join_and_bars_nobody() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (chain, mut genesis) = changing(here.path(), false);
-    let world = World::default();
-    world.add_honest("a", &chain.store);
-    let other = TrustedBlock { height: 28, hash: Digest([7; 32]) };
-    let join = world.join(there.path(), &genesis, Some(other));
-    let named = async {
-        while !world.shut_out.lock().unwrap().contains("a") {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::select! {
-        (joined, _) = join => panic!("joined a chain that is not trusted: {:?}", joined.map(|store| store.tip())),
-        () = named => {}
+    // Two peers agree on another block; at a height of the genesis' validators, one is enough.
+    for (height, names) in [(28, &["a", "b"][..]), (3, &["a"])] {
+        let world = World::default();
+        names.iter().for_each(|name| world.add_honest(name, &chain.store));
+        let other = TrustedBlock { height, hash: Digest([7; 32]) };
+        let (joined, progress) = world.join(there.path(), &genesis, Some(other)).await;
+        let error = joined.map(|store| store.tip()).unwrap_err();
+        assert!(error.to_string().contains("correct sync.trust in node.toml"), "{error}");
+        let right = trusted(&chain.store, height).hash;
+        assert!(matches!(error, JoinError::OtherTrusted { got, .. } if got == right), "{error}");
+        assert!(progress.liars.is_empty() && world.shut_out.lock().unwrap().is_empty(), "{progress:?}");
     }
     // The same chain, a year later.
     let old = tempfile::tempdir().unwrap();
@@ -130,4 +129,91 @@ async fn a_flipped_bit_on_the_way_is_refused_wherever_it_is() {
         }
     }
     assert!(canonical::decode::<Question>(b"").is_err());
+}
+
+/// A trusted block that is not below the newest snapshot is waited out, and the progress says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trusted_block_above_the_snapshot_is_named_while_it_is_waited_for() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, genesis) = changing(here.path(), false);
+    let world = World::default();
+    world.add_honest("a", &chain.store);
+    let (progress, mut seen) = tokio::sync::watch::channel(Progress::default());
+    let join = world.join_with(there.path(), &genesis, Some(trusted(&chain.store, 45)), 0, progress);
+    tokio::select! {
+        joined = join => panic!("{:?}", joined.map(|store| store.tip())),
+        noted = seen.wait_for(|progress| progress.note.is_some()) => {
+            let said = noted.unwrap().to_string();
+            assert!(said.contains("sync.trust names height 45, which is not below the snapshot of height 40"), "{said}");
+        }
+    }
+}
+
+/// A guide that invents a height, changes without end, or steps that are none is named by the first of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_way_without_end_is_refused() {
+    let here = tempfile::tempdir().unwrap();
+    let (chain, genesis) = changing(here.path(), false);
+    type Liar = fn(Question, &dyn Fn(Question) -> Vec<u8>, &Store) -> Vec<u8>;
+    let lies: [(&str, Liar); 3] = [
+        ("the validators do not change", |question, honest, store| match question {
+            Question::Changes { after: 0 } => {
+                canonical::encode(&(1..=6).filter_map(|height| store.light_step(height).unwrap()).collect::<Vec<_>>())
+            }
+            question => honest(question),
+        }),
+        ("a height that no chain has", |question, honest, _| match question {
+            Question::Offer => {
+                let mut offer: Offer = canonical::decode(&honest(question)).unwrap();
+                offer.snapshots[0].height = u64::MAX;
+                canonical::encode(&offer)
+            }
+            question => honest(question),
+        }),
+        ("more than any answer", |question, honest, _| match question {
+            Question::Offer => vec![0; 1 << 20],
+            question => honest(question),
+        }),
+    ];
+    for (word, lie) in lies {
+        let (world, there, store) = (World::default(), tempfile::tempdir().unwrap(), chain.store.clone());
+        let answer = honest(&store);
+        world.add("liar", move |question| Ok(lie(question, &|question| answer(question).unwrap_or_default(), &store)));
+        let (progress, mut seen) = tokio::sync::watch::channel(Progress::default());
+        tokio::select! {
+            joined = world.join_with(there.path(), &genesis, None, 0, progress) => {
+                panic!("{word}: {:?}", joined.map(|store| store.tip()))
+            }
+            named = seen.wait_for(|progress| !progress.liars.is_empty()) => {
+                let (_, how) = named.unwrap().liars[0].clone();
+                assert!(how.contains(word), "{how}");
+            }
+        }
+    }
+}
+
+/// Heights at the end of what a number holds, and chunks of a coarser cut than the offered one, get no answer.
+#[test]
+fn questions_that_make_no_sense_get_no_answer() {
+    let here = tempfile::tempdir().unwrap();
+    let (chain, _) = changing(here.path(), false);
+    let answer = honest(&chain.store);
+    for height in [u64::MAX, u64::MAX - 1, (1 << 53) + 1] {
+        let all = [
+            Question::Changes { after: height },
+            Question::ChangeHeights { after: height },
+            Question::Step { height },
+            Question::Validators { height },
+            Question::Anchor { height },
+            Question::Chunk { height, depth: 0, index: 0 },
+        ];
+        all.into_iter().for_each(|question| assert!(answer(question).is_err(), "{question:?}"));
+    }
+    // Six thousand accounts are cut into sixteen chunks, and are not read for a coarser question.
+    let there = tempfile::tempdir().unwrap();
+    let chain = Chain::new(there.path(), StoreConfig::default(), &genesis(6_000));
+    chain.grow(12);
+    let answer = honest(&chain.store);
+    assert!(answer(Question::Chunk { height: 10, depth: 1, index: 0 }).is_ok());
+    assert!(answer(Question::Chunk { height: 10, depth: 0, index: 0 }).is_err());
 }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::chain::{INTERVAL, now};
 
 /// Generous, because the machine may be busy with builds.
-pub const DEADLINE: Duration = Duration::from_secs(120);
+pub const DEADLINE: Duration = Duration::from_secs(300);
 
 type Peer = Arc<dyn Fn(Question) -> Result<Vec<u8>, Refusal> + Send + Sync>;
 
@@ -69,18 +69,35 @@ impl World {
         block: Option<TrustedBlock>,
     ) -> (Result<Store, JoinError>, Progress) {
         let (progress, seen) = watch::channel(Progress::default());
+        let joined = self.join_with(dir, genesis, block, 0, progress).await;
+        let progress = seen.borrow().clone();
+        (joined, progress)
+    }
+
+    /// The same for a node with a store of a height, saying its progress elsewhere.
+    pub async fn join_with(
+        &self,
+        dir: &Path,
+        genesis: &Genesis,
+        block: Option<TrustedBlock>,
+        height: u64,
+        progress: watch::Sender<Progress>,
+    ) -> Result<Store, JoinError> {
         let deps = Deps { peers: self.peers(), progress, metrics: Metrics::register(&mut Registry::default()), now };
         let config = JoinConfig {
             dir: dir.to_path_buf(),
             store: StoreConfig::default(),
             genesis: genesis.clone(),
-            height: 0,
-            trust: Trust { block, period_ms: 7 * 24 * 3_600_000 },
+            height,
+            trust: trust(block),
+            fallback: (height > 0).then_some(Duration::from_millis(600)),
         };
-        let joined = tokio::time::timeout(DEADLINE, join(config, deps)).await.expect("joined in time");
-        let progress = seen.borrow().clone();
-        (joined, progress)
+        tokio::time::timeout(DEADLINE, join(config, deps)).await.expect("joined in time")
     }
+}
+
+pub fn trust(block: Option<TrustedBlock>) -> Trust {
+    Trust { block, period_ms: 7 * 24 * 3_600_000 }
 }
 
 /// Answers from a store.
