@@ -448,7 +448,6 @@ fn keep(restore: &Mutex<Option<Restore>>, index: u32, bytes: &[u8]) -> Result<()
         None => Err(Fault::Refused(Refusal::Missing)),
     }
 }
-}
 
 /// Takes the lock, also after a worker that panicked: a chunk is marked only when it is there.
 fn lock(restore: &Mutex<Option<Restore>>) -> MutexGuard<'_, Option<Restore>> {

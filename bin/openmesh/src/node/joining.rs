@@ -109,9 +109,6 @@ impl Opening<'_> {
         };
         let store = match way {
             Way::Blocks => store,
-            Way::Snapshot if self.config.storage.archive && tip.height > 0 => {
-                return Err(archive_is_behind(tip.height));
-            }
             Way::Snapshot => {
                 self.config.storage.may_join_over(tip.height)?;
                 drop(store);
@@ -196,17 +193,6 @@ fn trust(config: &NodeConfig) -> Result<Trust, Failure> {
     let block = config.sync.trusted()?;
     let block = block.map(|(height, hash)| TrustedBlock { height, hash });
     Ok(Trust { block, period_ms: config.sync.trust_period_hours.saturating_mul(HOUR_MS) })
-}
-
-/// The end of an archive whose next block nobody has: a snapshot would replace the blocks that it is there for.
-fn archive_is_behind(height: Height) -> Failure {
-    Failure::usage(format!(
-        "this archive ends at height {height}, and no connected peer holds the next block: a snapshot would replace its blocks"
-    ))
-    .hint(
-        "connect it with an archive that has them (network.peers in node.toml); or set storage.archive = false, or keep data/ledger \
-         elsewhere, and start again: it joins by a snapshot then",
-    )
 }
 
 async fn blocking<T: Send + 'static>(
