@@ -11,8 +11,7 @@ use openmesh_ledger::{BlockLimits, BlocksParams};
 
 /// Parts of a whole block.
 const WHOLE: u64 = 256;
-/// Smallest share: a quarter of a megabyte with the limits of a new network, of which half a second of an ordinary machine
-/// is enough to execute it.
+/// Smallest share: a quarter of a megabyte with the limits of a new network, which is twice the longest transaction.
 const SHARE_MIN: u64 = WHOLE / 8;
 /// A share grows by this part of itself.
 const GROWTH: u64 = 8;
