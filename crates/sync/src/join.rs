@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Fault, JoinError, Lie, Refusal};
 use crate::metrics::Metrics;
-use crate::parts::in_parts;
+use crate::parts::{Wanted, in_parts};
 use crate::peers::{Peers, shuffle};
 use crate::progress::{Progress, Step};
 use crate::survey::{Heard, offers};
@@ -332,13 +332,6 @@ struct Fetch {
 
 /// A restore, until the fetch of its chunks is abandoned.
 type Shared = Arc<Mutex<Option<Restore>>>;
-
-/// The snapshot whose chunks are asked for.
-pub(crate) struct Wanted {
-    pub(crate) height: Height,
-    pub(crate) state_root: Digest,
-    pub(crate) depth: u8,
-}
 
 impl Fetch {
     fn new(deps: &Deps, restore: Restore, missing: Vec<u32>) -> Fetch {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use openmesh_primitives::canonical;
+use openmesh_primitives::{Digest, Height, canonical};
 use openmesh_storage::{CHUNK_BYTES_MAX, ChunkError, ChunkParts, SNAPSHOT_DEPTH_MAX};
 use tokio::time::sleep;
 
 use crate::error::{Fault, JoinError, Lie, Refusal};
-use crate::join::Wanted;
 use crate::peers::Peers;
 use crate::wire::Question;
 
@@ -18,6 +17,13 @@ const SHALLOW_CHUNK_BYTES_MAX: usize = 16 * CHUNK_BYTES_MAX;
 const PAUSE: Duration = Duration::from_millis(250);
 /// Times that a part is asked for before the chunk is given up to another peer.
 const TRIES_MAX: u32 = 4;
+
+/// The snapshot whose chunks are asked for.
+pub(crate) struct Wanted {
+    pub(crate) height: Height,
+    pub(crate) state_root: Digest,
+    pub(crate) depth: u8,
+}
 
 /// Fetches a chunk from a peer in parts, of which each is proved; returns its canonical bytes. A peer that does not have the state at
 /// all is recognised by the first question.

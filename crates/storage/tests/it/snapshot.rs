@@ -420,7 +420,7 @@ fn the_block_of_a_snapshot_was_not_executed_here() {
     assert!(store.block(3).unwrap().unwrap() == tip && tip.has_receipts());
 }
 
-/// What an interrupted restore left is removed once the store is as far, and stays while it can still be gone on with.
+/// Leftovers of an interrupted restore are removed once the store is as far, and stay while it can still be gone on with.
 #[test]
 fn leftovers_are_removed_when_a_store_opens() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
