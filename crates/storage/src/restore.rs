@@ -302,7 +302,7 @@ impl Restore {
             let (sender, parts) = sync_channel(PARTS_AHEAD);
             scope.spawn(move || {
                 // Ends early when a part fails or nobody takes them any more.
-                (0..self.chunks()).map(|index| self.part(index)).try_for_each(|part| sender.send(part))
+                (0..self.chunks()).map(|index| self.part(index)).try_for_each(|part| sender.send(part).ok())
             });
             for part in parts {
                 let Part { rows: some, nodes, top } = part?;
