@@ -68,15 +68,15 @@ impl Guide<'_> {
         let anchor: Anchor = self.peers.ask(self.peer, Question::Anchor { height: offer.height }).await?;
         check_parts(offer, &anchor)?;
         let walk = match trust.block {
-            None => self.from_genesis(trust, offer.height).await?,
-            Some(block) => self.from_block(&block, trust.period_ms, &anchor).await?,
+            None => self.walk_from_genesis(trust, offer.height).await?,
+            Some(block) => self.walk_from_block(&block, trust.period_ms, &anchor).await?,
         };
         self.check_anchor(&walk, &anchor)?;
         Ok((walk, anchor))
     }
 
     /// Every change since the genesis.
-    async fn from_genesis(&self, trust: &Trust, height: Height) -> Result<Walk, Fault> {
+    async fn walk_from_genesis(&self, trust: &Trust, height: Height) -> Result<Walk, Fault> {
         let first = self.genesis.validator_set().map_err(|_| Lie::Parts("the genesis has no validators"))?;
         if age_ms(self.now, self.genesis.time) > trust.period_ms {
             tracing::warn!(
@@ -106,7 +106,7 @@ impl Guide<'_> {
     }
 
     /// From a trusted block, by as few changes as one third of the trusted power allows.
-    async fn from_block(&self, block: &TrustedBlock, period_ms: u64, anchor: &Anchor) -> Result<Walk, Fault> {
+    async fn walk_from_block(&self, block: &TrustedBlock, period_ms: u64, anchor: &Anchor) -> Result<Walk, Fault> {
         let height = anchor.block.header.height;
         if block.height >= height {
             // An older snapshot than the trusted block proves nothing; a newer one will come.

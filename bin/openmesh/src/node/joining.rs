@@ -46,7 +46,7 @@ impl Answers {
     }
 
     /// Answers from a store from now on.
-    pub fn from_store(&self, store: &Store, config: &NodeConfig, metrics: &Metrics) {
+    pub fn open(&self, store: &Store, config: &NodeConfig, metrics: &Metrics) {
         let snapshots = Snapshots::new(store.clone(), config.sync.snapshot_interval_heights, metrics.clone());
         // Set once, here.
         let _ = self.0.set(snapshots);

@@ -149,7 +149,9 @@ fn rows_are_encoded_away_from_the_threads_that_serve_others() {
         let dir = TempDir::new().unwrap();
         let lake = open(&dir).await;
         let (go, wait) = std::sync::mpsc::channel::<()>();
-        let taken = tokio::task::spawn_blocking(move || drop(wait.recv()));
+        let taken = tokio::task::spawn_blocking(move || {
+            let _ = wait.recv();
+        });
         let block = ledger_block(1);
         let incidents = [node_incident(0, None)];
         let mut appends =

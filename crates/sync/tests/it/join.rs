@@ -108,7 +108,8 @@ async fn liars_are_named_and_the_join_succeeds() {
 async fn lying_offers_are_named() {
     let here = tempfile::tempdir().unwrap();
     let (chain, genesis) = pruned(here.path(), 6_000);
-    let lies: [(&str, fn(&mut Offer)); 3] = [
+    type Lie = fn(&mut Offer);
+    let lies: [(&str, Lie); 3] = [
         ("is not in the header", |offer| offer.snapshots[0].state_root.0[0] ^= 1),
         ("its depth is greater than any", |offer| offer.snapshots[0].depth = 5),
         ("is not in the header", |offer| offer.snapshots.iter_mut().for_each(|s| s.state_root.0[31] ^= 128)),
