@@ -59,7 +59,7 @@ pub struct Own {
     pub archive: bool,
     /// The network.
     pub genesis: Genesis,
-    /// Where the light client begins.
+    /// Starting point of the light client.
     pub trust: Trust,
     /// Number of peers that are configured.
     pub peers: usize,
