@@ -134,6 +134,11 @@ impl Lanes {
 }
 
 impl Pass {
+    /// Returns true where the work has a place in the quick lane.
+    pub const fn is_quick(&self) -> bool {
+        self.is_quick
+    }
+
     /// Moves work that takes long from the quick lane to the slow one. Ends, as busy, only where the slow lane has no place for it: then the work
     /// is to be given up.
     pub async fn overdue(&mut self) -> Refusal {

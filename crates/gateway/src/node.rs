@@ -45,7 +45,7 @@ fn query_lanes() -> Sizes {
         waiting_max: 8,
         wait_max: Duration::from_secs(30),
         credit: Duration::from_secs(2),
-        free: Duration::from_millis(100),
+        free: Duration::from_millis(20),
         refill_permille: 50,
         reserve: Duration::from_secs(1),
         quick_max: Duration::from_secs(1),

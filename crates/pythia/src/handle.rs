@@ -11,7 +11,6 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use openmesh_lake::Lake;
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
@@ -26,19 +25,11 @@ use crate::governor::memory::Memory;
 use crate::result::QueryResult;
 use crate::session::Sessions;
 use crate::stream::{Message, QueryStream, Summary, Told, Watch, receive};
+use crate::threads::Threads;
 use crate::{plan, statement};
 
 /// Batches between a query and whoever reads it: enough that neither waits for the other at each step.
 const BATCHES_AHEAD: usize = 2;
-
-/// Stack of a thread that plans and runs: deep expressions are walked recursively. Only what is used becomes memory.
-const STACK_BYTES: usize = 32 << 20;
-
-/// Nice value of the threads that run queries, added to the process's own: behind those that answer short requests.
-const NICE: i32 = 10;
-
-/// The lowest priority. Source: setpriority(2).
-const NICE_MAX: i32 = 19;
 
 /// Starts the service.
 pub struct Pythia;
@@ -48,48 +39,24 @@ pub struct Pythia;
 pub struct Handle {
     inner: Arc<Inner>,
     gate: Arc<Gate>,
+    /// Queries run only where nobody else wants the processor.
+    idle: bool,
 }
 
 struct Inner {
     config: Config,
     lake: Lake,
     sessions: Sessions,
-    /// `None` only while it is being dropped.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Handles may be dropped inside another runtime, where waiting for this one would panic.
-            runtime.shutdown_background();
-        }
-    }
+    threads: Threads,
 }
 
 impl Pythia {
     /// Starts threads for queries over a lake. Fails where the system gives no threads.
     pub fn start(config: Config, lake: Lake) -> std::io::Result<Handle> {
-        // Counted from here: a thread begins with the value of the one that starts it.
-        let nice = rustix::process::getpriority_process(None)? + NICE;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(config.threads.max(1))
-            .thread_stack_size(STACK_BYTES)
-            .thread_name("pythia")
-            .on_thread_start(move || step_back(nice))
-            .enable_all()
-            .build()?;
+        let threads = Threads::start(config.threads)?;
         let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
         let gate = Arc::new(Gate::new(config.concurrency, config.queue_max));
-        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, runtime: Some(runtime) }), gate })
-    }
-}
-
-/// Lowers the priority of the calling thread to this nice value: the operating system then gives queries what everything else leaves over.
-/// Source: setpriority(2): of Linux, 0 is the calling thread, not its process.
-fn step_back(nice: i32) {
-    if let Err(error) = rustix::process::setpriority_process(None, nice.min(NICE_MAX)) {
-        tracing::debug!(%error, "the priority of a thread could not be lowered");
+        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, threads }), gate, idle: false })
     }
 }
 
@@ -99,7 +66,14 @@ impl Handle {
     #[must_use]
     pub fn apart(&self, concurrency: usize) -> Handle {
         let gate = Arc::new(Gate::new(concurrency, self.inner.config.queue_max));
-        Handle { inner: Arc::clone(&self.inner), gate }
+        Handle { inner: Arc::clone(&self.inner), gate, idle: self.idle }
+    }
+
+    /// The same service and the same places, for queries that take only what everything else on the machine leaves over. Where
+    /// nothing is left over they end by their limit of time.
+    #[must_use]
+    pub fn idle(&self) -> Handle {
+        Handle { idle: true, ..self.clone() }
     }
 
     /// Asks, and waits for the whole answer.
@@ -144,7 +118,7 @@ impl Handle {
         let stop = StopOnDrop(Arc::downgrade(&guard));
         let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
         let job = Job { inner: Arc::clone(inner), statement, time_ms_max, rows_max, sender, guard };
-        let runtime = inner.runtime.as_ref().ok_or(QueryError::Cancelled)?;
+        let runtime = inner.threads.of(self.idle).ok_or(QueryError::Cancelled)?;
         let mut job = AbortOnDropHandle::new(runtime.spawn(job.run()));
         match watch.over(receive(&mut receiver, &mut job)).await?? {
             Message::Schema(schema) => Ok(QueryStream::new(schema, receiver, job, watch, stop)),

@@ -33,6 +33,7 @@ mod statement;
 mod stream;
 mod suggest;
 mod table;
+mod threads;
 
 pub use catalogue::{CatalogueColumn, CatalogueTable};
 pub use config::{Config, Limits, Query};

@@ -47,6 +47,11 @@ impl Network {
         self.sides.iter_mut().for_each(|side| *side = if whole { 0 } else { random.below(2) as u8 });
     }
 
+    /// Returns true if there are two sides.
+    pub fn is_parted(&self) -> bool {
+        self.sides.iter().any(|side| *side != self.sides[0])
+    }
+
     /// Joins the network.
     pub fn join(&mut self) {
         self.sides.fill(0);

@@ -26,6 +26,8 @@ const PROGRESS: u64 = 3;
 const SKEW: u64 = 300 * MS;
 /// A validator that crashed, or whose disk has room again, starts within so much.
 const RESTART_DELAY: u64 = 3_000 * MS;
+/// What waited during a fault is gone after so many windows: they close within three of their lengths, and two may be due.
+const CALM_WINDOWS: u64 = 6;
 
 pub(crate) struct Node {
     pub(crate) config: MachineConfig,
@@ -58,6 +60,8 @@ pub(crate) struct World {
     pub(crate) healed: bool,
     /// Disks forget what they must not.
     pub(crate) forgetful: bool,
+    /// The last moment of a fault that has begun: of a partition the one at which it was joined.
+    pub(crate) disturbed: u64,
     pub(crate) samples: Vec<Sample>,
     /// Of this process at the last measurement.
     pub(crate) usage: Usage,
@@ -143,6 +147,7 @@ impl World {
             verified,
             healed: false,
             forgetful: false,
+            disturbed: 0,
             samples: Vec::new(),
             usage: Usage::now(),
         }
@@ -225,6 +230,7 @@ impl World {
         self.history.report.crashes += 1;
         let full = self.nodes[number].full_until.saturating_sub(self.now);
         let pause = if self.healed { 0 } else { full + self.random.below(RESTART_DELAY) };
+        self.disturbed = self.disturbed.max(self.now + pause);
         self.at(pause, Event::Restart { node: number });
     }
 
@@ -246,6 +252,7 @@ impl World {
             }
             Event::Fill { node, until } => {
                 self.nodes[node].full_until = until;
+                self.disturbed = self.disturbed.max(until);
                 self.fail(node, 0);
             }
             Event::Restart { node } if self.nodes[node].machine.is_none() => self.start(node)?,
@@ -258,7 +265,10 @@ impl World {
                 }
             }
             Event::Part => {}
-            Event::Join => self.plan.network.join(),
+            Event::Join => {
+                self.disturbed = self.disturbed.max(self.now);
+                self.plan.network.join();
+            }
             Event::Measure => self.measure()?,
             Event::Heal => self.heal()?,
         }
@@ -400,6 +410,7 @@ impl World {
                 disk_bytes: self.nodes.iter().map(|node| node.disk.store.bytes()).max().unwrap_or(0),
                 memory_bytes: usage.memory_bytes,
                 nanos_per_window: cpu_nanos / windows.max(1),
+                is_calm: self.is_calm(),
                 ..Sample::default()
             };
             self.usage = usage;
@@ -409,6 +420,12 @@ impl World {
             self.at(pause, Event::Measure);
         }
         Ok(())
+    }
+
+    /// True where no fault is in progress and none has been for some windows.
+    fn is_calm(&self) -> bool {
+        let is_whole = !self.plan.network.is_parted() && self.nodes.iter().all(|node| node.machine.is_some());
+        is_whole && self.now >= self.disturbed + CALM_WINDOWS * self.plan.sources.window_ms * MS
     }
 
     fn heights(&self) -> Vec<Height> {

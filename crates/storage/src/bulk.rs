@@ -2,10 +2,15 @@
 //!
 //! The crate `jmt` inserts into a tree that exists: it looks for each key's place, and writes what is above it again with every
 //! batch. A restored state has no tree yet, and each chunk is the whole of one part of it, so its nodes are made from the
-//! leaves up, each once. The form of the nodes is that of `jmt` (Borsh), which reads them from then on.
+//! leaves up, each once. The state of a genesis is built in the same way. The form of the nodes is that of `jmt` (Borsh), which
+//! reads them from then on.
+
+use std::collections::BTreeMap;
+
+use openmesh_primitives::Digest;
 
 use crate::chunk::{self, Child};
-use crate::tree::{keyed_row, row_key_at};
+use crate::tree::{TreeChange, keyed_row, row_key_at};
 
 /// Version of every node of a tree that is built at once.
 pub const VERSION: u64 = 0;
@@ -44,6 +49,19 @@ impl Top {
             Top::Node { hash, .. } => Child::Node(*hash),
         }
     }
+}
+
+/// Builds the whole tree of a state; returns its root with the rows of its nodes, in the order of their table.
+pub fn whole(state: &BTreeMap<Vec<u8>, Vec<u8>>) -> (Digest, TreeChange) {
+    let mut leaves: Vec<_> = state.iter().map(|row| (Child::leaf(row.0, row.1), row)).collect();
+    leaves.sort_unstable_by(|(one, _), (other, _)| chunk::key_hash(one).cmp(&chunk::key_hash(other)));
+    let (leaves, rows): (Vec<_>, Vec<_>) =
+        leaves.into_iter().map(|(leaf, (key, value))| (leaf, (key.clone(), value.clone()))).unzip();
+    let mut nodes = Vec::with_capacity(rows.len() * 5 / 4);
+    let top = part(&rows, &leaves, &mut Vec::new(), &mut nodes);
+    top.iter().for_each(|top| root(top, &mut nodes));
+    nodes.sort_unstable();
+    (Digest(top.map_or(chunk::EMPTY, |top| top.hash())), TreeChange { version: VERSION, nodes, stale: Vec::new() })
 }
 
 /// Builds the part of the tree at a path from its leaves, which are in order; writes every node of it but the leaf of a single row.
@@ -149,4 +167,32 @@ fn leaf_row(key: &[u8], child: &Child, value: &[u8]) -> Vec<u8> {
         Child::Node(_) => Vec::new(),
     };
     keyed_row(key, &node, value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Store;
+    use crate::tree::Tree;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// The root and every row are those that the crate `jmt` makes of the same state.
+        #[test]
+        fn a_tree_built_at_once_is_the_one_that_insertions_make(
+            state in prop::collection::btree_map(prop::collection::vec(any::<u8>(), 1..20), prop::collection::vec(any::<u8>(), 0..20), 0..600)
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let writes = state.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+            let (root, mut inserted) = Tree::open(&store.read().unwrap()).unwrap().update(&writes, None).unwrap();
+            inserted.nodes.sort_unstable();
+            let (found, built) = whole(&state);
+            prop_assert_eq!(found, root);
+            prop_assert_eq!(built.nodes, inserted.nodes);
+        }
+    }
 }

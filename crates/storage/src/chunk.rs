@@ -16,7 +16,7 @@ pub(crate) const PART_DEPTH_MAX: u8 = 8;
 /// Largest chunk in one answer, bytes of keys and values. A usual one is an eighth of it; a larger one is fetched in parts.
 pub const CHUNK_BYTES_MAX: usize = 4 << 20;
 /// jmt's hash of an empty part of the tree.
-const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
+pub const EMPTY: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 
 /// Rows of one part of the state, with the proof that they are all of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]

@@ -14,6 +14,7 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableT
 
 use crate::accounts;
 use crate::blocks::{Oldest, StoredBlock, decode_block, oldest};
+use crate::bulk;
 use crate::facts;
 use crate::history::{self, write_block};
 use crate::leftovers::remove_leftovers;
@@ -148,7 +149,7 @@ impl Store {
         *self.0.oldest.write().unwrap_or_else(std::sync::PoisonError::into_inner) = oldest;
     }
 
-    fn read(&self) -> Result<ReadTransaction, StoreError> {
+    pub(crate) fn read(&self) -> Result<ReadTransaction, StoreError> {
         Ok(self.0.database.begin_read()?)
     }
 
@@ -162,13 +163,17 @@ impl Store {
             let (stored, given) = (stored.hash(), genesis.hash());
             return if stored == given { Ok(()) } else { Err(StoreError::OtherGenesis { stored, given }) };
         }
-        let writes: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-            initial_state(genesis)?.into_iter().map(|(key, value)| (key, Some(value))).collect();
-        let (state_root, change) = Tree::open(&self.read()?)?.update(&writes, None)?;
+        let state = initial_state(genesis)?;
+        let (state_root, change) = bulk::whole(&state);
         let tip = Tip { height: 0, block_hash: genesis.hash(), state_root, time: genesis.time };
         let validators = genesis.validator_set().map_err(openmesh_ledger::GenesisError::from)?;
         let write = self.0.database.begin_write()?;
-        write_state(&write, &writes)?;
+        {
+            let mut table = write.open_table(STATE)?;
+            for (key, value) in &state {
+                table.insert(key.as_slice(), value.as_slice())?;
+            }
+        }
         write_tree(&write, &change, 0)?;
         write.open_table(VALIDATOR_SETS)?.insert(1, canonical::encode(&validators).as_slice())?;
         {

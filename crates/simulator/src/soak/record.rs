@@ -42,6 +42,8 @@ pub struct Sample {
     pub memory_bytes: u64,
     /// Processor time of this process for a window, nanoseconds.
     pub nanos_per_window: u64,
+    /// No fault is in progress, and none has been for six windows: what waited because of one is gone.
+    pub is_calm: bool,
 }
 
 /// Usage of this process.
@@ -91,7 +93,7 @@ impl Sample {
 }
 
 /// All columns, in the order in which they are written.
-pub const COLUMNS: [Column; 12] = [
+pub const COLUMNS: [Column; 13] = [
     Column { name: "minutes", of: |s| s.minutes },
     Column { name: "height", of: |s| s.height },
     Column { name: "state_entries", of: |s| s.state_entries },
@@ -104,6 +106,7 @@ pub const COLUMNS: [Column; 12] = [
     Column { name: "disk_bytes", of: |s| s.disk_bytes },
     Column { name: "memory_bytes", of: |s| s.memory_bytes },
     Column { name: "nanos_per_window", of: |s| s.nanos_per_window },
+    Column { name: "is_calm", of: |s| u64::from(s.is_calm) },
 ];
 
 /// Writes samples as a table with a line of headings.
@@ -160,6 +163,6 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 101);
         assert!(lines[0].starts_with("minutes,height,state_entries,state_bytes,"));
-        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0,0");
+        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0,0,0");
     }
 }

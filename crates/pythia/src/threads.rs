@@ -1,0 +1,95 @@
+//! Threads that run queries, behind those of everything else that a node does.
+//!
+//! Queries share the machine with the ledger and with short requests. Those of people who ask for little have a low priority. Those of
+//! people who have used up their part run only on processors that nobody else wants at that moment (the scheduling policy
+//! `SCHED_IDLE`): even at the lowest usual priority a thread keeps its processor for some milliseconds before one that wakes gets it, and a
+//! short request is answered in less.
+
+use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
+use tokio::runtime::{Builder, Runtime};
+
+/// Stack of a thread that plans and runs: deep expressions are walked recursively. Only what is used becomes memory.
+const STACK_BYTES: usize = 32 << 20;
+/// Nice value of the usual threads, added to the process's own: behind those that answer short requests.
+const NICE: i32 = 10;
+/// The lowest priority. Source: setpriority(2).
+const NICE_MAX: i32 = 19;
+
+/// Two runtimes of threads. Dropped, they end without waiting, also inside another runtime.
+#[derive(Debug)]
+pub struct Threads {
+    usual: Option<Runtime>,
+    idle: Option<Runtime>,
+}
+
+impl Threads {
+    /// Starts so many threads of each kind. Fails where the system gives none.
+    pub fn start(count: usize) -> std::io::Result<Threads> {
+        // Counted from here: a thread begins with the value of the one that starts it.
+        let nice = rustix::process::getpriority_process(None)? + NICE;
+        let usual = runtime(count, "pythia", move || step_back(nice))?;
+        let idle = runtime(count, "pythia-idle", move || stand_behind(nice))?;
+        Ok(Threads { usual: Some(usual), idle: Some(idle) })
+    }
+
+    /// The usual ones, or those that run only where nobody else wants to. `None` only while they are being dropped.
+    pub const fn of(&self, idle: bool) -> Option<&Runtime> {
+        if idle { self.idle.as_ref() } else { self.usual.as_ref() }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Handles may be dropped inside another runtime, where waiting for these would panic.
+        self.usual.take().into_iter().chain(self.idle.take()).for_each(Runtime::shutdown_background);
+    }
+}
+
+fn runtime(count: usize, name: &str, started: impl Fn() + Send + Sync + 'static) -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(count.max(1))
+        .thread_stack_size(STACK_BYTES)
+        .thread_name(name)
+        .on_thread_start(started)
+        .enable_all()
+        .build()
+}
+
+/// Lowers the priority of the calling thread to this nice value. Source: setpriority(2): of Linux, 0 is the calling thread, not
+/// its process.
+fn step_back(nice: i32) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice.min(NICE_MAX)) {
+        tracing::debug!(%error, "the priority of a thread could not be lowered");
+    }
+}
+
+/// Lets the calling thread run only where no other wants to. Source: sched(7), `SCHED_IDLE`.
+fn stand_behind(nice: i32) {
+    step_back(nice);
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let set = thread_priority::set_thread_priority_and_policy(
+        thread_priority::thread_native_id(),
+        ThreadPriority::Min,
+        policy,
+    );
+    if let Err(error) = set {
+        tracing::debug!(?error, "a thread could not be put behind all others");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn queries_run_behind_everything_else_and_idle_ones_behind_those() {
+        let threads = Threads::start(1).unwrap();
+        let nice = || rustix::process::getpriority_process(None).unwrap();
+        let policy = || thread_priority::thread_schedule_policy().unwrap();
+        let found = |idle| threads.of(idle).unwrap().spawn(async move { (nice(), policy()) });
+        let lowered = (nice() + NICE).min(NICE_MAX);
+        let normal = ThreadSchedulePolicy::Normal;
+        assert_eq!(found(false).await.unwrap(), (lowered, normal(NormalThreadSchedulePolicy::Other)));
+        assert_eq!(found(true).await.unwrap().1, normal(NormalThreadSchedulePolicy::Idle));
+    }
+}
