@@ -1,12 +1,18 @@
 //! Facts of the ledger, the leaves of the epochs' trees, kept beside the state: details leave the state some epochs after they
-//! became facts, and blocks leave the store, but a fact stays and is proven through its epoch's root in the state.
+//! became facts, but a fact is proven through its epoch's root, which stays in the state. Facts are kept as long as
+//! blocks of the same age are, and by an archive for ever.
 
 use openmesh_ledger::{ClosedEpoch, Execution, Fact, FactProof, MerklePath, WindowsFact, keys};
 use openmesh_primitives::{Digest, canonical};
-use redb::{ReadTransaction, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::StoreError;
+use crate::history::freed;
 use crate::tables::{CHUNK_FACTS, FACTS};
+
+/// Most facts that are removed with one commit: eight times as many as blocks with three hundred streams bring, and a commit
+/// waits some milliseconds for it.
+const REMOVED_FACTS_MAX: usize = 256;
 
 /// Writes a block's facts, and the places of those about chunks.
 pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), StoreError> {
@@ -22,6 +28,24 @@ pub fn write(write: &WriteTransaction, execution: &Execution) -> Result<(), Stor
     Ok(())
 }
 
+/// Removes the oldest facts, of epochs before one; at most some of them.
+pub fn remove_before(write: &WriteTransaction, epoch: u64) -> Result<(), StoreError> {
+    let (mut facts, mut chunks) = (write.open_table(FACTS)?, write.open_table(CHUNK_FACTS)?);
+    let mut removed_bytes = 0;
+    for _ in 0..REMOVED_FACTS_MAX {
+        let oldest = facts.first()?.map(|(place, _)| place.value());
+        let Some(place) = oldest.filter(|(of, _)| *of < epoch) else { break };
+        let Some(bytes) = facts.remove(place)?.map(|bytes| bytes.value().to_vec()) else { break };
+        removed_bytes += bytes.len() as u64;
+        let fact = canonical::decode(&bytes).map_err(|e| StoreError::damaged("facts", e))?;
+        if let Fact::Windows(WindowsFact::Chunk { source, window, stream, .. }) = fact {
+            chunks.remove(keys::chunk(&source, window, &stream).as_slice())?;
+        }
+    }
+    drop((facts, chunks));
+    if removed_bytes > 0 { freed(write, removed_bytes) } else { Ok(()) }
+}
+
 /// Returns the place of the fact of an agreed chunk: epoch and position.
 pub fn place_of_chunk(
     read: &ReadTransaction,
@@ -34,7 +58,7 @@ pub fn place_of_chunk(
 }
 
 /// Makes the proof of a fact of a closed epoch; `None` if there is no such fact, or if this node has not all facts of the
-/// epoch because it joined later. Reads every fact of the epoch.
+/// epoch because it joined later or they are older than what it keeps. Reads every fact of the epoch.
 pub fn prove(
     read: &ReadTransaction,
     epoch: u64,

@@ -88,7 +88,8 @@ fn remove_entries(write: &WriteTransaction, height: Height, stored: StoredBlock)
     Ok(())
 }
 
-fn freed(write: &WriteTransaction, bytes: u64) -> Result<(), StoreError> {
+/// Counts bytes that were removed.
+pub fn freed(write: &WriteTransaction, bytes: u64) -> Result<(), StoreError> {
     change_freed(write, |freed| freed.saturating_add(bytes))
 }
 

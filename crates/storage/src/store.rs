@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use openmesh_ledger::light::ValidatorChange;
 use openmesh_ledger::{
     Block, Certificate, Execution, FactProof, Genesis, Header, Tip, ValidatorSet, closed_epoch, initial_state, keys,
+    params,
 };
 use openmesh_primitives::{Address, Digest, Height, Timestamp, canonical};
 use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -334,7 +335,7 @@ impl Store {
         }
         write.open_table(UNDECIDED)?.retain_in(..(height + 1, i64::MIN, [0; 32]), |_, _| false)?;
         prune(&write, height.saturating_sub(self.0.config.proof_heights))?;
-        let oldest = self.remove_blocks(&write, &next)?;
+        let oldest = self.remove_old(&write, &next, execution.epoch)?;
         write.open_table(META)?.insert("tip", canonical::encode(&next).as_slice())?;
         write.commit()?;
         self.set_tip(next);
@@ -342,10 +343,12 @@ impl Store {
         Ok(())
     }
 
-    /// Removes blocks that are older than what is kept, and returns the oldest that is left.
-    fn remove_blocks(&self, write: &WriteTransaction, tip: &Tip) -> Result<Oldest, StoreError> {
+    /// Removes blocks and facts that are older than what is kept, and returns the oldest block that is left.
+    fn remove_old(&self, write: &WriteTransaction, tip: &Tip, epoch: u64) -> Result<Oldest, StoreError> {
         let oldest = self.oldest().or(Some((tip.height, tip.time)));
         let Some(retain_ms) = self.0.config.retain_ms else { return Ok(oldest) };
+        let params = params(&self.state()?).map_err(|e| StoreError::Damaged(e.to_string()))?;
+        facts::remove_before(write, epoch.saturating_sub(retain_ms.div_ceil(params.epochs.epoch_ms.max(1))))?;
         let height = tip.height.saturating_sub(self.0.config.proof_heights);
         let time = Timestamp::from_millis(tip.time.millis().saturating_sub_unsigned(retain_ms));
         match oldest {

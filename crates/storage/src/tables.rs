@@ -34,9 +34,9 @@ pub const UNDECIDED: TableDefinition<(u64, i64, [u8; 32]), &[u8]> = TableDefinit
 /// Height from which a set of validators is in force -> the set.
 pub const VALIDATOR_SETS: TableDefinition<u64, &[u8]> = TableDefinition::new("validator-sets");
 
-/// Epoch and position -> canonical bytes of a fact, for ever.
+/// Epoch and position -> canonical bytes of a fact, as long as blocks of its age are kept.
 pub const FACTS: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("facts");
-/// State key of an agreed chunk -> epoch and position of its fact, also when the chunk has left the state.
+/// State key of an agreed chunk -> epoch and position of its fact, also when the chunk has left the state; as long as the fact is kept.
 pub const CHUNK_FACTS: TableDefinition<&[u8], (u64, u64)> = TableDefinition::new("chunk-facts");
 
 /// A value of [`META`].

@@ -6,7 +6,7 @@ use openmesh_ledger::{
 use openmesh_primitives::{Address, Amount};
 use openmesh_storage::{Store, StoreConfig, VirtualDisk};
 
-use crate::chain::{CHAIN_ID, Chain, account, genesis, validators};
+use crate::chain::{CHAIN_ID, Chain, SOURCE, STREAM, account, genesis, validators};
 
 /// Blocks that are kept in these tests: one a second.
 const KEPT: u64 = 200;
@@ -120,6 +120,24 @@ fn the_way_of_a_light_client_stays() {
     assert_eq!(chain.store.header(6).unwrap(), None);
     assert_ne!(chain.store.validators_at(5).unwrap(), set);
     assert_eq!(chain.store.validators_at(6).unwrap(), set);
+}
+
+/// Facts go with the blocks of their age, epoch by epoch, and their places with them; an archive keeps them.
+#[test]
+fn facts_go_with_the_blocks_of_their_age() {
+    let run = |retain| {
+        let dir = tempfile::tempdir().unwrap();
+        // Epochs of ten blocks, details in the state for six of them, and facts of twelve epochs.
+        let chain = Chain::open(dir.path(), StoreConfig { retain_ms: retain, ..config(false) });
+        (0..300).for_each(|_| drop(chain.advance()));
+        let place = |window| chain.store.chunk_fact(SOURCE, window, STREAM).unwrap();
+        let proof = |window| place(window).map(|(epoch, at)| chain.store.fact_proof(epoch, at).unwrap().is_some());
+        ([5, 120, 250].map(proof), place(250).unwrap().0, chain.store.fact_proof(0, 0).unwrap().is_some())
+    };
+    let (kept, epoch, first) = run(Some(120_000));
+    assert_eq!((kept, first), ([None, None, Some(true)], false));
+    assert!((24..=26).contains(&epoch), "{epoch}");
+    assert_eq!(run(None), ([Some(true); 3], epoch, true));
 }
 
 /// After ten thousand heights are gone, the store is as large as one that never held them.

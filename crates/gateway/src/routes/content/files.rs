@@ -110,21 +110,22 @@ fn shown(node: &Node, cid: &ContentId, found: &RecentChunk, newest: Height) -> R
     if let Some(value) = value {
         return Ok(Shown { height, key, value, proof, fact: None });
     }
-    let (epoch, position) = node
-        .store()
-        .chunk_fact(&found.source, found.window, &found.stream)?
-        .ok_or_else(|| chunk::unknown_chunk(cid))?;
-    let fact = node.store().fact_proof(epoch, position)?.ok_or_else(|| {
-        Refusal::new(
-            ErrorCode::ProofPruned,
-            format!("this node does not hold the facts of epoch {epoch}, in which the chunk was agreed on"),
-            "ask a node that was there in that epoch",
-        )
-    })?;
+    let place = node.store().chunk_fact(&found.source, found.window, &found.stream)?;
+    let (epoch, position) = place.ok_or_else(|| facts_gone("the epoch"))?;
+    let fact = node.store().fact_proof(epoch, position)?.ok_or_else(|| facts_gone(&format!("epoch {epoch}")))?;
     let key = keys::closed_epoch(epoch);
     let (value, proof) = node.store().prove(&key, newest)?;
     let value = value.ok_or_else(|| chunk::unknown_chunk(cid))?;
     Ok(Shown { height: newest, key, value, proof, fact: Some(fact) })
+}
+
+fn facts_gone(epoch: &str) -> Refusal {
+    let message = format!("this node does not hold the facts of {epoch} in which the chunk was agreed on");
+    Refusal::new(
+        ErrorCode::ProofPruned,
+        message,
+        "ask an archive (storage.archive), or a node that keeps more (storage.retain_epochs)",
+    )
 }
 
 /// Changes of validators from the genesis up to a height, each with the header that announced it.
