@@ -20,7 +20,6 @@ mod deps;
 mod error;
 mod follow;
 mod http;
-mod joining;
 mod lanes;
 mod memory;
 mod node;
@@ -47,7 +46,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use deps::{Deps, Fetch, FullDisks};
-pub use joining::joining;
 pub use router::openapi;
 pub use waiting::{Waiting, answer_waiting};
 

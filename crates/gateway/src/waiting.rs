@@ -1,4 +1,5 @@
-//! Answers of a node that cannot run now and waits until it can: every path is refused with the reason, and `/metrics` goes on.
+//! Answers of a node that cannot serve yet, because it joins the network or waits for room on its disk: every path is refused with
+//! the reason, and `/metrics` goes on.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use axum::routing::{any, get};
 use openmesh_api::ErrorCode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
@@ -22,21 +22,24 @@ const LISTEN_AGAIN_MS: u64 = 100;
 /// Longest wait for that address, in seconds: longer than the API drains.
 const LISTEN_SECONDS_MAX: u64 = 8;
 
-/// Reason for which a node waits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Reason for which a node does not serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// The thing that it waits for.
+    /// The kind of reason.
+    pub code: ErrorCode,
+    /// The thing that it waits for, or does.
     pub message: String,
     /// Advice to the operator.
     pub hint: String,
 }
 
-/// Answers everything with the newest reason until it is stopped. Returns the address that it listens on, and the task.
+/// Answers everything with the newest reason until it is stopped; whoever keeps a connection open is cut off then. Returns the
+/// address that it listens on, which is free when the task has ended, and the task.
 ///
 /// Fails where the address cannot be listened on within some seconds.
 pub async fn answer_waiting(
     address: SocketAddr,
-    reason: watch::Receiver<Waiting>,
+    reason: impl Fn() -> Waiting + Clone + Send + Sync + 'static,
     registry: Arc<Registry>,
     stop: CancellationToken,
 ) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), StartError> {
@@ -44,13 +47,18 @@ pub async fn answer_waiting(
     let listener = listen_again(address).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let refuse = move || {
-        let Waiting { message, hint } = reason.borrow().clone();
-        std::future::ready(Refusal::new(ErrorCode::DiskFull, message, hint))
+        let Waiting { code, message, hint } = reason();
+        std::future::ready(Refusal::new(code, message, hint))
     };
     let metrics = move || std::future::ready(metrics_of(&registry));
     let app = Router::new().route("/metrics", get(metrics)).fallback(any(refuse));
-    let serving = tokio::spawn(serve::serve(listener, app, serve::Limits::default(), stop));
-    Ok((address, serving))
+    let serving = async move {
+        tokio::select! {
+            () = serve::serve(listener, app, serve::Limits::default(), stop.clone()) => {}
+            () = stop.cancelled() => {}
+        }
+    };
+    Ok((address, tokio::spawn(serving)))
 }
 
 async fn listen_again(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -82,19 +90,22 @@ mod tests {
 
     #[tokio::test]
     async fn every_path_says_what_the_node_waits_for() {
-        let (said, reason) = watch::channel(Waiting { message: "no room".into(), hint: "make some".into() });
+        let waiting =
+            |message: &str| Waiting { code: ErrorCode::DiskFull, message: message.into(), hint: "make some".into() };
+        let (said, reason) = tokio::sync::watch::channel(waiting("no room"));
         let (mut registry, stop) = (Registry::with_prefix("openmesh"), CancellationToken::new());
         let gauge: prometheus_client::metrics::gauge::Gauge = Default::default();
         registry.register("disk_waiting", "Waits for room", gauge.clone());
         gauge.set(1);
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (address, task) = answer_waiting(any_port, reason, Arc::new(registry), stop.clone()).await.unwrap();
+        let (address, task) =
+            answer_waiting(any_port, move || reason.borrow().clone(), Arc::new(registry), stop.clone()).await.unwrap();
         for path in ["/v1/status", "/v1/sources", "/"] {
             let answer = ask(address, path).await;
             assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: "), "{answer}");
             assert!(answer.contains("\"disk_full\"") && answer.contains("no room"), "{answer}");
         }
-        said.send_replace(Waiting { message: "still none".into(), hint: String::new() });
+        said.send_replace(waiting("still none"));
         assert!(ask(address, "/v1/status").await.contains("still none"), "the newest reason");
         assert!(ask(address, "/metrics").await.contains("openmesh_disk_waiting 1"));
         stop.cancel();

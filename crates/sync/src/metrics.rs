@@ -14,18 +14,19 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them.
+    /// Counters at zero, registered.
     pub fn register(registry: &mut Registry) -> Metrics {
         let metrics = Metrics::default();
-        let registry = registry.sub_registry_with_prefix("sync");
-        registry.register(
-            "chunks_served",
-            "Chunks of the state sent to nodes that join",
-            metrics.chunks_served.clone(),
-        );
-        registry.register("chunks_fetched", "Chunks of a snapshot fetched and proved", metrics.chunks_fetched.clone());
-        registry.register("lies", "Answers of peers that were proved wrong while joining", metrics.lies.clone());
-        registry.register("chunks_missing", "Chunks that a join still waits for", metrics.chunks_missing.clone());
+        metrics.enter(registry);
         metrics
+    }
+
+    /// Registers these in another registry as well: of a node that joins only a part of its registry is there.
+    pub fn enter(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("sync");
+        registry.register("chunks_served", "Chunks of the state sent to nodes that join", self.chunks_served.clone());
+        registry.register("chunks_fetched", "Chunks of a snapshot fetched and proved", self.chunks_fetched.clone());
+        registry.register("lies", "Answers of peers that were proved wrong while joining", self.lies.clone());
+        registry.register("chunks_missing", "Chunks that a join still waits for", self.chunks_missing.clone());
     }
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use openmesh_api::ErrorCode;
+use openmesh_gateway::{Waiting, answer_waiting};
 use openmesh_ledger::Genesis;
 use openmesh_network as network;
 use openmesh_primitives::{Height, Timestamp};
@@ -12,6 +14,7 @@ use openmesh_sync::{
     self as sync, Deps, JoinConfig, JoinError, Metrics, Own, Peers, Progress, Refusal, Snapshots, Trust, TrustedBlock,
     Way,
 };
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -135,8 +138,12 @@ impl Opening<'_> {
         let (progress, seen) = watch::channel(Progress::default());
         let stop = CancellationToken::new();
         let said = tokio::spawn(say(seen.clone(), stop.clone()));
-        let api = openmesh_gateway::joining(self.config.api, move || seen.borrow().to_string(), stop.clone());
-        let api = api.await.or_fail("api")?;
+        let mut registry = Registry::with_prefix("openmesh");
+        self.metrics.enter(&mut registry);
+        let (_, api) =
+            answer_waiting(self.config.api, move || waiting(&seen.borrow()), Arc::new(registry), stop.clone())
+                .await
+                .or_fail("api")?;
         let config = JoinConfig {
             dir: self.dir.to_path_buf(),
             store: self.store_config(),
@@ -199,6 +206,15 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Failure> {
     tokio::task::spawn_blocking(work).await.or_fail("ledger")?.or_fail("ledger")
+}
+
+/// The answer of the API meanwhile.
+fn waiting(progress: &Progress) -> Waiting {
+    Waiting {
+        code: ErrorCode::Joining,
+        message: format!("this node joins the network: {progress}"),
+        hint: "ask another node, or ask again when it has joined".to_owned(),
+    }
 }
 
 /// Logs each step and each tenth of the chunks.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use openmesh_api::FullDisk;
+use openmesh_api::{ErrorCode, FullDisk};
 use openmesh_gateway::{Waiting, answer_waiting};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -22,7 +22,8 @@ impl Node {
         self.room.waits(true);
         let (said, newest) = watch::channel(reason(self.room.lacking(super::room::START_BYTES)));
         let stop = CancellationToken::new();
-        let answering = answer_waiting(self.config.api, newest, Arc::new(registry), stop.clone());
+        let answering =
+            answer_waiting(self.config.api, move || newest.borrow().clone(), Arc::new(registry), stop.clone());
         let (api, answering) = answering.await.or_fail("api")?;
         if let Err(failure) = self.announce(api) {
             // The record may lie on the disk that is full; whoever started this process knows it without one.
@@ -58,5 +59,5 @@ fn reason(disk: Option<FullDisk>) -> Waiting {
         ),
         None => "this node stopped because its disk was full, and is about to start again".to_owned(),
     };
-    Waiting { message, hint: hint.to_owned() }
+    Waiting { code: ErrorCode::DiskFull, message, hint: hint.to_owned() }
 }
