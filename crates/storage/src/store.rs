@@ -51,7 +51,7 @@ pub struct StoreConfig {
     pub proof_heights: u64,
     /// Most memory for pages of the database, bytes.
     pub cache_bytes_max: usize,
-    /// Time of the chain, in milliseconds before the tip, for which blocks are kept with their receipts and their entries
+    /// Time of the chain, in milliseconds before the tip, for which facts are kept, and blocks with their receipts and their entries
     /// in the indices; `None` keeps all. The last [`StoreConfig::proof_heights`] blocks stay in any case: peers that fell
     /// behind ask for them.
     pub retain_ms: Option<u64>,

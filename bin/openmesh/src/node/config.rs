@@ -149,11 +149,11 @@ const RETAIN_EPOCHS: u64 = 336;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
-    /// Epochs (an hour of block time each, where the genesis says nothing else) for which blocks, receipts and their indices are
-    /// kept; 336, two weeks, where nothing is said, and for ever with 0. The state, what light clients need and the tables stay in any
+    /// Epochs (an hour of block time each, where the genesis says nothing else) for which blocks, receipts, their indices and
+    /// facts are kept; 336, two weeks, where nothing is said, and for ever with 0. The state, what light clients need and the tables stay in any
     /// case.
     pub retain_epochs: Option<u64>,
-    /// Keeps every block for ever, and takes them all when it joins, as long as a connected peer holds the next one.
+    /// Keeps every block and fact for ever, and takes them all when it joins, as long as a connected peer holds the next one.
     pub archive: bool,
     /// Lets an archive that has blocks go on from a snapshot, with a gap, where no peer holds its next block. Its file then stays
     /// beside the new one, in `until-HEIGHT`.

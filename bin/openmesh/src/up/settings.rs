@@ -36,7 +36,7 @@ const NODE_TEMPLATE: &str = "\
 # query_ms_max = 30000
 
 # [storage]
-# retain_epochs = 336                # hours for which blocks are kept; 0 for ever
+# retain_epochs = 336                # hours for which blocks and facts are kept; 0 for ever
 # archive = true                     # every block for ever, and all of them when it joins; the first validator's default
 # retain_hours = 720                 # hours for which the tables keep rows; for ever without it
 
