@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::among::Standstill;
 use crate::catalogue::{self, CatalogueTable};
 use crate::config::{Config, Query};
 use crate::error::{QueryError, Stage, translate};
@@ -48,6 +49,7 @@ struct Inner {
     lake: Lake,
     sessions: Sessions,
     threads: Threads,
+    standstill: Standstill,
 }
 
 impl Pythia {
@@ -56,7 +58,11 @@ impl Pythia {
         let threads = Threads::start(config.threads)?;
         let sessions = Sessions::new(&lake, &config).map_err(std::io::Error::other)?;
         let gate = Arc::new(Gate::new(config.concurrency, config.queue_max));
-        Ok(Handle { inner: Arc::new(Inner { config, lake, sessions, threads }), gate, idle: false })
+        Ok(Handle {
+            inner: Arc::new(Inner { config, lake, sessions, threads, standstill: Standstill::default() }),
+            gate,
+            idle: false,
+        })
     }
 }
 
@@ -124,6 +130,14 @@ impl Handle {
             Message::Schema(schema) => Ok(QueryStream::new(schema, receiver, job, watch, stop)),
             Message::Batch(_) | Message::Done(_) => Err(QueryError::Internal),
         }
+    }
+
+    pub(crate) fn threads(&self) -> &Threads {
+        &self.inner.threads
+    }
+
+    pub(crate) fn standstill(&self) -> &Standstill {
+        &self.inner.standstill
     }
 
     /// Returns the tables that can be asked about.

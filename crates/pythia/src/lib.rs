@@ -13,6 +13,7 @@
 //!   gateway; dropping a query's future or cancelling its token stops the work, and so does the end of its time, in the
 //!   middle of a join or of a slow function too ([`governor`]).
 
+mod among;
 mod arithmetic;
 mod catalogue;
 mod cell;

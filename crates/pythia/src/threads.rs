@@ -1,9 +1,12 @@
 //! Threads that run queries, behind those of everything else that a node does.
 //!
-//! Queries share the machine with the ledger and with short requests. Those of people who ask for little have a low priority. Those of
-//! people who have used up their part run only on processors that nobody else wants at that moment (the scheduling policy
-//! `SCHED_IDLE`): even at the lowest usual priority a thread keeps its processor for some milliseconds before one that wakes gets it, and a
-//! short request is answered in less.
+//! Queries share the machine with the ledger and with short requests. Short ones have a low priority. Long ones run only on
+//! processors that nobody else wants at that moment (the scheduling policy `SCHED_IDLE`): even at the lowest usual priority a thread keeps
+//! its processor for some milliseconds before one that wakes gets it, and a short request is answered in less. Where other
+//! programs take all processors such threads stand still; [`Threads::idle_nanos`] shows it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +23,9 @@ const NICE_MAX: i32 = 19;
 pub struct Threads {
     usual: Option<Runtime>,
     idle: Option<Runtime>,
+    /// Files in which the system counts the processor time of the idle ones. Source: Documentation/scheduler/sched-stats.rst of
+    /// Linux.
+    counters: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Threads {
@@ -28,8 +34,25 @@ impl Threads {
         // Counted from here: a thread begins with the value of the one that starts it.
         let nice = rustix::process::getpriority_process(None)? + NICE;
         let usual = runtime(count, "pythia", move || step_back(nice))?;
-        let idle = runtime(count, "pythia-idle", move || stand_behind(nice))?;
-        Ok(Threads { usual: Some(usual), idle: Some(idle) })
+        let counters: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let counted = Arc::clone(&counters);
+        let idle = runtime(count, "pythia-idle", move || {
+            stand_behind(nice);
+            let path =
+                std::fs::read_link("/proc/thread-self").map(|task| PathBuf::from("/proc").join(task).join("schedstat"));
+            counted.lock().unwrap_or_else(PoisonError::into_inner).extend(path);
+        })?;
+        Ok(Threads { usual: Some(usual), idle: Some(idle), counters })
+    }
+
+    /// Processor time that the idle ones have had, nanoseconds; 0 where the system does not count it.
+    pub fn idle_nanos(&self) -> u64 {
+        let counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let nanos = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).ok()?;
+            text.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        counters.iter().filter_map(nanos).sum()
     }
 
     /// The usual ones, or those that run only where nobody else wants to. `None` only while they are being dropped.
@@ -91,5 +114,19 @@ mod tests {
         let normal = ThreadSchedulePolicy::Normal;
         assert_eq!(found(false).await.unwrap(), (lowered, normal(NormalThreadSchedulePolicy::Other)));
         assert_eq!(found(true).await.unwrap().1, normal(NormalThreadSchedulePolicy::Idle));
+    }
+
+    #[tokio::test]
+    async fn the_time_of_idle_threads_is_counted() {
+        let threads = Threads::start(1).unwrap();
+        let work = |idle| {
+            let begun = threads.idle_nanos();
+            let sum =
+                threads.of(idle).unwrap().spawn(async { (0..3_000_000u64).map(std::hint::black_box).sum::<u64>() });
+            async move { (sum.await.unwrap() > 0, begun) }
+        };
+        let (_, before) = work(true).await;
+        let after = threads.idle_nanos();
+        assert!(after > before, "{before} {after}");
     }
 }

@@ -10,6 +10,22 @@ use openmesh_pythia::{Format, Handle, Limits, Pythia, Query};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// A long query among many others begins anew on other threads, and its answer is the same.
+#[tokio::test]
+async fn short_and_long_queries_among_many_have_the_same_answers() {
+    let (_dir, handle) = ask(config()).await;
+    for sql in
+        ["SELECT count(*) FROM trades", "SELECT count(DISTINCT value % 1000003) FROM generate_series(1, 1500000)"]
+    {
+        let alone = rows(&handle, sql).await;
+        for quick in [true, false] {
+            assert_eq!(handle.query_among_many(Query::new(sql), quick).await.unwrap().rows, alone, "{sql}");
+        }
+    }
+    let error = handle.query_among_many(Query::new("SELECT nothing"), true).await.unwrap_err();
+    assert_eq!(error, handle.query(Query::new("SELECT nothing")).await.unwrap_err());
+}
+
 async fn rows(handle: &Handle, sql: &str) -> Vec<Vec<Value>> {
     handle.query(Query::new(sql)).await.unwrap().rows
 }

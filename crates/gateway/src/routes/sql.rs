@@ -1,6 +1,6 @@
 //! SQL over HTTP.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,8 +12,7 @@ use futures::{StreamExt, future, stream};
 use openmesh_api as api;
 use openmesh_api::ErrorCode;
 use openmesh_api::limits::QUERY_ID_BYTES_MAX;
-use openmesh_pythia::{Export, Format, Handle, Limits, Query, QueryError, QueryResult};
-use tokio::time::timeout;
+use openmesh_pythia::{Export, Format, Limits, Query};
 
 use crate::error::Refusal;
 use crate::http::request::{Body, Params};
@@ -21,9 +20,6 @@ use crate::lanes::Pass;
 use crate::node::Node;
 use crate::peer;
 use crate::running::Run;
-
-/// Time of a short query, in milliseconds: an indexed question to much data takes less.
-const SHORT_MS_MAX: u64 = 50;
 
 /// One read-only query. As a file it may have a million rows, and columns of the same name are numbered.
 #[utoipa::path(post, path = api::path::SQL, tag = "sql", params(api::SqlQuery), request_body = api::SqlRequest, responses((status = 200, content((api::SqlResponse = "application/json"), (String = "text/csv"), (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"))), (status = 400, body = api::ErrorBody), (status = 408, description = "Stopped when its time was over"), (status = 409, description = "A query of this id runs already"), (status = 413, description = "The body or the query is too long"), (status = 415, description = "The body is not JSON"), (status = 429, body = api::ErrorBody)))]
@@ -54,22 +50,11 @@ pub async fn query(
         api::SqlFormat::Parquet => Format::Parquet,
     };
     let mut pass = node.queries().enter(peer::current()).await?;
-    // A file is for whoever wants much.
-    let asked = node.deps().pythia.idle();
     let export = tokio::select! {
-        export = asked.export(query, format) => export?,
+        export = node.deps().pythia.export(query, format) => export?,
         busy = pass.overdue() => return Err(busy),
     };
     export_file(export, run, pass, format, request.limit.is_some()).await
-}
-
-/// Asks, at first on the threads of short queries. One that takes longer begins anew on those that take only what everything
-/// else on the machine leaves over, so that it delays nobody.
-async fn ask(pythia: &Handle, query: Query, is_quick: bool) -> Result<QueryResult, QueryError> {
-    if is_quick && let Ok(answered) = timeout(Duration::from_millis(SHORT_MS_MAX), pythia.query(query.clone())).await {
-        return answered;
-    }
-    pythia.idle().query(query).await
 }
 
 async fn answer(node: &Node, id: String, query: Query) -> Result<Json<api::SqlResponse>, Refusal> {
@@ -78,7 +63,7 @@ async fn answer(node: &Node, id: String, query: Query) -> Result<Json<api::SqlRe
     let mut pass = node.queries().enter(peer::current()).await?;
     let (begun, is_quick) = (Instant::now(), pass.is_quick());
     let result = tokio::select! {
-        result = ask(&node.deps().pythia, query, is_quick) => result?,
+        result = node.deps().pythia.query_among_many(query, is_quick) => result?,
         busy = pass.overdue() => return Err(busy),
     };
     let columns = result
