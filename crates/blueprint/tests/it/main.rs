@@ -1,0 +1,4 @@
+//! Tests of the pure half of the Xnode.
+
+mod document;
+mod golden;
