@@ -194,7 +194,7 @@ impl fmt::Display for VolumeId {
 pub struct PlacedVolume {
     /// Its id.
     pub id: VolumeId,
-    /// Number of the generation that makes it: once that one is committed the volume is there or missing, and never made anew.
+    /// Number of the first generation with it that was committed, or could be: from then on it is there or missing, and never made anew.
     pub born: u64,
     /// Line that the application uses.
     pub line: u32,

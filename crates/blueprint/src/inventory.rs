@@ -203,11 +203,7 @@ pub struct ObservedVolume {
     pub mounted: bool,
     /// Its marker file holds its id. Known only while it is mounted.
     pub marked: bool,
-    /// A clone shares blocks with its origin, and takes no room of its own.
-    pub reflink: bool,
-    /// Bytes in the line in use.
-    pub used: Size,
-    /// Lines of data by number.
+    /// Lines of data by number; known also while it is not mounted, from the marks beside its file system.
     pub lines: BTreeMap<u32, ObservedLine>,
     /// Mark: the line in use.
     pub in_use: u32,

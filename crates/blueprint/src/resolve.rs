@@ -24,6 +24,9 @@ use crate::text::Problem;
 /// connections and forgotten bookmarks no longer lead to the owner before.
 pub const FREED_NANOS: i64 = 3_600 * 1_000_000_000;
 
+/// Birth of a retired volume that was in no committed generation: it may be there, and may have to be made when its application comes back.
+const NEVER_COMMITTED: u64 = u64::MAX;
+
 /// Limits without a word of document or template.
 const LIMITS: Limits = Limits {
     processors: Some(Processors(1000)),
@@ -46,6 +49,8 @@ pub struct Allocations {
     pub id_ranges: u32,
     /// Secrets with their present version.
     pub secrets: BTreeMap<Name, u32>,
+    /// Number of the generation that serves; 0 before the first. Volumes of later ones may not have been made.
+    pub committed: u64,
     /// Fate of the data of applications that go; `Keep` without a word.
     pub disposals: BTreeMap<Name, Disposal>,
 }
@@ -329,6 +334,7 @@ fn place(
         let had = old.and_then(|old| old.applications.get(name));
         kept.insert(name, Kept::of(resolved, had, &mut pool));
     }
+    free(old, cause.at, &mut pool);
     let mut applications = BTreeMap::new();
     for (name, resolved) in &portable.applications {
         let had = old.and_then(|old| old.applications.get(name));
@@ -343,11 +349,18 @@ fn place(
     for (name, resolved) in &portable.applications {
         let had = old.and_then(|old| old.applications.get(name));
         if let Some(placed) = applications.get_mut(name) {
-            volumes(name, resolved, placed, had, &Volumes { node: &settings.node, number, lines }, &mut retired);
+            volumes(
+                name,
+                resolved,
+                placed,
+                had,
+                &Volumes { node: &settings.node, number, committed: allocations.committed, lines },
+                &mut retired,
+            );
         }
     }
     retire(old, &applications, allocations, cause.at, &mut retired);
-    let freed = free(old, pool, cause.at);
+    let freed = pool.freed;
     let placement = Placement {
         node: settings.node.clone(),
         subnet: settings.subnet,
@@ -493,6 +506,7 @@ fn host_ports(
 struct Volumes<'a> {
     node: &'a Name,
     number: u64,
+    committed: u64,
     lines: &'a LineChoices,
 }
 
@@ -524,6 +538,9 @@ fn volumes(
             let id = VolumeId::of(circumstances.node, name, volume_name, circumstances.number);
             PlacedVolume { id, born: circumstances.number, line: 1, clone: false, last_line: 1 }
         });
+        if given.born > circumstances.committed {
+            given.born = circumstances.number;
+        }
         let chosen = circumstances.lines.get(&(name.clone(), volume_name.clone()));
         match chosen {
             Some(line) => (given.line, given.clone) = (*line, false),
@@ -553,7 +570,10 @@ fn retire(
         applications.values().flat_map(|placed| placed.volumes.values().map(|volume| &volume.id)).collect();
     for (application, placed) in old.iter().flat_map(|old| &old.applications) {
         for (name, volume) in placed.volumes.iter().filter(|(_, volume)| !used.contains(&volume.id)) {
-            let (application, name, volume) = (application.clone(), name.clone(), volume.clone());
+            let (application, name, mut volume) = (application.clone(), name.clone(), volume.clone());
+            if volume.born > allocations.committed {
+                volume.born = NEVER_COMMITTED;
+            }
             retired
                 .insert(volume.id.clone(), Retired { application, name, volume, disposal: Disposal::Keep, since: now });
         }
@@ -565,17 +585,15 @@ fn retire(
     }
 }
 
-/// Things that were given back: those of before that are still waiting, and those that nobody has now.
-fn free(old: Option<&Placement>, pool: Pool<'_>, now: Timestamp) -> BTreeMap<Resource, Freed> {
-    let mut freed = pool.freed;
+/// Notes what nobody keeps as given back, before anything is given: also what is freed by this resolution waits for its hour.
+fn free(old: Option<&Placement>, now: Timestamp, pool: &mut Pool<'_>) {
     for (name, placed) in old.iter().flat_map(|old| &old.applications) {
         let ports = placed.ports.values().map(|port| Resource::Port(port.port, port.protocol));
         let addresses = placed.addresses.iter().map(|address| Resource::Address(*address));
         for resource in ports.chain(addresses).chain([Resource::Ids(placed.first_id)]) {
             if !pool.used.contains(&resource) {
-                freed.entry(resource).or_insert_with(|| Freed { owner: name.clone(), at: now });
+                pool.freed.entry(resource).or_insert_with(|| Freed { owner: name.clone(), at: now });
             }
         }
     }
-    freed
 }

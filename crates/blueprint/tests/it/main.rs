@@ -1,4 +1,9 @@
 //! Tests of the pure half of the Xnode.
 
 mod document;
+mod generation;
 mod golden;
+mod plan;
+mod plan_properties;
+mod template;
+mod world;
