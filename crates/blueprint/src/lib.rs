@@ -7,6 +7,7 @@
 //! Pure: no clock, no randomness, no file, no socket. The rules are numbered in `docs/spec/xnode.md`, and the code names them (`X-12`).
 
 pub mod catalogue;
+pub mod compose;
 mod diff;
 pub mod document;
 pub mod generation;

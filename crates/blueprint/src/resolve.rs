@@ -200,7 +200,8 @@ fn choose_one(
             let Some(template) = catalogue.template(&using.name, using.version.as_ref()) else {
                 let version = using.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
                 let known: Vec<&str> = catalogue.templates.keys().map(Name::as_str).collect();
-                let (template, known) = (format!("{}{version}", using.name), known.join(", "));
+                let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+                let template = format!("{}{version}", using.name);
                 reasons.push(Unresolved::NoSuchTemplate { application: name.clone(), template, known });
                 return None;
             };
@@ -532,7 +533,7 @@ fn volumes(
                 .iter()
                 .find(|(_, r)| &r.application == name && &r.name == volume_name && r.disposal != Disposal::Wipe);
             let id = back.map(|(id, _)| id.clone())?;
-            retired.remove(&id).map(|retired| PlacedVolume { clone: false, ..retired.volume })
+            retired.remove(&id).map(|retired| retired.volume)
         });
         let mut given = before.unwrap_or_else(|| {
             let id = VolumeId::of(circumstances.node, name, volume_name, circumstances.number);

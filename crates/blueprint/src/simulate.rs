@@ -150,7 +150,7 @@ fn close(application: &Name, door: Door, inventory: &mut Inventory) {
 
 fn collect(rubbish: &Rubbish, inventory: &mut Inventory) {
     match rubbish {
-        Rubbish::Instance { application, instance } => {
+        Rubbish::Instance { application, instance, .. } => {
             if let Some(found) = inventory.applications.get_mut(application) {
                 found.instances.remove(instance);
             }

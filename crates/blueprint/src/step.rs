@@ -205,6 +205,8 @@ pub enum Rubbish {
         application: Name,
         /// The instance.
         instance: InstanceId,
+        /// Its root could be written to.
+        writable: bool,
     },
     /// A line of data that never had traffic from outside.
     Line {
@@ -349,7 +351,7 @@ pub(crate) fn is_admitted(inventory: &Inventory, application: &Name, revision: &
 impl Rubbish {
     fn is_gone(&self, inventory: &Inventory) -> bool {
         match self {
-            Rubbish::Instance { application, instance: id } => instance(inventory, application, id).is_none(),
+            Rubbish::Instance { application, instance: id, .. } => instance(inventory, application, id).is_none(),
             Rubbish::Line { volume, line } => {
                 inventory.volumes.get(&volume.id).is_none_or(|found| !found.lines.contains_key(line))
             }
@@ -398,7 +400,9 @@ impl fmt::Display for Step {
                 write!(f, "watch {application} {revision} with traffic for {time}")
             }
             Step::Commit { number } => write!(f, "commit generation {number}"),
-            Step::Collect(Rubbish::Instance { application, instance }) => write!(f, "collect {application} {instance}"),
+            Step::Collect(Rubbish::Instance { application, instance, .. }) => {
+                write!(f, "collect {application} {instance}")
+            }
             Step::Collect(Rubbish::Line { volume, line }) => write!(f, "collect line {line} of {volume}"),
             Step::Collect(Rubbish::Volume { volume }) => write!(f, "collect volume {volume}"),
         }

@@ -66,7 +66,7 @@ pub enum NameError {
     )]
     Name(String),
     /// Not the name of a variable.
-    #[error("`{0}` is not a name of a variable: letters, digits and _, not beginning with a digit")]
+    #[error("`{0}` is not a name of a variable: letters, digits, _, . and -, beginning with a letter or _")]
     Variable(String),
     /// A path that does not begin at the root.
     #[error("`{0}` is not absolute; begin it with /")]
@@ -131,7 +131,8 @@ impl FromStr for VariableName {
 
     fn from_str(text: &str) -> Result<VariableName, NameError> {
         let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
-        let fits = begins && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && text.len() <= 256;
+        let fits =
+            begins && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b)) && text.len() <= 256;
         fits.then(|| VariableName(text.to_string())).ok_or_else(|| NameError::Variable(text.to_string()))
     }
 }
@@ -415,7 +416,7 @@ impl fmt::Display for HostAddress {
 scalar! {
     Name: "a name of a to z, 0 to 9 and -", "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$";
     AppPath: "an absolute path in the application", "^/";
-    VariableName: "a name of a variable", "^[A-Za-z_][A-Za-z0-9_]*$";
+    VariableName: "a name of a variable", "^[A-Za-z_][A-Za-z0-9_.-]*$";
     Domain: "a domain", "^(\\*\\.)?[a-z0-9-]+(\\.[a-z0-9-]+)*$";
     ImageReference: "a reference of an image", "^[^ ]+$";
     PackageName: "a name of a package", "^@?[A-Za-z0-9][A-Za-z0-9._+/-]*$";

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::application::{Script, application, fetch, removed};
 use super::facts::Facts;
 use super::report::PlannedStep;
-use crate::document::{Name, Wish};
+use crate::document::{Name, Root, Wish};
 use crate::generation::{Disposal, Generation, HostPort};
 use crate::inventory::{Holder, InstanceId, Inventory};
 use crate::refusal::Refusal;
@@ -37,15 +37,16 @@ pub(super) fn steps(
     for facts in &facts {
         application(facts, &mut script);
     }
+    if inventory.current < generation.number {
+        facts.iter().for_each(|facts| probation(facts, previous, &mut script));
+    }
+    // What goes serves until here: a version that returns in its probation may need it.
     for name in inventory.applications.keys().filter(|name| !generation.portable.applications.contains_key(*name)) {
         removed(name, inventory, previous, &mut script);
     }
     retract(inventory, &wanted, &held, false, &mut script);
-    if inventory.current < generation.number {
-        facts.iter().for_each(|facts| probation(facts, previous, &mut script));
-    }
     script.add(Step::Commit { number: generation.number }, "everything is as it says");
-    collect(inventory, generation, &facts, &held, &mut script);
+    collect(inventory, (generation, previous), &facts, &held, &mut script);
     script.into_steps()
 }
 
@@ -112,7 +113,7 @@ fn probation(facts: &Facts<'_>, previous: Option<&Generation>, script: &mut Scri
 /// Adds the removal of what nobody needs. Lines that had traffic are not among it, whatever their age.
 fn collect(
     inventory: &Inventory,
-    generation: &Generation,
+    (generation, previous): (&Generation, Option<&Generation>),
     facts: &[Facts<'_>],
     held: &BTreeSet<&Name>,
     script: &mut Script<'_>,
@@ -122,8 +123,9 @@ fn collect(
     for (application, found) in inventory.applications.iter().filter(|(name, _)| !held.contains(*name)) {
         let wanted = wanted.get(application);
         for instance in found.instances.keys().filter(|id| wanted.is_none_or(|wanted| !wanted.contains(*id))) {
+            let writable = roots_written(application, generation, previous);
             let (application, instance) = (application.clone(), instance.clone());
-            script.add(Step::Collect(Rubbish::Instance { application, instance }), "ended");
+            script.add(Step::Collect(Rubbish::Instance { application, instance, writable }), "ended");
         }
     }
     for (volume, placed, found) in facts.iter().flat_map(Facts::volumes) {
@@ -149,4 +151,12 @@ fn collect(
             script.add(Step::Collect(Rubbish::Volume { volume }), "asked for a day ago");
         }
     }
+}
+
+/// Returns true when an application's instances may have written to their root: before, now, or nobody knows.
+fn roots_written(name: &Name, generation: &Generation, previous: Option<&Generation>) -> bool {
+    let known =
+        [Some(generation), previous].into_iter().flatten().filter_map(|known| known.portable.applications.get(name));
+    let roots: Vec<Root> = known.map(|resolved| resolved.application.root).collect();
+    roots.is_empty() || roots.contains(&Root::Writable)
 }

@@ -1,5 +1,6 @@
 //! Tests of the pure half of the Xnode.
 
+mod compose;
 mod document;
 mod generation;
 mod golden;

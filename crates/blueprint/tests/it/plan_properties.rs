@@ -165,3 +165,33 @@ fn broken_off(machine: &mut Inventory, generation: &Generation, previous: Option
         }
     }
 }
+
+const ONE: &str = "version: 1\napplications:\n  a: {image: i:1, volumes: {data: {path: /data, size: 1 GiB}}}\n";
+const NONE: &str = "version: 1\n";
+
+/// A volume of a generation that was given up before it was made is no missing volume when its application comes back.
+#[test]
+fn a_volume_that_was_never_made() {
+    let mut machine = empty_machine();
+    let first = generation_after(ONE, None, 0, 0).unwrap();
+    let second = generation_after(NONE, Some(&first), 0, 60).unwrap();
+    reach(&mut machine, &second, None, &[]);
+    let third = generation_after(ONE, Some(&second), 2, 120).unwrap();
+    reach(&mut machine, &third, Some(&second), &[]);
+    assert_eq!(machine.volumes.len(), 1);
+}
+
+/// A line of a generation that was given up before it was cloned is cloned when its application comes back.
+#[test]
+fn a_line_that_was_never_made() {
+    let mut machine = empty_machine();
+    let first = generation_after(ONE, None, 0, 0).unwrap();
+    reach(&mut machine, &first, None, &[]);
+    let second = generation_after(&ONE.replace("i:1", "i:2"), Some(&first), 1, 60).unwrap();
+    let third = generation_after(NONE, Some(&second), 1, 120).unwrap();
+    reach(&mut machine, &third, Some(&first), &[]);
+    let fourth = generation_after(&ONE.replace("i:1", "i:2"), Some(&third), 3, 180).unwrap();
+    reach(&mut machine, &fourth, Some(&third), &[]);
+    let volume = machine.volumes.values().next().unwrap();
+    assert_eq!((volume.in_use, volume.lines.len()), (2, 2));
+}

@@ -130,7 +130,7 @@ pub fn step(step: &Step, inventory: &mut Inventory, generation: &Generation) {
         Step::Collect(Rubbish::Line { volume, line }) => {
             assert!(!before.volumes[&volume.id].lines[line].admitted, "{step} removes what clients were told");
         }
-        Step::Collect(Rubbish::Instance { application, instance }) => {
+        Step::Collect(Rubbish::Instance { application, instance, .. }) => {
             let state = before.applications[application].instances[instance].state;
             assert!(matches!(state, InstanceState::Exited(_)), "{step} of something that lives");
         }
