@@ -76,6 +76,12 @@ pub enum Unresolved {
         /// Hash of the recipe.
         recipe: Digest,
     },
+    /// Neither image nor recipe.
+    #[error("{application}: has neither image nor recipe")]
+    NoOrigin {
+        /// The application.
+        application: Name,
+    },
     /// No template of this name and version.
     #[error("{application}: no template `{template}` is known; known are {known}")]
     NoSuchTemplate {
@@ -210,7 +216,7 @@ fn choose_one(
         }
         _ => own.clone(),
     };
-    let (facts, source) = image(name, &rendered, catalogue).map_err(|reason| reasons.push(reason)).ok()?;
+    let (facts, source) = image(name, &rendered, catalogue, reasons)?;
     let image = ResolvedImage { digest: facts.digest, packed: facts.packed, unpacked: facts.unpacked, source };
     let limits = Limits {
         processors: rendered.limits.processors.or(LIMITS.processors),
@@ -226,26 +232,26 @@ fn image(
     name: &Name,
     application: &Application,
     catalogue: &Catalogue,
-) -> Result<(ImageFacts, ImageSource), Unresolved> {
-    match (&application.image, &application.recipe) {
-        (Some(reference), _) => match catalogue.image(reference) {
-            Some(facts) => Ok((*facts, ImageSource::Registry(ImageReference { digest: None, ..reference.clone() }))),
-            None => Err(Unresolved::NoSuchImage { application: name.clone(), reference: reference.clone() }),
-        },
+    reasons: &mut Vec<Unresolved>,
+) -> Option<(ImageFacts, ImageSource)> {
+    let (found, reason) = match (&application.image, &application.recipe) {
+        (Some(reference), _) => {
+            let source = ImageSource::Registry(ImageReference { digest: None, ..reference.clone() });
+            let found = catalogue.image(reference).map(|facts| (*facts, source));
+            (found, Unresolved::NoSuchImage { application: name.clone(), reference: reference.clone() })
+        }
         (None, Some(recipe)) => {
             let recipe = recipe_hash(recipe);
-            match catalogue.recipes.get(&recipe) {
-                Some(facts) => Ok((*facts, ImageSource::Recipe(recipe))),
-                None => Err(Unresolved::NotBuilt { application: name.clone(), recipe }),
-            }
+            let found = catalogue.recipes.get(&recipe).map(|facts| (*facts, ImageSource::Recipe(recipe)));
+            (found, Unresolved::NotBuilt { application: name.clone(), recipe })
         }
-        // A document that was read has an origin; a template that has none is told as one that is not known.
-        (None, None) => Err(Unresolved::NoSuchTemplate {
-            application: name.clone(),
-            template: "without image and recipe".to_string(),
-            known: String::new(),
-        }),
+        // A document that was read has an origin; one that was put together without is told so.
+        (None, None) => (None, Unresolved::NoOrigin { application: name.clone() }),
+    };
+    if found.is_none() {
+        reasons.push(reason);
     }
+    found
 }
 
 /// Settings of a document that placement follows.

@@ -77,6 +77,11 @@ fn translate(tree: &Node, findings: &mut Vec<Finding>, problems: &mut Problems) 
     for entry in entries {
         let Some(name) = names.get(&entry.key) else { continue };
         let path = format!("services.{}", entry.key);
+        if name.as_str() != entry.key {
+            let why = format!("is reached as `{name}` here");
+            let (path, key, kind) = (path.clone(), entry.key.clone(), FindingKind::Unsupported);
+            findings.push(Finding { place: entry.place, path, key, kind, why });
+        }
         let below = Findings { path: path.clone(), found: findings };
         let service = Service { name, names: &names, shared: &mut shared, findings: below };
         let translated = problems.below(&path, |problems| service.translate(&entry.value, problems));

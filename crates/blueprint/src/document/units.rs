@@ -107,7 +107,7 @@ fn quantity(text: &str, units: &[(&'static str, u64)], example: &'static str) ->
 }
 
 fn print(value: u64, units: &[(&'static str, u64)], blank: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let fits = units.iter().find(|(_, factor)| value > 0 && value % factor == 0);
+    let fits = units.iter().find(|(_, factor)| value > 0 && value.is_multiple_of(*factor));
     // Nothing of something is printed in the unit that a person expects: the last one is always there.
     let (unit, factor) = fits.or(units.last()).copied().unwrap_or(("", 1));
     write!(f, "{}{blank}{unit}", value / factor)
