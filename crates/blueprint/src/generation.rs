@@ -26,7 +26,7 @@ pub struct Generation {
     pub number: u64,
     /// Number of the generation that it follows; 0 for the first.
     pub parent: u64,
-    /// Who made it, when and why.
+    /// Its maker, moment and reason.
     pub cause: Cause,
     /// The part that is the same everywhere.
     pub portable: Portable,
@@ -34,7 +34,7 @@ pub struct Generation {
     pub placement: Placement,
 }
 
-/// Who made a generation, when and why: for the history, in no hash.
+/// Maker, moment and reason of a generation: for the history, in no hash.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Cause {
     /// Wallet, key or part of the agent.

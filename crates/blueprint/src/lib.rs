@@ -21,6 +21,7 @@ pub mod simulate;
 pub mod step;
 pub mod template;
 pub mod text;
+mod unresolved;
 
 pub use diff::{Change, diff};
 pub use document::Document;
@@ -30,3 +31,4 @@ pub use plan::{Plan, plan};
 pub use refusal::Refusal;
 pub use resolve::{resolve, rollback};
 pub use step::Step;
+pub use unresolved::Unresolved;

@@ -199,7 +199,7 @@ pub enum Step {
 /// Things that nobody needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rubbish {
-    /// What is left of an instance.
+    /// Remains of an instance.
     Instance {
         /// The application.
         application: Name,

@@ -249,7 +249,7 @@ record! {
     Route {
         /// Name of the port.
         port: Name,
-        /// Who may come in.
+        /// People who may come in.
         audience: Audience = Audience::Everybody,
         /// The wallets of the audience `wallets`.
         wallets: BTreeSet<Address>,

@@ -157,3 +157,63 @@ proptest! {
         prop_assert_eq!(&Document::parse(&document.to_json()).unwrap(), &document);
     }
 }
+
+/// Returns true when a value fits a schema: the part of JSON schema that ours uses, patterns excepted.
+fn fits(schema: &serde_json::Value, root: &serde_json::Value, value: &serde_json::Value) -> bool {
+    let all = |key: &str| schema[key].as_array().cloned().unwrap_or_default();
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fits(&root["$defs"][reference.rsplit('/').next().unwrap()], root, value);
+    }
+    let is = |word: &str| match word {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_u64(),
+        "number" => value.is_number(),
+        other => panic!("the type {other} is not in use"),
+    };
+    let typed = match &schema["type"] {
+        serde_json::Value::String(word) => is(word),
+        serde_json::Value::Array(words) => words.iter().any(|word| is(word.as_str().unwrap())),
+        _ => true,
+    };
+    let listed = all("enum").is_empty() || all("enum").contains(value);
+    let any = all("anyOf").is_empty() || all("anyOf").iter().any(|schema| fits(schema, root, value));
+    let one = all("oneOf").is_empty() || all("oneOf").iter().filter(|schema| fits(schema, root, value)).count() == 1;
+    let there = all("required").iter().all(|key| !value[key.as_str().unwrap()].is_null());
+    let items = value
+        .as_array()
+        .is_none_or(|items| schema["items"].is_null() || items.iter().all(|item| fits(&schema["items"], root, item)));
+    let pairs = value.as_object().is_none_or(|pairs| {
+        pairs.iter().all(|(key, value)| match (&schema["properties"][key], &schema["additionalProperties"]) {
+            (serde_json::Value::Null, serde_json::Value::Bool(more)) => *more,
+            (serde_json::Value::Null, serde_json::Value::Null) => true,
+            (serde_json::Value::Null, more) => fits(more, root, value),
+            (known, _) => fits(known, root, value),
+        })
+    });
+    typed && listed && any && one && there && items && pairs
+}
+
+#[test]
+fn the_schema_takes_what_is_printed_and_refuses_unknown_keys() {
+    let root: serde_json::Value = serde_json::from_str(&schema().to_json()).unwrap();
+    let json = |text: &str| -> serde_json::Value { serde_json::from_str(text).unwrap() };
+    let full = json(&Document::parse(FULL).unwrap().to_json());
+    assert!(fits(&root, &root, &full));
+    let mut unknown = full.clone();
+    unknown["applications"]["db"]["limits"]["memry"] = "1 GiB".into();
+    let mut two = full.clone();
+    two["applications"]["db"]["recipe"] = json("{}");
+    let mut word = full.clone();
+    word["applications"]["web"]["root"] = "writeable".into();
+    let mut quoted = full.clone();
+    quoted["applications"]["web"]["ports"]["http"]["port"] = "8080".into();
+    let mut lacks = full;
+    lacks.as_object_mut().unwrap().remove("version");
+    for wrong in [unknown, two, word, quoted, lacks] {
+        assert!(!fits(&root, &root, &wrong));
+        assert!(Document::parse(&wrong.to_string()).is_err());
+    }
+}

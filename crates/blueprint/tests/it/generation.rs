@@ -1,9 +1,9 @@
 //! Resolution: choices, hashes, allocations, differences.
 
+use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::diff;
 use openmesh_blueprint::generation::{Generation, Resource, mac};
 use openmesh_blueprint::resolve;
-use openmesh_blueprint::resolve::Unresolved;
 use openmesh_primitives::{canonical, sha256};
 
 use crate::golden::golden;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
 use openmesh_blueprint::document::{Document, ImageReference, Name, Size, SwitchKind, Wish};
 use openmesh_blueprint::generation::{Cause, Generation};
 use openmesh_blueprint::inventory::{
     Door, Feature, Holder, Host, ImageState, InstanceId, InstanceState, Inventory, Traffic, Verdict,
 };
-use openmesh_blueprint::resolve::{Allocations, Unresolved};
+use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::step::{Rubbish, Step};
 use openmesh_blueprint::{plan, resolve, simulate};
 use openmesh_primitives::{Timestamp, sha256};
@@ -23,7 +24,7 @@ pub fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Why a generation was made, in tests.
+/// Cause of a generation, in tests.
 pub fn cause(seconds: i64) -> Cause {
     Cause { by: "test".to_string(), reason: "a change".to_string(), at: at(seconds) }
 }
