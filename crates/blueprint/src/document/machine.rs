@@ -1,0 +1,88 @@
+//! The machine as a person describes it.
+
+use std::collections::BTreeMap;
+
+use super::application::Content;
+use super::names::{Name, Subnet};
+use super::units::Size;
+use crate::text::{record, words};
+
+words! {
+    /// Kind of a place for backups.
+    StoreKind {
+        /// Another Xnode, by its node key.
+        Peer = "peer",
+        /// An object store with the protocol of S3.
+        S3 = "s3",
+    }
+}
+
+record! {
+    /// A place for backups.
+    Store {
+        /// Its kind.
+        kind: StoreKind,
+        /// Address: `host:port` of a peer, URL of an object store.
+        address: String,
+        /// Node key of a peer, as hexadecimal digits.
+        node: Option<String>,
+        /// Bucket of an object store.
+        bucket: Option<String>,
+        /// Region of an object store.
+        region: Option<String>,
+        /// Key id of an object store.
+        key: Option<Content>,
+        /// Secret key of an object store.
+        secret: Option<Content>,
+    }
+}
+
+record! {
+    /// Sign-in to a registry.
+    Registry {
+        /// Its host, with a port where it has one.
+        host: String,
+        /// User.
+        username: String,
+        /// Password or token: a secret.
+        password: Content,
+    }
+}
+
+record! {
+    /// Parts of the machine that are kept from applications.
+    Reserve {
+        /// Memory.
+        memory: Size = Size(256 << 20),
+        /// Disk.
+        disk: Size = Size(1 << 30),
+    }
+}
+
+record! {
+    /// Ports of the host that are chosen from.
+    PortRange {
+        /// First one.
+        first: u16 = 20_000,
+        /// Last one.
+        last: u16 = 29_999,
+    }
+}
+
+record! {
+    /// The machine.
+    Machine {
+        /// Its name for people.
+        name: Option<Name>,
+        /// Addresses of the applications.
+        subnet: Subnet = Subnet { address: std::net::Ipv4Addr::new(10, 89, 0, 0), prefix: 16 },
+        /// Ports that are chosen from where a document names none.
+        ports: PortRange = PortRange { first: 20_000, last: 29_999 },
+        /// Parts that are kept from applications.
+        reserve: Reserve = Reserve { memory: Size(256 << 20), disk: Size(1 << 30) },
+        /// Sign-ins to registries.
+        registries: Vec<Registry>,
+        /// Places for backups by name.
+        backups: BTreeMap<Name, Store>,
+    }
+}

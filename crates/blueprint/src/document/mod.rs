@@ -1,0 +1,30 @@
+//! The declarative document of a machine and its applications: read with all problems at once, printed in one way, described by
+//! a published schema.
+//!
+//! Three passes: the text becomes a tree ([`crate::text`]), the tree becomes types, and [`check`] looks at what no type can say, as two
+//! applications that claim one port. A text with problems gives no document, not a part of one.
+
+mod application;
+mod check;
+mod machine;
+pub(crate) mod names;
+mod root;
+mod schedule;
+mod schema;
+mod units;
+
+pub use application::{
+    Application, Audience, Backup, Capability, Content, File, Health, HttpCheck, Job, Keep, Limits, Occasion, Origin,
+    Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck, TemplateUse,
+    Volume, Wish,
+};
+pub use check::{APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, VOLUME_BYTES_MIN, application_problems};
+pub use machine::{Machine, PortRange, Registry, Reserve, Store, StoreKind};
+pub use names::{
+    AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,
+    VariableName,
+};
+pub use root::Document;
+pub use schedule::{Schedule, ScheduleError};
+pub use schema::schema;
+pub use units::{Period, Processors, QuantityError, Rate, Size};

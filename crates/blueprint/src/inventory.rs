@@ -1,0 +1,235 @@
+//! The machine as it was found: an immutable value that an observer makes and the planner reads.
+//!
+//! Marks are what cannot be observed later: a passed gate, admitted traffic, a run job. They lie beside the thing itself, are written before the
+//! effect that they allow, and are read into this value like everything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use openmesh_primitives::{Digest, Timestamp};
+
+use crate::document::{Name, Size};
+use crate::generation::{HostPort, Revision, VolumeId};
+
+/// A machine at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inventory {
+    /// The moment.
+    pub taken: Timestamp,
+    /// Number of the committed generation; 0 before the first.
+    pub current: u64,
+    /// Facts of the host.
+    pub host: Host,
+    /// Images, by digest.
+    pub images: BTreeMap<Digest, ImageState>,
+    /// Applications of which anything is there.
+    pub applications: BTreeMap<Name, ObservedApplication>,
+    /// Volumes by id.
+    pub volumes: BTreeMap<VolumeId, ObservedVolume>,
+    /// Ports of the host that somebody holds.
+    pub ports: BTreeMap<HostPort, Holder>,
+}
+
+/// Facts of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Memory in all.
+    pub memory: Size,
+    /// Free disk below the state directory.
+    pub disk_free: Size,
+    /// The largest things on that disk that are ours, largest first.
+    pub largest: Vec<(String, Size)>,
+    /// Features of the kernel and of the installed tools.
+    pub features: BTreeSet<Feature>,
+}
+
+/// Features of a host that applications need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Feature {
+    /// User namespaces.
+    UserNamespaces,
+    /// Filters of system calls.
+    Seccomp,
+    /// Overlay file systems in a user namespace.
+    Overlay,
+    /// Loop devices, for volumes.
+    Loop,
+    /// Packet filter tables.
+    Nftables,
+    /// Control groups for memory, processors and processes.
+    Cgroups,
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Feature::UserNamespaces => "user namespaces",
+            Feature::Seccomp => "seccomp filters",
+            Feature::Overlay => "overlay file systems",
+            Feature::Loop => "loop devices",
+            Feature::Nftables => "nftables",
+            Feature::Cgroups => "control groups",
+        })
+    }
+}
+
+impl Feature {
+    /// All features.
+    pub const ALL: [Feature; 6] = [
+        Feature::UserNamespaces,
+        Feature::Seccomp,
+        Feature::Overlay,
+        Feature::Loop,
+        Feature::Nftables,
+        Feature::Cgroups,
+    ];
+
+    /// A way to get it.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Feature::UserNamespaces => "set the sysctl user.max_user_namespaces above 0",
+            Feature::Seccomp => "boot a kernel with CONFIG_SECCOMP_FILTER",
+            Feature::Overlay => "load the module overlay",
+            Feature::Loop => "load the module loop",
+            Feature::Nftables => "load the module nf_tables and install nftables",
+            Feature::Cgroups => "mount the control groups",
+        }
+    }
+}
+
+/// State of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    /// All blobs are there and were checked.
+    Fetched,
+    /// Its layers are unpacked as well.
+    Unpacked,
+}
+
+/// An application as it was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedApplication {
+    /// Traffic at the door.
+    pub door: Door,
+    /// Instances.
+    pub instances: BTreeMap<InstanceId, ObservedInstance>,
+    /// Mark: jobs of the occasion `switch` that ended with 0, by revision.
+    pub jobs: BTreeSet<(Revision, Name)>,
+    /// Mark: result of the probation of a revision.
+    pub probation: Option<(Revision, Verdict)>,
+}
+
+/// Traffic of an application at the door.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// Nothing is let in.
+    #[default]
+    Closed,
+    /// Traffic goes to the admitted instances of this revision.
+    Open(Revision),
+    /// New requests wait.
+    Holding,
+    /// A maintenance page answers.
+    Maintenance,
+}
+
+/// Name of an instance: its revision and number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InstanceId {
+    /// Revision.
+    pub revision: Revision,
+    /// Number, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.revision, self.index)
+    }
+}
+
+/// An instance as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedInstance {
+    /// State of its first process.
+    pub state: InstanceState,
+    /// Mark: result of its gate since it was started.
+    pub gate: Option<Verdict>,
+    /// Traffic that it has.
+    pub traffic: Traffic,
+    /// Read back from the kernel, a difference from its plan, or a changed read-only root.
+    pub altered: Option<String>,
+}
+
+/// State of an instance's first process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Made and not started.
+    Created,
+    /// Runs, or is started again by its shim.
+    Running,
+    /// Stopped by a signal or the freezer, and nobody asked for it.
+    Frozen,
+    /// Ended, with this code, and is not started again.
+    Exited(i32),
+}
+
+/// Traffic of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Traffic {
+    /// None, and no open connection.
+    None,
+    /// New connections come to it.
+    Admitted,
+    /// Only its open connections go on.
+    Draining,
+}
+
+/// Result of a trial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Passed,
+    /// It failed, with the cause.
+    Failed(String),
+}
+
+/// A volume as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedVolume {
+    /// Size of its file system.
+    pub size: Size,
+    /// Its file system is mounted.
+    pub mounted: bool,
+    /// Its marker file holds its id. Known only while it is mounted.
+    pub marked: bool,
+    /// Lines of data by number; known also while it is not mounted, from the marks beside its file system.
+    pub lines: BTreeMap<u32, ObservedLine>,
+    /// Mark: the line in use.
+    pub in_use: u32,
+    /// Moment of the last whole backup.
+    pub backed_up: Option<Timestamp>,
+}
+
+/// A line of data as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObservedLine {
+    /// Line of which it is a clone.
+    pub parent: Option<u32>,
+    /// Mark: an instance on it had traffic from outside.
+    pub admitted: bool,
+}
+
+/// Holder of a port of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A port of an application of ours.
+    Ours {
+        /// The application.
+        application: Name,
+        /// Name of the port.
+        port: Name,
+    },
+    /// Somebody else, in words: "nginx (process 812)".
+    Foreign(String),
+}

@@ -1,0 +1,170 @@
+//! The script of one application.
+
+use super::facts::{Facts, is_live};
+use super::report::PlannedStep;
+use crate::document::{Name, Occasion, Period, Protocol, Wish};
+use crate::generation::Generation;
+use crate::inventory::{Inventory, ObservedInstance, Traffic};
+use crate::step::Step;
+
+/// Steps that are not done yet.
+pub(super) struct Script<'a> {
+    inventory: &'a Inventory,
+    steps: Vec<PlannedStep>,
+}
+
+impl<'a> Script<'a> {
+    /// An empty script.
+    pub fn new(inventory: &'a Inventory) -> Script<'a> {
+        Script { inventory, steps: Vec::new() }
+    }
+
+    /// Adds a step with its reason, unless it is done.
+    pub fn add(&mut self, step: Step, reason: &'static str) {
+        if !step.is_done(self.inventory) && !self.steps.iter().any(|planned| planned.step == step) {
+            self.steps.push(PlannedStep { step, reason });
+        }
+    }
+
+    /// The steps.
+    pub fn into_steps(self) -> Vec<PlannedStep> {
+        self.steps
+    }
+}
+
+/// Adds the image of an application: before anything is stopped.
+pub(super) fn fetch(facts: &Facts<'_>, script: &mut Script<'_>) {
+    let image = &facts.resolved.image;
+    let source = image.source.to_string();
+    script.add(Step::Fetch { image: image.digest, source: source.clone(), bytes: image.packed }, "not here yet");
+    script.add(Step::Unpack { image: image.digest, source, bytes: image.unpacked }, "not unpacked yet");
+}
+
+/// Adds the volumes of an application.
+fn volumes(facts: &Facts<'_>, script: &mut Script<'_>) {
+    for (volume, _, found) in facts.volumes() {
+        let Some(size) = facts.application().volumes.get(&volume.name).map(|volume| volume.size) else { continue };
+        if found.is_none() {
+            script.add(Step::MakeVolume { volume, size }, "new");
+            continue;
+        }
+        script.add(Step::Mount { volume: volume.clone() }, "not mounted");
+        script.add(Step::Grow { volume, size }, "larger than before");
+    }
+}
+
+/// Adds whatever brings an application to its wish.
+pub(super) fn application(facts: &Facts<'_>, script: &mut Script<'_>) {
+    volumes(facts, script);
+    match facts.application().wish {
+        Wish::Running => running(facts, script),
+        Wish::Paused => quiet(facts, true, script),
+        Wish::Stopped => quiet(facts, false, script),
+    }
+    if facts.application().wish != Wish::Stopped {
+        for (port, at) in &facts.placed.ports {
+            script.add(
+                Step::Publish { application: facts.name.clone(), port: port.clone(), at: *at },
+                "published by the document",
+            );
+        }
+    }
+}
+
+/// Adds the way to a running application: first start, switch or repair.
+fn running(facts: &Facts<'_>, script: &mut Script<'_>) {
+    if facts.stops_first() {
+        if !facts.is_admitted() && facts.has_other_traffic() {
+            let cuts =
+                facts.application().ports.values().any(|port| port.publish.is_some() && port.protocol == Protocol::Tcp);
+            let at_most = facts.application().switch.hold;
+            script.add(Step::Hold { application: facts.name.clone(), at_most, cuts }, "one writer at a time");
+        }
+        end_superfluous(facts, script);
+        for (volume, from, to) in facts.snapshots() {
+            script.add(
+                Step::Snapshot { volume, from, to },
+                "the new version gets a line of its own until it is admitted",
+            );
+        }
+        for (volume, from, to) in facts.restores() {
+            script.add(Step::Restore { volume, from, to }, "chosen by the generation");
+        }
+        begin(facts, script);
+    } else {
+        begin(facts, script);
+        end_superfluous(facts, script);
+    }
+}
+
+/// Adds creation, start, gate and admission of the wanted instances.
+fn begin(facts: &Facts<'_>, script: &mut Script<'_>) {
+    let application = facts.application();
+    if !facts.is_admitted() {
+        for (job, _) in
+            application.jobs.iter().filter(|(_, job)| job.occasion == Occasion::Switch && job.schedule.is_none())
+        {
+            let step =
+                Step::Run { application: facts.name.clone(), revision: facts.revision.clone(), job: job.clone() };
+            script.add(step, "a job of each switch");
+        }
+    }
+    let wanted = facts.wanted();
+    for instance in &wanted {
+        script.add(Step::Create { application: facts.name.clone(), instance: instance.clone() }, "not there");
+        script.add(Step::Start { application: facts.name.clone(), instance: instance.clone() }, "does not run");
+    }
+    for instance in wanted {
+        let within = application.switch.gate;
+        script.add(Step::Gate { application: facts.name.clone(), instance, within }, "not known to be healthy");
+    }
+    let lines = facts.volumes().map(|(volume, placed, _)| (volume, placed.line)).collect();
+    let (name, revision) = (facts.name.clone(), facts.revision.clone());
+    script.add(Step::Admit { application: name, revision, instances: application.instances, lines }, "healthy by then");
+}
+
+/// Adds the way to an application that does not run.
+fn quiet(facts: &Facts<'_>, page: bool, script: &mut Script<'_>) {
+    let reason = if page { "paused by the document" } else { "stopped by the document" };
+    script.add(Step::Shut { application: facts.name.clone(), page }, reason);
+    end_superfluous(facts, script);
+}
+
+/// Adds the end of every instance that should not be there.
+fn end_superfluous(facts: &Facts<'_>, script: &mut Script<'_>) {
+    let (drain, kill_after) = (facts.application().switch.drain, facts.application().stop_after);
+    for (instance, found) in facts.superfluous() {
+        let reason = if instance.revision == facts.revision { "no longer wanted" } else { "another version" };
+        end(facts.name, (instance, found), (drain, kill_after), reason, script);
+    }
+}
+
+fn end(
+    application: &Name,
+    (instance, found): (&crate::inventory::InstanceId, &ObservedInstance),
+    (within, kill_after): (Period, Period),
+    reason: &'static str,
+    script: &mut Script<'_>,
+) {
+    let (application, instance) = (application.clone(), instance.clone());
+    // An instance that has no traffic and will get none has nothing to drain.
+    if found.traffic != Traffic::None {
+        script.add(Step::Drain { application: application.clone(), instance: instance.clone(), within }, reason);
+    }
+    if is_live(found) {
+        script.add(Step::Stop { application, instance, kill_after }, reason);
+    }
+}
+
+/// Adds the end of an application that the generation does not have.
+pub(super) fn removed(name: &Name, inventory: &Inventory, previous: Option<&Generation>, script: &mut Script<'_>) {
+    let Some(found) = inventory.applications.get(name) else { return };
+    let before =
+        previous.and_then(|previous| previous.portable.applications.get(name)).map(|resolved| &resolved.application);
+    // An application of which no generation is known any more is ended with the usual times.
+    let times = before.map_or((Period(30_000), Period(10_000)), |before| (before.switch.drain, before.stop_after));
+    script.add(Step::Shut { application: name.clone(), page: false }, "no longer in the document");
+    for instance in &found.instances {
+        end(name, instance, times, "no longer in the document", script);
+    }
+}

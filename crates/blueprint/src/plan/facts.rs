@@ -1,0 +1,106 @@
+//! Facts of one application in a generation beside what was found of it.
+
+use std::collections::BTreeSet;
+
+use crate::document::{Application, Name, SwitchKind, Wish};
+use crate::generation::{Generation, Placed, PlacedVolume, Resolved, Revision, revision};
+use crate::inventory::{
+    Door, InstanceId, InstanceState, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic,
+};
+use crate::step::{VolumeRef, is_admitted};
+
+/// An application of a generation and what was found of it.
+pub(super) struct Facts<'a> {
+    /// Its name.
+    pub name: &'a Name,
+    /// Its portable part.
+    pub resolved: &'a Resolved,
+    /// Its placement.
+    pub placed: &'a Placed,
+    /// Its revision.
+    pub revision: Revision,
+    /// The machine.
+    pub inventory: &'a Inventory,
+}
+
+impl<'a> Facts<'a> {
+    /// The facts of an application; `None` where the generation does not have it.
+    pub fn of(inventory: &'a Inventory, generation: &'a Generation, name: &Name) -> Option<Facts<'a>> {
+        let (name, resolved) = generation.portable.applications.get_key_value(name)?;
+        let placed = generation.placement.applications.get(name)?;
+        Some(Facts { name, resolved, placed, revision: revision(resolved, placed), inventory })
+    }
+
+    /// The application.
+    pub fn application(&self) -> &'a Application {
+        &self.resolved.application
+    }
+
+    /// All that was found of it.
+    pub fn observed(&self) -> Option<&'a ObservedApplication> {
+        self.inventory.applications.get(self.name)
+    }
+
+    /// Names of the instances that should be there, in order.
+    pub fn wanted(&self) -> Vec<InstanceId> {
+        let count = if self.application().wish == Wish::Running { self.application().instances } else { 0 };
+        (0..count).map(|index| InstanceId { revision: self.revision.clone(), index }).collect()
+    }
+
+    /// Instances that were found and should not be there.
+    pub fn superfluous(&self) -> Vec<(&'a InstanceId, &'a ObservedInstance)> {
+        let wanted: BTreeSet<InstanceId> = self.wanted().into_iter().collect();
+        self.observed().into_iter().flat_map(|found| &found.instances).filter(|(id, _)| !wanted.contains(id)).collect()
+    }
+
+    /// Returns true when its traffic goes where it should.
+    pub fn is_admitted(&self) -> bool {
+        is_admitted(self.inventory, self.name, &self.revision, self.application().instances)
+            && self.volumes().all(|(_, placed, found)| found.is_some_and(|found| found.in_use == placed.line))
+    }
+
+    /// Volumes with what was found of them.
+    pub fn volumes(&self) -> impl Iterator<Item = (VolumeRef, &'a PlacedVolume, Option<&'a ObservedVolume>)> {
+        let (name, inventory) = (self.name, self.inventory);
+        self.placed.volumes.iter().map(move |(volume, placed)| {
+            let named = VolumeRef { id: placed.id.clone(), application: name.clone(), name: volume.clone() };
+            (named, placed, inventory.volumes.get(&placed.id))
+        })
+    }
+
+    /// Volumes that get a line by cloning, with the line that is cloned.
+    pub fn snapshots(&self) -> Vec<(VolumeRef, u32, u32)> {
+        let clones = self.volumes().filter(|(_, placed, _)| placed.clone);
+        let missing =
+            clones.filter(|(_, placed, found)| found.is_none_or(|found| !found.lines.contains_key(&placed.line)));
+        // A volume that is made by this plan has one line.
+        missing.map(|(volume, placed, found)| (volume, found.map_or(1, |found| found.in_use), placed.line)).collect()
+    }
+
+    /// Volumes that go back to a line which is there.
+    pub fn restores(&self) -> Vec<(VolumeRef, u32, u32)> {
+        let chosen = self.volumes().filter(|(_, placed, _)| !placed.clone);
+        let other = chosen.filter_map(|(volume, placed, found)| Some((volume, found?.in_use, placed.line)));
+        other.filter(|(_, from, to)| from != to).collect()
+    }
+
+    /// Returns true when the present instances must end before new ones start.
+    pub fn stops_first(&self) -> bool {
+        let single = self.application().switch_kind() == SwitchKind::Hold;
+        single || !self.snapshots().is_empty() || !self.restores().is_empty()
+    }
+
+    /// Returns true when something has traffic that should not have it.
+    pub fn has_other_traffic(&self) -> bool {
+        let open = match self.observed().map(|found| &found.door) {
+            Some(Door::Open(revision)) => *revision != self.revision,
+            _ => false,
+        };
+        open || self.superfluous().iter().any(|(_, instance)| instance.traffic != Traffic::None)
+    }
+}
+
+/// Returns true for an instance that runs, or could.
+pub(super) fn is_live(instance: &ObservedInstance) -> bool {
+    !matches!(instance.state, InstanceState::Exited(_))
+}

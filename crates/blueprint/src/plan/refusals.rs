@@ -1,0 +1,212 @@
+//! Every reason for which there is no plan, and every application that is held.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_primitives::Digest;
+
+use super::facts::{Facts, is_live};
+use crate::document::{Name, Size, Wish};
+use crate::generation::{Generation, HostPort};
+use crate::inventory::{Feature, Holder, ImageState, InstanceState, Inventory, Verdict};
+use crate::refusal::Refusal;
+
+/// Reasons that stand in the way of everything, and those that hold one application.
+pub(super) struct Found {
+    /// There is no plan.
+    pub refused: Vec<Refusal>,
+    /// There is a plan without these applications.
+    pub held: Vec<Refusal>,
+}
+
+/// Looks for every reason.
+pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Option<&Generation>) -> Found {
+    let mut all = Vec::new();
+    let (number, current) = (generation.number, inventory.current);
+    if number < current {
+        all.push(Refusal::OldGeneration { number, current });
+    }
+    let facts: Vec<Facts<'_>> =
+        generation.portable.applications.keys().filter_map(|name| Facts::of(inventory, generation, name)).collect();
+    features(inventory, &facts, &mut all);
+    ports(inventory, &facts, &mut all);
+    for facts in &facts {
+        volumes(facts, &mut all);
+        conditions(facts, &mut all);
+    }
+    disk(inventory, generation, &facts, &mut all);
+    if number > current {
+        memory(inventory, generation, previous, &facts, &mut all);
+    }
+    all.sort();
+    all.dedup();
+    let untouched = |name: &Name| previous.is_some_and(|previous| previous.revision(name) == generation.revision(name));
+    let (held, refused) = all.into_iter().partition(|refusal| {
+        refusal.application().is_some_and(|name| number == current || (is_condition(refusal) && untouched(name)))
+    });
+    Found { refused, held }
+}
+
+/// Returns true for a condition in which an application was found, beside what a generation asks for.
+fn is_condition(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Frozen { .. }
+            | Refusal::Altered { .. }
+            | Refusal::VolumeMissing { .. }
+            | Refusal::VolumeUnmarked { .. }
+            | Refusal::GateFailed { .. }
+    )
+}
+
+fn features(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
+    let mut needed = BTreeSet::new();
+    if facts.iter().any(|facts| facts.application().wish == Wish::Running) {
+        needed.extend([
+            Feature::UserNamespaces,
+            Feature::Seccomp,
+            Feature::Overlay,
+            Feature::Nftables,
+            Feature::Cgroups,
+        ]);
+    }
+    if facts.iter().any(|facts| !facts.placed.volumes.is_empty()) {
+        needed.insert(Feature::Loop);
+    }
+    let lacks = needed.into_iter().filter(|feature| !inventory.host.features.contains(feature));
+    all.extend(lacks.map(|feature| Refusal::KernelLacks { feature }));
+}
+
+fn ports(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
+    let foreign: Vec<(&HostPort, &String)> = inventory
+        .ports
+        .iter()
+        .filter_map(|(at, holder)| match holder {
+            Holder::Foreign(by) => Some((at, by)),
+            Holder::Ours { .. } => None,
+        })
+        .collect();
+    for facts in facts.iter().filter(|facts| facts.application().wish != Wish::Stopped) {
+        for port in facts.placed.ports.values() {
+            let meets = |other: &HostPort| {
+                other.port == port.port && other.protocol == port.protocol && other.address.overlaps(port.address)
+            };
+            if let Some((_, by)) = foreign.iter().find(|(at, _)| meets(at)) {
+                all.push(Refusal::PortTaken { application: facts.name.clone(), port: *port, by: (*by).clone() });
+            }
+        }
+    }
+}
+
+fn volumes(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
+    for (volume, placed, found) in facts.volumes() {
+        let (application, name, id) = (volume.application.clone(), volume.name.clone(), volume.id.clone());
+        let Some(found) = found else {
+            if placed.born <= facts.inventory.current {
+                all.push(Refusal::VolumeMissing { application, volume: name, id });
+            }
+            continue;
+        };
+        if found.mounted && !found.marked {
+            all.push(Refusal::VolumeUnmarked { application: application.clone(), volume: name.clone(), id });
+        }
+        if !placed.clone && !found.lines.contains_key(&placed.line) {
+            let there: Vec<String> = found.lines.keys().map(u32::to_string).collect();
+            let (application, volume, there) = (application.clone(), name.clone(), there.join(", "));
+            all.push(Refusal::LineMissing { application, volume, line: placed.line, there });
+        }
+        if let Some(want) =
+            facts.application().volumes.get(&name).map(|volume| volume.size).filter(|want| *want < found.size)
+        {
+            all.push(Refusal::VolumeShrinks { application, volume: name, have: found.size, want });
+        }
+    }
+}
+
+/// Conditions in which the wanted instances were found.
+fn conditions(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
+    let Some(observed) = facts.observed() else { return };
+    let application = || facts.name.clone();
+    for id in facts.wanted() {
+        let Some(found) = observed.instances.get(&id) else { continue };
+        if found.state == InstanceState::Frozen {
+            all.push(Refusal::Frozen { application: application(), instance: id.to_string() });
+        }
+        if let Some(what) = &found.altered {
+            all.push(Refusal::Altered { application: application(), instance: id.to_string(), what: what.clone() });
+        }
+        if let Some(Verdict::Failed(cause)) = &found.gate {
+            all.push(Refusal::GateFailed { application: application(), cause: cause.clone() });
+        }
+    }
+    if let Some((revision, Verdict::Failed(cause))) = &observed.probation
+        && *revision == facts.revision
+        && facts.application().wish == Wish::Running
+    {
+        all.push(Refusal::ProbationFailed { application: application(), cause: cause.clone() });
+    }
+}
+
+/// Bytes of disk that the steps need: images, new volumes in full, and growth. Clones lie within their volume.
+fn disk(inventory: &Inventory, generation: &Generation, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
+    let mut needs: BTreeMap<String, u64> = BTreeMap::new();
+    let mut images: BTreeSet<Digest> = BTreeSet::new();
+    for facts in facts {
+        let image = &facts.resolved.image;
+        if facts.application().wish == Wish::Running && images.insert(image.digest) {
+            let need = match inventory.images.get(&image.digest) {
+                None => image.packed.0.saturating_add(image.unpacked.0),
+                Some(ImageState::Fetched) => image.unpacked.0,
+                Some(ImageState::Unpacked) => 0,
+            };
+            needs.insert(format!("image {}", image.source), need);
+        }
+        for (volume, _, found) in facts.volumes() {
+            let size = facts.application().volumes.get(&volume.name).map_or(0, |volume| volume.size.0);
+            needs.insert(format!("volume {volume}"), size.saturating_sub(found.map_or(0, |found| found.size.0)));
+        }
+    }
+    needs.retain(|_, need| *need > 0);
+    let need = needs.values().fold(0u64, |sum, need| sum.saturating_add(*need));
+    let have = inventory.host.disk_free.0.saturating_sub(generation.placement.reserve.disk.0);
+    if need > have {
+        let mut largest: Vec<(String, u64)> = needs.into_iter().collect();
+        largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let words: Vec<String> =
+            largest.iter().take(3).map(|(name, need)| format!("{name} {}", Size(*need).human())).collect();
+        let largest = inventory.host.largest.clone();
+        all.push(Refusal::DiskShort { need: Size(need), have: Size(have), for_what: words.join(", "), largest });
+    }
+}
+
+/// Memory that is promised to all applications, and to the versions that run beside them during a switch.
+fn memory(
+    inventory: &Inventory,
+    generation: &Generation,
+    previous: Option<&Generation>,
+    facts: &[Facts<'_>],
+    all: &mut Vec<Refusal>,
+) {
+    let limit = |generation: &Generation, name: &Name| {
+        let resolved = generation.portable.applications.get(name);
+        resolved.and_then(|resolved| resolved.application.limits.memory).map_or(0, |memory| memory.0)
+    };
+    let mut needs: BTreeMap<String, u64> = BTreeMap::new();
+    for facts in facts.iter().filter(|facts| facts.application().wish == Wish::Running) {
+        let instances = u64::from(facts.application().instances);
+        let own = limit(generation, facts.name).saturating_mul(instances);
+        let live = facts.superfluous().iter().filter(|(_, instance)| is_live(instance)).count();
+        let beside = match facts.stops_first() {
+            true => 0,
+            false => previous.map_or(0, |previous| limit(previous, facts.name)).saturating_mul(live as u64),
+        };
+        needs.insert(facts.name.to_string(), own.saturating_add(beside));
+    }
+    let need = needs.values().fold(0u64, |sum, need| sum.saturating_add(*need));
+    let have = inventory.host.memory.0.saturating_sub(generation.placement.reserve.memory.0);
+    if need > have {
+        let mut largest: Vec<(String, Size)> = needs.into_iter().map(|(name, need)| (name, Size(need))).collect();
+        largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        largest.truncate(3);
+        all.push(Refusal::MemoryShort { need: Size(need), have: Size(have), largest });
+    }
+}

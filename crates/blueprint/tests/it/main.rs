@@ -1,0 +1,10 @@
+//! Tests of the pure half of the Xnode.
+
+mod compose;
+mod document;
+mod generation;
+mod golden;
+mod plan;
+mod plan_properties;
+mod template;
+mod world;
