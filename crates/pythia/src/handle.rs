@@ -15,7 +15,6 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::among::Standstill;
 use crate::catalogue::{self, CatalogueTable};
 use crate::config::{Config, Query};
 use crate::error::{QueryError, Stage, translate};
@@ -25,6 +24,7 @@ use crate::governor::guard::{Guard, StopOnDrop};
 use crate::governor::memory::Memory;
 use crate::result::QueryResult;
 use crate::session::Sessions;
+use crate::standstill::Standstill;
 use crate::stream::{Message, QueryStream, Summary, Told, Watch, receive};
 use crate::threads::Threads;
 use crate::{plan, statement};

@@ -30,6 +30,7 @@ mod plan;
 mod result;
 mod session;
 mod shift;
+mod standstill;
 mod statement;
 mod stream;
 mod suggest;

@@ -26,7 +26,7 @@ const PROGRESS: u64 = 3;
 const SKEW: u64 = 300 * MS;
 /// A validator that crashed, or whose disk has room again, starts within so much.
 const RESTART_DELAY: u64 = 3_000 * MS;
-/// What waited during a fault is gone after so many windows: they close within three of their lengths, and two may be due.
+/// Windows after a fault in which what waited during it goes: they close within three of their lengths, and two may be due.
 const CALM_WINDOWS: u64 = 6;
 
 pub(crate) struct Node {

@@ -28,7 +28,7 @@ const EPOCH_BYTES: u64 = 100;
 const NOISY: [&str; 3] = ["waiting_transactions", "waiting_bytes", "nanos_per_window"];
 /// Largest slope of those, far below that of a store that only grows, which is about two thirds.
 const NOISY_SLOPE_MAX: f64 = 0.3;
-/// What waits. In the middle of a fault much does, which says nothing of what is left after it: judged by calm samples.
+/// Columns of what waits. In the middle of a fault much does, which says nothing of what is left after it: judged by calm samples.
 const WAITING: [&str; 3] = ["waiting_transactions", "waiting_bytes", "attester_windows"];
 
 /// The product's own: a long run allocates as much as it computes.
