@@ -225,6 +225,10 @@ impl Helpers {
                 return Err(ConfigError::Value { key, problem });
             }
         }
+        if self.held && self.start.is_none() {
+            let problem = "is true, but there is no helpers.start: what is created runs already".into();
+            return Err(ConfigError::Value { key: "helpers.held", problem });
+        }
         if self.ms_max == 0 {
             return Err(ConfigError::Value { key: "helpers.ms_max", problem: "is 0, at least 1".into() });
         }
@@ -262,12 +266,13 @@ mod tests {
 
     #[test]
     fn each_value_out_of_bounds_is_named() {
-        let cases: [(&str, fn(&mut Config)); 9] = [
+        let cases: [(&str, fn(&mut Config)); 10] = [
             ("`version` is 2, this shim reads 1", |c| c.version = 2),
             ("`bundle` is b, it has to begin with /", |c| c.bundle = "b".into()),
             ("`socket` has 121 bytes, the kernel allows 107", |c| c.socket = format!("/{}", "s".repeat(120)).into()),
             ("`helpers.create` has to begin with the absolute path", |c| c.helpers.create.clear()),
             ("`helpers.start` has to begin with the absolute path", |c| c.helpers.start = Some(vec!["runc".into()])),
+            ("`helpers.held` is true, but there is no helpers.start", |c| c.helpers.start = None),
             ("`logs.bytes_max` is 1, at least 1048576", |c| c.logs.bytes_max = 1),
             ("`restart.pause_ms_min` has to be at least 1", |c| c.restart.pause_ms_min = 0),
             ("`restart.crash_loop_ends` has to be from 1 to 100", |c| c.restart.crash_loop_ends = 0),

@@ -78,13 +78,15 @@ pub fn send(pid: Pid, number: i32) {
     }
 }
 
-/// Parent and start time of a process.
+/// Parent, start and state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
     /// Number of its parent.
     pub parent: i32,
     /// Clock ticks between the machine's boot and its start.
     pub start_ticks: u64,
+    /// It has ended, and nobody has asked for its end yet.
+    pub zombie: bool,
 }
 
 /// Reads `/proc/PID/stat`; none where there is no such process.
@@ -96,9 +98,10 @@ pub fn stat(pid: i32) -> Option<Stat> {
 fn parse_stat(text: &str) -> Option<Stat> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
+    let zombie = matches!(fields.next()?, "Z" | "X");
+    let parent = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(17)?.parse().ok()?;
-    Some(Stat { parent, start_ticks })
+    Some(Stat { parent, start_ticks, zombie })
 }
 
 /// Sends SIGKILL to every child. The kernel's list of children is not everywhere, so all processes are asked for their parent.
@@ -147,7 +150,8 @@ mod tests {
     #[test]
     fn a_name_cannot_forge_its_parent() {
         let line = "42 (a) S 1 (b)) S 7 42 42 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 1 0 123456 9 9";
-        assert_eq!(parse_stat(line), Some(Stat { parent: 7, start_ticks: 123_456 }));
+        assert_eq!(parse_stat(line), Some(Stat { parent: 7, start_ticks: 123_456, zombie: false }));
+        assert!(parse_stat(&line.replace(") S 7", ") Z 7")).unwrap().zombie);
         assert_eq!(parse_stat("42 (a) S"), None);
         let own = stat(i32::try_from(std::process::id()).unwrap()).unwrap();
         assert!(own.parent > 0 && own.start_ticks > 0);

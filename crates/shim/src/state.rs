@@ -135,8 +135,8 @@ pub fn end_orphan(status: &Status) -> Result<bool, StateError> {
     }
 }
 
-/// Returns true where the process with the number is the one that was meant.
+/// Returns true where the process with the number is the one that was meant, and has not ended.
 fn is_same(first: &First) -> bool {
     let found = i32::try_from(first.pid).ok().and_then(process::stat);
-    found.is_some_and(|stat| stat.start_ticks == first.start_ticks)
+    found.is_some_and(|stat| stat.start_ticks == first.start_ticks && !stat.zombie)
 }

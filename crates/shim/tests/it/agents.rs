@@ -164,11 +164,15 @@ fn a_half_open_connection_gets_its_answers() {
 fn answer(world: &World, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(&world.config.socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    // The shim may close before it has taken everything.
-    let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let (mut writer, bytes) = (stream.try_clone().unwrap(), bytes.to_vec());
+    let writing = std::thread::spawn(move || {
+        // The shim may close before it has taken everything.
+        let _ = writer.write_all(&bytes);
+        let _ = writer.shutdown(std::net::Shutdown::Write);
+    });
     let mut text = Vec::new();
     let _ = stream.read_to_end(&mut text);
+    writing.join().unwrap();
     String::from_utf8(text).unwrap()
 }
 

@@ -30,10 +30,10 @@ fn exit_codes_and_signals_are_known_and_the_last_lines_kept() {
 
 #[test]
 fn an_application_stops_in_its_own_words() {
-    let script = "trap 'echo goodbye; exit 7' INT; echo up; while :; do sleep 0.05; done";
+    let script = "trap 'echo goodbye; exit 7' USR1; echo up; while :; do sleep 0.05; done";
     let world = World::new(script, RestartPolicy::Always);
     until("up", || world.texts() == ["up"]);
-    let status = world.stop("INT", 60_000);
+    let status = world.stop("USR1", 60_000);
     let end = status.ends.last().unwrap();
     assert_eq!((&end.cause, end.asked, status.wanted), (&Cause::Exited { code: 7 }, true, false));
     assert_eq!(world.texts(), ["up", "goodbye"]);

@@ -8,7 +8,7 @@ use openmesh_shim::protocol::{Action, State};
 use openmesh_shim::restart::RestartPolicy;
 use rustix::process::Signal;
 
-use crate::world::{World, signal, until};
+use crate::world::{World, hold, signal, until};
 
 /// A hundred bytes a line, as many as a pipe takes.
 fn storm(bytes: u64) -> String {
@@ -23,7 +23,7 @@ fn size(directory: &Path) -> u64 {
 #[test]
 fn a_storm_is_bounded_and_a_stopped_reader_misses_it_and_is_told() {
     const BYTES: u64 = 100_000_000;
-    let world = World::with(&storm(BYTES), RestartPolicy::Never, |config| config.helpers.held = true);
+    let world = World::with(&storm(BYTES), RestartPolicy::Never, hold);
     let mut reader = world.client();
     reader.ask(Action::Follow { from: Position::Oldest, filter: Filter::default() }).unwrap();
     // The agent side: a process that follows and is stopped.
@@ -115,7 +115,7 @@ fn measure() {
 
     let change = |config: &mut openmesh_shim::Config| {
         config.logs.bytes_max = 64 << 20;
-        config.helpers.held = true;
+        hold(config);
     };
     let world = World::with(&storm(BYTES), RestartPolicy::Never, change);
     world.wait_for(State::Created);

@@ -13,8 +13,12 @@ use tempfile::TempDir;
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes the "container": leaves a shell with the script behind, as a runtime leaves a container behind, and writes down its number.
-const CREATE: &str = r#"setsid /bin/sh -c "$1" & echo $! > "$2""#;
+/// Makes the "container": leaves a shell with the script behind, as a runtime leaves a container behind, and writes down its number. The script begins
+/// after the helper has ended, which might take its end to itself otherwise.
+const CREATE: &str = r#"
+/bin/sh -c 'while read -r _ _ _ parent _ < /proc/$$/stat; [ "$parent" = "$2" ]; do sleep 0.005; done; exec /bin/sh -c "$1"' first "$1" $$ &
+echo $! > "$2"
+"#;
 
 pub fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_openmesh-shim"))
@@ -31,7 +35,7 @@ pub struct World {
 /// Configuration of a shim that runs a script.
 pub fn config(root: &Path, script: &str, policy: RestartPolicy) -> Config {
     let pid_file = root.join("pid");
-    let create = ["/bin/sh", "-c", CREATE, "create", script, pid_file.to_str().unwrap()];
+    let create = ["/bin/sh", "-c", CREATE, "create", script, pid_file.to_str().unwrap()].map(String::from).to_vec();
     Config {
         version: 1,
         name: "test/app-1".into(),
@@ -40,7 +44,7 @@ pub fn config(root: &Path, script: &str, policy: RestartPolicy) -> Config {
         socket: root.join("state/socket"),
         pid_file,
         helpers: Helpers {
-            create: create.map(String::from).to_vec(),
+            create,
             start: None,
             delete: None,
             environment: std::collections::BTreeMap::default(),
@@ -118,6 +122,14 @@ impl World {
         let own = self.lines().into_iter().filter(|r| r.stream != openmesh_shim::log::Stream::Shim);
         own.map(|r| String::from_utf8(r.text).unwrap()).collect()
     }
+}
+
+/// Gives a container a start of its own, which waits for an agent's word: the script begins with the start's mark.
+pub fn hold(config: &mut Config) {
+    let script = &mut config.helpers.create[4];
+    *script = format!("while [ ! -e go ]; do sleep 0.01; done; {script}");
+    config.helpers.start = Some(["/bin/sh", "-c", "touch go"].map(String::from).to_vec());
+    config.helpers.held = true;
 }
 
 pub fn records(directory: &Path) -> Vec<Owned> {
