@@ -87,7 +87,7 @@ impl Client {
         &self.hello
     }
 
-    /// Asks, and returns the status after it. Events and records that come before the answer are kept for [`Client::next`].
+    /// Asks, and returns the status after it. Events and records that come before the answer are kept for [`Client::next_message`].
     ///
     /// # Errors
     /// It was refused, or the conversation broke off.
@@ -113,7 +113,7 @@ impl Client {
     ///
     /// # Errors
     /// The conversation broke off, or nothing came in time.
-    pub fn next(&mut self) -> Result<Message, ClientError> {
+    pub fn next_message(&mut self) -> Result<Message, ClientError> {
         match self.waiting.pop_front() {
             Some(message) => Ok(message),
             None => self.message(),
@@ -131,7 +131,7 @@ impl Client {
             if Instant::now() >= until {
                 return Err(ClientError::Late(format!("{status:?}")));
             }
-            match self.next() {
+            match self.next_message() {
                 Ok(Message::Event(event)) => status = event.status,
                 Ok(Message::Closed(refusal)) => return Err(ClientError::Refused(refusal)),
                 Ok(_) => {}

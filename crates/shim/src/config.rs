@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn each_value_out_of_bounds_is_named() {
-        let cases: [(&str, fn(&mut Config)); 10] = [
+        type Spoil = fn(&mut Config);
+        let cases: [(&str, Spoil); 10] = [
             ("`version` is 2, this shim reads 1", |c| c.version = 2),
             ("`bundle` is b, it has to begin with /", |c| c.bundle = "b".into()),
             ("`socket` has 121 bytes, the kernel allows 107", |c| c.socket = format!("/{}", "s".repeat(120)).into()),

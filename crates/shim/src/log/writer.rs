@@ -113,8 +113,8 @@ impl LogWriter {
         let mut tail = vec![0; usize::try_from(size - start).unwrap_or_default()];
         file.read_exact_at(&mut tail, start)?;
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let records = tail[..whole].split(|byte| *byte == b'\n').filter_map(Record::decode);
-        let last = records.last().map(|record| record.sequence);
+        let mut records = tail[..whole].split(|byte| *byte == b'\n').filter_map(Record::decode);
+        let last = records.next_back().map(|record| record.sequence);
         // Without a readable record: each one takes more than a byte, so no sequence of the file is above this.
         self.next = last.map_or(first.saturating_add(size), |last| last.saturating_add(1)).max(first).max(1);
         if last.is_none() && size > 0 {

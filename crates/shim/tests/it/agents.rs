@@ -115,7 +115,7 @@ fn follow(client: &mut Client, from: Position, filter: Filter) {
 
 fn next_line(client: &mut Client) -> Line {
     loop {
-        match client.next().unwrap() {
+        match client.next_message().unwrap() {
             Message::Log(line) => return line,
             Message::Event(_) => {}
             other => panic!("{other:?}"),

@@ -84,7 +84,7 @@ fn a_full_disk_blocks_no_instance_and_every_lost_line_is_counted() {
     let sequences: Vec<u64> = all.iter().map(|r| r.sequence).collect();
     let missing: u64 = sequences.windows(2).map(|pair| pair[1] - pair[0] - 1).sum();
     assert_eq!(missing, status.log.lines_dropped, "every gap was counted");
-    let numbers = all.iter().filter(|r| r.stream == Stream::Stdout).map(|r| {
+    let mut numbers = all.iter().filter(|r| r.stream == Stream::Stdout).map(|r| {
         let text = std::str::from_utf8(&r.text).unwrap();
         assert!(
             text.starts_with("line ") && text.ends_with(" xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
@@ -93,7 +93,7 @@ fn a_full_disk_blocks_no_instance_and_every_lost_line_is_counted() {
         text.split(' ').nth(1).unwrap().parse::<u64>().unwrap()
     });
     let kept = numbers.clone().count() as u64;
-    assert_eq!(numbers.last(), Some(count()), "the last lines are there");
+    assert_eq!(numbers.next_back(), Some(count()), "the last lines are there");
     assert_eq!(kept + status.log.lines_dropped, count(), "each line is kept or counted");
     println!("{} lines: {kept} kept, {} dropped and counted", count(), status.log.lines_dropped);
 }

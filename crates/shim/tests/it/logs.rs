@@ -8,7 +8,7 @@ use openmesh_shim::protocol::{Action, State};
 use openmesh_shim::restart::RestartPolicy;
 use rustix::process::Signal;
 
-use crate::world::{World, hold, signal, until};
+use crate::world::{World, binary, hold, signal, until};
 
 /// A hundred bytes a line, as many as a pipe takes.
 fn storm(bytes: u64) -> String {
@@ -58,7 +58,7 @@ fn a_storm_is_bounded_and_a_stopped_reader_misses_it_and_is_told() {
     // Whoever did not read is told which lines are gone, and reads on from there.
     let (mut seen, mut missing) = (0, 0);
     while seen + missing < status.log.next - 1 {
-        match reader.next().unwrap() {
+        match reader.next_message().unwrap() {
             openmesh_shim::protocol::Message::Log(_) => seen += 1,
             openmesh_shim::protocol::Message::Missing { first, last } => missing += last - first + 1,
             other => panic!("{other:?}"),
@@ -77,6 +77,8 @@ fn a_prompt_without_a_newline_is_seen() {
 
 /// Private memory of a process, KiB.
 fn private_dirty(pid: u32) -> u64 {
+    // Pages of a program that was just written to the disk count as dirty until they are there.
+    std::fs::File::open(binary()).unwrap().sync_all().unwrap();
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
     let line = rollup.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
