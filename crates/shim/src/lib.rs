@@ -28,7 +28,8 @@
 //!
 //! # Known limits
 //! Writing a log can take as long as the disk makes a write take; while a disk hangs, so do the instance's writes and the shim's answers. After a
-//! power cut the last seconds of a log can be missing. Real-time signals cannot be sent.
+//! power cut the last seconds of a log can be missing. Real-time signals cannot be sent. Descriptors that whoever starts a shim leaves open across
+//! `exec` are held for as long as it lives (container runtimes close them for the instance): an agent opens everything close-on-exec, as Rust does.
 
 pub mod client;
 mod config;

@@ -88,6 +88,8 @@ impl Peers {
         for (peer, _) in self.list.iter_mut().zip(peers).filter(|(_, ready)| **ready) {
             peer.read();
         }
+        // Who has gone makes room for who comes in the same moment.
+        self.list.retain(|peer| !peer.gone && !(peer.ended && peer.waiting() == 0 && !peer.asks()));
         if listening {
             self.accept();
         }
@@ -328,4 +330,74 @@ fn line(record: Owned) -> Line {
     let Owned { sequence, time_us, stream, goes_on, text } = record;
     let text = String::from_utf8(text).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned());
     Line { sequence, time_us, stream, goes_on, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{LogWriter, Stream};
+
+    fn peers(directory: &Path) -> (Peers, UnixStream) {
+        let path = directory.join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut peers = Peers::new(listener, "test");
+        let client = UnixStream::connect(&path).unwrap();
+        peers.read(&[true]);
+        (peers, client)
+    }
+
+    fn unused() -> Status {
+        unreachable!("nobody watches")
+    }
+
+    #[test]
+    fn a_follower_that_takes_nothing_is_cut_after_its_time_and_holds_little() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = directory.path().join("logs");
+        let mut log = LogWriter::open(&logs, 8 << 20).unwrap();
+        for n in 0..40_000u64 {
+            log.append(n, Stream::Stdout, false, &[b'x'; 100]);
+        }
+        log.flush();
+        let (mut peers, client) = peers(directory.path());
+        (&client).write_all(b"{\"v\":1,\"id\":1,\"do\":{\"follow\":{\"from\":\"oldest\"}}}\n").unwrap();
+        peers.read(&[false, true]);
+        let (index, request) = peers.next_request().unwrap();
+        let refusal = Refusal { code: RefusalCode::Value, text: "no status here".into() };
+        peers.list[index].follow = Some(Follow::new(&logs, Position::Oldest, Filter::default()));
+        peers.answer(index, request, Outcome::Error(refusal), &logs);
+        for _ in 0..100 {
+            peers.send(log.written(), 0, unused);
+        }
+        let waiting = peers.list[0].waiting();
+        assert!(waiting > 0 && waiting < 8 * WAITING_BYTES_MAX, "{waiting}");
+        assert_eq!(peers.deadline(log.written(), 5), Some(STALL_MS_MAX));
+        peers.send(log.written(), STALL_MS_MAX - 1, unused);
+        assert_eq!(peers.list.len(), 1);
+        peers.send(log.written(), STALL_MS_MAX, unused);
+        assert_eq!(peers.list.len(), 0, "it is cut");
+    }
+
+    #[test]
+    fn a_follower_that_reads_again_in_time_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = directory.path().join("logs");
+        let mut log = LogWriter::open(&logs, 8 << 20).unwrap();
+        for n in 0..20_000u64 {
+            log.append(n, Stream::Stdout, false, &[b'x'; 100]);
+        }
+        log.flush();
+        let (mut peers, mut client) = peers(directory.path());
+        client.set_nonblocking(true).unwrap();
+        peers.list[0].follow = Some(Follow::new(&logs, Position::Oldest, Filter::default()));
+        let (mut text, mut piece, mut now) = (Vec::new(), vec![0; 1 << 16], 0);
+        while !text.ends_with(b"xx\"}}\n") || text.iter().filter(|byte| **byte == b'\n').count() < 20_001 {
+            peers.send(log.written(), now, unused);
+            assert_eq!(peers.list.len(), 1, "after {} bytes", text.len());
+            now += STALL_MS_MAX - 1;
+            let count = client.read(&mut piece).unwrap_or(0);
+            text.extend_from_slice(&piece[..count]);
+        }
+    }
 }

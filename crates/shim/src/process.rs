@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,6 +28,8 @@ pub fn spawn(
     let child = Command::new(program)
         .args(arguments)
         .current_dir(folder)
+        // Signals to a group, as of an application that ends its own, do not reach the shim.
+        .process_group(0)
         .env_clear()
         .env("PATH", PATH)
         .envs(environment)

@@ -406,6 +406,28 @@ mod tests {
         assert_eq!(text, r#"{"closed":{"code":"paused","text":"t"}}"#);
     }
 
+    /// Every line of JSON in the document is what it says.
+    #[test]
+    fn the_document_is_true() {
+        let document = include_str!("../../../docs/spec/shim.md");
+        let (mut requests, mut messages) = (0, 0);
+        for line in document.lines().filter(|line| line.starts_with('{')) {
+            if line.starts_with(r#"{"v""#) {
+                parse(line.as_bytes()).unwrap_or_else(|(_, refusal)| panic!("{line}: {}", refusal.text));
+                requests += 1;
+            } else if line.starts_with(r#"{"shim""#) {
+                serde_json::from_str::<Hello>(line).unwrap();
+            } else if line.starts_with(r#"{"ready""#) || line.starts_with(r#"{"failed""#) {
+                serde_json::from_str::<crate::start::Word>(line).unwrap();
+            } else {
+                let message: Message = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+                assert_eq!(serde_json::to_string(&message).unwrap(), line, "nothing is left out and nothing unknown");
+                messages += 1;
+            }
+        }
+        assert_eq!((requests, messages), (11, 5));
+    }
+
     proptest! {
         #[test]
         fn no_line_makes_parsing_fail(line in prop::collection::vec(any::<u8>(), 0..200), text in "\\{\"v\":1,\"id\":[0-9]{1,3},\"do\":.{0,60}\\}") {

@@ -3,7 +3,9 @@
 //! `openmesh-shim CONFIG` starts `openmesh-shim serve CONFIG` in a session of its own, waits for the word that it serves, and ends: so the shim
 //! has no parent that could take it along, no terminal, and none of the agent's standard streams.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -54,6 +56,27 @@ pub enum StartError {
         /// Another shim serves the instance: connect to that one.
         held: bool,
     },
+}
+
+/// Writes the program into a folder under a name with its version, whole or not at all, and returns its path. Shims that run keep the file that
+/// they were started from.
+///
+/// # Errors
+/// The system's word.
+pub fn install(program: &[u8], folder: &Path) -> std::io::Result<PathBuf> {
+    let path = folder.join(format!("openmesh-shim-{}", env!("CARGO_PKG_VERSION")));
+    if std::fs::read(&path).is_ok_and(|present| present == program) {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(folder)?;
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o755).open(&beside)?;
+    file.write_all(program)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&beside, &path)?;
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(path)
 }
 
 /// Starts a shim, as an agent does, and returns its process number and socket once it serves.

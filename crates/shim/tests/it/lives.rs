@@ -236,3 +236,44 @@ fn a_shim_that_is_asked_to_end_ends_its_instance_first() {
     assert_eq!(world.texts(), ["up", "goodbye"]);
     assert!(!world.config.socket.exists());
 }
+
+#[test]
+fn an_application_inherits_nothing_of_the_agent() {
+    let script = "trap '' TERM; kill -TERM 0; env | cut -d= -f1; ls /proc/self/fd | tr '\\n' ' '; echo; cat /proc/$$/stat; exec sleep 1000";
+    let world = World::with(script, RestartPolicy::Never, |config| {
+        config.helpers.environment.insert("GIVEN".into(), "1".into());
+    });
+    until("four facts", || world.texts().len() >= 4 && world.texts().iter().any(|text| text.contains("(sh)")));
+    let texts = world.texts();
+    for name in texts.iter().take_while(|text| !text.contains(' ')) {
+        assert!(
+            ["GIVEN", "PATH", "PWD", "OLDPWD", "_", "SHLVL"].contains(&name.as_str()),
+            "{name} came from the agent"
+        );
+    }
+    assert!(texts.iter().any(|text| text == "GIVEN"));
+    // Whoever runs the tests may hand descriptors on to everything below; the shim adds none.
+    let handed_on = |number: &str| {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim).unwrap_or_default();
+        i32::from_str_radix(flags, 8).is_ok_and(|flags| flags & 0o2_000_000 == 0)
+    };
+    let open = texts.iter().find(|text| text.starts_with("0 1 ")).unwrap();
+    let added: Vec<&str> =
+        open.split_whitespace().filter(|n| !["0", "1", "2", "3"].contains(n) && !handed_on(n)).collect();
+    assert!(added.is_empty(), "{added:?} of {open}");
+    assert_eq!(world.status().state, State::Running, "a signal to the application's group did not reach the shim");
+}
+
+#[test]
+fn a_program_is_installed_whole_and_runs_from_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = std::fs::read(crate::world::binary()).unwrap();
+    let path = openmesh_shim::start::install(&program, &directory.path().join("bin")).unwrap();
+    assert_eq!(openmesh_shim::start::install(&program, &directory.path().join("bin")).unwrap(), path);
+    let said = std::process::Command::new(&path).arg("--version").output().unwrap();
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), format!("openmesh-shim {}\n", env!("CARGO_PKG_VERSION")));
+    let usage = std::process::Command::new(&path).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(String::from_utf8(usage.stderr).unwrap().starts_with("openmesh-shim CONFIG "));
+}

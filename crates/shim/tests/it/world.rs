@@ -169,14 +169,20 @@ impl Drop for World {
         if self.pid == 0 {
             return;
         }
-        let leave = Action::Leave(Ending { signal: None, grace_ms: Some(0) });
-        let left = Client::connect(&self.config.socket, PATIENCE).and_then(|mut client| client.ask(leave));
-        if left.is_ok() {
-            let begun = std::time::Instant::now();
-            while lives(self.pid) && begun.elapsed() < PATIENCE {
-                std::thread::sleep(Duration::from_millis(2));
+        let begun = std::time::Instant::now();
+        while lives(self.pid) && begun.elapsed() < Duration::from_secs(10) {
+            let leave = Action::Leave(Ending { signal: None, grace_ms: Some(0) });
+            let _ = Client::connect(&self.config.socket, PATIENCE).and_then(|mut client| client.ask(leave));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Nothing of a test stays, even of one that has found a fault: the shim, and the instance that it leaves then.
+        if lives(self.pid) {
+            signal(self.pid, rustix::process::Signal::KILL);
+            while lives(self.pid) {
+                std::thread::sleep(Duration::from_millis(5));
             }
-        } else if let Ok(state::Found::Ended(status)) = state::look(&self.config) {
+        }
+        if let Ok(state::Found::Ended(status)) = state::look(&self.config) {
             let _ = state::end_orphan(&status);
         }
     }
