@@ -140,3 +140,61 @@ fn is_same(first: &First) -> bool {
     let found = i32::try_from(first.pid).ok().and_then(process::stat);
     found.is_some_and(|stat| stat.start_ticks == first.start_ticks && !stat.zombie)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{LogStatus, State};
+
+    fn status(pid: u32) -> Status {
+        let start_ticks = process::stat(pid.cast_signed()).unwrap().start_ticks;
+        Status {
+            name: "test".into(),
+            version: "0".into(),
+            shim_pid: 1,
+            boot: process::boot(),
+            state: State::Running,
+            wanted: true,
+            crash_loop: false,
+            run: 1,
+            restarts: 0,
+            first: Some(First { pid, start_ticks, stopped_by: None }),
+            next_start_ms: None,
+            paused: None,
+            ends: Vec::new(),
+            oom_kills: None,
+            log: LogStatus::default(),
+        }
+    }
+
+    #[test]
+    fn only_the_process_that_was_meant_is_ended() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        let right = status(child.id());
+        let mut other_start = right.clone();
+        other_start.first.as_mut().unwrap().start_ticks += 1;
+        let other_boot = Status { boot: "another".into(), ..right.clone() };
+        let nobody = Status { first: None, ..right.clone() };
+        for wrong in [other_start, other_boot, nobody] {
+            assert!(!end_orphan(&wrong).unwrap());
+            assert!(child.try_wait().unwrap().is_none(), "it lives");
+        }
+        assert!(end_orphan(&right).unwrap());
+        child.wait().unwrap();
+        assert!(!end_orphan(&right).unwrap());
+    }
+
+    #[test]
+    fn a_state_is_whole_or_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        assert!(read(&path).is_none());
+        let own = status(std::process::id());
+        write(&path, &own).unwrap();
+        assert_eq!(read(&path), Some(own.clone()));
+        std::fs::write(path.with_extension("new"), "{\"name\":").unwrap();
+        assert_eq!(read(&path), Some(own), "a torn file beside it is not read");
+        std::fs::write(&path, "{\"name\":").unwrap();
+        assert!(read(&path).is_none());
+    }
+}
