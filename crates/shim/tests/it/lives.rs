@@ -22,6 +22,9 @@ fn exit_codes_and_signals_are_known_and_the_last_lines_kept() {
         let said = String::from_utf8(world.lines().pop().unwrap().text).unwrap();
         assert!(said.starts_with(&format!("run 1 ended with exit code {code}, after")), "{said}");
     }
+    let world = World::new("printf 'without a newline'", RestartPolicy::Never);
+    world.wait_for(State::Stopped);
+    assert_eq!(world.texts(), ["without a newline"]);
     let world = World::new("kill -SEGV $$", RestartPolicy::OnFailure);
     let status = world.wait(|status| status.ends.len() >= 2);
     let expected = Cause::Killed { signal: 11, name: "SIGSEGV".into() };
