@@ -89,7 +89,7 @@ impl Peers {
             peer.read();
         }
         // Who has gone makes room for who comes in the same moment.
-        self.list.retain(|peer| !peer.gone && !(peer.ended && peer.waiting() == 0 && !peer.asks()));
+        self.list.retain(|peer| !(peer.gone || peer.ended && peer.waiting() == 0 && !peer.asks()));
         if listening {
             self.accept();
         }

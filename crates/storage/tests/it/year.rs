@@ -267,7 +267,7 @@ fn run(epochs: u64) {
 fn some_epochs_of_a_year() {
     // Four epochs at the full pace would take minutes: a window of each source in each.
     let dir = tempfile::tempdir().unwrap();
-    let config = StoreConfig { proof_heights: 100, retain_ms: Some(24 * 3_600_000), ..StoreConfig::default() };
+    let config = StoreConfig { proof_heights: 100, retain_ms: None, ..StoreConfig::default() };
     let store = Store::open_with(dir.path(), config).unwrap();
     store.initialise(&genesis()).unwrap();
     let keys = (1..=VALIDATORS as u8).map(|n| ValidatorKey::from_seed([n; 32])).collect();
