@@ -11,7 +11,7 @@
 //! bisection. A new file begins where the present one would exceed an eighth of the bound, and the oldest is removed before that.
 //!
 //! # On failure
-//! What was written reaches the kernel at once, so the death of a shim loses nothing. After a power cut the last seconds can be missing; a torn
+//! A written record reaches the kernel at once, so the death of a shim loses nothing. After a power cut the last seconds can be missing; a torn
 //! last record is cut off when the next shim opens the file, and readers never hand it out. While a write fails, lines are dropped, counted, and
 //! the count is written as a record of the shim before the next line.
 
