@@ -78,7 +78,7 @@ impl Handle {
     /// The same service and the same places, for queries that take only what everything else on the machine leaves over. Where
     /// nothing is left over they end by their limit of time.
     #[must_use]
-    pub fn idle(&self) -> Handle {
+    pub(crate) fn idle(&self) -> Handle {
         Handle { idle: true, ..self.clone() }
     }
 

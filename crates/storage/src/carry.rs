@@ -42,7 +42,7 @@ impl Former {
         Ok(Some(Former { database, tip }))
     }
 
-    /// Copies the facts, which are kept for ever and which no snapshot has.
+    /// Copies the facts, which no snapshot has.
     pub(crate) fn carry(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         let read = self.database.begin_read()?;
         let (mut facts, mut places) = (write.open_table(FACTS)?, write.open_table(CHUNK_FACTS)?);

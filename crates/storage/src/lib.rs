@@ -18,7 +18,7 @@
 //!
 //! # Limits
 //! Proofs can be made for the last [`StoreConfig::proof_heights`] heights; older tree nodes are removed a bounded
-//! number at a time. Blocks, receipts and their indices are kept for
+//! number at a time. Blocks, receipts, their indices and facts are kept for
 //! [`StoreConfig::retain_ms`] of the chain's time, or for ever; older ones go some at a time beside the commits, and the file
 //! is made smaller when it is opened. Headers and certificates of heights at which the validators changed stay for ever, and
 //! so do the sets. The calls block on the disk: from async code use `spawn_blocking`.

@@ -136,7 +136,7 @@ impl Schedule {
     }
 
     fn has_day(&self, days: i64) -> bool {
-        let (_, month, day) = civil(days);
+        let (_, month, day) = Timestamp(days.saturating_mul(1440 * NANOS_IN_MINUTE)).date();
         let (day, weekday) = (self.has(2, day), self.has(4, (days + 4).rem_euclid(7)));
         let open = |field: usize| self.fields[field] == full(FIELDS[field].1, FIELDS[field].2);
         let either = if open(2) || open(4) { day && weekday } else { day || weekday };
@@ -159,18 +159,6 @@ impl Schedule {
         }
         None
     }
-}
-
-/// Year, month and day of a number of days since 1970-01-01. Source: Howard Hinnant, "chrono-compatible low-level date algorithms".
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
 scalar! {
