@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the clock and prints rates")]
 
+mod content;
 mod memory;
 mod network;
 mod normalise;
@@ -31,6 +32,8 @@ enum Command {
     Normalise(normalise::NormaliseArgs),
     /// Execute and commit transfers on one store, and read an account's transactions back.
     Throughput(throughput::ThroughputArgs),
+    /// Keep small blocks of content as files and as rows, and open a store of many.
+    Content(content::ContentArgs),
     /// Commit transfers on a network: validators in processes of their own, loaded through their public API.
     Transfers(transfers::TransfersArgs),
     /// Sample the memory of each process of a simulated network.
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
     match cli.command {
         Command::Normalise(arguments) => normalise::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
+        Command::Content(arguments) => content::run(&arguments),
         Command::Transfers(arguments) => runtime()?.block_on(transfers::run(&arguments)),
         Command::Memory(arguments) => runtime()?.block_on(memory::run(&arguments)),
     }

@@ -19,6 +19,12 @@ fn transfers_are_committed_by_one_store() {
 }
 
 #[test]
+fn small_blocks_are_kept_as_files_and_as_rows() {
+    let figures = run(&["content", "--blocks", "100", "--kept", "30", "--batch", "24"]);
+    assert_eq!((figures["kind"].as_str(), figures["blocks"].as_u64()), (Some("large"), Some(100)), "{figures}");
+}
+
+#[test]
 fn a_recording_is_decoded() {
     let line = r#"{"t":"header","exchange":"KRAKEN"}"#;
     let frame = r#"{"t":"recv","conn":"0","ts":1618643730.0,"data":"{\"event\":\"heartbeat\"}"}"#;

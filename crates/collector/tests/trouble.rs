@@ -405,7 +405,7 @@ async fn on_a_full_disk(folder: &Path) {
     let mut liveness = collector.handle.watch_liveness("kraken").unwrap();
     let troubled = |why: &Option<String>| why.as_ref().is_some_and(|why| why.contains("make room"));
     within(liveness.wait_for(|l| troubled(&l.archive_trouble))).await.unwrap();
-    assert!(collector.store.cids().iter().all(|cid| collector.store.get(cid).unwrap().is_some()));
+    assert!(collector.store.cids().unwrap().iter().all(|cid| collector.store.get(cid).unwrap().is_some()));
     // There is room again.
     let own = std::process::id().to_string();
     let raised = Command::new("prlimit").args(["--pid", &own, "--fsize=unlimited"]).status();

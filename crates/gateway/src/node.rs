@@ -229,7 +229,7 @@ impl Node {
 
     /// A chunk as the API shows it.
     pub fn chunk_info(&self, chunk: &RecentChunk) -> api::ChunkInfo {
-        let held = chunk.outcome.cid().is_some_and(|cid| self.deps().content.has(&cid));
+        let held = chunk.outcome.cid().is_some_and(|cid| self.deps().content.has(&cid).unwrap_or(false));
         views::chunks::info(chunk, self.memory().register().spec(&chunk.source), held)
     }
 

@@ -75,6 +75,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "light_client", run: ledger::light_client, seeds: ledger::light_client_seeds, mutations: 1_000 },
     Target { name: "state_proof", run: state::proof, seeds: state::proof_seeds, mutations: 4_000 },
     Target { name: "proof_bundle", run: state::bundle, seeds: state::bundle_seeds, mutations: 2_000 },
+    Target {
+        name: "block_database",
+        run: content::block_database,
+        seeds: content::block_database_seeds,
+        mutations: 100,
+    },
     Target { name: "block_store", run: content::block_store, seeds: content::block_store_seeds, mutations: 300 },
     Target { name: "api_bodies", run: api::bodies, seeds: api::bodies_seeds, mutations: 8_000 },
     Target { name: "sign_in_message", run: api::sign_in_message, seeds: api::sign_in_message_seeds, mutations: 8_000 },

@@ -99,6 +99,7 @@ tests! {
     light_client,
     state_proof,
     proof_bundle,
+    block_database,
     block_store,
     api_bodies,
     sign_in_message,

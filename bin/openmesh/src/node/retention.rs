@@ -40,7 +40,7 @@ async fn step(store: Store, content: Arc<BlockStore>) -> Option<Timestamp> {
         let state = store.state().map_err(|e| report(&e))?;
         let params = ledger::params(&state).map_err(|e| report(&e))?;
         let time = ledger::block_meta(&state).map_err(|e| report(&e))?.time;
-        content.retain_since(retained_since(time, &params.epochs));
+        content.retain_since(retained_since(time, &params.epochs)).map_err(|e| report(&e))?;
         Ok(time)
     });
     match step.await {

@@ -135,6 +135,8 @@ impl Contents {
             store_bytes_max: config.limits.raw_bytes_max,
             // Nothing but segments is here, and the oldest make room for the next.
             reserve_percent: 0,
+            // And for others on a disk that is full: what is removed has to leave it.
+            packed_bytes_max: 0,
             ..ContentLimits::default()
         };
         Ok(Contents {

@@ -132,17 +132,26 @@ impl Archive {
             lost,
         };
         let begins_day = manifest.append(described, &self.key).map_err(|e| report(&e))?;
-        if begins_day && let Err(error) = manifest.prune(self.raw.oldest(Purpose::Segment)) {
-            tracing::warn!(source = %self.source, error = report(&error), "old manifests are not removed yet");
+        if begins_day {
+            let pruned = self.raw.oldest(Purpose::Segment).map_err(|e| report(&e));
+            let pruned = pruned.and_then(|oldest| manifest.prune(oldest).map_err(|e| report(&e)));
+            if let Err(error) = pruned {
+                tracing::warn!(source = %self.source, error, "old manifests are not removed yet");
+            }
         }
         Ok(())
     }
 
-    /// Stores the chunks; those that cannot be kept are not vouched for. Returns the cause, where there are such.
+    /// Stores the chunks together; where that is refused each for itself, and those that cannot be kept are not vouched for.
+    /// Returns the cause, where there are such.
     fn keep_window(&self, mut window: ClosedWindow) -> (ClosedWindow, Option<String>) {
+        let chunks: Vec<&[u8]> = window.chunks.iter().map(|chunk| chunk.bytes.as_ref()).collect();
+        if self.keep_chunks(&chunks).is_ok() {
+            return (window, None);
+        }
         let (mut lost, mut why): (Vec<ContentId>, _) = (Vec::new(), None);
         for chunk in &window.chunks {
-            if let Err(error) = self.keep_chunk(&chunk.bytes) {
+            if let Err(error) = self.keep_chunks(&[chunk.bytes.as_ref()]) {
                 let stream = chunk.stream();
                 tracing::error!(%stream, window = %window.index, error = report(&error), "a chunk was not kept");
                 why.get_or_insert_with(|| {
@@ -161,13 +170,13 @@ impl Archive {
         (window, why)
     }
 
-    /// Stores a chunk; where the disk itself is full, raw segments make room for it.
-    fn keep_chunk(&self, bytes: &[u8]) -> Result<(), ContentError> {
-        match self.store.put(bytes, Purpose::Window) {
-            Err(ContentError::Full { .. })
-                if !Arc::ptr_eq(&self.store, &self.raw) && self.raw.make_room(bytes.len() as u64)? > 0 =>
+    /// Stores chunks in one step; where the disk itself is full, raw segments make room for them.
+    fn keep_chunks(&self, chunks: &[&[u8]]) -> Result<(), ContentError> {
+        match self.store.put_all(chunks, Purpose::Window) {
+            Err(ContentError::Full { bytes, .. })
+                if !Arc::ptr_eq(&self.store, &self.raw) && self.raw.make_room(bytes)? > 0 =>
             {
-                self.store.put(bytes, Purpose::Window).map(drop)
+                self.store.put_all(chunks, Purpose::Window).map(drop)
             }
             outcome => outcome.map(drop),
         }
