@@ -1,8 +1,11 @@
 //! Attesting: from closed windows to attestations on the ledger. Clause A of `docs/spec/transactions.md`.
 //!
 //! Pure: heights and what the ledger's state says of a window ([`WindowFacts`]) are handed in, attestations come out. A
-//! window waits here until the ledger holds this validator's attestation of it, or has closed it. With each block it is
-//! looked at again, so a refused, lost or overtaken attestation is sent again under the epoch that then counts.
+//! window waits here until the ledger holds this validator's attestation of it, or has closed it. It is looked at again
+//! some blocks later, so a refused, lost or overtaken attestation is sent again under the epoch that then counts.
+//!
+//! Each window has a height from which it is looked at next. The work of a block is thereby that of the windows that are due
+//! with it, not of all that wait: a node that is behind would else spend its time on reading the state, and fall further back.
 //!
 //! An attestation that the mempool has taken is never changed: two statements of one validator about one window would
 //! compete. So of a stream whose chunk is withdrawn before it abstains, and one that is withdrawn after is reported.
@@ -20,8 +23,13 @@ use crate::window::{Window, WindowName, Withdrawal};
 /// Windows that wait at once: six venues' of two hours. Beyond it the oldest is given up; the ledger then names this
 /// validator as missing.
 pub const WAITING_WINDOWS_MAX: usize = 4_096;
+/// Blocks after which an attestation is usually on the ledger: the one that is being agreed on when the mempool takes it, and the next.
+const SETTLE_BLOCKS: u64 = 2;
 /// Blocks after which an attestation that did not get into one is sent again.
 const RESEND_BLOCKS: u64 = 5;
+/// Longest pause between two looks at a window that cannot be attested yet, in blocks: a window that another validator opens takes
+/// attestations for some tens of blocks (`windows.window_close_blocks`).
+const PAUSE_BLOCKS_MAX: u64 = 4;
 /// Blocks after which a window that this validator is not assigned to is forgotten.
 const FORGET_BLOCKS: u64 = 64;
 /// Attested windows that are remembered, so that a late withdrawal is known to concern one: as many as may wait.
@@ -114,6 +122,10 @@ struct Waiting {
     submitting: bool,
     /// Height at which the mempool took the last attestation.
     accepted: Option<Height>,
+    /// Height from which the window is looked at next: its place in [`Attester::looks`] while nothing is on its way.
+    look_at: Height,
+    /// Blocks of the last pause.
+    pause: u64,
 }
 
 impl Waiting {
@@ -133,6 +145,8 @@ pub struct Attester {
     key: ValidatorKey,
     chain_id: u64,
     waiting: BTreeMap<WindowName, Waiting>,
+    /// The windows that wait, but for those of which an attestation is on its way, by the height from which each is looked at.
+    looks: BTreeSet<(Height, WindowName)>,
     /// Windows whose attestation stands on the ledger with the streams that it claims, oldest first.
     attested: VecDeque<(WindowName, BTreeSet<String>)>,
     /// Withdrawals that came before their windows may have, oldest first: both come by channels of their own.
@@ -142,7 +156,14 @@ pub struct Attester {
 impl Attester {
     /// An attester without windows.
     pub fn new(key: ValidatorKey, chain_id: u64) -> Attester {
-        Attester { key, chain_id, waiting: BTreeMap::new(), attested: VecDeque::new(), early: VecDeque::new() }
+        Attester {
+            key,
+            chain_id,
+            waiting: BTreeMap::new(),
+            looks: BTreeSet::new(),
+            attested: VecDeque::new(),
+            early: VecDeque::new(),
+        }
     }
 
     /// Address of the validator that attests.
@@ -162,19 +183,22 @@ impl Attester {
             return None;
         }
         let Window { name, chunks, abstained } = window;
-        let mut waiting = Waiting { chunks, abstained, since: height, submitting: false, accepted: None };
+        let (since, look_at) = (height, height);
+        let mut waiting = Waiting { chunks, abstained, since, submitting: false, accepted: None, look_at, pause: 0 };
         self.early.retain(|(of, stream)| {
             if *of == name {
                 waiting.withdraw(stream);
             }
             *of != name
         });
+        self.remove(&name);
+        self.looks.insert((look_at, name.clone()));
         self.waiting.insert(name, waiting);
         if self.waiting.len() <= WAITING_WINDOWS_MAX {
             return None;
         }
         let oldest = self.waiting.iter().min_by_key(|(name, waiting)| (waiting.since, name.number))?.0.clone();
-        self.waiting.remove(&oldest);
+        self.remove(&oldest);
         Some(oldest)
     }
 
@@ -201,34 +225,44 @@ impl Attester {
         Withdrawn::Unsent
     }
 
-    /// The windows whose facts are wanted, ascending: all but those of which an attestation is on its way.
-    pub fn due(&self) -> Vec<WindowName> {
-        self.waiting.iter().filter(|(_, waiting)| !waiting.submitting).map(|(name, _)| name.clone()).collect()
+    /// The windows that are due at a height, at most `max`: those first that have been so for longest. What is due is so until
+    /// [`Attester::decide`] has looked at it with the facts of that height or a later one.
+    pub fn due(&self, now: Height, max: usize) -> Vec<WindowName> {
+        let due = self.looks.iter().take_while(|(height, _)| *height <= now);
+        due.take(max).map(|(_, name)| name.clone()).collect()
     }
 
     /// Decides on a window by the facts about it. Returns the transaction to be submitted now, of which
     /// [`Attester::submitted`] has to be told.
     pub fn decide(&mut self, name: &WindowName, facts: &WindowFacts) -> Option<Vec<u8>> {
-        let waiting = self.waiting.get_mut(name)?;
+        let waiting = self.waiting.get(name)?;
         if facts.attested {
             self.remember(name);
             return None;
         }
         if facts.closed {
-            self.waiting.remove(name);
+            self.remove(name);
             return None;
         }
-        if waiting.submitting || waiting.accepted.is_some_and(|height| facts.height < height + RESEND_BLOCKS) {
+        if waiting.submitting {
+            return None;
+        }
+        if let Some(resend) = waiting.accepted.map(|height| height + RESEND_BLOCKS).filter(|at| facts.height < *at) {
+            self.look_from(name, resend);
             return None;
         }
         // Where nobody has opened the window yet, the next epoch may assign it to this validator, and another one may open it.
         let pointless = !facts.assigned || (waiting.chunks.is_empty() && !facts.opened);
         if pointless {
             if facts.opened || facts.height > waiting.since + FORGET_BLOCKS {
-                self.waiting.remove(name);
+                self.remove(name);
+            } else {
+                self.pause(name, facts.height);
             }
             return None;
         }
+        let waiting = self.waiting.get_mut(name)?;
+        self.looks.remove(&(waiting.look_at, name.clone()));
         waiting.submitting = true;
         let (chunks, abstained) = (waiting.chunks.clone(), waiting.abstained.clone());
         let WindowName { source, number } = name;
@@ -238,17 +272,42 @@ impl Attester {
 
     /// Notes what the mempool said about the transaction of a window.
     pub fn submitted(&mut self, name: &WindowName, height: Height, outcome: Submitted) {
-        let Some(waiting) = self.waiting.get_mut(name) else { return };
+        let Some(waiting) = self.waiting.get_mut(name).filter(|waiting| waiting.submitting) else { return };
         waiting.submitting = false;
         match outcome {
-            Submitted::Accepted => waiting.accepted = Some(height),
-            Submitted::Hopeless => drop(self.waiting.remove(name)),
-            Submitted::Later => {}
+            Submitted::Accepted => {
+                waiting.accepted = Some(height);
+                self.look_from(name, height + SETTLE_BLOCKS);
+            }
+            Submitted::Hopeless => drop(self.remove(name)),
+            Submitted::Later => self.pause(name, height),
         }
     }
 
+    /// Has a window looked at from a height on.
+    fn look_from(&mut self, name: &WindowName, height: Height) {
+        let Some(waiting) = self.waiting.get_mut(name) else { return };
+        self.looks.remove(&(waiting.look_at, name.clone()));
+        waiting.look_at = height;
+        self.looks.insert((height, name.clone()));
+    }
+
+    /// Has a window looked at after a pause twice as long as the last one.
+    fn pause(&mut self, name: &WindowName, now: Height) {
+        let Some(waiting) = self.waiting.get_mut(name) else { return };
+        waiting.pause = (waiting.pause * 2).clamp(1, PAUSE_BLOCKS_MAX);
+        let pause = waiting.pause;
+        self.look_from(name, now + pause);
+    }
+
+    fn remove(&mut self, name: &WindowName) -> Option<Waiting> {
+        let waiting = self.waiting.remove(name)?;
+        self.looks.remove(&(waiting.look_at, name.clone()));
+        Some(waiting)
+    }
+
     fn remember(&mut self, name: &WindowName) {
-        let Some(waiting) = self.waiting.remove(name) else { return };
+        let Some(waiting) = self.remove(name) else { return };
         self.attested.push_back((name.clone(), waiting.chunks.into_iter().map(|claim| claim.stream).collect()));
         if self.attested.len() > ATTESTED_WINDOWS_MAX {
             self.attested.pop_front();
@@ -370,7 +429,7 @@ mod tests {
         (1..=4).for_each(|number| drop(attester.closed(window(number, &["BTC.USD/trades"]), 9)));
         let at = |height| WindowFacts { height, ..OPEN };
         assert!(attester.decide(&name(1), &at(10)).is_some());
-        assert_eq!((attester.decide(&name(1), &at(11)), attester.due().len()), (None, 3), "it is on its way");
+        assert_eq!((attester.decide(&name(1), &at(11)), attester.due(11, 9).len()), (None, 3), "it is on its way");
         attester.submitted(&name(1), 10, Submitted::Later);
         assert!(attester.decide(&name(1), &at(11)).is_some(), "the mempool was full");
         attester.submitted(&name(1), 11, Submitted::Accepted);
@@ -380,10 +439,45 @@ mod tests {
         attester.decide(&name(2), &WindowFacts { assigned: false, ..OPEN });
         attester.decide(&name(3), &WindowFacts { assigned: false, opened: true, ..OPEN });
         attester.decide(&name(4), &WindowFacts { closed: true, ..OPEN });
-        assert_eq!(attester.due(), [name(2)]);
+        assert_eq!((attester.due(10, 9), attester.due(11, 9)), (vec![], vec![name(2)]), "after a pause");
         attester.decide(&name(2), &WindowFacts { assigned: false, height: 74, ..OPEN });
         attester.submitted(&name(1), 16, Submitted::Hopeless);
         assert_eq!(attester.waiting(), 0);
+    }
+
+    #[test]
+    fn windows_that_wait_are_looked_at_seldom() {
+        let mut attester = attester();
+        for number in 0..WAITING_WINDOWS_MAX as u64 {
+            attester.closed(window(number, if number % 2 == 0 { &["BTC.USD/trades"] } else { &[] }), 9);
+        }
+        let mut looks = 0;
+        for height in 10..10 + FORGET_BLOCKS {
+            // As a network in which no block has room, and of which half of the windows are opened by nobody.
+            loop {
+                let due = attester.due(height, 64);
+                let Some(_) = due.first() else { break };
+                for name in due {
+                    looks += 1;
+                    if attester.decide(&name, &WindowFacts { height, ..OPEN }).is_some() {
+                        let outcome = if height % 2 == 0 { Submitted::Accepted } else { Submitted::Later };
+                        attester.submitted(&name, height, outcome);
+                    }
+                }
+            }
+        }
+        assert_eq!(attester.waiting(), WAITING_WINDOWS_MAX, "nothing is forgotten for it");
+        let most = WAITING_WINDOWS_MAX as u64 * (FORGET_BLOCKS / PAUSE_BLOCKS_MAX + 3);
+        assert!((WAITING_WINDOWS_MAX as u64..most).contains(&looks), "{looks} looks");
+    }
+
+    #[test]
+    fn those_that_are_due_for_longest_come_first() {
+        let mut attester = attester();
+        attester.closed(window(1, &["BTC.USD/trades"]), 9);
+        attester.closed(window(2, &["BTC.USD/trades"]), 8);
+        attester.closed(window(3, &["BTC.USD/trades"]), 10);
+        assert_eq!((attester.due(9, 9), attester.due(10, 1)), (vec![name(2), name(1)], vec![name(2)]));
     }
 
     #[test]

@@ -98,7 +98,7 @@ struct Service {
     /// One reading of facts at most.
     reading: FuturesUnordered<JoinHandle<Reading>>,
     submitting: FuturesUnordered<BoxFuture<'static, Answer>>,
-    /// Something has changed since facts were read.
+    /// Something has changed since facts were read, or more windows are due than were read.
     look: bool,
 }
 
@@ -147,13 +147,14 @@ impl Service {
         let _ = self.incidents.send(Arc::new(incident));
     }
 
-    /// Reads the facts of what waits, away from the async threads, where something has changed.
+    /// Reads the facts of windows that are due, away from the async threads, where something has changed: of as many as can be submitted.
     fn read_facts(&mut self) {
-        if !self.look || !self.reading.is_empty() || self.submitting.len() >= SUBMISSIONS_MAX {
+        let room = SUBMISSIONS_MAX.saturating_sub(self.submitting.len());
+        if !self.look || !self.reading.is_empty() || room == 0 {
             return;
         }
-        self.look = false;
-        let names = self.attester.due();
+        let names = self.attester.due(self.store.tip().height, room);
+        self.look = names.len() == room;
         if names.is_empty() {
             return;
         }
@@ -169,6 +170,8 @@ impl Service {
         let (names, facts) = match facts {
             Ok(Ok(read)) => read,
             Ok(Err(error)) => {
+                // Tried again with the next change.
+                self.look = false;
                 return tracing::error!(
                     error = report(&error),
                     "the ledger's state cannot be read: nothing is attested"
@@ -178,10 +181,6 @@ impl Service {
             Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),
         };
         for (name, facts) in names.into_iter().zip(facts) {
-            if self.submitting.len() >= SUBMISSIONS_MAX {
-                self.look = true;
-                return;
-            }
             if let Some(transaction) = self.attester.decide(&name, &facts) {
                 let (submitted, height) = ((self.submit)(transaction), facts.height);
                 self.submitting.push(Box::pin(async move { (name, height, submitted.await) }));

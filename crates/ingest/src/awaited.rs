@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// Chunks in the queue: some MiB of memory.
 pub const AWAITED_CHUNKS_MAX: usize = 8_192;
+/// Room for chunks that a full queue must have before blocks are scanned again: a scan is begun for many of them and not for each.
+const SCAN_CHUNKS_MIN: usize = AWAITED_CHUNKS_MAX / 8;
 /// Attempts after which a chunk gives its place up where others need it: more than ten minutes.
 const ATTEMPTS_MIN: u32 = 10;
 /// Answers "no connected peer holds it" in a row after which a chunk counts as unavailable: one may come too early.
@@ -83,6 +85,10 @@ pub struct Awaited {
     due: BTreeSet<(u32, Ticket)>,
     not_held: BTreeSet<(u32, Ticket)>,
     pausing: BTreeSet<(Height, Ticket)>,
+    /// Those of `pausing` that give their place up where others need it.
+    tired: BTreeSet<(u32, Ticket)>,
+    /// The queue was full, and has not had room for a scan since.
+    is_full: bool,
     /// Those whose rows are in the tables and, as far as is known, in memory only.
     settling: Vec<AcceptedChunkMeta>,
     next_ticket: Ticket,
@@ -100,6 +106,8 @@ impl Awaited {
             due: BTreeSet::new(),
             not_held: BTreeSet::new(),
             pausing: BTreeSet::new(),
+            tired: BTreeSet::new(),
+            is_full: false,
             settling: Vec::new(),
             next_ticket: 0,
             scanned,
@@ -135,23 +143,26 @@ impl Awaited {
     /// The next block that is to be scanned for its chunks; `None` while there is no room for them. Gives chunks up for
     /// it that were asked for in vain for long, and returns those beside.
     pub fn next_scan(&mut self) -> (Option<Height>, Vec<AcceptedChunkMeta>) {
+        self.is_full = self.room() == 0 || (self.is_full && self.room() < SCAN_CHUNKS_MIN);
         let mut abandoned = Vec::new();
-        if !self.has_room() {
-            // One that is being asked for keeps its place: its answer may be on the way.
-            let idle = self.chunks.iter().filter(|(_, wanted)| wanted.stage != Stage::Working);
-            let most =
-                idle.max_by_key(|(_, wanted)| wanted.attempts).map(|(ticket, wanted)| (*ticket, wanted.attempts));
-            match most {
-                Some((ticket, attempts)) if attempts >= ATTEMPTS_MIN => abandoned.extend(self.give_up(ticket)),
-                _ => return (None, abandoned),
+        if self.is_full {
+            // Of those that pause: one that is being asked for keeps its place, its answer may be on the way.
+            let Some((_, tired)) = self.tired.last().copied() else { return (None, abandoned) };
+            if self.room() == 0 {
+                abandoned.extend(self.give_up(tired));
             }
         }
         (Some(self.scanned + 1), abandoned)
     }
 
+    /// Chunks for which there is room.
+    pub fn room(&self) -> usize {
+        AWAITED_CHUNKS_MAX.saturating_sub(self.chunks.len())
+    }
+
     /// Returns true when the chunks of a further block fit in.
     pub fn has_room(&self) -> bool {
-        self.chunks.len() < AWAITED_CHUNKS_MAX
+        self.room() > 0
     }
 
     /// Takes in that a block was scanned: these of its chunks are not in the tables.
@@ -166,6 +177,7 @@ impl Awaited {
         while let Some((height, ticket)) = self.pausing.first().copied().filter(|(height, _)| *height <= now) {
             self.pausing.remove(&(height, ticket));
             let Some(wanted) = self.chunks.get_mut(&ticket) else { continue };
+            self.tired.remove(&(wanted.attempts, ticket));
             wanted.stage = Stage::Due;
             self.due.insert((wanted.attempts, ticket));
         }
@@ -211,7 +223,10 @@ impl Awaited {
         wanted.attempts = wanted.attempts.saturating_add(1);
         wanted.absences = if failure == Failure::Absent { wanted.absences.saturating_add(1) } else { 0 };
         wanted.stage = Stage::Pausing(now + pause);
-        let after = wanted.unavailable();
+        let (after, attempts) = (wanted.unavailable(), wanted.attempts);
+        if attempts >= ATTEMPTS_MIN {
+            self.tired.insert((attempts, ticket));
+        }
         self.pausing.insert((now + pause, ticket));
         self.unavailable = self.unavailable + u64::from(after) - u64::from(before);
         None
@@ -228,7 +243,10 @@ impl Awaited {
         match wanted.stage {
             Stage::Due => drop(self.due.remove(&(wanted.attempts, ticket))),
             Stage::NotHeld => drop(self.not_held.remove(&(wanted.attempts, ticket))),
-            Stage::Pausing(height) => drop(self.pausing.remove(&(height, ticket))),
+            Stage::Pausing(height) => {
+                self.pausing.remove(&(height, ticket));
+                self.tired.remove(&(wanted.attempts, ticket));
+            }
             Stage::Working => {}
         }
         self.unavailable -= u64::from(wanted.unavailable());

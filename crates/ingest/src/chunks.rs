@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use openmesh_content::{BlockStore, Reason};
 use openmesh_lake::{AcceptedChunkMeta, Lake, LakeError};
 use openmesh_primitives::{ContentId, Height, report};
-use openmesh_storage::{Store, StoreError};
+use openmesh_storage::{BLOCKS_READ_MAX, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::awaited::{Failure, Ticket};
@@ -55,6 +55,11 @@ enum Outcome {
 }
 
 type Attempts = FuturesUnordered<BoxFuture<'static, (Ticket, AcceptedChunkMeta, Outcome)>>;
+/// Chunks that peers are asked for.
+type Fetches = FuturesUnordered<BoxFuture<'static, (Ticket, AcceptedChunkMeta, Result<Vec<u8>, Failure>)>>;
+/// Chunks that peers gave, and that are kept together.
+type Batches = FuturesUnordered<BoxFuture<'static, Vec<Fetched>>>;
+type Fetched = (Ticket, AcceptedChunkMeta, Vec<u8>);
 /// Blocks with the chunks that they accepted and that the tables lack.
 type Scan = Result<Vec<(Height, Vec<AcceptedChunkMeta>)>, StoreError>;
 
@@ -74,7 +79,7 @@ impl Chunks {
     pub(crate) async fn run(&mut self, stop: CancellationToken) {
         let mut turns = tokio::time::interval(TURN);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut local, mut remote) = (Attempts::new(), Attempts::new());
+        let (mut local, mut remote) = (Attempts::new(), Remote::default());
         let mut scans: FuturesUnordered<BoxFuture<'static, Scan>> = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -85,7 +90,10 @@ impl Chunks {
                     turns.tick().await;
                 },
                 Some(attempt) = local.next() => self.on_attempt(attempt),
-                Some(attempt) = remote.next() => self.on_attempt(attempt),
+                // Those that come while others are kept are kept together after them.
+                Some(first) = remote.fetches.next(), if remote.batches.is_empty() => self.on_fetched(first, &mut remote),
+                Some(batch) = remote.batches.next() => self.append(batch, &remote),
+                Some(attempt) = remote.appends.next() => self.on_attempt(attempt),
             }
             if scans.is_empty() {
                 scans.extend(self.scan());
@@ -96,7 +104,7 @@ impl Chunks {
     }
 
     /// Starts attempts at chunks that are due.
-    fn fill(&self, local: &mut Attempts, remote: &mut Attempts) {
+    fn fill(&self, local: &mut Attempts, remote: &mut Remote) {
         let now = self.store.tip().height;
         let mut awaited = self.shared.awaited();
         while local.len() < LOCAL_AT_ONCE_MAX
@@ -108,12 +116,39 @@ impl Chunks {
                 (ticket, meta, outcome)
             }));
         }
-        while remote.len() < REMOTE_AT_ONCE_MAX
+        while remote.batches.is_empty()
+            && remote.fetches.len() + remote.appends.len() < REMOTE_AT_ONCE_MAX
             && let Some((ticket, meta)) = awaited.next_remote()
         {
-            let (keeper, fetch) = (self.keeper(), self.fetch.clone());
-            remote.push(Box::pin(async move {
-                let outcome = keeper.ask_peers(&meta, fetch).await;
+            let fetch = self.fetch.clone();
+            remote.fetches.push(Box::pin(async move {
+                let fetched = ask_peers(meta.cid, fetch).await;
+                (ticket, meta, fetched)
+            }));
+        }
+    }
+
+    /// Keeps what peers gave, with everything else that they have given by now.
+    fn on_fetched(&self, first: (Ticket, AcceptedChunkMeta, Result<Vec<u8>, Failure>), remote: &mut Remote) {
+        let (mut batch, mut next) = (Vec::new(), Some(first));
+        while let Some((ticket, meta, fetched)) = next {
+            match fetched {
+                Ok(bytes) => batch.push((ticket, meta, bytes)),
+                Err(failure) => self.on_attempt((ticket, meta, Outcome::Failed(failure))),
+            }
+            next = remote.fetches.next().now_or_never().flatten();
+        }
+        if !batch.is_empty() {
+            remote.batches.push(Box::pin(keep_batch(self.content.clone(), batch)));
+        }
+    }
+
+    /// Starts to append the rows of chunks that were fetched.
+    fn append(&self, batch: Vec<Fetched>, remote: &Remote) {
+        for (ticket, meta, bytes) in batch {
+            let keeper = self.keeper();
+            remote.appends.push(Box::pin(async move {
+                let outcome = keeper.keep(&meta, &bytes).await;
                 (ticket, meta, outcome)
             }));
         }
@@ -137,15 +172,16 @@ impl Chunks {
         }
     }
 
-    /// Reads the next blocks that the tables hold and that were not scanned for chunks yet, where there are such.
+    /// Reads the next blocks that the tables hold and that were not scanned for chunks yet, where there are such: as many as have
+    /// chunks for the room that there is.
     fn scan(&self) -> Option<BoxFuture<'static, Scan>> {
         let last = self.lake.ledger_height().unwrap_or(0);
-        let (next, abandoned) = {
+        let ((next, abandoned), room) = {
             let mut awaited = self.shared.awaited();
             if awaited.scanned_height() >= last {
                 return None;
             }
-            awaited.next_scan()
+            (awaited.next_scan(), awaited.room())
         };
         for AcceptedChunkMeta { cid, stream, window, .. } in abandoned {
             tracing::warn!(%cid, stream, window, "nobody gave this chunk: its rows are not in the tables of this node");
@@ -154,8 +190,18 @@ impl Chunks {
         Some(Box::pin(blocking(move || {
             // Where the tables can not be searched the chunk is fetched, and appending it tells.
             let missing = |meta: &AcceptedChunkMeta| !lake.missing(&[meta.cid]).is_ok_and(|missing| missing.is_empty());
-            let blocks = store.blocks(first..=last)?;
-            Ok(blocks.iter().map(|b| (b.block.header.height, accepted(&b.events).filter(missing).collect())).collect())
+            let (mut blocks, mut found) = (Vec::new(), 0);
+            for height in (first..=last).take(BLOCKS_READ_MAX) {
+                // One that is gone from the store is passed over.
+                let Some(block) = store.block(height)? else { continue };
+                let chunks: Vec<AcceptedChunkMeta> = accepted(&block.events).filter(missing).collect();
+                found += chunks.len();
+                blocks.push((height, chunks));
+                if found >= room {
+                    break;
+                }
+            }
+            Ok(blocks)
         })))
     }
 
@@ -201,6 +247,42 @@ impl Chunks {
     }
 }
 
+/// Stages of chunks that this node's disk does not hold.
+#[derive(Default)]
+struct Remote {
+    fetches: Fetches,
+    /// One at a time.
+    batches: Batches,
+    appends: Attempts,
+}
+
+/// Keeps chunks that peers gave in one step. Rows are made of them even where the disk has no room.
+async fn keep_batch(content: Arc<BlockStore>, batch: Vec<Fetched>) -> Vec<Fetched> {
+    blocking(move || {
+        let bytes: Vec<&[u8]> = batch.iter().map(|(.., bytes)| bytes.as_slice()).collect();
+        if let Err(error) = content.put_all(&bytes, Reason::Window) {
+            tracing::warn!(error = report(&error), chunks = batch.len(), "fetched, but not kept");
+        }
+        batch
+    })
+    .await
+}
+
+/// Asks peers for a chunk.
+async fn ask_peers(cid: ContentId, fetch: Fetch) -> Result<Vec<u8>, Failure> {
+    match tokio::time::timeout(FETCH_MAX, fetch(cid)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, %cid, "not fetched yet");
+            Err(if error == FetchError::Absent { Failure::Absent } else { Failure::Passing })
+        }
+        Err(_) => {
+            tracing::debug!(%cid, "not fetched in {FETCH_MAX:?}");
+            Err(Failure::Passing)
+        }
+    }
+}
+
 /// Dependencies of an attempt at a chunk.
 struct Keeper {
     content: Arc<BlockStore>,
@@ -218,27 +300,6 @@ impl Keeper {
                 Outcome::NotHeld
             }
         }
-    }
-
-    async fn ask_peers(&self, meta: &AcceptedChunkMeta, fetch: Fetch) -> Outcome {
-        let cid = meta.cid;
-        let bytes = match tokio::time::timeout(FETCH_MAX, fetch(cid)).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                tracing::debug!(%error, %cid, "not fetched yet");
-                let absent = error == FetchError::Absent;
-                return Outcome::Failed(if absent { Failure::Absent } else { Failure::Passing });
-            }
-            Err(_) => {
-                tracing::debug!(%cid, "not fetched in {FETCH_MAX:?}");
-                return Outcome::Failed(Failure::Passing);
-            }
-        };
-        let (content, copy) = (self.content.clone(), bytes.clone());
-        if let Err(error) = blocking(move || content.put(&copy, Reason::Window)).await {
-            tracing::warn!(error = report(&error), %cid, "fetched, but not kept");
-        }
-        self.keep(meta, &bytes).await
     }
 
     /// Appends the rows of a chunk to the tables.

@@ -67,11 +67,14 @@ impl World {
         self.attest(number)
     }
 
-    /// Looks at the windows that wait, as the service of duties does after each change.
+    /// Looks at the windows that are due, as the service of duties does after each change.
     pub(crate) fn attest(&mut self, number: usize) -> Result<(), Violation> {
         let node = &self.nodes[number];
-        let names = node.attester.due();
-        let Some(machine) = node.machine.as_ref().filter(|_| !names.is_empty()) else { return Ok(()) };
+        let Some(machine) = node.machine.as_ref() else { return Ok(()) };
+        let names = node.attester.due(machine.store().tip().height, usize::MAX);
+        if names.is_empty() {
+            return Ok(());
+        }
         let (state, height) = (machine.store().state().map_err(StateError::from)?, machine.store().tip().height);
         let all = WindowFacts::read(&state, &node.attester.validator(), &names)?;
         for (name, facts) in names.iter().zip(&all) {

@@ -47,6 +47,23 @@ fn a_full_queue_stops_scanning_and_forgets_nothing_that_was_not_asked_for() {
 }
 
 #[test]
+fn a_full_queue_is_filled_again_for_many_chunks_and_not_for_each() {
+    let mut awaited = Awaited::new(4);
+    awaited.scanned(5, (0..AWAITED_CHUNKS_MAX).map(|n| chunk(5, n)));
+    let (mut scans, mut height) = (0, 5);
+    for _ in 0..AWAITED_CHUNKS_MAX {
+        let (ticket, _) = awaited.next_local(6).unwrap();
+        awaited.complete(ticket);
+        if let (Some(next), abandoned) = awaited.next_scan() {
+            assert_eq!((next, abandoned), (height + 1, Vec::new()));
+            (scans, height) = (scans + 1, next);
+            awaited.scanned(next, (0..SCAN_CHUNKS_MIN).map(|n| chunk(next, n)));
+        }
+    }
+    assert_eq!(scans, AWAITED_CHUNKS_MAX / SCAN_CHUNKS_MIN);
+}
+
+#[test]
 fn attempts_become_rare_and_never_end_while_there_is_room() {
     let mut awaited = Awaited::new(0);
     awaited.scanned(1, [chunk(1, 0)]);
