@@ -10,7 +10,7 @@ use openmesh_primitives::ContentId;
 use crate::Reason;
 use crate::disk::entries;
 use crate::fault::Fault;
-use crate::limits::{ContentError, Limits, file_cost};
+use crate::limits::{ContentError, Limits};
 use crate::rule::{Block, Kind, Place, Stock, Sum};
 
 pub(crate) const INCOMING: &str = "incoming";
@@ -23,7 +23,7 @@ pub(crate) struct Entry {
     pub(crate) reason: Reason,
     /// Time at which it was kept, nanoseconds since 1970.
     pub(crate) kept: i64,
-    /// Bytes that it takes of the disk.
+    /// Bytes that count against the limit: of a small one those of the row that it becomes.
     pub(crate) cost: u64,
     /// Number of holders.
     pub(crate) holds: u32,
@@ -113,7 +113,7 @@ pub(crate) fn stock(root: &Path, limits: &Limits) -> Result<(Files, Vec<ContentI
                 small.push(cid);
             }
             if other.is_none_or(|other| other < reason) {
-                files.insert(cid, Entry { reason, kept: nanos(kept), cost: file_cost(about.len()), holds: 0 });
+                files.insert(cid, Entry { reason, kept: nanos(kept), cost: limits.disk_bytes(about.len()), holds: 0 });
             }
         }
     }

@@ -11,8 +11,8 @@ use crate::Reason;
 use crate::fault::Fault;
 use crate::files::{self, Entry, Files, HOLDS, INCOMING, nanos};
 use crate::limits::{
-    COLLECT_BESIDE_PUT_MAX, ContentError, MOVE_BESIDE_PUT_MAX, MOVE_ROOM_BYTES_MIN, ROW_PAGES_BYTES, file_cost,
-    row_cost,
+    COLLECT_BESIDE_PUT_MAX, ContentError, MOVE_BESIDE_PUT_MAX, MOVE_ROOM_BYTES_MIN, REMOVAL_ROOM_BYTES,
+    ROW_PAGES_BYTES, file_cost, row_cost,
 };
 use crate::rule::{Block, Both, Claim, Kind, Place, Rule, Victim};
 use crate::store::{BlockStore, State};
@@ -83,16 +83,17 @@ impl BlockStore {
     /// Keeps rows in one transaction, tried once more where a disk that was full has room now, or a damaged database was replaced.
     fn keep_rows(&self, rows: &[Named<'_>], reason: Reason) -> Result<(), ContentError> {
         let mut state = self.state();
-        let need = rows.iter().map(|(_, bytes)| row_cost(bytes.len() as u64) + ROW_PAGES_BYTES).sum();
-        let full = |state: &State| ContentError::Full { bytes: need, held: state.rule.bytes() };
+        let cost: u64 = rows.iter().map(|(_, bytes)| row_cost(bytes.len() as u64)).sum();
+        let need = cost + ROW_PAGES_BYTES * rows.len() as u64;
+        let full = |state: &State| ContentError::Full { bytes: cost, held: state.rule.bytes() };
         // A database that the disk has refused once has to be opened again, which reads all of it: better not to try.
-        let short = self.disk.free_bytes(&self.root).is_ok_and(|free| free < need);
-        if short && self.make_own_room(&mut state, need) == 0 {
+        let short = self.disk.free_bytes(&self.root).is_ok_and(|free| free < need + REMOVAL_ROOM_BYTES);
+        if short && self.make_own_room(&mut state, cost) == 0 {
             return Err(full(&state));
         }
         let outcome = match self.try_rows(&mut state, rows, reason) {
             Err(Fault::Io(error)) if is_full(&error) => {
-                if self.make_own_room(&mut state, need) == 0 {
+                if self.make_own_room(&mut state, cost) == 0 {
                     return Err(full(&state));
                 }
                 self.try_rows(&mut state, rows, reason)

@@ -41,6 +41,9 @@ const ROW_BYTES: u64 = 128;
 /// own and those above it in two tables.
 pub(crate) const ROW_PAGES_BYTES: u64 = 16 << 10;
 
+/// Room on the disk that is asked for beside that of new rows, in bytes: a removal copies pages before it frees any.
+pub(crate) const REMOVAL_ROOM_BYTES: u64 = 1 << 20;
+
 /// Free bytes of the disk below which no old files are moved into the database: they need room twice while that lasts.
 pub(crate) const MOVE_ROOM_BYTES_MIN: u64 = 64 << 20;
 

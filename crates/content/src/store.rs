@@ -74,13 +74,14 @@ impl BlockStore {
     }
 
     pub(crate) fn open_on(disk: Disk, root: &Path, limits: Limits) -> Result<BlockStore, ContentError> {
+        // First: where another process has the store, nothing of it is touched.
+        let database = Database::open(root, disk.clone())?;
         let incoming = root.join(INCOMING);
         // What a crash left here was never acknowledged.
         if incoming.exists() {
             fs::remove_dir_all(&incoming).map_err(|e| ContentError::io(&incoming, e))?;
         }
         disk.create_folder(&incoming).map_err(|e| ContentError::io(&incoming, e))?;
-        let database = Database::open(root, disk.clone())?;
         let (mut files, mut moving) = stock(root, &limits)?;
         remove_moved(root, &database, &mut files, &mut moving)?;
         count_holds(root, &mut files)?;

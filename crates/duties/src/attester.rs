@@ -29,7 +29,7 @@ const SETTLE_BLOCKS: u64 = 2;
 const RESEND_BLOCKS: u64 = 5;
 /// Longest pause between two looks at a window that cannot be attested yet, in blocks: a window that another validator opens takes
 /// attestations for some tens of blocks (`windows.window_close_blocks`).
-const PAUSE_BLOCKS_MAX: u64 = 4;
+const PAUSE_BLOCKS_MAX: u64 = 2;
 /// Blocks after which a window that this validator is not assigned to is forgotten.
 const FORGET_BLOCKS: u64 = 64;
 /// Attested windows that are remembered, so that a late withdrawal is known to concern one: as many as may wait.

@@ -50,7 +50,6 @@ pub use router::openapi;
 pub use waiting::{Waiting, answer_waiting};
 
 use node::Node;
-use threads::Threads;
 
 /// Time for which open connections may go on after the node was asked to stop.
 const DRAIN_SECONDS_MAX: u64 = 3;
@@ -90,7 +89,7 @@ pub async fn start(
 ) -> Result<(Handle, JoinHandle<()>), StartError> {
     // Subscribed before the stored blocks are read, so that no block falls between.
     let committed = deps.engine.committed();
-    let threads = Threads::start().map_err(StartError::Threads)?;
+    let threads = threads::start().map_err(StartError::Threads)?;
     let listen = |source| StartError::Listen { address, source };
     let bound = threads.handle().spawn(TcpListener::bind(address)).await;
     let listener = bound.map_err(|e| listen(std::io::Error::other(e)))?.map_err(listen)?;

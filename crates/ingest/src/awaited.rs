@@ -15,8 +15,6 @@ use serde::{Deserialize, Serialize};
 
 /// Chunks in the queue: some MiB of memory.
 pub const AWAITED_CHUNKS_MAX: usize = 8_192;
-/// Room for chunks that a full queue must have before blocks are scanned again: a scan is begun for many of them and not for each.
-const SCAN_CHUNKS_MIN: usize = AWAITED_CHUNKS_MAX / 8;
 /// Attempts after which a chunk gives its place up where others need it: more than ten minutes.
 const ATTEMPTS_MIN: u32 = 10;
 /// Answers "no connected peer holds it" in a row after which a chunk counts as unavailable: one may come too early.
@@ -87,8 +85,6 @@ pub struct Awaited {
     pausing: BTreeSet<(Height, Ticket)>,
     /// Those of `pausing` that give their place up where others need it.
     tired: BTreeSet<(u32, Ticket)>,
-    /// The queue was full, and has not had room for a scan since.
-    is_full: bool,
     /// Those whose rows are in the tables and, as far as is known, in memory only.
     settling: Vec<AcceptedChunkMeta>,
     next_ticket: Ticket,
@@ -107,7 +103,6 @@ impl Awaited {
             not_held: BTreeSet::new(),
             pausing: BTreeSet::new(),
             tired: BTreeSet::new(),
-            is_full: false,
             settling: Vec::new(),
             next_ticket: 0,
             scanned,
@@ -143,15 +138,14 @@ impl Awaited {
     /// The next block that is to be scanned for its chunks; `None` while there is no room for them. Gives chunks up for
     /// it that were asked for in vain for long, and returns those beside.
     pub fn next_scan(&mut self) -> (Option<Height>, Vec<AcceptedChunkMeta>) {
-        self.is_full = self.room() == 0 || (self.is_full && self.room() < SCAN_CHUNKS_MIN);
-        let mut abandoned = Vec::new();
-        if self.is_full {
-            // Of those that pause: one that is being asked for keeps its place, its answer may be on the way.
-            let Some((_, tired)) = self.tired.last().copied() else { return (None, abandoned) };
-            if self.room() == 0 {
-                abandoned.extend(self.give_up(tired));
-            }
+        // The chunks of a block are taken in together, so there may be more than there is room for.
+        let excess = (self.chunks.len() + 1).saturating_sub(AWAITED_CHUNKS_MAX);
+        // Of those that pause: one that is being asked for keeps its place, its answer may be on the way. And none goes in vain.
+        if self.tired.len() < excess {
+            return (None, Vec::new());
         }
+        let tired: Vec<Ticket> = self.tired.iter().rev().take(excess).map(|(_, ticket)| *ticket).collect();
+        let abandoned = tired.into_iter().filter_map(|ticket| self.give_up(ticket)).collect();
         (Some(self.scanned + 1), abandoned)
     }
 

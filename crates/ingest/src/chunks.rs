@@ -191,7 +191,7 @@ impl Chunks {
             // Where the tables can not be searched the chunk is fetched, and appending it tells.
             let missing = |meta: &AcceptedChunkMeta| !lake.missing(&[meta.cid]).is_ok_and(|missing| missing.is_empty());
             let (mut blocks, mut found) = (Vec::new(), 0);
-            for height in (first..=last).take(BLOCKS_READ_MAX) {
+            for height in (first.max(store.oldest_block())..=last).take(BLOCKS_READ_MAX) {
                 // One that is gone from the store is passed over.
                 let Some(block) = store.block(height)? else { continue };
                 let chunks: Vec<AcceptedChunkMeta> = accepted(&block.events).filter(missing).collect();
@@ -260,8 +260,13 @@ struct Remote {
 async fn keep_batch(content: Arc<BlockStore>, batch: Vec<Fetched>) -> Vec<Fetched> {
     blocking(move || {
         let bytes: Vec<&[u8]> = batch.iter().map(|(.., bytes)| bytes.as_slice()).collect();
-        if let Err(error) = content.put_all(&bytes, Reason::Window) {
-            tracing::warn!(error = report(&error), chunks = batch.len(), "fetched, but not kept");
+        if content.put_all(&bytes, Reason::Window).is_err() {
+            // Some may find room where all together do not.
+            for (_, meta, bytes) in &batch {
+                if let Err(error) = content.put(bytes, Reason::Window) {
+                    tracing::warn!(error = report(&error), cid = %meta.cid, "fetched, but not kept");
+                }
+            }
         }
         batch
     })

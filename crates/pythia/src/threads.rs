@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use openmesh_threads::{behind, step_back};
 use thread_priority::{NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy};
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,8 +16,6 @@ use tokio::runtime::{Builder, Runtime};
 const STACK_BYTES: usize = 32 << 20;
 /// Nice value of the usual threads, added to the process's own: behind those that answer short requests.
 const NICE: i32 = 10;
-/// The lowest priority. Source: setpriority(2).
-const NICE_MAX: i32 = 19;
 
 /// Two runtimes of threads. Dropped, they end without waiting, also inside another runtime.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ impl Threads {
     /// Starts so many threads of each kind. Fails where the system gives none.
     pub fn start(count: usize) -> std::io::Result<Threads> {
         // Counted from here: a thread begins with the value of the one that starts it.
-        let nice = rustix::process::getpriority_process(None)? + NICE;
+        let nice = behind(NICE)?;
         let usual = runtime(count, "pythia", move || step_back(nice))?;
         let counters: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
         let counted = Arc::clone(&counters);
@@ -78,14 +77,6 @@ fn runtime(count: usize, name: &str, started: impl Fn() + Send + Sync + 'static)
         .build()
 }
 
-/// Lowers the priority of the calling thread to this nice value. Source: setpriority(2): of Linux, 0 is the calling thread, not
-/// its process.
-fn step_back(nice: i32) {
-    if let Err(error) = rustix::process::setpriority_process(None, nice.min(NICE_MAX)) {
-        tracing::debug!(%error, "the priority of a thread could not be lowered");
-    }
-}
-
 /// Lets the calling thread run only where no other wants to. Source: sched(7), `SCHED_IDLE`.
 fn stand_behind(nice: i32) {
     step_back(nice);
@@ -110,7 +101,7 @@ mod tests {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let policy = || thread_priority::thread_schedule_policy().unwrap();
         let found = |idle| threads.of(idle).unwrap().spawn(async move { (nice(), policy()) });
-        let lowered = (nice() + NICE).min(NICE_MAX);
+        let lowered = behind(NICE).unwrap();
         let normal = ThreadSchedulePolicy::Normal;
         assert_eq!(found(false).await.unwrap(), (lowered, normal(NormalThreadSchedulePolicy::Other)));
         assert_eq!(found(true).await.unwrap().1, normal(NormalThreadSchedulePolicy::Idle));

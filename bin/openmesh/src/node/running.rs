@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use openmesh_engine::EngineError;
 use openmesh_primitives::report;
+use openmesh_threads::Threads;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,12 +21,24 @@ pub struct Stage {
     name: &'static str,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
+    /// Threads of its own: they end after its tasks.
+    threads: Option<Threads>,
 }
 
 impl Stage {
     /// A part without tasks.
     pub fn new(name: &'static str) -> Stage {
-        Stage { name, stop: CancellationToken::new(), tasks: Vec::new() }
+        Stage { name, stop: CancellationToken::new(), tasks: Vec::new(), threads: None }
+    }
+
+    /// A part without tasks that has threads of its own.
+    pub fn on(threads: Threads, name: &'static str) -> Stage {
+        Stage { threads: Some(threads), ..Stage::new(name) }
+    }
+
+    /// Handle by which its tasks are spawned: on its own threads where it has some.
+    pub fn handle(&self) -> Handle {
+        self.threads.as_ref().map_or_else(Handle::current, |threads| threads.handle().clone())
     }
 
     /// The token that its tasks stop with.
@@ -52,7 +66,7 @@ impl Stage {
 
     /// Sends the part's name when any of its tasks ends, whether it was asked to, failed or panicked.
     fn watched(self, ended: &mpsc::UnboundedSender<&'static str>) -> Stage {
-        let Stage { name, stop, tasks } = self;
+        let Stage { name, stop, tasks, threads } = self;
         let watch = |task: JoinHandle<()>| {
             let ended = ended.clone();
             tokio::spawn(async move {
@@ -63,7 +77,7 @@ impl Stage {
                 let _ = ended.send(name);
             })
         };
-        Stage { name, stop, tasks: tasks.into_iter().map(watch).collect() }
+        Stage { name, stop, tasks: tasks.into_iter().map(watch).collect(), threads }
     }
 }
 
@@ -110,7 +124,7 @@ impl Running {
     /// Asks all parts to stop, one after the other, and waits for each.
     pub async fn drain(self) {
         let limit = Duration::from_secs(DRAIN_SECONDS_MAX);
-        for Stage { name, stop, tasks } in self.stages {
+        for Stage { name, stop, tasks, threads: _threads } in self.stages {
             stop.cancel();
             if tokio::time::timeout(limit, futures::future::join_all(tasks)).await.is_err() {
                 tracing::warn!(part = name, "did not drain within {DRAIN_SECONDS_MAX} s");

@@ -16,6 +16,7 @@ use openmesh_network as network;
 use openmesh_primitives::{ValidatorKey, sha256};
 use openmesh_pythia as pythia;
 use openmesh_storage::Store;
+use openmesh_threads::Threads;
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -30,6 +31,11 @@ use super::room::Room;
 use super::running::{Consensus, Running, Stage};
 use crate::failure::{Failure, OrFail as _};
 
+/// Nice value of the threads that fill the tables, added to the process's own: consensus, duties and collecting go first, since what they miss is lost to
+/// the network, while tables that are behind say so and catch up.
+const TABLES_NICE: i32 = 5;
+/// Threads on which the tables' work waits for a disk at once.
+const TABLES_BLOCKING_THREADS_MAX: usize = 64;
 /// Threads of queries: what a machine of two cores can spare.
 const QUERY_THREADS: usize = 2;
 
@@ -60,7 +66,7 @@ pub async fn start(
     let own = joining::own(config, &genesis, &stores.store)?;
     let network_stage = join_network(network_stage, &engine, &network, &stores.store, own);
     let (incidents, from_incidents) = ingest::Incidents::queue();
-    let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await;
+    let (ingest, ingest_stage) = start_ingest(files, &engine, &network, &stores, from_incidents).await?;
     let (sources, sources_stage) = follow_sources(config, &key, &engine, &stores.store).await?;
     let collecting = collecting::start(collecting::Deps {
         config,
@@ -241,8 +247,14 @@ async fn start_ingest(
     network: &network::Handle,
     stores: &Stores,
     incidents: ingest::IncidentQueue,
-) -> (ingest::Handle, Stage) {
-    let mut stage = Stage::new("ingestion");
+) -> Result<(ingest::Handle, Stage), Failure> {
+    let settings = openmesh_threads::Config {
+        name: "tables",
+        nice: TABLES_NICE,
+        blocking_threads_max: TABLES_BLOCKING_THREADS_MAX,
+    };
+    let mut stage = Stage::on(Threads::start(settings).or_fail("threads of ingestion")?, "ingestion");
+    let threads = stage.handle();
     let config = ingest::Config {
         memory_file: files.data("awaited_chunks.json"),
         archive: files.data("archive"),
@@ -257,13 +269,13 @@ async fn start_ingest(
         incidents,
         stop: stage.stop(),
     };
-    let (handle, task) = ingest::start(config, deps).await;
+    let (handle, task) = threads.spawn(ingest::start(config, deps)).await.or_fail("ingestion")?;
     stage.add(task);
     let (store, content, stop) = (stores.store.clone(), stores.content.clone(), stage.stop());
-    stage.add(tokio::spawn(retention::follow(store, content, engine.committed(), stop)));
+    stage.add(threads.spawn(retention::follow(store, content, engine.committed(), stop)));
     let (lake, stop) = (stores.lake.clone(), stage.stop());
-    stage.add_fallible(tokio::spawn(async move { lake.run(stop.cancelled_owned()).await }));
-    (handle, stage)
+    stage.add_fallible(threads.spawn(async move { lake.run(stop.cancelled_owned()).await }));
+    Ok((handle, stage))
 }
 
 /// Follows the register of sources, and which of them this node collects.

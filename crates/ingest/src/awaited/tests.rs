@@ -47,7 +47,8 @@ fn a_full_queue_stops_scanning_and_forgets_nothing_that_was_not_asked_for() {
 }
 
 #[test]
-fn a_full_queue_is_filled_again_for_many_chunks_and_not_for_each() {
+fn a_full_queue_is_filled_again_by_blocks_and_not_for_each_chunk() {
+    const BLOCK: usize = 1_024;
     let mut awaited = Awaited::new(4);
     awaited.scanned(5, (0..AWAITED_CHUNKS_MAX).map(|n| chunk(5, n)));
     let (mut scans, mut height) = (0, 5);
@@ -57,10 +58,10 @@ fn a_full_queue_is_filled_again_for_many_chunks_and_not_for_each() {
         if let (Some(next), abandoned) = awaited.next_scan() {
             assert_eq!((next, abandoned), (height + 1, Vec::new()));
             (scans, height) = (scans + 1, next);
-            awaited.scanned(next, (0..SCAN_CHUNKS_MIN).map(|n| chunk(next, n)));
+            awaited.scanned(next, (0..BLOCK).map(|n| chunk(next, n)));
         }
     }
-    assert_eq!(scans, AWAITED_CHUNKS_MAX / SCAN_CHUNKS_MIN);
+    assert_eq!(scans, AWAITED_CHUNKS_MAX / BLOCK);
 }
 
 #[test]
@@ -89,6 +90,22 @@ fn what_nobody_gives_makes_room_for_what_may_be_had() {
     let counts = awaited.counts();
     assert_eq!((abandoned.len(), counts.missing, counts.late), (1, 1, 0));
     assert_eq!(counts.unavailable, AWAITED_CHUNKS_MAX as u64 - 1);
+}
+
+#[test]
+fn nothing_is_given_up_where_no_place_comes_of_it() {
+    let mut awaited = Awaited::new(0);
+    awaited.scanned(1, (0..5).map(|n| chunk(1, n)));
+    for now in (1..=ATTEMPTS_MIN.into()).map(|n: u64| n * PAUSE_BLOCKS_MAX) {
+        try_all(&mut awaited, now, Failure::Passing);
+    }
+    // The last block had more chunks than there was room for.
+    awaited.scanned(2, (0..AWAITED_CHUNKS_MAX).map(|n| chunk(2, n)));
+    assert_eq!((awaited.next_scan(), awaited.counts().missing), ((None, Vec::new()), 0), "six have to go, five may");
+    let (ticket, _) = awaited.next_local(1).unwrap();
+    awaited.complete(ticket);
+    let (next, abandoned) = awaited.next_scan();
+    assert_eq!((next, abandoned.len(), awaited.room()), (Some(3), 5, 1));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn recent(
     let found: Vec<RecentChunk> =
         node.memory().index().chunks(after).filter(|c| filter.fits(c)).take(limit + 1).cloned().collect();
     let next = (found.len() > limit).then(|| found[limit - 1].number.to_string());
-    let items = found.iter().take(limit).map(|c| node.chunk_info(c)).collect();
+    let items = node.read(move |node| Ok(found.iter().take(limit).map(|c| node.chunk_info(c)).collect())).await?;
     Ok(Json(api::Page { items, next }))
 }
 
@@ -77,5 +77,6 @@ fn recent(
 #[utoipa::path(get, path = api::path::CHUNK, tag = "data", params(("cid" = String, Path, description = "bafkrei and 52 more characters")), responses((status = 200, body = api::ChunkInfo), (status = 404, body = api::ErrorBody)))]
 pub async fn chunk(State(node): State<Node>, Path(cid): Path<String>, headers: HeaderMap) -> Result<Response, Refusal> {
     let chunk = chunk::find(&node, &chunk::parse_cid(&cid)?).await?;
-    tagged_json(&headers, &node.chunk_info(&chunk))
+    let info = node.read(move |node| Ok(node.chunk_info(&chunk))).await?;
+    tagged_json(&headers, &info)
 }
