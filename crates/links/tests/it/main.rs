@@ -1,0 +1,15 @@
+//! The network of instances: texts and rules as values, and effects in network namespaces of the tests' own.
+//!
+//! Whatever changes a network runs in threads that have left the machine's network namespace: nothing of the machine changes, tests run beside each other,
+//! and everything ends with the threads, also where a test panics.
+
+mod agents;
+mod deaths;
+mod golden;
+mod lab;
+mod ports;
+mod rates;
+mod reach;
+mod repair;
+mod rules;
+mod sample;

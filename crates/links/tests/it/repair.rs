@@ -1,0 +1,94 @@
+//! Whatever somebody does to our things is found, named and repaired.
+
+use openmesh_blueprint::document::Protocol;
+use openmesh_links::{Network, foreign_drops};
+
+use crate::lab::{HOST, Lab, PATIENCE, PORT};
+use crate::sample::{address, host_port, network, shop, target};
+
+fn sample(agent: &str) -> Network {
+    let mut shop = shop(agent);
+    shop.instances.get_mut(&address(2)).unwrap().rate_bits = Some(80_000_000);
+    shop.published.insert(host_port("0.0.0.0", 80, Protocol::Tcp), target(address(2), PORT));
+    network(&shop)
+}
+
+/// Does something to the host or to an instance, and expects one word in what is repaired.
+fn check(lab: &Lab, network: &Network, inside: bool, script: &str, word: &str) {
+    let before = lab.dump();
+    if inside {
+        lab.instances[&address(2)].shell(script);
+    } else {
+        lab.host.shell(script);
+    }
+    let faults = lab.converge(network).unwrap();
+    let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert!(text.iter().any(|fault| fault.contains(word)), "{script}: {text:?}");
+    assert_eq!(lab.dump(), before, "{script}");
+    assert!(lab.converge(network).unwrap().is_empty(), "{script}");
+    assert!(lab.outside.ask((HOST, 80), PATIENCE).is_some(), "{script}");
+    assert!(lab.instances[&address(2)].ask((address(4), PORT), PATIENCE).is_some(), "{script}");
+}
+
+#[test]
+fn links_addresses_routes_and_rates_are_made_again() {
+    let network = sample("repair");
+    let Some(lab) = Lab::with(&network) else { return };
+    let link = network.link_name(address(2));
+    let host = |script: &str, word: &str| check(&lab, &network, false, &script.replace("LINK", &link), word);
+    host("ip link del LINK", "its veth pair is gone");
+    host("ip link set LINK down", "it is down");
+    host("ip address flush dev LINK", "its address 10.89.0.1 is gone");
+    host("ip address add 10.1.2.3/24 dev LINK", "stray address 10.1.2.3/24");
+    host("ip route del 10.89.0.2", "its route to 10.89.0.2/32 is gone");
+    host("tc qdisc del dev LINK root", "its rate is no limit");
+    host(
+        "tc qdisc replace dev LINK root tbf rate 1mbit burst 16k limit 64k",
+        "its rate is 1000000 bit/s instead of 80000000",
+    );
+    host("ip link set LINK address 02:00:00:00:00:09", "MAC");
+    host("ip link set LINK alias ''", "alias");
+    host("echo 0 > /proc/sys/net/ipv4/conf/LINK/route_localnet", "route_localnet is 0");
+    host("echo 0 > /proc/sys/net/ipv4/ip_forward", "does not forward");
+    let inside = |script: &str, word: &str| check(&lab, &network, true, script, word);
+    inside("ip link del eth0", "its veth pair is gone");
+    inside("ip link set eth0 down", "it is down");
+    inside("ip address flush dev eth0", "its address 10.89.0.2 is gone");
+    inside("ip route del default", "its route to 0.0.0.0/0 via 10.89.0.1 is gone");
+    inside("ip link set lo down", "loopback is down");
+    inside("tc qdisc del dev eth0 root", "its rate is no limit");
+    inside("echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start", "ip_unprivileged_port_start is 1024");
+}
+
+#[test]
+fn tables_rules_and_elements_are_made_again() {
+    let network = sample("rules");
+    let Some(lab) = Lab::with(&network) else { return };
+    let table = network.table();
+    let host = |script: &str, word: &str| {
+        check(&lab, &network, false, &script.replace("TABLE", &format!("inet {table}")), word)
+    };
+    host("nft flush ruleset", "the nft table is gone");
+    host("nft delete table TABLE", "the nft table is gone");
+    host("nft flush table TABLE", "was altered: the chain enter has no rule");
+    host("nft flush chain TABLE source", "was altered: the chain source has no rule");
+    host("nft insert rule TABLE enter accept", "was altered: the chain enter has other rules");
+    host("nft add chain TABLE more", "more is not one of ours");
+    host("nft flush set TABLE links", "+ links 10.89.0.2 . 10.89.0.4");
+    host("nft flush map TABLE published_anywhere", "+ published_anywhere tcp . 80 : 10.89.0.2 . 7000");
+    host("nft add element TABLE links '{ 10.89.0.6 . 10.89.0.5 }'", "- links 10.89.0.6 . 10.89.0.5");
+    host("nft 'add table TABLE { flags dormant; }'", "dormant");
+}
+
+#[test]
+fn chains_of_others_that_drop_our_packets_are_named() {
+    let network = sample("drops");
+    let Some(lab) = Lab::with(&network) else { return };
+    let drops = |network: Network| lab.host.run(move || foreign_drops(&network).unwrap());
+    assert_eq!(drops(network.clone()), Vec::<String>::new());
+    lab.host.shell(
+        "nft add table ip wall; nft 'add chain ip wall FORWARD { type filter hook forward priority 0; policy drop; }'",
+    );
+    let found = drops(network.clone());
+    assert!(found.len() == 1 && found[0].contains("the chain FORWARD of the table ip wall"), "{found:?}");
+}
