@@ -20,7 +20,11 @@ need cc build-essential
 need curl curl
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 case "${1:-up}" in
-  test) need chromium chromium; need ip iproute2; PATH=$PATH:/usr/sbin need nft nftables ;;
+  test)
+    need chromium chromium; need ip iproute2; PATH=$PATH:/usr/sbin need nft nftables; need runc runc
+    # libcontainer's helper is linked with it.
+    [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
+    ;;
   bench) need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv) ;;
 esac
 if [ ${#packages[@]} -gt 0 ]; then

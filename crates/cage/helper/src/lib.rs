@@ -1,0 +1,298 @@
+//! The helper of the driver `libcontainer`: a process with one thread that lives for one task (X-43; `docs/spec/shim.md`, section 3).
+//!
+//! libcontainer forks by `clone3` without executing, which only a process with one thread may do, so it is linked into this small program and nowhere
+//! else. It is a workspace of its own for two reasons: its features would compile half of the main workspace anew, and its tree has no
+//! place in a binary that runs for months. A small binary also starts faster than a large one that is re-executed.
+//!
+//! - The first process is a child of the *caller* from its first moment (`as_sibling`), so a shim owns and reaps it without this library.
+//! - A parent-death signal makes the kernel end it with a killed shim (X-2).
+//! - Words for people are one line on standard error and in the file of `--log`; there is no tracing, which three processes would write at once.
+//! - `delete` succeeds where there is nothing, and after any death within `create`.
+
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+use libcontainer::workload::default::get_executor;
+use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use rustix::process::{Signal, set_parent_process_death_signal};
+
+/// Exit code of a wrong command line.
+const USAGE_CODE: u8 = 2;
+/// Most causes of an error that are said: libcontainer wraps one in the other, four deep.
+const CAUSES_MAX: usize = 8;
+/// Times that the removal of a group is tried: a killed process is in it for some milliseconds more.
+const REMOVALS_MAX: u32 = 100;
+
+const USAGE: &str = "\
+openmesh-cage-helper create --root DIR --bundle DIR --pid-file FILE [--log FILE] ID
+openmesh-cage-helper start  --root DIR [--log FILE] ID
+openmesh-cage-helper kill   --root DIR [--log FILE] ID SIGNAL
+openmesh-cage-helper delete --root DIR [--log FILE] ID
+openmesh-cage-helper state  --root DIR [--log FILE] ID
+openmesh-cage-helper --version
+";
+
+/// A task that was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum HelperError {
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// There is no such container.
+    #[error("there is no container {id} below {root}")]
+    Absent {
+        /// Its name.
+        id: String,
+        /// Folder of all containers.
+        root: PathBuf,
+    },
+    /// The library's word.
+    #[error("container {id} cannot be {done}: {text}")]
+    Library {
+        /// Its name.
+        id: String,
+        /// `made`, `started`, ...
+        done: &'static str,
+        /// Error and causes.
+        text: String,
+    },
+    /// A file cannot be used.
+    #[error("{path} cannot be used: {cause}")]
+    Io {
+        /// Its path.
+        path: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+}
+
+/// Does the task of a command line, without the program's name; says what failed on standard error and in the log.
+pub fn helper_main(arguments: impl Iterator<Item = String>) -> ExitCode {
+    let arguments: Vec<String> = arguments.collect();
+    if arguments.iter().any(|argument| argument == "--version") {
+        println!("openmesh-cage-helper {} (libcontainer 0.7)", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    let task = match Task::parse(&arguments) {
+        Ok(task) => task,
+        Err(error) => {
+            eprint!("{error}\n{USAGE}");
+            return ExitCode::from(USAGE_CODE);
+        }
+    };
+    match task.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            if let Some(path) = &task.log {
+                // Nobody is left to hear that the log cannot be written.
+                let _ = std::fs::write(path, format!("{error}\n"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A task for one container.
+#[derive(Debug, Default)]
+struct Task {
+    verb: String,
+    id: String,
+    root: PathBuf,
+    bundle: Option<PathBuf>,
+    pid_file: Option<PathBuf>,
+    log: Option<PathBuf>,
+    signal: Option<i32>,
+}
+
+impl Task {
+    fn parse(arguments: &[String]) -> Result<Task, HelperError> {
+        let usage = |text: String| HelperError::Usage(text);
+        let mut task = Task::default();
+        let mut words = Vec::new();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let mut value =
+                || rest.next().map(PathBuf::from).ok_or_else(|| usage(format!("{argument} lacks its value")));
+            match argument.as_str() {
+                "--root" => task.root = value()?,
+                "--bundle" => task.bundle = Some(value()?),
+                "--pid-file" => task.pid_file = Some(value()?),
+                "--log" => task.log = Some(value()?),
+                option if option.starts_with('-') => return Err(usage(format!("unknown option {option}"))),
+                word => words.push(word.to_string()),
+            }
+        }
+        let mut words = words.into_iter();
+        task.verb = words.next().ok_or_else(|| usage("no task is named".into()))?;
+        task.id = words.next().ok_or_else(|| usage("no container is named".into()))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+');
+        if task.id.starts_with('.') || !task.id.chars().all(plain) {
+            return Err(usage(format!("{} is no name of a container", task.id)));
+        }
+        if let Some(text) = words.next() {
+            task.signal = Some(text.parse().map_err(|_| usage(format!("{text} is no number of a signal")))?);
+        }
+        let complete = match task.verb.as_str() {
+            "create" => task.bundle.is_some() && task.pid_file.is_some(),
+            "kill" => task.signal.is_some(),
+            "start" | "delete" | "state" => true,
+            _ => false,
+        };
+        let rooted = task.root.is_absolute();
+        if complete && rooted { Ok(task) } else { Err(usage(format!("{} is no whole task", arguments.join(" ")))) }
+    }
+
+    fn run(&self) -> Result<(), HelperError> {
+        match self.verb.as_str() {
+            "create" => self.create(),
+            "start" => self.load()?.start().map_err(|error| self.failed("started", &error)),
+            "kill" => {
+                let signal = self.signal.unwrap_or_default();
+                let signal =
+                    libcontainer::signal::Signal::try_from(signal).map_err(|error| self.failed("signalled", &error))?;
+                self.load()?.kill(signal, false).map_err(|error| self.failed("signalled", &error))
+            }
+            "delete" => self.delete(),
+            _ => self.state(),
+        }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.join(&self.id)
+    }
+
+    fn failed(&self, done: &'static str, error: &dyn std::error::Error) -> HelperError {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        for _ in 0..CAUSES_MAX {
+            let Some(error) = cause else { break };
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = error.source();
+        }
+        HelperError::Library { id: self.id.clone(), done, text }
+    }
+
+    fn load(&self) -> Result<Container, HelperError> {
+        if !self.folder().is_dir() {
+            return Err(HelperError::Absent { id: self.id.clone(), root: self.root.clone() });
+        }
+        Container::load(self.folder()).map_err(|error| self.failed("read", &error))
+    }
+
+    fn create(&self) -> Result<(), HelperError> {
+        let made = |error: &dyn std::error::Error| self.failed("made", error);
+        let bundle = self.bundle.clone().unwrap_or_default();
+        let pid_file = self.pid_file.clone().unwrap_or_default();
+        remove_file(&pid_file)?;
+        let built = ContainerBuilder::new(self.id.clone(), SyscallType::default())
+            .with_root_path(&self.root)
+            .and_then(|builder| builder.with_pid_file(Some(&pid_file)))
+            .and_then(|builder| builder.validate_id())
+            .map_err(|error| made(&error))?
+            .with_executor(Tied { inner: get_executor() })
+            .as_init(&bundle)
+            .with_systemd(false)
+            .with_detach(true)
+            .as_sibling(true)
+            .build();
+        built.map_err(|error| made(&error))?;
+        // The library only logs that it could not write it.
+        std::fs::metadata(&pid_file).map(|_| ()).map_err(|cause| HelperError::Io { path: pid_file, cause })
+    }
+
+    /// The library tells a container by its process number alone, which may be another process' by now: it may refuse for that reason, or
+    /// kill what is in the container's group. Then files and groups go, whatever it said.
+    fn delete(&self) -> Result<(), HelperError> {
+        let folder = self.folder();
+        if !folder.exists() {
+            return Ok(());
+        }
+        let group = group_of(&folder);
+        let mut last = None;
+        for _ in 0..REMOVALS_MAX {
+            match Container::load(folder.clone()).and_then(|mut container| container.delete(true)) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+            if !folder.join("state.json").exists() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        if group.as_ref().is_none_or(|path| is_free(path)) {
+            return std::fs::remove_dir_all(&folder).map_err(|cause| HelperError::Io { path: folder, cause });
+        }
+        Err(last.map_or_else(
+            || HelperError::Absent { id: self.id.clone(), root: self.root.clone() },
+            |e| self.failed("removed", &e),
+        ))
+    }
+
+    fn state(&self) -> Result<(), HelperError> {
+        let mut container = self.load()?;
+        container.refresh_status().map_err(|error| self.failed("read", &error))?;
+        let state = serde_json::json!({
+            "ociVersion": "1.0.2",
+            "id": self.id,
+            "status": container.status().to_string().to_lowercase(),
+            "pid": container.pid().map_or(0, |pid| pid.as_raw()),
+            "bundle": container.bundle(),
+        });
+        let mut output = std::io::stdout();
+        let written = writeln!(output, "{state}").and_then(|()| output.flush());
+        written.map_err(|cause| HelperError::Io { path: "/dev/stdout".into(), cause })
+    }
+}
+
+fn remove_file(path: &Path) -> Result<(), HelperError> {
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(HelperError::Io { path: path.into(), cause }),
+        _ => Ok(()),
+    }
+}
+
+/// Control group of a container, from the library's own note; none where it was not written yet.
+fn group_of(folder: &Path) -> Option<PathBuf> {
+    let bytes = std::fs::read(folder.join("youki_config.json")).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    value.get("cgroup_path").and_then(|path| path.as_str()).map(PathBuf::from)
+}
+
+/// Returns true where no process of this machine is in a control group.
+fn is_free(group: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let suffix = format!(":{}", group.display());
+    let within =
+        |text: String| text.lines().any(|line| line.ends_with(&suffix) || line.contains(&format!("{suffix}/")));
+    !entries.flatten().any(|entry| std::fs::read_to_string(entry.path().join("cgroup")).is_ok_and(within))
+}
+
+/// The library's own executor with a parent-death signal: set once when the process has its last user, since a change of user clears it, and once more
+/// when it starts.
+#[derive(Clone)]
+struct Tied {
+    inner: Box<dyn Executor>,
+}
+
+impl Executor for Tied {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        set_parent_process_death_signal(Some(Signal::KILL))
+            .map_err(|errno| ExecutorError::Execution(Box::new(errno)))?;
+        self.inner.exec(spec)
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        let set = set_parent_process_death_signal(Some(Signal::KILL));
+        set.map_err(|errno| ExecutorValidationError::ArgValidationError(format!("no parent-death signal: {errno}")))?;
+        self.inner.validate(spec)
+    }
+}

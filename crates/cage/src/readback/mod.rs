@@ -1,0 +1,287 @@
+//! A running instance, read from the kernel and held against its bundle.
+//!
+//! [`observe`] reads, [`compare`] is pure. Every process of the group is looked at, not the first one alone. A process may have *less* than its
+//! bundle says (an entry point that drops its user drops its capabilities), never more. Mounts are looked at both ways: one that is missing or weaker, and one that
+//! nobody asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::cgroup::{CgroupError, Controller, Group, files};
+use crate::config::{Config, IdMapping};
+
+mod compare;
+mod proc;
+
+pub use compare::compare;
+pub use proc::{MountLine, Privileges};
+
+/// Namespaces of X-40: name in the bundle and in `/proc/PID/ns`.
+const NAMESPACES: [(&str, &str); 7] = [
+    ("user", "user"),
+    ("mount", "mnt"),
+    ("pid", "pid"),
+    ("network", "net"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+    ("cgroup", "cgroup"),
+];
+
+/// An instance that cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadbackError {
+    /// Its first process has ended.
+    #[error("process {pid} has ended")]
+    Ended {
+        /// Number.
+        pid: u32,
+    },
+    /// A file of the kernel cannot be read or is not of its form.
+    #[error("{path}: {text}")]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The problem.
+        text: String,
+    },
+    /// Its control group cannot be read.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+}
+
+/// A running instance, as the kernel shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Number of its first process.
+    pub first: u32,
+    /// Processes of its group by number.
+    pub processes: BTreeMap<u32, Privileges>,
+    /// User ids.
+    pub uid_map: Vec<IdMapping>,
+    /// Group ids.
+    pub gid_map: Vec<IdMapping>,
+    /// Numbers of its namespaces, by their name in the bundle.
+    pub namespaces: BTreeMap<&'static str, u64>,
+    /// Numbers of the reader's namespaces.
+    pub own_namespaces: BTreeMap<&'static str, u64>,
+    /// Numbers of the namespaces that it was to join.
+    pub joined: BTreeMap<&'static str, u64>,
+    /// Mounts in their order.
+    pub mounts: Vec<MountLine>,
+    /// Masked and read-only paths that are there.
+    pub system_paths: BTreeSet<String>,
+    /// Texts of limits, by file; none where there is no such file.
+    pub limits: Vec<(files::Write, Option<String>)>,
+    /// Lines of `devices.list`; none on v2.
+    pub devices: Option<BTreeSet<String>>,
+}
+
+/// A difference between an instance and its bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The first process is not in the group.
+    Outside {
+        /// Its number.
+        pid: u32,
+    },
+    /// A process has no filter of system calls.
+    NoSeccomp {
+        /// Its number.
+        pid: u32,
+        /// Mode found; 2 is a filter.
+        mode: u32,
+    },
+    /// Programs can give privileges to a process.
+    NewPrivileges {
+        /// Its number.
+        pid: u32,
+    },
+    /// A process has capabilities beyond its bundle's.
+    Capabilities {
+        /// Its number.
+        pid: u32,
+        /// Name of the set.
+        set: &'static str,
+        /// Bits that are allowed.
+        allowed: u64,
+        /// Bits found.
+        found: u64,
+    },
+    /// Ids are mapped otherwise.
+    IdMap {
+        /// `uid_map` or `gid_map`.
+        file: &'static str,
+        /// As it should be.
+        expected: Vec<IdMapping>,
+        /// As it is.
+        found: Vec<IdMapping>,
+    },
+    /// A namespace is the host's.
+    SharedNamespace {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A namespace is not the one that was to be joined.
+    OtherNamespace {
+        /// Its kind.
+        kind: &'static str,
+    },
+    /// A mount is not there.
+    MountMissing {
+        /// Its path.
+        target: String,
+    },
+    /// A mount is weaker than asked for, or of another kind.
+    MountDiffers {
+        /// Its path.
+        target: String,
+        /// Its lack: an option, a kind or a size.
+        lacks: String,
+    },
+    /// A mount that nobody asked for.
+    MountUnknown {
+        /// Its path.
+        target: String,
+    },
+    /// A path of the system is neither masked nor read-only.
+    Exposed {
+        /// The path.
+        path: String,
+    },
+    /// A limit is another.
+    Limit {
+        /// Its file.
+        file: &'static str,
+        /// As it should be.
+        expected: String,
+        /// As it is.
+        found: String,
+    },
+    /// A device can be used.
+    Device {
+        /// The kernel's line.
+        line: String,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::Outside { pid } => write!(f, "process {pid} is not in the control group of its instance"),
+            Difference::NoSeccomp { pid, mode } => {
+                write!(f, "process {pid} has no filter of system calls (mode {mode}, not 2)")
+            }
+            Difference::NewPrivileges { pid } => {
+                write!(f, "process {pid} can gain privileges: no_new_privs is not set")
+            }
+            Difference::Capabilities { pid, set, allowed, found } => {
+                let more = found & !allowed;
+                write!(f, "process {pid} has capabilities {more:#x} in {set} beyond its {allowed:#x}")
+            }
+            Difference::IdMap { file, expected, found } => {
+                write!(f, "{file} is {}, not {}", map_text(found), map_text(expected))
+            }
+            Difference::SharedNamespace { kind } => write!(f, "the {kind} namespace is the host's"),
+            Difference::OtherNamespace { kind } => {
+                write!(f, "the {kind} namespace is not the one that was made for it")
+            }
+            Difference::MountMissing { target } => write!(f, "nothing is mounted at {target}"),
+            Difference::MountDiffers { target, lacks } => write!(f, "the mount at {target} lacks {lacks}"),
+            Difference::MountUnknown { target } => write!(f, "a mount at {target} that nobody asked for"),
+            Difference::Exposed { path } => write!(f, "{path} is neither hidden nor read-only as it should be"),
+            Difference::Limit { file, expected, found } => write!(f, "{file} is {found}, not {expected}"),
+            Difference::Device { line } => write!(f, "devices `{line}` can be used"),
+        }
+    }
+}
+
+fn map_text(map: &[IdMapping]) -> String {
+    let entries: Vec<String> =
+        map.iter().map(|entry| format!("{}+{} as {}", entry.host_id, entry.size, entry.container_id)).collect();
+    if entries.is_empty() { "empty".into() } else { entries.join(", ") }
+}
+
+/// Reads what an instance has: `pid` is its first process, as its shim tells it.
+///
+/// # Errors
+/// The first process has ended, or a file of the kernel cannot be read.
+pub fn observe(config: &Config, pid: u32, group: &Group) -> Result<Observed, ReadbackError> {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let text = |name: &str| {
+        let path = folder.join(name);
+        std::fs::read_to_string(&path).map_err(|cause| gone_or(pid, &path, &cause))
+    };
+    let map = |name: &str| {
+        let malformed = || ReadbackError::File { path: folder.join(name), text: "is no map of ids".into() };
+        proc::id_map(&text(name)?).ok_or_else(malformed)
+    };
+    let paths = config.linux.masked_paths.iter().chain(&config.linux.readonly_paths);
+    let there = |path: &&String| std::fs::symlink_metadata(format!("/proc/{pid}/root{path}")).is_ok();
+    let mut processes = BTreeMap::new();
+    for member in group.processes()? {
+        // One that has ended meanwhile has nothing any more.
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{member}/status")) else { continue };
+        processes.extend(proc::privileges(&status).map(|found| (member, found)));
+    }
+    Ok(Observed {
+        first: pid,
+        processes,
+        uid_map: map("uid_map")?,
+        gid_map: map("gid_map")?,
+        namespaces: namespaces(&pid.to_string(), pid)?,
+        own_namespaces: namespaces("self", pid)?,
+        joined: joined(config)?,
+        mounts: proc::mounts(&text("mountinfo")?),
+        system_paths: paths.filter(there).cloned().collect(),
+        limits: limits(config, group)?,
+        devices: devices(group)?,
+    })
+}
+
+fn gone_or(pid: u32, path: &Path, cause: &std::io::Error) -> ReadbackError {
+    // ESRCH: a file of a process that has ended since it was opened.
+    let ended = cause.kind() == std::io::ErrorKind::NotFound || cause.raw_os_error() == Some(3);
+    if ended {
+        ReadbackError::Ended { pid }
+    } else {
+        ReadbackError::File { path: path.into(), text: cause.to_string() }
+    }
+}
+
+fn namespaces(process: &str, pid: u32) -> Result<BTreeMap<&'static str, u64>, ReadbackError> {
+    let number = |(kind, file): (&'static str, &str)| {
+        let path = PathBuf::from(format!("/proc/{process}/ns/{file}"));
+        std::fs::metadata(&path).map(|found| (kind, found.ino())).map_err(|cause| gone_or(pid, &path, &cause))
+    };
+    NAMESPACES.into_iter().map(number).collect()
+}
+
+fn joined(config: &Config) -> Result<BTreeMap<&'static str, u64>, ReadbackError> {
+    let mut joined = BTreeMap::new();
+    for (kind, _) in NAMESPACES {
+        let found = config.linux.namespaces.iter().find(|namespace| namespace.kind == kind);
+        let Some(path) = found.and_then(|namespace| namespace.path.as_ref()) else { continue };
+        let failed = |cause: std::io::Error| ReadbackError::File { path: path.into(), text: cause.to_string() };
+        joined.insert(kind, std::fs::metadata(path).map_err(failed)?.ino());
+    }
+    Ok(joined)
+}
+
+fn limits(config: &Config, group: &Group) -> Result<Vec<(files::Write, Option<String>)>, ReadbackError> {
+    let mut found = Vec::new();
+    for write in files::limits(group.layout(), &config.linux.resources) {
+        let text = crate::cgroup::group::read(&group.folder(write.controller).join(write.file))?;
+        found.push((write, text.map(|text| text.trim().to_string())));
+    }
+    Ok(found)
+}
+
+fn devices(group: &Group) -> Result<Option<BTreeSet<String>>, ReadbackError> {
+    if matches!(group.layout(), crate::cgroup::Layout::V2 { .. }) {
+        return Ok(None);
+    }
+    let text = crate::cgroup::group::read(&group.folder(Controller::Devices).join("devices.list"))?;
+    Ok(text.map(|text| text.lines().map(ToString::to_string).collect()))
+}

@@ -1,0 +1,11 @@
+//! Containers on this machine: made by both drivers, held to their limits, read back, and gone without a trace.
+//!
+//! They need root, control groups and Debian's runc; libcontainer's helper is built when it is first asked for. What is missing is said.
+
+mod bundle;
+mod confined;
+mod groups;
+mod lives;
+mod readback;
+mod shim;
+mod world;
