@@ -16,16 +16,21 @@ node_major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
 
 packages=()
 need() { command -v "$1" >/dev/null || packages+=("$2"); }
+need_system() { [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || packages+=("$2"); }
 need cc build-essential
 need curl curl
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 case "${1:-up}" in
   test)
-    need chromium chromium; need ip iproute2; PATH=$PATH:/usr/sbin need nft nftables; need runc runc
+    need chromium chromium; need ip iproute2; need_system nft nftables; need runc runc
+    need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps
     # libcontainer's helper is linked with it.
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     ;;
-  bench) need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv) ;;
+  bench)
+    need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
+    need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
+    ;;
 esac
 if [ ${#packages[@]} -gt 0 ]; then
   sudo=()

@@ -1,0 +1,10 @@
+//! Volumes on real loop devices. Root, loop devices, e2fsprogs, xfsprogs and util-linux are needed; a test that lacks one says so and is skipped.
+
+mod crash;
+mod findings;
+mod freeze;
+mod host;
+mod life;
+mod postgres;
+mod trees;
+mod world;
