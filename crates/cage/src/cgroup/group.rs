@@ -163,13 +163,13 @@ impl Group {
         Usage::read(&self.layout, &below, &|path| read(path)).map(Some)
     }
 
-    /// Numbers of its processes and those of the groups below it.
+    /// Numbers of its processes and those of the groups below it, of every hierarchy: one whose maker died may have entered some of them only.
     ///
     /// # Errors
     /// A file cannot be read.
     pub fn processes(&self) -> Result<BTreeSet<u32>, CgroupError> {
         let mut found = BTreeSet::new();
-        for folder in tree(&self.folder(Controller::Pids)) {
+        for folder in self.layout.roots().into_iter().flat_map(|root| tree(&self.below(root))) {
             let text = read(&folder.join("cgroup.procs"))?.unwrap_or_default();
             found.extend(text.lines().filter_map(|line| line.parse::<u32>().ok()).filter(|pid| *pid != 0));
         }
@@ -237,9 +237,6 @@ impl Group {
     /// # Errors
     /// Some do not end within [`CHANGE_MS_MAX`].
     pub fn kill_all(&self, door: Door<'_>) -> Result<(), CgroupError> {
-        if !self.folder(Controller::Pids).is_dir() {
-            return Ok(());
-        }
         let kill = match self.layout {
             Layout::V1 { .. } => None,
             Layout::V2 { .. } => Some(self.folder(Controller::Pids).join("cgroup.kill")).filter(|path| path.exists()),
@@ -257,7 +254,10 @@ impl Group {
             let killed = self.processes()?;
             through(door, "cgroup.kill", || killed.iter().try_for_each(|pid| kill_one(*pid)))
                 .map_err(CgroupError::io(&self.folder(Controller::Pids), "killed"))?;
-            self.thaw(door)?;
+            // Its maker may have died before it made this one.
+            if self.folder(Controller::Freezer).is_dir() {
+                self.thaw(door)?;
+            }
             Ok(false)
         })
     }
@@ -268,12 +268,25 @@ impl Group {
     /// # Errors
     /// Processes are in it, or a folder cannot be removed.
     pub fn remove(&self, door: Door<'_>) -> Result<(), CgroupError> {
+        self.retire(false, door)
+    }
+
+    /// Ends every process of it and removes it, with those that enter it meanwhile: a creation whose maker died may still be on its way in.
+    ///
+    /// # Errors
+    /// Processes do not end within [`CHANGE_MS_MAX`], or a folder cannot be removed.
+    pub fn clear(&self, door: Door<'_>) -> Result<(), CgroupError> {
+        self.kill_all(door)?;
+        self.retire(true, door)
+    }
+
+    fn retire(&self, ending: bool, door: Door<'_>) -> Result<(), CgroupError> {
         for root in self.layout.roots() {
             let group = self.below(root);
             let folders: Vec<PathBuf> = tree(&group).into_iter().rev().collect();
             for folder in folders {
                 let begun = Instant::now();
-                through(door, "cgroup.remove", || retire(&folder, begun))
+                through(door, "cgroup.remove", || retire(&folder, begun, ending))
                     .map_err(CgroupError::io(&folder, "removed"))?;
             }
             let parent = root.join(self.path.parent());
@@ -329,14 +342,20 @@ mod code {
     pub const ENODEV: i32 = 19;
 }
 
-/// Removes one folder of a hierarchy; it stays busy for a moment after its last process was killed.
-fn retire(folder: &Path, begun: Instant) -> io::Result<()> {
+/// Removes one folder of a hierarchy; it stays busy for a moment after its last process was killed. With `ending` those that are in it are killed.
+fn retire(folder: &Path, begun: Instant, ending: bool) -> io::Result<()> {
     loop {
         match std::fs::remove_dir(folder) {
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
             Err(cause) if cause.raw_os_error() != Some(code::EBUSY) => return Err(cause),
             Err(cause) if begun.elapsed() > Duration::from_millis(CHANGE_MS_MAX) => return Err(cause),
-            Err(_) => std::thread::sleep(Duration::from_millis(LOOK_MS)),
+            Err(_) => {
+                if ending {
+                    let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+                    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).try_for_each(kill_one)?;
+                }
+                std::thread::sleep(Duration::from_millis(LOOK_MS));
+            }
             Ok(()) => return Ok(()),
         }
     }

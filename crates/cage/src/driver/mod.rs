@@ -219,7 +219,18 @@ pub fn kill(driver: &dyn Driver, container: &Container, signal: i32, door: Door<
 /// # Errors
 /// See [`DriverError`].
 pub fn delete(driver: &dyn Driver, container: &Container, door: Door<'_>) -> Result<(), DriverError> {
-    run(driver, Verb::Delete, container, silent(), door)
+    run(driver, Verb::Delete, container, silent(), door)?;
+    let path = &container.pid_file;
+    // runc writes a draft beside the file, and refuses to write where one was left by a creation that was killed.
+    let draft = path.file_name().map(|name| path.with_file_name(format!(".{}", name.to_string_lossy())));
+    for path in [Some(path.clone()), draft].into_iter().flatten() {
+        let removed = through(door, "container.pid_file", || match std::fs::remove_file(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        });
+        removed.map_err(|cause| DriverError::File { path: path.clone(), text: cause.to_string() })?;
+    }
+    Ok(())
 }
 
 /// State of a container; none where there is no such container.
