@@ -78,7 +78,7 @@ pub struct Elements(BTreeMap<Set, BTreeMap<String, Option<String>>>);
 
 impl Elements {
     /// Elements of a network.
-    pub(crate) fn of(network: &Network) -> Elements {
+    pub fn of(network: &Network) -> Elements {
         let mut elements = Elements::default();
         let allocations = network.allocations();
         for address in allocations.instances.keys() {

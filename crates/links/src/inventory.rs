@@ -9,6 +9,7 @@ use std::path::Path;
 use openmesh_blueprint::document::Name;
 
 use crate::elements::Change;
+use crate::elements::Elements;
 use crate::ends::{End, EndFault, EndSpec, Ends, Kind, Way, read};
 use crate::error::{LinksError, kernel};
 use crate::names::{alias_prefix, link_prefix};
@@ -177,7 +178,7 @@ impl Network {
             TableState::Gone => faults.push(Fault::NoTable),
             TableState::Altered(difference) => faults.push(Fault::Altered(difference.clone())),
             TableState::Whole(found) => {
-                let changes = found.changes_to(&self.elements());
+                let changes = found.changes_to(&Elements::of(self));
                 faults.extend((!changes.is_empty()).then_some(Fault::Elements(changes)));
             }
         }

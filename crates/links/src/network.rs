@@ -7,7 +7,6 @@ use std::net::Ipv4Addr;
 use openmesh_blueprint::document::{Name, Protocol, Subnet};
 use openmesh_blueprint::generation::HostPort;
 
-use crate::elements::Elements;
 use crate::names;
 
 /// Lowest rate, in bits a second: below it a full frame waits longer than a second, and connections break instead of being slow.
@@ -204,11 +203,6 @@ impl Network {
             .iter()
             .flat_map(|(from, to)| of(from).iter().flat_map(move |from| of(to).iter().map(move |to| (*from, *to))));
         pairs.filter(|(from, to)| from != to).collect()
-    }
-
-    /// Elements of the sets and maps of the ruleset.
-    pub fn elements(&self) -> Elements {
-        Elements::of(self)
     }
 }
 

@@ -217,5 +217,5 @@ pub fn replacement(network: &Network) -> String {
     let table = network.table();
     // `delete` fails where there is no table, `add` never does.
     let head = format!("add table inet {table}\ndelete table inet {table}\n");
-    head + &ruleset(network, &network.elements())
+    head + &ruleset(network, &Elements::of(network))
 }

@@ -90,7 +90,7 @@ pub enum VolumeError {
         id: Id,
         /// The mount point.
         mount: PathBuf,
-        /// What is there instead, in words.
+        /// The thing that is there instead, in words.
         found: String,
     },
     /// Something of somebody else is mounted on the mount point.

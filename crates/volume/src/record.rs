@@ -1,4 +1,4 @@
-//! What is written beside a volume and in it: its record, its marker, the marks of its lines, the mark of its removal.
+//! Files beside a volume and in it: its record, its marker, the marks of its lines, the mark of its removal.
 
 use openmesh_blueprint::generation::Disposal;
 use openmesh_primitives::Timestamp;

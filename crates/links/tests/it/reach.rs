@@ -1,4 +1,4 @@
-//! Who reaches whom, by real connections.
+//! Reachability between instances, host and outside, by real connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

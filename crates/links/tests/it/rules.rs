@@ -35,7 +35,7 @@ fn a_change_names_its_elements_and_nothing_else() {
     after.links.insert(link("other", "db"));
     after.published.remove(&host_port("0.0.0.0", 53, Protocol::Udp));
     after.published.insert(host_port("0.0.0.0", 8080, Protocol::Tcp), target(address(3), 80));
-    let changes = before.elements().changes_to(&network(&after).elements());
+    let changes = Elements::of(&before).changes_to(&Elements::of(&network(&after)));
     golden("change.nft", &transaction(&before.table(), &changes));
 }
 
@@ -151,7 +151,7 @@ proptest! {
     #[test]
     fn who_reaches_whom_is_what_the_links_say(allocations in allocations()) {
         let network = network(&allocations);
-        let model = Model::read(&ruleset(&network, &network.elements()));
+        let model = Model::read(&ruleset(&network, &Elements::of(&network)));
         for (from, source) in &allocations.instances {
             for (to, receiver) in &allocations.instances {
                 let linked = from != to && allocations.links.contains(&(source.application.clone(), receiver.application.clone()));
@@ -165,7 +165,7 @@ proptest! {
     #[test]
     fn a_port_leads_where_it_is_published(allocations in allocations(), port in 1u16..6, protocol in protocol()) {
         let network = network(&allocations);
-        let model = Model::read(&ruleset(&network, &network.elements()));
+        let model = Model::read(&ruleset(&network, &Elements::of(&network)));
         for at in ["127.0.0.1", "192.0.2.2", "192.0.2.99"] {
             let wanted = ["0.0.0.0", at].iter().find_map(|at| allocations.published.get(&host_port(at, port, protocol)));
             let wanted = wanted.map(|target| format!("{} . {}", target.address, target.port));
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn changes_lead_to_what_is_wanted_and_a_second_time_to_nothing(before in allocations(), after in allocations()) {
-        let (before, after) = (network(&before).elements(), network(&after).elements());
+        let (before, after) = (Elements::of(&network(&before)), Elements::of(&network(&after)));
         let changes = before.changes_to(&after);
         let mut found = before.clone();
         found.apply(&changes);
@@ -196,7 +196,7 @@ fn one_published_port_is_one_element() {
     let before = network(&shop("default"));
     let mut after = shop("default");
     after.published.insert(host_port("0.0.0.0", 80, Protocol::Tcp), target(address(2), 8080));
-    let changes = before.elements().changes_to(&network(&after).elements());
+    let changes = Elements::of(&before).changes_to(&Elements::of(&network(&after)));
     assert_eq!(
         transaction(&openmesh_links::names::table(&name("default")), &changes),
         "add element inet openmesh-default published_anywhere { tcp . 80 : 10.89.0.2 . 8080 }\n"

@@ -57,7 +57,7 @@ struct Queue {
     failure: Option<VolumeError>,
 }
 
-/// What the threads of a walk share.
+/// State that the threads of a walk share.
 struct Walk<'a> {
     root: BorrowedFd<'a>,
     shown: &'a Path,

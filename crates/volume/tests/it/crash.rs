@@ -112,7 +112,7 @@ fn perform(volumes: &Volumes, act: Act, id: Id, door: Door<'_>) -> Result<(), Vo
     }
 }
 
-/// What an agent does after a start: tidy, then mend each volume.
+/// Does as an agent after a start: tidies, then mends each volume.
 fn converge(volumes: &Volumes, door: Door<'_>) -> Result<(), VolumeError> {
     volumes.tidy(door)?;
     for id in volumes.observe()?.volumes.into_keys() {
