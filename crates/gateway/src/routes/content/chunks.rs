@@ -30,7 +30,7 @@ pub async fn chunks(
     };
     match query.source {
         Some(id) => of_source(&node, id, filter, query.cursor.as_deref(), limit).await,
-        None => recent(&node, &filter, query.cursor.as_deref(), limit),
+        None => recent(&node, &filter, query.cursor.as_deref(), limit).await,
     }
 }
 
@@ -52,7 +52,7 @@ async fn of_source(
     .await
 }
 
-fn recent(
+async fn recent(
     node: &Node,
     filter: &ChunkFilter,
     after: Option<&str>,
