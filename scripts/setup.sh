@@ -26,6 +26,8 @@ case "${1:-up}" in
     need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps
     # libcontainer's helper is linked with it.
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
+    # Of the images' tests: a registry, and roots made of Debian packages.
+    need docker-registry docker-registry; need mmdebstrap mmdebstrap
     ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)

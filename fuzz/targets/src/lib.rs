@@ -23,6 +23,8 @@ pub mod dialects;
 pub mod emulated;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+#[cfg(feature = "images")]
+pub mod images;
 pub mod input;
 pub mod ledger;
 pub mod market;
@@ -106,6 +108,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sign_in", run: gateway::sign_in, seeds: gateway::sign_in_seeds, mutations: 2_000 },
     #[cfg(feature = "gateway")]
     Target { name: "segment_manifest", run: gateway::segments, seeds: gateway::segments_seeds, mutations: 500 },
+    #[cfg(feature = "images")]
+    Target { name: "layer_archive", run: images::archive, seeds: images::archive_seeds, mutations: 8_000 },
+    #[cfg(feature = "images")]
+    Target { name: "image_document", run: images::document, seeds: images::document_seeds, mutations: 8_000 },
 ];
 
 /// The target of this name.

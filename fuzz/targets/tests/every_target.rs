@@ -125,6 +125,10 @@ tests! {
     sign_in,
     #[cfg(feature = "gateway")]
     segment_manifest,
+    #[cfg(feature = "images")]
+    layer_archive,
+    #[cfg(feature = "images")]
+    image_document,
 }
 
 /// The fuzzer's shells and its package name the same targets.

@@ -1,0 +1,231 @@
+//! Packages of Debian, npm and PyPI as layers.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use openmesh_blueprint::document::{PackageName, PackageVersion};
+
+use super::layer::Layer;
+use super::program::Program;
+use super::{Kitchen, Mirror, RecipeError};
+use crate::oci::Platform;
+use crate::tar::{Entry, Kind};
+
+const MMDEBSTRAP: Program = Program { name: "mmdebstrap", package: "mmdebstrap" };
+const NPM: Program = Program { name: "npm", package: "npm" };
+const PYTHON: Program = Program { name: "python3", package: "python3-pip" };
+
+/// Folder of Python packages in an image.
+pub(super) const PYTHON_FOLDER: &str = "/usr/local/lib/python-packages";
+
+/// Paths of a Debian root of which only the folder stays: other on each run, on each machine, or none of an image's business.
+const EMPTIED: &[&str] = &[
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+    "var/tmp",
+    "etc/apt/sources.list.d",
+];
+/// Files of a Debian root that are left out for the same reason.
+const LEFT_OUT: &[&str] = &[
+    "etc/apt/sources.list",
+    "etc/hostname",
+    "etc/machine-id",
+    "etc/resolv.conf",
+    "etc/.pwd.lock",
+    "var/cache/ldconfig/aux-cache",
+    "var/lib/dpkg/lock",
+    "var/lib/dpkg/lock-frontend",
+    "var/lib/dbus/machine-id",
+];
+/// Documentation that nobody reads in a container: a third of a slim root.
+const NOT_INSTALLED: &[&str] = &["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/doc/*"];
+/// Documentation that is installed all the same, because licences ask for it.
+const INSTALLED: &str = "/usr/share/doc/*/copyright";
+
+pub(super) struct Packages<'a> {
+    pub kitchen: &'a Kitchen,
+    pub scratch: &'a Path,
+    pub platform: &'a Platform,
+}
+
+type Versions = BTreeMap<PackageName, PackageVersion>;
+
+impl Packages<'_> {
+    /// A Debian root with packages, and the version of its Python.
+    pub fn debian(&self, packages: &Versions) -> Result<(Layer, Option<String>), RecipeError> {
+        let archive = self.scratch.join("root.tar");
+        let mut arguments: Vec<String> =
+            ["--mode=root", "--variant=essential", "--format=tar"].map(str::to_string).into();
+        arguments.extend(NOT_INSTALLED.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
+        arguments.push(format!("--dpkgopt=path-include={INSTALLED}"));
+        arguments.push(format!("--architectures={}", debian_architecture(self.platform)));
+        arguments
+            .extend(packages.iter().map(|(name, version)| format!("--include={}={}", name.as_str(), version.as_str())));
+        arguments.push(self.kitchen.suite.clone());
+        arguments.push(archive.display().to_string());
+        arguments.push(match &self.kitchen.mirror {
+            Mirror::Address(address) => address.clone(),
+            Mirror::Sources(file) => file.display().to_string(),
+        });
+        MMDEBSTRAP.run(&arguments, self.scratch)?;
+        let mut layer = Layer::new(&self.scratch.join("debian.spool"))?;
+        let file = File::open(&archive).map_err(|cause| RecipeError::Disk { path: archive.clone(), cause })?;
+        let python = std::cell::RefCell::new(None);
+        let wanted = |entry: &Entry| {
+            if let Some(version) = python_version(entry) {
+                *python.borrow_mut() = Some(version);
+            }
+            belongs(entry)
+        };
+        let wrong =
+            |cause: crate::tar::TarError| RecipeError::Archive { program: MMDEBSTRAP.name, text: cause.to_string() };
+        layer.archive(BufReader::new(file), wanted).map_err(wrong)?;
+        let _ = std::fs::remove_file(&archive);
+        Ok((layer, python.into_inner()))
+    }
+
+    /// Packages of npm below `/usr/local`.
+    pub fn npm(&self, packages: &Versions) -> Result<Layer, RecipeError> {
+        let stage = self.scratch.join("npm");
+        let cpu = match self.platform.architecture.as_str() {
+            "amd64" => "x64",
+            "386" => "ia32",
+            other => other,
+        };
+        let mut arguments: Vec<String> = [
+            "install",
+            "--global",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--omit=dev",
+            "--no-update-notifier",
+            "--loglevel=error",
+            "--os=linux",
+        ]
+        .map(str::to_string)
+        .into();
+        arguments.push(format!("--cpu={cpu}"));
+        arguments.push(format!("--prefix={}", stage.display()));
+        arguments.push(format!("--cache={}", self.scratch.join("npm-cache").display()));
+        arguments.extend(packages.iter().map(|(name, version)| format!("{}@{}", name.as_str(), version.as_str())));
+        NPM.run(&arguments, self.scratch)?;
+        let mut layer = Layer::new(&self.scratch.join("npm.spool"))?;
+        // The lock file names the registry, and times are in none of the others.
+        let change = |name: &str, content: Vec<u8>| (!name.ends_with("/.package-lock.json")).then_some(content);
+        layer.tree(&stage, "usr/local", &change)?;
+        Ok(layer)
+    }
+
+    /// Packages of PyPI below [`PYTHON_FOLDER`], for a version of Python.
+    pub fn pypi(&self, packages: &Versions, python: &str) -> Result<Layer, RecipeError> {
+        let stage = self.scratch.join("pypi");
+        let mut arguments: Vec<String> = [
+            "-m",
+            "pip",
+            "install",
+            "--no-compile",
+            "--only-binary=:all:",
+            "--no-cache-dir",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--implementation=cp",
+        ]
+        .map(str::to_string)
+        .into();
+        let machine = match self.platform.architecture.as_str() {
+            "amd64" => "x86_64",
+            "arm64" => "aarch64",
+            other => other,
+        };
+        // Every C library up to Debian 12's.
+        let kinds = [
+            "manylinux2014",
+            "manylinux_2_17",
+            "manylinux_2_24",
+            "manylinux_2_27",
+            "manylinux_2_28",
+            "manylinux_2_31",
+            "manylinux_2_34",
+        ];
+        arguments.extend(kinds.map(|kind| format!("--platform={kind}_{machine}")));
+        arguments.push(format!("--python-version={python}"));
+        arguments.push(format!("--target={}", stage.display()));
+        arguments.extend(packages.iter().map(|(name, version)| format!("{}=={}", name.as_str(), version.as_str())));
+        PYTHON.run(&arguments, self.scratch)?;
+        let mut layer = Layer::new(&self.scratch.join("pypi.spool"))?;
+        layer.tree(&stage, PYTHON_FOLDER.trim_start_matches('/'), &unhosted)?;
+        Ok(layer)
+    }
+}
+
+/// Takes this machine's Python out of what pip wrote: the first line of scripts, and their hashes in the lists of files.
+fn unhosted(name: &str, content: Vec<u8>) -> Option<Vec<u8>> {
+    if name.contains("/__pycache__/") || name.ends_with("/direct_url.json") {
+        return None;
+    }
+    if name.contains("/bin/") && content.starts_with(b"#!") {
+        let end = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
+        if content[..end].windows(6).any(|part| part == b"python") {
+            return Some([b"#!/usr/bin/python3", &content[end..]].concat());
+        }
+    }
+    if name.ends_with(".dist-info/RECORD") {
+        let text = String::from_utf8_lossy(&content).into_owned();
+        let mut lines: Vec<&str> =
+            text.lines().filter(|line| !line.contains("bin/") && !line.contains("__pycache__")).collect();
+        lines.sort_unstable();
+        return Some((lines.join("\n") + "\n").into_bytes());
+    }
+    Some(content)
+}
+
+fn debian_architecture(platform: &Platform) -> &str {
+    match (platform.architecture.as_str(), platform.variant.as_deref()) {
+        ("386", _) => "i386",
+        ("arm", Some("v6")) => "armel",
+        ("arm", _) => "armhf",
+        (other, _) => other,
+    }
+}
+
+/// Returns true for what is the same on each run.
+fn belongs(entry: &Entry) -> bool {
+    let name = String::from_utf8_lossy(&entry.name);
+    let emptied = EMPTIED.iter().any(|folder| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')));
+    let kind = !matches!(entry.kind, Kind::Character | Kind::Block | Kind::Fifo);
+    let compiled = name.split('/').any(|part| part == "__pycache__");
+    let backup =
+        name.ends_with("-old") && name.starts_with("var/lib/dpkg/") || name.starts_with("etc/") && name.ends_with('-');
+    kind && !emptied && !compiled && !backup && !LEFT_OUT.contains(&&*name)
+}
+
+/// `3.11` of the link `usr/bin/python3 -> python3.11`.
+fn python_version(entry: &Entry) -> Option<String> {
+    let link = entry.kind == Kind::Symlink && entry.name == b"usr/bin/python3";
+    let target = std::str::from_utf8(&entry.link).ok().filter(|_| link)?;
+    target.rsplit('/').next()?.strip_prefix("python").map(str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pip_leaves_no_trace_of_this_machine() {
+        let script = b"#!/home/ann/.local/bin/python3.12\nimport x\n".to_vec();
+        assert_eq!(unhosted("p/bin/tool", script).unwrap(), b"#!/usr/bin/python3\nimport x\n");
+        let record = b"x.py,sha256=a,1\n../../bin/tool,sha256=b,2\na.py,sha256=c,3\n".to_vec();
+        assert_eq!(unhosted("p/x.dist-info/RECORD", record).unwrap(), b"a.py,sha256=c,3\nx.py,sha256=a,1\n");
+        assert_eq!(unhosted("p/__pycache__/x.pyc", vec![1]), None);
+        assert_eq!(unhosted("p/x.py", b"#!/bin/sh".to_vec()).unwrap(), b"#!/bin/sh");
+    }
+}

@@ -1,0 +1,243 @@
+//! Images on disk: blobs by digest in an OCI image layout, references, leases, and unpacked layers for overlayfs.
+//!
+//! ```text
+//! ROOT/oci-layout, index.json      an OCI image layout; index.json holds the references
+//!      blobs/sha256/DIGEST         whole and checked, or not there
+//!      partial/DIGEST              what came of a blob so far
+//!      layers/DIFF_ID/root         an unpacked layer; record.json beside it says that it is whole
+//!      layers/over-CHAIN/root      folders with the right owners for layers that do not name them (see `lowers`)
+//!      layers/building-*           what a dead agent left; removed when the store is opened
+//!      leases/OWNER.json           images that somebody needs
+//!      recipes/HASH.json           images that were built here
+//! ```
+//!
+//! # Rules
+//! - A file or folder with its final name is whole: it is written under another name, flushed, renamed, and its folder is flushed.
+//! - Only leases keep anything. References without a lease are listed with what [`Store::collection`] would remove, and go with it.
+//! - An index keeps all that it leads to on this store's platform. A blob that is named by nothing that is needed goes.
+//! - Layers are kept by the digest of their archive and shared by all images; the root of the store is readable by root alone, since owners are
+//!   those of the images.
+//!
+//! # On failure
+//! After any death the store is what it was before or after the effect. An error of the disk leaves at most a `partial` or `building` entry.
+
+mod collect;
+mod files;
+mod image;
+mod layers;
+mod leases;
+mod lowers;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use openmesh_primitives::{Digest, sha256};
+
+pub use collect::{Collection, Kept};
+pub use image::Image;
+pub use layers::{LayerRecord, LayerState};
+pub use lowers::Lowers;
+
+use crate::effect::{Effect, through};
+use crate::limits::MANIFEST_BYTES_MAX;
+use crate::oci::{OciError, Platform};
+use crate::unpack::UnpackError;
+
+/// Fault of the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk refuses.
+    #[error("{}: {doing} failed: {cause}", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// The effect.
+        doing: &'static str,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// A blob that is not there.
+    #[error("blob sha256:{0} is not in the store; pull its image")]
+    Missing(Digest),
+    /// A blob whose bytes are not those of its digest.
+    #[error("blob sha256:{0} is damaged on disk; pull its image again")]
+    Damaged(Digest),
+    /// A layer whose files are not those that were unpacked.
+    #[error("unpacked layer sha256:{0} was changed on disk; it has to be unpacked again")]
+    Altered(Digest),
+    /// A layer that is not unpacked.
+    #[error("layer sha256:{0} is not unpacked")]
+    Packed(Digest),
+    /// A document in the store that is not what it should be.
+    #[error("image sha256:{digest}: {cause}")]
+    Document {
+        /// The blob.
+        digest: Digest,
+        /// The fault.
+        cause: OciError,
+    },
+    /// A file of the store itself that cannot be read.
+    #[error("{} cannot be read: {text}; move it away, and pull the images again", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        text: String,
+    },
+    /// A name of an owner that cannot be a file's.
+    #[error(
+        "`{0}` is no name of a lease: letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit"
+    )]
+    Owner(String),
+    /// A layer that cannot be unpacked.
+    #[error("layer sha256:{diff_id}: {cause}")]
+    Unpack {
+        /// The layer.
+        diff_id: Digest,
+        /// The fault.
+        cause: UnpackError,
+    },
+}
+
+impl StoreError {
+    fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+        move |cause| StoreError::Io { path: path.to_path_buf(), doing, cause }
+    }
+}
+
+/// A store of images in one folder, for one platform.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+    platform: Platform,
+}
+
+/// Folders of a store, below its root.
+const FOLDERS: [&str; 6] = ["blobs", "blobs/sha256", "partial", "layers", "leases", "recipes"];
+/// Content of the file that makes a folder an OCI image layout.
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+impl Store {
+    /// Opens a store, makes what is missing of it, and removes what a dead agent left half built. One agent has a store at a time.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn open(root: &Path, platform: Platform, effect: Effect<'_>) -> Result<Store, StoreError> {
+        let store = Store { root: root.to_path_buf(), platform };
+        through(effect, "image.store.make", || {
+            std::fs::create_dir_all(root)?;
+            // Owners and permissions below are those of the images.
+            std::fs::set_permissions(root, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+            FOLDERS.iter().try_for_each(|folder| std::fs::create_dir_all(root.join(folder)))
+        })
+        .map_err(StoreError::io(root, "making the store"))?;
+        let layout = root.join("oci-layout");
+        if !layout.exists() {
+            files::replace(&layout, LAYOUT, "image.store.layout", effect)?;
+        }
+        if !store.index_path().exists() {
+            store.write_references(&Default::default(), effect)?;
+        }
+        store.sweep(effect)?;
+        Ok(store)
+    }
+
+    /// Its folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The platform whose images it holds.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// Removes what was being built when an agent died, and half written files.
+    fn sweep(&self, effect: Effect<'_>) -> Result<(), StoreError> {
+        for folder in ["", "blobs/sha256", "layers", "leases", "recipes"] {
+            for (path, name) in files::list(&self.root.join(folder))? {
+                if name.starts_with("building-") || name.ends_with(files::NEW) {
+                    files::remove(&path, "image.store.sweep", effect)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Path of a blob, there or not.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs/sha256").join(digest.to_string())
+    }
+
+    /// Notes what was built, by the hash of its recipe.
+    pub(crate) fn keep_note(&self, recipe: &Digest, note: &[u8], effect: Effect<'_>) -> Result<(), StoreError> {
+        files::replace(&self.built_path(recipe), note, "image.recipe.note", effect)
+    }
+
+    pub(crate) fn partial_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("partial").join(digest.to_string())
+    }
+
+    /// Returns true when a blob is there with this size.
+    pub fn has(&self, digest: &Digest, size: u64) -> bool {
+        std::fs::metadata(self.blob_path(digest)).is_ok_and(|file| file.is_file() && file.len() == size)
+    }
+
+    /// Keeps a small blob; returns its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn put(&self, bytes: &[u8], effect: Effect<'_>) -> Result<Digest, StoreError> {
+        let digest = sha256(&[bytes]);
+        if !self.has(&digest, bytes.len() as u64) {
+            files::replace(&self.blob_path(&digest), bytes, "image.blob", effect)?;
+        }
+        Ok(digest)
+    }
+
+    /// Takes a file of this file system as a blob whose digest was found while it was written.
+    pub(crate) fn adopt(&self, file: &Path, digest: &Digest, effect: Effect<'_>) -> Result<(), StoreError> {
+        files::sync(file)?;
+        files::rename(file, &self.blob_path(digest), "image.blob", effect)
+    }
+
+    /// Bytes of a small blob, checked against its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
+    pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob_path(digest);
+        match std::fs::metadata(&path) {
+            Ok(file) if file.len() > MANIFEST_BYTES_MAX => return Err(StoreError::Damaged(*digest)),
+            _ => {}
+        }
+        match std::fs::read(&path) {
+            Ok(bytes) if sha256(&[&bytes]) == *digest => Ok(bytes),
+            Ok(_) => Err(StoreError::Damaged(*digest)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing(*digest)),
+            Err(cause) => Err(StoreError::io(&path, "reading")(cause)),
+        }
+    }
+
+    /// Removes a blob that was found damaged, so that the next pull brings it again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn discard(&self, digest: &Digest, effect: Effect<'_>) -> Result<(), StoreError> {
+        files::remove(&self.blob_path(digest), "image.blob.discard", effect)
+    }
+
+    /// Reads a whole blob and compares it with its digest.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Io`].
+    pub fn check(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        let found = match File::open(&path).and_then(files::digest) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(*digest)),
+            result => result.map_err(StoreError::io(&path, "reading"))?,
+        };
+        if found == *digest { Ok(()) } else { Err(StoreError::Damaged(*digest)) }
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests on real files, sockets and processes.
+
+mod bench;
+mod hostile;
+mod pull;
+mod recipe;
+mod registry;
+mod store;
+mod unpack;

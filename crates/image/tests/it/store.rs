@@ -1,0 +1,284 @@
+//! The store: leases, collection, layers for overlayfs, and what a disk may do to them.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use openmesh_blueprint::inventory::ImageState;
+use openmesh_image::effect::open;
+use openmesh_image::store::{Kept, LayerState, Store, StoreError};
+use openmesh_image::tar::{Entry, Kind};
+use openmesh_primitives::sha256;
+
+use crate::bench::{Baked, Pack, entry, helper, no_root, platform, quick_room, room, skipped, tree};
+
+fn image(content: &str) -> Baked {
+    Baked::of(&[Pack::new().folder("etc").file("etc/shared", "same").done(), Pack::new().file("own", content).done()])
+}
+
+#[test]
+fn what_nobody_needs_is_shown_and_goes() {
+    let room = room();
+    let store = &room.store;
+    let (kept, gone) = (image("kept"), image("gone"));
+    for (owner, image) in [("web", &kept), ("old", &gone)] {
+        store.lease(owner, &BTreeSet::from([image.keep(store)]), &open).unwrap();
+        store.refer(&format!("example.org/{owner}:1"), Some(image.digest()), &open).unwrap();
+    }
+    assert!(store.collection().unwrap().items.is_empty());
+    assert_eq!(store.observe().unwrap().len(), 2);
+    store.lease("old", &BTreeSet::new(), &open).unwrap();
+    let shown = store.collection().unwrap();
+    let own = |image: &Baked| Kept::Blob(sha256(&[&image.layers[1]]));
+    let shared = Kept::Blob(sha256(&[&kept.layers[0]]));
+    assert!(
+        shown.items.contains_key(&own(&gone))
+            && !shown.items.contains_key(&own(&kept))
+            && !shown.items.contains_key(&shared)
+    );
+    assert!(shown.items.contains_key(&Kept::Reference("example.org/old:1".into())));
+    assert_eq!(shown.items.len(), 4, "{shown}");
+    assert!(shown.to_string().ends_with(&format!("4 things, {} bytes\n", shown.bytes())));
+    // Somebody needs it again before it goes.
+    store.lease("new", &BTreeSet::from([gone.digest()]), &open).unwrap();
+    assert!(store.collect(&shown, &open).unwrap().items.is_empty());
+    store.lease("new", &BTreeSet::new(), &open).unwrap();
+    assert_eq!(store.collect(&shown, &open).unwrap(), shown);
+    assert!(store.state(&gone.digest()).is_none());
+    assert_eq!(store.state(&kept.digest()), Some(ImageState::Fetched));
+    assert_eq!(store.references().unwrap().len(), 1);
+    // A need that cannot be read stops a collection.
+    std::fs::write(store.root().join("leases/bad.json"), "{").unwrap();
+    assert!(matches!(store.collection(), Err(StoreError::Record { .. })));
+    for owner in ["", "../x", ".x", "a/b", "a b", &"a".repeat(101)] {
+        assert!(matches!(store.lease(owner, &BTreeSet::new(), &open), Err(StoreError::Owner(_))), "{owner}");
+    }
+}
+
+#[test]
+fn a_store_that_was_left_half_built_opens_clean() {
+    let room = room();
+    let root = room.store.root();
+    assert_eq!(std::fs::metadata(root).unwrap().permissions().mode() & 0o777, 0o700);
+    std::fs::create_dir_all(root.join("layers/building-x/root")).unwrap();
+    std::fs::write(root.join("blobs/sha256/ab.new"), "half").unwrap();
+    std::fs::write(root.join("index.json.new"), "half").unwrap();
+    let digest = image("x").keep(&room.store);
+    let again = Store::open(root, platform(), &open).unwrap();
+    assert!(
+        !root.join("layers/building-x").exists()
+            && !root.join("blobs/sha256/ab.new").exists()
+            && !root.join("index.json.new").exists()
+    );
+    assert_eq!(again.state(&digest), Some(ImageState::Fetched));
+}
+
+#[test]
+fn damage_is_named() {
+    let room = room();
+    let image = image("x");
+    let digest = image.keep(&room.store);
+    let layer = sha256(&[&image.layers[1]]);
+    std::fs::write(room.store.blob_path(&layer), "y").unwrap();
+    let found = room.store.verify(&digest).unwrap();
+    assert!(matches!(found.as_slice(), [StoreError::Damaged(named)] if *named == layer), "{found:?}");
+    assert!(room.store.state(&digest).is_none());
+    room.store.discard(&layer, &open).unwrap();
+    assert!(matches!(room.store.verify(&digest).unwrap().as_slice(), [StoreError::Missing(_)]));
+    std::fs::write(room.store.blob_path(&digest), "{}").unwrap();
+    assert!(matches!(room.store.image(&digest), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn layers_are_unpacked_once_and_known_again() {
+    if no_root() {
+        return;
+    }
+    let room = room();
+    let (first, second) = (image("first"), image("second"));
+    for image in [&first, &second] {
+        let digest = image.keep(&room.store);
+        let image = room.store.image(&digest).unwrap();
+        room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+        assert_eq!(room.store.state(&digest), Some(ImageState::Unpacked));
+        assert_eq!(room.store.lowers(&image).unwrap().folders.len(), 2);
+    }
+    let layers = std::fs::read_dir(room.store.root().join("layers")).unwrap().count();
+    assert_eq!(layers, 3, "the layer that both have is there once");
+    let image = room.store.image(&first.digest()).unwrap();
+    let own = image.config.diff_ids[1];
+    assert_eq!(room.store.check_layer(&own, true).unwrap(), LayerState::Whole);
+    let file = room.store.layer_root(&own).join("own");
+    // The same length, and the time put back: only the contents tell.
+    let times = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "FIRST").unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(times).unwrap();
+    assert_eq!(room.store.check_layer(&own, false).unwrap(), LayerState::Whole);
+    assert_eq!(room.store.check_layer(&own, true).unwrap(), LayerState::Altered);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(room.store.check_layer(&own, false).unwrap(), LayerState::Altered);
+    room.store.discard_layer(&own, &open).unwrap();
+    assert_eq!(room.store.state(&first.digest()), Some(ImageState::Fetched));
+    room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    assert_eq!(room.store.check_layer(&own, true).unwrap(), LayerState::Whole);
+}
+
+#[test]
+fn a_failure_at_every_door_of_unpacking() {
+    if no_root() {
+        return;
+    }
+    let mut doors = 0;
+    loop {
+        let room = quick_room();
+        let digest = image("x").keep(&room.store);
+        let image = room.store.image(&digest).unwrap();
+        let passed = std::sync::atomic::AtomicUsize::new(0);
+        let effect = |_: &str| {
+            let passage = passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if passage == doors { Err(std::io::Error::from_raw_os_error(5)) } else { Ok(()) }
+        };
+        if room.store.unpack(&image, &helper(), &effect, &|_, _| ()).is_ok() {
+            break;
+        }
+        let again = Store::open(room.store.root(), platform(), &open).unwrap();
+        for diff_id in &image.config.diff_ids {
+            if again.layer(diff_id).is_ok() {
+                assert_eq!(again.check_layer(diff_id, true).unwrap(), LayerState::Whole);
+            }
+        }
+        again.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+        assert_eq!(again.state(&digest), Some(ImageState::Unpacked));
+        doors += 1;
+    }
+    assert!(doors > 20, "{doors} passages");
+    println!("{doors} passages");
+}
+
+/// Mounts an image in a mount namespace of its own and lists what an instance would see.
+fn mounted(room: &crate::bench::Room, image: &Baked) -> Option<Vec<String>> {
+    let digest = image.keep(&room.store);
+    let image = room.store.image(&digest).unwrap();
+    room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    let lowers = room.store.lowers(&image).unwrap();
+    let point = room.path("point");
+    std::fs::create_dir_all(&point).unwrap();
+    let script = "mount -t overlay overlay -o ro,lowerdir=\"$1\" \"$2\" || exit 9; cd \"$2\" && find . -printf '%P %M %U:%G\\n' | sort";
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"])
+        .arg(lowers.option())
+        .arg(&point)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    if output.status.code() == Some(9) {
+        skipped(&format!("overlayfs cannot be mounted here: {}", String::from_utf8_lossy(&output.stderr)));
+        return None;
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap().lines().map(str::to_string).collect())
+}
+
+#[test]
+fn whiteouts_and_opaque_folders_hide_what_is_below() {
+    if no_root() {
+        return;
+    }
+    let below = Pack::new()
+        .folder("a")
+        .file("a/1", "")
+        .file("a/2", "")
+        .folder("b")
+        .file("b/1", "")
+        .folder("c")
+        .file("c/1", "")
+        .file("d", "")
+        .done();
+    let above = Pack::new()
+        .folder("a")
+        .file("a/.wh.1", "")
+        .file("a/3", "")
+        .folder("b")
+        .file("b/.wh..wh..opq", "")
+        .file("b/2", "")
+        // Hidden and brought again by the same layer, before and after.
+        .file(".wh.c", "")
+        .folder("c")
+        .file("c/2", "")
+        .file("d", "new")
+        .file(".wh.d", "")
+        .done();
+    let room = room();
+    let Some(seen) = mounted(&room, &Baked::of(&[below, above])) else { return };
+    let names: Vec<&str> = seen.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["", "a", "a/2", "a/3", "b", "b/2", "c", "c/2", "d"], "{seen:?}");
+}
+
+#[test]
+fn folders_that_a_layer_does_not_name_keep_their_owner() {
+    if no_root() {
+        return;
+    }
+    let owned = |name: &str| Entry { mode: 0o2750, uid: 70, gid: 71, ..entry(name.as_bytes(), Kind::Directory) };
+    let below = Pack::new()
+        .folder("var")
+        .add(&owned("var/data"), b"")
+        .add(&owned("var/data/in"), b"")
+        .folder("x")
+        .file("x/1", "")
+        .done();
+    let above = Pack::new().file("var/data/in/new", "").file("y/z/1", "").file(".wh.x", "").done();
+    let top = Pack::new().file("x/2", "").done();
+    let room = room();
+    let image = Baked::of(&[below, above, top]);
+    let Some(seen) = mounted(&room, &image) else { return };
+    let line =
+        |name: &str| seen.iter().find(|line| line.starts_with(&format!("{name} "))).unwrap().split_once(' ').unwrap().1;
+    assert_eq!(line("var/data"), "drwxr-s--- 70:71");
+    assert_eq!(line("var/data/in"), "drwxr-s--- 70:71");
+    assert_eq!(line("y/z"), "drwxr-xr-x 0:0");
+    assert!(!seen.iter().any(|line| line.starts_with("x/1 ")), "{seen:?}");
+    assert!(seen.iter().any(|line| line.starts_with("x/2 ")), "{seen:?}");
+    assert_eq!(room.store.lowers(&room.store.image(&image.digest()).unwrap()).unwrap().folders.len(), 4);
+}
+
+#[test]
+fn a_layer_lies_as_it_was_packed() {
+    if no_root() {
+        return;
+    }
+    let odd = Entry {
+        mode: 0o6755,
+        uid: 1_000,
+        gid: 2_000_000,
+        mtime: 1_600_000_000,
+        xattrs: vec![(b"user.a".to_vec(), b"b".to_vec()), (b"security.capability".to_vec(), vec![1])],
+        ..entry(b"tool", Kind::File)
+    };
+    let archive = Pack::new()
+        .add(&Entry { mode: 0o1777, ..entry(b"/tmp/", Kind::Directory) }, b"")
+        .add(&odd, b"x")
+        .link("hard", "./tool", Kind::HardLink)
+        .link("soft", "/etc/passwd", Kind::Symlink)
+        .add(&entry(b"pipe", Kind::Fifo), b"")
+        .add(&entry(b"\xff\xfe", Kind::File), b"not UTF-8")
+        .file("n/".repeat(100).trim_end_matches('/'), "deep")
+        .done();
+    let room = room();
+    let digest = Baked::of(&[archive]).keep(&room.store);
+    let image = room.store.image(&digest).unwrap();
+    room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    let root = room.store.layer_root(&image.config.diff_ids[0]);
+    let look = |name: &str| std::fs::symlink_metadata(root.join(name)).unwrap();
+    assert_eq!(
+        (look("tool").mode() & 0o7777, look("tool").uid(), look("tool").gid(), look("tool").mtime()),
+        (0o755, 1_000, 65_534, 1_600_000_000)
+    );
+    assert_eq!(look("tmp").mode() & 0o7777, 0o1777);
+    assert_eq!(look("hard").ino(), look("tool").ino());
+    assert_eq!(std::fs::read_link(root.join("soft")).unwrap().to_str(), Some("/etc/passwd"));
+    assert_eq!(tree(&root).len(), 106 + 1, "{:?}", tree(&root).len());
+    let dropped = room.store.layer(&image.config.diff_ids[0]).unwrap().report.dropped;
+    assert_eq!((dropped.set_id, dropped.attributes, dropped.owners), (1, 1, 1));
+    let mut value = [0; 8];
+    assert_eq!(rustix::fs::lgetxattr(root.join("tool"), "user.a", &mut value).unwrap(), 1);
+}
