@@ -18,6 +18,7 @@ pub mod driver;
 pub mod instance;
 pub mod readback;
 pub mod seccomp;
+pub mod space;
 
 /// Door of the caller that every effect passes, before it and after it. An error at the door is the effect's error.
 pub type Door<'a> = &'a dyn Fn(&str) -> io::Result<()>;

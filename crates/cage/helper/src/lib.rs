@@ -21,6 +21,9 @@ use libcontainer::workload::default::get_executor;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use rustix::process::{Signal, set_parent_process_death_signal};
 
+mod space;
+mod space_task;
+
 /// Exit code of a wrong command line.
 const USAGE_CODE: u8 = 2;
 /// Most causes of an error that are said: libcontainer wraps one in the other, four deep.
@@ -34,6 +37,10 @@ openmesh-cage-helper start  --root DIR [--log FILE] ID
 openmesh-cage-helper kill   --root DIR [--log FILE] ID SIGNAL
 openmesh-cage-helper delete --root DIR [--log FILE] ID
 openmesh-cage-helper state  --root DIR [--log FILE] ID
+openmesh-cage-helper namespaces        --ids FIRST:COUNT --user FILE --net FILE
+openmesh-cage-helper namespaces-remove --user FILE --net FILE
+openmesh-cage-helper root        --user FILE --at DIR [--upper DIR --work DIR] LAYER...
+openmesh-cage-helper root-remove --at DIR
 openmesh-cage-helper --version
 ";
 
@@ -78,18 +85,26 @@ pub fn helper_main(arguments: impl Iterator<Item = String>) -> ExitCode {
         println!("openmesh-cage-helper {} (libcontainer 0.7)", env!("CARGO_PKG_VERSION"));
         return ExitCode::SUCCESS;
     }
-    let task = match Task::parse(&arguments) {
-        Ok(task) => task,
-        Err(error) => {
-            eprint!("{error}\n{USAGE}");
-            return ExitCode::from(USAGE_CODE);
-        }
-    };
-    match task.run() {
+    if arguments.first().is_some_and(|word| space_task::VERBS.contains(&word.as_str())) {
+        return exit_code(space_task::run(&arguments), None);
+    }
+    match Task::parse(&arguments) {
+        Ok(task) => exit_code(task.run(), task.log.as_deref()),
+        Err(error) => exit_code(Err(error), None),
+    }
+}
+
+/// Says what failed, on standard error and in a log.
+fn exit_code(done: Result<(), HelperError>, log: Option<&Path>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error @ HelperError::Usage(_)) => {
+            eprint!("{error}\n{USAGE}");
+            ExitCode::from(USAGE_CODE)
+        }
         Err(error) => {
             eprintln!("{error}");
-            if let Some(path) = &task.log {
+            if let Some(path) = log {
                 // Nobody is left to hear that the log cannot be written.
                 let _ = std::fs::write(path, format!("{error}\n"));
             }

@@ -129,17 +129,22 @@ pub fn csv(samples: &[Sample]) -> String {
 /// Growth over the second half of a run, as a share of the mean there: the least-squares line's rise over that half,
 /// divided by the mean. Zero where it is flat; about two thirds where it has grown in proportion to time from nothing.
 pub fn relative_slope(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
-    let half = &samples[samples.len() / 2..];
+    slope(&samples.iter().map(of).collect::<Vec<_>>())
+}
+
+/// The same of values at equal distances.
+pub fn slope(values: &[u64]) -> f64 {
+    let half = &values[values.len() / 2..];
     let count = half.len() as f64;
     if half.len() < 2 {
         return 0.0;
     }
     let mean_x = (count - 1.0) / 2.0;
-    let mean_y = half.iter().map(|s| of(s) as f64).sum::<f64>() / count;
+    let mean_y = half.iter().map(|value| *value as f64).sum::<f64>() / count;
     let (mut covariance, mut variance) = (0.0, 0.0);
-    for (x, sample) in half.iter().enumerate() {
+    for (x, value) in half.iter().enumerate() {
         let dx = x as f64 - mean_x;
-        covariance += dx * (of(sample) as f64 - mean_y);
+        covariance += dx * (*value as f64 - mean_y);
         variance += dx * dx;
     }
     if mean_y == 0.0 { 0.0 } else { covariance / variance * (count - 1.0) / mean_y }
