@@ -235,6 +235,37 @@ pub struct Retired {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Revision(String);
 
+/// A text that is no id or revision.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {form}")]
+pub struct BadText {
+    /// The text.
+    pub text: String,
+    /// The form that is expected.
+    pub form: &'static str,
+}
+
+fn hexadecimal(text: &str, digits: usize, form: &'static str) -> Result<String, BadText> {
+    let fits = text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if fits { Ok(text.to_string()) } else { Err(BadText { text: text.to_string(), form }) }
+}
+
+impl std::str::FromStr for Revision {
+    type Err = BadText;
+
+    fn from_str(text: &str) -> Result<Revision, BadText> {
+        hexadecimal(text, 12, "a revision of 12 hexadecimal digits").map(Revision)
+    }
+}
+
+impl std::str::FromStr for VolumeId {
+    type Err = BadText;
+
+    fn from_str(text: &str) -> Result<VolumeId, BadText> {
+        hexadecimal(text, 32, "an id of a volume, 32 hexadecimal digits").map(VolumeId)
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -9,7 +9,7 @@ use std::fmt;
 use openmesh_primitives::{Digest, Timestamp};
 
 use crate::document::{Name, Size};
-use crate::generation::{HostPort, Revision, VolumeId};
+use crate::generation::{BadText, HostPort, Revision, VolumeId};
 
 /// A machine at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +145,16 @@ pub struct InstanceId {
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.revision, self.index)
+    }
+}
+
+impl std::str::FromStr for InstanceId {
+    type Err = BadText;
+
+    fn from_str(text: &str) -> Result<InstanceId, BadText> {
+        let bad = || BadText { text: text.to_string(), form: "REVISION.NUMBER" };
+        let (revision, index) = text.split_once('.').ok_or_else(bad)?;
+        Ok(InstanceId { revision: revision.parse()?, index: index.parse().map_err(|_| bad())? })
     }
 }
 

@@ -1,0 +1,109 @@
+//! The loop of an agent: look, plan, do the first step.
+
+use std::time::{Duration, Instant};
+
+use openmesh_blueprint::{Generation, plan};
+use openmesh_blueprint::plan::Plan;
+
+use crate::error::XnodeError;
+use crate::execute::Work;
+use crate::observe::observe;
+use crate::{Door, Machine, marks};
+
+/// Progress of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It is done.
+    Done,
+    /// It goes on; asking again before has no use.
+    Wait(Duration),
+    /// Nothing is left to do.
+    Rest,
+}
+
+/// An agent: a machine with the generation that is wanted for it.
+pub struct Agent {
+    machine: Machine,
+}
+
+impl Agent {
+    /// The agent of a machine.
+    pub fn new(machine: Machine) -> Agent {
+        Agent { machine }
+    }
+
+    /// The machine.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Lets a generation be the wanted one. It is kept before it is pointed at.
+    ///
+    /// # Errors
+    /// It is older than the one that serves, or cannot be kept.
+    pub fn want(&self, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
+        let current = marks::pointer(&self.machine.paths.current())?;
+        if generation.number < current {
+            return Err(XnodeError::Older { number: generation.number, current });
+        }
+        marks::keep(&self.machine.paths, generation, door)?;
+        marks::point(&self.machine.paths.target(), generation.number, "generation.target", door)
+    }
+
+    /// The wanted generation, and the one that serves where it is another one; none before the first.
+    ///
+    /// # Errors
+    /// A pointer or a generation cannot be read.
+    pub fn generations(&self) -> Result<Option<(Generation, Option<Generation>)>, XnodeError> {
+        let paths = &self.machine.paths;
+        let (target, current) = (marks::pointer(&paths.target())?, marks::pointer(&paths.current())?);
+        if target == 0 {
+            return Ok(None);
+        }
+        let serving = if current == 0 { None } else { Some(marks::generation(paths, current)?) };
+        Ok(Some((marks::generation(paths, target)?, serving)))
+    }
+
+    /// The plan for a generation from the machine as it is now.
+    ///
+    /// # Errors
+    /// Every refusal; or the machine cannot be looked at.
+    pub fn plan(&self, generation: &Generation, serving: Option<&Generation>) -> Result<Plan, XnodeError> {
+        let generations: Vec<&Generation> = [generation].into_iter().chain(serving).collect();
+        let seen = observe(&self.machine, &generations)?;
+        plan(&seen.inventory, generation, serving).map_err(|refusals| XnodeError::Refused { refusals })
+    }
+
+    /// Looks at the machine, plans, and does the first step of the plan.
+    ///
+    /// # Errors
+    /// Every refusal; or the step has failed, and is first in the next plan.
+    pub async fn step(&self, door: Door<'_>) -> Result<Progress, XnodeError> {
+        let Some((generation, serving)) = self.generations()? else { return Ok(Progress::Rest) };
+        let generations: Vec<&Generation> = [&generation].into_iter().chain(&serving).collect();
+        let seen = observe(&self.machine, &generations)?;
+        let plan = plan(&seen.inventory, &generation, serving.as_ref());
+        let plan = plan.map_err(|refusals| XnodeError::Refused { refusals })?;
+        let Some(planned) = plan.steps.first() else { return Ok(Progress::Rest) };
+        let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
+        work.step(&planned.step).await
+    }
+
+    /// Does steps until nothing is left to do.
+    ///
+    /// # Errors
+    /// The first failure, or the time is over.
+    pub async fn converge(&self, limit: Duration, door: Door<'_>) -> Result<u32, XnodeError> {
+        let (begun, mut steps) = (Instant::now(), 0);
+        loop {
+            match self.step(door).await? {
+                Progress::Rest => return Ok(steps),
+                Progress::Done => steps += 1,
+                Progress::Wait(pause) => tokio::time::sleep(pause).await,
+            }
+            if begun.elapsed() > limit {
+                return Err(XnodeError::Machine(format!("not at rest after {} s and {steps} steps", limit.as_secs())));
+            }
+        }
+    }
+}

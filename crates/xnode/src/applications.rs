@@ -1,0 +1,56 @@
+//! Instances that are there, as their files say.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::inventory::InstanceId;
+use serde::{Deserialize, Serialize};
+
+use crate::error::XnodeError;
+use crate::{Paths, marks};
+
+/// What an instance was made of: enough to find, run and remove it without its generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Made {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Limit of its rate in each direction, bits a second.
+    pub rate_bits: Option<u64>,
+    /// Applications that it reaches.
+    pub links: Vec<String>,
+}
+
+/// Instances by application, each with what it was made of. One without is half made, and is made anew or removed.
+pub(crate) type Instances = BTreeMap<Name, BTreeMap<InstanceId, Option<Made>>>;
+
+/// Reads the folders of all instances.
+pub(crate) fn read(paths: &Paths) -> Result<Instances, XnodeError> {
+    let mut found = Instances::new();
+    for application in names(&paths.applications())? {
+        let Ok(name) = application.parse::<Name>() else { continue };
+        let mut instances = BTreeMap::new();
+        for folder in names(&paths.instances(&name))? {
+            let Ok(id) = folder.parse::<InstanceId>() else { continue };
+            let made = marks::find(&paths.instance(&name, &id).join("instance.json"))?;
+            instances.insert(id, made);
+        }
+        found.insert(name, instances);
+    }
+    Ok(found)
+}
+
+/// Names in a folder; none where it is not there.
+fn names(folder: &std::path::Path) -> Result<Vec<String>, XnodeError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(XnodeError::file("reading", folder))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(XnodeError::file("reading", folder))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}

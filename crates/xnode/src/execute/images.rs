@@ -1,0 +1,36 @@
+//! Images of a generation.
+
+use openmesh_blueprint::document::ImageReference;
+use openmesh_blueprint::generation::{ImageSource, ResolvedImage};
+use openmesh_primitives::Digest;
+
+use super::Work;
+use crate::error::XnodeError;
+
+/// Owner of the lease on the images of generations that are kept.
+pub(crate) const LEASE: &str = "generations";
+
+impl Work<'_> {
+    fn image(&self, digest: &Digest) -> Option<&ResolvedImage> {
+        let applications = self.generation.portable.applications.values();
+        applications.map(|resolved| &resolved.image).find(|image| image.digest == *digest)
+    }
+
+    /// Gets an image. One of a recipe was built when the generation was made, and is built again by a person's word.
+    pub(super) async fn fetch(&self, digest: &Digest) -> Result<(), XnodeError> {
+        let missing = || XnodeError::Image(openmesh_image::store::StoreError::Missing(*digest));
+        let image = self.image(digest).ok_or_else(missing)?;
+        let ImageSource::Registry(reference) = &image.source else { return Err(missing()) };
+        let reference = ImageReference { digest: Some(*digest), ..reference.clone() };
+        let follow = |_: openmesh_image::pull::Progress| {};
+        self.machine.client.pull(&self.machine.images, &reference, LEASE, self.door, &follow).await?;
+        Ok(())
+    }
+
+    /// Unpacks an image's layers.
+    pub(super) fn unpack(&self, digest: &Digest) -> Result<(), XnodeError> {
+        self.machine.images.lease_also(LEASE, *digest, self.door)?;
+        let image = self.machine.images.image(digest)?;
+        Ok(self.machine.images.unpack(&image, &self.machine.unpacker, self.door, &|_, _| {})?)
+    }
+}

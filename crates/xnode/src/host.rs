@@ -1,0 +1,129 @@
+//! Facts of the host for an inventory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use openmesh_blueprint::document::{HostAddress, Protocol, Size};
+use openmesh_blueprint::generation::HostPort;
+use openmesh_blueprint::inventory::{Feature, Holder, Host};
+
+use crate::Machine;
+
+/// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.
+const TCP_LISTEN: &str = "0A";
+/// State of a UDP socket without a peer.
+const UDP_OPEN: &str = "07";
+
+/// Facts of the host.
+pub(crate) fn host(machine: &Machine) -> Host {
+    Host {
+        memory: Size(memory_bytes()),
+        disk_free: Size(disk_free(machine.paths.state())),
+        largest: Vec::new(),
+        features: Feature::ALL.into_iter().filter(|feature| has(*feature)).collect(),
+    }
+}
+
+fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+fn disk_free(path: &Path) -> u64 {
+    rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn has(feature: Feature) -> bool {
+    let there = |path: &str| Path::new(path).exists();
+    match feature {
+        Feature::UserNamespaces => {
+            let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
+            there("/proc/self/ns/user") && most.trim().parse::<u64>().is_ok_and(|most| most > 0)
+        }
+        Feature::Seccomp => fs::read_to_string("/proc/self/status").unwrap_or_default().contains("\nSeccomp:"),
+        Feature::Overlay => file_system("overlay"),
+        Feature::Loop => there("/dev/loop-control"),
+        Feature::Nftables => ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().any(there),
+        Feature::Cgroups => openmesh_cage::cgroup::Layout::find().is_ok(),
+    }
+}
+
+fn file_system(name: &str) -> bool {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    // A module that is not loaded yet is loaded by the first mount.
+    known.split_whitespace().any(|word| word == name) || Path::new("/lib/modules").exists()
+}
+
+/// Ports on which processes of the host listen.
+pub(crate) fn foreign_ports() -> BTreeMap<HostPort, Holder> {
+    let mut found = BTreeMap::new();
+    let tables = [
+        ("/proc/net/tcp", Protocol::Tcp, TCP_LISTEN),
+        ("/proc/net/tcp6", Protocol::Tcp, TCP_LISTEN),
+        ("/proc/net/udp", Protocol::Udp, UDP_OPEN),
+        ("/proc/net/udp6", Protocol::Udp, UDP_OPEN),
+    ];
+    for (file, protocol, state) in tables {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (Some(local), Some(found_state)) = (fields.get(1), fields.get(3)) else { continue };
+            if let Some((address, port)) = socket(local).filter(|_| found_state == &state) {
+                let at = HostPort { address: HostAddress(address), port, protocol };
+                found.entry(at).or_insert_with(|| Holder::Foreign("a process of the host".into()));
+            }
+        }
+    }
+    found
+}
+
+/// Reads `0100007F:1F90`, or the same with an address of IPv6: words of 32 bits in the byte order of the machine.
+fn socket(text: &str) -> Option<(IpAddr, u16)> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| Some(u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());
+    let address = match address.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for at in 0..4 {
+                bytes[at * 4..at * 4 + 4].copy_from_slice(&word(at)?);
+            }
+            let address = Ipv6Addr::from(bytes);
+            // A socket on all addresses of IPv6 takes those of IPv4 too, and one on a mapped address only those.
+            match address.to_ipv4_mapped() {
+                Some(mapped) => IpAddr::V4(mapped),
+                None => IpAddr::V6(address),
+            }
+        }
+        _ => return None,
+    };
+    Some((address, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_the_kernel_are_read() {
+        let v4 = socket("0100007F:1F90");
+        assert_eq!(v4, cfg!(target_endian = "little").then_some((IpAddr::from([127, 0, 0, 1]), 8_080)).or(v4));
+        assert_eq!(socket("00000000:0050"), Some((IpAddr::from([0, 0, 0, 0]), 80)));
+        assert_eq!(socket("00000000000000000000000000000000:0016"), Some((IpAddr::from([0u16; 8]), 22)));
+        for wrong in ["", "00", "0000:0050", "zz000000:0050", "00000000:xyz"] {
+            assert_eq!(socket(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listening_socket_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let at = HostPort { address: HostAddress(IpAddr::from([127, 0, 0, 1])), port, protocol: Protocol::Tcp };
+        assert!(foreign_ports().contains_key(&at));
+    }
+}

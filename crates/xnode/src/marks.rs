@@ -1,0 +1,167 @@
+//! Marks: whole files of an agent, each replaced by one rename.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use openmesh_blueprint::Generation;
+use openmesh_primitives::canonical;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::XnodeError;
+use crate::{Door, Paths};
+
+/// Largest mark, bytes: lists of names, many times over.
+const MARK_BYTES_MAX: u64 = 4 << 20;
+
+/// Traffic of an application at the door.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "state")]
+pub enum DoorMark {
+    /// Nothing is let in.
+    #[default]
+    Closed,
+    /// Traffic goes to so many instances of a revision.
+    Open {
+        /// The revision.
+        revision: String,
+        /// Number of its instances.
+        instances: u32,
+    },
+    /// New requests wait.
+    Holding,
+    /// A maintenance page answers.
+    Maintenance,
+}
+
+/// Result of a trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// What was tried: a revision, or the number of an instance's run.
+    pub of: String,
+    /// Its cause where it failed.
+    pub failed: Option<String>,
+}
+
+/// Jobs that ended with 0: revision and name.
+pub type JobsMark = BTreeSet<(String, String)>;
+/// Ports of the host as they are printed, with application and name of the port.
+pub type PublishedMark = BTreeMap<String, (String, String)>;
+
+/// Reads a mark; the default where there is none.
+///
+/// # Errors
+/// It cannot be read, or is not of its form.
+pub fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, XnodeError> {
+    Ok(find(path)?.unwrap_or_default())
+}
+
+/// Reads a mark; none where there is none.
+///
+/// # Errors
+/// It cannot be read, or is not of its form.
+pub fn find<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, XnodeError> {
+    let wrong = |words: String| XnodeError::Mark { path: path.into(), words };
+    match fs::metadata(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(XnodeError::file("reading", path)(cause)),
+        Ok(about) if about.len() > MARK_BYTES_MAX => return Err(wrong(format!("it has {} bytes", about.len()))),
+        Ok(_) => {}
+    }
+    let bytes = fs::read(path).map_err(XnodeError::file("reading", path))?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|cause| wrong(cause.to_string()))
+}
+
+/// Writes a mark.
+///
+/// # Errors
+/// It cannot be written; the one before stays.
+pub fn write<T: Serialize>(path: &Path, mark: &T, effect: &str, door: Door<'_>) -> Result<(), XnodeError> {
+    let bytes = serde_json::to_vec(mark).unwrap_or_default();
+    through(door, effect, || replace(path, &bytes)).map_err(XnodeError::file("writing", path))
+}
+
+/// Removes a file or folder. Done already: nothing changes.
+///
+/// # Errors
+/// The system's word.
+pub fn remove(path: &Path, effect: &str, door: Door<'_>) -> Result<(), XnodeError> {
+    let removed = through(door, effect, || {
+        let about = match fs::symlink_metadata(path) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+            about => about?,
+        };
+        if about.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        sync_parent(path)
+    });
+    removed.map_err(XnodeError::file("removing", path))
+}
+
+/// Does an effect between two passages of its door.
+pub(crate) fn through<T>(door: Door<'_>, name: &str, effect: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    door(name)?;
+    let value = effect()?;
+    door(name)?;
+    Ok(value)
+}
+
+/// Replaces a file: whoever reads finds the old content or the new one, after a power cut too.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut beside = path.as_os_str().to_os_string();
+    beside.push(".new");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Number of a generation in a pointer; 0 where there is none.
+///
+/// # Errors
+/// It cannot be read.
+pub fn pointer(path: &Path) -> Result<u64, XnodeError> {
+    read(path)
+}
+
+/// Lets a pointer name a generation.
+///
+/// # Errors
+/// It cannot be written.
+pub fn point(path: &Path, number: u64, effect: &str, door: Door<'_>) -> Result<(), XnodeError> {
+    write(path, &number, effect, door)
+}
+
+/// Keeps a generation. One of this number that is there already is the same one: numbers are not given twice.
+///
+/// # Errors
+/// It cannot be written.
+pub fn keep(paths: &Paths, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
+    let path = paths.generations().join(generation.number.to_string());
+    let bytes = canonical::encode(generation);
+    through(door, "generation.write", || replace(&path, &bytes)).map_err(XnodeError::file("writing", path))
+}
+
+/// A generation that is kept.
+///
+/// # Errors
+/// It is not here, or cannot be read.
+pub fn generation(paths: &Paths, number: u64) -> Result<Generation, XnodeError> {
+    let path = paths.generations().join(number.to_string());
+    let bytes = match fs::read(&path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Err(XnodeError::NoGeneration { number }),
+        bytes => bytes.map_err(XnodeError::file("reading", &path))?,
+    };
+    canonical::decode(&bytes).map_err(|cause| XnodeError::Mark { path, words: cause.to_string() })
+}
