@@ -16,7 +16,7 @@ use crate::document::{
 };
 use crate::generation::{
     Cause, Disposal, Freed, Generation, HostPort, IDS_OF_APPLICATION, ImageSource, Placed, PlacedVolume, Placement,
-    Portable, Resolved, ResolvedImage, Resource, Retired, VolumeId, essence,
+    Portable, Resolved, ResolvedImage, Resource, Retired, Revision, VolumeId, essence, revision,
 };
 use crate::unresolved::Unresolved;
 
@@ -43,6 +43,8 @@ pub struct Allocations {
     pub node: Name,
     /// Ports of the host that others hold, with the holder's name.
     pub taken: BTreeMap<(u16, Protocol), String>,
+    /// Addresses of the instances that are there, with the revision that has each.
+    pub busy: BTreeMap<Ipv4Addr, (Name, Revision)>,
     /// First user id that is ours to give.
     pub first_id: u32,
     /// Number of ranges of user ids that are ours.
@@ -194,6 +196,8 @@ struct Pool<'a> {
     used: BTreeSet<Resource>,
     /// Things that were freed within the hour.
     freed: BTreeMap<Resource, Freed>,
+    /// The moment.
+    now: Timestamp,
 }
 
 impl Pool<'_> {
@@ -225,6 +229,12 @@ impl Pool<'_> {
         first
     }
 
+    /// Notes that an owner no longer has a thing.
+    fn give_back(&mut self, owner: &Name, resource: Resource) {
+        self.used.remove(&resource);
+        self.freed.insert(resource, Freed { owner: owner.clone(), at: self.now });
+    }
+
     /// Keeps a thing for the owner that had it, unless somebody else has it now.
     fn keep(&mut self, resource: Resource) -> bool {
         self.freed.remove(&resource);
@@ -244,7 +254,8 @@ fn place(
 ) -> Result<Generation, Vec<Unresolved>> {
     let number = previous.map_or(1, |previous| previous.number + 1);
     let old = previous.map(|previous| &previous.placement);
-    let mut pool = Pool { settings, allocations, used: BTreeSet::new(), freed: still_freed(old, cause.at) };
+    let (freed, now) = (still_freed(old, cause.at), cause.at);
+    let mut pool = Pool { settings, allocations, used: BTreeSet::new(), freed, now };
     let mut retired = old.map(|old| old.retired.clone()).unwrap_or_default();
     secrets_there(&portable, allocations, &mut reasons);
 
@@ -277,7 +288,11 @@ fn place(
                 &Volumes { node: &settings.node, number, committed: allocations.committed, lines },
                 &mut retired,
             );
+            addresses(name, resolved, placed, &mut pool, &mut reasons);
         }
+    }
+    if !reasons.is_empty() {
+        return Err(reasons);
     }
     retire(old, &applications, allocations, cause.at, &mut retired);
     let freed = pool.freed;
@@ -372,23 +387,47 @@ fn place_one(
     if first_id.is_none() {
         reasons.push(Unresolved::NoFreeIds { application: name.clone(), ranges: pool.allocations.id_ranges });
     }
-    let mut addresses = kept.addresses;
-    while addresses.len() < usize::try_from(resolved.application.instances).unwrap_or(usize::MAX) {
-        let subnet = pool.settings.subnet;
-        // The first address is the network's, the second the bridge's.
-        let all = (2..subnet.addresses()).map_while(|index| subnet.host(index));
-        let Some(address) = pool.give(name, all, |address| Resource::Address(*address)) else {
-            reasons.push(Unresolved::NoFreeAddress { application: name.clone(), subnet });
-            break;
-        };
-        addresses.push(address);
-    }
+    let addresses = kept.addresses;
     let ports = host_ports(name, resolved, kept.ports, pool, reasons);
     let secrets = resolved.application.secrets().into_iter();
     let secrets = secrets.filter_map(|secret| Some((secret.clone(), *pool.allocations.secrets.get(secret)?))).collect();
     let volumes = had.map(|had| had.volumes.clone()).unwrap_or_default();
     let placed = Placed { first_id: first_id?, addresses, ports, volumes, secrets, ran: had.and_then(|had| had.ran) };
     (reasons.len() == before).then_some(placed)
+}
+
+/// Gives each instance its address. The one of before stays, unless an instance of another revision has it: in a switch both are there at the same
+/// time, and one that has ended keeps its address until it is collected.
+fn addresses(
+    name: &Name,
+    resolved: &Resolved,
+    placed: &mut Placed,
+    pool: &mut Pool<'_>,
+    reasons: &mut Vec<Unresolved>,
+) {
+    let own = (name.clone(), revision(resolved, placed));
+    let allocations = pool.allocations;
+    let is_open = |address: &Ipv4Addr| allocations.busy.get(address).is_none_or(|has| *has == own);
+    let subnet = pool.settings.subnet;
+    for index in 0..usize::try_from(resolved.application.instances).unwrap_or(usize::MAX) {
+        let before = placed.addresses.get(index).copied();
+        if before.is_some_and(|before| is_open(&before)) {
+            continue;
+        }
+        // The first address is the network's, the second the gateway's.
+        let all = (2..subnet.addresses()).map_while(|index| subnet.host(index)).filter(|address| is_open(address));
+        let Some(address) = pool.give(name, all, |address| Resource::Address(*address)) else {
+            reasons.push(Unresolved::NoFreeAddress { application: name.clone(), subnet });
+            return;
+        };
+        match (before, placed.addresses.get_mut(index)) {
+            (Some(before), Some(place)) => {
+                *place = address;
+                pool.give_back(name, Resource::Address(before));
+            }
+            _ => placed.addresses.push(address),
+        }
+    }
 }
 
 fn host_ports(
