@@ -82,11 +82,19 @@ impl Agent {
         let Some((generation, serving)) = self.generations()? else { return Ok(Progress::Rest) };
         let generations: Vec<&Generation> = [&generation].into_iter().chain(&serving).collect();
         let seen = observe(&self.machine, &generations)?;
+        let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
+        if work.clear_half_made()? {
+            return Ok(Progress::Done);
+        }
         let plan = plan(&seen.inventory, &generation, serving.as_ref());
         let plan = plan.map_err(|refusals| XnodeError::Refused { refusals })?;
-        let Some(planned) = plan.steps.first() else { return Ok(Progress::Rest) };
-        let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
-        work.step(&planned.step).await
+        match plan.steps.first() {
+            Some(planned) => work.step(&planned.step).await,
+            None => {
+                work.settle_network()?;
+                Ok(Progress::Rest)
+            }
+        }
     }
 
     /// Does steps until nothing is left to do.

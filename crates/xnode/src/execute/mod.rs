@@ -64,8 +64,22 @@ impl Work<'_> {
         Ok(Progress::Done)
     }
 
+    /// Removes an instance that was begun or removed halfway, and that the generation does not want: no inventory shows it. True where there was one.
+    pub fn clear_half_made(&self) -> Result<bool, XnodeError> {
+        for (name, found) in &self.seen.instances {
+            let wanted = self.generation.revision(name);
+            for (id, _) in found.iter().filter(|(_, made)| made.is_none()) {
+                if Some(&id.revision) != wanted.as_ref() {
+                    self.collect(name, id)?;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
     /// Brings the network to what instances and marks ask for now.
-    fn settle_network(&self) -> Result<(), XnodeError> {
+    pub fn settle_network(&self) -> Result<(), XnodeError> {
         let instances = crate::applications::read(&self.machine.paths)?;
         network::settle(self.machine, network::subnet(self.generation), &instances, self.door).map(drop)
     }
