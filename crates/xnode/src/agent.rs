@@ -1,14 +1,19 @@
 //! The loop of an agent: look, plan, do the first step.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use openmesh_blueprint::{Generation, plan};
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::plan::Plan;
+use openmesh_blueprint::{Generation, plan};
 
 use crate::error::XnodeError;
 use crate::execute::Work;
 use crate::observe::observe;
-use crate::{Door, Machine, marks};
+use crate::paths::instance_name;
+use crate::{Door, Machine, applications, marks};
 
 /// Progress of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,55 @@ impl Agent {
         }
         let serving = if current == 0 { None } else { Some(marks::generation(paths, current)?) };
         Ok(Some((marks::generation(paths, target)?, serving)))
+    }
+
+    /// Addresses of the instances that are there, for the resolver of the next generation.
+    ///
+    /// # Errors
+    /// Their notes cannot be read.
+    pub fn busy(&self) -> Result<BTreeMap<Ipv4Addr, (Name, Revision)>, XnodeError> {
+        let mut busy = BTreeMap::new();
+        for (name, found) in applications::read(&self.machine.paths)? {
+            for (id, made) in found {
+                busy.extend(made.map(|made| (made.address, (name.clone(), id.revision))));
+            }
+        }
+        Ok(busy)
+    }
+
+    /// Processes of an application's instances.
+    ///
+    /// # Errors
+    /// The control groups cannot be read.
+    pub fn processes(&self, name: &Name) -> Result<BTreeSet<u32>, XnodeError> {
+        let mut pids = BTreeSet::new();
+        for id in applications::read(&self.machine.paths)?.remove(name).unwrap_or_default().into_keys() {
+            pids.extend(self.machine.group(&instance_name(name, &id)).processes()?);
+        }
+        Ok(pids)
+    }
+
+    /// Ends every instance and takes everything of the agent away from the machine, its state apart: volumes are unmounted and kept.
+    ///
+    /// # Errors
+    /// The first failure; asking again goes on.
+    pub async fn remove_everything(&self, door: Door<'_>) -> Result<(), XnodeError> {
+        let instances = applications::read(&self.machine.paths)?;
+        if let Some((generation, _)) = self.generations()? {
+            let seen = observe(&self.machine, &[&generation])?;
+            let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
+            for (name, found) in &instances {
+                for id in found.keys() {
+                    work.collect(name, id)?;
+                }
+            }
+        }
+        for id in self.machine.volumes.observe()?.volumes.into_keys() {
+            self.machine.volumes.unmount(id, door)?;
+        }
+        let context = openmesh_links::Context { marks: &self.machine.paths.network_marks(), effect: door };
+        openmesh_links::remove(&self.machine.agent, context)?;
+        Ok(())
     }
 
     /// The plan for a generation from the machine as it is now.

@@ -155,7 +155,7 @@ impl Work<'_> {
     }
 
     /// Removes everything of an instance, its note last: a death on the way leaves one that is collected again.
-    pub(super) fn collect(&self, name: &Name, id: &InstanceId) -> Result<(), XnodeError> {
+    pub(crate) fn collect(&self, name: &Name, id: &InstanceId) -> Result<(), XnodeError> {
         let (machine, door) = (self.machine, self.door);
         let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
         if let Shim::Living(_) = shims::find(&folder)?

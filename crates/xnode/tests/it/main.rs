@@ -1,0 +1,5 @@
+//! Agents on this machine: real namespaces, networks, file systems and processes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod deploy;
+mod world;
