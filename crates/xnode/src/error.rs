@@ -34,7 +34,9 @@ pub enum XnodeError {
         number: u64,
     },
     /// The wanted generation is older than the committed one.
-    #[error("generation {number} is older than {current}, which serves; a rollback is a new generation with the content of an old one")]
+    #[error(
+        "generation {number} is older than {current}, which serves; a rollback is a new generation with the content of an old one"
+    )]
     Older {
         /// Number of the wanted one.
         number: u64,
@@ -59,7 +61,9 @@ pub enum XnodeError {
         words: String,
     },
     /// A secret is not here.
-    #[error("{application}: version {version} of the secret `{secret}` is not here; set it again with `openmesh xnode secret set {secret}`")]
+    #[error(
+        "{application}: version {version} of the secret `{secret}` is not here; set it again with `openmesh xnode secret set {secret}`"
+    )]
     NoSecret {
         /// The application.
         application: Name,

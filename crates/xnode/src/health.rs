@@ -16,7 +16,8 @@ const ANSWER_BYTES_MAX: u64 = 4 << 10;
 pub(crate) fn test(application: &Application, address: Ipv4Addr) -> Result<(), String> {
     let Some(health) = &application.health else { return Ok(()) };
     let port = |name| {
-        let port = application.ports.get(name).ok_or_else(|| format!("the test names the port {name}, which is not there"))?;
+        let port =
+            application.ports.get(name).ok_or_else(|| format!("the test names the port {name}, which is not there"))?;
         match port.protocol {
             Protocol::Tcp => Ok(SocketAddr::from((address, port.port))),
             Protocol::Udp => Err(format!("the test names the port {name}, which is one of UDP")),
@@ -44,7 +45,8 @@ fn http(to: SocketAddr, path: &str, health: &Health) -> Result<(), String> {
     let failed = |cause: std::io::Error| format!("http://{to}{path} does not answer: {cause}");
     stream.set_read_timeout(Some(timeout(health))).map_err(failed)?;
     stream.set_write_timeout(Some(timeout(health))).map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: openmesh-health\r\nConnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: openmesh-health\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let status = status(&mut stream).map_err(failed)?;
     match status {

@@ -57,7 +57,8 @@ impl<'a> Wanted<'a> {
         name: &Name,
         id: &'a InstanceId,
     ) -> Result<Wanted<'a>, XnodeError> {
-        let missing = || XnodeError::Instance { application: name.clone(), words: "it is not in the generation".into() };
+        let missing =
+            || XnodeError::Instance { application: name.clone(), words: "it is not in the generation".into() };
         let (name, resolved) = generation.portable.applications.get_key_value(name).ok_or_else(missing)?;
         let placed = generation.placement.applications.get(name).ok_or_else(missing)?;
         Ok(Wanted { machine, name, resolved, placed, id })
@@ -117,7 +118,9 @@ impl<'a> Wanted<'a> {
         };
         let lowers = self.machine.images.lowers(image)?.folders;
         identity(text, &lowers).ok_or_else(|| {
-            self.wrong(format!("its image runs as `{text}`, which its /etc/passwd does not have; write `user: UID:GID`"))
+            self.wrong(format!(
+                "its image runs as `{text}`, which its /etc/passwd does not have; write `user: UID:GID`"
+            ))
         })
     }
 
@@ -139,8 +142,9 @@ impl<'a> Wanted<'a> {
         let mut variables: BTreeMap<String, String> =
             pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect();
         for (name, content) in &self.application().variables {
-            let value = String::from_utf8(self.content(content)?)
-                .map_err(|_| self.wrong(format!("the secret in {} is no text, so it can only be a file", name.as_str())))?;
+            let value = String::from_utf8(self.content(content)?).map_err(|_| {
+                self.wrong(format!("the secret in {} is no text, so it can only be a file", name.as_str()))
+            })?;
             variables.insert(name.as_str().to_string(), value);
         }
         Ok(variables)
@@ -163,10 +167,8 @@ impl<'a> Wanted<'a> {
         let made = crate::machine::make_folder(&folder);
         made.map_err(XnodeError::file("making", &folder))?;
         let root = (0, 0, 0o644);
-        let mut files: Vec<(String, Vec<u8>, (u32, u32, u32))> = vec![
-            ("/etc/hosts".into(), hosts.into(), root),
-            ("/etc/resolv.conf".into(), resolv_conf.into(), root),
-        ];
+        let mut files: Vec<(String, Vec<u8>, (u32, u32, u32))> =
+            vec![("/etc/hosts".into(), hosts.into(), root), ("/etc/resolv.conf".into(), resolv_conf.into(), root)];
         for (path, file) in &self.application().files {
             let owner = file.owner.map(|owner| (u32::from(owner.uid), u32::from(owner.gid)));
             let (user, group) = owner.unwrap_or((identity.user, identity.group));
@@ -177,7 +179,8 @@ impl<'a> Wanted<'a> {
         for (index, (target, bytes, (user, group, mode))) in files.into_iter().enumerate() {
             let source = folder.join(index.to_string());
             let first = self.placed.first_id;
-            write_owned(&source, &bytes, (first + user, first + group, mode)).map_err(XnodeError::file("writing", &source))?;
+            write_owned(&source, &bytes, (first + user, first + group, mode))
+                .map_err(XnodeError::file("writing", &source))?;
             binds.push(Bind { source: source.display().to_string(), target, writable: false });
         }
         Ok(binds)
@@ -186,7 +189,8 @@ impl<'a> Wanted<'a> {
     fn volume_binds(&self) -> Result<Vec<Bind>, XnodeError> {
         let mut binds = Vec::new();
         for (name, volume) in &self.application().volumes {
-            let placed = self.placed.volumes.get(name).ok_or_else(|| self.wrong(format!("volume {name} has no place")))?;
+            let placed =
+                self.placed.volumes.get(name).ok_or_else(|| self.wrong(format!("volume {name} has no place")))?;
             let id = volume_id(&placed.id.to_string()).ok_or_else(|| self.wrong("a volume has no id"))?;
             let source = self.machine.volumes.line_folder(id, placed.line).display().to_string();
             binds.push(Bind { source, target: volume.path.as_str().into(), writable: !volume.read_only });
@@ -210,10 +214,14 @@ impl<'a> Wanted<'a> {
         let workdir = application.workdir.as_ref().map(|path| path.as_str().to_string());
         Ok(Instance {
             hostname: self.name.to_string(),
-            machine: Architecture::own().ok_or_else(|| self.wrong("there is no filter of system calls for this processor"))?,
+            machine: Architecture::own()
+                .ok_or_else(|| self.wrong("there is no filter of system calls for this processor"))?,
             command,
             variables: self.variables(&image.config)?,
-            workdir: workdir.or_else(|| image.config.working_dir.clone()).filter(|path| !path.is_empty()).unwrap_or("/".into()),
+            workdir: workdir
+                .or_else(|| image.config.working_dir.clone())
+                .filter(|path| !path.is_empty())
+                .unwrap_or("/".into()),
             user: self.identity(image)?,
             root: Root {
                 path: self.machine.paths.root(&name).display().to_string(),
@@ -309,7 +317,7 @@ fn identity(text: &str, lowers: &[PathBuf]) -> Option<Identity> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let passwd = file_of(lowers, "etc/passwd");
     let known = passwd.as_deref().and_then(|passwd| line_of(passwd, user, 2));
-    let uid = user.parse().ok().or_else(|| known?.get(2)?.parse().ok())?;
+    let uid = user.parse().ok().or_else(|| known.as_ref()?.get(2)?.parse().ok())?;
     let gid = match group {
         Some(group) => group.parse().ok().or_else(|| {
             let groups = file_of(lowers, "etc/group")?;
@@ -333,7 +341,13 @@ fn file_of(lowers: &[PathBuf], path: &str) -> Option<String> {
         use rustix::fs::{Mode, OFlags, ResolveFlags};
         let folder = fs::File::open(lower).ok()?;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let opened = rustix::fs::openat2(&folder, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty(), resolve);
+        let opened = rustix::fs::openat2(
+            &folder,
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        );
         let file = fs::File::from(opened.ok()?);
         let mut text = String::new();
         std::io::Read::read_to_string(&mut std::io::Read::take(file, PASSWD_BYTES_MAX), &mut text).ok()?;

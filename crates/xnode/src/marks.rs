@@ -95,7 +95,11 @@ pub fn remove(path: &Path, effect: &str, door: Door<'_>) -> Result<(), XnodeErro
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
             about => about?,
         };
-        if about.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        if about.is_dir() {
+            fs::remove_dir_all(path)?
+        } else {
+            fs::remove_file(path)?
+        }
         sync_parent(path)
     });
     removed.map_err(XnodeError::file("removing", path))

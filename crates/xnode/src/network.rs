@@ -95,7 +95,12 @@ pub(crate) fn namespaces(machine: &Machine, instances: &Instances) -> Result<Nam
 }
 
 /// Brings the network to what instances and marks ask for. Returns what was found different and repaired.
-pub(crate) fn settle(machine: &Machine, subnet: Subnet, instances: &Instances, door: Door<'_>) -> Result<Vec<Fault>, XnodeError> {
+pub(crate) fn settle(
+    machine: &Machine,
+    subnet: Subnet,
+    instances: &Instances,
+    door: Door<'_>,
+) -> Result<Vec<Fault>, XnodeError> {
     let network = wanted(machine, subnet, instances)?;
     let context = Context { marks: &machine.paths.network_marks(), effect: door };
     Ok(converge(&network, &namespaces(machine, instances)?, context)?)

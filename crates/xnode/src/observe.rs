@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::inventory::{
     Door as BlueprintDoor, Holder, ImageState, InstanceId, InstanceState, Inventory, ObservedApplication,
     ObservedInstance, Traffic, Verdict,
 };
-use openmesh_blueprint::Generation;
 use openmesh_primitives::Timestamp;
 use openmesh_shim::protocol::{Cause, State, Status};
 

@@ -30,7 +30,12 @@ impl Work<'_> {
         let (machine, door) = (self.machine, self.door);
         let wanted = Wanted::of(machine, self.generation, name, id)?;
         let (instance, folder) = (wanted.instance_name(), wanted.folder());
-        for folder in [machine.paths.application(name), machine.paths.instances(name), folder.clone(), machine.paths.shim(&instance)] {
+        for folder in [
+            machine.paths.application(name),
+            machine.paths.instances(name),
+            folder.clone(),
+            machine.paths.shim(&instance),
+        ] {
             machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
         }
         let image = wanted.image()?;
@@ -144,7 +149,8 @@ impl Work<'_> {
                 // What it had wanted is no longer so: the next look takes it for stopped.
                 let mut status = *status;
                 status.wanted = false;
-                openmesh_shim::state::write(&config.state_file(), &status).map_err(XnodeError::file("writing", config.state_file()))?;
+                openmesh_shim::state::write(&config.state_file(), &status)
+                    .map_err(XnodeError::file("writing", config.state_file()))?;
             }
             Shim::None => {
                 // It never ran: nothing of it is left to stop.

@@ -11,7 +11,13 @@ use crate::network::{self, Published};
 
 impl Work<'_> {
     /// Lets traffic come to a revision: first the lines of data are marked, since what is written from then on must never be dropped by a machine.
-    pub(super) fn admit(&self, name: &Name, revision: &Revision, instances: u32, lines: &[(VolumeRef, u32)]) -> Result<(), XnodeError> {
+    pub(super) fn admit(
+        &self,
+        name: &Name,
+        revision: &Revision,
+        instances: u32,
+        lines: &[(VolumeRef, u32)],
+    ) -> Result<(), XnodeError> {
         for (volume, line) in lines {
             self.promote(volume, *line)?;
         }
@@ -34,7 +40,10 @@ impl Work<'_> {
     pub(super) fn publish(&self, name: &Name, port: &Name, at: HostPort) -> Result<(), XnodeError> {
         let resolved = self.generation.portable.applications.get(name);
         let to = resolved.and_then(|resolved| resolved.application.ports.get(port)).map(|port| port.port);
-        let to = to.ok_or_else(|| XnodeError::Instance { application: name.clone(), words: format!("it has no port {port}") })?;
+        let to = to.ok_or_else(|| XnodeError::Instance {
+            application: name.clone(),
+            words: format!("it has no port {port}"),
+        })?;
         let mut all = network::published(self.machine)?;
         all.retain(|published| published.at() != at);
         all.push(Published {

@@ -17,7 +17,10 @@ const LINE_MODE: u32 = 0o750;
 
 impl Work<'_> {
     fn id(&self, volume: &VolumeRef) -> Result<Id, XnodeError> {
-        let wrong = || XnodeError::Instance { application: volume.application.clone(), words: format!("{} is no id", volume.id) };
+        let wrong = || XnodeError::Instance {
+            application: volume.application.clone(),
+            words: format!("{} is no id", volume.id),
+        };
         volume_id(&volume.id.to_string()).ok_or_else(wrong)
     }
 

@@ -54,14 +54,23 @@ fn programs() -> Programs {
             let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
             let build = |arguments: &[&str]| {
-                let built = Command::new(&cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
+                let built = Command::new(&cargo)
+                    .args(["build", "--quiet", "--locked"])
+                    .args(arguments)
+                    .current_dir(root)
+                    .output();
                 let built = built.unwrap();
                 assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
             };
             if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
                 build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
             }
-            build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", folder.parent().unwrap().to_str().unwrap()]);
+            build(&[
+                "--manifest-path",
+                "crates/cage/helper/Cargo.toml",
+                "--target-dir",
+                folder.parent().unwrap().to_str().unwrap(),
+            ]);
             Programs {
                 shim: folder.join("openmesh-shim"),
                 cage: folder.parent().unwrap().join("debug/openmesh-cage-helper"),
@@ -220,10 +229,18 @@ fn layer(script: &str) -> Vec<u8> {
         let text = String::from_utf8_lossy(&listed.stdout).into_owned();
         files.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
     }
-    let mut folders: BTreeSet<PathBuf> = ["proc", "sys", "dev", "tmp", "run", "data", "etc"].iter().map(PathBuf::from).collect();
+    let mut folders: BTreeSet<PathBuf> =
+        ["proc", "sys", "dev", "tmp", "run", "data", "etc"].iter().map(PathBuf::from).collect();
     let mut writer = Writer::new(Vec::new());
     for file in &files {
-        folders.extend(file.strip_prefix("/").unwrap().ancestors().skip(1).filter(|path| path.parent().is_some()).map(Path::to_path_buf));
+        folders.extend(
+            file.strip_prefix("/")
+                .unwrap()
+                .ancestors()
+                .skip(1)
+                .filter(|path| path.parent().is_some())
+                .map(Path::to_path_buf),
+        );
     }
     let entry = |name: &Path, kind, mode, size| Entry {
         name: name.as_os_str().as_encoded_bytes().to_vec(),
@@ -247,7 +264,9 @@ fn layer(script: &str) -> Vec<u8> {
     }
     let text = [("server.pl", script), ("etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/:/bin/sh\n")];
     for (name, content) in text {
-        writer.append(&entry(Path::new(name), Kind::File, 0o644, content.len() as u64), &mut content.as_bytes()).unwrap();
+        writer
+            .append(&entry(Path::new(name), Kind::File, 0o644, content.len() as u64), &mut content.as_bytes())
+            .unwrap();
     }
     writer.finish().unwrap()
 }
