@@ -35,6 +35,9 @@ const LOG_BYTES_MAX: u64 = 64 << 20;
 /// Largest `/etc/passwd` or `/etc/group` of an image that is read, bytes.
 const PASSWD_BYTES_MAX: u64 = 1 << 20;
 
+/// Folders of every root.
+const SYSTEM_FOLDERS: [&str; 6] = ["proc", "sys", "dev", "tmp", "run", "etc"];
+
 /// An instance in its generation.
 pub(crate) struct Wanted<'a> {
     /// The machine.
@@ -184,6 +187,29 @@ impl<'a> Wanted<'a> {
             binds.push(Bind { source: source.display().to_string(), target, writable: false });
         }
         Ok(binds)
+    }
+
+    /// Makes a folder with every place at which something is mounted, as the lowest layer of the root: an image need not have them, and a root that
+    /// cannot be written to gets them no more.
+    pub fn write_places(&self) -> Result<PathBuf, XnodeError> {
+        let folder = self.folder().join("places");
+        let make = || -> std::io::Result<()> {
+            for path in SYSTEM_FOLDERS {
+                fs::create_dir_all(folder.join(path))?;
+            }
+            for volume in self.application().volumes.values() {
+                fs::create_dir_all(folder.join(volume.path.as_str().trim_start_matches('/')))?;
+            }
+            let files = self.application().files.keys().map(|path| path.as_str());
+            for path in files.chain(["/etc/hosts", "/etc/resolv.conf"]) {
+                let place = folder.join(path.trim_start_matches('/'));
+                place.parent().map_or(Ok(()), fs::create_dir_all)?;
+                fs::File::create(place)?;
+            }
+            Ok(())
+        };
+        make().map_err(XnodeError::file("making", &folder))?;
+        Ok(folder)
     }
 
     fn volume_binds(&self) -> Result<Vec<Bind>, XnodeError> {

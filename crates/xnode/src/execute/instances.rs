@@ -72,7 +72,9 @@ impl Work<'_> {
         let at = machine.paths.root(&instance);
         // One of an earlier try may have other layers.
         remove_root(&at, &machine.programs.cage, door)?;
-        let root = RootFolders { at, lowers: machine.images.lowers(image)?.folders, upper: None };
+        let mut lowers = machine.images.lowers(image)?.folders;
+        lowers.push(wanted.write_places()?);
+        let root = RootFolders { at, lowers, upper: None };
         Ok(root.make(&machine.programs.cage, &machine.namespaces(&instance).user, door)?)
     }
 

@@ -18,7 +18,7 @@ use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_image::oci::Platform;
 use openmesh_image::pull::{Client, Settings};
 use openmesh_image::tar::{Entry, Kind, Writer};
-use openmesh_primitives::{Digest, Timestamp};
+use openmesh_primitives::Timestamp;
 use openmesh_xnode::machine::NoSecrets;
 use openmesh_xnode::{Agent, Machine, Paths, Programs, open};
 use tempfile::TempDir;
@@ -178,7 +178,19 @@ impl World {
 
     /// Lets the agent work until it rests.
     pub fn converge(&self) -> u32 {
-        runtime().block_on(self.agent.converge(PATIENCE, &open)).unwrap_or_else(|error| panic!("{error}"))
+        runtime()
+            .block_on(self.agent.converge(PATIENCE, &open))
+            .unwrap_or_else(|error| panic!("{error}\n{}", self.logs()))
+    }
+
+    /// Last words of every instance and of what made it.
+    pub fn logs(&self) -> String {
+        let found = Command::new("find")
+            .arg(self.folder.path())
+            .args(["(", "-path", "*/logs/*", "-o", "-name", "driver.log", ")", "-type", "f"])
+            .output();
+        let files = String::from_utf8_lossy(&found.unwrap().stdout).into_owned();
+        files.lines().map(|file| format!("{file}:\n{}\n", std::fs::read_to_string(file).unwrap_or_default())).collect()
     }
 
     /// Traces of the agent on this machine.
@@ -228,6 +240,13 @@ fn layer(script: &str) -> Vec<u8> {
         let listed = Command::new("ldd").arg(program).output().unwrap();
         let text = String::from_utf8_lossy(&listed.stdout).into_owned();
         files.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+    }
+    let modules =
+        Command::new("/usr/bin/perl").args(["-MSocket", "-e", "print map { qq($_\\n) } values %INC"]).output().unwrap();
+    let modules = String::from_utf8_lossy(&modules.stdout).into_owned();
+    for folder in modules.lines().filter_map(|file| Some(file.split_once("/perl-base/")?.0)).collect::<BTreeSet<_>>() {
+        let listed = Command::new("find").arg(format!("{folder}/perl-base")).args(["-type", "f"]).output().unwrap();
+        files.extend(String::from_utf8_lossy(&listed.stdout).lines().map(PathBuf::from));
     }
     let mut folders: BTreeSet<PathBuf> =
         ["proc", "sys", "dev", "tmp", "run", "data", "etc"].iter().map(PathBuf::from).collect();
@@ -302,9 +321,4 @@ pub fn until(what: &str, mut so: impl FnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// The digest of an image, to be named in a document.
-pub fn pinned(world: &World, reference: &str) -> Digest {
-    world.images[reference].digest
 }
