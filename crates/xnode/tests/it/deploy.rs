@@ -5,7 +5,7 @@ use crate::world::{World, ask, server, until};
 /// A document with one application that has a volume.
 fn document(image: &str, port: u16) -> String {
     format!(
-        "version: 1\napplications:\n  web:\n    image: {image}\n    ports: {{http: {{port: 8080, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
+        "applications:\n  web:\n    image: {image}\n    ports: {{http: {{port: 8080, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
          volumes: {{data: {{path: /data, size: 16MiB}}}}\n    health: {{http: {{port: http}}}}\n    limits: {{memory: 128MiB}}\n    \
          switch: {{gate: 30s, probation: 0ms, drain: 1s}}\n"
     )
@@ -32,7 +32,7 @@ fn an_application_is_deployed_changed_and_keeps_its_data() {
     assert_eq!(world.converge(), 0);
     world.deploy(&document("localhost/web:2", port));
     assert_eq!(ask("GET", at, "/").as_deref(), Some("two\nkept\n"));
-    world.deploy("version: 1\napplications: {}\n");
+    world.deploy("applications: {}\n");
     assert_eq!(ask("GET", at, "/"), None);
 }
 

@@ -143,9 +143,11 @@ impl World {
         self.images.insert(reference.to_string(), ImageFacts { digest, packed: bytes, unpacked: bytes });
     }
 
-    /// The generation of a document after the last one.
-    pub fn resolve(&mut self, text: &str) -> Generation {
-        let document = Document::parse(text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    /// The generation of a document after the last one, with a subnet that no other test has at the same time.
+    pub fn resolve(&mut self, applications: &str) -> Generation {
+        let (high, low) = (128 + self.number / 16 % 64, self.number % 16 * 16);
+        let text = format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24}}\n{applications}");
+        let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let images = self.images.iter().map(|(reference, facts)| (reference.parse().unwrap(), *facts));
         let catalogue = Catalogue { images: images.collect(), ..Catalogue::default() };
         let allocations = Allocations {
