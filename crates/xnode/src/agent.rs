@@ -137,6 +137,8 @@ impl Agent {
         let generations: Vec<&Generation> = [&generation].into_iter().chain(&serving).collect();
         let seen = observe(&self.machine, &generations)?;
         let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
+        // Marks come before their effects, so the network is brought to them first: what a death or somebody else left is repaired.
+        work.settle_network()?;
         if work.clear_half_made()? {
             return Ok(Progress::Done);
         }
@@ -144,10 +146,7 @@ impl Agent {
         let plan = plan.map_err(|refusals| XnodeError::Refused { refusals })?;
         match plan.steps.first() {
             Some(planned) => work.step(&planned.step).await,
-            None => {
-                work.settle_network()?;
-                Ok(Progress::Rest)
-            }
+            None => Ok(Progress::Rest),
         }
     }
 

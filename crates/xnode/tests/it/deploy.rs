@@ -3,7 +3,7 @@
 use crate::world::{World, ask, server, until};
 
 /// A document with one application that has a volume.
-fn document(image: &str, port: u16) -> String {
+pub fn document(image: &str, port: u16) -> String {
     format!(
         "applications:\n  web:\n    image: {image}\n    ports: {{http: {{port: 8080, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
          volumes: {{data: {{path: /data, size: 16MiB}}}}\n    health: {{http: {{port: http}}}}\n    limits: {{memory: 128MiB}}\n    \
@@ -12,7 +12,7 @@ fn document(image: &str, port: u16) -> String {
 }
 
 /// A port of the host that is free at this moment.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

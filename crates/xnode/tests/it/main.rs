@@ -1,5 +1,6 @@
 //! Agents on this machine: real namespaces, networks, file systems and processes.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod crash;
 mod deploy;
 mod world;

@@ -154,7 +154,7 @@ impl World {
             node: "kitchen".parse().unwrap(),
             taken: BTreeMap::new(),
             busy: self.busy(),
-            first_id: 0x4000_0000 + (self.number % 0x1000) * 0x10_0000,
+            first_id: 0x4000_0000 + (self.number % 0x800) * 0x10_0000,
             id_ranges: 16,
             secrets: BTreeMap::new(),
             committed: self.generations.last().map_or(0, |generation| generation.number),
@@ -192,6 +192,12 @@ impl World {
             .args(["(", "-path", "*/logs/*", "-o", "-name", "driver.log", ")", "-type", "f"])
             .output();
         let files = String::from_utf8_lossy(&found.unwrap().stdout).into_owned();
+        let shell = format!(
+            "ip -br addr; ip route; for n in {}/run/names/*; do echo $n; nsenter --net=$n/net ip -br addr; nsenter --net=$n/net ip route; done",
+            self.folder.path().display()
+        );
+        let network = Command::new("sh").args(["-c", &shell]).output().unwrap();
+        println!("{}", String::from_utf8_lossy(&network.stdout));
         files.lines().map(|file| format!("{file}:\n{}\n", std::fs::read_to_string(file).unwrap_or_default())).collect()
     }
 
