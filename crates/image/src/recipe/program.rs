@@ -182,7 +182,8 @@ mod tests {
     fn only_the_end_of_the_output_is_kept_and_variables_are_those_of_the_list() {
         let text = "yes | head -c 10000000; echo; env; echo \"$HOME\"; exit 3";
         let error = script(text, Duration::from_secs(600)).unwrap_err();
-        let RecipeError::Program { program: "sh", status, text } = error else { panic!("{error}") };
+        assert!(matches!(error, RecipeError::Program { program: "sh", .. }), "{error}");
+        let RecipeError::Program { status, text, .. } = error else { return };
         assert_eq!(status, "exit status: 3");
         assert!(text.lines().count() <= LINES_MAX && text.ends_with("/home"), "{text}");
         let names: Vec<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();

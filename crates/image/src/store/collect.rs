@@ -138,7 +138,7 @@ impl Store {
             Kept::Blob(digest) | Kept::Partial(digest) => Some(format!("blob-{digest}")),
             Kept::Layer(name) => Some(format!("layer-{name}")),
         };
-        let held = lock.map(|name| self.try_hold(&name)).transpose()?;
+        let held = lock.map(|name| self.hold_soon(&name)).transpose()?;
         if matches!(held, Some(None)) {
             return Ok(false);
         }

@@ -14,8 +14,14 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Store, StoreError};
+
+/// Milliseconds of a moment: a program that is being started has every file of its parent open, locks too, until it is executed.
+const MOMENT_MS: u64 = 500;
+/// Milliseconds between two tries: the kernel tells nobody of a lock that is let go without letting him wait for it.
+const LOOK_MS: u64 = 10;
 
 /// A lock, until it is dropped.
 #[derive(Debug)]
@@ -34,20 +40,31 @@ impl Life {
     pub fn take(root: &Path) -> Result<Life, StoreError> {
         let path = root.join("lock");
         let file = open(&path)?;
-        let is_alone = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => {
-                file.lock_shared().map_err(StoreError::io(&path, "locking"))?;
-                false
-            }
-            Err(TryLockError::Error(cause)) => return Err(StoreError::io(&path, "locking")(cause)),
-        };
+        let is_alone = lock_soon(&file, &path)?;
+        if !is_alone {
+            file.lock_shared().map_err(StoreError::io(&path, "locking"))?;
+        }
         Ok(Life { file: Arc::new(file), is_alone })
     }
 
     /// Lets others in.
     pub fn share(&self, root: &Path) -> Result<(), StoreError> {
         self.file.lock_shared().map_err(StoreError::io(&root.join("lock"), "locking"))
+    }
+}
+
+/// Takes a lock alone where nobody has it for longer than a moment.
+fn lock_soon(file: &File, path: &Path) -> Result<bool, StoreError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if began.elapsed() < Duration::from_millis(MOMENT_MS) => {
+                std::thread::sleep(Duration::from_millis(LOOK_MS));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(cause)) => return Err(StoreError::io(path, "locking")(cause)),
+        }
     }
 }
 
@@ -69,7 +86,7 @@ impl Store {
         Ok(Held(file))
     }
 
-    /// Takes a lock alone, where nobody has it.
+    /// Takes a lock alone, where nobody has it at this instant.
     pub(crate) fn try_hold(&self, name: &str) -> Result<Option<Held>, StoreError> {
         let path = self.lock_path(name);
         let file = open(&path)?;
@@ -78,6 +95,13 @@ impl Store {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(cause)) => Err(StoreError::io(&path, "locking")(cause)),
         }
+    }
+
+    /// Takes a lock alone, where nobody has it for longer than a moment.
+    pub(super) fn hold_soon(&self, name: &str) -> Result<Option<Held>, StoreError> {
+        let path = self.lock_path(name);
+        let file = open(&path)?;
+        Ok(lock_soon(&file, &path)?.then_some(Held(file)))
     }
 
     /// Waits until nobody collects, and keeps it so.
