@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use openmesh_blueprint::inventory::ImageState;
 use openmesh_image::effect::open;
+use openmesh_image::oci::{Document, INDEX, MANIFEST, Platform, print_digest};
 use openmesh_image::store::{Kept, LayerState, Store, StoreError};
 use openmesh_image::tar::{Entry, Kind};
 use openmesh_primitives::sha256;
@@ -93,6 +94,23 @@ fn damage_is_named() {
 }
 
 #[test]
+fn variants_of_any_number_are_compared() {
+    let manifest = |variant: &str| {
+        serde_json::json!({ "mediaType": MANIFEST, "digest": print_digest(&sha256(&[variant.as_bytes()])), "size": 1,
+            "platform": { "os": "linux", "architecture": "amd64", "variant": variant } })
+    };
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [manifest("v255"), manifest("v254"), manifest("v0")] });
+    let Ok(Document::Index(index)) = Document::parse(index.to_string().as_bytes(), None) else { panic!("no index") };
+    let chosen = |variant: Option<&str>| {
+        index.choose(&Platform { variant: variant.map(str::to_string), ..platform() }).unwrap().digest
+    };
+    for (wanted, expected) in [(None, "v0"), (Some("v1"), "v0"), (Some("v254"), "v254"), (Some("v255"), "v255")] {
+        assert_eq!(chosen(wanted), sha256(&[expected.as_bytes()]), "{wanted:?}");
+    }
+}
+
+#[test]
 fn layers_are_unpacked_once_and_known_again() {
     if no_root() {
         return;
@@ -144,7 +162,9 @@ fn a_failure_at_every_door_of_unpacking() {
         if room.store.unpack(&image, &helper(), &effect, &|_, _| ()).is_ok() {
             break;
         }
-        let again = Store::open(room.store.root(), platform(), &open).unwrap();
+        let root = room.store.root().to_path_buf();
+        drop(room.store);
+        let again = Store::open(&root, platform(), &open).unwrap();
         for diff_id in &image.config.diff_ids {
             if again.layer(diff_id).is_ok() {
                 assert_eq!(again.check_layer(diff_id, true).unwrap(), LayerState::Whole);
