@@ -17,6 +17,7 @@
 //! # Effects
 //! Every change of the disk passes [`effect::Effect`] before and after it.
 
+mod delete;
 pub mod effect;
 pub mod limits;
 pub mod oci;

@@ -49,14 +49,18 @@ pub const RATIO_FREE_BYTES: u64 = 16 << 20;
 pub const REMEMBERED_BYTES_MAX: usize = 64 << 20;
 /// Folders that a layer may use without naming them; honest archives name nearly all.
 pub const IMPLIED_MAX: usize = 10_000;
+/// Bytes of the paths of such folders in one layer: those of a tree of ten thousand packages, and what the report of one has to carry.
+pub const IMPLIED_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the paths of such folders in all layers of an image, which are compared with one another in memory.
+pub const IMPLIED_IMAGE_BYTES_MAX: usize = 16 << 20;
 /// Bytes of the window that a zstd frame may ask for, as a power of two: 128 MiB, what `zstd --long` makes.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Bytes of address space of an unpacker: the window, the paths and room for the program itself.
 pub const UNPACKER_BYTES_MAX: u64 = 768 << 20;
 /// Seconds of processor time of an unpacker: 64 GiB at 20 MB/s.
 pub const UNPACKER_CPU_SECONDS_MAX: u64 = 3_600;
-/// Bytes of an unpacker's report: the paths of [`IMPLIED_MAX`] folders, in hexadecimal.
-pub const REPORT_BYTES_MAX: u64 = 100 << 20;
+/// Bytes of an unpacker's report: the paths of [`IMPLIED_BYTES_MAX`] in hexadecimal, and the rest.
+pub const REPORT_BYTES_MAX: u64 = 10 << 20;
 /// Highest owner that an instance can have; a file of a higher one belongs to [`OVERFLOW_ID`], which is how the kernel shows it.
 pub const OWNER_MAX: u64 = 65_535;
 /// Owner of what has none: `nobody`.

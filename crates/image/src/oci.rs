@@ -139,15 +139,15 @@ impl Platform {
     }
 
     /// Returns how well something for `other` runs here: `None` for not at all, lower is better.
-    fn distance(&self, other: &Platform) -> Option<u8> {
+    fn distance(&self, other: &Platform) -> Option<u16> {
         if (&self.os, &self.architecture) != (&other.os, &other.architecture) {
             return None;
         }
         match (level(self.variant.as_deref()), level(other.variant.as_deref())) {
             (mine, theirs) if mine == theirs => Some(0),
             (_, None) => Some(1),
-            (None, Some(theirs)) => Some(1 + theirs),
-            (Some(mine), Some(theirs)) => mine.checked_sub(theirs).map(|below| 1 + below),
+            (None, Some(theirs)) => Some(1 + u16::from(theirs)),
+            (Some(mine), Some(theirs)) => mine.checked_sub(theirs).map(|below| 1 + u16::from(below)),
         }
     }
 }

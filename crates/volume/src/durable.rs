@@ -29,7 +29,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), VolumeError> {
     sync_parent(path)
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Name of a file while it is being written.
+pub(crate) fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(NEW_SUFFIX);
     name.into()

@@ -73,6 +73,25 @@ pub enum VolumeError {
         /// Bytes of the volume.
         want: u64,
     },
+    /// The image was removed, and is there only as long as it is mounted.
+    #[error(
+        "the image {} was removed while it is mounted: its data are lost with the mount. Stop its application, copy {} to {}, and only then unmount {}",
+        path.display(), node.display(), path.display(), mount.display()
+    )]
+    ImageRemoved {
+        /// Path that it had.
+        path: PathBuf,
+        /// The device that still has it.
+        node: PathBuf,
+        /// The mount point.
+        mount: PathBuf,
+    },
+    /// The folder of a volume is a link.
+    #[error("the folder {} is a link, and the kernel names files by their real place; mount the other disk on a folder of this name instead", folder.display())]
+    FolderLinked {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The image holds something else.
     #[error("the image {} holds {found}, and not the {want}; another file is in its place", path.display())]
     WrongFileSystem {
@@ -240,6 +259,14 @@ pub enum VolumeError {
     Device {
         /// Its path.
         path: PathBuf,
+    },
+    /// More folders in one folder than are remembered.
+    #[error("the folders in {} have names of more than {most} bytes together, too many to remember; spread them over several folders", path.display())]
+    TooManyFolders {
+        /// The folder in which the last ones were found.
+        path: PathBuf,
+        /// The limit.
+        most: usize,
     },
     /// A path of more than 4,095 bytes.
     #[error("a path below {} is longer than the system takes; make its folders fewer", path.display())]

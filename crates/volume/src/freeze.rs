@@ -5,25 +5,31 @@
 //! do not end it. Should it be killed itself, the mark beside the image says so, and [`Volumes::repair`](crate::Volumes::repair) thaws.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
 use crate::door::{Door, effect};
 use crate::durable;
 use crate::error::VolumeError;
 use crate::id::Id;
-use crate::mounting::{check_image, mounted_device, own_mount};
+use crate::loops;
+use crate::mounting::{check_image, let_go, mounted_device, own_mount};
+use crate::mounts;
 use crate::program::{Tool, run_any};
-use crate::tree::copy_file;
 use crate::volumes::{Lock, Place, Volumes};
 
 /// Longest freeze, seconds: applications wait in `write` for as long, and a health check of theirs should outlast it.
 pub const FREEZE_S_MAX: u64 = 10;
+/// Code of a watchdog that froze nothing.
+const NOT_FROZEN_CODE: i32 = 3;
+/// Bytes that are copied at once; in between a copy that is too late ends.
+const PIECE_BYTES: usize = 4 << 20;
 /// The watchdog. Arguments: program that freezes, mount point, seconds. `head` ends by KILL, since it inherits the ignored signals.
 const WATCHDOG: &str = r#"
 trap '' HUP INT TERM PIPE
@@ -54,76 +60,116 @@ impl Volumes {
         freeze(place, lock, door)
     }
 
-    /// Copies the image of a volume to a new file, as of one moment: shared with the original where the host can, else without its holes. It is a
-    /// whole file system that mounts elsewhere. A copy that takes longer than a freeze may last fails; unmount such a volume first.
+    /// Copies the image of a volume to a new file, as of one moment and without its holes: a whole file system that mounts elsewhere. The blocks are its own,
+    /// also where the host could share them: a write to a shared block takes a new one of the host, which nobody has reserved (X-60). A copy that takes longer
+    /// than a freeze may last ends with it; unmount such a volume first.
     ///
     /// # Errors
-    /// The image is wrong, the file is there already, there is no room, or the time was over; then there is no such file.
+    /// The image is wrong, the file is there already, somebody uses the volume where this process does not see it, there is no room, or the time was over;
+    /// then there is no such file.
     pub fn copy_image(&self, id: Id, to: &Path, door: Door<'_>) -> Result<(), VolumeError> {
         let (lock, place) = self.lock(id)?;
+        let is_mounted = own_mount(&place)?.is_some();
         check_image(&place, &place.record()?)?;
-        let image = place.image.clone();
-        let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
-        let target = made.map_err(VolumeError::io("making", to))?;
-        let copied = (|| {
-            let source = File::open(&image).map_err(VolumeError::io("opening", &image))?;
-            let frozen = own_mount(&place)?.map(|_| freeze(place, lock, door)).transpose()?;
-            let copied = effect(door, "copy image", || copy_whole(&source, &target, to));
-            frozen.map_or(Ok(()), Frozen::thaw)?;
-            copied?;
-            target.sync_all().map_err(VolumeError::io("syncing", to))
-        })();
-        match copied {
-            Ok(()) => to.parent().map_or(Ok(()), durable::sync_folder),
-            Err(error) => {
-                let _ = std::fs::remove_file(to);
-                Err(error)
-            }
+        if !is_mounted && !let_go(&place, door)?.is_empty() {
+            let devices = loops::of(&place.image)?;
+            let holders = devices.iter().flat_map(|device| mounts::holders(&device.number)).collect();
+            return Err(VolumeError::Busy { id, holders });
         }
+        if to.symlink_metadata().is_ok() {
+            return Err(VolumeError::io("making", to)(io::ErrorKind::AlreadyExists.into()));
+        }
+        let new = durable::beside(to);
+        let copied = copy_to(place, lock, is_mounted, &new, door);
+        let copied = copied.and_then(|()| effect(door, "name copy", || durable::rename(&new, to)));
+        if copied.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        copied
     }
 }
 
-fn copy_whole(source: &File, target: &File, to: &Path) -> Result<(), VolumeError> {
-    let copied = match rustix::fs::ioctl_ficlone(target, source) {
-        Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY) => copy_file(source, target),
-        other => other,
+/// Copies an image to a file that nobody looks at yet, durable, while its file system is frozen, if it is mounted.
+fn copy_to(place: Place, lock: Lock, is_mounted: bool, new: &Path, door: Door<'_>) -> Result<(), VolumeError> {
+    let source = File::open(&place.image).map_err(VolumeError::io("opening", &place.image))?;
+    let made = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(new);
+    let target = made.map_err(VolumeError::io("making", new))?;
+    let (mut frozen, _lock) = match is_mounted {
+        true => (Some(freeze(place, lock, door)?), None),
+        false => (None, Some(lock)),
     };
-    copied.map_err(|cause| VolumeError::io("copying to", to)(cause.into()))
+    let copied = effect(door, "copy image", || {
+        let goes_on = || frozen.as_mut().is_none_or(|frozen| !frozen.is_over());
+        copy_whole(&source, &target, goes_on).map_err(VolumeError::io("copying to", new))
+    });
+    // A copy that was too late is one of two moments: the watchdog's word counts.
+    frozen.map_or(Ok(()), Frozen::thaw)?;
+    copied?;
+    target.sync_all().map_err(VolumeError::io("syncing", new))
+}
+
+/// Copies the parts of a file that hold data by reading and writing them, as long as it may go on. The kernel's own ways share blocks where they can.
+fn copy_whole(source: &File, target: &File, mut goes_on: impl FnMut() -> bool) -> io::Result<()> {
+    let size = source.metadata()?.len();
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut at = 0;
+    while at < size {
+        at = match rustix::fs::seek(source, SeekFrom::Data(at)) {
+            Err(Errno::NXIO) => break,
+            other => other?,
+        };
+        let end = rustix::fs::seek(source, SeekFrom::Hole(at))?.min(size);
+        while at < end {
+            if !goes_on() {
+                return Ok(());
+            }
+            let length = usize::try_from(end - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            source.read_exact_at(&mut piece[..length], at)?;
+            target.write_all_at(&piece[..length], at)?;
+            at += length as u64;
+        }
+    }
+    target.set_len(size)
 }
 
 fn freeze(place: Place, lock: Lock, door: Door<'_>) -> Result<Frozen, VolumeError> {
     mounted_device(&place)?;
     let program = Tool::Fsfreeze.path()?;
     effect(door, "mark freeze", || durable::write(&place.freezing(), b""))?;
+    let mut may_be_frozen = false;
     let started = effect(door, "freeze", || {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", WATCHDOG, "volume-watchdog"]).arg(&program).arg(&place.mount).arg(FREEZE_S_MAX.to_string());
         // A group of its own: what ends the holder from a terminal does not reach it. Nothing of it lies on the frozen file system.
-        command.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut watchdog = command.spawn().map_err(VolumeError::io("starting", "/bin/sh"))?;
+        may_be_frozen = true;
         let words = watchdog.stdout.take().map(BufReader::new);
-        let mut words = words.ok_or_else(|| failed(&place))?;
+        let mut words = words.ok_or_else(|| failed(&place, "no word from the watchdog".to_string()))?;
         match word(&mut words).as_str() {
             "frozen" => Ok((watchdog, words)),
             _ => {
-                let _ = watchdog.wait();
-                Err(failed(&place))
+                let ended = watchdog.wait();
+                may_be_frozen = !ended.is_ok_and(|ended| ended.code() == Some(NOT_FROZEN_CODE));
+                let said = watchdog.stderr.take().and_then(|errors| io::read_to_string(errors).ok());
+                Err(failed(&place, said.unwrap_or_default().trim().to_string()))
             }
         }
     });
     let (watchdog, words) = match started {
         Ok(started) => started,
         Err(error) => {
-            let _ = thaw(&place);
+            // One that would not freeze may be frozen by somebody else, who thaws it.
+            let _ = if may_be_frozen { thaw(&place) } else { durable::remove(&place.freezing()) };
             return Err(error);
         }
     };
     Ok(Frozen { place, watchdog, words, _lock: lock })
 }
 
-fn failed(place: &Place) -> VolumeError {
-    let status = "no word from the watchdog".to_string();
-    VolumeError::Program { program: "fsfreeze".to_string(), status, words: place.mount.display().to_string() }
+fn failed(place: &Place, words: String) -> VolumeError {
+    let status = format!("{} was not frozen", place.mount.display());
+    VolumeError::Program { program: "fsfreeze".to_string(), status, words }
 }
 
 fn word(words: &mut BufReader<ChildStdout>) -> String {
@@ -133,6 +179,11 @@ fn word(words: &mut BufReader<ChildStdout>) -> String {
 }
 
 impl Frozen {
+    /// Returns true where the watchdog has ended the freeze.
+    fn is_over(&mut self) -> bool {
+        !matches!(self.watchdog.try_wait(), Ok(None))
+    }
+
     /// Ends the freeze.
     ///
     /// # Errors

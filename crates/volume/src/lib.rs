@@ -36,8 +36,9 @@
 //!
 //! # Known limits
 //! Extended attributes of links need `/proc`. Flags of `chattr` are not cloned. On a host that copies on write whatever is told to it (ZFS), reserved
-//! room is a promise of the host's. Writers that were not stopped are noticed by the times of files; a write within the same tick of the kernel's
-//! clock as the begin of the clone can be missed.
+//! room is a promise of the host's. Loop devices are known by the paths of their images: two agents in two containers of one kernel, with the same paths,
+//! the same name and a copy of the same volume, see each other's; give them different names. A volume's folder may be a mount point, and no link.
+//! Writers that were not stopped are noticed by the times of files; a write within the same tick of the kernel's clock as the begin of the clone can be missed.
 
 mod door;
 mod durable;

@@ -69,8 +69,8 @@ impl Volumes {
             None => {}
         }
         // The clone that was being made may have been whole.
-        if place.read_line(new.to)?.is_some() {
-            return Ok(());
+        if let Some(line) = place.read_line(new.to)? {
+            return if line.parent == Some(new.from) { Ok(()) } else { Err(taken()) };
         }
         if place.read_lines()?.len() >= LINES_MAX {
             return Err(VolumeError::TooManyLines { id, most: LINES_MAX });
@@ -130,7 +130,8 @@ impl Volumes {
     ) -> Result<(), VolumeError> {
         let (_lock, place) = self.lock(id)?;
         let Some(mut line) = place.read_line(number)? else { return Ok(()) };
-        if line.state == LineState::Whole {
+        // One whose making was broken off may be whole but for its mark.
+        if line.state != LineState::Dropping {
             if let Some(why) = protection(&line, place.in_use()?, needed, asker) {
                 return Err(VolumeError::LineStays { id, line: number, why });
             }

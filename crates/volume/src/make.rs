@@ -56,6 +56,7 @@ impl Volumes {
     pub fn make(&self, new: &NewVolume<'_>, door: Door<'_>) -> Result<(), VolumeError> {
         let all = self.lock_all()?;
         let place = self.place(new.id);
+        place.must_be_no_link()?;
         if !place.folder.is_dir() {
             self.make_beside(new, door)?;
         }

@@ -1,11 +1,13 @@
 //! Mounting, unmounting and growing of a volume.
 
+use std::path::Path;
+
 use crate::door::{Door, effect};
 use crate::durable;
 use crate::error::VolumeError;
 use crate::id::{Id, Kind, VOLUME_BYTES_MAX};
 use crate::image;
-use crate::loops::{self, LoopDevice};
+use crate::loops::{self, HeldDevice, LoopDevice};
 use crate::mounts;
 use crate::record::{FORM_VERSION, Marker, Record};
 use crate::superblock;
@@ -14,6 +16,8 @@ use crate::volumes::{Place, Volumes, read, write};
 /// Errors of the kernel for a file system that it takes for damaged (EUCLEAN, EBADMSG), or for none of the kind (EINVAL), or whose blocks it cannot
 /// read (EIO).
 const DAMAGE_ERRORS: [i32; 4] = [117, 74, 22, 5];
+/// Looks at mounts and devices before a mount counts as somebody else's: the two are not read at one moment, and whoever only observes takes no lock.
+const LOOKS_MAX: usize = 3;
 
 impl Volumes {
     /// Mounts a volume. Done already: nothing changes. It is mounted only with its own image, its own file system and its marker, and with
@@ -57,15 +61,18 @@ impl Volumes {
             None if record.kind == Kind::Ext4 => grow_unmounted(&place, &record, bytes, door)?,
             None => return Err(VolumeError::NotMounted { id }),
         }
+        // What the kernel zeroed meanwhile, it zeroed by holes.
+        effect(door, "reserve again", || image::reserve(&place.image, bytes))?;
         record.bytes = bytes;
         effect(door, "record size", || write(&place.record_file(), &record))
     }
 }
 
 fn grow_mounted(place: &Place, kind: Kind, bytes: u64, door: Door<'_>) -> Result<(), VolumeError> {
-    let device = mounted_device(place)?;
+    let held = loops::hold(&mounted_device(place)?)?.ok_or(VolumeError::NotMounted { id: place.id })?;
+    let device = &held.device;
     effect(door, "reserve more", || image::enlarge(&place.image, bytes))?;
-    effect(door, "enlarge device", || loops::resize(&device))?;
+    effect(door, "enlarge device", || loops::resize(device))?;
     effect(door, "grow file system", || {
         image::grow(kind, &device.node, &place.mount).map_err(|error| match error {
             VolumeError::Program { words, .. } if kind == Kind::Ext4 && words.contains("Permission denied") => {
@@ -79,19 +86,21 @@ fn grow_mounted(place: &Place, kind: Kind, bytes: u64, door: Door<'_>) -> Result
 fn grow_unmounted(place: &Place, record: &Record, bytes: u64, door: Door<'_>) -> Result<(), VolumeError> {
     check_image(place, record)?;
     effect(door, "reserve more", || image::enlarge(&place.image, bytes))?;
-    let device = effect(door, "attach", || attach(place))?;
+    let held = effect(door, "attach", || attach(place))?;
+    let device = &held.device;
     let holders = mounts::holders(&device.number);
     if !holders.is_empty() {
+        let _ = loops::release(device);
         return Err(VolumeError::Busy { id: place.id, holders });
     }
     let grown = effect(door, "grow file system", || {
         // One that was taken from an earlier call has the old size.
-        loops::resize(&device)?;
+        loops::resize(device)?;
         let damage = image::preen(&device.node, true)?;
         damage.map_or(Ok(()), |words| Err(VolumeError::Damaged { id: place.id, image: place.image.clone(), words }))?;
         image::grow(Kind::Ext4, &device.node, &place.mount)
     });
-    let released = effect(door, "release device", || loops::release(&device));
+    let released = effect(door, "release device", || loops::release(device));
     grown.and(released)
 }
 
@@ -102,19 +111,23 @@ pub(crate) fn mounted_device(place: &Place) -> Result<LoopDevice, VolumeError> {
     Ok(device)
 }
 
-/// The device of a volume's mount; none where nothing is mounted. What somebody else mounted there is an error.
+/// The device of a volume's mount; none where nothing is mounted. What somebody else mounted there is an error, and so is an image that is there no more.
 pub(crate) fn own_mount(place: &Place) -> Result<Option<LoopDevice>, VolumeError> {
-    let Some(mount) = mounts::at(&place.mount)? else { return Ok(None) };
-    let devices = loops::of(&place.image)?;
-    let own =
-        devices.into_iter().find(|device| device.number == mount.device && mount.root == std::path::Path::new("/"));
-    match own {
-        Some(device) => Ok(Some(device)),
-        None => {
-            let by = format!("{} ({})", mount.source, mount.kind);
-            Err(VolumeError::Occupied { path: place.mount.clone(), by })
+    let mut by = String::new();
+    for _ in 0..LOOKS_MAX {
+        let Some(mount) = mounts::at(&place.mount)? else { return Ok(None) };
+        let is_its = |device: &LoopDevice| device.number == mount.device && mount.root == Path::new("/");
+        match loops::list()?.into_iter().find(is_its) {
+            Some(device) if device.file == place.image => return Ok(Some(device)),
+            Some(device) if loops::has_removed(&device, &place.image) => {
+                let (path, node, mount) = (place.image.clone(), device.node, place.mount.clone());
+                return Err(VolumeError::ImageRemoved { path, node, mount });
+            }
+            Some(device) => by = format!("{} ({}, of {})", mount.source, mount.kind, device.file.display()),
+            None => by = format!("{} ({})", mount.source, mount.kind),
         }
     }
+    Err(VolumeError::Occupied { path: place.mount.clone(), by })
 }
 
 /// Fails where the mounted file system does not carry the volume's marker, or cannot be read.
@@ -135,8 +148,9 @@ pub(crate) fn mount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeErr
     if place.removal()?.is_some() {
         return Err(VolumeError::Removed { id: place.id });
     }
+    let own = own_mount(place)?;
     check_image(place, &record)?;
-    if let Some(device) = own_mount(place)? {
+    if let Some(device) = own {
         check_marker(place)?;
         return effect(door, "release device", || loops::release(&device));
     }
@@ -151,7 +165,7 @@ pub(crate) fn mount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeErr
     effect(door, "release device", || loops::release(&device))
 }
 
-fn attach(place: &Place) -> Result<LoopDevice, VolumeError> {
+fn attach(place: &Place) -> Result<HeldDevice, VolumeError> {
     loops::attach(&place.image)?.ok_or_else(|| {
         let devices = loops::of(&place.image).unwrap_or_default();
         let holders = devices.iter().flat_map(|device| mounts::holders(&device.number)).collect();
@@ -161,10 +175,11 @@ fn attach(place: &Place) -> Result<LoopDevice, VolumeError> {
 
 /// Attaches the image and mounts its file system. Where that fails the device is detached again.
 pub(crate) fn attach_and_mount(place: &Place, record: &Record, door: Door<'_>) -> Result<(), VolumeError> {
-    let device = effect(door, "attach", || attach(place))?;
-    let mounted = mend_and_mount(place, record, &device, door);
+    // Held until it is mounted, so that it is not another's by then.
+    let held = effect(door, "attach", || attach(place))?;
+    let mounted = mend_and_mount(place, record, &held.device, door);
     if mounted.is_err() && !matches!(mounts::at(&place.mount), Ok(Some(_))) {
-        let _ = loops::release(&device);
+        let _ = loops::release(&held.device);
     }
     mounted
 }
@@ -208,19 +223,25 @@ pub(crate) fn check_image(place: &Place, record: &Record) -> Result<(), VolumeEr
 pub(crate) fn unmount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeError> {
     if let Some(device) = own_mount(place)? {
         loops::release(&device)?;
-        let users = |_: &bool| mounts::users(&place.mount);
-        let unmount = || loops::wait_for_others(|| mounts::unmount(&place.mount), |is_done| *is_done, users);
+        let unmount = || loops::wait_for_others(|| mounts::unmount(&place.mount), |is_done| *is_done);
         if !effect(door, "unmount", unmount)? {
             return Err(VolumeError::Busy { id: place.id, holders: mounts::users(&place.mount) });
         }
     }
+    let Some(left) = let_go(place, door)?.into_iter().next() else { return Ok(()) };
+    // Another mount namespace has it: what was unmounted here only hid it from us.
+    let Some(held) = loops::hold(&left)? else { return Ok(()) };
+    if let Ok(record) = place.record() {
+        let mounted = mounts::mount(&held.device.node, &place.mount, record.kind);
+        mounted.map_err(VolumeError::io("mounting", &place.image))?;
+    }
+    Err(VolumeError::Busy { id: place.id, holders: mounts::holders(&left.number) })
+}
+
+/// Detaches the devices of an image that is not mounted here; returns those that others keep.
+pub(crate) fn let_go(place: &Place, door: Door<'_>) -> Result<Vec<LoopDevice>, VolumeError> {
     for device in loops::of(&place.image)? {
         effect(door, "detach", || loops::release(&device))?;
     }
-    let Some(left) = loops::settle(&place.image)?.into_iter().next() else { return Ok(()) };
-    // Another mount namespace has it: what was unmounted here only hid it from us.
-    if let Ok(record) = place.record() {
-        mounts::mount(&left.node, &place.mount, record.kind).map_err(VolumeError::io("mounting", &place.image))?;
-    }
-    Err(VolumeError::Busy { id: place.id, holders: mounts::holders(&left.number) })
+    loops::settle(&place.image)
 }

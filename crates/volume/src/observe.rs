@@ -86,6 +86,13 @@ pub enum Finding {
         /// Bytes of the volume.
         want: u64,
     },
+    /// The image was removed, and is there only as long as it is mounted.
+    ImageRemoved {
+        /// Path that it had.
+        image: PathBuf,
+        /// The device that still has it.
+        node: PathBuf,
+    },
     /// The image holds something else.
     WrongFileSystem {
         /// Its content, in words.
@@ -164,6 +171,7 @@ impl Finding {
             | Finding::LineUnfinished { .. } => Remedy::Repair,
             Finding::ImageMissing
             | Finding::ImageShort { .. }
+            | Finding::ImageRemoved { .. }
             | Finding::WrongFileSystem { .. }
             | Finding::Occupied { .. }
             | Finding::Unmarked { .. }
@@ -182,6 +190,12 @@ impl fmt::Display for Finding {
             Finding::ImageShort { have, want } => {
                 write!(f, "its image has {} of {}; restore a backup", human(*have), human(*want))
             }
+            Finding::ImageRemoved { image, node } => write!(
+                f,
+                "its image was removed while in use; stop its application, copy {} to {}, and do not unmount it before",
+                node.display(),
+                image.display()
+            ),
             Finding::WrongFileSystem { found } => write!(f, "its image holds {found}; another file is in its place"),
             Finding::NotMounted => f.write_str("it is not mounted"),
             Finding::Occupied { by } => write!(f, "{by} is mounted in its place; unmount that"),
@@ -256,6 +270,7 @@ impl Volumes {
     pub fn observe_one(&self, id: Id) -> FoundVolume {
         let place = self.place(id);
         let mut findings = Vec::new();
+        let _ = noted(&mut findings, place.must_be_no_link());
         let record = noted(&mut findings, place.record());
         let lines = noted(&mut findings, place.read_lines()).unwrap_or_default();
         let lines: BTreeMap<u32, Line> = lines.into_iter().map(|line| (line.number, line)).collect();
@@ -265,6 +280,10 @@ impl Volumes {
             look_at_image(&place, record, &mut findings);
         }
         let device = noted(&mut findings, own_mount(&place)).flatten();
+        if findings.iter().any(|finding| matches!(finding, Finding::ImageRemoved { .. })) {
+            // It can still be brought back, from where it is.
+            findings.retain(|finding| *finding != Finding::ImageMissing);
+        }
         let mounted = device.is_some();
         let marked = mounted && noted(&mut findings, check_marker(&place)).is_some();
         if !mounted && removal.is_none() && !findings.iter().any(|finding| finding.remedy() == Remedy::Hold) {
@@ -307,6 +326,7 @@ fn finding(error: VolumeError) -> Finding {
     match error {
         VolumeError::ImageShort { have: 0, .. } => Finding::ImageMissing,
         VolumeError::ImageShort { have, want, .. } => Finding::ImageShort { have, want },
+        VolumeError::ImageRemoved { path, node, .. } => Finding::ImageRemoved { image: path, node },
         VolumeError::WrongFileSystem { found, .. } => Finding::WrongFileSystem { found },
         VolumeError::Occupied { by, .. } => Finding::Occupied { by },
         VolumeError::Unmarked { found, .. } => Finding::Unmarked { found },

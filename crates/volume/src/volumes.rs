@@ -111,6 +111,7 @@ impl Volumes {
     }
 
     fn must_be_there(&self, place: &Place) -> Result<(), VolumeError> {
+        place.must_be_no_link()?;
         match place.folder.is_dir() {
             true => Ok(()),
             false if self.made(place.id).exists() => {
@@ -129,6 +130,14 @@ fn lock(path: &Path) -> Result<Lock, VolumeError> {
 }
 
 impl Place {
+    /// Fails where the folder is a link: the device of an image behind it has another name than the image.
+    pub(crate) fn must_be_no_link(&self) -> Result<(), VolumeError> {
+        match self.folder.is_symlink() {
+            true => Err(VolumeError::FolderLinked { folder: self.folder.clone() }),
+            false => Ok(()),
+        }
+    }
+
     /// Folder of the marks of lines.
     pub(crate) fn marks(&self) -> PathBuf {
         self.folder.join("lines")

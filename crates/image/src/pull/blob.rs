@@ -1,6 +1,7 @@
 //! One blob: resumed, hashed while it comes, and given its name when it is whole.
 
 use std::path::Path;
+use std::time::Duration;
 
 use openmesh_blueprint::document::ImageReference;
 use openmesh_primitives::Digest;
@@ -16,8 +17,10 @@ use super::error::{PullError, Request};
 use crate::effect::Effect;
 use crate::limits::RESUMES_MAX;
 use crate::oci::{Descriptor, print_digest};
-use crate::store::Store;
+use crate::store::{Held, Store};
 
+/// Milliseconds between two looks at whether another pull is done with a blob.
+const LOOK_MS: u64 = 100;
 /// Bytes that are read of a part on disk at once.
 const BUFFER_BYTES: usize = 128 << 10;
 
@@ -41,7 +44,13 @@ impl Client {
         effect: Effect<'_>,
         meter: &Meter<'_>,
     ) -> Result<(), PullError> {
-        if store.has(&blob.digest, blob.size) {
+        if store.is_whole(&blob.digest, blob.size) {
+            return Ok(());
+        }
+        let _held = alone(store, &blob.digest).await?;
+        if store.is_whole(&blob.digest, blob.size) {
+            // Another pull brought it while this one waited.
+            meter.moved(i64::try_from(blob.size).unwrap_or(i64::MAX));
             return Ok(());
         }
         let path = store.partial_path(&blob.digest);
@@ -161,6 +170,18 @@ impl Client {
             Some(found) => Err(PullError::Size { digest: blob.digest, said: blob.size, found }.into()),
             None => Ok(()),
         }
+    }
+}
+
+/// Waits until nobody else fetches a blob: two would write one file. It looks again and again, since a thread that the kernel lets wait could not be ended with
+/// the pull.
+async fn alone(store: &Store, digest: &Digest) -> Result<Held, PullError> {
+    let name = format!("blob-{digest}");
+    loop {
+        if let Some(held) = store.try_hold(&name)? {
+            return Ok(held);
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
     }
 }
 

@@ -188,7 +188,7 @@ impl PullError {
     pub fn is_transient(&self) -> bool {
         match self {
             PullError::Connection { .. } | PullError::Stalled { .. } | PullError::Short { .. } => true,
-            PullError::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            PullError::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502..=599),
             _ => false,
         }
     }

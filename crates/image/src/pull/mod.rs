@@ -11,7 +11,7 @@
 //!   are those of its digest and as many as the manifest says.
 //! - A break is resumed with `Range` where the server knows it; a resumed blob with a wrong digest is fetched once from its beginning, since the part on disk
 //!   may be what is wrong.
-//! - Only what may pass is tried again: connections that fail or break, silence, 408, 425, 429, 5xx. Pauses double, with `Retry-After` where
+//! - Only what may pass is tried again: connections that fail or break, silence, 408, 425, 429, 5xx other than 501. Pauses double, with `Retry-After` where
 //!   there is one; one that is longer than is waited for is an error with its seconds.
 //! - TLS, except to loopback and to registries that the configuration names as plain. A redirect may not leave TLS, and takes no credentials along when it leaves
 //!   the host. Credentials go to the registry's host and to token servers of the same domain or named in the configuration, to nobody else.
@@ -164,12 +164,14 @@ impl Client {
         let (pulled, manifest) = self.documents(store, reference, Some(owner), effect, follow).await?;
         let blobs: BTreeMap<Digest, &Descriptor> = manifest.blobs().map(|blob| (blob.digest, blob)).collect();
         let bytes = manifest.bytes();
-        let there = blobs.values().filter(|blob| store.has(&blob.digest, blob.size)).map(|blob| blob.size).sum();
+        let (whole, missing): (Vec<_>, Vec<_>) =
+            blobs.into_values().partition(|blob| store.is_whole(&blob.digest, blob.size));
+        let there = whole.iter().map(|blob| blob.size).sum();
         follow(Progress::Begins { bytes, there });
         let meter = Meter { bytes, done: Mutex::new(there), follow };
-        let missing = blobs.into_values().filter(|blob| !store.has(&blob.digest, blob.size));
         // Gathered first: the closure of a lazy one would not be `Send`.
-        let fetches: Vec<_> = missing.map(|blob| self.blob(store, reference, blob, effect, &meter)).collect();
+        let fetches: Vec<_> =
+            missing.into_iter().map(|blob| self.blob(store, reference, blob, effect, &meter)).collect();
         let mut fetches = futures::stream::iter(fetches).buffer_unordered(BLOBS_AT_ONCE_MAX);
         while let Some(fetched) = fetches.next().await {
             fetched?;

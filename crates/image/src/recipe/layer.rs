@@ -12,9 +12,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::RecipeError;
 use crate::effect::Effect;
+use crate::limits::BLOB_BYTES_MAX;
 use crate::oci::{Descriptor, LAYER};
 use crate::store::Store;
 use crate::tar::{Archive, Entry, Kind, TarError, Writer};
+
+/// Bytes of a file that is edited: lists of files and scripts have a few hundred thousand. A larger one stays as it is.
+const EDITED_BYTES_MAX: u64 = 16 << 20;
+
+/// Fate of a file that goes into a layer.
+pub(super) enum Change {
+    /// Its bytes are taken as they come.
+    AsIs,
+    /// Nothing of it is taken.
+    LeftOut,
+    /// It is taken as this makes it.
+    Edited(fn(Vec<u8>) -> Vec<u8>),
+}
 
 /// Entries by name, and their contents in a file.
 pub(super) struct Layer {
@@ -59,7 +73,12 @@ impl Layer {
         entry.mtime = 0;
         let at = self.length;
         self.spool.seek(SeekFrom::Start(at))?;
-        let written = io::copy(content, &mut self.spool)?;
+        let left = BLOB_BYTES_MAX.saturating_sub(at);
+        let written = io::copy(&mut content.take(left + 1), &mut self.spool)?;
+        if written > left {
+            let words = format!("the layer has more than {BLOB_BYTES_MAX} bytes, which no registry could give back");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, words));
+        }
         self.length += written;
         entry.size = written;
         self.entries.insert(entry.name.clone(), (entry, at));
@@ -87,13 +106,8 @@ impl Layer {
         Ok(())
     }
 
-    /// Adds a folder of this machine below `prefix`: root's, with permissions that are 755 or 644. `change` may alter a file's content, or leave it out.
-    pub fn tree(
-        &mut self,
-        folder: &Path,
-        prefix: &str,
-        change: &dyn Fn(&str, Vec<u8>) -> Option<Vec<u8>>,
-    ) -> Result<(), RecipeError> {
+    /// Adds a folder of this machine below `prefix`: root's, with permissions that are 755 or 644. `change` says by its name which file is edited or left out.
+    pub fn tree(&mut self, folder: &Path, prefix: &str, change: &dyn Fn(&str) -> Change) -> Result<(), RecipeError> {
         let mut open = vec![(folder.to_path_buf(), prefix.as_bytes().to_vec())];
         while let Some((path, name)) = open.pop() {
             let disk = |cause| RecipeError::Disk { path: path.clone(), cause };
@@ -124,9 +138,16 @@ impl Layer {
                     .map_err(disk)?;
             } else if there.is_file() {
                 let mode = if there.mode() & 0o111 == 0 { 0o644 } else { 0o755 };
-                let content = std::fs::read(&path).map_err(disk)?;
-                if let Some(content) = change(&String::from_utf8_lossy(&name), content) {
-                    self.add(node(Kind::File, mode, Vec::new()), &mut content.as_slice()).map_err(disk)?;
+                let mut file = File::open(&path).map_err(disk)?;
+                let entry = node(Kind::File, mode, Vec::new());
+                match change(&String::from_utf8_lossy(&name)) {
+                    Change::LeftOut => {}
+                    Change::Edited(edit) if there.len() <= EDITED_BYTES_MAX => {
+                        let mut content = Vec::new();
+                        file.take(EDITED_BYTES_MAX).read_to_end(&mut content).map_err(disk)?;
+                        self.add(entry, &mut edit(content).as_slice()).map_err(disk)?;
+                    }
+                    Change::AsIs | Change::Edited(_) => self.add(entry, &mut file).map_err(disk)?,
                 }
             }
         }

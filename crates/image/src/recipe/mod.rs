@@ -8,8 +8,9 @@
 //!
 //! # Who runs
 //! `mmdebstrap`, `npm` and `pip` of this machine, as root where Debian's own packages need it: their maintainers' scripts run, from packages that apt
-//! has verified. Scripts of npm packages do not (`--ignore-scripts`), and PyPI's come as wheels only (`--only-binary`): nothing of a stranger runs
-//! while an image is made.
+//! has verified. Scripts of npm packages do not (`--ignore-scripts`); dependencies of theirs that come from a repository or an address and not from the
+//! registry are refused, since preparing one would run an npm in it; and PyPI's come as wheels only (`--only-binary`): nothing of a stranger runs while an
+//! image is made. Each program has mounts, processes and a home of its own (module `program`).
 //!
 //! # Limits
 //! Debian packages need a Debian root that is made here: together with an image as base they are refused. Python packages
@@ -168,21 +169,24 @@ impl Store {
         effect: Effect<'_>,
     ) -> Result<Made, RecipeError> {
         let hash = recipe_hash(recipe);
+        let _held = self.hold(&format!("recipe-{hash}"))?;
+        let collections = self.hold_off_collections()?;
         if let Some(built) = self.note(&hash).filter(|built| built.suite == kitchen.suite)
             && self.state(&built.image).is_some()
         {
             self.lease_also(owner, built.image, effect)?;
             return Ok(Made { recipe: hash, image: built.image, cached: true });
         }
+        drop(collections);
         let scratch = self.root().join(format!("building-recipe-{hash}"));
         let disk = |cause| RecipeError::Disk { path: scratch.clone(), cause };
         effect("image.recipe.scratch").map_err(disk)?;
-        let _ = std::fs::remove_dir_all(&scratch);
+        crate::delete::folder_if_there(&scratch).map_err(disk)?;
         std::fs::create_dir_all(&scratch).map_err(disk)?;
         effect("image.recipe.scratch").map_err(disk)?;
         let made = self.cook(recipe, kitchen, &scratch, owner, effect);
         // An error of the recipe is worth more than one of its remains, which the next start removes.
-        let _ = std::fs::remove_dir_all(&scratch);
+        let _ = crate::delete::folder_if_there(&scratch);
         let image = made?;
         let note = Built { image, suite: kitchen.suite.clone() };
         self.keep_note(&hash, &serde_json::to_vec(&note).unwrap_or_default(), effect)?;
@@ -218,6 +222,8 @@ impl Store {
         if !recipe.files.is_empty() {
             parts.push(files(recipe, scratch)?);
         }
+        // From the first blob to the lease: a collection between the two would take the layers.
+        let _collections = self.hold_off_collections()?;
         for part in parts {
             let (descriptor, diff_id) = part.finish(self, effect)?;
             layers.push(descriptor);
@@ -230,7 +236,7 @@ impl Store {
         let digest = self.put(&bytes, effect)?;
         let config = Descriptor { media_type: CONFIG.into(), digest, size: bytes.len() as u64 };
         let bytes = write_manifest(&config, &layers);
-        // The lease comes before the manifest's own bytes: a collection between the two would take the layers.
+        // The lease comes first: a manifest that nobody needs is nobody's to remove after a death.
         let image = openmesh_primitives::sha256(&[&bytes]);
         self.lease_also(owner, image, effect)?;
         self.put(&bytes, effect)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use openmesh_blueprint::document::{PackageName, PackageVersion};
 
-use super::layer::Layer;
+use super::layer::{Change, Layer};
 use super::program::Program;
 use super::{Kitchen, Mirror, RecipeError};
 use crate::oci::Platform;
@@ -16,6 +16,15 @@ use crate::tar::{Entry, Kind};
 const MMDEBSTRAP: Program = Program { name: "mmdebstrap", package: "mmdebstrap" };
 const NPM: Program = Program { name: "npm", package: "npm" };
 const PYTHON: Program = Program { name: "python3", package: "python3-pip" };
+
+/// The same for every npm that npm starts: one that prepares a dependency from a repository reads the settings in there, and these come before them.
+/// Versions before 11 do not know `allow-git`; without git they have only such a preparation left, and it runs no script.
+const NPM_VARIABLES: &[(&str, &str)] = &[
+    ("npm_config_git", "/bin/false"),
+    ("npm_config_allow_git", "none"),
+    ("npm_config_allow_remote", "none"),
+    ("npm_config_ignore_scripts", "true"),
+];
 
 /// Folder of Python packages in an image.
 pub(super) const PYTHON_FOLDER: &str = "/usr/local/lib/python-packages";
@@ -75,7 +84,7 @@ impl Packages<'_> {
             Mirror::Address(address) => address.clone(),
             Mirror::Sources(file) => file.display().to_string(),
         });
-        MMDEBSTRAP.run(&arguments, self.scratch)?;
+        MMDEBSTRAP.run(&arguments, &[], self.scratch)?;
         let mut layer = Layer::new(&self.scratch.join("debian.spool"))?;
         let file = File::open(&archive).map_err(|cause| RecipeError::Disk { path: archive.clone(), cause })?;
         let python = std::cell::RefCell::new(None);
@@ -95,6 +104,17 @@ impl Packages<'_> {
     /// Packages of npm below `/usr/local`.
     pub fn npm(&self, packages: &Versions) -> Result<Layer, RecipeError> {
         let stage = self.scratch.join("npm");
+        let mut arguments = self.npm_arguments(&stage);
+        arguments.extend(packages.iter().map(|(name, version)| format!("{}@{}", name.as_str(), version.as_str())));
+        NPM.run(&arguments, NPM_VARIABLES, self.scratch)?;
+        let mut layer = Layer::new(&self.scratch.join("npm.spool"))?;
+        // The lock file names the registry, and times are in none of the others.
+        let change = |name: &str| if name.ends_with("/.package-lock.json") { Change::LeftOut } else { Change::AsIs };
+        layer.tree(&stage, "usr/local", &change)?;
+        Ok(layer)
+    }
+
+    fn npm_arguments(&self, stage: &Path) -> Vec<String> {
         let cpu = match self.platform.architecture.as_str() {
             "amd64" => "x64",
             "386" => "ia32",
@@ -110,19 +130,16 @@ impl Packages<'_> {
             "--no-update-notifier",
             "--loglevel=error",
             "--os=linux",
+            "--git=/bin/false",
+            "--allow-git=none",
+            "--allow-remote=none",
         ]
         .map(str::to_string)
         .into();
         arguments.push(format!("--cpu={cpu}"));
         arguments.push(format!("--prefix={}", stage.display()));
         arguments.push(format!("--cache={}", self.scratch.join("npm-cache").display()));
-        arguments.extend(packages.iter().map(|(name, version)| format!("{}@{}", name.as_str(), version.as_str())));
-        NPM.run(&arguments, self.scratch)?;
-        let mut layer = Layer::new(&self.scratch.join("npm.spool"))?;
-        // The lock file names the registry, and times are in none of the others.
-        let change = |name: &str, content: Vec<u8>| (!name.ends_with("/.package-lock.json")).then_some(content);
-        layer.tree(&stage, "usr/local", &change)?;
-        Ok(layer)
+        arguments
     }
 
     /// Packages of PyPI below [`PYTHON_FOLDER`], for a version of Python.
@@ -160,7 +177,7 @@ impl Packages<'_> {
         arguments.push(format!("--python-version={python}"));
         arguments.push(format!("--target={}", stage.display()));
         arguments.extend(packages.iter().map(|(name, version)| format!("{}=={}", name.as_str(), version.as_str())));
-        PYTHON.run(&arguments, self.scratch)?;
+        PYTHON.run(&arguments, &[], self.scratch)?;
         let mut layer = Layer::new(&self.scratch.join("pypi.spool"))?;
         layer.tree(&stage, PYTHON_FOLDER.trim_start_matches('/'), &unhosted)?;
         Ok(layer)
@@ -168,24 +185,31 @@ impl Packages<'_> {
 }
 
 /// Takes this machine's Python out of what pip wrote: the first line of scripts, and their hashes in the lists of files.
-fn unhosted(name: &str, content: Vec<u8>) -> Option<Vec<u8>> {
+fn unhosted(name: &str) -> Change {
     if name.contains("/__pycache__/") || name.ends_with("/direct_url.json") {
-        return None;
+        return Change::LeftOut;
     }
-    if name.contains("/bin/") && content.starts_with(b"#!") {
-        let end = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
-        if content[..end].windows(6).any(|part| part == b"python") {
-            return Some([b"#!/usr/bin/python3", &content[end..]].concat());
-        }
+    if name.contains("/bin/") {
+        return Change::Edited(first_line);
     }
     if name.ends_with(".dist-info/RECORD") {
-        let text = String::from_utf8_lossy(&content).into_owned();
-        let mut lines: Vec<&str> =
-            text.lines().filter(|line| !line.contains("bin/") && !line.contains("__pycache__")).collect();
-        lines.sort_unstable();
-        return Some((lines.join("\n") + "\n").into_bytes());
+        return Change::Edited(without_scripts);
     }
-    Some(content)
+    Change::AsIs
+}
+
+fn first_line(content: Vec<u8>) -> Vec<u8> {
+    let end = content.iter().position(|byte| *byte == b'\n').unwrap_or(content.len());
+    let python = content.starts_with(b"#!") && content[..end].windows(6).any(|part| part == b"python");
+    if python { [b"#!/usr/bin/python3", &content[end..]].concat() } else { content }
+}
+
+fn without_scripts(content: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&content).into_owned();
+    let mut lines: Vec<&str> =
+        text.lines().filter(|line| !line.contains("bin/") && !line.contains("__pycache__")).collect();
+    lines.sort_unstable();
+    (lines.join("\n") + "\n").into_bytes()
 }
 
 fn debian_architecture(platform: &Platform) -> &str {
@@ -221,11 +245,66 @@ mod tests {
 
     #[test]
     fn pip_leaves_no_trace_of_this_machine() {
-        let script = b"#!/home/ann/.local/bin/python3.12\nimport x\n".to_vec();
-        assert_eq!(unhosted("p/bin/tool", script).unwrap(), b"#!/usr/bin/python3\nimport x\n");
-        let record = b"x.py,sha256=a,1\n../../bin/tool,sha256=b,2\na.py,sha256=c,3\n".to_vec();
-        assert_eq!(unhosted("p/x.dist-info/RECORD", record).unwrap(), b"a.py,sha256=c,3\nx.py,sha256=a,1\n");
-        assert_eq!(unhosted("p/__pycache__/x.pyc", vec![1]), None);
-        assert_eq!(unhosted("p/x.py", b"#!/bin/sh".to_vec()).unwrap(), b"#!/bin/sh");
+        let edited = |name: &str, content: &[u8]| match unhosted(name) {
+            Change::LeftOut => None,
+            Change::AsIs => Some(content.to_vec()),
+            Change::Edited(edit) => Some(edit(content.to_vec())),
+        };
+        let script = b"#!/home/ann/.local/bin/python3.12\nimport x\n";
+        assert_eq!(edited("p/bin/tool", script).unwrap(), b"#!/usr/bin/python3\nimport x\n");
+        assert_eq!(edited("p/bin/tool", b"#!/bin/sh\n").unwrap(), b"#!/bin/sh\n");
+        let record = b"x.py,sha256=a,1\n../../bin/tool,sha256=b,2\na.py,sha256=c,3\n";
+        assert_eq!(edited("p/x.dist-info/RECORD", record).unwrap(), b"a.py,sha256=c,3\nx.py,sha256=a,1\n");
+        assert_eq!(edited("p/__pycache__/x.pyc", &[1]), None);
+        assert_eq!(edited("p/x.py", b"#!/bin/sh").unwrap(), b"#!/bin/sh");
+    }
+
+    /// A package whose dependency is a repository: preparing it would run what lies in there, whatever npm is told about scripts.
+    #[test]
+    fn a_dependency_from_a_repository_is_refused_and_nothing_of_it_runs() {
+        let is_there = |name: &str| std::process::Command::new(name).arg("--version").output().is_ok();
+        if let Some(missing) = ["npm", "git", "tar"].into_iter().find(|name| !is_there(name)) {
+            println!("skipped: {missing} is not installed (apt-get install {missing})");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (mark, repository) = (folder.path().join("ran"), folder.path().join("repository"));
+        std::fs::create_dir_all(folder.path().join("package")).unwrap();
+        std::fs::create_dir_all(&repository).unwrap();
+        let touch = format!("touch {}", mark.display());
+        let write = |path: &str, text: String| std::fs::write(folder.path().join(path), text).unwrap();
+        write(
+            "repository/package.json",
+            format!(
+                r#"{{"name":"dep","version":"1.0.0","scripts":{{"prepare":"{touch}"}},"devDependencies":{{"x":"git+file:///x"}}}}"#
+            ),
+        );
+        write("repository/.npmrc", "git=./x\n".into());
+        write("repository/x", format!("#!/bin/sh\n{touch}\n"));
+        let depends = format!("git+file://{}", repository.display());
+        write(
+            "package/package.json",
+            format!(r#"{{"name":"main","version":"1.0.0","dependencies":{{"dep":"{depends}"}}}}"#),
+        );
+        let script = "chmod +x repository/x && cd repository && git init -q . && git add -A \
+            && git -c user.name=t -c user.email=t@localhost commit -q -m t && cd .. && tar czf package.tgz package";
+        let made = std::process::Command::new("sh").args(["-c", script]).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let scratch = folder.path().join("scratch");
+        std::fs::create_dir(&scratch).unwrap();
+        let kitchen = Kitchen { suite: String::new(), mirror: Mirror::Address(String::new()) };
+        let platform = Platform::here();
+        let packages = Packages { kitchen: &kitchen, scratch: &scratch, platform: &platform };
+        let archive = folder.path().join("package.tgz").display().to_string();
+        // The second time as a version of npm that does not know `allow-git`.
+        for further in [&[][..], &["--allow-git=all".to_string()]] {
+            let mut arguments = packages.npm_arguments(&scratch.join("npm"));
+            arguments.extend_from_slice(further);
+            arguments.push(archive.clone());
+            let error = NPM.run(&arguments, NPM_VARIABLES, &scratch).unwrap_err();
+            assert!(matches!(error, RecipeError::Program { .. }), "{error}");
+            assert!(!mark.exists(), "{error}");
+            println!("{error}");
+        }
     }
 }

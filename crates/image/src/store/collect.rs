@@ -29,6 +29,9 @@ pub enum Kept {
 pub struct Collection {
     /// Things that go.
     pub items: BTreeMap<Kept, u64>,
+    /// Images that somebody needs and of which a document is not here. While there is one no unpacked layer goes: it may be of that image, and under an
+    /// instance that runs.
+    pub unread: BTreeSet<Digest>,
 }
 
 impl Collection {
@@ -49,6 +52,12 @@ impl fmt::Display for Collection {
                 Kept::Recipe(hash) => writeln!(f, "image of recipe {hash}")?,
             }
         }
+        for image in &self.unread {
+            writeln!(
+                f,
+                "unpacked layers stay: image sha256:{image} is needed, and which are its own is not known here"
+            )?;
+        }
         writeln!(f, "{} things, {} bytes", self.items.len(), self.bytes())
     }
 }
@@ -57,7 +66,8 @@ impl Store {
     /// Lists things that nobody needs. Images in `recipes` are needed where they are leased, like all others.
     ///
     /// # Errors
-    /// [`StoreError::Io`], [`StoreError::Record`].
+    /// [`StoreError::Io`], [`StoreError::Record`]; [`StoreError::Damaged`] and [`StoreError::Document`] for an image that somebody needs, since nobody knows
+    /// then what it needs.
     pub fn collection(&self) -> Result<Collection, StoreError> {
         let needs = Needs::of(self)?;
         let mut items = BTreeMap::new();
@@ -76,33 +86,70 @@ impl Store {
                 items.insert(Kept::Recipe(hash), 0);
             }
         }
-        Ok(Collection { items })
+        Ok(Collection { items, unread: needs.unread })
     }
 
-    /// Removes what was shown and is still needed by nobody; returns what went.
+    /// Removes what was shown and is still needed by nobody; returns what went. While it looks and takes away, nobody can say that he needs something.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; what went before it stays away, and the rest can be collected again.
+    /// Those of [`Store::collection`]; what went before stays away, and the rest can be collected again.
     pub fn collect(&self, shown: &Collection, effect: Effect<'_>) -> Result<Collection, StoreError> {
+        let mut going = Vec::new();
+        let taken = self.take_away(shown, &mut going, effect);
+        // The bytes of layers go when others may go on.
+        let removed = going.iter().try_for_each(|path| files::remove(path, "image.layer.remove", effect));
+        let taken = taken?;
+        removed.map(|()| taken)
+    }
+
+    /// Takes their names from things that nobody needs; `going` gets folders that are still to be removed.
+    fn take_away(
+        &self,
+        shown: &Collection,
+        going: &mut Vec<PathBuf>,
+        effect: Effect<'_>,
+    ) -> Result<Collection, StoreError> {
+        let _collection = self.hold("collection")?;
         let mut now = self.collection()?;
         now.items.retain(|item, _| shown.items.contains_key(item));
         // Names first: one that leads nowhere is worse than a blob without a name.
+        let names = self.hold("references")?;
         let mut references = self.references()?;
         let before = references.len();
         references.retain(|name, _| !now.items.contains_key(&Kept::Reference(name.clone())));
         if references.len() < before {
             self.write_references(&references, effect)?;
         }
+        drop(names);
+        let mut busy = BTreeSet::new();
         for item in now.items.keys() {
-            match item {
-                Kept::Recipe(hash) => files::remove(&self.built_path(hash), "image.collect.recipe", effect)?,
-                Kept::Layer(name) => self.remove_layer(&self.root.join("layers").join(name), effect)?,
-                Kept::Blob(digest) => files::remove(&self.blob_path(digest), "image.collect.blob", effect)?,
-                Kept::Partial(digest) => files::remove(&self.partial_path(digest), "image.collect.partial", effect)?,
-                Kept::Reference(_) => {}
+            if !self.take_away_one(item, going, effect)? {
+                busy.insert(item.clone());
             }
         }
+        now.items.retain(|item, _| !busy.contains(item));
         Ok(now)
+    }
+
+    /// Takes one thing away; false where somebody works on it at the moment, who has not said yet that he needs it.
+    fn take_away_one(&self, item: &Kept, going: &mut Vec<PathBuf>, effect: Effect<'_>) -> Result<bool, StoreError> {
+        let lock = match item {
+            Kept::Recipe(_) | Kept::Reference(_) => None,
+            Kept::Blob(digest) | Kept::Partial(digest) => Some(format!("blob-{digest}")),
+            Kept::Layer(name) => Some(format!("layer-{name}")),
+        };
+        let held = lock.map(|name| self.hold_soon(&name)).transpose()?;
+        if matches!(held, Some(None)) {
+            return Ok(false);
+        }
+        match item {
+            Kept::Recipe(hash) => files::remove(&self.built_path(hash), "image.collect.recipe", effect)?,
+            Kept::Layer(name) => going.extend(self.rename_layer_away(&self.root.join("layers").join(name), effect)?),
+            Kept::Blob(digest) => files::remove(&self.blob_path(digest), "image.collect.blob", effect)?,
+            Kept::Partial(digest) => files::remove(&self.partial_path(digest), "image.collect.partial", effect)?,
+            Kept::Reference(_) => {}
+        }
+        Ok(true)
     }
 
     /// Blobs, partial blobs and layers with their paths.
@@ -122,33 +169,43 @@ impl Store {
 }
 
 /// Things that the leases need.
+#[derive(Default)]
 struct Needs {
     images: BTreeSet<Digest>,
     blobs: BTreeSet<Digest>,
     layers: BTreeSet<String>,
+    unread: BTreeSet<Digest>,
 }
 
 impl Needs {
     fn of(store: &Store) -> Result<Needs, StoreError> {
-        let mut needs = Needs { images: store.leased()?, blobs: BTreeSet::new(), layers: BTreeSet::new() };
-        for digest in needs.images.clone() {
+        let images = store.leased()?;
+        let mut needs = Needs { images: images.clone(), ..Needs::default() };
+        for digest in images {
             needs.blobs.insert(digest);
-            // An image that is being pulled has no manifest yet, and then no blob of it is there either.
-            let Ok((manifest_digest, manifest)) = store.manifest(&digest) else { continue };
-            needs.blobs.insert(manifest_digest);
-            needs.blobs.extend(manifest.blobs().map(|blob| blob.digest));
-            if let Ok(image) = store.image(&digest) {
-                needs.layers.extend(image.config.diff_ids.iter().map(Digest::to_string));
-                needs.layers.insert(super::lowers::over_name(&image.config.diff_ids));
+            match needs.add(store, &digest) {
+                // One that is being pulled, or whose damaged document was discarded.
+                Err(StoreError::Missing(_)) => needs.unread.extend([digest]),
+                other => other?,
             }
         }
         Ok(needs)
     }
 
+    fn add(&mut self, store: &Store, digest: &Digest) -> Result<(), StoreError> {
+        let (manifest_digest, manifest) = store.manifest(digest)?;
+        self.blobs.insert(manifest_digest);
+        self.blobs.extend(manifest.blobs().map(|blob| blob.digest));
+        let image = store.image(digest)?;
+        self.layers.extend(image.config.diff_ids.iter().map(Digest::to_string));
+        self.layers.insert(super::lowers::over_name(&image.config.diff_ids));
+        Ok(())
+    }
+
     fn contain(&self, item: &Kept) -> bool {
         match item {
             Kept::Blob(digest) | Kept::Partial(digest) => self.blobs.contains(digest),
-            Kept::Layer(name) => self.layers.contains(name),
+            Kept::Layer(name) => self.layers.contains(name) || !self.unread.is_empty(),
             Kept::Reference(_) | Kept::Recipe(_) => false,
         }
     }

@@ -47,7 +47,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 pub(super) fn remove(path: &Path, name: &str, effect: Effect<'_>) -> Result<(), StoreError> {
     through(effect, name, || {
         let removed = match std::fs::symlink_metadata(path) {
-            Ok(there) if there.is_dir() => std::fs::remove_dir_all(path),
+            Ok(there) if there.is_dir() => crate::delete::folder(path),
             Ok(_) => std::fs::remove_file(path),
             Err(cause) => Err(cause),
         };

@@ -44,7 +44,8 @@ impl Store {
     /// [`StoreError::Record`] where the file cannot be read.
     pub fn references(&self) -> Result<BTreeMap<String, Digest>, StoreError> {
         let path = self.index_path();
-        let wrong = |text: String| StoreError::Record { path: path.clone(), text };
+        let help = "move it away, and pull the images again";
+        let wrong = |text: String| StoreError::Record { path: path.clone(), text, help };
         let bytes = std::fs::read(&path).map_err(StoreError::io(&path, "reading"))?;
         let listing: Listing = serde_json::from_slice(&bytes).map_err(|cause| wrong(cause.to_string()))?;
         let mut references = BTreeMap::new();
@@ -62,6 +63,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Record`].
     pub fn refer(&self, name: &str, image: Option<Digest>, effect: Effect<'_>) -> Result<(), StoreError> {
+        let _held = self.hold("references")?;
         let mut references = self.references()?;
         let before = match image {
             Some(digest) => references.insert(name.to_string(), digest),
@@ -116,7 +118,8 @@ impl Store {
             let Some(owner) = name.strip_suffix(".json") else { continue };
             let bytes = std::fs::read(&path).map_err(StoreError::io(&path, "reading"))?;
             let images = serde_json::from_slice(&bytes);
-            let images = images.map_err(|cause| StoreError::Record { path, text: cause.to_string() })?;
+            let help = "let its owner say again what it needs: while that is unknown nothing is collected";
+            let images = images.map_err(|cause| StoreError::Record { path, text: cause.to_string(), help })?;
             leases.insert(owner.to_string(), images);
         }
         Ok(leases)
@@ -132,6 +135,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Owner`] for a name that cannot be a file's, [`StoreError::Io`].
     pub fn lease(&self, owner: &str, images: &BTreeSet<Digest>, effect: Effect<'_>) -> Result<(), StoreError> {
+        let _collections = self.hold_off_collections()?;
+        let _held = self.hold("leases")?;
+        self.write_lease(owner, images, effect)
+    }
+
+    fn write_lease(&self, owner: &str, images: &BTreeSet<Digest>, effect: Effect<'_>) -> Result<(), StoreError> {
         let path = self.lease_path(owner)?;
         if images.is_empty() {
             return files::remove(&path, "image.lease", effect);
@@ -139,12 +148,14 @@ impl Store {
         files::replace(&path, &serde_json::to_vec(images).unwrap_or_default(), "image.lease", effect)
     }
 
-    /// Adds an image to what an owner needs. Calls for one owner come one after the other.
+    /// Adds an image to what an owner needs.
     ///
     /// # Errors
     /// Those of [`Store::lease`].
     pub fn lease_also(&self, owner: &str, image: Digest, effect: Effect<'_>) -> Result<(), StoreError> {
+        let _collections = self.hold_off_collections()?;
+        let _held = self.hold("leases")?;
         let mut images = self.leases()?.remove(owner).unwrap_or_default();
-        if images.insert(image) { self.lease(owner, &images, effect) } else { Ok(()) }
+        if images.insert(image) { self.write_lease(owner, &images, effect) } else { Ok(()) }
     }
 }

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::{Image, Store, StoreError};
 use crate::effect::Effect;
+use crate::limits::IMPLIED_IMAGE_BYTES_MAX;
 
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -74,8 +75,8 @@ impl Store {
     pub fn lowers(&self, image: &Image) -> Result<Lowers, StoreError> {
         let mut folders = Vec::new();
         let mut implies = false;
-        for (_, diff_id) in image.layers().rev() {
-            implies |= !self.layer(diff_id)?.report.implied.is_empty();
+        for diff_id in distinct(image) {
+            implies |= self.layer(diff_id)?.implied > 0;
             folders.push(self.layer_root(diff_id));
         }
         if implies {
@@ -92,17 +93,26 @@ impl Store {
     pub(super) fn make_over(&self, image: &Image, effect: Effect<'_>) -> Result<(), StoreError> {
         let name = over_name(&image.config.diff_ids);
         let target = self.root.join("layers").join(&name);
+        let is_made = || target.join("record.json").exists();
         let mut layers = Vec::new();
         let mut paths = BTreeSet::new();
-        for (_, diff_id) in image.layers().rev() {
-            let implied: BTreeSet<Vec<u8>> =
-                self.layer(diff_id)?.report.implied.iter().filter_map(|path| unhex(path)).collect();
+        let mut bytes = 0;
+        for diff_id in distinct(image) {
+            let implied: BTreeSet<Vec<u8>> = self.implied(diff_id)?.iter().filter_map(|path| unhex(path)).collect();
+            bytes += implied.iter().map(Vec::len).sum::<usize>();
+            if bytes > IMPLIED_IMAGE_BYTES_MAX {
+                return Err(StoreError::Implied(image.digest));
+            }
             paths.extend(implied.iter().cloned());
             let root = self.layer_root(diff_id);
             let folder = open_root(&root).map_err(StoreError::io(&root, "opening"))?;
             layers.push((folder, implied));
         }
-        if paths.is_empty() || target.join("record.json").exists() {
+        if paths.is_empty() || is_made() {
+            return Ok(());
+        }
+        let _held = self.hold(&format!("layer-{name}"))?;
+        if is_made() {
             return Ok(());
         }
         let building = self.building(&name, effect)?;
@@ -122,6 +132,13 @@ impl Store {
         make().map_err(StoreError::io(&root, "making folders"))?;
         self.finish_building(&building, b"{\"version\":1}", &target, effect)
     }
+}
+
+/// Digests of an image's layers from the uppermost, each once. Builders repeat a layer (an empty one above all), and overlayfs refuses a folder that it has
+/// already. The upper one is enough: it has every name of the lower, and hides what that hides.
+fn distinct(image: &Image) -> Vec<&Digest> {
+    let mut seen = BTreeSet::new();
+    image.layers().rev().map(|(_, diff_id)| diff_id).filter(|diff_id| seen.insert(**diff_id)).collect()
 }
 
 fn open_root(path: &Path) -> std::io::Result<OwnedFd> {

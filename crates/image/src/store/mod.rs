@@ -4,17 +4,19 @@
 //! ROOT/oci-layout, index.json      an OCI image layout; index.json holds the references
 //!      blobs/sha256/DIGEST         whole and checked, or not there
 //!      partial/DIGEST              what came of a blob so far
-//!      layers/DIFF_ID/root         an unpacked layer; record.json beside it says that it is whole
+//!      layers/DIFF_ID/root         an unpacked layer; record.json beside it says that it is whole, implied.json has folders that it does not name
 //!      layers/over-CHAIN/root      folders with the right owners for layers that do not name them (see `lowers`)
-//!      layers/building-*           what a dead agent left; removed when the store is opened
+//!      layers/building-*           what a dead agent left; removed when the store is opened and nobody else has it open
 //!      leases/OWNER.json           images that somebody needs
 //!      recipes/HASH.json           images that were built here
+//!      lock, locks/*               see `locks`
 //! ```
 //!
 //! # Rules
 //! - A file or folder with its final name is whole: it is written under another name, flushed, renamed, and its folder is flushed.
 //! - Only leases keep anything. References without a lease are listed with what [`Store::collection`] would remove, and go with it.
 //! - An index keeps all that it leads to on this store's platform. A blob that is named by nothing that is needed goes.
+//! - What has a name as a layer may be under a running instance: it goes by a collection or by [`Store::discard_layer`], and never because it cannot be read.
 //! - Layers are kept by the digest of their archive and shared by all images; the root of the store is readable by root alone, since owners are
 //!   those of the images.
 //!
@@ -26,21 +28,24 @@ mod files;
 mod image;
 mod layers;
 mod leases;
+mod locks;
 mod lowers;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use openmesh_primitives::{Digest, sha256};
 
 pub use collect::{Collection, Kept};
 pub use image::Image;
 pub use layers::{LayerRecord, LayerState};
+pub(crate) use locks::Held;
 pub use lowers::Lowers;
 
 use crate::effect::{Effect, through};
-use crate::limits::MANIFEST_BYTES_MAX;
+use crate::limits::{IMPLIED_IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX};
 use crate::oci::{OciError, Platform};
 use crate::unpack::UnpackError;
 
@@ -78,13 +83,20 @@ pub enum StoreError {
         cause: OciError,
     },
     /// A file of the store itself that cannot be read.
-    #[error("{} cannot be read: {text}; move it away, and pull the images again", path.display())]
+    #[error("{} cannot be read: {text}; {help}", path.display())]
     Record {
         /// The file.
         path: PathBuf,
         /// The fault.
         text: String,
+        /// Help.
+        help: &'static str,
     },
+    /// Layers that use too many folders without naming them.
+    #[error(
+        "the layers of image sha256:{0} use folders without naming them whose paths have more than {IMPLIED_IMAGE_BYTES_MAX} bytes; build it with a tool that writes folders into its archives"
+    )]
+    Implied(Digest),
     /// A name of an owner that cannot be a file's.
     #[error(
         "`{0}` is no name of a lease: letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit"
@@ -111,20 +123,22 @@ impl StoreError {
 pub struct Store {
     root: PathBuf,
     platform: Platform,
+    /// Shared lock of the root: nobody cleans the store under it.
+    _life: Arc<File>,
 }
 
 /// Folders of a store, below its root.
-const FOLDERS: [&str; 6] = ["blobs", "blobs/sha256", "partial", "layers", "leases", "recipes"];
+const FOLDERS: [&str; 7] = ["blobs", "blobs/sha256", "partial", "layers", "leases", "recipes", "locks"];
 /// Content of the file that makes a folder an OCI image layout.
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 impl Store {
-    /// Opens a store, makes what is missing of it, and removes what a dead agent left half built. One agent has a store at a time.
+    /// Opens a store, makes what is missing of it, and removes what a dead agent left half built, unless another agent has it open: at a hand-over (X-6) the
+    /// old one may be building.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn open(root: &Path, platform: Platform, effect: Effect<'_>) -> Result<Store, StoreError> {
-        let store = Store { root: root.to_path_buf(), platform };
         through(effect, "image.store.make", || {
             std::fs::create_dir_all(root)?;
             // Owners and permissions below are those of the images.
@@ -132,14 +146,19 @@ impl Store {
             FOLDERS.iter().try_for_each(|folder| std::fs::create_dir_all(root.join(folder)))
         })
         .map_err(StoreError::io(root, "making the store"))?;
-        let layout = root.join("oci-layout");
-        if !layout.exists() {
-            files::replace(&layout, LAYOUT, "image.store.layout", effect)?;
+        let life = locks::Life::take(root)?;
+        let store = Store { root: root.to_path_buf(), platform, _life: Arc::clone(&life.file) };
+        if life.is_alone {
+            let layout = root.join("oci-layout");
+            if !layout.exists() {
+                files::replace(&layout, LAYOUT, "image.store.layout", effect)?;
+            }
+            if !store.index_path().exists() {
+                store.write_references(&Default::default(), effect)?;
+            }
+            store.sweep(effect)?;
         }
-        if !store.index_path().exists() {
-            store.write_references(&Default::default(), effect)?;
-        }
-        store.sweep(effect)?;
+        life.share(root)?;
         Ok(store)
     }
 
@@ -153,11 +172,11 @@ impl Store {
         &self.platform
     }
 
-    /// Removes what was being built when an agent died, and half written files.
+    /// Removes what was being built when an agent died, half written files, and locks that nobody can have.
     fn sweep(&self, effect: Effect<'_>) -> Result<(), StoreError> {
-        for folder in ["", "blobs/sha256", "layers", "leases", "recipes"] {
+        for folder in ["", "blobs/sha256", "layers", "leases", "recipes", "locks"] {
             for (path, name) in files::list(&self.root.join(folder))? {
-                if name.starts_with("building-") || name.ends_with(files::NEW) {
+                if name.starts_with("building-") || name.ends_with(files::NEW) || folder == "locks" {
                     files::remove(&path, "image.store.sweep", effect)?;
                 }
             }
@@ -184,13 +203,19 @@ impl Store {
         std::fs::metadata(self.blob_path(digest)).is_ok_and(|file| file.is_file() && file.len() == size)
     }
 
+    /// Returns true when a blob is there with this size, and, where it is small, with these bytes. A large one that the disk has changed is found when it is
+    /// unpacked.
+    pub(crate) fn is_whole(&self, digest: &Digest, size: u64) -> bool {
+        self.has(digest, size) && (size > MANIFEST_BYTES_MAX || self.check(digest).is_ok())
+    }
+
     /// Keeps a small blob; returns its digest.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn put(&self, bytes: &[u8], effect: Effect<'_>) -> Result<Digest, StoreError> {
         let digest = sha256(&[bytes]);
-        if !self.has(&digest, bytes.len() as u64) {
+        if self.check(&digest).is_err() {
             files::replace(&self.blob_path(&digest), bytes, "image.blob", effect)?;
         }
         Ok(digest)

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use super::helper::Fault;
 use super::job::{Dropped, Paths, Refused, show};
 use crate::limits::{
-    DEPTH_MAX, ENTRIES_MAX, IMPLIED_MAX, OVERFLOW_ID, OWNER_MAX, PART_BYTES_MAX, REMEMBERED_BYTES_MAX,
+    DEPTH_MAX, ENTRIES_MAX, IMPLIED_BYTES_MAX, IMPLIED_MAX, OVERFLOW_ID, OWNER_MAX, PART_BYTES_MAX,
+    REMEMBERED_BYTES_MAX,
 };
 use crate::tar::{Entry, Kind};
 
@@ -40,6 +41,7 @@ pub(super) struct Applier {
     entries: u64,
     /// Folders that were made because something lies in them.
     implied: BTreeSet<Vec<u8>>,
+    implied_bytes: usize,
     /// Times of folders, set at the end: every file made in one moves its time.
     times: Vec<(Vec<u8>, u64)>,
     remembered: usize,
@@ -58,6 +60,7 @@ impl Applier {
             paths,
             entries: 0,
             implied: BTreeSet::new(),
+            implied_bytes: 0,
             times: Vec::new(),
             remembered: 0,
             last: None,
@@ -186,7 +189,8 @@ impl Applier {
                 Ok(()) => {
                     self.remember(path.len())?;
                     self.implied.insert(path.clone());
-                    if self.implied.len() > IMPLIED_MAX {
+                    self.implied_bytes += path.len();
+                    if self.implied.len() > IMPLIED_MAX || self.implied_bytes > IMPLIED_BYTES_MAX {
                         return Err(Refused::Implied);
                     }
                 }
@@ -259,7 +263,9 @@ impl Applier {
         }
         self.finish_node(entry, &folder, entry.mode & 0o7777)?;
         let path = if above.is_empty() { name.to_vec() } else { [above, name].join(&b'/') };
-        self.implied.remove(&path);
+        if self.implied.remove(&path) {
+            self.implied_bytes -= path.len();
+        }
         self.remember(path.len())?;
         self.times.push((path, entry.mtime));
         Ok(())

@@ -4,7 +4,8 @@ use openmesh_primitives::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    DEPTH_MAX, ENTRIES_MAX, IMPLIED_MAX, PART_BYTES_MAX, RATIO_MAX, REMEMBERED_BYTES_MAX, UNPACKED_BYTES_MAX,
+    DEPTH_MAX, ENTRIES_MAX, IMPLIED_BYTES_MAX, IMPLIED_MAX, PART_BYTES_MAX, RATIO_MAX, REMEMBERED_BYTES_MAX,
+    UNPACKED_BYTES_MAX,
 };
 use crate::oci::Compression;
 
@@ -54,6 +55,7 @@ pub struct Report {
     /// Bytes of the archive, decompressed.
     pub bytes: u64,
     /// Folders that were used without being named, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub implied: Vec<String>,
     /// Things that were taken away.
     pub dropped: Dropped,
@@ -113,7 +115,9 @@ pub enum Refused {
     #[error("the layer has more than {ENTRIES_MAX} entries")]
     Entries,
     /// Too many folders that are used without being named.
-    #[error("the layer uses more than {IMPLIED_MAX} folders without naming them")]
+    #[error(
+        "the layer uses folders without naming them: more than {IMPLIED_MAX}, or {IMPLIED_BYTES_MAX} bytes of their paths"
+    )]
     Implied,
     /// Too much to remember.
     #[error("the paths of the layer's folders have more than {REMEMBERED_BYTES_MAX} bytes")]
@@ -157,6 +161,11 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Returns true where the bytes of the archive are to blame, and not this machine.
+    pub fn is_of_archive(&self) -> bool {
+        !matches!(self, Refused::System { .. } | Refused::Cage(_))
+    }
+
     /// An effect that failed.
     pub(super) fn system(name: &[u8], doing: &str, errno: rustix::io::Errno) -> Refused {
         Refused::System { name: show(name), doing: doing.into(), errno: errno.raw_os_error(), text: errno.to_string() }

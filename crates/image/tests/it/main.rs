@@ -1,9 +1,11 @@
 //! Tests on real files, sockets and processes.
 
 mod bench;
+mod crash;
 mod hostile;
 mod pull;
 mod recipe;
 mod registry;
 mod store;
+mod together;
 mod unpack;

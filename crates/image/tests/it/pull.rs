@@ -10,12 +10,14 @@ use openmesh_image::oci::{DOCKER_MANIFEST, INDEX, MANIFEST, OciError, print_dige
 use openmesh_image::pull::{Client, Credential, Patience, Progress, PullError, Settings};
 use openmesh_primitives::sha256;
 
-use crate::bench::{Baked, Pack, Room, quick_room, room};
+use crate::bench::{Baked, Pack, Room, quick_room as room};
 use crate::registry::{Asked, Registry, Reply, Shelf, Then};
 
+/// Longer than a busy machine takes for an answer on loopback.
+const STALL: Duration = Duration::from_secs(30);
+
 fn patience() -> Patience {
-    let short = Duration::from_millis(300);
-    Patience { stall: short, pause: Duration::from_millis(1), pause_max: Duration::from_secs(2), attempts: 3, rate: 1 }
+    Patience { stall: STALL, pause: Duration::from_millis(1), pause_max: Duration::from_secs(2), attempts: 3, rate: 1 }
 }
 
 fn client() -> Client {
@@ -130,7 +132,7 @@ async fn other_bytes_than_asked_for() {
         _ => shelf.answer(asked),
     })
     .await;
-    let room = crate::bench::room();
+    let room = crate::bench::quick_room();
     let pinned = ImageReference { digest: Some(image.digest()), ..reference(&registry, ":1") };
     assert!(matches!(pull(&client(), &room, &pinned).await, Err(PullError::Digest { .. })));
     assert!(matches!(pull(&client(), &room, &reference(&registry, ":1")).await, Err(PullError::Digest { .. })));
@@ -192,7 +194,7 @@ async fn ranges_that_are_not_known_or_not_those_asked_for() {
         _ => Reply::new(206, &body[1..]).with("content-range", format!("bytes 1-{}/{}", body.len() - 1, body.len())),
     })
     .await;
-    let error = pull(&client(), &crate::bench::room(), &reference(&registry, ":1")).await.unwrap_err();
+    let error = pull(&client(), &crate::bench::quick_room(), &reference(&registry, ":1")).await.unwrap_err();
     assert!(matches!(error, PullError::Range { wanted: 5_000, .. }), "{error}");
 }
 
@@ -207,7 +209,7 @@ async fn bodies_that_do_not_end_and_bodies_that_do_not_go_on() {
     assert!(matches!(error, PullError::Long { .. }), "{error}");
     let registry =
         but(&image, layer_path(&image), |_, reply| Reply { length: Some(1 << 40), ..reply }.then(Then::Endless)).await;
-    let error = pull(&client(), &crate::bench::room(), &reference(&registry, ":1")).await.unwrap_err();
+    let error = pull(&client(), &crate::bench::quick_room(), &reference(&registry, ":1")).await.unwrap_err();
     assert!(matches!(error, PullError::Size { found, .. } if found == 1 << 40), "{error}");
     for length in [None, Some(1 << 40)] {
         let registry = Registry::start(move |_| Reply { length, ..Reply::new(200, "{") }.then(Then::Endless)).await;
@@ -216,7 +218,9 @@ async fn bodies_that_do_not_end_and_bodies_that_do_not_go_on() {
     }
     // Silence before the head cannot be told from silence in the body.
     let registry = but(&image, layer_path(&image), |_, reply| reply.cut(0).then(Then::Stall)).await;
-    let error = pull(&client(), &crate::bench::room(), &reference(&registry, ":1")).await.unwrap_err();
+    let hasty = Patience { stall: Duration::from_secs(2), ..patience() };
+    let hasty = Client::new(Settings { patience: hasty, ..Settings::default() }).unwrap();
+    let error = pull(&hasty, &crate::bench::quick_room(), &reference(&registry, ":1")).await.unwrap_err();
     assert!(matches!(error, PullError::Stalled { .. }), "{error}");
     assert_eq!(registry.count(&layer_path(&image)), 3);
 }
@@ -225,7 +229,9 @@ async fn bodies_that_do_not_end_and_bodies_that_do_not_go_on() {
 async fn only_what_may_pass_is_tried_again() {
     let image = image();
     let shelf = Shelf::of("1", &image);
-    for (status, asked_times) in [(404, 1), (403, 1), (400, 1), (501, 1), (500, 3), (429, 3), (503, 3)] {
+    for (status, asked_times) in
+        [(404, 1), (403, 1), (400, 1), (501, 1), (500, 3), (429, 3), (503, 3), (507, 3), (522, 3)]
+    {
         let registry = Registry::start(move |_| Reply::new(status, "{}")).await;
         let error = pull(&client(), &room(), &reference(&registry, ":1")).await.unwrap_err();
         assert_eq!(registry.asked().len(), asked_times, "{status}: {error}");
@@ -386,7 +392,7 @@ async fn a_failure_at_every_door_leaves_old_or_new() {
     let client = client();
     let mut doors = 0;
     loop {
-        let room = quick_room();
+        let room = room();
         let passed = std::sync::atomic::AtomicUsize::new(0);
         let effect = |_: &str| {
             let passage = passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -402,7 +408,9 @@ async fn a_failure_at_every_door_leaves_old_or_new() {
                 room.store.check(&digest).unwrap();
             }
         }
-        let again = openmesh_image::store::Store::open(room.store.root(), crate::bench::platform(), &open).unwrap();
+        let root = room.store.root().to_path_buf();
+        drop(room.store);
+        let again = openmesh_image::store::Store::open(&root, crate::bench::platform(), &open).unwrap();
         client.pull(&again, &reference(&registry, ":1"), "web", &open, &|_| ()).await.unwrap();
         assert!(again.verify(&image.digest()).unwrap().is_empty());
         doors += 1;

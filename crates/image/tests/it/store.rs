@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use openmesh_blueprint::inventory::ImageState;
 use openmesh_image::effect::open;
+use openmesh_image::oci::{Document, INDEX, MANIFEST, Platform, print_digest};
 use openmesh_image::store::{Kept, LayerState, Store, StoreError};
 use openmesh_image::tar::{Entry, Kind};
 use openmesh_primitives::sha256;
@@ -57,12 +58,16 @@ fn what_nobody_needs_is_shown_and_goes() {
 #[test]
 fn a_store_that_was_left_half_built_opens_clean() {
     let room = room();
-    let root = room.store.root();
+    let root = &room.store.root().to_path_buf();
     assert_eq!(std::fs::metadata(root).unwrap().permissions().mode() & 0o777, 0o700);
     std::fs::create_dir_all(root.join("layers/building-x/root")).unwrap();
     std::fs::write(root.join("blobs/sha256/ab.new"), "half").unwrap();
     std::fs::write(root.join("index.json.new"), "half").unwrap();
     let digest = image("x").keep(&room.store);
+    // As long as somebody has it open, it may be his.
+    let beside = Store::open(root, platform(), &open).unwrap();
+    assert!(root.join("layers/building-x").exists());
+    drop((beside, room.store));
     let again = Store::open(root, platform(), &open).unwrap();
     assert!(
         !root.join("layers/building-x").exists()
@@ -86,6 +91,23 @@ fn damage_is_named() {
     assert!(matches!(room.store.verify(&digest).unwrap().as_slice(), [StoreError::Missing(_)]));
     std::fs::write(room.store.blob_path(&digest), "{}").unwrap();
     assert!(matches!(room.store.image(&digest), Err(StoreError::Damaged(_))));
+}
+
+#[test]
+fn variants_of_any_number_are_compared() {
+    let manifest = |variant: &str| {
+        serde_json::json!({ "mediaType": MANIFEST, "digest": print_digest(&sha256(&[variant.as_bytes()])), "size": 1,
+            "platform": { "os": "linux", "architecture": "amd64", "variant": variant } })
+    };
+    let index = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX,
+        "manifests": [manifest("v255"), manifest("v254"), manifest("v0")] });
+    let Ok(Document::Index(index)) = Document::parse(index.to_string().as_bytes(), None) else { panic!("no index") };
+    let chosen = |variant: Option<&str>| {
+        index.choose(&Platform { variant: variant.map(str::to_string), ..platform() }).unwrap().digest
+    };
+    for (wanted, expected) in [(None, "v0"), (Some("v1"), "v0"), (Some("v254"), "v254"), (Some("v255"), "v255")] {
+        assert_eq!(chosen(wanted), sha256(&[expected.as_bytes()]), "{wanted:?}");
+    }
 }
 
 #[test]
@@ -140,7 +162,9 @@ fn a_failure_at_every_door_of_unpacking() {
         if room.store.unpack(&image, &helper(), &effect, &|_, _| ()).is_ok() {
             break;
         }
-        let again = Store::open(room.store.root(), platform(), &open).unwrap();
+        let root = room.store.root().to_path_buf();
+        drop(room.store);
+        let again = Store::open(&root, platform(), &open).unwrap();
         for diff_id in &image.config.diff_ids {
             if again.layer(diff_id).is_ok() {
                 assert_eq!(again.check_layer(diff_id, true).unwrap(), LayerState::Whole);
@@ -152,6 +176,118 @@ fn a_failure_at_every_door_of_unpacking() {
     }
     assert!(doors > 20, "{doors} passages");
     println!("{doors} passages");
+}
+
+#[test]
+fn layers_of_an_image_that_cannot_be_read_stay() {
+    if no_root() {
+        return;
+    }
+    let room = room();
+    let store = &room.store;
+    let baked = image("x");
+    let digest = baked.keep(store);
+    let image = store.image(&digest).unwrap();
+    store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    let all = store.collection().unwrap();
+    assert!(all.items.contains_key(&Kept::Layer(image.config.diff_ids[0].to_string())));
+    store.lease("web", &BTreeSet::from([digest]), &open).unwrap();
+    let config = image.manifest.config.digest;
+    std::fs::write(store.blob_path(&config), "rotten").unwrap();
+    assert!(matches!(store.collection(), Err(StoreError::Damaged(named)) if named == config));
+    assert!(store.collect(&all, &open).is_err());
+    for gone in [config, digest] {
+        store.discard(&gone, &open).unwrap();
+        let shown = store.collection().unwrap();
+        assert_eq!(shown.unread, BTreeSet::from([digest]));
+        assert!(!shown.items.keys().any(|item| matches!(item, Kept::Layer(_))), "{shown}");
+        assert!(shown.to_string().contains(&format!("unpacked layers stay: image sha256:{digest} is needed")));
+        store.collect(&all, &open).unwrap();
+        assert!(image.config.diff_ids.iter().all(|diff_id| store.layer_root(diff_id).exists()));
+    }
+    let error = {
+        std::fs::write(store.root().join("leases/web.json"), "[").unwrap();
+        store.collection().unwrap_err()
+    };
+    assert!(
+        error
+            .to_string()
+            .ends_with("let its owner say again what it needs: while that is unknown nothing is collected")
+    );
+}
+
+#[test]
+fn a_layer_whose_record_cannot_be_used_is_not_taken_from_under_an_instance() {
+    if no_root() {
+        return;
+    }
+    let room = room();
+    let store = &room.store;
+    let digest = image("x").keep(store);
+    let image = store.image(&digest).unwrap();
+    store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    let layer = image.config.diff_ids[1];
+    let record = store.layer_root(&layer).with_file_name("record.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let inode = || std::fs::metadata(store.layer_root(&layer)).unwrap().ino();
+    let before = inode();
+    for other in [text.replacen("\"version\":1", "\"version\":2", 1), "{".into()] {
+        std::fs::write(&record, other).unwrap();
+        let error = store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap_err();
+        assert!(matches!(error, StoreError::Record { .. }), "{error}");
+        assert!(error.to_string().ends_with("once no instance uses the layer discard it, and it is unpacked again"));
+        assert_eq!(inode(), before);
+    }
+    // Descriptors that have run out are no reason either: a folder in place of the file stands for any error but that it is not there.
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    assert!(matches!(store.unpack(&image, &helper(), &open, &|_, _| ()), Err(StoreError::Io { .. })));
+    std::fs::remove_dir(&record).unwrap();
+    assert!(matches!(store.unpack(&image, &helper(), &open, &|_, _| ()), Err(StoreError::Record { .. })));
+    assert_eq!(inode(), before);
+    store.discard_layer(&layer, &open).unwrap();
+    store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    assert_eq!(store.check_layer(&layer, true).unwrap(), LayerState::Whole);
+}
+
+#[test]
+fn a_blob_that_the_disk_changed_is_named_and_comes_again() {
+    if no_root() {
+        return;
+    }
+    let room = room();
+    let baked = image("x");
+    let digest = baked.keep(&room.store);
+    let image = room.store.image(&digest).unwrap();
+    let blob = image.manifest.layers[1].digest;
+    let mut rotten = baked.layers[1].clone();
+    let middle = rotten.len() / 2;
+    rotten[middle] ^= 1;
+    std::fs::write(room.store.blob_path(&blob), &rotten).unwrap();
+    let error = room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap_err();
+    assert!(matches!(error, StoreError::Damaged(named) if named == blob), "{error}");
+    assert!(!room.store.has(&blob, rotten.len() as u64));
+    baked.keep(&room.store);
+    room.store.unpack(&image, &helper(), &open, &|_, _| ()).unwrap();
+    // A small one is compared whenever it is wanted.
+    std::fs::write(room.store.blob_path(&blob), &rotten).unwrap();
+    baked.keep(&room.store);
+    room.store.check(&blob).unwrap();
+}
+
+#[test]
+fn a_layer_that_comes_twice_lies_in_the_stack_once() {
+    if no_root() {
+        return;
+    }
+    let room = room();
+    let empty = Pack::new().done();
+    let twice = Pack::new().folder("a").file("a/1", "").file(".wh.b", "").done();
+    let between = Pack::new().file("a/.wh.1", "").file("b", "").file("a/2", "").done();
+    let image = Baked::of(&[empty.clone(), twice.clone(), empty.clone(), between, twice, empty]);
+    let Some(seen) = mounted(&room, &image) else { return };
+    let names: Vec<&str> = seen.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["", "a", "a/1", "a/2"], "{seen:?}");
 }
 
 /// Mounts an image in a mount namespace of its own and lists what an instance would see.

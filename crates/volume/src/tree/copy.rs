@@ -1,17 +1,16 @@
 //! A tree cloned into another: by reflink, which shares the blocks, or byte by byte without the holes.
 
-use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 
 use crate::error::VolumeError;
-use crate::tree::attributes;
 use crate::tree::walk::{Entry, Part, Stamp, check_unchanged, failed, open_below, open_root, part, walk};
+use crate::tree::{attributes, remove};
 
 /// Bytes that one call copies at most: the kernel returns in between, so that a thread can see a failure of another.
 const COPY_BYTES_MAX: usize = 64 << 20;
@@ -37,12 +36,10 @@ pub(crate) struct Copied {
 struct Copy<'a> {
     from: BorrowedFd<'a>,
     to: BorrowedFd<'a>,
+    /// Folder in the target with one name for each file that has several, by the inode of the original. It is on the disk, since there can be millions.
+    links: OwnedFd,
     shown: &'a Path,
     how: How,
-    /// Folders below the root: their attributes come last, since each new entry changes the times.
-    folders: Mutex<Vec<PathBuf>>,
-    /// Files with several names, by inode.
-    linked: Mutex<BTreeMap<u64, Vec<PathBuf>>>,
     entries: AtomicU64,
 }
 
@@ -53,20 +50,35 @@ pub(crate) fn copy(from: &Path, to: &Path, how: How) -> Result<Copied, VolumeErr
     // A change of the target now has the stamp of this moment: whatever changes in the source has a later one.
     rustix::fs::fchmod(&target, Mode::RWXU).map_err(failed("setting the mode of", to))?;
     let begun = Stamp::of(&rustix::fs::fstat(&target).map_err(failed("reading", to))?);
+    let name = free_name(&source, from)?;
+    let links = to.join(part(&name));
+    rustix::fs::mkdirat(&target, &name, Mode::RWXU).map_err(failed("making", &links))?;
     let copy = Copy {
         from: source.as_fd(),
         to: target.as_fd(),
+        links: open_root(&links)?,
         shown: from,
         how,
-        folders: Mutex::default(),
-        linked: Mutex::default(),
         entries: AtomicU64::new(0),
     };
     walk(source.as_fd(), from, &|part| copy.part(part))?;
-    copy.hard_links()?;
+    remove(&links)?;
     let folders = copy.finish_folders()?;
     check_unchanged(from, begun)?;
     Ok(Copied { entries: copy.entries.into_inner(), folders })
+}
+
+/// A name that is not in a folder.
+fn free_name(folder: &OwnedFd, shown: &Path) -> Result<CString, VolumeError> {
+    for number in 0_u64.. {
+        let name = CString::new(format!(".copied-links-{number}")).unwrap_or_default();
+        match rustix::fs::statat(folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(name),
+            Err(cause) => return Err(failed("reading", shown)(cause)),
+            Ok(_) => {}
+        }
+    }
+    Err(VolumeError::io("reading", shown)(std::io::ErrorKind::AlreadyExists.into()))
 }
 
 impl Copy<'_> {
@@ -79,20 +91,19 @@ impl Copy<'_> {
     }
 
     fn entry(&self, visited: &Part<'_>, entry: &Entry, target: &OwnedFd) -> Result<(), VolumeError> {
-        let path = visited.path.join(part(&entry.name));
-        let shown = self.shown.join(&path);
+        let shown = self.shown.join(visited.path).join(part(&entry.name));
         match entry.kind() {
             FileType::Directory => {
                 rustix::fs::mkdirat(target, &entry.name, Mode::RWXU).map_err(failed("making a copy of", &shown))?;
-                self.folders.lock().unwrap_or_else(PoisonError::into_inner).push(path);
                 return Ok(());
             }
-            FileType::RegularFile if entry.stat.st_nlink > 1 => {
-                let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-                linked.entry(entry.stat.st_ino).or_default().push(path);
-                return Ok(());
+            FileType::RegularFile if entry.stat.st_nlink > 1 => self.linked(visited, entry, target, &shown)?,
+            FileType::RegularFile => {
+                let made = self.file(visited.folder, target.as_fd(), entry, &entry.name, &shown)?;
+                if !made {
+                    return Err(failed("making a copy of", &shown)(Errno::EXIST));
+                }
             }
-            FileType::RegularFile => self.file(visited.folder, target.as_fd(), entry, &shown)?,
             FileType::Symlink => {
                 let link = rustix::fs::readlinkat(visited.folder, &entry.name, Vec::new());
                 let made = link.and_then(|link| rustix::fs::symlinkat(&link, target, &entry.name));
@@ -124,7 +135,15 @@ impl Copy<'_> {
         attributes::copy_by_name(from, to, &entry.name, &entry.stat, shown)
     }
 
-    fn file(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, entry: &Entry, shown: &Path) -> Result<(), VolumeError> {
+    /// Copies a file to a name in an open folder; false where that name is there.
+    fn file(
+        &self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        entry: &Entry,
+        name: &CStr,
+        shown: &Path,
+    ) -> Result<bool, VolumeError> {
         let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Without waiting: somebody may have put a pipe in its place.
         let source = rustix::fs::openat(from, &entry.name, flags | OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
@@ -134,65 +153,57 @@ impl Copy<'_> {
             return Err(VolumeError::Torn { path: shown.to_path_buf() });
         }
         let new = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let target = rustix::fs::openat(to, &entry.name, new, Mode::RUSR | Mode::WUSR);
-        let target = target.map_err(failed("making a copy of", shown))?;
+        let target = match rustix::fs::openat(to, name, new, Mode::RUSR | Mode::WUSR) {
+            Err(Errno::EXIST) => return Ok(false),
+            other => other.map_err(failed("making a copy of", shown))?,
+        };
         let copied = match self.how {
             _ if stat.st_size == 0 => Ok(()),
             How::Reflink => rustix::fs::ioctl_ficlone(&target, &source),
             How::Bytes => copy_bytes(source.as_fd(), target.as_fd(), &stat),
         };
         copied.map_err(failed("copying", shown))?;
-        attributes::copy_to_open(source.as_fd(), target.as_fd(), &stat, shown)
+        attributes::copy_to_open(source.as_fd(), target.as_fd(), &stat, shown)?;
+        Ok(true)
     }
 
-    /// Makes files with several names: the first by path is a copy, the others are links to it.
-    fn hard_links(&self) -> Result<(), VolumeError> {
-        let linked = std::mem::take(&mut *self.linked.lock().unwrap_or_else(PoisonError::into_inner));
-        for mut paths in linked.into_values() {
-            paths.sort();
-            let Some((first, others)) = paths.split_first() else { continue };
-            let (folder, name) = split(first)?;
-            let from = open_below(self.from, folder, self.shown)?;
-            let shown = self.shown.join(first);
-            let stat =
-                rustix::fs::statat(&from, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed("reading", &shown))?;
-            let to = open_below(self.to, folder, self.shown)?;
-            let entry = Entry { name, stat };
-            self.file(from.as_fd(), to.as_fd(), &entry, &shown)?;
-            for other in others {
-                let (folder, name) = split(other)?;
-                let folder = open_below(self.to, folder, self.shown)?;
-                let linked = rustix::fs::linkat(&to, &entry.name, &folder, &name, AtFlags::empty());
-                linked.map_err(failed("linking", &self.shown.join(other)))?;
-            }
-            self.entries.fetch_add(paths.len() as u64, Ordering::Relaxed);
+    /// Makes one name of a file that has several. Whoever comes first copies it under its number; every name is a link to that.
+    fn linked(&self, visited: &Part<'_>, entry: &Entry, target: &OwnedFd, shown: &Path) -> Result<(), VolumeError> {
+        let number = CString::new(entry.stat.st_ino.to_string()).unwrap_or_default();
+        let link = || rustix::fs::linkat(&self.links, &number, target, &entry.name, AtFlags::empty());
+        let mut linked = link();
+        if linked == Err(Errno::NOENT) {
+            // Another thread may be at it already; then the link is to what that one makes.
+            let _made = self.file(visited.folder, self.links.as_fd(), entry, &number, shown)?;
+            linked = link();
         }
-        Ok(())
+        if linked == Err(Errno::MLINK) {
+            // It has as many names as a file can have, so this is the last.
+            linked = rustix::fs::renameat(&self.links, &number, target, &entry.name);
+        }
+        linked.map_err(failed("linking", shown))
     }
 
+    /// Gives every folder the attributes of its original, once all entries are there: each new one changes the times of its folder.
     fn finish_folders(&self) -> Result<u64, VolumeError> {
-        let folders = std::mem::take(&mut *self.folders.lock().unwrap_or_else(PoisonError::into_inner));
-        for path in folders.iter().map(PathBuf::as_path).chain([Path::new("")]) {
-            let shown = self.shown.join(path);
-            let (from, to) = (open_below(self.from, path, self.shown)?, open_below(self.to, path, self.shown)?);
-            let stat = rustix::fs::fstat(&from).map_err(failed("reading", &shown))?;
-            attributes::copy_to_open(from.as_fd(), to.as_fd(), &stat, &shown)?;
-        }
-        Ok(folders.len() as u64)
+        let folders = AtomicU64::new(0);
+        walk(self.from, self.shown, &|visited| {
+            for entry in visited.entries.iter().filter(|entry| entry.kind() == FileType::Directory) {
+                self.finish_folder(&visited.path.join(part(&entry.name)))?;
+                folders.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        self.finish_folder(Path::new(""))?;
+        Ok(folders.into_inner())
     }
-}
 
-/// A path below the root as folder and name.
-fn split(path: &Path) -> Result<(&Path, std::ffi::CString), VolumeError> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let name = path.file_name().and_then(|name| std::ffi::CString::new(name.as_bytes()).ok());
-    let folder = path.parent().zip(name);
-    folder.ok_or_else(|| VolumeError::PathLong { path: path.to_path_buf() })
-}
-
-/// Copies a whole file into an empty one, without its holes.
-pub(crate) fn copy_file(from: &std::fs::File, to: &std::fs::File) -> Result<(), Errno> {
-    copy_bytes(from.as_fd(), to.as_fd(), &rustix::fs::fstat(from)?)
+    fn finish_folder(&self, path: &Path) -> Result<(), VolumeError> {
+        let shown = self.shown.join(path);
+        let (from, to) = (open_below(self.from, path, self.shown)?, open_below(self.to, path, self.shown)?);
+        let stat = rustix::fs::fstat(&from).map_err(failed("reading", &shown))?;
+        attributes::copy_to_open(from.as_fd(), to.as_fd(), &stat, &shown)
+    }
 }
 
 /// Copies the parts of a file that hold data, and leaves its holes.

@@ -17,6 +17,10 @@ use crate::error::VolumeError;
 const PART_ENTRIES: usize = 256;
 /// Parts that wait at most; beyond, whoever finds them does them itself. Bounds the memory for a folder with millions of entries.
 const PARTS_WAITING_MAX: usize = 256;
+/// Bytes of names of folders that wait at most, with what each costs: a folder with two million folders in it, more than any application is known to make.
+const FOLDERS_WAITING_BYTES_MAX: usize = 128 << 20;
+/// Bytes that a name costs in memory beside its own.
+const NAME_COST_BYTES: usize = 32;
 /// Threads at most: more do not help one journal.
 const THREADS_MAX: usize = 8;
 
@@ -45,7 +49,16 @@ pub(crate) struct Part<'a> {
     pub entries: Vec<Entry>,
 }
 
+/// Work that waits: names in one folder, whose path is there once for all of them.
 enum Job {
+    /// Folders, whose entries are to be visited.
+    Folders(PathBuf, Vec<CString>),
+    /// Entries, which are to be visited.
+    Names(PathBuf, Vec<CString>),
+}
+
+/// Work for one thread.
+enum Task {
     Folder(PathBuf),
     Names(PathBuf, Vec<CString>),
 }
@@ -53,6 +66,8 @@ enum Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// Bytes of the folders among the jobs.
+    folder_bytes: usize,
     working: usize,
     failure: Option<VolumeError>,
 }
@@ -73,7 +88,10 @@ pub(crate) fn walk(
     shown: &Path,
     visit: &(dyn Fn(&Part<'_>) -> Result<(), VolumeError> + Sync),
 ) -> Result<(), VolumeError> {
-    let queue = Mutex::new(Queue { jobs: [Job::Folder(PathBuf::new())].into(), ..Queue::default() });
+    let mut queue = Queue::default();
+    // The root is what an empty path leads to.
+    queue.push_folders(PathBuf::new(), vec![CString::default()]);
+    let queue = Mutex::new(queue);
     let walk = Walk { root, shown, queue, news: Condvar::new(), visit };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     std::thread::scope(|scope| {
@@ -88,9 +106,9 @@ pub(crate) fn walk(
 
 impl Walk<'_> {
     fn work(&self) {
-        while let Some(job) = self.next() {
+        while let Some(task) = self.next() {
             // A visit that panics is a failure for all; the counter goes down either way, so that nobody waits for ever.
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.do_job(job)));
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.do_task(task)));
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
             queue.working -= 1;
             match result {
@@ -111,13 +129,12 @@ impl Walk<'_> {
     }
 
     /// Waits for a job; none when all is done.
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<Task> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            // The last first: a tree is walked into its depth, where fewer wait.
-            if let Some(job) = queue.jobs.pop_back() {
+            if let Some(task) = queue.pop() {
                 queue.working += 1;
-                return Some(job);
+                return Some(task);
             }
             if queue.working == 0 {
                 return None;
@@ -126,10 +143,10 @@ impl Walk<'_> {
         }
     }
 
-    fn do_job(&self, job: Job) -> Result<(), VolumeError> {
-        match job {
-            Job::Folder(path) => self.list(&path),
-            Job::Names(path, names) => {
+    fn do_task(&self, task: Task) -> Result<(), VolumeError> {
+        match task {
+            Task::Folder(path) => self.list(&path),
+            Task::Names(path, names) => {
                 let folder = open_below(self.root, &path, self.shown)?;
                 self.visit_names(&folder, &path, names)
             }
@@ -177,18 +194,53 @@ impl Walk<'_> {
         }
         let visited = Part { folder: folder.as_fd(), path, entries };
         (self.visit)(&visited)?;
-        let folders = visited.entries.iter().filter(|entry| entry.kind() == FileType::Directory);
-        let jobs: Vec<Job> = folders.map(|entry| Job::Folder(path.join(part(&entry.name)))).collect();
-        if !jobs.is_empty() {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            if queue.failure.is_none() {
-                queue.jobs.extend(jobs);
-                drop(queue);
-                self.news.notify_all();
-            }
+        let folders = visited.entries.into_iter().filter(|entry| entry.kind() == FileType::Directory);
+        let folders: Vec<CString> = folders.map(|entry| entry.name).collect();
+        if folders.is_empty() {
+            return Ok(());
         }
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.failure.is_some() {
+            return Ok(());
+        }
+        queue.push_folders(path.to_path_buf(), folders);
+        if queue.folder_bytes > FOLDERS_WAITING_BYTES_MAX {
+            let path = self.shown.join(path);
+            return Err(VolumeError::TooManyFolders { path, most: FOLDERS_WAITING_BYTES_MAX });
+        }
+        drop(queue);
+        self.news.notify_all();
         Ok(())
     }
+}
+
+impl Queue {
+    fn push_folders(&mut self, path: PathBuf, names: Vec<CString>) {
+        self.folder_bytes += names.iter().map(cost).sum::<usize>() + path.as_os_str().len();
+        self.jobs.push_back(Job::Folders(path, names));
+    }
+
+    /// Takes the last: a tree is walked into its depth, where fewer wait.
+    fn pop(&mut self) -> Option<Task> {
+        match self.jobs.pop_back()? {
+            Job::Names(path, names) => Some(Task::Names(path, names)),
+            Job::Folders(path, mut names) => {
+                let name = names.pop()?;
+                self.folder_bytes -= cost(&name);
+                let task = Task::Folder(path.join(part(&name)));
+                if names.is_empty() {
+                    self.folder_bytes -= path.as_os_str().len();
+                } else {
+                    self.jobs.push_back(Job::Folders(path, names));
+                }
+                Some(task)
+            }
+        }
+    }
+}
+
+fn cost(name: &CString) -> usize {
+    name.as_bytes().len() + NAME_COST_BYTES
 }
 
 /// A name as a part of a path.
@@ -269,4 +321,27 @@ pub(crate) fn check_unchanged(root: &Path, since: Stamp) -> Result<(), VolumeErr
         Some(entry) => Err(VolumeError::Torn { path: root.join(visited.path).join(part(&entry.name)) }),
         None => Ok(()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_that_wait_are_counted_until_their_turn() {
+        let mut queue = Queue::default();
+        let name = |number: usize| CString::new(format!("folder-{number}")).unwrap();
+        queue.push_folders(PathBuf::new(), vec![CString::default()]);
+        queue.push_folders("a/b".into(), (0..200).map(name).collect());
+        assert!(queue.folder_bytes > 200 * NAME_COST_BYTES);
+        let mut seen = std::collections::BTreeSet::new();
+        while let Some(task) = queue.pop() {
+            match task {
+                Task::Folder(path) => assert!(seen.insert(path)),
+                Task::Names(..) => panic!("none were pushed"),
+            }
+        }
+        assert_eq!((seen.len(), queue.folder_bytes), (201, 0));
+        assert!(seen.contains(Path::new("a/b/folder-7")) && seen.contains(Path::new("")));
+    }
 }

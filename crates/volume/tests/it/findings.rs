@@ -115,6 +115,57 @@ fn somebody_elses_mount_in_its_place_is_seen_and_left() {
 }
 
 #[test]
+fn an_image_that_was_removed_in_use_is_not_unmounted_and_can_be_brought_back() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(SMALL);
+    let volumes = &world.volumes;
+    world.write(id, 1, "orders", "acknowledged");
+    let (image, node, point) = (world.image(id), world.node(id), world.mount_point(id));
+    fs::remove_file(&image).unwrap();
+    let found = volumes.observe_one(id);
+    let removed = Finding::ImageRemoved { image: image.clone(), node: node.clone() };
+    assert_eq!((found.findings.as_slice(), found.remedy()), (&[removed][..], Some(Remedy::Hold)));
+    assert!(!found.as_blueprint(None).marked);
+    assert_eq!(volumes.repair(id, &open).unwrap(), found, "nothing is repaired");
+    let remove = volumes.remove(id, openmesh_volume::Fate::Wipe, "ann", openmesh_primitives::Timestamp(0), &open);
+    for refused in [volumes.unmount(id, &open), volumes.mount(id, &open), remove] {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, VolumeError::ImageRemoved { .. }), "{error}");
+        let expected =
+            format!("copy {} to {}, and only then unmount {}", node.display(), image.display(), point.display());
+        assert!(error.to_string().ends_with(&expected), "{error}");
+    }
+    // As it says.
+    world.write(id, 1, "orders", "acknowledged since");
+    run("sync", &["-f", point.to_str().unwrap()]);
+    run("dd", &[&format!("if={}", node.display()), &format!("of={}", image.display()), "bs=1M", "status=none"]);
+    assert!(matches!(volumes.unmount(id, &open), Err(VolumeError::ImageRemoved { .. })), "another file has the name");
+    umount2(&point, MntFlags::empty()).unwrap();
+    volumes.mount(id, &open).unwrap();
+    assert_eq!(world.findings(id), vec![]);
+    assert_eq!(world.read(id, 1, "orders").as_deref(), Some("acknowledged since"));
+}
+
+#[test]
+fn a_volume_behind_a_link_is_held_before_anything_is_attached() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(SMALL);
+    world.volumes.unmount(id, &open).unwrap();
+    let (folder, elsewhere) = (world.volumes.root().join(id.to_string()), world.folder().join("elsewhere"));
+    fs::rename(&folder, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &folder).unwrap();
+    for refused in [world.volumes.mount(id, &open), world.volumes.make(&new_volume(id, SMALL), &open)] {
+        assert!(matches!(refused, Err(VolumeError::FolderLinked { .. })), "{refused:?}");
+    }
+    assert_eq!(world.volumes.observe_one(id).remedy(), Some(Remedy::Hold));
+    world.assert_nothing_in_kernel();
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&elsewhere, &folder).unwrap();
+    world.volumes.mount(id, &open).unwrap();
+    assert_eq!(world.findings(id), vec![]);
+}
+
+#[test]
 fn a_stopped_xfs_is_mounted_again_once_nobody_uses_it() {
     let Some(world) = World::new() else { return };
     let id = world.make(LARGE);

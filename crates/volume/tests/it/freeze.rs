@@ -25,23 +25,87 @@ fn writer(world: &World, id: Id) -> mpsc::Receiver<()> {
     is_done
 }
 
+/// Does something while a volume is frozen, and again where this machine was too slow for that.
+fn while_frozen<T>(world: &World, id: Id, act: impl Fn() -> T) -> T {
+    for _ in 0..10 {
+        let frozen = world.volumes.freeze(id, &open).unwrap();
+        let done = act();
+        match frozen.thaw() {
+            Err(VolumeError::Thawed { .. }) => {}
+            other => {
+                other.unwrap();
+                return done;
+            }
+        }
+    }
+    panic!("never done within the time of a freeze");
+}
+
 #[test]
 fn a_frozen_volume_is_read_and_not_written_until_it_is_thawed() {
     let Some(world) = World::new() else { return };
     for bytes in [SMALL, LARGE] {
         let id = world.make(bytes);
         world.write(id, 1, "before", "x");
-        let frozen = world.volumes.freeze(id, &open).unwrap();
-        let is_done = writer(&world, id);
-        assert_eq!(is_done.recv_timeout(Duration::from_millis(100)), Err(mpsc::RecvTimeoutError::Timeout));
-        assert_eq!(world.findings(id), [Finding::Frozen], "it can be looked at");
-        frozen.thaw().unwrap();
+        let (is_done, early, findings) = while_frozen(&world, id, || {
+            let is_done = writer(&world, id);
+            let early = is_done.recv_timeout(Duration::from_millis(100));
+            (is_done, early, world.findings(id))
+        });
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+        assert_eq!(findings, [Finding::Frozen], "it can be looked at");
         is_done.recv_timeout(PATIENCE).unwrap();
         assert_eq!(world.findings(id), vec![]);
         drop(world.volumes.freeze(id, &open).unwrap());
         writer(&world, id).recv_timeout(PATIENCE).unwrap();
         assert_eq!(world.findings(id), vec![], "dropped is thawed");
     }
+}
+
+#[test]
+fn what_somebody_else_has_frozen_stays_frozen() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(SMALL);
+    let point = world.mount_point(id);
+    run("fsfreeze", &["--freeze", point.to_str().unwrap()]);
+    let error = world.volumes.freeze(id, &open).unwrap_err().to_string();
+    let is_done = writer(&world, id);
+    let early = is_done.recv_timeout(Duration::from_millis(100));
+    let findings = world.findings(id);
+    run("fsfreeze", &["--unfreeze", point.to_str().unwrap()]);
+    assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+    assert!(error.contains("was not frozen") && error.contains("busy"), "{error}");
+    assert_eq!(findings, vec![], "no mark of ours");
+    is_done.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_copy_goes_to_another_file_system_and_not_beside_a_user() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(SMALL);
+    world.write(id, 1, "orders", "one");
+    let memory = std::path::Path::new("/dev/shm");
+    if memory.is_dir() {
+        let elsewhere = tempfile::tempdir_in(memory).unwrap();
+        let copy = elsewhere.path().join("copy");
+        world.volumes.copy_image(id, &copy, &open).unwrap();
+        assert_eq!(fs::metadata(&copy).unwrap().len(), SMALL);
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 1, "it had another name until it was whole");
+    } else {
+        eprintln!("skipped: there is no {}", memory.display());
+    }
+    // Mounted where this process does not see it as the volume's.
+    let (hand, copy) = (world.folder().join("hand"), world.folder().join("copy"));
+    fs::create_dir_all(&hand).unwrap();
+    run("mount", &["--bind", world.mount_point(id).to_str().unwrap(), hand.to_str().unwrap()]);
+    nix::mount::umount2(&world.mount_point(id), nix::mount::MntFlags::empty()).unwrap();
+    let refused = world.volumes.copy_image(id, &copy, &open);
+    assert!(matches!(refused, Err(VolumeError::Busy { .. })), "{refused:?}");
+    assert!(!copy.exists());
+    nix::mount::umount2(&hand, nix::mount::MntFlags::empty()).unwrap();
+    world.volumes.copy_image(id, &copy, &open).unwrap();
+    assert_eq!(fs::metadata(&copy).unwrap().len(), SMALL);
+    world.volumes.mount(id, &open).unwrap();
 }
 
 #[test]

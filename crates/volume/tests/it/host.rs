@@ -20,9 +20,14 @@ struct Host {
 
 impl Host {
     fn new(megabytes: u64) -> Host {
+        Host::formatted(megabytes, "mkfs.ext4", &["-q", "-F", "-m", "0"])
+    }
+
+    fn formatted(megabytes: u64, program: &str, options: &[&str]) -> Host {
         let host = Host { folder: tempfile::Builder::new().prefix("openmesh-volume-host-").tempdir().unwrap() };
         fs::File::create(host.disk()).unwrap().set_len(megabytes << 20).unwrap();
-        run("mkfs.ext4", &["-q", "-F", "-m", "0", host.disk().to_str().unwrap()]);
+        let disk = host.disk();
+        run(program, &[options, &[disk.to_str().unwrap()]].concat());
         host.plug(&host.disk(), "host");
         host
     }
@@ -104,6 +109,35 @@ fn a_full_host_costs_no_byte_that_an_application_wrote() {
     fs::remove_file(world.folder().join("ballast")).unwrap();
     volumes.snapshot(id, &new_line(1, 2), Writers::Stopped, &open).unwrap();
     volumes.unmount(id, &open).unwrap();
+}
+
+/// On a host that shares blocks a copy of an image has its own: else the next write of the application needs a block that nobody has reserved.
+#[test]
+fn a_copied_image_shares_no_block_with_the_volume() {
+    if !can_run() {
+        return;
+    }
+    let host = Host::formatted(400, "mkfs.xfs", &["-q", "-m", "crc=1,reflink=1"]);
+    let world = World::below(&host.point());
+    let id = world.make(SMALL);
+    world.write(id, 1, "orders", &"x".repeat(1 << 20));
+    let copy = world.folder().join("copy");
+    let shared = || {
+        let text = run("filefrag", &["-v", world.image(id).to_str().unwrap()]);
+        assert!(text.contains("extents found") || text.contains("extent found"), "{text}");
+        text.contains("shared")
+    };
+    world.volumes.copy_image(id, &copy, &open).unwrap();
+    assert!(!shared());
+    world.volumes.unmount(id, &open).unwrap();
+    fs::remove_file(&copy).unwrap();
+    world.volumes.copy_image(id, &copy, &open).unwrap();
+    assert!(!shared());
+    run(
+        "cp",
+        &["--reflink=always", world.image(id).to_str().unwrap(), world.folder().join("by hand").to_str().unwrap()],
+    );
+    assert!(shared(), "this host does share where it is asked to");
 }
 
 #[test]

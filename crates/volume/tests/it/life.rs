@@ -132,6 +132,32 @@ fn a_line_that_a_person_keeps_is_kept() {
 }
 
 #[test]
+fn a_line_that_was_half_made_is_nobody_elses_clone_and_can_be_dropped() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(SMALL);
+    let volumes = &world.volumes;
+    world.snapshot(id, 1, 2);
+    world.snapshot(id, 1, 3);
+    // As death between the last rename and the last mark leaves it.
+    let mark = volumes.root().join(id.to_string()).join("lines/3.json");
+    let half_made = || {
+        let text = std::fs::read_to_string(&mark).unwrap();
+        std::fs::write(&mark, text.replace("\"whole\"", "\"making\"")).unwrap();
+        assert!(std::fs::read_to_string(&mark).unwrap().contains("\"making\""));
+    };
+    half_made();
+    let taken = volumes.snapshot(id, &new_line(2, 3), Writers::Stopped, &open);
+    assert!(matches!(taken, Err(VolumeError::LineTaken { .. })), "{taken:?}");
+    assert_eq!(volumes.observe_one(id).lines[&3].parent, Some(1));
+    half_made();
+    world.snapshot(id, 1, 3);
+    half_made();
+    volumes.drop_line(id, 3, Asker::Machine, &BTreeSet::new(), &open).unwrap();
+    assert!(!mark.exists() && !volumes.line_folder(id, 3).exists());
+    assert_eq!(world.findings(id), vec![]);
+}
+
+#[test]
 fn blocks_are_shared_on_xfs_and_copied_on_ext4() {
     both_kinds(|world, id, kind| {
         let bytes = if kind == Kind::Xfs { 64 << 20 } else { 2 << 20 };

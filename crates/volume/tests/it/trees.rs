@@ -214,3 +214,37 @@ fn a_writer_that_was_not_stopped_is_noticed() {
     assert_eq!(world.findings(id), vec![]);
     world.snapshot(id, 1, 2);
 }
+
+/// As many names as ext4 gives a file, in two folders, beside many files with two names each.
+#[test]
+fn files_with_many_names_keep_all_of_them() {
+    let Some(world) = World::new() else { return };
+    let id = world.make(64 << 20);
+    let line = world.volumes.line_folder(id, 1);
+    let (one, two) = (line.join("one"), line.join("two"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&two).unwrap();
+    fs::create_dir(line.join(".copied-links-0")).unwrap();
+    fs::write(one.join("0"), "most").unwrap();
+    let names = (1..).find(|name: &u32| fs::hard_link(one.join("0"), two.join(name.to_string())).is_err()).unwrap();
+    assert_eq!(names, 65_000, "the last one was refused");
+    for name in 0..1_000 {
+        fs::write(one.join(format!("pair {name}")), name.to_string()).unwrap();
+        fs::hard_link(one.join(format!("pair {name}")), two.join(format!("pair {name}"))).unwrap();
+    }
+    world.snapshot(id, 1, 2);
+    let copy = world.volumes.line_folder(id, 2);
+    let seen = |path: &Path| fs::metadata(path).map(|meta| (meta.ino(), meta.nlink())).unwrap();
+    let (inode, links) = seen(&copy.join("one/0"));
+    assert_eq!(links, 65_000);
+    for name in [1, 2, 40_000, 64_999] {
+        assert_eq!(seen(&copy.join("two").join(name.to_string())), (inode, 65_000));
+    }
+    for name in 0..1_000 {
+        let pair = format!("pair {name}");
+        assert_eq!(seen(&copy.join("one").join(&pair)), seen(&copy.join("two").join(&pair)));
+        assert_eq!(fs::read_to_string(copy.join("two").join(&pair)).unwrap(), name.to_string());
+    }
+    let names: Vec<OsString> = fs::read_dir(&copy).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "nothing of the copying itself: {names:?}");
+}

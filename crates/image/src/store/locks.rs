@@ -1,0 +1,114 @@
+//! Locks between threads and between agents: of files, by the kernel, so that whoever dies lets go of them.
+//!
+//! | lock | held while |
+//! | --- | --- |
+//! | `lock` in the root | shared for the life of a [`Store`]; alone while one is opened and cleaned |
+//! | `blob-DIGEST` | a blob is fetched |
+//! | `layer-NAME` | a layer, or the folder over several, is unpacked or taken away |
+//! | `recipe-HASH` | an image is made |
+//! | `collection` | alone: what nobody needs is looked for and taken away; shared: somebody says what is needed |
+//! | `leases`, `references` | such a file is read and written anew |
+//!
+//! They are taken in this order. A thread that has one of a line takes none of that line again.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Store, StoreError};
+
+/// Milliseconds of a moment: a program that is being started has every file of its parent open, locks too, until it is executed.
+const MOMENT_MS: u64 = 500;
+/// Milliseconds between two tries: the kernel tells nobody of a lock that is let go without letting him wait for it.
+const LOOK_MS: u64 = 10;
+
+/// A lock, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(#[allow(dead_code, reason = "the open file is the lock")] File);
+
+/// The lock of a whole store.
+pub(super) struct Life {
+    /// Shared, or alone until [`Life::share`].
+    pub file: Arc<File>,
+    /// Nobody else has the store open.
+    pub is_alone: bool,
+}
+
+impl Life {
+    /// Takes it, alone where nobody has it; where somebody cleans the store, that is waited for.
+    pub fn take(root: &Path) -> Result<Life, StoreError> {
+        let path = root.join("lock");
+        let file = open(&path)?;
+        let is_alone = lock_soon(&file, &path)?;
+        if !is_alone {
+            file.lock_shared().map_err(StoreError::io(&path, "locking"))?;
+        }
+        Ok(Life { file: Arc::new(file), is_alone })
+    }
+
+    /// Lets others in.
+    pub fn share(&self, root: &Path) -> Result<(), StoreError> {
+        self.file.lock_shared().map_err(StoreError::io(&root.join("lock"), "locking"))
+    }
+}
+
+/// Takes a lock alone where nobody has it for longer than a moment.
+fn lock_soon(file: &File, path: &Path) -> Result<bool, StoreError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if began.elapsed() < Duration::from_millis(MOMENT_MS) => {
+                std::thread::sleep(Duration::from_millis(LOOK_MS));
+            }
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(cause)) => return Err(StoreError::io(path, "locking")(cause)),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, StoreError> {
+    let file = File::options().create(true).append(true).open(path);
+    file.map_err(StoreError::io(path, "opening"))
+}
+
+impl Store {
+    fn lock_path(&self, name: &str) -> std::path::PathBuf {
+        self.root.join("locks").join(name)
+    }
+
+    /// Waits for a lock and takes it alone.
+    pub(crate) fn hold(&self, name: &str) -> Result<Held, StoreError> {
+        let path = self.lock_path(name);
+        let file = open(&path)?;
+        file.lock().map_err(StoreError::io(&path, "locking"))?;
+        Ok(Held(file))
+    }
+
+    /// Takes a lock alone, where nobody has it at this instant.
+    pub(crate) fn try_hold(&self, name: &str) -> Result<Option<Held>, StoreError> {
+        let path = self.lock_path(name);
+        let file = open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Held(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => Err(StoreError::io(&path, "locking")(cause)),
+        }
+    }
+
+    /// Takes a lock alone, where nobody has it for longer than a moment.
+    pub(super) fn hold_soon(&self, name: &str) -> Result<Option<Held>, StoreError> {
+        let path = self.lock_path(name);
+        let file = open(&path)?;
+        Ok(lock_soon(&file, &path)?.then_some(Held(file)))
+    }
+
+    /// Waits until nobody collects, and keeps it so.
+    pub(crate) fn hold_off_collections(&self) -> Result<Held, StoreError> {
+        let path = self.lock_path("collection");
+        let file = open(&path)?;
+        file.lock_shared().map_err(StoreError::io(&path, "locking"))?;
+        Ok(Held(file))
+    }
+}
