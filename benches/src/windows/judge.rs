@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn what_grows_or_stands_is_named() {
         assert_eq!(run(|_, _| {}), Vec::<String>::new());
-        let cases: [(&str, fn(u64, &mut Sample)); 5] = [
+        type Change = fn(u64, &mut Sample);
+        let cases: [(&str, Change); 5] = [
             ("memory_bytes grows", |minute, sample| sample.memory_bytes = minute << 20),
             ("only 0 blocks in minute 70", |minute, sample| sample.blocks *= u64::from(minute != 70)),
             ("chunks falls", |minute, sample| sample.chunks -= 40 * minute),

@@ -33,6 +33,8 @@ pub const OPEN_FILES_MAX: u64 = 16_384;
 pub const OOM_SCORE: i32 = 500;
 /// Bytes of `/dev`: links and a few nodes.
 const DEV_BYTES_MAX: u64 = 64 << 10;
+/// Terminals of an instance at once: a person opens a handful; all of them come out of the 4,096 of the machine.
+const TERMINALS_MAX: u32 = 64;
 /// Group of terminals: `tty` in every distribution.
 const TTY_GROUP: u32 = 5;
 /// Bits that new files do not get: others do not write.
@@ -291,7 +293,15 @@ fn mounts(instance: &Instance) -> Vec<Mount> {
             "/dev/pts",
             "devpts",
             "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", &format!("gid={TTY_GROUP}")],
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                &format!("gid={TTY_GROUP}"),
+                &format!("max={TERMINALS_MAX}"),
+            ],
         ),
         mount(
             "/dev/shm",

@@ -16,6 +16,7 @@ pub mod cgroup;
 pub mod config;
 pub mod driver;
 pub mod instance;
+mod program;
 pub mod readback;
 pub mod seccomp;
 pub mod space;

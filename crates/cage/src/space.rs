@@ -4,15 +4,18 @@
 //! the folders of an image over one another, their owners shown through that user namespace, so that one unpacked layer serves every instance. Both need
 //! a process with one thread, or calls that have no safe form here: `openmesh-cage-helper` does them.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::instance::IdRange;
+use crate::program::finish;
 use crate::{Door, through};
 
-/// Most that is read of the helper's words, bytes.
-const WORDS_BYTES_MAX: u64 = 64 << 10;
+/// Most that is kept of the helper's words, bytes.
+const WORDS_BYTES_MAX: usize = 64 << 10;
+/// Time for one task, milliseconds: a cold disk and a busy machine, many times over.
+const TASK_MS_MAX: u64 = 120_000;
 /// Magic number of the file system of namespaces. Source: `statfs(2)`.
 const NSFS_MAGIC: u64 = 0x6e73_6673;
 
@@ -30,10 +33,20 @@ pub enum SpaceError {
     /// The kernel refused.
     #[error("{task} has failed: {words}")]
     Refused {
-        /// What was to be done.
+        /// The task.
         task: &'static str,
         /// The helper's words.
         words: String,
+    },
+    /// The helper took too long and was killed.
+    #[error("{task} did not end within {ms} ms: {program} was killed")]
+    Late {
+        /// The task.
+        task: &'static str,
+        /// Path of the helper.
+        program: PathBuf,
+        /// Time given, milliseconds.
+        ms: u64,
     },
 }
 
@@ -51,7 +64,8 @@ pub struct Namespaces {
 pub struct RootFolders {
     /// Its place.
     pub at: PathBuf,
-    /// Folders of the image, the uppermost first.
+    /// Folders of the image, the uppermost first. Paths at which the bundle mounts something have to be in one of them where the root cannot be written: no driver
+    /// can make them then.
     pub lowers: Vec<PathBuf>,
     /// Folders for what is written and for work, on one bounded file system, where the root can be written.
     pub upper: Option<(PathBuf, PathBuf)>,
@@ -63,10 +77,10 @@ impl Namespaces {
         [&self.user, &self.network].into_iter().all(|file| is_namespace(file))
     }
 
-    /// Makes both. Done already: nothing changes.
+    /// Makes both. Done already: nothing changes, also where the ids were others (they do not move as long as their owner is there, X-23).
     ///
     /// # Errors
-    /// See [`SpaceError`]; then neither is there.
+    /// See [`SpaceError`]; then neither is there, or a second call goes on.
     pub fn make(&self, helper: &Path, ids: IdRange, door: Door<'_>) -> Result<(), SpaceError> {
         if self.are_there() {
             return Ok(());
@@ -89,10 +103,11 @@ impl Namespaces {
 }
 
 impl RootFolders {
-    /// Mounts it, with owners shown through a user namespace. It must not be mounted already.
+    /// Mounts it, with owners shown through a user namespace. What was mounted at its place before is unmounted first; an instance that runs keeps what it has,
+    /// but two roots must not write to one upper folder.
     ///
     /// # Errors
-    /// See [`SpaceError`]; then nothing is mounted.
+    /// See [`SpaceError`]; then nothing is mounted, or a second call goes on.
     pub fn make(&self, helper: &Path, user: &Path, door: Door<'_>) -> Result<(), SpaceError> {
         let mut command = Command::new(helper);
         command.args(["root", "--user"]).arg(user).arg("--at").arg(&self.at);
@@ -120,21 +135,20 @@ fn is_namespace(file: &Path) -> bool {
 
 fn run(mut command: Command, task: &'static str, effect: &str, door: Door<'_>) -> Result<(), SpaceError> {
     let program = PathBuf::from(command.get_program());
-    let mut words = None;
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut refusal = None;
+    command.env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let done = through(door, effect, || {
         let mut child = command.spawn()?;
-        let mut said = String::new();
-        if let Some(error) = child.stderr.take() {
-            error.take(WORDS_BYTES_MAX).read_to_string(&mut said)?;
-        }
-        if !child.wait()?.success() {
-            words = Some(said.trim().to_string());
-        }
+        let pipe = child.stderr.take();
+        refusal = match finish(&mut child, pipe, WORDS_BYTES_MAX, TASK_MS_MAX)? {
+            (Some(status), _) if status.success() => None,
+            (Some(_), words) => Some(SpaceError::Refused { task, words: words.trim().to_string() }),
+            (None, _) => Some(SpaceError::Late { task, program: program.clone(), ms: TASK_MS_MAX }),
+        };
         Ok(())
     });
-    match words {
-        Some(words) => Err(SpaceError::Refused { task, words }),
+    match refusal {
+        Some(refusal) => Err(refusal),
         None => done.map_err(|cause| SpaceError::Program { program, cause }),
     }
 }

@@ -12,8 +12,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use openmesh_blueprint::document::Name;
 
-use crate::elements::transaction;
-use crate::ends::{EndFault, EndSpec, Kind, repair, set, write};
+use crate::elements::{Elements, transaction};
+use crate::ends::{End, EndFault, EndSpec, Kind, read, repair, set, write};
 use crate::error::{Effect, LinksError, kernel, through};
 use crate::inventory::{FORWARDING, Fault, Namespaces, ends, is_ours, observe};
 use crate::names::{INNER_LINK, gateway_mac, link_prefix, table};
@@ -27,6 +27,10 @@ use crate::table::transact;
 const ROUNDS_MAX: u32 = 4;
 /// File in the folder of marks that says that this agent has turned the host's forwarding on.
 const FORWARDING_MARK: &str = "forwarding-was-off";
+/// File in the folder of marks that says that published ports of UDP are about to change: flows have to be looked at afterwards, by whoever lives then.
+const FLOWS_MARK: &str = "flows-may-be-stale";
+/// Name of this run of the machine: what was set in an earlier one is not there any more.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Surroundings of effects.
 #[derive(Clone, Copy)]
@@ -43,50 +47,120 @@ pub struct Context<'a> {
 /// Returns the faults that were found and repaired, in order; none where everything was as it should be.
 ///
 /// # Errors
-/// The first effect that fails, all before it being done; a link or an address that is somebody else's, after all the others were served.
+/// An effect on what all instances share, at once. The first effect on one instance that fails, after all others were tried, since its trouble is not that of its
+/// neighbours; else a link or an address that is somebody else's, or a namespace that cannot be entered. A door that does not let an effect through ends it at once.
 pub fn converge(network: &Network, namespaces: &Namespaces, context: Context<'_>) -> Result<Vec<Fault>, LinksError> {
     let mut repaired: Vec<Fault> = Vec::new();
+    let mut failed = None;
     for _ in 0..ROUNDS_MAX {
         let inventory = observe(network, namespaces)?;
         let faults = network.faults(&inventory);
         let mut conflict = None;
         let mut done = 0;
+        failed = None;
         for fault in faults {
-            match fault {
-                Fault::Foreign { link, alias } => conflict = Some(LinksError::Foreign { link, alias }),
-                Fault::AddressTaken { address, link } => conflict = Some(LinksError::AddressTaken { address, link }),
-                fault => {
-                    mend(network, namespaces, &fault, context)?;
+            if let Some(theirs) = conflicting(&fault) {
+                conflict = Some(theirs);
+                continue;
+            }
+            match mend(network, namespaces, &fault, context) {
+                Ok(()) => {
                     repaired.push(fault);
                     done += 1;
                 }
+                // Without its rules no link is made.
+                Err(error) if !is_of_one(&fault) || matches!(error, LinksError::Effect { .. }) => return Err(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
         if done == 0 {
-            return conflict.map_or(Ok(repaired), Err);
+            forget_flows(network, context)?;
+            return failed.or(conflict).map_or(Ok(repaired), Err);
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let last = repaired.pop().map(|fault| fault.to_string()).unwrap_or_default();
     let source = std::io::Error::other("it came back each time it was repaired");
     Err(LinksError::Kernel { task: format!("settle: {last}"), source })
 }
 
+/// Returns true for a fault of one instance alone.
+fn is_of_one(fault: &Fault) -> bool {
+    match fault {
+        Fault::Stray(_) | Fault::NoLink(_) | Fault::Elsewhere(_) | Fault::NoLoopback(_) => true,
+        Fault::Outer(..) | Fault::Inner(..) => true,
+        _ => false,
+    }
+}
+
+/// The error of a fault that only a person can mend.
+fn conflicting(fault: &Fault) -> Option<LinksError> {
+    match fault.clone() {
+        Fault::Foreign { link, alias } => Some(LinksError::Foreign { link, alias }),
+        Fault::AddressTaken { address, link } => Some(LinksError::AddressTaken { address, link }),
+        Fault::Closed { address, reason } => Some(LinksError::Closed { address, reason }),
+        _ => None,
+    }
+}
+
+/// Forgets the flows that a change of ports has made stale, where a mark says that there may be some.
+fn forget_flows(network: &Network, context: Context<'_>) -> Result<(), LinksError> {
+    let mark = context.marks.join(FLOWS_MARK);
+    if !mark.exists() {
+        return Ok(());
+    }
+    through(context.effect, "flows.forget", || {
+        let forgotten = crate::flows::forget(&Elements::of(network), network.allocations().subnet, &ends()?);
+        forgotten.map_err(kernel("forget flows of ports that have moved"))
+    })?;
+    through(context.effect, "flows.unmark", || remove_file(&mark))
+}
+
+/// Writes a mark. It is not synced: after a power cut neither the mark nor what it is about is there.
+fn write_mark(context: Context<'_>, name: &str, text: &str) -> Result<(), LinksError> {
+    let mark = context.marks.join(name);
+    let error = |source| LinksError::File { path: mark.clone(), task: "written", source };
+    std::fs::create_dir_all(context.marks).map_err(error)?;
+    std::fs::write(&mark, text).map_err(error)
+}
+
+/// Marks that flows may be stale after what comes next.
+fn mark_flows(context: Context<'_>) -> Result<(), LinksError> {
+    through(context.effect, "flows.mark", || {
+        write_mark(context, FLOWS_MARK, "published ports of UDP were about to change\n")
+    })
+}
+
 /// Repairs one fault.
 fn mend(network: &Network, namespaces: &Namespaces, fault: &Fault, context: Context<'_>) -> Result<(), LinksError> {
     let effect = context.effect;
     match fault {
-        Fault::Foreign { .. } | Fault::AddressTaken { .. } => Ok(()),
+        Fault::Foreign { .. } | Fault::AddressTaken { .. } | Fault::Closed { .. } => Ok(()),
         Fault::NoForwarding => forward(context),
-        Fault::NoTable | Fault::Altered(_) => through(effect, "rules.replace", || {
-            transact(&format!("replace the table {}", network.table()), &replacement(network))
-        }),
-        Fault::Elements(changes) => through(effect, "rules.change", || {
-            let text = transaction(&network.table(), changes);
-            transact(&format!("change elements of the table {}", network.table()), &text)?;
-            crate::flows::forget(changes, &ends()?).map_err(kernel("forget flows of ports that have moved"))
-        }),
-        Fault::Stray(link) => through(effect, "link.remove", || remove_link(link)),
-        Fault::Elsewhere(address) => through(effect, "link.remove", || remove_link(&network.link_name(*address))),
+        Fault::NoTable | Fault::Altered(_) => {
+            // Its ports may have been others, or none.
+            mark_flows(context)?;
+            through(effect, "rules.replace", || {
+                transact(&format!("replace the table {}", network.table()), &replacement(network))
+            })?;
+            forget_flows(network, context)
+        }
+        Fault::Elements(changes) => {
+            if crate::flows::concern(changes) {
+                mark_flows(context)?;
+            }
+            through(effect, "rules.change", || {
+                let text = transaction(&network.table(), changes);
+                transact(&format!("change elements of the table {}", network.table()), &text)
+            })?;
+            forget_flows(network, context)
+        }
+        Fault::Stray(link) => through(effect, "link.remove", || remove_link(network.agent(), link)),
+        Fault::Elsewhere(address) => {
+            through(effect, "link.remove", || remove_link(network.agent(), &network.link_name(*address)))
+        }
         Fault::NoLink(address) => match (network.instances().get(address), namespaces.get(address)) {
             (Some(endpoint), Some(namespace)) => attach(network, *address, endpoint, namespace, effect),
             _ => Ok(()),
@@ -121,17 +195,23 @@ fn open() -> Result<Netlink, LinksError> {
 
 /// Turns forwarding of the host on, after a mark that it was off.
 fn forward(context: Context<'_>) -> Result<(), LinksError> {
-    let mark = context.marks.join(FORWARDING_MARK);
     through(context.effect, "forwarding.mark", || {
-        let error = |source| LinksError::File { path: mark.clone(), task: "written", source };
-        std::fs::create_dir_all(context.marks).map_err(error)?;
-        std::fs::write(&mark, "the forwarding of IPv4 was off before this agent turned it on\n").map_err(error)?;
-        std::fs::File::open(context.marks).and_then(|folder| folder.sync_all()).map_err(error)
+        let text = format!(
+            "the forwarding of IPv4 was off before this agent turned it on, in the run {} of the machine\n",
+            boot()
+        );
+        write_mark(context, FORWARDING_MARK, &text)
     })?;
     through(context.effect, "forwarding.on", || write(Path::new(FORWARDING), "1"))
 }
 
-/// Makes the veth pair of an instance and sets both ends up.
+/// Name of this run of the machine; empty where the kernel does not say it.
+fn boot() -> String {
+    read(Path::new(BOOT)).ok().flatten().unwrap_or_default()
+}
+
+/// Makes the veth pair of an instance and sets both ends up. An end inside whose other end has no name of ours any more goes first: the kernel would not let
+/// another one have its name.
 fn attach(
     network: &Network,
     address: Ipv4Addr,
@@ -141,6 +221,10 @@ fn attach(
 ) -> Result<(), LinksError> {
     let outer = EndSpec::host(network, address, endpoint);
     let inner = EndSpec::inner(network, address, endpoint);
+    let left = namespace.enter(|| Ok(ends()?.links.remove(INNER_LINK)))?;
+    if let Some(end) = left.filter(|end| end.kind == Kind::Veth) {
+        namespace.enter(|| through(effect, "link.remove", || delete(end.index, INNER_LINK)))?;
+    }
     through(effect, "link.make", || make(network, &outer, &inner, namespace))?;
     settle(&outer, effect)?;
     namespace.enter(|| {
@@ -193,8 +277,15 @@ fn up(link: &str) -> Result<(), LinksError> {
     set(&mut open()?, index, fill).map_err(kernel(format!("bring the link {link} up")))
 }
 
-fn remove_link(link: &str) -> Result<(), LinksError> {
-    let Some(index) = index(link)? else { return Ok(()) };
+/// Removes a link of an agent, if it is one still: a name can be somebody else's by now.
+fn remove_link(agent: &Name, link: &str) -> Result<(), LinksError> {
+    match ends()?.links.get(link) {
+        Some(end) if is_ours(agent, end) => delete(end.index, link),
+        _ => Ok(()),
+    }
+}
+
+fn delete(index: u32, link: &str) -> Result<(), LinksError> {
     let mut message = LinkMessage::default();
     message.header.index = index;
     let removed = open()?.change(RouteNetlinkMessage::DelLink(message), 0);
@@ -206,7 +297,7 @@ fn remove_link(link: &str) -> Result<(), LinksError> {
 }
 
 /// Removes everything of an agent from the namespace of the calling thread, links before the rules that they are under, and nothing else. Forwarding is
-/// turned off where this agent turned it on and no bridge, tunnel or veth pair of somebody else is there that could need it by now.
+/// turned off where this agent turned it on in this run of the machine, and nothing of somebody else is there that could need it by now.
 ///
 /// Returns the names of all that was removed.
 ///
@@ -219,7 +310,7 @@ pub fn remove(agent: &Name, context: Context<'_>) -> Result<Vec<String>, LinksEr
     let (ours, others): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|(link, end)| link.starts_with(&prefix) && is_ours(agent, end));
     for (link, _) in ours {
-        through(context.effect, "link.remove", || remove_link(&link))?;
+        through(context.effect, "link.remove", || remove_link(agent, &link))?;
         removed.push(link);
     }
     let table = table(agent);
@@ -229,9 +320,15 @@ pub fn remove(agent: &Name, context: Context<'_>) -> Result<Vec<String>, LinksEr
         })?;
         removed.push(table);
     }
+    let mark = context.marks.join(FLOWS_MARK);
+    if mark.exists() {
+        through(context.effect, "flows.unmark", || remove_file(&mark))?;
+    }
     let mark = context.marks.join(FORWARDING_MARK);
     if mark.exists() {
-        if others.iter().all(|(_, end)| end.kind == Kind::Other) {
+        let text = std::fs::read_to_string(&mark).unwrap_or_default();
+        let ours = text.contains(&boot());
+        if ours && !forwards(&others) {
             through(context.effect, "forwarding.off", || write(Path::new(FORWARDING), "0"))?;
             removed.push("forwarding".to_string());
         }
@@ -240,11 +337,39 @@ pub fn remove(agent: &Name, context: Context<'_>) -> Result<Vec<String>, LinksEr
     Ok(removed)
 }
 
+/// Returns true where links of somebody else could need the host's forwarding: a bridge, a tunnel or the like, or two cards.
+fn forwards(others: &[(String, End)]) -> bool {
+    let up = others.iter().filter(|(link, end)| end.up && link != "lo");
+    let kinds: Vec<Kind> = up.map(|(_, end)| end.kind).collect();
+    let cards = kinds.iter().filter(|kind| **kind == Kind::Card).count();
+    cards > 1 || kinds.iter().any(|kind| matches!(kind, Kind::Veth | Kind::Forwarded))
+}
+
 fn remove_file(path: &PathBuf) -> Result<(), LinksError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(LinksError::File { path: path.clone(), task: "removed", source })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarding_is_left_to_whatever_may_need_it() {
+        let links = |kinds: &[(Kind, bool)]| -> Vec<(String, End)> {
+            let end = |(kind, up): &(Kind, bool)| End { kind: *kind, up: *up, ..End::default() };
+            let names = (0..).map(|number| format!("link{number}"));
+            let loopback = ("lo".to_string(), end(&(Kind::Card, true)));
+            std::iter::once(loopback).chain(names.zip(kinds.iter().map(end))).collect()
+        };
+        assert!(!forwards(&links(&[(Kind::Card, true), (Kind::Dummy, true)])));
+        assert!(!forwards(&links(&[(Kind::Card, true), (Kind::Card, false), (Kind::Forwarded, false)])), "none is up");
+        assert!(forwards(&links(&[(Kind::Card, true), (Kind::Card, true)])), "a router");
+        assert!(forwards(&links(&[(Kind::Card, true), (Kind::Forwarded, true)])));
+        assert!(forwards(&links(&[(Kind::Veth, true)])));
     }
 }

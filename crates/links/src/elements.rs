@@ -17,7 +17,7 @@ pub enum Set {
     Instances,
     /// Pairs of addresses: the first reaches the second.
     Links,
-    /// Each address with itself: an instance that reaches a published port of its own.
+    /// Each address with itself: an instance that reaches a published port of its own, and one that reaches the outside.
     Itself,
     /// Address of the host, protocol and port, to address and port of an instance.
     Published,

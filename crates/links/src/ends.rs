@@ -44,11 +44,13 @@ impl fmt::Display for Way {
 pub enum Kind {
     /// One end of a veth pair.
     Veth,
-    /// A bridge or a tunnel: something that a host forwards for.
+    /// A bridge, a tunnel, a virtual network: something that a host may forward for.
     Forwarded,
-    /// Anything else.
+    /// A dummy: nothing ever comes in by it.
+    Dummy,
+    /// A card of the machine, or its loopback.
     #[default]
-    Other,
+    Card,
 }
 
 /// An end as it was found.
@@ -464,8 +466,8 @@ fn link(message: LinkMessage) -> (String, End) {
 fn kind(info: &LinkInfo) -> Option<Kind> {
     match info {
         LinkInfo::Kind(InfoKind::Veth) => Some(Kind::Veth),
-        LinkInfo::Kind(InfoKind::Bridge | InfoKind::Tun | InfoKind::Wireguard) => Some(Kind::Forwarded),
-        LinkInfo::Kind(_) => Some(Kind::Other),
+        LinkInfo::Kind(InfoKind::Dummy) => Some(Kind::Dummy),
+        LinkInfo::Kind(_) => Some(Kind::Forwarded),
         _ => None,
     }
 }

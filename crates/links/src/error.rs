@@ -64,6 +64,22 @@ pub enum LinksError {
         /// Cause.
         source: io::Error,
     },
+    /// The namespace of an instance cannot be looked into.
+    #[error("{address}: {reason}")]
+    Closed {
+        /// Address of the instance.
+        address: std::net::Ipv4Addr,
+        /// Reason.
+        reason: String,
+    },
+    /// A program took too long and was killed.
+    #[error("{program} did not end within {ms} ms and was killed")]
+    Late {
+        /// Its name.
+        program: &'static str,
+        /// Time given, milliseconds.
+        ms: u64,
+    },
     /// A file of the kernel or of our own cannot be read or written.
     #[error("{path} cannot be {task}")]
     File {

@@ -1,9 +1,11 @@
 //! Flows of UDP that the kernel has tracked: one that is under way keeps the target that it began with for as long as it sends, so when a published port
 //! moves, its flows are forgotten and begin anew. Connections of TCP are left alone: they are drained.
 //!
+//! What is forgotten follows from the ports as they are wanted and the flows as they are, so it can be done again after any death.
+//!
 //! Kernels without a list of tracked connections (`CONFIG_NF_CT_NETLINK`) are left as they are: there a flow follows after half a minute of silence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 
@@ -11,7 +13,9 @@ use netlink_packet_core::{DefaultNla, Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQ
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 use nix::errno::Errno;
 
-use crate::elements::{Change, Set};
+use openmesh_blueprint::document::Subnet;
+
+use crate::elements::{Change, Elements, Set};
 use crate::ends::Ends;
 
 // Source: linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h.
@@ -54,35 +58,54 @@ struct Flow {
 }
 
 impl Flow {
-    /// Returns true when the flow goes on to another place than its port leads to after the changes.
-    fn is_stale(&self, changes: &[Change], local: &BTreeSet<Ipv4Addr>) -> bool {
+    /// Returns true when the flow goes on to another place than its port leads to: to another instance, to one although its port leads nowhere, or to the host.
+    fn is_stale(&self, ports: &Ports) -> bool {
         let (address, port) = self.original.destination;
         let address = Ipv4Addr::from_bits(address);
-        if self.original.protocol != UDP || !local.contains(&address) {
+        if self.original.protocol != UDP || !ports.local.contains(&address) {
             return false;
         }
-        let keys = [format!("udp . {port}"), format!("{address} . udp . {port}")];
-        let (answers, from) = self.reply.source;
-        let target = format!("{} . {from}", Ipv4Addr::from_bits(answers));
-        changes.iter().filter(|change| is_port(change) && keys.contains(&change.key)).any(|change| {
-            let there = change.value.as_deref() == Some(target.as_str());
-            // A port that comes takes flows that went elsewhere, one that goes leaves none of its own.
-            if change.add { !there } else { there }
-        })
+        let answers = Ipv4Addr::from_bits(self.reply.source.0);
+        // The rules ask for the one address first.
+        let keys = [format!("{address} . udp . {port}"), format!("udp . {port}")];
+        match keys.iter().find_map(|key| ports.targets.get(key)) {
+            Some(target) => *target != format!("{answers} . {}", self.reply.source.1),
+            // Nobody has turned it.
+            None if answers == address => false,
+            None => {
+                let host_bits = u32::BITS.saturating_sub(u32::from(ports.subnet.prefix));
+                let differs = answers.to_bits() ^ ports.subnet.address.to_bits();
+                differs.checked_shr(host_bits).unwrap_or(0) == 0
+            }
+        }
     }
 }
 
-fn is_port(change: &Change) -> bool {
-    matches!(change.set, Set::Published | Set::PublishedAnywhere)
+/// Published ports as they are wanted.
+struct Ports {
+    /// Target of each by its key in the map.
+    targets: BTreeMap<String, String>,
+    /// Addresses of instances.
+    subnet: Subnet,
+    /// Addresses of the host.
+    local: BTreeSet<Ipv4Addr>,
 }
 
-/// Forgets the flows that changes of published ports have made stale.
-pub(crate) fn forget(changes: &[Change], ends: &Ends) -> io::Result<()> {
-    if !changes.iter().any(|change| is_port(change) && change.key.contains("udp")) {
-        return Ok(());
-    }
-    let local: BTreeSet<Ipv4Addr> =
-        ends.links.values().flat_map(|end| end.addresses.iter().map(|(address, _)| *address)).collect();
+/// Returns true when changes move, add or remove a published port of UDP.
+pub(crate) fn concern(changes: &[Change]) -> bool {
+    let is_port = |change: &Change| matches!(change.set, Set::Published | Set::PublishedAnywhere);
+    changes.iter().any(|change| is_port(change) && change.key.contains("udp"))
+}
+
+/// Forgets the flows that go on to another place than their published port leads to.
+pub(crate) fn forget(wanted: &Elements, subnet: Subnet, ends: &Ends) -> io::Result<()> {
+    let sets = [Set::Published, Set::PublishedAnywhere];
+    let targets = sets.into_iter().flat_map(|set| wanted.get(set));
+    let ports = Ports {
+        targets: targets.filter_map(|(key, value)| Some((key.to_string(), value?.to_string()))).collect(),
+        subnet,
+        local: ends.links.values().flat_map(|end| end.addresses.iter().map(|(address, _)| *address)).collect(),
+    };
     let mut tracker = match Tracker::open() {
         Ok(tracker) => tracker,
         Err(error) if missing(&error) => return Ok(()),
@@ -92,7 +115,7 @@ pub(crate) fn forget(changes: &[Change], ends: &Ends) -> io::Result<()> {
         Err(error) if missing(&error) => return Ok(()),
         flows => flows?,
     };
-    for flow in flows.iter().filter(|flow| flow.is_stale(changes, &local)) {
+    for flow in flows.iter().filter(|flow| flow.is_stale(&ports)) {
         match tracker.delete(flow) {
             // It ended by itself.
             Err(error) if error.raw_os_error() == Some(Errno::ENOENT as i32) => {}
@@ -255,34 +278,33 @@ mod tests {
     #[test]
     fn flows_are_stale_when_their_port_leads_elsewhere() {
         let host = Ipv4Addr::new(192, 0, 2, 2);
-        let local = BTreeSet::from([host]);
         let [one, two] = [2, 3].map(|last| Ipv4Addr::new(10, 89, 0, last));
-        let change = |add: bool, key: &str, to: Ipv4Addr| Change {
-            add,
-            set: if key.contains("192") { Set::Published } else { Set::PublishedAnywhere },
-            key: key.to_string(),
-            value: Some(format!("{to} . 7000")),
+        let ports = |targets: &[(&str, Ipv4Addr)]| Ports {
+            targets: targets.iter().map(|(key, to)| (key.to_string(), format!("{to} . 7000"))).collect(),
+            subnet: Subnet { address: Ipv4Addr::new(10, 89, 0, 0), prefix: 16 },
+            local: BTreeSet::from([host]),
         };
-        let to_one = flow((host, 80), (one, 7000));
-        let unpublished = flow((host, 80), (host, 80));
+        let (to_one, to_two) = (flow((host, 80), (one, 7000)), flow((host, 80), (two, 7000)));
+        let to_host = flow((host, 80), (host, 80));
         for key in ["udp . 80", "192.0.2.2 . udp . 80"] {
-            let moves = [change(false, key, one), change(true, key, two)];
-            assert!(to_one.is_stale(&moves, &local));
-            assert!(!flow((host, 80), (two, 7000)).is_stale(&moves, &local));
-            assert!(unpublished.is_stale(&moves, &local));
-            assert!(to_one.is_stale(&[change(false, key, one)], &local));
-            assert!(!to_one.is_stale(&[change(true, key, one)], &local));
-            assert!(!unpublished.is_stale(&[change(false, key, one)], &local));
+            let moved = ports(&[(key, two)]);
+            assert!(to_one.is_stale(&moved) && !to_two.is_stale(&moved));
+            assert!(to_host.is_stale(&moved), "it began before the port was published");
+            assert!(!to_one.is_stale(&ports(&[(key, one)])));
         }
-        let elsewhere = [
-            change(false, "udp . 81", one),
-            change(false, "tcp . 80", one),
-            change(false, "192.0.2.9 . udp . 80", one),
-        ];
-        assert!(!to_one.is_stale(&elsewhere, &local));
-        assert!(
-            !to_one.is_stale(&[change(false, "udp . 80", one)], &BTreeSet::new()),
-            "a flow that the host only forwards"
-        );
+        let both = ports(&[("udp . 80", one), ("192.0.2.2 . udp . 80", two)]);
+        assert!(to_one.is_stale(&both) && !to_two.is_stale(&both), "the one address comes first");
+        for key in ["udp . 81", "tcp . 80", "192.0.2.9 . udp . 80"] {
+            let elsewhere = ports(&[(key, one)]);
+            assert!(to_one.is_stale(&elsewhere), "nobody publishes its port any more");
+            assert!(!to_host.is_stale(&elsewhere), "a service of the host");
+        }
+        let gateway = Ipv4Addr::new(10, 89, 0, 1);
+        let asks = flow((gateway, 53), (gateway, 53));
+        assert!(!asks.is_stale(&Ports { local: BTreeSet::from([gateway]), ..ports(&[]) }), "a question to the gateway");
+        let others = flow((host, 80), (Ipv4Addr::new(10, 90, 0, 2), 7000));
+        assert!(!others.is_stale(&ports(&[])), "the port of another agent");
+        let nowhere = Ports { local: BTreeSet::new(), ..ports(&[("udp . 80", two)]) };
+        assert!(!to_one.is_stale(&nowhere), "a flow that the host only forwards");
     }
 }

@@ -30,6 +30,8 @@ pub struct Inventory {
     pub links: BTreeMap<String, End>,
     /// Insides of the instances whose namespaces were given.
     pub inside: BTreeMap<Ipv4Addr, Inside>,
+    /// Instances whose namespaces were given and cannot be looked into, with the reason.
+    pub closed: BTreeMap<Ipv4Addr, String>,
     /// Routes over other links, with the name of the link.
     pub others: Vec<(String, Way)>,
     /// The host forwards packets.
@@ -69,15 +71,26 @@ pub fn observe(network: &Network, namespaces: &Namespaces) -> Result<Inventory, 
     }
     let name_of = |index: u32| ends.links.iter().find(|(_, end)| end.index == index).map(|(name, _)| name.clone());
     let others = ends.ways.iter().filter_map(|(index, way)| Some((name_of(*index)?, *way)));
-    let others = others.filter(|(name, _)| !name.starts_with(&prefix)).collect();
-    let mut inside = BTreeMap::new();
+    // A link of ours that somebody has renamed is none of others: it goes with its other end.
+    let renamed = |name: &String| ends.links.get(name).is_some_and(|end| has_alias(network.agent(), end));
+    let others = others.filter(|(name, _)| !name.starts_with(&prefix) && !renamed(name)).collect();
+    let (mut inside, mut closed) = (BTreeMap::new(), BTreeMap::new());
     for (address, endpoint) in network.instances() {
-        if let Some(namespace) = namespaces.get(address) {
-            inside.insert(*address, look_inside(network, *address, endpoint, namespace)?);
+        let Some(namespace) = namespaces.get(address) else { continue };
+        match look_inside(network, *address, endpoint, namespace) {
+            Ok(found) => drop(inside.insert(*address, found)),
+            // It is one instance's trouble, not that of all others.
+            Err(error) => drop(closed.insert(*address, in_full(&error))),
         }
     }
     let forwarding = read(Path::new(FORWARDING))?.as_deref() == Some("1");
-    Ok(Inventory { table, links, inside, others, forwarding })
+    Ok(Inventory { table, links, inside, closed, others, forwarding })
+}
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Links of the calling thread's namespace.
@@ -117,6 +130,13 @@ pub enum Fault {
         /// Name of the link.
         link: String,
     },
+    /// The namespace of an instance cannot be looked into: nothing is done in it.
+    Closed {
+        /// Address of the instance.
+        address: Ipv4Addr,
+        /// Reason.
+        reason: String,
+    },
     /// The host does not forward.
     NoForwarding,
     /// The table is not there.
@@ -144,6 +164,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Foreign { link, alias } => write!(f, "the link {link} is not ours, its alias is \"{alias}\""),
             Fault::AddressTaken { address, link } => write!(f, "{address} is reached over {link}, which is not ours"),
+            Fault::Closed { address, reason } => write!(f, "{address}: {reason}"),
             Fault::NoForwarding => write!(f, "the host does not forward packets"),
             Fault::NoTable => write!(f, "the nft table is gone"),
             Fault::Altered(difference) => write!(f, "the nft table was altered: {difference}"),
@@ -163,7 +184,11 @@ impl fmt::Display for Fault {
 
 /// Returns true when a link with a name of ours is ours. One without an alias is: we made it and died before it had one.
 pub(crate) fn is_ours(agent: &Name, end: &End) -> bool {
-    end.kind == Kind::Veth && (end.alias.is_empty() || end.alias.starts_with(&alias_prefix(agent)))
+    end.kind == Kind::Veth && (end.alias.is_empty() || has_alias(agent, end))
+}
+
+fn has_alias(agent: &Name, end: &End) -> bool {
+    end.kind == Kind::Veth && end.alias.starts_with(&alias_prefix(agent))
 }
 
 impl Network {
@@ -221,6 +246,8 @@ impl Network {
                 faults.push(Fault::AddressTaken { address: *address, link: link.clone() });
             }
         }
+        let closed = inventory.closed.iter();
+        faults.extend(closed.map(|(address, reason)| Fault::Closed { address: *address, reason: reason.clone() }));
         faults
     }
 

@@ -45,5 +45,5 @@ pub use error::{Effect, LinksError};
 pub use inventory::{Fault, Inside, Inventory, Namespaces, observe};
 pub use namespace::Namespace;
 pub use network::{Allocations, Endpoint, Network, Problem, RATE_BITS_MIN, Target};
-pub use ruleset::{COMMENT_BYTES_MAX, Chain, Hook, Rule, chains, replacement, ruleset};
+pub use ruleset::{COMMENT_BYTES_MAX, CONNECTIONS_MAX, Chain, Hook, Rule, chains, replacement, ruleset};
 pub use table::{TableState, foreign_drops, observe_table, read_table};

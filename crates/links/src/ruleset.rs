@@ -14,6 +14,14 @@ use crate::elements::{Elements, Set};
 use crate::names::link_prefix;
 use crate::network::Network;
 
+/// Tracked connections that an instance may have begun at once: an eighth of the 65,536 that the kernel tracks on a machine of 4 GB. The rest of the machine,
+/// other instances too, shares that table, and has no connection where it is full.
+pub const CONNECTIONS_MAX: u32 = 8_192;
+/// Name and type of the set in which the kernel counts them, by address; no element of it is ours.
+pub(crate) const COUNTED: (&str, &str) = ("counted", "ipv4_addr");
+/// Most addresses that are counted: as many as the instances of the widest subnet that a machine can run.
+const COUNTED_MAX: u32 = 65_536;
+
 /// Longest comment that nft takes, in bytes. Source: `NFTNL_UDATA_COMMENT_MAXLEN` of nftables.
 pub const COMMENT_BYTES_MAX: usize = 128;
 
@@ -59,9 +67,9 @@ impl Rule {
 /// Chains of a network's table.
 pub fn chains(network: &Network) -> Vec<Chain> {
     let ours = format!("{}*", link_prefix(network.agent()));
-    let mut chains = vec![source(&ours)];
+    let mut chains = vec![source(&ours), bound(&ours)];
     chains.extend(publish());
-    chains.push(hide(&ours, &network.allocations().subnet.to_string()));
+    chains.push(hide(&ours));
     chains.push(forward(&ours));
     chains.push(enter(&ours));
     chains.push(leave());
@@ -84,6 +92,19 @@ fn source(ours: &str) -> Chain {
             rule(format!("{from} iifname . ip saddr != @instances drop"), "each link has one address"),
             rule(format!("{from} ip daddr 127.0.0.0/8 drop"), "the loopback of the host is the host's"),
         ],
+    }
+}
+
+/// After connection tracking (priority of `mangle`): the number of connections that an instance has begun. Those before the bound go on.
+fn bound(ours: &str) -> Chain {
+    let over = format!("add @{} {{ ip saddr ct count over {CONNECTIONS_MAX} }}", COUNTED.0);
+    Chain {
+        name: "bound",
+        hook: Some(Hook { kind: "filter", name: "prerouting", priority: -150 }),
+        rules: vec![rule(
+            format!("iifname \"{ours}\" ct state new {over} drop"),
+            "one instance does not use up the machine's connections",
+        )],
     }
 }
 
@@ -110,7 +131,7 @@ fn publish() -> [Chain; 2] {
 }
 
 /// Source addresses that must not be seen by the receiver (priority of `srcnat`).
-fn hide(ours: &str, subnet: &str) -> Chain {
+fn hide(ours: &str) -> Chain {
     let to = format!("oifname \"{ours}\"");
     Chain {
         name: "hide",
@@ -118,7 +139,8 @@ fn hide(ours: &str, subnet: &str) -> Chain {
         rules: vec![
             rule(format!("{to} ip saddr 127.0.0.0/8 masquerade"), "from the loopback of the host"),
             rule(format!("{to} ip saddr . ip daddr @itself masquerade"), "to itself by a published port"),
-            rule(format!("oifname != \"{ours}\" ip saddr {subnet} masquerade"), "to the outside"),
+            // By address, not by subnet: a machine beside it may use the same one.
+            rule(format!("oifname != \"{ours}\" ip saddr . ip saddr @itself masquerade"), "to the outside"),
         ],
     }
 }
@@ -199,6 +221,8 @@ pub fn ruleset(network: &Network, elements: &Elements) -> String {
         }
         text += "\t}\n";
     }
+    let (name, key) = COUNTED;
+    let _ = writeln!(text, "\tset {name} {{\n\t\ttype {key}\n\t\tsize {COUNTED_MAX}\n\t\tflags dynamic\n\t}}");
     for chain in chains(network) {
         let _ = writeln!(text, "\tchain {} {{", chain.name);
         if let Some(Hook { kind, name, priority }) = chain.hook {

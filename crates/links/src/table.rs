@@ -1,18 +1,26 @@
 //! The nft table as the kernel has it, and transactions to it, both by the program `nft`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
-use std::process::{Command, Output, Stdio};
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::elements::{Elements, Set};
 use crate::error::LinksError;
 use crate::network::Network;
-use crate::ruleset::{Hook, chains};
+use crate::ruleset::{COUNTED, Hook, chains};
 
 /// Longest part of nft's output in an error, in bytes: its first lines name the fault, the rest repeats the text.
 const OUTPUT_BYTES_MAX: usize = 600;
+/// Time for nft, milliseconds: it takes some ten, and waits for the kernel's lock where others change tables by the thousand.
+const NFT_MS_MAX: u64 = 60_000;
+/// Pause between looks for the end of a program that has closed its output, milliseconds: it is on its way out.
+const END_LOOK_MS: u64 = 1;
+/// Names of the tables of the older interface that are loaded in the thread's namespace.
+const LEGACY_TABLES: &str = "/proc/thread-self/net/ip_tables_names";
 
 /// The table as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +51,9 @@ impl Skeleton {
             (key, Some(value)) => format!("{key} : {value}"),
             (key, None) => key.to_string(),
         };
-        let sets = Set::ALL.map(|set| (set.name().to_string(), types(set)));
-        Skeleton { chains: chains.collect(), sets: sets.into() }
+        let counted = (COUNTED.0.to_string(), COUNTED.1.to_string());
+        let sets = Set::ALL.map(|set| (set.name().to_string(), types(set))).into_iter().chain([counted]);
+        Skeleton { chains: chains.collect(), sets: sets.collect() }
     }
 
     /// The first difference, in words.
@@ -141,23 +150,75 @@ fn joined(value: &Value) -> Option<String> {
     }
 }
 
-/// Runs nft, which is at home in a folder that is not on every path.
+/// Runs nft.
 fn nft(arguments: &[&str], input: &str) -> Result<Output, LinksError> {
-    let start = |program: &str| {
-        let mut command = Command::new(program);
+    run(("nft", "nftables"), arguments, input, NFT_MS_MAX)
+}
+
+/// Runs a program of a package, which is at home in a folder that is not on every path.
+fn run(
+    (program, package): (&'static str, &'static str),
+    arguments: &[&str],
+    input: &str,
+    ms_max: u64,
+) -> Result<Output, LinksError> {
+    let start = |path: &str| {
+        let mut command = Command::new(path);
         command.args(arguments).env("LC_ALL", "C");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
     };
     let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let started = start("nft").or_else(|error| if missing(&error) { start("/usr/sbin/nft") } else { Err(error) });
-    let run = |mut child: std::process::Child| {
-        if let Some(mut stdin) = child.stdin.take() {
-            // nft reads all of it before it writes, and one that ends early says why.
-            let _ = stdin.write_all(input.as_bytes());
+    let at_home = || start(&format!("/usr/sbin/{program}"));
+    let started = start(program).or_else(|error| if missing(&error) { at_home() } else { Err(error) });
+    let output = started.and_then(|child| finish(child, input, ms_max));
+    let error = |source| LinksError::NoProgram { program, package, source };
+    output.map_err(error)?.ok_or(LinksError::Late { program, ms: ms_max })
+}
+
+/// Gives a program its input, takes what it says and waits for its end; none where that takes longer than given, and it was killed.
+fn finish(mut child: Child, input: &str, ms_max: u64) -> io::Result<Option<Output>> {
+    let until = Instant::now() + Duration::from_millis(ms_max);
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A program that ends early says why.
+            stdin.map(|mut stdin| stdin.write_all(input.as_bytes()))
+        });
+        let (said, words) = channel();
+        for (place, pipe) in [(0_usize, stdout.map(boxed)), (1, stderr.map(boxed))] {
+            let said = said.clone();
+            scope.spawn(move || {
+                let mut bytes = Vec::new();
+                let read = pipe.map_or(Ok(0), |mut pipe| pipe.read_to_end(&mut bytes));
+                let _ = said.send((place, read.map(|_| bytes)));
+            });
         }
-        child.wait_with_output()
-    };
-    started.and_then(run).map_err(|source| LinksError::NoProgram { program: "nft", package: "nftables", source })
+        let mut output = [Vec::new(), Vec::new()];
+        for _ in 0..output.len() {
+            let Ok((place, bytes)) = words.recv_timeout(until.saturating_duration_since(Instant::now())) else {
+                // Its pipes close, so that the threads end.
+                child.kill()?;
+                return child.wait().map(|_| None);
+            };
+            output[place] = bytes?;
+        }
+        let status = loop {
+            match child.try_wait()? {
+                Some(status) => break status,
+                None if Instant::now() > until => {
+                    child.kill()?;
+                    return child.wait().map(|_| None);
+                }
+                None => std::thread::sleep(Duration::from_millis(END_LOOK_MS)),
+            }
+        };
+        let [stdout, stderr] = output;
+        Ok(Some(Output { status, stdout, stderr }))
+    })
+}
+
+fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(pipe)
 }
 
 /// The beginning of a program's error output.
@@ -235,5 +296,55 @@ pub fn foreign_drops(network: &Network) -> Result<Vec<String>, LinksError> {
             "the chain {name} of the table {family} {table} drops packets {direction} that none of its rules accepts"
         )
     });
-    Ok(drops.collect())
+    Ok(drops.chain(legacy_drops()?).collect())
+}
+
+/// Chains of the older interface of the kernel that drop by policy, which nft does not show.
+fn legacy_drops() -> Result<Vec<String>, LinksError> {
+    let tables = std::fs::read_to_string(LEGACY_TABLES).unwrap_or_default();
+    if !tables.lines().any(|table| table == "filter") {
+        return Ok(Vec::new());
+    }
+    match run(("iptables-legacy", "iptables"), &["-S"], "", NFT_MS_MAX) {
+        Ok(output) if output.status.success() => Ok(policies(&String::from_utf8_lossy(&output.stdout))),
+        Ok(output) => Err(LinksError::Nft { task: "list what iptables-legacy has".to_string(), output: said(&output) }),
+        Err(LinksError::NoProgram { .. }) => Ok(vec![
+            "the older tables of iptables are in use and cannot be read: install the Debian package iptables"
+                .to_string(),
+        ]),
+        Err(error) => Err(error),
+    }
+}
+
+/// Chains of `iptables-legacy -S` that drop what none of their rules accepts.
+fn policies(rules: &str) -> Vec<String> {
+    let drops = |chain: &str| rules.lines().any(|line| line == format!("-P {chain} DROP"));
+    let chains = [("FORWARD", "from and to instances"), ("INPUT", "from instances to the host")];
+    let found = chains.into_iter().filter(|(chain, _)| drops(chain));
+    let text = |(chain, direction): (&str, &str)| {
+        format!("the chain {chain} of iptables-legacy drops packets {direction} that none of its rules accepts")
+    };
+    found.map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_hangs_is_killed_and_named() {
+        let hangs = run(("sleep", "coreutils"), &["1000"], "", 50);
+        assert_eq!(hangs.unwrap_err().to_string(), "sleep did not end within 50 ms and was killed");
+        let echo = run(("cat", "coreutils"), &[], &"x".repeat(1 << 20), 60_000).unwrap();
+        assert!(echo.status.success() && echo.stdout.len() == 1 << 20);
+        let missing = run(("no-such-program", "nothing"), &[], "", 50).unwrap_err();
+        assert!(matches!(missing, LinksError::NoProgram { .. }), "{missing}");
+    }
+
+    #[test]
+    fn policies_of_the_older_interface_are_read() {
+        let found = policies("-P INPUT ACCEPT\n-P FORWARD DROP\n-P OUTPUT DROP\n-A FORWARD -j ACCEPT\n");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("the chain FORWARD of iptables-legacy drops packets from and to instances"));
+    }
 }

@@ -52,6 +52,8 @@ pub struct Client {
     version: u32,
     last_id: u64,
     waiting: VecDeque<Message>,
+    /// Beginning of a line whose rest has not come in time.
+    begun: Vec<u8>,
 }
 
 impl Client {
@@ -65,7 +67,7 @@ impl Client {
         stream.set_read_timeout(Some(limit)).map_err(unreachable)?;
         stream.set_write_timeout(Some(limit)).map_err(unreachable)?;
         let mut stream = BufReader::new(stream);
-        let line = read_line(&mut stream)?;
+        let line = read_line(&mut stream, &mut Vec::new())?;
         let hello: Hello = match serde_json::from_slice(&line) {
             Ok(hello) => hello,
             // Instead of a greeting comes the reason for closing.
@@ -79,7 +81,7 @@ impl Client {
         if version < oldest.max(PROTOCOL_OLDEST) {
             return Err(ClientError::Version { oldest, newest });
         }
-        Ok(Client { stream, hello, version, last_id: 0, waiting: VecDeque::new() })
+        Ok(Client { stream, hello, version, last_id: 0, waiting: VecDeque::new(), begun: Vec::new() })
     }
 
     /// Greeting of the shim.
@@ -145,15 +147,37 @@ impl Client {
     }
 
     fn message(&mut self) -> Result<Message, ClientError> {
-        Ok(serde_json::from_slice(&read_line(&mut self.stream)?)?)
+        Ok(serde_json::from_slice(&read_line(&mut self.stream, &mut self.begun)?)?)
     }
 }
 
-fn read_line(stream: &mut BufReader<UnixStream>) -> Result<Vec<u8>, std::io::Error> {
-    let mut line = Vec::new();
-    stream.take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+/// Reads a line after what of it has come already; what comes before an error is kept there.
+fn read_line(stream: &mut BufReader<UnixStream>, begun: &mut Vec<u8>) -> Result<Vec<u8>, std::io::Error> {
+    let left = LINE_BYTES_MAX.saturating_sub(begun.len() as u64);
+    stream.take(left).read_until(b'\n', begun)?;
+    let mut line = std::mem::take(begun);
     match line.pop() {
         Some(b'\n') => Ok(line),
         _ => Err(ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_comes_in_two_parts_is_whole_after_a_timeout() {
+        let (mut shim, own) = UnixStream::pair().unwrap();
+        own.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let (mut stream, mut begun) = (BufReader::new(own), Vec::new());
+        shim.write_all(b"{\"answer\":").unwrap();
+        let late = read_line(&mut stream, &mut begun).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::WouldBlock);
+        shim.write_all(b"1}\n").unwrap();
+        assert_eq!(read_line(&mut stream, &mut begun).unwrap(), b"{\"answer\":1}");
+        assert!(begun.is_empty());
+        drop(shim);
+        assert_eq!(read_line(&mut stream, &mut begun).unwrap_err().kind(), ErrorKind::UnexpectedEof);
     }
 }

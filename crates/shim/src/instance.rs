@@ -106,7 +106,11 @@ impl Instance {
             changed: true,
             left: false,
         };
-        if let Some(status) = earlier.filter(|status| status.state != State::Stopped) {
+        // A run whose end is remembered already waited for the next one.
+        let unseen = |status: &&Status| {
+            status.state != State::Stopped && status.ends.last().is_none_or(|end| end.run != status.run)
+        };
+        if let Some(status) = earlier.filter(unseen) {
             instance.remember(End {
                 run: status.run,
                 at_unix_ms: unix_ms(),
@@ -114,7 +118,7 @@ impl Instance {
                 cause: Cause::Unseen,
                 out_of_memory: false,
                 asked: false,
-                log_first: status.log.oldest,
+                log_first: status.ends.last().map_or(status.log.oldest, |end| end.log_next),
                 log_next: instance.pump.log().next(),
             });
         }
@@ -534,4 +538,38 @@ fn in_words(end: &End) -> String {
     let memory = if end.out_of_memory { ", after the kernel killed for want of memory" } else { "" };
     let asked = if end.asked { ", as asked" } else { "" };
     format!("run {} {cause}{memory}{asked}, after {} ms", end.run, end.lasted_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::LogWriter;
+
+    #[test]
+    fn a_run_whose_end_is_known_has_no_second_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let config: Config = serde_json::from_str(include_str!("../examples/shim.json")).unwrap();
+        let begin = |earlier: Option<&Status>| {
+            let pump = Pump::new(LogWriter::open(directory.path(), 1 << 20).unwrap());
+            Instance::new(config.clone(), pump, earlier).status(0)
+        };
+        let end = |run, log_first, log_next| End {
+            run,
+            at_unix_ms: 1,
+            lasted_ms: 1,
+            cause: Cause::Exited { code: 1 },
+            out_of_memory: false,
+            asked: false,
+            log_first,
+            log_next,
+        };
+        let ends = vec![end(1, 1, 4), end(2, 4, 9)];
+        let waiting = Status { state: State::Waiting, run: 2, ends: ends.clone(), ..begin(None) };
+        assert_eq!(begin(Some(&waiting)).ends, ends);
+        let running = Status { state: State::Running, run: 3, ..waiting };
+        let found = begin(Some(&running)).ends;
+        let last = found.last().unwrap();
+        assert_eq!((found.len(), last.run, last.log_first), (3, 3, 9));
+        assert_eq!(last.cause, Cause::Unseen);
+    }
 }

@@ -1,17 +1,23 @@
 //! Processes of an instance, as the kernel shows them.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use crate::signal;
 
 /// Search path of helpers, which name their own program absolutely.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Variable in which a helper finds the number of its shim, so that it can tell whether the shim that wanted it still lives.
+pub const SHIM_VARIABLE: &str = "OPENMESH_SHIM";
 
 /// Starts a helper with its standard output and error in the given pipes.
 ///
@@ -32,6 +38,7 @@ pub fn spawn(
         .process_group(0)
         .env_clear()
         .env("PATH", PATH)
+        .env(SHIM_VARIABLE, std::process::id().to_string())
         .envs(environment)
         .stdin(Stdio::null())
         .stdout(output)
@@ -78,6 +85,23 @@ pub fn end_in_words(status: WaitStatus) -> String {
 pub fn send(pid: Pid, number: i32) {
     if let Some(signal) = Signal::from_named_raw(number) {
         let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// Waits until a descriptor has something to give, as that of a process that ends; returns false where the time is over before.
+///
+/// # Errors
+/// The system's word.
+pub fn wait_ready(descriptor: &impl AsFd, ms_max: u64) -> Result<bool, Errno> {
+    let until = Instant::now() + Duration::from_millis(ms_max);
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let limit = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: i64::from(left.subsec_nanos()) };
+        match rustix::event::poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&limit)) {
+            // A signal, which says nothing about the descriptor.
+            Err(Errno::INTR) => {}
+            other => return other.map(|count| count > 0),
+        }
     }
 }
 

@@ -159,8 +159,6 @@ pub enum RefusalCode {
     Log,
     /// Whoever connected is neither root nor the user of the shim.
     Forbidden,
-    /// The reader took nothing for too long.
-    Slow,
 }
 
 /// Stage of an instance's life, as agents see it.

@@ -1,10 +1,11 @@
 //! The shim's one loop: pipes first, then children, then agents.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -39,7 +40,7 @@ pub enum ServeError {
     #[error("the socket {path} cannot be made: {cause}")]
     Socket {
         /// Its path.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// The system's word.
         cause: std::io::Error,
     },
@@ -98,7 +99,10 @@ pub fn serve(path: &Path, ready: impl FnOnce(&Config)) -> Result<(), ServeError>
     let own = rustix::process::getpid();
     rustix::process::set_child_subreaper(Some(own)).map_err(|e| kernel("adopting orphans")(e.into()))?;
     let mut bell = Bell::new().map_err(kernel("signals"))?;
-    let log = LogWriter::open(&config.logs.directory, config.logs.bytes_max)?;
+    let mut log = LogWriter::open(&config.logs.directory, config.logs.bytes_max)?;
+    if let Some(status) = &earlier {
+        log.go_on(status.log.next, status.log.dropping.as_deref());
+    }
     let listener = listen(&config.socket)?;
     let mut peers = Peers::new(listener, &config.name);
     let begun = Instant::now();
@@ -119,9 +123,11 @@ pub fn serve(path: &Path, ready: impl FnOnce(&Config)) -> Result<(), ServeError>
 /// Makes the socket beside its place, closes it to others, and puts it there: the lock says that nobody else serves it.
 fn listen(path: &Path) -> Result<UnixListener, ServeError> {
     let fail = |cause| ServeError::Socket { path: path.into(), cause };
-    // One character, so that a path of the longest length has room for it.
-    let mut beside = path.to_path_buf();
-    beside.set_file_name("~");
+    // A name of its own for each socket of a folder. By the folder's descriptor, so that a path of the longest length has room for it.
+    let folder = std::fs::File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
+    let mut name = DefaultHasher::new();
+    path.file_name().hash(&mut name);
+    let beside = PathBuf::from(format!("/proc/self/fd/{}/~{:016x}", folder.as_raw_fd(), name.finish()));
     let _ = std::fs::remove_file(&beside);
     let listener = UnixListener::bind(&beside).map_err(fail)?;
     std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).map_err(fail)?;
@@ -196,5 +202,28 @@ impl Shim {
             Err(rustix::io::Errno::INTR) => Ok(vec![false; fds.len()]),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longest path of a socket, bytes: `sun_path` of Linux without its final NUL.
+    const PATH_BYTES_MAX: usize = 107;
+
+    #[test]
+    fn sockets_of_one_folder_and_of_the_longest_path_do_not_get_into_each_others_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let room = PATH_BYTES_MAX - directory.path().as_os_str().len() - 1;
+        let paths = ["a", "b", &"x".repeat(room)].map(|name| directory.path().join(name));
+        let listeners: Vec<UnixListener> = paths.iter().map(|path| listen(path).unwrap()).collect();
+        // Once more, as after a death.
+        drop(listen(&paths[0]).unwrap());
+        for path in &paths[1..] {
+            UnixStream::connect(path).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), paths.len());
+        drop(listeners);
     }
 }

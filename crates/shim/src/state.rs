@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::config::Config;
@@ -34,6 +34,14 @@ pub enum StateError {
     Io {
         /// Its path.
         path: PathBuf,
+        /// The system's word.
+        cause: std::io::Error,
+    },
+    /// The first process of a dead shim cannot be reached.
+    #[error("process {pid}, left by an earlier shim, cannot be ended: {cause}")]
+    Unreachable {
+        /// Its number.
+        pid: u32,
         /// The system's word.
         cause: std::io::Error,
     },
@@ -117,21 +125,29 @@ pub fn write(path: &Path, status: &Status) -> std::io::Result<()> {
 /// Ends the first process that a dead shim left, if it still runs: told by boot, number and start time, and killed through a descriptor that
 /// can mean no other process.
 ///
+/// Returns true where there was one.
+///
 /// # Errors
-/// It does not end.
+/// It does not end, or the system does not let it be reached: then it may still run.
 pub fn end_orphan(status: &Status) -> Result<bool, StateError> {
     let Some(first) = status.first.as_ref().filter(|_| status.boot == process::boot()) else { return Ok(false) };
     let Some(pid) = i32::try_from(first.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
-    let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else { return Ok(false) };
+    let unreachable = |errno: Errno| StateError::Unreachable { pid: first.pid, cause: errno.into() };
+    let handle = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(false),
+        handle => handle.map_err(unreachable)?,
+    };
     if !is_same(first) {
         return Ok(false);
     }
-    let _ = rustix::process::pidfd_send_signal(&handle, Signal::KILL);
-    let mut fds = [PollFd::new(&handle, PollFlags::IN)];
-    let limit = Timespec { tv_sec: (KILL_MS_MAX / 1_000).cast_signed(), tv_nsec: 0 };
-    match rustix::event::poll(&mut fds, Some(&limit)) {
-        Ok(0) => Err(StateError::Undying { pid: first.pid }),
-        _ => Ok(true),
+    match rustix::process::pidfd_send_signal(&handle, Signal::KILL) {
+        Err(Errno::SRCH) | Ok(()) => {}
+        Err(errno) => return Err(unreachable(errno)),
+    }
+    match process::wait_ready(&handle, KILL_MS_MAX) {
+        Ok(true) => Ok(true),
+        Ok(false) => Err(StateError::Undying { pid: first.pid }),
+        Err(errno) => Err(unreachable(errno)),
     }
 }
 

@@ -10,6 +10,7 @@
 //! - `delete` succeeds where there is nothing, and after any death within `create`.
 
 use std::io::{ErrorKind, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -19,7 +20,9 @@ use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 use libcontainer::workload::default::get_executor;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
+};
 
 mod space;
 mod space_task;
@@ -28,6 +31,8 @@ mod space_task;
 const USAGE_CODE: u8 = 2;
 /// Most causes of an error that are said: libcontainer wraps one in the other, four deep.
 const CAUSES_MAX: usize = 8;
+/// Variable in which a shim tells its helpers its own process number.
+const PARENT_VARIABLE: &str = "OPENMESH_SHIM";
 /// Times that the removal of a group is tried: a killed process is in it for some milliseconds more.
 const REMOVALS_MAX: u32 = 100;
 
@@ -67,6 +72,18 @@ pub enum HelperError {
         done: &'static str,
         /// Error and causes.
         text: String,
+    },
+    /// Its first process has ended.
+    #[error("the first process of container {id} has ended")]
+    Ended {
+        /// Its name.
+        id: String,
+    },
+    /// Whoever wants the container has ended.
+    #[error("whoever asked for container {id} has ended meanwhile")]
+    Orphaned {
+        /// Its name.
+        id: String,
     },
     /// A file cannot be used.
     #[error("{path} cannot be used: {cause}")]
@@ -168,10 +185,11 @@ impl Task {
             "create" => self.create(),
             "start" => self.load()?.start().map_err(|error| self.failed("started", &error)),
             "kill" => {
-                let signal = self.signal.unwrap_or_default();
-                let signal =
-                    libcontainer::signal::Signal::try_from(signal).map_err(|error| self.failed("signalled", &error))?;
-                self.load()?.kill(signal, false).map_err(|error| self.failed("signalled", &error))
+                let ended = || HelperError::Ended { id: self.id.clone() };
+                let signal = self.signal.and_then(Signal::from_named_raw);
+                let signal = signal.ok_or_else(|| HelperError::Usage("no signal has this number".into()))?;
+                let (_, handle) = self.first(&self.load()?).ok_or_else(ended)?;
+                pidfd_send_signal(&handle, signal).map_err(|_| ended())
             }
             "delete" => self.delete(),
             _ => self.state(),
@@ -203,7 +221,26 @@ impl Task {
         Container::load(self.folder()).map_err(|error| self.failed("read", &error))
     }
 
+    /// First process of a container: its number, and a descriptor that can mean no other one. The library's note has the number alone, which may be another
+    /// process' by now: that one is not in the container's group. None where it has ended.
+    fn first(&self, container: &Container) -> Option<(i32, OwnedFd)> {
+        let pid = container.pid()?.as_raw();
+        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let group = group_of(&self.folder())?;
+        is_within(Path::new(&format!("/proc/{pid}")), &group).then_some((pid, handle))
+    }
+
+    /// Ends this process with whoever started it: one that goes on alone would, when it fails, clean up what a later run has made.
+    fn tie(&self) -> Result<(), HelperError> {
+        let parent = getppid();
+        let told = std::env::var(PARENT_VARIABLE).ok().and_then(|text| text.parse().ok());
+        let tied = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+        let same = getppid() == parent && told.is_none_or(|told| Pid::from_raw(told) == parent);
+        if tied && same { Ok(()) } else { Err(HelperError::Orphaned { id: self.id.clone() }) }
+    }
+
     fn create(&self) -> Result<(), HelperError> {
+        self.tie()?;
         let made = |error: &dyn std::error::Error| self.failed("made", error);
         let bundle = self.bundle.clone().unwrap_or_default();
         let pid_file = self.pid_file.clone().unwrap_or_default();
@@ -255,11 +292,14 @@ impl Task {
     fn state(&self) -> Result<(), HelperError> {
         let mut container = self.load()?;
         container.refresh_status().map_err(|error| self.failed("read", &error))?;
+        let first = self.first(&container);
+        let ended = first.is_none() && container.pid().is_some();
+        let status = if ended { "stopped".into() } else { container.status().to_string().to_lowercase() };
         let state = serde_json::json!({
             "ociVersion": "1.0.2",
             "id": self.id,
-            "status": container.status().to_string().to_lowercase(),
-            "pid": container.pid().map_or(0, |pid| pid.as_raw()),
+            "status": status,
+            "pid": first.map_or(0, |(pid, _)| pid),
             "bundle": container.bundle(),
         });
         let mut output = std::io::stdout();
@@ -285,14 +325,19 @@ fn group_of(folder: &Path) -> Option<PathBuf> {
 /// Returns true where no process of this machine is in a control group.
 fn is_free(group: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    !entries.flatten().any(|entry| is_within(&entry.path(), group))
+}
+
+/// Returns true where a process, by its folder in `/proc`, is in a control group or below it, in any hierarchy.
+fn is_within(process: &Path, group: &Path) -> bool {
     let suffix = format!(":{}", group.display());
-    let within =
-        |text: String| text.lines().any(|line| line.ends_with(&suffix) || line.contains(&format!("{suffix}/")));
-    !entries.flatten().any(|entry| std::fs::read_to_string(entry.path().join("cgroup")).is_ok_and(within))
+    let text = std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+    text.lines().any(|line| line.ends_with(&suffix) || line.contains(&format!("{suffix}/")))
 }
 
 /// The library's own executor with a parent-death signal: set once when the process has its last user, since a change of user clears it, and once more
-/// when it starts.
+/// when it starts. Its parent cannot be asked for (it is outside of the pid namespace, where every number is 0); this helper ends with the parent too, and a first
+/// process without its helper ends before it is ready.
 #[derive(Clone)]
 struct Tied {
     inner: Box<dyn Executor>,

@@ -1,18 +1,21 @@
 //! Namespaces and root file systems of instances: what is there before a container and outlives its runs.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use libcontainer::syscall::linux::{MOUNT_ATTR_RDONLY, MountAttr};
+use libcontainer::syscall::linux::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY, MountAttr};
 use libcontainer::syscall::syscall::create_syscall;
 use nix::sched::CloneFlags;
+use nix::unistd::{Gid, Uid};
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, mount_bind, move_mount, open_tree, unmount,
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, move_mount, open_tree, unmount,
 };
 
 use crate::HelperError;
@@ -27,6 +30,10 @@ const NSFS_MAGIC: u64 = 0x6e73_6673;
 const IDS_MAX: u32 = 65_536;
 /// Word of the process whose namespaces are kept, once it has them.
 const READY: &str = "ready";
+/// This program, also where its file was replaced by another version meanwhile.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+/// Longest options of a mount, bytes: one page of the smallest kind, less its end. Source: `mount(2)`.
+const OPTIONS_BYTES_MAX: usize = 4_095;
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> HelperError {
     let path = path.to_path_buf();
@@ -61,7 +68,7 @@ pub fn make_namespaces(ids: Ids, user: &Path, network: &Path) -> Result<(), Help
         return Ok(());
     }
     remove_namespaces(user, network)?;
-    let mut holder = hold()?;
+    let mut holder = hold(ids)?;
     let kept = keep(ids, holder.id(), user, network);
     // What it holds is kept by the files by now, or not wanted.
     drop(holder.stdin.take());
@@ -73,11 +80,12 @@ pub fn make_namespaces(ids: Ids, user: &Path, network: &Path) -> Result<(), Help
 }
 
 /// Starts a process in namespaces of its own, and waits until it has them.
-fn hold() -> Result<Child, HelperError> {
-    let program = std::env::current_exe().map_err(failed(Path::new("/proc/self/exe")))?;
-    let mut command = Command::new(&program);
-    command.arg("hold").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut holder = command.spawn().map_err(failed(&program))?;
+fn hold(ids: Ids) -> Result<Child, HelperError> {
+    let program = Path::new(OWN_PROGRAM);
+    let mut command = Command::new(program);
+    command.args(["hold", "--ids", &format!("{}:{}", ids.first, ids.count)]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut holder = command.spawn().map_err(failed(program))?;
     let mut word = String::new();
     let read = holder.stdout.take().map(|output| BufReader::new(output).read_line(&mut word));
     if word.trim() == READY {
@@ -86,18 +94,25 @@ fn hold() -> Result<Child, HelperError> {
     drop(holder.stdin.take());
     let _ = holder.wait();
     let cause = read.and_then(Result::err);
-    let cause = cause.unwrap_or_else(|| io::Error::other("no namespaces can be made: look at user.max_user_namespaces"));
-    Err(failed(&program)(cause))
+    let cause =
+        cause.unwrap_or_else(|| io::Error::other("no namespaces can be made: look at user.max_user_namespaces"));
+    Err(failed(program)(cause))
 }
 
 /// Enters namespaces of its own, says so, and stays until its input ends.
 ///
+/// The user namespace is made by the instance's own first id: the kernel counts whatever is used in it (inotify instances, watches, namespaces) against its
+/// maker, which would be the host's root, and one instance could use all of it up.
+///
 /// # Errors
 /// The kernel refuses.
-pub fn stay() -> Result<(), HelperError> {
-    let flags = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET;
-    let unshared = create_syscall().unshare(flags);
-    unshared.map_err(|error| failed(Path::new("/proc/self/ns/user"))(io::Error::other(error)))?;
+pub fn stay(ids: Ids) -> Result<(), HelperError> {
+    let refused = |error| failed(Path::new("/proc/self/ns/user"))(io::Error::other(error));
+    let system = create_syscall();
+    system.set_groups(&[]).map_err(refused)?;
+    // Capabilities stay: some machines let nobody else make user namespaces.
+    system.set_id(Uid::from_raw(ids.first), Gid::from_raw(ids.first)).map_err(refused)?;
+    system.unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).map_err(refused)?;
     let mut output = io::stdout();
     writeln!(output, "{READY}").and_then(|()| output.flush()).map_err(failed(Path::new("/dev/stdout")))?;
     let mut rest = Vec::new();
@@ -156,48 +171,82 @@ pub struct Root {
 }
 
 impl Root {
-    /// Mounts the root: layers with owners shifted into the user namespace, over one another. Layers themselves cannot be written to.
+    /// Mounts the root: layers with owners shifted into the user namespace, over one another. Layers themselves cannot be written to. What was mounted at
+    /// its place before is unmounted first, so that a second call ends where one would have.
     ///
     /// # Errors
-    /// The kernel's word; then nothing is mounted.
+    /// The kernel's word; then nothing is mounted. Somebody uses what was mounted before.
     pub fn make(&self) -> Result<(), HelperError> {
+        remove_root(&self.at)?;
         let user = File::open(&self.user).map_err(failed(&self.user))?;
         let shifted: Vec<OwnedFd> = self.lowers.iter().map(|lower| shift(lower, &user)).collect::<Result<_, _>>()?;
         std::fs::create_dir_all(&self.at).map_err(failed(&self.at))?;
-        if let ([only], None) = (shifted.as_slice(), &self.upper) {
-            return place(only, &self.at);
+        let made = match (shifted.as_slice(), &self.upper) {
+            ([only], None) => place(only, &self.at),
+            (layers, _) => self.overlay(layers),
+        };
+        if made.is_err() {
+            remove_root(&self.at)?;
         }
-        // The layers need places of their own while the overlay is made, which holds them from then on.
-        let places = Places::new(&self.at)?;
-        for (index, lower) in shifted.iter().enumerate() {
-            places.add(index, lower)?;
-        }
-        let overlay = self.overlay(&places)?;
-        place(&overlay, &self.at)
+        made
     }
 
-    fn overlay(&self, places: &Places) -> Result<OwnedFd, HelperError> {
-        let wrong = |errno: rustix::io::Errno| failed(&self.at)(errno.into());
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(wrong)?;
-        let folder = places.folder.display();
-        let layers: Vec<String> = (0..self.lowers.len()).map(|index| format!("{folder}/{index}")).collect();
-        // One by one from Linux 6.5 on, so that their number is not bounded by a page.
-        let one_by_one = layers.iter().try_for_each(|layer| fsconfig_set_string(&context, "lowerdir+", layer));
-        if one_by_one.is_err() {
-            fsconfig_set_string(&context, "lowerdir", layers.join(":")).map_err(wrong)?;
+    /// Mounts the layers over one another. They need places of their own meanwhile; the overlay holds them from then on.
+    fn overlay(&self, layers: &[OwnedFd]) -> Result<(), HelperError> {
+        let places = Places::new(&self.at)?;
+        for (index, layer) in layers.iter().enumerate() {
+            places.add(index, layer)?;
         }
-        if let Some((upper, work)) = &self.upper {
-            fsconfig_set_string(&context, "upperdir", upper).map_err(wrong)?;
-            fsconfig_set_string(&context, "workdir", work).map_err(wrong)?;
+        // Names relative to their folder, so that as many as an image may have fit into the options.
+        std::env::set_current_dir(&places.folder).map_err(failed(&places.folder))?;
+        let names: Vec<String> = (0..layers.len()).map(|index| index.to_string()).collect();
+        let mut options = format!("lowerdir={}", names.join(":")).into_bytes();
+        let mut flags = MountFlags::NODEV | MountFlags::NOSUID;
+        match &self.upper {
+            None => flags |= MountFlags::RDONLY,
+            Some((upper, work)) => {
+                adopt(upper, &places.folder.join("0"))?;
+                for (key, folder) in [(&b",upperdir="[..], upper), (b",workdir=", work)] {
+                    options.extend(key);
+                    options.extend(escaped(folder));
+                }
+            }
         }
-        fsconfig_set_string(&context, "source", "openmesh").map_err(wrong)?;
-        fsconfig_create(&context).map_err(wrong)?;
-        let mut attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        if self.upper.is_none() {
-            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
-        }
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(wrong)
+        let mounted = if options.len() > OPTIONS_BYTES_MAX {
+            Err(io::Error::other("its layers and folders have names that are too long for the kernel"))
+        } else {
+            CString::new(options).map_err(io::Error::other).and_then(|options| {
+                mount("openmesh", &self.at, "overlay", flags, options.as_c_str()).map_err(io::Error::from)
+            })
+        };
+        // The places cannot be unmounted from within.
+        let left = std::env::set_current_dir("/").map_err(failed(Path::new("/")));
+        mounted.map_err(failed(&self.at)).and(left)
     }
+}
+
+/// Gives a new upper folder, which belongs to the host's root, owner and permissions of the folder that it covers: the instance's `/` is its own.
+fn adopt(upper: &Path, covered: &Path) -> Result<(), HelperError> {
+    let is = std::fs::metadata(upper).map_err(failed(upper))?;
+    if is.uid() != 0 {
+        return Ok(());
+    }
+    let wanted = std::fs::metadata(covered).map_err(failed(covered))?;
+    // The owner comes last: it says that all of this is done.
+    std::fs::set_permissions(upper, wanted.permissions()).map_err(failed(upper))?;
+    std::os::unix::fs::chown(upper, Some(wanted.uid()), Some(wanted.gid())).map_err(failed(upper))
+}
+
+/// A path as overlayfs reads it in its options.
+fn escaped(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b'\\' | b',' | b':') {
+            bytes.push(b'\\');
+        }
+        bytes.push(*byte);
+    }
+    bytes
 }
 
 /// A clone of a layer's folder that shows its owners through a user namespace.
@@ -205,7 +254,7 @@ fn shift(lower: &Path, user: &File) -> Result<OwnedFd, HelperError> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, lower, flags).map_err(|errno| failed(lower)(errno.into()))?;
     let attributes = MountAttr {
-        attr_set: MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY,
+        attr_set: MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID,
         attr_clr: 0,
         propagation: 0,
         userns_fd: u64::try_from(user.as_raw_fd()).unwrap_or_default(),

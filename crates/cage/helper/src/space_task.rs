@@ -29,7 +29,8 @@ impl Words {
             match argument.as_str() {
                 "--ids" => {
                     let text = value()?;
-                    let ids = Ids::parse(text).ok_or_else(|| usage(format!("{text} is no FIRST:COUNT of ids above 65535")))?;
+                    let ids = Ids::parse(text)
+                        .ok_or_else(|| usage(format!("{text} is no FIRST:COUNT of ids above 65535")))?;
                     words.ids = Some(ids);
                 }
                 "--user" => words.user = Some(absolute(value()?)?),
@@ -64,7 +65,7 @@ pub fn run(arguments: &[String]) -> Result<(), HelperError> {
     let words = Words::read(rest)?;
     let both = || words.user.as_deref().zip(words.network.as_deref()).ok_or_else(incomplete);
     match verb.as_str() {
-        "hold" => space::stay(),
+        "hold" => space::stay(words.ids.ok_or_else(incomplete)?),
         "namespaces" => {
             let (user, network) = both()?;
             space::make_namespaces(words.ids.ok_or_else(incomplete)?, user, network)

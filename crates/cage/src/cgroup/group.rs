@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::files::{self, Write};
 use super::usage::value_of;
@@ -19,6 +20,13 @@ use crate::{Door, through};
 
 /// Time for a group to become frozen, thawed or empty, milliseconds: a process can be within a slow system call.
 pub const CHANGE_MS_MAX: u64 = 10_000;
+/// Time for a group to become frozen before its processes are killed, milliseconds. It only keeps them from making new ones meanwhile; a group with a thread
+/// within `execve` stays on its way there on v1.
+const KILL_FREEZE_MS_MAX: u64 = 500;
+/// Time for a whole group to end, milliseconds, where new processes come as fast as others are killed.
+const KILL_MS_MAX: u64 = 60_000;
+/// Pause before those are killed again that should have ended, milliseconds: a number can be that of a new process of the group.
+const KILL_AGAIN_MS: u64 = 1_000;
 /// Pause between looks at a group, milliseconds. The kernel has no event for it on v1, and none for a group that is to be removed.
 const LOOK_MS: u64 = 2;
 /// Largest file of a group that is read, bytes: `cgroup.procs` with four million processes.
@@ -160,7 +168,11 @@ impl Group {
             return Ok(None);
         }
         let below = Path::new(&self.path.parent()).join(&self.path.instance);
-        Usage::read(&self.layout, &below, &|path| read(path)).map(Some)
+        match Usage::read(&self.layout, &below, &|path| read(path)) {
+            // It went while it was read.
+            Err(_) if !self.folder(Controller::Memory).is_dir() => Ok(None),
+            read => read.map(Some),
+        }
     }
 
     /// Numbers of its processes and those of the groups below it, of every hierarchy: one whose maker died may have entered some of them only.
@@ -193,9 +205,9 @@ impl Group {
     /// # Errors
     /// Some do not stop within [`CHANGE_MS_MAX`]: it is thawed again then.
     pub fn freeze(&self, door: Door<'_>) -> Result<(), CgroupError> {
-        let done = self.set_frozen(true, door);
+        let done = self.set_frozen(true, CHANGE_MS_MAX, door);
         if matches!(done, Err(CgroupError::Late { .. })) {
-            self.set_frozen(false, door)?;
+            self.thaw(door)?;
         }
         done
     }
@@ -205,10 +217,10 @@ impl Group {
     /// # Errors
     /// Its file cannot be written.
     pub fn thaw(&self, door: Door<'_>) -> Result<(), CgroupError> {
-        self.set_frozen(false, door)
+        self.set_frozen(false, CHANGE_MS_MAX, door)
     }
 
-    fn set_frozen(&self, frozen: bool, door: Door<'_>) -> Result<(), CgroupError> {
+    fn set_frozen(&self, frozen: bool, ms_max: u64, door: Door<'_>) -> Result<(), CgroupError> {
         let folder = self.folder(Controller::Freezer);
         let (name, text) = match (&self.layout, frozen) {
             (Layout::V1 { .. }, true) => ("freezer.state", "FROZEN"),
@@ -228,14 +240,14 @@ impl Group {
                 }
             })
         };
-        self.wait(if frozen { "frozen" } else { "thawed" }, reached)
+        self.wait(if frozen { "frozen" } else { "thawed" }, ms_max, reached)
     }
 
-    /// Ends every process of it, frozen or not, and waits until it is empty. On v2 in one stroke, else frozen first, so that no process number
-    /// can come to mean another process between reading and killing.
+    /// Ends every process of it, frozen or not, and waits until it is empty. On v2 in one stroke, else one by one, each by a descriptor that can mean no
+    /// other process; they are frozen meanwhile where that can be, so that they make no new ones.
     ///
     /// # Errors
-    /// Some do not end within [`CHANGE_MS_MAX`].
+    /// Some do not end within [`CHANGE_MS_MAX`] of the last one that was killed.
     pub fn kill_all(&self, door: Door<'_>) -> Result<(), CgroupError> {
         let kill = match self.layout {
             Layout::V1 { .. } => None,
@@ -243,23 +255,47 @@ impl Group {
         };
         if let Some(path) = kill {
             through(door, "cgroup.kill", || std::fs::write(&path, "1")).map_err(CgroupError::io(&path, "written"))?;
-            return self.wait("empty", || Ok(self.processes()?.is_empty()));
+            return self.wait("empty", CHANGE_MS_MAX, || Ok(self.processes()?.is_empty()));
         }
-        self.wait("empty", || {
-            if self.processes()?.is_empty() {
-                return Ok(true);
+        let begun = Instant::now();
+        let (mut last, mut tried, mut killed) = (begun, begun, BTreeSet::new());
+        loop {
+            let there = self.processes()?;
+            if there.is_empty() {
+                return Ok(());
             }
-            // One that cannot be frozen in time is killed all the same.
-            let _ = self.freeze(door);
-            let killed = self.processes()?;
-            through(door, "cgroup.kill", || killed.iter().try_for_each(|pid| kill_one(*pid)))
-                .map_err(CgroupError::io(&self.folder(Controller::Pids), "killed"))?;
-            // Its maker may have died before it made this one.
-            if self.folder(Controller::Freezer).is_dir() {
-                self.thaw(door)?;
+            let more = !there.is_subset(&killed);
+            if more || tried.elapsed() > Duration::from_millis(KILL_AGAIN_MS) {
+                killed.extend(self.kill_once(door)?);
+                tried = Instant::now();
+                last = if more { tried } else { last };
             }
-            Ok(false)
-        })
+            let late = last.elapsed() > Duration::from_millis(CHANGE_MS_MAX);
+            if late || begun.elapsed() > Duration::from_millis(KILL_MS_MAX) {
+                return Err(self.late("empty", if late { CHANGE_MS_MAX } else { KILL_MS_MAX })?);
+            }
+            std::thread::sleep(Duration::from_millis(LOOK_MS));
+        }
+    }
+
+    /// Kills those that are in it now, and returns their numbers.
+    fn kill_once(&self, door: Door<'_>) -> Result<BTreeSet<u32>, CgroupError> {
+        // Those that cannot be frozen in time are killed all the same; a creation that died may have made no such group yet.
+        let freezer = self.folder(Controller::Freezer);
+        let freezes = freezer.is_dir();
+        if freezes {
+            match self.set_frozen(true, KILL_FREEZE_MS_MAX, door) {
+                Err(error) if freezer.is_dir() && !matches!(error, CgroupError::Late { .. }) => return Err(error),
+                _ => {}
+            }
+        }
+        let there = self.processes()?;
+        through(door, "cgroup.kill", || there.iter().try_for_each(|pid| kill_one(*pid, &self.path)))
+            .map_err(CgroupError::io(&self.folder(Controller::Pids), "killed"))?;
+        if freezes && freezer.is_dir() {
+            self.thaw(door)?;
+        }
+        Ok(there)
     }
 
     /// Removes it and what is below it from every hierarchy, and the agent's group when it was the last in it. Killed processes may still be on their
@@ -286,7 +322,7 @@ impl Group {
             let folders: Vec<PathBuf> = tree(&group).into_iter().rev().collect();
             for folder in folders {
                 let begun = Instant::now();
-                through(door, "cgroup.remove", || retire(&folder, begun, ending))
+                through(door, "cgroup.remove", || retire(&folder, begun, ending.then_some(&self.path)))
                     .map_err(CgroupError::io(&folder, "removed"))?;
             }
             let parent = root.join(self.path.parent());
@@ -302,36 +338,48 @@ impl Group {
         Ok(())
     }
 
-    fn wait(&self, wanted: &'static str, mut so: impl FnMut() -> Result<bool, CgroupError>) -> Result<(), CgroupError> {
+    fn wait(
+        &self,
+        wanted: &'static str,
+        ms_max: u64,
+        mut so: impl FnMut() -> Result<bool, CgroupError>,
+    ) -> Result<(), CgroupError> {
         let begun = Instant::now();
         while !so()? {
-            if begun.elapsed() > Duration::from_millis(CHANGE_MS_MAX) {
-                let left = self.processes()?.len();
-                let path = self.folder(Controller::Freezer);
-                return Err(CgroupError::Late { path, wanted, ms: CHANGE_MS_MAX, left });
+            if begun.elapsed() > Duration::from_millis(ms_max) {
+                return Err(self.late(wanted, ms_max)?);
             }
             std::thread::sleep(Duration::from_millis(LOOK_MS));
         }
         Ok(())
     }
+
+    fn late(&self, wanted: &'static str, ms: u64) -> Result<CgroupError, CgroupError> {
+        let left = self.processes()?.len();
+        Ok(CgroupError::Late { path: self.folder(Controller::Freezer), wanted, ms, left })
+    }
 }
 
-/// Names of the groups in an agent's own group, by what the memory hierarchy shows.
+/// Names of the groups in an agent's own group, in any hierarchy: a creation or removal that died may have left one in some of them only.
 ///
 /// # Errors
-/// The folder cannot be read.
+/// A folder cannot be read.
 pub fn instances(layout: &Layout, agent: &str) -> Result<BTreeSet<String>, CgroupError> {
-    let root = layout.root(Controller::Memory).unwrap_or(Path::new("/"));
-    let parent = root.join(GroupPath { agent: agent.into(), instance: String::new() }.parent());
-    match std::fs::read_dir(&parent) {
-        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(cause) => Err(CgroupError::io(&parent, "read")(cause)),
-        Ok(entries) => Ok(entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .collect()),
+    let mut found = BTreeSet::new();
+    for root in layout.roots() {
+        let parent = root.join(GroupPath { agent: agent.into(), instance: String::new() }.parent());
+        match std::fs::read_dir(&parent) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            Err(cause) => return Err(CgroupError::io(&parent, "read")(cause)),
+            Ok(entries) => found.extend(
+                entries
+                    .flatten()
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                    .filter_map(|entry| entry.file_name().into_string().ok()),
+            ),
+        }
     }
+    Ok(found)
 }
 
 /// Numbers of the errors that are told apart here.
@@ -342,17 +390,19 @@ mod code {
     pub const ENODEV: i32 = 19;
 }
 
-/// Removes one folder of a hierarchy; it stays busy for a moment after its last process was killed. With `ending` those that are in it are killed.
-fn retire(folder: &Path, begun: Instant, ending: bool) -> io::Result<()> {
+/// Removes one folder of a hierarchy; it stays busy for a moment after its last process was killed. Where the path of its group is given those that are in
+/// it are killed.
+fn retire(folder: &Path, begun: Instant, ending: Option<&GroupPath>) -> io::Result<()> {
     loop {
         match std::fs::remove_dir(folder) {
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
             Err(cause) if cause.raw_os_error() != Some(code::EBUSY) => return Err(cause),
             Err(cause) if begun.elapsed() > Duration::from_millis(CHANGE_MS_MAX) => return Err(cause),
             Err(_) => {
-                if ending {
+                if let Some(group) = ending {
                     let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-                    text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0).try_for_each(kill_one)?;
+                    let pids = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0);
+                    pids.map(|pid| kill_one(pid, group)).collect::<io::Result<()>>()?;
                 }
                 std::thread::sleep(Duration::from_millis(LOOK_MS));
             }
@@ -392,11 +442,55 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, CgroupError> {
     }
 }
 
-/// Kills a process of a frozen group; one that is gone is fine.
-fn kill_one(pid: u32) -> io::Result<()> {
-    let Some(pid) = Pid::from_raw(pid.cast_signed()) else { return Ok(()) };
-    match rustix::process::kill_process(pid, Signal::KILL) {
-        Err(rustix::io::Errno::SRCH) | Ok(()) => Ok(()),
+/// Kills a process that is in a group at that moment; one that is gone is fine. Its number is from a listing and may be another process' by now: what gets the
+/// signal is the process that was looked at.
+fn kill_one(pid: u32, group: &GroupPath) -> io::Result<()> {
+    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return Ok(()) };
+    let handle = match pidfd_open(number, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        handle => handle?,
+    };
+    if !is_within(pid, group) {
+        return Ok(());
+    }
+    match pidfd_send_signal(&handle, Signal::KILL) {
+        Err(Errno::SRCH) | Ok(()) => Ok(()),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Returns true where a process is in a group or below it, in any hierarchy. On v1 a first thread that has ended is shown in none: then the others are asked.
+fn is_within(pid: u32, group: &GroupPath) -> bool {
+    let holds = |folder: &Path| {
+        let text = std::fs::read_to_string(folder.join("cgroup")).unwrap_or_default();
+        text.lines().filter_map(|line| line.splitn(3, ':').nth(2)).any(|path| is_below(path, group))
+    };
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let threads = || std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    holds(&process) || threads().any(|thread| holds(&thread.path()))
+}
+
+/// Returns true where a path of `/proc/PID/cgroup` is a group's or below it. A machine in a container of its own shows more in front.
+fn is_below(path: &str, group: &GroupPath) -> bool {
+    let group = group.to_string();
+    path.ends_with(&group) || path.contains(&format!("{group}/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_the_group_gets_the_signal() {
+        let group = GroupPath { agent: "a".into(), instance: "b.0".into() };
+        assert!(is_below("/openmesh-a/b.0", &group) && is_below("/docker/x/openmesh-a/b.0/own", &group));
+        assert!(!is_below("/", &group) && !is_below("/openmesh-a/b.01", &group) && !is_below("/openmesh-a", &group));
+        // A number of another process, as after a reuse.
+        let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        kill_one(child.id(), &group).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "it is in no such group and lives");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kill_one(child.id(), &group).unwrap();
     }
 }

@@ -9,14 +9,12 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags};
 use serde::Deserialize;
 
+use crate::program::finish;
 use crate::{Door, through};
 
 mod libcontainer;
@@ -28,7 +26,7 @@ pub use runc::Runc;
 /// Time for one verb, milliseconds: a cold disk and a busy machine, many times over.
 pub const VERB_MS_MAX: u64 = 120_000;
 /// Most that is read of what a driver says, bytes: one state or one error.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Search path of drivers, which name their own program absolutely.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -243,14 +241,11 @@ pub fn state(driver: &dyn Driver, container: &Container) -> Result<Option<State>
     }
     let command = driver.command(Verb::State, container);
     let mut child = spawn(&command, container, (Stdio::piped(), Stdio::null()))?;
-    let mut text = String::new();
-    let answer = child.stdout.take().map(|answer| answer.take(ANSWER_BYTES_MAX).read_to_string(&mut text));
-    let status = wait(&mut child, driver.name(), Verb::State, container)?;
+    let (status, text) = wait(&mut child, driver.name(), Verb::State, container)?;
     if !status.success() {
         return Err(refused(driver, Verb::State, container, status));
     }
     let wrong = |text: String| DriverError::File { path: command[0].clone().into(), text };
-    answer.transpose().map_err(|cause| wrong(cause.to_string()))?;
     serde_json::from_str(&text).map(Some).map_err(|cause| wrong(format!("{cause} in its state {text:?}")))
 }
 
@@ -280,7 +275,7 @@ fn run(
 fn attempt(driver: &dyn Driver, verb: Verb, container: &Container, streams: (Stdio, Stdio)) -> Result<(), DriverError> {
     let command = driver.command(verb, container);
     let mut child = spawn(&command, container, streams)?;
-    let status = wait(&mut child, driver.name(), verb, container)?;
+    let (status, _) = wait(&mut child, driver.name(), verb, container)?;
     if status.success() { Ok(()) } else { Err(refused(driver, verb, container, status)) }
 }
 
@@ -299,30 +294,26 @@ fn spawn(command: &[String], container: &Container, streams: (Stdio, Stdio)) -> 
         .map_err(|cause| DriverError::Program { program, cause })
 }
 
-/// Waits for the end of a driver, which is killed after [`VERB_MS_MAX`].
-fn wait(child: &mut Child, driver: &'static str, verb: Verb, container: &Container) -> Result<ExitStatus, DriverError> {
-    let failed = |cause| DriverError::Program { program: driver.into(), cause };
-    let handle =
-        rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|e| failed(e.into()))?;
-    let limit = Timespec { tv_sec: (VERB_MS_MAX / 1_000).cast_signed(), tv_nsec: 0 };
-    let mut descriptors = [PollFd::from_borrowed_fd(handle.as_fd(), PollFlags::IN)];
-    let ended = loop {
-        match rustix::event::poll(&mut descriptors, Some(&limit)) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(failed(errno.into())),
-            Ok(count) => break count > 0,
+/// Waits for the end of a driver, which is killed after [`VERB_MS_MAX`], and takes what it says.
+fn wait(
+    child: &mut Child,
+    driver: &'static str,
+    verb: Verb,
+    container: &Container,
+) -> Result<(ExitStatus, String), DriverError> {
+    let pipe = child.stdout.take();
+    let ended = finish(child, pipe, ANSWER_BYTES_MAX, VERB_MS_MAX);
+    match ended.map_err(|cause| DriverError::Program { program: driver.into(), cause })? {
+        (Some(status), text) => Ok((status, text)),
+        (None, _) => {
+            Err(DriverError::Late { driver, verb: verb.word(), container: container.id.clone(), ms: VERB_MS_MAX })
         }
-    };
-    if ended {
-        return child.wait().map_err(failed);
     }
-    child.kill().and_then(|()| child.wait()).map_err(failed)?;
-    Err(DriverError::Late { driver, verb: verb.word(), container: container.id.clone(), ms: VERB_MS_MAX })
 }
 
 fn refused(driver: &dyn Driver, verb: Verb, container: &Container, status: ExitStatus) -> DriverError {
     let mut log = String::new();
-    match File::open(&container.log).and_then(|file| file.take(ANSWER_BYTES_MAX).read_to_string(&mut log)) {
+    match File::open(&container.log).and_then(|file| file.take(ANSWER_BYTES_MAX as u64).read_to_string(&mut log)) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => log = format!("its log cannot be read: {cause}"),
         _ => {}
     }

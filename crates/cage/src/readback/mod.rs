@@ -1,6 +1,6 @@
 //! A running instance, read from the kernel and held against its bundle.
 //!
-//! [`observe`] reads, [`compare`] is pure. Every process of the group is looked at, not the first one alone. A process may have *less* than its
+//! [`observe`] reads, [`compare`] is pure, [`check`] does both and believes only what it sees twice: processes come and go while they are read. Every process of the group is looked at, not the first one alone. A process may have *less* than its
 //! bundle says (an entry point that drops its user drops its capabilities), never more. Mounts are looked at both ways: one that is missing or weaker, and one that
 //! nobody asked for.
 
@@ -203,11 +203,42 @@ fn map_text(map: &[IdMapping]) -> String {
     if entries.is_empty() { "empty".into() } else { entries.join(", ") }
 }
 
+/// Differences between an instance and its bundle that two looks have shown; none is as it should be. `pid` is its first process, as its shim tells it.
+///
+/// # Errors
+/// The first process has ended, or a file of the kernel cannot be read.
+pub fn check(config: &Config, pid: u32, group: &Group) -> Result<Vec<Difference>, ReadbackError> {
+    let mut found = compare(config, &observe(config, pid, group)?);
+    if !found.is_empty() {
+        let again = compare(config, &observe(config, pid, group)?);
+        found.retain(|difference| again.contains(difference));
+    }
+    Ok(found)
+}
+
+/// Privileges of a process; none where it has ended, also where its end was not asked for yet. Where only its first thread has ended, those of another one.
+fn privileges(pid: u32) -> Option<Privileges> {
+    let status =
+        |path: PathBuf| std::fs::read_to_string(path.join("status")).ok().filter(|text| !proc::has_ended(text));
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let threads = || std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+    let text = status(process.clone()).or_else(|| threads().find_map(|thread| status(thread.path())))?;
+    proc::privileges(&text)
+}
+
+/// Start of a process, which tells it from another one with its number.
+fn start(pid: u32) -> Result<u64, ReadbackError> {
+    let path = PathBuf::from(format!("/proc/{pid}/stat"));
+    let text = std::fs::read_to_string(&path).map_err(|cause| gone_or(pid, &path, &cause))?;
+    proc::start_ticks(&text).ok_or_else(|| ReadbackError::File { path, text: "is no state of a process".into() })
+}
+
 /// Reads what an instance has: `pid` is its first process, as its shim tells it.
 ///
 /// # Errors
 /// The first process has ended, or a file of the kernel cannot be read.
 pub fn observe(config: &Config, pid: u32, group: &Group) -> Result<Observed, ReadbackError> {
+    let begun = start(pid)?;
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let text = |name: &str| {
         let path = folder.join(name);
@@ -221,11 +252,12 @@ pub fn observe(config: &Config, pid: u32, group: &Group) -> Result<Observed, Rea
     let there = |path: &&String| std::fs::symlink_metadata(format!("/proc/{pid}/root{path}")).is_ok();
     let mut processes = BTreeMap::new();
     for member in group.processes()? {
-        // One that has ended meanwhile has nothing any more.
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{member}/status")) else { continue };
-        processes.extend(proc::privileges(&status).map(|found| (member, found)));
+        processes.extend(privileges(member).map(|found| (member, found)));
     }
-    Ok(Observed {
+    // A number that has left the group meanwhile may have been another process' when it was read.
+    let members = group.processes()?;
+    processes.retain(|member, _| members.contains(member));
+    let observed = Observed {
         first: pid,
         processes,
         uid_map: map("uid_map")?,
@@ -237,7 +269,8 @@ pub fn observe(config: &Config, pid: u32, group: &Group) -> Result<Observed, Rea
         system_paths: paths.filter(there).cloned().collect(),
         limits: limits(config, group)?,
         devices: devices(group)?,
-    })
+    };
+    if start(pid)? == begun { Ok(observed) } else { Err(ReadbackError::Ended { pid }) }
 }
 
 fn gone_or(pid: u32, path: &Path, cause: &std::io::Error) -> ReadbackError {

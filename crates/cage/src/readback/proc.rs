@@ -40,6 +40,18 @@ pub fn privileges(status: &str) -> Option<Privileges> {
     })
 }
 
+/// Returns true where `/proc/PID/status` is that of a process or thread that has ended.
+pub fn has_ended(status: &str) -> bool {
+    let state = status.lines().find_map(|line| line.strip_prefix("State:"));
+    state.is_some_and(|state| state.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Reads the start of a process, clock ticks after the machine's, from `/proc/PID/stat`, whose second field is a name in parentheses that can hold anything.
+pub fn start_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Reads `/proc/PID/uid_map`; none where a line is not of its form.
 pub fn id_map(text: &str) -> Option<Vec<IdMapping>> {
     let line = |line: &str| {
@@ -78,4 +90,19 @@ pub fn mounts(text: &str) -> Vec<MountLine> {
         })
     };
     text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_is_told_from_one_that_lives() {
+        assert!(has_ended("Name:\tyouki:[1:INTER]\nState:\tZ (zombie)\nPid:\t7\n"));
+        assert!(!has_ended("Name:\tZ\nState:\tS (sleeping)\nPid:\t7\n"));
+        assert!(!has_ended(""));
+        let line = "42 (a) S 1 (b)) S 7 42 42 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 1 0 123456 9 9";
+        assert_eq!(start_ticks(line), Some(123_456));
+        assert_eq!(start_ticks("42 (a) S"), None);
+    }
 }

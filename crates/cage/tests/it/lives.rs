@@ -34,6 +34,33 @@ fn a_container_is_made_started_signalled_and_removed() {
 }
 
 #[test]
+fn a_number_that_another_process_has_by_now_gets_no_signal() {
+    with_drivers(|mut world| {
+        // runc keeps the start of its process beside the number.
+        if world.driver.name() != "libcontainer" {
+            return;
+        }
+        world.script("exit 0");
+        world.run();
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        let path = world.folder.path().join("states").join(&world.container.id).join("state.json");
+        let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        state["pid"] = other.id().into();
+        state["status"] = "running".into();
+        std::fs::write(&path, state.to_string()).unwrap();
+        let refused = driver::kill(&*world.driver, &world.container, Signal::TERM.as_raw(), &open_door).unwrap_err();
+        assert!(refused.to_string().contains("has ended"), "{refused}");
+        let state = driver::state(&*world.driver, &world.container).unwrap().unwrap();
+        assert_eq!((state.status, state.pid), (Status::Stopped, 0));
+        assert!(other.try_wait().unwrap().is_none(), "it lives");
+        other.kill().unwrap();
+        other.wait().unwrap();
+        world.delete();
+        world.assert_gone();
+    });
+}
+
+#[test]
 fn a_running_container_is_removed_with_all_its_processes() {
     with_drivers(|mut world| {
         world.script("for i in 1 2 3; do sleep 1000 & done; echo there; wait");

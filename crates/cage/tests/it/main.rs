@@ -8,4 +8,5 @@ mod groups;
 mod lives;
 mod readback;
 mod shim;
+mod space;
 mod world;

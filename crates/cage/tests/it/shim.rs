@@ -3,14 +3,16 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use openmesh_cage::instance::Capability;
 use openmesh_cage::{bundle, driver, open_door};
 use openmesh_shim::client::Client;
 use openmesh_shim::log::{Filter, LogReader, Position, Stream};
 use openmesh_shim::protocol::{Action, Cause, Ending, State};
 use openmesh_shim::restart::{RestartPolicy, RestartRule};
+use openmesh_shim::state::{self, Found};
 use openmesh_shim::{Config, Helpers, Logs, Stop};
 
-use crate::world::{PATIENCE, World, until, with_drivers};
+use crate::world::{NUMBERS, PATIENCE, World, until, with_drivers};
 
 /// Variable that makes this program a shim.
 const SHIM: &str = "OPENMESH_CAGE_TEST_SHIM";
@@ -141,5 +143,30 @@ fn a_kill_for_want_of_memory_is_told_by_the_shim() {
         let status = client.wait(PATIENCE, |status| !status.ends.is_empty()).unwrap();
         assert!(status.ends[0].out_of_memory, "{}: {:?}", world.driver.name(), status.ends);
         client.ask(Action::Leave(Ending { signal: None, grace_ms: Some(0) })).unwrap();
+    });
+}
+
+/// A change of user clears the parent-death signal, so it is no promise of the driver: what stays is told by the shim's last status and ended by it.
+#[test]
+fn an_application_that_has_dropped_its_user_outlives_a_killed_shim_until_it_is_ended_as_an_orphan() {
+    let [_, setgid, setuid] = NUMBERS;
+    let script = format!(
+        "$| = 1; syscall({setgid}, 1000) == 0 or die; syscall({setuid}, 1000) == 0 or die; print qq(dropped\n); sleep 1000"
+    );
+    with_drivers(|mut world| {
+        world.instance.capabilities = [Capability::Setgid, Capability::Setuid].into();
+        world.perl(&script);
+        let (shim, config) = start(&world);
+        let mut client = Client::connect(&config.socket, PATIENCE).unwrap();
+        client.wait(PATIENCE, |status| status.state == State::Running).unwrap();
+        until("its word", || said(&config) == ["dropped"]);
+        drop(shim);
+        let Found::Ended(status) = state::look(&config).unwrap() else { panic!("the shim has ended") };
+        assert!(!world.group.processes().unwrap().is_empty(), "{}: nothing has ended it", world.driver.name());
+        assert!(state::end_orphan(&status).unwrap());
+        until("its end", || world.group.processes().unwrap().is_empty());
+        assert!(!state::end_orphan(&status).unwrap());
+        world.delete();
+        world.assert_gone();
     });
 }

@@ -120,6 +120,15 @@ fn a_flow_of_udp_follows_its_port() {
     publish(&mut to, "0.0.0.0", 80, 3);
     lab.converge(&network(&to)).unwrap();
     assert_eq!(ask_by(&socket, PATIENCE).unwrap().0, address(3).to_string(), "the same socket, without a pause");
+    // A death after the port has moved and before its flows have.
+    publish(&mut to, "0.0.0.0", 80, 2);
+    let dies = |name: &str| if name == "flows.forget" { Err(std::io::Error::other("death")) } else { Ok(()) };
+    assert!(lab.converge_through(&network(&to), dies).is_err());
+    lab.converge(&network(&to)).unwrap();
+    assert_eq!(ask_by(&socket, PATIENCE).unwrap().0, address(2).to_string(), "the next one finds it");
+    assert!(
+        std::fs::read_dir(lab.marks.path()).unwrap().flatten().all(|mark| mark.file_name() != "flows-may-be-stale")
+    );
     let mut none = to.clone();
     none.published.clear();
     lab.converge(&network(&none)).unwrap();

@@ -11,6 +11,9 @@ use crate::sample::{address, network, shop};
 /// Bytes after which the slower one is done: many times its burst.
 const BYTES: usize = 1 << 20;
 
+/// Longest time for them: at the lowest rate here they take two seconds, on a machine that is busy with other work many times as long.
+const STALL: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// A stream from one namespace to another, of which the received bytes are counted until it is stopped.
 struct Flow {
     received: Arc<AtomicUsize>,
@@ -53,7 +56,9 @@ impl Drop for Flow {
 /// Ratio of what flows of two addresses get while the slower one gets [`BYTES`] after it has begun.
 fn ratio(slow: &Flow, fast: &Flow) -> f64 {
     let wait = |bytes: usize| {
+        let begun = std::time::Instant::now();
         while slow.bytes() < bytes {
+            assert!(begun.elapsed() < STALL, "{} of {bytes} bytes after {STALL:?}", slow.bytes());
             std::thread::yield_now();
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         }

@@ -202,18 +202,40 @@ fn an_instance_is_given_by_its_process_also_in_a_user_namespace() {
         return;
     }
     let pid = process.0.id();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let start: u64 = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(19).unwrap().parse().unwrap();
     let marks = lab.marks.clone();
     let converge = move || {
-        let namespaces = [(address(2), openmesh_links::Namespace::of_process(pid).unwrap())].into();
+        let namespaces = [(address(2), openmesh_links::Namespace::of_process(pid, start).unwrap())].into();
         let context = openmesh_links::Context { marks: marks.path(), effect: &|_| Ok(()) };
         openmesh_links::converge(&wanted, &namespaces, context).unwrap()
     };
     assert!(lab.host.run(converge.clone()).len() >= 3);
     assert!(lab.host.run(converge).is_empty());
-    let inside = openmesh_links::Namespace::of_process(pid).unwrap();
-    let start = inside.enter(|| Ok(std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap()));
-    assert_eq!(start.unwrap().trim(), "0");
+    let inside = openmesh_links::Namespace::of_process(pid, start).unwrap();
+    let ports = inside.enter(|| Ok(std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap()));
+    assert_eq!(ports.unwrap().trim(), "0");
+    let another = openmesh_links::Namespace::of_process(pid, start + 1);
+    assert!(matches!(another, Err(openmesh_links::LinksError::Namespace { .. })), "a number that was used again");
     drop(process);
-    let gone = openmesh_links::Namespace::of_process(pid);
+    let gone = openmesh_links::Namespace::of_process(pid, start);
     assert!(matches!(gone, Err(openmesh_links::LinksError::Namespace { .. })), "{gone:?}");
+}
+
+#[test]
+fn one_instance_does_not_use_up_the_connections_of_the_machine() {
+    let network = network(&shop("bound"));
+    let Some(lab) = Lab::with(&network) else { return };
+    let most = u16::try_from(openmesh_links::CONNECTIONS_MAX).unwrap();
+    // It is also what makes the neighbours known: before that packets are lost.
+    assert!(lab.instances[&address(2)].ask((OUTSIDE, PORT), PATIENCE).is_some());
+    let begun = lab.instances[&address(2)].run(move || {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        // Each port of the outside is a connection of its own; refusals come back and are no matter.
+        (10_000..10_000 + most + 2_000).filter(|port| socket.send_to(b"?", (OUTSIDE, *port)).is_ok()).count()
+    });
+    println!("{begun} connections begun");
+    assert_eq!(lab.instances[&address(2)].ask((OUTSIDE, PORT), SILENCE), None, "it has all that it gets");
+    assert!(lab.instances[&address(3)].ask((OUTSIDE, PORT), PATIENCE).is_some(), "its neighbours have theirs");
+    assert!(lab.converge(&network).unwrap().is_empty(), "what the kernel counts is no fault");
 }

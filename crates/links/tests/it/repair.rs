@@ -61,6 +61,26 @@ fn links_addresses_routes_and_rates_are_made_again() {
 }
 
 #[test]
+fn a_renamed_link_is_made_anew_and_one_instance_holds_up_no_other() {
+    let network = sample("others");
+    let Some(lab) = Lab::with(&network) else { return };
+    let link = network.link_name(address(2));
+    lab.host.shell(&format!("ip link set {link} down; ip link set {link} name stolen"));
+    lab.converge(&network).unwrap();
+    assert!(lab.outside.ask((HOST, 80), PATIENCE).is_some());
+    assert!(!lab.dump().contains("stolen"), "the other end of the old pair has gone with it");
+    // A link inside that is not ours has the name of ours, for ever.
+    lab.instances[&address(3)].shell("ip link del eth0; ip link add eth0 type dummy");
+    lab.host.shell(&format!("ip link del {link}"));
+    let refused = lab.converge(&network).unwrap_err();
+    assert!(refused.to_string().contains("make the link"), "{refused}");
+    assert!(lab.outside.ask((HOST, 80), PATIENCE).is_some(), "the others are served");
+    lab.instances[&address(3)].shell("ip link del eth0");
+    lab.converge(&network).unwrap();
+    assert!(lab.host.ask((address(3), PORT), PATIENCE).is_some());
+}
+
+#[test]
 fn tables_rules_and_elements_are_made_again() {
     let network = sample("rules");
     let Some(lab) = Lab::with(&network) else { return };
@@ -91,4 +111,15 @@ fn chains_of_others_that_drop_our_packets_are_named() {
     );
     let found = drops(network.clone());
     assert!(found.len() == 1 && found[0].contains("the chain FORWARD of the table ip wall"), "{found:?}");
+    // The older interface, where the kernel has it.
+    let legacy = lab.host.run(|| {
+        let mut command = std::process::Command::new("/usr/sbin/iptables-legacy");
+        command.args(["-P", "INPUT", "DROP"]).output().is_ok_and(|output| output.status.success())
+    });
+    if legacy {
+        let found = drops(network.clone());
+        assert!(found.iter().any(|text| text.contains("the chain INPUT of iptables-legacy")), "{found:?}");
+    } else {
+        println!("skipped: iptables-legacy or its kernel modules are missing (Debian package iptables)");
+    }
 }

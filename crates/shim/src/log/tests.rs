@@ -45,6 +45,29 @@ fn write(log: &mut LogWriter, count: u64) {
 }
 
 #[test]
+fn sequences_that_an_earlier_writer_gave_out_are_counted_and_not_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    write(&mut LogWriter::open(directory.path(), BYTES_MAX).unwrap(), 10);
+    // It went on to 63 while the disk was full, and died.
+    let mut log = LogWriter::open(directory.path(), BYTES_MAX).unwrap();
+    log.go_on(64, Some("No space left on device (os error 28)"));
+    log.go_on(64, None);
+    assert_eq!((log.next(), log.dropped()), (64, (53, 0)));
+    log.retry(7);
+    write(&mut log, 1);
+    let batch = from(directory.path(), Position::Sequence(10));
+    let texts: Vec<String> =
+        batch.records.iter().map(|record| String::from_utf8(record.text.clone()).unwrap()).collect();
+    let word = "dropped 53 lines (0 bytes), sequences 11 to 63: No space left on device (os error 28)";
+    assert_eq!(texts, [line(10).as_str(), word, line(65).as_str()]);
+    assert_eq!(batch.records[1].sequence, 64);
+    // The next one has nothing to make up for.
+    let mut log = LogWriter::open(directory.path(), BYTES_MAX).unwrap();
+    log.go_on(66, None);
+    assert_eq!((log.next(), log.pending()), (66, None));
+}
+
+#[test]
 fn a_record_looks_like_this() {
     let mut bytes = Vec::new();
     let record = Record {

