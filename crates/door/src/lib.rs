@@ -5,8 +5,25 @@
 //! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields` and
 //! `websocket` are pure: neither sockets nor clocks.
 
+pub mod body;
 pub mod check;
 pub mod document;
+pub mod door;
+pub mod fields;
+pub mod framing;
+pub mod guard;
+pub mod head;
 pub mod host;
+pub mod keep;
 pub mod limits;
+pub mod listen;
+pub mod page;
+pub mod pool;
+pub mod proxy;
+pub mod report;
+pub mod route;
 pub mod switch;
+pub mod table;
+pub mod tls;
+pub mod tunnel;
+pub mod websocket;

@@ -26,3 +26,62 @@ pub const NAME_BYTES_MAX: usize = 96;
 pub const PAGE_TEXT_BYTES_MAX: usize = 4_096;
 /// Wallets in one access rule.
 pub const WALLETS_MAX: usize = 1_000;
+
+/// Open connections from outside: two descriptors each, below the usual hard limit of 20,000 open files.
+pub const CONNECTIONS_MAX: usize = 8_000;
+/// Connections of one address of a client, so that one cannot take all of them; a large office behind one address fits.
+pub const CONNECTIONS_OF_ADDRESS_MAX: usize = 2_000;
+/// Size of a request's head, as of most servers' sum of all fields; larger ones are cookies out of control.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+/// Length of a request's target: the longest that browsers send is far below it.
+pub const TARGET_BYTES_MAX: usize = 16 << 10;
+/// Fields of a head; hyper keeps them in one table of this size.
+pub const FIELDS_MAX: usize = 128;
+/// Length of a chunk's size with its extensions; nobody uses extensions.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Size of the trailers of a request.
+pub const TRAILER_BYTES_MAX: usize = 16 << 10;
+/// Time for a whole head, and longest idle time between two requests on one connection.
+pub const HEAD_MS_MAX: u64 = 30_000;
+/// Time for a TLS greeting and for the first byte of HTTP.
+pub const GREETING_MS_MAX: u64 = 10_000;
+/// Longest silence in the middle of a request's body.
+pub const UPLOAD_SILENCE_MS_MAX: u64 = 60_000;
+/// Longest time from the end of a request to the head of its answer: above the minute after which applications end slow work themselves.
+pub const ANSWER_MS_MAX: u64 = 120_000;
+/// Time for a connection to an instance on this machine.
+pub const CONNECT_MS_MAX: u64 = 2_000;
+/// Tries to reach an instance before a request is answered with 502: a process that is just being started anew by its shim answers by the third.
+pub const CONNECT_TRIES_MAX: u32 = 4;
+/// Pause between two tries.
+pub const CONNECT_PAUSE_MS: u64 = 100;
+/// Longest rest of a connection to an instance: below 5 s, after which Node.js closes it.
+pub const POOL_REST_MS_MAX: u64 = 4_000;
+/// Longest rest where the request may not be sent twice: an instance that closes sooner is rare.
+pub const POOL_REST_WRITING_MS_MAX: u64 = 1_000;
+/// Resting connections of an instance.
+pub const POOL_RESTING_MAX: usize = 64;
+/// Streams on one HTTP/2 connection, in both directions; the usual advice of RFC 9113 is at least 100.
+pub const STREAMS_MAX: u32 = 128;
+/// Window of a stream: what a slow reader makes the door hold.
+pub const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+/// Window of a connection: all its streams, so that a slow one holds no other.
+pub const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * STREAMS_MAX;
+/// Streams that a client has reset and the door has not yet seen (rapid reset, CVE-2023-44487); more end the connection.
+pub const RESETS_PENDING_MAX: usize = 20;
+/// Streams that the door had to reset for faults of a client, before it ends the connection.
+pub const RESETS_OF_FAULTS_MAX: usize = 256;
+/// Silence after which an HTTP/2 connection is asked for a sign of life, and time for that sign.
+pub const PING_MS: u64 = 30_000;
+/// Time after which an HTTP/2 connection without a stream is ended.
+pub const IDLE_MS_MAX: u64 = 120_000;
+/// Time in which both sides of a WebSocket may answer a close.
+pub const WEBSOCKET_CLOSE_MS: u64 = 2_000;
+/// Bytes that are carried at once in a tunnel.
+pub const CARRY_BYTES: usize = 16 << 10;
+/// Pause after a failed `accept`, which fails for want of descriptors or memory.
+pub const ACCEPT_PAUSE_MS: u64 = 50;
+/// Connections that the kernel keeps before they are accepted.
+pub const BACKLOG: i32 = 4_096;
+/// Time for the last words of connections that were cut.
+pub const LEAVE_MS: u64 = 1_000;

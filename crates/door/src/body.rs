@@ -1,0 +1,204 @@
+//! Bodies on their way: they carry back-pressure, and know their end.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::limits::UPLOAD_SILENCE_MS_MAX;
+use crate::page::grpc_end;
+use crate::pool::Stream;
+use crate::route::Ticket;
+
+/// Cause of an error of a body.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A body of either direction.
+pub type Payload = UnsyncBoxBody<Bytes, Cause>;
+
+/// A body that is there already.
+pub fn whole(bytes: Bytes) -> Payload {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Fault of a request's body, known to whoever answers.
+#[derive(Clone, Debug, Default)]
+pub struct UploadFault(Arc<AtomicU8>);
+
+/// Kind of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadEnd {
+    /// None so far.
+    None,
+    /// Malformed, or the client left.
+    Broken,
+    /// The client was silent for too long.
+    Silent,
+}
+
+impl UploadFault {
+    fn set(&self, end: UploadEnd) {
+        self.0.store(end as u8, Ordering::Release);
+    }
+
+    /// The fault.
+    pub fn get(&self) -> UploadEnd {
+        match self.0.load(Ordering::Acquire) {
+            0 => UploadEnd::None,
+            1 => UploadEnd::Broken,
+            _ => UploadEnd::Silent,
+        }
+    }
+}
+
+/// The body of a request. It says when it was sent, and does not wait for a silent client for ever.
+#[derive(Debug)]
+pub struct Upload {
+    inner: Incoming,
+    silence: Pin<Box<Sleep>>,
+    fault: UploadFault,
+    sent: CancellationToken,
+}
+
+impl Upload {
+    /// A body; `sent` is cancelled at its end, also where that is an error.
+    pub fn new(inner: Incoming, fault: UploadFault, sent: CancellationToken) -> Upload {
+        if inner.is_end_stream() {
+            sent.cancel();
+        }
+        Upload { inner, silence: Box::pin(sleep(Duration::from_millis(UPLOAD_SILENCE_MS_MAX))), fault, sent }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.sent.cancel();
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let next = Instant::now() + Duration::from_millis(UPLOAD_SILENCE_MS_MAX);
+                self.silence.as_mut().reset(next);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.fault.set(UploadEnd::Broken);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => {
+                self.sent.cancel();
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                ready!(self.silence.as_mut().poll(context));
+                self.fault.set(UploadEnd::Silent);
+                Poll::Ready(Some(Err("the client was silent in the middle of its request".into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of an answer. It holds the request's ticket until its end, and ends when it is cut: a client of gRPC hears `UNAVAILABLE`, any other
+/// sees that the body is not whole.
+#[derive(Debug)]
+pub struct Download {
+    inner: Incoming,
+    held: Option<(Ticket, Option<Stream>)>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    grpc: bool,
+}
+
+impl Download {
+    /// The body of an answer to the request of a ticket.
+    pub fn new(inner: Incoming, ticket: Ticket, stream: Option<Stream>, grpc: bool) -> Download {
+        let cut = Box::pin(ticket.ends.cut.clone().cancelled_owned());
+        Download { inner, held: Some((ticket, stream)), cut, grpc }
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        if self.held.is_none() {
+            return Poll::Ready(None);
+        }
+        if self.cut.as_mut().poll(context).is_ready() {
+            if let Some((mut ticket, _)) = self.held.take() {
+                ticket.was_cut();
+            }
+            const TEXT: &str = "the instance was taken away before its answer was whole";
+            let end = if self.grpc { Ok(Frame::trailers(grpc_end(14, TEXT))) } else { Err(TEXT.into()) };
+            return Poll::Ready(Some(end));
+        }
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.held = None;
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Cause::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that keeps something alive until it is gone.
+#[derive(Debug)]
+pub struct Kept<T> {
+    inner: Payload,
+    _kept: T,
+}
+
+impl<T> Kept<T> {
+    /// A body and what it keeps.
+    pub fn new(inner: Payload, kept: T) -> Kept<T> {
+        Kept { inner, _kept: kept }
+    }
+}
+
+impl<T: Unpin> Body for Kept<T> {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
