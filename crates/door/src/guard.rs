@@ -8,11 +8,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::framing::{Framing, Place};
 use crate::head::Fault;
+use crate::limits::LINGER_MS;
 
 /// Bytes read at once where they are looked at one by one.
 const SCRATCH_BYTES: usize = 8 << 10;
@@ -84,6 +87,8 @@ pub struct Guard<S> {
     sent: usize,
     refused: bool,
     broken: bool,
+    shut: bool,
+    linger: Option<Pin<Box<Sleep>>>,
     scratch: Box<[u8]>,
 }
 
@@ -100,6 +105,8 @@ impl<S> Guard<S> {
             sent: 0,
             refused: false,
             broken: false,
+            shut: false,
+            linger: None,
             scratch,
         }
     }
@@ -188,6 +195,23 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Guard<S> {
+    /// Throws away what a refused client still sends, until it stops or time is up. A socket that is closed with unread bytes resets its
+    /// connection, and the reset may overtake the refusal.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let rest = || Box::pin(tokio::time::sleep(Duration::from_millis(LINGER_MS)));
+        let over = self.linger.get_or_insert_with(rest).as_mut().poll(context).is_ready();
+        loop {
+            let mut part = ReadBuf::new(&mut self.scratch);
+            match Pin::new(&mut self.inner).poll_read(context, &mut part) {
+                Poll::Ready(Ok(())) if !part.filled().is_empty() && !over => {}
+                Poll::Pending if !over => return Poll::Pending,
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -225,7 +249,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
     }
@@ -235,7 +259,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+        let this = self.get_mut();
+        if !this.shut {
+            std::task::ready!(Pin::new(&mut this.inner).poll_shutdown(context))?;
+            this.shut = true;
+        }
+        if this.refused || this.broken { this.poll_linger(context) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_write_vectored(

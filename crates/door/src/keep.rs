@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::document::Document;
-use crate::door::Effects;
+use crate::effects::Effects;
 use crate::limits::DOCUMENT_BYTES_MAX;
 
 /// Writes a document as a whole: beside its place, then there by a rename.

@@ -5,10 +5,14 @@
 //! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields` and
 //! `websocket` are pure: neither sockets nor clocks.
 
+pub mod authority;
 pub mod body;
 pub mod check;
+pub mod control;
 pub mod document;
 pub mod door;
+pub mod download;
+pub mod effects;
 pub mod fields;
 pub mod framing;
 pub mod guard;
@@ -19,11 +23,16 @@ pub mod limits;
 pub mod listen;
 pub mod page;
 pub mod pool;
+pub mod privileges;
+pub mod protocol;
 pub mod proxy;
 pub mod report;
 pub mod route;
+pub mod shared;
+pub mod start;
 pub mod switch;
 pub mod table;
+pub mod takeover;
 pub mod tls;
 pub mod tunnel;
 pub mod websocket;

@@ -85,3 +85,13 @@ pub const ACCEPT_PAUSE_MS: u64 = 50;
 pub const BACKLOG: i32 = 4_096;
 /// Time for the last words of connections that were cut.
 pub const LEAVE_MS: u64 = 1_000;
+/// Longest time until a follower hears of changed counts.
+pub const FOLLOW_MS: u64 = 1_000;
+/// Shortest time between two reports to a follower, so that a switch under load costs it little.
+pub const FOLLOW_PAUSE_MS: u64 = 20;
+/// Time for a successor to serve after it was handed the listeners; as for an agent.
+pub const TAKE_OVER_MS_MAX: u64 = 30_000;
+/// Silence after which a door that leaves closes a connection of HTTP/1: a request that was on its way has come by then.
+pub const LEAVE_SILENCE_MS: u64 = 3_000;
+/// Time in which the rest of a refused request is read and thrown away, so that the refusal is not overtaken by a reset.
+pub const LINGER_MS: u64 = 1_000;

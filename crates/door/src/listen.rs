@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -19,14 +20,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Kept, Payload};
-use crate::door::{Door, Room};
 use crate::guard::{Guard, Seen, Sight};
 use crate::limits::{
     ACCEPT_PAUSE_MS, BACKLOG, CONNECTION_WINDOW_BYTES, FIELDS_MAX, GREETING_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX,
-    IDLE_MS_MAX, PING_MS, RESETS_OF_FAULTS_MAX, RESETS_PENDING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    IDLE_MS_MAX, LEAVE_SILENCE_MS, PING_MS, RESETS_OF_FAULTS_MAX, RESETS_PENDING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::proxy::{Arrived, Peer, answer};
 use crate::route::Route;
+use crate::shared::{Room, Shared};
 use crate::switch::Class;
 use crate::table::{Kind, ListenerKey};
 use crate::tunnel;
@@ -52,7 +53,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until told to stop.
-pub async fn accept(door: Arc<Door>, listener: Arc<TcpListener>, key: ListenerKey, stop: CancellationToken) {
+pub async fn accept(door: Arc<Shared>, listener: Arc<TcpListener>, key: ListenerKey, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -70,7 +71,7 @@ pub async fn accept(door: Arc<Door>, listener: Arc<TcpListener>, key: ListenerKe
     }
 }
 
-async fn connection(door: Arc<Door>, stream: TcpStream, address: SocketAddr, key: ListenerKey, room: Room) {
+async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, key: ListenerKey, room: Room) {
     // Latency, and notice of peers that are gone; neither is needed.
     let _ = stream.set_nodelay(true);
     let keepalive =
@@ -108,7 +109,7 @@ async fn raw(mut stream: TcpStream, route: &Arc<Route>) {
 }
 
 /// Serves HTTP; `http2` where the TLS greeting told the version.
-async fn http<S>(door: Arc<Door>, mut stream: S, peer: Peer, http2: Option<bool>)
+async fn http<S>(door: Arc<Shared>, mut stream: S, peer: Peer, http2: Option<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -143,15 +144,22 @@ async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8
     Ok(first)
 }
 
-async fn serve_http1<S>(door: Arc<Door>, stream: Guard<S>, peer: Arc<Peer>, seen: Arc<Seen>)
+async fn serve_http1<S>(door: Arc<Shared>, stream: Guard<S>, peer: Arc<Peer>, seen: Arc<Seen>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let leaving = door.leaving();
+    let ask = leaving.ask.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let arrived = Arrived { peer: peer.clone(), sight: seen.next(), seen: Some(seen.clone()) };
-        let door = door.clone();
-        async move { Ok::<_, Infallible>(answer(door, arrived, request).await) }
+        let (door, ask) = (door.clone(), ask.clone());
+        async move {
+            let mut answer = answer(door, arrived, request).await;
+            if ask.is_cancelled() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -164,7 +172,13 @@ where
     tokio::select! {
         // Its errors are the client's.
         _ = connection.as_mut() => return,
-        () = leaving.ask.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = leaving.ask.cancelled() => {}
+    }
+    // A request may be on its way: it is answered, with `connection: close`. Only a connection that stays silent is closed without.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = leaving.cut.cancelled() => return,
+        () = tokio::time::sleep(Duration::from_millis(LEAVE_SILENCE_MS)) => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
@@ -172,7 +186,7 @@ where
     }
 }
 
-async fn serve_http2<S>(door: Arc<Door>, stream: Guard<S>, peer: Arc<Peer>)
+async fn serve_http2<S>(door: Arc<Shared>, stream: Guard<S>, peer: Arc<Peer>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -47,7 +47,7 @@ pub struct Notice {
     pub code: &'static str,
     /// Heading: what is wrong.
     pub title: String,
-    /// What helps.
+    /// Advice.
     pub text: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,

@@ -13,9 +13,9 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{Download, Payload, Upload, UploadEnd, UploadFault, whole};
+use crate::body::{Payload, Upload, UploadEnd, UploadFault, whole};
 use crate::document::{Access, Protocol};
-use crate::door::{Door, Room};
+use crate::download::Download;
 use crate::fields::{self, Client};
 use crate::guard::{Seen, Sight};
 use crate::head::Fault;
@@ -24,6 +24,7 @@ use crate::limits::ANSWER_MS_MAX;
 use crate::page::{Language, Notice, is_grpc};
 use crate::pool::{Answered, ExchangeError, Upstream};
 use crate::route::{Route, Ticket};
+use crate::shared::{Room, Shared};
 use crate::switch::{Class, Refusal};
 use crate::tunnel;
 
@@ -43,7 +44,7 @@ pub struct Peer {
     pub room: Room,
 }
 
-/// What a request is told to the door with.
+/// Facts with which a request arrives.
 #[derive(Clone, Debug)]
 pub struct Arrived {
     /// The other end.
@@ -74,7 +75,7 @@ impl Drop for Decision {
 }
 
 /// Answers a request. The door's own answers are as good as an application's: this has no error.
-pub async fn answer(door: Arc<Door>, arrived: Arrived, request: Request<Incoming>) -> Response<Payload> {
+pub async fn answer(door: Arc<Shared>, arrived: Arrived, request: Request<Incoming>) -> Response<Payload> {
     let language = Language::of(request.headers());
     let method = request.method().clone();
     let http1 = request.version() <= Version::HTTP_11;
@@ -93,7 +94,7 @@ pub async fn answer(door: Arc<Door>, arrived: Arrived, request: Request<Incoming
 }
 
 async fn forward(
-    door: &Arc<Door>,
+    door: &Arc<Shared>,
     arrived: Arrived,
     mut request: Request<Incoming>,
 ) -> Result<Response<Payload>, Notice> {
@@ -157,11 +158,11 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
     if second.is_some() {
         return Err(Fault::TwoHosts);
     }
-    if request.version() == Version::HTTP_2 {
-        let lengths = request.headers().get_all(CONTENT_LENGTH).iter().count();
-        if lengths > 1 {
-            return Err(Fault::Length);
-        }
+    // HTTP/1 has passed the guard.
+    let mut lengths = request.headers().get_all(CONTENT_LENGTH).iter();
+    let good = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    if lengths.next().is_some_and(|length| !good(length)) || lengths.next().is_some() {
+        return Err(Fault::Length);
     }
     let target = request.uri().authority().map(uri::Authority::as_str);
     match (field, target) {
@@ -176,7 +177,7 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
     }
 }
 
-fn find(door: &Door, peer: &Peer, name: &str) -> Result<Arc<Route>, Notice> {
+fn find(door: &Shared, peer: &Peer, name: &str) -> Result<Arc<Route>, Notice> {
     if peer.server_name.as_ref().is_some_and(|greeted| greeted != name) {
         let text = "The connection was opened for another name; open one for this name.";
         return Err(Notice::new(421, "other_name", format!("{name} is not served on this connection"), text));
@@ -333,7 +334,7 @@ fn switch_protocols(
         let (Ok(client), Ok(instance)) = tokio::join!(client, instance) else { return };
         let (mut client, mut instance) = (TokioIo::new(client), TokioIo::new(instance));
         if is_websocket {
-            tunnel::carry_websocket(client, instance, &mut ticket).await;
+            tunnel::carry_websocket(client, instance, ticket).await;
         } else {
             tunnel::carry(&mut client, &mut instance, &mut ticket).await;
         }

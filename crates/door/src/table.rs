@@ -12,6 +12,9 @@ use crate::route::Route;
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
 pub type ListenerKey = (SocketAddr, usize);
 
+/// Listeners by their key, to be adopted by a successor.
+pub type Sockets = Vec<(ListenerKey, std::net::TcpListener)>;
+
 /// Treatment of the connections of a listener.
 #[derive(Clone, Debug)]
 pub enum Kind {

@@ -28,7 +28,7 @@ where
 }
 
 /// Carries a WebSocket until it ends, is closed because its instance is leaving, or is cut.
-pub async fn carry_websocket<A, B>(client: A, instance: B, ticket: &mut Ticket)
+pub async fn carry_websocket<A, B>(client: A, instance: B, mut ticket: Ticket)
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,
@@ -54,6 +54,8 @@ where
     };
     tokio::select! {
         (down, _) = work => {
+            // The instance is rid of it.
+            drop(ticket);
             if matches!(down, Ok(End::Closed)) {
                 farewell(&mut from_client, &mut to_client).await;
             }

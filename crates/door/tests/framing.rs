@@ -83,7 +83,7 @@ fn whatever_has_two_readings_is_refused() {
     }
 }
 
-/// What a reader says of pieces: what passed, its place, or its fault.
+/// A reader's word on pieces: bytes that passed, good heads, and its place or fault.
 fn run(pieces: &[&[u8]]) -> (Vec<u8>, u64, Result<Place, Fault>) {
     let (mut framing, mut out) = (Framing::default(), Vec::new());
     for piece in pieces {
