@@ -4,7 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,9 +28,16 @@ pub fn whole(bytes: Bytes) -> Payload {
     Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// Fault of a request's body, known to whoever answers.
+/// Facts about a request's body, known to whoever answers.
 #[derive(Clone, Debug, Default)]
-pub struct UploadFault(Arc<AtomicU8>);
+pub struct UploadFacts(Arc<Facts>);
+
+#[derive(Debug, Default)]
+struct Facts {
+    end: AtomicU8,
+    parts: AtomicU64,
+    patient: AtomicBool,
+}
 
 /// Kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,37 +50,52 @@ pub enum UploadEnd {
     Silent,
 }
 
-impl UploadFault {
-    fn set(&self, end: UploadEnd) {
-        self.0.store(end as u8, Ordering::Release);
+impl UploadFacts {
+    fn end(&self, end: UploadEnd) {
+        self.0.end.store(end as u8, Ordering::Release);
     }
 
-    /// The fault.
-    pub fn get(&self) -> UploadEnd {
-        match self.0.load(Ordering::Acquire) {
+    /// Its fault.
+    pub fn fault(&self) -> UploadEnd {
+        match self.0.end.load(Ordering::Acquire) {
             0 => UploadEnd::None,
             1 => UploadEnd::Broken,
             _ => UploadEnd::Silent,
         }
     }
+
+    /// Takes silence from now on: the answer has begun, and both sides may talk as they like.
+    pub fn be_patient(&self) {
+        self.0.patient.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true where silence is taken.
+    pub fn is_patient(&self) -> bool {
+        self.0.patient.load(Ordering::Relaxed)
+    }
+
+    /// Number of its parts that went on to the instance.
+    pub fn parts(&self) -> u64 {
+        self.0.parts.load(Ordering::Relaxed)
+    }
 }
 
-/// The body of a request. It says when it was sent, and does not wait for a silent client for ever.
+/// The body of a request. It says when it was sent, and does not wait for a silent client for ever while nothing is answered.
 #[derive(Debug)]
 pub struct Upload {
     inner: Incoming,
     silence: Pin<Box<Sleep>>,
-    fault: UploadFault,
+    facts: UploadFacts,
     sent: CancellationToken,
 }
 
 impl Upload {
     /// A body; `sent` is cancelled at its end, also where that is an error.
-    pub fn new(inner: Incoming, fault: UploadFault, sent: CancellationToken) -> Upload {
+    pub fn new(inner: Incoming, facts: UploadFacts, sent: CancellationToken) -> Upload {
         if inner.is_end_stream() {
             sent.cancel();
         }
-        Upload { inner, silence: Box::pin(sleep(Duration::from_millis(UPLOAD_SILENCE_MS_MAX))), fault, sent }
+        Upload { inner, silence: Box::pin(sleep(Duration::from_millis(UPLOAD_SILENCE_MS_MAX))), facts, sent }
     }
 }
 
@@ -92,19 +114,21 @@ impl Body for Upload {
             Poll::Ready(Some(Ok(frame))) => {
                 let next = Instant::now() + Duration::from_millis(UPLOAD_SILENCE_MS_MAX);
                 self.silence.as_mut().reset(next);
+                self.facts.0.parts.fetch_add(1, Ordering::Relaxed);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                self.fault.set(UploadEnd::Broken);
+                self.facts.end(UploadEnd::Broken);
                 Poll::Ready(Some(Err(error.into())))
             }
             Poll::Ready(None) => {
                 self.sent.cancel();
                 Poll::Ready(None)
             }
+            Poll::Pending if self.facts.is_patient() => Poll::Pending,
             Poll::Pending => {
                 ready!(self.silence.as_mut().poll(context));
-                self.fault.set(UploadEnd::Silent);
+                self.facts.end(UploadEnd::Silent);
                 Poll::Ready(Some(Err("the client was silent in the middle of its request".into())))
             }
         }

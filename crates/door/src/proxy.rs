@@ -13,7 +13,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{Payload, Upload, UploadEnd, UploadFault, whole};
+use crate::body::{Payload, Upload, UploadEnd, UploadFacts, whole};
 use crate::document::{Access, Protocol};
 use crate::download::Download;
 use crate::fields::{self, Client};
@@ -118,8 +118,12 @@ async fn forward(
     let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls };
     let client_upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let grpc = is_grpc(request.headers());
-    let fault = UploadFault::default();
-    let exchange = exchange(&ticket.upstream, request, &client, &host, upgrades, class, &fault);
+    let facts = UploadFacts::default();
+    if grpc {
+        // Its streams are silent as long as they like; clients name their own deadlines.
+        facts.be_patient();
+    }
+    let exchange = exchange(&ticket.upstream, request, &client, &host, upgrades, class, &facts);
     let cut = ticket.ends.cut.clone();
     let outcome = tokio::select! {
         outcome = exchange => outcome,
@@ -128,7 +132,8 @@ async fn forward(
             return Err(Notice::new(503, "cut", "The application was replaced before it answered", "Please try again.").retry(1));
         }
     };
-    let (answer, stream) = outcome.map_err(|error| failed(error, fault.get()))?;
+    let (answer, stream) = outcome.map_err(|error| failed(error, facts.fault()))?;
+    facts.be_patient();
     match (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client_upgrade) {
         (true, Some(client)) => {
             decision.upgraded();
@@ -249,7 +254,7 @@ async fn exchange(
     host: &HeaderValue,
     upgrades: bool,
     class: Class,
-    fault: &UploadFault,
+    facts: &UploadFacts,
 ) -> Result<Answered, Failure> {
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
@@ -258,10 +263,6 @@ async fn exchange(
     let http2 = upstream.protocol == Protocol::H2c && !upgrades;
     aim(&mut parts, host, http2);
     let sent = CancellationToken::new();
-    let late = async {
-        sent.cancelled().await;
-        tokio::time::sleep(Duration::from_millis(ANSWER_MS_MAX)).await;
-    };
     let send = async {
         if let (true, Some(protocol)) = (upgrades, protocol) {
             sent.cancel();
@@ -274,12 +275,32 @@ async fn exchange(
             sent.cancel();
             return send_again(upstream, parts).await;
         }
-        let upload = Upload::new(body, fault.clone(), sent.clone());
+        let upload = Upload::new(body, facts.clone(), sent.clone());
         upstream.send(Request::from_parts(parts, upload.boxed_unsync()), false).await
     };
     tokio::select! {
         answer = send => answer.map_err(Failure::Exchange),
-        () = late => Err(Failure::Late),
+        () = late(&sent, facts), if !facts.is_patient() => Err(Failure::Late),
+    }
+}
+
+/// Waits until an answer is late: too long after the end of its request, or when the instance takes nothing of it for as long.
+async fn late(sent: &CancellationToken, facts: &UploadFacts) {
+    let patience = Duration::from_millis(ANSWER_MS_MAX);
+    let after = async {
+        sent.cancelled().await;
+        tokio::time::sleep(patience).await;
+    };
+    let stalled = async {
+        let mut before = None;
+        while before != Some(facts.parts()) {
+            before = Some(facts.parts());
+            tokio::time::sleep(patience).await;
+        }
+    };
+    tokio::select! {
+        () = after => {}
+        () = stalled => {}
     }
 }
 
