@@ -1,0 +1,154 @@
+//! Fields of requests and answers on their way through: those for one connection end here, those that name the client are the door's alone.
+
+use std::net::IpAddr;
+
+use hyper::http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Client of a request, as an application hears of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its connection has TLS.
+    pub tls: bool,
+}
+
+/// Prefixes and names that a client may not say of itself.
+const FORGED: [&str; 12] = [
+    "forwarded",
+    "x-forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-original-",
+    "x-rewrite-",
+    "x-openmesh-",
+    "x-remote-",
+    "proxy",
+];
+
+/// Takes the fields away that are for one connection, with those that `Connection` names.
+pub fn strip_connection(fields: &mut HeaderMap) {
+    let named: Vec<HeaderName> = fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect();
+    for name in named.into_iter().filter(|name| *name != HOST && *name != CONTENT_LENGTH) {
+        fields.remove(name);
+    }
+    for name in [CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE] {
+        fields.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
+        fields.remove(name);
+    }
+}
+
+/// Prepares the fields of a request for an instance.
+pub fn to_instance(fields: &mut HeaderMap, client: &Client, host: &HeaderValue) {
+    let trailers =
+        fields.get_all(TE).iter().any(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"trailers"));
+    strip_connection(fields);
+    // The door has asked for the body by then, and hyper has answered 100.
+    fields.remove(EXPECT);
+    let forged: Vec<HeaderName> = fields.keys().filter(|name| is_forged(name.as_str())).cloned().collect();
+    for name in forged {
+        fields.remove(name);
+    }
+    if trailers {
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    let scheme = if client.tls { "https" } else { "http" };
+    let address = match client.address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    let text = format!("for={address};host=\"{}\";proto={scheme}", host.to_str().unwrap_or_default());
+    let texts = [
+        (FORWARDED, text),
+        (HeaderName::from_static("x-forwarded-for"), client.address.to_string()),
+        (HeaderName::from_static("x-forwarded-proto"), scheme.to_string()),
+    ];
+    for (name, text) in texts {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            fields.insert(name, value);
+        }
+    }
+    fields.insert("x-forwarded-host", host.clone());
+}
+
+/// Returns true for names that tell an application who the client is. Many gateways of languages read `_` as `-`.
+fn is_forged(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    FORGED.iter().any(|forged| name.starts_with(forged))
+}
+
+/// Prepares the fields of an answer for a client.
+pub fn to_client(fields: &mut HeaderMap) {
+    // With a coding the length is of no meaning, and two lengths are how answers are smuggled.
+    if fields.contains_key(TRANSFER_ENCODING) {
+        fields.remove(CONTENT_LENGTH);
+    }
+    strip_connection(fields);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (HeaderName::from_bytes(name.as_bytes()).expect("name"), HeaderValue::from_str(value).expect("value"))
+        };
+        fields.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn an_application_hears_of_the_client_from_the_door_alone() {
+        let mut fields = map(&[
+            ("connection", "close, x-secret, x-forwarded-for, host"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers, deflate"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x_forwarded_for", "1.1.1.1"),
+            ("x-forwarded-user", "admin"),
+            ("forwarded", "for=1.1.1.1"),
+            ("x-openmesh-wallet", "0x1"),
+            ("proxy", "http://evil"),
+            ("cookie", "a=b"),
+            ("host", "shop.example"),
+        ]);
+        let client = Client { address: "2001:db8::1".parse().expect("address"), tls: true };
+        to_instance(&mut fields, &client, &HeaderValue::from_static("shop.example"));
+        let mut found: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
+        found.sort();
+        let expected = [
+            "cookie: a=b",
+            "forwarded: for=\"[2001:db8::1]\";host=\"shop.example\";proto=https",
+            "host: shop.example",
+            "te: trailers",
+            "x-forwarded-for: 2001:db8::1",
+            "x-forwarded-host: shop.example",
+            "x-forwarded-proto: https",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_answer_has_one_length() {
+        let mut fields =
+            map(&[("transfer-encoding", "chunked"), ("content-length", "3"), ("connection", "close"), ("a", "b")]);
+        to_client(&mut fields);
+        assert_eq!(fields, map(&[("a", "b")]));
+    }
+}

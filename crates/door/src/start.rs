@@ -1,0 +1,155 @@
+//! The start of a door, from its own file to its end.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::control;
+use crate::door::{ApplyError, Door};
+use crate::effects::free;
+use crate::keep;
+use crate::limits::DRAIN_MS_DEFAULT;
+use crate::privileges::{User, become_user, keep_only_binding};
+use crate::takeover;
+use crate::tls::CertificateError;
+
+/// The file of a start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Socket for the agent, in a folder of the door's user.
+    pub socket: PathBuf,
+    /// File in which the document is kept for the next start, in a folder of the door's user.
+    pub document: PathBuf,
+    /// User that the door becomes. Without it, it stays what it is; root is refused.
+    #[serde(default)]
+    pub user: Option<User>,
+}
+
+/// Error of a start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file of the start.
+    #[error("{path}: {source}")]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// Rights that cannot be given away.
+    #[error("cannot give rights away: {0}")]
+    Privileges(io::Error),
+    /// The agent's socket.
+    #[error("cannot have the socket {path}: {source}")]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
+    },
+    /// The door before.
+    #[error("the door before does not hand over: {0}")]
+    Predecessor(io::Error),
+    /// A document that cannot be served.
+    #[error("the kept document is not served: {0}")]
+    Apply(#[from] ApplyError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
+    /// The runtime.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// Reads the file of a start.
+///
+/// # Errors
+/// [`StartError::File`].
+pub fn read(path: &Path) -> Result<Start, StartError> {
+    let failed = |source| StartError::File { path: path.to_path_buf(), source };
+    let text = std::fs::read(path).map_err(failed)?;
+    serde_json::from_slice(&text).map_err(|error| failed(error.into()))
+}
+
+/// Runs a door until it has left. The process has one thread before this.
+///
+/// # Errors
+/// [`StartError`], all before anything is served.
+pub fn run(start: &Start) -> Result<(), StartError> {
+    match start.user {
+        Some(user) => become_user(user),
+        None if rustix::process::geteuid().is_root() => {
+            Err(io::Error::other("`user` is missing, and the door does not run as root"))
+        }
+        None => keep_only_binding(),
+    }
+    .map_err(StartError::Privileges)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
+    runtime.block_on(serve(start))
+}
+
+async fn serve(start: &Start) -> Result<(), StartError> {
+    let door = Arc::new(Door::new(Some(start.document.clone()), free())?);
+    let mut stop = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    let socket = start.socket.clone();
+    let before = tokio::task::spawn_blocking(move || takeover::take(&socket)).await.map_err(io::Error::other);
+    let predecessor = match before.and_then(|taken| taken).map_err(StartError::Predecessor)? {
+        Some((predecessor, document, sockets)) => {
+            // A door that was never told anything has nothing to pass on.
+            if document.serial > 0 {
+                door.apply_with(document, sockets).await?;
+            }
+            Some(predecessor)
+        }
+        None => {
+            restore(&door, &start.document).await?;
+            None
+        }
+    };
+    let listener = listen(&start.socket).map_err(|source| StartError::Socket { path: start.socket.clone(), source })?;
+    if let Some(predecessor) = predecessor {
+        predecessor.release().map_err(StartError::Predecessor)?;
+    }
+    tokio::select! {
+        () = control::serve(door.clone(), listener) => {}
+        _ = stop.recv() => door.retire(Duration::from_millis(DRAIN_MS_DEFAULT)).await,
+    }
+    Ok(())
+}
+
+/// Serves the document of the last start. One that cannot be read is not a reason to keep the agent out, who has a better one.
+async fn restore(door: &Arc<Door>, path: &Path) -> Result<(), StartError> {
+    match keep::read(path) {
+        Ok(Some(document)) => match door.apply(document).await {
+            Err(error @ ApplyError::Keep(_)) => Err(error.into()),
+            Err(error) => {
+                eprintln!("openmesh-door: the kept document is not served: {error}");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        },
+        Ok(None) => Ok(()),
+        Err(error) => {
+            eprintln!("openmesh-door: {} is not served: {error}", path.display());
+            Ok(())
+        }
+    }
+}
+
+/// Binds the agent's socket beside its place and moves it there: at each moment somebody listens.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let fresh = path.with_extension("new");
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::rename(&fresh, path)?;
+    Ok(listener)
+}
