@@ -145,7 +145,7 @@ pub fn describe(root: &Path) -> Vec<String> {
             format!("file {} {holes} {first} {}", about.size(), sha256(&[&fs::read(&path).unwrap()]))
         };
         let mut value = [0; 100];
-        let note = rustix::fs::lgetxattr(&path, "user.note", &mut value[..]).map_or(0, |length| length);
+        let note = rustix::fs::lgetxattr(&path, "user.note", &mut value[..]).unwrap_or(0);
         let note = String::from_utf8_lossy(&value[..note]).into_owned();
         let owner = (about.uid(), about.gid(), about.mode(), about.mtime(), about.mtime_nsec());
         lines.push(format!("{name} {owner:?} {note:?} {content}"));
