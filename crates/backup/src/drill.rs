@@ -7,7 +7,7 @@ use openmesh_primitives::Timestamp;
 
 use crate::door::Door;
 use crate::error::BackupError;
-use crate::object::Id;
+use crate::name::Id;
 use crate::repository::Repository;
 use crate::restore::{Owners, Restoration, Restored, remove_tree};
 

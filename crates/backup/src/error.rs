@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
-use crate::object::{Id, Name};
-use crate::secret::RepositoryId;
+use crate::name::{Id, Name, RepositoryId};
 
 /// A store that did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +150,12 @@ pub enum BackupError {
     #[error("{} is not an empty folder; choose another target, nothing is ever restored over something", path.display())]
     Occupied {
         /// The target.
+        path: PathBuf,
+    },
+    /// Another process restores to the same target.
+    #[error("{} is being filled by another restore; wait for it, or choose another target", path.display())]
+    Busy {
+        /// The folder beside the target.
         path: PathBuf,
     },
     /// The file system of the target is too small.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use crate::error::BackupError;
 use crate::index::{Index, IndexedPack};
 use crate::manifest::{self, Broken, Counts, Event};
-use crate::object::{Id, Kind, Name};
+use crate::name::{Id, Kind, Name};
 use crate::pack::{BlobKind, ChunkId, PACK_BYTES_MAX, blobs_bytes};
 use crate::pipeline::{PACKS_WAITING_MAX, threads};
 use crate::repository::Repository;

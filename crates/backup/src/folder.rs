@@ -12,7 +12,7 @@ use openmesh_primitives::Timestamp;
 use rustix::fs::FlockOperation;
 
 use crate::error::StoreError;
-use crate::object::{Id, Kind, Name};
+use crate::name::{Id, Kind, Name};
 use crate::secret::random;
 use crate::store::{Listed, Store};
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::error::{BackupError, StoreError};
-use crate::object::{Id, Kind, Name, SEALED_BYTES_MAX, Sealed, unseal};
+use crate::name::{Id, Kind, Name};
+use crate::object::{SEALED_BYTES_MAX, Sealed, unseal};
 use crate::pack::{Blob, BlobKind, ChunkId, blobs_bytes, check_blobs, read_header};
 use crate::secret::Keys;
 use crate::store::Store;
@@ -49,6 +50,8 @@ pub(crate) struct Index {
     pub findings: Vec<Finding>,
     /// Ids of the index objects that were read, in which every pack is listed.
     pub objects: Vec<Id>,
+    /// Ids of the index objects that are damaged.
+    pub damaged: Vec<Id>,
     /// Numbers of the packs that no index object names.
     pub unnamed: Vec<u32>,
     chunks: HashMap<ChunkId, Place>,
@@ -75,7 +78,8 @@ impl Index {
                 // Another process replaced it since it was listed.
                 Err(BackupError::Store(StoreError::Missing { .. })) => {}
                 Err(BackupError::Damaged { what, .. }) => {
-                    index.findings.push(Finding { object: name.to_string(), what })
+                    index.damaged.push(listed.id);
+                    index.findings.push(Finding { object: name.to_string(), what });
                 }
                 Err(error) => return Err(error),
             }

@@ -1,4 +1,4 @@
-//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-40 of `docs/spec/backup.md`).
+//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-41 of `docs/spec/backup.md`).
 //!
 //! # What it owns
 //! The format of a repository and every act on it: backup, restore, check, retention, mark and sweep, drills. It knows no application, schedule, network or
@@ -26,6 +26,7 @@
 //! Index and manifest are held in memory (B-40). Every backup reads the whole tree: times of files are not trusted, because volumes are handed in as clones. An object store with the
 //! protocol of S3 has no implementation here yet: `object_store` with its feature `aws` would change a crate that the tables are built on.
 
+mod again;
 mod age;
 mod backup;
 mod bech32;
@@ -38,6 +39,8 @@ mod fetch;
 mod folder;
 mod index;
 mod manifest;
+mod mend;
+mod name;
 mod object;
 mod pack;
 mod pipeline;
@@ -65,13 +68,14 @@ pub use error::{BackupError, StoreError};
 pub use folder::Folder;
 pub use index::Finding;
 pub use manifest::{DEPTH_MAX, RECORD_BYTES_MAX};
-pub use object::{BadId, Id, Kind, Name, SEALED_BYTES_MAX};
+pub use mend::Mended;
+pub use name::{BadId, Id, Kind, Name, RepositoryId};
+pub use object::SEALED_BYTES_MAX;
 pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX};
 pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};
 pub use restore::{Owners, Restoration, Restored};
-pub use secret::RepositoryId;
 pub use session::SESSION_MS_MAX;
 pub use snapshot::{LABEL_BYTES_MAX, LABELS_MAX, MANIFEST_BYTES_MAX, Snapshot};
 pub use store::{Listed, Store};

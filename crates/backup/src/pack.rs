@@ -7,7 +7,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::cut::CHUNK_BYTES_MAX;
 use crate::error::BackupError;
-use crate::object::{Id, Kind, Name, Sealed, padded, seal, unseal};
+use crate::name::{Id, Kind, Name};
+use crate::object::{Sealed, padded, seal, unseal};
 use crate::secret::{Keys, SEAL_BYTES};
 
 /// Bytes at which a pack ends: large enough that opening a file or a request costs little beside it, small enough to be held some times over.

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use openmesh_primitives::Timestamp;
 
+use crate::again::Again;
 use crate::door::Door;
 use crate::error::{BackupError, StoreError};
 use crate::fetch::{Stop, Wanted};
 use crate::index::{Index, IndexedPack, parts};
 use crate::manifest::{self, Event, Piece};
-use crate::object::{Id, Kind, Sealed, seal};
-use crate::pack::{Blob, BlobKind, ChunkId, Filling, make_blob};
+use crate::name::{Id, Kind};
+use crate::object::{Sealed, seal};
+use crate::pack::{Blob, BlobKind, ChunkId};
 use crate::repository::Repository;
 use crate::secret::random;
 use crate::session::{Mark, MarkContent, SESSION_MS_MAX, SessionContent};
@@ -129,32 +131,17 @@ impl Repository<'_> {
 
     /// Stores chunks again in new packs, and returns their bytes.
     fn move_chunks(&self, index: &Index, moved: &BTreeMap<u32, Wanted>, door: Door<'_>) -> Result<u64, BackupError> {
-        let (mut filling, mut packs, mut bytes) = (Filling::default(), Vec::new(), 0);
-        let mut store = |filling: Filling| -> Result<(), BackupError> {
-            let pack = filling.finish(&self.keys)?;
-            self.put_as(Kind::Pack, pack.id, &pack.bytes, "put pack", door)?;
-            packs.push(IndexedPack { id: pack.id, blobs: pack.blobs });
-            Ok(())
-        };
+        let mut again = Again::new(self);
         self.fetch(index, moved, |number, opened| {
             let Some(pack) = index.packs.get(number as usize) else { return Ok(()) };
             for (at, content) in opened {
-                let Some(blob) = pack.blobs.get(at as usize) else { continue };
-                let (blob, sealed) = make_blob(&self.keys, blob.kind, blob.id, &content)?;
-                bytes += stored(&blob);
-                if filling.add(blob, &sealed) {
-                    store(std::mem::take(&mut filling))?;
+                if let Some(blob) = pack.blobs.get(at as usize) {
+                    again.add(blob, &content, door)?;
                 }
             }
             Ok(())
         })?;
-        if !filling.is_empty() {
-            store(filling)?;
-        }
-        for part in parts(packs) {
-            self.put(Kind::Index, &seal(&self.keys, Sealed::Index, &part)?, "put index", door)?;
-        }
-        Ok(bytes)
+        again.finish(door)
     }
 
     fn note_sessions(&self, mark: Id, door: Door<'_>) -> Result<(), BackupError> {
@@ -168,7 +155,7 @@ impl Repository<'_> {
         let content = MarkContent::Sessions { mark: Id(random()?), sessions: vec![] };
         let probe = self.put(Kind::Mark, &seal(&self.keys, Sealed::Mark, &content)?, "put probe", door)?;
         let listed = self.store.list(Kind::Mark)?.into_iter().find(|listed| listed.id == probe);
-        let listed = listed.ok_or(StoreError::Missing { name: crate::object::Name::Object(Kind::Mark, probe) })?;
+        let listed = listed.ok_or(StoreError::Missing { name: crate::name::Name::Object(Kind::Mark, probe) })?;
         Ok((probe, listed.stored))
     }
 
@@ -248,13 +235,7 @@ impl Repository<'_> {
                 swept.removed += 1;
             }
         }
-        let mut new = BTreeSet::new();
-        for part in parts(left) {
-            new.insert(self.put(Kind::Index, &seal(&self.keys, Sealed::Index, &part)?, "put index", door)?);
-        }
-        for id in index.objects.into_iter().filter(|id| !new.contains(id)) {
-            self.remove(Kind::Index, id, "remove index", door)?;
-        }
+        self.replace_index(left, index.objects.into_iter().chain(index.damaged), door)?;
         for mark in ready {
             self.remove(Kind::Mark, mark.id, "remove mark", door)?;
             if let Some((id, _)) = mark.sessions {
@@ -262,6 +243,20 @@ impl Repository<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Writes an index of packs, then removes the objects that it takes the place of.
+    pub(crate) fn replace_index(
+        &self,
+        packs: Vec<IndexedPack>,
+        old: impl Iterator<Item = Id>,
+        door: Door<'_>,
+    ) -> Result<(), BackupError> {
+        for part in parts(packs) {
+            self.put(Kind::Index, &seal(&self.keys, Sealed::Index, &part)?, "put index", door)?;
+        }
+        // A fresh nonce gives each new object a name that no old one has.
+        old.into_iter().try_for_each(|id| self.remove(Kind::Index, id, "remove index", door))
     }
 }
 

@@ -8,8 +8,9 @@ use crate::age::{self, Fault, Identity, Recipient};
 use crate::door::{Door, effect};
 use crate::error::{BackupError, StoreError};
 use crate::index::{Finding, read_named};
-use crate::object::{Id, Kind, Name, Sealed, encode, unseal};
-use crate::secret::{Keys, RepositoryId, Secret};
+use crate::name::{Id, Kind, Name, RepositoryId};
+use crate::object::{Sealed, encode, unseal};
+use crate::secret::{Keys, Secret};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 

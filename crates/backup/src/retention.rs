@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use openmesh_blueprint::document::Keep;
 use openmesh_primitives::Timestamp;
 
-use crate::object::Id;
+use crate::name::Id;
 
 /// Nanoseconds of a day.
 const DAY_NANOS: i64 = 86_400_000_000_000;

@@ -1,14 +1,13 @@
 //! The secret of a repository and what is derived from it (B-1, B-9).
 
 use std::fmt;
-use std::str::FromStr;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use chacha20poly1305::aead::{AeadInPlace as _, KeyInit as _};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 
 use crate::error::BackupError;
-use crate::object::BadId;
+use crate::name::RepositoryId;
 
 /// Bytes of a nonce of XChaCha20.
 const NONCE_BYTES: usize = 24;
@@ -16,29 +15,6 @@ const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 /// Bytes that a seal adds.
 pub(crate) const SEAL_BYTES: usize = NONCE_BYTES + TAG_BYTES;
-
-/// Public id of a repository: derived from its secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub struct RepositoryId(pub [u8; 32]);
-
-impl fmt::Display for RepositoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for RepositoryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for RepositoryId {
-    type Err = BadId;
-    fn from_str(text: &str) -> Result<RepositoryId, BadId> {
-        text.parse::<crate::object::Id>().map(|id| RepositoryId(id.0))
-    }
-}
 
 /// The secret of a repository.
 #[derive(Clone, BorshSerialize, BorshDeserialize)]

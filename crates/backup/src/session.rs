@@ -8,7 +8,8 @@ use openmesh_primitives::Timestamp;
 
 use crate::door::Door;
 use crate::error::{BackupError, StoreError};
-use crate::object::{Id, Kind, Name, Sealed, seal};
+use crate::name::{Id, Kind, Name};
+use crate::object::{Sealed, seal};
 use crate::repository::Repository;
 use crate::secret::random;
 

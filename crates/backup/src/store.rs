@@ -5,7 +5,7 @@ use std::fmt;
 use openmesh_primitives::Timestamp;
 
 use crate::error::StoreError;
-use crate::object::{Id, Kind, Name};
+use crate::name::{Id, Kind, Name};
 
 /// An object in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

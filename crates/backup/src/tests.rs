@@ -14,7 +14,8 @@ use crate::error::BackupError;
 use crate::folder::Folder;
 use crate::index::IndexedPack;
 use crate::manifest::{Attributes, Piece, Record};
-use crate::object::{Id, Kind, Sealed, seal};
+use crate::name::{Id, Kind};
+use crate::object::{Sealed, seal};
 use crate::pack::{BlobKind, ChunkId, Filling, make_blob};
 use crate::repository::Repository;
 use crate::restore::{Owners, Restoration};
@@ -203,7 +204,7 @@ fn a_store_that_gives_endless_bytes_is_cut_off() {
     let repository = world.repository();
     let id = Id([7; 32]);
     for kind in Kind::ALL {
-        let path = world.store.root().join(crate::object::Name::Object(kind, id).to_string());
+        let path = world.store.root().join(crate::name::Name::Object(kind, id).to_string());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
     }
@@ -261,7 +262,7 @@ fn messages_say_what_where_and_what_to_do() {
     let short = |error: BackupError| error.to_string().replace(&"ab".repeat(32), "ID");
     let path = Path::new("/data/a").to_path_buf();
     let texts = [
-        short(BackupError::damaged(crate::object::Name::Object(Kind::Pack, id), "its bytes are not those of its name")),
+        short(BackupError::damaged(crate::name::Name::Object(Kind::Pack, id), "its bytes are not those of its name")),
         short(BackupError::ChunkMissing { snapshot: id, chunk: "CHUNK".to_string() }),
         short(BackupError::Torn { path: path.clone() }),
         short(BackupError::NoRoom { path, need_bytes: 10, have_bytes: 9 }),
@@ -275,4 +276,41 @@ fn messages_say_what_where_and_what_to_do() {
         "there is no repository here: `format` is missing. Make one, or correct the place",
     ];
     assert_eq!(texts, want);
+}
+
+proptest::proptest! {
+    /// Bytes of strangers and whole objects with changed places are read or refused, and nothing else.
+    #[test]
+    fn decoders_refuse_and_never_panic(
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+        places in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u8>()), 0..4),
+    ) {
+        let keys = Keys::new(Secret([1; 32]));
+        let owner = [Identity::generate().unwrap()];
+        let records = [folder(b""), file(b"a", 9), Record::Contents(vec![Piece::Hole { bytes: 9 }]), Record::Leave];
+        let manifest: Vec<u8> = records.iter().flat_map(|record| record.frame().unwrap()).collect();
+        let mut filling = Filling::default();
+        let (blob, sealed) = make_blob(&keys, BlobKind::Data, BlobKind::Data.chunk(&keys, b"content"), b"content").unwrap();
+        filling.add(blob, &sealed);
+        let pack = filling.finish(&keys).unwrap().bytes;
+        let key = crate::age::encrypt(&[owner[0].recipient()], b"secret").unwrap();
+        for whole in [noise, manifest, pack, key] {
+            let mut bytes = whole.clone();
+            for (place, value) in &places {
+                let length = bytes.len();
+                if length > 0 {
+                    bytes[usize::from(*place) % length] = *value;
+                }
+            }
+            let _ = crate::manifest::read::<crate::manifest::Broken>(&bytes, |_, _| Ok(()));
+            let _ = crate::age::decrypt(&owner, &bytes);
+            let read = |from: u64, most: usize| {
+                let from = usize::try_from(from).unwrap().min(bytes.len());
+                Ok(bytes[from..bytes.len().min(from.saturating_add(most))].to_vec())
+            };
+            let _ = crate::pack::read_header(&keys, Id::of(&bytes), bytes.len() as u64, read);
+            let _ = blob.open(&keys, &bytes);
+            let _ = crate::object::unseal::<Snapshot>(&keys, Sealed::Snapshot, &"it", &bytes);
+        }
+    }
 }

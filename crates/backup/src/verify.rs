@@ -101,7 +101,8 @@ fn check_open(
     let stat = rustix::fs::fstat(&file).map_err(failed("reading", path))?;
     let found = attributes_of(file.as_fd(), &stat).map_err(failed("reading attributes of", path))?;
     let what = if FileType::from_raw_mode(stat.st_mode) == kind {
-        difference(&found, attributes, order.owners.of(path, attributes)?, kind)
+        let (owner, attributes) = order.owners.of(path, attributes)?;
+        difference(&found, &attributes, owner, kind)
     } else {
         Some("it is of another kind")
     };
@@ -126,7 +127,8 @@ fn check_link(
     });
     let (points, found) = read.map_err(failed("reading", path))?;
     let what = if points.as_bytes() == target.as_bytes() {
-        difference(&found, attributes, order.owners.of(path, attributes)?, FileType::Symlink)
+        let (owner, attributes) = order.owners.of(path, attributes)?;
+        difference(&found, &attributes, owner, FileType::Symlink)
     } else {
         Some("its target is another")
     };

@@ -73,7 +73,9 @@ fn a_gibibyte_beside_restic() {
         let report = snapshot.unwrap();
         let (ours, theirs) = (path("back"), path("theirs"));
         let order = Restoration { snapshot: report.snapshot, target: &ours, owners: Owners::Callers, verify: true };
-        let restore = timed(|| drop(repository.restore(&order, &open).unwrap()));
+        let restore = timed(|| {
+            repository.restore(&order, &open).unwrap();
+        });
         fs::remove_dir_all(&ours).unwrap();
         eprintln!(
             "{run} openmesh: backup {backup:?}, verified restore {restore:?}, {} bytes stored",

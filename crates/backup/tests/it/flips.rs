@@ -188,3 +188,55 @@ fn a_repository_of_a_stranger_in_the_place_of_the_true_one_is_seen() {
     }
     assert_eq!(world.repository().id(), id);
 }
+
+/// A repository with one snapshot, of whose only data pack a bit in the middle is flipped.
+fn damaged() -> (World, Vec<String>, Id) {
+    let world = World::new();
+    let tree = world.tree("tree", 15);
+    let snapshot = world.back_up(&tree).snapshot;
+    let pack = objects(&world.store).into_iter().find(|path| path.to_str().unwrap().contains("/packs/")).unwrap();
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, bytes).unwrap();
+    let before = describe(&tree);
+    (world, before, snapshot)
+}
+
+#[test]
+fn what_is_lost_comes_back_with_the_next_backup_once_it_is_mended() {
+    let (world, before, snapshot) = damaged();
+    let repository = world.repository();
+    assert!(repository.check(Data::All).unwrap().broken.contains_key(&snapshot));
+    let passages = std::cell::Cell::new(0);
+    let mended = repository.mend(&|_: &str| {
+        passages.set(passages.get() + 1);
+        Ok(())
+    });
+    let mended = mended.unwrap();
+    assert!(mended.packs == 1 && mended.lost == 1 && mended.saved > 3, "{mended:?}");
+    let checked = repository.check(Data::All).unwrap();
+    assert!(checked.broken.contains_key(&snapshot), "{checked:?}");
+    let report = world.back_up(&world.path("tree"));
+    assert!(report.chunks - report.known == 1, "the lost chunk alone is stored: {report:?}");
+    let checked = repository.check(Data::All).unwrap();
+    assert!(checked.findings.is_empty() && checked.broken.is_empty(), "{checked:?}");
+    assert_eq!(world.restored(snapshot), before, "the old snapshot is whole again");
+    assert_eq!(repository.mend(&open).unwrap(), openmesh_backup::Mended::default());
+    // Broken off at each passage, and done again.
+    for passage in 0..passages.get() {
+        let (world, before, snapshot) = damaged();
+        let count = std::cell::Cell::new(0);
+        let door = |_: &str| {
+            count.set(count.get() + 1);
+            if count.get() == passage + 1 { Err(std::io::Error::other("stop")) } else { Ok(()) }
+        };
+        assert!(matches!(world.repository().mend(&door), Err(BackupError::Door { .. })), "{passage}");
+        world.repository().mend(&open).unwrap();
+        world.back_up(&world.path("tree"));
+        let checked = world.repository().check(Data::All).unwrap();
+        assert!(checked.findings.is_empty() && checked.broken.is_empty(), "{passage}: {checked:?}");
+        assert_eq!(world.restored(snapshot), before);
+    }
+}

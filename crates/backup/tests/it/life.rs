@@ -1,6 +1,7 @@
 //! Backups made, found and restored.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
@@ -182,6 +183,41 @@ fn nothing_is_restored_over_something_and_owners_can_be_shifted() {
     let about = fs::metadata(target.join("file")).unwrap();
     assert_eq!((about.uid(), about.gid()), (200_007, 200_003));
     assert!(!world.path(".target.restoring").exists());
+}
+
+#[test]
+fn a_second_restore_to_the_same_target_is_refused() {
+    let world = World::new();
+    let tree = world.tree("tree", 5);
+    let snapshot = world.back_up(&tree).snapshot;
+    let (target, repository) = (world.path("target"), world.repository());
+    let refused = std::cell::Cell::new(0);
+    let door = |_: &str| {
+        if world.path(".target.restoring").exists() {
+            match restore(&repository, snapshot, &target, &open) {
+                Err(BackupError::Busy { .. }) => refused.set(refused.get() + 1),
+                // Until the first has locked it, it is anybody's; the first sees that.
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(())
+    };
+    let first = restore(&repository, snapshot, &target, &|name: &str| {
+        if name == "make folder done" { Ok(()) } else { door(name) }
+    });
+    first.unwrap();
+    assert!(refused.get() >= 5, "{}", refused.get());
+    assert_eq!(describe(&target), describe(&tree));
+    // The other order: what is taken away before it is locked ends the first, and never half of it is placed.
+    std::fs::remove_dir_all(&target).unwrap();
+    let first = restore(&repository, snapshot, &target, &|name: &str| {
+        if name == "make folder done" {
+            restore(&repository, snapshot, &target, &open).map_err(io::Error::other)?;
+        }
+        Ok(())
+    });
+    assert!(first.is_err());
+    assert_eq!(describe(&target), describe(&tree), "by the second");
 }
 
 #[test]
