@@ -224,7 +224,7 @@ pub(crate) fn read_header(
         tail = read(0, whole)?;
     };
     let blobs: Vec<Blob> = unseal(keys, Sealed::Header, &name, &before[before.len() - length..])?;
-    check_blobs(&blobs, whole - length - TRAILER_BYTES).map_err(|what| damaged(what))?;
+    check_blobs(&blobs, whole - length - TRAILER_BYTES).map_err(damaged)?;
     Ok(blobs)
 }
 

@@ -41,7 +41,8 @@ fn prepare(act: Act) -> World {
     // Two packs where they are made, so that there is a death between them.
     let large = if act == Act::Backup { 17 << 20 } else { 1 << 20 };
     let tree = world.tree("tree", 1);
-    fs::write(tree.join("large"), noise(50, 1 << 20)).unwrap();
+    // More than the rest of the tree, so that what is needed of its pack is moved.
+    fs::write(tree.join("large"), noise(50, 7 << 20)).unwrap();
     let first = world.back_up(&tree);
     fs::write(world.path("first"), first.snapshot.to_string()).unwrap();
     fs::write(tree.join("large"), noise(51, large)).unwrap();

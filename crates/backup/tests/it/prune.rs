@@ -20,7 +20,9 @@ fn retention_then_mark_then_sweep_gives_the_room_back() {
     let tree = world.tree("tree", 31);
     let repository = world.repository();
     for day in 0..6 {
-        fs::write(tree.join("daily"), noise(day, 3 << 20)).unwrap();
+        // The first is more than the rest of the tree, so that the rest is moved.
+        let length = if day == 0 { 8 << 20 } else { 3 << 20 };
+        fs::write(tree.join("daily"), noise(day, length)).unwrap();
         let time = after_ms(day as i64 * 86_400_000);
         repository.backup(&openmesh_backup::Order { time, ..order(&tree, "writer") }, &open).unwrap();
     }
