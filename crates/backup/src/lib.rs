@@ -10,8 +10,8 @@
 //! ```
 //!
 //! # Why a format of our own
-//! restic's and borg's tools are programs, rustic's crate changes with each release, and none of the three lets several writers prune without a lock
-//! or hides the sizes of chunks from the holder. Stores are asked four things, so that another machine can hold backups without being trusted.
+//! restic and borg are programs, rustic's crate changes with each release, and none of the three prunes beside running writers without a lock. Stores are asked
+//! four things only, so that another machine can hold backups without being trusted, and is told no size of a chunk.
 //!
 //! # Invariants
 //! A visible snapshot is whole: all it needs was durable before it. No object changes; its name is the hash of its bytes. Nothing is removed because of one
