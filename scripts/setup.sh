@@ -23,7 +23,7 @@ need curl curl
 case "${1:-up}" in
   test)
     need chromium chromium; need ip iproute2; need_system nft nftables; need runc runc
-    need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps
+    need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount; need pgrep procps; need age age
     # libcontainer's helper is linked with it.
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     # Of the images' tests: a registry, and roots made of Debian packages.
@@ -31,7 +31,7 @@ case "${1:-up}" in
     ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
-    need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
+    need restic restic; need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
     ;;
 esac
 if [ ${#packages[@]} -gt 0 ]; then

@@ -1,0 +1,225 @@
+//! A store in a folder of a local file system.
+//!
+//! An object is written under `tmp/` with a lock on it, synced, and linked to its name, which fails where the name is taken; then the folder is synced. So an
+//! object is whole or absent, also after a power cut. Files under `tmp/` that nobody locks were left by the dead, and go when the store is opened.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use openmesh_primitives::Timestamp;
+use rustix::fs::FlockOperation;
+
+use crate::error::StoreError;
+use crate::name::{Id, Kind, Name};
+use crate::secret::random;
+use crate::store::{Listed, Store};
+
+/// Folder of files that are being written.
+const NEW_FOLDER: &str = "tmp";
+
+/// A store in a folder. Its files are for its owner alone.
+#[derive(Debug)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+impl Folder {
+    /// Opens a folder as a store; makes it where it is not there, but not its parents.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Folder, StoreError> {
+        let folder = Folder { root: root.into() };
+        make(&folder.root).map_err(failed("making", "."))?;
+        for name in Kind::ALL.map(Kind::folder).into_iter().chain([NEW_FOLDER]) {
+            make(&folder.root.join(name)).map_err(failed("making", name))?;
+        }
+        folder.tidy().map_err(failed("tidying", NEW_FOLDER))?;
+        Ok(folder)
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn tidy(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.root.join(NEW_FOLDER))? {
+            let path = entry?.path();
+            let gone = |cause: &io::Error| cause.kind() == io::ErrorKind::NotFound;
+            let file = match File::open(&path) {
+                Err(cause) if gone(&cause) => continue,
+                file => file?,
+            };
+            // Locked: somebody is writing it.
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                fs::remove_file(&path).or_else(|cause| if gone(&cause) { Ok(()) } else { Err(cause) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: Name) -> PathBuf {
+        self.root.join(name.to_string())
+    }
+
+    fn write_beside(&self, bytes: &[u8]) -> io::Result<(PathBuf, File)> {
+        let (path, mut file) = loop {
+            let random: [u8; 16] = random().map_err(io::Error::other)?;
+            let path = self.root.join(NEW_FOLDER).join(hex::encode(random));
+            let file = OpenOptions::new().create_new(true).write(true).mode(0o400).open(&path)?;
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            // Somebody may have tidied it away before it was locked; not after.
+            if file.metadata()?.nlink() > 0 {
+                break (path, file);
+            }
+        };
+        let written = (|| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        written.map(|()| (path, file))
+    }
+
+    fn link(&self, beside: &Path, target: &Path) -> io::Result<bool> {
+        let parent = target.parent().unwrap_or(&self.root);
+        if !parent.exists() {
+            make(parent)?;
+        }
+        match fs::hard_link(beside, target) {
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            linked => linked.map(|()| true),
+        }
+    }
+}
+
+impl Store for Folder {
+    fn put_new(&self, name: Name, bytes: &[u8]) -> Result<bool, StoreError> {
+        let target = self.path(name);
+        let (beside, lock) = self.write_beside(bytes).map_err(failed("writing", name))?;
+        let new = self.link(&beside, &target);
+        let removed = fs::remove_file(&beside);
+        drop(lock);
+        // Also where it was there: whoever put it may have died before it was durable.
+        let synced = target.parent().map_or(Ok(()), sync);
+        new.and_then(|new| removed.and(synced).map(|()| new)).map_err(failed("placing", name))
+    }
+
+    fn read(&self, name: Name, from: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
+        let mut file = File::open(self.path(name)).map_err(|cause| match cause.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing { name },
+            _ => failed("opening", name)(cause),
+        })?;
+        let mut bytes = Vec::new();
+        let read = (|| {
+            let length = file.metadata()?.len().saturating_sub(from);
+            bytes.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(bytes_max));
+            file.seek(SeekFrom::Start(from))?;
+            file.take(bytes_max as u64).read_to_end(&mut bytes)
+        })();
+        read.map(|_| bytes).map_err(failed("reading", name))
+    }
+
+    fn list(&self, kind: Kind) -> Result<Vec<Listed>, StoreError> {
+        let folder = self.root.join(kind.folder());
+        let mut found = Vec::new();
+        let listed = (|| {
+            if kind != Kind::Pack {
+                return list_into(&folder, &mut found);
+            }
+            for part in fs::read_dir(&folder)? {
+                let part = part?.path();
+                if part.is_dir() {
+                    list_into(&part, &mut found)?;
+                }
+            }
+            Ok(())
+        })();
+        listed.map(|()| found).map_err(failed("listing", kind.folder()))
+    }
+
+    fn delete(&self, name: Name) -> Result<bool, StoreError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => {
+                let synced = removed.and_then(|()| path.parent().map_or(Ok(()), sync));
+                synced.map(|()| true).map_err(failed("removing", name))
+            }
+        }
+    }
+}
+
+fn failed<N: ToString>(doing: &'static str, name: N) -> impl FnOnce(io::Error) -> StoreError {
+    move |cause| StoreError::Io { doing, name: name.to_string(), cause }
+}
+
+fn list_into(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<Id>().ok()) else { continue };
+        match entry.metadata() {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Ok(about) if about.is_file() => {
+                let seconds = about.mtime().saturating_mul(1_000_000_000);
+                let stored = Timestamp(seconds.saturating_add(about.mtime_nsec()));
+                found.push(Listed { id, bytes: about.len(), stored });
+            }
+            about => drop(about?),
+        }
+    }
+    Ok(())
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(cause) => Err(cause),
+        Ok(()) => folder.parent().map_or(Ok(()), sync),
+    }
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    // A path of one part has an empty parent.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_put_once_read_in_part_listed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::open(folder.path().join("store")).unwrap();
+        let name = Name::Object(Kind::Pack, Id::of(b"content"));
+        assert!(matches!(store.read(name, 0, 9), Err(StoreError::Missing { .. })));
+        assert!(store.put_new(name, b"content").unwrap());
+        assert!(!store.put_new(name, b"other").unwrap());
+        assert_eq!(store.read(name, 0, 100).unwrap(), b"content");
+        assert_eq!(store.read(name, 3, 2).unwrap(), b"te");
+        assert_eq!(store.read(name, 99, 2).unwrap(), b"");
+        fs::write(store.root().join("packs/note.txt"), "of a person").unwrap();
+        let listed = store.list(Kind::Pack).unwrap();
+        assert_eq!((listed.len(), listed[0].id, listed[0].bytes), (1, Id::of(b"content"), 7));
+        assert!(store.delete(name).unwrap() && !store.delete(name).unwrap());
+        assert_eq!(store.list(Kind::Pack).unwrap(), vec![]);
+        assert_eq!(fs::read_dir(store.root().join(NEW_FOLDER)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_the_dead_left_goes_and_what_is_being_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::open(folder.path()).unwrap();
+        fs::write(store.root().join("tmp/left"), "half").unwrap();
+        let (path, _lock) = store.write_beside(b"being written").unwrap();
+        Folder::open(folder.path()).unwrap();
+        assert!(path.exists() && !store.root().join("tmp/left").exists());
+    }
+}

@@ -1,0 +1,69 @@
+//! Damage made good as far as it can be (B-41).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::again::Again;
+use crate::door::Door;
+use crate::error::{BackupError, StoreError};
+use crate::index::Index;
+use crate::name::{Id, Kind, Name};
+use crate::pack::{Blob, BlobKind, PACK_BYTES_MAX};
+use crate::repository::Repository;
+
+/// Damage that was made good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Damaged packs that were removed.
+    pub packs: u64,
+    /// Chunks of them that were whole and are stored again.
+    pub saved: u64,
+    /// Chunks of them that are lost, until a backup of the same content brings them back.
+    pub lost: u64,
+}
+
+impl Repository<'_> {
+    /// Reads all packs; saves what is whole of the damaged ones into new packs, removes them, and writes the index anew. The next backup stores lost chunks again if its
+    /// tree still has them, and snapshots that need them are whole again.
+    ///
+    /// # Errors
+    /// The store fails; what is done stays done, and the same call goes on.
+    pub fn mend(&self, door: Door<'_>) -> Result<Mended, BackupError> {
+        let index = Index::load(self.store, &self.keys, &BTreeSet::new())?;
+        let blobs: BTreeMap<Id, &[Blob]> = index.packs.iter().map(|pack| (pack.id, pack.blobs.as_slice())).collect();
+        let (mut mended, mut again, mut damaged) = (Mended::default(), Again::new(self), BTreeSet::new());
+        for listed in self.store.list(Kind::Pack)? {
+            let bytes = match self.store.read(Name::Object(Kind::Pack, listed.id), 0, PACK_BYTES_MAX + 1) {
+                Err(StoreError::Missing { .. }) => continue,
+                bytes => bytes?,
+            };
+            if Id::of(&bytes) == listed.id && blobs.contains_key(&listed.id) {
+                continue;
+            }
+            damaged.insert(listed.id);
+            let mut at = 0;
+            for blob in blobs.get(&listed.id).copied().unwrap_or_default() {
+                let end = at + blob.stored as usize;
+                let content = bytes.get(at..end).and_then(|sealed| blob.open(&self.keys, sealed).ok());
+                at = end;
+                match content {
+                    _ if blob.kind == BlobKind::Padding => {}
+                    Some(content) => {
+                        again.add(blob, &content, door)?;
+                        mended.saved += 1;
+                    }
+                    None => mended.lost += 1,
+                }
+            }
+        }
+        again.finish(door)?;
+        for id in &damaged {
+            self.remove(Kind::Pack, *id, "remove pack", door)?;
+            mended.packs += 1;
+        }
+        if !damaged.is_empty() || !index.damaged.is_empty() {
+            let index = Index::load(self.store, &self.keys, &BTreeSet::new())?;
+            self.replace_index(index.packs, index.objects.into_iter().chain(index.damaged), door)?;
+        }
+        Ok(mended)
+    }
+}

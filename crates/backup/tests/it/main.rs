@@ -1,0 +1,10 @@
+//! Tests of backups as callers see them.
+
+mod bench;
+mod concurrent;
+mod crash;
+mod flips;
+mod golden;
+mod life;
+mod prune;
+mod world;
