@@ -408,6 +408,8 @@ impl World {
                 chunks: self.history.report.chunks - before.chunks_ever,
                 chunks_ever: self.history.report.chunks,
                 disk_bytes: self.nodes.iter().map(|node| node.disk.store.bytes()).max().unwrap_or(0),
+                disk_in_use_bytes: self.disk_in_use()?,
+                disk_memory_bytes: self.nodes.iter().map(|node| node.disk.store.memory_bytes()).sum(),
                 memory_bytes: usage.memory_bytes,
                 nanos_per_window: cpu_nanos / windows.max(1),
                 is_calm: self.is_calm(),
@@ -420,6 +422,15 @@ impl World {
             self.at(pause, Event::Measure);
         }
         Ok(())
+    }
+
+    /// Largest part of a running validator's disk that holds something, bytes.
+    fn disk_in_use(&self) -> Result<u64, Violation> {
+        let mut most = 0;
+        for machine in self.nodes.iter().filter_map(|node| node.machine.as_ref()) {
+            most = most.max(machine.store().bytes_in_use().map_err(StateError::from)?);
+        }
+        Ok(most)
     }
 
     /// True where no fault is in progress and none has been for some windows.

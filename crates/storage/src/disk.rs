@@ -34,6 +34,8 @@ struct Image {
 struct Content {
     length: usize,
     written: Vec<u8>,
+    /// Most bytes that were ever written: what is cut off is kept in memory for what comes.
+    written_most: usize,
 }
 
 impl Content {
@@ -47,6 +49,7 @@ impl Content {
         self.length = self.length.max(end);
         if self.written.len() < end {
             self.written.resize(end, 0);
+            self.written_most = self.written_most.max(end);
         }
         self.written[at..end].copy_from_slice(bytes);
     }
@@ -85,6 +88,12 @@ impl VirtualDisk {
     /// Size of the disk, in bytes.
     pub fn bytes(&self) -> u64 {
         self.image().now.length as u64
+    }
+
+    /// Memory that the disk takes, as it is and as it is sure to be after a crash, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        let image = self.image();
+        (image.now.written_most + image.synced.written_most) as u64
     }
 
     /// Lets so many more writes and syncs succeed, and fails everything after that until power comes back.

@@ -198,6 +198,18 @@ impl Store {
         *self.0.tip.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Returns the bytes of those pages of the file that hold something. The file is longer: it grows in steps, and pages that
+    /// were freed wait in it for what comes. Reads the whole file.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn bytes_in_use(&self) -> Result<u64, StoreError> {
+        let write = self.0.database.begin_write()?;
+        let stats = write.stats()?;
+        write.abort()?;
+        Ok(stats.allocated_pages() * stats.page_size() as u64)
+    }
+
     /// The state after the last block, and after which that is.
     pub fn state(&self) -> Result<StateView, StoreError> {
         self.genesis()?;

@@ -162,7 +162,7 @@ pub enum VolumeError {
     Busy {
         /// Id of the volume.
         id: Id,
-        /// Processes that have it mounted, as far as they are known.
+        /// Processes that have it mounted, or something in it open, as far as they are known.
         holders: Vec<u32>,
     },
     /// The volume is not mounted.

@@ -10,13 +10,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::VolumeError;
+use crate::mounts;
 use crate::program::{Tool, run};
 
 /// Folder of the kernel's block devices.
 const BLOCK_FOLDER: &str = "/sys/block";
-/// Time for which a device is waited for that others keep, milliseconds: whoever makes a mount namespace has every mount of the host in it until it
-/// changes its root, and a container is made in less; a program that lists devices has each open for a moment.
+/// Time for which a volume is waited for that others keep, milliseconds: whoever makes a mount namespace has every mount of the host in it until it
+/// changes its root, and a container is made in less; a program that lists devices has each open for a moment, and one that is being started has
+/// what its parent had open.
 const OTHERS_MS_MAX: u64 = 2_000;
+/// The same where nobody is found who keeps it: then it is gone in a moment, on a busy machine too.
+const NOBODY_MS_MAX: u64 = 10_000;
+/// Time between two looks, milliseconds: the kernel tells nobody of a last user.
+const LOOK_MS: u64 = 10;
 
 /// A loop device with a file behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,18 +72,33 @@ pub(crate) fn of(image: &Path) -> Result<Vec<LoopDevice>, VolumeError> {
     Ok(list()?.into_iter().filter(|device| device.file == image).collect())
 }
 
-/// Waits for devices that are about to detach, and returns those that are left. One with `autoclear` among them is held by others.
-pub(crate) fn settle(image: &Path) -> Result<Vec<LoopDevice>, VolumeError> {
+/// Asks until the answer is the end, or others have been waited for long enough; then it is the last answer.
+pub(crate) fn wait_for_others<T>(
+    mut ask: impl FnMut() -> Result<T, VolumeError>,
+    is_end: impl Fn(&T) -> bool,
+    holders: impl Fn(&T) -> Vec<u32>,
+) -> Result<T, VolumeError> {
     let begun = Instant::now();
     loop {
-        let found = of(image)?;
-        let leaving = found.iter().any(|device| device.autoclear);
-        if !leaving || begun.elapsed() > Duration::from_millis(OTHERS_MS_MAX) {
-            return Ok(found);
+        let answer = ask()?;
+        let waited = begun.elapsed();
+        let is_long = waited > Duration::from_millis(OTHERS_MS_MAX);
+        if is_end(&answer) || is_long && (waited > Duration::from_millis(NOBODY_MS_MAX) || !holders(&answer).is_empty())
+        {
+            return Ok(answer);
         }
-        // The kernel tells nobody of a device's last user.
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(LOOK_MS));
     }
+}
+
+/// Waits for devices that are about to detach, and returns those that are left. One with `autoclear` among them is held by others.
+pub(crate) fn settle(image: &Path) -> Result<Vec<LoopDevice>, VolumeError> {
+    let is_leaving = |device: &&LoopDevice| device.autoclear;
+    wait_for_others(
+        || of(image),
+        |found| !found.iter().any(|device| is_leaving(&device)),
+        |found| found.iter().filter(is_leaving).flat_map(|device| mounts::holders(&device.number)).collect(),
+    )
 }
 
 /// Attaches a file to a device, or takes one that stays attached. Never one that detaches with its last user: between two calls it can be another
@@ -106,11 +127,23 @@ fn forbid_discard(device: &LoopDevice) -> Result<(), VolumeError> {
     fs::write(&file, "0").map_err(VolumeError::io("writing", file))
 }
 
-/// Sets a device to detach with its last user, or detaches it now where it has none.
-pub(crate) fn release(device: &LoopDevice) -> Result<(), VolumeError> {
+/// Sets a device to detach with its last user, or detaches it now where it has none. One that has gone meanwhile, and may have another file by now,
+/// is left alone.
+///
+/// # Errors
+/// The device stays attached for ever: the kernel refused.
+pub fn release(device: &LoopDevice) -> Result<(), VolumeError> {
+    let name = device.node.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let is_still_ours = || describe(&name).filter(|now| now.file == device.file);
+    // While the device is open here it keeps its file, so that what is looked at is what is detached.
+    let held = fs::File::open(&device.node);
+    if is_still_ours().is_none() {
+        return Ok(());
+    }
     let result = run(Tool::Losetup, &["--detach".as_ref(), device.node.as_ref()]);
-    match describe(&device.node.file_name().unwrap_or_default().to_string_lossy()) {
-        Some(now) if now.file == device.file && !now.autoclear => result.map(drop),
+    drop(held);
+    match is_still_ours() {
+        Some(now) if !now.autoclear => result.map(drop),
         _ => Ok(()),
     }
 }

@@ -206,14 +206,12 @@ pub(crate) fn check_image(place: &Place, record: &Record) -> Result<(), VolumeEr
 }
 
 pub(crate) fn unmount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeError> {
-    let busy = |device: Option<&LoopDevice>| VolumeError::Busy {
-        id: place.id,
-        holders: device.map_or_else(Vec::new, |device| mounts::holders(&device.number)),
-    };
     if let Some(device) = own_mount(place)? {
         loops::release(&device)?;
-        if !effect(door, "unmount", || mounts::unmount(&place.mount))? {
-            return Err(busy(Some(&device)));
+        let users = |_: &bool| mounts::users(&place.mount);
+        let unmount = || loops::wait_for_others(|| mounts::unmount(&place.mount), |is_done| *is_done, users);
+        if !effect(door, "unmount", unmount)? {
+            return Err(VolumeError::Busy { id: place.id, holders: mounts::users(&place.mount) });
         }
     }
     for device in loops::of(&place.image)? {
@@ -224,5 +222,5 @@ pub(crate) fn unmount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeE
     if let Ok(record) = place.record() {
         mounts::mount(&left.node, &place.mount, record.kind).map_err(VolumeError::io("mounting", &place.image))?;
     }
-    Err(busy(Some(&left)))
+    Err(VolumeError::Busy { id: place.id, holders: mounts::holders(&left.number) })
 }

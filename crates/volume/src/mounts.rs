@@ -108,15 +108,34 @@ pub(crate) fn unmount(point: &Path) -> Result<bool, VolumeError> {
     }
 }
 
-/// Processes in other mount namespaces that have a device mounted, the lowest of each namespace.
-pub(crate) fn holders(device: &str) -> Vec<u32> {
-    let own = fs::read_link("/proc/self/ns/mnt").ok();
+/// Processes that have something below a place open, mapped, or as their folder, their root or their program.
+pub(crate) fn users(point: &Path) -> Vec<u32> {
+    pids().into_iter().filter(|pid| uses(&Path::new("/proc").join(pid.to_string()), point)).collect()
+}
+
+fn uses(process: &Path, point: &Path) -> bool {
+    let leads_below = |link: PathBuf| fs::read_link(link).is_ok_and(|to| to.starts_with(point));
+    let below = |folder: &str| {
+        let entries = fs::read_dir(process.join(folder)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(leads_below)
+    };
+    ["cwd", "root", "exe"].into_iter().any(|link| leads_below(process.join(link))) || below("fd") || below("map_files")
+}
+
+/// Ids of the processes of this machine, the lowest first.
+fn pids() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let mut pids: Vec<u32> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     pids.sort_unstable();
+    pids
+}
+
+/// Processes in other mount namespaces that have a device mounted, the lowest of each namespace.
+pub(crate) fn holders(device: &str) -> Vec<u32> {
+    let own = fs::read_link("/proc/self/ns/mnt").ok();
     let mut seen: Vec<Option<PathBuf>> = vec![own];
     let mut found = Vec::new();
-    for pid in pids {
+    for pid in pids() {
         let namespace = fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         if namespace.is_none() || seen.contains(&namespace) {
             continue;

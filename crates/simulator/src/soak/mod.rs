@@ -12,5 +12,5 @@
 mod plot;
 pub(crate) mod record;
 
-pub use plot::svg;
-pub use record::{COLUMNS, Column, Sample, csv, relative_slope};
+pub use plot::{Curve, picture, svg};
+pub use record::{COLUMNS, Column, Sample, csv, relative_slope, slope};

@@ -16,9 +16,27 @@ const ACROSS: u64 = 2;
 /// Points of a line: more than that are thinned out, because nobody sees them.
 const POINTS_MAX: usize = 1_000;
 
+/// A line of a diagram with its name.
+#[derive(Clone, Debug)]
+pub struct Curve<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Minutes since the beginning and the value there, in the order of time.
+    pub points: Vec<(u64, u64)>,
+}
+
 /// Draws a diagram of each column, from zero to the column's largest value.
 pub fn svg(title: &str, samples: &[Sample], columns: &[Column]) -> String {
-    let rows = (columns.len() as u64).div_ceil(ACROSS);
+    let curve = |column: &Column| Curve {
+        name: column.name,
+        points: samples.iter().map(|sample| (sample.minutes, (column.of)(sample))).collect(),
+    };
+    picture(title, &columns.iter().map(curve).collect::<Vec<_>>())
+}
+
+/// Draws a diagram of each curve, from zero to its largest value.
+pub fn picture(title: &str, curves: &[Curve<'_>]) -> String {
+    let rows = (curves.len() as u64).div_ceil(ACROSS);
     let (width, height) = (ACROSS * WIDTH, rows * HEIGHT + TOP);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
@@ -26,25 +44,25 @@ pub fn svg(title: &str, samples: &[Sample], columns: &[Column]) -> String {
          <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
         escaped(title)
     );
-    for (index, column) in (0..).zip(columns) {
-        let (x, y) = (index % ACROSS * WIDTH, TOP + index / ACROSS * HEIGHT);
-        diagram(&mut text, (x, y), samples, column);
+    for (index, curve) in (0..).zip(curves) {
+        diagram(&mut text, (index % ACROSS * WIDTH, TOP + index / ACROSS * HEIGHT), curve);
     }
     text + "</svg>\n"
 }
 
-fn diagram(text: &mut String, (x, y): (u64, u64), samples: &[Sample], column: &Column) {
-    let largest = samples.iter().map(column.of).max().unwrap_or(0);
+fn diagram(text: &mut String, (x, y): (u64, u64), curve: &Curve<'_>) {
+    let largest = curve.points.iter().map(|(_, value)| *value).max().unwrap_or(0);
     let (width, height) = (WIDTH - 2 * LEFT, HEIGHT - TOP - BOTTOM);
     let (left, top, bottom) = (x + LEFT, y + TOP, y + TOP + height);
-    let last = samples.last().map_or(0, |s| s.minutes);
-    let step = samples.len().div_ceil(POINTS_MAX).max(1);
-    let points: Vec<String> = samples
+    let last = curve.points.last().map_or(0, |(minutes, _)| *minutes);
+    let step = curve.points.len().div_ceil(POINTS_MAX).max(1);
+    let points: Vec<String> = curve
+        .points
         .iter()
         .step_by(step)
-        .map(|sample| {
-            let across = width * sample.minutes / last.max(1);
-            let up = u128::from(height) * u128::from((column.of)(sample)) / u128::from(largest.max(1));
+        .map(|(minutes, value)| {
+            let across = width * minutes / last.max(1);
+            let up = u128::from(height) * u128::from(*value) / u128::from(largest.max(1));
             format!("{},{}", left + across, u128::from(bottom) - up)
         })
         .collect();
@@ -56,7 +74,7 @@ fn diagram(text: &mut String, (x, y): (u64, u64), samples: &[Sample], column: &C
          <polyline points=\"{}\" fill=\"none\" stroke=\"#06c\"/>\n\
          <text x=\"{left}\" y=\"{}\" fill=\"#666\">{}</text>\n",
         top - 8,
-        escaped(column.name),
+        escaped(curve.name),
         left + width,
         points.join(" "),
         bottom + 14,

@@ -36,8 +36,12 @@ pub struct Sample {
     pub chunks: u64,
     /// Chunks accepted since the beginning.
     pub chunks_ever: u64,
-    /// Bytes of a validator's disk.
+    /// Bytes of the largest validator's disk. It grows in steps, and keeps what is freed for what comes.
     pub disk_bytes: u64,
+    /// Bytes of it that hold something.
+    pub disk_in_use_bytes: u64,
+    /// Memory that all disks take, bytes.
+    pub disk_memory_bytes: u64,
     /// Memory of this process, which is the whole network with its disks.
     pub memory_bytes: u64,
     /// Processor time of this process for a window, nanoseconds.
@@ -93,7 +97,7 @@ impl Sample {
 }
 
 /// All columns, in the order in which they are written.
-pub const COLUMNS: [Column; 13] = [
+pub const COLUMNS: [Column; 15] = [
     Column { name: "minutes", of: |s| s.minutes },
     Column { name: "height", of: |s| s.height },
     Column { name: "state_entries", of: |s| s.state_entries },
@@ -104,6 +108,8 @@ pub const COLUMNS: [Column; 13] = [
     Column { name: "windows", of: |s| s.windows },
     Column { name: "chunks", of: |s| s.chunks },
     Column { name: "disk_bytes", of: |s| s.disk_bytes },
+    Column { name: "disk_in_use_bytes", of: |s| s.disk_in_use_bytes },
+    Column { name: "disk_memory_bytes", of: |s| s.disk_memory_bytes },
     Column { name: "memory_bytes", of: |s| s.memory_bytes },
     Column { name: "nanos_per_window", of: |s| s.nanos_per_window },
     Column { name: "is_calm", of: |s| u64::from(s.is_calm) },
@@ -123,17 +129,22 @@ pub fn csv(samples: &[Sample]) -> String {
 /// Growth over the second half of a run, as a share of the mean there: the least-squares line's rise over that half,
 /// divided by the mean. Zero where it is flat; about two thirds where it has grown in proportion to time from nothing.
 pub fn relative_slope(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
-    let half = &samples[samples.len() / 2..];
+    slope(&samples.iter().map(of).collect::<Vec<_>>())
+}
+
+/// The same of values at equal distances.
+pub fn slope(values: &[u64]) -> f64 {
+    let half = &values[values.len() / 2..];
     let count = half.len() as f64;
     if half.len() < 2 {
         return 0.0;
     }
     let mean_x = (count - 1.0) / 2.0;
-    let mean_y = half.iter().map(|s| of(s) as f64).sum::<f64>() / count;
+    let mean_y = half.iter().map(|value| *value as f64).sum::<f64>() / count;
     let (mut covariance, mut variance) = (0.0, 0.0);
-    for (x, sample) in half.iter().enumerate() {
+    for (x, value) in half.iter().enumerate() {
         let dx = x as f64 - mean_x;
-        covariance += dx * (of(sample) as f64 - mean_y);
+        covariance += dx * (*value as f64 - mean_y);
         variance += dx * dx;
     }
     if mean_y == 0.0 { 0.0 } else { covariance / variance * (count - 1.0) / mean_y }

@@ -45,6 +45,37 @@ fn a_volume_is_empty_reserved_and_its_owners() {
     });
 }
 
+/// A process with a file open until its input ends; it has it when this returns.
+fn reader(file: &std::path::Path) -> std::process::Child {
+    let piped = || std::process::Stdio::piped();
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "exec 3<\"$1\"; echo ready; read -r _", "reader"]).arg(file).stdin(piped()).stdout(piped());
+    let mut reader = command.spawn().unwrap();
+    std::io::Read::read_exact(reader.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
+    reader
+}
+
+#[test]
+fn a_volume_that_a_process_reads_stays_and_the_process_is_named() {
+    both_kinds(|world, id, _| {
+        world.write(id, 1, "orders", "one");
+        let mut reader = reader(&world.volumes.line_folder(id, 1).join("orders"));
+        match world.volumes.unmount(id, &open) {
+            Err(VolumeError::Busy { holders, .. }) => assert_eq!(holders, [reader.id()]),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.read(id, 1, "orders").as_deref(), Some("one"), "mounted as before");
+        // One that is about to end is waited for.
+        std::thread::scope(|scope| {
+            let unmounted = scope.spawn(|| world.volumes.unmount(id, &open));
+            drop(reader.stdin.take());
+            unmounted.join().unwrap().unwrap();
+        });
+        reader.wait().unwrap();
+        world.assert_nothing_in_kernel();
+    });
+}
+
 #[test]
 fn the_gate_works_on_a_clone_and_leaves_the_line_in_use() {
     both_kinds(|world, id, _| {

@@ -153,9 +153,8 @@ pub fn sweep(folder: &Path) {
             let _ = Command::new("fsfreeze").arg("--unfreeze").arg(&point).output();
             let _ = umount2(&point, MntFlags::MNT_DETACH);
         }
-        for node in devices {
-            let _ = Command::new("losetup").arg("--detach").arg(node).output();
-        }
+        let left = loops::list().unwrap().into_iter().filter(|device| device.file.starts_with(folder));
+        left.for_each(|device| drop(loops::release(&device)));
     }
 }
 
