@@ -13,7 +13,7 @@ OPENMESH := $(CARGO_TARGET_DIR)/openmesh
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up test check bench fuzz flood siege soak fmt build studio verify-bits
+.PHONY: help up test check bench fuzz flood siege soak hours fmt build studio verify-bits
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
@@ -24,6 +24,7 @@ help:
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
+	@echo "make hours   two real hours of a network with windows of half a second, plots and slopes (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make fmt     format everything"
 
@@ -85,6 +86,11 @@ soak:
 		cargo test --locked --workspace --test soak -- --ignored --nocapture --test-threads 1
 	@cargo test --locked --workspace --test it -- --ignored --nocapture guide::a_module_added_by_the_guide_works \
 		year::fifteen_venues_and_three_hundred_streams
+
+# Two real hours; the table and the picture are written to OUT.
+hours:
+	@cargo build --locked --workspace --bins
+	@"$(CARGO_TARGET_DIR)/debug/openmesh-bench" windows --minutes $(or $(MINUTES),120) --out $(or $(OUT),.)
 
 fmt:
 	cargo fmt --all

@@ -5,11 +5,13 @@
 #![allow(clippy::disallowed_types, reason = "a benchmark reads the clock and prints rates")]
 
 mod content;
+mod door;
 mod memory;
 mod network;
 mod normalise;
 mod throughput;
 mod transfers;
+mod windows;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +40,8 @@ enum Command {
     Transfers(transfers::TransfersArgs),
     /// Sample the memory of each process of a simulated network.
     Memory(memory::MemoryArgs),
+    /// Run a simulated network with short windows for hours, draw what it takes, and judge what grows.
+    Windows(windows::WindowsArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,5 +53,6 @@ fn main() -> anyhow::Result<()> {
         Command::Content(arguments) => content::run(&arguments),
         Command::Transfers(arguments) => runtime()?.block_on(transfers::run(&arguments)),
         Command::Memory(arguments) => runtime()?.block_on(memory::run(&arguments)),
+        Command::Windows(arguments) => runtime()?.block_on(windows::run(&arguments)),
     }
 }

@@ -45,3 +45,26 @@ fn transfers_are_committed_by_a_network() {
     let figures = run(&[&["transfers"][..], &small].concat());
     assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
 }
+
+/// Two hours that were flat but for the tables, and the same with a memory that grows.
+#[test]
+fn a_table_of_an_earlier_run_is_judged() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let table = dir.path().join("run.csv");
+    let write = |memory: fn(u64) -> u64| {
+        let heading = "minutes,height,blocks,chunks,chunks_ever,disputed,events_per_second,cpu_ms,awaited,memory_bytes,\
+                       ledger_bytes,content_bytes,lake_bytes,raw_bytes\n";
+        let line =
+            |m: u64| format!("{m},{},282,10800,{},0,90,55000,100,{},9,9,{m},{m}\n", m * 282, m * 10_800, memory(m));
+        std::fs::write(&table, heading.to_owned() + &(1..=120).map(line).collect::<String>()).expect("written");
+    };
+    let paths = [&table, dir.path()].map(|path: &std::path::Path| path.to_str().expect("a path"));
+    let arguments = ["windows", "--judge", paths[0], "--out", paths[1]];
+    write(|_| 300 << 20);
+    run(&arguments);
+    assert!(std::fs::read_to_string(dir.path().join("windows.svg")).expect("a picture").contains("120 minutes"));
+    write(|minute| minute << 20);
+    let output = Command::new(env!("CARGO_BIN_EXE_openmesh-bench")).args(arguments).output().expect("a verdict");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("memory_bytes grows by 0.6"), "{told}");
+}

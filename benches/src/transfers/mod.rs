@@ -9,7 +9,6 @@
 //! because it runs on the same machine.
 
 mod arguments;
-mod door;
 mod load;
 mod net;
 

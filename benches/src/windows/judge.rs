@@ -1,0 +1,131 @@
+//! Judgement and picture of a run.
+
+use openmesh_simulator::soak::{Curve, picture as draw, slope};
+
+use super::sample::{COLUMNS, Sample};
+
+/// A slope counts as flat up to this share of the mean over the second half.
+const FLAT_SLOPE_MAX: f64 = 0.05;
+/// Columns that must be flat, up and down: agreement goes on at its pace.
+const STEADY: [&str; 2] = ["blocks", "chunks"];
+/// Columns that must not grow. Raw frames grow to their limit and tables for as long as their rows are kept, so these two are drawn alone.
+const BOUNDED: [&str; 4] = ["cpu_ms", "memory_bytes", "ledger_bytes", "content_bytes"];
+/// Chunks that tables may wait for at the end of any minute: ten seconds of them. They are fetched at least that often.
+const AWAITED_SECONDS_MAX: u64 = 10;
+/// A minute with less than this share of the blocks or chunks of the median minute is one in which agreement stood.
+const STANDING_SHARE: f64 = 0.5;
+
+/// Names that are drawn, those of progress first.
+const DRAWN: [&str; 10] = [
+    "blocks",
+    "chunks",
+    "cpu_ms",
+    "awaited",
+    "events_per_second",
+    "memory_bytes",
+    "ledger_bytes",
+    "content_bytes",
+    "lake_bytes",
+    "raw_bytes",
+];
+
+fn values(samples: &[Sample], name: &str) -> Vec<u64> {
+    let column = COLUMNS.into_iter().find(|column| column.name == name);
+    column.map(|column| samples.iter().map(|sample| column.value(sample)).collect()).unwrap_or_default()
+}
+
+/// Draws every column that is judged or limited.
+pub fn picture(title: &str, samples: &[Sample]) -> String {
+    let curve = |name: &&'static str| Curve {
+        name,
+        points: samples.iter().map(|sample| sample.minutes).zip(values(samples, name)).collect(),
+    };
+    draw(title, &DRAWN.iter().map(curve).collect::<Vec<_>>())
+}
+
+/// Prints the slope of every column that is drawn, and returns what is not as it must be.
+pub fn judge(samples: &[Sample]) -> Vec<String> {
+    let mut faults = Vec::new();
+    for name in DRAWN {
+        let values = values(samples, name);
+        let slope = slope(&values);
+        println!("{}", serde_json::json!({ "benchmark": "windows", "column": name, "slope": round(slope) }));
+        if slope > FLAT_SLOPE_MAX && (BOUNDED.contains(&name) || STEADY.contains(&name)) {
+            faults.push(format!("{name} grows by {slope:.3} of its mean over the second half"));
+        }
+        if STEADY.contains(&name) {
+            faults.extend(standing(name, &values));
+            if slope < -FLAT_SLOPE_MAX {
+                faults.push(format!("{name} falls by {:.3} of its mean over the second half", -slope));
+            }
+        }
+    }
+    for sample in samples {
+        if sample.awaited > sample.chunks * AWAITED_SECONDS_MAX / 60 {
+            faults.push(format!("tables waited for {} chunks in minute {}", sample.awaited, sample.minutes));
+            break;
+        }
+    }
+    if let Some(last) = samples.last().filter(|last| last.disputed > 0) {
+        faults.push(format!("{} chunks were disputed", last.disputed));
+    }
+    faults
+}
+
+/// The first minute in which agreement stood.
+fn standing(name: &str, values: &[u64]) -> Option<String> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let median = sorted[sorted.len() / 2];
+    // The first minute is that of the start.
+    let minute = values.iter().skip(1).position(|value| (*value as f64) < median as f64 * STANDING_SHARE)?;
+    Some(format!("only {} {name} in minute {}, {median} in the median", values[minute + 1], minute + 2))
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(change: impl Fn(u64, &mut Sample)) -> Vec<String> {
+        let sample = |minutes| {
+            let mut sample = Sample {
+                minutes,
+                blocks: 282,
+                chunks: 10_800,
+                cpu_ms: 55_000,
+                memory_bytes: 350 << 20,
+                ledger_bytes: 2_400 << 20,
+                content_bytes: 200 << 20,
+                lake_bytes: minutes << 20,
+                raw_bytes: minutes << 21,
+                ..Sample::default()
+            };
+            change(minutes, &mut sample);
+            sample
+        };
+        judge(&(1..=120).map(sample).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_grows_or_stands_is_named() {
+        assert_eq!(run(|_, _| {}), Vec::<String>::new());
+        type Change = fn(u64, &mut Sample);
+        let cases: [(&str, Change); 5] = [
+            ("memory_bytes grows", |minute, sample| sample.memory_bytes = minute << 20),
+            ("only 0 blocks in minute 70", |minute, sample| sample.blocks *= u64::from(minute != 70)),
+            ("chunks falls", |minute, sample| sample.chunks -= 40 * minute),
+            ("tables waited for 2000 chunks in minute 9", |minute, sample| {
+                sample.awaited = 2_000 * u64::from(minute == 9)
+            }),
+            ("3 chunks were disputed", |_, sample| sample.disputed = 3),
+        ];
+        for (expected, change) in cases {
+            let faults = run(change);
+            assert!(faults.iter().any(|fault| fault.contains(expected)), "{faults:?} lacks {expected}");
+        }
+    }
+}
