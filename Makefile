@@ -24,7 +24,7 @@ help:
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
-	@echo "make hours   two real hours of a network with windows of half a second, plots and slopes (MINUTES=120 OUT=.)"
+	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make fmt     format everything"
 

@@ -2,7 +2,7 @@
 //!
 //! Starts `openmesh up --simulate` with epochs of five minutes, so that details leave the state and blocks leave the store many times within the run. Each
 //! minute leaves a line of a table: progress of agreement, processor time, and the memory and disk of the largest validator. At the end, or from a table
-//! of an earlier run (`--judge`), it draws every column and holds the slopes of the second half against what is allowed.
+//! of an earlier run (`--judge`), it draws every column and holds the growth over the second half against what is allowed.
 
 mod judge;
 mod sample;
@@ -56,7 +56,7 @@ pub async fn run(arguments: &WindowsArgs) -> anyhow::Result<()> {
         }
         None => measure(arguments).await?,
     };
-    ensure!(samples.len() > 1, "a run of one minute has no slope; ask for more --minutes");
+    ensure!(samples.len() >= 4, "a run of less than four minutes has no growth; ask for more --minutes");
     let minutes = samples.last().map_or(0, |sample| sample.minutes);
     let title = format!("{minutes} minutes of four validators, windows of {}", arguments.window);
     let picture = arguments.out.join("windows.svg");

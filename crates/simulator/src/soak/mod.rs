@@ -6,11 +6,11 @@
 //! default pace. What the simulation itself remembers is bounded as well, so that the memory of the process can be judged.
 //!
 //! Each virtual day, or each ten minutes, leaves a [`Sample`]. What should be flat is judged by the slope of a line through the samples of the
-//! second half ([`slope`]), against the mean of that half: a store that only grows shows as a slope of about its size
+//! second half ([`slope()`]), against the mean of that half: a store that only grows shows as a slope of about its size
 //! over the length of the run, whatever the noise.
 
 mod plot;
 pub(crate) mod record;
 
 pub use plot::{Curve, picture, svg};
-pub use record::{COLUMNS, Column, Sample, csv, relative_slope, slope};
+pub use record::{COLUMNS, Column, Sample, csv, read_csv, relative_slope, slope};

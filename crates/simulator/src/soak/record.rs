@@ -126,6 +126,40 @@ pub fn csv(samples: &[Sample]) -> String {
     text
 }
 
+/// Reads a table that [`csv`] wrote; none where it is another one.
+pub fn read_csv(text: &str) -> Option<Vec<Sample>> {
+    let mut lines = text.lines();
+    let headings = COLUMNS.map(|column| column.name).join(",");
+    lines.next().filter(|line| *line == headings)?;
+    lines.map(|line| sample(&line.split(',').map(|value| value.parse().ok()).collect::<Option<Vec<u64>>>()?)).collect()
+}
+
+/// The sample of a line's values, in the order of [`COLUMNS`].
+fn sample(values: &[u64]) -> Option<Sample> {
+    let of = |name: &str| values.get(COLUMNS.iter().position(|column| column.name == name)?).copied();
+    (values.len() == COLUMNS.len()).then_some(())?;
+    Some(Sample {
+        minutes: of("minutes")?,
+        height: of("height")?,
+        state_entries: of("state_entries")?,
+        state_bytes: of("state_bytes")?,
+        waiting: of("waiting_transactions")?,
+        waiting_bytes: of("waiting_bytes")?,
+        attester_windows: of("attester_windows")?,
+        windows: of("windows")?,
+        chunks: of("chunks")?,
+        disk_bytes: of("disk_bytes")?,
+        disk_in_use_bytes: of("disk_in_use_bytes")?,
+        disk_memory_bytes: of("disk_memory_bytes")?,
+        memory_bytes: of("memory_bytes")?,
+        nanos_per_window: of("nanos_per_window")?,
+        is_calm: of("is_calm")? == 1,
+        // Not in the table.
+        windows_ever: 0,
+        chunks_ever: 0,
+    })
+}
+
 /// Growth over the second half of a run, as a share of the mean there: the least-squares line's rise over that half,
 /// divided by the mean. Zero where it is flat; about two thirds where it has grown in proportion to time from nothing.
 pub fn relative_slope(samples: &[Sample], of: fn(&Sample) -> u64) -> f64 {
@@ -153,6 +187,17 @@ pub fn slope(values: &[u64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_read_as_it_was_written() {
+        let samples = [
+            Sample { minutes: 1_440, state_bytes: 7, memory_bytes: 1 << 40, is_calm: true, ..Sample::default() },
+            Sample { minutes: 2_880, waiting: 3, ..Sample::default() },
+        ];
+        assert_eq!(read_csv(&csv(&samples)).as_deref(), Some(&samples[..]));
+        assert_eq!(read_csv("minutes,height\n1,2\n"), None);
+        assert_eq!(read_csv(&csv(&samples).replace(",7,", ",x,")), None);
+    }
 
     fn samples(of: fn(u64) -> u64) -> Vec<Sample> {
         (1..=100).map(|day| Sample { minutes: day, state_bytes: of(day), ..Sample::default() }).collect()
