@@ -17,8 +17,8 @@ const NOISY: [&str; 2] = ["blocks", "cpu_ms"];
 const STEADY: [&str; 2] = ["blocks", "chunks"];
 /// Columns that must not grow. Raw frames grow to their limit and tables for as long as their rows are kept, so these two are drawn alone.
 const BOUNDED: [&str; 4] = ["cpu_ms", "memory_bytes", "ledger_bytes", "content_bytes"];
-/// Chunks that tables may wait for at the end of any minute: ten seconds of them. They are fetched at least that often.
-const AWAITED_SECONDS_MAX: u64 = 10;
+/// Chunks that tables may wait for at the end of any minute, as seconds of chunks: beyond it they are behind, and not only busy.
+const AWAITED_SECONDS_MAX: u64 = 30;
 /// A minute with less than this share of the blocks or chunks of the median minute is one in which agreement stood.
 const STANDING_SHARE: f64 = 0.1;
 

@@ -217,7 +217,8 @@ mod tests {
         let samples: Vec<Sample> =
             (1..4).map(|minutes| Sample { minutes, raw_bytes: minutes << 40, ..Sample::default() }).collect();
         assert_eq!(read(&write(&samples)).unwrap(), samples);
-        let error = read(&write(&samples).replace(",0,0,0\n", ",0,x,0\n")).unwrap_err();
-        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("minutes,height"), "{error}");
+        let error = read(&write(&samples).replacen(",0,", ",x,", 1)).unwrap_err();
+        assert!(format!("{error:#}").starts_with("line 2: height: `x`"), "{error:#}");
+        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("minutes,height"));
     }
 }
