@@ -138,8 +138,8 @@ mod tests {
             ("memory_bytes grows", |minute, sample| sample.memory_bytes = minute << 20),
             ("only 0 blocks in minute 70", |minute, sample| sample.blocks *= u64::from(minute != 70)),
             ("chunks falls", |minute, sample| sample.chunks -= 40 * minute),
-            ("tables waited for 2000 chunks in minute 9", |minute, sample| {
-                sample.awaited = 2_000 * u64::from(minute == 9)
+            ("tables waited for 6000 chunks in minute 9", |minute, sample| {
+                sample.awaited = 6_000 * u64::from(minute == 9)
             }),
             ("3 chunks were disputed", |_, sample| sample.disputed = 3),
         ];
