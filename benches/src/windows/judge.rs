@@ -3,7 +3,7 @@
 //! Growth is that from the median of the third quarter to that of the last one: a real machine has minutes in which it does something else, and a line
 //! through all of them follows the highest. What grows in proportion to time from nothing grows by 0.4 in this measure.
 
-use openmesh_simulator::soak::{Curve, picture as draw};
+use openmesh_simulator::soak::{Curve, picture as draw, slope};
 
 use super::sample::{COLUMNS, Sample};
 
@@ -56,7 +56,12 @@ pub fn judge(samples: &[Sample]) -> Vec<String> {
     for name in DRAWN {
         let values = values(samples, name);
         let growth = growth(&values);
-        println!("{}", serde_json::json!({ "benchmark": "windows", "column": name, "growth": round(growth) }));
+        // The slope of the simulated runs, for comparison.
+        let (growth_told, slope) = (round(growth), round(slope(&values)));
+        println!(
+            "{}",
+            serde_json::json!({ "benchmark": "windows", "column": name, "growth": growth_told, "slope": slope })
+        );
         let max = if NOISY.contains(&name) { NOISY_GROWTH_MAX } else { GROWTH_MAX };
         if growth > max && (BOUNDED.contains(&name) || STEADY.contains(&name)) {
             faults.push(format!("{name} grows by {growth:.3} from the third quarter to the last"));

@@ -202,7 +202,7 @@ impl Store {
     /// were freed wait in it for what comes. Reads the whole file.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database cannot be read.
     pub fn bytes_in_use(&self) -> Result<u64, StoreError> {
         let write = self.0.database.begin_write()?;
         let stats = write.stats()?;
