@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use clap::Args;
 use openmesh_content::{BlockStore, Limits, PACKED_BYTES_MAX, Reason};
 
+use crate::proc::memory_kib;
+
 /// Arguments of `content`.
 #[derive(Debug, Args)]
 pub struct ContentArgs {
@@ -65,12 +67,12 @@ fn keep(arguments: &ContentArgs, kind: &str, packed_bytes_max: u64) -> anyhow::R
 
 fn fill(arguments: &ContentArgs) -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;
-    let before = anonymous_kib()?;
+    let before = memory_kib(std::process::id(), "Anonymous")?;
     let store = BlockStore::open(dir.path(), Limits::default())?;
     for batch in batches(0..arguments.blocks, FILL_BATCH, arguments.bytes) {
         store.put_all(&batch, Reason::Window)?;
     }
-    let memory = anonymous_kib()?.saturating_sub(before);
+    let memory = memory_kib(std::process::id(), "Anonymous")?.saturating_sub(before);
     let (counted, disk) = (store.bytes(), store.database_bytes());
     // What a crash leaves: the file without its orderly end.
     let crashed = tempfile::tempdir()?;
@@ -129,13 +131,6 @@ fn disk_of(dir: &Path) -> anyhow::Result<(u64, u64)> {
         }
     }
     Ok((files, disk))
-}
-
-/// Memory of this process that is no file's (proc(5), `smaps_rollup`).
-fn anonymous_kib() -> anyhow::Result<u64> {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup")?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).context("no anonymous memory")?;
-    Ok(line.split_whitespace().next().context("no figure")?.parse()?)
 }
 
 /// Time that this thread was on a processor, itself and in the kernel (proc(5), `schedstat`).

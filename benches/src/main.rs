@@ -9,6 +9,7 @@ mod door;
 mod memory;
 mod network;
 mod normalise;
+mod proc;
 mod throughput;
 mod transfers;
 mod windows;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 
-use crate::network::{Process, Product, record};
+use crate::network::{Process, Product, pid, record};
+use crate::proc::memory_kib;
 
 /// Arguments of `memory`.
 #[derive(Debug, Args)]
@@ -47,20 +48,15 @@ async fn sample(minutes: u32, root: &Path) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(60)).await;
         for name in FOLDERS {
             let record = record(&root.join(name)).with_context(|| format!("{name} does not run"))?;
-            let pid = record["process"]["pid"].as_u64().context("a record without a process")?;
-            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-            let kilobytes = |field: &str| {
-                let line = rollup.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-                line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
-            };
+            let pid = pid(&record).context("a record without a process")?;
             println!(
                 "{}",
                 serde_json::json!({
                     "benchmark": "memory",
                     "minute": minute,
                     "process": name,
-                    "resident_mib": kilobytes("Rss") / 1024,
-                    "anonymous_mib": kilobytes("Anonymous") / 1024,
+                    "resident_mib": memory_kib(pid, "Rss")? / 1024,
+                    "anonymous_mib": memory_kib(pid, "Anonymous")? / 1024,
                 })
             );
         }

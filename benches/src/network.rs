@@ -98,6 +98,11 @@ pub fn record(folder: &Path) -> Option<serde_json::Value> {
     serde_json::from_slice(&std::fs::read(folder.join("running.json")).ok()?).ok()
 }
 
+/// Number of the process of such a record.
+pub fn pid(record: &serde_json::Value) -> Option<u32> {
+    u32::try_from(record.get("process")?.get("pid")?.as_u64()?).ok()
+}
+
 fn api(folder: &Path) -> Option<String> {
     Some(record(folder)?.get("ready")?.get("api")?.as_str()?.to_owned())
 }

@@ -11,8 +11,9 @@ use openmesh_primitives::{Address, Amount, sha256};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::net::{Net, processor_time};
+use super::net::Net;
 use crate::door::{Blocks, Door, submission};
+use crate::proc::processor_time;
 
 /// After the last request, blocks may go on for this long without a transfer before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(8);

@@ -10,6 +10,7 @@ use openmesh_primitives::{AccountKey, Amount, Timestamp, ValidatorKey, sha256};
 
 use super::arguments::TransfersArgs;
 use crate::network::Process;
+use crate::proc::processor_time;
 
 /// A network of nobody else.
 const CHAIN_ID: u64 = 84_299;
@@ -113,15 +114,6 @@ impl Net {
             eprintln!("{} is left: {error}", self.root.display());
         }
     }
-}
-
-/// Processor time of a process, from `/proc/<pid>/stat`: fields 14 and 15 in ticks of a hundredth second (proc(5)).
-pub fn processor_time(pid: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold blanks.
-    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks * 10)
 }
 
 fn sender(number: u32) -> anyhow::Result<AccountKey> {

@@ -9,12 +9,11 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
 use crate::door::Door;
-use crate::network::record;
+use crate::network::{pid, record};
+use crate::proc::{memory_kib, processor_time};
 
 /// Validators of `openmesh up --simulate`.
 pub const VALIDATORS: usize = 4;
-/// A tick of proc(5), milliseconds: a hundredth of a second on every Linux.
-const TICK_MS: u64 = 10;
 /// A block of stat(2), bytes, whatever the file system's own are.
 const BLOCK_BYTES: u64 = 512;
 
@@ -178,16 +177,9 @@ impl Watch {
 /// Notes the memory of a validator's process, and returns its processor time since its start, milliseconds.
 fn process(folder: &Path, sample: &mut Sample) -> anyhow::Result<u64> {
     let record = record(folder).context("it does not run")?;
-    let pid = record["process"]["pid"].as_u64().context("a record without a process")?;
-    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let anonymous = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
-    let kilobytes: u64 = anonymous.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
-    sample.memory_bytes = sample.memory_bytes.max(kilobytes * 1024);
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold anything; the 14th and 15th field are the times in user and in system mode.
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-    Ok(ticks * TICK_MS)
+    let pid = pid(&record).context("a record without a process")?;
+    sample.memory_bytes = sample.memory_bytes.max(memory_kib(pid, "Anonymous")? * 1024);
+    Ok(u64::try_from(processor_time(pid).as_millis())?)
 }
 
 fn sizes(data: &Path, sample: &mut Sample) {
@@ -217,7 +209,8 @@ mod tests {
         let samples: Vec<Sample> =
             (1..4).map(|minutes| Sample { minutes, raw_bytes: minutes << 40, ..Sample::default() }).collect();
         assert_eq!(read(&write(&samples)).unwrap(), samples);
-        let error = read(&write(&samples).replace(",0,0,0\n", ",0,x,0\n")).unwrap_err();
-        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("minutes,height"), "{error}");
+        let error = read(&write(&samples).replacen(",0,", ",x,", 1)).unwrap_err();
+        assert!(format!("{error:#}").starts_with("line 2: height: `x`"), "{error:#}");
+        assert!(read("minutes\n1\n").unwrap_err().to_string().contains("minutes,height"));
     }
 }

@@ -143,9 +143,6 @@ fn bounded(column: &Column) -> fn(&Sample) -> u64 {
     match column.name {
         "state_entries" => |s| s.state_entries.saturating_sub(s.minutes / 60 * EPOCH_ENTRIES),
         "state_bytes" => |s| s.state_bytes.saturating_sub(s.minutes / 60 * EPOCH_BYTES),
-        // The tree over the state keeps thousands of versions of the path to each entry that changes, and a path is as long as the logarithm of the
-        // number of entries, of which each epoch leaves one for ever.
-        "disk_in_use_bytes" => |s| (s.disk_in_use_bytes as f64 / (s.state_entries.max(2) as f64).ln()) as u64,
         // The process is the whole network with its disks, which are judged by themselves.
         "memory_bytes" => |s| s.memory_bytes.saturating_sub(s.disk_memory_bytes),
         _ => column.of,

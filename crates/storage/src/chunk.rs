@@ -37,7 +37,7 @@ pub enum Child {
     Node([u8; 32]),
     /// A single row.
     Leaf {
-        /// SHA-256 of its key.
+        /// Place of its key in the tree.
         key_hash: [u8; 32],
         /// SHA-256 of its value.
         value_hash: [u8; 32],
@@ -71,7 +71,7 @@ pub enum ChunkError {
 
 impl Child {
     pub(crate) fn leaf(key: &[u8], value: &[u8]) -> Child {
-        Child::Leaf { key_hash: sha256(&[key]).0, value_hash: sha256(&[value]).0 }
+        Child::Leaf { key_hash: crate::proof::key_hash(key).0, value_hash: sha256(&[value]).0 }
     }
 
     pub(crate) fn hash(&self) -> [u8; 32] {

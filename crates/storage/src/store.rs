@@ -202,7 +202,7 @@ impl Store {
     /// were freed wait in it for what comes. Reads the whole file.
     ///
     /// # Errors
-    /// Where the database fails.
+    /// The database cannot be read.
     pub fn bytes_in_use(&self) -> Result<u64, StoreError> {
         let write = self.0.database.begin_write()?;
         let stats = write.stats()?;
@@ -520,6 +520,8 @@ fn give_back(database: &mut Database, file_bytes: u64) -> Result<(), StoreError>
     let write = database.begin_write()?;
     history::forget_freed(&write)?;
     write.commit()?;
+    // That commit found no free page, doubled the file and stands at its end (redb issue 1165): once more, with one page to move.
+    database.compact()?;
     Ok(())
 }
 

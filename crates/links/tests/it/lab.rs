@@ -52,8 +52,11 @@ impl Space {
         let (tasks, queue) = channel::<Task>();
         let (ready, made) = channel();
         std::thread::spawn(move || {
+            // A new namespace takes the forwarding of the machine's own.
+            let off = || std::fs::write("/proc/sys/net/ipv4/conf/all/forwarding", "0");
             let path = unshare(CloneFlags::CLONE_NEWNET)
                 .map_err(io::Error::from)
+                .and_then(|()| off())
                 .and_then(|()| Ok(Path::new("/proc").join(std::fs::read_link("/proc/thread-self")?).join("ns/net")));
             ready.send(path).unwrap();
             queue.into_iter().for_each(|task| task());

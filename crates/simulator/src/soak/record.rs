@@ -219,6 +219,6 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 101);
         assert!(lines[0].starts_with("minutes,height,state_entries,state_bytes,"));
-        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0,0,0");
+        assert_eq!(lines[3], "3,0,0,3,0,0,0,0,0,0,0,0,0,0,0");
     }
 }

@@ -100,9 +100,14 @@ impl Chain {
 
     /// A block that nobody has judged.
     pub fn draft(&self, transactions: &[Vec<u8>]) -> Block {
+        self.draft_after(1_000, transactions)
+    }
+
+    /// As [`Chain::draft`], this many milliseconds of block time after the last one.
+    pub fn draft_after(&self, ms: u64, transactions: &[Vec<u8>]) -> Block {
         let (state, tip) = (self.store.state().unwrap(), self.store.tip());
         let candidates: Vec<_> = transactions.iter().map(|b| Arc::new(verify_stateless(b).unwrap())).collect();
-        let time = Timestamp(tip.time.nanos() + 1_000_000_000);
+        let time = Timestamp(tip.time.nanos() + i64::try_from(ms * 1_000_000).unwrap());
         let proposer = self.validators[tip.height as usize % 4].public().address();
         let limits = BlockLimits::of(&genesis().params);
         let last_commit = self.store.block(tip.height).unwrap().map(|last| last.certificate);
