@@ -267,14 +267,21 @@ fn place(
     }
     free(old, cause.at, &mut pool);
     let mut applications = BTreeMap::new();
+    let mut unplaced = BTreeMap::new();
     for (name, resolved) in &portable.applications {
         let had = old.and_then(|old| old.applications.get(name));
         let kept = kept.remove(name).unwrap_or_default();
+        unplaced.insert(name, kept.addresses.clone());
         if let Some(placed) = place_one(name, resolved, kept, had, &mut pool, &mut reasons) {
             applications.insert(name.clone(), placed);
         }
     }
     if !reasons.is_empty() {
+        // A lack of addresses is said together with the rest.
+        for (name, resolved) in &portable.applications {
+            let mut kept = unplaced.remove(name).unwrap_or_default();
+            addresses(name, resolved.application.instances, None, &mut kept, &mut pool, &mut reasons);
+        }
         return Err(reasons);
     }
     for (name, resolved) in &portable.applications {
@@ -288,7 +295,9 @@ fn place(
                 &Volumes { node: &settings.node, number, committed: allocations.committed, lines },
                 &mut retired,
             );
-            addresses(name, resolved, placed, &mut pool, &mut reasons);
+            let own = revision(resolved, placed);
+            let instances = resolved.application.instances;
+            addresses(name, instances, Some(own), &mut placed.addresses, &mut pool, &mut reasons);
         }
     }
     if !reasons.is_empty() {
@@ -396,21 +405,22 @@ fn place_one(
     (reasons.len() == before).then_some(placed)
 }
 
-/// Gives each instance its address. The one of before stays, unless an instance of another revision has it: in a switch both are there at the same
-/// time, and one that has ended keeps its address until it is collected.
+/// Gives each instance its address. The one of before stays, unless an instance of another revision than this (`None`: of any) has it: in a switch
+/// both are there at the same time, and one that has ended keeps its address until it is collected.
 fn addresses(
     name: &Name,
-    resolved: &Resolved,
-    placed: &mut Placed,
+    instances: u32,
+    revision: Option<Revision>,
+    addresses: &mut Vec<Ipv4Addr>,
     pool: &mut Pool<'_>,
     reasons: &mut Vec<Unresolved>,
 ) {
-    let own = (name.clone(), revision(resolved, placed));
+    let own = revision.map(|revision| (name.clone(), revision));
     let allocations = pool.allocations;
-    let is_open = |address: &Ipv4Addr| allocations.busy.get(address).is_none_or(|has| *has == own);
+    let is_open = |address: &Ipv4Addr| allocations.busy.get(address).is_none_or(|has| own.as_ref() == Some(has));
     let subnet = pool.settings.subnet;
-    for index in 0..usize::try_from(resolved.application.instances).unwrap_or(usize::MAX) {
-        let before = placed.addresses.get(index).copied();
+    for index in 0..usize::try_from(instances).unwrap_or(usize::MAX) {
+        let before = addresses.get(index).copied();
         if before.is_some_and(|before| is_open(&before)) {
             continue;
         }
@@ -420,12 +430,12 @@ fn addresses(
             reasons.push(Unresolved::NoFreeAddress { application: name.clone(), subnet });
             return;
         };
-        match (before, placed.addresses.get_mut(index)) {
+        match (before, addresses.get_mut(index)) {
             (Some(before), Some(place)) => {
                 *place = address;
                 pool.give_back(name, Resource::Address(before));
             }
-            _ => placed.addresses.push(address),
+            _ => addresses.push(address),
         }
     }
 }

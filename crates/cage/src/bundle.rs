@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{
     Capabilities, Config, Cpu, DeviceRule, IdMapping, Linux, Memory, Mount, Namespace, OCI_VERSION, Pids, Process,
-    Resources, Rlimit, User,
+    Resources, User,
 };
 use crate::instance::{Bind, Instance, Limits, is_name};
 use crate::{Door, seccomp, through};
@@ -251,7 +251,6 @@ fn process(instance: &Instance) -> Process {
     let mut groups = instance.user.groups.clone();
     groups.sort_unstable();
     groups.dedup();
-    let rlimit = |kind: &str, value| Rlimit { kind: kind.into(), hard: value, soft: value };
     Process {
         terminal: false,
         user: User { uid: instance.user.user, gid: instance.user.group, additional_gids: groups, umask: UMASK },
@@ -259,7 +258,6 @@ fn process(instance: &Instance) -> Process {
         env,
         cwd: instance.workdir.clone(),
         capabilities: capabilities(instance),
-        rlimits: vec![rlimit("RLIMIT_CORE", 0), rlimit("RLIMIT_NOFILE", OPEN_FILES_MAX)],
         no_new_privileges: true,
         oom_score_adj: OOM_SCORE,
     }

@@ -45,8 +45,6 @@ pub struct Process {
     pub cwd: String,
     /// Capability sets.
     pub capabilities: Capabilities,
-    /// Limits of the process.
-    pub rlimits: Vec<Rlimit>,
     /// No program gives privileges.
     pub no_new_privileges: bool,
     /// Inclination of the out-of-memory killer, -1000 to 1000.
@@ -81,19 +79,6 @@ pub struct Capabilities {
     pub permitted: Vec<String>,
     /// Kept by programs of users other than 0.
     pub ambient: Vec<String>,
-}
-
-/// A limit of the process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rlimit {
-    /// Name as `RLIMIT_NOFILE`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Value that cannot be raised.
-    pub hard: u64,
-    /// Value in use.
-    pub soft: u64,
 }
 
 /// Root file system.

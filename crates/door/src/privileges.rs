@@ -28,7 +28,7 @@ pub fn become_user(user: User) -> io::Result<()> {
         ));
     }
     for cap in Cap::iter().filter(|cap| *cap != Cap::NET_BIND_SERVICE) {
-        if bounding::is_set(cap) == Some(true) {
+        if bounding::read(cap) == Some(true) {
             bounding::drop(cap).map_err(failed)?;
         }
     }

@@ -158,7 +158,7 @@ async fn an_agent_configures_reads_and_follows() {
     assert_eq!((problems.len(), problems[0].path.as_str()), (1, "serial"));
     let mut taken = document(6, &[("app", open(&app, Protocol::Http1))]);
     taken.listeners[0].address = app.address;
-    let Tell::Failed(text) = ask(&process.socket, Ask::Configure(Box::new(taken))).await else { panic!("taken") };
+    let Tell::Failed(text) = ask(&process.socket, Ask::Configure(Box::new(taken))).await else { panic!("an address that the application has was taken") };
     assert!(text.starts_with(&format!("cannot listen at {}", app.address)), "{text}");
     assert_eq!(client.get("app.test", "/").await.status, 200);
     // Killed and started again, it serves what it was told last, without an agent.

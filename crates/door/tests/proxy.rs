@@ -274,7 +274,7 @@ async fn what_drains_ends_in_its_own_words() {
     download.send("GET /stream HTTP/1.1\r\nhost: app.test\r\n\r\n").await;
     assert_eq!(download.head().await.0, 200);
     assert_eq!(download.chunk().await.as_deref(), Some(&b"first "[..]));
-    let (mut client, _connection) = http2(at[0]).await;
+    let (mut client, connection) = http2(at[0]).await;
     let request =
         Request::post("http://rpc.test/grpc").header("content-type", "application/grpc").body(whole(Bytes::new()));
     let answer = client.send_request(request.expect("a request")).await.expect("an answer");

@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use serde::Deserialize;
 
+use crate::bundle::OPEN_FILES_MAX;
 use crate::program::finish;
 use crate::{Door, through};
 
@@ -27,6 +28,8 @@ pub use runc::Runc;
 pub const VERB_MS_MAX: u64 = 120_000;
 /// Most that is read of what a driver says, bytes: one state or one error.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Program of util-linux that runs another one with limits.
+const PRLIMIT: &str = "/usr/bin/prlimit";
 /// Search path of drivers, which name their own program absolutely.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -146,10 +149,17 @@ pub struct Commands {
 /// Commands of a container for its shim, which calls `delete` once more than needed.
 pub fn commands(driver: &dyn Driver, container: &Container) -> Commands {
     Commands {
-        create: driver.command(Verb::Create, container),
+        create: limited(driver.command(Verb::Create, container)),
         start: driver.command(Verb::Start, container),
         delete: driver.command(Verb::Delete, container),
     }
+}
+
+/// The command that makes a container, run with the limits that its processes inherit: no core dumps, and so many open files. They are not in the bundle because
+/// a driver sets those of a bundle from outside, which, in a user namespace of another owner, takes a capability that not every machine gives.
+fn limited(command: Vec<String>) -> Vec<String> {
+    let open_files = format!("--nofile={OPEN_FILES_MAX}:{OPEN_FILES_MAX}");
+    [PRLIMIT.into(), "--core=0:0".into(), open_files, "--".into()].into_iter().chain(command).collect()
 }
 
 /// State of a container.
@@ -274,6 +284,7 @@ fn run(
 
 fn attempt(driver: &dyn Driver, verb: Verb, container: &Container, streams: (Stdio, Stdio)) -> Result<(), DriverError> {
     let command = driver.command(verb, container);
+    let command = if verb == Verb::Create { limited(command) } else { command };
     let mut child = spawn(&command, container, streams)?;
     let (status, _) = wait(&mut child, driver.name(), verb, container)?;
     if status.success() { Ok(()) } else { Err(refused(driver, verb, container, status)) }

@@ -1,6 +1,6 @@
 //! The comparison of an instance with its bundle. Pure.
 
-use super::{Difference, MountLine, NAMESPACES, Observed};
+use super::{Difference, MountLine, NAMESPACES, Observed, PROCESS_LIMITS};
 use crate::cgroup::files;
 use crate::config::{Config, Mount};
 use crate::instance::Capability;
@@ -42,6 +42,12 @@ pub fn compare(config: &Config, observed: &Observed) -> Vec<Difference> {
     }
     mounts(config, observed, &mut found);
     limits(config, observed, &mut found);
+    for (name, allowed) in PROCESS_LIMITS {
+        let is = observed.process_limits.get(name).copied().flatten();
+        if is.is_none_or(|is| is > allowed) {
+            found.push(Difference::ProcessLimit { name, allowed, found: is });
+        }
+    }
     found
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::OPEN_FILES_MAX;
 use crate::cgroup::{CgroupError, Controller, Group, files};
 use crate::config::{Config, IdMapping};
 
@@ -28,6 +29,9 @@ const NAMESPACES: [(&str, &str); 7] = [
     ("uts", "uts"),
     ("cgroup", "cgroup"),
 ];
+
+/// Limits with which a container's processes are made: name in `/proc/PID/limits` and highest hard value.
+const PROCESS_LIMITS: [(&str, u64); 2] = [("Max core file size", 0), ("Max open files", OPEN_FILES_MAX)];
 
 /// An instance that cannot be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,8 @@ pub struct Observed {
     pub mounts: Vec<MountLine>,
     /// Masked and read-only paths that are there.
     pub system_paths: BTreeSet<String>,
+    /// Hard limits of its first process, from `/proc/PID/limits`; none where there is no limit.
+    pub process_limits: BTreeMap<&'static str, Option<u64>>,
     /// Texts of limits, by file; none where there is no such file.
     pub limits: Vec<(files::Write, Option<String>)>,
     /// Lines of `devices.list`; none on v2.
@@ -159,6 +165,15 @@ pub enum Difference {
         /// As it is.
         found: String,
     },
+    /// A hard limit of the first process is above what it was made with.
+    ProcessLimit {
+        /// Its name in `/proc/PID/limits`.
+        name: &'static str,
+        /// As it was made.
+        allowed: u64,
+        /// As it is; none where there is no limit.
+        found: Option<u64>,
+    },
     /// A device can be used.
     Device {
         /// The kernel's line.
@@ -192,6 +207,10 @@ impl fmt::Display for Difference {
             Difference::MountUnknown { target } => write!(f, "a mount at {target} that nobody asked for"),
             Difference::Exposed { path } => write!(f, "{path} is neither hidden nor read-only as it should be"),
             Difference::Limit { file, expected, found } => write!(f, "{file} is {found}, not {expected}"),
+            Difference::ProcessLimit { name, allowed, found } => {
+                let found = found.map_or("unlimited".into(), |found| found.to_string());
+                write!(f, "the first process has {found} as {name}, more than {allowed}")
+            }
             Difference::Device { line } => write!(f, "devices `{line}` can be used"),
         }
     }
@@ -267,6 +286,7 @@ pub fn observe(config: &Config, pid: u32, group: &Group) -> Result<Observed, Rea
         joined: joined(config)?,
         mounts: proc::mounts(&text("mountinfo")?),
         system_paths: paths.filter(there).cloned().collect(),
+        process_limits: process_limits(&text("limits")?),
         limits: limits(config, group)?,
         devices: devices(group)?,
     };
@@ -300,6 +320,11 @@ fn joined(config: &Config) -> Result<BTreeMap<&'static str, u64>, ReadbackError>
         joined.insert(kind, std::fs::metadata(path).map_err(failed)?.ino());
     }
     Ok(joined)
+}
+
+/// Hard limits by name; one that the kernel does not show is as none.
+fn process_limits(text: &str) -> BTreeMap<&'static str, Option<u64>> {
+    PROCESS_LIMITS.into_iter().map(|(name, _)| (name, proc::hard_limit(text, name))).collect()
 }
 
 fn limits(config: &Config, group: &Group) -> Result<Vec<(files::Write, Option<String>)>, ReadbackError> {

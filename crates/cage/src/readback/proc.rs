@@ -62,6 +62,12 @@ pub fn id_map(text: &str) -> Option<Vec<IdMapping>> {
     text.lines().map(line).collect()
 }
 
+/// Reads a hard limit by its name from `/proc/PID/limits`; none where it is unlimited or not shown.
+pub fn hard_limit(text: &str, name: &str) -> Option<u64> {
+    let values = text.lines().find_map(|line| line.strip_prefix(name))?;
+    values.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// A mount, from `/proc/PID/mountinfo`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountLine {
@@ -104,5 +110,12 @@ mod tests {
         let line = "42 (a) S 1 (b)) S 7 42 42 0 -1 4194560 9 0 0 0 0 0 0 0 20 0 1 0 123456 9 9";
         assert_eq!(start_ticks(line), Some(123_456));
         assert_eq!(start_ticks("42 (a) S"), None);
+    }
+
+    #[test]
+    fn hard_limits_are_read_by_name() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \nMax core file size        0                    unlimited            bytes     \nMax open files            1024                 16384                files     \n";
+        assert_eq!(hard_limit(text, "Max open files"), Some(16_384));
+        assert_eq!((hard_limit(text, "Max core file size"), hard_limit(text, "Max processes")), (None, None));
     }
 }

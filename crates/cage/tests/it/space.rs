@@ -1,7 +1,7 @@
 //! Namespaces and roots that are there before a container: made, joined, removed, with deaths in between.
 
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

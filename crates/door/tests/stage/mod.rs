@@ -182,7 +182,7 @@ fn payload(mut receiver: mpsc::Receiver<Bytes>) -> Payload {
 
 /// Echoes the bytes of another protocol.
 fn socket(request: &mut Request<Incoming>) -> Response<Payload> {
-    let upgrade = hyper::upgrade::on(request);
+    let upgrade = hyper::upgrade::on(&mut *request);
     let protocol = request.headers().get("upgrade").cloned();
     let Some(protocol) = protocol.filter(|protocol| protocol != "never") else {
         return Response::new(whole("no upgrade".into()));

@@ -175,7 +175,7 @@ impl Lab {
     pub fn dump(&self) -> String {
         self.host.shell(
             "ip -o link | sed 's/^[0-9]*: //; s/state [A-Z]* //; s/@if[0-9]*//; s/link-netnsid [0-9]*//' | sort; \
-             ip -o -4 address | sed 's/^[0-9]*: //' | sort; ip route | sort; \
+             ip -o -4 address | sed 's/^[0-9]*: //' | sort; ip route | sed 's/ linkdown//' | sort; \
              tc qdisc show | sed 's/qdisc tbf [0-9a-f]*:/qdisc tbf/' | sort; \
              nft list ruleset | sed '/set counted {/,/^\t}/d' | tr ',{}' '\\n\\n\\n' | sed 's/^[[:space:]]*//; s/[[:space:]]*$//' | grep . | sort; \
              cat /proc/sys/net/ipv4/ip_forward",

@@ -70,7 +70,7 @@ fn a_renamed_link_is_made_anew_and_one_instance_holds_up_no_other() {
     assert!(lab.outside.ask((HOST, 80), PATIENCE).is_some());
     assert!(!lab.dump().contains("stolen"), "the other end of the old pair has gone with it");
     // A link inside that is not ours has the name of ours, for ever.
-    lab.instances[&address(3)].shell("ip link del eth0; ip link add eth0 type dummy");
+    lab.instances[&address(3)].shell("ip link del eth0; ip link add eth0 type bridge");
     lab.host.shell(&format!("ip link del {link}"));
     let refused = lab.converge(&network).unwrap_err();
     assert!(refused.to_string().contains("make the link"), "{refused}");
@@ -90,7 +90,7 @@ fn tables_rules_and_elements_are_made_again() {
     };
     host("nft flush ruleset", "the nft table is gone");
     host("nft delete table TABLE", "the nft table is gone");
-    host("nft flush table TABLE", "was altered: the chain enter has no rule");
+    host("nft flush table TABLE", "was altered: the chain bound has no rule");
     host("nft flush chain TABLE source", "was altered: the chain source has no rule");
     host("nft insert rule TABLE enter accept", "was altered: the chain enter has other rules");
     host("nft add chain TABLE more", "more is not one of ours");
