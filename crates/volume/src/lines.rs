@@ -130,8 +130,14 @@ impl Volumes {
     ) -> Result<(), VolumeError> {
         let (_lock, place) = self.lock(id)?;
         let Some(mut line) = place.read_line(number)? else { return Ok(()) };
-        // One whose making was broken off may be whole but for its mark.
-        if line.state != LineState::Dropping {
+        if line.state == LineState::Making {
+            // Its making was broken off: it goes, or is whole but for its mark.
+            mounted_device(&place)?;
+            finish_line(&place, line, door)?;
+            let Some(whole) = place.read_line(number)? else { return Ok(()) };
+            line = whole;
+        }
+        if line.state == LineState::Whole {
             if let Some(why) = protection(&line, place.in_use()?, needed, asker) {
                 return Err(VolumeError::LineStays { id, line: number, why });
             }
