@@ -157,9 +157,11 @@ async fn an_agent_configures_reads_and_follows() {
     let Tell::Refused(problems) = past else { panic!("{past:?}") };
     assert_eq!((problems.len(), problems[0].path.as_str()), (1, "serial"));
     let mut taken = document(6, &[("app", open(&app, Protocol::Http1))]);
-    taken.listeners[0].address = app.address;
-    let Tell::Failed(text) = ask(&process.socket, Ask::Configure(Box::new(taken))).await else { panic!("an address that the application has was taken") };
-    assert!(text.starts_with(&format!("cannot listen at {}", app.address)), "{text}");
+    let other = App::start("other").await;
+    taken.listeners[0].address = other.address;
+    let answer = ask(&process.socket, Ask::Configure(Box::new(taken))).await;
+    let Tell::Failed(text) = answer else { panic!("the address of the application: {answer:?}") };
+    assert!(text.starts_with(&format!("cannot listen at {}", other.address)), "{text}");
     assert_eq!(client.get("app.test", "/").await.status, 200);
     // Killed and started again, it serves what it was told last, without an agent.
     process.child.kill().expect("killed");
