@@ -15,7 +15,7 @@ use crate::switch::{Arrival, Class, InstanceName, Outcome, Refusal, Switch};
 #[derive(Debug)]
 pub struct Route {
     inner: Mutex<Inner>,
-    /// Deadlines changed.
+    /// A deadline came that is before the one for which the task sleeps.
     changed: Notify,
     began: Instant,
     /// Counts up whenever something is worth a report.
@@ -29,7 +29,8 @@ struct Inner {
     upstreams: HashMap<InstanceName, Arc<Upstream>>,
     page: Option<Page>,
     next: u64,
-    timer: bool,
+    /// Moment until which the task sleeps that sees to the deadlines; none where there is no such task.
+    sleeps_until: Option<u64>,
 }
 
 impl Route {
@@ -68,6 +69,7 @@ impl Route {
         }
         let outcomes = inner.switch.apply(route, self.now());
         self.take(&mut inner, outcomes);
+        self.watch(&mut inner);
         let kept: Vec<InstanceName> = inner.switch.counts().map(|(name, ..)| name.clone()).collect();
         inner.upstreams.retain(|name, _| kept.contains(name));
         drop(inner);
@@ -111,16 +113,20 @@ impl Route {
                 }
             }
         }
-        self.watch(inner);
     }
 
-    /// Sees to the deadlines, with a task that lives as long as there are some.
+    /// Sees to the deadlines, with a task that lives as long as there are some. It is woken for an earlier one alone: one that is woken by its own
+    /// work never sleeps.
     fn watch(self: &Arc<Self>, inner: &mut Inner) {
-        self.changed.notify_one();
-        if !inner.timer && inner.switch.next_deadline().is_some() {
-            inner.timer = true;
-            let route = self.clone();
-            tokio::spawn(async move { route.keep_time().await });
+        let Some(next) = inner.switch.next_deadline() else { return };
+        match inner.sleeps_until {
+            Some(until) if next < until => self.changed.notify_one(),
+            Some(_) => {}
+            None => {
+                inner.sleeps_until = Some(next);
+                let route = self.clone();
+                tokio::spawn(async move { route.keep_time().await });
+            }
         }
     }
 
@@ -130,12 +136,10 @@ impl Route {
                 let mut inner = self.lock();
                 let outcomes = inner.switch.tick(self.now());
                 self.take(&mut inner, outcomes);
-                match inner.switch.next_deadline() {
+                inner.sleeps_until = inner.switch.next_deadline();
+                match inner.sleeps_until {
                     Some(next) => next,
-                    None => {
-                        inner.timer = false;
-                        return;
-                    }
+                    None => return,
                 }
             };
             let wait = Duration::from_millis(next.saturating_sub(self.now()));

@@ -3,7 +3,7 @@
 use openmesh_door::protocol::{Ask, Tell};
 use openmesh_door::start::Start;
 
-const SPEC: &str = include_str!("../../../docs/spec/door.md");
+const SPEC: &str = include_str!("../../../../docs/spec/door.md");
 
 #[test]
 fn the_specification_shows_what_is_read_and_written() {

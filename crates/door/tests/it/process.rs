@@ -1,7 +1,5 @@
 //! The process: its rights, its control socket, its end, its successor, its return.
 
-mod stage;
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -9,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::stage::{App, PATIENCE, Raw, document, instance, open, route, within};
 use openmesh_door::control::Agent;
 use openmesh_door::document::{Admission, Document, Protocol, Traffic};
 use openmesh_door::protocol::{Ask, Tell};
 use openmesh_door::report::Report;
-use stage::{App, PATIENCE, Raw, document, instance, open, route, within};
 
 /// A user of nobody else's.
 const UID: u32 = 64_117;

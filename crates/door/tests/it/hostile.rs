@@ -1,11 +1,9 @@
 //! Applications that answer with bytes of their own making. Whatever they say, the next answer on a client's connection is its own.
 
-mod stage;
-
 use std::net::SocketAddr;
 
+use crate::stage::{App, Raw, document, door, instance, open, route};
 use openmesh_door::document::{Admission, Protocol, Traffic};
-use stage::{App, Raw, document, door, instance, open, route};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Answers each request with the same bytes, and ends the connection after them where told.

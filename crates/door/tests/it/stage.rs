@@ -1,9 +1,6 @@
 //! A stage for tests: applications that say what they saw, a door in this process, and clients that send bytes as they are.
 
-#![allow(dead_code, reason = "each test file uses a part")]
-
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -338,5 +335,3 @@ pub async fn http2(
     let (sender, connection) = made.expect("HTTP/2");
     (sender, tokio::spawn(connection))
 }
-
-pub type Never = Infallible;

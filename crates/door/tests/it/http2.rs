@@ -1,9 +1,7 @@
 //! HTTP/2 as an attacker writes it: frames by hand.
 
-mod stage;
-
+use crate::stage::{App, Raw, document, door, open};
 use openmesh_door::document::Protocol;
-use stage::{App, Raw, document, door, open};
 
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;

@@ -1,11 +1,10 @@
 //! Switches under load: every request is counted at both ends.
 
-mod stage;
-
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::stage::{App, Raw, document, door, http2, instance, open, route, within};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
@@ -15,7 +14,6 @@ use openmesh_door::document::{Admission, Instance, Protocol, Traffic};
 use openmesh_door::door::Door;
 use openmesh_door::limits::HELD_REQUESTS_MAX;
 use openmesh_door::report::Report;
-use stage::{App, Raw, document, door, http2, instance, open, route, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Switches of one application in a test.

@@ -3,7 +3,7 @@
 use openmesh_door::check::{check, check_succession};
 use openmesh_door::document::Document;
 
-const GOOD: &str = include_str!("../examples/door.json");
+const GOOD: &str = include_str!("../../examples/door.json");
 
 fn good() -> Document {
     serde_json::from_str(GOOD).expect("the example")

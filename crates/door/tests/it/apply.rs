@@ -1,17 +1,15 @@
 //! A document is taken as a whole or not at all, whatever fails on the way.
 
-mod stage;
-
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::stage::{App, Raw, document, open};
 use openmesh_door::document::{Document, Listener, Protocol};
 use openmesh_door::door::{ApplyError, Door};
 use openmesh_door::effects::Effects;
 use openmesh_door::keep;
-use stage::{App, Raw, document, open};
 
 fn second(first: &Document, app: &App) -> Document {
     let mut second = document(2, &[("new", open(app, Protocol::Http1))]);

@@ -1,13 +1,12 @@
 //! TLS: certificates by name, an authority of one's own, replacement without a break.
 
-mod stage;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use crate::stage::{App, document, door, open, within};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
@@ -20,7 +19,6 @@ use openmesh_door::effects::{Effects, free};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use stage::{App, document, door, open, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;

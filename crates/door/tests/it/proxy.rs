@@ -1,17 +1,15 @@
 //! The proxy over real sockets: all that passes, and all that must not.
 
-mod stage;
-
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::stage::{App, Raw, document, door, http2, instance, open, route, within};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
 use openmesh_door::body::whole;
 use openmesh_door::document::{Access, Admission, Host, Page, Protocol, Traffic};
 use openmesh_door::websocket::{Frames, going_away_to_client};
-use stage::{App, Raw, document, door, http2, instance, open, route, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]

@@ -1,0 +1,14 @@
+//! The door over real sockets, in this process and in one of its own, and the rules of its parts.
+
+mod apply;
+mod document;
+mod framing;
+mod hostile;
+mod http2;
+mod process;
+mod proxy;
+mod spec;
+mod stage;
+mod switch;
+mod switches;
+mod tls;
