@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Revision;
-use openmesh_blueprint::plan::Plan;
+use openmesh_blueprint::plan::{Plan, PlannedStep};
+use openmesh_blueprint::step::Step;
 use openmesh_blueprint::{Generation, plan};
 
 use crate::error::XnodeError;
@@ -133,6 +134,20 @@ impl Agent {
     /// # Errors
     /// Every refusal; or the step has failed, and is first in the next plan.
     pub async fn step(&self, door: Door<'_>) -> Result<Progress, XnodeError> {
+        self.step_beside(&BTreeSet::new(), &mut |_, _| (), door).await
+    }
+
+    /// As [`Agent::step`], but passes over steps of the applications that are named and of those that depend on them: one that cannot go on now holds up
+    /// no other. `begins` hears the plan and the step that is about to be done, if there is one.
+    ///
+    /// # Errors
+    /// See [`Agent::step`].
+    pub async fn step_beside(
+        &self,
+        held_up: &BTreeSet<Name>,
+        begins: &mut (dyn FnMut(&Plan, Option<&PlannedStep>) + Send),
+        door: Door<'_>,
+    ) -> Result<Progress, XnodeError> {
         let Some((generation, serving)) = self.generations()? else { return Ok(Progress::Rest) };
         let generations: Vec<&Generation> = [&generation].into_iter().chain(&serving).collect();
         let seen = observe(&self.machine, &generations)?;
@@ -144,7 +159,9 @@ impl Agent {
         }
         let plan = plan(&seen.inventory, &generation, serving.as_ref());
         let plan = plan.map_err(|refusals| XnodeError::Refused { refusals })?;
-        match plan.steps.first() {
+        let next = next_step(&plan, &generation, held_up);
+        begins(&plan, next);
+        match next {
             Some(planned) => work.step(&planned.step).await,
             None => Ok(Progress::Rest),
         }
@@ -167,4 +184,23 @@ impl Agent {
             }
         }
     }
+}
+
+/// The first step that needs none of the applications that are held up. A step of no application (an image, the commit) waits for all before it.
+fn next_step<'a>(plan: &'a Plan, generation: &Generation, held_up: &BTreeSet<Name>) -> Option<&'a PlannedStep> {
+    let mut passed = held_up.clone();
+    // As often as there are applications: the longest chain of those that depend on one another.
+    for _ in 0..generation.portable.applications.len() {
+        for (name, resolved) in &generation.portable.applications {
+            let application = &resolved.application;
+            if application.links.iter().chain(&application.after).any(|other| passed.contains(other)) {
+                passed.insert(name.clone());
+            }
+        }
+    }
+    let first = plan.steps.iter().position(|planned| match planned.step.application() {
+        Some(name) => !passed.contains(name),
+        None => !matches!(planned.step, Step::Commit { .. }) || passed.is_empty(),
+    });
+    first.and_then(|at| plan.steps.get(at))
 }

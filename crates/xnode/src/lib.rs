@@ -22,6 +22,7 @@ mod execute;
 mod health;
 mod host;
 mod instance;
+pub mod look;
 pub mod machine;
 pub mod marks;
 mod network;

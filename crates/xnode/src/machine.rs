@@ -12,6 +12,7 @@ use openmesh_image::pull::Client;
 use openmesh_image::store::Store;
 use openmesh_image::unpack::Helper;
 use openmesh_links::texts::{Resolvers, read_resolv_conf};
+use openmesh_primitives::Digest;
 use openmesh_volume::Volumes;
 
 use crate::error::XnodeError;
@@ -51,6 +52,22 @@ impl Secrets for NoSecrets {
     }
 }
 
+/// Bytes of an image that have come, or were unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageBytes {
+    /// The image.
+    pub image: Digest,
+    /// They are unpacked; else they come from a registry.
+    pub unpacks: bool,
+    /// Bytes that are done.
+    pub done: u64,
+    /// Bytes in all.
+    pub bytes: u64,
+}
+
+/// Hears how far images are.
+pub type Follow = Box<dyn Fn(ImageBytes) + Send + Sync>;
+
 /// A machine as an agent holds it.
 pub struct Machine {
     /// Instance name of the agent.
@@ -75,6 +92,8 @@ pub struct Machine {
     pub resolvers: Resolvers,
     /// Secrets.
     pub secrets: Box<dyn Secrets>,
+    /// Hears how far images are.
+    pub follow: Follow,
 }
 
 impl Machine {
@@ -121,6 +140,7 @@ impl Machine {
             driver,
             resolvers: read_resolv_conf(&text),
             secrets,
+            follow: Box::new(|_| ()),
         })
     }
 

@@ -169,3 +169,18 @@ pub fn generation(paths: &Paths, number: u64) -> Result<Generation, XnodeError> 
     };
     canonical::decode(&bytes).map_err(|cause| XnodeError::Mark { path, words: cause.to_string() })
 }
+
+/// Numbers of the generations that are kept, lowest first.
+///
+/// # Errors
+/// Their folder cannot be read.
+pub fn numbers(paths: &Paths) -> Result<Vec<u64>, XnodeError> {
+    let folder = paths.generations();
+    let entries = match fs::read_dir(&folder) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(XnodeError::file("reading", &folder))?,
+    };
+    let mut numbers: Vec<u64> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -2,10 +2,12 @@
 
 use openmesh_blueprint::document::ImageReference;
 use openmesh_blueprint::generation::{ImageSource, ResolvedImage};
+use openmesh_image::pull::Progress;
 use openmesh_primitives::Digest;
 
 use super::Work;
 use crate::error::XnodeError;
+use crate::machine::ImageBytes;
 
 /// Owner of the lease on the images of generations that are kept.
 pub(crate) const LEASE: &str = "generations";
@@ -22,7 +24,14 @@ impl Work<'_> {
         let image = self.image(digest).ok_or_else(missing)?;
         let ImageSource::Registry(reference) = &image.source else { return Err(missing()) };
         let reference = ImageReference { digest: Some(*digest), ..reference.clone() };
-        let follow = |_: openmesh_image::pull::Progress| {};
+        let follow = |progress: Progress| {
+            let (done, bytes) = match progress {
+                Progress::Begins { bytes, there } => (there, bytes),
+                Progress::Bytes { done, bytes } => (done, bytes),
+                _ => return,
+            };
+            (self.machine.follow)(ImageBytes { image: *digest, unpacks: false, done, bytes });
+        };
         self.machine.client.pull(&self.machine.images, &reference, LEASE, self.door, &follow).await?;
         Ok(())
     }
@@ -31,6 +40,8 @@ impl Work<'_> {
     pub(super) fn unpack(&self, digest: &Digest) -> Result<(), XnodeError> {
         self.machine.images.lease_also(LEASE, *digest, self.door)?;
         let image = self.machine.images.image(digest)?;
-        Ok(self.machine.images.unpack(&image, &self.machine.unpacker, self.door, &|_, _| {})?)
+        Ok(self.machine.images.unpack(&image, &self.machine.unpacker, self.door, &|done, bytes| {
+            (self.machine.follow)(ImageBytes { image: *digest, unpacks: true, done, bytes });
+        })?)
     }
 }

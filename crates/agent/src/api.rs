@@ -1,0 +1,451 @@
+//! The agent's API: HTTP over its Unix socket, JSON, streams as one JSON value a line.
+//!
+//! Whoever can open the socket is root: the file's permissions are the sign-in here. Sign-in of people, with roles, is in front of it.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures::{Stream, StreamExt as _, stream};
+use openmesh_blueprint::document::{Name, schema};
+use openmesh_blueprint::generation::{Disposal, Generation};
+use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
+use openmesh_blueprint::{Document, diff};
+use openmesh_shim::log::{Filter, Stream as LogStream};
+use openmesh_shim::protocol::{Cause, End};
+use openmesh_xnode::look::{InstanceLook, Look};
+use openmesh_xnode::marks;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+use crate::logs::{LINES_MAX, Logs};
+use crate::service::{Asked, Service, names};
+use crate::views::{self, ApplicationState};
+
+/// Largest document, bytes: hundreds of applications with their files.
+const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+/// Pause between two readings of a log that is followed.
+const LOG_PAUSE: Duration = Duration::from_millis(200);
+
+type Shared = State<Arc<Service>>;
+
+/// The routes.
+pub fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/xnode", get(node))
+        .route("/v1/xnode/schema", get(published_schema))
+        .route("/v1/xnode/applications", get(applications).post(deploy))
+        .route("/v1/xnode/applications/{name}", get(application).delete(remove))
+        .route("/v1/xnode/applications/{name}/logs", get(logs))
+        .route("/v1/xnode/generations", get(generations))
+        .route("/v1/xnode/generations/{number}", get(document))
+        .route("/v1/xnode/generations/{number}/diff/{other}", get(difference))
+        .route("/v1/xnode/generations/{number}/restore", post(roll_back))
+        .route("/v1/xnode/events", get(events))
+        .route("/v1/xnode/secrets", get(secrets))
+        .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
+        .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
+        .with_state(service)
+}
+
+impl IntoResponse for AgentError {
+    fn into_response(self) -> Response {
+        let (code, status) = self.code();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(views::Failure { code: code.into(), message: self.to_string() })).into_response()
+    }
+}
+
+/// Does what reads disks and asks shims on a thread for that.
+async fn blocking<T: Send + 'static>(
+    service: &Arc<Service>,
+    does: impl FnOnce(&Service) -> Result<T, AgentError> + Send + 'static,
+) -> Result<T, AgentError> {
+    let service = service.clone();
+    tokio::task::spawn_blocking(move || does(&service)).await.map_err(|_| AgentError::Worker)?
+}
+
+fn name(text: &str) -> Result<Name, AgentError> {
+    text.parse().map_err(|error: openmesh_blueprint::document::NameError| AgentError::Name(error.to_string()))
+}
+
+async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
+    let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
+    let host = &look.inventory.host;
+    let lacks = Feature::ALL.iter().filter(|feature| !host.features.contains(feature));
+    Ok(Json(views::Node {
+        agent: service.settings().name.to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        node: look.wanted.as_ref().map(|wanted| wanted.placement.node.to_string()).unwrap_or_default(),
+        current: look.inventory.current,
+        wanted: look.wanted.as_ref().map_or(0, |wanted| wanted.number),
+        work: service.work(),
+        memory_bytes: host.memory.0,
+        disk_free_bytes: host.disk_free.0,
+        lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
+    }))
+}
+
+async fn published_schema() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/schema+json")], schema().to_json())
+}
+
+/// Query of whatever changes something.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// Whoever asks.
+    #[serde(default)]
+    by: Option<String>,
+    /// Reason.
+    #[serde(default)]
+    reason: Option<String>,
+    /// Number of the wanted generation that the caller has seen.
+    #[serde(default)]
+    expected: Option<u64>,
+    /// Only the plan is wanted.
+    #[serde(default)]
+    plan: bool,
+    /// Fate of the data of an application that is removed.
+    #[serde(default)]
+    data: Option<String>,
+}
+
+impl Change {
+    fn asked(&self, what: &str) -> Asked {
+        Asked {
+            by: self.by.clone().unwrap_or_else(|| "root".into()),
+            reason: self.reason.clone().unwrap_or_else(|| what.into()),
+            expected: self.expected,
+        }
+    }
+}
+
+async fn deploy(
+    State(service): Shared,
+    Query(change): Query<Change>,
+    text: String,
+) -> Result<Json<views::Deployment>, AgentError> {
+    let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
+    Ok(Json(service.deploy(&document, &change.asked("a document was deployed"), !change.plan).await?))
+}
+
+async fn remove(
+    State(service): Shared,
+    Path(text): Path<String>,
+    Query(change): Query<Change>,
+) -> Result<Json<views::Deployment>, AgentError> {
+    let name = name(&text)?;
+    let disposal = match change.data.as_deref() {
+        Some("keep") | None => Disposal::Keep,
+        Some("backup") => Disposal::Backup,
+        Some("wipe") => Disposal::Wipe,
+        Some(other) => return Err(AgentError::Name(format!("`{other}` is no fate of data; keep, backup or wipe is"))),
+    };
+    Ok(Json(service.remove(&name, disposal, &change.asked(&format!("{name} is removed")), !change.plan).await?))
+}
+
+async fn roll_back(
+    State(service): Shared,
+    Path(number): Path<u64>,
+    Query(change): Query<Change>,
+) -> Result<Json<views::Deployment>, AgentError> {
+    let asked = change.asked(&format!("back to generation {number}"));
+    Ok(Json(service.roll_back(number, &asked, !change.plan).await?))
+}
+
+async fn applications(State(service): Shared) -> Result<Json<Vec<views::Application>>, AgentError> {
+    let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
+    Ok(Json(views_of(&look, &service.work())))
+}
+
+async fn application(
+    State(service): Shared,
+    Path(text): Path<String>,
+) -> Result<Json<views::Application>, AgentError> {
+    let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
+    let all = views_of(&look, &service.work());
+    let known = names(all.iter().map(|view| &view.name));
+    let found = all.into_iter().find(|view| view.name == text);
+    found.map(Json).ok_or(AgentError::NoApplication { name: text, known })
+}
+
+/// Every application that is wanted or there.
+fn views_of(look: &Look, work: &views::Work) -> Vec<views::Application> {
+    let wanted = look.wanted.iter().flat_map(|wanted| wanted.portable.applications.keys());
+    let there = look.instances.iter().filter(|(_, instances)| !instances.is_empty()).map(|(name, _)| name);
+    let all: std::collections::BTreeSet<&Name> = wanted.chain(there).collect();
+    all.into_iter().map(|name| view_of(look, work, name)).collect()
+}
+
+fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
+    let resolved = look.wanted.as_ref().and_then(|wanted| wanted.portable.applications.get(name));
+    let placed = look.wanted.as_ref().and_then(|wanted| wanted.placement.applications.get(name));
+    let found = look.instances.get(name);
+    let admitted = |id| {
+        let observed = look.inventory.applications.get(name).and_then(|found| found.instances.get(id));
+        observed.is_some_and(|observed| observed.traffic == Traffic::Admitted)
+    };
+    let instances = found.into_iter().flatten().map(|(id, look)| instance(id.to_string(), look, admitted(id)));
+    let (state, cause) = state(look, work, name);
+    let ports = resolved.into_iter().flat_map(|resolved| resolved.application.ports.keys()).map(|port| {
+        let at = placed.and_then(|placed| placed.ports.get(port)).map(ToString::to_string);
+        (port.to_string(), at)
+    });
+    let volumes = placed.into_iter().flat_map(|placed| &placed.volumes);
+    views::Application {
+        name: name.to_string(),
+        state,
+        cause,
+        image: resolved.map(|resolved| resolved.image.source.to_string()),
+        digest: resolved.map(|resolved| format!("sha256:{}", resolved.image.digest)),
+        revision: look.wanted.as_ref().and_then(|wanted| wanted.revision(name)).map(|revision| revision.to_string()),
+        instances: instances.collect(),
+        ports: ports.collect(),
+        volumes: volumes.map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line))).collect(),
+    }
+}
+
+fn instance(id: String, look: &InstanceLook, admitted: bool) -> views::Instance {
+    let status = look.status.as_ref();
+    let word = |status: &openmesh_shim::protocol::Status| {
+        serde_json::to_value(status.state).ok().and_then(|word| Some(word.as_str()?.to_string())).unwrap_or_default()
+    };
+    views::Instance {
+        id,
+        state: match status {
+            None => "created".into(),
+            Some(_) if !look.is_watched => "without a shim".into(),
+            Some(status) => word(status),
+        },
+        address: look.address.to_string(),
+        pid: status.and_then(|status| status.first.as_ref()).map(|first| first.pid),
+        restarts: status.map_or(0, |status| status.restarts),
+        admitted,
+        last_end: status.and_then(|status| status.ends.last()).map(end_in_words),
+    }
+}
+
+fn end_in_words(end: &End) -> String {
+    let cause = match &end.cause {
+        Cause::Exited { code } => format!("ended with code {code}"),
+        Cause::Killed { name, .. } => format!("was ended by {name}"),
+        Cause::NotCreated { reason } => format!("could not be made: {reason}"),
+        Cause::NotStarted { reason } => format!("could not be started: {reason}"),
+        Cause::Unseen => "ended while nobody looked".into(),
+    };
+    let memory = if end.out_of_memory { ", out of memory" } else { "" };
+    format!("{cause}{memory} after {} ms", end.lasted_ms)
+}
+
+/// State of an application, with the cause of one that nobody wished.
+fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Option<String>) {
+    let wanted = look.wanted.as_ref().and_then(|wanted| Some((wanted.revision(name)?, wanted.portable.applications.get(name)?)));
+    let Some((revision, resolved)) = wanted else { return (ApplicationState::Leaving, None) };
+    let trouble = work.troubles.iter().find(|trouble| trouble.application.as_deref() == Some(name.as_str()));
+    let observed = look.inventory.applications.get(name);
+    let instances: Vec<_> = observed.into_iter().flat_map(|found| &found.instances).filter(|(id, _)| id.revision == revision).collect();
+    let looks = look.instances.get(name);
+    let looped = instances.iter().find_map(|(id, _)| {
+        let status = looks?.get(id)?.status.as_ref()?;
+        status.crash_loop.then(|| status.ends.last().map(end_in_words).unwrap_or_default())
+    });
+    if let Some(cause) = looped {
+        return (ApplicationState::CrashLoop, Some(cause));
+    }
+    if instances.iter().any(|(_, found)| found.state == InstanceState::Frozen) {
+        return (ApplicationState::Frozen, Some("its first process was stopped by a signal or the freezer".into()));
+    }
+    if let Some(Verdict::Failed(cause)) = instances.iter().find_map(|(_, found)| found.gate.clone().filter(|gate| *gate != Verdict::Passed)) {
+        return (ApplicationState::Failed, Some(cause));
+    }
+    if let Some(trouble) = trouble {
+        return (ApplicationState::Held, Some(trouble.cause.clone()));
+    }
+    if resolved.application.wish != openmesh_blueprint::document::Wish::Running {
+        return (ApplicationState::Stopped, None);
+    }
+    if let Some((id, InstanceState::Exited(code))) = instances.iter().map(|(id, found)| (id, found.state)).find(|(_, state)| matches!(state, InstanceState::Exited(_))) {
+        return (ApplicationState::Ended, Some(format!("instance {id} has ended with code {code}, and its policy starts it no more")));
+    }
+    let open = observed.is_some_and(|found| found.door == Door::Open(revision.clone()));
+    let running = instances.iter().filter(|(_, found)| found.state == InstanceState::Running).count();
+    let all = usize::try_from(resolved.application.instances).is_ok_and(|wanted| running >= wanted);
+    (if open && all { ApplicationState::Running } else { ApplicationState::Starting }, None)
+}
+
+async fn generations(State(service): Shared) -> Result<Json<Vec<views::Generation>>, AgentError> {
+    let all = blocking(&service, |service| {
+        let paths = &service.agent().machine().paths;
+        let (current, wanted) = (marks::pointer(&paths.current())?, service.wanted()?);
+        let numbers = marks::numbers(paths)?;
+        let view = |number| Ok(generation_view(&marks::generation(paths, number)?, current, wanted));
+        numbers.into_iter().rev().map(view).collect::<Result<Vec<_>, AgentError>>()
+    });
+    Ok(Json(all.await?))
+}
+
+fn generation_view(generation: &Generation, current: u64, wanted: u64) -> views::Generation {
+    views::Generation {
+        number: generation.number,
+        parent: generation.parent,
+        by: generation.cause.by.clone(),
+        reason: generation.cause.reason.clone(),
+        at: generation.cause.at,
+        portable: generation.portable.hash().to_string(),
+        applications: generation.portable.applications.keys().map(ToString::to_string).collect(),
+        serves: generation.number == current,
+        is_wanted: generation.number == wanted,
+    }
+}
+
+async fn document(State(service): Shared, Path(number): Path<u64>) -> Result<Response, AgentError> {
+    let document = blocking(&service, move |service| service.document(number)).await?;
+    Ok(([(header::CONTENT_TYPE, "application/yaml")], document.to_yaml()).into_response())
+}
+
+async fn difference(
+    State(service): Shared,
+    Path((before, after)): Path<(u64, u64)>,
+) -> Result<Json<Vec<String>>, AgentError> {
+    let changes = blocking(&service, move |service| {
+        let paths = &service.agent().machine().paths;
+        let (before, after) = (marks::generation(paths, before)?, marks::generation(paths, after)?);
+        Ok(diff(&before, &after).iter().map(ToString::to_string).collect())
+    });
+    Ok(Json(changes.await?))
+}
+
+/// Query of the history.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    /// First number that is wanted.
+    #[serde(default)]
+    from: u64,
+    /// New events are wanted too.
+    #[serde(default)]
+    follow: bool,
+}
+
+async fn events(State(service): Shared, Query(query): Query<Since>) -> Response {
+    let news = service.history().follow();
+    let begin = (service, news, query.from, query.follow, true);
+    let events = stream::unfold(begin, |(service, mut news, from, follow, first)| async move {
+        if !first && (!follow || service.is_leaving() || news.changed().await.is_err()) {
+            return None;
+        }
+        let (events, next) = service.history().since(from);
+        Some((stream::iter(events), (service, news, next, follow, false)))
+    });
+    lines(events.flatten())
+}
+
+/// One JSON value a line.
+fn lines<T: Serialize + Send + 'static>(values: impl Stream<Item = T> + Send + 'static) -> Response {
+    let bytes = values.map(|value| {
+        let mut line = serde_json::to_vec(&value).unwrap_or_default();
+        line.push(b'\n');
+        Ok::<_, Infallible>(Bytes::from(line))
+    });
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(bytes)).into_response()
+}
+
+/// Query of logs.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogQuery {
+    /// Lines before the new ones.
+    #[serde(default)]
+    lines: Option<usize>,
+    /// New lines are wanted too.
+    #[serde(default)]
+    follow: bool,
+    /// Text that a line has.
+    #[serde(default)]
+    contains: Option<String>,
+    /// Only `stdout`, `stderr` or `shim`.
+    #[serde(default)]
+    stream: Option<String>,
+    /// Earliest moment.
+    #[serde(default)]
+    since: Option<openmesh_primitives::Timestamp>,
+}
+
+fn filter(query: &LogQuery) -> Result<Filter, AgentError> {
+    let streams = match query.stream.as_deref() {
+        None => Vec::new(),
+        Some("stdout") => vec![LogStream::Stdout],
+        Some("stderr") => vec![LogStream::Stderr],
+        Some("shim") => vec![LogStream::Shim],
+        Some(other) => return Err(AgentError::Name(format!("`{other}` is no stream; stdout, stderr and shim are"))),
+    };
+    let since_us = query.since.and_then(|since| u64::try_from(since.nanos() / 1_000).ok());
+    Ok(Filter { since_us, until_us: None, streams, contains: query.contains.clone() })
+}
+
+/// Folders of the logs of an application's instances.
+fn folders(service: &Service, name: &Name) -> Result<BTreeMap<String, PathBuf>, AgentError> {
+    Ok(service.agent().logs(name)?.into_iter().map(|(id, folder)| (id.to_string(), folder)).collect())
+}
+
+async fn logs(
+    State(service): Shared,
+    Path(text): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, AgentError> {
+    let (name, filter) = (name(&text)?, filter(&query)?);
+    let wanted = query.lines.unwrap_or(LINES_MAX);
+    let asked = name.clone();
+    let (logs, first) = blocking(&service, move |service| {
+        let folders = folders(service, &asked)?;
+        if folders.is_empty() {
+            let known = names(service.agent().look()?.instances.keys());
+            return Err(AgentError::NoApplication { name: asked.to_string(), known });
+        }
+        Logs::open(&folders, wanted, &filter)
+    })
+    .await?;
+    let begin = (service, name, Some(logs), Some(first), query.follow);
+    let lines_found = stream::unfold(begin, |(service, name, mut logs, first, follow)| async move {
+        if let Some(first) = first {
+            return Some((stream::iter(first), (service, name, logs, None, follow)));
+        }
+        if !follow || service.is_leaving() {
+            return None;
+        }
+        tokio::time::sleep(LOG_PAUSE).await;
+        let (asked, mut taken) = (name.clone(), logs.take()?);
+        let read = blocking(&service, move |service| {
+            let found = taken.more(&folders(service, &asked)?)?;
+            Ok((taken, found))
+        });
+        let (logs, found) = read.await.ok()?;
+        Some((stream::iter(found), (service, name, Some(logs), None, follow)))
+    });
+    Ok(lines(lines_found.flatten()))
+}
+
+async fn secrets(State(service): Shared) -> Result<Json<Vec<views::Secret>>, AgentError> {
+    Ok(Json(blocking(&service, |service| service.secrets()).await?))
+}
+
+async fn set_secret(State(service): Shared, Path(text): Path<String>, value: Bytes) -> Result<Json<u32>, AgentError> {
+    let name = name(&text)?;
+    Ok(Json(blocking(&service, move |service| service.set_secret(&name, &value)).await?))
+}
+
+async fn remove_secret(State(service): Shared, Path(text): Path<String>) -> Result<StatusCode, AgentError> {
+    let name = name(&text)?;
+    blocking(&service, move |service| service.remove_secret(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+

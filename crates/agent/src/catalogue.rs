@@ -1,0 +1,77 @@
+//! Values that a document is resolved with: images looked up in their registries, recipes built.
+
+use openmesh_blueprint::Document;
+use openmesh_blueprint::catalogue::{Catalogue, ImageFacts, recipe_hash};
+use openmesh_blueprint::document::{ImageReference, Name, Origin, Recipe, Size};
+use openmesh_primitives::Digest;
+use openmesh_xnode::{Machine, open};
+
+use crate::error::AgentError;
+use crate::settings::Settings;
+
+/// Owner of the lease on images that a document was resolved with, until its generation has them.
+const LEASE: &str = "resolved";
+
+/// Gets what the applications of a document name. `said` hears what is being done, for a person who waits.
+///
+/// # Errors
+/// The first image that cannot be looked up, or recipe that cannot be built.
+pub async fn of(
+    machine: &Machine,
+    settings: &Settings,
+    document: &Document,
+    said: &(dyn Fn(&Name, String) + Sync),
+) -> Result<Catalogue, AgentError> {
+    let mut catalogue = Catalogue::default();
+    for (name, application) in &document.applications {
+        match application.origin() {
+            Some(Origin::Image(reference)) => {
+                said(name, format!("looks up {reference}"));
+                let facts = look(machine, name, reference).await?;
+                catalogue.images.insert(reference.clone(), facts);
+            }
+            Some(Origin::Recipe(recipe)) => {
+                let facts = build(machine, settings, name, recipe, said).await?;
+                catalogue.recipes.insert(recipe_hash(recipe), facts);
+            }
+            _ => {}
+        }
+    }
+    Ok(catalogue)
+}
+
+/// Facts of an image: of the store where it is named by a digest that is there, else of its registry.
+async fn look(machine: &Machine, name: &Name, reference: &ImageReference) -> Result<ImageFacts, AgentError> {
+    if let Some(digest) = reference.digest
+        && let Ok(facts) = stored(machine, digest)
+    {
+        return Ok(facts);
+    }
+    let pulled = machine.client.look(&machine.images, reference, &open, &|_| ()).await;
+    let pulled = pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause })?;
+    Ok(ImageFacts { digest: pulled.digest, packed: Size(pulled.packed), unpacked: Size(pulled.unpacked_max) })
+}
+
+fn stored(machine: &Machine, digest: Digest) -> Result<ImageFacts, AgentError> {
+    let packed = machine.images.image(&digest)?.manifest.bytes();
+    Ok(ImageFacts { digest, packed: Size(packed), unpacked: Size(openmesh_image::limits::unpacked_bytes_max(packed)) })
+}
+
+async fn build(
+    machine: &Machine,
+    settings: &Settings,
+    name: &Name,
+    recipe: &Recipe,
+    said: &(dyn Fn(&Name, String) + Sync),
+) -> Result<ImageFacts, AgentError> {
+    if let Some(base) = &recipe.base {
+        said(name, format!("pulls {base}, the base of its recipe"));
+        let pulled = machine.client.pull(&machine.images, base, LEASE, &open, &|_| ()).await;
+        pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause })?;
+    }
+    said(name, format!("builds its recipe {}", recipe_hash(recipe)));
+    // Minutes of programs: other tasks of this runtime go on meanwhile.
+    let made = tokio::task::block_in_place(|| machine.images.make(recipe, &settings.kitchen, LEASE, &open));
+    let made = made.map_err(|cause| AgentError::Recipe { application: name.clone(), cause })?;
+    stored(machine, made.image)
+}

@@ -1,0 +1,189 @@
+//! Failures of the agent's service.
+
+use std::io;
+use std::path::PathBuf;
+
+use openmesh_blueprint::Unresolved;
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::refusal::Refusal;
+use openmesh_blueprint::text::Problem;
+use openmesh_xnode::XnodeError;
+
+/// A failure of the agent's service.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// A file cannot be used.
+    #[error("{}: {doing} has failed: {cause}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What was to be done.
+        doing: &'static str,
+        /// The system's word.
+        cause: io::Error,
+    },
+    /// A file is not of its form.
+    #[error("{} cannot be read: {words}; it was written by another version, or is damaged", path.display())]
+    Damaged {
+        /// Its path.
+        path: PathBuf,
+        /// The reason.
+        words: String,
+    },
+    /// Another agent of this name runs.
+    #[error("an agent `{name}` runs already (it holds {}); `openmesh xnode status` asks it", lock.display())]
+    Running {
+        /// Its name.
+        name: Name,
+        /// Its lock.
+        lock: PathBuf,
+    },
+    /// A program that the agent needs is not there.
+    #[error("{} is missing; it belongs beside this program: `make build` makes both", path.display())]
+    Program {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// An agent has to be root.
+    #[error("an agent needs root, to make namespaces, control groups and networks; start it with sudo")]
+    NotRoot,
+    /// No user ids are left for another agent.
+    #[error("all {slots} ranges of user ids are held by other agents ({}); remove one with `openmesh xnode uninstall`", list.display())]
+    NoIds {
+        /// Number of ranges.
+        slots: u32,
+        /// File that lists their holders.
+        list: PathBuf,
+    },
+    /// The document has problems.
+    #[error("{}", lines(problems))]
+    Document {
+        /// All of them.
+        problems: Vec<Problem>,
+    },
+    /// No generation can be made of the document.
+    #[error("{}", lines(reasons))]
+    Unresolved {
+        /// All reasons.
+        reasons: Vec<Unresolved>,
+    },
+    /// There is no way from the machine as it is to the document.
+    #[error("{}", lines(refusals))]
+    Refused {
+        /// All refusals.
+        refusals: Vec<Refusal>,
+    },
+    /// Somebody else changed the machine meanwhile.
+    #[error("generation {expected} was expected and {wanted} is wanted by now; look at the difference with `openmesh app diff {expected} {wanted}` and try again")]
+    Changed {
+        /// Number that the caller had seen.
+        expected: u64,
+        /// Number that is wanted.
+        wanted: u64,
+    },
+    /// An application that is not there.
+    #[error("there is no application `{name}`; there are {known}")]
+    NoApplication {
+        /// The name that was asked for.
+        name: String,
+        /// The names that are there.
+        known: String,
+    },
+    /// A generation without its document.
+    #[error("the document of generation {number} is not here")]
+    NoDocument {
+        /// Its number.
+        number: u64,
+    },
+    /// A name that is none.
+    #[error("{0}")]
+    Name(String),
+    /// A secret that cannot be kept.
+    #[error("a secret has 1 to {max} bytes, and this one has {bytes}")]
+    SecretSize {
+        /// Its size.
+        bytes: usize,
+        /// The most.
+        max: usize,
+    },
+    /// A secret that is not there.
+    #[error("there is no secret `{0}`; `openmesh xnode secret list` shows those that are")]
+    NoSecret(Name),
+    /// A secret that is in use.
+    #[error("the secret `{name}` is used by {by}; deploy a document without it first")]
+    SecretUsed {
+        /// Its name.
+        name: Name,
+        /// Its users.
+        by: String,
+    },
+    /// Secrets that cannot be opened.
+    #[error("{} cannot be opened with {}: one of them was changed or comes from another machine", sealed.display(), key.display())]
+    Sealed {
+        /// File with the secrets.
+        sealed: PathBuf,
+        /// File with their key.
+        key: PathBuf,
+    },
+    /// An image whose documents cannot be had.
+    #[error("{application}: {cause}")]
+    Image {
+        /// The application.
+        application: Name,
+        /// The cause.
+        cause: openmesh_image::pull::PullError,
+    },
+    /// A recipe that cannot be built.
+    #[error("{application}: {cause}")]
+    Recipe {
+        /// The application.
+        application: Name,
+        /// The cause.
+        cause: openmesh_image::recipe::RecipeError,
+    },
+    /// The worker has ended.
+    #[error("the thread that works on the machine has ended; its last words are in the log")]
+    Worker,
+    /// No randomness.
+    #[error("the system gives no randomness: {0}")]
+    Randomness(String),
+    /// The machine.
+    #[error(transparent)]
+    Xnode(#[from] XnodeError),
+    /// The store of images.
+    #[error(transparent)]
+    Store(#[from] openmesh_image::store::StoreError),
+    /// The client of registries.
+    #[error(transparent)]
+    Pull(#[from] openmesh_image::pull::PullError),
+}
+
+impl AgentError {
+    /// Makes the error of a file.
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AgentError {
+        let path = path.into();
+        move |cause| AgentError::File { path, doing, cause }
+    }
+
+    /// A stable word for programs, and the status of HTTP that goes with it.
+    pub(crate) fn code(&self) -> (&'static str, u16) {
+        match self {
+            AgentError::Document { .. } => ("document", 422),
+            AgentError::Unresolved { .. } => ("unresolved", 422),
+            AgentError::Refused { .. } | AgentError::Xnode(XnodeError::Refused { .. }) => ("refused", 409),
+            AgentError::Changed { .. } => ("changed", 409),
+            AgentError::NoApplication { .. } => ("no_application", 404),
+            AgentError::NoDocument { .. } | AgentError::Xnode(XnodeError::NoGeneration { .. }) => ("no_generation", 404),
+            AgentError::NoSecret(_) => ("no_secret", 404),
+            AgentError::SecretUsed { .. } => ("secret_used", 409),
+            AgentError::Name(_) | AgentError::SecretSize { .. } => ("value", 400),
+            AgentError::Image { .. } => ("image", 502),
+            AgentError::Recipe { .. } => ("recipe", 422),
+            _ => ("machine", 500),
+        }
+    }
+}
+
+fn lines<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,227 @@
+//! Secrets at rest: sealed with a key of the machine, handed out only to what an instance is made of.
+//!
+//! `secrets.json` holds every version that was set, each sealed with XChaCha20-Poly1305 under the key in `secrets.key`; name and version are bound into the
+//! seal, so that no sealed value can be moved under another name. The key never leaves the machine with the file: a backup holds the one without the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+use openmesh_blueprint::document::Name;
+use openmesh_primitives::Timestamp;
+use openmesh_xnode::machine::Secrets;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+
+/// Largest secret, bytes: keys and certificates, many times over.
+pub const SECRET_BYTES_MAX: usize = 64 << 10;
+/// Versions of a secret that are kept: generations that are kept need old ones, and nobody changes a secret more often between them.
+const VERSIONS_KEPT: usize = 64;
+/// Size of the key, bytes. Source: XChaCha20-Poly1305.
+const KEY_BYTES: usize = 32;
+/// Size of a nonce, bytes: drawn at random for each seal.
+const NONCE_BYTES: usize = 24;
+
+/// A version of a secret, sealed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    at: Timestamp,
+    nonce: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+
+/// Versions of secrets by their names.
+type Kept = BTreeMap<String, BTreeMap<u32, Sealed>>;
+
+/// Secrets of an agent.
+pub struct Vault {
+    file: PathBuf,
+    key_file: PathBuf,
+    key: XChaCha20Poly1305,
+    kept: Mutex<Kept>,
+}
+
+impl Vault {
+    /// Opens the secrets in a folder; makes a key where there is none.
+    ///
+    /// # Errors
+    /// A file cannot be read, or there are secrets and no key.
+    pub fn open(folder: &Path) -> Result<Vault, AgentError> {
+        let (file, key_file) = (folder.join("secrets.json"), folder.join("secrets.key"));
+        let kept: Kept = match fs::read(&file) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => BTreeMap::new(),
+            bytes => {
+                let bytes = bytes.map_err(AgentError::file("reading", &file))?;
+                let damaged = |cause: serde_json::Error| AgentError::Damaged { path: file.clone(), words: cause.to_string() };
+                serde_json::from_slice(&bytes).map_err(damaged)?
+            }
+        };
+        let key = match fs::read(&key_file) {
+            Ok(key) => key,
+            Err(cause) if cause.kind() == ErrorKind::NotFound && kept.is_empty() => {
+                let key = random::<KEY_BYTES>()?.to_vec();
+                replace(&key_file, &key).map_err(AgentError::file("writing", &key_file))?;
+                key
+            }
+            Err(cause) => return Err(AgentError::file("reading", &key_file)(cause)),
+        };
+        let sealed = || AgentError::Sealed { sealed: file.clone(), key: key_file.clone() };
+        let key = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| sealed())?;
+        let vault = Vault { file, key_file, key, kept: Mutex::new(kept) };
+        vault.check()?;
+        Ok(vault)
+    }
+
+    /// Opens every secret once: one that cannot be opened is found now, and not when an application starts.
+    fn check(&self) -> Result<(), AgentError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = kept.iter().flat_map(|(name, versions)| versions.iter().map(move |(version, sealed)| (name, version, sealed)));
+        for (name, version, sealed) in all {
+            if self.unseal(name, *version, sealed).is_none() {
+                return Err(AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn unseal(&self, name: &str, version: u32, sealed: &Sealed) -> Option<Vec<u8>> {
+        let nonce: [u8; NONCE_BYTES] = sealed.nonce.as_slice().try_into().ok()?;
+        self.key.decrypt(&nonce.into(), Payload { msg: &sealed.sealed, aad: bound(name, version).as_bytes() }).ok()
+    }
+
+    /// Sets a secret, and returns its new version.
+    ///
+    /// # Errors
+    /// It is empty or too large, or cannot be written; then nothing has changed.
+    pub fn set(&self, name: &Name, value: &[u8]) -> Result<u32, AgentError> {
+        if value.is_empty() || value.len() > SECRET_BYTES_MAX {
+            return Err(AgentError::SecretSize { bytes: value.len(), max: SECRET_BYTES_MAX });
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = kept.clone();
+        let versions = next.entry(name.to_string()).or_default();
+        let version = versions.last_key_value().map_or(1, |(last, _)| last + 1);
+        let nonce = random::<NONCE_BYTES>()?;
+        let payload = Payload { msg: value, aad: &bound(name.as_str(), version).into_bytes() };
+        let failed = |_| AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() };
+        let sealed = self.key.encrypt(&nonce.into(), payload).map_err(failed)?;
+        versions.insert(version, Sealed { at: Timestamp::now(), nonce: nonce.to_vec(), sealed });
+        while versions.len() > VERSIONS_KEPT {
+            versions.pop_first();
+        }
+        self.write(&next)?;
+        *kept = next;
+        Ok(version)
+    }
+
+    /// Removes a secret with all its versions.
+    ///
+    /// # Errors
+    /// It is not there, or the file cannot be written.
+    pub fn remove(&self, name: &Name) -> Result<(), AgentError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = kept.clone();
+        next.remove(name.as_str()).ok_or_else(|| AgentError::NoSecret(name.clone()))?;
+        self.write(&next)?;
+        *kept = next;
+        Ok(())
+    }
+
+    /// Present version of each secret, and its moment.
+    pub fn list(&self) -> BTreeMap<Name, (u32, Timestamp)> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = kept.iter().filter_map(|(name, versions)| {
+            let (version, sealed) = versions.last_key_value()?;
+            Some((name.parse().ok()?, (*version, sealed.at)))
+        });
+        present.collect()
+    }
+
+    fn write(&self, kept: &Kept) -> Result<(), AgentError> {
+        let bytes = serde_json::to_vec(kept).unwrap_or_default();
+        replace(&self.file, &bytes).map_err(AgentError::file("writing", &self.file))
+    }
+}
+
+/// The vault as instances are made of it.
+pub(crate) struct Shared(pub std::sync::Arc<Vault>);
+
+impl Secrets for Shared {
+    fn value(&self, name: &Name, version: u32) -> Option<Vec<u8>> {
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = kept.get(name.as_str())?.get(&version)?;
+        self.0.unseal(name.as_str(), version, sealed)
+    }
+}
+
+fn bound(name: &str, version: u32) -> String {
+    format!("openmesh secret 1 {name} {version}")
+}
+
+fn random<const N: usize>() -> Result<[u8; N], AgentError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|cause| AgentError::Randomness(cause.to_string()))?;
+    Ok(bytes)
+}
+
+/// Replaces a file that its owner alone can read, whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_os_string();
+    beside.push(".new");
+    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn secrets_are_sealed_and_keep_their_versions() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Arc::new(Vault::open(folder.path()).unwrap());
+        let name: Name = "password".parse().unwrap();
+        assert_eq!(vault.set(&name, b"correct horse").unwrap(), 1);
+        assert_eq!(vault.set(&name, b"battery staple").unwrap(), 2);
+        assert!(matches!(vault.set(&name, b""), Err(AgentError::SecretSize { .. })));
+        let shared = Shared(vault);
+        assert_eq!(shared.value(&name, 1).unwrap(), b"correct horse");
+        assert_eq!(shared.value(&name, 2).unwrap(), b"battery staple");
+        assert_eq!(shared.value(&name, 3), None);
+        let text = fs::read_to_string(folder.path().join("secrets.json")).unwrap();
+        assert!(!text.contains("horse") && !text.contains("staple"));
+        // Another process finds them; one without the key does not take them for empty.
+        assert_eq!(Vault::open(folder.path()).unwrap().list()[&name].0, 2);
+        let key = folder.path().join("secrets.key");
+        let mut bytes = fs::read(&key).unwrap();
+        bytes[0] ^= 1;
+        fs::write(&key, bytes).unwrap();
+        assert!(matches!(Vault::open(folder.path()), Err(AgentError::Sealed { .. })));
+        fs::remove_file(&key).unwrap();
+        assert!(matches!(Vault::open(folder.path()), Err(AgentError::File { .. })));
+    }
+
+    #[test]
+    fn a_sealed_value_cannot_be_moved_to_another_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path()).unwrap();
+        vault.set(&"one".parse().unwrap(), b"first").unwrap();
+        let file = folder.path().join("secrets.json");
+        let text = fs::read_to_string(&file).unwrap().replace("\"one\"", "\"two\"");
+        fs::write(&file, text).unwrap();
+        assert!(matches!(Vault::open(folder.path()), Err(AgentError::Sealed { .. })));
+    }
+}

@@ -1,0 +1,354 @@
+//! What a person asks of a machine.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use openmesh_blueprint::document::{Name, PortRange};
+use openmesh_blueprint::generation::{Cause, Disposal, Revision};
+use openmesh_blueprint::inventory::Holder;
+use openmesh_blueprint::resolve::{Allocations, LineChoices};
+use openmesh_blueprint::{Document, Generation, Plan, resolve, rollback};
+use openmesh_image::pull;
+use openmesh_primitives::Timestamp;
+use openmesh_xnode::{Agent, Machine, Paths, marks, open};
+use rustix::fs::{FlockOperation, flock};
+use tokio::sync::Notify;
+
+use crate::error::AgentError;
+use crate::history::History;
+use crate::secrets::{Shared, Vault};
+use crate::settings::Settings;
+use crate::views::{self, EventKind};
+use crate::{catalogue, ids, programs};
+
+/// Name of a machine that has none.
+const NODE: &str = "xnode";
+
+/// The service of an agent.
+pub struct Service {
+    settings: Settings,
+    agent: Agent,
+    vault: Arc<Vault>,
+    history: History,
+    first_id: u32,
+    /// Held while a generation is made: numbers are given once.
+    change: tokio::sync::Mutex<()>,
+    /// Woken where there is something to do.
+    wake: Notify,
+    left: std::sync::atomic::AtomicBool,
+    work: Arc<Mutex<views::Work>>,
+    _lock: File,
+}
+
+/// A change that is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Whoever asks.
+    pub by: String,
+    /// Reason, a line for people.
+    pub reason: String,
+    /// Number of the wanted generation that the caller had seen; none where it does not matter.
+    pub expected: Option<u64>,
+}
+
+impl Service {
+    /// Opens an agent.
+    ///
+    /// # Errors
+    /// Another agent of this name runs, a program is missing, or a store cannot be opened.
+    pub fn open(settings: Settings) -> Result<Service, AgentError> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(AgentError::NotRoot);
+        }
+        for folder in [&settings.state, &settings.run] {
+            fs::create_dir_all(folder).map_err(AgentError::file("making", folder))?;
+        }
+        let lock = lock(&settings)?;
+        let first_id = ids::first(&settings.ids, &settings.state)?;
+        let programs =
+            programs::install(&settings.programs, &settings.state.join("programs"), settings.runc.clone())?;
+        let vault = Arc::new(Vault::open(&settings.state)?);
+        let history = History::open(&settings.state)?;
+        let paths = Paths::new(&settings.state, &settings.run);
+        let client = pull::Client::new(pull::Settings::default())?;
+        let secrets = Box::new(Shared(vault.clone()));
+        let mut machine = Machine::open(settings.name.clone(), paths, programs, client, secrets, &open)?;
+        let work = Arc::new(Mutex::new(views::Work::default()));
+        let noted = work.clone();
+        machine.follow = Box::new(move |bytes| {
+            noted.lock().unwrap_or_else(PoisonError::into_inner).bytes = Some((bytes.done, bytes.bytes));
+        });
+        Ok(Service {
+            settings,
+            agent: Agent::new(machine),
+            vault,
+            history,
+            first_id,
+            change: tokio::sync::Mutex::new(()),
+            wake: Notify::new(),
+            left: std::sync::atomic::AtomicBool::new(false),
+            work,
+            _lock: lock,
+        })
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The way from generations to the machine.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The history.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Woken where there is something to do.
+    pub(crate) fn wake(&self) -> &Notify {
+        &self.wake
+    }
+
+    /// Changes the note of the present work.
+    pub(crate) fn note_work(&self, change: impl FnOnce(&mut views::Work)) {
+        change(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The present work.
+    pub fn work(&self) -> views::Work {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the worker after its present step.
+    pub fn leave(&self) {
+        self.left.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
+    /// True once the agent leaves.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.left.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Number of the wanted generation; 0 before the first.
+    ///
+    /// # Errors
+    /// The pointer cannot be read.
+    pub fn wanted(&self) -> Result<u64, AgentError> {
+        Ok(marks::pointer(&self.agent.machine().paths.target())?)
+    }
+
+    fn document_file(&self, number: u64) -> PathBuf {
+        self.settings.state.join("documents").join(format!("{number}.yaml"))
+    }
+
+    /// The document of a generation.
+    ///
+    /// # Errors
+    /// It is not here, or cannot be read.
+    pub fn document(&self, number: u64) -> Result<Document, AgentError> {
+        let path = self.document_file(number);
+        let text = match fs::read_to_string(&path) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+                return Err(AgentError::NoDocument { number });
+            }
+            text => text.map_err(AgentError::file("reading", &path))?,
+        };
+        Document::parse(&text).map_err(|problems| AgentError::Document { problems })
+    }
+
+    /// Facts of this machine from which is chosen.
+    fn allocations(&self, disposals: BTreeMap<Name, Disposal>) -> Result<Allocations, AgentError> {
+        let look = self.agent.look()?;
+        let foreign = look.inventory.ports.iter().filter_map(|(at, holder)| match holder {
+            Holder::Foreign(by) => Some(((at.port, at.protocol), by.clone())),
+            Holder::Ours { .. } => None,
+        });
+        let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let node = [hostname.trim().to_lowercase(), NODE.to_string()].iter().find_map(|name| name.parse().ok());
+        let busy: BTreeMap<Ipv4Addr, (Name, Revision)> = self.agent.busy()?;
+        Ok(Allocations {
+            node: node.ok_or_else(|| AgentError::Name(format!("`{NODE}` is no name")))?,
+            taken: foreign.collect(),
+            busy,
+            first_id: self.first_id,
+            id_ranges: ids::RANGES,
+            secrets: self.vault.list().into_iter().map(|(name, (version, _))| (name, version)).collect(),
+            committed: look.inventory.current,
+            disposals,
+        })
+    }
+
+    fn cause(asked: &Asked) -> Cause {
+        Cause { by: asked.by.clone(), reason: asked.reason.clone(), at: Timestamp::now() }
+    }
+
+    fn check_expected(&self, asked: &Asked) -> Result<Option<Generation>, AgentError> {
+        let wanted = self.wanted()?;
+        match asked.expected {
+            Some(expected) if expected != wanted => Err(AgentError::Changed { expected, wanted }),
+            _ if wanted == 0 => Ok(None),
+            _ => Ok(Some(marks::generation(&self.agent.machine().paths, wanted)?)),
+        }
+    }
+
+    /// The plan for a document; where `does`, its generation is the wanted one from here on.
+    ///
+    /// # Errors
+    /// Every problem of the document, every reason for which there is no generation, every refusal of its plan: then nothing has changed.
+    pub async fn deploy(&self, document: &Document, asked: &Asked, does: bool) -> Result<views::Deployment, AgentError> {
+        self.deploy_with(document, BTreeMap::new(), asked, does).await
+    }
+
+    async fn deploy_with(
+        &self,
+        document: &Document,
+        disposals: BTreeMap<Name, Disposal>,
+        asked: &Asked,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
+        let _change = self.change.lock().await;
+        let previous = self.check_expected(asked)?;
+        let number = previous.as_ref().map_or(0, |previous| previous.number);
+        let said = |name: &Name, text| self.history.note(EventKind::Begins, number, Some(name.to_string()), text);
+        let catalogue = catalogue::of(self.agent.machine(), &self.settings, document, &said).await?;
+        let allocations = self.allocations(disposals)?;
+        let generation = resolve(document, &catalogue, &allocations, previous.as_ref(), Self::cause(asked));
+        let generation = generation.map_err(|reasons| AgentError::Unresolved { reasons })?;
+        self.want(&generation, document, does)
+    }
+
+    /// Plans a generation, and lets it be the wanted one.
+    fn want(&self, generation: &Generation, document: &Document, does: bool) -> Result<views::Deployment, AgentError> {
+        let serving = self.agent.generations()?.and_then(|(wanted, serving)| match serving {
+            Some(serving) => Some(serving),
+            None => (marks::pointer(&self.agent.machine().paths.current()).ok()? == wanted.number).then_some(wanted),
+        });
+        let plan: Plan = self.agent.plan(generation, serving.as_ref())?;
+        let (_, events) = self.history.since(u64::MAX);
+        if does {
+            let path = self.document_file(generation.number);
+            fs::create_dir_all(self.settings.state.join("documents")).map_err(AgentError::file("making", &path))?;
+            fs::write(&path, document.to_yaml()).map_err(AgentError::file("writing", &path))?;
+            self.agent.want(generation, &open)?;
+            let Cause { by, reason, .. } = &generation.cause;
+            let text = format!("generation {} is wanted by {by}: {reason}", generation.number);
+            self.history.note(EventKind::Wanted, generation.number, None, text);
+            self.wake.notify_one();
+        }
+        Ok(views::Deployment {
+            generation: generation.number,
+            plan: plan.to_string(),
+            steps: plan.steps.len() as u64,
+            destroys: plan.destroys(),
+            events,
+        })
+    }
+
+    /// Takes an application out of the wanted document.
+    ///
+    /// # Errors
+    /// It is not there; or as [`Service::deploy`].
+    pub async fn remove(
+        &self,
+        name: &Name,
+        disposal: Disposal,
+        asked: &Asked,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
+        let wanted = self.wanted()?;
+        let mut document = self.document(wanted)?;
+        if document.applications.remove(name).is_none() {
+            let known = names(document.applications.keys());
+            return Err(AgentError::NoApplication { name: name.to_string(), known });
+        }
+        let asked = Asked { expected: Some(asked.expected.unwrap_or(wanted)), ..asked.clone() };
+        self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &asked, does).await
+    }
+
+    /// Makes a new generation with the content of an old one, with the present data.
+    ///
+    /// # Errors
+    /// The old one is not here; or as [`Service::deploy`].
+    pub async fn roll_back(&self, to: u64, asked: &Asked, does: bool) -> Result<views::Deployment, AgentError> {
+        let _change = self.change.lock().await;
+        let paths = &self.agent.machine().paths;
+        let old = marks::generation(paths, to)?;
+        let document = self.document(to)?;
+        let Some(present) = self.check_expected(asked)? else {
+            return Err(openmesh_xnode::XnodeError::NoGeneration { number: to }.into());
+        };
+        let allocations = self.allocations(BTreeMap::new())?;
+        let ports: &PortRange = &document.machine.ports;
+        let made = rollback(&present, &old, &LineChoices::new(), &allocations, ports, Self::cause(asked));
+        let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
+        self.want(&generation, &document, does)
+    }
+
+    /// Sets a secret, and returns its version. Applications get it by the next deployment.
+    ///
+    /// # Errors
+    /// It is empty or too large, or cannot be written.
+    pub fn set_secret(&self, name: &Name, value: &[u8]) -> Result<u32, AgentError> {
+        let version = self.vault.set(name, value)?;
+        let text = format!("version {version} of the secret `{name}` was set");
+        self.history.note(EventKind::Secret, self.wanted()?, None, text);
+        Ok(version)
+    }
+
+    /// Removes a secret that no application has.
+    ///
+    /// # Errors
+    /// It is not there, or in use.
+    pub fn remove_secret(&self, name: &Name) -> Result<(), AgentError> {
+        let used = self.secrets()?.into_iter().find(|secret| secret.name == name.as_str());
+        if let Some(secret) = used.filter(|secret| !secret.used_by.is_empty()) {
+            return Err(AgentError::SecretUsed { name: name.clone(), by: names(secret.used_by.keys()) });
+        }
+        self.vault.remove(name)?;
+        self.history.note(EventKind::Secret, self.wanted()?, None, format!("the secret `{name}` was removed"));
+        Ok(())
+    }
+
+    /// Secrets without their values.
+    ///
+    /// # Errors
+    /// The generations cannot be read.
+    pub fn secrets(&self) -> Result<Vec<views::Secret>, AgentError> {
+        let generations = self.agent.generations()?;
+        let placed: Vec<_> = generations
+            .iter()
+            .flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving))
+            .flat_map(|generation| &generation.placement.applications)
+            .collect();
+        let view = |(name, (version, at)): (Name, (u32, Timestamp))| {
+            let users = placed.iter().filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
+            views::Secret { name: name.to_string(), version, at, used_by: users.collect() }
+        };
+        Ok(self.vault.list().into_iter().map(view).collect())
+    }
+}
+
+/// Names in a row, for people.
+pub(crate) fn names<T: ToString>(names: impl Iterator<Item = T>) -> String {
+    let names: Vec<String> = names.map(|name| name.to_string()).collect();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+/// The agent's lock, for as long as it lives.
+fn lock(settings: &Settings) -> Result<File, AgentError> {
+    let path = settings.state.join("agent.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(AgentError::file("opening", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(AgentError::Running { name: settings.name.clone(), lock: path }),
+        Err(errno) => Err(AgentError::file("locking", &path)(errno.into())),
+    }
+}

@@ -1,0 +1,254 @@
+//! Answers of the agent, as JSON has them.
+
+use std::collections::BTreeMap;
+
+use openmesh_primitives::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Instance name of the agent.
+    pub agent: String,
+    /// Version of the agent.
+    pub version: String,
+    /// Name of the machine.
+    pub node: String,
+    /// Number of the generation that serves; 0 before the first.
+    pub current: u64,
+    /// Number of the wanted generation; 0 before the first.
+    pub wanted: u64,
+    /// Present work.
+    pub work: Work,
+    /// Memory of the machine, bytes.
+    pub memory_bytes: u64,
+    /// Free disk below the agent's folder, bytes.
+    pub disk_free_bytes: u64,
+    /// Features that the kernel or the installed tools lack, each with a way to get it.
+    pub lacks: Vec<String>,
+}
+
+/// Present work of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Work {
+    /// State.
+    pub state: WorkState,
+    /// Step that is being done, in words.
+    pub step: Option<String>,
+    /// Bytes of that step that are done, and all.
+    pub bytes: Option<(u64, u64)>,
+    /// Steps that failed and are tried again, and applications that are left as they are, with their causes.
+    pub troubles: Vec<Trouble>,
+    /// Last look at the machine.
+    pub looked_at: Option<Timestamp>,
+}
+
+/// State of the agent's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkState {
+    /// Nothing was looked at yet.
+    #[default]
+    Begins,
+    /// Nothing is wanted of the machine.
+    Idle,
+    /// Steps are being done.
+    Works,
+    /// Everything is as it is wanted.
+    Rests,
+    /// Nothing more can be done but what failed or is held.
+    Held,
+}
+
+/// Something that cannot go on now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Application; none for the machine as a whole.
+    pub application: Option<String>,
+    /// Cause, and what would help.
+    pub cause: String,
+    /// Attempts; 0 where trying again has no use.
+    pub attempts: u32,
+    /// Time until the next attempt, milliseconds.
+    pub again_in_ms: Option<u64>,
+}
+
+/// State of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplicationState {
+    /// Every instance runs and has passed its gate.
+    Running,
+    /// It is on its way.
+    Starting,
+    /// A person wished it stopped, and it is.
+    Stopped,
+    /// An instance ended too often and is tried seldom.
+    CrashLoop,
+    /// An instance is frozen, and nobody asked for it.
+    Frozen,
+    /// An instance has ended and is not started again.
+    Ended,
+    /// It did not pass its gate.
+    Failed,
+    /// It is left as it is, for a cause that is named.
+    Held,
+    /// It is in no wanted generation, and goes.
+    Leaving,
+}
+
+/// An application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Name.
+    pub name: String,
+    /// State.
+    pub state: ApplicationState,
+    /// Cause of a state that nobody wished.
+    pub cause: Option<String>,
+    /// Source of its image, as a person reads it.
+    pub image: Option<String>,
+    /// Digest of its image.
+    pub digest: Option<String>,
+    /// Wanted revision.
+    pub revision: Option<String>,
+    /// Instances that are there.
+    pub instances: Vec<Instance>,
+    /// Ports: name, and place on the host where it is published.
+    pub ports: BTreeMap<String, Option<String>>,
+    /// Volumes: name, and id with line.
+    pub volumes: BTreeMap<String, String>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Revision and number.
+    pub id: String,
+    /// State of its shim: `running`, `waiting`, ...; `created` before it ran.
+    pub state: String,
+    /// Address.
+    pub address: String,
+    /// Number of its first process.
+    pub pid: Option<u32>,
+    /// Starts by policy.
+    pub restarts: u64,
+    /// Traffic from outside is let to it.
+    pub admitted: bool,
+    /// Its last end, in words.
+    pub last_end: Option<String>,
+}
+
+/// A generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Generation {
+    /// Number.
+    pub number: u64,
+    /// Number of the one before.
+    pub parent: u64,
+    /// Maker.
+    pub by: String,
+    /// Reason.
+    pub reason: String,
+    /// Moment.
+    pub at: Timestamp,
+    /// Hash of the portable part.
+    pub portable: String,
+    /// Names of its applications.
+    pub applications: Vec<String>,
+    /// It serves.
+    pub serves: bool,
+    /// It is wanted.
+    pub is_wanted: bool,
+}
+
+/// A deployment that was taken, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Number of the generation.
+    pub generation: u64,
+    /// Plan as a person reads it.
+    pub plan: String,
+    /// Number of steps.
+    pub steps: u64,
+    /// Words for what is lost by it.
+    pub destroys: Vec<String>,
+    /// Sequence of the history from which its events can be followed.
+    pub events: u64,
+}
+
+/// A secret, without its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Name.
+    pub name: String,
+    /// Present version.
+    pub version: u32,
+    /// Moment at which it was set.
+    pub at: Timestamp,
+    /// Applications of the wanted generation that have it, each with the version it has.
+    pub used_by: BTreeMap<String, u32>,
+}
+
+/// Kind of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A generation is wanted.
+    Wanted,
+    /// A step begins.
+    Begins,
+    /// A step is done.
+    Done,
+    /// A step failed, and is tried again.
+    Failed,
+    /// An application, or everything, is left as it is.
+    Held,
+    /// Everything is as it is wanted.
+    Rest,
+    /// The agent began or left.
+    Agent,
+    /// A secret was set or removed; its name alone is told.
+    Secret,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Number, from 1.
+    pub sequence: u64,
+    /// Moment.
+    pub at: Timestamp,
+    /// Kind.
+    pub kind: EventKind,
+    /// Generation that was wanted at that moment.
+    pub generation: u64,
+    /// Application, where it is about one.
+    pub application: Option<String>,
+    /// Words for a person.
+    pub text: String,
+}
+
+/// A line of an application's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Instance.
+    pub instance: String,
+    /// Number in the instance's log.
+    pub sequence: u64,
+    /// Moment.
+    pub at: Timestamp,
+    /// `stdout`, `stderr`, or `shim` for words of the shim itself.
+    pub stream: String,
+    /// Text.
+    pub text: String,
+}
+
+/// An error, as every answer with a status above 399 has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Stable word for programs.
+    pub code: String,
+    /// Words for people; one problem a line.
+    pub message: String,
+}

@@ -1,0 +1,216 @@
+//! The loop of an agent: look, do the next step, again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use openmesh_blueprint::document::Name;
+use openmesh_primitives::Timestamp;
+use openmesh_xnode::{Progress, XnodeError, open};
+
+use crate::error::AgentError;
+use crate::service::Service;
+use crate::views::{EventKind, Trouble, WorkState};
+
+/// Longest time between two looks at the machine.
+const LOOK: Duration = Duration::from_secs(5);
+/// First pause after a failure; the next ones double.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause after a failure.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// Something that failed and is tried again. Its key is the application, none for the machine.
+struct Failed {
+    cause: String,
+    attempts: u32,
+    again: Instant,
+}
+
+type Failures = BTreeMap<Option<Name>, Failed>;
+
+/// A plan's first step and what it leaves, as it was heard before the step was done.
+#[derive(Default)]
+struct Heard {
+    step: Option<(Option<Name>, String)>,
+    held: Vec<(Option<Name>, String)>,
+}
+
+struct Worker {
+    service: Arc<Service>,
+    failures: Failures,
+    /// Generation that the failures are about: those of an older one mean nothing for a new one.
+    generation: u64,
+    /// Last step whose beginning is in the history, so that one that is waited for is told once.
+    told: String,
+    /// Causes that are in the history already.
+    held: BTreeSet<(Option<Name>, String)>,
+    rested: bool,
+}
+
+/// Starts the thread that works on the machine. It does what blocks, so it has a thread and a runtime of its own.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(AgentError::file("making its runtime", "the worker"))?;
+    let work = move || {
+        let mut worker = Worker {
+            generation: 0,
+            failures: Failures::new(),
+            told: String::new(),
+            held: BTreeSet::new(),
+            rested: false,
+            service,
+        };
+        runtime.block_on(worker.work());
+    };
+    Builder::new().name("agent".into()).spawn(work).map_err(AgentError::file("starting", "the worker"))
+}
+
+impl Worker {
+    async fn work(&mut self) {
+        let history = self.service.history();
+        history.note(EventKind::Agent, self.generation, None, format!("the agent begins, version {}", env!("CARGO_PKG_VERSION")));
+        while !self.service.is_leaving() {
+            let pause = self.turn().await;
+            if pause.is_zero() {
+                continue;
+            }
+            let woken = self.service.wake().notified();
+            let _ = tokio::time::timeout(pause, woken).await;
+        }
+        self.service.history().note(EventKind::Agent, self.generation, None, "the agent leaves; what runs goes on");
+    }
+
+    /// One look and one step. Returns the time until the next one.
+    async fn turn(&mut self) -> Duration {
+        let wanted = self.service.wanted().unwrap_or(self.generation);
+        if wanted != self.generation {
+            (self.generation, self.rested) = (wanted, false);
+            self.failures.clear();
+            self.held.clear();
+        }
+        let now = Instant::now();
+        if let Some(machine) = self.failures.get(&None).filter(|failed| failed.again > now) {
+            return (machine.again - now).min(LOOK);
+        }
+        let waiting = self.failures.iter().filter(|(_, failed)| failed.again > now);
+        let held_up: BTreeSet<Name> = waiting.filter_map(|(name, _)| name.clone()).collect();
+        let heard = Mutex::new(Heard::default());
+        let service = self.service.clone();
+        let mut begins = |plan: &openmesh_blueprint::Plan, next: Option<&openmesh_blueprint::plan::PlannedStep>| {
+            let step = next.map(|planned| (planned.step.application().cloned(), planned.step.to_string()));
+            let held = plan.held.iter().map(|refusal| (refusal.application().cloned(), refusal.to_string())).collect();
+            service.note_work(|work| {
+                let text = step.as_ref().map(|(_, text)| text.clone());
+                if work.step != text {
+                    (work.step, work.bytes) = (text, None);
+                }
+                work.looked_at = Some(Timestamp::now());
+            });
+            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard { step, held };
+        };
+        let begun = Instant::now();
+        let done = service.agent().step_beside(&held_up, &mut begins, &open).await;
+        let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.tell(&heard, begun.elapsed(), done)
+    }
+
+    /// Notes what came of a turn.
+    fn tell(&mut self, heard: &Heard, took: Duration, done: Result<Progress, XnodeError>) -> Duration {
+        for held in &heard.held {
+            if self.held.insert(held.clone()) {
+                self.note(EventKind::Held, held.0.as_ref(), held.1.clone());
+            }
+        }
+        self.held.retain(|held| heard.held.contains(held));
+        let pause = match done {
+            Ok(Progress::Done) => {
+                let Some((name, text)) = &heard.step else { return Duration::ZERO };
+                self.failures.remove(name);
+                self.rested = false;
+                let ms = took.as_millis();
+                self.note(EventKind::Done, name.as_ref(), format!("{text} ({ms} ms)"));
+                self.told.clear();
+                Duration::ZERO
+            }
+            Ok(Progress::Wait(pause)) => {
+                if let Some((name, text)) = heard.step.as_ref().filter(|(_, text)| *text != self.told) {
+                    self.told.clone_from(text);
+                    self.note(EventKind::Begins, name.as_ref(), text.clone());
+                }
+                pause
+            }
+            Ok(Progress::Rest) => self.rest(),
+            Err(error) => self.failed(heard, &error),
+        };
+        self.note_state(heard);
+        pause
+    }
+
+    fn rest(&mut self) -> Duration {
+        let now = Instant::now();
+        // Without a failure of an application the machine has nothing that failed either: it was looked at just now.
+        self.failures.remove(&None);
+        if self.failures.is_empty() && self.held.is_empty() && !self.rested && self.generation > 0 {
+            self.rested = true;
+            self.note(EventKind::Rest, None, format!("the machine is as generation {} says", self.generation));
+        }
+        self.failures.values().map(|failed| failed.again.saturating_duration_since(now)).min().unwrap_or(LOOK).min(LOOK)
+    }
+
+    fn failed(&mut self, heard: &Heard, error: &XnodeError) -> Duration {
+        let name = heard.step.as_ref().and_then(|(name, _)| name.clone());
+        let cause = match &heard.step {
+            Some((_, text)) => format!("{text}: {error}"),
+            None => error.to_string(),
+        };
+        self.rested = false;
+        let failed = self.failures.entry(name.clone()).or_insert_with(|| Failed {
+            cause: String::new(),
+            attempts: 0,
+            again: Instant::now(),
+        });
+        let is_new = failed.cause != cause;
+        failed.attempts = if is_new { 1 } else { failed.attempts + 1 };
+        let pause = PAUSE.saturating_mul(1 << (failed.attempts - 1).min(16)).min(PAUSE_MAX);
+        (failed.cause, failed.again) = (cause.clone(), Instant::now() + pause);
+        if is_new {
+            self.note(EventKind::Failed, name.as_ref(), cause);
+        }
+        // Others have steps of their own; the machine as a whole has none.
+        if name.is_some() { Duration::ZERO } else { pause }
+    }
+
+    fn note(&self, kind: EventKind, name: Option<&Name>, text: String) {
+        self.service.history().note(kind, self.generation, name.map(ToString::to_string), text);
+    }
+
+    fn note_state(&self, heard: &Heard) {
+        let now = Instant::now();
+        let failed = self.failures.iter().map(|(name, failed)| Trouble {
+            application: name.as_ref().map(ToString::to_string),
+            cause: failed.cause.clone(),
+            attempts: failed.attempts,
+            again_in_ms: u64::try_from(failed.again.saturating_duration_since(now).as_millis()).ok(),
+        });
+        let held = self.held.iter().map(|(name, cause)| Trouble {
+            application: name.as_ref().map(ToString::to_string),
+            cause: cause.clone(),
+            attempts: 0,
+            again_in_ms: None,
+        });
+        let troubles: Vec<Trouble> = failed.chain(held).collect();
+        let state = match (self.generation, heard.step.is_some(), troubles.is_empty()) {
+            (0, _, _) => WorkState::Idle,
+            (_, true, _) => WorkState::Works,
+            (_, false, true) => WorkState::Rests,
+            (_, false, false) => WorkState::Held,
+        };
+        self.service.note_work(|work| {
+            (work.state, work.troubles) = (state, troubles);
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! The machine and its applications for people: what is wanted, what is there, and the way from the one to the other.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::inventory::InstanceId;
+use openmesh_blueprint::plan::Plan;
+use openmesh_blueprint::refusal::Refusal;
+use openmesh_blueprint::{Generation, Inventory, plan};
+use openmesh_shim::protocol::Status;
+
+use crate::agent::Agent;
+use crate::applications;
+use crate::error::XnodeError;
+use crate::observe::observe;
+use crate::shims::{self, Shim};
+
+/// An instance with what its shim says.
+#[derive(Clone, Debug)]
+pub struct InstanceLook {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its shim's last word; none before it ran.
+    pub status: Option<Status>,
+    /// The shim lives.
+    pub is_watched: bool,
+    /// Folder of its log.
+    pub logs: PathBuf,
+}
+
+/// A machine at one moment.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// As it was found.
+    pub inventory: Inventory,
+    /// Instances by application. One that is half made is not among them.
+    pub instances: BTreeMap<Name, BTreeMap<InstanceId, InstanceLook>>,
+    /// The wanted generation; none before the first.
+    pub wanted: Option<Generation>,
+    /// The one that serves, where there is one.
+    pub serving: Option<Generation>,
+    /// The way to the wanted one, or every refusal; none without a wanted one.
+    pub plan: Option<Result<Plan, Vec<Refusal>>>,
+}
+
+impl Agent {
+    /// Looks at the machine, and changes nothing.
+    ///
+    /// # Errors
+    /// A pointer, a mark or a store cannot be read.
+    pub fn look(&self) -> Result<Look, XnodeError> {
+        let machine = self.machine();
+        let (wanted, serving) = match self.generations()? {
+            Some((wanted, serving)) => (Some(wanted), serving),
+            None => (None, None),
+        };
+        let generations: Vec<&Generation> = wanted.iter().chain(&serving).collect();
+        let seen = observe(machine, &generations)?;
+        let mut instances: BTreeMap<Name, BTreeMap<InstanceId, InstanceLook>> = BTreeMap::new();
+        for (name, found) in &seen.instances {
+            for (id, made) in found {
+                let Some(made) = made else { continue };
+                let folder = machine.paths.instance(name, id);
+                let (status, is_watched) = match shims::find(&folder)? {
+                    Shim::None => (None, false),
+                    Shim::Living(status) => (Some(*status), true),
+                    Shim::Ended(status) => (Some(*status), false),
+                };
+                let look = InstanceLook { address: made.address, status, is_watched, logs: folder.join("logs") };
+                instances.entry(name.clone()).or_default().insert(id.clone(), look);
+            }
+        }
+        let plan = wanted.as_ref().map(|wanted| plan(&seen.inventory, wanted, serving.as_ref()));
+        Ok(Look { inventory: seen.inventory, instances, wanted, serving, plan })
+    }
+
+    /// Folders of the logs of an application's instances that are there.
+    ///
+    /// # Errors
+    /// Their notes cannot be read.
+    pub fn logs(&self, name: &Name) -> Result<BTreeMap<InstanceId, PathBuf>, XnodeError> {
+        let found = applications::read(&self.machine().paths)?.remove(name).unwrap_or_default();
+        let folder = |id: &InstanceId| self.machine().paths.instance(name, id).join("logs");
+        Ok(found.into_keys().map(|id| (id.clone(), folder(&id))).collect())
+    }
+}
