@@ -26,7 +26,7 @@ impl<'r> Again<'r> {
     pub(crate) fn add(&mut self, blob: &Blob, content: &[u8], door: Door<'_>) -> Result<(), BackupError> {
         let (blob, sealed) = make_blob(&self.repository.keys, blob.kind, blob.id, content)?;
         self.bytes += u64::from(blob.stored);
-        if self.filling.add(blob, &sealed) { self.store(door) } else { Ok(()) }
+        if self.filling.add(blob, &sealed, self.repository.pack_bytes) { self.store(door) } else { Ok(()) }
     }
 
     fn store(&mut self, door: Door<'_>) -> Result<(), BackupError> {

@@ -92,7 +92,7 @@ impl Repository<'_> {
         // Marks before packs: a sweep removes its packs before its mark.
         let marked: BTreeSet<Id> = self.marks()?.0.into_iter().flat_map(|mark| mark.packs).collect();
         let index = Index::load(self.store, &self.keys, &marked)?;
-        let shared = Shared::new(&self.keys, &index);
+        let shared = Shared::new(&self.keys, &index, self.pack_bytes);
         let (read, mut stored) = self.run(&shared, order, door)?;
         if let Some(last) = shared.last()? {
             self.store_pack(last, &mut stored, door)?;

@@ -71,7 +71,7 @@ pub use manifest::{DEPTH_MAX, RECORD_BYTES_MAX};
 pub use mend::Mended;
 pub use name::{BadId, Id, Kind, Name, RepositoryId};
 pub use object::SEALED_BYTES_MAX;
-pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX};
+pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX, PACK_BYTES_MIN};
 pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};

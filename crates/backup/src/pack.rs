@@ -13,6 +13,8 @@ use crate::secret::{Keys, SEAL_BYTES};
 
 /// Bytes at which a pack ends: large enough that opening a file or a request costs little beside it, small enough to be held some times over.
 pub const PACK_BYTES: usize = 16 << 20;
+/// Smallest size at which packs may be made to end, bytes: below, requests and names cost more than what is stored.
+pub const PACK_BYTES_MIN: usize = 128 << 10;
 /// Blobs at which a pack ends: bounds its header to 700 KiB where files are tiny.
 pub const PACK_BLOBS_MAX: usize = 16_384;
 /// Largest pack that is read, bytes: the last chunk, padding and header come on top of [`PACK_BYTES`].
@@ -160,14 +162,14 @@ pub(crate) struct Pack {
 }
 
 impl Filling {
-    /// Adds a blob; true where the pack has come to its end.
-    pub(crate) fn add(&mut self, blob: Blob, sealed: &[u8]) -> bool {
+    /// Adds a blob; true where the pack has come to its end, which is at so many bytes.
+    pub(crate) fn add(&mut self, blob: Blob, sealed: &[u8], end_bytes: usize) -> bool {
         if self.bytes.is_empty() {
-            self.bytes.reserve(PACK_BYTES + CHUNK_BYTES_MAX + TAIL_BYTES);
+            self.bytes.reserve(end_bytes + CHUNK_BYTES_MAX + TAIL_BYTES);
         }
         self.bytes.extend(sealed);
         self.blobs.push(blob);
-        self.bytes.len() >= PACK_BYTES || self.blobs.len() >= PACK_BLOBS_MAX
+        self.bytes.len() >= end_bytes || self.blobs.len() >= PACK_BLOBS_MAX
     }
 
     /// Nothing was added.
@@ -257,7 +259,7 @@ mod tests {
         for content in contents {
             let id = BlobKind::Data.chunk(keys, content);
             let (blob, sealed) = make_blob(keys, BlobKind::Data, id, content).unwrap();
-            filling.add(blob, &sealed);
+            filling.add(blob, &sealed, PACK_BYTES);
         }
         filling.finish(keys).unwrap()
     }

@@ -48,6 +48,8 @@ pub(crate) struct Shared<'a> {
     news: Condvar,
     claimed: Mutex<HashSet<ChunkId>>,
     filling: Mutex<Filling>,
+    /// Bytes at which a pack ends.
+    pack_bytes: usize,
     /// Chunks that were there before.
     pub known: AtomicU64,
 }
@@ -74,8 +76,9 @@ impl Drop for Stopper<'_, '_> {
 
 impl<'a> Shared<'a> {
     /// For a backup against an index.
-    pub(crate) fn new(keys: &'a Keys, index: &'a Index) -> Shared<'a> {
+    pub(crate) fn new(keys: &'a Keys, index: &'a Index, pack_bytes: usize) -> Shared<'a> {
         Shared {
+            pack_bytes,
             keys,
             index,
             board: Mutex::default(),
@@ -151,7 +154,7 @@ impl<'a> Shared<'a> {
         let (blob, sealed) = make_blob(self.keys, job.kind, id, &job.content)?;
         let full = {
             let mut filling = lock(&self.filling);
-            filling.add(blob, &sealed).then(|| std::mem::take(&mut *filling))
+            filling.add(blob, &sealed, self.pack_bytes).then(|| std::mem::take(&mut *filling))
         };
         full.map(|full| full.finish(self.keys)).transpose().map(|pack| (id, pack))
     }

@@ -10,6 +10,7 @@ use crate::error::{BackupError, StoreError};
 use crate::index::{Finding, read_named};
 use crate::name::{Id, Kind, Name, RepositoryId};
 use crate::object::{Sealed, encode, unseal};
+use crate::pack::{PACK_BYTES, PACK_BYTES_MIN};
 use crate::secret::{Keys, Secret};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -31,6 +32,8 @@ struct KeyFile {
 pub struct Repository<'s> {
     pub(crate) store: &'s dyn Store,
     pub(crate) keys: Keys,
+    /// Bytes at which a pack ends.
+    pub(crate) pack_bytes: usize,
 }
 
 /// Snapshots of a repository.
@@ -61,7 +64,7 @@ impl<'s> Repository<'s> {
         if let Some(id) = read_format(store)? {
             return Err(BackupError::Exists { id });
         }
-        let repository = Repository { store, keys: Keys::new(Secret::generate()?) };
+        let repository = Repository::with(store, Secret::generate()?);
         repository.add_key(recipients, door)?;
         let marker = format!("{FORMAT_LINE}\n{}\n", repository.id());
         let new = effect(door, "put format", || store.put_new(Name::Format, marker.as_bytes()))?;
@@ -89,13 +92,25 @@ impl<'s> Repository<'s> {
         let mut broken = None;
         for listed in &files {
             match read_key(store, listed.id, identities) {
-                Ok(Some(secret)) if secret.id() == id => return Ok(Repository { store, keys: Keys::new(secret) }),
+                Ok(Some(secret)) if secret.id() == id => return Ok(Repository::with(store, secret)),
                 // Of a repository whose making broke off, or planted: it has another id.
                 Ok(_) => {}
                 Err(error) => broken = Some(error),
             }
         }
         Err(broken.unwrap_or(BackupError::NotForThisKey { id, files: files.len() }))
+    }
+
+    fn with(store: &'s dyn Store, secret: Secret) -> Repository<'s> {
+        Repository { store, keys: Keys::new(secret), pack_bytes: PACK_BYTES }
+    }
+
+    /// Makes the packs that are written from here on end at so many bytes, between [`PACK_BYTES_MIN`] and [`PACK_BYTES`]. Smaller ones lose less
+    /// when a slow line breaks off; readers take any size.
+    #[must_use]
+    pub fn ending_packs_at(mut self, bytes: usize) -> Repository<'s> {
+        self.pack_bytes = bytes.clamp(PACK_BYTES_MIN, PACK_BYTES);
+        self
     }
 
     /// Its id.

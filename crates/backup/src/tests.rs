@@ -16,7 +16,7 @@ use crate::index::IndexedPack;
 use crate::manifest::{Attributes, Piece, Record};
 use crate::name::{Id, Kind};
 use crate::object::{Sealed, seal};
-use crate::pack::{BlobKind, ChunkId, Filling, make_blob};
+use crate::pack::{BlobKind, ChunkId, Filling, PACK_BYTES, make_blob};
 use crate::repository::Repository;
 use crate::restore::{Owners, Restoration};
 use crate::secret::{Keys, Secret};
@@ -73,7 +73,7 @@ fn plant_chunks(repository: &Repository<'_>, chunks: &[(BlobKind, &[u8])]) -> (I
     for (kind, content) in chunks {
         let id = kind.chunk(&repository.keys, content);
         let (blob, sealed) = make_blob(&repository.keys, *kind, id, content).unwrap();
-        filling.add(blob, &sealed);
+        filling.add(blob, &sealed, PACK_BYTES);
         ids.push(id);
     }
     let pack = filling.finish(&repository.keys).unwrap();
@@ -279,6 +279,7 @@ fn messages_say_what_where_and_what_to_do() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     /// Bytes of strangers and whole objects with changed places are read or refused, and nothing else.
     #[test]
     fn decoders_refuse_and_never_panic(
@@ -291,7 +292,7 @@ proptest::proptest! {
         let manifest: Vec<u8> = records.iter().flat_map(|record| record.frame().unwrap()).collect();
         let mut filling = Filling::default();
         let (blob, sealed) = make_blob(&keys, BlobKind::Data, BlobKind::Data.chunk(&keys, b"content"), b"content").unwrap();
-        filling.add(blob, &sealed);
+        filling.add(blob, &sealed, PACK_BYTES);
         let pack = filling.finish(&keys).unwrap().bytes;
         let key = crate::age::encrypt(&[owner[0].recipient()], b"secret").unwrap();
         for whole in [noise, manifest, pack, key] {

@@ -20,7 +20,7 @@ fn two_backups_at_once_are_both_whole() {
     let world = World::new();
     let (one, two) = (world.tree("one", 21), world.tree("two", 22));
     for tree in [&one, &two] {
-        fs::write(tree.join("shared"), noise(5, 18 << 20)).unwrap();
+        fs::write(tree.join("shared"), noise(5, 3 << 20)).unwrap();
     }
     let snapshots = std::thread::scope(|scope| {
         let runs = [("a", &one), ("b", &two)].map(|(writer, tree)| {
@@ -39,7 +39,7 @@ fn two_backups_at_once_are_both_whole() {
     world.repository().sweep(LATER, 0, &open).unwrap();
     all_is_well(&world);
     assert_eq!(world.restored(snapshots[0]), describe(&one));
-    assert!(world.repository().stored().unwrap().packs_bytes < 30 << 20);
+    assert!(world.repository().stored().unwrap().packs_bytes < 8 << 20);
 }
 
 /// At every passage of a backup that uses what is about to be forgotten, somebody else forgets, marks and sweeps.
@@ -57,7 +57,9 @@ fn a_sweep_at_every_passage_of_a_backup_takes_nothing_that_it_needs() {
     };
     for (passage, name) in passages.iter().enumerate() {
         // Marked before the backup begins, or at the passage itself.
-        for marked_before in [false, true] {
+        // One of the two here, both where all doors are asked for.
+        let all = std::env::var_os("OPENMESH_DOORS").is_some();
+        for marked_before in [false, true].into_iter().filter(|before| all || *before == (passage % 2 == 0)) {
             let (world, tree) = with_forgotten();
             if marked_before {
                 world.repository().mark(NOW, &open).unwrap();
@@ -87,11 +89,11 @@ fn a_sweep_at_every_passage_of_a_backup_takes_nothing_that_it_needs() {
 /// A repository with packs that no snapshot needs, and a tree of the same content.
 fn with_forgotten() -> (World, std::path::PathBuf) {
     let world = World::new();
-    let tree = world.tree("tree", 23);
-    fs::write(tree.join("large"), noise(24, 2 << 20)).unwrap();
+    let tree = world.small_tree("tree", 23);
+    fs::write(tree.join("large"), noise(24, 300_000)).unwrap();
     let snapshot = world.back_up(&tree).snapshot;
     world.repository().forget([snapshot], &open).unwrap();
-    fs::write(tree.join("new"), noise(25, 600_000)).unwrap();
+    fs::write(tree.join("new"), noise(25, 140_000)).unwrap();
     (world, tree)
 }
 
@@ -99,7 +101,7 @@ fn with_forgotten() -> (World, std::path::PathBuf) {
 fn a_backup_whose_session_is_gone_does_not_publish() {
     for passage in ["put pack", "put index", "put snapshot", "put snapshot done"] {
         let (world, tree) = with_forgotten();
-        fs::write(tree.join("new"), noise(26, 2 << 20)).unwrap();
+        fs::write(tree.join("new"), noise(26, 600_000)).unwrap();
         let door = |name: &str| {
             if name == passage {
                 for entry in fs::read_dir(world.store.root().join("sessions"))? {

@@ -18,10 +18,11 @@ fn after_ms(millis: i64) -> Timestamp {
 fn retention_then_mark_then_sweep_gives_the_room_back() {
     let world = World::new();
     let tree = world.tree("tree", 31);
-    let repository = world.repository();
+    // One pack for each backup, so that some are needed in part.
+    let repository = world.repository().ending_packs_at(openmesh_backup::PACK_BYTES);
     for day in 0..6 {
         // The first is more than the rest of the tree, so that the rest is moved.
-        let length = if day == 0 { 8 << 20 } else { 3 << 20 };
+        let length = if day == 0 { 2 << 20 } else { 700_000 };
         fs::write(tree.join("daily"), noise(day, length)).unwrap();
         let time = after_ms(day as i64 * 86_400_000);
         repository.backup(&openmesh_backup::Order { time, ..order(&tree, "writer") }, &open).unwrap();

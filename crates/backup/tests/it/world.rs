@@ -13,6 +13,9 @@ use openmesh_backup::{
 use openmesh_primitives::{SplitMix64, Timestamp, sha256};
 use rustix::fs::{AtFlags, Timespec, Timestamps, XattrFlags};
 
+/// Bytes at which packs end here, so that small trees have several.
+pub const PACK_BYTES: usize = 128 << 10;
+
 /// A moment of the tests' wall clock.
 pub const NOW: Timestamp = Timestamp(1_790_000_000_000_000_000);
 
@@ -32,18 +35,34 @@ impl World {
         World { store, owner, folder }
     }
 
+    /// Another world that is as this one is now.
+    pub fn copied(&self) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&self.folder.path().join("."), folder.path());
+        let store = Folder::open(folder.path().join("repository")).unwrap();
+        World { store, owner: self.owner.clone(), folder }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     pub fn repository(&self) -> Repository<'_> {
-        Repository::open(&self.store, std::slice::from_ref(&self.owner), None).unwrap()
+        let repository = Repository::open(&self.store, std::slice::from_ref(&self.owner), None).unwrap();
+        repository.ending_packs_at(PACK_BYTES)
     }
 
     /// A tree of its own by name, from a seed.
     pub fn tree(&self, name: &str, seed: u64) -> PathBuf {
         let root = self.path(name);
         make_tree(&root, seed);
+        root
+    }
+
+    /// One with everything but large files, for tests that do many things to it.
+    pub fn small_tree(&self, name: &str, seed: u64) -> PathBuf {
+        let root = self.path(name);
+        make_tree_of(&root, seed, &[0, 1, 100, 5000]);
         root
     }
 
@@ -81,8 +100,18 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length.div_ceil(8)).flat_map(|_| numbers.next().to_le_bytes()).take(length).collect()
 }
 
+/// A copy of a tree with all that belongs to it.
+pub fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").args([from, to]).status();
+    assert!(copied.unwrap().success());
+}
+
 /// Makes a tree with files of many sizes, twins, links, hard links, holes, modes, owners, times and attributes.
 pub fn make_tree(root: &Path, seed: u64) {
+    make_tree_of(root, seed, &[0, 1, 100, 5000, 20_000, 160_000]);
+}
+
+fn make_tree_of(root: &Path, seed: u64, lengths: &[usize]) {
     let mut numbers = SplitMix64::new(seed);
     fs::create_dir(root).unwrap();
     let mut folders = vec![root.to_path_buf()];
@@ -94,7 +123,7 @@ pub fn make_tree(root: &Path, seed: u64) {
     for number in 0..14 {
         let path = folders[numbers.index(folders.len())].join(format!("file-{number}"));
         // Some have the content of another.
-        let content = noise(seed * 100 + numbers.below(9), [0, 1, 100, 5000, 150_000, 700_000][numbers.index(6)]);
+        let content = noise(seed * 100 + numbers.below(9), lengths[numbers.index(lengths.len())]);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode([0o600, 0o644, 0o4755, 0o400][numbers.index(4)]))
             .unwrap();
@@ -104,9 +133,9 @@ pub fn make_tree(root: &Path, seed: u64) {
     fs::write(root.join("twin"), b"one file with two names").unwrap();
     fs::hard_link(root.join("twin"), folders[1].join("other name")).unwrap();
     let mut sparse = File::create(root.join("sparse")).unwrap();
-    sparse.seek(SeekFrom::Start(3 << 20)).unwrap();
-    sparse.write_all(&noise(seed, 70_000)).unwrap();
-    sparse.set_len(9 << 20).unwrap();
+    sparse.seek(SeekFrom::Start(300 << 10)).unwrap();
+    sparse.write_all(&noise(seed, 20_000)).unwrap();
+    sparse.set_len(900 << 10).unwrap();
     let odd = std::ffi::OsStr::from_bytes(b"not \xff text \n");
     fs::write(root.join(odd), "odd").unwrap();
     let marked = root.join("marked");
