@@ -15,7 +15,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::UPLOAD_SILENCE_MS_MAX;
+use crate::fields::trailers_to_instance;
 
 /// Cause of an error of a body.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -85,17 +85,18 @@ impl UploadFacts {
 pub struct Upload {
     inner: Incoming,
     silence: Pin<Box<Sleep>>,
+    patience: Duration,
     facts: UploadFacts,
     sent: CancellationToken,
 }
 
 impl Upload {
-    /// A body; `sent` is cancelled at its end, also where that is an error.
-    pub fn new(inner: Incoming, facts: UploadFacts, sent: CancellationToken) -> Upload {
+    /// A body whose client may be silent for `patience`; `sent` is cancelled at its end, also where that is an error.
+    pub fn new(inner: Incoming, patience: Duration, facts: UploadFacts, sent: CancellationToken) -> Upload {
         if inner.is_end_stream() {
             sent.cancel();
         }
-        Upload { inner, silence: Box::pin(sleep(Duration::from_millis(UPLOAD_SILENCE_MS_MAX))), facts, sent }
+        Upload { inner, silence: Box::pin(sleep(patience)), patience, facts, sent }
     }
 }
 
@@ -111,8 +112,11 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
         match Pin::new(&mut self.inner).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let next = Instant::now() + Duration::from_millis(UPLOAD_SILENCE_MS_MAX);
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    trailers_to_instance(trailers);
+                }
+                let next = Instant::now() + self.patience;
                 self.silence.as_mut().reset(next);
                 self.facts.0.parts.fetch_add(1, Ordering::Relaxed);
                 Poll::Ready(Some(Ok(frame)))

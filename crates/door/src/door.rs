@@ -18,6 +18,7 @@ use crate::effects::Effects;
 use crate::keep;
 use crate::limits::LEAVE_MS;
 use crate::listen;
+use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
 use crate::shared::Shared;
@@ -80,7 +81,19 @@ impl Door {
     /// # Errors
     /// TLS that cannot be set up.
     pub fn new(kept: Option<PathBuf>, effects: Effects) -> Result<Door, CertificateError> {
-        Ok(Door { shared: Shared::new()?, effects, kept, bound: tokio::sync::Mutex::default() })
+        Door::with_patience(kept, effects, Patience::default())
+    }
+
+    /// A door with times of its own.
+    ///
+    /// # Errors
+    /// TLS that cannot be set up.
+    pub fn with_patience(
+        kept: Option<PathBuf>,
+        effects: Effects,
+        patience: Patience,
+    ) -> Result<Door, CertificateError> {
+        Ok(Door { shared: Shared::new(patience)?, effects, kept, bound: tokio::sync::Mutex::default() })
     }
 
     /// Signals to connections and to whoever waits for the end.
@@ -214,12 +227,12 @@ impl Door {
         for route in table.routes.values() {
             route.ask_all(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
         }
-        if tokio::time::timeout(within, self.shared.emptied()).await.is_err() {
+        if tokio::time::timeout(within, self.shared.crowd().emptied()).await.is_err() {
             for route in table.routes.values() {
                 route.remove();
             }
             // Those who were cut are told so by their connection.
-            let _ = tokio::time::timeout(Duration::from_millis(LEAVE_MS), self.shared.emptied()).await;
+            let _ = tokio::time::timeout(Duration::from_millis(LEAVE_MS), self.shared.crowd().emptied()).await;
         }
         self.leaving().cut.cancel();
     }

@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 /// Prefixes and names that a client may not say of itself.
-const FORGED: [&str; 12] = [
+const FORGED: [&str; 15] = [
     "forwarded",
     "x-forwarded",
     "x-real-ip",
@@ -29,7 +29,27 @@ const FORGED: [&str; 12] = [
     "x-rewrite-",
     "x-openmesh-",
     "x-remote-",
+    "remote-",
+    "x-auth-request-",
+    "x-webauth-",
     "proxy",
+];
+
+/// Names that have a say in framing, routing or rights: they come in a head, in their own spelling, or not at all.
+pub const WEIGHTY: [&str; 13] = [
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "expect",
+    "te",
+    "trailer",
+    "authorization",
+    "cookie",
+    "origin",
 ];
 
 /// Takes the fields away that are for one connection, with those that `Connection` names.
@@ -85,10 +105,20 @@ pub fn to_instance(fields: &mut HeaderMap, client: &Client, host: &HeaderValue) 
     fields.insert("x-forwarded-host", host.clone());
 }
 
-/// Returns true for names that tell an application who the client is. Many gateways of languages read `_` as `-`.
+/// Takes the trailers of a request away that have no place there: applications merge them with the fields of the head.
+pub fn trailers_to_instance(trailers: &mut HeaderMap) {
+    let gone = |name: &str| is_forged(name) || WEIGHTY.contains(&name.replace('_', "-").as_str());
+    let gone: Vec<HeaderName> = trailers.keys().filter(|name| gone(name.as_str())).cloned().collect();
+    for name in gone {
+        trailers.remove(name);
+    }
+}
+
+/// Returns true for names that tell an application who the client is, and for those that it reads as another one: many gateways of languages
+/// read `_` as `-`, so that `Content_Length` is a second length.
 fn is_forged(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    FORGED.iter().any(|forged| name.starts_with(forged))
+    let dashed = name.replace('_', "-");
+    FORGED.iter().any(|forged| dashed.starts_with(forged)) || (dashed != name && WEIGHTY.contains(&dashed.as_str()))
 }
 
 /// Prepares the fields of an answer for a client.
@@ -123,6 +153,10 @@ mod tests {
             ("x-forwarded-user", "admin"),
             ("forwarded", "for=1.1.1.1"),
             ("x-openmesh-wallet", "0x1"),
+            ("remote_user", "admin"),
+            ("content_length", "5"),
+            ("transfer_encoding", "chunked"),
+            ("own_name", "stays"),
             ("proxy", "http://evil"),
             ("cookie", "a=b"),
             ("host", "shop.example"),
@@ -136,6 +170,7 @@ mod tests {
             "cookie: a=b",
             "forwarded: for=\"[2001:db8::1]\";host=\"shop.example\";proto=https",
             "host: shop.example",
+            "own_name: stays",
             "te: trailers",
             "x-forwarded-for: 2001:db8::1",
             "x-forwarded-host: shop.example",

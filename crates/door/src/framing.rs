@@ -1,5 +1,6 @@
 //! The frames of a client's side of an HTTP/1 connection: where heads, bodies, chunks and trailers begin and end.
 
+use crate::fields::WEIGHTY;
 use crate::head::{self, Fault, Length};
 use crate::limits::{CHUNK_LINE_BYTES_MAX, HEAD_BYTES_MAX, TRAILER_BYTES_MAX};
 
@@ -198,16 +199,6 @@ fn chunk_size(line: &[u8]) -> Result<u64, Fault> {
 
 /// Returns true for a field that may be a trailer: none that has a say in framing, routing or rights.
 fn is_trailer(line: &[u8]) -> bool {
-    const NEVER: [&[u8]; 9] = [
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"connection",
-        b"upgrade",
-        b"te",
-        b"trailer",
-        b"authorization",
-        b"cookie",
-    ];
-    head::split_field(line).is_ok_and(|(name, _)| !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never)))
+    head::split_field(line)
+        .is_ok_and(|(name, _)| !WEIGHTY.iter().any(|never| name.eq_ignore_ascii_case(never.as_bytes())))
 }

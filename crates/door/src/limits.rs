@@ -27,10 +27,16 @@ pub const PAGE_TEXT_BYTES_MAX: usize = 4_096;
 /// Wallets in one access rule.
 pub const WALLETS_MAX: usize = 1_000;
 
-/// Open connections from outside: two descriptors each, below the usual hard limit of 20,000 open files.
+/// Open connections from outside; with [`REQUESTS_MAX`] below [`FILES_MIN`].
 pub const CONNECTIONS_MAX: usize = 8_000;
-/// Connections of one address of a client, so that one cannot take all of them; a large office behind one address fits.
-pub const CONNECTIONS_OF_ADDRESS_MAX: usize = 2_000;
+/// Connections of one address of IPv4 or /64 of IPv6, so that one client cannot take all of them; a large office behind one address fits.
+pub const CONNECTIONS_OF_ORIGIN_MAX: usize = 2_000;
+/// Requests that are open at instances, tunnels among them: each has up to a descriptor and a window of memory, as many as there are connections.
+pub const REQUESTS_MAX: usize = CONNECTIONS_MAX;
+/// Open requests of one address of IPv4 or /64 of IPv6: one for each of its connections.
+pub const REQUESTS_OF_ORIGIN_MAX: usize = CONNECTIONS_OF_ORIGIN_MAX;
+/// Open files that a door has to have: one for each connection and each request, and 4,000 for listeners and connections that rest.
+pub const FILES_MIN: u64 = 20_000;
 /// Size of a request's head, as of most servers' sum of all fields; larger ones are cookies out of control.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Length of a request's target: the longest that browsers send is far below it.
@@ -61,8 +67,11 @@ pub const POOL_REST_MS_MAX: u64 = 4_000;
 pub const POOL_REST_WRITING_MS_MAX: u64 = 1_000;
 /// Resting connections of an instance.
 pub const POOL_RESTING_MAX: usize = 64;
-/// Streams on one HTTP/2 connection, in both directions; the usual advice of RFC 9113 is at least 100.
+/// Streams on one HTTP/2 connection of a client; the advice of RFC 9113, section 6.5.2, is at least 100.
 pub const STREAMS_MAX: u32 = 128;
+/// Streams on one HTTP/2 connection to an instance: as many as each is advised to take. Where it takes fewer than the door believes, requests
+/// wait for streams that may last for hours.
+pub const STREAMS_OF_INSTANCE_MAX: u32 = 100;
 /// Window of a stream: what a slow reader makes the door hold.
 pub const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 /// Window of a connection: all its streams, so that a slow one holds no other.
@@ -75,7 +84,7 @@ pub const RESETS_OF_FAULTS_MAX: usize = 256;
 pub const PING_MS: u64 = 30_000;
 /// Time after which an HTTP/2 connection without a stream is ended.
 pub const IDLE_MS_MAX: u64 = 120_000;
-/// Time in which both sides of a WebSocket may answer a close.
+/// Time in which a client may answer the close of a WebSocket, and for the second side to end after the first.
 pub const WEBSOCKET_CLOSE_MS: u64 = 2_000;
 /// Bytes that are carried at once in a tunnel.
 pub const CARRY_BYTES: usize = 16 << 10;

@@ -20,14 +20,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Kept, Payload};
+use crate::crowd::Share;
 use crate::guard::{Guard, Seen, Sight};
 use crate::limits::{
-    ACCEPT_PAUSE_MS, BACKLOG, CONNECTION_WINDOW_BYTES, FIELDS_MAX, GREETING_MS_MAX, HEAD_BYTES_MAX, HEAD_MS_MAX,
-    IDLE_MS_MAX, LEAVE_SILENCE_MS, PING_MS, RESETS_OF_FAULTS_MAX, RESETS_PENDING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    ACCEPT_PAUSE_MS, BACKLOG, CONNECTION_WINDOW_BYTES, FIELDS_MAX, HEAD_BYTES_MAX, IDLE_MS_MAX, LEAVE_SILENCE_MS,
+    PING_MS, RESETS_OF_FAULTS_MAX, RESETS_PENDING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
 };
 use crate::proxy::{Arrived, Peer, answer};
 use crate::route::Route;
-use crate::shared::{Room, Shared};
+use crate::shared::Shared;
 use crate::switch::Class;
 use crate::table::{Kind, ListenerKey};
 use crate::tunnel;
@@ -71,16 +72,16 @@ pub async fn accept(door: Arc<Shared>, listener: Arc<TcpListener>, key: Listener
     }
 }
 
-async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, key: ListenerKey, room: Room) {
+async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, key: ListenerKey, room: Share) {
     // Latency, and notice of peers that are gone; neither is needed.
     let _ = stream.set_nodelay(true);
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_millis(PING_MS)).with_interval(Duration::from_millis(PING_MS / 3));
     let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-    let greeting = Duration::from_millis(GREETING_MS_MAX);
+    let greeting = door.patience().greeting;
     match door.table().kind(key) {
         Some(Kind::Raw(route)) => {
-            raw(stream, &route).await;
+            raw(&door, stream, address, &route).await;
             drop(room);
         }
         Some(Kind::Http) => {
@@ -100,9 +101,11 @@ async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, k
     }
 }
 
-async fn raw(mut stream: TcpStream, route: &Arc<Route>) {
+async fn raw(door: &Shared, mut stream: TcpStream, address: SocketAddr, route: &Arc<Route>) {
     // TCP has no words for a refusal but its end.
+    let Ok(share) = door.crowd().request(address.ip()) else { return };
     let Ok(mut ticket) = route.admit(Class::Connection).await else { return };
+    ticket.keep(share);
     let upstream = ticket.upstream.clone();
     let Ok(mut instance) = upstream.connect().await else { return };
     tunnel::carry(&mut stream, &mut instance, &mut ticket).await;
@@ -117,7 +120,7 @@ where
     let (http2, first) = match http2 {
         Some(http2) => (http2, Vec::new()),
         None => {
-            let told = tokio::time::timeout(Duration::from_millis(GREETING_MS_MAX), first_bytes(&mut stream));
+            let told = tokio::time::timeout(door.patience().greeting, first_bytes(&mut stream));
             let Ok(Ok(first)) = told.await else { return };
             (first == PREFACE, first)
         }
@@ -148,7 +151,7 @@ async fn serve_http1<S>(door: Arc<Shared>, stream: Guard<S>, peer: Arc<Peer>, se
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let leaving = door.leaving();
+    let (leaving, patience) = (door.leaving(), door.patience().head);
     let ask = leaving.ask.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let arrived = Arrived { peer: peer.clone(), sight: seen.next(), seen: Some(seen.clone()) };
@@ -164,7 +167,7 @@ where
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(HEAD_MS_MAX))
+        .header_read_timeout(patience)
         .max_headers(FIELDS_MAX)
         .max_buf_size(HEAD_BYTES_MAX * 2);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -209,6 +212,7 @@ where
         .max_header_list_size(HEAD_BYTES_MAX as u32)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(STREAM_WINDOW_BYTES as usize)
         .max_pending_accept_reset_streams(RESETS_PENDING_MAX)
         .max_local_error_reset_streams(RESETS_OF_FAULTS_MAX)
         .keep_alive_interval(Duration::from_millis(PING_MS))

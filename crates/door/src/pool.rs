@@ -21,7 +21,7 @@ use crate::body::Payload;
 use crate::document::Protocol;
 use crate::limits::{
     CONNECT_MS_MAX, CONNECT_PAUSE_MS, CONNECT_TRIES_MAX, CONNECTION_WINDOW_BYTES, HEAD_BYTES_MAX, PING_MS,
-    POOL_REST_MS_MAX, POOL_REST_WRITING_MS_MAX, POOL_RESTING_MAX, STREAM_WINDOW_BYTES, STREAMS_MAX,
+    POOL_REST_MS_MAX, POOL_REST_WRITING_MS_MAX, POOL_RESTING_MAX, STREAM_WINDOW_BYTES, STREAMS_OF_INSTANCE_MAX,
 };
 
 /// An instance as the target of requests.
@@ -280,7 +280,7 @@ impl Upstream {
     fn take_shared(&self) -> Option<Shared> {
         let mut all = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|shared| !shared.sender.is_closed());
-        let free = all.iter().find(|shared| shared.streams.load(Ordering::Relaxed) < STREAMS_MAX)?;
+        let free = all.iter().find(|shared| shared.streams.load(Ordering::Relaxed) < STREAMS_OF_INSTANCE_MAX)?;
         free.streams.fetch_add(1, Ordering::Relaxed);
         Some(free.clone())
     }
@@ -293,6 +293,7 @@ impl Upstream {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .max_send_buf_size(STREAM_WINDOW_BYTES as usize)
             .keep_alive_interval(Duration::from_millis(PING_MS))
             .keep_alive_timeout(Duration::from_millis(PING_MS));
         let (sender, connection) =

@@ -14,17 +14,18 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Payload, Upload, UploadEnd, UploadFacts, whole};
+use crate::crowd::{Crowded, Share};
 use crate::document::{Access, Protocol};
 use crate::download::Download;
 use crate::fields::{self, Client};
 use crate::guard::{Seen, Sight};
 use crate::head::Fault;
 use crate::host::Authority;
-use crate::limits::ANSWER_MS_MAX;
 use crate::page::{Language, Notice, is_grpc};
+use crate::patience::Patience;
 use crate::pool::{Answered, ExchangeError, Upstream};
 use crate::route::{Route, Ticket};
-use crate::shared::{Room, Shared};
+use crate::shared::Shared;
 use crate::switch::{Class, Refusal};
 use crate::tunnel;
 
@@ -41,7 +42,7 @@ pub struct Peer {
     /// Name in its TLS greeting.
     pub server_name: Option<String>,
     /// Room of the connection.
-    pub room: Room,
+    pub room: Share,
 }
 
 /// Facts with which a request arrives.
@@ -111,10 +112,12 @@ async fn forward(
     let route = find(door, &arrived.peer, &authority.name)?;
     let upgrades = arrived.sight == Sight::MayUpgrade;
     let class = class_of(request.method(), upgrades);
+    let share = door.crowd().request(arrived.peer.address.ip()).map_err(crowded)?;
     let mut ticket = match route.admit(class).await {
         Ok(ticket) => ticket,
         Err(refusal) => return Err(refused(refusal, &route)),
     };
+    ticket.keep(share);
     let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls };
     let client_upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let grpc = is_grpc(request.headers());
@@ -123,7 +126,9 @@ async fn forward(
         // Its streams are silent as long as they like; clients name their own deadlines.
         facts.be_patient();
     }
-    let exchange = exchange(&ticket.upstream, request, &client, &host, upgrades, class, &facts);
+    let way =
+        Way { upstream: &ticket.upstream, client: &client, host: &host, upgrades, class, patience: door.patience() };
+    let exchange = exchange(way, request, &facts);
     let cut = ticket.ends.cut.clone();
     let outcome = tokio::select! {
         outcome = exchange => outcome,
@@ -209,6 +214,19 @@ fn malformed(fault: Fault) -> Notice {
     Notice::new(fault.status(), "malformed", format!("The request is malformed: {fault}"), text)
 }
 
+fn crowded(crowded: Crowded) -> Notice {
+    match crowded {
+        Crowded::Door => {
+            Notice::new(503, "crowded", "Too many requests are open here", "Please try again in a moment.")
+        }
+        Crowded::Origin => {
+            let text = "Let some of them end first.";
+            Notice::new(429, "too_many", "Too many requests of your network are open here", text)
+        }
+    }
+    .retry(1)
+}
+
 fn refused(refusal: Refusal, route: &Route) -> Notice {
     let again = "Please try again in a moment.";
     match refusal {
@@ -229,8 +247,8 @@ fn failed(failure: Failure, upload: UploadEnd) -> Notice {
     match (upload, failure) {
         (UploadEnd::Broken, _) => malformed(Fault::Chunk),
         (UploadEnd::Silent, _) => Notice::new(408, "silent", "The request stopped in its middle", "Send it again."),
-        (UploadEnd::None, Failure::Late) => {
-            Notice::new(504, "late", format!("The application did not answer within {} s", ANSWER_MS_MAX / 1_000), logs)
+        (UploadEnd::None, Failure::Late(patience)) => {
+            Notice::new(504, "late", format!("The application did not answer within {} s", patience.as_secs()), logs)
         }
         (UploadEnd::None, Failure::Exchange(ExchangeError::Connect { .. })) => {
             Notice::new(502, "unreachable", "The application cannot be reached", logs).retry(5)
@@ -243,19 +261,22 @@ fn failed(failure: Failure, upload: UploadEnd) -> Notice {
 
 #[derive(Debug)]
 enum Failure {
-    Late,
+    Late(Duration),
     Exchange(ExchangeError),
 }
 
-async fn exchange(
-    upstream: &Arc<Upstream>,
-    request: Request<Incoming>,
-    client: &Client,
-    host: &HeaderValue,
+/// The way of a request to its instance.
+struct Way<'a> {
+    upstream: &'a Arc<Upstream>,
+    client: &'a Client,
+    host: &'a HeaderValue,
     upgrades: bool,
     class: Class,
-    facts: &UploadFacts,
-) -> Result<Answered, Failure> {
+    patience: Patience,
+}
+
+async fn exchange(way: Way<'_>, request: Request<Incoming>, facts: &UploadFacts) -> Result<Answered, Failure> {
+    let Way { upstream, client, host, upgrades, class, patience } = way;
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
     let protocol = parts.headers.get(UPGRADE).cloned();
@@ -275,18 +296,17 @@ async fn exchange(
             sent.cancel();
             return send_again(upstream, parts).await;
         }
-        let upload = Upload::new(body, facts.clone(), sent.clone());
+        let upload = Upload::new(body, patience.upload, facts.clone(), sent.clone());
         upstream.send(Request::from_parts(parts, upload.boxed_unsync()), false).await
     };
     tokio::select! {
         answer = send => answer.map_err(Failure::Exchange),
-        () = late(&sent, facts), if !facts.is_patient() => Err(Failure::Late),
+        () = late(patience.answer, &sent, facts), if !facts.is_patient() => Err(Failure::Late(patience.answer)),
     }
 }
 
 /// Waits until an answer is late: too long after the end of its request, or when the instance takes nothing of it for as long.
-async fn late(sent: &CancellationToken, facts: &UploadFacts) {
-    let patience = Duration::from_millis(ANSWER_MS_MAX);
+async fn late(patience: Duration, sent: &CancellationToken, facts: &UploadFacts) {
     let after = async {
         sent.cancelled().await;
         tokio::time::sleep(patience).await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::crowd::Share;
 use crate::document::{self, Page, Traffic};
 use crate::pool::{Ends, Upstream};
 use crate::report::{InstanceReport, RouteReport};
@@ -185,7 +186,7 @@ impl Route {
             return Err(Refusal::Nobody);
         };
         let ends = upstream.ends();
-        Ok(Ticket { route: self.clone(), name, upstream, ends, id, cut: false })
+        Ok(Ticket { route: self.clone(), name, upstream, ends, id, cut: false, share: None })
     }
 
     /// The page of its document.
@@ -271,9 +272,15 @@ pub struct Ticket {
     /// Its number in the route.
     pub id: u64,
     cut: bool,
+    share: Option<Share>,
 }
 
 impl Ticket {
+    /// Keeps the client's share until its end.
+    pub fn keep(&mut self, share: Share) {
+        self.share = Some(share);
+    }
+
     /// Notes that it did not end by itself.
     pub fn was_cut(&mut self) {
         self.cut = true;

@@ -1,15 +1,16 @@
 //! The state of a door that its connections share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
+use crate::crowd::{Crowd, Share};
 use crate::document::Document;
-use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX};
+use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
 use crate::table::Table;
@@ -23,33 +24,10 @@ pub struct Shared {
     certificates: Certificates,
     locals: Mutex<Vec<SocketAddr>>,
     news: watch::Sender<u64>,
-    room: Arc<Semaphore>,
-    addresses: Mutex<HashMap<IpAddr, usize>>,
+    crowd: Arc<Crowd>,
+    patience: Patience,
     malformed: AtomicU64,
     leaving: Ends,
-    left: Notify,
-}
-
-/// Room for one connection; it is given back when this is dropped.
-#[derive(Debug)]
-pub struct Room {
-    shared: Arc<Shared>,
-    address: IpAddr,
-    permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let mut addresses = self.shared.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&self.address);
-            }
-        }
-        drop(self.permit.take());
-        self.shared.left.notify_waiters();
-    }
 }
 
 impl Shared {
@@ -57,7 +35,7 @@ impl Shared {
     ///
     /// # Errors
     /// TLS that cannot be set up.
-    pub fn new() -> Result<Arc<Shared>, CertificateError> {
+    pub fn new(patience: Patience) -> Result<Arc<Shared>, CertificateError> {
         let (news, _) = watch::channel(0);
         let table = Table::new(Document::empty(), &BTreeMap::new(), &news);
         Ok(Arc::new(Shared {
@@ -66,11 +44,10 @@ impl Shared {
             certificates: Certificates::new()?,
             locals: Mutex::default(),
             news,
-            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            addresses: Mutex::default(),
+            crowd: Crowd::new(),
+            patience,
             malformed: AtomicU64::new(0),
             leaving: Ends::default(),
-            left: Notify::new(),
         }))
     }
 
@@ -109,34 +86,23 @@ impl Shared {
         &self.news
     }
 
-    /// Waits for room for a connection that was accepted. `None` where its address has too many, or where a door that leaves is full.
-    pub async fn room(self: &Arc<Self>, address: IpAddr) -> Option<Room> {
-        let permit = tokio::select! {
-            // One that was accepted is served, also by a door that leaves.
-            biased;
-            permit = self.room.clone().acquire_owned() => permit.ok()?,
-            () = self.leaving.ask.cancelled() => return None,
-        };
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(address).or_default();
-        if *count >= CONNECTIONS_OF_ADDRESS_MAX {
-            return None;
-        }
-        *count += 1;
-        Some(Room { shared: self.clone(), address, permit: Some(permit) })
+    /// Times that it gives.
+    pub fn patience(&self) -> Patience {
+        self.patience
     }
 
-    /// Waits until no connection is open.
-    pub(crate) async fn emptied(&self) {
-        loop {
-            let left = self.left.notified();
-            tokio::pin!(left);
-            // From here on no notice is missed.
-            left.as_mut().enable();
-            if self.room.available_permits() == CONNECTIONS_MAX {
-                return;
-            }
-            left.await;
+    /// Shares of clients.
+    pub fn crowd(&self) -> &Arc<Crowd> {
+        &self.crowd
+    }
+
+    /// Waits for room for a connection that was accepted. `None` where its origin has too many, or where a door that leaves is full.
+    pub async fn room(&self, address: IpAddr) -> Option<Share> {
+        tokio::select! {
+            // One that was accepted is served, also by a door that leaves.
+            biased;
+            share = self.crowd.connection(address) => share,
+            () = self.leaving.ask.cancelled() => None,
         }
     }
 
@@ -147,7 +113,7 @@ impl Shared {
             door: self.id,
             serial: table.document.serial,
             retiring: self.leaving.ask.is_cancelled(),
-            connections: (CONNECTIONS_MAX - self.room.available_permits()) as u64,
+            connections: self.crowd.connections() as u64,
             malformed: self.malformed.load(Ordering::Relaxed),
             listeners: self.locals.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             routes: table.routes.iter().map(|(name, route)| (name.clone(), route.report())).collect(),

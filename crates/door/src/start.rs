@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +14,7 @@ use crate::control;
 use crate::door::{ApplyError, Door};
 use crate::effects::free;
 use crate::keep;
-use crate::limits::DRAIN_MS_DEFAULT;
+use crate::limits::{DRAIN_MS_DEFAULT, FILES_MIN};
 use crate::privileges::{User, become_user, keep_only_binding};
 use crate::takeover;
 use crate::tls::CertificateError;
@@ -45,6 +46,9 @@ pub enum StartError {
     /// Rights that cannot be given away.
     #[error("cannot give rights away: {0}")]
     Privileges(io::Error),
+    /// Open files.
+    #[error("cannot have {FILES_MIN} open files: {0}")]
+    Files(io::Error),
     /// The agent's socket.
     #[error("cannot have the socket {path}: {source}")]
     Socket {
@@ -82,6 +86,7 @@ pub fn read(path: &Path) -> Result<Start, StartError> {
 /// # Errors
 /// [`StartError`], all before anything is served.
 pub fn run(start: &Start) -> Result<(), StartError> {
+    take_files().map_err(StartError::Files)?;
     match start.user {
         Some(user) => become_user(user),
         None if rustix::process::geteuid().is_root() => {
@@ -92,6 +97,19 @@ pub fn run(start: &Start) -> Result<(), StartError> {
     .map_err(StartError::Privileges)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
     runtime.block_on(serve(start))
+}
+
+/// Takes as many open files as the process may have; as root, at least [`FILES_MIN`]. A door with fewer serves fewer clients, and says so.
+fn take_files() -> io::Result<()> {
+    let now = getrlimit(Resource::Nofile);
+    let is_root = rustix::process::geteuid().is_root();
+    let maximum = now.maximum.map(|most| if is_root { most.max(FILES_MIN) } else { most });
+    if let Some(most) = maximum.filter(|most| *most < FILES_MIN) {
+        eprintln!(
+            "openmesh-door: {most} open files are fewer than {FILES_MIN}; raise the hard limit (LimitNOFILE of systemd)"
+        );
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
 }
 
 async fn serve(start: &Start) -> Result<(), StartError> {

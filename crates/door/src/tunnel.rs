@@ -3,6 +3,7 @@
 //! A WebSocket has no end of its own, so one whose instance is leaving is closed with 1001 between two frames. The closes of an instance are
 //! spread over the first half of its drain: a thousand clients do not come back in the same moment.
 
+use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ where
     let work = async {
         let down = pump(&mut from_instance, &mut to_client, &leave, &to_client_close);
         let up = pump(&mut from_client, &mut to_instance, &leave, &to_instance_close);
-        tokio::join!(down, up)
+        both(down, up).await
     };
     let upstream = ticket.upstream.clone();
     let id = ticket.id;
@@ -53,10 +54,10 @@ where
         std::future::pending::<()>().await;
     };
     tokio::select! {
-        (down, _) = work => {
+        closed = work => {
             // The instance is rid of it.
             drop(ticket);
-            if matches!(down, Ok(End::Closed)) {
+            if closed {
                 farewell(&mut from_client, &mut to_client).await;
             }
         }
@@ -73,6 +74,28 @@ fn moment(id: u64, within: Duration) -> Duration {
     Duration::from_millis(half_ms.min(u64::MAX >> 17) * part / PARTS)
 }
 
+/// Waits for the ends of both directions, and returns true where the client was told a close. A WebSocket has no use for one direction alone: a
+/// client whose instance died would never learn of it.
+async fn both(down: impl Future<Output = io::Result<End>>, up: impl Future<Output = io::Result<End>>) -> bool {
+    tokio::pin!(down, up);
+    tokio::select! {
+        end = &mut down => {
+            let closed = matches!(end, Ok(End::Closed));
+            other(&end, up).await;
+            closed
+        }
+        end = &mut up => matches!(other(&end, down).await, Some(Ok(End::Closed))),
+    }
+}
+
+async fn other(first: &io::Result<End>, other: impl Future<Output = io::Result<End>>) -> Option<io::Result<End>> {
+    match first {
+        // The deadline of the drain bounds it.
+        Ok(End::Closed) => Some(other.await),
+        _ => tokio::time::timeout(Duration::from_millis(WEBSOCKET_CLOSE_MS), other).await.ok(),
+    }
+}
+
 #[derive(Debug)]
 enum End {
     /// The reader's side ended.
@@ -81,7 +104,21 @@ enum End {
     Closed,
 }
 
+/// Carries one direction to its end, of which the reader hears in any case.
 async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    leave: &CancellationToken,
+    close: &[u8],
+) -> io::Result<End> {
+    let end = carry_frames(from, to, leave, close).await;
+    if !matches!(end, Ok(End::Closed)) {
+        to.shutdown().await?;
+    }
+    end
+}
+
+async fn carry_frames(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     leave: &CancellationToken,
@@ -101,7 +138,6 @@ async fn pump(
             () = leave.cancelled(), if !leaving => continue,
         };
         if count == 0 {
-            to.shutdown().await?;
             return Ok(End::Ended);
         }
         let mut part = &buffer[..count];

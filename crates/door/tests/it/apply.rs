@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::stage::{App, Raw, document, open};
+use crate::stage::{App, Raw, document, open, taken, within};
 use openmesh_door::document::{Document, Listener, Protocol};
 use openmesh_door::door::{ApplyError, Door};
 use openmesh_door::effects::Effects;
@@ -35,10 +35,10 @@ async fn run(folder: &Path, k: usize, names: &Arc<Mutex<Vec<String>>>) -> bool {
     });
     let door = Door::new(Some(kept.clone()), effects).expect("a door");
     let first = document(1, &[("old", open(&old, Protocol::Http1))]);
-    let at = door.apply(first.clone()).await.expect("taken").listeners[0];
+    let at = taken(&door, first.clone()).await.listeners[0];
     let next = second(&first, &new);
     armed.store(k, Ordering::Relaxed);
-    let outcome = door.apply(next.clone()).await;
+    let outcome = within("an answer to a document", door.apply(next.clone())).await;
     armed.store(usize::MAX, Ordering::Relaxed);
     let mut client = Raw::to(at).await;
     let served = door.report().serial;
@@ -55,7 +55,7 @@ async fn run(folder: &Path, k: usize, names: &Arc<Mutex<Vec<String>>>) -> bool {
     let found = keep::read(&kept).expect("readable").expect("there");
     assert!(found == first || found == next, "passage {k}");
     // Sent again, it is taken.
-    assert_eq!(door.apply(next).await.expect("taken").serial, 2);
+    assert_eq!(taken(&door, next).await.serial, 2);
     assert_eq!(client.get("new.test", "/").await.body, "new", "passage {k}");
     outcome.is_err()
 }

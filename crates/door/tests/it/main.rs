@@ -1,14 +1,17 @@
 //! The door over real sockets, in this process and in one of its own, and the rules of its parts.
 
 mod apply;
+mod crowd;
 mod document;
 mod framing;
 mod hostile;
 mod http2;
 mod process;
 mod proxy;
+mod slow;
 mod spec;
 mod stage;
 mod switch;
 mod switches;
 mod tls;
+mod tunnels;

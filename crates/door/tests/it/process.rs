@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::stage::{App, PATIENCE, Raw, document, instance, open, route, within};
 use openmesh_door::control::Agent;
 use openmesh_door::document::{Admission, Document, Protocol, Traffic};
+use openmesh_door::limits::FILES_MIN;
 use openmesh_door::protocol::{Ask, Tell};
 use openmesh_door::report::Report;
 
@@ -67,9 +68,13 @@ async fn start(folder: &Path) -> Process {
     }
 }
 
+async fn connect(socket: &Path) -> Agent {
+    within("the agent's socket", Agent::connect(socket)).await.expect("a door")
+}
+
 async fn ask(socket: &Path, ask: Ask) -> Tell {
-    let mut agent = Agent::connect(socket).await.expect("a door");
-    agent.ask(&ask).await.expect("asked");
+    let mut agent = connect(socket).await;
+    within("a place in the socket", agent.ask(&ask)).await.expect("asked");
     within("an answer", agent.hear()).await.expect("an answer")
 }
 
@@ -103,6 +108,11 @@ async fn it_has_one_right_and_a_user_of_its_own() {
     let value =
         |key: &str| status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().trim().to_string();
     assert_eq!(value("NoNewPrivs:"), "1");
+    let files = std::fs::read_to_string(format!("/proc/{}/limits", process.child.id())).expect("limits");
+    let files: Vec<&str> =
+        files.lines().find(|line| line.starts_with("Max open files")).expect("files").split_whitespace().collect();
+    assert_eq!(files[3], files[4], "as many open files as it may have");
+    assert!(!is_root() || files[3].parse().is_ok_and(|files: u64| files >= FILES_MIN), "{files:?}");
     assert_eq!((value("CapInh:").as_str(), value("CapAmb:").as_str()), ("0000000000000000", "0000000000000000"));
     if is_root() {
         assert_eq!(value("Uid:"), format!("{UID}\t{UID}\t{UID}\t{UID}"));
@@ -130,7 +140,7 @@ async fn an_agent_configures_reads_and_follows() {
     let folder = folder();
     let mut process = start(folder.path()).await;
     let app = App::start("app").await;
-    let mut agent = Agent::connect(&process.socket).await.expect("a door");
+    let mut agent = connect(&process.socket).await;
     agent.ask(&Ask::Follow).await.expect("asked");
     let Tell::Report(first) = within("a report", agent.hear()).await.expect("a report") else { panic!("no report") };
     assert_eq!((first.serial, first.listeners.len()), (0, 0));

@@ -3,9 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::stage::{App, Raw, document, door, http2, instance, open, route, within};
+use crate::stage::{App, Raw, call, collected, document, door, http2, instance, open, route, taken, within};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::Request;
 use openmesh_door::body::whole;
 use openmesh_door::document::{Access, Admission, Host, Page, Protocol, Traffic};
@@ -20,12 +19,12 @@ async fn an_application_sees_the_request_and_who_sent_it() {
     client
         .send(
             "POST /echo?a=b%20c HTTP/1.1\r\nHost: APP.test:80\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Own: 1\r\n\
-             Connection: x-own, keep-alive\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: sum\r\n\r\n5\r\nhello\r\n0\r\nsum: 1\r\n\r\n",
+             Content_Length: 9\r\nRemote-User: root\r\nConnection: x-own, keep-alive\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\nTrailer: sum, x-forwarded-for, remote_user\r\n\r\n5\r\nhello\r\n0\r\nsum: 1\r\nX-Forwarded-For: 6.6.6.6\r\nremote_user: root\r\n\r\n",
         )
         .await;
     let said = client.said().await;
     let expected = "POST /echo?a=b%20c\nforwarded: for=127.0.0.1;host=\"APP.test:80\";proto=http\nhost: APP.test:80\nte: trailers\n\
-        trailer: sum\ntransfer-encoding: chunked\nx-forwarded-for: 127.0.0.1\nx-forwarded-host: APP.test:80\nx-forwarded-proto: http\n\
+        trailer: sum, x-forwarded-for, remote_user\ntransfer-encoding: chunked\nx-forwarded-for: 127.0.0.1\nx-forwarded-host: APP.test:80\nx-forwarded-proto: http\n\
         5 bytes, 1 trailers\n";
     assert_eq!((said.status, said.body.as_str()), (200, expected));
     // The connection goes on, and so do several requests in one piece.
@@ -116,22 +115,21 @@ async fn http2_and_grpc_pass_with_trailers() {
     let (mut client, _connection) = http2(at[0]).await;
     for host in ["one.test", "two.test"] {
         let request = Request::post(format!("http://{host}/echo")).header("cookie", "a=1").header("cookie", "b=2");
-        let answer =
-            within("an answer", client.send_request(request.body(whole("hello".into())).expect("a request"))).await;
-        let body = answer.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+        let answer = call(&mut client, request.body(whole("hello".into())).expect("a request")).await;
+        let body = collected(answer).await.to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
         assert!(text.contains("5 bytes") && text.contains(&format!("host=\"{host}\"")), "{text}");
         assert_eq!(text.contains("cookie: a=1; b=2"), host == "one.test", "{text}");
     }
     let request =
         Request::post("http://two.test/grpc").header("content-type", "application/grpc").header("te", "trailers");
-    let answer = client.send_request(request.body(whole(Bytes::new())).expect("a request")).await.expect("an answer");
+    let answer = call(&mut client, request.body(whole(Bytes::new())).expect("a request")).await;
     app.go.notify_one();
-    let body = within("trailers", answer.into_body().collect()).await.expect("a body");
+    let body = collected(answer).await;
     assert_eq!(body.trailers().expect("trailers")["grpc-status"], "0");
     let mismatch =
         Request::get("http://one.test/").header("host", "two.test").body(whole(Bytes::new())).expect("a request");
-    assert_eq!(client.send_request(mismatch).await.expect("an answer").status(), 400);
+    assert_eq!(call(&mut client, mismatch).await.status(), 400);
 }
 
 #[tokio::test]
@@ -246,13 +244,13 @@ async fn raw_tcp_is_carried_both_ways_until_it_is_cut() {
     let counts = door.report().routes["sql"].instances["a"].counts;
     assert_eq!((counts.connections, counts.writing_requests), (2, 0));
     let held = route(Protocol::Tcp, Admission::Hold, &[instance("a", address, Traffic::Drain, 50)]);
-    door.apply(document(2, &[("sql", held)])).await.expect("taken");
+    taken(&door, document(2, &[("sql", held)])).await;
     assert_eq!(client.rest().await, b"", "cut at the deadline");
     // One that comes meanwhile waits.
     let mut late = Raw::to(at[1]).await;
     late.send("late").await;
     let admitted = route(Protocol::Tcp, Admission::Open, &[instance("b", address, Traffic::Admit, 0)]);
-    door.apply(document(3, &[("sql", admitted)])).await.expect("taken");
+    taken(&door, document(3, &[("sql", admitted)])).await;
     assert_eq!(late.bytes(4).await, b"late");
 }
 
@@ -275,12 +273,12 @@ async fn what_drains_ends_in_its_own_words() {
     let (mut client, connection) = http2(at[0]).await;
     let request =
         Request::post("http://rpc.test/grpc").header("content-type", "application/grpc").body(whole(Bytes::new()));
-    let answer = client.send_request(request.expect("a request")).await.expect("an answer");
+    let answer = call(&mut client, request.expect("a request")).await;
     let next = |protocol| {
         let drains = instance("one.0", app.address, Traffic::Drain, 600);
         route(protocol, Admission::Open, &[drains, instance("two.0", two.address, Traffic::Admit, 0)])
     };
-    door.apply(document(2, &[("app", next(Protocol::Http1)), ("rpc", next(Protocol::H2c))])).await.expect("taken");
+    taken(&door, document(2, &[("app", next(Protocol::Http1)), ("rpc", next(Protocol::H2c))])).await;
     // The close comes between two frames, before the deadline.
     let close = going_away_to_client();
     assert_eq!(socket.bytes(close.len()).await, close);
@@ -289,7 +287,7 @@ async fn what_drains_ends_in_its_own_words() {
     assert!(frames.at_end());
     assert_eq!(download.chunk().await, None, "a body that is cut is seen not to be whole");
     assert_eq!(download.rest().await, b"");
-    let body = within("the end of the call", answer.into_body().collect()).await.expect("an end in order");
+    let body = collected(answer).await;
     assert_eq!(body.trailers().expect("trailers")["grpc-status"], "14");
     assert_eq!(Raw::to(at[0]).await.get("app.test", "/").await.body, "two");
     let report = door.report();
@@ -305,7 +303,7 @@ async fn what_drains_ends_in_its_own_words() {
     });
     let mut news = door.news();
     while !door.report().retiring {
-        news.changed().await.expect("news");
+        within("word of the leaving", news.changed()).await.expect("news");
     }
     two.go.notify_one();
     let said = last.said().await;
@@ -313,5 +311,5 @@ async fn what_drains_ends_in_its_own_words() {
     within("GOAWAY", connection).await.expect("a task").expect("an end in order");
     within("leaving", leaving).await.expect("left");
     let mut byte = [0];
-    assert_eq!(last.0.read(&mut byte).await.expect("an end"), 0);
+    assert_eq!(within("an end", last.0.read(&mut byte)).await.expect("an end"), 0);
 }

@@ -18,6 +18,8 @@ use openmesh_door::document::{
 };
 use openmesh_door::door::Door;
 use openmesh_door::effects::free;
+use openmesh_door::patience::Patience;
+use openmesh_door::report::Report;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
@@ -27,6 +29,16 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: nothing within {PATIENCE:?}"))
+}
+
+/// Waits until something is so that nobody tells of.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(what, wait).await;
 }
 
 /// An application.
@@ -66,7 +78,8 @@ impl App {
                         let app = app.clone();
                         async move { app.answer(request).await }
                     });
-                    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    builder.http2().max_concurrent_streams(100);
                     builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await.is_ok()
                 });
             }
@@ -225,9 +238,19 @@ pub fn open(app: &App, protocol: Protocol) -> Route {
 }
 
 pub async fn door(document: Document) -> (Arc<Door>, Vec<SocketAddr>) {
-    let door = Arc::new(Door::new(None, free()).expect("a door"));
-    let report = door.apply(document).await.expect("a good document");
+    patient(document, Patience::default()).await
+}
+
+/// A door with times of its own.
+pub async fn patient(document: Document, patience: Patience) -> (Arc<Door>, Vec<SocketAddr>) {
+    let door = Arc::new(Door::with_patience(None, free(), patience).expect("a door"));
+    let report = taken(&door, document).await;
     (door, report.listeners)
+}
+
+/// Hands a door a good document.
+pub async fn taken(door: &Door, document: Document) -> Report {
+    within("a document to be taken", door.apply(document)).await.expect("a good document")
 }
 
 /// A connection that sends bytes as they are.
@@ -243,12 +266,12 @@ pub struct Said {
 
 impl Raw {
     pub async fn to(address: SocketAddr) -> Raw {
-        Raw(TcpStream::connect(address).await.expect("a connection"), Vec::new())
+        Raw(within("a connection", TcpStream::connect(address)).await.expect("a connection"), Vec::new())
     }
 
     pub async fn send(&mut self, text: impl AsRef<[u8]>) {
         // A door that refuses closes early; what it said is still there.
-        let _ = self.0.write_all(text.as_ref()).await;
+        let _ = within("room for bytes", self.0.write_all(text.as_ref())).await;
     }
 
     /// Reads at least one more byte; false at the end.
@@ -330,8 +353,21 @@ impl Raw {
 pub async fn http2(
     address: SocketAddr,
 ) -> (hyper::client::conn::http2::SendRequest<Payload>, tokio::task::JoinHandle<Result<(), hyper::Error>>) {
-    let stream = TcpStream::connect(address).await.expect("a connection");
-    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (sender, connection) = made.expect("HTTP/2");
+    let stream = within("a connection", TcpStream::connect(address)).await.expect("a connection");
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (sender, connection) = within("a greeting of HTTP/2", made).await.expect("HTTP/2");
     (sender, tokio::spawn(connection))
+}
+
+/// Sends a request by HTTP/2 and waits for the head of its answer.
+pub async fn call(
+    client: &mut hyper::client::conn::http2::SendRequest<Payload>,
+    request: Request<Payload>,
+) -> Response<Incoming> {
+    within("an answer", client.send_request(request)).await.expect("an answer")
+}
+
+/// Collects the body of an answer.
+pub async fn collected(answer: Response<Incoming>) -> http_body_util::Collected<Bytes> {
+    within("a body", answer.into_body().collect()).await.expect("a body")
 }

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::stage::{App, Raw, document, door, http2, instance, open, route, within};
+use crate::stage::{App, Raw, document, door, http2, instance, open, route, taken, until, within};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::Request;
@@ -88,10 +88,8 @@ impl Load {
 
     /// Waits for some more answers.
     async fn some(&self, many: u64) {
-        let until = self.sent.load(Ordering::Relaxed) + many;
-        while self.sent.load(Ordering::Relaxed) < until {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let many = self.sent.load(Ordering::Relaxed) + many;
+        until("answers under load", || self.sent.load(Ordering::Relaxed) >= many).await;
     }
 
     async fn end(self) -> (u64, u64) {
@@ -148,10 +146,10 @@ async fn no_request_fails_and_none_is_sent_twice_across_switches() {
         let new = one(&name, &next, Traffic::Admit);
         serial += 1;
         let both = route(Protocol::Http1, Admission::Open, &[old, new.clone()]);
-        door.apply(document(serial, &[("app", both)])).await.expect("taken");
+        taken(&door, document(serial, &[("app", both)])).await;
         drained(&door, "app", &before).await;
         serial += 1;
-        door.apply(document(serial, &[("app", route(Protocol::Http1, Admission::Open, &[new]))])).await.expect("taken");
+        taken(&door, document(serial, &[("app", route(Protocol::Http1, Admission::Open, &[new]))])).await;
         before = name;
         apps.push(next);
     }
@@ -174,7 +172,7 @@ async fn a_single_writer_is_switched_behind_held_requests() {
         load.some(60).await;
         serial += 1;
         let old = one(&before, apps.last().expect("one"), Traffic::Drain);
-        door.apply(document(serial, &[("app", route(Protocol::H2c, Admission::Hold, &[old]))])).await.expect("taken");
+        taken(&door, document(serial, &[("app", route(Protocol::H2c, Admission::Hold, &[old]))])).await;
         drained(&door, "app", &before).await;
         // Nobody writes now: what the old one saw stays as it is.
         let last = apps.last().expect("one").clone();
@@ -183,7 +181,7 @@ async fn a_single_writer_is_switched_behind_held_requests() {
         let name = format!("v{switch}.0");
         serial += 1;
         let new = one(&name, &next, Traffic::Admit);
-        door.apply(document(serial, &[("app", route(Protocol::H2c, Admission::Open, &[new]))])).await.expect("taken");
+        taken(&door, document(serial, &[("app", route(Protocol::H2c, Admission::Open, &[new]))])).await;
         assert_eq!(last.seen.lock().expect("seen").values().sum::<u64>(), seen, "two writers at once");
         before = name;
         apps.push(next);
@@ -208,13 +206,9 @@ async fn the_queue_is_bounded_and_clients_that_leave_leave_it() {
     // One of HTTP/1 that hangs up.
     let mut gone = Raw::to(at[0]).await;
     gone.send("GET /gone HTTP/1.1\r\nhost: app.test\r\n\r\n").await;
-    while waiting(&door) < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("a request that waits", || waiting(&door) >= 1).await;
     drop(gone);
-    while waiting(&door) > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the place of a client that left", || waiting(&door) <= 0).await;
     let mut clients = Vec::new();
     // Streams of HTTP/2, 128 to a connection.
     for _ in 0..HELD_REQUESTS_MAX.div_ceil(125) {
@@ -225,18 +219,14 @@ async fn the_queue_is_bounded_and_clients_that_leave_leave_it() {
             clients.push(tokio::spawn(async move { sender.send_request(request).await }));
         }
     }
-    while waiting(&door) < HELD_REQUESTS_MAX as u64 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("a full queue", || waiting(&door) >= HELD_REQUESTS_MAX as u64).await;
     let said = Raw::to(at[0]).await.get("app.test", "/").await;
     assert!(said.status == 503 && said.body.contains("queue_full") && said.head.contains("retry-after: 5"), "{said:?}");
     for client in clients.drain(..500) {
         client.abort();
     }
-    while waiting(&door) > 500 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    door.apply(document(2, &[("app", open(&app, Protocol::Http1))])).await.expect("taken");
+    until("the places of those who left", || waiting(&door) <= 500).await;
+    taken(&door, document(2, &[("app", open(&app, Protocol::Http1))])).await;
     for client in clients {
         assert_eq!(within("an answer", client).await.expect("a task").expect("an answer").status(), 200);
     }

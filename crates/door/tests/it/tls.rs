@@ -6,9 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use crate::stage::{App, document, door, open, within};
+use crate::stage::{App, call, collected, document, door, open, taken, within};
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use openmesh_door::authority::{Authority, AuthorityError};
@@ -32,7 +31,7 @@ async fn greet(at: SocketAddr, root: &str, name: &str, protocol: &str) -> io::Re
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
     let mut settings = settings.with_root_certificates(roots).with_no_client_auth();
     settings.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    let stream = TcpStream::connect(at).await?;
+    let stream = within("a connection", TcpStream::connect(at)).await?;
     let name = ServerName::try_from(name.to_string()).expect("a name");
     within("a greeting", TlsConnector::from(Arc::new(settings)).connect(name, stream)).await
 }
@@ -83,12 +82,11 @@ async fn certificates_follow_the_name_and_are_replaced_without_a_break() {
     assert!(get(&mut one, "b.home.lan").await.starts_with("HTTP/1.1 421"), "another name on this connection");
     let two = greet(at[0], authority.root(), "b.home.lan", "h2").await.expect("a greeting");
     assert_ne!(serial_of(&one), serial_of(&two));
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(two)).await.expect("HTTP/2");
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(two));
+    let (mut sender, connection) = within("a greeting of HTTP/2", made).await.expect("HTTP/2");
     tokio::spawn(connection);
     let request = Request::get("https://b.home.lan/echo").body(whole(Bytes::new())).expect("a request");
-    let body =
-        sender.send_request(request).await.expect("an answer").into_body().collect().await.expect("a body").to_bytes();
+    let body = collected(call(&mut sender, request).await).await.to_bytes();
     assert!(String::from_utf8_lossy(&body).contains("proto=https"));
     // Nobody's name gets an alert and not somebody's certificate.
     let error = greet(at[0], authority.root(), "c.other.lan", "h2").await.expect_err("no certificate");
@@ -97,14 +95,14 @@ async fn certificates_follow_the_name_and_are_replaced_without_a_break() {
     let good = std::fs::read(&first.certificates[0].key).expect("a key");
     std::fs::copy(&first.certificates[1].key, &first.certificates[0].key).expect("copied");
     let second = Document { serial: 2, ..first.clone() };
-    let error = door.apply(second.clone()).await.expect_err("another key");
+    let error = within("a refusal", door.apply(second.clone())).await.expect_err("another key");
     assert!(matches!(error, ApplyError::Certificate(_)) && error.to_string().contains("a.key"), "{error}");
     std::fs::write(&first.certificates[0].key, good).expect("written");
     let before = serial_of(&greet(at[0], authority.root(), "a.home.lan", "h2").await.expect("a greeting"));
     assert_eq!(before, serial_of(&one));
     // A new certificate in the same files serves new connections; open ones go on.
     keep(folder.path(), "a", &authority, &["a.home.lan"]);
-    door.apply(second).await.expect("taken");
+    taken(&door, second).await;
     let after = greet(at[0], authority.root(), "a.home.lan", "http/1.1").await.expect("a greeting");
     assert_ne!(before, serial_of(&after));
     assert!(get(&mut one, "a.home.lan").await.starts_with("HTTP/1.1 200"));
