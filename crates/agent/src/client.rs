@@ -43,6 +43,8 @@ impl Client {
     /// # Errors
     /// The client of HTTP cannot be made.
     pub fn new(socket: &Path) -> Result<Client, ClientError> {
+        // A client has a provider of TLS even where nothing of it is encrypted. The first one counts.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().unix_socket(socket).http1_only().build();
         let http = http.map_err(|cause| ClientError::Answer(words(&cause)))?;
         Ok(Client { socket: socket.into(), http })

@@ -1,0 +1,4 @@
+//! An agent as a process of a test: what a person asks of it, over its socket.
+
+mod pantry;
+mod service;
