@@ -64,6 +64,8 @@ impl Checked {
             // Removed since it was listed.
             Err(BackupError::Store(StoreError::Missing { .. })) => {}
             Err(BackupError::Damaged { object, what }) => self.add(object, what),
+            // A marker that was changed since the repository was opened.
+            Err(error @ BackupError::OtherVersion { .. }) => self.add(Name::Format, error.to_string()),
             Err(error) => return Err(error),
         }
         Ok(None)

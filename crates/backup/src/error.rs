@@ -60,9 +60,27 @@ pub enum BackupError {
         /// The fault, in words.
         what: String,
     },
+    /// A mark that cannot be read (B-28).
+    #[error(
+        "{object} is damaged: {what}. It names packs that are to go, and nobody can tell which; have the repository mended, which takes it away"
+    )]
+    DamagedMark {
+        /// Its path in the repository.
+        object: String,
+        /// The fault, in words.
+        what: String,
+    },
     /// No repository is in this place.
     #[error("there is no repository here: `format` is missing. Make one, or correct the place")]
     NoRepository,
+    /// A repository of another version of the format.
+    #[error(
+        "this repository is of version {found} of the format, and this program reads version 1; use a newer program. Nothing was changed"
+    )]
+    OtherVersion {
+        /// Its version.
+        found: u32,
+    },
     /// A repository is here already.
     #[error("repository {id} is here already; open it, or choose another place")]
     Exists {

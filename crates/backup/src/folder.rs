@@ -9,7 +9,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use openmesh_primitives::Timestamp;
-use rustix::fs::FlockOperation;
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::io::Errno;
 
 use crate::error::StoreError;
 use crate::name::{Id, Kind, Name};
@@ -93,6 +94,15 @@ impl Folder {
         }
         match fs::hard_link(beside, target) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // A disk with a file system of a camera has no hard links (vfat, exfat).
+            Err(cause)
+                if matches!(
+                    cause.raw_os_error().map(Errno::from_raw_os_error),
+                    Some(Errno::PERM | Errno::OPNOTSUPP)
+                ) =>
+            {
+                rename_new(beside, target)
+            }
             linked => linked.map(|()| true),
         }
     }
@@ -103,7 +113,11 @@ impl Store for Folder {
         let target = self.path(name);
         let (beside, lock) = self.write_beside(bytes).map_err(failed("writing", name))?;
         let new = self.link(&beside, &target);
-        let removed = fs::remove_file(&beside);
+        let removed = match fs::remove_file(&beside) {
+            // Renamed.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
         drop(lock);
         // Also where it was there: whoever put it may have died before it was durable.
         let synced = target.parent().map_or(Ok(()), sync);
@@ -152,6 +166,14 @@ impl Store for Folder {
                 synced.map(|()| true).map_err(failed("removing", name))
             }
         }
+    }
+}
+
+/// Renames a file to a name that is not taken; false where it is.
+fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::EXIST) => Ok(false),
+        renamed => renamed.map(|()| true).map_err(io::Error::from),
     }
 }
 
@@ -211,6 +233,17 @@ mod tests {
         assert!(store.delete(name).unwrap() && !store.delete(name).unwrap());
         assert_eq!(store.list(Kind::Pack).unwrap(), vec![]);
         assert_eq!(fs::read_dir(store.root().join(NEW_FOLDER)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_hard_links_a_name_is_taken_once_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("new"), "first").unwrap();
+        assert!(rename_new(&path("new"), &path("name")).unwrap());
+        fs::write(path("new"), "second").unwrap();
+        assert!(!rename_new(&path("new"), &path("name")).unwrap());
+        assert_eq!((fs::read(path("name")).unwrap(), path("new").exists()), (b"first".to_vec(), true));
     }
 
     #[test]

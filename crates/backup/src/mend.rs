@@ -7,8 +7,10 @@ use crate::door::Door;
 use crate::error::{BackupError, StoreError};
 use crate::index::Index;
 use crate::name::{Id, Kind, Name};
+use crate::object::Sealed;
 use crate::pack::{Blob, BlobKind, PACK_BYTES_MAX};
 use crate::repository::Repository;
+use crate::session::{MarkContent, SessionContent};
 
 /// Damage that was made good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Mended {
     pub saved: u64,
     /// Chunks of them that are lost, until a backup of the same content brings them back.
     pub lost: u64,
+    /// Sessions and marks that nobody could read, and that were removed.
+    pub unreadable: u64,
 }
 
 impl Repository<'_> {
@@ -36,7 +40,8 @@ impl Repository<'_> {
                 Err(StoreError::Missing { .. }) => continue,
                 bytes => bytes?,
             };
-            if Id::of(&bytes) == listed.id && blobs.contains_key(&listed.id) {
+            if Id::of(&bytes) == listed.id {
+                // Whole. Whether its header can be read or not: it may be for a program that is newer.
                 continue;
             }
             damaged.insert(listed.id);
@@ -56,7 +61,13 @@ impl Repository<'_> {
             }
         }
         again.finish(door)?;
+        self.remove_unreadable(&mut mended, door)?;
         for id in &damaged {
+            // What a line spoilt on the way may be good in its place.
+            let name = Name::Object(Kind::Pack, *id);
+            if self.store.read(name, 0, PACK_BYTES_MAX + 1).is_ok_and(|bytes| Id::of(&bytes) == *id) {
+                continue;
+            }
             self.remove(Kind::Pack, *id, "remove pack", door)?;
             mended.packs += 1;
         }
@@ -65,5 +76,26 @@ impl Repository<'_> {
             self.replace_index(index.packs, index.objects.into_iter().chain(index.damaged), door)?;
         }
         Ok(mended)
+    }
+
+    /// Removes sessions and marks that nobody can read: a backup does not go on beside such a mark, and a sweep waits for such a session.
+    fn remove_unreadable(&self, mended: &mut Mended, door: Door<'_>) -> Result<(), BackupError> {
+        for kind in [Kind::Session, Kind::Mark] {
+            for listed in self.store.list(kind)? {
+                let read = match kind {
+                    Kind::Session => self.read::<SessionContent>(kind, Sealed::Session, listed.id).map(drop),
+                    _ => self.read::<MarkContent>(kind, Sealed::Mark, listed.id).map(drop),
+                };
+                match read {
+                    Err(BackupError::Damaged { .. }) => {
+                        self.remove(kind, listed.id, "remove unreadable", door)?;
+                        mended.unreadable += 1;
+                    }
+                    Ok(()) | Err(BackupError::Store(StoreError::Missing { .. })) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
     }
 }

@@ -91,8 +91,8 @@ pub(crate) struct Reading<'a> {
     run: Vec<Piece>,
     stream: Vec<u8>,
     manifest_chunks: Vec<(u64, u32)>,
-    /// Paths of files with several names, by inode.
-    named: HashMap<u64, Vec<u8>>,
+    /// Paths of files with several names, and what they were when they were read, by inode.
+    named: HashMap<u64, (Vec<u8>, Stamp)>,
     buffer: Vec<u8>,
     read: Read,
 }
@@ -196,7 +196,11 @@ impl<'a> Reading<'a> {
                 if stat.st_dev != self.device {
                     return self.refuse(shown, None);
                 }
-                if let Some(to) = self.named.get(&stat.st_ino).filter(|_| stat.st_nlink > 1) {
+                if let Some((to, seen)) = self.named.get(&stat.st_ino).filter(|_| stat.st_nlink > 1) {
+                    // Written to since, or another file with the number of one that was removed.
+                    if *seen != stamp(stat) {
+                        return Err(BackupError::Torn { path: shown }.into());
+                    }
                     let record = Record::HardLink { name: bytes, to: to.clone() };
                     self.record(&record, path)?;
                 } else {
@@ -243,7 +247,7 @@ impl<'a> Reading<'a> {
         let linked = stat.st_nlink > 1;
         self.record(&Record::File { name: name.as_bytes().to_vec(), attributes, bytes, linked }, path)?;
         if linked {
-            self.named.insert(stat.st_ino, path.as_os_str().as_bytes().to_vec());
+            self.named.insert(stat.st_ino, (path.as_os_str().as_bytes().to_vec(), stamp(&stat)));
         }
         let file = File::from(file);
         self.contents(&file, &stat, &shown)?;
@@ -396,11 +400,19 @@ fn gone(path: &Path) -> impl FnOnce(Errno) -> BackupError + '_ {
     }
 }
 
+/// What tells a change of an entry: file system, number, kind, length, times of change and of modification.
+type Stamp = (u64, u64, FileType, i64, [i64; 4]);
+
+fn stamp(stat: &Stat) -> Stamp {
+    let times = [stat.st_ctime, nanos(stat.st_ctime_nsec), stat.st_mtime, nanos(stat.st_mtime_nsec)];
+    (stat.st_dev, stat.st_ino, FileType::from_raw_mode(stat.st_mode), stat.st_size, times)
+}
+
+fn nanos<N: TryInto<i64>>(nanos: N) -> i64 {
+    nanos.try_into().unwrap_or_default()
+}
+
 /// Holds an entry against what it was (B-24).
 fn unchanged(before: &Stat, now: &Stat, path: PathBuf) -> Result<(), BackupError> {
-    let stamp = |stat: &Stat| {
-        let changed = (stat.st_ctime, stat.st_ctime_nsec, stat.st_mtime, stat.st_mtime_nsec);
-        (stat.st_dev, stat.st_ino, FileType::from_raw_mode(stat.st_mode), stat.st_size, changed)
-    };
     if stamp(before) == stamp(now) { Ok(()) } else { Err(BackupError::Torn { path }) }
 }

@@ -1,8 +1,10 @@
 //! A repository in a store: its keys, its snapshots (B-1 to B-8, B-19).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use openmesh_blueprint::document::Keep;
+use openmesh_primitives::Timestamp;
 
 use crate::age::{self, Fault, Identity, Recipient};
 use crate::door::{Door, effect};
@@ -11,12 +13,17 @@ use crate::index::{Finding, read_named};
 use crate::name::{Id, Kind, Name, RepositoryId};
 use crate::object::{Sealed, encode, unseal};
 use crate::pack::{PACK_BYTES, PACK_BYTES_MIN};
+use crate::retention;
 use crate::secret::{Keys, Secret};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 
 /// First line of the marker.
 const FORMAT_LINE: &str = "openmesh backup 1";
+/// What first lines of all versions begin with.
+const FORMAT_PREFIX: &str = "openmesh backup ";
+/// Version of the format that is read and written.
+const FORMAT_VERSION: u32 = 1;
 /// Version of the content of a key file.
 const KEY_VERSION: u16 = 1;
 /// Largest marker that is read, bytes: it has 83.
@@ -67,12 +74,13 @@ impl<'s> Repository<'s> {
         let repository = Repository::with(store, Secret::generate()?);
         repository.add_key(recipients, door)?;
         let marker = format!("{FORMAT_LINE}\n{}\n", repository.id());
-        let new = effect(door, "put format", || store.put_new(Name::Format, marker.as_bytes()))?;
-        if !new {
-            let id = read_format(store)?.unwrap_or(repository.id());
-            return Err(BackupError::Exists { id });
+        effect(door, "put format", || store.put_new(Name::Format, marker.as_bytes()))?;
+        // One that is there may be ours: a request that is sent twice finds the first. And a store that replaces what is there would tell nobody.
+        match read_format(store)? {
+            Some(id) if id == repository.id() => Ok(repository),
+            Some(id) => Err(BackupError::Exists { id }),
+            None => Err(StoreError::Missing { name: Name::Format }.into()),
         }
-        Ok(repository)
     }
 
     /// Opens a repository with one of some identities. `expected` is the id that it must have (B-4).
@@ -167,6 +175,20 @@ impl<'s> Repository<'s> {
         snapshot.fault().map_or(Ok(snapshot), |what| Err(BackupError::damaged(name, what)))
     }
 
+    /// Ids of the snapshots that retention keeps (B-26): by the writers' clocks, and the one that was stored last by the store's clock in any case. A
+    /// node whose clock fell back to 1970 would else forget each backup as soon as it is made.
+    ///
+    /// # Errors
+    /// The store fails. A damaged snapshot counts for nothing.
+    pub fn kept(&self, keep: &Keep, pinned: &BTreeSet<Id>) -> Result<BTreeSet<Id>, BackupError> {
+        let found = self.snapshots()?.found;
+        let stored = self.store.list(Kind::Snapshot)?.into_iter().filter(|listed| found.contains_key(&listed.id));
+        let last = stored.max_by_key(|listed| (listed.stored, listed.id)).map(|listed| listed.id);
+        let times: Vec<(Id, Timestamp)> = found.iter().map(|(id, snapshot)| (*id, snapshot.time)).collect();
+        let pinned = pinned.iter().copied().chain(last).collect();
+        Ok(retention::kept(&times, keep, &pinned))
+    }
+
     /// Removes snapshots, as retention wants it. What only they needed goes with the next mark and sweep.
     ///
     /// # Errors
@@ -213,6 +235,10 @@ pub(crate) fn read_format(store: &dyn Store) -> Result<Option<RepositoryId>, Bac
     };
     let text = std::str::from_utf8(&bytes).ok();
     let id = text.and_then(|text| text.strip_prefix(FORMAT_LINE)?.strip_prefix('\n')?.strip_suffix('\n')?.parse().ok());
+    let version = text.and_then(|text| text.lines().next()?.strip_prefix(FORMAT_PREFIX)?.parse::<u32>().ok());
+    if let Some(found) = version.filter(|version| *version > FORMAT_VERSION) {
+        return Err(BackupError::OtherVersion { found });
+    }
     let wrong = || BackupError::damaged(Name::Format, "it is not the marker of a repository of this version");
     id.map(Some).ok_or_else(wrong)
 }

@@ -116,7 +116,10 @@ pub(crate) struct Mark {
 }
 
 impl Repository<'_> {
-    /// All marks that can be read, and second marks without a first one.
+    /// All marks, and second marks without a first one.
+    ///
+    /// # Errors
+    /// A mark is damaged: a backup that went on could count on packs that are about to go, because it cannot tell which these are.
     pub(crate) fn marks(&self) -> Result<(Vec<Mark>, Vec<Id>), BackupError> {
         let (mut marks, mut seconds) = (Vec::new(), Vec::new());
         for listed in self.store.list(Kind::Mark)? {
@@ -126,8 +129,8 @@ impl Repository<'_> {
                     marks.push(Mark { id: listed.id, time, stored: listed.stored, packs, sessions: None });
                 }
                 Ok(MarkContent::Sessions { mark, sessions }) => seconds.push((listed.id, mark, sessions)),
-                // Nothing is removed for a mark that cannot be read.
-                Err(BackupError::Damaged { .. } | BackupError::Store(StoreError::Missing { .. })) => {}
+                Err(BackupError::Store(StoreError::Missing { .. })) => {}
+                Err(BackupError::Damaged { object, what }) => return Err(BackupError::DamagedMark { object, what }),
                 Err(error) => return Err(error),
             }
         }

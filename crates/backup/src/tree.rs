@@ -13,6 +13,8 @@ use crate::manifest::Attributes;
 
 /// Largest list of names or value of an extended attribute, bytes: the kernel's own limit.
 const XATTR_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a path that are opened in one step: half of what Linux takes (`PATH_MAX`), and more than any name.
+const STEP_BYTES_MAX: usize = 2048;
 /// Bits of a mode that are kept.
 const MODE_BITS: u32 = 0o7777;
 
@@ -22,11 +24,19 @@ pub(crate) fn open_root(path: &Path) -> Result<OwnedFd, BackupError> {
     rustix::fs::open(path, flags, Mode::empty()).map_err(failed("opening", path))
 }
 
-/// Opens an entry below a folder without following any link.
+/// Opens an entry below a folder without following any link. A path longer than the kernel takes is walked in steps.
 pub(crate) fn open_below(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve)
+    let open = |folder: BorrowedFd<'_>, path: &Path, flags, mode| {
+        rustix::fs::openat2(folder, path, flags | OFlags::CLOEXEC, mode, resolve)
+    };
+    let bytes = path.as_os_str().as_bytes();
+    let cut = bytes.get(..STEP_BYTES_MAX).and_then(|step| step.iter().rposition(|byte| *byte == b'/'));
+    let Some(cut) = cut else { return open(root, path, flags, mode) };
+    let step =
+        open(root, Path::new(OsStr::from_bytes(&bytes[..cut])), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    open_below(step.as_fd(), Path::new(OsStr::from_bytes(&bytes[cut + 1..])), flags, mode)
 }
 
 /// Opens the folder that holds an entry, and the entry's name.

@@ -6,5 +6,6 @@ mod crash;
 mod flips;
 mod golden;
 mod life;
+mod odd;
 mod prune;
 mod world;
