@@ -134,11 +134,13 @@ impl Door {
         if !problems.is_empty() {
             return Err(ApplyError::Problems(problems));
         }
-        let keys = load(&document.certificates)?;
+        let certificates = document.certificates.clone();
+        let keys = aside(move || load(&certificates)).await?;
         let table = Arc::new(Table::new(document, &before.routes, self.shared.news()));
         let fresh = self.open(&table, &bound, sockets)?;
-        if let Some(path) = &self.kept {
-            keep::write(&self.effects, path, &table.document).map_err(ApplyError::Keep)?;
+        if let Some(path) = self.kept.clone() {
+            let (effects, table) = (self.effects.clone(), table.clone());
+            aside(move || keep::write(&effects, &path, &table.document)).await.map_err(ApplyError::Keep)?;
         }
         self.shared.certificates().replace(keys);
         for (name, route) in &table.routes {
@@ -235,5 +237,17 @@ impl Door {
             let _ = tokio::time::timeout(Duration::from_millis(LEAVE_MS), self.shared.crowd().emptied()).await;
         }
         self.leaving().cut.cancel();
+    }
+}
+
+/// Does what waits for a disk where it holds no traffic up.
+async fn aside<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends, and this with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

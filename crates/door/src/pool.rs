@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,13 @@ pub struct Upstream {
     /// Its language.
     pub protocol: Protocol,
     resting: Mutex<VecDeque<(http1::SendRequest<Payload>, Instant)>>,
+    /// A task sees to the end of rest.
+    watched: AtomicBool,
     shared: Mutex<Vec<Shared>>,
+    /// Held by the one who opens a shared connection.
+    opening: tokio::sync::Mutex<()>,
+    /// Number of tries to open one that failed.
+    failures: AtomicU64,
     ends: Mutex<Ends>,
     /// Time in which tunnels are asked to end, milliseconds.
     ask_within_ms: AtomicU64,
@@ -96,7 +102,10 @@ impl Upstream {
             address,
             protocol,
             resting: Mutex::default(),
+            watched: AtomicBool::new(false),
             shared: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            failures: AtomicU64::new(0),
             ends: Mutex::default(),
             ask_within_ms: AtomicU64::new(0),
         }
@@ -223,9 +232,7 @@ impl Upstream {
 
     fn take_resting(&self, rest: Duration) -> Option<http1::SendRequest<Payload>> {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.retain(|(sender, since)| {
-            !sender.is_closed() && since.elapsed().as_millis() < u128::from(POOL_REST_MS_MAX)
-        });
+        keep_fresh(&mut resting);
         // The one that rested least is the one that lives most likely.
         let (_, since) = resting.back()?;
         if since.elapsed() >= rest {
@@ -245,17 +252,31 @@ impl Upstream {
         Ok(sender)
     }
 
-    /// Keeps a connection once its exchange is over, unless the instance is leaving.
+    /// Keeps a connection once its exchange is over, unless the instance is leaving, and sees to the end of its rest.
     async fn rest(&self, mut sender: http1::SendRequest<Payload>) {
         let ask = self.ends().ask;
         if sender.ready().await.is_err() || ask.is_cancelled() {
             return;
         }
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        if resting.len() >= POOL_RESTING_MAX {
-            resting.pop_front();
+        {
+            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            if resting.len() >= POOL_RESTING_MAX {
+                resting.pop_front();
+            }
+            resting.push_back((sender, Instant::now()));
+            if self.watched.swap(true, Ordering::Relaxed) {
+                return;
+            }
         }
-        resting.push_back((sender, Instant::now()));
+        loop {
+            tokio::time::sleep(Duration::from_millis(POOL_REST_MS_MAX)).await;
+            let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            keep_fresh(&mut resting);
+            if resting.is_empty() {
+                self.watched.store(false, Ordering::Relaxed);
+                return;
+            }
+        }
     }
 
     async fn send_http2(&self, request: Request<Payload>) -> Result<Answered, ExchangeError> {
@@ -263,7 +284,7 @@ impl Upstream {
         loop {
             let (mut shared, rested) = match self.take_shared() {
                 Some(shared) => (shared, true),
-                None => (self.open_http2().await?, false),
+                None => self.share_http2().await?,
             };
             let stream = Stream(shared.streams);
             match shared.sender.try_send_request(request).await {
@@ -283,6 +304,25 @@ impl Upstream {
         let free = all.iter().find(|shared| shared.streams.load(Ordering::Relaxed) < STREAMS_OF_INSTANCE_MAX)?;
         free.streams.fetch_add(1, Ordering::Relaxed);
         Some(free.clone())
+    }
+
+    /// A shared connection, and whether it was there before. One request opens it and the others wait for it, also for its failure: whoever opened
+    /// one each would have a thousand connections for a thousand held requests.
+    async fn share_http2(&self) -> Result<(Shared, bool), ExchangeError> {
+        let before = self.failures.load(Ordering::Relaxed);
+        let _alone = self.opening.lock().await;
+        if let Some(shared) = self.take_shared() {
+            return Ok((shared, true));
+        }
+        if self.failures.load(Ordering::Relaxed) != before {
+            let source = io::Error::new(io::ErrorKind::NotConnected, "another request has just tried in vain");
+            return Err(ExchangeError::Connect { address: self.address, source });
+        }
+        let opened = self.open_http2().await;
+        if opened.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        opened.map(|shared| (shared, false))
     }
 
     async fn open_http2(&self) -> Result<Shared, ExchangeError> {
@@ -305,4 +345,9 @@ impl Upstream {
         }
         Ok(shared)
     }
+}
+
+/// Lets go what has died or rested for long.
+fn keep_fresh(resting: &mut VecDeque<(http1::SendRequest<Payload>, Instant)>) {
+    resting.retain(|(sender, since)| !sender.is_closed() && since.elapsed() < Duration::from_millis(POOL_REST_MS_MAX));
 }

@@ -99,7 +99,8 @@ async fn forward(
     arrived: Arrived,
     mut request: Request<Incoming>,
 ) -> Result<Response<Payload>, Notice> {
-    let decision = Decision(arrived.seen.clone());
+    // One that is answered while the next is undecided has no say in that.
+    let decision = Decision(arrived.seen.clone().filter(|_| arrived.sight == Sight::MayUpgrade));
     if let Sight::Refused(fault) = arrived.sight {
         door.count_malformed();
         return Err(malformed(fault));
@@ -354,10 +355,10 @@ fn aim(parts: &mut request::Parts, host: &HeaderValue, http2: bool) {
 /// HTTP/2 may send cookies in several fields, HTTP/1.1 has one (RFC 9113, section 8.2.3).
 fn join_cookies(fields: &mut HeaderMap) {
     let all: Vec<&[u8]> = fields.get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
-    if all.len() > 1 {
-        if let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..])) {
-            fields.insert("cookie", joined);
-        }
+    if all.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&all.join(&b"; "[..]))
+    {
+        fields.insert("cookie", joined);
     }
 }
 

@@ -107,8 +107,9 @@ impl Route {
                     }
                 }
                 Outcome::Drained(name) => {
+                    // A connection that is about to rest does not.
                     if let Some(upstream) = inner.upstreams.get(&name) {
-                        upstream.close_resting();
+                        upstream.ask(0);
                     }
                     self.tell();
                 }

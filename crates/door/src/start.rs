@@ -115,8 +115,8 @@ fn take_files() -> io::Result<()> {
 async fn serve(start: &Start) -> Result<(), StartError> {
     let door = Arc::new(Door::new(Some(start.document.clone()), free())?);
     let mut stop = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
-    let socket = start.socket.clone();
-    let before = tokio::task::spawn_blocking(move || takeover::take(&socket)).await.map_err(io::Error::other);
+    let path = start.socket.clone();
+    let before = tokio::task::spawn_blocking(move || takeover::take(&path)).await.map_err(io::Error::other);
     let predecessor = match before.and_then(|taken| taken).map_err(StartError::Predecessor)? {
         Some((predecessor, document, sockets)) => {
             // A door that was never told anything has nothing to pass on.
@@ -130,10 +130,15 @@ async fn serve(start: &Start) -> Result<(), StartError> {
             None
         }
     };
-    let listener = listen(&start.socket).map_err(|source| StartError::Socket { path: start.socket.clone(), source })?;
+    let socket = |source| StartError::Socket { path: start.socket.clone(), source };
+    let fresh = start.socket.with_extension("new");
+    let listener = bind(&fresh).map_err(socket)?;
     if let Some(predecessor) = predecessor {
-        predecessor.release().map_err(StartError::Predecessor)?;
+        let released = tokio::task::spawn_blocking(move || predecessor.release()).await.map_err(io::Error::other);
+        released.and_then(|released| released).map_err(StartError::Predecessor)?;
     }
+    // At each moment somebody listens there. A door that serves on keeps its place.
+    std::fs::rename(&fresh, &start.socket).map_err(socket)?;
     tokio::select! {
         () = control::serve(door.clone(), listener) => {}
         _ = stop.recv() => door.retire(Duration::from_millis(DRAIN_MS_DEFAULT)).await,
@@ -160,14 +165,10 @@ async fn restore(door: &Arc<Door>, path: &Path) -> Result<(), StartError> {
     }
 }
 
-/// Binds the agent's socket beside its place and moves it there: at each moment somebody listens.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// Binds the agent's socket beside its place.
+fn bind(fresh: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => UnixListener::bind(fresh),
     }
-    let listener = UnixListener::bind(&fresh)?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
 }

@@ -4,7 +4,8 @@
 //! sockets themselves are handed over (`SCM_RIGHTS`), with their queues: no connection is lost, and nothing is bound anew.
 //!
 //! The old door sends four bytes with the length of a JSON text, the text (document and keys of the listeners), then one byte with one
-//! descriptor for each key. The new one sends one byte when it serves. Until then the old one serves as before, and takes no document.
+//! descriptor for each key. The new one sends one byte when it serves. Until then the old one serves as before, and takes no document; then it
+//! says by one byte that it leaves. A new door that does not hear it ends, and has touched nothing.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -29,6 +30,8 @@ use crate::table::{ListenerKey, Sockets};
 const SOCKET: u8 = b'S';
 /// Byte of a new door that serves.
 const SERVES: u8 = b'!';
+/// Byte of the old door that leaves.
+const LEAVES: u8 = b'.';
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,7 +72,10 @@ fn give_now(mut stream: UnixStream, document: Document, sockets: Sockets) -> io:
     }
     let mut byte = [0];
     stream.read_exact(&mut byte)?;
-    if byte == [SERVES] { Ok(()) } else { Err(io::Error::other("the successor does not serve")) }
+    if byte != [SERVES] {
+        return Err(io::Error::other("the successor does not serve"));
+    }
+    stream.write_all(&[LEAVES])
 }
 
 /// A door that waits for its successor to serve.
@@ -77,16 +83,19 @@ fn give_now(mut stream: UnixStream, document: Document, sockets: Sockets) -> io:
 pub struct Predecessor(UnixStream);
 
 impl Predecessor {
-    /// Lets it leave.
+    /// Lets it leave, and waits for its word.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Those of the system, and a door that waits no longer: it serves on.
     pub fn release(mut self) -> io::Result<()> {
-        self.0.write_all(&[SERVES])
+        self.0.write_all(&[SERVES])?;
+        let mut byte = [0];
+        self.0.read_exact(&mut byte)?;
+        if byte == [LEAVES] { Ok(()) } else { Err(io::Error::other("the door before serves on")) }
     }
 }
 
-/// Takes document and listeners from the door at a socket; `None` where there is none.
+/// Takes document and listeners from the door at a socket; `None` where there is none, or one that leaves already.
 ///
 /// # Errors
 /// Those of the system, and a door that speaks another protocol. It serves on then.
@@ -102,7 +111,10 @@ pub fn take(socket: &Path) -> io::Result<Option<(Predecessor, Document, Sockets)
     line.push(b'\n');
     stream.write_all(&line)?;
     let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
+    match stream.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
     let length = u32::from_be_bytes(length) as usize;
     if length > 2 * DOCUMENT_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a document of {length} bytes")));

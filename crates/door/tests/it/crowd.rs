@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use hyper::Request;
 use openmesh_door::body::whole;
-use openmesh_door::document::Protocol;
+use openmesh_door::document::{Admission, Protocol};
 use openmesh_door::limits::REQUESTS_OF_ORIGIN_MAX;
 
-use crate::stage::{App, Raw, document, door, http2, open, until};
+use crate::stage::{App, Raw, document, door, http2, open, route, taken, until, within};
 
 /// Requests on one connection: fewer than a client may have.
 const ON_ONE: usize = 125;
@@ -33,4 +33,26 @@ async fn open_requests_of_one_network_are_bounded_and_given_back() {
     }
     until("their ends", || door.report().routes["app"].instances["one.0"].counts.open == 0).await;
     assert_eq!(Raw::to(at[0]).await.get("app.test", "/").await.body, "app");
+}
+
+#[tokio::test]
+async fn held_requests_share_connections_when_they_are_released() {
+    let app = App::start("app").await;
+    let (door, at) = door(document(1, &[("app", route(Protocol::H2c, Admission::Hold, &[]))])).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let (client, _connection) = http2(at[0]).await;
+        for _ in 0..100 {
+            let mut client = client.clone();
+            let request = Request::get("http://app.test/").body(whole(Bytes::new())).expect("a request");
+            clients.push(tokio::spawn(async move { client.send_request(request).await }));
+        }
+    }
+    until("all to wait", || door.report().routes["app"].waiting == 300).await;
+    taken(&door, document(2, &[("app", open(&app, Protocol::H2c))])).await;
+    for client in clients {
+        assert_eq!(within("an answer", client).await.expect("a task").expect("an answer").status(), 200);
+    }
+    let connections = app.connections.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(connections <= 3, "{connections} connections for 300 requests, of which each takes 100");
 }

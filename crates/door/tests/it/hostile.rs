@@ -32,8 +32,11 @@ async fn saying(bytes: Vec<u8>, end: bool) -> SocketAddr {
     address
 }
 
-/// Bytes of an answer, whether the connection ends with them, and the status and body that a client may see; none where its connection ends.
-fn answers() -> Vec<(String, bool, Option<(u16, &'static str)>)> {
+/// Status and body that a client may see; none where its connection ends.
+type Seen = Option<(u16, &'static str)>;
+
+/// Bytes of an answer, whether the connection ends with them, and what a client may see.
+fn answers() -> Vec<(String, bool, Seen)> {
     let ok = |fields: &str, body: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n{body}");
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     let chunked = "transfer-encoding: chunked\r\n";

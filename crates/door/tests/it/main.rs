@@ -13,5 +13,6 @@ mod spec;
 mod stage;
 mod switch;
 mod switches;
+mod takeover;
 mod tls;
 mod tunnels;

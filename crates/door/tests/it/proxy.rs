@@ -143,7 +143,9 @@ async fn any_upgrade_passes_and_a_refused_one_goes_on_as_http() {
     client.send(ask("never") + "GET /next HTTP/1.1\r\nhost: app.test\r\n\r\n").await;
     assert_eq!(client.said().await.body, "no upgrade");
     assert_eq!(client.said().await.body, "app");
-    client.send(ask("chat")).await;
+    // Behind another request in the same piece.
+    client.send("GET /before HTTP/1.1\r\nhost: app.test\r\n\r\n".to_string() + &ask("chat")).await;
+    assert_eq!(client.said().await.body, "app");
     let (status, head) = client.head().await;
     assert!(status == 101 && head.contains("upgrade: chat"), "{head}");
     let bytes = "GET /hidden HTTP/1.1\r\n\r\n\0\x01\x02";

@@ -56,6 +56,10 @@ async fn a_body_that_stops_and_an_application_that_never_answers_have_an_end() {
     assert!(said.status == 504 && said.body.contains("\"late\""), "{said:?}");
     assert_eq!(app.count("GET /wait"), 1, "it is not asked again");
     // One of gRPC names its own deadline.
+    let app = App::start("app").await;
+    let served = document(1, &[("app", open(&app, Protocol::Http1))]);
+    let (_door, at) = patient(served, Patience { answer: SHORT, ..Patience::default() }).await;
+    let mut client = Raw::to(at[0]).await;
     client
         .send("POST /wait HTTP/1.1\r\nhost: app.test\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\r\n")
         .await;
