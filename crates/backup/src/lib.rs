@@ -23,8 +23,7 @@
 //! snapshots that need it.
 //!
 //! # Known limits
-//! Index and manifest are held in memory (B-40). Every backup reads the whole tree: times of files are not trusted, because volumes are handed in as clones. An object store with the
-//! protocol of S3 has no implementation here yet: `object_store` with its feature `aws` would change a crate that the tables are built on.
+//! Index and manifest are held in memory (B-40). Every backup reads the whole tree: times of files are not trusted, because volumes are handed in as clones.
 
 mod again;
 mod age;
@@ -49,6 +48,7 @@ mod reading;
 mod repository;
 mod restore;
 pub mod retention;
+mod s3;
 mod secret;
 mod session;
 mod snapshot;
@@ -76,6 +76,7 @@ pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};
 pub use restore::{Owners, Restoration, Restored};
+pub use s3::{S3, S3Settings};
 pub use session::SESSION_MS_MAX;
 pub use snapshot::{LABEL_BYTES_MAX, LABELS_MAX, MANIFEST_BYTES_MAX, Snapshot};
 pub use store::{Listed, Store};

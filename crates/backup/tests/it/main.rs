@@ -1,6 +1,7 @@
 //! Tests of backups as callers see them.
 
 mod bench;
+mod bucket;
 mod concurrent;
 mod crash;
 mod flips;
@@ -8,4 +9,5 @@ mod golden;
 mod life;
 mod odd;
 mod prune;
+mod s3;
 mod world;
