@@ -50,6 +50,12 @@ pub enum Command {
     /// Tell how a node does, and what is wrong with it.
     #[command(visible_alias = "status")]
     Doctor(DoctorArgs),
+    /// This machine as an Xnode: its agent, its state, its secrets.
+    #[command(subcommand)]
+    Xnode(XnodeCommand),
+    /// Applications on this machine: deploy, look, change, return, remove.
+    #[command(subcommand)]
+    App(AppCommand),
     /// Market data tools.
     #[command(subcommand)]
     Market(MarketCommand),
@@ -319,5 +325,257 @@ pub enum AccountCommand {
         /// Node.
         #[command(flatten)]
         node: NodeUrl,
+    },
+}
+
+/// The agent to talk to.
+#[derive(Debug, Clone, Args)]
+pub struct AgentName {
+    /// Instance name of the agent; several share a machine.
+    #[arg(long, value_name = "NAME", env = "OPENMESH_XNODE", default_value = "default")]
+    pub agent: openmesh_agent::Name,
+    /// Folder in which the agent keeps everything (/var/lib/openmesh/xnodes/NAME where not given).
+    #[arg(long, value_name = "DIR", env = "OPENMESH_XNODE_STATE", hide = true)]
+    pub state: Option<PathBuf>,
+    /// Folder of what goes with the machine's run (/run/openmesh/xnodes/NAME where not given).
+    #[arg(long, value_name = "DIR", env = "OPENMESH_XNODE_RUN", hide = true)]
+    pub run: Option<PathBuf>,
+}
+
+/// Output for people or for programs.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// This machine as an Xnode.
+#[derive(Debug, Subcommand)]
+pub enum XnodeCommand {
+    /// Run the agent of this machine (as root). Ending it ends no application.
+    Agent {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Let this runc make containers, in place of the built-in libcontainer.
+        #[arg(long, value_name = "PROGRAM")]
+        runc: Option<PathBuf>,
+    },
+    /// Tell what the agent does, and what is wrong.
+    Status {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print what was done and why; --follow goes on with what happens.
+    Events {
+        /// Go on with new events.
+        #[arg(long, short)]
+        follow: bool,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the JSON schema of documents.
+    Schema {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// Secrets of applications: sealed on disk, named in documents, never printed.
+    #[command(subcommand)]
+    Secret(SecretCommand),
+}
+
+/// Secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Set a secret from standard input or a file; applications get it by the next deployment.
+    Set {
+        /// Name.
+        name: openmesh_agent::Name,
+        /// File with the value, taken byte by byte; standard input without it, less one last line break.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// List secrets with their versions and users.
+    List {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Remove a secret that no application has.
+    Remove {
+        /// Name.
+        name: openmesh_agent::Name,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+}
+
+/// Options of whatever changes applications.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
+    /// Reason, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Refuse unless this generation is the wanted one: nobody changed anything since it was looked at.
+    #[arg(long, value_name = "GENERATION")]
+    pub expect: Option<u64>,
+    /// Do also what loses something; the plan names it.
+    #[arg(long)]
+    pub yes: bool,
+    /// Return as soon as the change is taken, without waiting until it is done.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Fate of an application's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DataFate {
+    /// They stay until somebody says otherwise.
+    Keep,
+    /// They go after a day, if a backup was made since.
+    Backup,
+    /// They go after a day.
+    Wipe,
+}
+
+/// Applications.
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// List applications with their states.
+    List {
+        /// Only those in this state (running, starting, stopped, crash_loop, frozen, ended, failed, held, leaving).
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Tell why an application is as it is: state, cause, instances, last ends, volumes.
+    Why {
+        /// Application.
+        name: openmesh_agent::Name,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the way to a document, and change nothing.
+    Plan {
+        /// Document in YAML or JSON; - is standard input.
+        document: PathBuf,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Bring the machine to a document, and show each step.
+    Deploy {
+        /// Document in YAML or JSON; - is standard input.
+        document: PathBuf,
+        /// Change.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Print an application's log.
+    Logs {
+        /// Application.
+        name: openmesh_agent::Name,
+        /// Go on with new lines.
+        #[arg(long, short)]
+        follow: bool,
+        /// Last lines to begin with.
+        #[arg(long, short = 'n', default_value_t = 200)]
+        lines: usize,
+        /// Only lines with this text.
+        #[arg(long, value_name = "TEXT")]
+        contains: Option<String>,
+        /// Only this stream (stdout, stderr, shim).
+        #[arg(long, value_name = "STREAM")]
+        stream: Option<String>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List generations: who, when, why.
+    History {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print the document of a generation (of the wanted one without a number).
+    Show {
+        /// Generation.
+        generation: Option<u64>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// Print what differs between two generations.
+    Diff {
+        /// Generation before.
+        before: u64,
+        /// Generation after.
+        after: u64,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Go back to the content of an old generation, with the present data.
+    Rollback {
+        /// Generation.
+        generation: u64,
+        /// Change.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Remove an application.
+    Remove {
+        /// Application.
+        name: openmesh_agent::Name,
+        /// Fate of its data.
+        #[arg(long, value_enum)]
+        data: DataFate,
+        /// Change.
+        #[command(flatten)]
+        change: ChangeArgs,
     },
 }

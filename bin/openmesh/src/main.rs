@@ -54,6 +54,8 @@ async fn run(command: cli::Command) -> Result<(), failure::Failure> {
         Command::Sql(arguments) => commands::sql::run(arguments).await,
         Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(arguments).await,
+        Command::Xnode(command) => commands::xnode::run(command).await,
+        Command::App(command) => commands::app::run(command).await,
         Command::Market(command) => commands::market::run(command),
         Command::Chain(command) => commands::chain::run(command),
         Command::Account(command) => commands::account::run(command).await,

@@ -167,10 +167,7 @@ async fn applications(State(service): Shared) -> Result<Json<Vec<views::Applicat
     Ok(Json(views_of(&look, &service.work())))
 }
 
-async fn application(
-    State(service): Shared,
-    Path(text): Path<String>,
-) -> Result<Json<views::Application>, AgentError> {
+async fn application(State(service): Shared, Path(text): Path<String>) -> Result<Json<views::Application>, AgentError> {
     let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
     let all = views_of(&look, &service.work());
     let known = names(all.iter().map(|view| &view.name));
@@ -210,7 +207,9 @@ fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
         revision: look.wanted.as_ref().and_then(|wanted| wanted.revision(name)).map(|revision| revision.to_string()),
         instances: instances.collect(),
         ports: ports.collect(),
-        volumes: volumes.map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line))).collect(),
+        volumes: volumes
+            .map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)))
+            .collect(),
     }
 }
 
@@ -248,11 +247,13 @@ fn end_in_words(end: &End) -> String {
 
 /// State of an application, with the cause of one that nobody wished.
 fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Option<String>) {
-    let wanted = look.wanted.as_ref().and_then(|wanted| Some((wanted.revision(name)?, wanted.portable.applications.get(name)?)));
+    let wanted =
+        look.wanted.as_ref().and_then(|wanted| Some((wanted.revision(name)?, wanted.portable.applications.get(name)?)));
     let Some((revision, resolved)) = wanted else { return (ApplicationState::Leaving, None) };
     let trouble = work.troubles.iter().find(|trouble| trouble.application.as_deref() == Some(name.as_str()));
     let observed = look.inventory.applications.get(name);
-    let instances: Vec<_> = observed.into_iter().flat_map(|found| &found.instances).filter(|(id, _)| id.revision == revision).collect();
+    let instances: Vec<_> =
+        observed.into_iter().flat_map(|found| &found.instances).filter(|(id, _)| id.revision == revision).collect();
     let looks = look.instances.get(name);
     let looped = instances.iter().find_map(|(id, _)| {
         let status = looks?.get(id)?.status.as_ref()?;
@@ -264,7 +265,9 @@ fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Opt
     if instances.iter().any(|(_, found)| found.state == InstanceState::Frozen) {
         return (ApplicationState::Frozen, Some("its first process was stopped by a signal or the freezer".into()));
     }
-    if let Some(Verdict::Failed(cause)) = instances.iter().find_map(|(_, found)| found.gate.clone().filter(|gate| *gate != Verdict::Passed)) {
+    if let Some(Verdict::Failed(cause)) =
+        instances.iter().find_map(|(_, found)| found.gate.clone().filter(|gate| *gate != Verdict::Passed))
+    {
         return (ApplicationState::Failed, Some(cause));
     }
     if let Some(trouble) = trouble {
@@ -273,8 +276,15 @@ fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Opt
     if resolved.application.wish != openmesh_blueprint::document::Wish::Running {
         return (ApplicationState::Stopped, None);
     }
-    if let Some((id, InstanceState::Exited(code))) = instances.iter().map(|(id, found)| (id, found.state)).find(|(_, state)| matches!(state, InstanceState::Exited(_))) {
-        return (ApplicationState::Ended, Some(format!("instance {id} has ended with code {code}, and its policy starts it no more")));
+    if let Some((id, InstanceState::Exited(code))) = instances
+        .iter()
+        .map(|(id, found)| (id, found.state))
+        .find(|(_, state)| matches!(state, InstanceState::Exited(_)))
+    {
+        return (
+            ApplicationState::Ended,
+            Some(format!("instance {id} has ended with code {code}, and its policy starts it no more")),
+        );
     }
     let open = observed.is_some_and(|found| found.door == Door::Open(revision.clone()));
     let running = instances.iter().filter(|(_, found)| found.state == InstanceState::Running).count();
@@ -448,4 +458,3 @@ async fn remove_secret(State(service): Shared, Path(text): Path<String>) -> Resu
     blocking(&service, move |service| service.remove_secret(&name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
-

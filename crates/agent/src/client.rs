@@ -56,7 +56,8 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
-        let unreachable = |cause: reqwest::Error| ClientError::Unreachable { socket: self.socket.clone(), cause: words(&cause) };
+        let unreachable =
+            |cause: reqwest::Error| ClientError::Unreachable { socket: self.socket.clone(), cause: words(&cause) };
         let answer = request.send().await.map_err(unreachable)?;
         if answer.status().is_success() {
             return Ok(answer);
@@ -105,7 +106,8 @@ impl Client {
                 }
                 match bytes.next().await {
                     None => return Ok(None),
-                    Some(part) => kept.extend_from_slice(&part.map_err(|cause: reqwest::Error| ClientError::Answer(words(&cause)))?),
+                    Some(part) => kept
+                        .extend_from_slice(&part.map_err(|cause: reqwest::Error| ClientError::Answer(words(&cause)))?),
                 }
             }
         });

@@ -17,7 +17,7 @@ pub enum AgentError {
     File {
         /// Its path.
         path: PathBuf,
-        /// What was to be done.
+        /// The act.
         doing: &'static str,
         /// The system's word.
         cause: io::Error,
@@ -74,7 +74,9 @@ pub enum AgentError {
         refusals: Vec<Refusal>,
     },
     /// Somebody else changed the machine meanwhile.
-    #[error("generation {expected} was expected and {wanted} is wanted by now; look at the difference with `openmesh app diff {expected} {wanted}` and try again")]
+    #[error(
+        "generation {expected} was expected and {wanted} is wanted by now; look at the difference with `openmesh app diff {expected} {wanted}` and try again"
+    )]
     Changed {
         /// Number that the caller had seen.
         expected: u64,
@@ -173,7 +175,9 @@ impl AgentError {
             AgentError::Refused { .. } | AgentError::Xnode(XnodeError::Refused { .. }) => ("refused", 409),
             AgentError::Changed { .. } => ("changed", 409),
             AgentError::NoApplication { .. } => ("no_application", 404),
-            AgentError::NoDocument { .. } | AgentError::Xnode(XnodeError::NoGeneration { .. }) => ("no_generation", 404),
+            AgentError::NoDocument { .. } | AgentError::Xnode(XnodeError::NoGeneration { .. }) => {
+                ("no_generation", 404)
+            }
             AgentError::NoSecret(_) => ("no_secret", 404),
             AgentError::SecretUsed { .. } => ("secret_used", 409),
             AgentError::Name(_) | AgentError::SecretSize { .. } => ("value", 400),

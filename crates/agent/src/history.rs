@@ -145,7 +145,8 @@ mod tests {
         for _ in 0..1_500 {
             history.note(EventKind::Failed, 1, None, "x".repeat(8_000));
         }
-        let sizes = ["events.jsonl", "events.1.jsonl"].map(|name| fs::metadata(folder.path().join(name)).unwrap().len());
+        let sizes =
+            ["events.jsonl", "events.1.jsonl"].map(|name| fs::metadata(folder.path().join(name)).unwrap().len());
         assert!(sizes.iter().all(|size| (1..=FILE_BYTES_MAX).contains(size)), "{sizes:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }

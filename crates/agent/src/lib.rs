@@ -27,6 +27,7 @@ mod worker;
 
 pub use client::Client;
 pub use error::AgentError;
+pub use openmesh_blueprint::document::Name;
 pub use service::Service;
 pub use settings::Settings;
 

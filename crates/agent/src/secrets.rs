@@ -37,7 +37,6 @@ struct Sealed {
     sealed: Vec<u8>,
 }
 
-
 /// Versions of secrets by their names.
 type Kept = BTreeMap<String, BTreeMap<u32, Sealed>>;
 
@@ -60,7 +59,8 @@ impl Vault {
             Err(cause) if cause.kind() == ErrorKind::NotFound => BTreeMap::new(),
             bytes => {
                 let bytes = bytes.map_err(AgentError::file("reading", &file))?;
-                let damaged = |cause: serde_json::Error| AgentError::Damaged { path: file.clone(), words: cause.to_string() };
+                let damaged =
+                    |cause: serde_json::Error| AgentError::Damaged { path: file.clone(), words: cause.to_string() };
                 serde_json::from_slice(&bytes).map_err(damaged)?
             }
         };
@@ -83,7 +83,9 @@ impl Vault {
     /// Opens every secret once: one that cannot be opened is found now, and not when an application starts.
     fn check(&self) -> Result<(), AgentError> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = kept.iter().flat_map(|(name, versions)| versions.iter().map(move |(version, sealed)| (name, version, sealed)));
+        let all = kept
+            .iter()
+            .flat_map(|(name, versions)| versions.iter().map(move |(version, sealed)| (name, version, sealed)));
         for (name, version, sealed) in all {
             if self.unseal(name, *version, sealed).is_none() {
                 return Err(AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() });

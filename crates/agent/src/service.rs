@@ -1,4 +1,4 @@
-//! What a person asks of a machine.
+//! Requests of people to a machine.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -68,8 +68,7 @@ impl Service {
         }
         let lock = lock(&settings)?;
         let first_id = ids::first(&settings.ids, &settings.state)?;
-        let programs =
-            programs::install(&settings.programs, &settings.state.join("programs"), settings.runc.clone())?;
+        let programs = programs::install(&settings.programs, &settings.state.join("programs"), settings.runc.clone())?;
         let vault = Arc::new(Vault::open(&settings.state)?);
         let history = History::open(&settings.state)?;
         let paths = Paths::new(&settings.state, &settings.run);
@@ -202,7 +201,12 @@ impl Service {
     ///
     /// # Errors
     /// Every problem of the document, every reason for which there is no generation, every refusal of its plan: then nothing has changed.
-    pub async fn deploy(&self, document: &Document, asked: &Asked, does: bool) -> Result<views::Deployment, AgentError> {
+    pub async fn deploy(
+        &self,
+        document: &Document,
+        asked: &Asked,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
         self.deploy_with(document, BTreeMap::new(), asked, does).await
     }
 
@@ -328,7 +332,8 @@ impl Service {
             .flat_map(|generation| &generation.placement.applications)
             .collect();
         let view = |(name, (version, at)): (Name, (u32, Timestamp))| {
-            let users = placed.iter().filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
+            let users =
+                placed.iter().filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
             views::Secret { name: name.to_string(), version, at, used_by: users.collect() }
         };
         Ok(self.vault.list().into_iter().map(view).collect())

@@ -72,7 +72,12 @@ pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
 impl Worker {
     async fn work(&mut self) {
         let history = self.service.history();
-        history.note(EventKind::Agent, self.generation, None, format!("the agent begins, version {}", env!("CARGO_PKG_VERSION")));
+        history.note(
+            EventKind::Agent,
+            self.generation,
+            None,
+            format!("the agent begins, version {}", env!("CARGO_PKG_VERSION")),
+        );
         while !self.service.is_leaving() {
             let pause = self.turn().await;
             if pause.is_zero() {

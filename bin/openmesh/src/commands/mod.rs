@@ -1,6 +1,8 @@
 //! The subcommands: each reads its arguments, calls a room, prints.
 
 pub mod account;
+mod agent;
+pub mod app;
 pub mod chain;
 mod client;
 pub mod doctor;
@@ -8,3 +10,4 @@ pub mod market;
 pub mod sql;
 pub mod venues;
 pub mod verify;
+pub mod xnode;

@@ -119,4 +119,3 @@ pub fn ask(method: &str, address: (&str, u16), path: &str) -> Option<String> {
     stream.read_to_string(&mut answer).ok()?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_string())
 }
-

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
-use openmesh_agent::views::{Application, ApplicationState, Deployment, Event, EventKind, Generation, LogLine, Node, Secret};
+use openmesh_agent::views::{
+    Application, ApplicationState, Deployment, Event, EventKind, Generation, LogLine, Node, Secret,
+};
 use openmesh_agent::{AgentError, Client, Settings};
 use openmesh_image::oci::Platform;
 use openmesh_image::recipe::{Kitchen, Mirror};
@@ -40,7 +42,8 @@ fn programs() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let build = |arguments: &[&str]| {
-        let built = Command::new(&cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
+        let built =
+            Command::new(&cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
         let built = built.unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     };
@@ -121,7 +124,12 @@ impl World {
         self.client.ask(self.client.request(Method::GET, path)).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> Result<Deployment, ClientError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Deployment, ClientError> {
         self.client.ask(self.client.request(method, path).body(body)).await
     }
 
@@ -202,8 +210,13 @@ async fn a_document_becomes_an_application_that_outlives_its_agent() {
     // Without its secret nothing is made.
     let refused = world.send(Method::POST, "/applications", world.document(&web(&image, port))).await;
     let Err(ClientError::Refused(failure)) = refused else { panic!("{refused:?}") };
-    assert_eq!((failure.code.as_str(), failure.message.contains("no secret `token`")), ("unresolved", true), "{failure:?}");
-    let set: u32 = world.client.ask(world.client.request(Method::PUT, "/secrets/token").body("correct horse")).await.unwrap();
+    assert_eq!(
+        (failure.code.as_str(), failure.message.contains("no secret `token`")),
+        ("unresolved", true),
+        "{failure:?}"
+    );
+    let set: u32 =
+        world.client.ask(world.client.request(Method::PUT, "/secrets/token").body("correct horse")).await.unwrap();
     assert_eq!(set, 1);
     // A plan changes nothing.
     let plan = world.send(Method::POST, "/applications?plan=true", world.document(&web(&image, port))).await.unwrap();
@@ -216,7 +229,8 @@ async fn a_document_becomes_an_application_that_outlives_its_agent() {
     let application = world.application("web").await;
     assert_eq!((application.state, application.cause), (ApplicationState::Running, None));
     assert_eq!(application.ports["http"], Some(format!("127.0.0.1:{port}/tcp")));
-    let lines = world.client.lines::<LogLine>(world.client.request(Method::GET, "/applications/web/logs")).await.unwrap();
+    let lines =
+        world.client.lines::<LogLine>(world.client.request(Method::GET, "/applications/web/logs")).await.unwrap();
     let lines: Vec<LogLine> = lines.map(Result::unwrap).collect().await;
     assert!(lines.iter().any(|line| line.text == "one listens" && line.stream == "stdout"), "{lines:?}");
     let secrets: Vec<Secret> = world.get("/secrets").await.unwrap();
@@ -236,7 +250,10 @@ async fn a_document_becomes_an_application_that_outlives_its_agent() {
     world.follow(&back).await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\n"));
     let generations: Vec<Generation> = world.get("/generations").await.unwrap();
-    assert_eq!(generations.iter().map(|found| (found.number, found.serves)).collect::<Vec<_>>(), [(3, true), (2, false), (1, false)]);
+    assert_eq!(
+        generations.iter().map(|found| (found.number, found.serves)).collect::<Vec<_>>(),
+        [(3, true), (2, false), (1, false)]
+    );
     assert_eq!(generations[0].by, "bob");
     let removed = world.send(Method::DELETE, "/applications/web?data=keep", "").await.unwrap();
     world.follow(&removed).await;
@@ -253,7 +270,8 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
         Err(ClientError::Refused(failure)) => failure,
         other => panic!("{path}: {other:?}"),
     };
-    let failure = refused(Method::POST, "/applications", "version: 1\napplications: {web: {imagee: x, prots: {}}}".into()).await;
+    let failure =
+        refused(Method::POST, "/applications", "version: 1\napplications: {web: {imagee: x, prots: {}}}".into()).await;
     assert_eq!(failure.code, "document");
     assert!(failure.message.lines().count() >= 2 && failure.message.contains("image"), "{}", failure.message);
     let failure = refused(Method::DELETE, "/applications/web", String::new()).await;
@@ -261,7 +279,10 @@ async fn what_is_wrong_is_said_and_changes_nothing() {
     let events = world.deploy(world.document("applications: {}\n")).await;
     assert!(events.iter().any(|event| event.kind == EventKind::Wanted && event.text.contains("alice")));
     let failure = refused(Method::DELETE, "/applications/web", String::new()).await;
-    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("no_application", "there is no application `web`; there are none"));
+    assert_eq!(
+        (failure.code.as_str(), failure.message.as_str()),
+        ("no_application", "there is no application `web`; there are none")
+    );
     let failure = refused(Method::POST, "/applications?expected=7", world.document("applications: {}\n")).await;
     assert_eq!(failure.code, "changed");
     let failure = refused(Method::POST, "/generations/9/restore", String::new()).await;

@@ -8,7 +8,7 @@ use crate::space::{self, Ids, Root};
 /// Words that are tasks of this module.
 pub const VERBS: [&str; 5] = ["hold", "namespaces", "namespaces-remove", "root", "root-remove"];
 
-/// What a command line says.
+/// A command line, read.
 #[derive(Debug, Default)]
 struct Words {
     ids: Option<Ids>,

@@ -19,6 +19,8 @@
 //! # On failure
 //! The store is as before but for blobs that nothing names, which the next collection shows. The last lines of the program that failed are in the error.
 
+mod error;
+mod kitchen;
 mod layer;
 mod packages;
 mod program;
@@ -27,94 +29,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::catalogue::recipe_hash;
-use openmesh_blueprint::document::{Content, ImageReference, Recipe};
+use openmesh_blueprint::document::{Content, Recipe};
 use openmesh_primitives::Digest;
 use serde::{Deserialize, Serialize};
+
+pub use error::RecipeError;
+pub use kitchen::{Kitchen, Mirror};
 
 use crate::effect::Effect;
 use crate::oci::{CONFIG, Config, Descriptor, write_config, write_manifest};
 use crate::store::{Store, StoreError};
+use kitchen::PATH;
 use layer::Layer;
-
-/// Source of Debian packages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mirror {
-    /// Address of an archive.
-    Address(String),
-    /// A file of sources as apt has them.
-    Sources(PathBuf),
-}
-
-/// The machine's part in an image: the release of Debian, and where its packages come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kitchen {
-    /// Name of the release: `bookworm`.
-    pub suite: String,
-    /// Its packages.
-    pub mirror: Mirror,
-}
-
-/// Fault that ends the making of an image.
-#[derive(Debug, thiserror::Error)]
-pub enum RecipeError {
-    /// A secret in a file.
-    #[error("file {0} of the recipe is a secret, which would lie in the image; put it into the application's `files`")]
-    Secret(String),
-    /// A base without a digest.
-    #[error("the recipe's base {0} has no digest, so it could change; write it as NAME@sha256:...")]
-    BaseNotPinned(Box<ImageReference>),
-    /// A base that is not in the store.
-    #[error("the recipe's base {reference} is not here yet ({cause}); pull it first")]
-    Base {
-        /// The base.
-        reference: Box<ImageReference>,
-        /// The fault.
-        cause: StoreError,
-    },
-    /// Debian packages over an image.
-    #[error("the recipe has Debian packages and the base {0}; leave the base out, and a Debian root is made for them")]
-    DebianOnBase(Box<ImageReference>),
-    /// Python packages without Python.
-    #[error("the recipe has packages of PyPI, but no Python: add `python3` to its Debian packages")]
-    NoPython,
-    /// A program that is not there.
-    #[error("{program} is needed for this recipe and is not installed (Debian: apt-get install {package})")]
-    Missing {
-        /// The program.
-        program: &'static str,
-        /// Debian's package with it.
-        package: &'static str,
-    },
-    /// A program that failed.
-    #[error("{program} failed ({status}):\n{text}")]
-    Program {
-        /// The program.
-        program: &'static str,
-        /// Its exit.
-        status: String,
-        /// Its last lines.
-        text: String,
-    },
-    /// Archives of a program that cannot be read.
-    #[error("the archive that {program} made cannot be read: {text}")]
-    Archive {
-        /// The program.
-        program: &'static str,
-        /// The fault.
-        text: String,
-    },
-    /// The disk refuses.
-    #[error("{}: {cause}", path.display())]
-    Disk {
-        /// File or folder.
-        path: PathBuf,
-        /// The cause.
-        cause: std::io::Error,
-    },
-    /// The store refuses.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// A note that a recipe was built.
 #[derive(Serialize, Deserialize)]
@@ -263,9 +189,6 @@ impl Store {
         Ok((image.manifest.layers, image.config, python))
     }
 }
-
-/// Folders of programs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Sets a variable.
 fn say(env: &mut Vec<String>, name: &str, value: &str) {

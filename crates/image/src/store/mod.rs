@@ -24,10 +24,12 @@
 //! After any death the store is what it was before or after the effect. An error of the disk leaves at most a `partial` or `building` entry.
 
 mod collect;
+mod error;
 mod files;
 mod image;
 mod layers;
 mod leases;
+mod life;
 mod locks;
 mod lowers;
 
@@ -39,84 +41,15 @@ use std::sync::Arc;
 use openmesh_primitives::{Digest, sha256};
 
 pub use collect::{Collection, Kept};
+pub use error::StoreError;
 pub use image::Image;
 pub use layers::{LayerRecord, LayerState};
 pub(crate) use locks::Held;
 pub use lowers::Lowers;
 
 use crate::effect::{Effect, through};
-use crate::limits::{IMPLIED_IMAGE_BYTES_MAX, MANIFEST_BYTES_MAX};
-use crate::oci::{OciError, Platform};
-use crate::unpack::UnpackError;
-
-/// Fault of the store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The disk refuses.
-    #[error("{}: {doing} failed: {cause}", path.display())]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// The effect.
-        doing: &'static str,
-        /// The cause.
-        cause: io::Error,
-    },
-    /// A blob that is not there.
-    #[error("blob sha256:{0} is not in the store; pull its image")]
-    Missing(Digest),
-    /// A blob whose bytes are not those of its digest.
-    #[error("blob sha256:{0} is damaged on disk; pull its image again")]
-    Damaged(Digest),
-    /// A layer whose files are not those that were unpacked.
-    #[error("unpacked layer sha256:{0} was changed on disk; it has to be unpacked again")]
-    Altered(Digest),
-    /// A layer that is not unpacked.
-    #[error("layer sha256:{0} is not unpacked")]
-    Packed(Digest),
-    /// A document in the store that is not what it should be.
-    #[error("image sha256:{digest}: {cause}")]
-    Document {
-        /// The blob.
-        digest: Digest,
-        /// The fault.
-        cause: OciError,
-    },
-    /// A file of the store itself that cannot be read.
-    #[error("{} cannot be read: {text}; {help}", path.display())]
-    Record {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        text: String,
-        /// Help.
-        help: &'static str,
-    },
-    /// Layers that use too many folders without naming them.
-    #[error(
-        "the layers of image sha256:{0} use folders without naming them whose paths have more than {IMPLIED_IMAGE_BYTES_MAX} bytes; build it with a tool that writes folders into its archives"
-    )]
-    Implied(Digest),
-    /// A name of an owner that cannot be a file's.
-    #[error(
-        "`{0}` is no name of a lease: letters, digits, `-`, `_` and `.`, at most 100, beginning with a letter or digit"
-    )]
-    Owner(String),
-    /// A layer that cannot be unpacked.
-    #[error("layer sha256:{diff_id}: {cause}")]
-    Unpack {
-        /// The layer.
-        diff_id: Digest,
-        /// The fault.
-        cause: UnpackError,
-    },
-}
-
-impl StoreError {
-    fn io(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-        move |cause| StoreError::Io { path: path.to_path_buf(), doing, cause }
-    }
-}
+use crate::limits::MANIFEST_BYTES_MAX;
+use crate::oci::Platform;
 
 /// A store of images in one folder, for one platform.
 #[derive(Clone, Debug)]
@@ -146,7 +79,7 @@ impl Store {
             FOLDERS.iter().try_for_each(|folder| std::fs::create_dir_all(root.join(folder)))
         })
         .map_err(StoreError::io(root, "making the store"))?;
-        let life = locks::Life::take(root)?;
+        let life = life::Life::take(root)?;
         let store = Store { root: root.to_path_buf(), platform, _life: Arc::clone(&life.file) };
         if life.is_alone {
             let layout = root.join("oci-layout");

@@ -11,7 +11,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::helper::Fault;
+use super::fault::Fault;
 use super::job::{Dropped, Paths, Refused, show};
 use crate::limits::{
     DEPTH_MAX, ENTRIES_MAX, IMPLIED_BYTES_MAX, IMPLIED_MAX, OVERFLOW_ID, OWNER_MAX, PART_BYTES_MAX,

@@ -8,6 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::apply::Applier;
+use super::fault::Fault;
 use super::job::{Job, Paths, Refused, Report};
 use super::{cage, tree};
 use crate::limits::{UNPACKED_BYTES_MAX, ZSTD_WINDOW_LOG_MAX, unpacked_bytes_max};
@@ -106,20 +107,6 @@ fn read(input: Box<dyn Read>, most: u64, packed: u64, applier: &mut Applier) -> 
     let mut meter = archive.into_inner();
     std::io::copy(&mut meter, &mut std::io::sink()).map_err(|cause| over(&cause, most, packed))?;
     Ok((meter.bytes, Digest(meter.hasher.finalize().into())))
-}
-
-/// Fault that stops an entry.
-pub(super) enum Fault {
-    /// A rule, or the system.
-    Rule(Refused),
-    /// The archive's own stream.
-    Input(std::io::Error),
-}
-
-impl From<Refused> for Fault {
-    fn from(refused: Refused) -> Fault {
-        Fault::Rule(refused)
-    }
 }
 
 /// Error of a stream that grew over its bound.

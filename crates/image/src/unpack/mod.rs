@@ -25,6 +25,7 @@
 
 mod apply;
 mod cage;
+mod fault;
 mod helper;
 mod job;
 mod tree;

@@ -1,0 +1,165 @@
+//! `openmesh xnode`.
+
+use std::io::Read as _;
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use openmesh_agent::views::{Event, EventKind, Node, Secret, Trouble, Work, WorkState};
+use reqwest::Method;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::agent::{ask, client, columns, failure, get, json, print, settings};
+use crate::cli::{SecretCommand, XnodeCommand};
+use crate::failure::Failure;
+
+/// Runs one of the xnode commands.
+pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
+    match command {
+        XnodeCommand::Agent { agent, runc } => {
+            let settings = openmesh_agent::Settings { runc, ..settings(&agent)? };
+            println!(
+                "the agent `{}` answers at {}; Ctrl-C ends it, and no application",
+                agent.agent,
+                settings.socket().display()
+            );
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
+            let ends = async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            let ended = openmesh_agent::run(settings, ends).await;
+            ended.map_err(|error| Failure::new(error.to_string()))
+        }
+        XnodeCommand::Status { agent, output } => {
+            let node: Node = get(&client(&agent)?, "").await?;
+            if output.json { json(&node) } else { print(&status(&node)) }
+        }
+        XnodeCommand::Events { follow, agent, output } => {
+            let client = client(&agent)?;
+            let request = client.request(Method::GET, &format!("/events?follow={follow}"));
+            let mut events = pin!(client.lines::<Event>(request).await.map_err(failure)?);
+            while let Some(event) = events.next().await {
+                let event = event.map_err(failure)?;
+                print(&if output.json { one_line(&event)? } else { event_line(&event) })?;
+            }
+            Ok(())
+        }
+        XnodeCommand::Schema { agent } => {
+            let client = client(&agent)?;
+            let text = client.text(client.request(Method::GET, "/schema")).await.map_err(failure)?;
+            print(&format!("{text}\n"))
+        }
+        XnodeCommand::Secret(command) => secret(command).await,
+    }
+}
+
+/// A value as one line of JSON.
+pub fn one_line(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::from_display("the answer", &error))?;
+    Ok(format!("{text}\n"))
+}
+
+/// An event as a person reads it.
+pub fn event_line(event: &Event) -> String {
+    let mark = match event.kind {
+        EventKind::Wanted => "*",
+        EventKind::Begins => ">",
+        EventKind::Done => "+",
+        EventKind::Failed => "!",
+        EventKind::Held => "!",
+        EventKind::Rest => "=",
+        EventKind::Agent | EventKind::Secret => "-",
+    };
+    let at = event.at.to_string();
+    format!("{} {mark} {}\n", at.get(..19).unwrap_or(&at).replace('T', " "), event.text.replace('\n', "; "))
+}
+
+fn status(node: &Node) -> String {
+    let mut text = String::new();
+    let generations = match (node.current, node.wanted) {
+        (_, 0) => "none yet; `openmesh app deploy FILE` makes the first".to_string(),
+        (current, wanted) if current == wanted => format!("{current}"),
+        (current, wanted) => format!("{wanted} is wanted, {current} serves"),
+    };
+    let rows = [
+        ("agent", format!("{} (version {})", node.agent, node.version)),
+        ("machine", node.node.clone()),
+        ("generation", generations),
+        ("work", work(&node.work)),
+        ("memory", format!("{} MiB", node.memory_bytes >> 20)),
+        ("free disk", format!("{} MiB", node.disk_free_bytes >> 20)),
+    ];
+    for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+        text += &format!("{name:<11}{value}\n");
+    }
+    for lack in &node.lacks {
+        text += &format!("lacks      {lack}\n");
+    }
+    for trouble in &node.work.troubles {
+        text += &format!("trouble    {}\n", trouble_line(trouble));
+    }
+    text
+}
+
+fn work(work: &Work) -> String {
+    let bytes = work.bytes.map(|(done, all)| format!(" ({} of {} MiB)", done >> 20, all >> 20)).unwrap_or_default();
+    match work.state {
+        WorkState::Begins => "begins".into(),
+        WorkState::Idle => "nothing is wanted of it".into(),
+        WorkState::Works => format!("{}{bytes}", work.step.as_deref().unwrap_or("works")),
+        WorkState::Rests => "rests: everything is as it is wanted".into(),
+        WorkState::Held => "waits: nothing more can be done now".into(),
+    }
+}
+
+/// A trouble as a person reads it.
+pub fn trouble_line(trouble: &Trouble) -> String {
+    let again = match trouble.again_in_ms {
+        Some(ms) => format!(" (attempt {}, again in {} s)", trouble.attempts, ms.div_ceil(1_000)),
+        None => String::new(),
+    };
+    format!("{}{again}", trouble.cause)
+}
+
+async fn secret(command: SecretCommand) -> Result<(), Failure> {
+    match command {
+        SecretCommand::Set { name, file, agent } => {
+            let value = match &file {
+                Some(file) => std::fs::read(file).map_err(|error| Failure::from_display(file.display(), &error))?,
+                None => {
+                    let mut value = Vec::new();
+                    let read = std::io::stdin().lock().read_to_end(&mut value);
+                    read.map_err(|error| Failure::from_display("standard input", &error))?;
+                    value.pop_if(|last| *last == b'\n');
+                    value
+                }
+            };
+            let client = client(&agent)?;
+            let request = client.request(Method::PUT, &format!("/secrets/{name}")).body(value);
+            let version: u32 = ask(&client, request).await?;
+            print(&format!("version {version} of `{name}` is set; applications get it by the next deployment\n"))
+        }
+        SecretCommand::List { agent, output } => {
+            let secrets: Vec<Secret> = get(&client(&agent)?, "/secrets").await?;
+            if output.json {
+                return json(&secrets);
+            }
+            let users = |secret: &Secret| {
+                let users = secret.used_by.iter().map(|(name, version)| format!("{name} (version {version})"));
+                users.collect::<Vec<_>>().join(", ")
+            };
+            let row = |secret: &Secret| {
+                vec![secret.name.clone(), secret.version.to_string(), secret.at.to_string(), users(secret)]
+            };
+            print(&columns(&["NAME", "VERSION", "SET AT", "USED BY"], &secrets.iter().map(row).collect::<Vec<_>>()))
+        }
+        SecretCommand::Remove { name, agent } => {
+            let client = client(&agent)?;
+            client.text(client.request(Method::DELETE, &format!("/secrets/{name}"))).await.map_err(failure)?;
+            print(&format!("`{name}` is removed\n"))
+        }
+    }
+}
