@@ -192,7 +192,8 @@ fn list_into(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
                 let stored = Timestamp(seconds.saturating_add(about.mtime_nsec()));
                 found.push(Listed { id, bytes: about.len(), stored });
             }
-            about => drop(about?),
+            Ok(_) => {}
+            Err(cause) => return Err(cause),
         }
     }
     Ok(())

@@ -12,13 +12,16 @@ const DAY_NANOS: i64 = 86_400_000_000_000;
 /// Days from the Monday of the first ISO week to 1970-01-01, a Thursday.
 const MONDAY_DAYS: i64 = 3;
 
+/// Number of the span of time that a moment is in.
+type Span = fn(Timestamp) -> i64;
+
 /// Ids of the snapshots that are kept: the newest `last`, the newest of each of the newest days, weeks and months (UTC) that have one, the pinned, and in
 /// any case the newest. The present time is no input: days without a backup count for nothing, so that a clock or a long pause removes none.
 pub fn kept(snapshots: &[(Id, Timestamp)], keep: &Keep, pinned: &BTreeSet<Id>) -> BTreeSet<Id> {
     let mut newest: Vec<(Timestamp, Id)> = snapshots.iter().map(|(id, time)| (*time, *id)).collect();
     newest.sort_unstable_by(|a, b| b.cmp(a));
     let mut kept: BTreeSet<Id> = newest.iter().take(keep.last.max(1) as usize).map(|(_, id)| *id).collect();
-    let rules: [(u32, fn(Timestamp) -> i64); 3] = [(keep.daily, day), (keep.weekly, week), (keep.monthly, month)];
+    let rules: [(u32, Span); 3] = [(keep.daily, day), (keep.weekly, week), (keep.monthly, month)];
     for (spans, span) in rules {
         let mut seen = BTreeSet::new();
         for (time, id) in &newest {

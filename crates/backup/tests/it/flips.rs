@@ -36,6 +36,9 @@ fn world() -> (World, Vec<(Id, Vec<String>)>) {
     (world, snapshots)
 }
 
+/// A change of an object's bytes.
+type Change = Box<dyn Fn(&mut Vec<u8>)>;
+
 /// Changes an object's file, looks, and puts it back.
 fn with_change(path: &Path, change: impl FnOnce(&mut Vec<u8>), look: impl FnOnce()) {
     let good = fs::read(path).unwrap();
@@ -123,7 +126,7 @@ fn lost_cut_swapped_and_longer_objects_are_named() {
     for (number, path) in all.iter().enumerate() {
         let name = path.strip_prefix(world.store.root()).unwrap().to_str().unwrap().to_string();
         let other = fs::read(&all[(number + 1) % all.len()]).unwrap();
-        let changes: [Box<dyn Fn(&mut Vec<u8>)>; 4] = [
+        let changes: [Change; 4] = [
             Box::new(|bytes| bytes.clear()),
             Box::new(|bytes| bytes.truncate(bytes.len() - 1)),
             Box::new(|bytes| bytes.push(0)),
