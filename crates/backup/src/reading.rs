@@ -400,7 +400,7 @@ fn gone(path: &Path) -> impl FnOnce(Errno) -> BackupError + '_ {
     }
 }
 
-/// What tells a change of an entry: file system, number, kind, length, times of change and of modification.
+/// Marks of a change of an entry: file system, number, kind, length, times of change and of modification.
 type Stamp = (u64, u64, FileType, i64, [i64; 4]);
 
 fn stamp(stat: &Stat) -> Stamp {

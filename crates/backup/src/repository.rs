@@ -20,7 +20,7 @@ use crate::store::Store;
 
 /// First line of the marker.
 const FORMAT_LINE: &str = "openmesh backup 1";
-/// What first lines of all versions begin with.
+/// Beginning of the first line, in all versions.
 const FORMAT_PREFIX: &str = "openmesh backup ";
 /// Version of the format that is read and written.
 const FORMAT_VERSION: u32 = 1;

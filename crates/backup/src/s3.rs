@@ -17,6 +17,7 @@
 //! finds our clock wrong is asked for the time.
 
 mod send;
+mod settings;
 mod sign;
 mod xml;
 
@@ -25,6 +26,8 @@ use std::io;
 use std::sync::Arc;
 
 use reqwest::{Method, StatusCode};
+
+pub use settings::S3Settings;
 
 use crate::error::StoreError;
 use crate::name::{Id, Kind, Name};
@@ -37,31 +40,6 @@ const LIST_OBJECTS: usize = 1000;
 const LIST_BYTES_MAX: usize = 4 << 20;
 /// Most objects of a kind in a list: 16 million packs hold 256 TB. Bounds what a hostile server can fill the memory with.
 const LISTED_MAX: usize = 1 << 24;
-
-/// A place in a bucket, and the key to it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct S3Settings {
-    /// Address of the server: `https://s3.eu-central-1.amazonaws.com`, `http://10.0.0.7:9000`.
-    pub endpoint: String,
-    /// The bucket.
-    pub bucket: String,
-    /// What keys begin with, without a slash at the end; empty for the whole bucket.
-    pub prefix: String,
-    /// The region that signatures name; servers of one's own take `us-east-1` or what their configuration says.
-    pub region: String,
-    /// Id of the access key.
-    pub access_key: String,
-    /// The secret access key.
-    pub secret_key: String,
-    /// Token of a session, for keys that end by themselves.
-    pub session_token: Option<String>,
-}
-
-impl fmt::Debug for S3Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{} with key {}", self.endpoint, self.bucket, self.prefix, self.access_key)
-    }
-}
 
 /// A store in a bucket. Its calls wait: from asynchronous code they belong on a thread for such work.
 pub struct S3 {
