@@ -72,6 +72,26 @@ pub enum XnodeError {
         /// Its version.
         version: u32,
     },
+    /// A port of the host that another application of ours still has.
+    #[error("{application}: port {port} of the host is still published for {by}, which keeps it until it can go on")]
+    PortHeld {
+        /// The application that wants it.
+        application: Name,
+        /// The port.
+        port: openmesh_blueprint::generation::HostPort,
+        /// Its holder.
+        by: String,
+    },
+    /// Another agent works with this state, or under this name.
+    #[error(
+        "{} is held by another agent{}: two agents never work on one state or under one name; end the other one, or use another --name and state directory", path.display(), number(*pid)
+    )]
+    AnotherAgent {
+        /// The lock that it holds.
+        path: PathBuf,
+        /// Number of its process, where it is known.
+        pid: Option<u32>,
+    },
     /// Something that this agent cannot do yet.
     #[error("{application}: {what} is not supported by this agent; take it out of the document")]
     Unsupported {
@@ -121,6 +141,10 @@ impl XnodeError {
         let path = path.into();
         move |cause| XnodeError::File { path, doing, cause }
     }
+}
+
+fn number(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
 fn words(refusals: &[Refusal]) -> String {
