@@ -11,7 +11,7 @@ use openmesh_blueprint::plan::{NextStep, Plan};
 use openmesh_blueprint::{Generation, Inventory, Refusal, plan};
 
 use crate::error::XnodeError;
-use crate::execute::{Work, collect};
+use crate::execute::{Work, check_supported, collect};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::{Door, Machine, applications, marks};
@@ -57,8 +57,9 @@ impl Agent {
     /// Lets a generation be the wanted one. It is kept before it is pointed at.
     ///
     /// # Errors
-    /// It is older than the one that serves, or cannot be kept.
+    /// It is older than the one that serves, asks for what this agent cannot do, or cannot be kept.
     pub fn want(&self, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
+        check_supported(generation)?;
         let current = marks::pointer(&self.machine.paths.current())?;
         if generation.number < current {
             return Err(XnodeError::Older { number: generation.number, current });
@@ -136,6 +137,7 @@ impl Agent {
     /// # Errors
     /// Every refusal; or the machine cannot be looked at.
     pub fn plan(&self, generation: &Generation, serving: Option<&Generation>) -> Result<Plan, XnodeError> {
+        check_supported(generation)?;
         let generations: Vec<&Generation> = [generation].into_iter().chain(serving).collect();
         let seen = observe(&self.machine, &generations)?;
         plan(&seen.inventory, generation, serving).map_err(|refusals| XnodeError::Refused { refusals })

@@ -43,6 +43,12 @@ pub enum XnodeError {
         /// Number of the committed one.
         current: u64,
     },
+    /// Another generation is kept under this number.
+    #[error("another generation {number} is kept already; resolve the document again, so that it gets the next number")]
+    NumberTaken {
+        /// The number.
+        number: u64,
+    },
     /// There is no plan.
     #[error("{}", words(refusals))]
     Refused {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
@@ -333,9 +333,13 @@ fn capability(capability: Capability) -> CageCapability {
 
 /// Writes a file with owner and permissions, in place: what is bound to its inode sees it.
 fn write_owned(path: &Path, bytes: &[u8], (user, group, mode): (u32, u32, u32)) -> std::io::Result<()> {
-    fs::write(path, bytes)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    chown(path, Some(user), Some(group))
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // Nobody else reads it before it has its owner.
+    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    fchown(&file, Some(user), Some(group))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 /// User and group of `NAME`, `UID`, `NAME:GROUP` and the like, by the image's own files.

@@ -224,13 +224,19 @@ pub fn point(path: &Path, number: u64, effect: &str, door: Door<'_>) -> Result<(
     write(path, &number, effect, door)
 }
 
-/// Keeps a generation. One of this number that is there already is the same one: numbers are not given twice.
+/// Keeps a generation. One of this number that is there already has to be the same one: numbers are not given twice.
 ///
 /// # Errors
-/// It cannot be written.
+/// The number is another one's, or it cannot be written.
 pub fn keep(paths: &Paths, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
     let path = paths.generations().join(generation.number.to_string());
     let bytes = canonical::encode(generation);
+    match fs::read(&path) {
+        Ok(there) if there == bytes => return Ok(()),
+        Ok(_) => return Err(XnodeError::NumberTaken { number: generation.number }),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Err(cause) => return Err(XnodeError::file("reading", path)(cause)),
+    }
     through(door, "generation.write", || replace(&path, &bytes)).map_err(XnodeError::file("writing", path))
 }
 

@@ -112,3 +112,60 @@ fn two_agents_do_not_work_on_one_state() {
     assert!(matches!(error, XnodeError::AnotherAgent { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
     world.again();
 }
+
+#[test]
+fn a_number_is_not_given_to_two_generations() {
+    let Some(mut world) = World::new() else { return };
+    let first = world.resolve("applications: {}\n");
+    world.agent().want(&first, &open).unwrap();
+    world.agent().want(&first, &open).unwrap();
+    let mut other = first.clone();
+    other.cause.reason = "another one".into();
+    let error = world.agent().want(&other, &open).unwrap_err();
+    assert!(matches!(error, XnodeError::NumberTaken { number: 1 }), "{error}");
+}
+
+#[test]
+fn what_this_agent_cannot_do_is_refused_before_anything_is_done() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.deploy(&document("localhost/web:1", free_port()));
+    let text = document("localhost/web:1", free_port());
+    for more in ["    root: writable\n", "    jobs: {up: {command: [up], occasion: switch}}\n"] {
+        let generation = world.resolve(&format!("{text}{more}"));
+        let error = world.agent().want(&generation, &open).unwrap_err();
+        assert!(matches!(error, XnodeError::Unsupported { .. }), "{error}");
+        assert!(matches!(world.agent().plan(&generation, None), Err(XnodeError::Unsupported { .. })));
+        assert_eq!(world.agent().generations().unwrap().unwrap().0.number, 1, "the pointer stays");
+        world.generations.pop();
+    }
+}
+
+/// What a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
+#[test]
+fn an_instance_that_is_not_whole_is_made_again() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    world.deploy(&document("localhost/web:1", port));
+    let name = "web".parse().unwrap();
+    let look = world.agent().look().unwrap();
+    let (id, one) = look.instances[&name].iter().next().unwrap();
+    let pid = rustix::process::Pid::from_raw(one.status.as_ref().unwrap().shim_pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || world.agent().processes(&name).unwrap().is_empty());
+    let instance = openmesh_xnode::paths::instance_name(&name, id);
+    let root = world.paths().root(&instance);
+    assert!(std::process::Command::new("umount").arg(&root).status().unwrap().success());
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
+    // The removal of a folder was broken off behind its configuration: it has no shim any more.
+    let look = world.agent().look().unwrap();
+    let shim = look.instances[&name][id].status.as_ref().unwrap().shim_pid;
+    let pid = rustix::process::Pid::from_raw(shim.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || world.agent().processes(&name).unwrap().is_empty());
+    std::fs::remove_file(world.paths().instance(&name, id).join("shim.json")).unwrap();
+    world.deploy("applications: {}\n");
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/"), None);
+}
