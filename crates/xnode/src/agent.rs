@@ -11,7 +11,7 @@ use openmesh_blueprint::plan::{NextStep, Plan};
 use openmesh_blueprint::{Generation, Inventory, Refusal, plan};
 
 use crate::error::XnodeError;
-use crate::execute::{Work, check_supported, collect};
+use crate::execute::{Work, check_supported, collect, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::{Door, Machine, applications, marks};
@@ -185,6 +185,8 @@ impl Agent {
         }
         faults.extend(half_made);
         seen.add_faults(faults);
+        // A disk that takes no lease holds up no repair; it is said when nothing else is left.
+        let leased = lease(&self.machine, &generations, seen.inventory.current, door);
         let way = way(&seen, &target, serving.as_ref())?;
         let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
         let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
@@ -195,7 +197,10 @@ impl Agent {
                 break;
             }
             begins(&Turn { plan: &way.plan, next: next.as_ref(), refused: &way.refused });
-            let Some(next) = next else { break };
+            let Some(next) = next else {
+                leased?;
+                break;
+            };
             match work.step(&next.planned.step).await? {
                 // The others go on meanwhile.
                 Progress::Wait(time) if !next.applications.is_empty() => {

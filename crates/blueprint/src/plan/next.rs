@@ -43,7 +43,7 @@ impl Plan {
                     !passed.contains(application) && !is_kept_by(inventory, *at, application, &left)
                 }
                 step => step.application().is_none_or(|name| {
-                    !passed.contains(name) && !(waits && !generation.portable.applications.contains_key(name))
+                    !passed.contains(name) && (!waits || generation.portable.applications.contains_key(name))
                 }),
             };
             if goes_on {

@@ -217,7 +217,8 @@ fn ports_change_hands() {
     check("ports.txt", &mut machine, &second, Some(&first));
 }
 
-const PAIR: &str = "version: 1\napplications:\n  a: {image: a, ports: {http: {port: 80, publish: {port: 8080}}}}\n  b: {image: b}\n";
+const PAIR: &str =
+    "version: 1\napplications:\n  a: {image: a, ports: {http: {port: 80, publish: {port: 8080}}}}\n  b: {image: b}\n";
 
 /// Steps that are done while an application is held up, until nothing is left but what waits for it.
 fn beside(machine: &mut Inventory, generation: &Generation, before: &Generation, held_up: &str) -> Vec<String> {

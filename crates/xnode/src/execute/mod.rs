@@ -12,6 +12,7 @@ use openmesh_blueprint::generation::Generation;
 use openmesh_blueprint::plan::wanted;
 use openmesh_blueprint::step::{Rubbish, Step};
 
+pub(crate) use images::lease;
 pub(crate) use instances::{STARTED, collect};
 
 use crate::agent::Progress;

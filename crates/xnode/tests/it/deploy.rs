@@ -169,3 +169,15 @@ fn an_instance_that_is_not_whole_is_made_again() {
     world.deploy("applications: {}\n");
     assert_eq!(ask("GET", ("127.0.0.1", port), "/"), None);
 }
+
+#[test]
+fn images_of_kept_generations_are_leased_however_they_came() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.deploy(&document("localhost/web:1", free_port()));
+    let store = &world.agent().machine().images;
+    store.lease("generations", &std::collections::BTreeSet::new(), &open).unwrap();
+    assert_eq!(world.converge(), 0);
+    let digest = world.generations[0].portable.applications[&"web".parse().unwrap()].image.digest;
+    assert!(store.leases().unwrap()["generations"].contains(&digest));
+}
