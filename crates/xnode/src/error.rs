@@ -117,10 +117,10 @@ pub enum XnodeError {
     Volume(#[from] openmesh_volume::VolumeError),
     /// The store of images.
     #[error(transparent)]
-    Image(#[from] openmesh_image::store::StoreError),
+    Image(Box<openmesh_image::store::StoreError>),
     /// A pull.
     #[error(transparent)]
-    Pull(#[from] openmesh_image::pull::PullError),
+    Pull(Box<openmesh_image::pull::PullError>),
     /// Namespaces or a root.
     #[error(transparent)]
     Space(#[from] openmesh_cage::space::SpaceError),
@@ -139,6 +139,18 @@ pub enum XnodeError {
     /// The state of a shim.
     #[error(transparent)]
     ShimState(#[from] openmesh_shim::StateError),
+}
+
+impl From<openmesh_image::store::StoreError> for XnodeError {
+    fn from(error: openmesh_image::store::StoreError) -> XnodeError {
+        XnodeError::Image(Box::new(error))
+    }
+}
+
+impl From<openmesh_image::pull::PullError> for XnodeError {
+    fn from(error: openmesh_image::pull::PullError) -> XnodeError {
+        XnodeError::Pull(Box::new(error))
+    }
 }
 
 impl XnodeError {

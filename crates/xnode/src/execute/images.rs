@@ -47,7 +47,7 @@ impl Work<'_> {
 
     /// Gets an image. One of a recipe was built when the generation was made, and is built again by a person's word.
     pub(super) async fn fetch(&self, digest: &Digest) -> Result<(), XnodeError> {
-        let missing = || XnodeError::Image(openmesh_image::store::StoreError::Missing(*digest));
+        let missing = || XnodeError::from(openmesh_image::store::StoreError::Missing(*digest));
         let image = self.image(digest).ok_or_else(missing)?;
         let ImageSource::Registry(reference) = &image.source else { return Err(missing()) };
         let reference = ImageReference { digest: Some(*digest), ..reference.clone() };
