@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
 use openmesh_primitives::Timestamp;
-use openmesh_xnode::{Progress, XnodeError, open};
+use openmesh_xnode::{Progress, Turn, XnodeError, open};
 
 use crate::error::AgentError;
 use crate::service::Service;
@@ -32,7 +32,7 @@ type Failures = BTreeMap<Option<Name>, Failed>;
 /// A plan's first step and what it leaves, as it was heard before the step was done.
 #[derive(Default)]
 struct Heard {
-    step: Option<(Option<Name>, String)>,
+    step: Option<(BTreeSet<Name>, String)>,
     held: Vec<(Option<Name>, String)>,
 }
 
@@ -105,9 +105,10 @@ impl Worker {
         let held_up: BTreeSet<Name> = waiting.filter_map(|(name, _)| name.clone()).collect();
         let heard = Mutex::new(Heard::default());
         let service = self.service.clone();
-        let mut begins = |plan: &openmesh_blueprint::Plan, next: Option<&openmesh_blueprint::plan::PlannedStep>| {
-            let step = next.map(|planned| (planned.step.application().cloned(), planned.step.to_string()));
-            let held = plan.held.iter().map(|refusal| (refusal.application().cloned(), refusal.to_string())).collect();
+        let mut begins = |turn: &Turn<'_>| {
+            let step = turn.next.map(|next| (next.applications.clone(), next.planned.step.to_string()));
+            let held = turn.refused.iter().chain(&turn.plan.held);
+            let held = held.map(|refusal| (refusal.application().cloned(), refusal.to_string())).collect();
             service.note_work(|work| {
                 let text = step.as_ref().map(|(_, text)| text.clone());
                 if work.step != text {
@@ -133,18 +134,20 @@ impl Worker {
         self.held.retain(|held| heard.held.contains(held));
         let pause = match done {
             Ok(Progress::Done) => {
-                let Some((name, text)) = &heard.step else { return Duration::ZERO };
-                self.failures.remove(name);
+                let Some((names, text)) = &heard.step else { return Duration::ZERO };
+                for name in keys(names) {
+                    self.failures.remove(&name);
+                }
                 self.rested = false;
                 let ms = took.as_millis();
-                self.note(EventKind::Done, name.as_ref(), format!("{text} ({ms} ms)"));
+                self.note(EventKind::Done, names.first(), format!("{text} ({ms} ms)"));
                 self.told.clear();
                 Duration::ZERO
             }
             Ok(Progress::Wait(pause)) => {
-                if let Some((name, text)) = heard.step.as_ref().filter(|(_, text)| *text != self.told) {
+                if let Some((names, text)) = heard.step.as_ref().filter(|(_, text)| *text != self.told) {
                     self.told.clone_from(text);
-                    self.note(EventKind::Begins, name.as_ref(), text.clone());
+                    self.note(EventKind::Begins, names.first(), text.clone());
                 }
                 pause
             }
@@ -167,26 +170,31 @@ impl Worker {
     }
 
     fn failed(&mut self, heard: &Heard, error: &XnodeError) -> Duration {
-        let name = heard.step.as_ref().and_then(|(name, _)| name.clone());
-        let cause = match &heard.step {
-            Some((_, text)) => format!("{text}: {error}"),
-            None => error.to_string(),
+        let (names, cause) = match &heard.step {
+            Some((names, text)) => (keys(names), format!("{text}: {error}")),
+            None => (vec![None], error.to_string()),
         };
         self.rested = false;
-        let failed = self.failures.entry(name.clone()).or_insert_with(|| Failed {
-            cause: String::new(),
-            attempts: 0,
-            again: Instant::now(),
-        });
-        let is_new = failed.cause != cause;
-        failed.attempts = if is_new { 1 } else { failed.attempts + 1 };
-        let pause = PAUSE.saturating_mul(1 << (failed.attempts - 1).min(16)).min(PAUSE_MAX);
-        (failed.cause, failed.again) = (cause.clone(), Instant::now() + pause);
-        if is_new {
-            self.note(EventKind::Failed, name.as_ref(), cause);
+        let mut longest = Duration::ZERO;
+        for name in names {
+            let failed = self.failures.entry(name.clone()).or_insert_with(|| Failed {
+                cause: String::new(),
+                attempts: 0,
+                again: Instant::now(),
+            });
+            let is_new = failed.cause != cause;
+            failed.attempts = if is_new { 1 } else { failed.attempts + 1 };
+            let pause = PAUSE.saturating_mul(1 << (failed.attempts - 1).min(16)).min(PAUSE_MAX);
+            (failed.cause, failed.again) = (cause.clone(), Instant::now() + pause);
+            // Others have steps of their own; the machine as a whole has none.
+            if name.is_none() {
+                longest = pause;
+            }
+            if is_new {
+                self.note(EventKind::Failed, name.as_ref(), cause.clone());
+            }
         }
-        // Others have steps of their own; the machine as a whole has none.
-        if name.is_some() { Duration::ZERO } else { pause }
+        longest
     }
 
     fn note(&self, kind: EventKind, name: Option<&Name>, text: String) {
@@ -218,4 +226,9 @@ impl Worker {
             (work.state, work.troubles) = (state, troubles);
         });
     }
+}
+
+/// Keys of the failures of a step: its applications, or the machine where it has none.
+fn keys(names: &BTreeSet<Name>) -> Vec<Option<Name>> {
+    if names.is_empty() { vec![None] } else { names.iter().cloned().map(Some).collect() }
 }

@@ -117,6 +117,8 @@ pub struct ObservedApplication {
     pub jobs: BTreeSet<(Revision, Name)>,
     /// Mark: result of the probation of a revision.
     pub probation: Option<(Revision, Verdict)>,
+    /// Reason for which it was not seen whole, or cannot be served: what is not known is not changed.
+    pub fault: Option<String>,
 }
 
 /// Traffic of an application at the door.
@@ -219,6 +221,8 @@ pub struct ObservedVolume {
     pub in_use: u32,
     /// Moment of the last whole backup.
     pub backed_up: Option<Timestamp>,
+    /// Reason for which nothing is started on it before a person has looked.
+    pub held: Option<String>,
 }
 
 /// A line of data as it was found.

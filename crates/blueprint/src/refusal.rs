@@ -28,8 +28,10 @@ pub enum Refusal {
         by: String,
     },
     /// Not enough disk.
-    #[error("the disk is short of {}: {} are needed for {for_what}, and {} are free beside the reserve{}", short_of(need, have), need.human(), have.human(), largest_words(largest))]
+    #[error("{}the disk is short of {}: {} are needed for {for_what}, and {} are free beside the reserve{}", of(application), short_of(need, have), need.human(), have.human(), largest_words(largest))]
     DiskShort {
+        /// The application that needs bytes for its repair; none where a new generation needs them as a whole.
+        application: Option<Name>,
         /// Bytes that the steps need.
         need: Size,
         /// Bytes that are free beside the reserve.
@@ -50,8 +52,10 @@ pub enum Refusal {
         largest: Vec<(String, Size)>,
     },
     /// The kernel lacks something.
-    #[error("the kernel lacks {feature}: {}", feature.remedy())]
+    #[error("{}the kernel lacks {feature}: {}", of(application), feature.remedy())]
     KernelLacks {
+        /// The application that needs it for its repair; none where a new generation needs it as a whole.
+        application: Option<Name>,
         /// The feature.
         feature: Feature,
     },
@@ -78,6 +82,26 @@ pub enum Refusal {
         volume: Name,
         /// Its id.
         id: VolumeId,
+    },
+    /// A volume that a machine does not touch in its condition.
+    #[error("{application}: volume {volume} ({id}): {cause}. Until then nothing is started on it")]
+    VolumeHeld {
+        /// The application.
+        application: Name,
+        /// Name of the volume.
+        volume: Name,
+        /// Its id.
+        id: VolumeId,
+        /// The finding, with its remedy.
+        cause: String,
+    },
+    /// An application that could not be looked at whole, or not be served.
+    #[error("{application}: {cause}; it is left as it is until that is mended")]
+    Faulty {
+        /// The application.
+        application: Name,
+        /// The cause.
+        cause: String,
     },
     /// A line of data that was chosen is gone.
     #[error("{application}: line {line} of volume {volume} is not there; choose one of {there}")]
@@ -149,13 +173,13 @@ impl Refusal {
     /// The application that it is about; `None` for the machine as a whole.
     pub fn application(&self) -> Option<&Name> {
         match self {
-            Refusal::OldGeneration { .. }
-            | Refusal::DiskShort { .. }
-            | Refusal::MemoryShort { .. }
-            | Refusal::KernelLacks { .. } => None,
+            Refusal::OldGeneration { .. } | Refusal::MemoryShort { .. } => None,
+            Refusal::DiskShort { application, .. } | Refusal::KernelLacks { application, .. } => application.as_ref(),
             Refusal::PortTaken { application, .. }
             | Refusal::VolumeMissing { application, .. }
             | Refusal::VolumeUnmarked { application, .. }
+            | Refusal::VolumeHeld { application, .. }
+            | Refusal::Faulty { application, .. }
             | Refusal::LineMissing { application, .. }
             | Refusal::VolumeShrinks { application, .. }
             | Refusal::GateFailed { application, .. }
@@ -175,6 +199,8 @@ impl Refusal {
             Refusal::KernelLacks { .. } => "kernel_lacks",
             Refusal::VolumeMissing { .. } => "volume_missing",
             Refusal::VolumeUnmarked { .. } => "volume_unmarked",
+            Refusal::VolumeHeld { .. } => "volume_held",
+            Refusal::Faulty { .. } => "faulty",
             Refusal::LineMissing { .. } => "line_missing",
             Refusal::VolumeShrinks { .. } => "volume_shrinks",
             Refusal::GateFailed { .. } => "gate_failed",
@@ -183,6 +209,10 @@ impl Refusal {
             Refusal::Altered { .. } => "altered",
         }
     }
+}
+
+fn of(application: &Option<Name>) -> String {
+    application.as_ref().map_or_else(String::new, |name| format!("{name}: "))
 }
 
 fn short_of(need: &Size, have: &Size) -> String {

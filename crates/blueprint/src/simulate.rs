@@ -104,6 +104,7 @@ fn make_volume(volume: &VolumeRef, size: Size, inventory: &mut Inventory) {
         lines: [(1, ObservedLine { parent: None, admitted: false })].into(),
         in_use: 1,
         backed_up: None,
+        held: None,
     };
     inventory.volumes.insert(volume.id.clone(), made);
     spend(inventory, size);

@@ -228,19 +228,20 @@ impl FoundVolume {
         self.findings.iter().map(Finding::remedy).max()
     }
 
-    /// The volume as a planner reads it. One that must be held for its image is taken as unmarked, so that no plan starts an application on it.
+    /// The volume as a planner reads it. One with a finding that holds it carries that finding's text, mounted or not.
     pub fn as_blueprint(&self, backed_up: Option<Timestamp>) -> ObservedVolume {
         let whole = self.lines.values().filter(|line| line.state == LineState::Whole);
         let lines =
             whole.map(|line| (line.number, ObservedLine { parent: line.parent, admitted: line.admitted.is_some() }));
-        let held = self.remedy() == Some(Remedy::Hold);
+        let held = self.findings.iter().find(|finding| finding.remedy() == Remedy::Hold);
         ObservedVolume {
             size: Size(self.record.as_ref().map_or(0, |record| record.bytes)),
             mounted: self.mounted,
-            marked: self.marked && !held,
+            marked: self.marked,
             lines: lines.collect(),
             in_use: self.in_use.unwrap_or(0),
             backed_up,
+            held: held.map(ToString::to_string),
         }
     }
 }

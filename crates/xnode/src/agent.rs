@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Revision;
-use openmesh_blueprint::plan::{Plan, PlannedStep};
-use openmesh_blueprint::step::Step;
-use openmesh_blueprint::{Generation, plan};
+use openmesh_blueprint::plan::{NextStep, Plan};
+use openmesh_blueprint::{Generation, Inventory, Refusal, plan};
 
 use crate::error::XnodeError;
-use crate::execute::Work;
-use crate::observe::observe;
+use crate::execute::{Work, check_supported, collect, lease};
+use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::{Door, Machine, applications, marks};
 
@@ -25,6 +25,17 @@ pub enum Progress {
     Wait(Duration),
     /// Nothing is left to do.
     Rest,
+}
+
+/// A step that is about to be done, and what is said beside it.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// The plan that is executed.
+    pub plan: &'a Plan,
+    /// The step; none where nothing is left to do now.
+    pub next: Option<&'a NextStep<'a>>,
+    /// Refusals of the wanted generation, when the plan is that of the one that serves.
+    pub refused: &'a [Refusal],
 }
 
 /// An agent: a machine with the generation that is wanted for it.
@@ -46,8 +57,9 @@ impl Agent {
     /// Lets a generation be the wanted one. It is kept before it is pointed at.
     ///
     /// # Errors
-    /// It is older than the one that serves, or cannot be kept.
+    /// It is older than the one that serves, asks for what this agent cannot do, or cannot be kept.
     pub fn want(&self, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
+        check_supported(generation)?;
         let current = marks::pointer(&self.machine.paths.current())?;
         if generation.number < current {
             return Err(XnodeError::Older { number: generation.number, current });
@@ -76,7 +88,7 @@ impl Agent {
     /// Their notes cannot be read.
     pub fn busy(&self) -> Result<BTreeMap<Ipv4Addr, (Name, Revision)>, XnodeError> {
         let mut busy = BTreeMap::new();
-        for (name, found) in applications::read(&self.machine.paths)? {
+        for (name, found) in applications::read(&self.machine.paths)?.instances {
             for (id, made) in found {
                 busy.extend(made.map(|made| (made.address, (name.clone(), id.revision))));
             }
@@ -90,32 +102,33 @@ impl Agent {
     /// The control groups cannot be read.
     pub fn processes(&self, name: &Name) -> Result<BTreeSet<u32>, XnodeError> {
         let mut pids = BTreeSet::new();
-        for id in applications::read(&self.machine.paths)?.remove(name).unwrap_or_default().into_keys() {
-            pids.extend(self.machine.group(&instance_name(name, &id)).processes()?);
+        let read = applications::read(&self.machine.paths)?;
+        for id in read.instances.get(name).into_iter().flatten().map(|(id, _)| id) {
+            pids.extend(self.machine.group(&instance_name(name, id)).processes()?);
         }
         Ok(pids)
     }
 
-    /// Ends every instance and takes everything of the agent away from the machine, its state apart: volumes are unmounted and kept.
+    /// Ends every instance and takes everything of the agent away from the machine, its data, images and generations apart: volumes are unmounted and kept.
     ///
     /// # Errors
     /// The first failure; asking again goes on.
     pub async fn remove_everything(&self, door: Door<'_>) -> Result<(), XnodeError> {
-        let instances = applications::read(&self.machine.paths)?;
-        if let Some((generation, _)) = self.generations()? {
-            let seen = observe(&self.machine, &[&generation])?;
-            let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
-            for (name, found) in &instances {
-                for id in found.keys() {
-                    work.collect(name, id)?;
-                }
+        let (machine, paths) = (&self.machine, &self.machine.paths);
+        let read = applications::read(paths)?;
+        for (name, found) in &read.instances {
+            let unread = read.unread.get(name).into_iter().flatten().map(|(id, _)| id);
+            for id in found.keys().chain(unread) {
+                collect(machine, name, id, door)?;
             }
+            marks::remove(&paths.application(name).join("door.json"), "door.remove", door)?;
         }
-        for id in self.machine.volumes.observe()?.volumes.into_keys() {
-            self.machine.volumes.unmount(id, door)?;
+        for id in machine.volumes.observe()?.volumes.into_keys() {
+            machine.volumes.unmount(id, door)?;
         }
-        let context = openmesh_links::Context { marks: &self.machine.paths.network_marks(), effect: door };
-        openmesh_links::remove(&self.machine.agent, context)?;
+        marks::remove(&paths.published(), "published.remove", door)?;
+        let context = openmesh_links::Context { marks: &paths.network_marks(), effect: door };
+        openmesh_links::remove(&machine.agent, context)?;
         Ok(())
     }
 
@@ -124,6 +137,7 @@ impl Agent {
     /// # Errors
     /// Every refusal; or the machine cannot be looked at.
     pub fn plan(&self, generation: &Generation, serving: Option<&Generation>) -> Result<Plan, XnodeError> {
+        check_supported(generation)?;
         let generations: Vec<&Generation> = [generation].into_iter().chain(serving).collect();
         let seen = observe(&self.machine, &generations)?;
         plan(&seen.inventory, generation, serving).map_err(|refusals| XnodeError::Refused { refusals })
@@ -132,39 +146,71 @@ impl Agent {
     /// Looks at the machine, plans, and does the first step of the plan.
     ///
     /// # Errors
-    /// Every refusal; or the step has failed, and is first in the next plan.
+    /// Every refusal, when nothing is left to do for the generation that serves; or the step has failed, and is first in the next plan.
     pub async fn step(&self, door: Door<'_>) -> Result<Progress, XnodeError> {
-        self.step_beside(&BTreeSet::new(), &mut |_, _| (), door).await
+        let mut refused = Vec::new();
+        let done = self.step_beside(&BTreeSet::new(), &mut |turn| refused = turn.refused.to_vec(), door).await?;
+        match done {
+            Progress::Rest if !refused.is_empty() => Err(XnodeError::Refused { refusals: refused }),
+            done => Ok(done),
+        }
     }
 
     /// As [`Agent::step`], but passes over steps of the applications that are named and of those that depend on them: one that cannot go on now holds up
-    /// no other. `begins` hears the plan and the step that is about to be done, if there is one.
+    /// no other, nor does one that has to be waited for. `begins` hears of each step that is about to be done, or that there is none. A wanted generation
+    /// that is refused leaves the one that serves attended: its plan is executed, but for what the wanted one has begun to change.
     ///
     /// # Errors
-    /// See [`Agent::step`].
+    /// See [`Agent::step`]; refusals are an error where no generation serves, and else in the turn.
     pub async fn step_beside(
         &self,
         held_up: &BTreeSet<Name>,
-        begins: &mut (dyn FnMut(&Plan, Option<&PlannedStep>) + Send),
+        begins: &mut (dyn FnMut(&Turn<'_>) + Send),
         door: Door<'_>,
     ) -> Result<Progress, XnodeError> {
-        let Some((generation, serving)) = self.generations()? else { return Ok(Progress::Rest) };
-        let generations: Vec<&Generation> = [&generation].into_iter().chain(&serving).collect();
-        let seen = observe(&self.machine, &generations)?;
-        let work = Work { machine: &self.machine, generation: &generation, seen: &seen, door };
+        let Some((target, serving)) = self.generations()? else { return Ok(Progress::Rest) };
+        let generations: Vec<&Generation> = [&target].into_iter().chain(&serving).collect();
+        let shut = AtomicBool::new(false);
+        let watched = |name: &str| door(name).inspect_err(|_| shut.store(true, Ordering::SeqCst));
+        let mut seen = observe(&self.machine, &generations)?;
         // Marks come before their effects, so the network is brought to them first: what a death or somebody else left is repaired.
-        work.settle_network()?;
-        if work.clear_half_made()? {
+        let work = Work { machine: &self.machine, generation: &target, seen: &seen, door: &watched };
+        let mut faults = work.settle_all()?;
+        let (cleared, half_made) = work.clear_half_made(&generations);
+        if shut.load(Ordering::SeqCst) {
+            return Err(XnodeError::Machine(half_made.into_values().collect::<Vec<_>>().join("; ")));
+        }
+        if cleared {
             return Ok(Progress::Done);
         }
-        let plan = plan(&seen.inventory, &generation, serving.as_ref());
-        let plan = plan.map_err(|refusals| XnodeError::Refused { refusals })?;
-        let next = next_step(&plan, &generation, held_up);
-        begins(&plan, next);
-        match next {
-            Some(planned) => work.step(&planned.step).await,
-            None => Ok(Progress::Rest),
+        faults.extend(half_made);
+        seen.add_faults(faults);
+        // A disk that takes no lease holds up no repair; it is said when nothing else is left.
+        let leased = lease(&self.machine, &generations, seen.inventory.current, door);
+        let way = way(&seen, &target, serving.as_ref())?;
+        let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
+        let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
+        let mut pause: Option<Duration> = None;
+        loop {
+            let next = way.plan.next(&seen.inventory, way.generation, &passed);
+            if next.is_none() && pause.is_some() {
+                break;
+            }
+            begins(&Turn { plan: &way.plan, next: next.as_ref(), refused: &way.refused });
+            let Some(next) = next else {
+                leased?;
+                break;
+            };
+            match work.step(&next.planned.step).await? {
+                // The others go on meanwhile.
+                Progress::Wait(time) if !next.applications.is_empty() => {
+                    passed.extend(next.applications);
+                    pause = Some(pause.map_or(time, |before| before.min(time)));
+                }
+                progress => return Ok(progress),
+            }
         }
+        Ok(pause.map_or(Progress::Rest, Progress::Wait))
     }
 
     /// Does steps until nothing is left to do.
@@ -186,21 +232,38 @@ impl Agent {
     }
 }
 
-/// The first step that needs none of the applications that are held up. A step of no application (an image, the commit) waits for all before it.
-fn next_step<'a>(plan: &'a Plan, generation: &Generation, held_up: &BTreeSet<Name>) -> Option<&'a PlannedStep> {
-    let mut passed = held_up.clone();
-    // As often as there are applications: the longest chain of those that depend on one another.
-    for _ in 0..generation.portable.applications.len() {
-        for (name, resolved) in &generation.portable.applications {
-            let application = &resolved.application;
-            if application.links.iter().chain(&application.after).any(|other| passed.contains(other)) {
-                passed.insert(name.clone());
-            }
-        }
-    }
-    let first = plan.steps.iter().position(|planned| match planned.step.application() {
-        Some(name) => !passed.contains(name),
-        None => !matches!(planned.step, Step::Commit { .. }) || passed.is_empty(),
-    });
-    first.and_then(|at| plan.steps.get(at))
+/// The plan that is executed.
+struct Way<'a> {
+    plan: Plan,
+    /// Its generation.
+    generation: &'a Generation,
+    /// Refusals of the wanted generation, where that is another one.
+    refused: Vec<Refusal>,
+    /// Applications that are left as they are.
+    left: BTreeSet<Name>,
+}
+
+/// The plan for the wanted generation, or where it is refused that for the one that serves.
+fn way<'a>(seen: &Seen, target: &'a Generation, serving: Option<&'a Generation>) -> Result<Way<'a>, XnodeError> {
+    let refused = match plan(&seen.inventory, target, serving) {
+        Ok(plan) => return Ok(Way { plan, generation: target, refused: Vec::new(), left: BTreeSet::new() }),
+        Err(refused) => refused,
+    };
+    let Some(serving) = serving.filter(|serving| serving.number != target.number) else {
+        return Err(XnodeError::Refused { refusals: refused });
+    };
+    let plan = plan(&seen.inventory, serving, Some(serving)).map_err(|refusals| XnodeError::Refused { refusals })?;
+    Ok(Way { plan, generation: serving, refused, left: begun(&seen.inventory, target, serving) })
+}
+
+/// Applications that a generation has begun to change: they have an instance of it, no traffic for the version before, or are new.
+fn begun(inventory: &Inventory, target: &Generation, serving: &Generation) -> BTreeSet<Name> {
+    let is_begun = |name: &&Name| {
+        let (new, old) = (target.revision(name), serving.revision(name));
+        let (Some(new), Some(old)) = (new, old.clone()) else { return old.is_none() };
+        let found = inventory.applications.get(*name);
+        let open = found.map(|found| &found.door) == Some(&openmesh_blueprint::inventory::Door::Open(old.clone()));
+        new != old && (!open || found.is_some_and(|found| found.instances.keys().any(|id| id.revision == new)))
+    };
+    target.portable.applications.keys().filter(is_begun).cloned().collect()
 }

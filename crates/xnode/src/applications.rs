@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::XnodeError;
 use crate::{Paths, marks};
 
+/// File of what an instance was made of, in its folder.
+pub(crate) const NOTE: &str = "instance.json";
+
 /// What an instance was made of: enough to find, run and remove it without its generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,18 +28,29 @@ pub(crate) struct Made {
 /// Instances by application, each with what it was made of. One without is half made, and is made anew or removed.
 pub(crate) type Instances = BTreeMap<Name, BTreeMap<InstanceId, Option<Made>>>;
 
-/// Reads the folders of all instances.
-pub(crate) fn read(paths: &Paths) -> Result<Instances, XnodeError> {
-    let mut found = Instances::new();
+/// Instances, and those whose note cannot be read.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    /// Instances that were read.
+    pub instances: Instances,
+    /// The others, each with the error: nothing is known of them, so nothing is done to them.
+    pub unread: BTreeMap<Name, BTreeMap<InstanceId, String>>,
+}
+
+/// Reads the folders of all instances. A note that cannot be read is that instance's trouble alone.
+pub(crate) fn read(paths: &Paths) -> Result<Read, XnodeError> {
+    let mut found = Read::default();
     for application in names(&paths.applications())? {
         let Ok(name) = application.parse::<Name>() else { continue };
         let mut instances = BTreeMap::new();
         for folder in names(&paths.instances(&name))? {
             let Ok(id) = folder.parse::<InstanceId>() else { continue };
-            let made = marks::find(&paths.instance(&name, &id).join("instance.json"))?;
-            instances.insert(id, made);
+            match marks::find(&paths.instance(&name, &id).join(NOTE)) {
+                Ok(made) => drop(instances.insert(id, made)),
+                Err(error) => drop(found.unread.entry(name.clone()).or_default().insert(id, error.to_string())),
+            }
         }
-        found.insert(name, instances);
+        found.instances.insert(name, instances);
     }
     Ok(found)
 }

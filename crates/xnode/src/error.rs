@@ -43,6 +43,12 @@ pub enum XnodeError {
         /// Number of the committed one.
         current: u64,
     },
+    /// Another generation is kept under this number.
+    #[error("another generation {number} is kept already; resolve the document again, so that it gets the next number")]
+    NumberTaken {
+        /// The number.
+        number: u64,
+    },
     /// There is no plan.
     #[error("{}", words(refusals))]
     Refused {
@@ -72,6 +78,26 @@ pub enum XnodeError {
         /// Its version.
         version: u32,
     },
+    /// A port of the host that another application of ours still has.
+    #[error("{application}: port {port} of the host is still published for {by}, which keeps it until it can go on")]
+    PortHeld {
+        /// The application that wants it.
+        application: Name,
+        /// The port.
+        port: openmesh_blueprint::generation::HostPort,
+        /// Its holder.
+        by: String,
+    },
+    /// Another agent works with this state, or under this name.
+    #[error(
+        "{} is held by another agent{}: two agents never work on one state or under one name; end the other one, or use another --name and state directory", path.display(), number(*pid)
+    )]
+    AnotherAgent {
+        /// The lock that it holds.
+        path: PathBuf,
+        /// Number of its process, where it is known.
+        pid: Option<u32>,
+    },
     /// Something that this agent cannot do yet.
     #[error("{application}: {what} is not supported by this agent; take it out of the document")]
     Unsupported {
@@ -91,10 +117,10 @@ pub enum XnodeError {
     Volume(#[from] openmesh_volume::VolumeError),
     /// The store of images.
     #[error(transparent)]
-    Image(#[from] openmesh_image::store::StoreError),
+    Image(Box<openmesh_image::store::StoreError>),
     /// A pull.
     #[error(transparent)]
-    Pull(#[from] openmesh_image::pull::PullError),
+    Pull(Box<openmesh_image::pull::PullError>),
     /// Namespaces or a root.
     #[error(transparent)]
     Space(#[from] openmesh_cage::space::SpaceError),
@@ -115,12 +141,28 @@ pub enum XnodeError {
     ShimState(#[from] openmesh_shim::StateError),
 }
 
+impl From<openmesh_image::store::StoreError> for XnodeError {
+    fn from(error: openmesh_image::store::StoreError) -> XnodeError {
+        XnodeError::Image(Box::new(error))
+    }
+}
+
+impl From<openmesh_image::pull::PullError> for XnodeError {
+    fn from(error: openmesh_image::pull::PullError) -> XnodeError {
+        XnodeError::Pull(Box::new(error))
+    }
+}
+
 impl XnodeError {
     /// Makes the error of a file.
     pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> XnodeError {
         let path = path.into();
         move |cause| XnodeError::File { path, doing, cause }
     }
+}
+
+fn number(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
 fn words(refusals: &[Refusal]) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
@@ -170,7 +170,7 @@ impl<'a> Wanted<'a> {
         let made = crate::machine::make_folder(&folder);
         made.map_err(XnodeError::file("making", &folder))?;
         let root = (0, 0, 0o644);
-        let mut files: Vec<(String, Vec<u8>, (u32, u32, u32))> =
+        let mut files: Vec<(String, Vec<u8>, Owned)> =
             vec![("/etc/hosts".into(), hosts.into(), root), ("/etc/resolv.conf".into(), resolv_conf.into(), root)];
         for (path, file) in &self.application().files {
             let owner = file.owner.map(|owner| (u32::from(owner.uid), u32::from(owner.gid)));
@@ -314,6 +314,9 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// User, group and permission bits of a file.
+type Owned = (u32, u32, u32);
+
 /// Id of a volume in the words of its room.
 pub(crate) fn volume_id(text: &str) -> Option<openmesh_volume::Id> {
     text.parse().ok()
@@ -332,10 +335,14 @@ fn capability(capability: Capability) -> CageCapability {
 }
 
 /// Writes a file with owner and permissions, in place: what is bound to its inode sees it.
-fn write_owned(path: &Path, bytes: &[u8], (user, group, mode): (u32, u32, u32)) -> std::io::Result<()> {
-    fs::write(path, bytes)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-    chown(path, Some(user), Some(group))
+fn write_owned(path: &Path, bytes: &[u8], (user, group, mode): Owned) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // Nobody else reads it before it has its owner.
+    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    fchown(&file, Some(user), Some(group))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
 }
 
 /// User and group of `NAME`, `UID`, `NAME:GROUP` and the like, by the image's own files.

@@ -30,7 +30,7 @@ mod observe;
 pub mod paths;
 mod shims;
 
-pub use agent::{Agent, Progress};
+pub use agent::{Agent, Progress, Turn};
 pub use error::XnodeError;
 pub use machine::{Machine, Programs};
 pub use paths::Paths;

@@ -63,7 +63,8 @@ impl Agent {
             for (id, made) in found {
                 let Some(made) = made else { continue };
                 let folder = machine.paths.instance(name, id);
-                let (status, is_watched) = match shims::find(&folder)? {
+                // A shim that does not answer is a fault of its application, which the plan names.
+                let (status, is_watched) = match shims::find(&folder).unwrap_or(Shim::None) {
                     Shim::None => (None, false),
                     Shim::Living(status) => (Some(*status), true),
                     Shim::Ended(status) => (Some(*status), false),
@@ -81,7 +82,7 @@ impl Agent {
     /// # Errors
     /// Their notes cannot be read.
     pub fn logs(&self, name: &Name) -> Result<BTreeMap<InstanceId, PathBuf>, XnodeError> {
-        let found = applications::read(&self.machine().paths)?.remove(name).unwrap_or_default();
+        let found = applications::read(&self.machine().paths)?.instances.remove(name).unwrap_or_default();
         let folder = |id: &InstanceId| self.machine().paths.instance(name, id).join("logs");
         Ok(found.into_keys().map(|id| (id.clone(), folder(&id))).collect())
     }

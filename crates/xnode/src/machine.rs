@@ -1,5 +1,10 @@
 //! Handles of everything that an agent's effects go through.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 
 use openmesh_blueprint::document::Name;
@@ -16,7 +21,7 @@ use openmesh_primitives::Digest;
 use openmesh_volume::Volumes;
 
 use crate::error::XnodeError;
-use crate::{Door, Paths};
+use crate::{Door, Paths, applications, marks};
 
 /// Resolvers of the host.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -94,13 +99,15 @@ pub struct Machine {
     pub secrets: Box<dyn Secrets>,
     /// Hears how far images are.
     pub follow: Follow,
+    /// What keeps other agents away, for as long as the machine is held.
+    _alone: Alone,
 }
 
 impl Machine {
     /// Opens the stores of an agent, and makes the folders that are missing.
     ///
     /// # Errors
-    /// A folder cannot be made, another agent has a store, or the machine has no control groups.
+    /// A folder cannot be made, another agent works with this state or under this name, or the machine has no control groups.
     pub fn open(
         agent: Name,
         paths: Paths,
@@ -120,6 +127,8 @@ impl Machine {
         ] {
             make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
         }
+        let alone = Alone::take(&agent, &paths)?;
+        sweep(&paths, door)?;
         let images = Store::open(&paths.images(), Platform::here(), door)?;
         let unpacker = Helper { program: programs.unpack.clone(), arguments: Vec::new() };
         let volumes = Volumes::open(&paths.volumes(), agent.as_str())?;
@@ -141,6 +150,7 @@ impl Machine {
             resolvers: read_resolv_conf(&text),
             secrets,
             follow: Box::new(|_| ()),
+            _alone: alone,
         })
     }
 
@@ -169,6 +179,50 @@ impl Machine {
             pid_file: run.join("pid"),
             log: run.join("driver.log"),
         }
+    }
+}
+
+/// Removes what removals have left.
+fn sweep(paths: &Paths, door: Door<'_>) -> Result<(), XnodeError> {
+    for folder in [paths.run().join("names"), paths.run().join("shims")] {
+        marks::sweep(&folder, door)?;
+    }
+    for name in applications::read(paths)?.instances.keys() {
+        marks::sweep(&paths.instances(name), door)?;
+    }
+    Ok(())
+}
+
+/// Locks of one agent: on its state, and on its name, which is in everything that it makes on the machine.
+struct Alone {
+    _state: File,
+    _name: UnixListener,
+}
+
+impl Alone {
+    fn take(agent: &Name, paths: &Paths) -> Result<Alone, XnodeError> {
+        let path = paths.state().join("lock");
+        let file = |cause| XnodeError::file("locking", &path)(cause);
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut state = options.map_err(file)?;
+        match state.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(cause)) => return Err(file(cause)),
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let _ = state.read_to_string(&mut text);
+                return Err(XnodeError::AnotherAgent { path, pid: text.trim().parse().ok() });
+            }
+        }
+        // A name without a file goes with its process, whatever becomes of the folders.
+        let label = format!("openmesh-agent/{agent}");
+        let address = SocketAddr::from_abstract_name(&label).map_err(file)?;
+        let name = UnixListener::bind_addr(&address).map_err(|cause| match cause.kind() {
+            ErrorKind::AddrInUse => XnodeError::AnotherAgent { path: format!("the name {agent}").into(), pid: None },
+            _ => XnodeError::file("binding", &label)(cause),
+        })?;
+        state.set_len(0).and_then(|()| state.write_all(std::process::id().to_string().as_bytes())).map_err(file)?;
+        Ok(Alone { _state: state, _name: name })
     }
 }
 

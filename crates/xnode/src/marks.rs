@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use openmesh_blueprint::Generation;
 use openmesh_primitives::canonical;
@@ -45,6 +46,56 @@ pub struct Trial {
     pub of: String,
     /// Its cause where it failed.
     pub failed: Option<String>,
+    /// Its moment; none in a mark of an earlier version.
+    #[serde(default)]
+    pub at: Option<Clock>,
+    /// Number of tries so far.
+    #[serde(default)]
+    pub attempts: u32,
+}
+
+/// A moment of this run of the machine, by a clock that nobody sets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Clock {
+    /// Name of the run.
+    pub boot: String,
+    /// Time since its begin, milliseconds, with the time in which the machine slept.
+    pub ms: u64,
+}
+
+impl Clock {
+    /// This moment.
+    pub fn now() -> Clock {
+        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let uptime = text("/proc/uptime");
+        let seconds = uptime.split_whitespace().next().and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
+        let ms = Duration::from_secs_f64(seconds.max(0.0)).as_millis();
+        Clock { boot: text("/proc/sys/kernel/random/boot_id").trim().into(), ms: u64::try_from(ms).unwrap_or(u64::MAX) }
+    }
+
+    /// Time since then; none where the machine has started anew.
+    pub fn elapsed(&self) -> Option<Duration> {
+        let now = Clock::now();
+        (now.boot == self.boot).then(|| Duration::from_millis(now.ms.saturating_sub(self.ms)))
+    }
+}
+
+/// Last start of an instance by the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartedMark {
+    /// Its moment.
+    pub clock: Clock,
+    /// Number of the start, from 1.
+    pub number: u64,
+}
+
+impl StartedMark {
+    /// Name of the start that no other one of the instance has.
+    pub fn of(&self) -> String {
+        format!("{}/{}", self.clock.boot, self.number)
+    }
 }
 
 /// Jobs that ended with 0: revision and name.
@@ -85,7 +136,26 @@ pub fn write<T: Serialize>(path: &Path, mark: &T, effect: &str, door: Door<'_>) 
     through(door, effect, || replace(path, &bytes)).map_err(XnodeError::file("writing", path))
 }
 
-/// Removes a file or folder. Done already: nothing changes.
+/// Prefix of a folder that is being removed.
+const GONE: &str = ".gone-";
+
+/// Removes what removals of folders below a folder have left.
+///
+/// # Errors
+/// The system's word.
+pub(crate) fn sweep(folder: &Path, door: Door<'_>) -> Result<(), XnodeError> {
+    let entries = match fs::read_dir(folder) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(XnodeError::file("reading", folder))?,
+    };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(GONE)) {
+        let path = entry.path();
+        through(door, "remains.remove", || fs::remove_dir_all(&path)).map_err(XnodeError::file("removing", &path))?;
+    }
+    Ok(())
+}
+
+/// Removes a file or folder: a folder goes by one rename, and what is in it afterwards. Done already: nothing changes.
 ///
 /// # Errors
 /// The system's word.
@@ -96,7 +166,14 @@ pub fn remove(path: &Path, effect: &str, door: Door<'_>) -> Result<(), XnodeErro
             about => about?,
         };
         if about.is_dir() {
-            fs::remove_dir_all(path)?
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let beside = path.with_file_name(format!("{GONE}{name}"));
+            if beside.exists() {
+                fs::remove_dir_all(&beside)?;
+            }
+            fs::rename(path, &beside)?;
+            sync_parent(path)?;
+            fs::remove_dir_all(&beside)?
         } else {
             fs::remove_file(path)?
         }
@@ -119,7 +196,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let mut beside = path.as_os_str().to_os_string();
-    beside.push(".new");
+    beside.push(format!(".{}.new", std::process::id()));
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -147,13 +224,19 @@ pub fn point(path: &Path, number: u64, effect: &str, door: Door<'_>) -> Result<(
     write(path, &number, effect, door)
 }
 
-/// Keeps a generation. One of this number that is there already is the same one: numbers are not given twice.
+/// Keeps a generation. One of this number that is there already has to be the same one: numbers are not given twice.
 ///
 /// # Errors
-/// It cannot be written.
+/// The number is another one's, or it cannot be written.
 pub fn keep(paths: &Paths, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
     let path = paths.generations().join(generation.number.to_string());
     let bytes = canonical::encode(generation);
+    match fs::read(&path) {
+        Ok(there) if there == bytes => return Ok(()),
+        Ok(_) => return Err(XnodeError::NumberTaken { number: generation.number }),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Err(cause) => return Err(XnodeError::file("reading", path)(cause)),
+    }
     through(door, "generation.write", || replace(&path, &bytes)).map_err(XnodeError::file("writing", path))
 }
 

@@ -6,7 +6,9 @@ use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{HostAddress, Name, Protocol, Subnet};
 use openmesh_blueprint::generation::HostPort;
 use openmesh_blueprint::inventory::InstanceId;
-use openmesh_links::{Allocations, Context, Endpoint, Fault, Namespace, Namespaces, Network, Target, converge};
+use openmesh_links::{
+    Allocations, Context, Endpoint, Fault, LinksError, Namespace, Namespaces, Network, Target, converge,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::applications::Instances;
@@ -67,8 +69,9 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
     }
     for published in published(machine)? {
         let Ok(name) = published.application.parse::<Name>() else { continue };
-        let door: DoorMark = marks::read(&machine.paths.application(&name).join("door.json"))?;
-        let DoorMark::Open { revision, .. } = door else { continue };
+        // One that cannot be read is its application's fault, which observation names.
+        let door = marks::read(&machine.paths.application(&name).join("door.json"));
+        let Ok(DoorMark::Open { revision, .. }) = door else { continue };
         let Ok(revision) = revision.parse() else { continue };
         let made = instances.get(&name).and_then(|found| found.get(&InstanceId { revision, index: 0 })?.as_ref());
         if let Some(made) = made {
@@ -79,31 +82,88 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
     Network::new(allocations).map_err(XnodeError::Network)
 }
 
-/// Network namespaces of the instances that have one.
-pub(crate) fn namespaces(machine: &Machine, instances: &Instances) -> Result<Namespaces, XnodeError> {
-    let mut open = Namespaces::new();
+/// Network namespaces of the instances that have one, and applications with one that cannot be opened.
+fn namespaces(machine: &Machine, instances: &Instances) -> (Namespaces, BTreeMap<Name, String>) {
+    let (mut open, mut faults) = (Namespaces::new(), BTreeMap::new());
     for (name, found) in instances {
         for (id, made) in found {
             let Some(made) = made else { continue };
             let files = machine.namespaces(&instance_name(name, id));
             if files.are_there() {
-                open.insert(made.address, Namespace::at(files.network)?);
+                match Namespace::at(files.network) {
+                    Ok(namespace) => drop(open.insert(made.address, namespace)),
+                    Err(error) => drop(faults.insert(name.clone(), error.to_string())),
+                }
             }
         }
     }
-    Ok(open)
+    (open, faults)
 }
 
-/// Brings the network to what instances and marks ask for. Returns what was found different and repaired.
+/// Result of a settling.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    /// Applications with an instance that could not be served, each with the cause.
+    pub faults: BTreeMap<Name, String>,
+}
+
+/// Brings the network to what instances and marks ask for. An error of one instance is its application's alone.
 pub(crate) fn settle(
     machine: &Machine,
     subnet: Subnet,
     instances: &Instances,
     door: Door<'_>,
-) -> Result<Vec<Fault>, XnodeError> {
+) -> Result<Settled, XnodeError> {
     let network = wanted(machine, subnet, instances)?;
+    let (namespaces, mut faults) = namespaces(machine, instances);
     let context = Context { marks: &machine.paths.network_marks(), effect: door };
-    Ok(converge(&network, &namespaces(machine, instances)?, context)?)
+    let error = match converge(&network, &namespaces, context) {
+        Ok(_) => return Ok(Settled { faults }),
+        Err(error @ LinksError::Effect { .. }) => return Err(error.into()),
+        Err(error) => error,
+    };
+    let left = network.faults(&openmesh_links::observe(&network, &namespaces)?);
+    let mut is_attributed = false;
+    for fault in &left {
+        match owner(&network, fault) {
+            Owner::All => return Err(error.into()),
+            Owner::One(name) => {
+                is_attributed = true;
+                faults.entry(name.clone()).or_insert_with(|| format!("its network: {fault}"));
+            }
+            Owner::Nobody => {}
+        }
+    }
+    if is_attributed { Ok(Settled { faults }) } else { Err(error.into()) }
+}
+
+/// Those whom a fault concerns.
+enum Owner<'a> {
+    /// Every instance.
+    All,
+    /// One application.
+    One(&'a Name),
+    /// None that is there.
+    Nobody,
+}
+
+fn owner<'a>(network: &'a Network, fault: &Fault) -> Owner<'a> {
+    let instances = &network.allocations().instances;
+    let at = |address: &std::net::Ipv4Addr| instances.get(address).map(|endpoint| &endpoint.application);
+    let found = match fault {
+        Fault::NoForwarding | Fault::NoTable | Fault::Altered(_) | Fault::Elements(_) => return Owner::All,
+        Fault::AddressTaken { address, .. }
+        | Fault::Closed { address, .. }
+        | Fault::NoLink(address)
+        | Fault::Elsewhere(address)
+        | Fault::Outer(address, _)
+        | Fault::NoLoopback(address)
+        | Fault::Inner(address, _) => at(address),
+        Fault::Foreign { link, .. } | Fault::Stray(link) => {
+            instances.keys().find(|address| network.link_name(**address) == *link).and_then(at)
+        }
+    };
+    found.map_or(Owner::Nobody, Owner::One)
 }
 
 /// Subnet of a generation.

@@ -1,6 +1,7 @@
 //! The machine as it is found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::Name;
@@ -13,10 +14,16 @@ use openmesh_shim::protocol::{Cause, State, Status};
 
 use crate::applications::{self, Instances};
 use crate::error::XnodeError;
-use crate::marks::{self, DoorMark, JobsMark, Trial};
+use crate::execute::STARTED;
+use crate::marks::{self, Clock, DoorMark, JobsMark, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Machine, host, network};
+
+/// First pause after a failed gate of an instance that has traffic; it doubles with each try.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(300);
 
 /// A machine with everything that was read of it.
 pub(crate) struct Seen {
@@ -24,14 +31,25 @@ pub(crate) struct Seen {
     pub inventory: Inventory,
     /// Instances with what they were made of.
     pub instances: Instances,
+    /// Applications that were not seen whole, or are not served, each with the cause.
+    pub faults: BTreeMap<Name, String>,
 }
 
 /// Looks at everything of an agent.
 pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<Seen, XnodeError> {
-    let instances = applications::read(&machine.paths)?;
+    let applications::Read { instances, unread } = applications::read(&machine.paths)?;
     let mut observed = BTreeMap::new();
+    let mut faults: BTreeMap<Name, String> =
+        unread.into_iter().filter_map(|(name, errors)| Some((name, errors.into_values().next()?))).collect();
     for (name, found) in &instances {
-        observed.insert(name.clone(), application(machine, name, found)?);
+        match application(machine, name, found) {
+            Ok(found) => drop(observed.insert(name.clone(), found)),
+            // What is not known is not changed.
+            Err(error) => {
+                observed.insert(name.clone(), ObservedApplication::default());
+                faults.entry(name.clone()).or_insert_with(|| error.to_string());
+            }
+        }
     }
     let mut ports = host::foreign_ports();
     for published in network::published(machine)? {
@@ -46,16 +64,31 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
             volumes.insert(id, found.as_blueprint(None));
         }
     }
-    let inventory = Inventory {
-        taken: Timestamp::now(),
-        current: marks::pointer(&machine.paths.current())?,
-        host: host::host(machine),
-        images: images(machine, generations),
-        applications: observed,
-        volumes,
-        ports,
+    let mut seen = Seen {
+        inventory: Inventory {
+            taken: Timestamp::now(),
+            current: marks::pointer(&machine.paths.current())?,
+            host: host::host(machine),
+            images: images(machine, generations),
+            applications: observed,
+            volumes,
+            ports,
+        },
+        instances,
+        faults: BTreeMap::new(),
     };
-    Ok(Seen { inventory, instances })
+    seen.add_faults(faults);
+    Ok(seen)
+}
+
+impl Seen {
+    /// Adds applications that cannot be served to those that the planner holds.
+    pub fn add_faults(&mut self, faults: BTreeMap<Name, String>) {
+        for (name, cause) in faults {
+            self.inventory.applications.entry(name.clone()).or_default().fault.get_or_insert_with(|| cause.clone());
+            self.faults.entry(name).or_insert(cause);
+        }
+    }
 }
 
 /// States of the images that the generations name.
@@ -95,6 +128,7 @@ fn application(
         instances,
         jobs: jobs.collect(),
         probation: probation.and_then(|trial| Some((trial.of.parse().ok()?, verdict(trial.failed)))),
+        fault: None,
     })
 }
 
@@ -105,23 +139,34 @@ fn verdict(failed: Option<String>) -> Verdict {
 fn instance(machine: &Machine, name: &Name, id: &InstanceId, door: &DoorMark) -> Result<ObservedInstance, XnodeError> {
     let folder = machine.paths.instance(name, id);
     let shim = shims::find(&folder)?;
-    let frozen = machine.group(&instance_name(name, id)).frozen().unwrap_or(false);
+    let group = machine.group(&instance_name(name, id));
     let state = match &shim {
         Shim::None => InstanceState::Created,
-        // Its orphan is ended by the next shim, or when the instance is stopped.
+        // What still runs has no parent: it is ended by the next shim, or when the instance is stopped. Until then it writes, so it is no ended one.
+        Shim::Ended(_) if !group.processes()?.is_empty() => InstanceState::Created,
         Shim::Ended(status) => ended(status),
-        Shim::Living(status) => living(status, frozen),
+        Shim::Living(status) => living(status, group.frozen()?),
     };
-    let gate: Option<Trial> = marks::find(&folder.join("gate.json"))?;
-    let run = match &shim {
-        Shim::Living(status) => Some(status.shim_pid.to_string()),
-        _ => None,
-    };
-    let gate = gate.filter(|trial| Some(&trial.of) == run.as_ref()).map(|trial| verdict(trial.failed));
     let admitted = matches!(door, DoorMark::Open { revision, instances }
         if *revision == id.revision.to_string() && id.index < *instances);
     let traffic = if admitted { Traffic::Admitted } else { Traffic::None };
+    let gate = if matches!(shim, Shim::Living(_)) { gate(&folder, admitted)? } else { None };
     Ok(ObservedInstance { state, gate, traffic, altered: None })
+}
+
+/// Verdict on the present start of an instance. A failed one of an instance that had its traffic already is tried again after a while: there is nothing
+/// to return to.
+fn gate(folder: &std::path::Path, admitted: bool) -> Result<Option<Verdict>, XnodeError> {
+    let Some(trial) = marks::find::<Trial>(&folder.join("gate.json"))? else { return Ok(None) };
+    let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
+    // A start of an earlier run of the machine is none of the present shim.
+    let started = started.filter(|started| started.clock.elapsed().is_some());
+    if started.is_none_or(|started| started.of() != trial.of) {
+        return Ok(None);
+    }
+    let pause = TRY_AGAIN.saturating_mul(1 << trial.attempts.min(16)).min(TRY_AGAIN_MAX);
+    let waited = trial.at.as_ref().and_then(Clock::elapsed).is_none_or(|waited| waited >= pause);
+    Ok(if trial.failed.is_some() && admitted && waited { None } else { Some(verdict(trial.failed)) })
 }
 
 /// State of an instance without a shim: as one that was stopped, or that has to be started again.

@@ -9,15 +9,31 @@
 
 mod application;
 mod facts;
+mod next;
 mod order;
 mod refusals;
 mod report;
 
+use std::collections::BTreeSet;
+
+pub use next::NextStep;
 pub use report::{Plan, PlannedStep};
 
+use crate::document::{Name, Wish};
 use crate::generation::Generation;
-use crate::inventory::Inventory;
+use crate::inventory::{InstanceId, Inventory};
 use crate::refusal::Refusal;
+
+/// Instances of an application that a generation wants.
+pub fn wanted(generation: &Generation, name: &Name) -> BTreeSet<InstanceId> {
+    let (Some(resolved), Some(revision)) = (generation.portable.applications.get(name), generation.revision(name))
+    else {
+        return BTreeSet::new();
+    };
+    let application = &resolved.application;
+    let count = if application.wish == Wish::Running { application.instances } else { 0 };
+    (0..count).map(|index| InstanceId { revision: revision.clone(), index }).collect()
+}
 
 /// The plan for a generation, or every reason for which there is none. `previous` is the generation that served before: what returns after a
 /// failure, and what changes are told against.

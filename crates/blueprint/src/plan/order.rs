@@ -41,7 +41,8 @@ pub(super) fn steps(
         facts.iter().for_each(|facts| probation(facts, previous, &mut script));
     }
     // What goes serves until here: a version that returns in its probation may need it.
-    for name in inventory.applications.keys().filter(|name| !generation.portable.applications.contains_key(*name)) {
+    let goes = |name: &&Name| !generation.portable.applications.contains_key(*name) && !held.contains(*name);
+    for name in inventory.applications.keys().filter(goes) {
         removed(name, inventory, previous, &mut script);
     }
     retract(inventory, &wanted, &held, false, &mut script);

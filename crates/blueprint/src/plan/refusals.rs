@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmesh_primitives::Digest;
-
 use super::facts::{Facts, is_live};
 use crate::document::{Name, Size, Wish};
 use crate::generation::{Generation, HostPort};
@@ -27,19 +25,24 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     }
     let facts: Vec<Facts<'_>> =
         generation.portable.applications.keys().filter_map(|name| Facts::of(inventory, generation, name)).collect();
-    features(inventory, &facts, &mut all);
+    features(inventory, &facts, number == current, &mut all);
     ports(inventory, &facts, &mut all);
     for facts in &facts {
         volumes(facts, &mut all);
         conditions(facts, &mut all);
     }
+    faults(inventory, &mut all);
     disk(inventory, generation, &facts, &mut all);
     if number > current {
         memory(inventory, generation, previous, &facts, &mut all);
     }
     all.sort();
     all.dedup();
-    let untouched = |name: &Name| previous.is_some_and(|previous| previous.revision(name) == generation.revision(name));
+    let untouched = |name: &Name| match generation.revision(name) {
+        // What goes is left where it cannot be seen, and goes later.
+        None => true,
+        Some(revision) => previous.is_some_and(|previous| previous.revision(name) == Some(revision)),
+    };
     let (held, refused) = all.into_iter().partition(|refusal| {
         refusal.application().is_some_and(|name| number == current || (is_condition(refusal) && untouched(name)))
     });
@@ -54,13 +57,16 @@ fn is_condition(refusal: &Refusal) -> bool {
             | Refusal::Altered { .. }
             | Refusal::VolumeMissing { .. }
             | Refusal::VolumeUnmarked { .. }
+            | Refusal::VolumeHeld { .. }
+            | Refusal::Faulty { .. }
             | Refusal::GateFailed { .. }
     )
 }
 
-fn features(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
+/// Features that an application needs.
+fn needed(facts: &Facts<'_>) -> BTreeSet<Feature> {
     let mut needed = BTreeSet::new();
-    if facts.iter().any(|facts| facts.application().wish == Wish::Running) {
+    if facts.application().wish == Wish::Running {
         needed.extend([
             Feature::UserNamespaces,
             Feature::Seccomp,
@@ -69,11 +75,28 @@ fn features(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) 
             Feature::Cgroups,
         ]);
     }
-    if facts.iter().any(|facts| !facts.placed.volumes.is_empty()) {
+    if !facts.placed.volumes.is_empty() {
         needed.insert(Feature::Loop);
     }
-    let lacks = needed.into_iter().filter(|feature| !inventory.host.features.contains(feature));
-    all.extend(lacks.map(|feature| Refusal::KernelLacks { feature }));
+    needed
+}
+
+/// Features that the kernel lacks: of a generation that serves, by application.
+fn features(inventory: &Inventory, facts: &[Facts<'_>], serves: bool, all: &mut Vec<Refusal>) {
+    for facts in facts {
+        let lacks = needed(facts).into_iter().filter(|feature| !inventory.host.features.contains(feature));
+        let application = serves.then(|| facts.name.clone());
+        all.extend(lacks.map(|feature| Refusal::KernelLacks { application: application.clone(), feature }));
+    }
+}
+
+/// Applications that were not seen whole, also those that the generation does not have.
+fn faults(inventory: &Inventory, all: &mut Vec<Refusal>) {
+    for (name, found) in &inventory.applications {
+        if let Some(cause) = &found.fault {
+            all.push(Refusal::Faulty { application: name.clone(), cause: cause.clone() });
+        }
+    }
 }
 
 fn ports(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
@@ -106,6 +129,11 @@ fn volumes(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
             }
             continue;
         };
+        if let Some(cause) = &found.held {
+            let (application, volume, cause) = (application, name, cause.clone());
+            all.push(Refusal::VolumeHeld { application, volume, id, cause });
+            continue;
+        }
         if found.mounted && !found.marked {
             all.push(Refusal::VolumeUnmarked { application: application.clone(), volume: name.clone(), id });
         }
@@ -146,36 +174,65 @@ fn conditions(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
     }
 }
 
-/// Bytes of disk that the steps need: images, new volumes in full, and growth. Clones lie within their volume.
+/// Bytes of disk that the steps need: images, new volumes in full, and growth. Clones lie within their volume. Where the generation serves, what
+/// lacks is said of each application that needs some of it, so that the repair of the others goes on.
 fn disk(inventory: &Inventory, generation: &Generation, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
-    let mut needs: BTreeMap<String, u64> = BTreeMap::new();
-    let mut images: BTreeSet<Digest> = BTreeSet::new();
+    let (mut needs, mut askers, mut images) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
     for facts in facts {
-        let image = &facts.resolved.image;
-        if facts.application().wish == Wish::Running && images.insert(image.digest) {
-            let need = match inventory.images.get(&image.digest) {
-                None => image.packed.0.saturating_add(image.unpacked.0),
-                Some(ImageState::Fetched) => image.unpacked.0,
-                Some(ImageState::Unpacked) => 0,
-            };
-            needs.insert(format!("image {}", image.source), need);
+        let mut own = disk_of(inventory, facts);
+        if !own.is_empty() {
+            askers.insert(facts.name.clone());
         }
-        for (volume, _, found) in facts.volumes() {
-            let size = facts.application().volumes.get(&volume.name).map_or(0, |volume| volume.size.0);
-            needs.insert(format!("volume {volume}"), size.saturating_sub(found.map_or(0, |found| found.size.0)));
+        // An image that several applications have is fetched once.
+        if facts.application().wish == Wish::Running && !images.insert(facts.resolved.image.digest) {
+            own.remove(&image_words(facts));
         }
+        needs.extend(own);
     }
-    needs.retain(|_, need| *need > 0);
     let need = needs.values().fold(0u64, |sum, need| sum.saturating_add(*need));
     let have = inventory.host.disk_free.0.saturating_sub(generation.placement.reserve.disk.0);
-    if need > have {
-        let mut largest: Vec<(String, u64)> = needs.into_iter().collect();
-        largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let words: Vec<String> =
-            largest.iter().take(3).map(|(name, need)| format!("{name} {}", Size(*need).human())).collect();
-        let largest = inventory.host.largest.clone();
-        all.push(Refusal::DiskShort { need: Size(need), have: Size(have), for_what: words.join(", "), largest });
+    if need <= have {
+        return;
     }
+    let mut largest: Vec<(String, u64)> = needs.into_iter().collect();
+    largest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let words: Vec<String> =
+        largest.iter().take(3).map(|(name, need)| format!("{name} {}", Size(*need).human())).collect();
+    let refusal = |application| Refusal::DiskShort {
+        application,
+        need: Size(need),
+        have: Size(have),
+        for_what: words.join(", "),
+        largest: inventory.host.largest.clone(),
+    };
+    match generation.number == inventory.current {
+        true => all.extend(askers.into_iter().map(|name| refusal(Some(name)))),
+        false => all.push(refusal(None)),
+    }
+}
+
+fn image_words(facts: &Facts<'_>) -> String {
+    format!("image {}", facts.resolved.image.source)
+}
+
+/// Bytes of disk that one application needs, by what needs them, in words.
+fn disk_of(inventory: &Inventory, facts: &Facts<'_>) -> BTreeMap<String, u64> {
+    let mut needs = BTreeMap::new();
+    let image = &facts.resolved.image;
+    if facts.application().wish == Wish::Running {
+        let need = match inventory.images.get(&image.digest) {
+            None => image.packed.0.saturating_add(image.unpacked.0),
+            Some(ImageState::Fetched) => image.unpacked.0,
+            Some(ImageState::Unpacked) => 0,
+        };
+        needs.insert(image_words(facts), need);
+    }
+    for (volume, _, found) in facts.volumes() {
+        let size = facts.application().volumes.get(&volume.name).map_or(0, |volume| volume.size.0);
+        needs.insert(format!("volume {volume}"), size.saturating_sub(found.map_or(0, |found| found.size.0)));
+    }
+    needs.retain(|_, need| *need > 0);
+    needs
 }
 
 /// Memory that is promised to all applications, and to the versions that run beside them during a switch.

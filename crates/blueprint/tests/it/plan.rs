@@ -216,3 +216,71 @@ fn ports_change_hands() {
     let second = generation(&two, Some(&first), 60).unwrap();
     check("ports.txt", &mut machine, &second, Some(&first));
 }
+
+const PAIR: &str =
+    "version: 1\napplications:\n  a: {image: a, ports: {http: {port: 80, publish: {port: 8080}}}}\n  b: {image: b}\n";
+
+/// Steps that are done while an application is held up, until nothing is left but what waits for it.
+fn beside(machine: &mut Inventory, generation: &Generation, before: &Generation, held_up: &str) -> Vec<String> {
+    let mut done = Vec::new();
+    loop {
+        let plan = plan(machine, generation, Some(before)).unwrap();
+        let Some(next) = plan.next(machine, generation, &[name(held_up)].into()) else { return done };
+        done.push(next.planned.step.to_string());
+        step(&next.planned.step, machine, generation);
+    }
+}
+
+#[test]
+fn one_that_cannot_go_on_holds_up_the_commit_and_no_other() {
+    let first = generation(PAIR, None, 0).unwrap();
+    let mut machine = empty_machine();
+    reach(&mut machine, &first, None, &[]);
+    let text = PAIR.replace("image: a,", "image: a2,").replace("image: b}", "image: b2}");
+    let second = generation(&text, Some(&first), 60).unwrap();
+    let done = beside(&mut machine, &second, &first, "a");
+    let is = |word: &str| done.iter().any(|step| step.starts_with(word));
+    assert!(is("fetch docker.io/library/b2") && !is("fetch docker.io/library/a2"), "{done:#?}");
+    assert!(is("admit traffic to b") && !is("commit") && !is("collect"), "{done:#?}");
+    let old = first.revision(&name("b")).unwrap();
+    let kept = machine.applications[&name("b")].instances.keys().any(|id| id.revision == old);
+    assert!(kept, "there is something to return to");
+    reach(&mut machine, &second, Some(&first), &[]);
+}
+
+#[test]
+fn a_port_is_not_taken_from_one_that_is_held_up() {
+    let first = generation(PAIR, None, 0).unwrap();
+    let mut machine = empty_machine();
+    reach(&mut machine, &first, None, &[]);
+    let text = "version: 1\napplications:\n  a: {image: a, ports: {http: {port: 80, publish: {port: 8081}}}}\n  b: {image: b, ports: {http: {port: 80, publish: {port: 8080}}}}\n";
+    let second = generation(text, Some(&first), 60).unwrap();
+    let done = beside(&mut machine, &second, &first, "a");
+    assert!(!done.iter().any(|step| step.starts_with("publish b")), "{done:#?}");
+    let at = first.placement.applications[&name("a")].ports[&name("http")];
+    let holder = Holder::Ours { application: name("a"), port: name("http") };
+    assert_eq!(machine.ports.get(&at), Some(&holder));
+}
+
+/// What cannot be seen, a volume in a condition for a person, and a full disk each hold the application that they are about, when a generation serves.
+#[test]
+fn faults_hold_their_application_alone() {
+    let (machine, first) = installed();
+    let held = |machine: &Inventory| {
+        let plan = plan(machine, &first, Some(&first)).unwrap();
+        assert!(plan.steps.iter().all(|planned| planned.step.application() != Some(&name("db"))), "{plan}");
+        plan.held.iter().map(|refusal| (refusal.application().unwrap().to_string(), refusal.word())).collect::<Vec<_>>()
+    };
+    let mut faulty = machine.clone();
+    faulty.applications.get_mut(&name("db")).unwrap().fault = Some("its door.json is damaged".into());
+    assert_eq!(held(&faulty), [("db".to_string(), "faulty")]);
+    let mut gone = machine.clone();
+    for volume in gone.volumes.values_mut() {
+        (volume.mounted, volume.held) = (false, Some("its image is missing".into()));
+    }
+    assert_eq!(held(&gone), [("db".to_string(), "volume_held")]);
+    let mut full = machine.clone();
+    full.images.remove(&first.portable.applications[&name("db")].image.digest);
+    full.host.disk_free = Size(0);
+    assert_eq!(held(&full), [("db".to_string(), "disk_short")]);
+}

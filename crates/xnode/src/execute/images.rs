@@ -1,16 +1,43 @@
 //! Images of a generation.
 
+use std::collections::BTreeSet;
+
 use openmesh_blueprint::document::ImageReference;
 use openmesh_blueprint::generation::{ImageSource, ResolvedImage};
+use openmesh_blueprint::{Generation, retention};
 use openmesh_image::pull::Progress;
-use openmesh_primitives::Digest;
+use openmesh_primitives::{Digest, Timestamp};
 
 use super::Work;
 use crate::error::XnodeError;
 use crate::machine::ImageBytes;
+use crate::{Door, Machine, marks};
 
 /// Owner of the lease on the images of generations that are kept.
 pub(crate) const LEASE: &str = "generations";
+
+/// Lets the lease of generations be on the images of all that are kept, unpacked long ago or not here yet.
+pub(crate) fn lease(
+    machine: &Machine,
+    generations: &[&Generation],
+    current: u64,
+    door: Door<'_>,
+) -> Result<(), XnodeError> {
+    let mut there = Vec::new();
+    for number in marks::numbers(&machine.paths)? {
+        // One that cannot be read holds up no other.
+        there.extend(marks::generation(&machine.paths, number));
+    }
+    let ages: Vec<_> = there.iter().map(|one| (one.number, one.cause.at)).collect();
+    let kept = retention::kept(&ages, current, &BTreeSet::new(), Timestamp::now());
+    let kept = there.iter().filter(|one| kept.contains(&one.number)).chain(generations.iter().copied());
+    let images: BTreeSet<Digest> =
+        kept.flat_map(|one| one.portable.applications.values()).map(|resolved| resolved.image.digest).collect();
+    if machine.images.leases()?.remove(LEASE).unwrap_or_default() != images {
+        machine.images.lease(LEASE, &images, door)?;
+    }
+    Ok(())
+}
 
 impl Work<'_> {
     fn image(&self, digest: &Digest) -> Option<&ResolvedImage> {
@@ -20,7 +47,7 @@ impl Work<'_> {
 
     /// Gets an image. One of a recipe was built when the generation was made, and is built again by a person's word.
     pub(super) async fn fetch(&self, digest: &Digest) -> Result<(), XnodeError> {
-        let missing = || XnodeError::Image(openmesh_image::store::StoreError::Missing(*digest));
+        let missing = || XnodeError::from(openmesh_image::store::StoreError::Missing(*digest));
         let image = self.image(digest).ok_or_else(missing)?;
         let ImageSource::Registry(reference) = &image.source else { return Err(missing()) };
         let reference = ImageReference { digest: Some(*digest), ..reference.clone() };

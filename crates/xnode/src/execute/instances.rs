@@ -1,27 +1,33 @@
 //! Instances made, started, tried, stopped and removed.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Name, Period};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_cage::bundle;
 use openmesh_cage::space::{RootFolders, remove_root};
-use openmesh_shim::protocol::{Action, Ending, State};
+use openmesh_shim::protocol::{Action, Ending, State, Status};
 
 use super::Work;
 use crate::agent::Progress;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
-use crate::marks::{self, Trial};
+use crate::marks::{self, Clock, StartedMark, Trial};
 use crate::network;
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
-use crate::{applications, health, machine};
+use crate::{Door, Machine, applications, health, machine};
 
 /// Time beyond an instance's own grace in which its shim must have ended it.
 const STOP_SLACK: Duration = Duration::from_secs(30);
 /// Pause before an instance is asked again whether it is healthy or has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Mark on the memory file system: everything of an instance was made in this run of the machine.
+const MADE: &str = "made.json";
+/// Mark in an instance's folder: its last start by the agent.
+pub(crate) const STARTED: &str = "started.json";
 
 impl Work<'_> {
     /// Makes everything of an instance but its processes: namespaces, root, control group, files, bundle, link. The note of what it was made of comes
@@ -36,7 +42,8 @@ impl Work<'_> {
             folder.clone(),
             machine.paths.shim(&instance),
         ] {
-            machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
+            marks::through(door, "instance.folder", || machine::make_folder(&folder))
+                .map_err(XnodeError::file("making", &folder))?;
         }
         let image = wanted.image()?;
         let namespaces = machine.namespaces(&instance);
@@ -45,12 +52,15 @@ impl Work<'_> {
         namespaces.make(&machine.programs.cage, wanted.ids(), door)?;
         self.make_root(&wanted, &image)?;
         let made = wanted.made()?;
-        let mut instances = applications::read(&machine.paths)?;
+        let mut instances = applications::read(&machine.paths)?.instances;
         instances.entry(name.clone()).or_default().insert(id.clone(), Some(made.clone()));
         let net = network::wanted(machine, network::subnet(self.generation), &instances)?;
         let hosts = openmesh_links::texts::hosts(&net, made.address).unwrap_or_default();
         let resolv_conf = openmesh_links::texts::resolv_conf(&machine.resolvers);
+        let passed = || XnodeError::file("writing the files of", &folder);
+        door("instance.files").map_err(passed())?;
         let binds = wanted.write_files(&hosts, &resolv_conf, &wanted.identity(&image)?)?;
+        door("instance.files").map_err(passed())?;
         let config = bundle::config(&wanted.instance(&image, binds)?)
             .map_err(|error| XnodeError::Instance { application: name.clone(), words: error.to_string() })?;
         let at = folder.join("bundle");
@@ -60,8 +70,9 @@ impl Work<'_> {
         group.make(door)?;
         group.limit(&config.linux.resources, door)?;
         marks::write(&shims::config_file(&folder), &wanted.shim(), "shim.config", door)?;
-        marks::write(&folder.join("instance.json"), &made, "instance.note", door)?;
-        self.settle_network()
+        marks::write(&folder.join(applications::NOTE), &made, "instance.note", door)?;
+        self.settle_network(name)?;
+        marks::write(&machine.paths.shim(&instance).join(MADE), &true, "instance.made", door)
     }
 
     fn make_root(&self, wanted: &Wanted<'_>, image: &openmesh_image::store::Image) -> Result<(), XnodeError> {
@@ -73,115 +84,169 @@ impl Work<'_> {
         // One of an earlier try may have other layers.
         remove_root(&at, &machine.programs.cage, door)?;
         let mut lowers = machine.images.lowers(image)?.folders;
+        let passed = || XnodeError::file("writing the places of", wanted.folder());
+        door("instance.places").map_err(passed())?;
         lowers.push(wanted.write_places()?);
+        door("instance.places").map_err(passed())?;
         let root = RootFolders { at, lowers, upper: None };
         Ok(root.make(&machine.programs.cage, &machine.namespaces(&instance).user, door)?)
     }
 
+    /// Returns true where everything that `create` makes on the memory file system and in the kernel is there. The last of it is a mark of this run of
+    /// the machine: the note beside it is from the run before.
+    fn is_whole(&self, instance: &str) -> bool {
+        let (machine, root) = (self.machine, self.machine.paths.root(instance));
+        let device = |path: &std::path::Path| std::fs::metadata(path).ok().map(|about| about.dev());
+        let mounted = device(&root).is_some_and(|own| root.parent().and_then(device) != Some(own));
+        let made = machine.paths.shim(instance).join(MADE).exists();
+        made && mounted && machine.namespaces(instance).are_there() && machine.group(instance).exists()
+    }
+
     /// Starts the shim of an instance, or asks the one that lives. Whatever was made on the memory file system is made again first where the machine
-    /// has started anew.
+    /// has started anew. What still runs without a shim is ended before.
     pub(super) fn start(&self, name: &Name, id: &InstanceId) -> Result<Progress, XnodeError> {
         let (machine, folder) = (self.machine, self.machine.paths.instance(name, id));
         match shims::find(&folder)? {
             Shim::Living(status) if shims::is_up(&status) => {}
             Shim::Living(_) => {
                 if let Some(config) = shims::config(&folder)? {
-                    shims::ask(&config, Action::Start)?;
+                    self.note_start(&folder)?;
+                    self.ask(&config, "shim.ask.start", Action::Start)?;
                 }
             }
             Shim::None | Shim::Ended(_) => {
-                let there = machine.namespaces(&instance_name(name, id)).are_there();
-                if !there || !machine.paths.shim(&instance_name(name, id)).is_dir() {
+                let instance = instance_name(name, id);
+                machine.group(&instance).kill_all(self.door)?;
+                if !self.is_whole(&instance) {
                     self.create(name, id)?;
                 }
+                self.note_start(&folder)?;
                 shims::begin(machine, &folder, self.door)?;
             }
         }
         Ok(Progress::Done)
     }
 
-    /// Tries an instance once; the verdict is a mark for the present life of its shim.
+    /// Asks a living shim, between two passages of the door.
+    fn ask(&self, config: &openmesh_shim::Config, effect: &str, action: Action) -> Result<(), XnodeError> {
+        let passed = || XnodeError::file("asking", &config.socket);
+        (self.door)(effect).map_err(passed())?;
+        shims::ask(config, action)?;
+        (self.door)(effect).map_err(passed())
+    }
+
+    /// Notes a start with its moment; the verdict of an earlier one is gone before.
+    fn note_start(&self, folder: &std::path::Path) -> Result<(), XnodeError> {
+        let path = folder.join(STARTED);
+        let before: Option<StartedMark> = marks::find(&path)?;
+        marks::remove(&folder.join("gate.json"), "gate.remove", self.door)?;
+        let number = before.map_or(0, |before| before.number) + 1;
+        marks::write(&path, &StartedMark { clock: Clock::now(), number }, "start.mark", self.door)
+    }
+
+    /// Tries an instance once; the verdict is a mark for its present start.
     pub(super) fn gate(&self, name: &Name, id: &InstanceId, within: Period) -> Result<Progress, XnodeError> {
         let wanted = Wanted::of(self.machine, self.generation, name, id)?;
         let folder = wanted.folder();
         let Shim::Living(status) = shims::find(&folder)? else { return Ok(Progress::Wait(LOOK_AGAIN)) };
-        let verdict = match status.state {
-            State::Running => health::test(&wanted.resolved.application, wanted.address()?),
-            _ => Err(match status.ends.last() {
-                Some(end) => format!("its first process has ended: {:?}", end.cause),
-                None => "it does not run yet".to_string(),
-            }),
+        let Some(started) = marks::find::<StartedMark>(&folder.join(STARTED))? else {
+            // It was started before starts were noted: its time begins now.
+            self.note_start(&folder)?;
+            return Ok(Progress::Wait(LOOK_AGAIN));
         };
-        let since = self.began(&folder, status.shim_pid)?;
-        let failed = match verdict {
+        let failed = match self.try_once(&wanted, &status) {
             Ok(()) => None,
-            Err(_) if since.elapsed().is_ok_and(|waited| waited < Duration::from_millis(within.0)) => {
+            Err(_) if started.clock.elapsed().is_some_and(|waited| waited < Duration::from_millis(within.0)) => {
                 return Ok(Progress::Wait(LOOK_AGAIN));
             }
             Err(cause) => Some(format!("not healthy within {within}: {cause}")),
         };
-        let trial = Trial { of: status.shim_pid.to_string(), failed };
-        marks::write(&folder.join("gate.json"), &trial, "gate.mark", self.door)?;
+        let path = folder.join("gate.json");
+        let before = marks::find::<Trial>(&path)?.filter(|trial| trial.of == started.of());
+        let attempts = before.map_or(0, |before| before.attempts) + 1;
+        let trial = Trial { of: started.of(), failed, at: Some(Clock::now()), attempts };
+        marks::write(&path, &trial, "gate.mark", self.door)?;
         Ok(Progress::Done)
     }
 
-    /// Moment since which an instance has been tried: that of the lock of its shim, which is taken when the shim begins.
-    fn began(&self, folder: &std::path::Path, _shim: u32) -> Result<std::time::SystemTime, XnodeError> {
-        let now = std::time::SystemTime::now;
-        let Some(config) = shims::config(folder)? else { return Ok(now()) };
-        Ok(std::fs::metadata(&config.socket).and_then(|about| about.modified()).unwrap_or_else(|_| now()))
+    /// One test of an instance's health.
+    fn try_once(&self, wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
+        match status.state {
+            State::Running => {
+                let address = wanted.address().map_err(|error| error.to_string())?;
+                health::test(&wanted.resolved.application, address)
+            }
+            _ => Err(match status.ends.last() {
+                Some(end) => format!("its first process has ended: {:?}", end.cause),
+                None => "it does not run yet".to_string(),
+            }),
+        }
     }
 
     /// Asks an instance to end, and waits for it within its own grace.
     pub(super) fn stop(&self, name: &Name, id: &InstanceId, kill_after: Period) -> Result<Progress, XnodeError> {
         let folder = self.machine.paths.instance(name, id);
-        let Some(config) = shims::config(&folder)? else { return Ok(Progress::Done) };
+        let Some(config) = shims::config(&folder)? else {
+            // Its removal was broken off, or it never got so far that it could run.
+            self.collect(name, id)?;
+            return Ok(Progress::Done);
+        };
         match shims::find(&folder)? {
             Shim::Living(status) => {
                 if shims::is_up(&status) {
                     let ending = Ending { signal: None, grace_ms: Some(kill_after.0) };
-                    marks::through(self.door, "shim.stop", || Ok(())).map_err(XnodeError::file("stopping", &folder))?;
-                    shims::ask(&config, Action::Stop(ending))?;
+                    self.ask(&config, "shim.stop", Action::Stop(ending))?;
                 }
                 let limit = Duration::from_millis(kill_after.0) + STOP_SLACK;
                 shims::wait(&config, limit, |status| status.state == State::Stopped)?;
             }
-            Shim::Ended(status) => {
-                openmesh_shim::state::end_orphan(&status)?;
-                // What it had wanted is no longer so: the next look takes it for stopped.
-                let mut status = *status;
-                status.wanted = false;
-                openmesh_shim::state::write(&config.state_file(), &status)
-                    .map_err(XnodeError::file("writing", config.state_file()))?;
-            }
-            Shim::None => {
-                // It never ran: nothing of it is left to stop.
-                self.collect(name, id)?;
-            }
+            Shim::Ended(status) => self.end_orphan(&config, *status, &instance_name(name, id))?,
+            // It never ran, or nobody knows how it ended: whatever is left of it is ended with it.
+            Shim::None => self.collect(name, id)?,
         }
         Ok(Progress::Done)
     }
 
-    /// Removes everything of an instance, its note last: a death on the way leaves one that is collected again.
-    pub(crate) fn collect(&self, name: &Name, id: &InstanceId) -> Result<(), XnodeError> {
-        let (machine, door) = (self.machine, self.door);
-        let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
-        if let Shim::Living(_) = shims::find(&folder)?
-            && let Some(config) = shims::config(&folder)?
-        {
-            // It ends its instance before itself, and says nothing once it has gone.
-            let _ = shims::ask(&config, Action::Leave(Ending { signal: None, grace_ms: Some(0) }))?;
-            let _ = shims::wait(&config, STOP_SLACK, |_| false);
-        }
-        openmesh_cage::driver::delete(&*machine.driver, &machine.container(&instance, &folder), door)?;
-        let group = machine.group(&instance);
-        group.kill_all(door)?;
-        group.remove(door)?;
-        remove_root(&machine.paths.root(&instance), &machine.programs.cage, door)?;
-        machine.namespaces(&instance).remove(&machine.programs.cage, door)?;
-        marks::remove(&machine.paths.namespaces(&instance), "namespaces.folder.remove", door)?;
-        marks::remove(&machine.paths.shim(&instance), "shim.folder.remove", door)?;
-        marks::remove(&folder, "instance.remove", door)?;
-        self.settle_network()
+    /// Ends what a dead shim left: its first process, told by its start, and whatever else is in the control group.
+    fn end_orphan(&self, config: &openmesh_shim::Config, mut status: Status, instance: &str) -> Result<(), XnodeError> {
+        let file = || XnodeError::file("writing", config.state_file());
+        (self.door)("orphan.end").map_err(file())?;
+        openmesh_shim::state::end_orphan(&status)?;
+        self.machine.group(instance).kill_all(self.door)?;
+        (self.door)("orphan.end").map_err(file())?;
+        // What it had wanted is no longer so: the next look takes it for stopped.
+        status.wanted = false;
+        marks::through(self.door, "shim.state.write", || openmesh_shim::state::write(&config.state_file(), &status))
+            .map_err(file())
     }
+
+    /// Removes everything of an instance, and what the network has of it.
+    pub(crate) fn collect(&self, name: &Name, id: &InstanceId) -> Result<(), XnodeError> {
+        collect(self.machine, name, id, self.door)?;
+        self.settle_network(name)
+    }
+}
+
+/// Removes everything of an instance, its folder last: a death on the way leaves one that is collected again.
+pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Door<'_>) -> Result<(), XnodeError> {
+    let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
+    if let Shim::Living(_) = shims::find(&folder)?
+        && let Some(config) = shims::config(&folder)?
+    {
+        let passed = || XnodeError::file("asking", &config.socket);
+        door("shim.leave").map_err(passed())?;
+        // It ends its instance before itself, and says nothing once it has gone.
+        let _ = shims::ask(&config, Action::Leave(Ending { signal: None, grace_ms: Some(0) }))?;
+        let _ = shims::wait(&config, STOP_SLACK, |_| false);
+        door("shim.leave").map_err(passed())?;
+    }
+    openmesh_cage::driver::delete(&*machine.driver, &machine.container(&instance, &folder), door)?;
+    let group = machine.group(&instance);
+    group.kill_all(door)?;
+    group.remove(door)?;
+    remove_root(&machine.paths.root(&instance), &machine.programs.cage, door)?;
+    machine.namespaces(&instance).remove(&machine.programs.cage, door)?;
+    marks::remove(&machine.paths.namespaces(&instance), "namespaces.folder.remove", door)?;
+    marks::remove(&machine.paths.shim(&instance), "shim.folder.remove", door)?;
+    marks::remove(&folder, "instance.remove", door)
 }

@@ -5,14 +5,21 @@ mod instances;
 mod traffic;
 mod volumes;
 
-use openmesh_blueprint::document::Name;
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_blueprint::document::{Job, Name, Occasion, Root};
 use openmesh_blueprint::generation::Generation;
+use openmesh_blueprint::plan::wanted;
 use openmesh_blueprint::step::{Rubbish, Step};
+
+pub(crate) use images::lease;
+pub(crate) use instances::{STARTED, collect};
 
 use crate::agent::Progress;
 use crate::error::XnodeError;
+use crate::instance::Wanted;
 use crate::observe::Seen;
-use crate::{Door, Machine, marks, network};
+use crate::{Door, Machine, applications, marks, network};
 
 /// Surroundings of a step.
 pub(crate) struct Work<'a> {
@@ -52,7 +59,7 @@ impl Work<'_> {
             Step::Drain { .. } => {}
             Step::Stop { application, instance, kill_after } => return self.stop(application, instance, *kill_after),
             Step::Publish { application, port, at } => self.publish(application, port, *at)?,
-            Step::Retract { at, .. } => self.retract(*at)?,
+            Step::Retract { application, at } => self.retract(application, *at)?,
             Step::Probation { application, revision, .. } => self.pass_probation(application, revision)?,
             Step::Commit { number } => {
                 marks::point(&self.machine.paths.current(), *number, "generation.commit", self.door)?;
@@ -64,25 +71,66 @@ impl Work<'_> {
         Ok(Progress::Done)
     }
 
-    /// Removes an instance that was begun or removed halfway, and that the generation does not want: no inventory shows it. True where there was one.
-    pub fn clear_half_made(&self) -> Result<bool, XnodeError> {
+    /// Removes instances that were begun or removed halfway, and that no generation of these wants: no inventory shows them. True where there was one.
+    /// Errors are each application's own.
+    pub fn clear_half_made(&self, generations: &[&Generation]) -> (bool, BTreeMap<Name, String>) {
+        let (mut cleared, mut faults) = (false, BTreeMap::new());
         for (name, found) in &self.seen.instances {
-            let wanted = self.generation.revision(name);
-            for (id, _) in found.iter().filter(|(_, made)| made.is_none()) {
-                if Some(&id.revision) != wanted.as_ref() {
-                    self.collect(name, id)?;
-                    return Ok(true);
+            let wanted: BTreeSet<_> = generations.iter().flat_map(|generation| wanted(generation, name)).collect();
+            for id in found.iter().filter(|(id, made)| made.is_none() && !wanted.contains(*id)).map(|(id, _)| id) {
+                match self.collect(name, id) {
+                    Ok(()) => cleared = true,
+                    Err(error) => drop(faults.insert(name.clone(), format!("removing {id}: {error}"))),
                 }
             }
         }
-        Ok(false)
+        (cleared, faults)
     }
 
-    /// Brings the network to what instances and marks ask for now.
-    pub fn settle_network(&self) -> Result<(), XnodeError> {
-        let instances = crate::applications::read(&self.machine.paths)?;
-        network::settle(self.machine, network::subnet(self.generation), &instances, self.door).map(drop)
+    /// Brings the network to what instances and marks ask for now. Returns the applications that are not served.
+    pub fn settle_all(&self) -> Result<BTreeMap<Name, String>, XnodeError> {
+        let read = applications::read(&self.machine.paths)?;
+        let mut instances = read.instances;
+        // One whose note cannot be read keeps the link that its generation says.
+        for (name, ids) in read.unread {
+            for id in ids.into_keys().filter(|id| self.generation.revision(&name).as_ref() == Some(&id.revision)) {
+                if let Ok(made) = Wanted::of(self.machine, self.generation, &name, &id).and_then(|one| one.made()) {
+                    instances.entry(name.clone()).or_default().insert(id, Some(made));
+                }
+            }
+        }
+        let settled = network::settle(self.machine, network::subnet(self.generation), &instances, self.door)?;
+        Ok(settled.faults)
     }
+
+    /// The same for one application: the trouble of another one is not its own.
+    pub fn settle_network(&self, name: &Name) -> Result<(), XnodeError> {
+        match self.settle_all()?.remove(name) {
+            Some(words) => Err(XnodeError::Instance { application: name.clone(), words }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Looks for what this agent cannot do, so that it is said before anything is pulled or stopped.
+///
+/// # Errors
+/// The first such thing.
+pub(crate) fn check_supported(generation: &Generation) -> Result<(), XnodeError> {
+    for (name, resolved) in &generation.portable.applications {
+        let application = &resolved.application;
+        let switches = |job: &Job| job.occasion == Occasion::Switch && job.schedule.is_none();
+        if application.jobs.values().any(switches) {
+            return Err(unsupported(name, "a job of a switch"));
+        }
+        if application.root == Root::Writable {
+            return Err(unsupported(name, "a writable root"));
+        }
+        if application.health.as_ref().is_some_and(|health| health.http.is_none() && health.tcp.is_none()) {
+            return Err(unsupported(name, "a health test by a command"));
+        }
+    }
+    Ok(())
 }
 
 fn unsupported(application: &Name, what: &'static str) -> XnodeError {

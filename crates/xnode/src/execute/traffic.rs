@@ -29,11 +29,11 @@ impl Work<'_> {
         let folder = self.machine.paths.application(name);
         crate::machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
         marks::write(&folder.join("door.json"), door, "door.mark", self.door)?;
-        self.settle_network()
+        self.settle_network(name)
     }
 
     pub(super) fn pass_probation(&self, name: &Name, revision: &Revision) -> Result<(), XnodeError> {
-        let trial = Trial { of: revision.to_string(), failed: None };
+        let trial = Trial { of: revision.to_string(), failed: None, at: None, attempts: 1 };
         marks::write(&self.machine.paths.application(name).join("probation.json"), &trial, "probation.mark", self.door)
     }
 
@@ -45,6 +45,15 @@ impl Work<'_> {
             words: format!("it has no port {port}"),
         })?;
         let mut all = network::published(self.machine)?;
+        let meets = |other: HostPort| {
+            other.port == at.port && other.protocol == at.protocol && other.address.overlaps(at.address)
+        };
+        if let Some(holder) =
+            all.iter().find(|published| meets(published.at()) && published.application != name.as_str())
+        {
+            let by = holder.application.clone();
+            return Err(XnodeError::PortHeld { application: name.clone(), port: at, by });
+        }
         all.retain(|published| published.at() != at);
         all.push(Published {
             address: at.address.0,
@@ -54,17 +63,17 @@ impl Work<'_> {
             name: port.to_string(),
             to,
         });
-        self.write_published(&all)
+        self.write_published(name, &all)
     }
 
-    pub(super) fn retract(&self, at: HostPort) -> Result<(), XnodeError> {
+    pub(super) fn retract(&self, name: &Name, at: HostPort) -> Result<(), XnodeError> {
         let mut all = network::published(self.machine)?;
-        all.retain(|published| published.at() != at);
-        self.write_published(&all)
+        all.retain(|published| published.at() != at || published.application != name.as_str());
+        self.write_published(name, &all)
     }
 
-    fn write_published(&self, all: &[Published]) -> Result<(), XnodeError> {
+    fn write_published(&self, name: &Name, all: &[Published]) -> Result<(), XnodeError> {
         marks::write(&self.machine.paths.published(), &all, "published.mark", self.door)?;
-        self.settle_network()
+        self.settle_network(name)
     }
 }

@@ -41,9 +41,9 @@ fn live(agent: &Agent, doors: &Doors) -> Result<u32, XnodeError> {
 /// Deploys, dies at a door, and comes back; returns the number of doors that were passed in all of the first life.
 fn die_at(world: &mut World, text: &str, at: usize) -> usize {
     let generation = world.resolve(text);
-    world.agent.want(&generation, &open).unwrap();
+    world.agent().want(&generation, &open).unwrap();
     let doors = Doors::new(at);
-    let lived = live(&world.agent, &doors);
+    let lived = live(world.agent(), &doors);
     assert_eq!(lived.is_err(), doors.passed.load(Ordering::SeqCst) > at, "{lived:?}");
     world.again();
     world.converge();
@@ -75,5 +75,5 @@ fn a_death_at_any_door_leaves_what_was_wanted_or_what_was() {
 #[test]
 fn an_agent_without_a_generation_rests() {
     let Some(world) = World::new() else { return };
-    assert_eq!(runtime().block_on(world.agent.step(&open)).unwrap(), Progress::Rest);
+    assert_eq!(runtime().block_on(world.agent().step(&open)).unwrap(), Progress::Rest);
 }

@@ -1,6 +1,9 @@
 //! Applications deployed, changed, broken and removed.
 
-use crate::world::{World, ask, server, until};
+use openmesh_blueprint::Refusal;
+use openmesh_xnode::{XnodeError, open};
+
+use crate::world::{PATIENCE, World, ask, runtime, server, until};
 
 /// A document with one application that has a volume.
 pub fn document(image: &str, port: u16) -> String {
@@ -42,11 +45,139 @@ fn a_killed_application_comes_back_by_itself() {
     world.image("localhost/web:1", &server("one"));
     let port = free_port();
     world.deploy(&document("localhost/web:1", port));
-    let pids = world.agent.processes(&"web".parse().unwrap()).unwrap();
+    let pids = world.agent().processes(&"web".parse().unwrap()).unwrap();
     for pid in pids {
         let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
     until("an answer", || ask("GET", ("127.0.0.1", port), "/").as_deref() == Some("one\n"));
     world.converge();
+}
+
+/// Two applications: `web`, and `other` at a port of its own.
+fn two(port: u16, other: (&str, u16)) -> String {
+    let (image, at) = other;
+    let second = document(image, at);
+    let second = second.strip_prefix("applications:\n").unwrap().replace("  web:", "  other:");
+    format!("{}{second}", document("localhost/web:1", port))
+}
+
+#[test]
+fn a_damaged_note_holds_its_application_alone() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.image("localhost/web:2", &server("two"));
+    let (port, at) = (free_port(), free_port());
+    world.deploy(&two(port, ("localhost/web:1", at)));
+    let folder = world.paths().instances(&"web".parse().unwrap());
+    let note = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path().join("instance.json");
+    let whole = std::fs::read(&note).unwrap();
+    std::fs::write(&note, "{").unwrap();
+    world.deploy(&two(port, ("localhost/web:2", at)));
+    assert_eq!(ask("GET", ("127.0.0.1", at), "/").as_deref(), Some("two\n"), "the other one goes on");
+    let plan = world.agent().look().unwrap().plan.unwrap().unwrap();
+    let held: Vec<&str> = plan.held.iter().map(Refusal::word).collect();
+    assert_eq!(held, ["faulty"]);
+    std::fs::write(&note, whole).unwrap();
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
+}
+
+#[test]
+fn a_refused_generation_leaves_the_serving_one_attended() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    world.deploy(&document("localhost/web:1", port));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let refused = world.resolve(&document("localhost/web:1", taken.local_addr().unwrap().port()));
+    world.agent().want(&refused, &open).unwrap();
+    let name = "web".parse().unwrap();
+    let look = world.agent().look().unwrap();
+    let shim = look.instances[&name].values().next().unwrap().status.as_ref().unwrap().shim_pid;
+    let pid = rustix::process::Pid::from_raw(shim.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end of the shim", || !world.agent().look().unwrap().instances[&name].values().any(|one| one.is_watched));
+    let error = runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
+    assert!(matches!(error, XnodeError::Refused { .. }), "{error}");
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"), "it was started again");
+    drop(taken);
+    world.converge();
+}
+
+#[test]
+fn two_agents_do_not_work_on_one_state() {
+    let Some(mut world) = World::new() else { return };
+    let error = world.second().err().unwrap();
+    assert!(matches!(error, XnodeError::AnotherAgent { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
+    world.again();
+}
+
+#[test]
+fn a_number_is_not_given_to_two_generations() {
+    let Some(mut world) = World::new() else { return };
+    let first = world.resolve("applications: {}\n");
+    world.agent().want(&first, &open).unwrap();
+    world.agent().want(&first, &open).unwrap();
+    let mut other = first.clone();
+    other.cause.reason = "another one".into();
+    let error = world.agent().want(&other, &open).unwrap_err();
+    assert!(matches!(error, XnodeError::NumberTaken { number: 1 }), "{error}");
+}
+
+#[test]
+fn what_this_agent_cannot_do_is_refused_before_anything_is_done() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.deploy(&document("localhost/web:1", free_port()));
+    let text = document("localhost/web:1", free_port());
+    for more in ["    root: writable\n", "    jobs: {up: {command: [up], occasion: switch}}\n"] {
+        let generation = world.resolve(&format!("{text}{more}"));
+        let error = world.agent().want(&generation, &open).unwrap_err();
+        assert!(matches!(error, XnodeError::Unsupported { .. }), "{error}");
+        assert!(matches!(world.agent().plan(&generation, None), Err(XnodeError::Unsupported { .. })));
+        assert_eq!(world.agent().generations().unwrap().unwrap().0.number, 1, "the pointer stays");
+        world.generations.pop();
+    }
+}
+
+/// What a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
+#[test]
+fn an_instance_that_is_not_whole_is_made_again() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    world.deploy(&document("localhost/web:1", port));
+    let name = "web".parse().unwrap();
+    let look = world.agent().look().unwrap();
+    let (id, one) = look.instances[&name].iter().next().unwrap();
+    let pid = rustix::process::Pid::from_raw(one.status.as_ref().unwrap().shim_pid.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || world.agent().processes(&name).unwrap().is_empty());
+    let instance = openmesh_xnode::paths::instance_name(&name, id);
+    let root = world.paths().root(&instance);
+    assert!(std::process::Command::new("umount").arg(&root).status().unwrap().success());
+    world.converge();
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
+    // The removal of a folder was broken off behind its configuration: it has no shim any more.
+    let look = world.agent().look().unwrap();
+    let shim = look.instances[&name][id].status.as_ref().unwrap().shim_pid;
+    let pid = rustix::process::Pid::from_raw(shim.cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until("the end", || world.agent().processes(&name).unwrap().is_empty());
+    std::fs::remove_file(world.paths().instance(&name, id).join("shim.json")).unwrap();
+    world.deploy("applications: {}\n");
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/"), None);
+}
+
+#[test]
+fn images_of_kept_generations_are_leased_however_they_came() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.deploy(&document("localhost/web:1", free_port()));
+    let store = &world.agent().machine().images;
+    store.lease("generations", &std::collections::BTreeSet::new(), &open).unwrap();
+    assert_eq!(world.converge(), 0);
+    let digest = world.generations[0].portable.applications[&"web".parse().unwrap()].image.digest;
+    assert!(store.leases().unwrap()["generations"].contains(&digest));
 }

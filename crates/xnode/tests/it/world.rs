@@ -89,7 +89,7 @@ fn number() -> u32 {
 
 /// An agent with its folders.
 pub struct World {
-    pub agent: Agent,
+    agent: Option<Agent>,
     pub name: Name,
     folder: TempDir,
     images: BTreeMap<String, ImageFacts>,
@@ -108,18 +108,35 @@ impl World {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let number = number();
         let name: Name = format!("t{number:x}").parse().unwrap();
-        let agent = Agent::new(machine(&folder, &name));
+        let agent = Some(Agent::new(machine(&folder, &name)));
         Some(World { agent, name, folder, images: BTreeMap::new(), generations: Vec::new(), number })
     }
 
     /// Another agent for the same folders, as after a death.
     pub fn again(&mut self) {
-        self.agent = Agent::new(machine(&self.folder, &self.name));
+        // Two never work on one state.
+        drop(self.agent.take());
+        self.agent = Some(Agent::new(machine(&self.folder, &self.name)));
+    }
+
+    /// What another agent of this state and name gets.
+    pub fn second(&self) -> Result<Machine, openmesh_xnode::XnodeError> {
+        try_machine(&self.folder, &self.name)
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        self.agent.as_ref().unwrap()
+    }
+
+    /// Folders of the agent.
+    pub fn paths(&self) -> &Paths {
+        &self.agent().machine().paths
     }
 
     /// Puts an image into the store: the programs of this machine and a script of Perl.
     pub fn image(&mut self, reference: &str, script: &str) {
-        let store = &self.agent.machine().images;
+        let store = &self.agent().machine().images;
         let layer = layer(script);
         let layer_size = layer.len();
         let diff_id = store.put(&layer, &open).unwrap();
@@ -168,20 +185,20 @@ impl World {
     }
 
     fn busy(&self) -> BTreeMap<Ipv4Addr, (Name, Revision)> {
-        self.agent.busy().unwrap()
+        self.agent().busy().unwrap()
     }
 
     /// Deploys a document, and returns the steps that were done.
     pub fn deploy(&mut self, text: &str) -> u32 {
         let generation = self.resolve(text);
-        self.agent.want(&generation, &open).unwrap();
+        self.agent().want(&generation, &open).unwrap();
         self.converge()
     }
 
     /// Lets the agent work until it rests.
     pub fn converge(&self) -> u32 {
         runtime()
-            .block_on(self.agent.converge(PATIENCE, &open))
+            .block_on(self.agent().converge(PATIENCE, &open))
             .unwrap_or_else(|error| panic!("{error}\n{}", self.logs()))
     }
 
@@ -223,7 +240,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let removed = runtime().block_on(self.agent.remove_everything(&open));
+        let removed = runtime().block_on(self.agent().remove_everything(&open));
         if !std::thread::panicking() {
             removed.unwrap();
             assert_eq!(self.traces(), BTreeSet::new());
@@ -232,9 +249,13 @@ impl Drop for World {
 }
 
 fn machine(folder: &TempDir, name: &Name) -> Machine {
+    try_machine(folder, name).unwrap()
+}
+
+fn try_machine(folder: &TempDir, name: &Name) -> Result<Machine, openmesh_xnode::XnodeError> {
     let paths = Paths::new(folder.path().join("state"), folder.path().join("run"));
     let client = Client::new(Settings::default()).unwrap();
-    Machine::open(name.clone(), paths, programs(), client, Box::new(NoSecrets), &open).unwrap()
+    Machine::open(name.clone(), paths, programs(), client, Box::new(NoSecrets), &open)
 }
 
 pub fn runtime() -> tokio::runtime::Runtime {

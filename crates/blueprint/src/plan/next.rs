@@ -1,0 +1,95 @@
+//! The step of a plan that is done next while some applications cannot go on.
+
+use std::collections::BTreeSet;
+
+use openmesh_primitives::Digest;
+
+use super::report::{Plan, PlannedStep};
+use crate::document::{Name, Wish};
+use crate::generation::{Generation, HostPort};
+use crate::inventory::{Holder, Inventory};
+use crate::refusal::Refusal;
+use crate::step::Step;
+
+/// A step with the applications that it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextStep<'a> {
+    /// The step.
+    pub planned: &'a PlannedStep,
+    /// Applications that cannot go on without it: its own, or those that want its image. The commit is everybody's, and has none.
+    pub applications: BTreeSet<Name>,
+}
+
+impl Plan {
+    /// The first step that needs none of the applications that are held up, nor one that depends on them. The commit waits for all of them, and with it
+    /// what comes after it and the end of what the generation does not have: until then there is something to return to.
+    pub fn next<'a>(
+        &'a self,
+        inventory: &Inventory,
+        generation: &Generation,
+        held_up: &BTreeSet<Name>,
+    ) -> Option<NextStep<'a>> {
+        let passed = with_dependents(generation, held_up);
+        let commits = self.steps.iter().any(|planned| matches!(planned.step, Step::Commit { .. }));
+        let waits = commits && !passed.is_empty();
+        let left: BTreeSet<&Name> = self.held.iter().filter_map(Refusal::application).chain(&passed).collect();
+        for planned in &self.steps {
+            let applications = users(&planned.step, generation);
+            let goes_on = match &planned.step {
+                Step::Commit { .. } if waits => return None,
+                Step::Commit { .. } => true,
+                Step::Fetch { .. } | Step::Unpack { .. } => applications.iter().any(|name| !passed.contains(name)),
+                Step::Publish { application, at, .. } => {
+                    !passed.contains(application) && !is_kept_by(inventory, *at, application, &left)
+                }
+                step => step.application().is_none_or(|name| {
+                    !passed.contains(name) && (!waits || generation.portable.applications.contains_key(name))
+                }),
+            };
+            if goes_on {
+                let applications = applications.into_iter().filter(|name| !passed.contains(name)).collect();
+                return Some(NextStep { planned, applications });
+            }
+        }
+        None
+    }
+}
+
+/// Applications with all that depend on them, over however many others.
+fn with_dependents(generation: &Generation, held_up: &BTreeSet<Name>) -> BTreeSet<Name> {
+    let mut passed = held_up.clone();
+    loop {
+        let before = passed.len();
+        for (name, resolved) in &generation.portable.applications {
+            let application = &resolved.application;
+            if application.links.iter().chain(&application.after).any(|other| passed.contains(other)) {
+                passed.insert(name.clone());
+            }
+        }
+        if passed.len() == before {
+            return passed;
+        }
+    }
+}
+
+/// Applications that cannot go on without a step.
+fn users(step: &Step, generation: &Generation) -> BTreeSet<Name> {
+    let wanting = |image: &Digest| {
+        let all = generation.portable.applications.iter();
+        let wanting =
+            all.filter(|(_, resolved)| resolved.image.digest == *image && resolved.application.wish == Wish::Running);
+        wanting.map(|(name, _)| name.clone()).collect()
+    };
+    match step {
+        Step::Fetch { image, .. } | Step::Unpack { image, .. } => wanting(image),
+        step => step.application().cloned().into_iter().collect(),
+    }
+}
+
+/// Returns true where a port of the host is still that of another application, which is passed over: it is not taken from it.
+fn is_kept_by(inventory: &Inventory, at: HostPort, own: &Name, left: &BTreeSet<&Name>) -> bool {
+    inventory.ports.iter().any(|(port, holder)| {
+        let meets = port.port == at.port && port.protocol == at.protocol && port.address.overlaps(at.address);
+        matches!(holder, Holder::Ours { application, .. } if meets && application != own && left.contains(application))
+    })
+}
