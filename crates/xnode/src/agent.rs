@@ -14,18 +14,8 @@ use crate::error::XnodeError;
 use crate::execute::{Work, check_supported, collect, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
+use crate::progress::Progress;
 use crate::{Door, Machine, applications, marks};
-
-/// Progress of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// It is done.
-    Done,
-    /// It goes on; asking again before has no use.
-    Wait(Duration),
-    /// Nothing is left to do.
-    Rest,
-}
 
 /// A step that is about to be done, and what is said beside it.
 #[derive(Clone, Copy, Debug)]

@@ -13,7 +13,7 @@ use crate::{Paths, marks};
 /// File of what an instance was made of, in its folder.
 pub(crate) const NOTE: &str = "instance.json";
 
-/// What an instance was made of: enough to find, run and remove it without its generation.
+/// The things that an instance was made of: enough to find, run and remove it without its generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Made {

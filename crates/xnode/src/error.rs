@@ -14,7 +14,7 @@ pub enum XnodeError {
     File {
         /// Its path.
         path: PathBuf,
-        /// What was to be done.
+        /// The act.
         doing: &'static str,
         /// The system's word.
         cause: io::Error,

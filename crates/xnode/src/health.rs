@@ -12,7 +12,7 @@ const ANSWER_BYTES_MAX: usize = 4 << 10;
 /// One test. An application without one is healthy as long as it runs.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The fault, for people.
 pub(crate) fn test(application: &Application, address: Ipv4Addr) -> Result<(), String> {
     let Some(health) = &application.health else { return Ok(()) };
     let port = |name| {

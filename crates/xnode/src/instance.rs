@@ -97,7 +97,7 @@ impl<'a> Wanted<'a> {
         IdRange { first: self.placed.first_id, count: IDS_OF_APPLICATION }
     }
 
-    /// What is kept of it beside its container.
+    /// The note that is kept of it beside its container.
     pub fn made(&self) -> Result<Made, XnodeError> {
         Ok(Made {
             address: self.address()?,

@@ -28,12 +28,14 @@ pub mod marks;
 mod network;
 mod observe;
 pub mod paths;
+mod progress;
 mod shims;
 
-pub use agent::{Agent, Progress, Turn};
+pub use agent::{Agent, Turn};
 pub use error::XnodeError;
 pub use machine::{Machine, Programs};
 pub use paths::Paths;
+pub use progress::Progress;
 
 /// Door of the caller that every effect passes, before it and after it. An error at the door is the effect's error.
 pub type Door<'a> = &'a (dyn Fn(&str) -> std::io::Result<()> + Sync);

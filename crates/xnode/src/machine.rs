@@ -83,15 +83,15 @@ pub struct Machine {
     pub programs: Programs,
     /// Images.
     pub images: Store,
-    /// What unpacks layers.
+    /// Unpacks layers.
     pub unpacker: Helper,
-    /// What pulls images.
+    /// Pulls images.
     pub client: Client,
     /// Data.
     pub volumes: Volumes,
     /// Control groups of the machine.
     pub layout: Layout,
-    /// What makes containers.
+    /// Makes containers.
     pub driver: Box<dyn Driver + Send + Sync>,
     /// Resolvers of instances.
     pub resolvers: Resolvers,
@@ -99,7 +99,7 @@ pub struct Machine {
     pub secrets: Box<dyn Secrets>,
     /// Hears how far images are.
     pub follow: Follow,
-    /// What keeps other agents away, for as long as the machine is held.
+    /// Locks that keep other agents away, for as long as the machine is held.
     _alone: Alone,
 }
 

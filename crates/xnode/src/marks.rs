@@ -42,7 +42,7 @@ pub enum DoorMark {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trial {
-    /// What was tried: a revision, or the number of an instance's run.
+    /// The thing that was tried: a revision, or the number of an instance's run.
     pub of: String,
     /// Its cause where it failed.
     pub failed: Option<String>,

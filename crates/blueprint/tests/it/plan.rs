@@ -262,7 +262,7 @@ fn a_port_is_not_taken_from_one_that_is_held_up() {
     assert_eq!(machine.ports.get(&at), Some(&holder));
 }
 
-/// What cannot be seen, a volume in a condition for a person, and a full disk each hold the application that they are about, when a generation serves.
+/// A thing that cannot be seen, a volume in a condition for a person, and a full disk each hold the application that they are about, when a generation serves.
 #[test]
 fn faults_hold_their_application_alone() {
     let (machine, first) = installed();

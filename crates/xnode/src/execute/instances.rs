@@ -10,12 +10,12 @@ use openmesh_cage::space::{RootFolders, remove_root};
 use openmesh_shim::protocol::{Action, Ending, State, Status};
 
 use super::Work;
-use crate::agent::Progress;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
 use crate::marks::{self, Clock, StartedMark, Trial};
 use crate::network;
 use crate::paths::instance_name;
+use crate::progress::Progress;
 use crate::shims::{self, Shim};
 use crate::{Door, Machine, applications, health, machine};
 

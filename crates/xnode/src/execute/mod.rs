@@ -15,10 +15,10 @@ use openmesh_blueprint::step::{Rubbish, Step};
 pub(crate) use images::lease;
 pub(crate) use instances::{STARTED, collect};
 
-use crate::agent::Progress;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
 use crate::observe::Seen;
+use crate::progress::Progress;
 use crate::{Door, Machine, applications, marks, network};
 
 /// Surroundings of a step.

@@ -141,7 +141,7 @@ fn what_this_agent_cannot_do_is_refused_before_anything_is_done() {
     }
 }
 
-/// What a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
+/// An instance that a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
 #[test]
 fn an_instance_that_is_not_whole_is_made_again() {
     let Some(mut world) = World::new() else { return };

@@ -119,7 +119,7 @@ impl World {
         self.agent = Some(Agent::new(machine(&self.folder, &self.name)));
     }
 
-    /// What another agent of this state and name gets.
+    /// Opens another agent of this state and name.
     pub fn second(&self) -> Result<Machine, openmesh_xnode::XnodeError> {
         try_machine(&self.folder, &self.name)
     }
