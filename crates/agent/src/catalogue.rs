@@ -48,7 +48,7 @@ async fn look(machine: &Machine, name: &Name, reference: &ImageReference) -> Res
         return Ok(facts);
     }
     let pulled = machine.client.look(&machine.images, reference, &open, &|_| ()).await;
-    let pulled = pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause })?;
+    let pulled = pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause: Box::new(cause) })?;
     Ok(ImageFacts { digest: pulled.digest, packed: Size(pulled.packed), unpacked: Size(pulled.unpacked_max) })
 }
 
@@ -67,11 +67,11 @@ async fn build(
     if let Some(base) = &recipe.base {
         said(name, format!("pulls {base}, the base of its recipe"));
         let pulled = machine.client.pull(&machine.images, base, LEASE, &open, &|_| ()).await;
-        pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause })?;
+        pulled.map_err(|cause| AgentError::Image { application: name.clone(), cause: Box::new(cause) })?;
     }
     said(name, format!("builds its recipe {}", recipe_hash(recipe)));
     // Minutes of programs: other tasks of this runtime go on meanwhile.
     let made = tokio::task::block_in_place(|| machine.images.make(recipe, &settings.kitchen, LEASE, &open));
-    let made = made.map_err(|cause| AgentError::Recipe { application: name.clone(), cause })?;
+    let made = made.map_err(|cause| AgentError::Recipe { application: name.clone(), cause: Box::new(cause) })?;
     stored(machine, made.image)
 }

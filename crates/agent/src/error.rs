@@ -133,7 +133,7 @@ pub enum AgentError {
         /// The application.
         application: Name,
         /// The cause.
-        cause: openmesh_image::pull::PullError,
+        cause: Box<openmesh_image::pull::PullError>,
     },
     /// A recipe that cannot be built.
     #[error("{application}: {cause}")]
@@ -141,7 +141,7 @@ pub enum AgentError {
         /// The application.
         application: Name,
         /// The cause.
-        cause: openmesh_image::recipe::RecipeError,
+        cause: Box<openmesh_image::recipe::RecipeError>,
     },
     /// The worker has ended.
     #[error("the thread that works on the machine has ended; its last words are in the log")]

@@ -88,11 +88,8 @@ pub fn converge(network: &Network, namespaces: &Namespaces, context: Context<'_>
 
 /// Returns true for a fault of one instance alone.
 fn is_of_one(fault: &Fault) -> bool {
-    match fault {
-        Fault::Stray(_) | Fault::NoLink(_) | Fault::Elsewhere(_) | Fault::NoLoopback(_) => true,
-        Fault::Outer(..) | Fault::Inner(..) => true,
-        _ => false,
-    }
+    let links = matches!(fault, Fault::Stray(_) | Fault::NoLink(_) | Fault::Elsewhere(_) | Fault::NoLoopback(_));
+    links || matches!(fault, Fault::Outer(..) | Fault::Inner(..))
 }
 
 /// The error of a fault that only a person can mend.

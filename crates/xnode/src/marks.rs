@@ -18,6 +18,9 @@ use crate::{Door, Paths};
 /// Largest mark, bytes: lists of names, many times over.
 const MARK_BYTES_MAX: u64 = 4 << 20;
 
+/// Mark in an instance's folder: its last start by the agent.
+pub(crate) const STARTED: &str = "started.json";
+
 /// Traffic of an application at the door.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "state")]

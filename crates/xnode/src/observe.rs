@@ -14,8 +14,7 @@ use openmesh_shim::protocol::{Cause, State, Status};
 
 use crate::applications::{self, Instances};
 use crate::error::XnodeError;
-use crate::execute::STARTED;
-use crate::marks::{self, Clock, DoorMark, JobsMark, StartedMark, Trial};
+use crate::marks::{self, Clock, DoorMark, JobsMark, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Machine, host, network};

@@ -401,8 +401,8 @@ fn retire(folder: &Path, begun: Instant, ending: Option<&GroupPath>) -> io::Resu
             Err(_) => {
                 if let Some(group) = ending {
                     let text = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-                    let pids = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0);
-                    pids.map(|pid| kill_one(pid, group)).collect::<io::Result<()>>()?;
+                    let mut pids = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid != 0);
+                    pids.try_for_each(|pid| kill_one(pid, group))?;
                 }
                 std::thread::sleep(Duration::from_millis(LOOK_MS));
             }

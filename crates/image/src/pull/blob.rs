@@ -96,7 +96,7 @@ impl Client {
                 (attempt, breaks) = (0, breaks + 1);
             }
             if breaks > RESUMES_MAX {
-                return Err(cause.error);
+                return Err(*cause.error);
             }
             self.wait(cause, &mut attempt, meter.follow).await?;
         }
@@ -117,7 +117,7 @@ impl Client {
         let answer = self.get(reference, &url, part.length).await;
         let mut response = match answer {
             // The part on disk is longer than the server's blob, or ranges are not for it: from the beginning.
-            Err(Retry { error: PullError::Status { status: 416, .. }, .. }) if part.length > 0 => {
+            Err(Retry { error, .. }) if part.length > 0 && matches!(*error, PullError::Status { status: 416, .. }) => {
                 meter.moved(-i64::try_from(part.length).unwrap_or(i64::MAX));
                 part.restart().await.map_err(part.disk())?;
                 self.get(reference, &url, 0).await?

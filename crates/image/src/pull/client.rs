@@ -89,7 +89,7 @@ impl Client {
         let patience = &self.settings.patience;
         *attempt += 1;
         if !cause.error.is_transient() || *attempt >= patience.attempts {
-            return Err(cause.error);
+            return Err(*cause.error);
         }
         let doubled = patience.pause.saturating_mul(1 << (*attempt - 1).min(16));
         let pause = match cause.after {
@@ -183,7 +183,7 @@ impl Client {
             _ => PullError::Status { request: request.clone(), status },
         };
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        Err(Retry { error, after: after.map(Duration::from_secs), request: Some(request) })
+        Err(Retry { error: Box::new(error), after: after.map(Duration::from_secs), request: Some(request) })
     }
 
     /// The header that answers a challenge.
@@ -293,14 +293,14 @@ impl Client {
 
 /// A failed request, with the pause that the server asks for.
 pub(super) struct Retry {
-    pub error: PullError,
+    pub error: Box<PullError>,
     pub after: Option<Duration>,
     pub request: Option<Request>,
 }
 
 impl From<PullError> for Retry {
     fn from(error: PullError) -> Retry {
-        Retry { error, after: None, request: None }
+        Retry { error: Box::new(error), after: None, request: None }
     }
 }
 

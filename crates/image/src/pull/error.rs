@@ -92,7 +92,7 @@ pub enum PullError {
         /// The document.
         digest: Digest,
         /// The fault.
-        cause: OciError,
+        cause: Box<OciError>,
     },
     /// Nothing by this name.
     #[error("{0}: there is none; check the name, and that it may be read without signing in")]

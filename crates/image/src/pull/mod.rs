@@ -193,7 +193,7 @@ impl Client {
         let (manifest_digest, manifest) = match document {
             Document::Manifest(manifest) => (digest, manifest),
             Document::Index(index) => {
-                let wrong = |cause| PullError::Document { digest, cause };
+                let wrong = |cause| PullError::Document { digest, cause: Box::new(cause) };
                 let chosen = index.choose(store.platform()).map_err(wrong)?;
                 let (found, bytes, kind) = self.document(store, reference, Some(chosen.digest), effect, follow).await?;
                 if bytes.len() as u64 != chosen.size {
@@ -201,7 +201,9 @@ impl Client {
                 }
                 match parse(found, &bytes, kind.as_deref())? {
                     Document::Manifest(manifest) => (found, manifest),
-                    Document::Index(_) => return Err(PullError::Document { digest: found, cause: OciError::Nested }),
+                    Document::Index(_) => {
+                        return Err(PullError::Document { digest: found, cause: Box::new(OciError::Nested) });
+                    }
                 }
             }
         };
@@ -215,7 +217,7 @@ impl Client {
 
     fn check_config(&self, store: &Store, manifest: &Manifest) -> Result<(), PullError> {
         let digest = manifest.config.digest;
-        let wrong = |cause| PullError::Document { digest, cause };
+        let wrong = |cause| PullError::Document { digest, cause: Box::new(cause) };
         let config = Config::parse(&store.read(&digest)?).map_err(wrong)?;
         let (layers, diffs) = (manifest.layers.len(), config.diff_ids.len());
         if layers == diffs { Ok(()) } else { Err(wrong(OciError::Layers { layers, diffs })) }
@@ -276,7 +278,7 @@ impl Client {
 }
 
 fn parse(digest: Digest, bytes: &[u8], kind: Option<&str>) -> Result<Document, PullError> {
-    Document::parse(bytes, kind).map_err(|cause| PullError::Document { digest, cause })
+    Document::parse(bytes, kind).map_err(|cause| PullError::Document { digest, cause: Box::new(cause) })
 }
 
 /// Bytes of a pull as they come.

@@ -40,7 +40,7 @@ pub enum StoreError {
         /// The blob.
         digest: Digest,
         /// The fault.
-        cause: OciError,
+        cause: Box<OciError>,
     },
     /// A file of the store itself that cannot be read.
     #[error("{} cannot be read: {text}; {help}", path.display())]

@@ -36,7 +36,7 @@ impl Store {
     pub fn image(&self, digest: &Digest) -> Result<Image, StoreError> {
         let (manifest_digest, manifest) = self.manifest(digest)?;
         let config_digest = manifest.config.digest;
-        let wrong = |cause| StoreError::Document { digest: config_digest, cause };
+        let wrong = |cause| StoreError::Document { digest: config_digest, cause: Box::new(cause) };
         let config = Config::parse(&self.read(&config_digest)?).map_err(wrong)?;
         let (layers, diffs) = (manifest.layers.len(), config.diff_ids.len());
         if layers != diffs {
@@ -49,12 +49,12 @@ impl Store {
     pub(super) fn manifest(&self, digest: &Digest) -> Result<(Digest, Manifest), StoreError> {
         let document = |digest: Digest| {
             let bytes = self.read(&digest)?;
-            Document::parse(&bytes, None).map_err(|cause| StoreError::Document { digest, cause })
+            Document::parse(&bytes, None).map_err(|cause| StoreError::Document { digest, cause: Box::new(cause) })
         };
         match document(*digest)? {
             Document::Manifest(manifest) => Ok((*digest, manifest)),
             Document::Index(index) => {
-                let wrong = |cause| StoreError::Document { digest: *digest, cause };
+                let wrong = |cause| StoreError::Document { digest: *digest, cause: Box::new(cause) };
                 let chosen = index.choose(&self.platform).map_err(wrong)?.digest;
                 match document(chosen)? {
                     Document::Manifest(manifest) => Ok((chosen, manifest)),

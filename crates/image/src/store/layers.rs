@@ -165,7 +165,7 @@ impl Store {
         helper: &Helper,
         effect: Effect<'_>,
     ) -> Result<(), StoreError> {
-        let wrong = |cause| StoreError::Document { digest: layer.digest, cause };
+        let wrong = |cause| StoreError::Document { digest: layer.digest, cause: Box::new(cause) };
         let compression = layer.compression().map_err(wrong)?;
         let path = self.blob_path(&layer.digest);
         let archive = File::open(&path).map_err(|cause| match cause.kind() {

@@ -12,7 +12,7 @@ use openmesh_shim::protocol::{Action, Ending, State, Status};
 use super::Work;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
-use crate::marks::{self, Clock, StartedMark, Trial};
+use crate::marks::{self, Clock, STARTED, StartedMark, Trial};
 use crate::network;
 use crate::paths::instance_name;
 use crate::progress::Progress;
@@ -26,8 +26,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Mark on the memory file system: everything of an instance was made in this run of the machine.
 const MADE: &str = "made.json";
-/// Mark in an instance's folder: its last start by the agent.
-pub(crate) const STARTED: &str = "started.json";
 
 impl Work<'_> {
     /// Makes everything of an instance but its processes: namespaces, root, control group, files, bundle, link. The note of what it was made of comes

@@ -13,7 +13,7 @@ use openmesh_blueprint::plan::wanted;
 use openmesh_blueprint::step::{Rubbish, Step};
 
 pub(crate) use images::lease;
-pub(crate) use instances::{STARTED, collect};
+pub(crate) use instances::collect;
 
 use crate::error::XnodeError;
 use crate::instance::Wanted;
