@@ -55,11 +55,14 @@ fn programs() -> PathBuf {
     folder
 }
 
+/// An agent that runs: its end is asked for by the one and awaited by the other.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
+
 /// An agent of a test's own.
 struct World {
     settings: Settings,
     client: Client,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>)>,
+    running: Option<Running>,
     number: u32,
     folder: TempDir,
 }

@@ -360,7 +360,8 @@ async fn documents_that_are_not_what_they_should_be() {
         print_digest(&sha256(&[b"x"]))
     );
     let many = text.replace("\"layers\":[", &format!("\"layers\":[{}", layer.repeat(10_000)));
-    let cases: [(&str, String, fn(&OciError) -> bool); 9] = [
+    type Case = (&'static str, String, fn(&OciError) -> bool);
+    let cases: [Case; 9] = [
         (DOCKER_MANIFEST, text.clone(), |e| matches!(e, OciError::MediaTypeDiffers { .. })),
         ("text/html", text.replace(MANIFEST, "text/html"), |e| matches!(e, OciError::MediaType { .. })),
         (MANIFEST, text.replace("tar+gzip", "tar+lzma"), |e| matches!(e, OciError::MediaType { .. })),

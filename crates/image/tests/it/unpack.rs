@@ -57,7 +57,8 @@ fn a_planted_escape_fails_even_when_the_path_check_is_off() {
     if no_root() {
         return;
     }
-    let escapes: [(&str, fn(&str) -> Pack); 7] = [
+    type Escape = (&'static str, fn(&str) -> Pack);
+    let escapes: [Escape; 7] = [
         ("upwards", |_| Pack::new().file("../planted", "x")),
         ("absolute", |outside| Pack::new().file(&format!("{outside}/planted"), "x")),
         ("through a link", |outside| Pack::new().link("way", outside, Kind::Symlink).file("way/planted", "x")),
