@@ -147,7 +147,7 @@ fn key(n: u8) -> Vec<u8> {
     if n.is_multiple_of(3) { keys::closed_epoch(n.into()) } else { vec![b'k', n] }
 }
 
-/// What stays for ever does not lengthen the way to what changes.
+/// Closed epochs, which stay for ever, do not lengthen the way to entries that change.
 #[test]
 fn closed_epochs_do_not_lengthen_other_paths() {
     let dir = tempfile::tempdir().unwrap();
