@@ -13,10 +13,11 @@ OPENMESH := $(CARGO_TARGET_DIR)/openmesh
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up test check bench fuzz flood siege soak hours fmt build studio verify-bits
+.PHONY: help up xnode test check bench fuzz flood siege soak hours fmt build programs studio verify-bits
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
+	@echo "make xnode   set up, build and run the agent of this machine, which runs applications (as root or with sudo; Ctrl-C ends it, and none of them)"
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
@@ -37,6 +38,19 @@ up:
 build:
 	@cargo build --locked --workspace --bin openmesh
 	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh $(OPENMESH)
+
+# The programs of an agent lie beside the binary, which copies them to where it keeps everything.
+xnode:
+	@scripts/setup.sh up
+	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
+	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs
+	@exec $$([ "$$(id -u)" = 0 ] || echo sudo) $(OPENMESH) xnode agent $(ARGS)
+
+programs:
+	@cargo build --locked --workspace --bin openmesh-shim --bin openmesh-unpack
+	@cargo build --locked --release --manifest-path crates/cage/helper/Cargo.toml --target-dir $(CARGO_TARGET_DIR)
+	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh-shim $(CARGO_TARGET_DIR)/debug/openmesh-unpack $(CARGO_TARGET_DIR)/release/openmesh-cage-helper $(CARGO_TARGET_DIR)/
 
 studio: studio/dist/.stamp
 	@:
