@@ -41,7 +41,7 @@ build:
 
 # The programs of an agent lie beside the binary, which copies them to where it keeps everything.
 xnode:
-	@scripts/setup.sh up
+	@scripts/setup.sh xnode
 	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
 	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
 	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a command needs and is missing. Usage: scripts/setup.sh up|test|bench
+# Installs what a command needs and is missing. Usage: scripts/setup.sh up|xnode|test|bench
 set -euo pipefail
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -29,6 +29,12 @@ case "${1:-up}" in
     # Of the images' tests: a registry, and roots made of Debian packages.
     need docker-registry docker-registry; need mmdebstrap mmdebstrap
     ;;
+  xnode)
+    need ip iproute2; need_system nft nftables; need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount
+    # libcontainer's helper is linked with it; roots of recipes are made by the other.
+    [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
+    need mmdebstrap mmdebstrap
+    ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
     need restic restic; need python3 python3; python3 -c 'import venv' 2>/dev/null || packages+=(python3-venv)
@@ -47,7 +53,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     || { tail -20 "$log" >&2; fail "apt-get install failed"; }
   rm -f "$log"
 fi
-if [ "${1:-up}" != up ]; then
+if [ "${1:-up}" != up ] && [ "$1" != xnode ]; then
   for component in rustfmt clippy; do
     cargo "${component/rust/}" --version >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add "$component" >/dev/null 2>&1; } \
       || say "$component is not installed: its check will fail (rustup component add $component)"
