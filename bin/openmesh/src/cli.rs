@@ -336,10 +336,10 @@ pub struct AgentName {
     pub agent: openmesh_agent::Name,
     /// Folder in which the agent keeps everything (/var/lib/openmesh/xnodes/NAME where not given).
     #[arg(long, value_name = "DIR", env = "OPENMESH_XNODE_STATE", hide = true)]
-    pub state: Option<PathBuf>,
+    pub agent_state: Option<PathBuf>,
     /// Folder of what goes with the machine's run (/run/openmesh/xnodes/NAME where not given).
     #[arg(long, value_name = "DIR", env = "OPENMESH_XNODE_RUN", hide = true)]
-    pub run: Option<PathBuf>,
+    pub agent_run: Option<PathBuf>,
 }
 
 /// Output for people or for programs.
@@ -578,4 +578,14 @@ pub enum AppCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
 }

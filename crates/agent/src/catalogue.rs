@@ -3,6 +3,7 @@
 use openmesh_blueprint::Document;
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts, recipe_hash};
 use openmesh_blueprint::document::{ImageReference, Name, Origin, Recipe, Size};
+use openmesh_image::oci::Compression;
 use openmesh_primitives::Digest;
 use openmesh_xnode::{Machine, open};
 
@@ -53,8 +54,13 @@ async fn look(machine: &Machine, name: &Name, reference: &ImageReference) -> Res
 }
 
 fn stored(machine: &Machine, digest: Digest) -> Result<ImageFacts, AgentError> {
-    let packed = machine.images.image(&digest)?.manifest.bytes();
-    Ok(ImageFacts { digest, packed: Size(packed), unpacked: Size(openmesh_image::limits::unpacked_bytes_max(packed)) })
+    let manifest = machine.images.image(&digest)?.manifest;
+    // A layer that is not compressed has the bytes of its files; of others only the most is known.
+    let unpacked = manifest.layers.iter().map(|layer| match layer.compression() {
+        Ok(Compression::Plain) => layer.size,
+        _ => openmesh_image::limits::unpacked_bytes_max(layer.size),
+    });
+    Ok(ImageFacts { digest, packed: Size(manifest.bytes()), unpacked: Size(unpacked.sum()) })
 }
 
 async fn build(

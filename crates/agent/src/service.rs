@@ -10,6 +10,7 @@ use openmesh_blueprint::document::{Name, PortRange};
 use openmesh_blueprint::generation::{Cause, Disposal, Revision};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
+use openmesh_blueprint::step::{Rubbish, Step};
 use openmesh_blueprint::{Document, Generation, Plan, resolve, rollback};
 use openmesh_image::pull;
 use openmesh_primitives::Timestamp;
@@ -250,7 +251,7 @@ impl Service {
             generation: generation.number,
             plan: plan.to_string(),
             steps: plan.steps.len() as u64,
-            destroys: plan.destroys(),
+            destroys: lost(&plan),
             events,
         })
     }
@@ -338,6 +339,12 @@ impl Service {
         };
         Ok(self.vault.list().into_iter().map(view).collect())
     }
+}
+
+/// Words for what is lost by a plan, but for an instance's files outside of volumes: every new version loses them, and they are in its memory alone.
+fn lost(plan: &Plan) -> Vec<String> {
+    let losing = plan.steps.iter().filter(|planned| !matches!(planned.step, Step::Collect(Rubbish::Instance { .. })));
+    losing.filter_map(|planned| planned.step.destroys()).collect()
 }
 
 /// Names in a row, for people.

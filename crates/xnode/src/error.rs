@@ -28,7 +28,7 @@ pub enum XnodeError {
         words: String,
     },
     /// A generation that is not kept.
-    #[error("generation {number} is not here; `openmesh xnode generations` lists those that are kept")]
+    #[error("generation {number} is not here; `openmesh app history` lists those that are kept")]
     NoGeneration {
         /// Its number.
         number: u64,

@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use openmesh_agent::client::ClientError;
 use openmesh_agent::{Client, Settings};
+use openmesh_primitives::Timestamp;
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,11 +16,11 @@ use crate::failure::{Failure, unless_broken_pipe};
 pub fn settings(name: &AgentName) -> Result<Settings, Failure> {
     let usual = Settings::usual(name.agent.clone());
     let mut settings = usual.map_err(|error| Failure::from_display("the path of this program", &error))?;
-    if let Some(state) = &name.state {
+    if let Some(state) = &name.agent_state {
         settings.state.clone_from(state);
         settings.ids = state.with_file_name("ids.json");
     }
-    if let Some(run) = &name.run {
+    if let Some(run) = &name.agent_run {
         settings.run.clone_from(run);
     }
     Ok(settings)
@@ -60,6 +61,12 @@ pub fn json(value: &impl Serialize) -> Result<(), Failure> {
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).or_else(unless_broken_pipe)
+}
+
+/// A moment to the second, for people.
+pub fn moment(at: Timestamp) -> String {
+    let text = at.to_rfc3339();
+    text.get(..19).unwrap_or(&text).replace('T', " ")
 }
 
 /// Rows in columns, each as wide as its widest cell.

@@ -9,7 +9,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::{Application, Deployment, Event, EventKind, Generation, LogLine, Node};
 use reqwest::{Method, RequestBuilder};
 
-use super::agent::{ask, client, columns, failure, get, json, print};
+use super::agent::{ask, client, columns, failure, get, json, moment, print};
 use super::xnode::{event_line, one_line};
 use crate::cli::{AppCommand, ChangeArgs, DataFate};
 use crate::failure::Failure;
@@ -214,7 +214,7 @@ fn why(application: &Application) -> String {
 }
 
 fn log_line(line: &LogLine) -> String {
-    let at = line.at.to_string();
+    let at = line.at.to_rfc3339();
     let mark = if line.stream == "shim" { "[shim] " } else { "" };
     format!("{} {mark}{}\n", at.get(..23).unwrap_or(&at), line.text)
 }
@@ -229,11 +229,10 @@ fn history(all: &[Generation]) -> String {
             (false, true) => "wanted",
             _ => "",
         };
-        let at = generation.at.to_string();
         vec![
             generation.number.to_string(),
             mark.into(),
-            at.get(..19).unwrap_or(&at).replace('T', " "),
+            moment(generation.at),
             generation.by.clone(),
             generation.reason.clone(),
             generation.applications.join(", "),

@@ -8,7 +8,7 @@ use openmesh_agent::views::{Event, EventKind, Node, Secret, Trouble, Work, WorkS
 use reqwest::Method;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::agent::{ask, client, columns, failure, get, json, print, settings};
+use super::agent::{ask, client, columns, failure, get, json, moment, print, settings};
 use crate::cli::{SecretCommand, XnodeCommand};
 use crate::failure::Failure;
 
@@ -73,8 +73,7 @@ pub fn event_line(event: &Event) -> String {
         EventKind::Rest => "=",
         EventKind::Agent | EventKind::Secret => "-",
     };
-    let at = event.at.to_string();
-    format!("{} {mark} {}\n", at.get(..19).unwrap_or(&at).replace('T', " "), event.text.replace('\n', "; "))
+    format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))
 }
 
 fn status(node: &Node) -> String {
@@ -152,7 +151,7 @@ async fn secret(command: SecretCommand) -> Result<(), Failure> {
                 users.collect::<Vec<_>>().join(", ")
             };
             let row = |secret: &Secret| {
-                vec![secret.name.clone(), secret.version.to_string(), secret.at.to_string(), users(secret)]
+                vec![secret.name.clone(), secret.version.to_string(), moment(secret.at), users(secret)]
             };
             print(&columns(&["NAME", "VERSION", "SET AT", "USED BY"], &secrets.iter().map(row).collect::<Vec<_>>()))
         }

@@ -16,7 +16,8 @@ pub const LOG_FILE: &str = "OPENMESH_LOG_FILE";
 
 /// Starts logging. `filter` is in the syntax of `tracing_subscriber::EnvFilter` (`info,openmesh=debug`).
 pub fn start(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+    // A kernel newer than that library gives it longer attributes, of which it warns with each message.
+    let filter = EnvFilter::try_new(format!("netlink_packet_route=error,{filter}")).unwrap_or_else(|error| {
         eprintln!("warning: the log filter {filter:?} is not understood ({error}); using info");
         EnvFilter::new("info")
     });
