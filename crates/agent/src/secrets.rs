@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
 use openmesh_blueprint::document::Name;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::machine::Secrets;
+use openmesh_xnode::marks::replace;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
@@ -172,17 +172,6 @@ fn random<const N: usize>() -> Result<[u8; N], AgentError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|cause| AgentError::Randomness(cause.to_string()))?;
     Ok(bytes)
-}
-
-/// Replaces a file that its owner alone can read, whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_os_string();
-    beside.push(".new");
-    let mut file = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

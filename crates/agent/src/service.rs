@@ -239,8 +239,7 @@ impl Service {
         let (_, events) = self.history.since(u64::MAX);
         if does {
             let path = self.document_file(generation.number);
-            fs::create_dir_all(self.settings.state.join("documents")).map_err(AgentError::file("making", &path))?;
-            fs::write(&path, document.to_yaml()).map_err(AgentError::file("writing", &path))?;
+            marks::replace(&path, document.to_yaml().as_bytes()).map_err(AgentError::file("writing", &path))?;
             self.agent.want(generation, &open)?;
             let Cause { by, reason, .. } = &generation.cause;
             let text = format!("generation {} is wanted by {by}: {reason}", generation.number);

@@ -13,7 +13,7 @@
 //! `If-None-Match` says so (501) and is asked whether the object is there instead; names are hashes, so nothing can be replaced by something else.
 //!
 //! # On failure
-//! What may pass is tried again a few times, with growing waits: a refused connection, a stall, a 5xx, a 429. All requests are safe to send twice. A server that
+//! Faults that may pass are tried again a few times, with growing waits: a refused connection, a stall, a 5xx, a 429. All requests are safe to send twice. A server that
 //! finds our clock wrong is asked for the time.
 
 mod send;

@@ -193,8 +193,11 @@ pub(crate) fn through<T>(door: Door<'_>, name: &str, effect: impl FnOnce() -> io
     Ok(value)
 }
 
-/// Replaces a file: whoever reads finds the old content or the new one, after a power cut too.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Replaces a file that its owner alone can read: whoever reads finds the old content or the new one, after a power cut too.
+///
+/// # Errors
+/// The system's word; the old content stays.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
