@@ -35,7 +35,8 @@ const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 /// Pause between two readings of a log that is followed.
 const LOG_PAUSE: Duration = Duration::from_millis(200);
 
-type Shared = State<Arc<Service>>;
+/// The service, as a handler gets it.
+pub(crate) type Shared = State<Arc<Service>>;
 
 /// The routes.
 pub fn router(service: Arc<Service>) -> Router {
@@ -65,7 +66,7 @@ impl IntoResponse for AgentError {
 }
 
 /// Does what reads disks and asks shims on a thread for that.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,
     does: impl FnOnce(&Service) -> Result<T, AgentError> + Send + 'static,
 ) -> Result<T, AgentError> {
@@ -73,7 +74,8 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(move || does(&service)).await.map_err(|_| AgentError::Worker)?
 }
 
-fn name(text: &str) -> Result<Name, AgentError> {
+/// A name in a path or a query.
+pub(crate) fn name(text: &str) -> Result<Name, AgentError> {
     text.parse().map_err(|error: openmesh_blueprint::document::NameError| AgentError::Name(error.to_string()))
 }
 
@@ -101,26 +103,27 @@ async fn published_schema() -> impl IntoResponse {
 /// Query of whatever changes something.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Change {
+pub(crate) struct Change {
     /// Whoever asks.
     #[serde(default)]
-    by: Option<String>,
+    pub by: Option<String>,
     /// Reason.
     #[serde(default)]
-    reason: Option<String>,
+    pub reason: Option<String>,
     /// Number of the wanted generation that the caller has seen.
     #[serde(default)]
-    expected: Option<u64>,
+    pub expected: Option<u64>,
     /// Only the plan is wanted.
     #[serde(default)]
-    plan: bool,
+    pub plan: bool,
     /// Fate of the data of an application that is removed.
     #[serde(default)]
-    data: Option<String>,
+    pub data: Option<String>,
 }
 
 impl Change {
-    fn asked(&self, what: &str) -> Asked {
+    /// The change that is asked for; `what` is its reason where none was given.
+    pub fn asked(&self, what: &str) -> Asked {
         Asked {
             by: self.by.clone().unwrap_or_else(|| "root".into()),
             reason: self.reason.clone().unwrap_or_else(|| what.into()),
