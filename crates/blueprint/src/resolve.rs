@@ -85,14 +85,27 @@ pub fn rollback(
     ports: &PortRange,
     cause: Cause,
 ) -> Result<Generation, Vec<Unresolved>> {
-    let placement = &present.placement;
+    return_to(present, old.portable.clone(), &present.placement, lines, allocations, ports, cause)
+}
+
+/// A new generation after `present` with this content, with the settings of the machine of another placement: the way back after a failure. Fails as
+/// [`resolve`] does.
+pub fn return_to(
+    present: &Generation,
+    portable: Portable,
+    machine: &Placement,
+    lines: &LineChoices,
+    allocations: &Allocations,
+    ports: &PortRange,
+    cause: Cause,
+) -> Result<Generation, Vec<Unresolved>> {
     let settings = Settings {
-        node: placement.node.clone(),
-        subnet: placement.subnet,
-        reserve: placement.reserve.clone(),
+        node: machine.node.clone(),
+        subnet: machine.subnet,
+        reserve: machine.reserve.clone(),
         ports: ports.clone(),
     };
-    place(old.portable.clone(), &settings, allocations, Some(present), lines, cause, Vec::new())
+    place(portable, &settings, allocations, Some(present), lines, cause, Vec::new())
 }
 
 /// The portable half.

@@ -6,5 +6,6 @@ mod generation;
 mod golden;
 mod plan;
 mod plan_properties;
+mod returning;
 mod template;
 mod world;
