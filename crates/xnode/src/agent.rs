@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::plan::{NextStep, Plan};
-use openmesh_blueprint::{Generation, Inventory, Refusal, plan};
+use openmesh_blueprint::probation::Admitted;
+use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, returning};
 
 use crate::error::XnodeError;
-use crate::execute::{Work, check_supported, collect, lease};
+use crate::execute::{Work, check_supported, collect, forget, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::progress::Progress;
-use crate::{Door, Machine, applications, marks};
+use crate::{Door, Machine, applications, door, marks};
 
 /// A step that is about to be done, and what is said beside it.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct Turn<'a> {
     pub next: Option<&'a NextStep<'a>>,
     /// Refusals of the wanted generation, when the plan is that of the one that serves.
     pub refused: &'a [Refusal],
+    /// The way back, where the wanted generation has failed: whoever asked for the step makes it the wanted one.
+    pub returning: Option<&'a Returning>,
 }
 
 /// An agent: a machine with the generation that is wanted for it.
@@ -55,6 +58,7 @@ impl Agent {
             return Err(XnodeError::Older { number: generation.number, current });
         }
         marks::keep(&self.machine.paths, generation, door)?;
+        forget(&self.machine, generation.portable.applications.keys(), door)?;
         marks::point(&self.machine.paths.target(), generation.number, "generation.target", door)
     }
 
@@ -177,7 +181,7 @@ impl Agent {
         seen.add_faults(faults);
         // A disk that takes no lease holds up no repair; it is said when nothing else is left.
         let leased = lease(&self.machine, &generations, seen.inventory.current, door);
-        let way = way(&seen, &target, serving.as_ref())?;
+        let way = way(&self.machine, &seen, &target, serving.as_ref())?;
         let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
         let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
         let mut pause: Option<Duration> = None;
@@ -186,7 +190,8 @@ impl Agent {
             if next.is_none() && pause.is_some() {
                 break;
             }
-            begins(&Turn { plan: &way.plan, next: next.as_ref(), refused: &way.refused });
+            let returning = way.returning.as_ref();
+            begins(&Turn { plan: &way.plan, next: next.as_ref(), refused: &way.refused, returning });
             let Some(next) = next else {
                 leased?;
                 break;
@@ -231,19 +236,37 @@ struct Way<'a> {
     refused: Vec<Refusal>,
     /// Applications that are left as they are.
     left: BTreeSet<Name>,
+    /// The way back, where the wanted one has failed.
+    returning: Option<Returning>,
 }
 
 /// The plan for the wanted generation, or where it is refused that for the one that serves.
-fn way<'a>(seen: &Seen, target: &'a Generation, serving: Option<&'a Generation>) -> Result<Way<'a>, XnodeError> {
+fn way<'a>(
+    machine: &Machine,
+    seen: &Seen,
+    target: &'a Generation,
+    serving: Option<&'a Generation>,
+) -> Result<Way<'a>, XnodeError> {
     let refused = match plan(&seen.inventory, target, serving) {
-        Ok(plan) => return Ok(Way { plan, generation: target, refused: Vec::new(), left: BTreeSet::new() }),
+        Ok(plan) => {
+            let (refused, left) = (Vec::new(), BTreeSet::new());
+            return Ok(Way { plan, generation: target, refused, left, returning: None });
+        }
         Err(refused) => refused,
     };
     let Some(serving) = serving.filter(|serving| serving.number != target.number) else {
         return Err(XnodeError::Refused { refusals: refused });
     };
     let plan = plan(&seen.inventory, serving, Some(serving)).map_err(|refusals| XnodeError::Refused { refusals })?;
-    Ok(Way { plan, generation: serving, refused, left: begun(&seen.inventory, target, serving) })
+    let returning = returning(&seen.inventory, target, serving, &|name| admitted(machine, target, name));
+    Ok(Way { plan, generation: serving, refused, left: begun(&seen.inventory, target, serving), returning })
+}
+
+/// Traffic that the door has let in to the version of a generation. What it does not know it may have let in.
+fn admitted(machine: &Machine, generation: &Generation, name: &Name) -> Admitted {
+    let unknown = Admitted { connections: 1, writing_requests: 1, reading_requests: 0 };
+    let Some(revision) = generation.revision(name) else { return unknown };
+    door::admitted(machine, name, &revision).unwrap_or(unknown)
 }
 
 /// Applications that a generation has begun to change: they have an instance of it, no traffic for the version before, or are new.

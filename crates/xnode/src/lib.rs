@@ -30,6 +30,7 @@ mod observe;
 pub mod paths;
 mod progress;
 mod shims;
+pub mod words;
 
 pub use agent::{Agent, Turn};
 pub use error::XnodeError;

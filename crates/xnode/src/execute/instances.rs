@@ -168,14 +168,14 @@ impl Work<'_> {
     }
 
     /// One test of an instance's health.
-    fn try_once(&self, wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
+    pub(super) fn try_once(&self, wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
         match status.state {
             State::Running => {
                 let address = wanted.address().map_err(|error| error.to_string())?;
                 health::test(&wanted.resolved.application, address)
             }
             _ => Err(match status.ends.last() {
-                Some(end) => format!("its first process has ended: {:?}", end.cause),
+                Some(end) => format!("its first process {}", crate::words::end(end)),
                 None => "it does not run yet".to_string(),
             }),
         }

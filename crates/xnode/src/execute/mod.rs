@@ -2,6 +2,7 @@
 
 mod images;
 mod instances;
+mod probation;
 mod traffic;
 mod volumes;
 
@@ -14,6 +15,7 @@ use openmesh_blueprint::step::{Rubbish, Step};
 
 pub(crate) use images::lease;
 pub(crate) use instances::collect;
+pub(crate) use probation::forget;
 
 use crate::error::XnodeError;
 use crate::instance::Wanted;
@@ -60,7 +62,7 @@ impl Work<'_> {
             Step::Stop { application, instance, kill_after } => return self.stop(application, instance, *kill_after),
             Step::Publish { application, port, at } => self.publish(application, port, *at)?,
             Step::Retract { application, at } => self.retract(application, *at)?,
-            Step::Probation { application, revision, .. } => self.pass_probation(application, revision)?,
+            Step::Probation { application, revision, time } => return self.watch(application, revision, *time),
             Step::Commit { number } => {
                 marks::point(&self.machine.paths.current(), *number, "generation.commit", self.door)?;
             }

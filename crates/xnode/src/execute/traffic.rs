@@ -6,7 +6,7 @@ use openmesh_blueprint::step::VolumeRef;
 
 use super::Work;
 use crate::error::XnodeError;
-use crate::marks::{self, DoorMark, Trial};
+use crate::marks::{self, DoorMark};
 use crate::network::{self, Published};
 
 impl Work<'_> {
@@ -30,11 +30,6 @@ impl Work<'_> {
         crate::machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
         marks::write(&folder.join("door.json"), door, "door.mark", self.door)?;
         self.settle_network(name)
-    }
-
-    pub(super) fn pass_probation(&self, name: &Name, revision: &Revision) -> Result<(), XnodeError> {
-        let trial = Trial { of: revision.to_string(), failed: None, at: None, attempts: 1 };
-        marks::write(&self.machine.paths.application(name).join("probation.json"), &trial, "probation.mark", self.door)
     }
 
     pub(super) fn publish(&self, name: &Name, port: &Name, at: HostPort) -> Result<(), XnodeError> {
