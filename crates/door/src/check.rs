@@ -221,6 +221,9 @@ fn addresses(document: &Document, found: &mut Found) -> Claims {
         if listener.tls && document.certificates.is_empty() {
             found.add(format!("listeners[{index}].tls"), Fault::NoCertificate);
         }
+        if let Some(route) = &listener.route {
+            route_fits(document, route, false, format!("listeners[{index}].route"), found);
+        }
     }
     for (index, listener) in document.tcp.iter().enumerate() {
         route_fits(document, &listener.route, true, format!("tcp[{index}].route"), found);

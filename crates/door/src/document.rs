@@ -48,6 +48,9 @@ pub struct Listener {
     /// TLS with the certificates of the document.
     #[serde(default)]
     pub tls: bool,
+    /// Route of protocol `http1` or `h2c` to which every request of this listener goes, whatever its host; without it the hosts of the document decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
 }
 
 /// An address whose connections are carried byte by byte.

@@ -85,7 +85,7 @@ async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, k
             drop(room);
         }
         Some(Kind::Http) => {
-            let peer = Peer { address, tls: false, server_name: None, room };
+            let peer = Peer { address, listener: key, tls: false, server_name: None, room };
             http(door, stream, peer, None).await;
         }
         Some(Kind::Tls) => {
@@ -95,7 +95,7 @@ async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, k
             let (_, session) = stream.get_ref();
             let protocol = session.alpn_protocol().map(|protocol| protocol == b"h2");
             let server_name = session.server_name().and_then(crate::host::normal);
-            http(door, stream, Peer { address, tls: true, server_name, room }, protocol).await;
+            http(door, stream, Peer { address, listener: key, tls: true, server_name, room }, protocol).await;
         }
         None => {}
     }

@@ -1,5 +1,7 @@
 //! Words between an agent and a door.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::Document;
@@ -36,6 +38,13 @@ pub enum Tell {
     Retiring(Report),
     /// The document has problems; the one before is served.
     Refused(Vec<SaidProblem>),
+    /// An address of the document cannot be had; nothing has changed. The rest may be served without it.
+    Unbound {
+        /// The address.
+        address: SocketAddr,
+        /// Reason.
+        text: String,
+    },
     /// Something else failed; nothing has changed.
     Failed(String),
 }

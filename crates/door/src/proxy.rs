@@ -27,6 +27,7 @@ use crate::pool::{Answered, ExchangeError, Upstream};
 use crate::route::{Route, Ticket};
 use crate::shared::Shared;
 use crate::switch::{Class, Refusal};
+use crate::table::ListenerKey;
 use crate::tunnel;
 
 /// Tries of a request that may be sent more than once, each on a connection that had rested: a whole pool can be dead.
@@ -37,6 +38,8 @@ const REPEATS_MAX: usize = 3;
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// Listener at which it came.
+    pub listener: ListenerKey,
     /// The connection has TLS.
     pub tls: bool,
     /// Name in its TLS greeting.
@@ -194,7 +197,7 @@ fn find(door: &Shared, peer: &Peer, name: &str) -> Result<Arc<Route>, Notice> {
         return Err(Notice::new(421, "other_name", format!("{name} is not served on this connection"), text));
     }
     let table = door.table();
-    let Some(place) = table.host(name) else {
+    let Some(place) = table.whole(peer.listener).or_else(|| table.host(name)) else {
         let text = "Check the address. If it is right, the application has no such domain, or was removed.";
         return Err(Notice::new(404, "no_such_host", format!("Nothing is served here as {name}"), text));
     };

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Admission, Traffic};
-use crate::switch::Counts;
+use crate::switch::{Counts, Given};
 
 /// State of a door.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct RouteReport {
     pub refused: u64,
     /// Longest wait, milliseconds.
     pub longest_hold_ms: u64,
+    /// All that was given to instances since this process has the route, also to those that are gone.
+    #[serde(default)]
+    pub given: Given,
     /// Instances by name: those of the document, and others with something open.
     pub instances: BTreeMap<String, InstanceReport>,
 }

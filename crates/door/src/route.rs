@@ -226,6 +226,7 @@ impl Route {
             held,
             refused,
             longest_hold_ms,
+            given: inner.switch.given(),
             instances: instances.collect(),
         }
     }

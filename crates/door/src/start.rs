@@ -30,6 +30,9 @@ pub struct Start {
     /// User that the door becomes. Without it, it stays what it is; root is refused.
     #[serde(default)]
     pub user: Option<User>,
+    /// It begins a session of its own: it outlives the terminal and the process group of whoever starts it.
+    #[serde(default)]
+    pub session: bool,
 }
 
 /// Error of a start.
@@ -86,6 +89,10 @@ pub fn read(path: &Path) -> Result<Start, StartError> {
 /// # Errors
 /// [`StartError`], all before anything is served.
 pub fn run(start: &Start) -> Result<(), StartError> {
+    if start.session {
+        // Refused where the process leads a group already, which then is its own.
+        let _ = rustix::process::setsid();
+    }
     take_files().map_err(StartError::Files)?;
     match start.user {
         Some(user) => become_user(user),

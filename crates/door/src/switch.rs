@@ -82,6 +82,18 @@ pub struct Counts {
     pub cut: u64,
 }
 
+/// Counts of all that a route has given to instances, in their life and after it. They begin with the route, and never go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// Requests by GET, HEAD and OPTIONS.
+    pub reading_requests: u64,
+    /// Other requests.
+    pub writing_requests: u64,
+    /// Connections of raw TCP.
+    pub connections: u64,
+}
+
 #[derive(Debug)]
 struct Load {
     traffic: Traffic,
@@ -109,6 +121,7 @@ pub struct Switch {
     admission: Admission,
     hold_ms: u64,
     instances: BTreeMap<InstanceName, Load>,
+    given: Given,
     waiting: VecDeque<Waiting>,
     held: u64,
     refused: u64,
@@ -121,6 +134,7 @@ impl Default for Switch {
             admission: Admission::Closed,
             hold_ms: HOLD_MS_MAX,
             instances: BTreeMap::new(),
+            given: Given::default(),
             waiting: VecDeque::new(),
             held: 0,
             refused: 0,
@@ -211,6 +225,11 @@ impl Switch {
         self.instances.iter().map(|(name, load)| (name, load.traffic, load.counts))
     }
 
+    /// Counts of all that was given to instances so far.
+    pub fn given(&self) -> Given {
+        self.given
+    }
+
     /// Number of arrivals that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
@@ -231,6 +250,7 @@ impl Switch {
         let admitted = self.instances.iter_mut().filter(|(_, load)| load.traffic == Traffic::Admit);
         let (name, load) = admitted.min_by_key(|(_, load)| (load.counts.open, load.counts.total()))?;
         load.counts.add(class);
+        self.given.add(class);
         Some(name.clone())
     }
 
@@ -315,6 +335,16 @@ impl Load {
 
     fn can_be_cut(&self) -> bool {
         self.traffic == Traffic::Drain && self.counts.open > 0 && !self.asked_to_cut
+    }
+}
+
+impl Given {
+    fn add(&mut self, class: Class) {
+        match class {
+            Class::Reading => self.reading_requests += 1,
+            Class::Writing => self.writing_requests += 1,
+            Class::Connection => self.connections += 1,
+        }
     }
 }
 

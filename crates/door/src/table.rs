@@ -43,6 +43,8 @@ pub struct Table {
     /// Routes by name.
     pub routes: BTreeMap<String, Arc<Route>>,
     hosts: HashMap<String, Place>,
+    /// Routes of listeners that have one of their own.
+    whole: HashMap<ListenerKey, Place>,
     /// Listeners, in the order of the document.
     pub listeners: Vec<(ListenerKey, Kind)>,
 }
@@ -65,12 +67,23 @@ impl Table {
             let number = listeners.iter().filter(|((other, _), _)| *other == address).count();
             listeners.push(((address, number), kind));
         }
-        Table { routes, hosts, listeners, document }
+        // Those of HTTP come first, in the order of the document.
+        let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
+            let route = routes.get(one.route.as_ref()?)?.clone();
+            Some((*key, Place { route, access: Access::Everybody }))
+        });
+        let whole = whole.collect();
+        Table { routes, hosts, whole, listeners, document }
     }
 
     /// The place of a host in its normal form.
     pub fn host(&self, name: &str) -> Option<&Place> {
         self.hosts.get(name)
+    }
+
+    /// The place to which every request of a listener goes; none where hosts decide.
+    pub fn whole(&self, key: ListenerKey) -> Option<&Place> {
+        self.whole.get(&key)
     }
 
     /// Treatment of the connections of a listener.

@@ -14,7 +14,7 @@ use openmesh_door::keep;
 fn second(first: &Document, app: &App) -> Document {
     let mut second = document(2, &[("new", open(app, Protocol::Http1))]);
     second.listeners = first.listeners.clone();
-    second.listeners.push(Listener { address: "127.0.0.1:0".parse().expect("an address"), tls: false });
+    second.listeners.push(Listener { address: "127.0.0.1:0".parse().expect("an address"), tls: false, route: None });
     second
 }
 

@@ -29,7 +29,8 @@ fn unknown_keys_are_refused_with_line_and_column() {
 fn every_problem_is_said_at_once() {
     let text = r#"{
       "version": 2, "serial": 1,
-      "listeners": [{"address": "0.0.0.0:80"}, {"address": "127.0.0.1:80", "tls": true}, {"address": "[::]:80"}],
+      "listeners": [{"address": "0.0.0.0:80"}, {"address": "127.0.0.1:80", "tls": true}, {"address": "[::]:80"},
+                    {"address": "0.0.0.0:8088", "route": "gone"}, {"address": "0.0.0.0:8089", "route": "db"}],
       "tcp": [{"address": "0.0.0.0:5432", "route": "web"}, {"address": "0.0.0.0:1", "route": "gone"}],
       "hosts": {"Shop.example": {"route": "web"}, "db.example": {"route": "db"},
                 "w.example": {"route": "web", "access": {"wallets": ["0x12"]}}},
@@ -48,6 +49,8 @@ fn every_problem_is_said_at_once() {
         "version: version 2 is not understood; this door reads version 1",
         "listeners[1].address: 127.0.0.1:80 is claimed by listeners[0] as well",
         "listeners[1].tls: TLS without a certificate; add one to `certificates`",
+        "listeners[3].route: there is no route 'gone'",
+        "listeners[4].route: route 'db' speaks Tcp, which does not fit here",
         "tcp[0].route: route 'web' speaks Http1, which does not fit here",
         "tcp[1].route: there is no route 'gone'",
         "hosts.Shop.example: 'Shop.example' is no host name in lower case without port",

@@ -16,3 +16,4 @@ mod switches;
 mod takeover;
 mod tls;
 mod tunnels;
+mod whole;

@@ -168,7 +168,8 @@ async fn an_agent_configures_reads_and_follows() {
     let other = App::start("other").await;
     taken.listeners[0].address = other.address;
     let answer = ask(&process.socket, Ask::Configure(Box::new(taken))).await;
-    let Tell::Failed(text) = answer else { panic!("the address of the application: {answer:?}") };
+    let Tell::Unbound { address, text } = answer else { panic!("the address of the application: {answer:?}") };
+    assert_eq!(address, other.address);
     assert!(text.starts_with(&format!("cannot listen at {}", other.address)), "{text}");
     assert_eq!(client.get("app.test", "/").await.status, 200);
     // Killed and started again, it serves what it was told last, without an agent.

@@ -29,5 +29,5 @@ fn the_specification_shows_what_is_read_and_written() {
             counts[2] += 1;
         }
     }
-    assert_eq!(counts, [1, 4, 4]);
+    assert_eq!(counts, [1, 5, 4]);
 }
