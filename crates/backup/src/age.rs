@@ -31,9 +31,9 @@ const WRAPPED_BYTES: usize = FILE_KEY_BYTES + 16;
 /// Columns of a full line of a stanza's body.
 const COLUMNS: usize = 64;
 /// Largest file that is read, bytes: one chunk of payload, and more stanzas than a repository has owners.
-pub(crate) const FILE_BYTES_MAX: usize = 128 << 10;
+pub const FILE_BYTES_MAX: usize = 128 << 10;
 /// Largest payload, bytes: one chunk of the format.
-const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+pub const PAYLOAD_BYTES_MAX: usize = 64 << 10;
 /// Stanzas that are read: bounds the work that a hostile file makes.
 const STANZAS_MAX: usize = 64;
 
@@ -104,6 +104,28 @@ impl FromStr for Identity {
 
 fn key(what: &str) -> BackupError {
     BackupError::Key { what: what.to_string() }
+}
+
+/// Seals some bytes into a file of age, for each of the recipients. With nothing but `age` and the identity, a person opens it.
+///
+/// # Errors
+/// No recipient is given, there are more than [`PAYLOAD_BYTES_MAX`] bytes, or the system has no randomness.
+pub fn seal_file(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, BackupError> {
+    if plain.len() > PAYLOAD_BYTES_MAX {
+        return Err(key("more bytes than one chunk of a file of age holds, which are 65536"));
+    }
+    encrypt(recipients, plain)
+}
+
+/// Opens a file of age that [`seal_file`] made, or another with one chunk for X25519 recipients.
+///
+/// # Errors
+/// It is for none of the identities, or is not what was sealed.
+pub fn open_file(identities: &[Identity], file: &[u8]) -> Result<Vec<u8>, BackupError> {
+    decrypt(identities, file).map_err(|fault| match fault {
+        Fault::Others => key("the file is for another key than the one given"),
+        Fault::Broken(what) => BackupError::Key { what: format!("the file of age cannot be opened: {what}") },
+    })
 }
 
 /// Encrypts some bytes to recipients.

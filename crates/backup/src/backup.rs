@@ -145,7 +145,7 @@ impl Repository<'_> {
             drop((waiting, full));
             let reading = scope.spawn(move || {
                 let _stopper = Stopper(shared);
-                Reading::new(order.root, order.special, &self.keys.cut, shared, jobs).run()
+                Reading::new(order.root, order.special, &self.keys.cut, shared, jobs, &self.meter).run()
             });
             let mut stored = Stored::default();
             let result = packs.iter().try_for_each(|pack| self.store_pack(pack, &mut stored, door));
@@ -167,6 +167,7 @@ impl Repository<'_> {
     }
 
     fn store_pack(&self, pack: Pack, stored: &mut Stored, door: Door<'_>) -> Result<(), BackupError> {
+        self.meter.check()?;
         self.put_as(Kind::Pack, pack.id, &pack.bytes, "put pack", door)?;
         stored.bytes += pack.bytes.len() as u64;
         stored.packs.push(IndexedPack { id: pack.id, blobs: pack.blobs });

@@ -152,6 +152,7 @@ impl Repository<'_> {
             if chosen {
                 checked.packs_read += 1;
                 checked.bytes_read += bytes;
+                self.meter.add(*bytes)?;
                 let opened = self.read_pack(pack).and_then(|bytes| self.open_blobs(pack, &bytes, |_| true));
                 whole &= checked.note(opened.map(drop))?.is_some();
             }

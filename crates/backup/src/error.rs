@@ -212,6 +212,9 @@ pub enum BackupError {
         /// The cause, in words.
         why: &'static str,
     },
+    /// Somebody stopped the act ([`crate::Meter::stop`]).
+    #[error("it was stopped before its end; what was stored is used by the next one")]
+    Cancelled,
     /// A mark that may not be swept yet (B-29).
     #[error("nothing may be removed yet: {why}")]
     TooEarly {

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use crate::cut::Cutter;
 use crate::error::{BackupError, failed};
 use crate::manifest::{Attributes, Counts, DEPTH_MAX, PIECES_MAX, Piece, RECORD_BYTES_MAX, Record};
+use crate::meter::Meter;
 use crate::pack::BlobKind;
 use crate::pipeline::{Job, Shared};
 use crate::snapshot::ManifestChunk;
@@ -83,6 +84,7 @@ pub(crate) struct Reading<'a> {
     special: Special,
     shared: &'a Shared<'a>,
     jobs: SyncSender<Job>,
+    meter: &'a Meter,
     data: Cutter,
     manifest: Cutter,
     device: u64,
@@ -98,13 +100,14 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// For a tree; chunks go to `jobs`.
+    /// For a tree; chunks go to `jobs`, and their bytes to the meter.
     pub(crate) fn new(
         root: &'a Path,
         special: Special,
         cut: &[u8; 32],
         shared: &'a Shared<'a>,
         jobs: SyncSender<Job>,
+        meter: &'a Meter,
     ) -> Reading<'a> {
         let read = Read { counts: Counts::default(), chunks: vec![], left_out: vec![], left_out_count: 0, cut: 0 };
         Reading {
@@ -112,6 +115,7 @@ impl<'a> Reading<'a> {
             special,
             shared,
             jobs,
+            meter,
             data: Cutter::data(cut),
             manifest: Cutter::manifest(cut),
             device: 0,
@@ -310,6 +314,7 @@ impl<'a> Reading<'a> {
             let content = self.buffer[start..start + length].to_vec();
             start += length;
             self.read.counts.bytes += length as u64;
+            self.meter.add(length as u64)?;
             let number = self.send(BlobKind::Data, content)?;
             self.pending.push_back(Pending::Chunk { number, bytes: length as u32 });
             self.drain(PENDING_MAX)?;

@@ -1,6 +1,7 @@
 //! A repository in a store: its keys, its snapshots (B-1 to B-8, B-19).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_blueprint::document::Keep;
@@ -10,6 +11,7 @@ use crate::age::{self, Fault, Identity, Recipient};
 use crate::door::{Door, effect};
 use crate::error::{BackupError, StoreError};
 use crate::index::{Finding, read_named};
+use crate::meter::Meter;
 use crate::name::{Id, Kind, Name, RepositoryId};
 use crate::object::{Sealed, encode, unseal};
 use crate::pack::{PACK_BYTES, PACK_BYTES_MIN};
@@ -41,6 +43,8 @@ pub struct Repository<'s> {
     pub(crate) keys: Keys,
     /// Bytes at which a pack ends.
     pub(crate) pack_bytes: usize,
+    /// Hears of bytes, and may end an act.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// Snapshots of a repository.
@@ -110,7 +114,7 @@ impl<'s> Repository<'s> {
     }
 
     fn with(store: &'s dyn Store, secret: Secret) -> Repository<'s> {
-        Repository { store, keys: Keys::new(secret), pack_bytes: PACK_BYTES }
+        Repository { store, keys: Keys::new(secret), pack_bytes: PACK_BYTES, meter: Arc::default() }
     }
 
     /// Makes the packs that are written from here on end at so many bytes, between [`PACK_BYTES_MIN`] and [`PACK_BYTES`]. Smaller ones lose less
@@ -118,6 +122,13 @@ impl<'s> Repository<'s> {
     #[must_use]
     pub fn ending_packs_at(mut self, bytes: usize) -> Repository<'s> {
         self.pack_bytes = bytes.clamp(PACK_BYTES_MIN, PACK_BYTES);
+        self
+    }
+
+    /// Lets a meter count the bytes of its acts from here on, and end them.
+    #[must_use]
+    pub fn metered(mut self, meter: Arc<Meter>) -> Repository<'s> {
+        self.meter = meter;
         self
     }
 

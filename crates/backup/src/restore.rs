@@ -115,6 +115,15 @@ struct Plan {
     wanted: BTreeMap<u32, Wanted>,
 }
 
+impl Plan {
+    /// Bytes that the contents of a pack's blobs become in files: a chunk can have several places.
+    fn bytes_of(&self, pack: u32, opened: &Opened) -> u64 {
+        let wanted = self.wanted.get(&pack);
+        let places = |blob: &u32| wanted.and_then(|wanted| wanted.get(blob)).map_or(0, |places| places.len() as u64);
+        opened.iter().map(|(blob, content)| places(blob) * content.len() as u64).sum()
+    }
+}
+
 impl Repository<'_> {
     /// Restores a snapshot. Until it returns, nothing is at the target; what broke off is removed by the next restore to it.
     ///
@@ -152,7 +161,9 @@ impl Repository<'_> {
         let plan = effect(door, "lay out", || lay_out(root, index, manifest, order.snapshot))?;
         let mut open: Option<(u32, File)> = None;
         self.fetch(index, &plan.wanted, |pack, opened| {
-            effect(door, "write contents", || write(root, &plan, pack, opened, &mut open))
+            let bytes = plan.bytes_of(pack, &opened);
+            effect(door, "write contents", || write(root, &plan, pack, opened, &mut open))?;
+            self.meter.add(bytes)
         })?;
         drop(open);
         effect(door, "give attributes", || give_attributes(root, manifest, order))?;

@@ -37,6 +37,7 @@ impl Repository<'_> {
                 }
                 Event::Leave(attributes) => drop(check_open(root, path, attributes, order, FileType::Directory)?),
                 Event::Piece(at, piece) => {
+                    self.meter.check()?;
                     let file = file.as_ref().ok_or_else(|| differs("it is not open"))?;
                     if !self.piece_is(file, at, piece, &mut buffer).map_err(BackupError::io("reading", path))? {
                         return Err(differs("its content is another").into());

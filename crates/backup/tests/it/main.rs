@@ -7,6 +7,7 @@ mod crash;
 mod flips;
 mod golden;
 mod life;
+mod meter;
 mod odd;
 mod prune;
 mod s3;
