@@ -362,9 +362,9 @@ impl Kept {
             else {
                 continue;
             };
-            kept.ports
-                .insert(name.clone(), HostPort { address: publish.address, port: number, protocol: port.protocol });
-            pool.keep(Resource::Port(number, port.protocol));
+            let protocol = port.protocol.transport();
+            kept.ports.insert(name.clone(), HostPort { address: publish.address, port: number, protocol });
+            pool.keep(Resource::Port(number, protocol));
         }
         let Some(had) = had else { return kept };
         if pool.keep(Resource::Ids(had.first_id)) {
@@ -379,8 +379,9 @@ impl Kept {
         for (name, port) in &resolved.application.ports {
             let wants = port.publish.as_ref().filter(|publish| publish.port.is_none());
             let (Some(publish), Some(before)) = (wants, had.ports.get(name)) else { continue };
-            let same = before.protocol == port.protocol && in_range(before.port, &pool.settings.ports);
-            if same && pool.keep(Resource::Port(before.port, port.protocol)) {
+            let protocol = port.protocol.transport();
+            let same = before.protocol == protocol && in_range(before.port, &pool.settings.ports);
+            if same && pool.keep(Resource::Port(before.port, protocol)) {
                 kept.ports.insert(name.clone(), HostPort { address: publish.address, ..*before });
             }
         }
@@ -463,18 +464,19 @@ fn host_ports(
     for (port_name, port) in &resolved.application.ports {
         let Some(publish) = port.publish.as_ref().filter(|_| !ports.contains_key(port_name)) else { continue };
         let PortRange { first, last } = pool.settings.ports;
+        let transport = port.protocol.transport();
         let taken: BTreeSet<u16> = pool
             .allocations
             .taken
             .keys()
-            .filter(|(_, protocol)| *protocol == port.protocol)
+            .filter(|(_, protocol)| *protocol == transport)
             .map(|(number, _)| *number)
             .collect();
         let all = (first..=last).filter(|number| !taken.contains(number));
-        match pool.give(name, all, |number| Resource::Port(*number, port.protocol)) {
+        match pool.give(name, all, |number| Resource::Port(*number, transport)) {
             Some(number) => {
                 let address: HostAddress = publish.address;
-                ports.insert(port_name.clone(), HostPort { address, port: number, protocol: port.protocol });
+                ports.insert(port_name.clone(), HostPort { address, port: number, protocol: transport });
             }
             None => {
                 reasons.push(Unresolved::NoFreePort { application: name.clone(), port: port_name.clone(), first, last })

@@ -239,7 +239,7 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 
 fn hosts(document: &Document, found: &mut Found) {
     for (name, entry) in &document.hosts {
-        if host::normal(name).as_ref() != Some(name) {
+        if host::normal_pattern(name).as_ref() != Some(name) {
             found.add(format!("hosts.{name}"), Fault::HostName { name: name.clone() });
         }
         route_fits(document, &entry.route, false, format!("hosts.{name}.route"), found);

@@ -25,7 +25,7 @@ pub struct Document {
     /// Addresses with HTTP.
     #[serde(default)]
     pub listeners: Vec<Listener>,
-    /// Host names, in lower case, without port.
+    /// Host names, in lower case, without port; `*.example.org` stands for one label where no host is named exactly so.
     #[serde(default)]
     pub hosts: BTreeMap<String, Host>,
     /// Addresses with raw TCP.

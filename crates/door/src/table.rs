@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::document::{Access, Document};
+use crate::host::pattern_of;
 use crate::route::Route;
 
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
@@ -76,9 +77,9 @@ impl Table {
         Table { routes, hosts, whole, listeners, document }
     }
 
-    /// The place of a host in its normal form.
+    /// The place of a host in its normal form: its own, else that of the pattern which covers it.
     pub fn host(&self, name: &str) -> Option<&Place> {
-        self.hosts.get(name)
+        self.hosts.get(name).or_else(|| self.hosts.get(&pattern_of(name)?))
     }
 
     /// The place to which every request of a listener goes; none where hosts decide.

@@ -53,12 +53,24 @@ scalar! {
 }
 
 words! {
-    /// Transport protocol of a port.
+    /// Protocol of a port.
     Protocol {
-        /// TCP.
+        /// Bytes over TCP, led by the kernel: a switch of a single writer cuts them once.
         Tcp = "tcp",
-        /// UDP.
+        /// UDP, led by the kernel.
         Udp = "udp",
+        /// HTTP/1.1 over TCP, carried by the door: a switch holds and drains it.
+        Http = "http",
+    }
+}
+
+impl Protocol {
+    /// The protocol below it, which a port of the host has: `tcp` or `udp`.
+    pub fn transport(self) -> Protocol {
+        match self {
+            Protocol::Tcp | Protocol::Http => Protocol::Tcp,
+            Protocol::Udp => Protocol::Udp,
+        }
     }
 }
 
@@ -237,7 +249,7 @@ record! {
     Port {
         /// Its number.
         port: u16,
-        /// Its protocol.
+        /// Its protocol; the door carries `http`, so that a switch holds and drains it.
         protocol: Protocol = Protocol::Tcp,
         /// Publication on the host; `{}` chooses a free port.
         publish: Option<Publish>,

@@ -151,9 +151,10 @@ fn host_ports(document: &Document, checker: &mut Checker<'_>) {
                 continue;
             };
             let here = format!("applications.{name}.ports.{port_name}");
-            let taken = claims.entry((number, port.protocol)).or_default();
+            let transport = port.protocol.transport();
+            let taken = claims.entry((number, transport)).or_default();
             if let Some((_, other)) = taken.iter().find(|(address, _)| address.overlaps(publish.address)) {
-                let what = format!("claims port {number}/{} of the host, which {other} claims", port.protocol);
+                let what = format!("claims port {number}/{transport} of the host, which {other} claims");
                 let path = ["applications", name.as_str(), "ports", port_name.as_str(), "publish", "port"];
                 checker.add(&path, what, Some("leave `port` out for a free one"));
             }
@@ -326,8 +327,9 @@ fn ports(application: &Application, checker: &mut Checker<'_>) {
         if port.port == 0 || port.publish.as_ref().is_some_and(|publish| publish.port == Some(0)) {
             checker.add(&["ports", name.as_str()], "has the port 0, which cannot be listened on", None);
         }
-        if let Some(other) = taken.insert((port.port, port.protocol), name) {
-            let what = format!("is {}/{}, and so is {other}", port.port, port.protocol);
+        let transport = port.protocol.transport();
+        if let Some(other) = taken.insert((port.port, transport), name) {
+            let what = format!("is {}/{transport}, and so is {other}", port.port);
             checker.add(&["ports", name.as_str(), "port"], what, None);
         }
     }
@@ -346,7 +348,7 @@ fn ports(application: &Application, checker: &mut Checker<'_>) {
 /// A port that is led to by HTTP or tested by TCP exists. What a template brings is looked at when it is filled in.
 fn port_exists(application: &Application, port: &Name, path: &[&str], checker: &mut Checker<'_>) {
     match application.ports.get(port) {
-        Some(found) if found.protocol == Protocol::Tcp => {}
+        Some(found) if found.protocol.transport() == Protocol::Tcp => {}
         Some(_) => checker.add(path, format!("names `{port}`, which is not TCP"), None),
         None if application.template.is_some() => {}
         None => checker.add(path, format!("names `{port}`, which is not among `ports`"), Some("add it to `ports`")),

@@ -4,6 +4,7 @@ mod compose;
 mod document;
 mod generation;
 mod golden;
+mod http;
 mod plan;
 mod plan_properties;
 mod returning;

@@ -219,7 +219,8 @@ pub fn route(protocol: Protocol, admission: Admission, instances: &[Instance]) -
 /// A document with one HTTP listener on loopback and a host `NAME.test` for each route; raw TCP gets a listener for each.
 pub fn document(serial: u64, routes: &[(&str, Route)]) -> Document {
     let mut document = Document { serial, ..Document::empty() };
-    document.listeners = vec![Listener { address: "127.0.0.1:0".parse().expect("an address"), tls: false, route: None }];
+    document.listeners =
+        vec![Listener { address: "127.0.0.1:0".parse().expect("an address"), tls: false, route: None }];
     for (name, route) in routes {
         let host = Host { route: name.to_string(), access: Access::Everybody };
         if route.protocol == Protocol::Tcp {

@@ -39,6 +39,24 @@ async fn a_listener_with_a_route_asks_for_no_host() {
 }
 
 #[tokio::test]
+async fn a_pattern_serves_what_no_host_names() {
+    let (one, two) = (App::start("one").await, App::start("two").await);
+    let mut first = document(1, &[("one", open(&one, Protocol::Http1)), ("two", open(&two, Protocol::Http1))]);
+    let pattern = first.hosts["two.test"].clone();
+    first.hosts.insert("*.many.test".to_string(), pattern);
+    let exact = first.hosts["one.test"].clone();
+    first.hosts.insert("one.many.test".to_string(), exact);
+    let door = Arc::new(Door::new(None, free()).expect("a door"));
+    let at = taken(&door, first).await.listeners[0];
+    let mut client = Raw::to(at).await;
+    assert_eq!(client.get("some.many.test", "/").await.body, "two");
+    assert_eq!(client.get("one.many.test", "/").await.body, "one");
+    for host in ["many.test", "a.b.many.test"] {
+        assert_eq!(client.get(host, "/").await.status, 404, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_route_has_given_is_never_forgotten() {
     let app = App::start("app").await;
     let with = |name: &str| route(Protocol::Http1, Admission::Open, &[instance(name, app.address, Traffic::Admit, 0)]);
