@@ -442,6 +442,34 @@ pub struct ChangeArgs {
     /// Return as soon as the change is taken, without waiting until it is done.
     #[arg(long)]
     pub no_wait: bool,
+    /// Wait until it is committed: until new versions have passed their probation too.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub committed: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Options of an application's logs.
+#[derive(Debug, Clone, Args)]
+pub struct LogArgs {
+    /// Application.
+    pub name: openmesh_agent::Name,
+    /// Go on with new lines.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Last lines to begin with.
+    #[arg(long, short = 'n', default_value_t = 200)]
+    pub lines: usize,
+    /// Only lines with this text.
+    #[arg(long, value_name = "TEXT")]
+    pub contains: Option<String>,
+    /// Only this stream (stdout, stderr, shim).
+    #[arg(long, value_name = "STREAM")]
+    pub stream: Option<String>,
     /// Agent.
     #[command(flatten)]
     pub agent: AgentName,
@@ -507,28 +535,7 @@ pub enum AppCommand {
         change: ChangeArgs,
     },
     /// Print an application's log.
-    Logs {
-        /// Application.
-        name: openmesh_agent::Name,
-        /// Go on with new lines.
-        #[arg(long, short)]
-        follow: bool,
-        /// Last lines to begin with.
-        #[arg(long, short = 'n', default_value_t = 200)]
-        lines: usize,
-        /// Only lines with this text.
-        #[arg(long, value_name = "TEXT")]
-        contains: Option<String>,
-        /// Only this stream (stdout, stderr, shim).
-        #[arg(long, value_name = "STREAM")]
-        stream: Option<String>,
-        /// Agent.
-        #[command(flatten)]
-        agent: AgentName,
-        /// Output.
-        #[command(flatten)]
-        output: Output,
-    },
+    Logs(LogArgs),
     /// List generations: who, when, why.
     History {
         /// Agent.
@@ -563,6 +570,9 @@ pub enum AppCommand {
     Rollback {
         /// Generation.
         generation: u64,
+        /// Line of data to return to; without it the present data stay.
+        #[arg(long = "line", value_name = "APPLICATION/VOLUME:NUMBER")]
+        lines: Vec<String>,
         /// Change.
         #[command(flatten)]
         change: ChangeArgs,

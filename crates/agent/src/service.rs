@@ -11,7 +11,7 @@ use openmesh_blueprint::generation::{Cause, Disposal, Revision};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
 use openmesh_blueprint::step::{Rubbish, Step};
-use openmesh_blueprint::{Document, Generation, Plan, resolve, rollback};
+use openmesh_blueprint::{Document, Generation, Plan, Returning, resolve, return_to, rollback};
 use openmesh_image::pull;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::{Agent, Machine, Paths, marks, open};
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use crate::error::AgentError;
 use crate::history::History;
+use crate::outcomes::{self, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
@@ -27,6 +28,8 @@ use crate::{catalogue, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
+/// Maker of the generations that come back by themselves.
+const AGENT: &str = "openmesh";
 
 /// The service of an agent.
 pub struct Service {
@@ -238,13 +241,7 @@ impl Service {
         let plan: Plan = self.agent.plan(generation, serving.as_ref())?;
         let (_, events) = self.history.since(u64::MAX);
         if does {
-            let path = self.document_file(generation.number);
-            marks::replace(&path, document.to_yaml().as_bytes()).map_err(AgentError::file("writing", &path))?;
-            self.agent.want(generation, &open)?;
-            let Cause { by, reason, .. } = &generation.cause;
-            let text = format!("generation {} is wanted by {by}: {reason}", generation.number);
-            self.history.note(EventKind::Wanted, generation.number, None, text);
-            self.wake.notify_one();
+            self.take(generation, document)?;
         }
         Ok(views::Deployment {
             generation: generation.number,
@@ -253,6 +250,53 @@ impl Service {
             destroys: lost(&plan),
             events,
         })
+    }
+
+    /// Lets a generation be the wanted one, its document first.
+    fn take(&self, generation: &Generation, document: &Document) -> Result<(), AgentError> {
+        let path = self.document_file(generation.number);
+        marks::replace(&path, document.to_yaml().as_bytes()).map_err(AgentError::file("writing", &path))?;
+        self.agent.want(generation, &open)?;
+        let Cause { by, reason, .. } = &generation.cause;
+        let text = format!("generation {} is wanted by {by}: {reason}", generation.number);
+        self.history.note(EventKind::Wanted, generation.number, None, text);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// Lets the next generation bring back what a failed one has changed. Nothing happens where another one is wanted by now. False where
+    /// somebody's change is under way: the machine is attended meanwhile, and that change may be the end of the failed one.
+    ///
+    /// # Errors
+    /// The documents or generations cannot be read, there is no such generation, or it cannot be written.
+    pub(crate) fn go_back(&self, failed: u64, way: &Returning) -> Result<bool, AgentError> {
+        let Ok(_change) = self.change.try_lock() else { return Ok(false) };
+        let paths = &self.agent.machine().paths;
+        let current = marks::pointer(&paths.current())?;
+        if self.wanted()? != failed || current == 0 {
+            return Ok(true);
+        }
+        let (new, old) = (marks::generation(paths, failed)?, marks::generation(paths, current)?);
+        let mut document = self.document(current)?;
+        document.applications = way.document(&self.document(failed)?.applications, &document.applications);
+        let causes = way.causes();
+        let reason = format!("generation {failed} has failed: {causes}");
+        let cause = Cause { by: AGENT.into(), reason, at: Timestamp::now() };
+        let (portable, allocations) = (way.portable(&new, &old), self.allocations(BTreeMap::new())?);
+        let made = return_to(&new, portable, &old.placement, &way.lines, &allocations, &document.machine.ports, cause);
+        let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
+        self.agent.plan(&generation, Some(&old))?;
+        let outcome = Outcome { cause: causes.clone(), returned_by: generation.number };
+        outcomes::note(&self.settings.state, failed, &outcome)?;
+        let fates: Vec<String> = way.fates.iter().map(|(name, fate)| format!("{name}: {fate}")).collect();
+        let text = format!(
+            "generation {failed} has failed: {causes}. Generation {} follows: {}",
+            generation.number,
+            fates.join("; ")
+        );
+        self.history.note(EventKind::Returned, failed, way.failed.keys().next().map(ToString::to_string), text);
+        self.take(&generation, &document)?;
+        Ok(true)
     }
 
     /// Takes an application out of the wanted document.
@@ -276,11 +320,17 @@ impl Service {
         self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &asked, does).await
     }
 
-    /// Makes a new generation with the content of an old one, with the present data.
+    /// Makes a new generation with the content of an old one, with the present data but for the lines that are named.
     ///
     /// # Errors
     /// The old one is not here; or as [`Service::deploy`].
-    pub async fn roll_back(&self, to: u64, asked: &Asked, does: bool) -> Result<views::Deployment, AgentError> {
+    pub async fn roll_back(
+        &self,
+        to: u64,
+        lines: &LineChoices,
+        asked: &Asked,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
         let _change = self.change.lock().await;
         let paths = &self.agent.machine().paths;
         let old = marks::generation(paths, to)?;
@@ -290,7 +340,7 @@ impl Service {
         };
         let allocations = self.allocations(BTreeMap::new())?;
         let ports: &PortRange = &document.machine.ports;
-        let made = rollback(&present, &old, &LineChoices::new(), &allocations, ports, Self::cause(asked));
+        let made = rollback(&present, &old, lines, &allocations, ports, Self::cause(asked));
         let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
         self.want(&generation, &document, does)
     }

@@ -160,6 +160,12 @@ pub struct Generation {
     pub serves: bool,
     /// It is wanted.
     pub is_wanted: bool,
+    /// Cause of its failure, where it came back by itself.
+    #[serde(default)]
+    pub failed: Option<String>,
+    /// Number of the generation that brought back what it changed.
+    #[serde(default)]
+    pub returned_by: Option<u64>,
 }
 
 /// A deployment that was taken, or would be.
@@ -204,6 +210,10 @@ pub enum EventKind {
     Failed,
     /// An application, or everything, is left as it is.
     Held,
+    /// Everything of a generation serves; its new versions are watched until it is committed.
+    Serves,
+    /// A generation has failed, and the next one brings back what it changed.
+    Returned,
     /// Everything is as it is wanted.
     Rest,
     /// The agent began or left.

@@ -6,6 +6,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
+use openmesh_blueprint::{Refusal, Returning, Step};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::{Progress, Turn, XnodeError, open};
 
@@ -34,6 +35,10 @@ type Failures = BTreeMap<Option<Name>, Failed>;
 struct Heard {
     step: Option<(BTreeSet<Name>, String)>,
     held: Vec<(Option<Name>, String)>,
+    /// Steps that were begun, and those of them that watch a version with its traffic.
+    begun: (u32, u32),
+    /// The way back, where the wanted generation has failed.
+    returning: Option<Returning>,
 }
 
 struct Worker {
@@ -46,6 +51,10 @@ struct Worker {
     /// Causes that are in the history already.
     held: BTreeSet<(Option<Name>, String)>,
     rested: bool,
+    /// Everything of the generation serves, and that is in the history.
+    served: bool,
+    /// A way back that could not be gone.
+    back: Option<Failed>,
 }
 
 /// Starts the thread that works on the machine. It does what blocks, so it has a thread and a runtime of its own.
@@ -62,6 +71,8 @@ pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
             told: String::new(),
             held: BTreeSet::new(),
             rested: false,
+            served: false,
+            back: None,
             service,
         };
         runtime.block_on(worker.work());
@@ -93,7 +104,7 @@ impl Worker {
     async fn turn(&mut self) -> Duration {
         let wanted = self.service.wanted().unwrap_or(self.generation);
         if wanted != self.generation {
-            (self.generation, self.rested) = (wanted, false);
+            (self.generation, self.rested, self.served, self.back) = (wanted, false, false, None);
             self.failures.clear();
             self.held.clear();
         }
@@ -107,7 +118,9 @@ impl Worker {
         let service = self.service.clone();
         let mut begins = |turn: &Turn<'_>| {
             let step = turn.next.map(|next| (next.applications.clone(), next.planned.step.to_string()));
-            let held = turn.refused.iter().chain(&turn.plan.held);
+            // One that goes back by itself is not held.
+            let refused: &[Refusal] = if turn.returning.is_some() { &[] } else { turn.refused };
+            let held = refused.iter().chain(&turn.plan.held);
             let held = held.map(|refusal| (refusal.application().cloned(), refusal.to_string())).collect();
             service.note_work(|work| {
                 let text = step.as_ref().map(|(_, text)| text.clone());
@@ -116,12 +129,40 @@ impl Worker {
                 }
                 work.looked_at = Some(Timestamp::now());
             });
-            *heard.lock().unwrap_or_else(PoisonError::into_inner) = Heard { step, held };
+            let watches = turn.next.is_some_and(|next| matches!(next.planned.step, Step::Probation { .. }));
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let begun = (heard.begun.0 + 1, heard.begun.1 + u32::from(watches));
+            *heard = Heard { step, held, begun, returning: turn.returning.cloned() };
         };
         let begun = Instant::now();
         let done = service.agent().step_beside(&held_up, &mut begins, &open).await;
         let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
-        self.tell(&heard, begun.elapsed(), done)
+        let pause = self.tell(&heard, begun.elapsed(), done);
+        match &heard.returning {
+            Some(way) if self.go_back(way) => Duration::ZERO,
+            _ => pause,
+        }
+    }
+
+    /// Lets a failed generation come back. False where that cannot be now, and is tried again later.
+    fn go_back(&mut self, way: &Returning) -> bool {
+        if self.back.as_ref().is_some_and(|failed| failed.again > Instant::now()) {
+            return false;
+        }
+        let error = match self.service.go_back(self.generation, way) {
+            Ok(gone) => {
+                self.back = None;
+                return gone;
+            }
+            Err(error) => error,
+        };
+        let cause = format!("going back from generation {}: {error}", self.generation);
+        let attempts = self.back.as_ref().map_or(0, |failed| failed.attempts) + 1;
+        if self.back.as_ref().is_none_or(|failed| failed.cause != cause) {
+            self.note(EventKind::Failed, None, cause.clone());
+        }
+        self.back = Some(Failed { cause, attempts, again: Instant::now() + pause_after(attempts) });
+        false
     }
 
     /// Notes what came of a turn.
@@ -149,24 +190,37 @@ impl Worker {
                     self.told.clone_from(text);
                     self.note(EventKind::Begins, names.first(), text.clone());
                 }
+                self.serves(heard);
                 pause
             }
-            Ok(Progress::Rest) => self.rest(),
+            Ok(Progress::Rest) => self.rest(heard),
             Err(error) => self.failed(heard, &error),
         };
         self.note_state(heard);
         pause
     }
 
-    fn rest(&mut self) -> Duration {
+    fn rest(&mut self, heard: &Heard) -> Duration {
         let now = Instant::now();
         // Without a failure of an application the machine has nothing that failed either: it was looked at just now.
         self.failures.remove(&None);
-        if self.failures.is_empty() && self.held.is_empty() && !self.rested && self.generation > 0 {
+        let is_quiet = self.failures.is_empty() && self.held.is_empty() && heard.returning.is_none();
+        if is_quiet && !self.rested && self.generation > 0 {
             self.rested = true;
             self.note(EventKind::Rest, None, format!("the machine is as generation {} says", self.generation));
         }
         self.failures.values().map(|failed| failed.again.saturating_duration_since(now)).min().unwrap_or(LOOK).min(LOOK)
+    }
+
+    /// Tells once that nothing is left but to watch new versions with their traffic.
+    fn serves(&mut self, heard: &Heard) {
+        let (all, watches) = heard.begun;
+        let is_quiet = self.failures.is_empty() && self.held.is_empty() && heard.returning.is_none();
+        if !self.served && is_quiet && watches > 0 && all == watches {
+            self.served = true;
+            let text = format!("everything of generation {} serves; its new versions are watched", self.generation);
+            self.note(EventKind::Serves, None, text);
+        }
     }
 
     fn failed(&mut self, heard: &Heard, error: &XnodeError) -> Duration {
@@ -184,7 +238,7 @@ impl Worker {
             });
             let is_new = failed.cause != cause;
             failed.attempts = if is_new { 1 } else { failed.attempts + 1 };
-            let pause = PAUSE.saturating_mul(1 << (failed.attempts - 1).min(16)).min(PAUSE_MAX);
+            let pause = pause_after(failed.attempts);
             (failed.cause, failed.again) = (cause.clone(), Instant::now() + pause);
             // Others have steps of their own; the machine as a whole has none.
             if name.is_none() {
@@ -215,7 +269,13 @@ impl Worker {
             attempts: 0,
             again_in_ms: None,
         });
-        let troubles: Vec<Trouble> = failed.chain(held).collect();
+        let back = self.back.iter().map(|failed| Trouble {
+            application: None,
+            cause: failed.cause.clone(),
+            attempts: failed.attempts,
+            again_in_ms: u64::try_from(failed.again.saturating_duration_since(now).as_millis()).ok(),
+        });
+        let troubles: Vec<Trouble> = failed.chain(held).chain(back).collect();
         let state = match (self.generation, heard.step.is_some(), troubles.is_empty()) {
             (0, _, _) => WorkState::Idle,
             (_, true, _) => WorkState::Works,
@@ -226,6 +286,11 @@ impl Worker {
             (work.state, work.troubles) = (state, troubles);
         });
     }
+}
+
+/// Pause after so many attempts, from 1.
+fn pause_after(attempts: u32) -> Duration {
+    PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(PAUSE_MAX)
 }
 
 /// Keys of the failures of a step: its applications, or the machine where it has none.

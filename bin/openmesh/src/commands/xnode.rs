@@ -70,7 +70,8 @@ pub fn event_line(event: &Event) -> String {
         EventKind::Done => "+",
         EventKind::Failed => "!",
         EventKind::Held => "!",
-        EventKind::Rest => "=",
+        EventKind::Returned => "<",
+        EventKind::Serves | EventKind::Rest => "=",
         EventKind::Agent | EventKind::Secret => "-",
     };
     format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))

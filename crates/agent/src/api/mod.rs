@@ -18,15 +18,16 @@ use futures::{Stream, StreamExt as _, stream};
 use openmesh_blueprint::document::{Name, schema};
 use openmesh_blueprint::generation::{Disposal, Generation};
 use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
+use openmesh_blueprint::resolve::LineChoices;
 use openmesh_blueprint::{Document, diff};
 use openmesh_shim::log::{Filter, Stream as LogStream};
-use openmesh_shim::protocol::{Cause, End};
 use openmesh_xnode::look::{InstanceLook, Look};
-use openmesh_xnode::marks;
+use openmesh_xnode::{marks, words};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
 use crate::logs::{LINES_MAX, Logs};
+use crate::outcomes::{self, Outcome};
 use crate::service::{Asked, Service, names};
 use crate::views::{self, ApplicationState};
 
@@ -119,6 +120,9 @@ pub(crate) struct Change {
     /// Fate of the data of an application that is removed.
     #[serde(default)]
     pub data: Option<String>,
+    /// Lines of data to which a roll back returns, as `APPLICATION/VOLUME:NUMBER` with commas between them.
+    #[serde(default)]
+    pub lines: Option<String>,
 }
 
 impl Change {
@@ -162,7 +166,19 @@ async fn roll_back(
     Query(change): Query<Change>,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let asked = change.asked(&format!("back to generation {number}"));
-    Ok(Json(service.roll_back(number, &asked, !change.plan).await?))
+    let lines = line_choices(change.lines.as_deref().unwrap_or_default())?;
+    Ok(Json(service.roll_back(number, &lines, &asked, !change.plan).await?))
+}
+
+/// Lines of data in a query.
+fn line_choices(text: &str) -> Result<LineChoices, AgentError> {
+    let choice = |part: &str| {
+        let wrong = || AgentError::Name(format!("`{part}` is no line of data; APPLICATION/VOLUME:NUMBER is one"));
+        let (application, rest) = part.split_once('/').ok_or_else(wrong)?;
+        let (volume, line) = rest.split_once(':').ok_or_else(wrong)?;
+        Ok(((name(application)?, name(volume)?), line.parse().map_err(|_| wrong())?))
+    };
+    text.split(',').filter(|part| !part.is_empty()).map(choice).collect()
 }
 
 async fn applications(State(service): Shared) -> Result<Json<Vec<views::Application>>, AgentError> {
@@ -232,20 +248,8 @@ fn instance(id: String, look: &InstanceLook, admitted: bool) -> views::Instance 
         pid: status.and_then(|status| status.first.as_ref()).map(|first| first.pid),
         restarts: status.map_or(0, |status| status.restarts),
         admitted,
-        last_end: status.and_then(|status| status.ends.last()).map(end_in_words),
+        last_end: status.and_then(|status| status.ends.last()).map(words::end),
     }
-}
-
-fn end_in_words(end: &End) -> String {
-    let cause = match &end.cause {
-        Cause::Exited { code } => format!("ended with code {code}"),
-        Cause::Killed { name, .. } => format!("was ended by {name}"),
-        Cause::NotCreated { reason } => format!("could not be made: {reason}"),
-        Cause::NotStarted { reason } => format!("could not be started: {reason}"),
-        Cause::Unseen => "ended while nobody looked".into(),
-    };
-    let memory = if end.out_of_memory { ", out of memory" } else { "" };
-    format!("{cause}{memory} after {} ms", end.lasted_ms)
 }
 
 /// State of an application, with the cause of one that nobody wished.
@@ -260,7 +264,7 @@ fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Opt
     let looks = look.instances.get(name);
     let looped = instances.iter().find_map(|(id, _)| {
         let status = looks?.get(id)?.status.as_ref()?;
-        status.crash_loop.then(|| status.ends.last().map(end_in_words).unwrap_or_default())
+        status.crash_loop.then(|| status.ends.last().map(words::end).unwrap_or_default())
     });
     if let Some(cause) = looped {
         return (ApplicationState::CrashLoop, Some(cause));
@@ -300,13 +304,18 @@ async fn generations(State(service): Shared) -> Result<Json<Vec<views::Generatio
         let paths = &service.agent().machine().paths;
         let (current, wanted) = (marks::pointer(&paths.current())?, service.wanted()?);
         let numbers = marks::numbers(paths)?;
-        let view = |number| Ok(generation_view(&marks::generation(paths, number)?, current, wanted));
+        let state = &service.settings().state;
+        let view = |number| {
+            let outcome = outcomes::find(state, number);
+            Ok(generation_view(&marks::generation(paths, number)?, current, wanted, outcome))
+        };
         numbers.into_iter().rev().map(view).collect::<Result<Vec<_>, AgentError>>()
     });
     Ok(Json(all.await?))
 }
 
-fn generation_view(generation: &Generation, current: u64, wanted: u64) -> views::Generation {
+fn generation_view(generation: &Generation, current: u64, wanted: u64, outcome: Option<Outcome>) -> views::Generation {
+    let (failed, returned_by) = outcome.map(|outcome| (outcome.cause, outcome.returned_by)).unzip();
     views::Generation {
         number: generation.number,
         parent: generation.parent,
@@ -317,6 +326,8 @@ fn generation_view(generation: &Generation, current: u64, wanted: u64) -> views:
         applications: generation.portable.applications.keys().map(ToString::to_string).collect(),
         serves: generation.number == current,
         is_wanted: generation.number == wanted,
+        failed,
+        returned_by,
     }
 }
 

@@ -1,0 +1,86 @@
+//! A change of the machine: shown, done and followed.
+
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use openmesh_agent::Client;
+use openmesh_agent::views::{Deployment, Event, EventKind};
+use reqwest::RequestBuilder;
+
+use super::super::agent::{ask, client, failure, json, print};
+use super::super::xnode::{event_line, one_line};
+use crate::cli::ChangeArgs;
+use crate::failure::Failure;
+
+/// A request with more in its query.
+pub(super) fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> Result<RequestBuilder, Failure> {
+    let (client, request) = request.build_split();
+    let mut request = request.map_err(|error| Failure::from_display("the request", &error))?;
+    request.url_mut().query_pairs_mut().extend_pairs(query);
+    Ok(RequestBuilder::from_parts(client, request))
+}
+
+/// Shows the plan, does it, and follows it to its end.
+pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> RequestBuilder) -> Result<(), Failure> {
+    let client = client(&change.agent)?;
+    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into());
+    let mut query = vec![("by", by)];
+    query.extend(change.reason.clone().map(|reason| ("reason", reason)));
+    query.extend(change.expect.map(|expected| ("expected", expected.to_string())));
+    let plan = with_query(request(&client), &[query.as_slice(), &[("plan", "true".into())]].concat())?;
+    let plan: Deployment = ask(&client, plan).await?;
+    if !change.output.json {
+        print(&format!("{}\n", plan.plan.trim_end()))?;
+    }
+    if !plan.destroys.is_empty() && !change.yes {
+        let lost = plan.destroys.join("\n  ");
+        return Err(Failure::new(format!("nothing was changed, since this would be lost:\n  {lost}"))
+            .hint("say --yes to do it"));
+    }
+    let taken: Deployment = ask(&client, with_query(request(&client), &query)?).await?;
+    if change.output.json {
+        json(&taken)?;
+    }
+    if change.no_wait {
+        return Ok(());
+    }
+    follow(&client, &taken, change).await
+}
+
+/// Prints what is done until everything serves, or is committed where that is asked for.
+async fn follow(client: &Client, taken: &Deployment, change: &ChangeArgs) -> Result<(), Failure> {
+    let path = format!("/events?follow=true&from={}", taken.events);
+    let mut events = pin!(client.lines::<Event>(client.request(Method::GET, &path)).await.map_err(failure)?);
+    while let Some(event) = events.next().await {
+        let event = event.map_err(failure)?;
+        print(&if change.output.json { one_line(&event)? } else { event_line(&event) })?;
+        let is_ours = event.generation == taken.generation;
+        match event.kind {
+            EventKind::Rest if is_ours => return Ok(()),
+            EventKind::Serves if is_ours && !change.committed => {
+                if !change.output.json {
+                    print(
+                        "it serves; a failure within its probation brings the version before back: openmesh xnode events\n",
+                    )?;
+                }
+                return Ok(());
+            }
+            EventKind::Returned if is_ours => {
+                return Err(Failure::new(event.text)
+                    .hint("openmesh app logs NAME shows its last words; openmesh app history lists what serves now"));
+            }
+            EventKind::Held if is_ours => {
+                return Err(Failure::new(format!("generation {} is held: {}", taken.generation, event.text))
+                    .hint("openmesh app why NAME tells more; openmesh app rollback GENERATION goes back"));
+            }
+            EventKind::Wanted if event.generation > taken.generation => {
+                return Err(Failure::new(format!(
+                    "generation {} took the place of {}",
+                    event.generation, taken.generation
+                )));
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::new("the agent left before it was done").hint("started again it goes on: openmesh xnode events"))
+}

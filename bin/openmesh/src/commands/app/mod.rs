@@ -1,0 +1,112 @@
+//! `openmesh app`.
+
+mod change;
+mod text;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use openmesh_agent::Client;
+use openmesh_agent::views::{Application, Deployment, Generation, LogLine, Node};
+use reqwest::Method;
+
+use self::change::{change, with_query};
+use super::agent::{ask, client, failure, get, json, print};
+use super::xnode::one_line;
+use crate::cli::{AppCommand, ChangeArgs, DataFate, LogArgs};
+use crate::failure::Failure;
+
+/// Runs one of the app commands.
+pub async fn run(command: AppCommand) -> Result<(), Failure> {
+    match command {
+        AppCommand::List { state, agent, output } => {
+            let mut all: Vec<Application> = get(&client(&agent)?, "/applications").await?;
+            if let Some(state) = state {
+                all.retain(|application| text::word(application) == state);
+            }
+            if output.json { json(&all) } else { print(&text::list(&all)) }
+        }
+        AppCommand::Why { name, agent, output } => {
+            let application: Application = get(&client(&agent)?, &format!("/applications/{name}")).await?;
+            if output.json { json(&application) } else { print(&text::why(&application)) }
+        }
+        AppCommand::Plan { document, agent, output } => {
+            let (client, text) = (client(&agent)?, read(&document)?);
+            let request = client.request(Method::POST, "/applications?plan=true").body(text);
+            let deployment: Deployment = ask(&client, request).await?;
+            if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
+        }
+        AppCommand::Deploy { document, change: asked } => {
+            let text = read(&document)?;
+            let does = |client: &Client| client.request(Method::POST, "/applications").body(text.clone());
+            change(&asked, does).await
+        }
+        AppCommand::Logs(asked) => logs(asked).await,
+        AppCommand::History { agent, output } => {
+            let all: Vec<Generation> = get(&client(&agent)?, "/generations").await?;
+            if output.json { json(&all) } else { print(&text::history(&all)) }
+        }
+        AppCommand::Show { generation, agent } => {
+            let client = client(&agent)?;
+            let number = match generation {
+                Some(number) => number,
+                None => get::<Node>(&client, "").await?.wanted,
+            };
+            let request = client.request(Method::GET, &format!("/generations/{number}"));
+            print(&client.text(request).await.map_err(failure)?)
+        }
+        AppCommand::Diff { before, after, agent, output } => {
+            let changes: Vec<String> = get(&client(&agent)?, &format!("/generations/{before}/diff/{after}")).await?;
+            match output.json {
+                true => json(&changes),
+                false => print(&changes.iter().map(|line| format!("{line}\n")).collect::<String>()),
+            }
+        }
+        AppCommand::Rollback { generation, lines, change: asked } => roll_back(generation, &lines, &asked).await,
+        AppCommand::Remove { name, data, change: asked } => {
+            let data = match data {
+                DataFate::Keep => "keep",
+                DataFate::Backup => "backup",
+                DataFate::Wipe => "wipe",
+            };
+            let path = format!("/applications/{name}?data={data}");
+            change(&asked, |client| client.request(Method::DELETE, &path)).await
+        }
+    }
+}
+
+async fn logs(asked: LogArgs) -> Result<(), Failure> {
+    let client = client(&asked.agent)?;
+    let request = client.request(Method::GET, &format!("/applications/{}/logs", asked.name));
+    let mut query = vec![("lines", asked.lines.to_string()), ("follow", asked.follow.to_string())];
+    query.extend(asked.contains.map(|text| ("contains", text)));
+    query.extend(asked.stream.map(|stream| ("stream", stream)));
+    let request = with_query(request, &query)?;
+    let mut found = pin!(client.lines::<LogLine>(request).await.map_err(failure)?);
+    while let Some(line) = found.next().await {
+        let line = line.map_err(failure)?;
+        print(&if asked.output.json { one_line(&line)? } else { text::log_line(&line) })?;
+    }
+    Ok(())
+}
+
+/// Goes back to a generation, with the present data but for the lines that are named.
+async fn roll_back(generation: u64, lines: &[String], asked: &ChangeArgs) -> Result<(), Failure> {
+    let path = match lines {
+        [] => format!("/generations/{generation}/restore"),
+        lines => format!("/generations/{generation}/restore?lines={}", lines.join(",")),
+    };
+    change(asked, |client| client.request(Method::POST, &path)).await
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    if path != Path::new("-") {
+        return std::fs::read_to_string(path).map_err(|error| Failure::from_display(path.display(), &error));
+    }
+    let mut text = String::new();
+    let read = std::io::stdin().lock().read_to_string(&mut text);
+    read.map_err(|error| Failure::from_display("standard input", &error))?;
+    Ok(text)
+}

@@ -1,0 +1,91 @@
+//! Applications and their history for people.
+
+use openmesh_agent::views::{Application, Generation, LogLine};
+
+use super::super::agent::{columns, moment};
+
+/// State of an application, as programs read it.
+pub(super) fn word(application: &Application) -> String {
+    let value = serde_json::to_value(application.state).ok();
+    value.and_then(|value| Some(value.as_str()?.to_string())).unwrap_or_default()
+}
+
+/// Applications as a table.
+pub(super) fn list(all: &[Application]) -> String {
+    if all.is_empty() {
+        return "there are no applications; `openmesh app deploy FILE` makes some\n".into();
+    }
+    let row = |application: &Application| {
+        let ports = application.ports.iter().filter_map(|(name, at)| Some(format!("{name} {}", at.as_ref()?)));
+        let up = application.instances.iter().filter(|instance| instance.state == "running").count();
+        vec![
+            application.name.clone(),
+            word(application).replace('_', " "),
+            format!("{up}/{}", application.instances.len()),
+            ports.collect::<Vec<_>>().join(", "),
+            application.image.clone().unwrap_or_default(),
+            application.cause.clone().unwrap_or_default().replace('\n', "; "),
+        ]
+    };
+    columns(&["NAME", "STATE", "UP", "PORTS", "IMAGE", "CAUSE"], &all.iter().map(row).collect::<Vec<_>>())
+}
+
+/// An application with the cause of its state.
+pub(super) fn why(application: &Application) -> String {
+    let mut text = format!("{} is {}\n", application.name, word(application).replace('_', " "));
+    if let Some(cause) = &application.cause {
+        text += &format!("cause      {cause}\n");
+    }
+    if let (Some(image), Some(digest)) = (&application.image, &application.digest) {
+        text += &format!("image      {image} {digest}\n");
+    }
+    for (name, at) in &application.ports {
+        text += &format!("port       {name} {}\n", at.as_deref().unwrap_or("(not published)"));
+    }
+    for (name, volume) in &application.volumes {
+        text += &format!("volume     {name} {volume}\n");
+    }
+    for instance in &application.instances {
+        let pid = instance.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
+        let traffic = if instance.admitted { ", has traffic" } else { "" };
+        let starts =
+            if instance.restarts > 0 { format!(", started again {} times", instance.restarts) } else { String::new() };
+        text +=
+            &format!("instance   {} {} at {}{pid}{traffic}{starts}\n", instance.id, instance.state, instance.address);
+        if let Some(end) = &instance.last_end {
+            text += &format!("           last time it {end}\n");
+        }
+    }
+    text
+}
+
+/// A line of a log.
+pub(super) fn log_line(line: &LogLine) -> String {
+    let at = line.at.to_rfc3339();
+    let mark = if line.stream == "shim" { "[shim] " } else { "" };
+    format!("{} {mark}{}\n", at.get(..23).unwrap_or(&at), line.text)
+}
+
+/// Generations as a table.
+pub(super) fn history(all: &[Generation]) -> String {
+    if all.is_empty() {
+        return "there is no generation yet\n".into();
+    }
+    let row = |generation: &Generation| {
+        let mark = match (generation.serves, generation.is_wanted, &generation.failed) {
+            (true, _, _) => "serves",
+            (false, _, Some(_)) => "failed",
+            (false, true, None) => "wanted",
+            _ => "",
+        };
+        vec![
+            generation.number.to_string(),
+            mark.into(),
+            moment(generation.at),
+            generation.by.clone(),
+            generation.reason.clone(),
+            generation.applications.join(", "),
+        ]
+    };
+    columns(&["GENERATION", "", "WHEN", "BY", "REASON", "APPLICATIONS"], &all.iter().map(row).collect::<Vec<_>>())
+}

@@ -1,0 +1,36 @@
+//! What became of generations that have failed, for people.
+
+use std::path::{Path, PathBuf};
+
+use openmesh_xnode::marks;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+
+/// Outcome of a generation that has failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Cause, with the application.
+    pub cause: String,
+    /// Number of the generation that brings back what it changed.
+    pub returned_by: u64,
+}
+
+fn file(state: &Path, number: u64) -> PathBuf {
+    state.join("outcomes").join(format!("{number}.json"))
+}
+
+/// Notes the outcome of a generation.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn note(state: &Path, number: u64, outcome: &Outcome) -> Result<(), AgentError> {
+    let path = file(state, number);
+    let bytes = serde_json::to_vec(outcome).unwrap_or_default();
+    marks::replace(&path, &bytes).map_err(AgentError::file("writing", &path))
+}
+
+/// Outcome of a generation; none where it has not failed, or nobody knows any more.
+pub(crate) fn find(state: &Path, number: u64) -> Option<Outcome> {
+    marks::find(&file(state, number)).ok().flatten()
+}
