@@ -18,6 +18,7 @@ mod error;
 mod history;
 mod ids;
 mod logs;
+mod outcomes;
 mod programs;
 mod secrets;
 mod service;
