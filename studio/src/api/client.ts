@@ -9,7 +9,7 @@ export class RequestError extends Error {
   readonly ledgerCode: string | undefined;
 
   /** `code` is the contract's, or one of this page's own where no node answered. */
-  constructor(status: number, error: Omit<ApiError, "code"> & { code: string }) {
+  constructor(status: number, error: Omit<ApiError, "code" | "hint"> & { code: string; hint?: string }) {
     super(error.message);
     this.name = "RequestError";
     this.status = status;
@@ -19,15 +19,20 @@ export class RequestError extends Error {
   }
 }
 
-async function request<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  let answer: Response;
+/** What a request carries: a value as JSON, or bytes and text of a type as they are. */
+type Sent = { json: unknown } | { body: string | Blob; type: string };
+
+const carrying = (sent: Sent) => ({
+  body: "json" in sent ? JSON.stringify(sent.json) : sent.body,
+  headers: { "content-type": "json" in sent ? "application/json" : sent.type },
+});
+
+async function ask(method: string, path: string, sent?: Sent, signal?: AbortSignal): Promise<Response> {
   try {
-    answer = await fetch(path, {
+    return await fetch(path, {
       method,
       credentials: "same-origin",
-      ...(body === undefined
-        ? {}
-        : { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+      ...(sent === undefined ? {} : carrying(sent)),
       ...(signal ? { signal } : {}),
     });
   } catch (cause) {
@@ -38,28 +43,44 @@ async function request<T>(method: string, path: string, body?: unknown, signal?:
       hint: "It may be restarting; this page tries again by itself.",
     });
   }
+}
+
+const notJson = (answer: Response) =>
+  new RequestError(answer.status, {
+    code: "not_json",
+    message: `The node answered ${answer.status} without JSON.`,
+    hint: "Something between this page and the node may have answered in its place.",
+  });
+
+async function request<T>(method: string, path: string, sent?: Sent, signal?: AbortSignal): Promise<T> {
+  const answer = await ask(method, path, sent, signal);
   if (answer.status === 204) return undefined as T;
+  if (!answer.ok) throw await refusalOf(answer);
   const text = await answer.text();
-  let json: unknown;
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text) as T;
   } catch {
-    throw new RequestError(answer.status, {
-      code: "not_json",
-      message: `The node answered ${answer.status} without JSON.`,
-      hint: "Something between this page and the node may have answered in its place.",
-    });
+    throw notJson(answer);
   }
-  if (answer.ok) return json as T;
-  const error = (json as { error?: ApiError }).error;
-  throw new RequestError(
-    answer.status,
-    error ?? {
-      code: "unknown",
-      message: `The node answered ${answer.status}.`,
-      hint: "Load the page again; the node's log may say more.",
-    },
-  );
+}
+
+/** What an answer with a status above 399 refuses: the gateway's error below `error`, or an Xnode's own as it stands. */
+export async function refusalOf(answer: Response): Promise<RequestError> {
+  const text = await answer.text().catch(() => "");
+  let json: { error?: ApiError; code?: unknown; message?: unknown } | null;
+  try {
+    json = JSON.parse(text) as typeof json;
+  } catch {
+    return notJson(answer);
+  }
+  if (json?.error) return new RequestError(answer.status, json.error);
+  if (typeof json?.code === "string" && typeof json.message === "string")
+    return new RequestError(answer.status, { code: json.code, message: json.message });
+  return new RequestError(answer.status, {
+    code: "unknown",
+    message: `The node answered ${answer.status}.`,
+    hint: "Load the page again; the node's log may say more.",
+  });
 }
 
 /** Keeps only what is set, so that addresses stay short. */
@@ -74,5 +95,16 @@ export function query(parameters: Record<string, string | number | null | undefi
 
 export const get = <T>(path: string, signal?: AbortSignal) => request<T>("GET", path, undefined, signal);
 export const post = <T>(path: string, body: unknown, signal?: AbortSignal) =>
-  request<T>("POST", path, body, signal);
+  request<T>("POST", path, { json: body }, signal);
 export const remove = <T>(path: string) => request<T>("DELETE", path);
+/** Sends a text or bytes of a type as they are; without a body where nothing is to be said. */
+export const send = <T>(method: string, path: string, body?: string | Blob, type = "text/plain") =>
+  request<T>(method, path, body === undefined ? undefined : { body, type });
+/** Sends a value as JSON by another method than POST. */
+export const put = <T>(path: string, body: unknown) => request<T>("PUT", path, { json: body });
+/** An answer that is text and not JSON. */
+export const text = async (path: string, signal?: AbortSignal): Promise<string> => {
+  const answer = await ask("GET", path, undefined, signal);
+  if (!answer.ok) throw await refusalOf(answer);
+  return answer.text();
+};

@@ -1,0 +1,75 @@
+import { expect, it } from "vitest";
+import type { Application, XnodeInfo } from "../api/xnode";
+import { applicationsOf, isTroubled, machineInWords, openings, placeOf, stateOf } from "./applications";
+
+const application = (name: string, state: Application["state"], more: Partial<Application> = {}): Application => ({
+  name,
+  state,
+  cause: null,
+  image: null,
+  digest: null,
+  revision: null,
+  instances: [],
+  ports: {},
+  volumes: {},
+  ...more,
+});
+
+it("reads places of the host", () => {
+  expect(placeOf("127.0.0.1:8088/tcp")).toEqual({ address: "127.0.0.1", port: 8088, protocol: "tcp" });
+  expect(placeOf("[::]:53/udp")).toEqual({ address: "::", port: 53, protocol: "udp" });
+  expect(placeOf("nowhere")).toBeNull();
+});
+
+it("finds the address at which a browser opens an application", () => {
+  const ports = { db: "0.0.0.0:5432/tcp", dns: "0.0.0.0:53/udp", http: "0.0.0.0:8088/tcp", inner: null };
+  expect(openings({ ports }, "attic.lan")).toEqual([
+    { port: "http", url: "http://attic.lan:8088/", isLocal: false, isWeb: true },
+    { port: "db", url: "http://attic.lan:5432/", isLocal: false, isWeb: false },
+  ]);
+  const local = { ports: { http: "127.0.0.1:80/tcp" } };
+  expect(openings(local, "attic.lan")[0]?.isLocal).toBe(true);
+  expect(openings(local, "127.0.0.1")[0]).toMatchObject({ isLocal: false, url: "http://127.0.0.1:80/" });
+  expect(openings({ ports: { https: "192.168.1.5:443/tcp" } }, "x")[0]?.url).toBe("https://192.168.1.5:443/");
+  expect(openings({ ports: { ui: "[fd00::1]:80/http" } }, "x")[0]?.url).toBe("http://[fd00::1]:80/");
+});
+
+it("filters by words and by state", () => {
+  const all = [
+    application("db", "running", { image: "postgres:16" }),
+    application("web", "crash_loop", { ports: { http: null } }),
+    application("cache", "stopped"),
+  ];
+  const names = (text: string, state = "") => applicationsOf(all, { text, state }).map(({ name }) => name);
+  expect(names("")).toEqual(["db", "web", "cache"]);
+  expect(names("POSTGRES")).toEqual(["db"]);
+  expect(names("http")).toEqual(["web"]);
+  expect(names("", "trouble")).toEqual(["web"]);
+  expect(names("", "stopped")).toEqual(["cache"]);
+  expect(names("db web")).toEqual([]);
+});
+
+it("calls a state that nobody wished trouble, and names one that it does not know", () => {
+  expect(["running", "starting", "stopped", "leaving"].map((state) => isTroubled(application("a", state as "running")))).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
+  for (const state of ["crash_loop", "frozen", "ended", "failed", "held"] as const) {
+    expect(isTroubled(application("a", state))).toBe(true);
+    expect(stateOf(state).remedy).not.toBeNull();
+  }
+  expect(stateOf("disk_full")).toEqual({ tone: "plain", words: "disk full", remedy: null });
+});
+
+it("says the machine in a line", () => {
+  const machine = (current: number, wanted: number, state: XnodeInfo["work"]["state"], step: string | null = null) =>
+    machineInWords({ current, wanted, work: { state, step } } as XnodeInfo).words;
+  expect(machine(0, 0, "idle")).toBe("nothing is wanted of it yet");
+  expect(machine(3, 3, "rests")).toBe("everything is as it is wanted · generation 3");
+  expect(machine(3, 4, "works", "start web r1/0")).toBe(
+    "at work: start web r1/0 · generation 3 serves, 4 is wanted",
+  );
+  expect(machine(0, 1, "held")).toBe("something is held or fails · generation 1 is on its way");
+});

@@ -1,0 +1,94 @@
+import { expect, it } from "vitest";
+import { namesIn, partOf, templatePart, withDocument, withPart, withWish } from "./document";
+
+const DOCUMENT = `version: 1
+machine:
+  name: attic
+applications:
+  db:
+    image: "postgres:16"
+    wish: stopped
+  web:
+    image: nginx
+    ports:
+      http:
+        port: 80
+`;
+
+it("finds the applications of a document in blocks", () => {
+  expect(namesIn(DOCUMENT)).toEqual(["db", "web"]);
+  expect(namesIn("version: 1\napplications: {}\n")).toEqual([]);
+  expect(partOf(DOCUMENT, "web")).toBe("web:\n  image: nginx\n  ports:\n    http:\n      port: 80\n");
+  expect(partOf(DOCUMENT, "cache")).toBeNull();
+});
+
+it("leaves alone what is not in blocks", () => {
+  for (const text of [
+    '{"version":1,"applications":{}}',
+    "applications: {web: {image: nginx}}",
+    "---\napplications:\n  a:\n    image: b\n",
+    "applications:\n\tweb:\n",
+    "applications:\n    web:\n      image: a\n  db:\n    image: b\n",
+    "applications:\n  ? web\n  : image\n",
+    "version: 1\n",
+  ])
+    expect([text, namesIn(text)]).toEqual([text, null]);
+});
+
+it("puts an application in, behind the others or in its own place", () => {
+  const put = withPart(DOCUMENT, "cache:\n  image: redis\n");
+  expect(put?.text.endsWith("        port: 80\n  cache:\n    image: redis\n")).toBe(true);
+  expect(put?.origins.slice(-3)).toEqual([null, 1, 2]);
+  const replaced = withPart(DOCUMENT, "db:\n  image: mysql\n");
+  expect(namesIn(replaced?.text ?? "")).toEqual(["db", "web"]);
+  expect(replaced?.text).toContain("  db:\n    image: mysql\n  web:\n");
+  expect(replaced?.text).not.toContain("postgres");
+  expect(withPart("", "a:\n  image: b")?.text).toBe("version: 1\napplications:\n  a:\n    image: b\n");
+  expect(withPart(DOCUMENT, "a:\n  image: b\nc:\n  image: d\n")).toBeNull();
+  expect(withPart(DOCUMENT, "nothing of that kind")).toBeNull();
+});
+
+it("keeps what stands behind the applications", () => {
+  const text = "applications:\n  a:\n    image: b\n\n# the machine\nmachine:\n  name: attic\nversion: 1\n";
+  expect(withPart(text, "c:\n  image: d\n")?.text).toBe(
+    "applications:\n  a:\n    image: b\n  c:\n    image: d\n\n# the machine\nmachine:\n  name: attic\nversion: 1\n",
+  );
+});
+
+it("gives back a document when a part is put in its own place", () => {
+  for (const name of namesIn(DOCUMENT) ?? [])
+    expect(withPart(DOCUMENT, partOf(DOCUMENT, name) ?? "")?.text).toBe(DOCUMENT);
+});
+
+it("joins two documents, and knows who wrote each line", () => {
+  const added = "# mine\nversion: 1\napplications:\n    web:\n        image: caddy\n    cache:\n        image: redis\n";
+  const merged = withDocument(DOCUMENT, added);
+  expect(namesIn(merged?.text ?? "")).toEqual(["db", "web", "cache"]);
+  const lines = (merged?.text ?? "").trimEnd().split("\n");
+  const written = added.split("\n");
+  expect(merged?.origins).toHaveLength(lines.length);
+  merged?.origins.forEach((origin, at) => {
+    if (origin !== null) expect(lines[at]?.trim()).toBe(written[origin - 1]?.trim());
+  });
+  expect(merged?.origins.filter((origin) => origin !== null)).toEqual([4, 5, 6, 7]);
+  expect(withDocument(DOCUMENT, '{"version":1}')).toBeNull();
+  expect(withDocument("", added)?.text.startsWith("version: 1\napplications:\n")).toBe(true);
+});
+
+it("changes the wish of one application alone", () => {
+  expect(withWish(DOCUMENT, "db", "running")).toBe(DOCUMENT.replace("    wish: stopped\n", ""));
+  expect(withWish(DOCUMENT, "web", "paused")).toBe(`${DOCUMENT}    wish: paused\n`);
+  expect(withWish(DOCUMENT, "db", "paused")).toBe(DOCUMENT.replace("wish: stopped", "wish: paused"));
+  expect(withWish(DOCUMENT, "cache", "stopped")).toBeNull();
+});
+
+it("writes answers so that nothing in them is more than text", () => {
+  const part = templatePart("db", { name: "postgres", version: "1.0" }, {
+    user: { text: 'a": b\n#' },
+    password: { secret: "db-password" },
+  });
+  expect(part).toBe(
+    'db:\n  template:\n    name: postgres\n    version: "1.0"\n    answers:\n      user: "a\\": b\\n#"\n      password: { secret: "db-password" }\n',
+  );
+  expect(namesIn(withPart(DOCUMENT, part)?.text ?? "")).toEqual(["db", "web"]);
+});

@@ -1,0 +1,166 @@
+/**
+ * Parts of a document (X-10) as text. The agent reads documents; this page only takes applications out of one and puts them
+ * into one, line by line, so that everything else stays as it was written. It does so only where the text is in blocks, as
+ * the agent prints it and people write it; anything else is left alone and said.
+ */
+
+/** A text that was put together, with the line (from 1) of the person's text that each of its lines is. */
+export interface Merged {
+  text: string;
+  origins: (number | null)[];
+}
+
+/** Indentation of an application's name, and of its keys, where this page writes them. */
+const NAME_INDENT = 2;
+const KEY_INDENT = 4;
+
+interface Section {
+  name: string;
+  /** Its lines, that of its name first: from this index, up to the next one. */
+  from: number;
+  to: number;
+}
+
+interface Blocks {
+  lines: string[];
+  /** Index of `applications:`. */
+  head: number;
+  /** `applications: {}`. */
+  isEmpty: boolean;
+  /** Index after its last line. */
+  end: number;
+  indent: number;
+  sections: Section[];
+}
+
+const linesOf = (text: string): string[] => text.replace(/\r\n/g, "\n").replace(/\n+$/, "").split("\n");
+const indentOf = (line: string): number => line.length - line.trimStart().length;
+const isBlank = (line: string): boolean => /^\s*(#.*)?$/.test(line);
+
+/** The blocks of a document; `null` where it is not in blocks, as in JSON. */
+function blocksOf(text: string): Blocks | null {
+  const lines = linesOf(text);
+  if (lines.some((line) => /^\s*\t/.test(line) || /^(---|\.\.\.)/.test(line))) return null;
+  const head = lines.findIndex((line) => /^applications:\s*(\{\s*\})?\s*(#.*)?$/.test(line));
+  if (head < 0) return null;
+  const isEmpty = /\{\s*\}/.test(lines[head] ?? "");
+  let end = head + 1;
+  while (end < lines.length && (isBlank(lines[end] ?? "") || indentOf(lines[end] ?? "") > 0)) end += 1;
+  // Blank lines and comments before the next key belong to that.
+  while (end > head + 1 && isBlank(lines[end - 1] ?? "") && indentOf(lines[end - 1] ?? "") === 0) end -= 1;
+  const body = lines.slice(head + 1, end);
+  const indent = indentOf(body.find((line) => !isBlank(line)) ?? " ".repeat(NAME_INDENT));
+  const sections: Section[] = [];
+  for (const [at, line] of body.entries()) {
+    if (isBlank(line) || indentOf(line) > indent) continue;
+    const name = /^\s*["']?([a-z][a-z0-9-]*)["']?:/.exec(line)?.[1];
+    if (indentOf(line) < indent || name === undefined) return null;
+    const last = sections.at(-1);
+    if (last) last.to = head + 1 + at;
+    sections.push({ name, from: head + 1 + at, to: end });
+  }
+  if (isEmpty && sections.length > 0) return null;
+  return { lines, head, isEmpty, end, indent, sections };
+}
+
+/** Names of the applications of a document; `null` where it is not in blocks. */
+export const namesIn = (text: string): string[] | null =>
+  blocksOf(text)?.sections.map(({ name }) => name) ?? null;
+
+/** An application's part of a document, its name's line first, shifted to the left; `null` where it is not there. */
+export function partOf(text: string, name: string): string | null {
+  const blocks = blocksOf(text);
+  const section = blocks?.sections.find((each) => each.name === name);
+  if (!blocks || !section) return null;
+  return `${shifted(blocks.lines.slice(section.from, section.to), -blocks.indent).join("\n")}\n`;
+}
+
+const shifted = (lines: string[], by: number): string[] =>
+  lines.map((line) => {
+    if (line.trim() === "") return "";
+    return by >= 0 ? " ".repeat(by) + line : line.slice(Math.min(-by, indentOf(line)));
+  });
+
+/**
+ * A document with an application's part put in, in place of the one of that name where there is one. `part` begins with the
+ * name's line. `null` where the document or the part is not in blocks.
+ */
+export function withPart(text: string, part: string): Merged | null {
+  const blocks = text.trim() === "" ? blocksOf("version: 1\napplications: {}") : blocksOf(text);
+  const written = linesOf(part);
+  // A part without an application is no part: `applications:` with it below is a document again.
+  const own = blocksOf(`applications:\n${shifted(written, NAME_INDENT).join("\n")}`);
+  const [section, ...more] = own?.sections ?? [];
+  if (!blocks || !own || !section || more.length > 0) return null;
+  const put = shifted(written, blocks.isEmpty ? NAME_INDENT : blocks.indent);
+  const old = blocks.sections.find(({ name }) => name === section.name);
+  const [from, to] = old ? [old.from, old.to] : [blocks.end, blocks.end];
+  const head = blocks.lines.map((line, at) => (at === blocks.head && blocks.isEmpty ? "applications:" : line));
+  const lines = [...head.slice(0, from), ...put, ...head.slice(to)];
+  const origins = lines.map((_, at) => (at >= from && at < from + put.length ? at - from + 1 : null));
+  return { text: `${lines.join("\n")}\n`, origins };
+}
+
+/** A document with the applications of another one put in. `null` where either is not in blocks. */
+export function withDocument(text: string, added: string): Merged | null {
+  const blocks = blocksOf(added);
+  if (!blocks || blocksOf(text.trim() === "" ? "applications: {}" : text) === null) return null;
+  let merged: Merged = { text, origins: linesOf(text).map(() => null) };
+  for (const { name, from } of blocks.sections) {
+    const part = partOf(added, name);
+    const next = part === null ? null : withPart(merged.text, part);
+    if (!next) return null;
+    merged = { text: next.text, origins: originsAfter(merged, next, from) };
+  }
+  return merged;
+}
+
+/** Origins of the lines of a text to which a part was put that begins in the person's text at an index. */
+function originsAfter(before: Merged, after: Merged, from: number): (number | null)[] {
+  const put = after.origins.filter((origin) => origin !== null).length;
+  const begin = after.origins.findIndex((origin) => origin !== null);
+  const behind = after.origins.length - begin - put;
+  const kept = before.origins.length - behind;
+  return after.origins.map((origin, at) => {
+    if (origin !== null) return origin + from;
+    return before.origins[at < begin ? at : kept + (at - begin - put)] ?? null;
+  });
+}
+
+/** A document with an application's `wish`: running, stopped or paused. `null` where it has no such part. */
+export function withWish(text: string, name: string, wish: "running" | "stopped" | "paused"): string | null {
+  const part = partOf(text, name);
+  if (part === null) return null;
+  const lines = linesOf(part);
+  const keys = KEY_INDENT - NAME_INDENT;
+  const own = indentOf(lines.slice(1).find((line) => !isBlank(line)) ?? " ".repeat(keys));
+  const kept = lines.filter((line) => !(indentOf(line) === own && /^\s*wish:/.test(line)));
+  const put = wish === "running" ? kept : [...kept, `${" ".repeat(own)}wish: ${wish}`];
+  return withPart(text, put.join("\n"))?.text ?? null;
+}
+
+/** A text as a scalar of YAML that is read as that text, whatever is in it. */
+export const quoted = (text: string): string => JSON.stringify(text);
+
+/** An answer to an option of a template: text, or the name of a secret. */
+export type AnswerValue = { text: string } | { secret: string };
+
+/** The part of an application that is made of a template with answers (X-13). */
+export function templatePart(
+  name: string,
+  template: { name: string; version: string },
+  answers: Record<string, AnswerValue>,
+): string {
+  const said = Object.entries(answers).map(([option, answer]) => {
+    const value = "secret" in answer ? `{ secret: ${quoted(answer.secret)} }` : quoted(answer.text);
+    return `      ${option}: ${value}`;
+  });
+  return [
+    `${name}:`,
+    "  template:",
+    `    name: ${template.name}`,
+    `    version: ${quoted(template.version)}`,
+    ...(said.length > 0 ? ["    answers:", ...said] : []),
+    "",
+  ].join("\n");
+}
