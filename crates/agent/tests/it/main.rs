@@ -1,4 +1,6 @@
 //! An agent as a process of a test: what a person asks of it, over its socket.
 
 mod pantry;
+mod returns;
 mod service;
+mod world;

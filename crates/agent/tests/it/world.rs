@@ -1,0 +1,220 @@
+//! An agent of a test's own, with its machine.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use openmesh_agent::client::ClientError;
+use openmesh_agent::views::{Application, Deployment, Event, EventKind, Node};
+use openmesh_agent::{AgentError, Client, Settings};
+use openmesh_image::oci::Platform;
+use openmesh_image::recipe::{Kitchen, Mirror};
+use openmesh_image::store::Store;
+use reqwest::Method;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::pantry::{ask, image};
+
+/// Patience with a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The machine's lack for an agent; nothing where there can be one.
+fn lacking() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("an agent needs root");
+    }
+    let nft = ["/usr/sbin/nft", "/sbin/nft"].iter().any(|path| Path::new(path).exists());
+    (!nft).then_some("an agent needs nft (Debian package nftables)")
+}
+
+/// Folder with the programs of an agent, built where they are not there.
+fn programs() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    let folder = exe.ancestors().nth(2).unwrap().to_path_buf();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = |arguments: &[&str]| {
+        let built =
+            Command::new(&cargo).args(["build", "--quiet", "--locked"]).args(arguments).current_dir(root).output();
+        let built = built.unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    };
+    if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
+        build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
+    }
+    let target = folder.parent().unwrap().to_str().unwrap();
+    build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
+    folder
+}
+
+/// An agent that runs: its end is asked for by the one and awaited by the other.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
+
+/// An agent of a test's own.
+pub struct World {
+    pub settings: Settings,
+    pub client: Client,
+    running: Option<Running>,
+    number: u32,
+    folder: TempDir,
+}
+
+impl World {
+    /// An agent's folders and names; none where the machine can hold no agent.
+    pub fn new() -> Option<World> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if let Some(lacking) = lacking() {
+            println!("skipped: {lacking}");
+            return None;
+        }
+        let number = (std::process::id() << 4) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        let settings = Settings {
+            name: format!("a{number:x}").parse().unwrap(),
+            state: folder.path().join("state"),
+            run: folder.path().join("run"),
+            programs: programs(),
+            runc: None,
+            kitchen: Kitchen { suite: "bookworm".into(), mirror: Mirror::Address("http://127.0.0.1:9/".into()) },
+            ids: folder.path().join("ids.json"),
+        };
+        let client = Client::new(&settings.socket()).unwrap();
+        Some(World { settings, client, running: None, number, folder })
+    }
+
+    /// Starts the agent, and waits until it answers.
+    pub async fn start(&mut self) {
+        let (end, ends) = oneshot::channel();
+        let ends = async move { drop(ends.await) };
+        let task = tokio::spawn(openmesh_agent::run(self.settings.clone(), ends));
+        self.running = Some((end, task));
+        let begun = std::time::Instant::now();
+        while self.get::<Node>("").await.is_err() {
+            if self.running.as_ref().is_some_and(|(_, task)| task.is_finished()) {
+                let (_, task) = self.running.take().unwrap();
+                panic!("{:?}", task.await);
+            }
+            assert!(begun.elapsed() < PATIENCE, "no agent");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Ends the agent.
+    pub async fn stop(&mut self) {
+        let (end, task) = self.running.take().unwrap();
+        end.send(()).unwrap();
+        task.await.unwrap().unwrap();
+    }
+
+    /// Reference of an image with a script.
+    pub fn image(&self, script: &str) -> String {
+        let store = Store::open(&self.settings.state.join("images"), Platform::here(), &|_| Ok(())).unwrap();
+        format!("localhost/web@sha256:{}", image(&store, script))
+    }
+
+    /// A document with a subnet that no other test has at the same time.
+    pub fn document(&self, applications: &str) -> String {
+        let (high, low) = (192 + self.number / 16 % 32, self.number % 16 * 16);
+        format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24}}\n{applications}")
+    }
+
+    /// Asks for a value.
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.client.ask(self.client.request(Method::GET, path)).await
+    }
+
+    /// Asks for a change.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Deployment, ClientError> {
+        self.client.ask(self.client.request(method, path).body(body)).await
+    }
+
+    /// Deploys, and follows the events until the agent rests.
+    pub async fn deploy(&self, document: String) -> Vec<Event> {
+        let taken = self.send(Method::POST, "/applications?by=alice&reason=a+test", document).await;
+        self.follow(&taken.unwrap_or_else(|error| panic!("{error}"))).await
+    }
+
+    /// Follows the events of a deployment until the agent rests in its generation or a later one.
+    pub async fn follow(&self, taken: &Deployment) -> Vec<Event> {
+        self.follow_to(taken, EventKind::Rest).await
+    }
+
+    /// Follows the events of a deployment until one of this kind in its generation or a later one.
+    pub async fn follow_to(&self, taken: &Deployment, kind: EventKind) -> Vec<Event> {
+        let path = format!("/events?follow=true&from={}", taken.events);
+        let events = self.client.lines::<Event>(self.client.request(Method::GET, &path)).await.unwrap();
+        let mut events = pin!(events);
+        let mut found = Vec::new();
+        let followed = tokio::time::timeout(PATIENCE, async {
+            while let Some(event) = events.next().await {
+                let event = event.unwrap();
+                let is_last = event.kind == kind && event.generation >= taken.generation;
+                found.push(event);
+                if is_last {
+                    return;
+                }
+            }
+        });
+        assert!(followed.await.is_ok(), "no {kind:?}: {found:#?}");
+        found
+    }
+
+    /// An application.
+    pub async fn application(&self, name: &str) -> Application {
+        self.get(&format!("/applications/{name}")).await.unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Everything of it goes, whatever the test came to.
+        let settings = self.settings.clone();
+        let running = self.running.take();
+        let removed = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            if let Some((end, task)) = running {
+                drop(end);
+                let _ = runtime.block_on(task);
+            }
+            let service = openmesh_agent::Service::open(settings).unwrap();
+            runtime.block_on(service.agent().remove_everything(&|_| Ok(())))
+        });
+        let removed = removed.join();
+        if !std::thread::panicking() {
+            removed.unwrap().unwrap();
+            let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+            assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "{mounts}");
+        }
+    }
+}
+
+/// A port that nobody had a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Body of an answer on loopback; none where nobody answers.
+pub async fn answer(method: &'static str, port: u16, path: &'static str) -> Option<String> {
+    tokio::task::spawn_blocking(move || ask(method, ("127.0.0.1", port), path)).await.unwrap()
+}
+
+/// A document of a web server with a volume and a secret.
+pub fn web(image: &str, port: u16) -> String {
+    format!(
+        "applications:\n  web:\n    image: \"{image}\"\n    ports: {{http: {{port: 8080, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
+         volumes: {{data: {{path: /data, size: 16MiB}}}}\n    health: {{http: {{port: http}}}}\n    limits: {{memory: 128MiB}}\n    \
+         variables: {{TOKEN: {{secret: token}}}}\n    switch: {{gate: 60s, probation: 0ms, drain: 1s}}\n"
+    )
+}
