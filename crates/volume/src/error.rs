@@ -230,6 +230,14 @@ pub enum VolumeError {
         /// Line that was to be cloned.
         from: u32,
     },
+    /// The number of a line that restored data were to be is taken.
+    #[error("line {line} of volume {id} is there already; take another number")]
+    NumberTaken {
+        /// Id of the volume.
+        id: Id,
+        /// The number.
+        line: u32,
+    },
     /// A line may not be removed.
     #[error("line {line} of volume {id} stays: {why}")]
     LineStays {

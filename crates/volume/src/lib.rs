@@ -11,8 +11,10 @@
 //! ID/lines/N.json               marks of line N: parent, reason, time, keeper, state, traffic admitted
 //! ID/in-use                     number of the line in use
 //! ID/removed.json  ID/freezing  marks of a removal and of a freeze
+//! ID/backed-up.json             moment of the last whole backup
 //! ID/mount/volume.json          marker in the file system
 //! ID/mount/lines/N/             data of line N
+//! ID/mount/scratch/             stills of backups, and restored data before they are a line
 //! .making-ID/  .gone-ID/        what was broken off
 //! ```
 //!
@@ -57,6 +59,7 @@ mod record;
 mod removal;
 mod repair;
 pub mod rules;
+mod scratch;
 pub mod superblock;
 mod tree;
 mod volumes;
@@ -70,4 +73,5 @@ pub use make::{NewVolume, Owner};
 pub use observe::{Finding, Found, FoundVolume, Remedy, Usage};
 pub use record::{Fate, Keeper, Line, LineState, Record, Removal};
 pub use rules::Asker;
+pub use scratch::{RestoredLine, Still, StillOf};
 pub use volumes::{LINES_MAX, TEXT_BYTES_MAX, Volumes};

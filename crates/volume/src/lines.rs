@@ -163,7 +163,7 @@ impl Volumes {
     }
 }
 
-fn how(kind: Kind) -> How {
+pub(crate) fn how(kind: Kind) -> How {
     match kind {
         Kind::Xfs => How::Reflink,
         Kind::Ext4 => How::Bytes,
@@ -192,7 +192,7 @@ fn point_at(place: &Place, number: u32, door: Door<'_>) -> Result<(), VolumeErro
 }
 
 /// Fails where the volume cannot hold a copy. A clone by reflink needs little more than its names.
-fn check_room(place: &Place, from: u32, how: How) -> Result<(), VolumeError> {
+pub(crate) fn check_room(place: &Place, from: u32, how: How) -> Result<(), VolumeError> {
     if how == How::Reflink {
         return Ok(());
     }
@@ -218,7 +218,7 @@ fn clone(place: &Place, new: &NewLine<'_>, how: How, writers: Writers<'_>, door:
 }
 
 /// Does something while the writers stand still, and lets them go on whatever came of it.
-fn while_still(
+pub(crate) fn while_still(
     writers: Writers<'_>,
     from: &std::path::Path,
     act: impl FnOnce() -> Result<Copied, VolumeError>,

@@ -144,10 +144,15 @@ pub(crate) fn check_marker(place: &Place) -> Result<(), VolumeError> {
 }
 
 pub(crate) fn mount_place(place: &Place, door: Door<'_>) -> Result<(), VolumeError> {
-    let record = place.record()?;
     if place.removal()?.is_some() {
         return Err(VolumeError::Removed { id: place.id });
     }
+    mount_anyway(place, door)
+}
+
+/// Mounts a volume, removed or not.
+pub(crate) fn mount_anyway(place: &Place, door: Door<'_>) -> Result<(), VolumeError> {
+    let record = place.record()?;
     let own = own_mount(place)?;
     check_image(place, &record)?;
     if let Some(device) = own {

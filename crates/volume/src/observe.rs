@@ -14,7 +14,7 @@ use crate::id::{Id, Kind};
 use crate::image;
 use crate::mounting::{check_image, check_marker, own_mount};
 use crate::mounts;
-use crate::record::{Line, LineState, Record, Removal};
+use crate::record::{Keeper, Line, LineState, Record, Removal};
 use crate::tree::measure;
 use crate::volumes::{GONE_PREFIX, MADE_FOLDER, MAKING_PREFIX, Place, Volumes, last_part};
 
@@ -49,6 +49,8 @@ pub struct FoundVolume {
     pub usage: Option<Usage>,
     /// Mark of its removal.
     pub removal: Option<Removal>,
+    /// Moment of the last whole backup.
+    pub backed_up: Option<Timestamp>,
     /// Everything that is not as it should be.
     pub findings: Vec<Finding>,
 }
@@ -228,11 +230,15 @@ impl FoundVolume {
         self.findings.iter().map(Finding::remedy).max()
     }
 
-    /// The volume as a planner reads it. One with a finding that holds it carries that finding's text, mounted or not.
+    /// The volume as a planner reads it. One with a finding that holds it carries that finding's text, mounted or not. A line that a person keeps, as
+    /// restored data, is none that a plan may take away, and so is read as one that had traffic. `backed_up` is a later moment than the volume's own mark.
     pub fn as_blueprint(&self, backed_up: Option<Timestamp>) -> ObservedVolume {
         let whole = self.lines.values().filter(|line| line.state == LineState::Whole);
-        let lines =
-            whole.map(|line| (line.number, ObservedLine { parent: line.parent, admitted: line.admitted.is_some() }));
+        let stays = |line: &Line| line.admitted.is_some() || line.keeper == Keeper::Person;
+        let lines = whole.map(|line| {
+            let admitted = stays(line);
+            (line.number, ObservedLine { parent: line.parent, admitted, removable: !admitted })
+        });
         let held = self.findings.iter().find(|finding| finding.remedy() == Remedy::Hold);
         ObservedVolume {
             size: Size(self.record.as_ref().map_or(0, |record| record.bytes)),
@@ -240,8 +246,10 @@ impl FoundVolume {
             marked: self.marked,
             lines: lines.collect(),
             in_use: self.in_use.unwrap_or(0),
-            backed_up,
+            backed_up: backed_up.or(self.backed_up),
             held: held.map(ToString::to_string),
+            removal: None,
+            mends: None,
         }
     }
 }
@@ -298,7 +306,8 @@ impl Volumes {
             look_at_mount(&place, kind, usage, &mut findings);
         }
         look_at_lines(&place, &lines, in_use, marked, &mut findings);
-        FoundVolume { record, mounted, marked, lines, in_use, usage, removal, findings }
+        let backed_up = place.backed_up();
+        FoundVolume { record, mounted, marked, lines, in_use, usage, removal, backed_up, findings }
     }
 
     /// Bytes that the lines of a mounted volume hold, by line, and those that they share, roughly: what they hold together less what is used.

@@ -52,7 +52,8 @@ impl Volumes {
         effect(door, "mark time", || write(&place.removal_file(), &removal))
     }
 
-    /// Deletes a removed volume whose fate is due. Done already: nothing changes.
+    /// Deletes a removed volume whose fate is due. Done already: nothing changes. `backed_up` is the moment of a whole backup; the volume's own mark of one
+    /// ([`Volumes::note_backup`]) counts where none is given.
     ///
     /// # Errors
     /// It may not go yet, with the reason; or a call failed: then it is gone already, and the next call or [`Volumes::tidy`] gives its room back.
@@ -66,7 +67,7 @@ impl Volumes {
         let _all = self.lock_all()?;
         if self.place(id).folder.is_dir() {
             let (_lock, place) = self.lock(id)?;
-            if let Some(wait) = wait(place.removal()?.as_ref(), backed_up, now) {
+            if let Some(wait) = wait(place.removal()?.as_ref(), backed_up.or(place.backed_up()), now) {
                 return Err(VolumeError::Waits { id, wait });
             }
             unmount_place(&place, door)?;

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use openmesh_primitives::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -167,6 +168,16 @@ impl Place {
         self.folder.join("freezing")
     }
 
+    /// Mark of the last whole backup.
+    pub(crate) fn backup_file(&self) -> PathBuf {
+        self.folder.join("backed-up.json")
+    }
+
+    /// Folder of what is in the file system and no line.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.mount.join("scratch")
+    }
+
     /// Marker in the file system.
     pub(crate) fn marker(&self) -> PathBuf {
         self.mount.join("volume.json")
@@ -255,6 +266,11 @@ impl Place {
     /// Points at another line, at once for whoever reads.
     pub(crate) fn use_line(&self, number: u32) -> Result<(), VolumeError> {
         write(&self.pointer(), &number)
+    }
+
+    /// Moment of the last whole backup; none where none is known. A mark that cannot be read says nothing.
+    pub(crate) fn backed_up(&self) -> Option<Timestamp> {
+        read(&self.backup_file()).ok().flatten()
     }
 
     /// Mark of the removal; none where the volume was not removed.

@@ -6,5 +6,6 @@ mod freeze;
 mod host;
 mod life;
 mod postgres;
+mod scratch;
 mod trees;
 mod world;
