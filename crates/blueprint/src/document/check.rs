@@ -124,14 +124,24 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
             StoreKind::S3 => {
                 [("bucket", store.bucket.is_none()), ("key", store.key.is_none()), ("secret", store.secret.is_none())]
             }
+            StoreKind::Folder => [("", false); 3],
         };
         for (key, _) in lacks.iter().filter(|(_, lacks)| *lacks) {
             checker.add(&path, format!("lacks `{key}`, which the kind `{}` needs", store.kind), None);
+        }
+        if store.kind == StoreKind::Folder && !is_plain_path(&store.address) {
+            let what = format!("is `{}`, which is no path from the root without `..`", store.address);
+            checker.add(&[&path[..], &["address"]].concat(), what, Some("write it as `/mnt/backups/xnode`"));
         }
         if let Some(secret) = &store.secret {
             secret_only(secret, &[&path[..], &["secret"]].concat(), checker);
         }
     }
+}
+
+/// A path of the host that means one place.
+fn is_plain_path(text: &str) -> bool {
+    text.len() > 1 && text.starts_with('/') && text.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// A password must not stand in a document.

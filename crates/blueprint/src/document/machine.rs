@@ -14,6 +14,8 @@ words! {
         Peer = "peer",
         /// An object store with the protocol of S3.
         S3 = "s3",
+        /// A folder of this machine: of another disk, or of a file system of the network.
+        Folder = "folder",
     }
 }
 
@@ -22,11 +24,11 @@ record! {
     Store {
         /// Its kind.
         kind: StoreKind,
-        /// Address: `host:port` of a peer, URL of an object store.
+        /// Address: `host:port` of a peer, URL of an object store, path of a folder.
         address: String,
         /// Node key of a peer, as hexadecimal digits.
         node: Option<String>,
-        /// Bucket of an object store.
+        /// Bucket of an object store; behind a slash the beginning of all keys in it.
         bucket: Option<String>,
         /// Region of an object store.
         region: Option<String>,
@@ -84,5 +86,26 @@ record! {
         registries: Vec<Registry>,
         /// Places for backups by name.
         backups: BTreeMap<Name, Store>,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::{Document, StoreKind};
+
+    fn with(store: &str) -> Result<Document, String> {
+        let text = format!("version: 1\nmachine:\n  backups:\n    disk: {store}\napplications: {{}}\n");
+        Document::parse(&text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_folder_is_a_plain_path() {
+        let document = with("{kind: folder, address: /mnt/backups/xnode}").unwrap();
+        assert_eq!(document.machine.backups.values().next().unwrap().kind, StoreKind::Folder);
+        assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
+        for wrong in ["backups", "/", "/mnt/../etc", "/mnt//b", "/mnt/./b", "/mnt/b/", "\"\""] {
+            let problems = with(&format!("{{kind: folder, address: {wrong}}}")).unwrap_err();
+            assert!(problems.contains("no path from the root"), "{wrong}: {problems}");
+        }
     }
 }

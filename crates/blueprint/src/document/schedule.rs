@@ -159,6 +159,18 @@ impl Schedule {
         }
         None
     }
+
+    /// Number of moments later than the first one given and not later than the second, at most `most`: those that a machine missed while it was off.
+    pub fn moments_between(&self, after: Timestamp, until: Timestamp, most: u32) -> u32 {
+        let (mut at, mut count) = (after, 0);
+        while count < most {
+            match self.next_after(at) {
+                Some(next) if next <= until => (at, count) = (next, count + 1),
+                _ => break,
+            }
+        }
+        count
+    }
 }
 
 scalar! {
@@ -190,6 +202,18 @@ mod tests {
         assert_eq!(next("0 5 * * 7", from), at("2026-11-29T05:00:00Z"));
         assert_eq!(next("0 5 1 * 1", from), at("2026-11-30T05:00:00Z"));
         assert_eq!(next("0 0 31 * *", "2026-12-31T00:00:00Z"), at("2027-01-31T00:00:00Z"));
+    }
+
+    #[test]
+    fn moments_are_counted_up_to_a_bound() {
+        let schedule: Schedule = "0 * * * *".parse().unwrap();
+        let at = |text: &str| Timestamp::parse_rfc3339(text.as_bytes()).unwrap();
+        let from = at("2026-11-29T01:00:00Z");
+        assert_eq!(schedule.moments_between(from, at("2026-11-29T01:59:59Z"), 9), 0);
+        assert_eq!(schedule.moments_between(from, at("2026-11-29T02:00:00Z"), 9), 1);
+        assert_eq!(schedule.moments_between(from, at("2026-11-29T06:30:00Z"), 9), 5);
+        assert_eq!(schedule.moments_between(from, at("2027-11-29T00:00:00Z"), 9), 9);
+        assert_eq!(schedule.moments_between(from, at("2025-11-29T00:00:00Z"), 9), 0);
     }
 
     #[test]
