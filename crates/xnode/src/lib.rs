@@ -28,6 +28,7 @@ pub mod marks;
 mod network;
 mod observe;
 pub mod paths;
+pub mod preflight;
 mod progress;
 mod shims;
 pub mod words;

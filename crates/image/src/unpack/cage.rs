@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, PathBeneath, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
-    RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -99,6 +99,12 @@ fn limits() -> rustix::io::Result<()> {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
     }
     Ok(())
+}
+
+/// Returns true where the kernel has landlock, without which nothing is unpacked.
+pub fn has_landlock() -> bool {
+    let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    asked.handle_access(AccessFs::from_all(ABI::V1)).is_ok()
 }
 
 fn landlock(folder: BorrowedFd<'_>) -> Result<(), Refused> {

@@ -36,7 +36,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-pub use cage::Attempt;
+pub use cage::{Attempt, has_landlock};
 pub use helper::main as helper_main;
 pub use job::{Dropped, Job, Paths, Refused, Report};
 pub use tree::{Fingerprint, fingerprint};
