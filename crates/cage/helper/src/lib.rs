@@ -8,6 +8,7 @@
 //! - A parent-death signal makes the kernel end it with a killed shim (X-2).
 //! - Words for people are one line on standard error and in the file of `--log`; there is no tracing, which three processes would write at once.
 //! - `delete` succeeds where there is nothing, and after any death within `create`.
+//! - `exec` stays beside a process of a running instance until that has ended (X-90); `joined` becomes it.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
@@ -24,6 +25,11 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
 };
 
+mod console;
+mod exec;
+mod frames;
+mod join;
+mod session;
 mod space;
 mod space_task;
 
@@ -46,6 +52,7 @@ openmesh-cage-helper namespaces        --ids FIRST:COUNT --user FILE --net FILE
 openmesh-cage-helper namespaces-remove --user FILE --net FILE
 openmesh-cage-helper root        --user FILE --at DIR [--upper DIR --work DIR] LAYER...
 openmesh-cage-helper root-remove --at DIR
+openmesh-cage-helper exec --bundle DIR --pid PID --start TICKS --group FILE... [--runc FILE --root DIR --id ID --scratch DIR]
 openmesh-cage-helper --version
 ";
 
@@ -104,6 +111,15 @@ pub fn helper_main(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
     if arguments.first().is_some_and(|word| space_task::VERBS.contains(&word.as_str())) {
         return exit_code(space_task::run(&arguments), None);
+    }
+    match arguments.split_first() {
+        Some((verb, rest)) if verb == "exec" => {
+            return exit_code(exec::Target::parse(rest).and_then(|target| target.run()), None);
+        }
+        Some((verb, rest)) if verb == "joined" => {
+            return join::Join::parse(rest).map_or(ExitCode::from(join::FAILED_CODE), |join| join.become_it());
+        }
+        _ => {}
     }
     match Task::parse(&arguments) {
         Ok(task) => exit_code(task.run(), task.log.as_deref()),
