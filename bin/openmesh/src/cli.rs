@@ -362,6 +362,30 @@ pub enum XnodeCommand {
         #[arg(long, value_name = "PROGRAM")]
         runc: Option<PathBuf>,
     },
+    /// Look whether this machine can be an Xnode, with a remedy for each lack. Changes nothing; ends with 1 where something essential lacks.
+    Check {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// End every application and take everything of the agent away from this machine; without --wipe its data stay.
+    Uninstall {
+        /// Remove documents, secrets and volumes too.
+        #[arg(long)]
+        wipe: bool,
+        /// Do it; without it is shown what would go.
+        #[arg(long)]
+        yes: bool,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
     /// Tell what the agent does, and what is wrong.
     Status {
         /// Agent.

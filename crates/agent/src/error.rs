@@ -143,6 +143,12 @@ pub enum AgentError {
         /// The cause.
         cause: Box<openmesh_image::recipe::RecipeError>,
     },
+    /// Something is mounted where a folder is to be removed.
+    #[error("something is mounted at {}, so that nothing there is removed; unmount it and try again", path.display())]
+    Mounted {
+        /// Its place.
+        path: PathBuf,
+    },
     /// The worker has ended.
     #[error("the thread that works on the machine has ended; its last words are in the log")]
     Worker,

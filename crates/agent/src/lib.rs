@@ -23,14 +23,17 @@ mod programs;
 mod secrets;
 mod service;
 mod settings;
+mod uninstall;
 pub mod views;
 mod worker;
 
 pub use client::Client;
 pub use error::AgentError;
 pub use openmesh_blueprint::document::Name;
+pub use openmesh_xnode::preflight;
 pub use service::Service;
 pub use settings::Settings;
+pub use uninstall::{Holdings, holdings, uninstall};
 
 use std::sync::Arc;
 

@@ -11,3 +11,4 @@ pub mod sql;
 pub mod venues;
 pub mod verify;
 pub mod xnode;
+mod xnode_check;

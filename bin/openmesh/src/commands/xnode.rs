@@ -9,6 +9,7 @@ use reqwest::Method;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::agent::{ask, client, columns, failure, get, json, moment, print, settings};
+use super::xnode_check;
 use crate::cli::{SecretCommand, XnodeCommand};
 use crate::failure::Failure;
 
@@ -32,6 +33,10 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
             };
             let ended = openmesh_agent::run(settings, ends).await;
             ended.map_err(|error| Failure::new(error.to_string()))
+        }
+        XnodeCommand::Check { agent, output } => xnode_check::check(&settings(&agent)?, output.json),
+        XnodeCommand::Uninstall { wipe, yes, agent, output } => {
+            xnode_check::uninstall(&settings(&agent)?, wipe, yes, output.json).await
         }
         XnodeCommand::Status { agent, output } => {
             let node: Node = get(&client(&agent)?, "").await?;
