@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use openmesh_primitives::{Digest, Timestamp};
 
-use crate::document::{Name, Size};
-use crate::generation::{BadText, HostPort, Revision, VolumeId};
+use crate::document::{Name, Size, Subnet};
+use crate::generation::{BadText, Disposal, HostPort, Revision, VolumeId};
 
 /// A machine at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,8 +170,27 @@ pub struct ObservedInstance {
     pub gate: Option<Verdict>,
     /// Traffic that it has.
     pub traffic: Traffic,
+    /// Address that it was made with; none where it is not known.
+    pub address: Option<Ipv4Addr>,
     /// Read back from the kernel, a difference from its plan, or a changed read-only root.
     pub altered: Option<String>,
+}
+
+impl ObservedInstance {
+    /// Returns true where its address lies outside of a subnet: it is of the network before a move, since all links of an agent have one gateway.
+    pub fn is_outside(&self, subnet: Subnet) -> bool {
+        self.address.is_some_and(|address| !subnet.contains(address))
+    }
+
+    /// Returns true where nothing of it runs, or will by itself.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.state, InstanceState::Exited(_) | InstanceState::Over(_))
+    }
+
+    /// Returns true where it does what it was started for: it runs, or its work is over and its policy leaves it so.
+    pub fn is_as_started(&self) -> bool {
+        matches!(self.state, InstanceState::Running | InstanceState::Over(_))
+    }
 }
 
 /// State of an instance's first process.
@@ -182,8 +202,10 @@ pub enum InstanceState {
     Running,
     /// Stopped by a signal or the freezer, and nobody asked for it.
     Frozen,
-    /// Ended, with this code, and is not started again.
+    /// Was asked to end, and has, with this code.
     Exited(i32),
+    /// Ended by itself with this code, and its policy (`restart: never` or `on-failure`) does not start it again. Neither does anybody else.
+    Over(i32),
 }
 
 /// Traffic of an instance.
@@ -223,6 +245,19 @@ pub struct ObservedVolume {
     pub backed_up: Option<Timestamp>,
     /// Reason for which nothing is started on it before a person has looked.
     pub held: Option<String>,
+    /// Mark: its removal with its application.
+    pub removal: Option<ObservedRemoval>,
+    /// Something that a machine mends in it without risk to the data, in words.
+    pub mends: Option<String>,
+}
+
+/// Removal of a volume, as it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObservedRemoval {
+    /// Fate of the data.
+    pub disposal: Disposal,
+    /// The time for an undo is over by both clocks, and a backup was made where one was asked for.
+    pub is_due: bool,
 }
 
 /// A line of data as it was found.
@@ -232,6 +267,9 @@ pub struct ObservedLine {
     pub parent: Option<u32>,
     /// Mark: an instance on it had traffic from outside.
     pub admitted: bool,
+    /// A machine may remove it as soon as it is not the one in use: it never had traffic, no person keeps it, and neither the wanted generation nor
+    /// the one that serves has it.
+    pub removable: bool,
 }
 
 /// Holder of a port of the host.

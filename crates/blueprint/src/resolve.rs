@@ -104,6 +104,7 @@ pub fn return_to(
         subnet: machine.subnet,
         reserve: machine.reserve.clone(),
         ports: ports.clone(),
+        undoes: true,
     };
     place(portable, &settings, allocations, Some(present), lines, cause, Vec::new())
 }
@@ -188,6 +189,8 @@ struct Settings {
     subnet: Subnet,
     reserve: Reserve,
     ports: PortRange,
+    /// It goes back to an earlier content, and takes back with it what was removed since.
+    undoes: bool,
 }
 
 impl Settings {
@@ -197,6 +200,7 @@ impl Settings {
             subnet: machine.subnet,
             reserve: machine.reserve.clone(),
             ports: machine.ports.clone(),
+            undoes: false,
         }
     }
 }
@@ -305,7 +309,7 @@ fn place(
                 resolved,
                 placed,
                 had,
-                &Volumes { node: &settings.node, number, committed: allocations.committed, lines },
+                &Volumes { settings, number, committed: allocations.committed, lines },
                 &mut retired,
             );
             let own = revision(resolved, placed);
@@ -488,7 +492,7 @@ fn host_ports(
 
 /// Circumstances of giving volumes.
 struct Volumes<'a> {
-    node: &'a Name,
+    settings: &'a Settings,
     number: u64,
     committed: u64,
     lines: &'a LineChoices,
@@ -512,14 +516,17 @@ fn volumes(
     let mut volumes = BTreeMap::new();
     for (volume_name, volume) in &application.volumes {
         let before = had.and_then(|had| had.volumes.get(volume_name)).cloned().or_else(|| {
-            let back = retired
-                .iter()
-                .find(|(_, r)| &r.application == name && &r.name == volume_name && r.disposal != Disposal::Wipe);
+            // Data that are to be wiped come back by an undo alone: whoever deploys the application anew begins anew.
+            let is_its = |r: &Retired| {
+                let comes_back = circumstances.settings.undoes || r.disposal != Disposal::Wipe;
+                &r.application == name && &r.name == volume_name && comes_back
+            };
+            let back = retired.iter().filter(|(_, r)| is_its(r)).max_by_key(|(_, r)| r.since);
             let id = back.map(|(id, _)| id.clone())?;
             retired.remove(&id).map(|retired| retired.volume)
         });
         let mut given = before.unwrap_or_else(|| {
-            let id = VolumeId::of(circumstances.node, name, volume_name, circumstances.number);
+            let id = VolumeId::of(&circumstances.settings.node, name, volume_name, circumstances.number);
             PlacedVolume { id, born: circumstances.number, line: 1, clone: false, last_line: 1 }
         });
         if given.born > circumstances.committed {

@@ -5,8 +5,8 @@
 use crate::document::{Name, Size};
 use crate::generation::Revision;
 use crate::inventory::{
-    Door, Holder, ImageState, InstanceId, InstanceState, Inventory, ObservedInstance, ObservedLine, ObservedVolume,
-    Traffic, Verdict,
+    Door, Holder, ImageState, InstanceId, InstanceState, Inventory, ObservedInstance, ObservedLine, ObservedRemoval,
+    ObservedVolume, Traffic, Verdict,
 };
 use crate::step::{Rubbish, Step, VolumeRef};
 
@@ -26,13 +26,19 @@ pub fn apply(step: &Step, inventory: &mut Inventory) {
         }
         Step::MakeVolume { volume, size } => make_volume(volume, *size, inventory),
         Step::Mount { volume } => with_volume(volume, inventory, |found| found.mounted = true),
+        Step::Mend { volume, .. } => with_volume(volume, inventory, |found| found.mends = None),
+        Step::Revive { volume } => with_volume(volume, inventory, |found| found.removal = None),
+        Step::Retire { volume, disposal } => with_volume(volume, inventory, |found| {
+            found.mounted = false;
+            found.removal = Some(ObservedRemoval { disposal: *disposal, is_due: false });
+        }),
         Step::Grow { volume, size } => {
             let before = inventory.volumes.get(&volume.id).map_or(Size(0), |found| found.size);
             spend(inventory, Size(size.0.saturating_sub(before.0)));
             with_volume(volume, inventory, |found| found.size = *size);
         }
         Step::Snapshot { volume, from, to } => with_volume(volume, inventory, |found| {
-            found.lines.insert(*to, ObservedLine { parent: Some(*from), admitted: false });
+            found.lines.insert(*to, ObservedLine { parent: Some(*from), admitted: false, removable: true });
         }),
         Step::Restore { volume, to, .. } => with_volume(volume, inventory, |found| found.in_use = *to),
         Step::Publish { application, port, at } => {
@@ -53,8 +59,13 @@ fn apply_to_application(step: &Step, inventory: &mut Inventory) {
             found.jobs.insert((revision.clone(), job.clone()));
         }
         Step::Create { application, instance } => {
-            let made =
-                ObservedInstance { state: InstanceState::Created, gate: None, traffic: Traffic::None, altered: None };
+            let made = ObservedInstance {
+                state: InstanceState::Created,
+                gate: None,
+                traffic: Traffic::None,
+                address: None,
+                altered: None,
+            };
             inventory.applications.entry(application.clone()).or_default().instances.insert(instance.clone(), made);
         }
         Step::Start { application, instance } => with_instance(application, instance, inventory, |found| {
@@ -69,7 +80,7 @@ fn apply_to_application(step: &Step, inventory: &mut Inventory) {
                 with_volume(volume, inventory, |found| {
                     found.in_use = *line;
                     if let Some(line) = found.lines.get_mut(line) {
-                        line.admitted = true;
+                        (line.admitted, line.removable) = (true, false);
                     }
                 });
             }
@@ -101,10 +112,12 @@ fn make_volume(volume: &VolumeRef, size: Size, inventory: &mut Inventory) {
         size,
         mounted: true,
         marked: true,
-        lines: [(1, ObservedLine { parent: None, admitted: false })].into(),
+        lines: [(1, ObservedLine { parent: None, admitted: false, removable: true })].into(),
         in_use: 1,
         backed_up: None,
         held: None,
+        removal: None,
+        mends: None,
     };
     inventory.volumes.insert(volume.id.clone(), made);
     spend(inventory, size);

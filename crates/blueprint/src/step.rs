@@ -5,9 +5,9 @@ use std::fmt;
 use openmesh_primitives::Digest;
 
 use crate::document::{Name, Period, Size};
-use crate::generation::{HostPort, Revision, VolumeId, short};
+use crate::generation::{Disposal, HostPort, Revision, VolumeId, short};
 use crate::inventory::{
-    Door, Holder, ImageState, InstanceId, InstanceState, Inventory, ObservedInstance, Traffic, Verdict,
+    Door, Holder, ImageState, InstanceId, Inventory, ObservedInstance, ObservedRemoval, Traffic, Verdict,
 };
 
 /// A volume in a step: its id, and its names for people.
@@ -59,6 +59,25 @@ pub enum Step {
     Mount {
         /// The volume.
         volume: VolumeRef,
+    },
+    /// Mend what a machine can mend in a volume without risk to its data.
+    Mend {
+        /// The volume.
+        volume: VolumeRef,
+        /// The finding, in words.
+        cause: String,
+    },
+    /// Take the removal of a volume back: its application is there again.
+    Revive {
+        /// The volume.
+        volume: VolumeRef,
+    },
+    /// Unmount a volume whose application is gone, and mark the fate of its data. It can be undone until that is due.
+    Retire {
+        /// The volume.
+        volume: VolumeRef,
+        /// Fate of its data.
+        disposal: Disposal,
     },
     /// Make a volume larger.
     Grow {
@@ -234,6 +253,12 @@ impl Step {
             Step::Unpack { image, .. } => inventory.images.get(image) == Some(&ImageState::Unpacked),
             Step::MakeVolume { volume, .. } => inventory.volumes.contains_key(&volume.id),
             Step::Mount { volume } => inventory.volumes.get(&volume.id).is_some_and(|found| found.mounted),
+            Step::Mend { volume, .. } => inventory.volumes.get(&volume.id).is_none_or(|found| found.mends.is_none()),
+            Step::Revive { volume } => inventory.volumes.get(&volume.id).is_none_or(|found| found.removal.is_none()),
+            Step::Retire { volume, disposal } => {
+                let is_so = |removal: ObservedRemoval| removal.disposal == *disposal;
+                inventory.volumes.get(&volume.id).is_none_or(|found| found.removal.is_some_and(is_so))
+            }
             Step::Grow { volume, size } => inventory.volumes.get(&volume.id).is_some_and(|found| found.size >= *size),
             Step::Snapshot { volume, to, .. } => {
                 inventory.volumes.get(&volume.id).is_some_and(|found| found.lines.contains_key(to))
@@ -263,12 +288,10 @@ impl Step {
             }
             Step::Create { application, instance: id } => instance(inventory, application, id).is_some(),
             Step::Start { application, instance: id } => {
-                instance(inventory, application, id).is_some_and(|found| found.state == InstanceState::Running)
+                instance(inventory, application, id).is_some_and(ObservedInstance::is_as_started)
             }
             Step::Gate { application, instance: id, .. } => {
-                let passed = |found: &ObservedInstance| {
-                    found.state == InstanceState::Running && found.gate == Some(Verdict::Passed)
-                };
+                let passed = |found: &ObservedInstance| found.is_as_started() && found.gate == Some(Verdict::Passed);
                 instance(inventory, application, id).is_some_and(passed)
             }
             Step::Admit { application, revision, instances, lines } => {
@@ -286,7 +309,7 @@ impl Step {
                 instance(inventory, application, id).is_none_or(|found| found.traffic == Traffic::None)
             }
             Step::Stop { application, instance: id, .. } => {
-                instance(inventory, application, id).is_none_or(|found| matches!(found.state, InstanceState::Exited(_)))
+                instance(inventory, application, id).is_none_or(ObservedInstance::is_ended)
             }
             Step::Probation { application, revision, .. } => {
                 observed(application).is_some_and(|found| found.probation == Some((revision.clone(), Verdict::Passed)))
@@ -316,6 +339,9 @@ impl Step {
             Step::Fetch { .. } | Step::Unpack { .. } | Step::Commit { .. } => None,
             Step::MakeVolume { volume, .. }
             | Step::Mount { volume }
+            | Step::Mend { volume, .. }
+            | Step::Revive { volume }
+            | Step::Retire { volume, .. }
             | Step::Grow { volume, .. }
             | Step::Snapshot { volume, .. }
             | Step::Restore { volume, .. }
@@ -342,7 +368,7 @@ pub(crate) fn is_admitted(inventory: &Inventory, application: &Name, revision: &
     let Some(found) = inventory.applications.get(application) else { return false };
     let admitted = |index: u32| {
         let id = InstanceId { revision: revision.clone(), index };
-        found.instances.get(&id).is_some_and(|i| i.traffic == Traffic::Admitted && i.state == InstanceState::Running)
+        found.instances.get(&id).is_some_and(|i| i.traffic == Traffic::Admitted && i.is_as_started())
     };
     let count = found.instances.values().filter(|instance| instance.traffic == Traffic::Admitted).count();
     found.door == Door::Open(revision.clone()) && (0..instances).all(admitted) && u32::try_from(count) == Ok(instances)
@@ -360,6 +386,15 @@ impl Rubbish {
     }
 }
 
+/// Fate of set-aside data, in words.
+fn fate(disposal: Disposal) -> &'static str {
+    match disposal {
+        Disposal::Keep => "its data stay until a person says otherwise",
+        Disposal::Backup => "its data go in a day, and a backup stays",
+        Disposal::Wipe => "its data go in a day",
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -367,6 +402,11 @@ impl fmt::Display for Step {
             Step::Unpack { source, bytes, .. } => write!(f, "unpack {source} to {}", bytes.human()),
             Step::MakeVolume { volume, size } => write!(f, "make volume {volume} of {}, empty", size.human()),
             Step::Mount { volume } => write!(f, "mount volume {volume}"),
+            Step::Mend { volume, cause } => write!(f, "mend volume {volume}: {cause}"),
+            Step::Revive { volume } => write!(f, "take the removal of volume {volume} back"),
+            Step::Retire { volume, disposal } => {
+                write!(f, "set volume {volume} aside: {}", fate(*disposal))
+            }
             Step::Grow { volume, size } => write!(f, "grow volume {volume} to {}", size.human()),
             Step::Snapshot { volume, from, to } => write!(f, "snapshot {volume}: line {to} as a clone of line {from}"),
             Step::Restore { volume, from, to } => {

@@ -26,6 +26,11 @@ impl<'a> Script<'a> {
         }
     }
 
+    /// Adds steps that come before those that are added later.
+    pub fn extend(&mut self, steps: Vec<PlannedStep>) {
+        self.steps.extend(steps);
+    }
+
     /// The steps.
     pub fn into_steps(self) -> Vec<PlannedStep> {
         self.steps
@@ -43,12 +48,17 @@ pub(super) fn fetch(facts: &Facts<'_>, script: &mut Script<'_>) {
 /// Adds the volumes of an application.
 fn volumes(facts: &Facts<'_>, script: &mut Script<'_>) {
     for (volume, _, found) in facts.volumes() {
+        let mends = found.and_then(|found| found.mends.clone());
         let Some(size) = facts.application().volumes.get(&volume.name).map(|volume| volume.size) else { continue };
         if found.is_none() {
             script.add(Step::MakeVolume { volume, size }, "new");
             continue;
         }
+        script.add(Step::Revive { volume: volume.clone() }, "its application is back");
         script.add(Step::Mount { volume: volume.clone() }, "not mounted");
+        if let Some(cause) = mends {
+            script.add(Step::Mend { volume: volume.clone(), cause }, "without risk to the data");
+        }
         script.add(Step::Grow { volume, size }, "larger than before");
     }
 }
@@ -139,7 +149,8 @@ fn end_superfluous(facts: &Facts<'_>, script: &mut Script<'_>) {
     }
 }
 
-fn end(
+/// Adds the end of one instance.
+pub(super) fn end(
     application: &Name,
     (instance, found): (&crate::inventory::InstanceId, &ObservedInstance),
     (within, kill_after): (Period, Period),
@@ -159,12 +170,17 @@ fn end(
 /// Adds the end of an application that the generation does not have.
 pub(super) fn removed(name: &Name, inventory: &Inventory, previous: Option<&Generation>, script: &mut Script<'_>) {
     let Some(found) = inventory.applications.get(name) else { return };
-    let before =
-        previous.and_then(|previous| previous.portable.applications.get(name)).map(|resolved| &resolved.application);
-    // An application of which no generation is known any more is ended with the usual times.
-    let times = before.map_or((Period(30_000), Period(10_000)), |before| (before.switch.drain, before.stop_after));
+    let times = times(name, [previous, None]);
     script.add(Step::Shut { application: name.clone(), page: false }, "no longer in the document");
     for instance in &found.instances {
         end(name, instance, times, "no longer in the document", script);
     }
+}
+
+/// Times for draining and ending an application, of the first generation that has it. One of which no generation is known any more is ended with the usual ones.
+pub(super) fn times(name: &Name, generations: [Option<&Generation>; 2]) -> (Period, Period) {
+    let known = generations.into_iter().flatten().find_map(|known| known.portable.applications.get(name));
+    known.map_or((Period(30_000), Period(10_000)), |known| {
+        (known.application.switch.drain, known.application.stop_after)
+    })
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::document::{Application, Name, SwitchKind, Wish};
-use crate::generation::{Generation, Placed, PlacedVolume, Resolved, Revision, revision};
-use crate::inventory::{
-    Door, InstanceId, InstanceState, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic,
-};
+use crate::document::{Application, Name, Protocol, SwitchKind, Wish};
+use crate::generation::{Generation, HostPort, Placed, PlacedVolume, Resolved, Revision, revision};
+use crate::inventory::{Door, InstanceId, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic};
 use crate::step::{VolumeRef, is_admitted};
 
 /// An application of a generation and what was found of it.
@@ -102,5 +100,11 @@ impl<'a> Facts<'a> {
 
 /// Returns true for an instance that runs, or could.
 pub(super) fn is_live(instance: &ObservedInstance) -> bool {
-    !matches!(instance.state, InstanceState::Exited(_))
+    !instance.is_ended()
+}
+
+/// Returns true where two ports of the host are one for whoever connects: of all protocols, that of UDP alone has numbers of its own.
+pub(super) fn meets(one: HostPort, other: HostPort) -> bool {
+    let is_udp = |port: HostPort| port.protocol == Protocol::Udp;
+    one.port == other.port && is_udp(one) == is_udp(other) && one.address.overlaps(other.address)
 }

@@ -4,11 +4,12 @@
 //! the inventory. So there is no journal to replay: after any death the machine is observed again, and the same script with other steps left out
 //! goes on from there. What keeps that true is that no step of a script undoes what makes an earlier one done.
 //!
-//! Order: everything is fetched before anything is stopped; ports that change hands are retracted; applications follow in the order of their links;
+//! Order: everything is fetched before anything is stopped; what has an address of a subnet before is ended; ports that change hands are retracted; applications follow in the order of their links;
 //! what was removed is stopped; new versions are watched; the generation is committed; only then is anything collected.
 
 mod application;
 mod facts;
+mod moving;
 mod next;
 mod order;
 mod refusals;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use openmesh_primitives::Digest;
 
+use super::facts::meets;
 use super::report::{Plan, PlannedStep};
 use crate::document::{Name, Wish};
 use crate::generation::{Generation, HostPort};
@@ -89,7 +90,7 @@ fn users(step: &Step, generation: &Generation) -> BTreeSet<Name> {
 /// Returns true where a port of the host is still that of another application, which is passed over: it is not taken from it.
 fn is_kept_by(inventory: &Inventory, at: HostPort, own: &Name, left: &BTreeSet<&Name>) -> bool {
     inventory.ports.iter().any(|(port, holder)| {
-        let meets = port.port == at.port && port.protocol == at.protocol && port.address.overlaps(at.address);
-        matches!(holder, Holder::Ours { application, .. } if meets && application != own && left.contains(application))
+        matches!(holder, Holder::Ours { application, .. }
+            if meets(*port, at) && application != own && left.contains(application))
     })
 }

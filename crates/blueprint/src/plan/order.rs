@@ -3,16 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::{Script, application, fetch, removed};
-use super::facts::Facts;
+use super::facts::{Facts, meets};
+use super::moving::moving;
 use super::report::PlannedStep;
 use crate::document::{Name, Root, Wish};
-use crate::generation::{Disposal, Generation, HostPort};
+use crate::generation::{Generation, HostPort, Retired, VolumeId};
 use crate::inventory::{Holder, InstanceId, Inventory};
 use crate::refusal::Refusal;
 use crate::step::{Rubbish, Step, VolumeRef};
-
-/// Time after which the data of a removed application goes, in nanoseconds: a day in which one command brings it back.
-const UNDO_NANOS: i64 = 86_400 * 1_000_000_000;
 
 /// All steps that are not done, in their order.
 pub(super) fn steps(
@@ -22,6 +20,9 @@ pub(super) fn steps(
     held: &[Refusal],
 ) -> Vec<PlannedStep> {
     let held: BTreeSet<&Name> = held.iter().filter_map(Refusal::application).collect();
+    let moved = moving(inventory, generation, previous, &held);
+    // What comes after a move is planned for the machine after it.
+    let inventory = moved.as_ref().map_or(inventory, |(_, after)| after);
     let mut script = Script::new(inventory);
     let order = in_order(generation);
     let facts: Vec<Facts<'_>> = order
@@ -32,6 +33,7 @@ pub(super) fn steps(
     for facts in facts.iter().filter(|facts| facts.application().wish == Wish::Running) {
         fetch(facts, &mut script);
     }
+    script.extend(moved.as_ref().map(|(steps, _)| steps.clone()).unwrap_or_default());
     let wanted = wanted_ports(generation);
     retract(inventory, &wanted, &held, true, &mut script);
     for facts in &facts {
@@ -90,10 +92,7 @@ fn retract(
         if held.contains(application) || wanted.get(at) == Some(&(application, port)) {
             continue;
         }
-        let meets = |other: &HostPort| {
-            other.port == at.port && other.protocol == at.protocol && other.address.overlaps(at.address)
-        };
-        if wanted.keys().any(meets) == changing_hands {
+        if wanted.keys().any(|other| meets(*other, *at)) == changing_hands {
             let reason = if changing_hands { "another port takes its place" } else { "no longer published" };
             script.add(Step::Retract { application: application.clone(), at: *at }, reason);
         }
@@ -129,33 +128,40 @@ fn collect(
             script.add(Step::Collect(Rubbish::Instance { application, instance, writable }), "ended");
         }
     }
-    for (volume, placed, found) in facts.iter().flat_map(Facts::volumes) {
+    let volumes = facts.iter().flat_map(|facts| {
+        let runs = facts.application().wish == Wish::Running;
+        facts.volumes().map(move |volume| (volume, runs))
+    });
+    for ((volume, placed, found), runs) in volumes {
         // The line that is in use now may be one that never had traffic, and be left at the admission before.
         let lines = found.into_iter().flat_map(|found| &found.lines);
-        for (line, _) in lines.filter(|(line, seen)| !seen.admitted && **line != placed.line) {
+        let stays = |line: u32| line == placed.line || (!runs && found.is_some_and(|found| found.in_use == line));
+        for (line, _) in lines.filter(|(line, seen)| seen.removable && !stays(**line)) {
             let volume = volume.clone();
             script
                 .add(Step::Collect(Rubbish::Line { volume, line: *line }), "made for a version that was not admitted");
         }
     }
-    for (id, retired) in &generation.placement.retired {
-        let Some(found) = inventory.volumes.get(id) else { continue };
-        let waited = inventory.taken.nanos().saturating_sub(retired.since.nanos()) >= UNDO_NANOS;
-        let agreed = match retired.disposal {
-            Disposal::Keep => false,
-            Disposal::Backup => found.backed_up.is_some_and(|at| at >= retired.since),
-            Disposal::Wipe => true,
-        };
-        if waited && agreed {
-            let volume =
-                VolumeRef { id: id.clone(), application: retired.application.clone(), name: retired.name.clone() };
-            script.add(Step::Collect(Rubbish::Volume { volume }), "asked for a day ago");
-        }
+    let goes = |retired: &&Retired| !held.contains(&retired.application);
+    for (id, retired) in generation.placement.retired.iter().filter(|(_, retired)| goes(retired)) {
+        set_aside(id, retired, inventory, script);
+    }
+}
+
+/// Adds the removal of a volume without an application, and a day later its end. One in a condition for a person is left as it is.
+fn set_aside(id: &VolumeId, retired: &Retired, inventory: &Inventory, script: &mut Script<'_>) {
+    let Some(found) = inventory.volumes.get(id).filter(|found| found.held.is_none()) else { return };
+    let (application, name) = (retired.application.clone(), retired.name.clone());
+    let volume = VolumeRef { id: id.clone(), application, name };
+    let disposal = retired.disposal;
+    script.add(Step::Retire { volume: volume.clone(), disposal }, "its application is gone");
+    if found.removal.is_some_and(|removal| removal.disposal == disposal && removal.is_due) {
+        script.add(Step::Collect(Rubbish::Volume { volume }), "asked for a day ago");
     }
 }
 
 /// Returns true when an application's instances may have written to their root: before, now, or nobody knows.
-fn roots_written(name: &Name, generation: &Generation, previous: Option<&Generation>) -> bool {
+pub(super) fn roots_written(name: &Name, generation: &Generation, previous: Option<&Generation>) -> bool {
     let known =
         [Some(generation), previous].into_iter().flatten().filter_map(|known| known.portable.applications.get(name));
     let roots: Vec<Root> = known.map(|resolved| resolved.application.root).collect();

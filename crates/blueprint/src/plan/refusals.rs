@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Facts, is_live};
-use crate::document::{Name, Size, Wish};
+use super::facts::{Facts, is_live, meets};
+use crate::document::{Name, Protocol, Size, Wish};
 use crate::generation::{Generation, HostPort};
 use crate::inventory::{Feature, Holder, ImageState, InstanceState, Inventory, Verdict};
 use crate::refusal::Refusal;
@@ -26,10 +26,10 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     let facts: Vec<Facts<'_>> =
         generation.portable.applications.keys().filter_map(|name| Facts::of(inventory, generation, name)).collect();
     features(inventory, &facts, number == current, &mut all);
-    ports(inventory, &facts, &mut all);
+    ports(inventory, &facts, number == current, &mut all);
     for facts in &facts {
         volumes(facts, &mut all);
-        conditions(facts, &mut all);
+        conditions(facts, generation, &mut all);
     }
     faults(inventory, &mut all);
     disk(inventory, generation, &facts, &mut all);
@@ -38,7 +38,12 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
     }
     all.sort();
     all.dedup();
+    let moves = |name: &Name| {
+        let found = inventory.applications.get(name);
+        found.is_some_and(|found| found.instances.values().any(|one| one.is_outside(generation.placement.subnet)))
+    };
     let untouched = |name: &Name| match generation.revision(name) {
+        _ if moves(name) => false,
         // What goes is left where it cannot be seen, and goes later.
         None => true,
         Some(revision) => previous.is_some_and(|previous| previous.revision(name) == Some(revision)),
@@ -99,7 +104,9 @@ fn faults(inventory: &Inventory, all: &mut Vec<Refusal>) {
     }
 }
 
-fn ports(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
+/// Ports that somebody else holds. One that the application has already stays its own, whoever listens there since: connections from outside come to
+/// it all the same. Sockets of UDP come and go with each question to a resolver, so that a generation that serves is not measured by them.
+fn ports(inventory: &Inventory, facts: &[Facts<'_>], serves: bool, all: &mut Vec<Refusal>) {
     let foreign: Vec<(&HostPort, &String)> = inventory
         .ports
         .iter()
@@ -109,11 +116,12 @@ fn ports(inventory: &Inventory, facts: &[Facts<'_>], all: &mut Vec<Refusal>) {
         })
         .collect();
     for facts in facts.iter().filter(|facts| facts.application().wish != Wish::Stopped) {
-        for port in facts.placed.ports.values() {
-            let meets = |other: &HostPort| {
-                other.port == port.port && other.protocol == port.protocol && other.address.overlaps(port.address)
-            };
-            if let Some((_, by)) = foreign.iter().find(|(at, _)| meets(at)) {
+        for (name, port) in &facts.placed.ports {
+            let ours = Holder::Ours { application: facts.name.clone(), port: name.clone() };
+            if inventory.ports.get(port) == Some(&ours) || (serves && port.protocol == Protocol::Udp) {
+                continue;
+            }
+            if let Some((_, by)) = foreign.iter().find(|(at, _)| meets(**at, *port)) {
                 all.push(Refusal::PortTaken { application: facts.name.clone(), port: *port, by: (*by).clone() });
             }
         }
@@ -150,12 +158,15 @@ fn volumes(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
     }
 }
 
-/// Conditions in which the wanted instances were found.
-fn conditions(facts: &Facts<'_>, all: &mut Vec<Refusal>) {
+/// Conditions in which the wanted instances were found. One that a plan ends, as an old version or one of a network that moves, stands in nobody's way.
+fn conditions(facts: &Facts<'_>, generation: &Generation, all: &mut Vec<Refusal>) {
     let Some(observed) = facts.observed() else { return };
     let application = || facts.name.clone();
     for id in facts.wanted() {
         let Some(found) = observed.instances.get(&id) else { continue };
+        if found.is_outside(generation.placement.subnet) {
+            continue;
+        }
         if found.state == InstanceState::Frozen {
             all.push(Refusal::Frozen { application: application(), instance: id.to_string() });
         }

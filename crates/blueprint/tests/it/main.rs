@@ -7,6 +7,7 @@ mod golden;
 mod http;
 mod plan;
 mod plan_properties;
+mod repairs;
 mod returning;
 mod template;
 mod world;

@@ -130,11 +130,13 @@ pub fn step(step: &Step, inventory: &mut Inventory, generation: &Generation) {
             assert_eq!(traffic, Traffic::None, "{step} cuts open connections");
         }
         Step::Collect(Rubbish::Line { volume, line }) => {
-            assert!(!before.volumes[&volume.id].lines[line].admitted, "{step} removes what clients were told");
+            let found = &before.volumes[&volume.id];
+            assert!(!found.lines[line].admitted, "{step} removes what clients were told");
+            assert!(found.lines[line].removable && found.in_use != *line, "{step}, which the volume does not give");
         }
         Step::Collect(Rubbish::Instance { application, instance, .. }) => {
-            let state = before.applications[application].instances[instance].state;
-            assert!(matches!(state, InstanceState::Exited(_)), "{step} of something that lives");
+            let found = &before.applications[application].instances[instance];
+            assert!(found.is_ended(), "{step} of something that lives");
         }
         Step::Snapshot { volume, from, .. } => {
             let live = before
