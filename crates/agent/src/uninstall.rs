@@ -8,11 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use openmesh_xnode::open;
+use reqwest::Method;
 use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::client::{Client, ClientError};
 use crate::error::AgentError;
 use crate::service::Service;
 use crate::settings::Settings;
@@ -38,7 +40,8 @@ pub struct Holdings {
 }
 
 impl Holdings {
-    fn of(service: &Service) -> Result<Holdings, AgentError> {
+    /// Things of an agent that is open.
+    pub(crate) fn of(service: &Service) -> Result<Holdings, AgentError> {
         let (machine, settings) = (service.agent().machine(), service.settings());
         let look = service.agent().look()?;
         let applications = look.instances.iter().filter(|(_, instances)| !instances.is_empty());
@@ -68,13 +71,17 @@ fn bytes_below(folder: &Path) -> u64 {
     bytes.sum()
 }
 
-/// Things of the agent with these settings. An agent that runs ends; the applications go on.
+/// Things of the agent with these settings, asked of the one that runs where one does.
 ///
 /// # Errors
-/// It does not end, or the machine cannot be looked at.
+/// The machine cannot be looked at, or the agent refuses.
 pub async fn holdings(settings: &Settings) -> Result<Holdings, AgentError> {
-    end_agent(settings).await?;
-    Holdings::of(&Service::open(settings.clone())?)
+    if UnixStream::connect(settings.socket()).is_err() {
+        return Holdings::of(&Service::open(settings.clone())?);
+    }
+    let refused = |error: ClientError| AgentError::Name(error.to_string());
+    let client = Client::new(&settings.socket()).map_err(refused)?;
+    client.ask(client.request(Method::GET, "/holdings")).await.map_err(refused)
 }
 
 /// Removes everything of an agent from the machine. Without `wipe` its documents, secrets, generations and volumes stay in its state folder, and the next

@@ -46,8 +46,7 @@ pub async fn uninstall(settings: &Settings, wipe: bool, yes: bool, as_json: bool
         print(&shown(&holdings, wipe))?
     }
     if !yes {
-        return Err(Failure::new("nothing was removed; the agent has ended, and its applications go on")
-            .hint("say --yes to remove it, or start the agent again"));
+        return Err(Failure::new("nothing was removed").hint("say --yes to remove it"));
     }
     let mut says = |text: &str| {
         let _ = print(&format!("{text}\n"));

@@ -29,6 +29,7 @@ use crate::error::AgentError;
 use crate::logs::{LINES_MAX, Logs};
 use crate::outcomes::{self, Outcome};
 use crate::service::{Asked, Service, names};
+use crate::uninstall::Holdings;
 use crate::views::{self, ApplicationState};
 
 /// Largest document, bytes: hundreds of applications with their files.
@@ -44,6 +45,7 @@ pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/xnode", get(node))
         .route("/v1/xnode/schema", get(published_schema))
+        .route("/v1/xnode/holdings", get(holdings))
         .route("/v1/xnode/applications", get(applications).post(deploy))
         .route("/v1/xnode/applications/{name}", get(application).delete(remove))
         .route("/v1/xnode/applications/{name}/logs", get(logs))
@@ -95,6 +97,10 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         disk_free_bytes: host.disk_free.0,
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
     }))
+}
+
+async fn holdings(State(service): Shared) -> Result<Json<Holdings>, AgentError> {
+    Ok(Json(blocking(&service, Holdings::of).await?))
 }
 
 async fn published_schema() -> impl IntoResponse {

@@ -3,4 +3,5 @@
 mod pantry;
 mod returns;
 mod service;
+mod uninstall;
 mod world;

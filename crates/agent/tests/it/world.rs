@@ -218,3 +218,8 @@ pub fn web(image: &str, port: u16) -> String {
          variables: {{TOKEN: {{secret: token}}}}\n    switch: {{gate: 60s, probation: 0ms, drain: 1s}}\n"
     )
 }
+
+/// A document of a web server with a volume, and without a secret.
+pub fn plain(image: &str, port: u16) -> String {
+    web(image, port).replace("    variables: {TOKEN: {secret: token}}\n", "")
+}
