@@ -12,6 +12,7 @@
 //! The agent ends and everything it runs goes on. Started again it looks, and goes on where it was.
 
 mod api;
+pub mod carried;
 mod catalogue;
 pub mod client;
 mod error;
