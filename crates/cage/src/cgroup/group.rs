@@ -159,6 +159,12 @@ impl Group {
         Ok(())
     }
 
+    /// Files by which a process enters it, one for each hierarchy of the machine in which it is: a driver makes it in all of them.
+    pub fn member_files(&self) -> Vec<PathBuf> {
+        let files = self.layout.roots().into_iter().map(|root| self.below(root).join("cgroup.procs"));
+        files.filter(|file| file.exists()).collect()
+    }
+
     /// Its figures; none where it is not there.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Program of util-linux that runs another one with limits.
 const PRLIMIT: &str = "/usr/bin/prlimit";
 /// Search path of drivers, which name their own program absolutely.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A container that is not as it was to become.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +133,11 @@ pub trait Driver {
 
     /// Returns true where it keeps a container of this name.
     fn keeps(&self, container: &Container) -> bool;
+
+    /// Words by which `openmesh-cage-helper exec` lets this driver make a process beside the first one; none where the helper makes it itself.
+    fn beside(&self, _container: &Container) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Commands of a container for its shim.
@@ -157,7 +162,7 @@ pub fn commands(driver: &dyn Driver, container: &Container) -> Commands {
 
 /// The command that makes a container, run with the limits that its processes inherit: no core dumps, and so many open files. They are not in the bundle because
 /// a driver sets those of a bundle from outside, which, in a user namespace of another owner, takes a capability that not every machine gives.
-fn limited(command: Vec<String>) -> Vec<String> {
+pub(crate) fn limited(command: Vec<String>) -> Vec<String> {
     let open_files = format!("--nofile={OPEN_FILES_MAX}:{OPEN_FILES_MAX}");
     [PRLIMIT.into(), "--core=0:0".into(), open_files, "--".into()].into_iter().chain(command).collect()
 }

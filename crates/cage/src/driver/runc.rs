@@ -1,6 +1,6 @@
 //! The driver runc, by its command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -46,6 +46,15 @@ impl Driver for Runc {
 
     fn keeps(&self, container: &Container) -> bool {
         self.root.join(&container.id).exists()
+    }
+
+    fn beside(&self, container: &Container) -> Vec<String> {
+        let path = |path: &Path| path.display().to_string();
+        // Files that live for a moment: the process that is asked for, its number, and the socket for its terminal.
+        let scratch = container.pid_file.parent().unwrap_or(Path::new("/run"));
+        let words = [("--runc", path(&self.program)), ("--root", path(&self.root))];
+        let more = [("--id", container.id.clone()), ("--scratch", path(scratch))];
+        words.into_iter().chain(more).flat_map(|(option, value)| [option.to_string(), value]).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod confined;
+mod exec;
 mod groups;
 mod lives;
 mod readback;
