@@ -133,6 +133,12 @@ impl Target {
         Ok(handle)
     }
 
+    /// Returns true where the first process is in a group: a driver need not use every hierarchy that the machine has.
+    fn lists_first(&self, file: &Path) -> bool {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().any(|line| line.parse() == Ok(self.pid))
+    }
+
     fn by_joining(&self, first: &OwnedFd, request: &Request, spec: &Spec) -> Result<Running, String> {
         let process = spec.process().as_ref().ok_or("the bundle names no process")?;
         let console = match request.terminal {
@@ -148,7 +154,11 @@ impl Target {
         let mut command = Command::new(OWN_PROGRAM);
         command.arg("joined").arg("--config").arg(self.bundle.join("config.json"));
         command.args(["--parent", &getpid().as_raw_nonzero().to_string()]);
-        for group in &self.groups {
+        let groups: Vec<&PathBuf> = self.groups.iter().filter(|file| self.lists_first(file)).collect();
+        if groups.is_empty() {
+            return Err("the instance's first process is in none of its control groups".into());
+        }
+        for group in groups {
             command.arg("--group").arg(group);
         }
         command.env_clear().env(REQUEST_VARIABLE, as_json(request)).current_dir("/");
