@@ -17,6 +17,7 @@
 
 pub mod agent;
 mod applications;
+pub mod door;
 mod error;
 mod execute;
 mod health;

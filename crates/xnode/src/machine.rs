@@ -6,6 +6,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use openmesh_blueprint::document::Name;
 use openmesh_cage::cgroup::{Group, Layout};
@@ -20,6 +21,7 @@ use openmesh_links::texts::{Resolvers, read_resolv_conf};
 use openmesh_primitives::Digest;
 use openmesh_volume::Volumes;
 
+use crate::door::Carrier;
 use crate::error::XnodeError;
 use crate::{Door, Paths, applications, marks};
 
@@ -99,6 +101,8 @@ pub struct Machine {
     pub secrets: Box<dyn Secrets>,
     /// Hears how far images are.
     pub follow: Follow,
+    /// The door; none where the agent has no program of one. Set once, after the machine was opened.
+    pub doors: OnceLock<Carrier>,
     /// Locks that keep other agents away, for as long as the machine is held.
     _alone: Alone,
 }
@@ -150,6 +154,7 @@ impl Machine {
             resolvers: read_resolv_conf(&text),
             secrets,
             follow: Box::new(|_| ()),
+            doors: OnceLock::new(),
             _alone: alone,
         })
     }

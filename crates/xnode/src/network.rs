@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{HostAddress, Name, Protocol, Subnet};
-use openmesh_blueprint::generation::HostPort;
+use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_links::{
     Allocations, Context, Endpoint, Fault, LinksError, Namespace, Namespaces, Network, Target, converge,
@@ -12,6 +12,7 @@ use openmesh_links::{
 use serde::{Deserialize, Serialize};
 
 use crate::applications::Instances;
+use crate::door::Gathered;
 use crate::error::XnodeError;
 use crate::marks::{self, DoorMark};
 use crate::paths::instance_name;
@@ -31,7 +32,7 @@ pub(crate) struct Published {
     pub application: String,
     /// Name of its port.
     pub name: String,
-    /// Number of its port.
+    /// Number of its port, where the version that has traffic is not known.
     pub to: u16,
 }
 
@@ -48,7 +49,8 @@ pub(crate) fn published(machine: &Machine) -> Result<Vec<Published>, XnodeError>
     marks::read(&machine.paths.published())
 }
 
-/// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere.
+/// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere. One of
+/// HTTP is the door's, which listens at it.
 pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -> Result<Network, XnodeError> {
     let mut allocations = Allocations {
         agent: machine.agent.clone(),
@@ -67,15 +69,21 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
             allocations.links.extend(links.map(|link| (name.clone(), link)));
         }
     }
+    let gathered = Gathered::read(machine, instances)?;
     for published in published(machine)? {
         let Ok(name) = published.application.parse::<Name>() else { continue };
         // One that cannot be read is its application's fault, which observation names.
         let door = marks::read(&machine.paths.application(&name).join("door.json"));
         let Ok(DoorMark::Open { revision, .. }) = door else { continue };
-        let Ok(revision) = revision.parse() else { continue };
+        let Ok(revision) = revision.parse::<Revision>() else { continue };
+        let port = gathered.as_ref().and_then(|all| all.port(&name, &revision, &published.name.parse::<Name>().ok()?));
+        if matches!(port, Some((Protocol::Http, _))) {
+            continue;
+        }
+        let to = port.map_or(published.to, |(_, number)| number);
         let made = instances.get(&name).and_then(|found| found.get(&InstanceId { revision, index: 0 })?.as_ref());
         if let Some(made) = made {
-            let target = Target { address: made.address, port: published.to };
+            let target = Target { address: made.address, port: to };
             allocations.published.insert(published.at(), target);
         }
     }
@@ -107,13 +115,14 @@ pub(crate) struct Settled {
     pub faults: BTreeMap<Name, String>,
 }
 
-/// Brings the network to what instances and marks ask for. An error of one instance is its application's alone.
+/// Brings network and door to what instances and marks ask for. An error of one instance is its application's alone.
 pub(crate) fn settle(
     machine: &Machine,
     subnet: Subnet,
     instances: &Instances,
     door: Door<'_>,
 ) -> Result<Settled, XnodeError> {
+    crate::door::settle(machine, instances, door)?;
     let network = wanted(machine, subnet, instances)?;
     let (namespaces, mut faults) = namespaces(machine, instances);
     let context = Context { marks: &machine.paths.network_marks(), effect: door };

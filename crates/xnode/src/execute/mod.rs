@@ -51,17 +51,17 @@ impl Work<'_> {
             Step::Start { application, instance } => return self.start(application, instance),
             Step::Gate { application, instance, within } => return self.gate(application, instance, *within),
             Step::Admit { application, revision, instances, lines } => {
-                self.admit(application, revision, *instances, lines)?;
+                return self.admit(application, revision, *instances, lines);
             }
-            Step::Hold { application, .. } => self.set_door(application, &marks::DoorMark::Holding)?,
+            Step::Hold { application, .. } => return self.set_door(application, &marks::DoorMark::Holding),
             Step::Shut { application, page } => {
                 let door = if *page { marks::DoorMark::Maintenance } else { marks::DoorMark::Closed };
-                self.set_door(application, &door)?;
+                return self.set_door(application, &door);
             }
-            Step::Drain { .. } => {}
+            Step::Drain { application, instance, .. } => return self.drain(application, instance),
             Step::Stop { application, instance, kill_after } => return self.stop(application, instance, *kill_after),
-            Step::Publish { application, port, at } => self.publish(application, port, *at)?,
-            Step::Retract { application, at } => self.retract(application, *at)?,
+            Step::Publish { application, port, at } => return self.publish(application, port, *at),
+            Step::Retract { application, at } => return self.retract(application, *at),
             Step::Probation { application, revision, time } => return self.watch(application, revision, *time),
             Step::Commit { number } => {
                 marks::point(&self.machine.paths.current(), *number, "generation.commit", self.door)?;

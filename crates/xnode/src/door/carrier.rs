@@ -1,0 +1,269 @@
+//! The door of an agent: told whole documents, asked what it serves, and never waited for longer than a second.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use openmesh_door::document::{Certificate, Document};
+use openmesh_door::keep;
+use openmesh_door::protocol::{Ask, Tell};
+use openmesh_door::report::Report;
+
+use super::client::{Client, ClientError, ask};
+use super::document::{Places, Written};
+use super::served::Served;
+use crate::Door;
+use crate::error::XnodeError;
+
+/// Longest time that the loop waits for a door: requests that are held see it as latency.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Time in which a door that does not answer is no fault yet: the agent starts a dead one again within 5 s.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Pause before an address that could not be had is tried again: whoever has it may leave, and nobody hurries.
+const ADDRESS_AGAIN: Duration = Duration::from_secs(30);
+/// Problems of a document that are said; the rest is counted.
+const PROBLEMS_SAID: usize = 3;
+
+/// Certificates of the names that the door serves.
+pub trait Certificates: Send + Sync {
+    /// Those that there are for these names, in files that the door's user can read. Another content has another path: the door reads files again
+    /// with another document alone.
+    fn of(&self, names: &BTreeSet<String>) -> Vec<Certificate>;
+}
+
+/// No certificates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCertificates;
+
+impl Certificates for NoCertificates {
+    fn of(&self, _: &BTreeSet<String>) -> Vec<Certificate> {
+        Vec::new()
+    }
+}
+
+/// Last word of the door on the document that was wanted of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Nothing was wanted yet.
+    None,
+    /// It serves the document.
+    Serves,
+    /// It has not answered yet.
+    Waits(String),
+    /// It does not serve it, with the reason.
+    Fails(String),
+}
+
+#[derive(Debug)]
+struct State {
+    word: Word,
+    /// Number of the process that serves this document, and the document with its serial.
+    confirmed: Option<(u64, Document)>,
+    /// Moment since which it does not answer.
+    silent_since: Option<Instant>,
+    /// Addresses that cannot be had, with reason and moment of the last try.
+    lost: BTreeMap<SocketAddr, (String, Instant)>,
+    remarks: Vec<String>,
+}
+
+/// The door as people see it.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Its report; none where it does not answer, with the reason in `word`.
+    pub report: Option<Report>,
+    /// Document that it keeps.
+    pub document: Option<Document>,
+    /// Its last word.
+    pub word: Word,
+    /// Things that are not served, each with the reason.
+    pub remarks: Vec<String>,
+}
+
+/// The door of an agent.
+pub struct Carrier {
+    socket: PathBuf,
+    kept: PathBuf,
+    places: Places,
+    certificates: Box<dyn Certificates>,
+    state: Mutex<State>,
+}
+
+impl Carrier {
+    /// The door with this control socket, which keeps its document in the file `kept`.
+    pub fn new(socket: PathBuf, kept: PathBuf, places: Places, certificates: Box<dyn Certificates>) -> Carrier {
+        let state =
+            State { word: Word::None, confirmed: None, silent_since: None, lost: BTreeMap::new(), remarks: Vec::new() };
+        Carrier { socket, kept, places, certificates, state: Mutex::new(state) }
+    }
+
+    /// Addresses for domains.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Certificates for names.
+    pub fn certificates(&self, names: &BTreeSet<String>) -> Vec<Certificate> {
+        self.certificates.of(names)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its state in numbers.
+    ///
+    /// # Errors
+    /// It does not answer within a second.
+    pub fn report(&self) -> Result<Report, ClientError> {
+        self.report_until(Instant::now() + ANSWER)
+    }
+
+    fn report_until(&self, until: Instant) -> Result<Report, ClientError> {
+        match ask(&self.socket, &Ask::Report, until)? {
+            Tell::Report(report) => Ok(report),
+            other => Err(ClientError::Answer(format!("{other:?}"))),
+        }
+    }
+
+    /// The document that it keeps for its next start; none where there is none that can be read.
+    pub fn kept(&self) -> Option<Document> {
+        keep::read(&self.kept).ok().flatten()
+    }
+
+    /// State of its routes: by its report, or where it does not answer by the document that it keeps.
+    pub fn served(&self) -> Served {
+        match self.report() {
+            Ok(report) => Served::from(&report),
+            Err(_) => self.kept().as_ref().map(Served::from).unwrap_or_default(),
+        }
+    }
+
+    /// The door for people.
+    pub fn look(&self) -> Look {
+        let (report, document) = (self.report(), self.kept());
+        let state = self.lock();
+        let word = match &report {
+            Err(error) => Word::Waits(error.to_string()),
+            Ok(_) => state.word.clone(),
+        };
+        let lost = state.lost.values().map(|(text, _)| text.clone());
+        Look { report: report.ok(), document, word, remarks: state.remarks.iter().cloned().chain(lost).collect() }
+    }
+
+    /// Its last word. One that has been silent for long is a failure.
+    pub fn word(&self) -> Word {
+        let state = self.lock();
+        match (&state.word, state.silent_since) {
+            (Word::Waits(words), Some(since)) if since.elapsed() > SILENCE => {
+                Word::Fails(format!("{words}, for {} s now", since.elapsed().as_secs()))
+            }
+            (word, _) => word.clone(),
+        }
+    }
+
+    /// Reason for which an address cannot be had; none where it can.
+    pub fn lost(&self, address: SocketAddr) -> Option<String> {
+        self.lock().lost.get(&address).map(|(text, _)| text.clone())
+    }
+
+    /// Lets an address be tried again with the next document.
+    pub fn try_again(&self, address: SocketAddr) {
+        self.lock().lost.remove(&address);
+    }
+
+    /// Lets the door serve a document, and notes its word. A door that does not answer is no error.
+    ///
+    /// # Errors
+    /// Those of the door of effects.
+    pub fn serve(&self, written: Written, effect: Door<'_>) -> Result<(), XnodeError> {
+        let mut state = self.lock();
+        let until = Instant::now() + ANSWER;
+        state.remarks = written.remarks;
+        state.lost.retain(|_, (_, tried)| tried.elapsed() < ADDRESS_AGAIN);
+        let word = self.bring(&mut state, &written.document, until, effect)?;
+        match &word {
+            Word::Waits(_) => state.silent_since = state.silent_since.or_else(|| Some(Instant::now())),
+            _ => state.silent_since = None,
+        }
+        state.word = word;
+        Ok(())
+    }
+
+    fn bring(
+        &self,
+        state: &mut State,
+        wanted: &Document,
+        until: Instant,
+        effect: Door<'_>,
+    ) -> Result<Word, XnodeError> {
+        let report = match self.report_until(until) {
+            Ok(report) => report,
+            Err(error) => return Ok(Word::Waits(error.to_string())),
+        };
+        let kept = self.kept();
+        loop {
+            let mut next = wanted.clone();
+            next.listeners.retain(|listener| !state.lost.contains_key(&listener.address));
+            let confirmed = state.confirmed.as_ref().filter(|(door, _)| *door == report.door).map(|(_, found)| found);
+            let mut known = confirmed.into_iter().chain(&kept);
+            if let Some(same) = known.find(|found| found.serial == report.serial && is_same(found, &next)) {
+                state.confirmed = Some((report.door, same.clone()));
+                return Ok(Word::Serves);
+            }
+            let serial = report.serial.max(kept.as_ref().map_or(0, |kept| kept.serial));
+            next.serial = serial + 1;
+            effect("door.configure").map_err(XnodeError::file("configuring", &self.socket))?;
+            let told = ask(&self.socket, &Ask::Configure(Box::new(next.clone())), until);
+            effect("door.configure").map_err(XnodeError::file("configuring", &self.socket))?;
+            return Ok(match told {
+                Ok(Tell::Configured(report)) => {
+                    state.confirmed = Some((report.door, next));
+                    Word::Serves
+                }
+                Ok(Tell::Unbound { address, text }) => {
+                    if state.lost.insert(address, (text.clone(), Instant::now())).is_none() {
+                        // The rest is served without it.
+                        continue;
+                    }
+                    Word::Fails(text)
+                }
+                Ok(Tell::Refused(problems)) => {
+                    let said = problems.iter().take(PROBLEMS_SAID).map(|one| format!("{}: {}", one.path, one.text));
+                    let more = problems.len().saturating_sub(PROBLEMS_SAID);
+                    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+                    Word::Fails(said.collect::<Vec<_>>().join("; ") + &more)
+                }
+                Ok(Tell::Failed(text)) => Word::Fails(text),
+                Ok(other) => Word::Fails(format!("it answers {other:?}")),
+                Err(error) => Word::Waits(error.to_string()),
+            });
+        }
+    }
+
+    /// Hears of everything that changes at the door until it ends, or `heard` returns false, which is asked at least each `pause`.
+    ///
+    /// # Errors
+    /// It does not answer, or has ended.
+    pub fn follow(&self, pause: Duration, heard: &mut dyn FnMut(Option<Report>) -> bool) -> Result<(), ClientError> {
+        let mut client = Client::connect(&self.socket)?;
+        client.say(&Ask::Follow, Instant::now() + ANSWER)?;
+        loop {
+            let report = match client.hear(Instant::now() + pause) {
+                Ok(Tell::Report(report)) => Some(report),
+                Ok(other) => return Err(ClientError::Answer(format!("{other:?}"))),
+                Err(ClientError::Late) => None,
+                Err(error) => return Err(error),
+            };
+            if !heard(report) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Returns true for documents that differ in their serial alone.
+fn is_same(one: &Document, other: &Document) -> bool {
+    Document { serial: 0, ..one.clone() } == Document { serial: 0, ..other.clone() }
+}

@@ -1,0 +1,318 @@
+//! The door's document as generations, marks and instances ask for it. Pure: the same facts give the same document.
+//!
+//! A route is a port of an application, `application/port`: one of protocol `http`, or one of `tcp` to which a domain leads. It is in the document as
+//! long as a generation or an instance has the port, so that a switch finds it before its first step and after its last one. Published ports of HTTP
+//! are listeners that lead to one route; domains are hosts of the door's own listeners.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+
+use openmesh_blueprint::Generation;
+use openmesh_blueprint::document::{Application, Audience, Name, Protocol, Route as DomainRoute, Wish};
+use openmesh_blueprint::generation::{HostPort, Revision};
+use openmesh_blueprint::inventory::InstanceId;
+use openmesh_door::document::{
+    Access, Admission, Certificate, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
+};
+use openmesh_door::host::normal_pattern;
+use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
+
+use crate::marks::DoorMark;
+
+/// Addresses at which the door serves domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Without TLS.
+    pub http: Vec<SocketAddr>,
+    /// With TLS, where there is a certificate.
+    pub https: Vec<SocketAddr>,
+}
+
+/// A port of the host that was given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedPort {
+    /// Address and port of the host.
+    pub at: HostPort,
+    /// The application.
+    pub application: Name,
+    /// Name of its port.
+    pub port: Name,
+}
+
+/// Facts that a document is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The generation that is wanted.
+    pub wanted: &'a Generation,
+    /// The one that serves, where that is another one.
+    pub serving: Option<&'a Generation>,
+    /// Other generations, of which some instances are.
+    pub others: &'a [Generation],
+    /// Marks of the applications' traffic. One that cannot be read is not here, but in `unknown`.
+    pub marks: &'a BTreeMap<Name, DoorMark>,
+    /// Applications of which nobody knows what their traffic should be.
+    pub unknown: &'a BTreeSet<Name>,
+    /// Document that is served: routes of unknown applications stay as they are.
+    pub served: Option<&'a Document>,
+    /// Addresses of the instances that are there.
+    pub instances: &'a BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
+    /// Ports of the host that were given out.
+    pub published: &'a [PublishedPort],
+    /// Addresses for domains.
+    pub places: &'a Places,
+}
+
+/// A document with what it leaves out, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The document; its serial is 0.
+    pub document: Document,
+    /// Things that are not served, each with the reason.
+    pub remarks: Vec<String>,
+}
+
+/// Name of a route.
+pub fn route_name(application: &Name, port: &Name) -> String {
+    format!("{application}/{port}")
+}
+
+/// Returns true for the name of a route of an application.
+pub fn is_route_of(route: &str, application: &Name) -> bool {
+    route.strip_prefix(application.as_str()).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Returns true where the door carries traffic of an application: it has a port of HTTP, or a domain.
+pub fn is_carried(application: &Application) -> bool {
+    !application.domains.is_empty() || application.ports.values().any(|port| port.protocol == Protocol::Http)
+}
+
+impl<'a> Facts<'a> {
+    /// The document; `certificates` gives those for the names that it serves.
+    pub fn document(&self, certificates: &dyn Fn(&BTreeSet<String>) -> Vec<Certificate>) -> Written {
+        let mut written = Written { document: Document::empty(), remarks: Vec::new() };
+        for name in self.names() {
+            self.routes(name, &mut written.document);
+        }
+        self.published_listeners(&mut written);
+        self.hosts(&mut written);
+        let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
+        if !names.is_empty() {
+            written.document.certificates = certificates(&names);
+            self.own_listeners(&mut written);
+        }
+        written
+    }
+
+    /// Version of an application that instances of a revision are of; none where no generation is known that has it.
+    pub fn version(&self, name: &Name, revision: &Revision) -> Option<&'a Application> {
+        let all = [self.wanted].into_iter().chain(self.serving).chain(self.others);
+        let found = all.into_iter().find(|generation| generation.revision(name).as_ref() == Some(revision))?;
+        Some(&found.portable.applications.get(name)?.application)
+    }
+
+    /// Versions of an application in the generations that count, the wanted one first.
+    fn applications(&self, name: &Name) -> impl Iterator<Item = &'a Application> + use<'a> {
+        let all = [Some(self.wanted), self.serving];
+        let name = name.clone();
+        all.into_iter().flatten().filter_map(move |generation| {
+            generation.portable.applications.get(&name).map(|resolved| &resolved.application)
+        })
+    }
+
+    /// Every application of which there is anything.
+    fn names(&self) -> BTreeSet<&'a Name> {
+        let wanted = self.wanted.portable.applications.keys();
+        let serving = self.serving.into_iter().flat_map(|serving| serving.portable.applications.keys());
+        wanted.chain(serving).chain(self.instances.keys()).chain(self.unknown).collect()
+    }
+
+    fn mark(&self, name: &Name) -> DoorMark {
+        self.marks.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Ports of an application that the door carries.
+    fn carried(&self, name: &Name) -> BTreeSet<Name> {
+        let led: BTreeSet<&Name> = self
+            .applications(name)
+            .flat_map(|application| application.domains.values().map(|route| &route.port))
+            .collect();
+        let instances = self.instances.get(name).into_iter().flat_map(BTreeMap::keys);
+        let versions = instances.filter_map(|id| self.version(name, &id.revision));
+        let all = self.applications(name).chain(versions).flat_map(|application| &application.ports);
+        let carried = all.filter(|(port, about)| match about.protocol {
+            Protocol::Http => true,
+            Protocol::Tcp => led.contains(port),
+            Protocol::Udp => false,
+        });
+        carried.map(|(port, _)| port.clone()).collect()
+    }
+
+    fn routes(&self, name: &Name, document: &mut Document) {
+        if self.unknown.contains(name) {
+            let served = self.served.into_iter().flat_map(|served| &served.routes);
+            let own = served.filter(|(route, _)| is_route_of(route, name));
+            document.routes.extend(own.map(|(route, about)| (route.clone(), about.clone())));
+            return;
+        }
+        for port in self.carried(name) {
+            let route = self.route(name, &port);
+            document.routes.insert(route_name(name, &port), route);
+        }
+    }
+
+    fn route(&self, name: &Name, port: &Name) -> Route {
+        let mark = self.mark(name);
+        let switch = self.applications(name).next().map(|application| &application.switch);
+        let drain_ms = switch.map_or(DRAIN_MS_DEFAULT, |switch| switch.drain.0).min(DRAIN_MS_MAX);
+        let mut instances = Vec::new();
+        for (id, address) in self.instances.get(name).into_iter().flatten() {
+            let Some(number) = self.number(name, &id.revision, port) else { continue };
+            let admitted = is_admitted(&mark, id);
+            instances.push(Instance {
+                name: id.to_string(),
+                address: SocketAddr::from((*address, number)),
+                traffic: if admitted { Traffic::Admit } else { Traffic::Drain },
+                drain_ms,
+            });
+        }
+        // Those that get traffic stand first: the order of the others is that of their names.
+        instances.sort_by_key(|instance| instance.traffic == Traffic::Drain);
+        let open = instances.iter().any(|instance| instance.traffic == Traffic::Admit);
+        Route {
+            protocol: Language::Http1,
+            admission: self.admission(name, port, &mark, open),
+            hold_ms: switch.map_or(HOLD_MS_MAX, |switch| switch.hold.0).min(HOLD_MS_MAX),
+            instances,
+            page: None,
+        }
+    }
+
+    /// Treatment of what is new; `open` says that an instance is admitted.
+    fn admission(&self, name: &Name, port: &Name, mark: &DoorMark, open: bool) -> Admission {
+        match mark {
+            DoorMark::Open { .. } if open => Admission::Open,
+            // The port is one of a version that goes, or its instance is being made again.
+            DoorMark::Open { revision, .. } => {
+                let version = revision.parse::<Revision>().ok().and_then(|revision| self.version(name, &revision));
+                let gone = version.is_some_and(|version| !version.ports.contains_key(port));
+                if gone { Admission::Closed } else { Admission::Hold }
+            }
+            DoorMark::Holding => Admission::Hold,
+            DoorMark::Maintenance => Admission::Maintenance,
+            DoorMark::Closed => Admission::Closed,
+        }
+    }
+
+    /// Number of a port in the instances of a revision. One whose generation is gone has that of the generations that are there.
+    fn number(&self, name: &Name, revision: &Revision, port: &Name) -> Option<u16> {
+        let of = |version: &Application| {
+            version.ports.get(port).filter(|about| about.protocol != Protocol::Udp).map(|about| about.port)
+        };
+        match self.version(name, revision) {
+            Some(version) => of(version),
+            None => self.applications(name).find_map(of),
+        }
+    }
+
+    /// Protocol of a published port: that of the version with traffic, else of the wanted one, else of whatever is there.
+    pub fn protocol(&self, name: &Name, port: &Name) -> Option<Protocol> {
+        let open = match self.mark(name) {
+            DoorMark::Open { revision, .. } => revision.parse::<Revision>().ok(),
+            _ => None,
+        };
+        let open = open.and_then(|revision| self.version(name, &revision));
+        let there = self.instances.get(name).into_iter().flat_map(BTreeMap::keys);
+        let there = there.filter_map(|id| self.version(name, &id.revision));
+        let mut all = open.into_iter().chain(self.applications(name)).chain(there);
+        all.find_map(|version| version.ports.get(port)).map(|about| about.protocol)
+    }
+
+    fn published_listeners(&self, written: &mut Written) {
+        for published in self.published {
+            let route = route_name(&published.application, &published.port);
+            let carried = self.protocol(&published.application, &published.port) == Some(Protocol::Http);
+            if carried && written.document.routes.contains_key(&route) {
+                let address = SocketAddr::new(published.at.address.0, published.at.port);
+                written.document.listeners.push(Listener { address, tls: false, route: Some(route) });
+            }
+        }
+    }
+
+    /// Listeners for domains, where no published port is in their way.
+    fn own_listeners(&self, written: &mut Written) {
+        let secure = !written.document.certificates.is_empty();
+        let https = self.places.https.iter().filter(|_| secure).map(|address| (*address, true));
+        for (address, tls) in self.places.http.iter().map(|address| (*address, false)).chain(https) {
+            let taken = self.published.iter().find(|published| {
+                let (at, same) = (published.at, published.at.address.0.is_ipv4() == address.is_ipv4());
+                let any = at.address.0.is_unspecified() || address.ip().is_unspecified();
+                at.protocol == Protocol::Tcp
+                    && at.port == address.port()
+                    && same
+                    && (any || at.address.0 == address.ip())
+            });
+            match taken {
+                Some(published) => written.remarks.push(format!(
+                    "domains are not served at {address}: the port is published for {}",
+                    route_name(&published.application, &published.port)
+                )),
+                None => written.document.listeners.push(Listener { address, tls, route: None }),
+            }
+        }
+    }
+
+    /// Domains: first those that still belong to the generation that serves, since nobody takes them from an application that was not switched yet.
+    fn hosts(&self, written: &mut Written) {
+        let (switched, others): (Vec<&Name>, Vec<&Name>) =
+            self.names().into_iter().partition(|name| self.is_switched(name));
+        for name in others {
+            let before = self.serving.and_then(|serving| serving.portable.applications.get(name));
+            let gone = self.mark(name) == DoorMark::Closed && !self.wanted.portable.applications.contains_key(name);
+            for (domain, route) in before.into_iter().filter(|_| !gone).flat_map(|before| &before.application.domains) {
+                add_host(name, domain.as_str(), route, written);
+            }
+        }
+        for name in switched {
+            let now = self.wanted.portable.applications.get(name);
+            for (domain, route) in now.into_iter().flat_map(|now| &now.application.domains) {
+                add_host(name, domain.as_str(), route, written);
+            }
+        }
+    }
+
+    /// Returns true where the domains of the wanted generation count for an application: its traffic goes to that version, or none is wished.
+    fn is_switched(&self, name: &Name) -> bool {
+        let Some(wanted) = self.wanted.portable.applications.get(name) else { return false };
+        if wanted.application.wish != Wish::Running || self.serving.is_none() {
+            return true;
+        }
+        let revision = self.wanted.revision(name).map(|revision| revision.to_string());
+        matches!(self.mark(name), DoorMark::Open { revision: open, .. } if Some(open) == revision)
+    }
+}
+
+/// Returns true where a mark gives traffic to an instance.
+pub fn is_admitted(mark: &DoorMark, id: &InstanceId) -> bool {
+    matches!(mark, DoorMark::Open { revision, instances }
+        if *revision == id.revision.to_string() && id.index < *instances)
+}
+
+/// Adds a host, unless another application has it, or its route is not there.
+fn add_host(name: &Name, domain: &str, about: &DomainRoute, written: &mut Written) {
+    let route = route_name(name, &about.port);
+    let Some(host) = normal_pattern(domain) else {
+        written
+            .remarks
+            .push(format!("{domain} of {name} is no name that the door serves; write at least two labels after `*.`"));
+        return;
+    };
+    if !written.document.routes.contains_key(&route) {
+        return;
+    }
+    let access = match about.audience {
+        Audience::Everybody => Access::Everybody,
+        Audience::Wallets => Access::Wallets(about.wallets.iter().map(ToString::to_string).collect()),
+        Audience::Members | Audience::Owner => Access::Owner,
+    };
+    written.document.hosts.entry(host).or_insert(Host { route, access });
+}
