@@ -1,5 +1,5 @@
 import { createBrowserRouter } from "react-router";
-import { Network } from "./pages/network/Network";
+import { Home } from "./pages/Home";
 import { ErrorPage, NotFound } from "./shell/ErrorPage";
 import { Shell } from "./shell/Shell";
 
@@ -13,7 +13,7 @@ export const router = createBrowserRouter([
       {
         errorElement: <ErrorPage />,
         children: [
-          { index: true, element: <Network /> },
+          { index: true, element: <Home /> },
           {
             path: "blocks/:height",
             lazy: async () => ({ Component: (await import("./pages/network/BlockPage")).BlockPage }),
@@ -64,6 +64,37 @@ export const router = createBrowserRouter([
             lazy: async () => ({ Component: (await import("./pages/data/Instrument")).Instrument }),
           },
           { path: "sql", lazy: async () => ({ Component: (await import("./pages/sql/Sql")).Sql }) },
+          {
+            lazy: async () => ({ Component: (await import("./pages/apps/Frame")).Frame }),
+            children: [
+              { path: "apps", lazy: async () => ({ Component: (await import("./pages/apps/Apps")).Apps }) },
+              {
+                path: "apps/:name/:tab?",
+                lazy: async () => ({
+                  Component: (await import("./pages/apps/ApplicationPage")).ApplicationPage,
+                }),
+              },
+              { path: "store", lazy: async () => ({ Component: (await import("./pages/apps/Store")).Store }) },
+              {
+                path: "store/:template",
+                lazy: async () => ({ Component: (await import("./pages/apps/TemplatePage")).TemplatePage }),
+              },
+              {
+                path: "deploy",
+                lazy: async () => ({ Component: (await import("./pages/apps/DocumentPage")).DocumentPage }),
+              },
+              {
+                path: "deployments/:generation",
+                lazy: async () => ({
+                  Component: (await import("./pages/apps/DeploymentPage")).DeploymentPage,
+                }),
+              },
+              {
+                path: "node/:tab?",
+                lazy: async () => ({ Component: (await import("./pages/node/NodePage")).NodePage }),
+              },
+            ],
+          },
           { path: "*", element: <NotFound /> },
         ],
       },

@@ -1,3 +1,4 @@
+import { authorization } from "./token";
 import type { ApiError } from "./types";
 
 /** A refusal of the API, or no answer at all (`code` is then `no_answer`). */
@@ -22,17 +23,20 @@ export class RequestError extends Error {
 /** What a request carries: a value as JSON, or bytes and text of a type as they are. */
 type Sent = { json: unknown } | { body: string | Blob; type: string };
 
-const carrying = (sent: Sent) => ({
-  body: "json" in sent ? JSON.stringify(sent.json) : sent.body,
-  headers: { "content-type": "json" in sent ? "application/json" : sent.type },
-});
+const carrying = (path: string, sent: Sent | undefined) =>
+  sent === undefined
+    ? { headers: authorization(path) }
+    : {
+        body: "json" in sent ? JSON.stringify(sent.json) : sent.body,
+        headers: { ...authorization(path), "content-type": "json" in sent ? "application/json" : sent.type },
+      };
 
 async function ask(method: string, path: string, sent?: Sent, signal?: AbortSignal): Promise<Response> {
   try {
     return await fetch(path, {
       method,
       credentials: "same-origin",
-      ...(sent === undefined ? {} : carrying(sent)),
+      ...carrying(path, sent),
       ...(signal ? { signal } : {}),
     });
   } catch (cause) {

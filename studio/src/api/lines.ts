@@ -1,5 +1,6 @@
 /** Answers that go on: one JSON value a line, read while it comes, and asked for again when it breaks off. */
 import { RequestError, refusalOf } from "./client";
+import { authorization } from "./token";
 
 export type LinesState = "connecting" | "open" | "lost" | "refused" | "ended";
 
@@ -94,7 +95,9 @@ async function once<T>(
   heard: { open: () => void; values: (values: T[]) => void },
 ): Promise<"ended" | RequestError | null> {
   try {
-    const answer = await ask(path(), { credentials: "same-origin", signal });
+    const wanted = path();
+    const headers = authorization(wanted);
+    const answer = await ask(wanted, { credentials: "same-origin", headers, signal });
     if (!answer.ok || !answer.body) return await refusalOf(answer);
     heard.open();
     await readLines<T>(answer.body, heard.values);

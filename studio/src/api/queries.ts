@@ -3,7 +3,7 @@ import { keepPreviousData, useQuery, useQueryClient, type QueryClient } from "@t
 import { useEffect } from "react";
 import { withChunk } from "../lib/agreement";
 import { heights } from "../lib/heights";
-import { get, query } from "./client";
+import { get, query, RequestError } from "./client";
 import { stream } from "./live";
 import type { Stream } from "./stream";
 import type {
@@ -37,6 +37,10 @@ const WAITING_MS = 10_000;
 
 const part = encodeURIComponent;
 
+/** What answers here is no node of a network, but an Xnode alone. */
+export const hasNoNetwork = (error: unknown): boolean =>
+  error instanceof RequestError && (error.status === 404 || error.code === "not_json");
+
 export const useStatus = () =>
   useQuery({
     queryKey: ["status"],
@@ -45,7 +49,8 @@ export const useStatus = () =>
       heights.heard(status.height, Date.now());
       return status;
     },
-    refetchInterval: 5_000,
+    refetchInterval: ({ state }) => (hasNoNetwork(state.error) ? 60_000 : 5_000),
+    retry: (failures, error) => failures < 3 && !hasNoNetwork(error),
   });
 
 /** The newest blocks, which the stream keeps new. */

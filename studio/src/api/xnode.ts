@@ -91,6 +91,10 @@ export interface Generation {
   applications: string[];
   serves: boolean;
   is_wanted: boolean;
+  /** Cause of its failure, where it came back by itself. */
+  failed: string | null;
+  /** Number of the generation that brought back what it changed. */
+  returned_by: number | null;
 }
 
 /** A deployment that was taken, or would be. */
@@ -112,7 +116,17 @@ export interface SecretInfo {
   used_by: Record<string, number>;
 }
 
-export type EventKind = "wanted" | "begins" | "done" | "failed" | "held" | "rest" | "agent" | "secret";
+export type EventKind =
+  | "wanted"
+  | "begins"
+  | "done"
+  | "failed"
+  | "held"
+  | "serves"
+  | "returned"
+  | "rest"
+  | "agent"
+  | "secret";
 
 export interface XnodeEvent {
   sequence: number;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { namesIn, partOf, templatePart, withDocument, withPart, withWish } from "./document";
+import { namesIn, partOf, withDocument, withPart, withWish } from "./document";
 
 const DOCUMENT = `version: 1
 machine:
@@ -80,15 +80,4 @@ it("changes the wish of one application alone", () => {
   expect(withWish(DOCUMENT, "web", "paused")).toBe(`${DOCUMENT}    wish: paused\n`);
   expect(withWish(DOCUMENT, "db", "paused")).toBe(DOCUMENT.replace("wish: stopped", "wish: paused"));
   expect(withWish(DOCUMENT, "cache", "stopped")).toBeNull();
-});
-
-it("writes answers so that nothing in them is more than text", () => {
-  const part = templatePart("db", { name: "postgres", version: "1.0" }, {
-    user: { text: 'a": b\n#' },
-    password: { secret: "db-password" },
-  });
-  expect(part).toBe(
-    'db:\n  template:\n    name: postgres\n    version: "1.0"\n    answers:\n      user: "a\\": b\\n#"\n      password: { secret: "db-password" }\n',
-  );
-  expect(namesIn(withPart(DOCUMENT, part)?.text ?? "")).toEqual(["db", "web"]);
 });

@@ -10,9 +10,8 @@ export interface Merged {
   origins: (number | null)[];
 }
 
-/** Indentation of an application's name, and of its keys, where this page writes them. */
-const NAME_INDENT = 2;
-const KEY_INDENT = 4;
+/** Indentation of each step inwards, where this page writes it. */
+const INDENT = 2;
 
 interface Section {
   name: string;
@@ -49,7 +48,7 @@ function blocksOf(text: string): Blocks | null {
   // Blank lines and comments before the next key belong to that.
   while (end > head + 1 && isBlank(lines[end - 1] ?? "") && indentOf(lines[end - 1] ?? "") === 0) end -= 1;
   const body = lines.slice(head + 1, end);
-  const indent = indentOf(body.find((line) => !isBlank(line)) ?? " ".repeat(NAME_INDENT));
+  const indent = indentOf(body.find((line) => !isBlank(line)) ?? " ".repeat(INDENT));
   const sections: Section[] = [];
   for (const [at, line] of body.entries()) {
     if (isBlank(line) || indentOf(line) > indent) continue;
@@ -89,10 +88,10 @@ export function withPart(text: string, part: string): Merged | null {
   const blocks = text.trim() === "" ? blocksOf("version: 1\napplications: {}") : blocksOf(text);
   const written = linesOf(part);
   // A part without an application is no part: `applications:` with it below is a document again.
-  const own = blocksOf(`applications:\n${shifted(written, NAME_INDENT).join("\n")}`);
+  const own = blocksOf(`applications:\n${shifted(written, INDENT).join("\n")}`);
   const [section, ...more] = own?.sections ?? [];
   if (!blocks || !own || !section || more.length > 0) return null;
-  const put = shifted(written, blocks.isEmpty ? NAME_INDENT : blocks.indent);
+  const put = shifted(written, blocks.isEmpty ? INDENT : blocks.indent);
   const old = blocks.sections.find(({ name }) => name === section.name);
   const [from, to] = old ? [old.from, old.to] : [blocks.end, blocks.end];
   const head = blocks.lines.map((line, at) => (at === blocks.head && blocks.isEmpty ? "applications:" : line));
@@ -132,35 +131,8 @@ export function withWish(text: string, name: string, wish: "running" | "stopped"
   const part = partOf(text, name);
   if (part === null) return null;
   const lines = linesOf(part);
-  const keys = KEY_INDENT - NAME_INDENT;
-  const own = indentOf(lines.slice(1).find((line) => !isBlank(line)) ?? " ".repeat(keys));
+  const own = indentOf(lines.slice(1).find((line) => !isBlank(line)) ?? " ".repeat(INDENT));
   const kept = lines.filter((line) => !(indentOf(line) === own && /^\s*wish:/.test(line)));
   const put = wish === "running" ? kept : [...kept, `${" ".repeat(own)}wish: ${wish}`];
   return withPart(text, put.join("\n"))?.text ?? null;
-}
-
-/** A text as a scalar of YAML that is read as that text, whatever is in it. */
-export const quoted = (text: string): string => JSON.stringify(text);
-
-/** An answer to an option of a template: text, or the name of a secret. */
-export type AnswerValue = { text: string } | { secret: string };
-
-/** The part of an application that is made of a template with answers (X-13). */
-export function templatePart(
-  name: string,
-  template: { name: string; version: string },
-  answers: Record<string, AnswerValue>,
-): string {
-  const said = Object.entries(answers).map(([option, answer]) => {
-    const value = "secret" in answer ? `{ secret: ${quoted(answer.secret)} }` : quoted(answer.text);
-    return `      ${option}: ${value}`;
-  });
-  return [
-    `${name}:`,
-    "  template:",
-    `    name: ${template.name}`,
-    `    version: ${quoted(template.version)}`,
-    ...(said.length > 0 ? ["    answers:", ...said] : []),
-    "",
-  ].join("\n");
 }

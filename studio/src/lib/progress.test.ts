@@ -67,6 +67,22 @@ it("hears of other generations only that it was replaced", () => {
   expect(ended.state).toBe("done");
 });
 
+it("says that it serves and is watched, and that it came back by itself", () => {
+  const wanted = event("wanted", "w");
+  const serves = event("serves", "everything of generation 4 serves; its new versions are watched");
+  const watched = progressOf(4, PLAN, [wanted, serves, event("begins", "start web r1/0")]);
+  expect(watched.state).toBe("serves");
+  const returned = event("returned", "generation 4 has failed: web ended. Generation 5 follows: web returns");
+  const back = progressOf(4, PLAN, [
+    wanted,
+    serves,
+    returned,
+    event("wanted", "generation 5 is wanted by the agent", { generation: 5 }),
+    event("rest", "the machine is as generation 5 says", { generation: 5 }),
+  ]);
+  expect(back).toMatchObject({ state: "returned", returned: returned.text, replacedBy: 5, ended: returned.at });
+});
+
 it("does not take what is looked up for the next plan for a step, nor a later repair", () => {
   const looks = event("begins", "looks up docker.io/library/redis", { application: "cache" });
   const progress = progressOf(4, PLAN, [event("wanted", "w"), looks]);

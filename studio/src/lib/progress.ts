@@ -29,12 +29,17 @@ export interface Hold {
 
 export interface Progress {
   generation: number;
-  /** `replaced`: another generation is wanted by now. */
-  state: "unknown" | "works" | "done" | "held" | "replaced";
+  /**
+   * `serves`: everything serves, and the new versions are watched; `returned`: it has failed, and the next generation brings
+   * back what it changed; `replaced`: a person wants another generation by now.
+   */
+  state: "unknown" | "works" | "serves" | "done" | "held" | "returned" | "replaced";
   /** Words of the event that wanted it: by whom, and why. */
   asked: string | null;
   begun: string | null;
   ended: string | null;
+  /** Words of its return: the cause, and what follows. */
+  returned: string | null;
   /** Number of the generation that took its place. */
   replacedBy: number | null;
   steps: StepProgress[];
@@ -66,6 +71,7 @@ export function progressOf(
     asked: null,
     begun: null,
     ended: null,
+    returned: null,
     replacedBy: null,
     steps: planned.map(waiting),
     holds: [],
@@ -80,10 +86,17 @@ export function withEvent(progress: Progress, event: XnodeEvent): Progress {
   if (progress.state === "done") return progress;
   if (event.kind === "wanted" && event.generation > progress.generation)
     return progress.replacedBy === null
-      ? { ...progress, state: "replaced", replacedBy: event.generation, ended: event.at }
+      ? {
+          ...progress,
+          state: progress.state === "returned" ? "returned" : "replaced",
+          replacedBy: event.generation,
+          ended: progress.ended ?? event.at,
+        }
       : progress;
-  if (event.generation !== progress.generation || progress.state === "replaced") return progress;
-  const going: Progress = { ...progress, state: "works", begun: progress.begun ?? event.at };
+  if (event.generation !== progress.generation || progress.state === "replaced" || progress.state === "returned")
+    return progress;
+  const state = progress.state === "serves" ? "serves" : "works";
+  const going: Progress = { ...progress, state, begun: progress.begun ?? event.at };
   switch (event.kind) {
     case "wanted":
       return { ...going, asked: event.text };
@@ -107,6 +120,10 @@ export function withEvent(progress: Progress, event: XnodeEvent): Progress {
           { application: event.application, cause: event.text, at: event.at },
         ],
       };
+    case "serves":
+      return { ...going, state: "serves" };
+    case "returned":
+      return { ...going, state: "returned", returned: event.text, ended: event.at };
     case "rest":
       return { ...going, state: "done", ended: event.at, holds: [], steps: going.steps.map(passed) };
     default:
@@ -170,7 +187,7 @@ function failed(progress: Progress, event: XnodeEvent): Progress {
 /** A progress with what the agent does at this moment: its step, with its bytes. */
 export function withWork(progress: Progress, work: Work): Progress {
   const { step: text, bytes } = work;
-  if (text === null || (progress.state !== "works" && progress.state !== "held")) return progress;
+  if (text === null || !["works", "serves", "held"].includes(progress.state)) return progress;
   return {
     ...progress,
     steps: changed(progress.steps, text, (step) => ({

@@ -4,6 +4,8 @@
  * screen; mouse, tabs stops and character sets do not.
  */
 
+/* eslint-disable no-control-regex -- what programs send to terminals is made of control characters */
+
 /** Lines that have left the screen above and are kept. */
 const HISTORY_LINES_MAX = 1_000;
 /** Longest command that is waited for; more is no command, and is dropped. */
@@ -26,6 +28,16 @@ export interface Run {
   text: string;
   style: Style;
 }
+
+const CONTROL = /[\x00-\x1f\x7f]/;
+const TITLE = /^\x1b\][02];([^\x07\x1b]*)/;
+/** A control sequence: private mark, numbers, final character. */
+const SEQUENCE = /^\x1b\[([?>=]?)([\d;:]*)[ -/]*([@-~])$/;
+const SEQUENCE_WHOLE = /^\x1b\[[0-?]*[ -/]*[@-~]/;
+const SEQUENCE_PART = /^\x1b\[[0-?]*[ -/]*$/;
+/** A text for the terminal, which ends with BEL or ESC \. */
+const STRING_WHOLE = /^\x1b.[^\x07\x1b]*(?:\x07|\x1b\\)/s;
+const STRING_PART = /^\x1b.[^\x07\x1b]*\x1b?$/s;
 
 const PLAIN: Style = { bold: false, inverse: false, color: null };
 
@@ -88,7 +100,7 @@ export class Screen {
     let rest = this.#rest + text;
     this.#rest = "";
     while (rest !== "") {
-      const at = rest.search(/[\x00-\x1f\x7f]/); // eslint-disable-line no-control-regex -- terminals are made of these
+      const at = rest.search(CONTROL);
       if (at < 0) return this.#print(rest);
       this.#print(rest.slice(0, at));
       rest = rest.slice(at);
@@ -144,14 +156,13 @@ export class Screen {
   }
 
   #command(command: string): void {
-    const title = /^\x1b\][02];([^\x07\x1b]*)/.exec(command); // eslint-disable-line no-control-regex -- as above
+    const title = TITLE.exec(command);
     if (title) this.#title = title[1] ?? "";
     if (command === "\x1b7") this.#saved = { row: this.#row, column: this.#column };
     if (command === "\x1b8") this.#moveTo(this.#saved.row, this.#saved.column);
     if (command === "\x1bM") this.#up();
     if (command === "\x1bc") this.#clear();
-    // eslint-disable-next-line no-control-regex -- as above
-    const [, mark = "", numbers = "", word = ""] = /^\x1b\[([?>=]?)([\d;:]*)[ -/]*([@-~])$/.exec(command) ?? [];
+    const [, mark = "", numbers = "", word = ""] = SEQUENCE.exec(command) ?? [];
     const given = numbers.split(/[;:]/).map((each) => (each === "" ? null : Number(each)));
     if (mark === "?") this.#mode(given, word === "h");
     else if (mark === "" && word !== "") this.#sequence(word, given);
@@ -267,15 +278,9 @@ export class Screen {
 function commandOf(text: string): string | null {
   const second = text[1];
   if (second === undefined) return null;
-  if (second === "[") return /^.\[[0-?]*[ -/]*[@-~]/s.exec(text)?.[0] ?? (/^.\[[0-?]*[ -/]*$/s.test(text) ? null : "\x1b[");
-  // Titles and other texts for the terminal end with BEL or ESC \.
-  if ("]PX^_".includes(second)) {
-    // eslint-disable-next-line no-control-regex -- as above
-    const whole = /^\x1b.[^\x07\x1b]*(?:\x07|\x1b\\)/s.exec(text)?.[0];
-    if (whole !== undefined) return whole;
-    // eslint-disable-next-line no-control-regex -- as above
-    return /^\x1b.[^\x07\x1b]*\x1b?$/s.test(text) ? null : text.slice(0, 2);
-  }
+  if (second === "[") return SEQUENCE_WHOLE.exec(text)?.[0] ?? (SEQUENCE_PART.test(text) ? null : "\x1b[");
+  if ("]PX^_".includes(second))
+    return STRING_WHOLE.exec(text)?.[0] ?? (STRING_PART.test(text) ? null : text.slice(0, 2));
   if ("()*+#%".includes(second)) return text.length < 3 ? null : text.slice(0, 3);
   return text.slice(0, 2);
 }

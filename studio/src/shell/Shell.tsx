@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect, useRef } from "react";
 import { Link, Outlet, ScrollRestoration, useLocation } from "react-router";
-import { feed, useStatus } from "../api/queries";
+import { feed, hasNoNetwork, useStatus } from "../api/queries";
 import { stream, useStreamRefusals, useStreamState } from "../api/live";
 import type { Origin } from "../api/types";
 import { Loading, Notice } from "../design";
@@ -11,6 +11,7 @@ import { useNow } from "../lib/now";
 import { ageOf, BLOCK_STALE_MS, STATUS_STALE_MS } from "../lib/staleness";
 import { setTheme, THEMES, useTheme } from "./theme";
 import { WalletButton } from "./WalletButton";
+import { XnodeBanner, XnodeFoot, XnodeSession } from "./XnodeBanner";
 
 const ORIGINS: Record<Origin, { tone: string; words: string }> = {
   live: { tone: "good", words: "Live market: prices come from the venues themselves" },
@@ -19,8 +20,8 @@ const ORIGINS: Record<Origin, { tone: string; words: string }> = {
 };
 
 export function Shell() {
-  const client = useQueryClient();
-  useEffect(() => feed(client, stream), [client]);
+  const isXnode = XNODE_PAGES.test(useLocation().pathname);
+  useFeed();
   useFocusOnNavigation();
   return (
     <>
@@ -35,22 +36,37 @@ export function Shell() {
         <Sections />
         <div className="row tools">
           <ThemeSwitch />
-          <WalletButton />
+          {isXnode ? <XnodeSession /> : <WalletButton />}
         </div>
       </header>
-      <OriginBanner />
+      {isXnode ? <XnodeBanner /> : <OriginBanner />}
       <main id="main" tabIndex={-1}>
-        <Lost />
-        <Stalled />
-        <Refused />
+        {isXnode ? null : (
+          <>
+            <Lost />
+            <Stalled />
+            <Refused />
+          </>
+        )}
         <Suspense fallback={<Loading what="the page" />}>
           <Outlet />
         </Suspense>
       </main>
-      <Footer />
+      {isXnode ? <XnodeFoot /> : <Footer />}
       <ScrollRestoration />
     </>
   );
+}
+
+/** Pages of the machine and its applications, which say nothing of the network's data. */
+const XNODE_PAGES = /^\/(apps|store|deploy|deployments|node)(\/|$)/;
+
+/** Listens to the network's news as soon as it is known that there is one: an Xnode alone has none. */
+function useFeed(): void {
+  const client = useQueryClient();
+  const { data, failureReason } = useStatus();
+  const isThere = data !== undefined || (failureReason !== null && !hasNoNetwork(failureReason));
+  useEffect(() => (isThere ? feed(client, stream) : undefined), [client, isThere]);
 }
 
 /** The sections, with the pages that belong to each though their addresses do not begin with its own. */
@@ -59,6 +75,8 @@ const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
   { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
   { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions)/ },
+  { to: "/apps", name: "Apps", pages: /^\/(apps|store|deploy|deployments)(\/|$)/ },
+  { to: "/node", name: "Node", pages: /^\/node(\/|$)/ },
 ];
 
 function Sections() {

@@ -1,0 +1,159 @@
+/** The server cache of an Xnode: one place that knows its agent's paths and keys. All keys begin with `xnode`. */
+import { useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { get, query, RequestError, send, text } from "./client";
+import type { Application, Deployment, Generation, SecretInfo, XnodeInfo } from "./xnode";
+
+export const ROOT = "/v1/xnode";
+const part = encodeURIComponent;
+
+/** Between two looks at an agent that works, and at one that rests: its events tell of changes in between. */
+const WORKS_MS = 1_000;
+const RESTS_MS = 3_000;
+/** What counts as old: three looks that brought nothing. */
+export const XNODE_STALE_MS = 10_000;
+
+/** No agent answers at this address: the node's gateway knows none, or cannot reach it. */
+export const isAbsent = (error: unknown): boolean =>
+  error instanceof RequestError &&
+  ((error.status === 404 && !["no_application", "no_generation", "no_secret"].includes(error.code)) ||
+    error.status === 502 ||
+    error.status === 503);
+
+/** Somebody has to sign in first. */
+export const wantsSignIn = (error: unknown): boolean => error instanceof RequestError && error.status === 401;
+
+/** What stands at the agent's address. */
+export type Reach = { at: "there"; info: XnodeInfo } | { at: "absent" } | { at: "signed out" };
+
+const REACH_KEY = ["xnode", "reach"];
+
+/**
+ * Whether there is an agent, and what it says of its machine. One that was there and does not answer is an error beside what
+ * it said last; so what is shown then is known to be old.
+ */
+const reachQuery = {
+  queryKey: REACH_KEY,
+  queryFn: async ({ signal, client }: { signal: AbortSignal; client: QueryClient }): Promise<Reach> => {
+    try {
+      return { at: "there", info: await get<XnodeInfo>(ROOT, signal) };
+    } catch (error) {
+      if (wantsSignIn(error)) return { at: "signed out" };
+      if (isAbsent(error) && client.getQueryData<Reach>(REACH_KEY)?.at !== "there") return { at: "absent" };
+      throw error;
+    }
+  },
+};
+
+const pauseOf = (reach: Reach | undefined): number =>
+  reach?.at === "there" && reach.info.work.state === "works" ? WORKS_MS : RESTS_MS;
+
+export const useReach = (isOn = true) =>
+  useQuery({ ...reachQuery, refetchInterval: ({ state }) => pauseOf(state.data), enabled: isOn });
+
+/** What the agent says of its machine. */
+export const useXnode = (isOn = true) =>
+  useQuery({
+    ...reachQuery,
+    refetchInterval: ({ state }) => pauseOf(state.data),
+    enabled: isOn,
+    select: (reach) => (reach.at === "there" ? reach.info : undefined),
+  });
+
+/** The number of the generation that was last seen as the wanted one; `null` before any was seen. */
+export function wantedNow(client: QueryClient): number | null {
+  const reach = client.getQueryData<Reach>(REACH_KEY);
+  return reach?.at === "there" ? reach.info.wanted : null;
+}
+
+export const useApplications = () =>
+  useQuery({
+    queryKey: ["xnode", "applications"],
+    queryFn: ({ signal }) => get<Application[]>(`${ROOT}/applications`, signal),
+    refetchInterval: RESTS_MS,
+  });
+
+export const useApplication = (name: string) =>
+  useQuery({
+    queryKey: ["xnode", "application", name],
+    queryFn: ({ signal }) => get<Application>(`${ROOT}/applications/${part(name)}`, signal),
+    refetchInterval: RESTS_MS,
+  });
+
+export const useGenerations = () =>
+  useQuery({
+    queryKey: ["xnode", "generations"],
+    queryFn: ({ signal }) => get<Generation[]>(`${ROOT}/generations`, signal),
+    refetchInterval: 10_000,
+  });
+
+/** The document of a generation; it never changes. The empty text where there is no generation yet. */
+export const documentQuery = (number: number) => ({
+  queryKey: ["xnode-document", number],
+  queryFn: ({ signal }: { signal: AbortSignal }) =>
+    number === 0 ? Promise.resolve("") : text(`${ROOT}/generations/${number}`, signal),
+  staleTime: Infinity,
+});
+
+export const useDocument = (number: number | undefined) =>
+  useQuery({ ...documentQuery(number ?? 0), enabled: number !== undefined });
+
+/** Differences of two generations, a line each; they never change. */
+export const useDifference = (before: number, after: number) =>
+  useQuery({
+    queryKey: ["xnode-difference", before, after],
+    queryFn: ({ signal }) => get<string[]>(`${ROOT}/generations/${before}/diff/${after}`, signal),
+    enabled: before > 0 && after > 0,
+    staleTime: Infinity,
+  });
+
+export const useSecrets = () =>
+  useQuery({
+    queryKey: ["xnode", "secrets"],
+    queryFn: ({ signal }) => get<SecretInfo[]>(`${ROOT}/secrets`, signal),
+    refetchInterval: 10_000,
+  });
+
+/** Fate of the data of an application that is removed. */
+export type DataFate = "keep" | "backup" | "wipe";
+
+/** A change of the machine that can be planned and done. */
+export type Change =
+  | { kind: "document"; text: string }
+  | { kind: "restore"; generation: number; lines?: string }
+  | { kind: "remove"; name: string; data: DataFate };
+
+/** Asks for the plan of a change, or does it. `expected`: the generation that the person has seen as the wanted one. */
+export function ask(
+  change: Change,
+  { plan, expected, reason }: { plan: boolean; expected: number | null; reason: string },
+): Promise<Deployment> {
+  const asked = { plan: plan ? "true" : null, expected, reason: reason.trim() || null };
+  switch (change.kind) {
+    case "document":
+      return send<Deployment>("POST", `${ROOT}/applications${query(asked)}`, change.text, "application/yaml");
+    case "restore":
+      return send<Deployment>(
+        "POST",
+        `${ROOT}/generations/${change.generation}/restore${query({ ...asked, lines: change.lines })}`,
+      );
+    case "remove":
+      return send<Deployment>(
+        "DELETE",
+        `${ROOT}/applications/${part(change.name)}${query({ ...asked, data: change.data })}`,
+      );
+  }
+}
+
+export const setSecret = (name: string, value: string | Blob) =>
+  send<number>("PUT", `${ROOT}/secrets/${part(name)}`, value, "application/octet-stream");
+export const removeSecret = (name: string) => send<undefined>("DELETE", `${ROOT}/secrets/${part(name)}`);
+
+/** Something that is done at the agent; what is shown of it is fetched anew behind it. */
+export function useAct<T, A = void>(does: (argument: A) => Promise<T>) {
+  const client = useQueryClient();
+  return useMutation({ mutationFn: does, onSettled: () => fresh(client) });
+}
+
+/** Fetches anew what is shown of the agent; what is on its way already is waited for. */
+export const fresh = (client: QueryClient): Promise<void> =>
+  client.invalidateQueries({ queryKey: ["xnode"], refetchType: "active" }, { cancelRefetch: false });

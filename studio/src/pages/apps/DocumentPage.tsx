@@ -1,0 +1,141 @@
+import { useState } from "react";
+import { Link } from "react-router";
+import { RequestError } from "../../api/client";
+import { useDocument, useXnode } from "../../api/xnodeQueries";
+import { Card, Notice } from "../../design";
+import { namesIn, withDocument } from "../../lib/document";
+import { atWritten, readProblems, type LineProblem } from "../../lib/problems";
+import { useTitle } from "../../lib/title";
+import { DocumentEditor } from "./DocumentEditor";
+import { Decide, Planning, useChange } from "./change";
+import { Live, Refused } from "./parts";
+
+const FIRST = `version: 1
+applications:
+  site:
+    image: docker.io/library/nginx:1.27
+    ports:
+      http: { port: 80, publish: {} }
+`;
+
+/** Refusals that are about the text, each with its line. */
+const TEXT_CODES = ["document", "unresolved", "recipe", "compose"];
+
+export function DocumentPage() {
+  useTitle("Deploy a document");
+  const xnode = useXnode();
+  const present = useDocument(xnode.data?.wanted);
+  return (
+    <div className="stack">
+      <p className="flat">
+        <Link to="/apps">Apps</Link> › Paste a document
+      </p>
+      <div className="heading">
+        <h1>Deploy a document</h1>
+        <p className="quiet flat">YAML or JSON of this machine's applications. Nothing happens before you have seen the plan.</p>
+      </div>
+      <Live of={present} what="the present document">
+        {(text) => <Writing present={text} wanted={xnode.data?.wanted ?? 0} />}
+      </Live>
+    </div>
+  );
+}
+
+function Writing({ present, wanted }: { present: string; wanted: number }) {
+  const [written, setWritten] = useState(FIRST);
+  const [whole, setWhole] = useState(false);
+  const flow = useChange();
+  const own = namesIn(present) ?? [];
+  const merged = whole || own.length === 0 ? null : withDocument(present, written);
+  const cannotAdd = !whole && own.length > 0 && merged === null;
+  const sent = merged?.text ?? written;
+  const origins = merged?.origins;
+  const problems = problemsOf(flow.refused, origins);
+  const missing = whole ? own.filter((name) => !(namesIn(written) ?? []).includes(name)) : [];
+  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Deploy" />;
+  return (
+    <form
+      className="stack"
+      aria-label="Document"
+      onSubmit={(event) => {
+        event.preventDefault();
+        flow.plan({ change: { kind: "document", text: sent }, expected: wanted });
+      }}
+    >
+      <Card title="Document" flush>
+        <DocumentEditor
+          label="Document"
+          value={written}
+          problems={problems}
+          onChange={(text) => {
+            flow.reset();
+            setWritten(text);
+          }}
+        />
+      </Card>
+      {own.length > 0 ? (
+        <fieldset className="row plainset">
+          <legend className="visually-hidden">What becomes of the other applications</legend>
+          <label className="row">
+            <input type="radio" name="whole" checked={!whole} onChange={() => setWhole(false)} />
+            Add to the {own.length === 1 ? "application" : `${own.length} applications`} that are here
+          </label>
+          <label className="row">
+            <input type="radio" name="whole" checked={whole} onChange={() => setWhole(true)} />
+            This is the whole document
+          </label>
+        </fieldset>
+      ) : null}
+      {cannotAdd ? (
+        <Notice tone="warn" title="This text cannot be added by itself">
+          Only a document in blocks can: with a line `applications:` and each application below it. Write it so, or deploy it as the
+          whole document.
+        </Notice>
+      ) : null}
+      {missing.length > 0 ? (
+        <Notice tone="warn" title={`Not in it, and therefore removed: ${missing.join(", ")}`}>
+          Their data are kept.
+        </Notice>
+      ) : null}
+      <ProblemList problems={problems} />
+      {flow.refused && problems.length === 0 ? <Refused error={flow.refused} /> : null}
+      <Planning flow={flow} />
+      <p className="row flat">
+        <button
+          type="submit"
+          className="button primary"
+          disabled={flow.isPlanning || cannotAdd || written.trim() === ""}
+          title={written.trim() === "" ? "Write a document first" : undefined}
+        >
+          {flow.isPlanning ? "Planning…" : "Show the plan"}
+        </button>
+      </p>
+    </form>
+  );
+}
+
+/** Problems of the text, at the lines that the person wrote. */
+export function problemsOf(error: Error | null, origins?: readonly (number | null)[]): LineProblem[] {
+  if (!(error instanceof RequestError) || !TEXT_CODES.includes(error.code)) return [];
+  const problems = readProblems(error.message);
+  return origins ? atWritten(problems, origins) : problems;
+}
+
+/** All problems in the order of the text. */
+export function ProblemList({ problems }: { problems: LineProblem[] }) {
+  if (problems.length === 0) return null;
+  const bad = problems.filter(({ tone }) => tone === "bad").length;
+  return (
+    <Notice
+      tone={bad > 0 ? "bad" : "warn"}
+      title={problems.length === 1 ? "1 problem" : `${problems.length} problems`}
+    >
+      {problems.map((problem, at) => (
+        <span key={at} className="below">
+          {problem.line === null ? "" : `Line ${problem.line}: `}
+          {problem.path ? <code className="long">{problem.path}</code> : null} {problem.what}
+        </span>
+      ))}
+    </Notice>
+  );
+}

@@ -1,0 +1,77 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { Outlet } from "react-router";
+import { eventHistory, useHistory } from "../../api/xnodeEvents";
+import { fresh, useReach } from "../../api/xnodeQueries";
+import { Card, Loading, Notice } from "../../design";
+import { age, clock } from "../../lib/format";
+import { useNow } from "../../lib/now";
+import { SignIn } from "../../shell/XnodeSignIn";
+import { Failure } from "../parts";
+import { Command } from "./parts";
+
+/** Everything of an Xnode: shown as soon as an agent answers somebody who is signed in, and said to be old when it does not. */
+export function Frame() {
+  const reach = useReach();
+  if (!reach.data)
+    return reach.error ? <Failure error={reach.error} what="the machine" /> : <Loading what="the machine" />;
+  if (reach.data.at === "absent") return <NoAgent />;
+  if (reach.data.at === "signed out") return <SignIn />;
+  return (
+    <>
+      <News />
+      {reach.error ? <Old since={reach.dataUpdatedAt} /> : null}
+      <Outlet />
+    </>
+  );
+}
+
+/** What the agent tells of is fetched anew at once; without its stream the pages still ask every few seconds. */
+function News() {
+  const client = useQueryClient();
+  const { events, state } = useHistory();
+  const now = useNow();
+  useEffect(() => eventHistory.watch(() => void fresh(client)), [client]);
+  if (state !== "lost") return null;
+  const last = events.at(-1);
+  return (
+    <Notice
+      tone="warn"
+      title="The agent's events are interrupted"
+      ticking={last ? `The last one is from ${clock(Date.parse(last.at), now)}.` : null}
+    >
+      Progress and history stand still until the stream is there again; this page tries by itself.
+    </Notice>
+  );
+}
+
+function Old({ since }: { since: number }) {
+  const now = useNow();
+  return (
+    <Notice
+      tone="warn"
+      title="The agent does not answer"
+      ticking={`What is shown is from ${clock(since, now)} (${age(now - since)}).`}
+    >
+      Applications go on without it. This page asks again by itself.
+    </Notice>
+  );
+}
+
+function NoAgent() {
+  return (
+    <div className="stack narrow">
+      <h1>No Xnode here</h1>
+      <Card title="Make this machine an Xnode">
+        <div className="stack">
+          <p className="flat">
+            An Xnode is a machine whose applications are described by one document, and whose changes can be undone. Its
+            agent does not answer at this address. On the machine, as root:
+          </p>
+          <Command text="openmesh xnode agent" />
+          <p className="quiet flat">This page goes on by itself as soon as the agent answers.</p>
+        </div>
+      </Card>
+    </div>
+  );
+}
