@@ -12,7 +12,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use openmesh_primitives::{Digest, Timestamp, canonical, sha256};
 
 use crate::document::{
-    Application, HostAddress, ImageReference, Name, Port, Protocol, Registry, Reserve, Size, Store, Subnet, Wish,
+    Application, Content, HostAddress, ImageReference, Name, Port, Protocol, Registry, Reserve, Size, Store, Subnet,
+    Wish,
 };
 use crate::text::{Out, Shape};
 
@@ -324,6 +325,25 @@ pub fn mac(address: Ipv4Addr) -> [u8; 6] {
 }
 
 impl Portable {
+    /// Secrets that the machine itself uses, each with its use in words: sign-ins to registries, places for backups.
+    pub fn machine_secrets(&self) -> impl Iterator<Item = (String, &Name)> {
+        fn of(content: &Content) -> Option<&Name> {
+            match content {
+                Content::Secret(name) => Some(name),
+                Content::Text(_) => None,
+            }
+        }
+        let registries = self
+            .registries
+            .iter()
+            .filter_map(|registry| Some((format!("the registry {}", registry.host), of(&registry.password)?)));
+        let stores = self.backups.iter().flat_map(move |(name, store)| {
+            let used = [&store.key, &store.secret].into_iter().flatten().filter_map(of);
+            used.map(move |secret| (format!("the place for backups {name}"), secret))
+        });
+        registries.chain(stores)
+    }
+
     /// SHA-256 of the canonical bytes.
     pub fn hash(&self) -> Digest {
         sha256(&[b"openmesh portable 1", &canonical::encode(self)])

@@ -18,6 +18,7 @@ use crate::generation::{
     Cause, Disposal, Freed, Generation, HostPort, IDS_OF_APPLICATION, ImageSource, Placed, PlacedVolume, Placement,
     Portable, Resolved, ResolvedImage, Resource, Retired, Revision, VolumeId, essence, revision,
 };
+use crate::inventory::InstanceId;
 use crate::unresolved::Unresolved;
 
 /// Time in which a freed port, address or range of ids is not given to another owner, in nanoseconds: an hour, by which caches of names, open
@@ -43,8 +44,10 @@ pub struct Allocations {
     pub node: Name,
     /// Ports of the host that others hold, with the holder's name.
     pub taken: BTreeMap<(u16, Protocol), String>,
-    /// Addresses of the instances that are there, with the revision that has each.
-    pub busy: BTreeMap<Ipv4Addr, (Name, Revision)>,
+    /// Highest number that a generation here has, also one that was kept and never wanted; 0 before the first. Numbers are not given twice.
+    pub highest: u64,
+    /// Addresses of the instances that are there, with application, revision and number of each.
+    pub busy: BTreeMap<Ipv4Addr, (Name, InstanceId)>,
     /// First user id that is ours to give.
     pub first_id: u32,
     /// Number of ranges of user ids that are ours.
@@ -269,14 +272,18 @@ fn place(
     cause: Cause,
     mut reasons: Vec<Unresolved>,
 ) -> Result<Generation, Vec<Unresolved>> {
-    let number = previous.map_or(1, |previous| previous.number + 1);
+    let number = previous.map_or(0, |previous| previous.number).max(allocations.highest) + 1;
     let old = previous.map(|previous| &previous.placement);
     let (freed, now) = (still_freed(old, cause.at), cause.at);
     let mut pool = Pool { settings, allocations, used: BTreeSet::new(), freed, now };
     let mut retired = old.map(|old| old.retired.clone()).unwrap_or_default();
     secrets_there(&portable, allocations, &mut reasons);
 
-    // First what stays where it is, so that no newcomer takes it.
+    // Ports that a document names are their applications', whoever had them: none of them is kept for somebody else.
+    for (_, _, number, protocol) in portable.applications.values().flat_map(named_ports) {
+        pool.keep(Resource::Port(number, protocol));
+    }
+    // Then what stays where it is, so that no newcomer takes it.
     let mut kept: BTreeMap<&Name, Kept> = BTreeMap::new();
     for (name, resolved) in &portable.applications {
         let had = old.and_then(|old| old.applications.get(name));
@@ -339,11 +346,14 @@ fn still_freed(old: Option<&Placement>, now: Timestamp) -> BTreeMap<Resource, Fr
     freed.into_iter().filter(|(_, freed)| now.nanos().saturating_sub(freed.at.nanos()) < FREED_NANOS).collect()
 }
 
+/// Says which secrets lack: of applications, of sign-ins to registries, of places for backups.
 fn secrets_there(portable: &Portable, allocations: &Allocations, reasons: &mut Vec<Unresolved>) {
-    let used = portable.applications.iter().flat_map(|(name, resolved)| {
+    let applications = portable.applications.iter().flat_map(|(name, resolved)| {
         let secrets = resolved.application.secrets().into_iter();
         secrets.map(move |secret| (name.to_string(), secret))
     });
+    let machine = portable.machine_secrets();
+    let used = applications.chain(machine);
     for (user, secret) in used.filter(|(_, secret)| !allocations.secrets.contains_key(*secret)) {
         reasons.push(Unresolved::NoSuchSecret { user, secret: secret.clone() });
     }
@@ -360,15 +370,8 @@ struct Kept {
 impl Kept {
     fn of(resolved: &Resolved, had: Option<&Placed>, pool: &mut Pool<'_>) -> Kept {
         let mut kept = Kept::default();
-        // Ports that the document names are this application's, whoever had them.
-        for (name, port) in &resolved.application.ports {
-            let Some((publish, number)) = port.publish.as_ref().and_then(|publish| Some((publish, publish.port?)))
-            else {
-                continue;
-            };
-            let protocol = port.protocol.transport();
-            kept.ports.insert(name.clone(), HostPort { address: publish.address, port: number, protocol });
-            pool.keep(Resource::Port(number, protocol));
+        for (name, address, number, protocol) in named_ports(resolved) {
+            kept.ports.insert(name.clone(), HostPort { address, port: number, protocol });
         }
         let Some(had) = had else { return kept };
         if pool.keep(Resource::Ids(had.first_id)) {
@@ -391,6 +394,14 @@ impl Kept {
         }
         kept
     }
+}
+
+/// Ports of the host that an application's document names: name, address, number, protocol.
+fn named_ports(resolved: &Resolved) -> impl Iterator<Item = (&Name, HostAddress, u16, Protocol)> {
+    resolved.application.ports.iter().filter_map(|(name, port)| {
+        let publish = port.publish.as_ref()?;
+        Some((name, publish.address, publish.port?, port.protocol.transport()))
+    })
 }
 
 fn in_range(port: u16, range: &PortRange) -> bool {
@@ -423,8 +434,9 @@ fn place_one(
     (reasons.len() == before).then_some(placed)
 }
 
-/// Gives each instance its address. The one of before stays, unless an instance of another revision than this (`None`: of any) has it: in a switch
-/// both are there at the same time, and one that has ended keeps its address until it is collected.
+/// Gives each instance its address. One that is there under this revision has its address already. Else the one of before stays, unless an instance of
+/// another revision than this (`None`: of any) has it: in a switch both are there at the same time, and one that has ended keeps its address until
+/// it is collected.
 fn addresses(
     name: &Name,
     instances: u32,
@@ -433,12 +445,20 @@ fn addresses(
     pool: &mut Pool<'_>,
     reasons: &mut Vec<Unresolved>,
 ) {
-    let own = revision.map(|revision| (name.clone(), revision));
     let allocations = pool.allocations;
-    let is_open = |address: &Ipv4Addr| allocations.busy.get(address).is_none_or(|has| own.as_ref() == Some(has));
+    let is_own = |(other, id): &(Name, InstanceId)| other == name && revision.as_ref() == Some(&id.revision);
+    let is_open = |address: &Ipv4Addr| allocations.busy.get(address).is_none_or(is_own);
     let subnet = pool.settings.subnet;
     for index in 0..usize::try_from(instances).unwrap_or(usize::MAX) {
+        let has =
+            |(_, has): &(&Ipv4Addr, &(Name, InstanceId))| is_own(*has) && usize::try_from(has.1.index) == Ok(index);
+        let there = allocations.busy.iter().find(has).map(|(address, _)| *address);
         let before = addresses.get(index).copied();
+        let there = there.filter(|there| subnet.contains(*there) && before != Some(*there));
+        if let Some(there) = there.filter(|there| pool.keep(Resource::Address(*there))) {
+            set_address(name, index, there, addresses, pool);
+            continue;
+        }
         if before.is_some_and(|before| is_open(&before)) {
             continue;
         }
@@ -448,13 +468,18 @@ fn addresses(
             reasons.push(Unresolved::NoFreeAddress { application: name.clone(), subnet });
             return;
         };
-        match (before, addresses.get_mut(index)) {
-            (Some(before), Some(place)) => {
-                *place = address;
-                pool.give_back(name, Resource::Address(before));
-            }
-            _ => addresses.push(address),
+        set_address(name, index, address, addresses, pool);
+    }
+}
+
+/// Gives an instance an address that is in use by now, and back the one that it had.
+fn set_address(name: &Name, index: usize, address: Ipv4Addr, addresses: &mut Vec<Ipv4Addr>, pool: &mut Pool<'_>) {
+    match addresses.get_mut(index) {
+        Some(place) => {
+            let before = std::mem::replace(place, address);
+            pool.give_back(name, Resource::Address(before));
         }
+        None => addresses.push(address),
     }
 }
 

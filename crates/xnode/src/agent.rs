@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::generation::Revision;
+use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::plan::{NextStep, Plan};
 use openmesh_blueprint::probation::Admitted;
 use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, returning};
@@ -80,11 +80,11 @@ impl Agent {
     ///
     /// # Errors
     /// Their notes cannot be read.
-    pub fn busy(&self) -> Result<BTreeMap<Ipv4Addr, (Name, Revision)>, XnodeError> {
+    pub fn busy(&self) -> Result<BTreeMap<Ipv4Addr, (Name, InstanceId)>, XnodeError> {
         let mut busy = BTreeMap::new();
         for (name, found) in applications::read(&self.machine.paths)?.instances {
             for (id, made) in found {
-                busy.extend(made.map(|made| (made.address, (name.clone(), id.revision))));
+                busy.extend(made.map(|made| (made.address, (name.clone(), id))));
             }
         }
         Ok(busy)

@@ -1,5 +1,6 @@
 //! Tests of the pure half of the Xnode.
 
+mod choices;
 mod compose;
 mod document;
 mod generation;

@@ -54,6 +54,7 @@ pub fn allocations() -> Allocations {
         secrets: [(name("db-password"), 1), (name("token"), 3)].into(),
         committed: 0,
         disposals: BTreeMap::new(),
+        highest: 0,
         busy: BTreeMap::new(),
     }
 }

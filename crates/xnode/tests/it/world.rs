@@ -176,6 +176,7 @@ impl World {
             secrets: BTreeMap::new(),
             committed: self.generations.last().map_or(0, |generation| generation.number),
             disposals: BTreeMap::new(),
+            highest: 0,
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp::now() };
         let generation = resolve(&document, &catalogue, &allocations, self.generations.last(), cause);
