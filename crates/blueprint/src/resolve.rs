@@ -559,7 +559,11 @@ fn volumes(
         }
         let chosen = circumstances.lines.get(&(name.clone(), volume_name.clone()));
         match chosen {
-            Some(line) => (given.line, given.clone) = (*line, false),
+            Some(line) => {
+                (given.line, given.clone) = (*line, false);
+                // A line that restored data became has a number that no generation gave.
+                given.last_line = given.last_line.max(*line);
+            }
             None if differs && !volume.read_only && had.is_some_and(|had| had.volumes.contains_key(volume_name)) => {
                 given.last_line += 1;
                 (given.line, given.clone) = (given.last_line, true);
