@@ -108,6 +108,12 @@ pub enum AgentError {
         /// The most.
         max: usize,
     },
+    /// Too many secrets.
+    #[error("there are {max} names of secrets already, removed ones among them, and no more can be kept")]
+    SecretNames {
+        /// The most.
+        max: usize,
+    },
     /// A secret that is not there.
     #[error("there is no secret `{0}`; `openmesh xnode secret list` shows those that are")]
     NoSecret(Name),
@@ -187,6 +193,7 @@ impl AgentError {
             AgentError::NoSecret(_) => ("no_secret", 404),
             AgentError::SecretUsed { .. } => ("secret_used", 409),
             AgentError::Name(_) | AgentError::SecretSize { .. } => ("value", 400),
+            AgentError::SecretNames { .. } => ("secrets_full", 507),
             AgentError::Image { .. } => ("image", 502),
             AgentError::Recipe { .. } => ("recipe", 422),
             _ => ("machine", 500),

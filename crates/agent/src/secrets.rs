@@ -3,7 +3,7 @@
 //! `secrets.json` holds every version that was set, each sealed with XChaCha20-Poly1305 under the key in `secrets.key`; name and version are bound into the
 //! seal, so that no sealed value can be moved under another name. The key never leaves the machine with the file: a backup holds the one without the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,10 @@ use crate::error::AgentError;
 
 /// Largest secret, bytes: keys and certificates, many times over.
 pub const SECRET_BYTES_MAX: usize = 64 << 10;
-/// Versions of a secret that are kept: generations that are kept need old ones, and nobody changes a secret more often between them.
-const VERSIONS_KEPT: usize = 64;
+/// Versions of a secret that are kept beside those that kept generations name: what a person may still look for.
+const VERSIONS_KEPT: u32 = 8;
+/// Names of secrets, removed ones among them: those of a large machine, many times over.
+const NAMES_MAX: usize = 1_000;
 /// Size of the key, bytes. Source: XChaCha20-Poly1305.
 const KEY_BYTES: usize = 32;
 /// Size of a nonce, bytes: drawn at random for each seal.
@@ -37,8 +39,17 @@ struct Sealed {
     sealed: Vec<u8>,
 }
 
-/// Versions of secrets by their names.
-type Kept = BTreeMap<String, BTreeMap<u32, Sealed>>;
+/// A secret: its versions, and the last number that one had. Numbers come once, also where the secret was removed meanwhile: a generation that names one means
+/// that value.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    last: u32,
+    versions: BTreeMap<u32, Sealed>,
+}
+
+/// Secrets by their names.
+type Kept = BTreeMap<String, Secret>;
 
 /// Secrets of an agent.
 pub struct Vault {
@@ -85,7 +96,7 @@ impl Vault {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let all = kept
             .iter()
-            .flat_map(|(name, versions)| versions.iter().map(move |(version, sealed)| (name, version, sealed)));
+            .flat_map(|(name, secret)| secret.versions.iter().map(move |(version, sealed)| (name, version, sealed)));
         for (name, version, sealed) in all {
             if self.unseal(name, *version, sealed).is_none() {
                 return Err(AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() });
@@ -99,26 +110,29 @@ impl Vault {
         self.key.decrypt(&nonce.into(), Payload { msg: &sealed.sealed, aad: bound(name, version).as_bytes() }).ok()
     }
 
-    /// Sets a secret, and returns its new version.
+    /// Sets a secret, and returns its new version. Versions that are `needed` stay.
     ///
     /// # Errors
-    /// It is empty or too large, or cannot be written; then nothing has changed.
-    pub fn set(&self, name: &Name, value: &[u8]) -> Result<u32, AgentError> {
+    /// It is empty or too large, there are too many, or it cannot be written; then nothing has changed.
+    pub fn set(&self, name: &Name, value: &[u8], needed: &BTreeSet<u32>) -> Result<u32, AgentError> {
         if value.is_empty() || value.len() > SECRET_BYTES_MAX {
             return Err(AgentError::SecretSize { bytes: value.len(), max: SECRET_BYTES_MAX });
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = kept.clone();
-        let versions = next.entry(name.to_string()).or_default();
-        let version = versions.last_key_value().map_or(1, |(last, _)| last + 1);
+        if next.len() >= NAMES_MAX && !next.contains_key(name.as_str()) {
+            return Err(AgentError::SecretNames { max: NAMES_MAX });
+        }
+        let secret = next.entry(name.to_string()).or_default();
+        let version = secret.last + 1;
         let nonce = random::<NONCE_BYTES>()?;
         let payload = Payload { msg: value, aad: &bound(name.as_str(), version).into_bytes() };
         let failed = |_| AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() };
         let sealed = self.key.encrypt(&nonce.into(), payload).map_err(failed)?;
-        versions.insert(version, Sealed { at: Timestamp::now(), nonce: nonce.to_vec(), sealed });
-        while versions.len() > VERSIONS_KEPT {
-            versions.pop_first();
-        }
+        secret.last = version;
+        secret.versions.insert(version, Sealed { at: Timestamp::now(), nonce: nonce.to_vec(), sealed });
+        let oldest = version.saturating_sub(VERSIONS_KEPT);
+        secret.versions.retain(|number, _| *number > oldest || needed.contains(number));
         self.write(&next)?;
         *kept = next;
         Ok(version)
@@ -131,7 +145,8 @@ impl Vault {
     pub fn remove(&self, name: &Name) -> Result<(), AgentError> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = kept.clone();
-        next.remove(name.as_str()).ok_or_else(|| AgentError::NoSecret(name.clone()))?;
+        let secret = next.get_mut(name.as_str()).filter(|secret| !secret.versions.is_empty());
+        secret.ok_or_else(|| AgentError::NoSecret(name.clone()))?.versions.clear();
         self.write(&next)?;
         *kept = next;
         Ok(())
@@ -140,8 +155,8 @@ impl Vault {
     /// Present version of each secret, and its moment.
     pub fn list(&self) -> BTreeMap<Name, (u32, Timestamp)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let present = kept.iter().filter_map(|(name, versions)| {
-            let (version, sealed) = versions.last_key_value()?;
+        let present = kept.iter().filter_map(|(name, secret)| {
+            let (version, sealed) = secret.versions.last_key_value()?;
             Some((name.parse().ok()?, (*version, sealed.at)))
         });
         present.collect()
@@ -159,7 +174,7 @@ pub(crate) struct Shared(pub std::sync::Arc<Vault>);
 impl Secrets for Shared {
     fn value(&self, name: &Name, version: u32) -> Option<Vec<u8>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let sealed = kept.get(name.as_str())?.get(&version)?;
+        let sealed = kept.get(name.as_str())?.versions.get(&version)?;
         self.0.unseal(name.as_str(), version, sealed)
     }
 }
@@ -184,10 +199,10 @@ mod tests {
     fn secrets_are_sealed_and_keep_their_versions() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Arc::new(Vault::open(folder.path()).unwrap());
-        let name: Name = "password".parse().unwrap();
-        assert_eq!(vault.set(&name, b"correct horse").unwrap(), 1);
-        assert_eq!(vault.set(&name, b"battery staple").unwrap(), 2);
-        assert!(matches!(vault.set(&name, b""), Err(AgentError::SecretSize { .. })));
+        let (name, none): (Name, _) = ("password".parse().unwrap(), BTreeSet::new());
+        assert_eq!(vault.set(&name, b"correct horse", &none).unwrap(), 1);
+        assert_eq!(vault.set(&name, b"battery staple", &none).unwrap(), 2);
+        assert!(matches!(vault.set(&name, b"", &none), Err(AgentError::SecretSize { .. })));
         let shared = Shared(vault);
         assert_eq!(shared.value(&name, 1).unwrap(), b"correct horse");
         assert_eq!(shared.value(&name, 2).unwrap(), b"battery staple");
@@ -209,10 +224,32 @@ mod tests {
     fn a_sealed_value_cannot_be_moved_to_another_name() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::open(folder.path()).unwrap();
-        vault.set(&"one".parse().unwrap(), b"first").unwrap();
+        vault.set(&"one".parse().unwrap(), b"first", &BTreeSet::new()).unwrap();
         let file = folder.path().join("secrets.json");
         let text = fs::read_to_string(&file).unwrap().replace("\"one\"", "\"two\"");
         fs::write(&file, text).unwrap();
         assert!(matches!(Vault::open(folder.path()), Err(AgentError::Sealed { .. })));
+    }
+
+    #[test]
+    fn numbers_come_once_and_needed_versions_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Arc::new(Vault::open(folder.path()).unwrap());
+        let (name, needed): (Name, _) = ("token".parse().unwrap(), BTreeSet::from([2]));
+        (1..=20).for_each(|number| assert_eq!(vault.set(&name, &[number], &needed).unwrap(), u32::from(number)));
+        let shared = Shared(vault.clone());
+        let there: Vec<u32> = (1..=20).filter(|number| shared.value(&name, *number).is_some()).collect();
+        assert_eq!(there, [2, 13, 14, 15, 16, 17, 18, 19, 20]);
+        vault.remove(&name).unwrap();
+        assert!(vault.list().is_empty() && matches!(vault.remove(&name), Err(AgentError::NoSecret(_))));
+        drop((vault, shared));
+        let vault = Vault::open(folder.path()).unwrap();
+        assert_eq!(vault.set(&name, b"again", &needed).unwrap(), 21);
+        for number in 1..NAMES_MAX {
+            vault.kept.lock().unwrap().insert(format!("n{number}"), Secret::default());
+        }
+        let other = vault.set(&"other".parse().unwrap(), b"x", &needed);
+        assert!(matches!(other, Err(AgentError::SecretNames { .. })));
+        assert_eq!(vault.set(&name, b"more", &needed).unwrap(), 22);
     }
 }

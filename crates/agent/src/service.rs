@@ -1,13 +1,12 @@
 //! Requests of people to a machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use openmesh_blueprint::document::{Name, PortRange};
-use openmesh_blueprint::generation::{Cause, Disposal, Revision};
+use openmesh_blueprint::generation::{Cause, Disposal};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
 use openmesh_blueprint::step::{Rubbish, Step};
@@ -175,11 +174,12 @@ impl Service {
         });
         let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let node = [hostname.trim().to_lowercase(), NODE.to_string()].iter().find_map(|name| name.parse().ok());
-        let busy: BTreeMap<Ipv4Addr, (Name, Revision)> = self.agent.busy()?;
+        let highest = marks::numbers(&self.agent.machine().paths)?.last().copied().unwrap_or(0);
         Ok(Allocations {
             node: node.ok_or_else(|| AgentError::Name(format!("`{NODE}` is no name")))?,
             taken: foreign.collect(),
-            busy,
+            busy: self.agent.busy()?,
+            highest,
             first_id: self.first_id,
             id_ranges: ids::RANGES,
             secrets: self.vault.list().into_iter().map(|(name, (version, _))| (name, version)).collect(),
@@ -226,14 +226,24 @@ impl Service {
         let number = previous.as_ref().map_or(0, |previous| previous.number);
         let said = |name: &Name, text| self.history.note(EventKind::Begins, number, Some(name.to_string()), text);
         let catalogue = catalogue::of(self.agent.machine(), &self.settings, document, &said).await?;
-        let allocations = self.allocations(disposals)?;
-        let generation = resolve(document, &catalogue, &allocations, previous.as_ref(), Self::cause(asked));
-        let generation = generation.map_err(|reasons| AgentError::Unresolved { reasons })?;
-        self.want(&generation, document, does)
+        // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
+        tokio::task::block_in_place(|| {
+            readable(document)?;
+            let allocations = self.allocations(disposals)?;
+            let generation = resolve(document, &catalogue, &allocations, previous.as_ref(), Self::cause(asked));
+            let generation = generation.map_err(|reasons| AgentError::Unresolved { reasons })?;
+            self.want(&generation, previous.as_ref(), document, does)
+        })
     }
 
     /// Plans a generation, and lets it be the wanted one.
-    fn want(&self, generation: &Generation, document: &Document, does: bool) -> Result<views::Deployment, AgentError> {
+    fn want(
+        &self,
+        generation: &Generation,
+        previous: Option<&Generation>,
+        document: &Document,
+        does: bool,
+    ) -> Result<views::Deployment, AgentError> {
         let serving = self.agent.generations()?.and_then(|(wanted, serving)| match serving {
             Some(serving) => Some(serving),
             None => (marks::pointer(&self.agent.machine().paths.current()).ok()? == wanted.number).then_some(wanted),
@@ -245,6 +255,8 @@ impl Service {
         }
         Ok(views::Deployment {
             generation: generation.number,
+            after: generation.parent,
+            applications: changed(generation, previous),
             plan: plan.to_string(),
             steps: plan.steps.len() as u64,
             destroys: lost(&plan),
@@ -334,33 +346,50 @@ impl Service {
         let _change = self.change.lock().await;
         let paths = &self.agent.machine().paths;
         let old = marks::generation(paths, to)?;
-        let document = self.document(to)?;
         let Some(present) = self.check_expected(asked)? else {
             return Err(openmesh_xnode::XnodeError::NoGeneration { number: to }.into());
         };
-        let allocations = self.allocations(BTreeMap::new())?;
-        let ports: &PortRange = &document.machine.ports;
-        let made = rollback(&present, &old, lines, &allocations, ports, Self::cause(asked));
-        let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
-        self.want(&generation, &document, does)
+        // The machine stays as it is: applications alone go back.
+        let mut document = self.document(present.number)?;
+        document.applications = self.document(to)?.applications;
+        tokio::task::block_in_place(|| {
+            let allocations = self.allocations(BTreeMap::new())?;
+            let ports: &PortRange = &document.machine.ports;
+            let made = rollback(&present, &old, lines, &allocations, ports, Self::cause(asked));
+            let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
+            self.want(&generation, Some(&present), &document, does)
+        })
     }
 
-    /// Sets a secret, and returns its version. Applications get it by the next deployment.
+    /// Versions of a secret that generations name which are kept: going back to one needs them.
+    fn needed(&self, name: &Name) -> Result<BTreeSet<u32>, AgentError> {
+        let paths = &self.agent.machine().paths;
+        let mut needed = BTreeSet::new();
+        for number in marks::numbers(paths)? {
+            let generation = marks::generation(paths, number)?;
+            needed.extend(generation.placement.applications.values().filter_map(|placed| placed.secrets.get(name)));
+        }
+        Ok(needed)
+    }
+
+    /// Sets a secret, and returns its version. Applications get it by the next deployment. Blocks: not for an asynchronous task.
     ///
     /// # Errors
     /// It is empty or too large, or cannot be written.
     pub fn set_secret(&self, name: &Name, value: &[u8]) -> Result<u32, AgentError> {
-        let version = self.vault.set(name, value)?;
+        let _change = self.change.blocking_lock();
+        let version = self.vault.set(name, value, &self.needed(name)?)?;
         let text = format!("version {version} of the secret `{name}` was set");
         self.history.note(EventKind::Secret, self.wanted()?, None, text);
         Ok(version)
     }
 
-    /// Removes a secret that no application has.
+    /// Removes a secret that no application and no part of the machine has. Blocks: not for an asynchronous task.
     ///
     /// # Errors
     /// It is not there, or in use.
     pub fn remove_secret(&self, name: &Name) -> Result<(), AgentError> {
+        let _change = self.change.blocking_lock();
         let used = self.secrets()?.into_iter().find(|secret| secret.name == name.as_str());
         if let Some(secret) = used.filter(|secret| !secret.used_by.is_empty()) {
             return Err(AgentError::SecretUsed { name: name.clone(), by: names(secret.used_by.keys()) });
@@ -376,18 +405,39 @@ impl Service {
     /// The generations cannot be read.
     pub fn secrets(&self) -> Result<Vec<views::Secret>, AgentError> {
         let generations = self.agent.generations()?;
-        let placed: Vec<_> = generations
-            .iter()
-            .flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving))
-            .flat_map(|generation| &generation.placement.applications)
-            .collect();
+        let generations: Vec<&Generation> =
+            generations.iter().flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving)).collect();
         let view = |(name, (version, at)): (Name, (u32, Timestamp))| {
-            let users =
-                placed.iter().filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
-            views::Secret { name: name.to_string(), version, at, used_by: users.collect() }
+            let placed = generations.iter().flat_map(|generation| &generation.placement.applications);
+            let applications =
+                placed.filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
+            let machine = generations.iter().flat_map(|generation| generation.portable.machine_secrets());
+            let machine = machine.filter(|(_, secret)| **secret == name).map(|(user, _)| (user, version));
+            views::Secret { name: name.to_string(), version, at, used_by: applications.chain(machine).collect() }
         };
         Ok(self.vault.list().into_iter().map(view).collect())
     }
+}
+
+/// Sees that a document can be read back from the text in which it is kept: anchors and escapes make it longer than it was written.
+fn readable(document: &Document) -> Result<(), AgentError> {
+    match Document::parse(&document.to_yaml()) {
+        Ok(again) if again == *document => Ok(()),
+        Ok(_) => Err(AgentError::Name("the document reads otherwise in the text in which it is kept".into())),
+        Err(problems) => Err(AgentError::Document { problems }),
+    }
+}
+
+/// Applications that a generation changes.
+fn changed(generation: &Generation, previous: Option<&Generation>) -> Vec<String> {
+    let of = |generation: &Generation, name: &Name| {
+        let resolved = generation.portable.applications.get(name).cloned();
+        (resolved, generation.revision(name))
+    };
+    let before = previous.into_iter().flat_map(|previous| previous.portable.applications.keys());
+    let all: BTreeSet<&Name> = generation.portable.applications.keys().chain(before).collect();
+    let changes = |name: &&Name| previous.is_none_or(|previous| of(previous, name) != of(generation, name));
+    all.into_iter().filter(changes).map(ToString::to_string).collect()
 }
 
 /// Words for what is lost by a plan, but for an instance's files outside of volumes: every new version loses them, and they are in its memory alone.

@@ -173,6 +173,10 @@ pub struct Generation {
 pub struct Deployment {
     /// Number of the generation.
     pub generation: u64,
+    /// Number of the wanted generation that it follows; 0 for the first.
+    pub after: u64,
+    /// Applications that it changes.
+    pub applications: Vec<String>,
     /// Plan as a person reads it.
     pub plan: String,
     /// Number of steps.
@@ -210,7 +214,7 @@ pub enum EventKind {
     Failed,
     /// An application, or everything, is left as it is.
     Held,
-    /// Everything of a generation serves; its new versions are watched until it is committed.
+    /// A generation goes no further for now: its new versions are watched, or something that is named holds up its commit.
     Serves,
     /// A generation has failed, and the next one brings back what it changed.
     Returned,

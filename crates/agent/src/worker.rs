@@ -109,9 +109,6 @@ impl Worker {
             self.held.clear();
         }
         let now = Instant::now();
-        if let Some(machine) = self.failures.get(&None).filter(|failed| failed.again > now) {
-            return (machine.again - now).min(LOOK);
-        }
         let waiting = self.failures.iter().filter(|(_, failed)| failed.again > now);
         let held_up: BTreeSet<Name> = waiting.filter_map(|(name, _)| name.clone()).collect();
         let heard = Mutex::new(Heard::default());
@@ -121,7 +118,7 @@ impl Worker {
             // One that goes back by itself is not held.
             let refused: &[Refusal] = if turn.returning.is_some() { &[] } else { turn.refused };
             let held = refused.iter().chain(&turn.plan.held);
-            let held = held.map(|refusal| (refusal.application().cloned(), refusal.to_string())).collect();
+            let held = held.map(held_by).collect();
             service.note_work(|work| {
                 let text = step.as_ref().map(|(_, text)| text.clone());
                 if work.step != text {
@@ -167,12 +164,19 @@ impl Worker {
 
     /// Notes what came of a turn.
     fn tell(&mut self, heard: &Heard, took: Duration, done: Result<Progress, XnodeError>) -> Duration {
-        for held in &heard.held {
+        // Without a generation that serves a refusal is all there is.
+        let held: Vec<(Option<Name>, String)> = match &done {
+            Err(XnodeError::Refused { refusals }) => refusals.iter().map(held_by).collect(),
+            // What failed before there was a plan says nothing of what is held.
+            Err(_) if heard.begun.0 == 0 => self.held.iter().cloned().collect(),
+            _ => heard.held.clone(),
+        };
+        for held in &held {
             if self.held.insert(held.clone()) {
                 self.note(EventKind::Held, held.0.as_ref(), held.1.clone());
             }
         }
-        self.held.retain(|held| heard.held.contains(held));
+        self.held.retain(|one| held.contains(one));
         let pause = match done {
             Ok(Progress::Done) => {
                 let Some((names, text)) = &heard.step else { return Duration::ZERO };
@@ -194,6 +198,7 @@ impl Worker {
                 pause
             }
             Ok(Progress::Rest) => self.rest(heard),
+            Err(XnodeError::Refused { .. }) => LOOK,
             Err(error) => self.failed(heard, &error),
         };
         self.note_state(heard);
@@ -206,21 +211,38 @@ impl Worker {
         self.failures.remove(&None);
         let is_quiet = self.failures.is_empty() && self.held.is_empty() && heard.returning.is_none();
         if is_quiet && !self.rested && self.generation > 0 {
-            self.rested = true;
+            (self.rested, self.served) = (true, true);
             self.note(EventKind::Rest, None, format!("the machine is as generation {} says", self.generation));
         }
+        self.serves(heard);
         self.failures.values().map(|failed| failed.again.saturating_duration_since(now)).min().unwrap_or(LOOK).min(LOOK)
     }
 
-    /// Tells once that nothing is left but to watch new versions with their traffic.
+    /// Tells once that a generation goes no further for now: its new versions are watched, or others hold up its commit.
     fn serves(&mut self, heard: &Heard) {
         let (all, watches) = heard.begun;
-        let is_quiet = self.failures.is_empty() && self.held.is_empty() && heard.returning.is_none();
-        if !self.served && is_quiet && watches > 0 && all == watches {
-            self.served = true;
-            let text = format!("everything of generation {} serves; its new versions are watched", self.generation);
-            self.note(EventKind::Serves, None, text);
+        if self.served || heard.returning.is_some() || self.generation == 0 || (all != watches && heard.step.is_some())
+        {
+            return;
         }
+        let troubled = self.failures.keys().chain(self.held.iter().map(|(name, _)| name));
+        let names: BTreeSet<String> =
+            troubled.map(|name| name.as_ref().map_or("the machine".into(), ToString::to_string)).collect();
+        if names.is_empty() && watches == 0 {
+            return;
+        }
+        self.served = true;
+        let number = self.generation;
+        let text = match names.is_empty() {
+            true => {
+                format!("everything of generation {number} serves; its new versions are watched before it is committed")
+            }
+            false => format!(
+                "generation {number} goes as far as it can; these hold up its commit: {}",
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+        };
+        self.note(EventKind::Serves, None, text);
     }
 
     fn failed(&mut self, heard: &Heard, error: &XnodeError) -> Duration {
@@ -236,13 +258,13 @@ impl Worker {
                 attempts: 0,
                 again: Instant::now(),
             });
-            let is_new = failed.cause != cause;
+            let is_new = shape(&failed.cause) != shape(&cause);
             failed.attempts = if is_new { 1 } else { failed.attempts + 1 };
             let pause = pause_after(failed.attempts);
             (failed.cause, failed.again) = (cause.clone(), Instant::now() + pause);
-            // Others have steps of their own; the machine as a whole has none.
+            // Others have steps of their own; the machine as a whole has none, and is looked at all the same.
             if name.is_none() {
-                longest = pause;
+                longest = pause.min(LOOK);
             }
             if is_new {
                 self.note(EventKind::Failed, name.as_ref(), cause.clone());
@@ -288,9 +310,24 @@ impl Worker {
     }
 }
 
+/// A refusal as the application that it holds, with its words.
+fn held_by(refusal: &Refusal) -> (Option<Name>, String) {
+    (refusal.application().cloned(), refusal.to_string())
+}
+
 /// Pause after so many attempts, from 1.
 fn pause_after(attempts: u32) -> Duration {
     PAUSE.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(PAUSE_MAX)
+}
+
+/// A cause without its figures: the same failure has other bytes and times at each attempt.
+fn shape(cause: &str) -> String {
+    let mut shape = String::new();
+    for part in cause.split(|digit: char| digit.is_ascii_digit()).filter(|part| !part.is_empty()) {
+        shape.push_str(part);
+        shape.push('#');
+    }
+    shape
 }
 
 /// Keys of the failures of a step: its applications, or the machine where it has none.

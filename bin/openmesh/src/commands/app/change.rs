@@ -37,6 +37,9 @@ pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> Req
         return Err(Failure::new(format!("nothing was changed, since this would be lost:\n  {lost}"))
             .hint("say --yes to do it"));
     }
+    // The deed is the one that was shown: somebody else's change in between is told, and nothing is done.
+    query.retain(|(key, _)| *key != "expected");
+    query.push(("expected", plan.after.to_string()));
     let taken: Deployment = ask(&client, with_query(request(&client), &query)?).await?;
     if change.output.json {
         json(&taken)?;
@@ -55,6 +58,8 @@ async fn follow(client: &Client, taken: &Deployment, change: &ChangeArgs) -> Res
         let event = event.map_err(failure)?;
         print(&if change.output.json { one_line(&event)? } else { event_line(&event) })?;
         let is_ours = event.generation == taken.generation;
+        // Trouble of an application that was not changed is none of this change.
+        let is_about = event.application.as_ref().is_none_or(|name| taken.applications.contains(name));
         match event.kind {
             EventKind::Rest if is_ours => return Ok(()),
             EventKind::Serves if is_ours && !change.committed => {
@@ -69,7 +74,7 @@ async fn follow(client: &Client, taken: &Deployment, change: &ChangeArgs) -> Res
                 return Err(Failure::new(event.text)
                     .hint("openmesh app logs NAME shows its last words; openmesh app history lists what serves now"));
             }
-            EventKind::Held if is_ours => {
+            EventKind::Held if is_ours && is_about => {
                 return Err(Failure::new(format!("generation {} is held: {}", taken.generation, event.text))
                     .hint("openmesh app why NAME tells more; openmesh app rollback GENERATION goes back"));
             }
