@@ -40,18 +40,17 @@ impl History {
     pub fn open(folder: &Path) -> Result<History, AgentError> {
         let path = folder.join("events.jsonl");
         let mut recent = VecDeque::new();
-        for file in [older(&path), path.clone()] {
-            let Ok(file) = File::open(&file) else { continue };
-            // The last line may have been cut by a death; the next one begins on a line of its own.
-            let lines = BufReader::new(file).split(b'\n').map_while(Result::ok);
-            recent.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(&line).ok()));
-            while recent.len() > EVENTS_KEPT {
+        let last = read(&path, 0, |event| {
+            recent.push_back(event);
+            if recent.len() > EVENTS_KEPT {
                 recent.pop_front();
             }
-        }
-        let next = recent.back().map_or(1, |event| event.sequence + 1);
+        });
+        // The last line may have been cut by a death: whoever followed has seen its number, which is not given again.
         let (mut file, mut bytes) = append(&path)?;
-        if bytes > 0 {
+        let is_cut = bytes > 0 && !last.ends_with_newline;
+        let next = recent.back().map_or(1, |event: &Event| event.sequence + 1) + u64::from(is_cut);
+        if is_cut {
             file.write_all(b"\n").map_err(AgentError::file("writing", &path))?;
             bytes += 1;
         }
@@ -81,18 +80,31 @@ impl History {
         let mut line = serde_json::to_vec(event).unwrap_or_default();
         line.push(b'\n');
         if inner.bytes + line.len() as u64 > FILE_BYTES_MAX {
+            // The new file is there before the old one moves: a full disk leaves the history as it is.
+            let beside = self.path.with_extension("new.jsonl");
+            let (file, bytes) = append(&beside)?;
             fs::rename(&self.path, older(&self.path)).map_err(AgentError::file("turning", &self.path))?;
-            (inner.file, inner.bytes) = append(&self.path)?;
+            fs::rename(&beside, &self.path).map_err(AgentError::file("turning", &self.path))?;
+            (inner.file, inner.bytes) = (file, bytes);
         }
         inner.file.write_all(&line).map_err(AgentError::file("writing", &self.path))?;
         inner.bytes += line.len() as u64;
         Ok(())
     }
 
-    /// Events from a sequence on, those that are still in memory; and the sequence after them.
+    /// Events from a sequence on, and the sequence after them. Those that are no longer in memory are read from the files.
     pub fn since(&self, sequence: u64) -> (Vec<Event>, u64) {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let events = inner.recent.iter().filter(|event| event.sequence >= sequence).cloned().collect();
+        let first = inner.recent.front().map_or(inner.next, |event| event.sequence);
+        let mut events = Vec::new();
+        if sequence < first {
+            read(&self.path, sequence, |event| {
+                if event.sequence < first {
+                    events.push(event);
+                }
+            });
+        }
+        events.extend(inner.recent.iter().filter(|event| event.sequence >= sequence).cloned());
         (events, inner.next)
     }
 
@@ -100,6 +112,31 @@ impl History {
     pub fn follow(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
+}
+
+/// End of the files that were read.
+struct Last {
+    ends_with_newline: bool,
+}
+
+/// Reads the events from a sequence on, oldest first. Lines that are cut or of another version are passed over.
+fn read(path: &Path, from: u64, mut takes: impl FnMut(Event)) -> Last {
+    let mut last = Last { ends_with_newline: true };
+    for file in [older(path), path.to_path_buf()] {
+        let Ok(file) = File::open(&file) else { continue };
+        let mut reader = BufReader::new(file);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+            last.ends_with_newline = line.ends_with(b"\n");
+            if let Ok(event) = serde_json::from_slice::<Event>(&line)
+                && event.sequence >= from
+            {
+                takes(event);
+            }
+            line.clear();
+        }
+    }
+    last
 }
 
 fn older(path: &Path) -> PathBuf {
@@ -135,7 +172,23 @@ mod tests {
         drop(history);
         let (events, next) = History::open(folder.path()).unwrap().since(0);
         let texts: Vec<&str> = events.iter().map(|event| event.text.as_str()).collect();
-        assert_eq!((texts, next), (vec!["step 0", "step 1", "rests"], 4));
+        assert_eq!((texts, next), (vec!["step 0", "step 1", "rests"], 5));
+        let numbers: Vec<u64> = events.iter().map(|event| event.sequence).collect();
+        assert_eq!(numbers, [1, 2, 4], "the number of the cut line is not given again");
+    }
+
+    #[test]
+    fn events_that_left_the_memory_are_read_from_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path()).unwrap();
+        let all = EVENTS_KEPT as u64 + 10;
+        (0..all).for_each(|n| history.note(EventKind::Done, 1, None, format!("step {n}")));
+        let (events, next) = history.since(3);
+        assert_eq!(
+            (events.first().map(|event| event.sequence), events.len() as u64, next),
+            (Some(3), all - 2, all + 1)
+        );
+        assert!(events.windows(2).all(|pair| pair[0].sequence + 1 == pair[1].sequence));
     }
 
     #[test]

@@ -101,6 +101,7 @@ pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&st
         true => {
             refuse_mounts(&settings.state)?;
             remove(&settings.state)?;
+            crate::ids::release(&settings.ids, &settings.state)?;
             says("documents, secrets, volumes and images are gone");
         }
         false => {

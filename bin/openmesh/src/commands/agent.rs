@@ -18,7 +18,6 @@ pub fn settings(name: &AgentName) -> Result<Settings, Failure> {
     let mut settings = usual.map_err(|error| Failure::from_display("the path of this program", &error))?;
     if let Some(state) = &name.agent_state {
         settings.state.clone_from(state);
-        settings.ids = state.with_file_name("ids.json");
     }
     if let Some(run) = &name.agent_run {
         settings.run.clone_from(run);

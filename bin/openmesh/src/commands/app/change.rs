@@ -7,7 +7,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::{Deployment, Event, EventKind};
 use reqwest::RequestBuilder;
 
-use super::super::agent::{ask, client, failure, json, print};
+use super::super::agent::{ask, client, failure, print};
 use super::super::xnode::{event_line, one_line};
 use crate::cli::ChangeArgs;
 use crate::failure::Failure;
@@ -42,7 +42,7 @@ pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> Req
     query.push(("expected", plan.after.to_string()));
     let taken: Deployment = ask(&client, with_query(request(&client), &query)?).await?;
     if change.output.json {
-        json(&taken)?;
+        print(&one_line(&taken)?)?;
     }
     if change.no_wait {
         return Ok(());
@@ -64,9 +64,7 @@ async fn follow(client: &Client, taken: &Deployment, change: &ChangeArgs) -> Res
             EventKind::Rest if is_ours => return Ok(()),
             EventKind::Serves if is_ours && !change.committed => {
                 if !change.output.json {
-                    print(
-                        "it serves; a failure within its probation brings the version before back: openmesh xnode events\n",
-                    )?;
+                    print("what comes of it is told by: openmesh xnode events --follow\n")?;
                 }
                 return Ok(());
             }
