@@ -12,7 +12,7 @@ use openmesh_blueprint::probation::Admitted;
 use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, returning};
 
 use crate::error::XnodeError;
-use crate::execute::{Work, check_supported, collect, forget, lease};
+use crate::execute::{Work, check_supported, collect, forget, forget_in, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::progress::Progress;
@@ -58,7 +58,7 @@ impl Agent {
             return Err(XnodeError::Older { number: generation.number, current });
         }
         marks::keep(&self.machine.paths, generation, door)?;
-        forget(&self.machine, generation.portable.applications.keys(), door)?;
+        forget(&self.machine, generation, door)?;
         marks::point(&self.machine.paths.target(), generation.number, "generation.target", door)
     }
 
@@ -133,7 +133,11 @@ impl Agent {
     pub fn plan(&self, generation: &Generation, serving: Option<&Generation>) -> Result<Plan, XnodeError> {
         check_supported(generation)?;
         let generations: Vec<&Generation> = [generation].into_iter().chain(serving).collect();
-        let seen = observe(&self.machine, &generations)?;
+        let mut seen = observe(&self.machine, &generations)?;
+        // A generation that is not wanted yet has failed at nothing.
+        if generation.number > marks::pointer(&self.machine.paths.target())? {
+            forget_in(&mut seen.inventory, generation);
+        }
         plan(&seen.inventory, generation, serving).map_err(|refusals| XnodeError::Refused { refusals })
     }
 

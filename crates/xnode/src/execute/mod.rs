@@ -15,7 +15,7 @@ use openmesh_blueprint::step::{Rubbish, Step};
 
 pub(crate) use images::lease;
 pub(crate) use instances::collect;
-pub(crate) use probation::forget;
+pub(crate) use probation::{forget, forget_in};
 
 use crate::error::XnodeError;
 use crate::instance::Wanted;

@@ -1,22 +1,24 @@
 //! Probation: a new version is watched with its traffic.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use openmesh_blueprint::document::{Health, Name, Period};
 use openmesh_blueprint::generation::Revision;
-use openmesh_blueprint::inventory::InstanceId;
+use openmesh_blueprint::inventory::{InstanceId, Verdict as ObservedVerdict};
 use openmesh_blueprint::plan::wanted;
+use openmesh_blueprint::{Generation, Inventory};
 use openmesh_shim::protocol::{Cause, End, Status};
 use serde::{Deserialize, Serialize};
 
 use super::Work;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
-use crate::marks::{self, Clock, Trial};
+use crate::marks::{self, Clock, STARTED, StartedMark, Trial};
 use crate::progress::Progress;
 use crate::shims::{self, Shim};
-use crate::words;
+use crate::{Door, Machine, words};
 
 /// Time between two looks at an application without a test of its health: within it a first process that ended is noticed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -170,19 +172,39 @@ impl Work<'_> {
     }
 }
 
-/// Forgets what came of earlier probations of these applications: a version that is wanted again is watched again.
-pub(crate) fn forget<'a>(
-    machine: &crate::Machine,
-    names: impl Iterator<Item = &'a Name>,
-    door: crate::Door<'_>,
-) -> Result<(), XnodeError> {
-    for name in names {
+/// Forgets the failures of these applications' versions: one that is wanted again is tried and watched again, from the beginning.
+pub(crate) fn forget(machine: &Machine, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
+    let has_failed = |path: &Path| -> Result<bool, XnodeError> {
+        Ok(marks::find::<Trial>(path)?.is_some_and(|trial| trial.failed.is_some()))
+    };
+    for name in generation.portable.applications.keys() {
         let path = machine.paths.application(name).join("probation.json");
-        if marks::find::<Trial>(&path)?.is_some_and(|trial| trial.failed.is_some()) {
+        if has_failed(&path)? {
             marks::remove(&path, "probation.remove", door)?;
+        }
+        for id in wanted(generation, name) {
+            let folder = machine.paths.instance(name, &id);
+            if has_failed(&folder.join("gate.json"))? {
+                // Its time begins anew with a start of its own number, to which the failure does not belong.
+                let before = marks::find::<StartedMark>(&folder.join(STARTED))?.map_or(0, |before| before.number);
+                let started = StartedMark { clock: Clock::now(), number: before + 1 };
+                marks::write(&folder.join(STARTED), &started, "start.mark", door)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Takes the failures of a generation's versions out of an inventory, as [`forget`] does on the machine.
+pub(crate) fn forget_in(inventory: &mut Inventory, generation: &Generation) {
+    let is_failed = |verdict: &ObservedVerdict| matches!(verdict, ObservedVerdict::Failed(_));
+    for (name, found) in &mut inventory.applications {
+        let Some(revision) = generation.revision(name) else { continue };
+        for (_, one) in found.instances.iter_mut().filter(|(id, _)| id.revision == revision) {
+            one.gate = one.gate.take().filter(|verdict| !is_failed(verdict));
+        }
+        found.probation = found.probation.take().filter(|(of, verdict)| *of != revision || !is_failed(verdict));
+    }
 }
 
 #[cfg(test)]
