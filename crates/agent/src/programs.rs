@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use openmesh_primitives::sha256;
 use openmesh_xnode::Programs;
 
+use crate::carried::Carried;
 use crate::error::AgentError;
+
+/// The door's program.
+pub const DOOR: &str = "openmesh-door";
 
 /// Copies the programs from a folder into another one, under names with their hashes, and returns their paths. Shims that run keep the file they were started
 /// from: nothing is overwritten.
@@ -16,24 +20,46 @@ use crate::error::AgentError;
 /// # Errors
 /// One is missing, or cannot be written.
 pub fn install(from: &Path, to: &Path, runc: Option<PathBuf>) -> Result<Programs, AgentError> {
-    fs::create_dir_all(to).map_err(AgentError::file("making", to))?;
-    let place = |name: &str| -> Result<PathBuf, AgentError> {
-        let source = from.join(name);
-        let bytes = match fs::read(&source) {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(AgentError::Program { path: source }),
-            bytes => bytes.map_err(AgentError::file("reading", &source))?,
-        };
-        let hash = sha256(&[&bytes]).to_string();
-        let target = to.join(format!("{name}-{}", hash.get(..16).unwrap_or(&hash)));
-        write(&target, &bytes).map_err(AgentError::file("writing", &target))?;
-        Ok(target)
+    let one = |name: &str| -> Result<PathBuf, AgentError> {
+        place(from, to, name)?.ok_or_else(|| AgentError::Program { path: from.join(name) })
     };
     Ok(Programs {
-        shim: place("openmesh-shim")?,
-        cage: place("openmesh-cage-helper")?,
-        unpack: place("openmesh-unpack")?,
+        shim: one("openmesh-shim")?,
+        cage: one("openmesh-cage-helper")?,
+        unpack: one("openmesh-unpack")?,
         runc,
     })
+}
+
+/// The same for the door's program. An agent without one does without a door: none then.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn install_door(from: &Path, to: &Path) -> Result<Option<PathBuf>, AgentError> {
+    place(from, to, DOOR)
+}
+
+/// Copies one program, from the folder or where it is not there from what the present binary carries; none where neither has it.
+fn place(from: &Path, to: &Path, name: &str) -> Result<Option<PathBuf>, AgentError> {
+    fs::create_dir_all(to).map_err(AgentError::file("making", to))?;
+    let source = from.join(name);
+    let bytes = match fs::read(&source) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => carried(name)?,
+        bytes => Some(bytes.map_err(AgentError::file("reading", &source))?),
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
+    let hash = sha256(&[&bytes]).to_string();
+    let target = to.join(format!("{name}-{}", hash.get(..16).unwrap_or(&hash)));
+    write(&target, &bytes).map_err(AgentError::file("writing", &target))?;
+    Ok(Some(target))
+}
+
+/// A program that the present binary carries; none where it carries none of this name.
+fn carried(name: &str) -> Result<Option<Vec<u8>>, AgentError> {
+    let binary = std::env::current_exe().map_err(AgentError::file("finding", "the present program"))?;
+    let read = AgentError::file("reading", &binary);
+    let found = Carried::of(&binary).and_then(|carried| carried.map_or(Ok(None), |mut carried| carried.program(name)));
+    found.map_err(read)
 }
 
 /// Writes a program, whole or not at all. One that is there and whole stays.

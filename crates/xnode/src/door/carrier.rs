@@ -1,15 +1,19 @@
 //! The door of an agent: told whole documents, asked what it serves, and never waited for longer than a second.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::OpenOptions;
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_door::document::{Certificate, Document};
-use openmesh_door::keep;
+use openmesh_door::limits::DOCUMENT_BYTES_MAX;
 use openmesh_door::protocol::{Ask, Tell};
 use openmesh_door::report::Report;
+use rustix::fs::OFlags;
 
 use super::client::{Client, ClientError, ask};
 use super::document::{Places, Written};
@@ -129,7 +133,7 @@ impl Carrier {
 
     /// The document that it keeps for its next start; none where there is none that can be read.
     pub fn kept(&self) -> Option<Document> {
-        keep::read(&self.kept).ok().flatten()
+        kept(&self.kept)
     }
 
     /// State of its routes: by its report, or where it does not answer by the document that it keeps.
@@ -242,6 +246,19 @@ impl Carrier {
         }
     }
 
+    /// Lets the door leave: nothing more is accepted, and what is open ends within a time, or is cut.
+    ///
+    /// # Errors
+    /// It does not answer. One that is not there has left.
+    pub fn retire(&self, within: Duration) -> Result<(), ClientError> {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        match ask(&self.socket, &Ask::Retire { within_ms }, Instant::now() + ANSWER) {
+            Ok(Tell::Retiring(_)) | Err(ClientError::Nobody) => Ok(()),
+            Ok(other) => Err(ClientError::Answer(format!("{other:?}"))),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Hears of everything that changes at the door until it ends, or `heard` returns false, which is asked at least each `pause`.
     ///
     /// # Errors
@@ -261,6 +278,18 @@ impl Carrier {
             }
         }
     }
+}
+
+/// A document in a file of the door's user, who may have put anything there: a link is not followed, and nothing is waited for.
+pub fn kept(path: &Path) -> Option<Document> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    file.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Returns true for documents that differ in their serial alone.

@@ -22,7 +22,7 @@ use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::inventory::{Door as ObservedDoor, InstanceId, Traffic};
 
 pub use admission::{AdmissionMark, admitted, note_admission};
-pub use carrier::{Carrier, Certificates, Look, NoCertificates, Word};
+pub use carrier::{Carrier, Certificates, Look, NoCertificates, Word, kept};
 pub use served::Served;
 
 use crate::applications::Instances;

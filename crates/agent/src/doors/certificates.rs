@@ -1,0 +1,301 @@
+//! Certificates of the names that the door serves: those that a person gave, and those of an own authority for names of a local network.
+//!
+//! Keys lie in a folder of root that the door's group can read, under names with the hash of their content: the door reads files again with another
+//! document alone, and a new certificate is another document.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use openmesh_door::authority::{Authority, ENDINGS, HOST_DAYS};
+use openmesh_door::document::{Certificate, Document};
+use openmesh_door::effects::free;
+use openmesh_door::host::normal_pattern;
+use openmesh_door::tls;
+use openmesh_primitives::sha256;
+use openmesh_xnode::door::Certificates;
+use openmesh_xnode::marks;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+
+/// A day, seconds.
+const DAY_SECONDS: u64 = 86_400;
+/// Days before its end at which a certificate of the own authority is replaced: a machine that sleeps for weeks wakes in time.
+const RENEW_DAYS: u64 = 30;
+/// Time after which files are looked at again.
+const LOOK: Duration = Duration::from_secs(60);
+/// Largest chain or key that a person gives, bytes: some certificates of 4 KiB.
+const PEM_BYTES_MAX: usize = 64 << 10;
+
+/// A certificate in its files, with the end of its life where that is the own authority's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    chain: PathBuf,
+    key: PathBuf,
+    /// Seconds since 1970; none for one that a person gave.
+    until: Option<u64>,
+}
+
+/// Certificates of an agent's door.
+#[derive(Debug)]
+pub struct Cabinet {
+    /// Own authority: root alone reads its key.
+    authority: PathBuf,
+    /// Files for the door.
+    folder: PathBuf,
+    /// Index of the files.
+    index: PathBuf,
+    /// Group of the door.
+    gid: u32,
+    /// Name of the machine, in the root's name.
+    node: String,
+    /// Certificates by name, and the moment at which they were looked at.
+    known: Mutex<BTreeMap<String, (Option<Kept>, Instant)>>,
+}
+
+impl Cabinet {
+    /// Opens the certificates below a state folder, and removes files that neither the index nor the door's kept document names.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn open(state: &Path, gid: u32, node: String, kept: Option<&Document>) -> Result<Cabinet, AgentError> {
+        let cabinet = Cabinet {
+            authority: state.join("authority"),
+            folder: state.join("certificates"),
+            index: state.join("certificates.json"),
+            gid,
+            node,
+            known: Mutex::default(),
+        };
+        for (folder, group, mode) in [(&cabinet.authority, 0, 0o700), (&cabinet.folder, gid, 0o750)] {
+            let made = fs::create_dir_all(folder)
+                .and_then(|()| chown(folder, Some(0), Some(group)))
+                .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)));
+            made.map_err(AgentError::file("making", folder))?;
+        }
+        let index = cabinet.read_index()?;
+        let served = kept.into_iter().flat_map(|kept| &kept.certificates);
+        let served = served.flat_map(|one| [one.chain.clone(), one.key.clone()]);
+        let used: BTreeSet<PathBuf> =
+            index.into_values().flat_map(|kept| [kept.chain, kept.key]).chain(served).collect();
+        for entry in fs::read_dir(&cabinet.folder).map_err(AgentError::file("reading", &cabinet.folder))?.flatten() {
+            if !used.contains(&entry.path()) {
+                // One that stays is tried again by the next start.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(cabinet)
+    }
+
+    /// Root of the own authority, as PEM: a person installs it once on each device. It is made where there is none.
+    ///
+    /// # Errors
+    /// It cannot be read or made.
+    pub fn root(&self) -> Result<String, AgentError> {
+        Ok(self.authority()?.root().to_string())
+    }
+
+    fn authority(&self) -> Result<Authority, AgentError> {
+        let opened = Authority::open(&self.authority, &self.node, SystemTime::now(), &free());
+        opened.map_err(|error| AgentError::Name(error.to_string()))
+    }
+
+    /// Names with a certificate, and the end of those of the own authority, seconds since 1970.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn list(&self) -> Result<BTreeMap<String, Option<u64>>, AgentError> {
+        Ok(self.read_index()?.into_iter().map(|(name, kept)| (name, kept.until)).collect())
+    }
+
+    /// Takes a certificate that a person gives for a name, in place of any other one.
+    ///
+    /// # Errors
+    /// The name is none, chain and key do not fit each other, or a file cannot be written.
+    pub fn give(&self, name: &str, chain: &str, key: &str) -> Result<(), AgentError> {
+        if normal_pattern(name).as_deref() != Some(name) {
+            return Err(AgentError::Name(format!(
+                "`{name}` is no name of a host in lower case, such as shop.example.org"
+            )));
+        }
+        if chain.len().max(key.len()) > PEM_BYTES_MAX {
+            return Err(AgentError::Name(format!("a chain or key has at most {PEM_BYTES_MAX} bytes")));
+        }
+        let kept = self.write(name, chain, key, None)?;
+        let names = vec![name.to_string()];
+        let certificate = Certificate { names, chain: kept.chain.clone(), key: kept.key.clone() };
+        if let Err(error) = tls::load(&[certificate]) {
+            let _ = fs::remove_file(&kept.chain);
+            let _ = fs::remove_file(&kept.key);
+            return Err(AgentError::Name(format!("the certificate is not taken: {error}")));
+        }
+        self.enter(name, Some(kept))
+    }
+
+    /// Forgets the certificate of a name: one of a local network gets another one of the own authority.
+    ///
+    /// # Errors
+    /// There is none, or the index cannot be written.
+    pub fn forget(&self, name: &str) -> Result<(), AgentError> {
+        match self.read_index()?.contains_key(name) {
+            true => self.enter(name, None),
+            false => Err(AgentError::Name(format!("there is no certificate for `{name}`"))),
+        }
+    }
+
+    fn read_index(&self) -> Result<BTreeMap<String, Kept>, AgentError> {
+        let damaged =
+            |words: serde_json::Error| AgentError::Damaged { path: self.index.clone(), words: words.to_string() };
+        match fs::read(&self.index) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(damaged),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(cause) => Err(AgentError::file("reading", &self.index)(cause)),
+        }
+    }
+
+    /// Notes the certificate of a name. The files of the one before stay for the door until the agent starts again.
+    fn enter(&self, name: &str, kept: Option<Kept>) -> Result<(), AgentError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.read_index()?;
+        match kept {
+            Some(kept) => index.insert(name.to_string(), kept),
+            None => index.remove(name),
+        };
+        let bytes = serde_json::to_vec(&index).unwrap_or_default();
+        marks::replace(&self.index, &bytes).map_err(AgentError::file("writing", &self.index))?;
+        known.remove(name);
+        Ok(())
+    }
+
+    fn write(&self, name: &str, chain: &str, key: &str, until: Option<u64>) -> Result<Kept, AgentError> {
+        let hash = sha256(&[chain.as_bytes(), key.as_bytes()]).to_string();
+        let stem = format!("{}-{}", name.replace('*', "_"), hash.get(..16).unwrap_or(&hash));
+        let kept = Kept {
+            chain: self.folder.join(format!("{stem}.pem")),
+            key: self.folder.join(format!("{stem}.key")),
+            until,
+        };
+        for (path, text) in [(&kept.key, key), (&kept.chain, chain)] {
+            write_for(path, text, self.gid).map_err(AgentError::file("writing", path))?;
+        }
+        Ok(kept)
+    }
+
+    /// The certificate of a name: the one that is there, else one of the own authority; none for a public name without one.
+    fn find(&self, name: &str) -> Result<Option<Kept>, AgentError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(kept) = self.read_index()?.remove(name) {
+            let lives = kept.until.is_none_or(|until| until > now + RENEW_DAYS * DAY_SECONDS);
+            if lives && kept.chain.exists() && kept.key.exists() {
+                return Ok(Some(kept));
+            }
+        }
+        if !ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))) {
+            return Ok(None);
+        }
+        let issued = self.authority()?.issue(&[name.to_string()], SystemTime::now());
+        let issued = issued.map_err(|error| AgentError::Name(error.to_string()))?;
+        let kept = self.write(name, &issued.chain, &issued.key, Some(now + HOST_DAYS * DAY_SECONDS))?;
+        self.enter(name, Some(kept.clone()))?;
+        Ok(Some(kept))
+    }
+
+    fn look(&self, name: &str) -> Option<Kept> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some((kept, at)) = known
+            && at.elapsed() < LOOK
+        {
+            return kept;
+        }
+        let found = self.find(name).unwrap_or_else(|error| {
+            tracing::warn!(name, %error, "no certificate");
+            None
+        });
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.to_string(), (found.clone(), Instant::now()));
+        found
+    }
+}
+
+impl Certificates for Cabinet {
+    fn of(&self, names: &BTreeSet<String>) -> Vec<Certificate> {
+        let one = |name: &String| {
+            let kept = self.look(name)?;
+            Some(Certificate { names: vec![name.clone()], chain: kept.chain, key: kept.key })
+        };
+        names.iter().filter_map(one).collect()
+    }
+}
+
+/// Writes a file that root and one group can read, whole or not at all.
+fn write_for(path: &Path, text: &str, gid: u32) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_os_string();
+    beside.push(".new");
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    std::os::unix::fs::fchown(&file, Some(0), Some(gid))?;
+    file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(all: &[&str]) -> BTreeSet<String> {
+        all.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn names_of_the_house_get_certificates_that_stay() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: files of another group need root");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let open = |kept: Option<&Document>| Cabinet::open(folder.path(), 60_706, "kitchen".into(), kept).unwrap();
+        let cabinet = open(None);
+        let first = cabinet.of(&names(&["shop.lan", "shop.example.org"]));
+        assert_eq!(
+            first.iter().map(|one| one.names.join(",")).collect::<Vec<_>>(),
+            ["shop.lan"],
+            "nobody vouches for a public name"
+        );
+        assert!(tls::load(&first).is_ok());
+        let mode = fs::metadata(&first[0].key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        // The next agent serves the same files, under the same root.
+        let root = cabinet.root().unwrap();
+        let cabinet = open(None);
+        assert_eq!((cabinet.of(&names(&["shop.lan"])), cabinet.root().unwrap()), (first.clone(), root));
+        // A person's own is taken in its place; one that does not fit is not.
+        let other =
+            openmesh_door::authority::Authority::open(folder.path(), "other", SystemTime::now(), &free()).unwrap();
+        let given = other.issue(&["shop.lan".to_string()], SystemTime::now()).unwrap();
+        let wrong = other.issue(&["shop.lan".to_string()], SystemTime::now()).unwrap();
+        assert!(cabinet.give("shop.lan", &given.chain, &wrong.key).is_err());
+        assert!(cabinet.give("Shop.lan", &given.chain, &given.key).is_err());
+        assert_eq!(cabinet.of(&names(&["shop.lan"])), first);
+        cabinet.give("shop.lan", &given.chain, &given.key).unwrap();
+        let second = cabinet.of(&names(&["shop.lan"]));
+        assert_ne!(second, first, "another content has another path");
+        assert_eq!(fs::read_to_string(&second[0].chain).unwrap(), given.chain);
+        // A door that keeps a document with the old files finds them as long as it keeps it.
+        let kept = Document { certificates: first.clone(), ..Document::empty() };
+        drop(open(Some(&kept)));
+        assert!(first[0].key.exists());
+        let cabinet = open(None);
+        assert!(!first[0].key.exists() && second[0].key.exists());
+        cabinet.forget("shop.lan").unwrap();
+        assert!(cabinet.forget("shop.lan").is_err());
+        assert_ne!(cabinet.of(&names(&["shop.lan"])), second);
+    }
+}
