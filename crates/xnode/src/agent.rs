@@ -12,7 +12,7 @@ use openmesh_blueprint::probation::Admitted;
 use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, returning};
 
 use crate::error::XnodeError;
-use crate::execute::{Work, check_supported, collect, forget, forget_in, lease};
+use crate::execute::{Work, collect, forget, forget_in, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::progress::Progress;
@@ -50,9 +50,8 @@ impl Agent {
     /// Lets a generation be the wanted one. It is kept before it is pointed at.
     ///
     /// # Errors
-    /// It is older than the one that serves, asks for what this agent cannot do, or cannot be kept.
+    /// It is older than the one that serves, or cannot be kept.
     pub fn want(&self, generation: &Generation, door: Door<'_>) -> Result<(), XnodeError> {
-        check_supported(generation)?;
         let current = marks::pointer(&self.machine.paths.current())?;
         if generation.number < current {
             return Err(XnodeError::Older { number: generation.number, current });
@@ -131,7 +130,6 @@ impl Agent {
     /// # Errors
     /// Every refusal; or the machine cannot be looked at.
     pub fn plan(&self, generation: &Generation, serving: Option<&Generation>) -> Result<Plan, XnodeError> {
-        check_supported(generation)?;
         let generations: Vec<&Generation> = [generation].into_iter().chain(serving).collect();
         let mut seen = observe(&self.machine, &generations)?;
         // A generation that is not wanted yet has failed at nothing.

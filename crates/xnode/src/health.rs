@@ -1,25 +1,59 @@
-//! Tests of an instance's health, from the host, which reaches every instance.
+//! Tests of an instance's health: by HTTP and TCP from the host, which reaches every instance, and by a command within it.
+//!
+//! Each test has one deadline over all that it does, so that nobody is waited for longer because he answers byte by byte or does not end.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::{Application, Health, Protocol};
+use openmesh_cage::exec;
+use openmesh_shim::protocol::Status;
+
+use crate::inside;
+use crate::instance::Wanted;
 
 /// Most that is read of an answer, bytes: its first line.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
+/// Longest test, milliseconds, whatever the document says: other applications are looked at in between.
+const TEST_MS_MAX: u64 = 60_000;
+/// Most that is told of what a command said, characters: its last line.
+const SAID_MAX: usize = 200;
 
-/// One test. An application without one is healthy as long as it runs.
+/// One test of an instance that runs, as its shim's status says. An application without one is healthy as long as it runs.
 ///
 /// # Errors
 /// The fault, for people.
-pub(crate) fn test(application: &Application, address: Ipv4Addr) -> Result<(), String> {
+pub(crate) fn test(wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
+    let application = &wanted.resolved.application;
+    let Some(health) = application.health.as_ref().filter(|health| !health.command.is_empty()) else {
+        let address = wanted.address().map_err(|error| error.to_string())?;
+        return from_outside(application, address);
+    };
+    let command = inside::command(wanted.machine, wanted.name, wanted.id, status).map_err(|error| error.to_string())?;
+    let request = exec::Request { command: health.command.clone(), ..exec::Request::default() };
+    let named = || health.command.join(" ");
+    let finished = exec::run(&command, &request, timeout(health)).map_err(|error| format!("`{}`: {error}", named()))?;
+    match finished.code {
+        0 => Ok(()),
+        code => Err(format!("`{}` ended with code {code}{}", named(), last_line(&finished.said))),
+    }
+}
+
+/// The last line of what a command said, shortened, with what leads to it.
+fn last_line(said: &str) -> String {
+    let line = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    line.map(|line| format!(": {}", line.chars().take(SAID_MAX).collect::<String>())).unwrap_or_default()
+}
+
+/// A test from the host.
+fn from_outside(application: &Application, address: Ipv4Addr) -> Result<(), String> {
     let Some(health) = &application.health else { return Ok(()) };
     let port = |name| {
         let port =
             application.ports.get(name).ok_or_else(|| format!("the test names the port {name}, which is not there"))?;
         match port.protocol {
-            Protocol::Tcp => Ok(SocketAddr::from((address, port.port))),
+            Protocol::Tcp | Protocol::Http => Ok(SocketAddr::from((address, port.port))),
             Protocol::Udp => Err(format!("the test names the port {name}, which is one of UDP")),
         }
     };
@@ -29,11 +63,11 @@ pub(crate) fn test(application: &Application, address: Ipv4Addr) -> Result<(), S
     if let Some(check) = &health.tcp {
         return connect(port(&check.port)?, health).map(drop);
     }
-    Err("tests by a command are not done by this agent yet".into())
+    Ok(())
 }
 
 fn timeout(health: &Health) -> Duration {
-    Duration::from_millis(health.timeout.0.max(1))
+    Duration::from_millis(health.timeout.0.clamp(1, TEST_MS_MAX))
 }
 
 fn connect(to: SocketAddr, health: &Health) -> Result<TcpStream, String> {
@@ -85,6 +119,13 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
+
+    #[test]
+    fn the_last_line_of_a_command_is_told() {
+        assert_eq!(last_line("a\n b \n\n"), ": b");
+        assert_eq!(last_line("\n"), "");
+        assert_eq!(last_line(&"x".repeat(300)).len(), 2 + SAID_MAX);
+    }
 
     /// Someone who sends a byte whenever it is asked for ends with the deadline, not with the last byte.
     #[test]

@@ -9,7 +9,7 @@ use openmesh_cage::bundle;
 use openmesh_cage::space::{RootFolders, remove_root};
 use openmesh_shim::protocol::{Action, Ending, State, Status};
 
-use super::Work;
+use super::{Work, room};
 use crate::error::XnodeError;
 use crate::instance::Wanted;
 use crate::marks::{self, Clock, STARTED, StartedMark, Trial};
@@ -75,9 +75,6 @@ impl Work<'_> {
 
     fn make_root(&self, wanted: &Wanted<'_>, image: &openmesh_image::store::Image) -> Result<(), XnodeError> {
         let (machine, door, instance) = (self.machine, self.door, wanted.instance_name());
-        if wanted.resolved.application.root == openmesh_blueprint::document::Root::Writable {
-            return Err(super::unsupported(wanted.name, "a writable root"));
-        }
         let at = machine.paths.root(&instance);
         // One of an earlier try may have other layers.
         remove_root(&at, &machine.programs.cage, door)?;
@@ -86,7 +83,16 @@ impl Work<'_> {
         door("instance.places").map_err(passed())?;
         lowers.push(wanted.write_places()?);
         door("instance.places").map_err(passed())?;
-        let root = RootFolders { at, lowers, upper: None };
+        let application = &wanted.resolved.application;
+        let upper = match (application.root, application.limits.disk) {
+            (openmesh_blueprint::document::Root::ReadOnly, _) => None,
+            (_, Some(disk)) => Some(room::make(machine, &instance, &wanted.folder(), disk.0, door)?),
+            (_, None) => {
+                let words = "the generation has no limit on its writable root".into();
+                return Err(XnodeError::Instance { application: wanted.name.clone(), words });
+            }
+        };
+        let root = RootFolders { at, lowers, upper };
         Ok(root.make(&machine.programs.cage, &machine.namespaces(&instance).user, door)?)
     }
 
@@ -170,10 +176,7 @@ impl Work<'_> {
     /// One test of an instance's health.
     pub(super) fn try_once(&self, wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
         match status.state {
-            State::Running => {
-                let address = wanted.address().map_err(|error| error.to_string())?;
-                health::test(&wanted.resolved.application, address)
-            }
+            State::Running => health::test(wanted, status),
             _ => Err(match status.ends.last() {
                 Some(end) => format!("its first process {}", crate::words::end(end)),
                 None => "it does not run yet".to_string(),
@@ -243,6 +246,7 @@ pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Doo
     group.kill_all(door)?;
     group.remove(door)?;
     remove_root(&machine.paths.root(&instance), &machine.programs.cage, door)?;
+    room::remove(machine, &instance, door)?;
     machine.namespaces(&instance).remove(&machine.programs.cage, door)?;
     marks::remove(&machine.paths.namespaces(&instance), "namespaces.folder.remove", door)?;
     marks::remove(&machine.paths.shim(&instance), "shim.folder.remove", door)?;

@@ -2,13 +2,15 @@
 
 mod images;
 mod instances;
+pub(crate) mod jobs;
 mod probation;
+mod room;
 mod traffic;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmesh_blueprint::document::{Job, Name, Occasion, Root};
+use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Generation;
 use openmesh_blueprint::plan::wanted;
 use openmesh_blueprint::step::{Rubbish, Step};
@@ -46,7 +48,7 @@ impl Work<'_> {
             Step::Grow { volume, size } => self.grow(volume, *size)?,
             Step::Snapshot { volume, from, to } => self.snapshot(volume, *from, *to)?,
             Step::Restore { volume, to, .. } => self.restore(volume, *to)?,
-            Step::Run { application, .. } => return Err(unsupported(application, "a job of a switch")),
+            Step::Run { application, revision, job } => return self.run_job(application, revision, job),
             Step::Create { application, instance } => self.create(application, instance)?,
             Step::Start { application, instance } => return self.start(application, instance),
             Step::Gate { application, instance, within } => return self.gate(application, instance, *within),
@@ -112,29 +114,4 @@ impl Work<'_> {
             None => Ok(()),
         }
     }
-}
-
-/// Looks for what this agent cannot do, so that it is said before anything is pulled or stopped.
-///
-/// # Errors
-/// The first such thing.
-pub(crate) fn check_supported(generation: &Generation) -> Result<(), XnodeError> {
-    for (name, resolved) in &generation.portable.applications {
-        let application = &resolved.application;
-        let switches = |job: &Job| job.occasion == Occasion::Switch && job.schedule.is_none();
-        if application.jobs.values().any(switches) {
-            return Err(unsupported(name, "a job of a switch"));
-        }
-        if application.root == Root::Writable {
-            return Err(unsupported(name, "a writable root"));
-        }
-        if application.health.as_ref().is_some_and(|health| health.http.is_none() && health.tcp.is_none()) {
-            return Err(unsupported(name, "a health test by a command"));
-        }
-    }
-    Ok(())
-}
-
-fn unsupported(application: &Name, what: &'static str) -> XnodeError {
-    XnodeError::Unsupported { application: application.clone(), what }
 }

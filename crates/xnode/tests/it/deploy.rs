@@ -125,22 +125,6 @@ fn a_number_is_not_given_to_two_generations() {
     assert!(matches!(error, XnodeError::NumberTaken { number: 1 }), "{error}");
 }
 
-#[test]
-fn what_this_agent_cannot_do_is_refused_before_anything_is_done() {
-    let Some(mut world) = World::new() else { return };
-    world.image("localhost/web:1", &server("one"));
-    world.deploy(&document("localhost/web:1", free_port()));
-    let text = document("localhost/web:1", free_port());
-    for more in ["    root: writable\n", "    jobs: {up: {command: [up], occasion: switch}}\n"] {
-        let generation = world.resolve(&format!("{text}{more}"));
-        let error = world.agent().want(&generation, &open).unwrap_err();
-        assert!(matches!(error, XnodeError::Unsupported { .. }), "{error}");
-        assert!(matches!(world.agent().plan(&generation, None), Err(XnodeError::Unsupported { .. })));
-        assert_eq!(world.agent().generations().unwrap().unwrap().0.number, 1, "the pointer stays");
-        world.generations.pop();
-    }
-}
-
 /// An instance that a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
 #[test]
 fn an_instance_that_is_not_whole_is_made_again() {
