@@ -15,11 +15,13 @@ mod api;
 pub mod carried;
 mod catalogue;
 pub mod client;
+mod doors;
 mod error;
 mod history;
 mod ids;
 mod logs;
 mod outcomes;
+mod pins;
 mod programs;
 mod secrets;
 mod service;
@@ -57,6 +59,7 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(AgentError::file("protecting", &socket))?;
     let worker = worker::start(service.clone())?;
+    let door = doors::watch(&service)?;
     tracing::info!(socket = %socket.display(), "the agent answers");
     let stop = service.clone();
     let ends = async move {
@@ -65,7 +68,11 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     };
     let served = axum::serve(listener, api::router(service.clone())).with_graceful_shutdown(ends).await;
     service.leave();
-    let joined = tokio::task::spawn_blocking(move || worker.join()).await;
+    let joined = tokio::task::spawn_blocking(move || {
+        let door = door.map_or(Ok(()), |door| door.join());
+        worker.join().and(door)
+    })
+    .await;
     if !matches!(joined, Ok(Ok(()))) {
         return Err(AgentError::Worker);
     }
