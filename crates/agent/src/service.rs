@@ -23,7 +23,7 @@ use crate::outcomes::{self, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{catalogue, ids, programs};
+use crate::{catalogue, doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
@@ -34,6 +34,8 @@ const AGENT: &str = "openmesh";
 pub struct Service {
     settings: Settings,
     agent: Agent,
+    /// The door's process; none without a program of one.
+    doors: Option<doors::Keeper>,
     vault: Arc<Vault>,
     history: History,
     first_id: u32,
@@ -83,9 +85,11 @@ impl Service {
         machine.follow = Box::new(move |bytes| {
             noted.lock().unwrap_or_else(PoisonError::into_inner).bytes = Some((bytes.done, bytes.bytes));
         });
+        let doors = doors::open(&settings, &machine, first_id)?;
         Ok(Service {
             settings,
             agent: Agent::new(machine),
+            doors,
             vault,
             history,
             first_id,
@@ -105,6 +109,11 @@ impl Service {
     /// The way from generations to the machine.
     pub fn agent(&self) -> &Agent {
         &self.agent
+    }
+
+    /// The door's process; none without a program of one.
+    pub(crate) fn doors(&self) -> Option<&doors::Keeper> {
+        self.doors.as_ref()
     }
 
     /// The history.
