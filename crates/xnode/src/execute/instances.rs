@@ -12,20 +12,19 @@ use openmesh_shim::protocol::{Action, Ending, State, Status};
 use super::{Work, room};
 use crate::error::XnodeError;
 use crate::instance::Wanted;
-use crate::marks::{self, Clock, STARTED, StartedMark, Trial};
-use crate::network;
+use crate::events::EventKind;
+use crate::marks::{self, Clock, MADE, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::progress::Progress;
 use crate::shims::{self, Shim};
-use crate::{Door, Machine, applications, health, machine};
+use crate::{Door, Machine, applications, health, machine, network, texts};
 
 /// Time beyond an instance's own grace in which its shim must have ended it.
 const STOP_SLACK: Duration = Duration::from_secs(30);
+/// Longest time that a pause on purpose may hold up the end of an instance: a clone of its data takes seconds, and one that is broken is refused.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Pause before an instance is asked again whether it is healthy or has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Mark on the memory file system: everything of an instance was made in this run of the machine.
-const MADE: &str = "made.json";
 
 impl Work<'_> {
     /// Makes everything of an instance but its processes: namespaces, root, control group, files, bundle, link. The note of what it was made of comes
@@ -34,6 +33,8 @@ impl Work<'_> {
         let (machine, door) = (self.machine, self.door);
         let wanted = Wanted::of(machine, self.generation, name, id)?;
         let (instance, folder) = (wanted.instance_name(), wanted.folder());
+        let mut instances = applications::read(&machine.paths)?.instances;
+        self.check_moved(name, &instances)?;
         for folder in [
             machine.paths.application(name),
             machine.paths.instances(name),
@@ -50,11 +51,10 @@ impl Work<'_> {
         namespaces.make(&machine.programs.cage, wanted.ids(), door)?;
         self.make_root(&wanted, &image)?;
         let made = wanted.made()?;
-        let mut instances = applications::read(&machine.paths)?.instances;
         instances.entry(name.clone()).or_default().insert(id.clone(), Some(made.clone()));
         let net = network::wanted(machine, network::subnet(self.generation), &instances)?;
-        let hosts = openmesh_links::texts::hosts(&net, made.address).unwrap_or_default();
-        let resolv_conf = openmesh_links::texts::resolv_conf(&machine.resolvers);
+        let hosts = texts::hosts(&net, &texts::named(machine, &instances), made.address).unwrap_or_default();
+        let resolv_conf = openmesh_links::texts::resolv_conf(&machine.resolvers());
         let passed = || XnodeError::file("writing the files of", &folder);
         door("instance.files").map_err(passed())?;
         let binds = wanted.write_files(&hosts, &resolv_conf, &wanted.identity(&image)?)?;
@@ -73,6 +73,23 @@ impl Work<'_> {
         marks::write(&machine.paths.shim(&instance).join(MADE), &true, "instance.made", door)
     }
 
+    /// Fails as long as the network is another one than the generation's: its instances go before anything is made in the new one.
+    fn check_moved(&self, name: &Name, instances: &applications::Instances) -> Result<(), XnodeError> {
+        let subnet = network::subnet(self.generation);
+        let in_force = network::in_force(subnet, instances);
+        if in_force == subnet {
+            return Ok(());
+        }
+        let is_outside = |found: &std::collections::BTreeMap<InstanceId, Option<applications::Made>>| {
+            found.values().flatten().any(|made| !subnet.contains(made.address))
+        };
+        let left: Vec<&str> =
+            instances.iter().filter(|(_, found)| is_outside(found)).map(|(name, _)| name.as_str()).collect();
+        let words =
+            format!("it waits for the network to move from {in_force} to {subnet}: {} is still in it", left.join(", "));
+        Err(XnodeError::Instance { application: name.clone(), words })
+    }
+
     fn make_root(&self, wanted: &Wanted<'_>, image: &openmesh_image::store::Image) -> Result<(), XnodeError> {
         let (machine, door, instance) = (self.machine, self.door, wanted.instance_name());
         let at = machine.paths.root(&instance);
@@ -84,7 +101,7 @@ impl Work<'_> {
         lowers.push(wanted.write_places()?);
         door("instance.places").map_err(passed())?;
         let application = &wanted.resolved.application;
-        let upper = match (application.root, application.limits.disk) {
+        let upper = match (&application.root, &application.limits.disk) {
             (openmesh_blueprint::document::Root::ReadOnly, _) => None,
             (_, Some(disk)) => Some(room::make(machine, &instance, &wanted.folder(), disk.0, door)?),
             (_, None) => {
@@ -144,15 +161,24 @@ impl Work<'_> {
         let path = folder.join(STARTED);
         let before: Option<StartedMark> = marks::find(&path)?;
         marks::remove(&folder.join("gate.json"), "gate.remove", self.door)?;
+        marks::remove(&folder.join(OVER), "over.remove", self.door)?;
         let number = before.map_or(0, |before| before.number) + 1;
         marks::write(&path, &StartedMark { clock: Clock::now(), number }, "start.mark", self.door)
     }
 
-    /// Tries an instance once; the verdict is a mark for its present start.
+    /// Tries an instance once; the verdict is a mark for its present start. One that has come to rest by itself is not waited for.
     pub(super) fn gate(&self, name: &Name, id: &InstanceId, within: Period) -> Result<Progress, XnodeError> {
         let wanted = Wanted::of(self.machine, self.generation, name, id)?;
         let folder = wanted.folder();
-        let Shim::Living(status) = shims::find(&folder)? else { return Ok(Progress::Wait(LOOK_AGAIN)) };
+        let policy = shims::policy(wanted.resolved.application.restart);
+        let (status, is_over) = match shims::find(&folder)? {
+            Shim::Living(status) => {
+                let is_over = shims::over(policy, &status).is_some();
+                (status, is_over)
+            }
+            Shim::Ended(status) if shims::over(policy, &status).is_some() => (status, true),
+            Shim::None | Shim::Ended(_) => return Ok(Progress::Wait(LOOK_AGAIN)),
+        };
         let Some(started) = marks::find::<StartedMark>(&folder.join(STARTED))? else {
             // It was started before starts were noted: its time begins now.
             self.note_start(&folder)?;
@@ -160,10 +186,11 @@ impl Work<'_> {
         };
         let failed = match self.try_once(&wanted, &status) {
             Ok(()) => None,
+            Err(cause) if is_over => Some(format!("{cause}, and its policy starts it no more{}", last_words(&wanted, &status))),
             Err(_) if started.clock.elapsed().is_some_and(|waited| waited < Duration::from_millis(within.0)) => {
                 return Ok(Progress::Wait(LOOK_AGAIN));
             }
-            Err(cause) => Some(format!("not healthy within {within}: {cause}")),
+            Err(cause) => Some(format!("not healthy within {within}: {cause}{}", last_words(&wanted, &status))),
         };
         let path = folder.join("gate.json");
         let before = marks::find::<Trial>(&path)?.filter(|trial| trial.of == started.of());
@@ -177,6 +204,8 @@ impl Work<'_> {
     pub(super) fn try_once(&self, wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
         match status.state {
             State::Running => health::test(wanted, status),
+            // Its work is done, and nothing says that it has to answer.
+            State::Stopped if is_done(wanted, status) => Ok(()),
             _ => Err(match status.ends.last() {
                 Some(end) => format!("its first process {}", crate::words::end(end)),
                 None => "it does not run yet".to_string(),
@@ -184,7 +213,7 @@ impl Work<'_> {
         }
     }
 
-    /// Asks an instance to end, and waits for it within its own grace.
+    /// Asks an instance to end; it is waited for by asking again. What is frozen is let go on, since it can neither end in its own words nor be killed.
     pub(super) fn stop(&self, name: &Name, id: &InstanceId, kill_after: Period) -> Result<Progress, XnodeError> {
         let folder = self.machine.paths.instance(name, id);
         let Some(config) = shims::config(&folder)? else {
@@ -192,28 +221,86 @@ impl Work<'_> {
             self.collect(name, id)?;
             return Ok(Progress::Done);
         };
+        let instance = instance_name(name, id);
         match shims::find(&folder)? {
+            Shim::Living(status) if status.state == State::Stopped && !status.wanted => {}
             Shim::Living(status) => {
+                if !self.is_free(name, id, &config, &status)? {
+                    return Ok(Progress::Wait(LOOK_AGAIN));
+                }
                 if shims::is_up(&status) {
                     let ending = Ending { signal: None, grace_ms: Some(kill_after.0) };
                     self.ask(&config, "shim.stop", Action::Stop(ending))?;
                 }
-                let limit = Duration::from_millis(kill_after.0) + STOP_SLACK;
-                shims::wait(&config, limit, |status| status.state == State::Stopped)?;
+                return self.wait_for_end(name, &instance, kill_after);
             }
-            Shim::Ended(status) => self.end_orphan(&config, *status, &instance_name(name, id))?,
+            Shim::Ended(status) => self.end_orphan(&config, *status, &instance)?,
             // It never ran, or nobody knows how it ended: whatever is left of it is ended with it.
             Shim::None => self.collect(name, id)?,
         }
+        self.machine.memory.since.forget(&format!("stop {instance}"));
         Ok(Progress::Done)
+    }
+
+    /// Waits for an instance that was asked to end. Its shim kills it after its grace, so that a longer time has a cause that is said.
+    fn wait_for_end(&self, name: &Name, instance: &str, kill_after: Period) -> Result<Progress, XnodeError> {
+        let waited = self.machine.memory.since.lasts(&format!("stop {instance}"));
+        let limit = Duration::from_millis(kill_after.0).saturating_add(STOP_SLACK);
+        if waited <= limit {
+            return Ok(Progress::Wait(LOOK_AGAIN));
+        }
+        let words = format!("{instance} does not end {} s after it was asked to, killed or not", waited.as_secs());
+        Err(XnodeError::Instance { application: name.clone(), words })
+    }
+
+    /// Lets an instance go on that stands still, so that it can end. One that was paused on purpose is left alone for a while: whoever paused it, as for a
+    /// clone of its data, is about to let it go on. Returns true where it can be asked to end.
+    fn is_free(
+        &self,
+        name: &Name,
+        id: &InstanceId,
+        config: &openmesh_shim::Config,
+        status: &Status,
+    ) -> Result<bool, XnodeError> {
+        let (group, instance) = (self.machine.group(&instance_name(name, id)), instance_name(name, id));
+        let told = |words: &str| {
+            let cause = format!("instance {id} {words}, and is to end: it goes on until it has");
+            self.machine.memory.events.tell(EventKind::Repaired, Some(name), cause);
+        };
+        if let Some(note) = &status.paused {
+            if self.machine.memory.since.lasts(&format!("pause {instance}")) < PAUSE_MAX {
+                return Ok(false);
+            }
+            if group.frozen()? {
+                group.thaw(self.door)?;
+            }
+            self.ask(config, "shim.ask.resume", Action::Resume)?;
+            told(&format!("was paused ({note})"));
+            return Ok(true);
+        }
+        if group.frozen()? {
+            group.thaw(self.door)?;
+            told("was frozen");
+        }
+        if status.first.as_ref().is_some_and(|first| first.stopped_by.is_some()) && shims::is_up(status) {
+            let ending = Ending { signal: Some("CONT".into()), grace_ms: None };
+            self.ask(config, "shim.ask.continue", Action::Stop(ending))?;
+            told("was stopped by a signal");
+        }
+        Ok(true)
     }
 
     /// Ends what a dead shim left: its first process, told by its start, and whatever else is in the control group.
     fn end_orphan(&self, config: &openmesh_shim::Config, mut status: Status, instance: &str) -> Result<(), XnodeError> {
         let file = || XnodeError::file("writing", config.state_file());
+        let group = self.machine.group(instance);
+        // A signal does not reach what is frozen.
+        if group.frozen()? {
+            group.thaw(self.door)?;
+        }
         (self.door)("orphan.end").map_err(file())?;
         openmesh_shim::state::end_orphan(&status)?;
-        self.machine.group(instance).kill_all(self.door)?;
+        group.kill_all(self.door)?;
         (self.door)("orphan.end").map_err(file())?;
         // What it had wanted is no longer so: the next look takes it for stopped.
         status.wanted = false;
@@ -228,9 +315,27 @@ impl Work<'_> {
     }
 }
 
-/// Removes everything of an instance, its folder last: a death on the way leaves one that is collected again.
+/// Returns true where an application has ended well, by a policy that leaves it so, and has no test of its health.
+fn is_done(wanted: &Wanted<'_>, status: &Status) -> bool {
+    let application = &wanted.resolved.application;
+    application.health.is_none() && shims::over(shims::policy(application.restart), status) == Some(0)
+}
+
+/// Last lines of an instance for a verdict; nothing where it wrote none.
+fn last_words(wanted: &Wanted<'_>, status: &Status) -> String {
+    let last = status.ends.last().filter(|_| status.first.is_none());
+    let (first, next) = last.map_or((status.log.oldest, status.log.next), |end| (end.log_first, end.log_next));
+    let words = shims::last_words(&wanted.machine.paths.log(wanted.name, wanted.id), first, next);
+    if words.is_empty() { String::new() } else { format!("; its last words:\n{}", words.join("\n")) }
+}
+
+/// Removes everything of an instance, its folder last: a death on the way leaves one that is collected again. Its log stays.
 pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Door<'_>) -> Result<(), XnodeError> {
     let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
+    let group = machine.group(&instance);
+    if group.frozen()? {
+        group.thaw(door)?;
+    }
     if let Shim::Living(_) = shims::find(&folder)?
         && let Some(config) = shims::config(&folder)?
     {
@@ -242,7 +347,6 @@ pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Doo
         door("shim.leave").map_err(passed())?;
     }
     openmesh_cage::driver::delete(&*machine.driver, &machine.container(&instance, &folder), door)?;
-    let group = machine.group(&instance);
     group.kill_all(door)?;
     group.remove(door)?;
     remove_root(&machine.paths.root(&instance), &machine.programs.cage, door)?;
