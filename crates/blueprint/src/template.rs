@@ -2,52 +2,23 @@
 //!
 //! The application of a template is kept as a tree. An answer replaces `${option}` in single values of that tree and never in its form, so that
 //! no answer can add a key; then the tree is read like any other document. What a person may write beside `template` is laid over it.
+//!
+//! A domain and the publication of a port are answers too, but have their place beside `template`: whoever makes a document of answers puts them there.
+
+mod card;
+mod option;
+mod placing;
 
 use std::collections::BTreeMap;
 
-use crate::document::{Application, Content, Name, PackageVersion, Size, TemplateUse, application_problems};
-use crate::text::{Entry, Fields, Node, Out, Place, Problem, Problems, Shape, Value, parse, record, words};
+use crate::document::{Application, Content, Name, PackageVersion, TemplateUse, application_problems};
+use crate::text::{Entry, Fields, Node, Out, Place, Problem, Problems, Shape, Value, parse};
 
-/// Longest answer, in bytes: an answer is a word or a line, and text of more belongs into a file.
-pub const ANSWER_BYTES_MAX: usize = 4096;
-
-words! {
-    /// Kind of an option's answers.
-    OptionKind {
-        /// A line of text.
-        Text = "text",
-        /// A whole number.
-        Number = "number",
-        /// A size with its unit.
-        Size = "size",
-        /// `true` or `false`.
-        Boolean = "boolean",
-        /// One of the choices.
-        Choice = "choice",
-        /// The name of a secret.
-        Secret = "secret",
-    }
-}
-
-record! {
-    /// An option of a template.
-    TemplateOption {
-        /// Kind of its answers.
-        kind: OptionKind,
-        /// A label for people.
-        title: Option<String>,
-        /// A sentence for people.
-        help: Option<String>,
-        /// The answer of those who give none.
-        default: Option<String>,
-        /// Answers of the kind `choice`.
-        choices: Vec<String>,
-        /// Least answer of the kind `number`.
-        least: Option<u64>,
-        /// Greatest answer of the kind `number`.
-        greatest: Option<u64>,
-    }
-}
+pub use card::{Architecture, Card, Category, Kept, Needs, Open};
+pub use option::{
+    ANSWER_BYTES_MAX, Companion, Generate, OptionKind, SECRET_CHARS_MAX, SECRET_CHARS_MIN, TemplateOption,
+};
+pub use placing::Publication;
 
 /// A template of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +27,16 @@ pub struct Template {
     pub name: Name,
     /// Its version.
     pub version: PackageVersion,
+    /// Its words for people; none where it is in no store.
+    pub card: Option<Card>,
     /// Its options.
     pub options: BTreeMap<Name, TemplateOption>,
     application: Node,
 }
 
 impl Template {
-    /// The template of a text with `name`, `version`, `options` and `application`. Fails with all problems, also those that its application has
-    /// with the default answers, where every option has one.
+    /// The template of a text with `name`, `version`, `card`, `options` and `application`. Fails with all problems but those that only an answer
+    /// shows: the application is read when it is filled in.
     pub fn parse(text: &str) -> Result<Template, Vec<Problem>> {
         let tree = parse(text)?;
         let mut problems = Problems::default();
@@ -75,21 +48,26 @@ impl Template {
     }
 
     fn read(tree: &Node, problems: &mut Problems) -> Option<Template> {
-        let fields = Fields::of(tree, &["name", "version", "options", "application"], problems)?;
+        let fields = Fields::of(tree, &["name", "version", "card", "options", "application"], problems)?;
         let name = fields.read("name", None, problems);
         let version = fields.read("version", None, problems);
+        let card: Option<Option<Card>> = fields.read("card", None, problems);
         let options: Option<BTreeMap<Name, TemplateOption>> = fields.read("options", None, problems);
         let Some(application) = tree.get("application").cloned() else {
             problems.add(tree.place, "lacks `application`");
             return None;
         };
         for (name, option) in options.iter().flatten() {
+            let place = tree.get("options").and_then(|all| all.get(name.as_str())).map_or(tree.place, |node| node.place);
+            problems.below(format!("options.{name}"), |problems| {
+                option.faults().into_iter().for_each(|fault| problems.add(place, fault));
+            });
             let default = option.default.clone().map(Content::Text);
-            if let Some(Err(reason)) = default.map(|default| answer(option, &default)) {
-                problems.below(format!("options.{name}.default"), |problems| problems.add(tree.place, reason));
+            if let Some(reason) = default.and_then(|default| option.refusal(&default)) {
+                problems.below(format!("options.{name}.default"), |problems| problems.add(place, reason));
             }
         }
-        Some(Template { name: name?, version: version?, options: options?, application })
+        Some(Template { name: name?, version: version?, card: card?, options: options?, application })
     }
 
     /// The application with the answers of a person, and with what that person wrote beside `template`. Fails with all problems; those of the
@@ -135,45 +113,15 @@ impl Template {
             for (name, option) in &self.options {
                 let given = using.answers.get(name).cloned().or_else(|| option.default.clone().map(Content::Text));
                 problems.below(name.as_str(), |problems| {
-                    match given.map(|given| answer(option, &given).map(|()| given)) {
-                        Some(Ok(given)) => drop(answers.insert(name.clone(), (option.kind, given))),
-                        Some(Err(reason)) => problems.add(place, reason),
-                        None => problems.add(place, "needs an answer"),
+                    let Some(given) = given else { return problems.add(place, "needs an answer") };
+                    match option.refusal(&given) {
+                        None => drop(answers.insert(name.clone(), (option.kind, given))),
+                        Some(reason) => problems.add(place, reason),
                     }
                 });
             }
         });
         answers
-    }
-}
-
-/// Refuses an answer that does not fit its option, with the reason.
-fn answer(option: &TemplateOption, given: &Content) -> Result<(), String> {
-    let text = match (option.kind, given) {
-        (OptionKind::Secret, Content::Secret(_)) => return Ok(()),
-        (OptionKind::Secret, Content::Text(_)) => {
-            return Err("must be the name of a secret: `{ secret: NAME }`".to_string());
-        }
-        (OptionKind::Text, Content::Secret(_)) => return Ok(()),
-        (_, Content::Secret(_)) => return Err(format!("is a secret, but a {} is expected", option.kind)),
-        (_, Content::Text(text)) => text,
-    };
-    match option.kind {
-        OptionKind::Text if text.len() > ANSWER_BYTES_MAX || text.chars().any(char::is_control) => {
-            Err(format!("must be one line of at most {ANSWER_BYTES_MAX} bytes"))
-        }
-        OptionKind::Number => {
-            let (least, greatest) = (option.least.unwrap_or(0), option.greatest.unwrap_or(u64::MAX));
-            let number = text.parse::<u64>().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
-            let fits = number.is_some_and(|number| (least..=greatest).contains(&number));
-            if fits { Ok(()) } else { Err(format!("must be a whole number from {least} to {greatest}")) }
-        }
-        OptionKind::Size => text.parse::<Size>().map(|_| ()).map_err(|error| error.to_string()),
-        OptionKind::Boolean if text != "true" && text != "false" => Err("must be true or false".to_string()),
-        OptionKind::Choice if !option.choices.contains(text) => {
-            Err(format!("is `{text}`, but one of {} is expected", option.choices.join(", ")))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -193,7 +141,7 @@ fn fill(node: &mut Node, answers: &BTreeMap<Name, (OptionKind, Content)>, proble
                 node.value = Value::Map(vec![Entry { key: "secret".to_string(), place, value }]);
             }
             Some((kind, Content::Text(answer))) => {
-                *plain = *kind != OptionKind::Text && *kind != OptionKind::Choice;
+                *plain = matches!(kind, OptionKind::Number | OptionKind::Size | OptionKind::Boolean);
                 *text = answer.clone();
             }
             None => match filled(text, answers) {

@@ -1,0 +1,245 @@
+//! Applications of a document out of a person's answers.
+
+use std::collections::BTreeMap;
+
+use openmesh_blueprint::document::{Application, Audience, Content, Domain, Name, PackageVersion, Route, TemplateUse};
+use openmesh_blueprint::template::{Companion, OptionKind, Publication, Template};
+use openmesh_blueprint::text::{Problem, Shape as _};
+use serde::{Deserialize, Serialize};
+
+use crate::library::Library;
+
+/// Companions of companions: a site, its database, and nothing behind that was ever needed.
+const DEPTH_MAX: u32 = 3;
+/// Beginning of an answer that names a secret.
+const SECRET: &str = "secret:";
+
+/// An application that is ordered from a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// Template.
+    pub template: Name,
+    /// Version; the newest without it.
+    pub version: Option<PackageVersion>,
+    /// Name of the application.
+    pub name: Name,
+    /// Answers as a person writes them; a secret that is there already is `secret:NAME`.
+    pub answers: BTreeMap<Name, String>,
+}
+
+/// A fault of an order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Fault {
+    /// Option that it is about: `name` for the application's own name; none for the order as a whole.
+    pub option: Option<String>,
+    /// Words for a person, as a half sentence behind the option.
+    pub message: String,
+}
+
+impl Fault {
+    pub(crate) fn of(option: impl ToString, message: impl Into<String>) -> Fault {
+        Fault { option: Some(option.to_string()), message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.option {
+            Some(option) => write!(f, "{option}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// Applications that an order comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Composition {
+    /// Applications as they stand in a document, each with its template.
+    pub applications: BTreeMap<Name, Application>,
+    /// The same, filled in.
+    pub rendered: BTreeMap<Name, Application>,
+    /// Templates of the applications.
+    pub templates: BTreeMap<Name, Template>,
+    /// Secrets that have to be there, with the letters and digits of those that are made.
+    pub secrets: BTreeMap<Name, u32>,
+}
+
+/// Makes the applications of an order: the one that is asked for, and the companions that it brings.
+///
+/// # Errors
+/// Every fault, with its option.
+pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Fault>> {
+    let mut composer = Composer { library, faults: Vec::new(), done: Composition::default() };
+    let Some(template) = library.find(&order.template, order.version.as_ref()) else {
+        let version = order.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let message =
+            format!("there is no template `{}`{version}; `openmesh app templates` lists them", order.template);
+        return Err(vec![Fault { option: None, message }]);
+    };
+    let answers = composer.typed(template, &order.answers);
+    composer.add(&order.name, template, answers, 0);
+    let mut faults = composer.faults;
+    faults.sort();
+    faults.dedup();
+    if faults.is_empty() { Ok(composer.done) } else { Err(faults) }
+}
+
+struct Composer<'a> {
+    library: &'a Library,
+    faults: Vec<Fault>,
+    done: Composition,
+}
+
+impl Composer<'_> {
+    /// Answers with secrets by name.
+    fn typed(&mut self, template: &Template, given: &BTreeMap<Name, String>) -> BTreeMap<Name, Content> {
+        let mut typed = BTreeMap::new();
+        for (name, text) in given {
+            let is_secret = template.options.get(name).is_some_and(|option| option.kind == OptionKind::Secret);
+            let content = match text.strip_prefix(SECRET).filter(|_| is_secret).map(str::parse::<Name>) {
+                Some(Ok(secret)) => Content::Secret(secret),
+                Some(Err(error)) => {
+                    self.faults.push(Fault::of(name, error.to_string()));
+                    continue;
+                }
+                // Its value must not get into a document, nor into the words of a fault.
+                None if is_secret => {
+                    let words = "must be `secret:NAME`, the name of a secret that is there; left out, one is made";
+                    self.faults.push(Fault::of(name, words));
+                    continue;
+                }
+                None => Content::Text(text.clone()),
+            };
+            typed.insert(name.clone(), content);
+        }
+        typed
+    }
+
+    /// A name made of an application's and an option's.
+    fn joined(&mut self, name: &Name, option: &Name) -> Option<Name> {
+        let joined = format!("{name}-{option}").parse::<Name>();
+        if joined.is_err() {
+            let words = format!("is too long: `{name}-{option}` is made of it, and a name has at most 32 characters");
+            self.faults.push(Fault::of("name", words));
+        }
+        joined.ok()
+    }
+
+    /// Adds an application and its companions.
+    fn add(&mut self, name: &Name, template: &Template, mut answers: BTreeMap<Name, Content>, depth: u32) {
+        if self.done.applications.contains_key(name) {
+            self.faults.push(Fault::of("name", format!("`{name}` would be two applications")));
+            return;
+        }
+        self.make_secrets(name, template, &mut answers);
+        self.make_companions(name, template, &mut answers, depth);
+        let Some(mut own) = Application::absent() else { return };
+        own.template = Some(TemplateUse {
+            name: template.name.clone(),
+            version: Some(template.version.clone()),
+            answers: answers.clone(),
+        });
+        let rendered = match template.render(&own) {
+            Ok(rendered) => rendered,
+            Err(problems) => return self.refuse(depth, name, &problems),
+        };
+        self.place(template, &answers, &rendered, &mut own);
+        // How a port is published stands beside the template, where a person changes it.
+        answers.retain(|option, _| template.options.get(option).is_none_or(|option| option.kind != OptionKind::Port));
+        own.template = own.template.map(|using| TemplateUse { answers, ..using });
+        match template.render(&own) {
+            Ok(rendered) => {
+                self.done.applications.insert(name.clone(), own);
+                self.done.rendered.insert(name.clone(), rendered);
+                self.done.templates.insert(name.clone(), template.clone());
+            }
+            Err(problems) => self.refuse(depth, name, &problems),
+        }
+    }
+
+    fn make_secrets(&mut self, name: &Name, template: &Template, answers: &mut BTreeMap<Name, Content>) {
+        for (option_name, option) in &template.options {
+            let Some(generate) = &option.generate else { continue };
+            if answers.contains_key(option_name) {
+                continue;
+            }
+            let Some(secret) = self.joined(name, option_name) else { continue };
+            self.done.secrets.insert(secret.clone(), generate.length);
+            answers.insert(option_name.clone(), Content::Secret(secret));
+        }
+    }
+
+    fn make_companions(&mut self, name: &Name, template: &Template, answers: &mut BTreeMap<Name, Content>, depth: u32) {
+        for (option_name, option) in &template.options {
+            let Some(companion) = option.makes.as_ref().filter(|_| !answers.contains_key(option_name)) else {
+                continue;
+            };
+            let Some(companion_name) = self.joined(name, option_name) else { continue };
+            let Some(found) = self.library.find(&companion.template, None).filter(|_| depth < DEPTH_MAX) else {
+                let words = format!("needs the template `{}`, which is not in this program", companion.template);
+                self.faults.push(Fault::of(option_name, words));
+                continue;
+            };
+            let given = shared(companion, answers);
+            self.add(&companion_name, found, given, depth + 1);
+            answers.insert(option_name.clone(), Content::Text(companion_name.to_string()));
+        }
+    }
+
+    /// Puts what has its place beside the template there: published ports, domains, links.
+    fn place(
+        &mut self,
+        template: &Template,
+        answers: &BTreeMap<Name, Content>,
+        rendered: &Application,
+        own: &mut Application,
+    ) {
+        for (name, option) in &template.options {
+            let default = option.default.clone().map(Content::Text);
+            let Some(Content::Text(text)) = answers.get(name).cloned().or(default) else { continue };
+            let port = option.port.as_ref().and_then(|port| Some((port, rendered.ports.get(port)?)));
+            match (option.kind, port) {
+                (OptionKind::Port, Some((port_name, port))) => {
+                    let Ok(publication) = text.parse::<Publication>() else { continue };
+                    if let Some(publish) = publication.publish() {
+                        let mut port = port.clone();
+                        port.publish = Some(publish);
+                        own.ports.insert(port_name.clone(), port);
+                    }
+                }
+                (OptionKind::Domain, Some((port, _))) if !text.is_empty() => {
+                    let Ok(domain) = text.parse::<Domain>() else { continue };
+                    let (audience, wallets) = (Audience::Everybody, Default::default());
+                    own.domains.insert(domain, Route { port: port.clone(), audience, wallets });
+                }
+                (OptionKind::Port | OptionKind::Domain, None) => {
+                    let words = "is about a port that the template does not have";
+                    self.faults.push(Fault::of(name, words));
+                }
+                (OptionKind::Application, _) => own.links.extend(text.parse::<Name>()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Notes problems, each with its option. Those of a companion are about the application as a whole: a person did not answer its options.
+    fn refuse(&mut self, depth: u32, name: &Name, problems: &[Problem]) {
+        for problem in problems {
+            let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            let message = format!("{}{hint}", problem.what);
+            let fault = match problem.path.strip_prefix("template.answers.") {
+                Some(option) if depth == 0 => Fault::of(option, message),
+                _ => Fault { option: None, message: format!("{name}: {}: {message}", problem.path) },
+            };
+            self.faults.push(fault);
+        }
+    }
+}
+
+/// Answers of a companion: its own, and those that it has from the application.
+fn shared(companion: &Companion, answers: &BTreeMap<Name, Content>) -> BTreeMap<Name, Content> {
+    let mut given = companion.answers.clone();
+    let theirs = companion.share.iter().filter_map(|(theirs, ours)| Some((theirs.clone(), answers.get(ours)?.clone())));
+    given.extend(theirs);
+    given
+}

@@ -1,0 +1,27 @@
+//! The built-in templates of applications, and the way from a person's answers to a document.
+//!
+//! # What it owns
+//! The texts in `catalogue/`, one file a template, which are part of the program and trusted as it is. Their form is [`openmesh_blueprint::template`]'s.
+//!
+//! # Shape
+//! A [`Library`] has the templates; [`sheet`](views::sheet) describes one as data for a form; [`compose()`] makes applications of a document out of answers,
+//! with the companions they need and the secrets that have to be made; [`preflight()`] holds them against a machine. All of it is pure: no file is read, nothing is
+//! drawn at random, and each problem names its option.
+//!
+//! # Versions
+//! A document names the version of its template, and a new program keeps the old ones (`NAME@VERSION.yaml`), so that no update of the program changes an
+//! application that nobody touched.
+//!
+//! # Grades
+//! What a run on a real machine found about each template ([`grade`]); a template without a run has none.
+
+mod built_in;
+mod compose;
+pub mod grade;
+mod library;
+mod preflight;
+pub mod views;
+
+pub use compose::{Composition, Fault, Order, compose};
+pub use library::{Library, built_in};
+pub use preflight::{Facts, preflight};

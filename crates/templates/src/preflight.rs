@@ -1,0 +1,110 @@
+//! A composition held against a machine, before anything is fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_blueprint::document::{Application, Domain, Name, Protocol, Size};
+use openmesh_blueprint::template::{Card, OptionKind};
+
+use crate::compose::{Composition, Fault};
+
+/// Memory of an application whose template names none, in bytes. Source: clause X-42.
+const MEMORY_BYTES: u64 = 512 << 20;
+
+/// Facts of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Memory that no application has been promised, bytes.
+    pub memory_free: u64,
+    /// Free disk, bytes.
+    pub disk_free: u64,
+    /// Architecture, in the words of images: `amd64`.
+    pub architecture: String,
+    /// Release of Debian that images are made of.
+    pub release: String,
+    /// Applications that are wanted.
+    pub applications: BTreeSet<Name>,
+    /// Ports that somebody has, with the holder in words.
+    pub ports: BTreeMap<(u16, bool), String>,
+    /// Domains of applications.
+    pub domains: BTreeMap<Domain, Name>,
+}
+
+/// Memory of an application as it is limited, bytes.
+pub(crate) fn memory(application: &Application) -> u64 {
+    application.limits.memory.map_or(MEMORY_BYTES, |memory| memory.0) * u64::from(application.instances)
+}
+
+/// Disk of an application, bytes: its volumes, and what its template says of its image.
+pub(crate) fn disk(application: &Application, card: Option<&Card>) -> u64 {
+    let volumes: u64 = application.volumes.values().map(|volume| volume.size.0).sum();
+    volumes.max(card.map_or(0, |card| card.needs.disk.0))
+}
+
+/// Every reason for which a machine cannot take a composition, with the option that would change it where there is one.
+pub fn preflight(composition: &Composition, facts: &Facts) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (name, application) in &composition.rendered {
+        let template = composition.templates.get(name);
+        if facts.applications.contains(name) {
+            faults.push(Fault::of("name", format!("`{name}` is an application already; take another name")));
+        }
+        if let Some(card) = template.and_then(|template| template.card.as_ref()) {
+            faults.extend(machine(card, facts));
+        }
+        let option = |kind: OptionKind| {
+            let mut options = template.into_iter().flat_map(|template| &template.options);
+            options.find(|(_, option)| option.kind == kind).map(|(name, _)| name.to_string())
+        };
+        for port in application.ports.values() {
+            let Some(number) = port.publish.as_ref().and_then(|publish| publish.port) else { continue };
+            if let Some(holder) = facts.ports.get(&(number, port.protocol == Protocol::Udp)) {
+                let message = format!("{number} is taken by {holder}; `auto` takes a free one");
+                faults.push(Fault { option: option(OptionKind::Port), message });
+            }
+        }
+        for domain in application.domains.keys() {
+            if let Some(holder) = facts.domains.get(domain) {
+                let message = format!("`{domain}` leads to the application {holder} already");
+                faults.push(Fault { option: option(OptionKind::Domain), message });
+            }
+        }
+    }
+    faults.extend(room(composition, facts));
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn machine(card: &Card, facts: &Facts) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let known: Vec<&str> = card.needs.architectures.iter().map(|architecture| architecture.word()).collect();
+    if !known.is_empty() && !known.contains(&facts.architecture.as_str()) {
+        let message =
+            format!("{} is made for {}, and this machine is {}", card.title, known.join(", "), facts.architecture);
+        faults.push(Fault { option: None, message });
+    }
+    if let Some(release) = card.needs.release.as_ref().filter(|release| **release != facts.release) {
+        let message = format!(
+            "{} is made of packages of Debian {release}, and this machine makes images of {}",
+            card.title, facts.release
+        );
+        faults.push(Fault { option: None, message });
+    }
+    faults
+}
+
+fn room(composition: &Composition, facts: &Facts) -> Vec<Fault> {
+    let memory: u64 = composition.rendered.values().map(memory).sum();
+    let card = |name: &Name| composition.templates.get(name).and_then(|template| template.card.as_ref());
+    let disk: u64 = composition.rendered.iter().map(|(name, application)| disk(application, card(name))).sum();
+    [("memory", memory, facts.memory_free), ("disk", disk, facts.disk_free)]
+        .into_iter()
+        .filter(|(_, needed, free)| needed > free)
+        .map(|(what, needed, free)| {
+            let mut names = composition.templates.values().flat_map(|template| template.options.keys());
+            let option = names.any(|name| name.as_str() == what);
+            let message = format!("needs {} of {what}, and {} are free", Size(needed).human(), Size(free).human());
+            Fault { option: option.then(|| what.to_string()), message }
+        })
+        .collect()
+}

@@ -1,0 +1,38 @@
+//! The built-in templates, each by itself and as documents made of answers.
+
+mod catalogue;
+mod orders;
+
+use std::collections::BTreeMap;
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::template::Template;
+use openmesh_templates::Order;
+
+/// A name.
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// An order with answers.
+fn order(template: &str, application: &str, answers: &[(&str, &str)]) -> Order {
+    let answers = answers.iter().map(|(option, answer)| (name(option), answer.to_string())).collect();
+    Order { template: name(template), version: None, name: name(application), answers }
+}
+
+/// Answers to what a template does not answer by itself.
+fn needed(template: &Template) -> BTreeMap<Name, String> {
+    let open = template
+        .options
+        .iter()
+        .filter(|(_, option)| option.default.is_none() && option.generate.is_none() && option.makes.is_none());
+    open.map(|(name, _)| {
+        let answer = match (template.name.as_str(), name.as_str()) {
+            ("geth", "engine") => "secret:engine",
+            ("chainlink", "node") => "wss://node.example/ws",
+            other => panic!("{other:?} needs an answer"),
+        };
+        (name.clone(), answer.to_string())
+    })
+    .collect()
+}
