@@ -9,15 +9,18 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/openmesh/target
 export npm_config_update_notifier := false
 # The optimised binary, under a name that no test build takes.
 OPENMESH := $(CARGO_TARGET_DIR)/openmesh
+# Place of `make install`.
+PREFIX ?= /usr/local
 
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode test check bench fuzz flood siege soak hours fmt build programs studio verify-bits
+.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
 	@echo "make xnode   set up, build and run the agent of this machine, which runs applications (as root or with sudo; Ctrl-C ends it, and none of them)"
+	@echo "make install build one file with everything in it, and install it as PREFIX/bin/openmesh (PREFIX=/usr/local)"
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
@@ -46,6 +49,18 @@ xnode:
 	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
 	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs
 	@exec $$([ "$$(id -u)" = 0 ] || echo sudo) $(OPENMESH) xnode agent $(ARGS)
+
+# One file for all: the binary without its symbols, with the programs of an agent behind its end.
+install:
+	@scripts/setup.sh xnode
+	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
+	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs
+	@strip -o $(CARGO_TARGET_DIR)/openmesh-stripped $(OPENMESH)
+	@$(OPENMESH) xnode carry --binary $(CARGO_TARGET_DIR)/openmesh-stripped --programs $(CARGO_TARGET_DIR) --to $(CARGO_TARGET_DIR)/openmesh-one
+	@rm $(CARGO_TARGET_DIR)/openmesh-stripped
+	@$$([ -w $(PREFIX)/bin ] || echo sudo) install -m 755 $(CARGO_TARGET_DIR)/openmesh-one $(PREFIX)/bin/openmesh
+	@echo "installed $(PREFIX)/bin/openmesh: openmesh xnode check, then sudo openmesh xnode agent"
 
 programs:
 	@cargo build --locked --workspace --bin openmesh-shim --bin openmesh-unpack

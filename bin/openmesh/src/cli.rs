@@ -362,6 +362,19 @@ pub enum XnodeCommand {
         #[arg(long, value_name = "PROGRAM")]
         runc: Option<PathBuf>,
     },
+    /// Write a copy of a binary that carries the programs of an agent behind its own end (`make install` does it).
+    #[command(hide = true)]
+    Carry {
+        /// Binary; this one without it.
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// Folder with the programs.
+        #[arg(long, value_name = "DIR")]
+        programs: PathBuf,
+        /// File to write.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Look whether this machine can be an Xnode, with a remedy for each lack. Changes nothing; ends with 1 where something essential lacks.
     Check {
         /// Agent.

@@ -35,6 +35,7 @@ pub use error::AgentError;
 pub use openmesh_blueprint::document::Name;
 pub use openmesh_xnode::preflight;
 pub use service::Service;
+pub use programs::PROGRAMS;
 pub use settings::Settings;
 pub use uninstall::{Holdings, holdings, uninstall};
 

@@ -13,6 +13,8 @@ use crate::error::AgentError;
 
 /// The door's program.
 pub const DOOR: &str = "openmesh-door";
+/// All programs of an agent.
+pub const PROGRAMS: [&str; 4] = ["openmesh-shim", "openmesh-cage-helper", "openmesh-unpack", DOOR];
 
 /// Copies the programs from a folder into another one, under names with their hashes, and returns their paths. Shims that run keep the file they were started
 /// from: nothing is overwritten.

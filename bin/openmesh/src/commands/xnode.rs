@@ -34,6 +34,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
             let ended = openmesh_agent::run(settings, ends).await;
             ended.map_err(|error| Failure::new(error.to_string()))
         }
+        XnodeCommand::Carry { binary, programs, to } => xnode_check::carry(binary, &programs, &to),
         XnodeCommand::Check { agent, output } => xnode_check::check(&settings(&agent)?, output.json),
         XnodeCommand::Uninstall { wipe, yes, agent, output } => {
             xnode_check::uninstall(&settings(&agent)?, wipe, yes, output.json).await

@@ -1,4 +1,6 @@
-//! `openmesh xnode check` and `uninstall`: a machine before it is an Xnode, and after.
+//! `openmesh xnode check`, `uninstall` and `carry`: a machine before it is an Xnode, and after.
+
+use std::path::{Path, PathBuf};
 
 use openmesh_agent::preflight::{Finding, Grade, preflight};
 use openmesh_agent::{Holdings, Settings};
@@ -34,6 +36,15 @@ fn text(findings: &[Finding]) -> String {
         format!("{grade}  {:<wide$}  {}\n{}", finding.thing, finding.found, remedy.collect::<String>())
     };
     findings.iter().map(line).collect()
+}
+
+/// Writes a copy of a binary that carries the programs of an agent.
+pub fn carry(binary: Option<PathBuf>, programs: &Path, to: &Path) -> Result<(), Failure> {
+    let own = || std::env::current_exe().map_err(|error| Failure::from_display("the path of this program", &error));
+    let binary = binary.map_or_else(own, Ok)?;
+    let named = openmesh_agent::PROGRAMS.map(|name| (name, programs.join(name)));
+    let named: Vec<(&str, &Path)> = named.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    openmesh_agent::carried::carry(&binary, &named, to).map_err(|error| Failure::from_display(to.display(), &error))
 }
 
 /// Shows what would go, or lets it go.
