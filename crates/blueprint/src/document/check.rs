@@ -190,9 +190,11 @@ fn links(document: &Document, checker: &mut Checker<'_>) {
     let known: Vec<&str> = document.applications.keys().map(Name::as_str).collect();
     for (name, application) in &document.applications {
         for (key, targets) in [("links", &application.links), ("after", &application.after)] {
-            for (index, target) in
+            let written = checker.tree.get("applications").and_then(|all| all.get(name.as_str())?.get(key));
+            for (sorted, target) in
                 targets.iter().enumerate().filter(|(_, target)| !document.applications.contains_key(target))
             {
+                let index = written.and_then(|list| position(list, target)).unwrap_or(sorted);
                 let path = ["applications", name.as_str(), key, &index.to_string()];
                 let near = crate::text::nearest(target.as_str(), &known).map(|near| format!("did you mean `{near}`?"));
                 checker.add(&path, format!("names `{target}`, which is no application here"), near.as_deref());
@@ -203,6 +205,14 @@ fn links(document: &Document, checker: &mut Checker<'_>) {
         let words: Vec<&str> = cycle.iter().map(|name| name.as_str()).collect();
         let path = ["applications", words[0]];
         checker.add(&path, format!("waits for itself: {}", words.join(" -> ")), Some("take one of these links away"));
+    }
+}
+
+/// Position of a name in a list as it was written, which need not be sorted.
+fn position(list: &Node, name: &Name) -> Option<usize> {
+    match &list.value {
+        Value::List(items) => items.iter().position(|item| item.as_text() == Some(name.as_str())),
+        _ => None,
     }
 }
 

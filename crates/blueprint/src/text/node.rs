@@ -24,7 +24,7 @@ pub struct Node {
     pub place: Place,
     /// The value.
     pub value: Value,
-    /// Values in it, itself included: copies by alias are bounded with it.
+    /// Values in it, itself and a part of each text's length included: copies by alias are bounded with it.
     pub size: usize,
 }
 

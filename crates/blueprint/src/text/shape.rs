@@ -34,6 +34,9 @@ pub trait Scalar: FromStr<Err: Display> + Display + Ord {
     const EXPECTED: &'static str;
     /// Regular expression (ECMA 262) of a superset of the accepted texts.
     const PATTERN: &'static str;
+    /// Digits of base 8, as a mode: a plain number must then begin with 0, as no number of JSON does. Without it `420` would be read as 0420,
+    /// where a program that writes JSON means 0644.
+    const IS_OCTAL: bool = false;
 }
 
 /// Reads the one word of a scalar type.
@@ -42,6 +45,11 @@ pub(crate) fn read_scalar<T: Scalar>(node: &Node, problems: &mut Problems) -> Op
         problems.add(node.place, format!("is {}, but {} is expected", node.kind(), T::EXPECTED));
         return None;
     };
+    if T::IS_OCTAL && matches!(&node.value, Value::Scalar { plain: true, .. }) && !text.starts_with('0') {
+        let what = format!("is the number {text}, of which nobody knows whether its digits are of base 8 or 10");
+        problems.add_with_hint(node.place, what, "write it as a text, as \"0644\"");
+        return None;
+    }
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
@@ -60,12 +68,13 @@ pub(crate) fn scalar_schema<T: Scalar>() -> Out {
     ])
 }
 
-/// Gives types with [`Scalar`] their [`Shape`].
+/// Gives types with [`Scalar`] their [`Shape`]; `octal` behind the pattern says that their digits are of base 8.
 macro_rules! scalar {
-    ($($ty:ty: $expected:literal, $pattern:expr;)*) => { $(
+    ($($ty:ty: $expected:literal, $pattern:expr $(, $octal:ident)?;)*) => { $(
         impl $crate::text::Scalar for $ty {
             const EXPECTED: &'static str = $expected;
             const PATTERN: &'static str = $pattern;
+            $(const IS_OCTAL: bool = matches!(stringify!($octal).as_bytes(), b"octal");)?
         }
         impl $crate::text::Shape for $ty {
             fn read(node: &$crate::text::Node, problems: &mut $crate::text::Problems) -> Option<Self> {
@@ -456,3 +465,48 @@ macro_rules! numbers {
     )* };
 }
 numbers!(u16, u32, u64);
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use super::*;
+    use crate::text::{Place, parse};
+
+    /// A number of base 8.
+    #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Bits(u16);
+
+    impl FromStr for Bits {
+        type Err = std::num::ParseIntError;
+
+        fn from_str(text: &str) -> Result<Bits, Self::Err> {
+            u16::from_str_radix(text, 8).map(Bits)
+        }
+    }
+
+    impl fmt::Display for Bits {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{:o}", self.0)
+        }
+    }
+
+    scalar! {
+        Bits: "bits", "^[0-7]+$", octal;
+    }
+
+    #[test]
+    fn plain_numbers_of_base_8_begin_with_0() {
+        let read = |text: &str| {
+            let mut problems = Problems::default();
+            let bits = Bits::read(&parse(text).unwrap(), &mut problems);
+            (bits, problems.into_sorted().first().map(ToString::to_string).unwrap_or_default())
+        };
+        assert_eq!(read("0644").0, Some(Bits(0o644)));
+        assert_eq!(read("\"644\"").0, Some(Bits(0o644)));
+        let (bits, said) = read("420");
+        assert_eq!(bits, None);
+        assert!(said.starts_with("1:1: is the number 420") && said.contains("\"0644\""), "{said}");
+        assert_eq!(Bits::read(&Node::text("644", Place::default()), &mut Problems::default()), Some(Bits(0o644)));
+    }
+}
