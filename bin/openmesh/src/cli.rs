@@ -429,6 +429,55 @@ pub enum XnodeCommand {
     /// Secrets of applications: sealed on disk, named in documents, never printed.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Show the door: where it listens, where it leads, who waits; its certificates.
+    Doors(DoorsArgs),
+}
+
+/// The door.
+#[derive(Debug, Args)]
+pub struct DoorsArgs {
+    /// Something else than a look at it.
+    #[command(subcommand)]
+    pub command: Option<DoorsCommand>,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Certificates of the door.
+#[derive(Debug, Subcommand)]
+pub enum DoorsCommand {
+    /// Print the root of the own authority: installed once on a device, it trusts names of the house (.lan, .local, .home.arpa, .internal).
+    Authority {
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// Give a certificate for a name that the door serves, in place of any other one.
+    Certificate {
+        /// Host, such as shop.example.org.
+        name: String,
+        /// Chain as PEM, the host's own first.
+        #[arg(long, value_name = "FILE")]
+        chain: PathBuf,
+        /// Key as PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
+    /// Forget the certificate of a name; a name of the house gets another one.
+    Forget {
+        /// Host.
+        name: String,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
 }
 
 /// Secrets.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
+
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {

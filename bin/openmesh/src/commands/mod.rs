@@ -12,3 +12,4 @@ pub mod venues;
 pub mod verify;
 pub mod xnode;
 mod xnode_check;
+mod xnode_doors;

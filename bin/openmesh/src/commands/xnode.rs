@@ -59,6 +59,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
             print(&format!("{text}\n"))
         }
         XnodeCommand::Secret(command) => secret(command).await,
+        XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Whoever can open the socket is root: the file's permissions are the sign-in here. Sign-in of people, with roles, is in front of it.
 
+pub mod doors;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -56,6 +58,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/events", get(events))
         .route("/v1/xnode/secrets", get(secrets))
         .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
+        .merge(doors::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
         .with_state(service)
 }
