@@ -1,0 +1,104 @@
+//! The one who asks, as handlers of requests get it.
+
+use std::fmt;
+
+use openmesh_primitives::Address;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::role::Role;
+
+/// Name of whoever is root on the machine.
+pub const ROOT: &str = "root";
+
+/// The one who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Root on this machine, through the agent's socket.
+    Root,
+    /// A member with a wallet.
+    Wallet(Address),
+    /// An API key.
+    Key {
+        /// Its number in the list of keys.
+        id: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Root => f.write_str(ROOT),
+            Who::Wallet(address) => address.fmt(f),
+            Who::Key { id, name } => write!(f, "key {name} ({id})"),
+        }
+    }
+}
+
+/// A session or key that is in use: its number, its end by revocation, and its end by time.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub id: String,
+    pub ends: watch::Receiver<()>,
+    pub until: Option<Instant>,
+}
+
+/// Whoever asks, with the role that they have now. It lies among the extensions of a request; `who` prints as the name that a history keeps.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The one who asks.
+    pub who: Who,
+    /// Role.
+    pub role: Role,
+    /// Place from which they ask, for people.
+    pub from: String,
+    pub(crate) live: Option<Live>,
+}
+
+impl Principal {
+    /// Root on this machine: nothing ends it.
+    pub fn root() -> Principal {
+        Principal { who: Who::Root, role: Role::Owner, from: "the agent's socket".into(), live: None }
+    }
+
+    /// True for root on this machine.
+    pub fn is_root(&self) -> bool {
+        self.who == Who::Root
+    }
+
+    /// Number of the session or key; none for root.
+    pub fn credential(&self) -> Option<&str> {
+        self.live.as_ref().map(|live| live.id.as_str())
+    }
+
+    /// Ready once this principal has no right any more: the session or key is revoked or over, or its role is another one. Never for root. Terminals and
+    /// whatever else outlives its answer select on it; bodies of answers end by themselves. As long as it is awaited the session counts as used.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let live = self.live.clone();
+        async move {
+            let Some(Live { mut ends, until, .. }) = live else { return std::future::pending().await };
+            let revoked = async {
+                // Nothing is ever sent: the sender is dropped.
+                while ends.changed().await.is_ok() {}
+            };
+            let over = async {
+                match until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = revoked => {}
+                () = over => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.who.fmt(f)
+    }
+}

@@ -1,0 +1,271 @@
+//! Sign-in, sessions that are open, and what is left after a restart.
+
+use openmesh_primitives::{AccountKey, Timestamp};
+
+use super::*;
+
+const HOST: &str = "localhost:7780";
+
+fn tick(ms: u64) -> Tick {
+    Tick { boot: "a".into(), boot_ms: ms, wall: Timestamp::from_millis(1_700_000_000_000 + i64::try_from(ms).unwrap()) }
+}
+
+fn person(n: u8) -> AccountKey {
+    AccountKey::from_bytes([n; 32]).unwrap()
+}
+
+fn open(folder: &Path) -> Access {
+    Access::open(folder, Some(person(1).address()), None, &tick(0)).unwrap()
+}
+
+fn text(key: &AccountKey, nonce: &views::Nonce) -> String {
+    format!(
+        "{domain} wants you to sign in with your Ethereum account:\n{address}\n\nSign in.\n\nURI: http://{domain}\nVersion: 1\nChain ID: {chain}\nNonce: {nonce}\nIssued At: {at}",
+        domain = nonce.domain,
+        address = key.address(),
+        chain = nonce.chain_id,
+        nonce = nonce.nonce,
+        at = nonce.at.to_rfc3339(),
+    )
+}
+
+fn signed(signer: &AccountKey, message: String, code: Option<String>) -> views::SignIn {
+    let signature = signer.sign_hash(&personal_message_hash(message.as_bytes())).unwrap();
+    views::SignIn { message, signature: format!("0x{signature}"), code }
+}
+
+async fn try_in(access: &Access, wish: &views::SignIn, ms: u64) -> Result<views::SignedIn, Refusal> {
+    access.sign_in(Attempt { wish, host: HOST, from: "127.0.0.1:5" }, &tick(ms)).await
+}
+
+async fn come_in(access: &Access, n: u8, ms: u64) -> Result<views::SignedIn, Refusal> {
+    let nonce = access.nonce(HOST, &tick(ms)).unwrap();
+    try_in(access, &signed(&person(n), text(&person(n), &nonce), None), ms).await
+}
+
+fn enter(access: &Access, token: &str, ms: u64) -> Result<Principal, Refusal> {
+    access.enter(token, "here", &tick(ms))
+}
+
+#[tokio::test]
+async fn a_wallet_signs_in_once_with_a_message() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let nonce = access.nonce(HOST, &tick(10)).unwrap();
+    assert!(nonce.owned && nonce.chain_id == 1);
+    let wish = signed(&person(1), text(&person(1), &nonce), None);
+    let signed_in = try_in(&access, &wish, 20).await.unwrap();
+    assert_eq!((signed_in.role, signed_in.wallet), (Role::Owner, person(1).address()));
+    assert_eq!(try_in(&access, &wish, 30).await.unwrap_err(), Refusal::NonceUsed, "replayed");
+    let principal = enter(&access, &signed_in.token, 40).unwrap();
+    assert_eq!((principal.to_string(), principal.role), (person(1).address().to_string(), Role::Owner));
+    // No file has the token, and the hash of it opens nothing.
+    let files = [fs::read_to_string(folder.path().join("state.json")).unwrap()];
+    assert!(files.iter().all(|text| !text.contains(&signed_in.token[4..])));
+    assert_eq!(come_in(&access, 2, 50).await.unwrap_err(), Refusal::NoMember(person(2).address()));
+}
+
+#[tokio::test]
+async fn each_fault_has_its_own_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let owner = person(1);
+    let attempt = async |change: fn(String) -> String, signer: &AccountKey, later: u64| {
+        let nonce = access.nonce(HOST, &tick(0)).unwrap();
+        let wish = signed(signer, change(text(&person(1), &nonce)), None);
+        try_in(&access, &wish, later).await.unwrap_err().code().0
+    };
+    let same = |text: String| text;
+    assert_eq!(attempt(same, &person(2), 1).await, "bad_signature", "forged");
+    assert_eq!(attempt(same, &owner, NONCE_MS_MAX).await, "nonce_expired");
+    assert_eq!(attempt(|text| text.replace(HOST, "evil.example"), &owner, 1).await, "wrong_domain");
+    assert_eq!(attempt(|text| text.replace("http://localhost", "http://evil"), &owner, 1).await, "wrong_domain");
+    assert_eq!(attempt(|text| text.replace("Chain ID: 1", "Chain ID: 5"), &owner, 1).await, "wrong_chain");
+    assert_eq!(attempt(|text| text.replace("Nonce: ", "Nonce: 00"), &owner, 1).await, "nonce_unknown");
+    assert_eq!(attempt(|text| text + "\nExpiration Time: 2001-01-01T00:00:00Z", &owner, 1).await, "message_time");
+    assert_eq!(attempt(|_| "let me in".into(), &owner, 1).await, "bad_message");
+    let nonce = access.nonce(HOST, &tick(0)).unwrap();
+    let wish = views::SignIn { signature: "0xzz".into(), ..signed(&owner, text(&owner, &nonce), None) };
+    assert_eq!(try_in(&access, &wish, 1).await.unwrap_err().code().0, "value");
+    // A token that nobody gave out.
+    assert_eq!(enter(&access, &format!("oms_{}", "0".repeat(64)), 1).unwrap_err(), Refusal::Forged);
+    assert_eq!(enter(&access, "Bearer", 1).unwrap_err(), Refusal::Forged);
+}
+
+#[tokio::test]
+async fn whatever_is_open_ends_with_its_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let one = come_in(&access, 1, 1).await.unwrap();
+    let two = come_in(&access, 1, 2).await.unwrap();
+    let (principal, other) = (enter(&access, &one.token, 3).unwrap(), enter(&access, &two.token, 3).unwrap());
+    let (ended, goes_on) = (tokio::spawn(principal.ended()), tokio::spawn(other.ended()));
+    access.end_session(&other, &one.id, &tick(4)).unwrap();
+    ended.await.unwrap();
+    assert_eq!(enter(&access, &one.token, 5).unwrap_err(), Refusal::Revoked);
+    assert!(!goes_on.is_finished());
+    assert_eq!(access.end_sessions_of(&other, &person(1).address(), &tick(6)), Ok(views::Ended { sessions: 1 }));
+    goes_on.await.unwrap();
+}
+
+#[tokio::test]
+async fn another_role_ends_what_is_open_and_not_the_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let root = Principal::root();
+    let member = |role| views::MemberWish { role, name: None };
+    access.set_member(&root, person(2).address(), &member(Role::Operator), &tick(0)).unwrap();
+    let signed_in = come_in(&access, 2, 1).await.unwrap();
+    let principal = enter(&access, &signed_in.token, 2).unwrap();
+    let ended = tokio::spawn(principal.ended());
+    access.set_member(&root, person(2).address(), &member(Role::Viewer), &tick(3)).unwrap();
+    ended.await.unwrap();
+    assert_eq!(enter(&access, &signed_in.token, 4).unwrap().role, Role::Viewer);
+    access.remove_member(&root, &person(2).address(), &tick(5)).unwrap();
+    assert_eq!(enter(&access, &signed_in.token, 6).unwrap_err(), Refusal::Revoked);
+}
+
+#[tokio::test]
+async fn whatever_is_open_ends_when_the_life_of_its_key_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let wish = KeyWish { name: "short".into(), role: Role::Viewer, lasts_ms: Some(30) };
+    let made = access.make_key(&Principal::root(), &wish, &tick(0)).unwrap();
+    let (begun, principal) = (Instant::now(), enter(&access, &made.key, 10).unwrap());
+    principal.ended().await;
+    assert!(begun.elapsed() >= Duration::from_millis(20));
+}
+
+#[tokio::test]
+async fn sessions_survive_the_agents_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let signed_in = come_in(&access, 1, 1).await.unwrap();
+    let unused = access.nonce(HOST, &tick(1)).unwrap();
+    drop(access);
+    let access = open(folder.path());
+    assert_eq!(enter(&access, &signed_in.token, 1_000).unwrap().role, Role::Owner);
+    // A nonce does not: whoever was reading signs again.
+    let late = try_in(&access, &signed(&person(1), text(&person(1), &unused), None), 1_000).await;
+    assert_eq!(late.unwrap_err(), Refusal::NonceForged);
+    // Last uses are noted to the minute, so that a restart lets nobody idle twice.
+    assert!(access.is_due(&tick(120_000)));
+    access.note_uses(&tick(120_000)).unwrap();
+    assert!(!access.is_due(&tick(121_000)));
+    drop(access);
+    // The machine was started anew, and its clock set back by years: the time in which it ran counts on.
+    let later = Tick { boot: "b".into(), boot_ms: SESSION_MS, wall: Timestamp::from_millis(1_000) };
+    let access = Access::open(folder.path(), None, None, &later).unwrap();
+    assert_eq!(access.enter(&signed_in.token, "here", &later).unwrap_err(), Refusal::Expired);
+}
+
+#[tokio::test]
+async fn an_idle_session_ends_unless_something_of_it_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let signed_in = come_in(&access, 1, 0).await.unwrap();
+    let stream = enter(&access, &signed_in.token, 1).unwrap();
+    assert!(enter(&access, &signed_in.token, IDLE_MS + 5).is_ok());
+    assert_eq!(access.sessions(&stream, &tick(IDLE_MS + 5))[0].open, 1);
+    access.touch(&stream, &tick(2 * IDLE_MS));
+    drop(stream);
+    assert!(enter(&access, &signed_in.token, 3 * IDLE_MS - 1).is_ok());
+    let idle = Refusal::Idle { idle_ms: IDLE_MS };
+    assert_eq!(enter(&access, &signed_in.token, 4 * IDLE_MS).unwrap_err(), idle);
+}
+
+#[tokio::test]
+async fn the_first_owner_comes_by_settings_or_by_a_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = Access::open(folder.path(), None, None, &tick(0)).unwrap();
+    let root = Principal::root();
+    assert!(!access.nonce(HOST, &tick(0)).unwrap().owned);
+    let old = access.code(&root, &tick(0)).unwrap();
+    let code = access.code(&root, &tick(0)).unwrap();
+    let claim = async |n: u8, code: &str, ms: u64| {
+        let nonce = access.nonce(HOST, &tick(ms)).unwrap();
+        try_in(&access, &signed(&person(n), text(&person(n), &nonce), Some(code.into())), ms).await
+    };
+    assert_eq!(claim(5, &old.code, 1).await.unwrap_err(), Refusal::Code, "a newer one was given");
+    assert_eq!(claim(5, "omc_", 1).await.unwrap_err(), Refusal::Code);
+    assert_eq!(claim(5, &code.code, CODE_MS).await.unwrap_err(), Refusal::Code, "too old");
+    let owner = claim(5, &code.code, 2).await.unwrap();
+    assert_eq!(owner.role, Role::Owner);
+    assert_eq!(claim(6, &code.code, 3).await.unwrap_err(), Refusal::Code, "used");
+    assert_eq!(access.code(&root, &tick(3)), Err(Refusal::Owned));
+    let principal = enter(&access, &owner.token, 4).unwrap();
+    assert_eq!(access.code(&principal, &tick(4)), Err(Refusal::Root));
+    // Settings name the first owner, and no second one.
+    drop(access);
+    let access = open(folder.path());
+    assert_eq!(access.members().len(), 1);
+    assert_eq!(access.members()[0].wallet, person(5).address());
+}
+
+/// A chain that knows one contract wallet and one signature.
+struct Chain(Address);
+
+impl ContractWallets for Chain {
+    fn chain_id(&self) -> u64 {
+        11_155_111
+    }
+
+    fn verifies<'a>(&'a self, wallet: Address, _: Digest, signature: &'a [u8]) -> Verifies<'a> {
+        Box::pin(async move {
+            match signature {
+                b"down" => Err("no answer".to_string()),
+                signature => Ok(wallet == self.0 && signature == b"two of three"),
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn contract_wallets_are_asked_of_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallet = person(3).address();
+    let chain: Arc<dyn ContractWallets> = Arc::new(Chain(wallet));
+    let access = Access::open(folder.path(), Some(wallet), Some(chain), &tick(0)).unwrap();
+    let attempt = async |n: u8, signature: &[u8]| {
+        let nonce = access.nonce(HOST, &tick(0)).unwrap();
+        let wish = views::SignIn { message: text(&person(n), &nonce), signature: hex::encode(signature), code: None };
+        try_in(&access, &wish, 1).await.map(|signed_in| signed_in.role)
+    };
+    assert_eq!(access.nonce(HOST, &tick(0)).unwrap().chain_id, 11_155_111);
+    assert_eq!(attempt(3, b"two of three").await, Ok(Role::Owner));
+    assert_eq!(attempt(3, b"one of three").await, Err(Refusal::Signature(wallet)));
+    assert_eq!(attempt(3, b"down").await, Err(Refusal::Chainless { address: wallet, cause: "no answer".into() }));
+    // A stranger's wallet is not asked about.
+    assert_eq!(attempt(4, b"down").await, Err(Refusal::Signature(person(4).address())));
+}
+
+#[tokio::test]
+async fn keys_stand_in_the_place_of_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let signed_in = come_in(&access, 1, 0).await.unwrap();
+    let owner = enter(&access, &signed_in.token, 1).unwrap();
+    let wish = KeyWish { name: "pipeline".into(), role: Role::Operator, lasts_ms: Some(10_000) };
+    let made = access.make_key(&owner, &wish, &tick(2)).unwrap();
+    let text = fs::read_to_string(folder.path().join("state.json")).unwrap();
+    assert!(!text.contains(&made.key[4..]));
+    let principal = enter(&access, &made.key, 3).unwrap();
+    assert_eq!(
+        (principal.role, principal.who.clone()),
+        (Role::Operator, Who::Key { id: made.entry.id.clone(), name: "pipeline".into() })
+    );
+    assert_eq!(access.keys(&tick(3))[0].used.map(|used| used.millis()), Some(tick(3).wall.millis()));
+    let ended = tokio::spawn(principal.ended());
+    access.end_key(&owner, &made.entry.id, &tick(4)).unwrap();
+    ended.await.unwrap();
+    assert_eq!(enter(&access, &made.key, 5).unwrap_err(), Refusal::Revoked);
+    let made = access.make_key(&owner, &wish, &tick(5)).unwrap();
+    assert_eq!(enter(&access, &made.key, 10_005).unwrap_err(), Refusal::Expired);
+}
+
+#[test]
+fn files_of_another_form_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("state.json"), "{").unwrap();
+    assert!(matches!(Access::open(folder.path(), None, None, &tick(0)), Err(AccessError::Damaged { .. })));
+}

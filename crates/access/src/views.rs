@@ -1,0 +1,161 @@
+//! Requests and answers about access, as JSON has them.
+
+use openmesh_primitives::{Address, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::role::Role;
+
+/// Everything that a page needs to write a message of sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nonce {
+    /// Nonce, good for one sign-in.
+    pub nonce: String,
+    /// Time for which it is good, milliseconds.
+    pub lasts_ms: u64,
+    /// The machine's clock, for `Issued At`.
+    pub at: Timestamp,
+    /// Domain that the message must name.
+    pub domain: String,
+    /// Number of the chain that the message must name.
+    pub chain_id: u64,
+    /// False where nobody owns this Xnode yet: the first sign-in then needs a code that root has.
+    pub owned: bool,
+}
+
+/// A sign-in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// Message of EIP-4361, as it was signed.
+    pub message: String,
+    /// Signature, in hexadecimal: 65 bytes of a key (EIP-191), or those of a contract wallet (ERC-1271).
+    pub signature: String,
+    /// Code by which the first owner is named.
+    #[serde(default)]
+    pub code: Option<String>,
+}
+
+/// Whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Me {
+    /// Wallet, key or root.
+    pub who: String,
+    /// Role.
+    pub role: Role,
+    /// Place from which they ask.
+    pub from: String,
+    /// Number of the session or key; none for root.
+    pub id: Option<String>,
+}
+
+/// A session that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// Token, told this once: a bearer token. A browser under a given domain has it in a cookie as well.
+    pub token: String,
+    /// Number of the session.
+    pub id: String,
+    /// Wallet.
+    pub wallet: Address,
+    /// Role.
+    pub role: Role,
+    /// Longest life of the session, milliseconds.
+    pub lasts_ms: u64,
+    /// Time without use after which it ends, milliseconds.
+    pub idle_ms: u64,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Number.
+    pub id: String,
+    /// Wallet.
+    pub wallet: Address,
+    /// Role that it has now.
+    pub role: Role,
+    /// Place from which they signed in.
+    pub from: String,
+    /// Moment of the sign-in.
+    pub made: Timestamp,
+    /// Last use, to the minute.
+    pub used: Timestamp,
+    /// Time that is left of its life, milliseconds.
+    pub left_ms: u64,
+    /// Requests and streams of it that are open now.
+    pub open: u64,
+    /// It is the one that asks.
+    pub current: bool,
+}
+
+/// Number of sessions that were ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Sessions.
+    pub sessions: u64,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Wallet.
+    pub wallet: Address,
+    /// Role.
+    pub role: Role,
+    /// Name for people.
+    pub name: Option<String>,
+    /// Moment at which they were let in, or their role was changed.
+    pub since: Timestamp,
+    /// Whoever did that.
+    pub by: String,
+    /// Their sessions.
+    pub sessions: u64,
+}
+
+/// A wish for a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberWish {
+    /// Role.
+    pub role: Role,
+    /// Name for people; an empty one takes it away, none leaves it as it is.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// An API key, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Number.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Role that it has now.
+    pub role: Role,
+    /// Its maker; none where root made it.
+    pub maker: Option<Address>,
+    /// Moment at which it was made.
+    pub made: Timestamp,
+    /// Time that is left of its life, milliseconds: 0 where it is over, none where it has no end.
+    pub left_ms: Option<u64>,
+    /// Last use, to the minute.
+    pub used: Option<Timestamp>,
+}
+
+/// An API key that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeKey {
+    /// The key, told this once.
+    pub key: String,
+    /// Its entry in the list.
+    pub entry: Key,
+}
+
+/// A code by which the first owner is named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// Code, good for one sign-in.
+    pub code: String,
+    /// Time for which it is good, milliseconds.
+    pub lasts_ms: u64,
+}
