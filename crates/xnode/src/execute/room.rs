@@ -15,6 +15,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::error::XnodeError;
+use crate::usage::Room;
 use crate::{Door, Machine, machine, marks};
 
 /// Folders in which programs of the system are.
@@ -85,6 +86,16 @@ pub(super) fn remove(machine: &Machine, instance: &str, door: Door<'_>) -> Resul
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(XnodeError::file("removing", &place)(cause)),
         _ => Ok(()),
     }
+}
+
+/// Room of an instance's writable root; none where it has none.
+pub(crate) fn usage(machine: &Machine, instance: &str) -> Option<Room> {
+    let place = place(machine, instance);
+    // An empty folder is the host's own file system.
+    place.join("upper").is_dir().then_some(())?;
+    let about = rustix::fs::statvfs(&place).ok()?;
+    let bytes = |blocks: u64| blocks.saturating_mul(about.f_frsize);
+    Some(Room { bytes: bytes(about.f_blocks), bytes_free: bytes(about.f_bfree) })
 }
 
 /// Number of the device that is mounted at a place, as `7:7`.
