@@ -7,7 +7,7 @@ import "./design/design.css";
 import "./design/pages.css";
 import { router } from "./routes";
 
-const CLIENT_FAULTS = [400, 401, 404];
+const CLIENT_FAULTS = [400, 401, 403, 404, 409, 422];
 
 const client = new QueryClient({
   defaultOptions: {

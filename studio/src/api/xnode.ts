@@ -148,3 +148,238 @@ export interface LogLine {
   stream: string;
   text: string;
 }
+
+// Templates (`crates/templates/src/views.rs`).
+
+export type TemplateMark = "full" | "part" | "failed" | "none";
+
+/** A template as a row of the store. */
+export interface TemplateSummary {
+  name: string;
+  version: string;
+  title: string;
+  category: string;
+  summary: string;
+  /** As SVG. */
+  icon: string;
+  memory_bytes: number;
+  disk_bytes: number;
+  /** It was never run by those who wrote it. */
+  not_run_here: boolean;
+  mark: TemplateMark;
+}
+
+/** A field of a template's form. */
+export interface TemplateField {
+  name: string;
+  /** `text`, `number`, `size`, `boolean`, `choice`, `secret`, `domain`, `port`, `application`. */
+  kind: string;
+  title: string;
+  help: string | null;
+  default: string | null;
+  choices: string[];
+  least: string | null;
+  greatest: string | null;
+  unit: string | null;
+  pattern: string | null;
+  /** The pattern in words, as they follow "must be". */
+  pattern_words: string | null;
+  /** Few people need it. */
+  advanced: boolean;
+  required: boolean;
+  /** Letters and digits of the secret that is made where none is given. */
+  generated: number | null;
+  /** Template of the application that is made where none is named. */
+  makes: string | null;
+}
+
+/** The place at which an application is opened. */
+export interface TemplateOpening {
+  port: string;
+  scheme: string;
+  path: string;
+  sign_in: string | null;
+}
+
+/** Findings of one run of a template. */
+export interface TemplateGrade {
+  version: string;
+  /** `2026-11-29` */
+  day: string;
+  architecture: string;
+  /** Outcomes by check; one that is not there was not tried. */
+  checks: Record<string, "passed" | "failed">;
+  failure: string | null;
+}
+
+/** A template with all that a person reads before it is deployed, and its form. */
+export interface TemplateSheet {
+  summary: TemplateSummary;
+  /** From the oldest. */
+  versions: string[];
+  description: string;
+  homepage: string;
+  licence: string;
+  /** Every one where the list is empty. */
+  architectures: string[];
+  release: string | null;
+  open: TemplateOpening | null;
+  data: { volume: string; holds: string; single_writer: boolean }[];
+  notes: string[];
+  upgrades: string[];
+  fields: TemplateField[];
+  grade: TemplateGrade | null;
+}
+
+/** An order: a template with answers; a secret that is there already is `secret:NAME`. */
+export interface TemplateOrder {
+  name: string;
+  version?: string;
+  answers: Record<string, string>;
+}
+
+/** An application that an order comes to. */
+export interface TemplateOutcome {
+  name: string;
+  template: string;
+  memory_bytes: number;
+  disk_bytes: number;
+  /** Name, and address with port as they were asked for; `auto` is a free one. */
+  ports: [string, string][];
+  domains: string[];
+  secrets: string[];
+  open: TemplateOpening | null;
+}
+
+/** A fault of an order: `name` is the application's own name; none is the order as a whole. */
+export interface TemplateFault {
+  option: string | null;
+  message: string;
+}
+
+// Access (`crates/access/src/views.rs`).
+
+export type Role = "viewer" | "operator" | "admin" | "owner";
+
+export interface AccessNonce {
+  nonce: string;
+  lasts_ms: number;
+  /** The machine's clock. */
+  at: string;
+  domain: string;
+  chain_id: number;
+  /** False where nobody owns this Xnode yet: the first sign-in then needs a code that root has. */
+  owned: boolean;
+}
+
+export interface Me {
+  who: string;
+  role: Role;
+  from: string;
+  id: string | null;
+}
+
+export interface SignedIn {
+  /** Told this once. */
+  token: string;
+  id: string;
+  wallet: string;
+  role: Role;
+  lasts_ms: number;
+  idle_ms: number;
+}
+
+export interface AccessSession {
+  id: string;
+  wallet: string;
+  role: Role;
+  from: string;
+  made: string;
+  /** To the minute. */
+  used: string;
+  left_ms: number;
+  /** Requests and streams that are open now. */
+  open: number;
+  current: boolean;
+}
+
+export interface Member {
+  wallet: string;
+  role: Role;
+  name: string | null;
+  since: string;
+  by: string;
+  sessions: number;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  role: Role;
+  maker: string | null;
+  made: string;
+  /** 0 where it is over, none where it has no end. */
+  left_ms: number | null;
+  used: string | null;
+}
+
+export interface MadeKey {
+  /** Told this once. */
+  key: string;
+  entry: ApiKey;
+}
+
+// The door (`crates/agent/src/api/doors.rs`).
+
+export interface DoorListener {
+  address: string;
+  tls: boolean;
+  /** Route to which all of it leads; none where hosts decide. */
+  route: string | null;
+}
+
+export interface DoorHost {
+  name: string;
+  route: string;
+  /** `everybody`, or a word for others, whom the door refuses as long as it cannot tell who somebody is. */
+  access: string;
+  is_secure: boolean;
+}
+
+export interface DoorInstance {
+  name: string;
+  drains: boolean;
+  open: number;
+  reading_requests: number;
+  writing_requests: number;
+  cut: number;
+}
+
+export interface DoorRoute {
+  /** `APPLICATION/PORT` */
+  name: string;
+  /** `open`, `hold`, `maintenance` or `closed`. */
+  admission: string;
+  waiting: number;
+  held: number;
+  refused: number;
+  longest_hold_ms: number;
+  instances: DoorInstance[];
+}
+
+export interface Doors {
+  state: "serves" | "waits" | "fails" | "missing";
+  cause: string | null;
+  program: string | null;
+  user: number | null;
+  /** Number of the document that it serves. */
+  serial: number;
+  connections: number;
+  malformed: number;
+  listeners: DoorListener[];
+  hosts: DoorHost[];
+  routes: DoorRoute[];
+  /** Names with a certificate, and the end of those of the own authority, seconds since 1970. */
+  certificates: Record<string, number | null>;
+  remarks: string[];
+}

@@ -1,7 +1,7 @@
 /** The server cache of an Xnode: one place that knows its agent's paths and keys. All keys begin with `xnode`. */
 import { useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { get, query, RequestError, send, text } from "./client";
-import type { Application, Deployment, Generation, SecretInfo, XnodeInfo } from "./xnode";
+import { get, put, query, remove, RequestError, send, text } from "./client";
+import type { Application, Deployment, Doors, Generation, SecretInfo, XnodeInfo } from "./xnode";
 
 export const ROOT = "/v1/xnode";
 const part = encodeURIComponent;
@@ -112,6 +112,20 @@ export const useSecrets = () =>
     queryFn: ({ signal }) => get<SecretInfo[]>(`${ROOT}/secrets`, signal),
     refetchInterval: 10_000,
   });
+
+export const useDoors = () =>
+  useQuery({
+    queryKey: ["xnode", "doors"],
+    queryFn: ({ signal }) => get<Doors>(`${ROOT}/doors`, signal),
+    refetchInterval: RESTS_MS,
+  });
+
+export const giveCertificate = ({ name, chain, key }: { name: string; chain: string; key: string }) =>
+  put<undefined>(`${ROOT}/doors/certificates/${part(name)}`, { chain, key });
+export const forgetCertificate = (name: string) =>
+  remove<undefined>(`${ROOT}/doors/certificates/${part(name)}`);
+/** The certificate of the machine's own authority, as PEM, for browsers and phones of the house. */
+export const askAuthority = () => text(`${ROOT}/doors/authority`);
 
 /** Fate of the data of an application that is removed. */
 export type DataFate = "keep" | "backup" | "wipe";

@@ -1,0 +1,107 @@
+/** Who is signed in at an Xnode, and what they may. The agent decides; this only says beforehand what it would refuse. */
+import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { get, post, put, remove, RequestError } from "./client";
+import { keepToken } from "./token";
+import { ROOT } from "./xnodeQueries";
+import { eventHistory } from "./xnodeEvents";
+import type { AccessNonce, AccessSession, ApiKey, MadeKey, Me, Member, Role, SignedIn } from "./xnode";
+
+const ACCESS = `${ROOT}/access`;
+const part = encodeURIComponent;
+const ROLES: readonly Role[] = ["viewer", "operator", "admin", "owner"];
+
+/** Who asks; `null` where nobody is signed in. */
+export const useMe = (isOn = true) =>
+  useQuery({
+    queryKey: ["xnode", "me"],
+    queryFn: async ({ signal }) => {
+      try {
+        return await get<Me>(`${ACCESS}/me`, signal);
+      } catch (error) {
+        if (error instanceof RequestError && [401, 404, 502, 503].includes(error.status)) return null;
+        throw error;
+      }
+    },
+    refetchInterval: 30_000,
+    enabled: isOn,
+  });
+
+/** The reason for which somebody may not do what needs a role; nothing where they may, or where that is not known. */
+export function useMay(least: Role): string | undefined {
+  const { data: me } = useMe();
+  return reasonAgainst(me?.role, least);
+}
+
+export function reasonAgainst(role: Role | undefined, least: Role): string | undefined {
+  if (role === undefined || ROLES.indexOf(role) >= ROLES.indexOf(least)) return undefined;
+  return `This needs the role ${least}, and ${role} is yours`;
+}
+
+/** Roles that a role may give, change and take: an owner every role, an admin those below its own. */
+export const governed = (role: Role | undefined): readonly Role[] =>
+  role === "owner" || role === undefined ? ROLES : role === "admin" ? ROLES.slice(0, 2) : [];
+
+export const askNonce = () => get<AccessNonce>(`${ACCESS}/nonce`);
+
+export async function signInAt(message: string, signature: string, code: string): Promise<SignedIn> {
+  const session = await post<SignedIn>(`${ACCESS}/sign-in`, {
+    message,
+    signature,
+    ...(code.trim() === "" ? {} : { code: code.trim() }),
+  });
+  keepToken(session.token);
+  return session;
+}
+
+export async function signOutAt(): Promise<void> {
+  try {
+    await remove<unknown>(`${ACCESS}/session`);
+  } catch (error) {
+    // A session that has ended already is no reason to keep it.
+    if (!(error instanceof RequestError) || error.status !== 401) throw error;
+  }
+  keepToken(null);
+}
+
+/** What was shown to somebody is not for whoever comes after them. */
+export async function becomeSomebody(client: QueryClient): Promise<void> {
+  client.removeQueries({ queryKey: ["xnode-document"] });
+  client.removeQueries({ queryKey: ["xnode-difference"] });
+  eventHistory.again();
+  await client.resetQueries({ queryKey: ["xnode"] });
+}
+
+export const useSessions = () =>
+  useQuery({
+    queryKey: ["xnode", "sessions"],
+    queryFn: ({ signal }) => get<AccessSession[]>(`${ACCESS}/sessions`, signal),
+    refetchInterval: 10_000,
+  });
+export const useMembers = () =>
+  useQuery({
+    queryKey: ["xnode", "members"],
+    queryFn: ({ signal }) => get<Member[]>(`${ACCESS}/members`, signal),
+    refetchInterval: 10_000,
+  });
+export const useKeys = (isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "keys"],
+    queryFn: ({ signal }) => get<ApiKey[]>(`${ACCESS}/keys`, signal),
+    refetchInterval: 10_000,
+    enabled: isOn,
+  });
+
+export const endSession = (id: string) => remove<unknown>(`${ACCESS}/sessions/${part(id)}`);
+export const endSessionsOf = (wallet: string) => remove<unknown>(`${ACCESS}/members/${part(wallet)}/sessions`);
+export const letIn = ({ wallet, role, name }: { wallet: string; role: Role; name: string | null }) =>
+  put<unknown>(`${ACCESS}/members/${part(wallet)}`, { role, ...(name === null ? {} : { name }) });
+export const putOut = (wallet: string) => remove<unknown>(`${ACCESS}/members/${part(wallet)}`);
+export const makeKey = (wish: { name: string; role: Role; lasts_ms: number | null }) =>
+  post<MadeKey>(`${ACCESS}/keys`, wish);
+export const endKey = (id: string) => remove<unknown>(`${ACCESS}/keys/${part(id)}`);
+
+/** The client of the cache, for what follows a sign-in. */
+export const useBecome = () => {
+  const client = useQueryClient();
+  return () => becomeSomebody(client);
+};

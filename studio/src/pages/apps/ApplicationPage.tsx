@@ -1,0 +1,65 @@
+import type { ReactNode } from "react";
+import { Link, useParams } from "react-router";
+import { RequestError } from "../../api/client";
+import type { Application } from "../../api/xnode";
+import { useApplication } from "../../api/xnodeQueries";
+import { Empty } from "../../design";
+import { useTitle } from "../../lib/title";
+import { NotFound } from "../../shell/ErrorPage";
+import { Backups } from "./Backups";
+import { History } from "./History";
+import { Jobs } from "./Jobs";
+import { Live, OpenLink, StateBadge, Tabs, type Tab } from "./parts";
+import { Logs } from "./Logs";
+import { Overview } from "./Overview";
+import { Remove } from "./Remove";
+import { Settings } from "./Settings";
+import { Terminal } from "./Terminal";
+import { Usage } from "./Usage";
+
+const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[] = [
+  { id: "", name: "Overview", shows: (application) => <Overview application={application} /> },
+  { id: "logs", name: "Log", shows: (application) => <Logs application={application} /> },
+  { id: "usage", name: "Usage", shows: (application) => <Usage application={application} /> },
+  { id: "history", name: "History", shows: (application) => <History name={application.name} /> },
+  { id: "backups", name: "Backups", shows: (application) => <Backups application={application} /> },
+  { id: "jobs", name: "Jobs", shows: (application) => <Jobs application={application} /> },
+  { id: "terminal", name: "Terminal", shows: (application) => <Terminal application={application} /> },
+  { id: "settings", name: "Settings", shows: (application) => <Settings name={application.name} /> },
+  { id: "remove", name: "Remove", shows: (application) => <Remove application={application} /> },
+];
+
+/** One application, in parts with addresses of their own. */
+export function ApplicationPage() {
+  const { name = "", tab = "" } = useParams();
+  const application = useApplication(name);
+  const part = TABS.find(({ id }) => id === tab);
+  useTitle(part?.id ? `${part.name} of ${name}` : name);
+  if (!part) return <NotFound />;
+  const isGone = application.error instanceof RequestError && application.error.code === "no_application";
+  return (
+    <div className="stack">
+      <p className="flat">
+        <Link to="/apps">Apps</Link> › {name}
+      </p>
+      {isGone ? (
+        <Empty>There is no application {name} here, or it was removed. Its history is among the node's events.</Empty>
+      ) : (
+        <Live of={application} what="the application">
+          {(found) => (
+            <>
+              <div className="row spread">
+                <h1 className="row">
+                  {name} <StateBadge state={found.state} />
+                </h1>
+                <OpenLink application={found} />
+              </div>
+              <Tabs base={`/apps/${name}`} tabs={TABS} now={part.id} label={`Parts of ${name}`} />
+              {part.shows(found)}
+            </>
+          )}
+        </Live>
+      )}
+    </div>
+  );
+}

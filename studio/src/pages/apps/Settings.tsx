@@ -1,0 +1,103 @@
+import { useState } from "react";
+import { useDocument, useXnode } from "../../api/xnodeQueries";
+import { Card, Empty } from "../../design";
+import { partOf, withPart } from "../../lib/document";
+import { around, diffLines, differs } from "../../lib/lineDiff";
+import { DiffView } from "./DiffView";
+import { DocumentEditor } from "./DocumentEditor";
+import { Decide, Planning, useChange } from "./change";
+import { ProblemList, problemsOf } from "./DocumentPage";
+import { Live, Refused } from "./parts";
+
+/** Lines that are shown around a change. */
+const CONTEXT_LINES = 3;
+
+/** The application's part of the document, with what a change of it would be. */
+export function Settings({ name }: { name: string }) {
+  const xnode = useXnode();
+  const wanted = xnode.data?.wanted;
+  const document = useDocument(wanted);
+  return (
+    <Live of={document} what="the document">
+      {(text) => {
+        const part = partOf(text, name);
+        return part === null || wanted === undefined ? (
+          <Empty>It is not in the wanted document, and so it has no settings.</Empty>
+        ) : (
+          <Editing key={name} text={text} part={part} name={name} wanted={wanted} />
+        );
+      }}
+    </Live>
+  );
+}
+
+function Editing({ text, part, name, wanted }: { text: string; part: string; name: string; wanted: number }) {
+  const [draft, setDraft] = useState<string | null>(null);
+  const written = draft ?? part;
+  const flow = useChange();
+  const merged = withPart(text, written);
+  const lines = diffLines(part, written);
+  const isOther = differs(lines);
+  const isRenamed = merged !== null && partOf(merged.text, name) === part && isOther;
+  const problems = problemsOf(flow.refused, merged?.origins);
+  const why = !isOther
+    ? "Nothing is changed"
+    : merged === null
+      ? "It has to stay one application in blocks, its name first"
+      : isRenamed
+        ? "With another name it would be another application: deploy that from a document"
+        : undefined;
+  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Apply" />;
+  return (
+    <form
+      className="stack"
+      aria-label="Settings"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (merged && why === undefined)
+          flow.plan({ change: { kind: "document", text: merged.text }, expected: wanted });
+      }}
+    >
+      <Card
+        title="Settings as document"
+        flush
+        actions={
+          isOther ? (
+            <button type="button" className="button small" onClick={() => setDraft(null)}>
+              Undo all
+            </button>
+          ) : null
+        }
+      >
+        <DocumentEditor
+          label={`Document of ${name}`}
+          value={written}
+          problems={problems}
+          onChange={(changed) => {
+            flow.reset();
+            setDraft(changed === part ? null : changed);
+          }}
+        />
+      </Card>
+      {isOther ? (
+        <Card title="What would change" flush>
+          <DiffView rows={around(lines, CONTEXT_LINES)} label="Difference to the present settings" />
+        </Card>
+      ) : null}
+      <ProblemList problems={problems} />
+      {flow.refused && problems.length === 0 ? <Refused error={flow.refused} /> : null}
+      <Planning flow={flow} />
+      <p className="row flat">
+        <button
+          type="submit"
+          className="button primary"
+          disabled={flow.isPlanning || why !== undefined}
+          title={why}
+        >
+          {flow.isPlanning ? "Planning…" : "Show the plan"}
+        </button>
+        {why !== undefined && isOther ? <span className="wrong">{why}.</span> : null}
+      </p>
+    </form>
+  );
+}

@@ -1,0 +1,144 @@
+import { Link } from "react-router";
+import type { XnodeInfo } from "../../api/xnode";
+import { useApplications, useXnode } from "../../api/xnodeQueries";
+import { Card, Empty, Figure, Figures, Notice } from "../../design";
+import { Table } from "../../design/Table";
+import { isTroubled, machineInWords } from "../../lib/applications";
+import { count, duration } from "../../lib/format";
+import { binary } from "../../lib/quantity";
+import { Command, Live } from "../apps/parts";
+import { When } from "../parts";
+
+/** Free disk below which a machine soon holds its applications: 1 GiB is kept from them anyway. */
+const DISK_LOW_BYTES = 2 * 2 ** 30;
+
+export function Machine() {
+  const xnode = useXnode();
+  return (
+    <Live of={xnode} what="the machine">
+      {(info) => (
+        <>
+          <Standing info={info} />
+          <Resources info={info} />
+          <Lacks lacks={info.lacks} />
+          <Troubles info={info} />
+        </>
+      )}
+    </Live>
+  );
+}
+
+function Standing({ info }: { info: XnodeInfo }) {
+  const { tone, words } = machineInWords(info);
+  const { bytes } = info.work;
+  return (
+    <Notice
+      tone={tone === "good" ? "good" : tone === "warn" ? "warn" : "plain"}
+      title={`${words[0]?.toUpperCase() ?? ""}${words.slice(1)}`}
+      ticking={
+        info.work.looked_at === null ? null : (
+          <>
+            Looked at <When at={info.work.looked_at} />
+          </>
+        )
+      }
+    >
+      {bytes ? `${binary(bytes[0])} of ${binary(bytes[1])}. ` : null}
+      {info.work.state === "works" && info.wanted > 0 ? (
+        <Link to={`/deployments/${info.wanted}`}>To its progress</Link>
+      ) : null}
+      {info.wanted === 0 ? <Link to="/store">Begin with a template of the store</Link> : null}
+    </Notice>
+  );
+}
+
+function Resources({ info }: { info: XnodeInfo }) {
+  const { data: applications } = useApplications();
+  const troubled = applications?.filter(isTroubled).length ?? 0;
+  const isLow = info.disk_free_bytes < DISK_LOW_BYTES;
+  return (
+    <Figures label="Figures of the machine">
+      <Figure
+        name="Applications"
+        value={applications ? count(applications.length) : "–"}
+        note={troubled > 0 ? <Link to="/apps?state=trouble">{count(troubled)} in trouble</Link> : null}
+      />
+      <Figure name="Memory" value={binary(info.memory_bytes)} note="in all" />
+      <Figure
+        name="Disk"
+        value={binary(info.disk_free_bytes)}
+        note={isLow ? <span className="wrong">free, and that is little</span> : "free"}
+      />
+      <Figure
+        name="Generation"
+        value={info.current === 0 ? "none" : count(info.current)}
+        note={info.wanted > info.current ? `${count(info.wanted)} is wanted` : null}
+      />
+      <Figure name="Agent" value={info.agent} note={`version ${info.version}`} />
+    </Figures>
+  );
+}
+
+/** A lack as the agent says it: the feature, and what would bring it. */
+export function splitLack(text: string): { feature: string; remedy: string } {
+  const at = text.indexOf(": ");
+  return at < 0 ? { feature: text, remedy: "" } : { feature: text.slice(0, at), remedy: text.slice(at + 2) };
+}
+
+function Lacks({ lacks }: { lacks: string[] }) {
+  if (lacks.length === 0)
+    return (
+      <Card title="What the kernel lacks" flush>
+        <Empty>Nothing: everything that applications need is there.</Empty>
+      </Card>
+    );
+  return (
+    <Card title="What the kernel lacks" flush>
+      <Table
+        label="Features that are missing"
+        items={lacks.map(splitLack)}
+        keyOf={({ feature }) => feature}
+        empty=""
+        columns={[
+          { head: "Feature", cell: ({ feature }) => <strong>{feature}</strong> },
+          { head: "What would bring it", tone: () => "wrap", cell: ({ remedy }) => remedy },
+        ]}
+      />
+      <div className="pad">
+        <span className="quiet">All that is looked at, with remedies:</span>
+        <Command text="openmesh xnode check" />
+      </div>
+    </Card>
+  );
+}
+
+function Troubles({ info: { work } }: { info: XnodeInfo }) {
+  return (
+    <Card title="What cannot go on" flush>
+      <Table
+        label="Troubles"
+        items={work.troubles}
+        keyOf={({ application, cause }) => `${application ?? ""} ${cause}`}
+        empty="Nothing fails and nothing is held."
+        columns={[
+          {
+            head: "About",
+            cell: ({ application }) =>
+              application === null ? "the machine" : <Link to={`/apps/${application}`}>{application}</Link>,
+          },
+          { head: "Cause", tone: () => "wrap", cell: ({ cause }) => cause },
+          {
+            head: "Attempts",
+            number: true,
+            cell: ({ attempts }) => (attempts === 0 ? <span className="quiet">–</span> : count(attempts)),
+          },
+          {
+            head: "Again in",
+            cell: ({ again_in_ms: ms }) =>
+              ms === null ? <span className="quiet">when the cause is gone</span> : duration(ms),
+          },
+        ]}
+      />
+    </Card>
+  );
+}
