@@ -1,31 +1,43 @@
 //! Values that a document is resolved with: images looked up in their registries, recipes built.
 
-use openmesh_blueprint::Document;
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts, recipe_hash};
 use openmesh_blueprint::document::{ImageReference, Name, Origin, Recipe, Size};
+use openmesh_blueprint::{Document, Generation};
 use openmesh_image::oci::Compression;
 use openmesh_primitives::Digest;
+use openmesh_templates::built_in;
 use openmesh_xnode::{Machine, open};
 
 use crate::error::AgentError;
 use crate::settings::Settings;
+use crate::{own_image, pins};
 
 /// Owner of the lease on images that a document was resolved with, until its generation has them.
 const LEASE: &str = "resolved";
 
-/// Gets what the applications of a document name. `said` hears what is being done, for a person who waits.
+/// Gets what the applications of a document name, those of templates too. `previous` is the generation whose tags stay pinned; `said` hears what is being done, for a
+/// person who waits.
 ///
 /// # Errors
-/// The first image that cannot be looked up, or recipe that cannot be built.
+/// Every problem of a template's answers, before anything is fetched; the first image that cannot be looked up, or recipe that cannot be built.
 pub async fn of(
     machine: &Machine,
     settings: &Settings,
     document: &Document,
+    previous: Option<&Generation>,
     said: &(dyn Fn(&Name, String) + Sync),
 ) -> Result<Catalogue, AgentError> {
-    let mut catalogue = Catalogue::default();
+    let mut catalogue = Catalogue { templates: built_in().templates().clone(), ..Catalogue::default() };
+    let document = filled(document, &catalogue)?;
+    catalogue.images = pins::pinned(&document, previous);
     for (name, application) in &document.applications {
         match application.origin() {
+            Some(Origin::Image(reference)) if catalogue.images.contains_key(reference) => {}
+            Some(Origin::Image(reference)) if own_image::is_own(reference) => {
+                said(name, "makes an image of the program of this machine".into());
+                let made = tokio::task::block_in_place(|| own_image::make(machine, settings, name, LEASE));
+                catalogue.images.insert(reference.clone(), stored(machine, made?)?);
+            }
             Some(Origin::Image(reference)) => {
                 said(name, format!("looks up {reference}"));
                 let facts = look(machine, name, reference).await?;
@@ -39,6 +51,19 @@ pub async fn of(
         }
     }
     Ok(catalogue)
+}
+
+/// A document with its templates filled in.
+fn filled(document: &Document, catalogue: &Catalogue) -> Result<Document, AgentError> {
+    let mut filled = document.clone();
+    let mut reasons = Vec::new();
+    for (name, application) in &mut filled.applications {
+        match catalogue.fill(name, application) {
+            Ok(rendered) => *application = rendered,
+            Err(found) => reasons.extend(found),
+        }
+    }
+    if reasons.is_empty() { Ok(filled) } else { Err(AgentError::Unresolved { reasons }) }
 }
 
 /// Facts of an image: of the store where it is named by a digest that is there, else of its registry.

@@ -21,6 +21,7 @@ mod history;
 mod ids;
 mod logs;
 mod outcomes;
+mod own_image;
 mod pins;
 mod programs;
 mod secrets;

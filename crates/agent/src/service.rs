@@ -220,13 +220,27 @@ impl Service {
         asked: &Asked,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
-        self.deploy_with(document, BTreeMap::new(), asked, does).await
+        self.deploy_with(document, BTreeMap::new(), &BTreeSet::new(), asked, does).await
+    }
+
+    /// The plan for a document whose secrets are not all made yet: those that are promised count as there. Nothing changes.
+    ///
+    /// # Errors
+    /// As [`Service::deploy`].
+    pub(crate) async fn plan_promising(
+        &self,
+        document: &Document,
+        promised: &BTreeSet<Name>,
+        asked: &Asked,
+    ) -> Result<views::Deployment, AgentError> {
+        self.deploy_with(document, BTreeMap::new(), promised, asked, false).await
     }
 
     async fn deploy_with(
         &self,
         document: &Document,
         disposals: BTreeMap<Name, Disposal>,
+        promised: &BTreeSet<Name>,
         asked: &Asked,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
@@ -234,11 +248,14 @@ impl Service {
         let previous = self.check_expected(asked)?;
         let number = previous.as_ref().map_or(0, |previous| previous.number);
         let said = |name: &Name, text| self.history.note(EventKind::Begins, number, Some(name.to_string()), text);
-        let catalogue = catalogue::of(self.agent.machine(), &self.settings, document, &said).await?;
+        let catalogue = catalogue::of(self.agent.machine(), &self.settings, document, previous.as_ref(), &said).await?;
         // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
         tokio::task::block_in_place(|| {
             readable(document)?;
-            let allocations = self.allocations(disposals)?;
+            let mut allocations = self.allocations(disposals)?;
+            for name in promised {
+                allocations.secrets.entry(name.clone()).or_insert(1);
+            }
             let generation = resolve(document, &catalogue, &allocations, previous.as_ref(), Self::cause(asked));
             let generation = generation.map_err(|reasons| AgentError::Unresolved { reasons })?;
             self.want(&generation, previous.as_ref(), document, does)
@@ -338,7 +355,7 @@ impl Service {
             return Err(AgentError::NoApplication { name: name.to_string(), known });
         }
         let asked = Asked { expected: Some(asked.expected.unwrap_or(wanted)), ..asked.clone() };
-        self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &asked, does).await
+        self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &BTreeSet::new(), &asked, does).await
     }
 
     /// Makes a new generation with the content of an old one, with the present data but for the lines that are named.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::{Digest, canonical, sha256};
 
-use crate::document::{ImageReference, Name, PackageVersion, Recipe, Size};
+use crate::document::{Application, ImageReference, Name, PackageVersion, Recipe, Size};
 use crate::template::Template;
+use crate::unresolved::Unresolved;
 
 /// An image as a registry or a builder gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,20 @@ impl Catalogue {
             Some(version) => versions.iter().find(|template| &template.version == version),
             None => versions.last(),
         }
+    }
+
+    /// An application with its template filled in; one without a template as it is. Fails where there is no such template, and with every problem of its answers.
+    pub fn fill(&self, name: &Name, own: &Application) -> Result<Application, Vec<Unresolved>> {
+        let Some(using) = &own.template else { return Ok(own.clone()) };
+        let Some(template) = self.template(&using.name, using.version.as_ref()) else {
+            let version = using.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+            let known: Vec<&str> = self.templates.keys().map(Name::as_str).collect();
+            let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+            let template = format!("{}{version}", using.name);
+            return Err(vec![Unresolved::NoSuchTemplate { application: name.clone(), template, known }]);
+        };
+        let fail = |problem| Unresolved::Template { application: name.clone(), problem };
+        template.render(own).map_err(|problems| problems.into_iter().map(fail).collect())
     }
 }
 

@@ -22,6 +22,7 @@
 mod error;
 mod kitchen;
 mod layer;
+mod own;
 mod packages;
 mod program;
 
@@ -35,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::RecipeError;
 pub use kitchen::{Kitchen, Mirror};
+pub use own::Taken;
 
 use crate::effect::Effect;
 use crate::oci::{CONFIG, Config, Descriptor, write_config, write_manifest};
@@ -158,10 +160,21 @@ impl Store {
         if !recipe.command.is_empty() {
             (config.entrypoint, config.command) = (Vec::new(), recipe.command.clone());
         }
-        let bytes = write_config(&config, self.platform());
+        self.seal(&config, &layers, owner, effect)
+    }
+
+    /// Writes the documents of an image whose layers are here, and adds it to what `owner` needs.
+    fn seal(
+        &self,
+        config: &Config,
+        layers: &[Descriptor],
+        owner: &str,
+        effect: Effect<'_>,
+    ) -> Result<Digest, RecipeError> {
+        let bytes = write_config(config, self.platform());
         let digest = self.put(&bytes, effect)?;
         let config = Descriptor { media_type: CONFIG.into(), digest, size: bytes.len() as u64 };
-        let bytes = write_manifest(&config, &layers);
+        let bytes = write_manifest(&config, layers);
         // The lease comes first: a manifest that nobody needs is nobody's to remove after a death.
         let image = openmesh_primitives::sha256(&[&bytes]);
         self.lease_also(owner, image, effect)?;

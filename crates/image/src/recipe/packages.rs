@@ -41,6 +41,10 @@ const EMPTIED: &[&str] = &[
     "var/log",
     "var/tmp",
     "etc/apt/sources.list.d",
+    // Keys and databases that maintainers' scripts make: other on each run, and nobody's to share.
+    "etc/ssl/private",
+    "var/lib/mysql",
+    "var/lib/postgresql",
 ];
 /// Files of a Debian root that are left out for the same reason.
 const LEFT_OUT: &[&str] = &[
@@ -48,6 +52,7 @@ const LEFT_OUT: &[&str] = &[
     "etc/hostname",
     "etc/machine-id",
     "etc/resolv.conf",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
     "etc/.pwd.lock",
     "var/cache/ldconfig/aux-cache",
     "var/lib/dpkg/lock",
@@ -229,7 +234,9 @@ fn belongs(entry: &Entry) -> bool {
     let compiled = name.split('/').any(|part| part == "__pycache__");
     let backup =
         name.ends_with("-old") && name.starts_with("var/lib/dpkg/") || name.starts_with("etc/") && name.ends_with('-');
-    kind && !emptied && !compiled && !backup && !LEFT_OUT.contains(&&*name)
+    // The name of this link is a hash of the certificate that is left out.
+    let dangling = entry.kind == Kind::Symlink && entry.link.ends_with(b"ssl-cert-snakeoil.pem");
+    kind && !emptied && !compiled && !backup && !dangling && !LEFT_OUT.contains(&&*name)
 }
 
 /// `3.11` of the link `usr/bin/python3 -> python3.11`.
