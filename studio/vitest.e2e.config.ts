@@ -8,5 +8,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 180_000,
+    // A page that is loaded anew takes its time where the machine is busy.
+    expect: { poll: { timeout: 15_000 } },
   },
 });

@@ -6,6 +6,8 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
+import { hexToString, type Hex, type TypedDataDefinition } from "viem";
+import type { PrivateKeyAccount } from "viem/accounts";
 
 const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
 const BINARY = join(TARGET, "debug/openmesh");
@@ -118,4 +120,37 @@ export async function open(
   });
   page.on("pageerror", (error) => complaints.push(error.message));
   return { page, complaints };
+}
+
+/**
+ * Announces a wallet to a page (EIP-6963). The key stays on this side; the page gets only what a wallet's provider gives.
+ */
+export async function giveWallet(page: Page, account: PrivateKeyAccount): Promise<void> {
+  await page.context().exposeFunction("walletRequest", async (method: string, parameters: string[]) => {
+    if (method === "eth_requestAccounts") return [account.address.toLowerCase()];
+    if (method === "personal_sign")
+      return account.signMessage({ message: hexToString((parameters[0] ?? "0x") as Hex) });
+    if (method === "eth_signTypedData_v4" && parameters[0]?.toLowerCase() === account.address.toLowerCase())
+      return account.signTypedData(JSON.parse(parameters[1] ?? "") as TypedDataDefinition);
+    throw new Error(`${method} is not expected`);
+  });
+  await page.context().addInitScript(() => {
+    const ask = (
+      window as unknown as { walletRequest: (method: string, parameters: unknown[]) => Promise<unknown> }
+    ).walletRequest;
+    const detail = Object.freeze({
+      info: {
+        uuid: "350670db-19fa-4704-a166-e52e178b59d2",
+        name: "Test Wallet",
+        icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
+        rdns: "org.example.wallet",
+      },
+      provider: {
+        request: ({ method, params = [] }: { method: string; params?: unknown[] }) => ask(method, params),
+      },
+    });
+    const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
+    window.addEventListener("eip6963:requestProvider", announce);
+    announce();
+  });
 }

@@ -1,8 +1,7 @@
 import type { Browser, Page } from "playwright-core";
-import { hexToString, type Hex, type TypedDataDefinition } from "viem";
-import { generatePrivateKey, privateKeyToAccount, type PrivateKeyAccount } from "viem/accounts";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { open, startBrowser, startNetwork, type Network } from "./harness";
+import { giveWallet, open, startBrowser, startNetwork, type Network } from "./harness";
 
 let network: Network;
 let browser: Browser;
@@ -362,39 +361,6 @@ describe("frame", () => {
     await page.getByText("Connected", { exact: true }).waitFor({ timeout: 30_000 });
   });
 });
-
-/**
- * Announces a wallet to a page (EIP-6963). The key stays on this side; the page gets only what a wallet's provider gives.
- */
-async function giveWallet(page: Page, account: PrivateKeyAccount): Promise<void> {
-  await page.context().exposeFunction("walletRequest", async (method: string, parameters: string[]) => {
-    if (method === "eth_requestAccounts") return [account.address.toLowerCase()];
-    if (method === "personal_sign")
-      return account.signMessage({ message: hexToString((parameters[0] ?? "0x") as Hex) });
-    if (method === "eth_signTypedData_v4" && parameters[0]?.toLowerCase() === account.address.toLowerCase())
-      return account.signTypedData(JSON.parse(parameters[1] ?? "") as TypedDataDefinition);
-    throw new Error(`${method} is not expected`);
-  });
-  await page.context().addInitScript(() => {
-    const ask = (
-      window as unknown as { walletRequest: (method: string, parameters: unknown[]) => Promise<unknown> }
-    ).walletRequest;
-    const detail = Object.freeze({
-      info: {
-        uuid: "350670db-19fa-4704-a166-e52e178b59d2",
-        name: "Test Wallet",
-        icon: "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg'/>",
-        rdns: "org.example.wallet",
-      },
-      provider: {
-        request: ({ method, params = [] }: { method: string; params?: unknown[] }) => ask(method, params),
-      },
-    });
-    const announce = () => window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
-    window.addEventListener("eip6963:requestProvider", announce);
-    announce();
-  });
-}
 
 describe("wallet", () => {
   it("says what to do where there is none", async () => {

@@ -1,5 +1,5 @@
 /** The server cache of an Xnode: one place that knows its agent's paths and keys. All keys begin with `xnode`. */
-import { useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { get, put, query, remove, RequestError, send, text } from "./client";
 import type { Application, Deployment, Doors, Generation, SecretInfo, XnodeInfo } from "./xnode";
 
@@ -86,16 +86,27 @@ export const useGenerations = () =>
     refetchInterval: 10_000,
   });
 
-/** The document of a generation; it never changes. The empty text where there is no generation yet. */
-export const documentQuery = (number: number) => ({
-  queryKey: ["xnode-document", number],
-  queryFn: ({ signal }: { signal: AbortSignal }) =>
-    number === 0 ? Promise.resolve("") : text(`${ROOT}/generations/${number}`, signal),
-  staleTime: Infinity,
-});
+/** A generation's document with its number: what is made of the one is asked for with the other. */
+export interface NumberedDocument {
+  number: number;
+  text: string;
+}
 
+/**
+ * The document of a generation; it never changes. The empty text where there is no generation yet. While the next one is on
+ * its way the one before stays, with its own number, so that nobody loses what they write.
+ */
 export const useDocument = (number: number | undefined) =>
-  useQuery({ ...documentQuery(number ?? 0), enabled: number !== undefined });
+  useQuery({
+    queryKey: ["xnode-document", number ?? 0],
+    queryFn: async ({ signal }): Promise<NumberedDocument> =>
+      number === undefined || number === 0
+        ? { number: 0, text: "" }
+        : { number, text: await text(`${ROOT}/generations/${number}`, signal) },
+    staleTime: Infinity,
+    enabled: number !== undefined,
+    placeholderData: keepPreviousData,
+  });
 
 /** Differences of two generations, a line each; they never change. */
 export const useDifference = (before: number, after: number) =>

@@ -35,7 +35,7 @@ export function DocumentPage() {
         <p className="quiet flat">YAML or JSON of this machine's applications. Nothing happens before you have seen the plan.</p>
       </div>
       <Live of={present} what="the present document">
-        {(text) => <Writing present={text} wanted={xnode.data?.wanted ?? 0} />}
+        {({ number, text }) => <Writing present={text} wanted={number} />}
       </Live>
     </div>
   );
@@ -88,8 +88,8 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
       ) : null}
       {cannotAdd ? (
         <Notice tone="warn" title="This text cannot be added by itself">
-          Only a document in blocks can: with a line `applications:` and each application below it. Write it so, or deploy it as the
-          whole document.
+          Only a document in blocks can: with a line <code>applications:</code> and each application below it. Write
+          it so, or deploy it as the whole document.
         </Notice>
       ) : null}
       {missing.length > 0 ? (

@@ -1,6 +1,6 @@
 import { Link } from "react-router";
 import type { Application, Instance } from "../../api/xnode";
-import { useXnode } from "../../api/xnodeQueries";
+import { useDoors, useXnode } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Hash, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { openings, stateOf } from "../../lib/applications";
@@ -60,6 +60,8 @@ function Trouble({ application: { name, state, cause } }: { application: Applica
 function Facts({ application }: { application: Application }) {
   const { image, digest, revision, volumes } = application;
   const addresses = openings(application, location.hostname);
+  const doors = useDoors();
+  const hosts = doors.data?.hosts.filter(({ route }) => route.split("/")[0] === application.name) ?? [];
   return (
     <Card title="What it is">
       <dl className="facts" aria-label="Facts of the application">
@@ -97,6 +99,20 @@ function Facts({ application }: { application: Application }) {
                 <span key={port} className="row">
                   <code className="long">{url}</code> <Copy text={url} label={`address of ${port}`} />
                   {isLocal ? <span className="quiet">on the machine alone</span> : null}
+                </span>
+              ))}
+            </dd>
+          </div>
+        ) : null}
+        {hosts.length > 0 ? (
+          <div className="fact">
+            <dt>Domains</dt>
+            <dd>
+              {hosts.map(({ name, is_secure: isSecure }) => (
+                <span key={name} className="below">
+                  <a href={`${isSecure ? "https" : "http"}://${name}/`} target="_blank" rel="noreferrer">
+                    {name}
+                  </a>
                 </span>
               ))}
             </dd>

@@ -15,16 +15,15 @@ const CONTEXT_LINES = 3;
 /** The application's part of the document, with what a change of it would be. */
 export function Settings({ name }: { name: string }) {
   const xnode = useXnode();
-  const wanted = xnode.data?.wanted;
-  const document = useDocument(wanted);
+  const document = useDocument(xnode.data?.wanted);
   return (
     <Live of={document} what="the document">
-      {(text) => {
+      {({ number, text }) => {
         const part = partOf(text, name);
-        return part === null || wanted === undefined ? (
+        return part === null ? (
           <Empty>It is not in the wanted document, and so it has no settings.</Empty>
         ) : (
-          <Editing key={name} text={text} part={part} name={name} wanted={wanted} />
+          <Editing key={name} text={text} part={part} name={name} wanted={number} />
         );
       }}
     </Live>

@@ -16,8 +16,7 @@ const WISHES = [
 /** Start, stop, and pause behind a maintenance page: each is a change of the document, planned as any other. */
 export function Wishes({ application }: { application: Application }) {
   const xnode = useXnode();
-  const wanted = xnode.data?.wanted;
-  const present = useDocument(wanted);
+  const present = useDocument(xnode.data?.wanted);
   const may = useMay("operator");
   const flow = useChange();
   const [asked, setAsked] = useState<(typeof WISHES)[number] | null>(null);
@@ -29,7 +28,7 @@ export function Wishes({ application }: { application: Application }) {
       title="Run"
       actions={WISHES.filter(({ wish }) => (wish === "running") === isStopped || (isStopped && wish === "paused")).map(
         (each) => {
-          const text = present.data === undefined ? null : withWish(present.data, application.name, each.wish);
+          const text = present.data === undefined ? null : withWish(present.data.text, application.name, each.wish);
           const why =
             may ??
             (isLeaving
@@ -47,9 +46,9 @@ export function Wishes({ application }: { application: Application }) {
               busy={flow.isPlanning}
               why={why}
               onAct={() => {
-                if (text === null || wanted === undefined) return;
+                if (text === null || present.data === undefined) return;
                 setAsked(each);
-                flow.plan({ change: { kind: "document", text }, expected: wanted });
+                flow.plan({ change: { kind: "document", text }, expected: present.data.number });
               }}
             />
           );

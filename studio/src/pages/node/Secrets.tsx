@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useId, useState } from "react";
 import type { SecretInfo } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { removeSecret, setSecret, useAct, useSecrets } from "../../api/xnodeQueries";
@@ -84,6 +84,7 @@ function Users({ users, version }: { users: Record<string, number>; version: num
 }
 
 function NewSecret({ taken }: { taken: string[] }) {
+  const id = useId();
   const [name, setName] = useState("");
   const [value, setValue] = useState("");
   const [made, setMade] = useState<string | null>(null);
@@ -102,11 +103,13 @@ function NewSecret({ taken }: { taken: string[] }) {
           setting.mutate({ name, value }, { onSuccess: () => setValue("") });
         }}
       >
-        <label className="field">
-          <span>Name</span>
+        <div className="field">
+          <label htmlFor={`${id}-name`}>Name</label>
           <input
+            id={`${id}-name`}
             className="input mono"
             value={name}
+            aria-describedby={`${id}-name-words`}
             autoComplete="off"
             spellCheck={false}
             aria-invalid={wrong !== null}
@@ -116,19 +119,20 @@ function NewSecret({ taken }: { taken: string[] }) {
               setName(event.target.value);
             }}
           />
-          {wrong ? (
-            <span className="problem" role="alert">
-              {wrong}
-            </span>
-          ) : taken.includes(name) ? (
-            <span className="help">It is there: this sets its next version, which the next deployment gives out.</span>
-          ) : null}
-        </label>
-        <label className="field">
-          <span>Value</span>
+          <span id={`${id}-name-words`} className={wrong ? "problem" : "help"} role={wrong ? "alert" : undefined}>
+            {wrong ??
+              (taken.includes(name)
+                ? "It is there: this sets its next version, which the next deployment gives out."
+                : null)}
+          </span>
+        </div>
+        <div className="field">
+          <label htmlFor={`${id}-value`}>Value</label>
           <input
+            id={`${id}-value`}
             className="input mono"
             type="password"
+            aria-describedby={`${id}-value-words`}
             value={value}
             autoComplete="new-password"
             onChange={(event) => {
@@ -136,8 +140,10 @@ function NewSecret({ taken }: { taken: string[] }) {
               setValue(event.target.value);
             }}
           />
-          <span className="help">It is sealed on the machine, and no page shows it again.</span>
-        </label>
+          <span id={`${id}-value-words`} className="help">
+            It is sealed on the machine, and no page shows it again.
+          </span>
+        </div>
         {made === null ? null : (
           <p className="command">
             <code>{made}</code>

@@ -1,0 +1,346 @@
+/**
+ * A small agent of an Xnode for tests of its pages: Studio as it was built, with the headers of production, and an API that
+ * answers as the agent's does. What happens on its machine is said by the test.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { readFile } from "node:fs/promises";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import type {
+  AccessSession,
+  ApiKey,
+  Application,
+  Deployment,
+  Doors,
+  EventKind,
+  Generation,
+  LogLine,
+  Me,
+  Member,
+  SecretInfo,
+  TemplateSheet,
+  XnodeEvent,
+  XnodeInfo,
+} from "../src/api/xnode";
+
+const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+/** The same policy as the gateway's for pages. */
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
+  "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+const TYPES: Record<string, string | undefined> = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
+
+/** What a handler gets of a request. */
+interface Asked {
+  method: string;
+  path: string;
+  query: URLSearchParams;
+  body: string;
+  /** The bearer token. */
+  token: string;
+}
+
+type Answer = { status?: number; json?: unknown; text?: string } | ((response: ServerResponse) => void);
+
+const refusal = (status: number, code: string, message: string): Answer => ({ status, json: { code, message } });
+
+export class FakeAgent {
+  info: XnodeInfo = {
+    agent: "default",
+    version: "0.1.0",
+    node: "attic",
+    current: 1,
+    wanted: 1,
+    work: { state: "rests", step: null, bytes: null, troubles: [], looked_at: "2026-11-29T10:00:00Z" },
+    memory_bytes: 4 * 2 ** 30,
+    disk_free_bytes: 20 * 2 ** 30,
+    lacks: [],
+  };
+  applications: Application[] = [];
+  documents = new Map<number, string>([[1, "version: 1\napplications: {}\n"]]);
+  generations: Generation[] = [generation(1, [])];
+  differences = new Map<string, string[]>();
+  secrets: SecretInfo[] = [];
+  members: Member[] = [];
+  sessions: AccessSession[] = [];
+  keys: ApiKey[] = [];
+  me: Me = { who: "root", role: "owner", from: "the test", id: null };
+  /** Asked for by `Authorization`; none where everybody may. */
+  token: string | null = null;
+  doors: Doors = {
+    state: "serves",
+    cause: null,
+    program: "openmesh-door",
+    user: 65_533,
+    serial: 1,
+    connections: 0,
+    malformed: 0,
+    listeners: [],
+    hosts: [],
+    routes: [],
+    certificates: {},
+    remarks: [],
+  };
+  templates: TemplateSheet[] = [];
+  /** Answers with a plan, or refuses; the test says which. */
+  plan: (text: string) => Deployment | { code: string; message: string; status: number } = () => ({
+    generation: this.info.wanted + 1,
+    plan: `generation ${this.info.wanted + 1} after ${this.info.wanted}: nothing to do\n`,
+    steps: 0,
+    destroys: [],
+    events: this.#events.length + 1,
+  });
+  /** Documents, orders and removals that were asked to be done and not only planned. */
+  readonly taken: Asked[] = [];
+  /** Further routes of a test, asked before all others. */
+  readonly also = new Map<string, (asked: Asked) => Answer>();
+  #events: XnodeEvent[] = [];
+  #logs = new Map<string, LogLine[]>();
+  #followers = new Set<{ response: ServerResponse; of: string; next: number }>();
+  #server: Server;
+  /** As one that is stopped: every request finds a door that has no agent behind it. */
+  isAway = false;
+
+  constructor() {
+    this.#server = createServer((request, response) => {
+      void this.#answer(request, response);
+    });
+  }
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    const address = this.#server.address();
+    if (address === null || typeof address === "string") throw new Error("the server has no port");
+    return `http://127.0.0.1:${address.port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /** Ends every stream that is open, as an agent that leaves. */
+  cut(): void {
+    for (const { response } of this.#followers) response.end();
+    this.#followers.clear();
+  }
+
+  /** Notes an event, and tells those who follow. */
+  tell(kind: EventKind, text: string, more: Partial<XnodeEvent> = {}): void {
+    this.#events.push({
+      sequence: this.#events.length + 1,
+      at: new Date().toISOString(),
+      kind,
+      generation: this.info.wanted,
+      application: null,
+      text,
+      ...more,
+    });
+    this.#push();
+  }
+
+  /** An application writes a line. */
+  write(name: string, text: string, stream = "stdout"): void {
+    const lines = this.#logs.get(name) ?? [];
+    lines.push({ instance: "r1/0", sequence: lines.length + 1, at: new Date().toISOString(), stream, text });
+    this.#logs.set(name, lines);
+    this.#push();
+  }
+
+  #push(): void {
+    for (const follower of this.#followers) {
+      const all: readonly unknown[] =
+        follower.of === "" ? this.#events : (this.#logs.get(follower.of) ?? []);
+      for (const value of all.slice(follower.next)) follower.response.write(`${JSON.stringify(value)}\n`);
+      follower.next = all.length;
+    }
+  }
+
+  #follow(of: string, from: number): Answer {
+    return (response) => {
+      response.writeHead(200, { "content-type": "application/x-ndjson" });
+      response.flushHeaders();
+      const follower = { response, of, next: from };
+      this.#followers.add(follower);
+      response.on("close", () => this.#followers.delete(follower));
+      this.#push();
+    };
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "/", "http://agent");
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const asked: Asked = {
+      method: request.method ?? "GET",
+      path: url.pathname,
+      query: url.searchParams,
+      body: Buffer.concat(chunks).toString(),
+      token: (request.headers.authorization ?? "").replace("Bearer ", ""),
+    };
+    const answer = url.pathname.startsWith("/v1/") ? this.#api(asked) : await file(url.pathname);
+    if (typeof answer === "function") return answer(response);
+    const { status = 200, json, text } = answer;
+    response.writeHead(status, {
+      "content-type": json === undefined ? "text/plain" : "application/json",
+      "cache-control": "no-store",
+    });
+    response.end(json === undefined ? text : JSON.stringify(json));
+  }
+
+  #api(asked: Asked): Answer {
+    const { method, path } = asked;
+    if (!path.startsWith("/v1/xnode")) return refusal(404, "unknown_path", "There is no such path.");
+    if (this.isAway) return refusal(502, "no_agent", "The agent does not answer.");
+    const route = `${method} ${path.replace("/v1/xnode", "")}`;
+    const isOpen = / \/access\/(nonce|sign-in)$/.test(route);
+    if (!isOpen && this.token !== null && asked.token !== this.token)
+      return refusal(401, "not_signed_in", "nobody is signed in");
+    const own = this.also.get(route);
+    if (own) return own(asked);
+    return this.#machine(asked, route) ?? this.#parts(asked, route) ?? refusal(404, "missing", `no ${route}`);
+  }
+
+  #machine(asked: Asked, route: string): Answer | null {
+    const { query } = asked;
+    switch (route) {
+      case "GET ":
+        return { json: this.info };
+      case "GET /applications":
+        return { json: this.applications };
+      case "POST /applications":
+        return this.#change(asked);
+      case "GET /generations":
+        return { json: this.generations };
+      case "GET /events":
+        return this.#follow("", Math.max(0, Number(query.get("from") ?? "0") - 1));
+      case "GET /secrets":
+        return { json: this.secrets };
+      case "GET /doors":
+        return { json: this.doors };
+      case "GET /access/me":
+        return { json: this.me };
+      case "GET /access/members":
+        return { json: this.members };
+      case "GET /access/sessions":
+        return { json: this.sessions };
+      case "GET /access/keys":
+        return { json: this.keys };
+      case "GET /templates":
+        return { json: this.templates.map(({ summary }) => summary) };
+      default:
+        return null;
+    }
+  }
+
+  #parts(asked: Asked, route: string): Answer | null {
+    const [method = "", path = ""] = route.split(" ");
+    const [, area = "", name = "", part = "", other = ""] = path.split("/");
+    if (area === "applications" && part === "logs") {
+      const since = asked.query.get("since");
+      const lines = this.#logs.get(name) ?? [];
+      const from = since === null ? 0 : lines.findIndex(({ at }) => Date.parse(at) >= Date.parse(since));
+      return this.#follow(name, from < 0 ? lines.length : from);
+    }
+    if (area === "applications" && part === "") {
+      if (method === "DELETE") return this.#change(asked);
+      const found = this.applications.find((each) => each.name === name);
+      return found ? { json: found } : refusal(404, "no_application", `there is no application \`${name}\``);
+    }
+    if (area === "generations" && part === "diff") return { json: this.differences.get(`${name} ${other}`) ?? [] };
+    if (area === "generations" && part === "restore") return this.#change(asked);
+    if (area === "generations" && part === "") {
+      const text = this.documents.get(Number(name));
+      return text === undefined ? refusal(404, "no_generation", `no generation ${name}`) : { text };
+    }
+    if (area === "secrets") return this.#secret(method, name);
+    return null;
+  }
+
+  #secret(method: string, name: string): Answer {
+    const found = this.secrets.find((each) => each.name === name);
+    if (method === "DELETE") {
+      this.secrets = this.secrets.filter((each) => each !== found);
+      return { status: 204 };
+    }
+    const version = (found?.version ?? 0) + 1;
+    const set = { name, version, at: new Date().toISOString(), used_by: found?.used_by ?? {} };
+    this.secrets = [...this.secrets.filter((each) => each !== found), set];
+    return { json: version };
+  }
+
+  #change(asked: Asked): Answer {
+    const expected = asked.query.get("expected");
+    if (expected !== null && Number(expected) !== this.info.wanted)
+      return refusal(409, "changed", `generation ${expected} was expected and ${this.info.wanted} is wanted by now`);
+    const planned = this.plan(asked.body);
+    if ("code" in planned) return refusal(planned.status, planned.code, planned.message);
+    if (asked.query.get("plan") === "true") return { json: planned };
+    this.taken.push(asked);
+    this.info = { ...this.info, wanted: planned.generation };
+    if (asked.body) this.documents.set(planned.generation, asked.body);
+    const reason = asked.query.get("reason") ?? "a document was deployed";
+    this.tell("wanted", `generation ${planned.generation} is wanted by root: ${reason}`);
+    return { json: planned };
+  }
+}
+
+/** A file of Studio; the page itself for every address of hers. */
+async function file(path: string): Promise<Answer> {
+  const wanted = normalize(path).replace(/^(\.\.[/\\])+/, "");
+  const [name, bytes] = await readFile(join(DIST, wanted)).then(
+    (found) => [wanted, found] as const,
+    async () => ["index.html", await readFile(join(DIST, "index.html"))] as const,
+  );
+  return (response) => {
+    response.writeHead(200, {
+      "content-type": TYPES[extname(name)] ?? "application/octet-stream",
+      "content-security-policy": POLICY,
+    });
+    response.end(bytes);
+  };
+}
+
+export const generation = (number: number, applications: string[], more: Partial<Generation> = {}): Generation => ({
+  number,
+  parent: number - 1,
+  by: "root",
+  reason: "a document was deployed",
+  at: "2026-11-29T10:00:00Z",
+  portable: "0".repeat(64),
+  applications,
+  serves: false,
+  is_wanted: false,
+  failed: null,
+  returned_by: null,
+  ...more,
+});
+
+export const application = (name: string, more: Partial<Application> = {}): Application => ({
+  name,
+  state: "running",
+  cause: null,
+  image: `docker.io/library/${name}:1`,
+  digest: `sha256:${"0123456789abcdef".repeat(4)}`,
+  revision: "r1",
+  instances: [
+    {
+      id: "r1/0",
+      state: "running",
+      address: "10.89.0.2",
+      pid: 4_242,
+      restarts: 0,
+      admitted: true,
+      last_end: null,
+    },
+  ],
+  ports: { http: "127.0.0.1:8088/tcp" },
+  volumes: {},
+  ...more,
+});

@@ -1,0 +1,449 @@
+import type { Browser, Page } from "playwright-core";
+import { verifyMessage } from "viem";
+import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Deployment } from "../src/api/xnode";
+import { application, FakeAgent, generation } from "./agent";
+import { giveWallet, open, startBrowser } from "./harness";
+
+let browser: Browser;
+let agent: FakeAgent;
+let url = "";
+let opened: { page: Page; complaints: string[]; matter: boolean }[] = [];
+
+beforeAll(async () => {
+  browser = await startBrowser();
+});
+afterAll(async () => {
+  await browser?.close();
+});
+beforeEach(async () => {
+  agent = new FakeAgent();
+  url = await agent.start();
+});
+/** What a browser notes by itself where no node of a network answers: these pages ask for one, once. */
+const NO_NETWORK = /status of 404/;
+afterEach(async () => {
+  const complaints = opened.filter((each) => each.matter).flatMap((each) => each.complaints);
+  await Promise.all(opened.map(({ page }) => page.context().close()));
+  opened = [];
+  await agent.stop();
+  expect(complaints.filter((each) => !NO_NETWORK.test(each))).toEqual([]);
+});
+
+/** Opens a page. `refused`: the test provokes a refusal, which the browser itself notes in the console. */
+async function visit(
+  path: string,
+  options: Parameters<typeof open>[1] = {},
+  { refused = false } = {},
+): Promise<Page> {
+  const { page, complaints } = await open(browser, options);
+  opened.push({ page, complaints, matter: !refused });
+  await page.goto(url + path);
+  return page;
+}
+
+/** Pastes a text over everything in an editor, as people do. */
+async function paste(page: Page, label: string, text: string): Promise<void> {
+  const editor = page.getByRole("textbox", { name: label, exact: true });
+  await editor.focus();
+  await page.keyboard.press("Control+a");
+  await editor.evaluate((element, pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", pasted);
+    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  }, text);
+}
+
+/** The machine with a site that runs and a database in a crash loop. */
+function furnish(): void {
+  agent.applications = [
+    application("site"),
+    application("db", {
+      state: "crash_loop",
+      cause: "ended with code 1 after 12 ms",
+      ports: { sql: null },
+      volumes: { data: "0123 line 1" },
+    }),
+  ];
+  agent.documents.set(1, DOCUMENT);
+  agent.generations = [generation(1, ["db", "site"], { serves: true, is_wanted: true })];
+}
+const DOCUMENT = `version: 1
+applications:
+  db:
+    image: postgres:16
+  site:
+    image: nginx:1
+    ports:
+      http:
+        port: 80
+`;
+
+/** A plan of three steps, one of which destroys something. */
+const planned = (more: Partial<Deployment> = {}): Deployment => ({
+  generation: 2,
+  plan: `generation 2 after 1: 3 steps
+site ~ image: "nginx:1" -> "nginx:2"
+   1. fetch nginx:2 (1a2b3c4d, 12 MiB) (its image is not here)
+   2. hold requests to site for at most 30s (another version)
+      destroys open connections of raw TCP, once
+   3. commit generation 2 (everything is done)
+`,
+  steps: 3,
+  destroys: ["open connections of raw TCP, once"],
+  events: 1,
+  ...more,
+});
+
+describe("applications", () => {
+  it("are listed with state, cause and ports, by filters that stay in the address", async () => {
+    furnish();
+    const page = await visit("/apps");
+    const table = page.getByRole("table", { name: "Applications" });
+    const row = table.getByRole("row").filter({ hasText: "db" });
+    await row.getByText("crash loop").waitFor();
+    await row.getByText("ended with code 1 after 12 ms").waitFor();
+    await table.getByText("127.0.0.1:8088/tcp").waitFor();
+    await page.getByText("attic: everything is as it is wanted · generation 1").waitFor();
+    await page.getByLabel("State").selectOption("trouble");
+    await expect.poll(() => table.getByRole("row").count()).toBe(2);
+    expect(new URL(page.url()).search).toBe("?state=trouble");
+    await page.reload();
+    await expect.poll(() => table.getByRole("row").count()).toBe(2);
+    await page.getByLabel("Search").fill("surely nothing");
+    await page.getByText("No application matches these filters.").waitFor();
+    const opens = await visit("/apps");
+    const link = opens.getByRole("link", { name: "Open site in a new tab" });
+    expect(await link.getAttribute("href")).toBe("http://127.0.0.1:8088/");
+    const wait = opens.getByRole("button", { name: /^Open db: None of its TCP ports is published/ });
+    expect(await wait.isDisabled()).toBe(true);
+  });
+
+  it("can be opened as soon as they are healthy", async () => {
+    agent.applications = [application("site", { state: "starting" })];
+    const page = await visit("/apps/site");
+    await page.getByRole("button", { name: /^Open site: It is starting/ }).waitFor();
+    agent.applications = [application("site")];
+    agent.tell("done", "gate site r1/0: healthy within 60s, without traffic (812 ms)", { application: "site" });
+    await page.getByRole("link", { name: "Open site in a new tab" }).waitFor();
+  });
+
+  it("say what their trouble is, and what would help", async () => {
+    furnish();
+    const page = await visit("/apps/db");
+    const told = page.getByRole("alert").filter({ hasText: "It is crash loop: ended with code 1 after 12 ms" });
+    await told.getByText(/tried again each minute/).waitFor();
+    await told.getByRole("link", { name: "To its log" }).click();
+    await page.getByText("It has written nothing yet; new lines appear by themselves.").waitFor();
+    expect(new URL(page.url()).pathname).toBe("/apps/db/logs");
+  });
+
+  it("that are not there are said not to be", async () => {
+    furnish();
+    const page = await visit("/apps/nothing", {}, { refused: true });
+    await page.getByText(/^There is no application nothing here/).waitFor();
+  });
+});
+
+describe("an agent", () => {
+  it("that is not there is said, and found when it comes", async () => {
+    agent.isAway = true;
+    const page = await visit("/apps", {}, { refused: true });
+    await page.getByRole("heading", { name: "No Xnode here" }).waitFor();
+    agent.isAway = false;
+    await page.getByRole("heading", { name: "Apps", level: 1 }).waitFor({ timeout: 30_000 });
+  });
+
+  it("that goes away leaves what it said, called old, and comes back by itself", async () => {
+    furnish();
+    const page = await visit("/apps", {}, { refused: true });
+    await page.getByText("crash loop").waitFor();
+    agent.isAway = true;
+    agent.cut();
+    await page.getByText("The agent does not answer").waitFor({ timeout: 45_000 });
+    await page.getByText(/^What is shown is from \d\d:\d\d:\d\d/).waitFor();
+    await page.getByText(/^Not up to date: last heard/).waitFor({ timeout: 45_000 });
+    await page.getByRole("table", { name: "Applications" }).getByText("crash loop").waitFor();
+    agent.isAway = false;
+    await page.getByText("The agent does not answer").waitFor({ state: "detached", timeout: 45_000 });
+    await page.getByText("Connected", { exact: true }).waitFor();
+  });
+
+  it("alone has no network: the front page is that of its applications", async () => {
+    furnish();
+    const page = await visit("/", {}, { refused: true });
+    await page.getByRole("heading", { name: "Apps", level: 1 }).waitFor();
+    expect(new URL(page.url()).pathname).toBe("/apps");
+  });
+});
+
+describe("a document", () => {
+  it("has its problems by line, in the text that was written", async () => {
+    furnish();
+    agent.plan = () => ({
+      status: 422,
+      code: "document",
+      message: "10:5: applications.cache.imaeg: is not known (did you mean `image`?)",
+    });
+    const page = await visit("/deploy", {}, { refused: true });
+    await paste(page, "Document", "applications:\n  cache:\n    imaeg: redis\n");
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    const told = page.getByRole("alert");
+    // The agent got the whole document; the person wrote three lines of it.
+    await told.getByText(/Line \d: /).waitFor();
+    expect(await told.textContent()).toContain("applications.cache.imaeg");
+    await page.getByRole("radio", { name: "This is the whole document" }).check();
+    await page.getByText("Not in it, and therefore removed: db, site").waitFor();
+  });
+
+  it("is deployed after its plan, and followed to its end in every tab", async () => {
+    furnish();
+    let sent = "";
+    agent.plan = (text) => {
+      sent = text;
+      return planned();
+    };
+    const page = await visit("/deploy");
+    await paste(page, "Document", "applications:\n  cache:\n    image: redis\n");
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    const plan = page.getByRole("region", { name: "Plan", exact: true });
+    await plan.getByRole("table", { name: "Steps of the plan" }).getByText("another version").waitFor();
+    await plan.getByText("This will be lost").waitFor();
+    const deploy = plan.getByRole("button", { name: "Deploy" });
+    expect(await deploy.isDisabled()).toBe(true);
+    await plan.getByRole("checkbox", { name: "What is listed above may be lost" }).check();
+    await plan.getByLabel("Reason, for the history").fill("a cache");
+    await deploy.click();
+    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    // Added to what was there, and nothing of that was touched.
+    expect(sent).toBe(`${DOCUMENT}  cache:\n    image: redis\n`);
+    expect(agent.taken[0]?.query.get("reason")).toBe("a cache");
+    const fetching = "fetch nginx:2 (1a2b3c4d, 12 MiB)";
+    agent.info.work = { ...agent.info.work, state: "works", step: fetching, bytes: [3 * 2 ** 20, 12 * 2 ** 20] };
+    await page.getByText("3 MiB of 12 MiB").waitFor();
+    const second = await visit(new URL(page.url()).pathname);
+    await second.getByText("3 MiB of 12 MiB").waitFor();
+    agent.info.work = { ...agent.info.work, state: "rests", step: null, bytes: null };
+    agent.tell("done", `${fetching} (1203 ms)`);
+    agent.tell("failed", "hold requests to site for at most 30s: the door does not answer", { application: "site" });
+    await page.getByText("the door does not answer").waitFor();
+    await page.reload();
+    await page.getByText("1 of 3 done").waitFor();
+    await page.getByText("✕ tried again").waitFor();
+    agent.tell("done", "hold requests to site for at most 30s (7 ms)", { application: "site" });
+    agent.tell("rest", "the machine is as generation 2 says");
+    for (const each of [page, second])
+      await each.getByText("Done: the machine is as this generation says").waitFor();
+    await page.getByText("3 of 3 done").waitFor();
+  });
+
+  it("that somebody else has changed meanwhile is not taken", async () => {
+    furnish();
+    agent.plan = () => planned({ destroys: [] });
+    const page = await visit("/apps/site/settings", {}, { refused: true });
+    await page.getByRole("textbox", { name: "Document of site" }).waitFor();
+    await paste(page, "Document of site", "site:\n  image: nginx:2\n");
+    await page.getByRole("region", { name: "Difference to the present settings" }).getByText("nginx:2").waitFor();
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    const apply = page.getByRole("button", { name: "Apply" });
+    await apply.waitFor();
+    agent.info = { ...agent.info, wanted: 7 };
+    agent.documents.set(7, DOCUMENT);
+    await apply.click();
+    await page.getByText(/generation 1 was expected and 7 is wanted by now/).waitFor();
+    expect(agent.taken).toEqual([]);
+  });
+});
+
+describe("a log", () => {
+  it("is followed, goes on after the agent's restart, and shows no line twice", async () => {
+    furnish();
+    for (let at = 1; at <= 3; at += 1) agent.write("site", `line ${at}`);
+    const page = await visit("/apps/site/logs", {}, { refused: true });
+    const log = page.getByRole("log");
+    await log.getByText("line 3").waitFor();
+    agent.isAway = true;
+    agent.cut();
+    await page.getByText("The log is interrupted").waitFor();
+    agent.write("site", "line 4");
+    agent.isAway = false;
+    await log.getByText("line 4").waitFor({ timeout: 45_000 });
+    agent.write("site", "\x1b[31mline 5\x1b[0m", "stderr");
+    await log.getByText("line 5").waitFor();
+    const texts = await log.locator("div > span:last-child").allTextContents();
+    expect(texts).toEqual(["line 1", "line 2", "line 3", "line 4", "line 5"]);
+    await page.getByLabel("Find").fill("LINE");
+    await page.getByText("5 found").waitFor();
+    expect(new URL(page.url()).searchParams.get("find")).toBe("LINE");
+  });
+});
+
+describe("history", () => {
+  it("compares generations, and rolls back after a plan", async () => {
+    furnish();
+    agent.info = { ...agent.info, current: 2, wanted: 2 };
+    agent.documents.set(2, DOCUMENT);
+    agent.generations = [
+      generation(2, ["site"], { serves: true, is_wanted: true }),
+      generation(1, ["site"], { failed: "web ended", returned_by: 2 }),
+    ];
+    agent.differences.set("1 2", ["~ portable.applications.site.image: 1 -> 2", "- portable.applications.db.image: 3"]);
+    agent.plan = () => planned({ generation: 3, destroys: [] });
+    const page = await visit("/apps/site/history");
+    const changes = page.getByRole("table", { name: "Differences" });
+    await changes.getByText("portable.applications.site.image").waitFor();
+    expect(await changes.getByText("portable.applications.db.image").count()).toBe(0);
+    await page.getByRole("checkbox", { name: "Other applications too" }).check();
+    await changes.getByText("portable.applications.db.image").waitFor();
+    await page.getByText(/failed: web ended; generation 2 brought back/).waitFor();
+    await page.getByRole("button", { name: "Roll back to generation 1" }).click();
+    await page.getByRole("button", { name: "Roll back", exact: true }).click();
+    await page.getByRole("heading", { name: "Generation 3" }).waitFor();
+    expect(agent.taken[0]?.path).toBe("/v1/xnode/generations/1/restore");
+  });
+});
+
+describe("removal", () => {
+  it("asks what becomes of the data", async () => {
+    furnish();
+    agent.plan = () => planned({ destroys: ["all data of db/data"] });
+    const page = await visit("/apps/db/remove");
+    await page.getByRole("radio", { name: /^Wipe its data/ }).check();
+    const show = page.getByRole("button", { name: "Show the plan" });
+    expect(await show.isDisabled()).toBe(true);
+    await page.getByLabel("Its name, to be sure").fill("db");
+    await show.click();
+    await page.getByText("all data of db/data").first().waitFor();
+    await page.getByRole("checkbox", { name: "What is listed above may be lost" }).check();
+    await page.getByRole("button", { name: "Remove db" }).click();
+    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    expect([agent.taken[0]?.method, agent.taken[0]?.query.get("data")]).toEqual(["DELETE", "wipe"]);
+  });
+});
+
+describe("the node", () => {
+  it("says what the kernel lacks, with remedies", async () => {
+    agent.info = { ...agent.info, lacks: ["loop devices: load the module loop"] };
+    const page = await visit("/node");
+    const lacks = page.getByRole("table", { name: "Features that are missing" });
+    await lacks.getByText("load the module loop").waitFor();
+  });
+
+  it("shows its events, by filters", async () => {
+    agent.tell("secret", "version 1 of the secret `token` was set");
+    agent.tell("failed", "start site r1/0: no memory", { application: "site" });
+    const page = await visit("/node/events?kind=failed");
+    const events = page.getByRole("table", { name: "Events" });
+    await events.getByText("start site r1/0: no memory").waitFor();
+    expect(await events.getByRole("row").count()).toBe(2);
+    agent.tell("failed", "start site r1/0: no disk", { application: "site" });
+    await events.getByText("no disk").waitFor();
+  });
+
+  it("keeps secrets by name, and no page has a value", async () => {
+    const page = await visit("/node/secrets");
+    await page.getByLabel("Name", { exact: true }).fill("token");
+    await page.getByLabel("Value").fill("correct horse");
+    await page.getByRole("button", { name: "Set", exact: true }).click();
+    await page.getByText("Version 1 of token is kept").waitFor();
+    const everything = await page.evaluate(() =>
+      JSON.stringify([document.body.innerHTML, { ...localStorage }, { ...sessionStorage }]),
+    );
+    expect(everything).not.toContain("correct horse");
+    await page.getByRole("button", { name: "Remove the secret token" }).click();
+    await page.getByText(/^No secret is kept/).waitFor();
+  });
+
+  it("offers nobody what their role does not allow", async () => {
+    furnish();
+    agent.me = { who: `0x${"12".repeat(20)}`, role: "viewer", from: "here", id: "a1" };
+    const page = await visit("/apps/site");
+    const stop = page.getByRole("button", { name: "Stop site" });
+    await expect.poll(() => stop.getAttribute("title")).toBe("This needs the role operator, and viewer is yours");
+    expect(await stop.isDisabled()).toBe(true);
+  });
+
+  it("lets in a wallet that signs its message, and keeps the session in the tab alone", async () => {
+    furnish();
+    const account = privateKeyToAccount(generatePrivateKey());
+    agent.token = "omc_session";
+    agent.me = { who: account.address, role: "owner", from: "here", id: "a1" };
+    agent.also.set("GET /access/nonce", () => ({
+      json: {
+        nonce: "0123456789abcdef",
+        lasts_ms: 300_000,
+        at: new Date().toISOString(),
+        domain: new URL(url).host,
+        chain_id: 31_337,
+        owned: false,
+      },
+    }));
+    let code: unknown = null;
+    const verified: Promise<boolean>[] = [];
+    agent.also.set("POST /access/sign-in", ({ body }) => {
+      const signed = JSON.parse(body) as { message: string; signature: `0x${string}`; code?: string };
+      code = signed.code;
+      verified.push(verifyMessage({ ...signed, address: account.address }));
+      return { json: { token: "omc_session", id: "a1", wallet: account.address, role: "owner", lasts_ms: 1, idle_ms: 1 } };
+    });
+    agent.also.set("DELETE /access/session", () => ({ json: { sessions: 1 } }));
+    const page = await visit("/apps", {}, { refused: true });
+    await giveWallet(page, account);
+    await page.reload();
+    const wallet = page.getByRole("button", { name: "Test Wallet" });
+    await wallet.waitFor();
+    expect(await wallet.isDisabled()).toBe(true);
+    await page.getByLabel("Code").fill("omc_code");
+    await wallet.click();
+    await page.getByRole("table", { name: "Applications" }).getByText("crash loop").waitFor();
+    await page.getByLabel(`Signed in as ${account.address}, owner`).waitFor();
+    expect(await Promise.all(verified)).toEqual([true]);
+    expect(code).toBe("omc_code");
+    await page.reload();
+    await page.getByLabel(`Signed in as ${account.address}, owner`).waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in to this Xnode" }).waitFor();
+    expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+  });
+});
+
+describe("frame", () => {
+  it.each([
+    "/apps",
+    "/apps/db",
+    "/apps/site/logs",
+    "/apps/site/history",
+    "/apps/site/settings",
+    "/apps/db/remove",
+    "/store",
+    "/deploy",
+    "/deployments/1",
+    "/node",
+    "/node/events",
+    "/node/secrets",
+    "/node/doors",
+    "/node/access",
+  ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
+    furnish();
+    agent.write("site", "a line that is long ".repeat(20));
+    agent.tell("failed", "start site r1/0: " + "a long cause ".repeat(20), { application: "site" });
+    const page = await visit(path, { viewport: { width: 380, height: 800 } });
+    await page.getByText("Connected", { exact: true }).waitFor();
+    await page.getByRole("heading", { level: 1 }).first().waitFor();
+    const surplus = () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    expect(await surplus()).toBeLessThanOrEqual(0);
+  });
+
+  it("leads a keyboard through an application's parts", async () => {
+    furnish();
+    const page = await visit("/apps/site");
+    await page.getByRole("heading", { level: 1 }).waitFor();
+    const settings = page.getByRole("navigation", { name: "Parts of site" }).getByRole("link", { name: "Settings" });
+    await settings.focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("textbox", { name: "Document of site" }).waitFor();
+    // After the change of page the content has the focus; Tab goes on into it.
+    await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("main");
+  });
+});
