@@ -155,6 +155,40 @@ pub enum AgentError {
         /// Its place.
         path: PathBuf,
     },
+    /// A template that is not in this program.
+    #[error("there is no template `{name}`; `openmesh app templates` lists those that are")]
+    NoTemplate {
+        /// The name that was asked for.
+        name: String,
+    },
+    /// An order from a template that cannot be done.
+    #[error("{}", lines(faults))]
+    Order {
+        /// Every fault.
+        faults: Vec<openmesh_templates::Fault>,
+    },
+    /// Settings that a person wrote.
+    #[error("{}: {words}", path.display())]
+    Settings {
+        /// Their file.
+        path: PathBuf,
+        /// The reason.
+        words: String,
+    },
+    /// Another owner is named already.
+    #[error("{} names another owner, {owner}, and is not written over; an owner lets others in: `openmesh xnode access members`", path.display())]
+    Owned {
+        /// The file that names it.
+        path: PathBuf,
+        /// The owner.
+        owner: openmesh_primitives::Address,
+    },
+    /// A refusal of access.
+    #[error(transparent)]
+    Refusal(#[from] openmesh_access::Refusal),
+    /// The files of access.
+    #[error(transparent)]
+    Access(#[from] openmesh_access::AccessError),
     /// The worker has ended.
     #[error("the thread that works on the machine has ended; its last words are in the log")]
     Worker,
@@ -191,11 +225,14 @@ impl AgentError {
                 ("no_generation", 404)
             }
             AgentError::NoSecret(_) => ("no_secret", 404),
+            AgentError::NoTemplate { .. } => ("no_template", 404),
+            AgentError::Order { .. } => ("order", 422),
             AgentError::SecretUsed { .. } => ("secret_used", 409),
             AgentError::Name(_) | AgentError::SecretSize { .. } => ("value", 400),
             AgentError::SecretNames { .. } => ("secrets_full", 507),
             AgentError::Image { .. } => ("image", 502),
             AgentError::Recipe { .. } => ("recipe", 422),
+            AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
+pub use openmesh_templates::Fault;
+pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};

@@ -24,4 +24,4 @@ pub mod views;
 
 pub use compose::{Composition, Fault, Order, compose};
 pub use library::{Library, built_in};
-pub use preflight::{Facts, preflight};
+pub use preflight::{Facts, HeldPort, preflight};

@@ -2,13 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openmesh_blueprint::document::{Application, Domain, Name, Protocol, Size};
+use openmesh_blueprint::document::{Application, Domain, HostAddress, Name, Protocol, Size};
 use openmesh_blueprint::template::{Card, OptionKind};
 
 use crate::compose::{Composition, Fault};
 
 /// Memory of an application whose template names none, in bytes. Source: clause X-42.
 const MEMORY_BYTES: u64 = 512 << 20;
+
+/// A port of a machine that somebody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldPort {
+    /// Address of the machine.
+    pub address: HostAddress,
+    /// Number.
+    pub port: u16,
+    /// Of UDP.
+    pub is_udp: bool,
+    /// Holder, in words.
+    pub holder: String,
+}
 
 /// Facts of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +36,8 @@ pub struct Facts {
     pub release: String,
     /// Applications that are wanted.
     pub applications: BTreeSet<Name>,
-    /// Ports that somebody has, with the holder in words.
-    pub ports: BTreeMap<(u16, bool), String>,
+    /// Ports that somebody has.
+    pub ports: Vec<HeldPort>,
     /// Domains of applications.
     pub domains: BTreeMap<Domain, Name>,
 }
@@ -56,9 +69,15 @@ pub fn preflight(composition: &Composition, facts: &Facts) -> Vec<Fault> {
             options.find(|(_, option)| option.kind == kind).map(|(name, _)| name.to_string())
         };
         for port in application.ports.values() {
-            let Some(number) = port.publish.as_ref().and_then(|publish| publish.port) else { continue };
-            if let Some(holder) = facts.ports.get(&(number, port.protocol == Protocol::Udp)) {
-                let message = format!("{number} is taken by {holder}; `auto` takes a free one");
+            let Some(publish) = &port.publish else { continue };
+            let Some(number) = publish.port else { continue };
+            let is_udp = port.protocol == Protocol::Udp;
+            let held = facts
+                .ports
+                .iter()
+                .find(|held| (held.port, held.is_udp) == (number, is_udp) && held.address.overlaps(publish.address));
+            if let Some(held) = held {
+                let message = format!("{number} is taken by {}; `auto` takes a free one", held.holder);
                 faults.push(Fault { option: option(OptionKind::Port), message });
             }
         }

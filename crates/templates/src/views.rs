@@ -6,7 +6,7 @@ use openmesh_blueprint::document::{Application, Content, Name};
 use openmesh_blueprint::template::{Card, Open, Publication, Template, TemplateOption};
 use serde::{Deserialize, Serialize};
 
-use crate::compose::Composition;
+use crate::compose::{Composition, Fault};
 use crate::grade::{Grade, Grades, Mark};
 use crate::library::Library;
 use crate::preflight;
@@ -240,6 +240,27 @@ pub struct Outcome {
     pub secrets: Vec<String>,
     /// The place at which it is opened.
     pub open: Option<Opening>,
+}
+
+/// An order held against a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preflight {
+    /// Reasons against it, each with its option; it can be deployed where there are none.
+    pub problems: Vec<Fault>,
+    /// Applications that it comes to; none where the answers do not fit.
+    pub applications: Vec<Outcome>,
+    /// Secrets that would be made.
+    pub secrets: Vec<String>,
+    /// Memory of all of them, bytes.
+    pub memory_bytes: u64,
+    /// Memory that no application has been promised, bytes.
+    pub memory_free_bytes: u64,
+    /// Disk of all of them, bytes.
+    pub disk_bytes: u64,
+    /// Free disk, bytes.
+    pub disk_free_bytes: u64,
+    /// Their part of a document, as YAML.
+    pub document: String,
 }
 
 /// Applications that an order comes to, as rows.

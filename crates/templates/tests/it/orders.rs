@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmesh_blueprint::document::{Content, Size};
 use openmesh_blueprint::template::{OptionKind, Template};
 use openmesh_blueprint::text::Shape as _;
-use openmesh_templates::{Facts, Fault, Order, built_in, compose, preflight};
+use openmesh_templates::{Facts, Fault, HeldPort, Order, built_in, compose, preflight};
 use proptest::prelude::*;
 
 use crate::{name, needed, order};
@@ -99,12 +99,14 @@ fn order_of(template: &str) -> Order {
 fn a_machine_that_is_too_small_or_taken_is_said_before_anything_is_fetched() {
     let made = compose(built_in(), &order("nextjs", "web", &[("port", "3000"), ("domain", "a.example")])).unwrap();
     assert_eq!(preflight(&made, &facts()), []);
+    let address = "127.0.0.1".parse().unwrap();
+    let held = HeldPort { address, port: 3000, is_udp: false, holder: "sshd".to_string() };
     let small = Facts {
         memory_free: 100 << 20,
         disk_free: 1 << 20,
         architecture: "arm64".into(),
         applications: BTreeSet::from([name("web")]),
-        ports: BTreeMap::from([((3000, false), "sshd".to_string())]),
+        ports: vec![held],
         domains: BTreeMap::from([("a.example".parse().unwrap(), name("old"))]),
         ..facts()
     };

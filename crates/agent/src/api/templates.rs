@@ -1,0 +1,294 @@
+//! Templates: a store of them, a form, and applications made of answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use openmesh_blueprint::Document;
+use openmesh_blueprint::document::{Name, PackageVersion, Protocol};
+use openmesh_blueprint::inventory::Holder;
+use openmesh_blueprint::template::Category;
+use openmesh_templates::grade::Grades;
+use openmesh_templates::views::{OrderBody, Preflight, Sheet, Summary, outcomes, sheet, summary};
+use openmesh_templates::{Composition, Facts, HeldPort, Order, built_in, compose, preflight};
+use serde::Deserialize;
+
+use super::{Change, Shared, blocking, name};
+use crate::error::AgentError;
+use crate::service::{Asked, Service};
+use crate::views;
+
+/// Letters and digits of secrets that are made: no program reads more into one of them.
+const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+/// Bytes below this one name letters evenly: the largest multiple of 62 that a byte reaches.
+const EVEN: u8 = 248;
+/// Memory of an application that names none, bytes. Source: clause X-42.
+const MEMORY_BYTES: u64 = 512 << 20;
+
+/// The routes of templates.
+pub(super) fn routes() -> Router<Arc<Service>> {
+    Router::new()
+        .route("/v1/xnode/templates", get(list))
+        .route("/v1/xnode/templates/{name}", get(show))
+        .route("/v1/xnode/templates/{name}/preflight", post(check))
+        .route("/v1/xnode/templates/{name}/deploy", post(deploy))
+}
+
+/// Query of the store.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Search {
+    /// Words that a template has.
+    #[serde(default)]
+    search: String,
+    /// Its category.
+    #[serde(default)]
+    category: Option<String>,
+}
+
+async fn list(Query(query): Query<Search>) -> Result<Json<Vec<Summary>>, AgentError> {
+    let category = query.category.as_deref().filter(|word| !word.is_empty()).map(str::parse::<Category>).transpose();
+    let category = category.map_err(|error| AgentError::Name(format!("the category {error}")))?;
+    let grades = Grades::built_in();
+    let found = built_in().search(&query.search, category);
+    Ok(Json(found.into_iter().map(|(template, card)| summary(built_in(), &grades, template, card)).collect()))
+}
+
+/// Query of one template.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    /// Its version; the newest without it.
+    #[serde(default)]
+    version: Option<String>,
+}
+
+fn version(text: Option<&str>) -> Result<Option<PackageVersion>, AgentError> {
+    let parsed = text.map(str::parse::<PackageVersion>).transpose();
+    parsed.map_err(|error| AgentError::Name(error.to_string()))
+}
+
+async fn show(Path(text): Path<String>, Query(query): Query<Which>) -> Result<Json<Sheet>, AgentError> {
+    let (wanted, version) = (name(&text)?, version(query.version.as_deref())?);
+    let found = built_in().find(&wanted, version.as_ref());
+    let sheet = found.and_then(|template| sheet(built_in(), &Grades::built_in(), template));
+    sheet.map(Json).ok_or(AgentError::NoTemplate { name: text })
+}
+
+/// An order of a body of JSON.
+fn order(template: &str, body: &[u8]) -> Result<Order, AgentError> {
+    let body: OrderBody =
+        serde_json::from_slice(body).map_err(|error| AgentError::Name(format!("the order cannot be read: {error}")))?;
+    let template = name(template)?;
+    if built_in().find(&template, None).is_none() {
+        return Err(AgentError::NoTemplate { name: template.to_string() });
+    }
+    let answers = body.answers.into_iter().map(|(option, answer)| Ok((name(&option)?, answer)));
+    Ok(Order {
+        template,
+        version: version(body.version.as_deref())?,
+        name: name(&body.name)?,
+        answers: answers.collect::<Result<BTreeMap<Name, String>, AgentError>>()?,
+    })
+}
+
+/// The wanted document with the number of its generation; an empty one before the first.
+fn present(service: &Service) -> Result<(u64, Document), AgentError> {
+    match service.wanted()? {
+        0 => Ok((0, empty()?)),
+        wanted => Ok((wanted, service.document(wanted)?)),
+    }
+}
+
+/// A document without applications.
+fn empty() -> Result<Document, AgentError> {
+    Document::parse("version: 1\n").map_err(|problems| AgentError::Document { problems })
+}
+
+/// Facts of this machine, as the wanted document leaves them.
+fn facts(service: &Service, document: &Document) -> Result<Facts, AgentError> {
+    let look = service.agent().look()?;
+    let (host, reserve) = (&look.inventory.host, &document.machine.reserve);
+    let running = look.wanted.iter().flat_map(|wanted| wanted.portable.applications.values());
+    let promised: u64 = running
+        .map(|resolved| {
+            let limits = &resolved.application.limits;
+            limits.memory.map_or(MEMORY_BYTES, |memory| memory.0) * u64::from(resolved.application.instances)
+        })
+        .sum();
+    let ports = look.inventory.ports.iter().map(|(at, holder)| HeldPort {
+        address: at.address,
+        port: at.port,
+        is_udp: at.protocol == Protocol::Udp,
+        holder: match holder {
+            Holder::Ours { application, .. } => format!("the application {application}"),
+            Holder::Foreign(by) => by.clone(),
+        },
+    });
+    let domains = document.applications.iter().flat_map(|(name, application)| {
+        application.domains.keys().map(|domain| (domain.clone(), name.clone())).collect::<Vec<_>>()
+    });
+    Ok(Facts {
+        memory_free: host.memory.0.saturating_sub(reserve.memory.0).saturating_sub(promised),
+        disk_free: host.disk_free.0.saturating_sub(reserve.disk.0),
+        architecture: service.agent().machine().images.platform().architecture.clone(),
+        release: service.settings().kitchen.suite.clone(),
+        applications: document.applications.keys().cloned().collect(),
+        ports: ports.collect(),
+        domains: domains.collect(),
+    })
+}
+
+/// Secrets of a composition that are not there yet.
+fn missing(service: &Service, composition: &Composition) -> Result<BTreeMap<Name, u32>, AgentError> {
+    let there: BTreeSet<String> = service.secrets()?.into_iter().map(|secret| secret.name).collect();
+    let wanted = composition.secrets.iter().filter(|(name, _)| !there.contains(name.as_str()));
+    Ok(wanted.map(|(name, length)| (name.clone(), *length)).collect())
+}
+
+async fn check(State(service): Shared, Path(text): Path<String>, body: Bytes) -> Result<Json<Preflight>, AgentError> {
+    let order = order(&text, &body)?;
+    Ok(Json(blocking(&service, move |service| checked(service, &order)).await?))
+}
+
+fn checked(service: &Service, order: &Order) -> Result<Preflight, AgentError> {
+    let (_, document) = present(service)?;
+    let facts = facts(service, &document)?;
+    let mut view = Preflight {
+        problems: Vec::new(),
+        applications: Vec::new(),
+        secrets: Vec::new(),
+        memory_bytes: 0,
+        memory_free_bytes: facts.memory_free,
+        disk_bytes: 0,
+        disk_free_bytes: facts.disk_free,
+        document: String::new(),
+    };
+    match compose(built_in(), order) {
+        Err(faults) => view.problems = faults,
+        Ok(composition) => {
+            view.problems = preflight(&composition, &facts);
+            view.applications = outcomes(&composition);
+            view.secrets = missing(service, &composition)?.into_keys().map(|name| name.to_string()).collect();
+            view.memory_bytes = view.applications.iter().map(|outcome| outcome.memory_bytes).sum();
+            view.disk_bytes = view.applications.iter().map(|outcome| outcome.disk_bytes).sum();
+            let part = Document { applications: composition.applications, ..empty()? };
+            view.document = part.to_yaml();
+        }
+    }
+    Ok(view)
+}
+
+/// A document with the applications of an order, and what it takes to deploy it.
+struct Ready {
+    number: u64,
+    document: Document,
+    secrets: BTreeMap<Name, u32>,
+}
+
+fn ready(service: &Service, order: &Order) -> Result<Ready, AgentError> {
+    let (number, mut document) = present(service)?;
+    let composition = compose(built_in(), order).map_err(|faults| AgentError::Order { faults })?;
+    let faults = preflight(&composition, &facts(service, &document)?);
+    if !faults.is_empty() {
+        return Err(AgentError::Order { faults });
+    }
+    let secrets = missing(service, &composition)?;
+    document.applications.extend(composition.applications);
+    // What the new applications do together with the old ones is looked at as in any other document.
+    let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
+    Ok(Ready { number, document, secrets })
+}
+
+async fn deploy(
+    State(service): Shared,
+    Path(text): Path<String>,
+    Query(change): Query<Change>,
+    body: Bytes,
+) -> Result<Json<views::Deployment>, AgentError> {
+    let order = order(&text, &body)?;
+    let reason = format!("{} is made of the template {}", order.name, order.template);
+    let ready = blocking(&service, move |service| ready(service, &order)).await?;
+    let asked = change.asked(&reason);
+    let asked = Asked { expected: Some(asked.expected.unwrap_or(ready.number)), ..asked };
+    if change.plan {
+        let promised = ready.secrets.into_keys().collect();
+        return Ok(Json(service.plan_promising(&ready.document, &promised, &asked).await?));
+    }
+    let secrets = ready.secrets.clone();
+    blocking(&service, move |service| make_secrets(service, &secrets)).await?;
+    let deployed = service.deploy(&ready.document, &asked, true).await;
+    if deployed.is_err() {
+        // Nobody has them, and nobody ever saw them.
+        let made: Vec<Name> = ready.secrets.into_keys().collect();
+        let removed = blocking(&service, move |service| made.iter().try_for_each(|name| service.remove_secret(name)));
+        if let Err(error) = removed.await {
+            tracing::warn!(%error, "a secret of an application that was not made stays");
+        }
+    }
+    Ok(Json(deployed?))
+}
+
+/// Makes secrets; where one cannot be made those before it go again.
+fn make_secrets(service: &Service, secrets: &BTreeMap<Name, u32>) -> Result<(), AgentError> {
+    let mut made: Vec<&Name> = Vec::new();
+    for (name, length) in secrets {
+        let set = secret(*length).and_then(|value| service.set_secret(name, value.as_bytes()));
+        if let Err(error) = set {
+            for name in made {
+                let _ = service.remove_secret(name);
+            }
+            return Err(error);
+        }
+        made.push(name);
+    }
+    Ok(())
+}
+
+/// Letters and digits, each as likely as the others.
+fn secret(length: u32) -> Result<String, AgentError> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut text = String::with_capacity(length);
+    let mut bytes = [0_u8; 64];
+    while text.len() < length {
+        getrandom::fill(&mut bytes).map_err(|cause| AgentError::Randomness(cause.to_string()))?;
+        let even = bytes.iter().filter(|byte| **byte < EVEN);
+        let letters = even.map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]));
+        text.extend(letters.take(length - text.len()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_have_their_length_and_are_never_the_same() {
+        for length in [1, 16, 32, 63, 64, 65, 128] {
+            let one = secret(length).unwrap();
+            assert_eq!(one.len(), usize::try_from(length).unwrap());
+            assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        }
+        assert_ne!(secret(32).unwrap(), secret(32).unwrap());
+        let many = secret(62_000).unwrap();
+        for letter in LETTERS {
+            let count = many.bytes().filter(|byte| byte == letter).count();
+            // A thousand on average, with a deviation of 31: ten of them never happen.
+            assert!((690..1_310).contains(&count), "{count} of {}", char::from(*letter));
+        }
+    }
+
+    #[test]
+    fn an_order_of_json_is_strict() {
+        let read = order("redis", br#"{"name": "cache", "answers": {"memory": "64 MiB"}}"#).unwrap();
+        assert_eq!((read.name.as_str(), read.answers.len()), ("cache", 1));
+        let code = |template: &str, body: &[u8]| order(template, body).unwrap_err().code();
+        assert_eq!(code("redis", br#"{"name": "cache", "anwsers": {}}"#), ("value", 400));
+        assert_eq!(code("redis", br#"{"name": "Cache"}"#), ("value", 400));
+        assert_eq!(code("rediss", br#"{"name": "cache"}"#), ("no_template", 404));
+    }
+}
