@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use openmesh_blueprint::Generation;
-use openmesh_blueprint::document::{Application, Audience, Name, Protocol, Route as DomainRoute, Wish};
+use openmesh_blueprint::document::{Application, Audience, Domain, Name, Protocol, Route as DomainRoute, Wish};
 use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_door::document::{
@@ -261,18 +261,25 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Domains: first those that still belong to the generation that serves, since nobody takes them from an application that was not switched yet.
+    /// Domains: first those that still belong to the generation that serves. Nobody takes one from an application that was not switched yet, and one that
+    /// moves stays until its new application has traffic.
     fn hosts(&self, written: &mut Written) {
-        let (switched, others): (Vec<&Name>, Vec<&Name>) =
-            self.names().into_iter().partition(|name| self.is_switched(name));
-        for name in others {
-            let before = self.serving.and_then(|serving| serving.portable.applications.get(name));
-            let gone = self.mark(name) == DoorMark::Closed && !self.wanted.portable.applications.contains_key(name);
+        let names = self.names();
+        let moves = |domain: &Domain| {
+            let mut wanted = self.wanted.portable.applications.iter();
+            wanted.any(|(name, about)| about.application.domains.contains_key(domain) && !self.is_switched(name))
+        };
+        for name in &names {
+            let before = self.serving.and_then(|serving| serving.portable.applications.get(*name));
+            let gone = self.mark(name) == DoorMark::Closed && !self.wanted.portable.applications.contains_key(*name);
+            let stays = !self.is_switched(name);
             for (domain, route) in before.into_iter().filter(|_| !gone).flat_map(|before| &before.application.domains) {
-                add_host(name, domain.as_str(), route, written);
+                if stays || moves(domain) {
+                    add_host(name, domain.as_str(), route, written);
+                }
             }
         }
-        for name in switched {
+        for name in names.into_iter().filter(|name| self.is_switched(name)) {
             let now = self.wanted.portable.applications.get(name);
             for (domain, route) in now.into_iter().flat_map(|now| &now.application.domains) {
                 add_host(name, domain.as_str(), route, written);

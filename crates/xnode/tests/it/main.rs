@@ -3,4 +3,6 @@
 
 mod crash;
 mod deploy;
+mod door;
+mod door_document;
 mod world;

@@ -1,0 +1,328 @@
+//! Documents of the door from generations, marks and instances: what a switch asks of it at each of its steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
+use openmesh_blueprint::document::{Name, Size};
+use openmesh_blueprint::generation::Cause;
+use openmesh_blueprint::inventory::InstanceId;
+use openmesh_blueprint::resolve::Allocations;
+use openmesh_blueprint::{Document, Generation, resolve};
+use openmesh_door::check::check;
+use openmesh_door::document::{Admission, Certificate, Document as DoorDocument};
+use openmesh_primitives::{Timestamp, sha256};
+use openmesh_xnode::door::document::{Facts, Places, PublishedPort, Written};
+use openmesh_xnode::marks::DoorMark;
+use serde_json::{Value, json};
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+/// The generation of some applications after another one.
+fn generation(applications: &str, previous: Option<&Generation>) -> Generation {
+    let text = format!("version: 1\nmachine: {{subnet: 10.9.0.0/24}}\napplications:\n{applications}");
+    let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let images = document.applications.values().filter_map(|application| application.image.as_ref()).map(|image| {
+        let digest = sha256(&[image.to_string().as_bytes()]);
+        (image.clone(), ImageFacts { digest, packed: Size(1), unpacked: Size(1) })
+    });
+    let catalogue = Catalogue { images: images.collect(), ..Catalogue::default() };
+    let allocations = Allocations {
+        node: name("kitchen"),
+        taken: BTreeMap::new(),
+        highest: previous.map_or(0, |previous| previous.number),
+        busy: BTreeMap::new(),
+        first_id: 0x7000_0000,
+        id_ranges: 16,
+        secrets: BTreeMap::new(),
+        committed: previous.map_or(0, |previous| previous.number),
+        disposals: BTreeMap::new(),
+    };
+    let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(1_795_953_600_000_000_000) };
+    resolve(&document, &catalogue, &allocations, previous, cause).unwrap_or_else(|reasons| panic!("{reasons:#?}"))
+}
+
+/// The facts of a machine, by their owner.
+struct Stage {
+    wanted: Generation,
+    serving: Option<Generation>,
+    marks: BTreeMap<Name, DoorMark>,
+    unknown: BTreeSet<Name>,
+    served: Option<DoorDocument>,
+    instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
+    published: Vec<PublishedPort>,
+    certified: BTreeSet<String>,
+}
+
+impl Stage {
+    fn new(wanted: Generation, serving: Option<Generation>) -> Stage {
+        Stage {
+            wanted,
+            serving,
+            marks: BTreeMap::new(),
+            unknown: BTreeSet::new(),
+            served: None,
+            instances: BTreeMap::new(),
+            published: Vec::new(),
+            certified: BTreeSet::new(),
+        }
+    }
+
+    fn id(generation: &Generation, application: &str, index: u32) -> InstanceId {
+        InstanceId { revision: generation.revision(&name(application)).unwrap(), index }
+    }
+
+    /// An instance of an application as a generation has it.
+    fn with(mut self, generation: &Generation, application: &str, index: u32, last: u8) -> Stage {
+        let id = Stage::id(generation, application, index);
+        self.instances.entry(name(application)).or_default().insert(id, Ipv4Addr::new(10, 9, 0, last));
+        self
+    }
+
+    fn mark(mut self, application: &str, mark: DoorMark) -> Stage {
+        self.marks.insert(name(application), mark);
+        self
+    }
+
+    fn open(self, generation: &Generation, application: &str, instances: u32) -> Stage {
+        let revision = generation.revision(&name(application)).unwrap().to_string();
+        self.mark(application, DoorMark::Open { revision, instances })
+    }
+
+    /// Every port that the wanted generation publishes.
+    fn published(mut self) -> Stage {
+        for (application, placed) in &self.wanted.placement.applications {
+            let ports = placed.ports.iter();
+            let all =
+                ports.map(|(port, at)| PublishedPort { at: *at, application: application.clone(), port: port.clone() });
+            self.published.extend(all);
+        }
+        self
+    }
+
+    fn written(&self) -> Written {
+        let any = |port: u16| vec![([0u8; 4], port).into(), ([0u16; 8], port).into()];
+        let places = Places { http: any(80), https: any(443) };
+        let facts = Facts {
+            wanted: &self.wanted,
+            serving: self.serving.as_ref(),
+            others: &[],
+            marks: &self.marks,
+            unknown: &self.unknown,
+            served: self.served.as_ref(),
+            instances: &self.instances,
+            published: &self.published,
+            places: &places,
+        };
+        let written = facts.document(&|names: &BTreeSet<String>| {
+            let known = names.intersection(&self.certified);
+            let one = |name: &String| Certificate {
+                names: vec![name.clone()],
+                chain: format!("/c/{name}.pem").into(),
+                key: format!("/c/{name}.key").into(),
+            };
+            known.map(one).collect()
+        });
+        // Whatever a machine looks like, the door takes the document.
+        assert_eq!(check(&written.document), []);
+        written
+    }
+
+    /// The document with revisions replaced by words.
+    fn said(&self, words: &[(&Generation, &str, &str)]) -> Value {
+        let mut text = serde_json::to_string(&self.written().document).unwrap();
+        for (generation, application, word) in words {
+            text = text.replace(&generation.revision(&name(application)).unwrap().to_string(), word);
+        }
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+/// A web server with a domain and a published port.
+fn web(image: &str, port: u16) -> String {
+    format!(
+        "  web:\n    image: localhost/web:{image}\n    ports: {{http: {{port: {port}, protocol: http, publish: {{port: 8088, address: 127.0.0.1}}}}}}\n    \
+         domains: {{shop.lan: {{port: http}}}}\n    switch: {{drain: 5s, hold: 1m}}\n"
+    )
+}
+
+#[test]
+fn a_served_application() {
+    let first = generation(&web("1", 8080), None);
+    let mut stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
+    stage.certified.insert("shop.lan".into());
+    let expected = json!({
+        "version": 1, "serial": 0,
+        "listeners": [
+            { "address": "127.0.0.1:8088", "tls": false, "route": "web/http" },
+            { "address": "0.0.0.0:80", "tls": false },
+            { "address": "[::]:80", "tls": false },
+            { "address": "0.0.0.0:443", "tls": true },
+            { "address": "[::]:443", "tls": true },
+        ],
+        "hosts": { "shop.lan": { "route": "web/http", "access": "everybody" } },
+        "tcp": [],
+        "routes": { "web/http": {
+            "protocol": "http1", "admission": "open", "hold_ms": 30_000,
+            "instances": [{ "name": "first.0", "address": "10.9.0.2:8080", "traffic": "admit", "drain_ms": 5_000 }],
+            "page": null,
+        } },
+        "certificates": [{ "names": ["shop.lan"], "chain": "/c/shop.lan.pem", "key": "/c/shop.lan.key" }],
+    });
+    assert_eq!(stage.said(&[(&first, "web", "first")]), expected);
+    assert_eq!(stage.written().remarks, Vec::<String>::new());
+    // Without a certificate there is no TLS, and without a domain no place for domains.
+    stage.certified.clear();
+    assert!(stage.written().document.listeners.iter().all(|listener| !listener.tls));
+    let bare = generation(&web("1", 8080).replace("    domains: {shop.lan: {port: http}}\n", ""), None);
+    let bare = Stage::new(bare.clone(), None).with(&bare, "web", 0, 2).open(&bare, "web", 1).published();
+    assert_eq!(bare.written().document.listeners.len(), 1);
+}
+
+#[test]
+fn a_switch_of_one_writer_at_each_step() {
+    let first = generation(&web("1", 8080), None);
+    let second = generation(&web("2", 9090), Some(&first));
+    let words = [(&first, "web", "old"), (&second, "web", "new")];
+    let begun = Stage::new(second.clone(), Some(first.clone())).published();
+    let route = |stage: &Stage| stage.said(&words)["routes"]["web/http"].clone();
+    let instances = |stage: &Stage| route(stage)["instances"].clone();
+    let old =
+        |traffic: &str| json!({ "name": "old.0", "address": "10.9.0.2:8080", "traffic": traffic, "drain_ms": 5_000 });
+    let new =
+        |traffic: &str| json!({ "name": "new.0", "address": "10.9.0.3:9090", "traffic": traffic, "drain_ms": 5_000 });
+
+    let stage = begun.with(&first, "web", 0, 2).open(&first, "web", 1);
+    assert_eq!((route(&stage)["admission"].clone(), instances(&stage)), (json!("open"), json!([old("admit")])));
+    let stage = stage.mark("web", DoorMark::Holding);
+    assert_eq!((route(&stage)["admission"].clone(), instances(&stage)), (json!("hold"), json!([old("drain")])));
+    // The new one is there and waits for its gate; each has the port of its own version.
+    let stage = stage.with(&second, "web", 0, 3);
+    let both = instances(&stage);
+    assert!(both == json!([old("drain"), new("drain")]) || both == json!([new("drain"), old("drain")]), "{both}");
+    let stage = stage.open(&second, "web", 1);
+    assert_eq!(
+        (route(&stage)["admission"].clone(), instances(&stage)),
+        (json!("open"), json!([new("admit"), old("drain")]))
+    );
+    // The listener and the host were there all the time.
+    let document = stage.said(&words);
+    assert_eq!(document["listeners"][0]["route"], json!("web/http"));
+    assert_eq!(document["hosts"]["shop.lan"]["route"], json!("web/http"));
+}
+
+#[test]
+fn an_open_door_without_its_instance_lets_people_wait() {
+    let first = generation(&web("1", 8080), None);
+    let stage = Stage::new(first.clone(), None).open(&first, "web", 1).published();
+    assert_eq!(stage.written().document.routes["web/http"].admission, Admission::Hold);
+    for (mark, admission) in [(DoorMark::Maintenance, Admission::Maintenance), (DoorMark::Closed, Admission::Closed)] {
+        let stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).mark("web", mark);
+        assert_eq!(stage.written().document.routes["web/http"].admission, admission);
+    }
+}
+
+#[test]
+fn a_port_that_goes_is_closed_and_stays_for_its_drain() {
+    let first = generation(&web("1", 8080), None);
+    let renamed = web("2", 8080).replace("ports: {http:", "ports: {site:").replace("{port: http}", "{port: site}");
+    let second = generation(&renamed, Some(&first));
+    let stage = Stage::new(second.clone(), Some(first.clone()))
+        .with(&first, "web", 0, 2)
+        .with(&second, "web", 0, 3)
+        .open(&second, "web", 1);
+    let routes = stage.written().document.routes;
+    assert_eq!((routes["web/http"].admission, routes["web/site"].admission), (Admission::Closed, Admission::Open));
+    let names = |route: &str| routes[route].instances.iter().map(|one| one.address.to_string()).collect::<Vec<_>>();
+    assert_eq!((names("web/http"), names("web/site")), (vec!["10.9.0.2:8080".into()], vec!["10.9.0.3:8080".into()]));
+}
+
+#[test]
+fn several_instances_share_a_route_and_the_superfluous_drain() {
+    let three = web("1", 8080) + "    instances: 3\n";
+    let first = generation(&three, None);
+    let stage = Stage::new(first.clone(), None)
+        .with(&first, "web", 0, 2)
+        .with(&first, "web", 1, 3)
+        .with(&first, "web", 2, 4)
+        .open(&first, "web", 2);
+    let route = stage.said(&[(&first, "web", "r")])["routes"]["web/http"].clone();
+    let traffic: Vec<(&str, &str)> = route["instances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["name"].as_str().unwrap(), one["traffic"].as_str().unwrap()))
+        .collect();
+    assert_eq!(traffic, [("r.0", "admit"), ("r.1", "admit"), ("r.2", "drain")]);
+}
+
+#[test]
+fn raw_ports_stay_with_the_kernel_unless_a_domain_leads_to_them() {
+    let text = "  db:\n    image: localhost/db:1\n    ports: {sql: {port: 5432, publish: {port: 5432}}, ui: {port: 80}}\n    \
+                domains: {db.lan: {port: ui, audience: owner}}\n";
+    let first = generation(text, None);
+    let stage = Stage::new(first.clone(), None).with(&first, "db", 0, 2).open(&first, "db", 1).published();
+    let document = stage.written().document;
+    assert_eq!(document.routes.keys().collect::<Vec<_>>(), ["db/ui"]);
+    assert!(document.listeners.iter().all(|listener| listener.route.is_none()), "the published port is not the door's");
+    assert_eq!(
+        serde_json::to_value(&document.hosts["db.lan"]).unwrap(),
+        json!({ "route": "db/ui", "access": "owner" })
+    );
+}
+
+#[test]
+fn a_published_port_is_stronger_than_a_place_for_domains() {
+    let first = generation(&web("1", 8080).replace("port: 8088, address: 127.0.0.1", "port: 80"), None);
+    let stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
+    let written = stage.written();
+    let at: Vec<String> = written.document.listeners.iter().map(|one| one.address.to_string()).collect();
+    assert_eq!(at, ["0.0.0.0:80", "[::]:80"], "both families are apart");
+    assert_eq!(written.document.listeners[0].route.as_deref(), Some("web/http"));
+    assert_eq!(written.remarks, ["domains are not served at 0.0.0.0:80: the port is published for web/http"]);
+}
+
+/// Two applications of which one gives its domain to the other.
+fn two(first: &str, second: &str) -> String {
+    let one = |name: &str, image: &str, domains: &str| {
+        format!(
+            "  {name}: {{image: 'localhost/{name}:{image}', ports: {{http: {{port: 80, protocol: http}}}}, domains: {{{domains}}}}}\n"
+        )
+    };
+    one("a", "1", first) + &one("b", if second.is_empty() { "1" } else { "2" }, second)
+}
+
+#[test]
+fn a_domain_moves_when_its_new_application_has_traffic() {
+    let first = generation(&two("shop.lan: {port: http}", ""), None);
+    let second = generation(&two("", "shop.lan: {port: http}"), Some(&first));
+    let stage = Stage::new(second.clone(), Some(first.clone()))
+        .with(&first, "a", 0, 2)
+        .with(&first, "b", 0, 3)
+        .open(&first, "a", 1)
+        .open(&first, "b", 1);
+    let host = |stage: &Stage| stage.written().document.hosts.get("shop.lan").map(|host| host.route.clone());
+    // `a` has no such domain in the new generation, but `b` is not there yet: nobody finds the domain without a place.
+    assert_eq!(host(&stage).as_deref(), Some("a/http"));
+    let stage = stage.with(&second, "b", 0, 4).open(&second, "b", 1);
+    assert_eq!(host(&stage).as_deref(), Some("b/http"));
+    // An application that goes keeps its domain until it is shut.
+    let third = generation("  b: {image: 'localhost/b:2', ports: {http: {port: 80, protocol: http}}}\n", Some(&first));
+    let gone = Stage::new(third, Some(first.clone())).with(&first, "a", 0, 2).open(&first, "a", 1);
+    assert_eq!(host(&gone).as_deref(), Some("a/http"));
+    assert_eq!(host(&gone.mark("a", DoorMark::Closed)), None);
+}
+
+#[test]
+fn what_is_not_known_is_not_changed() {
+    let first = generation(&web("1", 8080), None);
+    let mut stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
+    let before = stage.written().document;
+    stage.marks.clear();
+    assert_eq!(stage.written().document.routes["web/http"].admission, Admission::Closed, "no mark is a closed door");
+    stage.unknown.insert(name("web"));
+    stage.served = Some(before.clone());
+    assert_eq!(stage.written().document, before, "a mark that cannot be read is none of that");
+}
