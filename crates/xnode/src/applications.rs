@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use openmesh_blueprint::document::Name;
+use openmesh_blueprint::document::{Name, Subnet};
 use openmesh_blueprint::inventory::InstanceId;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,19 @@ pub(crate) struct Made {
     pub rate_bits: Option<u64>,
     /// Applications that it reaches.
     pub links: Vec<String>,
+    /// Subnet of its network; none in a note of an earlier version.
+    #[serde(default)]
+    pub subnet: Option<String>,
+    /// Number of the generation for which it was made; 0 in a note of an earlier version.
+    #[serde(default)]
+    pub generation: u64,
+}
+
+impl Made {
+    /// Subnet of its network, where its note says it.
+    pub fn subnet(&self) -> Option<Subnet> {
+        self.subnet.as_ref()?.parse().ok()
+    }
 }
 
 /// Instances by application, each with what it was made of. One without is half made, and is made anew or removed.
@@ -56,7 +69,7 @@ pub(crate) fn read(paths: &Paths) -> Result<Read, XnodeError> {
 }
 
 /// Names in a folder; none where it is not there.
-fn names(folder: &std::path::Path) -> Result<Vec<String>, XnodeError> {
+pub(crate) fn names(folder: &std::path::Path) -> Result<Vec<String>, XnodeError> {
     let entries = match std::fs::read_dir(folder) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(XnodeError::file("reading", folder))?,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -9,34 +10,46 @@ use openmesh_blueprint::document::{HostAddress, Protocol, Size};
 use openmesh_blueprint::generation::HostPort;
 use openmesh_blueprint::inventory::{Feature, Holder, Host};
 
-use crate::Machine;
+use crate::error::XnodeError;
+use crate::events::Finding;
+use crate::{Machine, network};
 
 /// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.
 const TCP_LISTEN: &str = "0A";
+/// File of the ports that are given out, for people.
+const PUBLISHED: &str = "published.json";
 /// State of a UDP socket without a peer.
 const UDP_OPEN: &str = "07";
 
-/// Facts of the host.
-pub(crate) fn host(machine: &Machine) -> Host {
+/// Facts of the host. What cannot be read counts as nothing, and is said.
+pub(crate) fn host(machine: &Machine, findings: &mut Vec<Finding>) -> Host {
+    let (memory, disk) = (memory_bytes(), rustix::fs::statvfs(machine.paths.state()));
+    if memory == 0 {
+        findings.push(Finding::new(None, "the memory of the machine is not known: /proc/meminfo does not say it"));
+    }
+    if let Err(cause) = &disk {
+        let words = format!("the free disk below {} is not known: {cause}", machine.paths.state().display());
+        findings.push(Finding::new(None, words));
+    }
     Host {
-        memory: Size(memory_bytes()),
-        disk_free: Size(disk_free(machine.paths.state())),
+        memory: Size(memory),
+        disk_free: Size(disk.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))),
         largest: Vec::new(),
         features: Feature::ALL.into_iter().filter(|feature| has(*feature)).collect(),
     }
 }
 
-fn memory_bytes() -> u64 {
+pub(crate) fn memory_bytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-fn disk_free(path: &Path) -> u64 {
+pub(crate) fn disk_free(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-fn has(feature: Feature) -> bool {
+pub(crate) fn has(feature: Feature) -> bool {
     let there = |path: &str| Path::new(path).exists();
     match feature {
         Feature::UserNamespaces => {
@@ -57,8 +70,33 @@ fn file_system(name: &str) -> bool {
     known.split_whitespace().any(|word| word == name) || Path::new("/lib/modules").exists()
 }
 
+/// Ports of the host that somebody holds: those that are given out, and others on which a process of the host listens. A port that is given out is its
+/// application's, whoever listens there besides: the door where it carries it, else somebody who gets nothing from outside.
+pub(crate) fn ports(machine: &Machine, findings: &mut Vec<Finding>) -> Result<BTreeMap<HostPort, Holder>, XnodeError> {
+    let mut ports = foreign_ports(findings);
+    for published in network::published(machine)? {
+        match (published.application.parse(), published.name.parse()) {
+            (Ok(application), Ok(port)) => {
+                let at = published.at();
+                let meets = |other: &HostPort| {
+                    (other.port, other.protocol) == (at.port, at.protocol) && other.address.overlaps(at.address)
+                };
+                ports.retain(|other, holder| !meets(other) || matches!(holder, Holder::Ours { .. }));
+                ports.insert(at, Holder::Ours { application, port });
+            }
+            _ => {
+                let (name, port) = (&published.application, &published.name);
+                let words =
+                    format!("{PUBLISHED} says that the port {port} of `{name}` is published, which are no names");
+                findings.push(Finding::new(None, words));
+            }
+        }
+    }
+    Ok(ports)
+}
+
 /// Ports on which processes of the host listen.
-pub(crate) fn foreign_ports() -> BTreeMap<HostPort, Holder> {
+pub(crate) fn foreign_ports(findings: &mut Vec<Finding>) -> BTreeMap<HostPort, Holder> {
     let mut found = BTreeMap::new();
     let tables = [
         ("/proc/net/tcp", Protocol::Tcp, TCP_LISTEN),
@@ -67,7 +105,16 @@ pub(crate) fn foreign_ports() -> BTreeMap<HostPort, Holder> {
         ("/proc/net/udp6", Protocol::Udp, UDP_OPEN),
     ];
     for (file, protocol, state) in tables {
-        let text = fs::read_to_string(file).unwrap_or_default();
+        let text = match fs::read_to_string(file) {
+            Ok(text) => text,
+            // A kernel without IPv6 has no such table.
+            Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
+            Err(cause) => {
+                let words = format!("ports of other processes are not known: {file} cannot be read: {cause}");
+                findings.push(Finding::new(None, words));
+                continue;
+            }
+        };
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (Some(local), Some(found_state)) = (fields.get(1), fields.get(3)) else { continue };
@@ -124,6 +171,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let at = HostPort { address: HostAddress(IpAddr::from([127, 0, 0, 1])), port, protocol: Protocol::Tcp };
-        assert!(foreign_ports().contains_key(&at));
+        let mut findings = Vec::new();
+        assert!(foreign_ports(&mut findings).contains_key(&at));
+        assert!(findings.is_empty(), "{findings:?}");
     }
 }

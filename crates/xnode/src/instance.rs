@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
-use openmesh_blueprint::document::{Application, Capability, Content, Name, Restart, Root as RootKind, StopSignal};
+use openmesh_blueprint::document::{Application, Capability, Content, Name, Root as RootKind, StopSignal, Subnet};
 use openmesh_blueprint::generation::{IDS_OF_APPLICATION, Placed, Resolved};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_cage::instance::{
@@ -16,13 +16,14 @@ use openmesh_cage::instance::{
 };
 use openmesh_image::oci::Config as ImageConfig;
 use openmesh_image::store::Image;
-use openmesh_shim::restart::{RestartPolicy, RestartRule};
+use openmesh_shim::restart::RestartRule;
 use openmesh_shim::{Config as ShimConfig, Helpers, Logs, Stop};
 
 use crate::Machine;
 use crate::applications::Made;
 use crate::error::XnodeError;
 use crate::paths::instance_name;
+use crate::texts;
 
 /// Room of `/tmp` at most, bytes; it counts as memory of the instance, of which it is a quarter at most.
 const TMP_BYTES_MAX: u64 = 256 << 20;
@@ -50,6 +51,10 @@ pub(crate) struct Wanted<'a> {
     pub placed: &'a Placed,
     /// The instance.
     pub id: &'a InstanceId,
+    /// Number of the generation.
+    number: u64,
+    /// Its network.
+    subnet: Subnet,
 }
 
 impl<'a> Wanted<'a> {
@@ -64,7 +69,8 @@ impl<'a> Wanted<'a> {
             || XnodeError::Instance { application: name.clone(), words: "it is not in the generation".into() };
         let (name, resolved) = generation.portable.applications.get_key_value(name).ok_or_else(missing)?;
         let placed = generation.placement.applications.get(name).ok_or_else(missing)?;
-        Ok(Wanted { machine, name, resolved, placed, id })
+        let (number, subnet) = (generation.number, generation.placement.subnet);
+        Ok(Wanted { machine, name, resolved, placed, id, number, subnet })
     }
 
     /// Name on this machine.
@@ -103,6 +109,8 @@ impl<'a> Wanted<'a> {
             address: self.address()?,
             rate_bits: self.application().limits.rate.map(|rate| rate.0),
             links: self.application().links.iter().map(ToString::to_string).collect(),
+            subnet: Some(self.subnet.to_string()),
+            generation: self.number,
         })
     }
 
@@ -170,17 +178,21 @@ impl<'a> Wanted<'a> {
         let made = crate::machine::make_folder(&folder);
         made.map_err(XnodeError::file("making", &folder))?;
         let root = (0, 0, 0o644);
-        let mut files: Vec<(String, Vec<u8>, Owned)> =
-            vec![("/etc/hosts".into(), hosts.into(), root), ("/etc/resolv.conf".into(), resolv_conf.into(), root)];
-        for (path, file) in &self.application().files {
+        let mut files: Vec<(String, String, Vec<u8>, Owned)> = vec![
+            (texts::HOSTS.into(), "/etc/hosts".into(), hosts.into(), root),
+            (texts::RESOLV_CONF.into(), "/etc/resolv.conf".into(), resolv_conf.into(), root),
+        ];
+        for (index, (path, file)) in self.application().files.iter().enumerate() {
             let owner = file.owner.map(|owner| (u32::from(owner.uid), u32::from(owner.gid)));
             let (user, group) = owner.unwrap_or((identity.user, identity.group));
-            files.retain(|(other, _, _)| other != path.as_str());
-            files.push((path.as_str().into(), self.content(&file.content)?, (user, group, file.mode.0.into())));
+            // The document's own file stands in place of a text of the network.
+            files.retain(|(_, other, _, _)| other != path.as_str());
+            let owned = (user, group, file.mode.0.into());
+            files.push((index.to_string(), path.as_str().into(), self.content(&file.content)?, owned));
         }
         let mut binds = Vec::new();
-        for (index, (target, bytes, (user, group, mode))) in files.into_iter().enumerate() {
-            let source = folder.join(index.to_string());
+        for (name, target, bytes, (user, group, mode)) in files {
+            let source = folder.join(name);
             let first = self.placed.first_id;
             write_owned(&source, &bytes, (first + user, first + group, mode))
                 .map_err(XnodeError::file("writing", &source))?;
@@ -280,11 +292,6 @@ impl<'a> Wanted<'a> {
         let (run, container) = (self.machine.paths.shim(&name), self.machine.container(&name, &folder));
         let commands = openmesh_cage::driver::commands(&*self.machine.driver, &container);
         let application = self.application();
-        let policy = match application.restart {
-            Restart::Always => RestartPolicy::Always,
-            Restart::OnFailure => RestartPolicy::OnFailure,
-            Restart::Never => RestartPolicy::Never,
-        };
         let signal = match application.stop_signal {
             StopSignal::Term => "TERM",
             StopSignal::Int => "INT",
@@ -306,8 +313,8 @@ impl<'a> Wanted<'a> {
                 held: false,
                 ms_max: openmesh_shim::HELPER_MS_MAX,
             },
-            logs: Logs { directory: folder.join("logs"), bytes_max: LOG_BYTES_MAX },
-            restart: RestartRule::new(policy),
+            logs: Logs { directory: self.machine.paths.log(self.name, self.id), bytes_max: LOG_BYTES_MAX },
+            restart: RestartRule::new(crate::shims::policy(application.restart)),
             stop: Stop { signal: signal.into(), grace_ms: application.stop_after.0 },
             oom_files: vec![self.machine.group(&name).oom_file()],
         }

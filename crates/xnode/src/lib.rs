@@ -17,25 +17,36 @@
 
 pub mod agent;
 mod applications;
+mod chores;
 pub mod door;
 mod error;
+pub mod events;
 mod execute;
 mod health;
 mod host;
+pub mod inside;
 mod instance;
+pub mod jobs;
+mod long;
 pub mod look;
 pub mod machine;
 pub mod marks;
+mod memory;
 mod network;
 mod observe;
 pub mod paths;
 pub mod preflight;
 mod progress;
+mod readback;
 mod shims;
+mod texts;
+pub mod usage;
 pub mod words;
 
 pub use agent::{Agent, Turn};
 pub use error::XnodeError;
+pub use events::{Event, EventKind};
+pub use execute::jobs::{Planned, RunOf};
 pub use machine::{Machine, Programs};
 pub use paths::Paths;
 pub use progress::Progress;

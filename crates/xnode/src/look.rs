@@ -1,6 +1,6 @@
 //! The machine and its applications for people: what is wanted, what is there, and the way from the one to the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -14,6 +14,7 @@ use openmesh_shim::protocol::Status;
 use crate::agent::Agent;
 use crate::applications;
 use crate::error::XnodeError;
+use crate::events::Event;
 use crate::observe::observe;
 use crate::shims::{self, Shim};
 
@@ -69,7 +70,8 @@ impl Agent {
                     Shim::Living(status) => (Some(*status), true),
                     Shim::Ended(status) => (Some(*status), false),
                 };
-                let look = InstanceLook { address: made.address, status, is_watched, logs: folder.join("logs") };
+                let logs = machine.paths.log(name, id);
+                let look = InstanceLook { address: made.address, status, is_watched, logs };
                 instances.entry(name.clone()).or_default().insert(id.clone(), look);
             }
         }
@@ -77,13 +79,26 @@ impl Agent {
         Ok(Look { inventory: seen.inventory, instances, wanted, serving, plan })
     }
 
-    /// Folders of the logs of an application's instances that are there.
+    /// Folders of the logs of an application's instances: those that are there, and those of versions that were replaced, as long as a generation that
+    /// has them is kept.
     ///
     /// # Errors
-    /// Their notes cannot be read.
+    /// Their notes, or the folder of logs, cannot be read.
     pub fn logs(&self, name: &Name) -> Result<BTreeMap<InstanceId, PathBuf>, XnodeError> {
-        let found = applications::read(&self.machine().paths)?.instances.remove(name).unwrap_or_default();
-        let folder = |id: &InstanceId| self.machine().paths.instance(name, id).join("logs");
-        Ok(found.into_keys().map(|id| (id.clone(), folder(&id))).collect())
+        let paths = &self.machine().paths;
+        let found = applications::read(paths)?.instances.remove(name).unwrap_or_default();
+        let kept = applications::names(&paths.logs(name))?.into_iter().filter_map(|folder| folder.parse().ok());
+        Ok(found.into_keys().chain(kept).map(|id| (id.clone(), paths.log(name, &id))).collect())
+    }
+
+    /// Takes the events that came up since they were last taken, oldest first: what was found and repaired beside the steps of plans, and what lasts or is
+    /// over. They are kept for one taker, and the oldest are dropped where nobody takes them.
+    pub fn take_events(&self) -> Vec<Event> {
+        self.machine().memory.events.take()
+    }
+
+    /// Everything that is not as it should be at present and holds nobody, in words, by application.
+    pub fn findings(&self) -> BTreeSet<(Option<Name>, String)> {
+        self.machine().memory.events.last()
     }
 }

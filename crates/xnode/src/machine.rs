@@ -23,6 +23,8 @@ use openmesh_volume::Volumes;
 
 use crate::door::Carrier;
 use crate::error::XnodeError;
+use crate::events::EventKind;
+use crate::memory::{Memory, lock};
 use crate::{Door, Paths, applications, marks};
 
 /// Resolvers of the host.
@@ -95,14 +97,16 @@ pub struct Machine {
     pub layout: Layout,
     /// Makes containers.
     pub driver: Box<dyn Driver + Send + Sync>,
-    /// Resolvers of instances.
-    pub resolvers: Resolvers,
+    /// File with the resolvers of the host.
+    pub resolv_conf: PathBuf,
     /// Secrets.
     pub secrets: Box<dyn Secrets>,
     /// Hears how far images are.
     pub follow: Follow,
     /// The door; none where the agent has no program of one. Set once, after the machine was opened.
     pub doors: OnceLock<Carrier>,
+    /// What is remembered as long as the agent lives.
+    pub(crate) memory: Memory,
     /// Locks that keep other agents away, for as long as the machine is held.
     _alone: Alone,
 }
@@ -140,7 +144,11 @@ impl Machine {
             Some(program) => Box::new(Runc { program: program.clone(), root: paths.states() }),
             None => Box::new(Libcontainer { program: programs.cage.clone(), root: paths.states() }),
         };
-        let text = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+        let memory = Memory::default();
+        // What was broken off keeps its room and nothing else; it is tried again later.
+        if let Err(error) = volumes.tidy(door) {
+            memory.events.tell(EventKind::Found, None, format!("remains of volumes are not removed yet: {error}"));
+        }
         Ok(Machine {
             agent,
             layout: Layout::find()?,
@@ -151,12 +159,24 @@ impl Machine {
             client,
             volumes,
             driver,
-            resolvers: read_resolv_conf(&text),
+            resolv_conf: RESOLV_CONF.into(),
             secrets,
             follow: Box::new(|_| ()),
             doors: OnceLock::new(),
+            memory,
             _alone: alone,
         })
+    }
+
+    /// Resolvers of instances, as the host has them now. Whoever writes that file may be in the middle of it: as long as it cannot be read, or is empty, they
+    /// are those of before.
+    pub fn resolvers(&self) -> Resolvers {
+        let mut last = lock(&self.memory.resolvers);
+        let text = std::fs::read_to_string(&self.resolv_conf).unwrap_or_default();
+        if !text.trim().is_empty() {
+            *last = read_resolv_conf(&text);
+        }
+        last.clone()
     }
 
     /// Control group of an instance.
@@ -189,8 +209,11 @@ impl Machine {
 
 /// Removes what removals have left.
 fn sweep(paths: &Paths, door: Door<'_>) -> Result<(), XnodeError> {
-    for folder in [paths.run().join("names"), paths.run().join("shims")] {
+    for folder in [paths.run().join("names"), paths.run().join("shims"), paths.applications(), paths.all_logs()] {
         marks::sweep(&folder, door)?;
+    }
+    for application in applications::names(&paths.all_logs())? {
+        marks::sweep(&paths.all_logs().join(application), door)?;
     }
     for name in applications::read(paths)?.instances.keys() {
         marks::sweep(&paths.instances(name), door)?;

@@ -20,6 +20,11 @@ const MARK_BYTES_MAX: u64 = 4 << 20;
 
 /// Mark in an instance's folder: its last start by the agent.
 pub(crate) const STARTED: &str = "started.json";
+/// Mark in an instance's folder: it came to rest by its policy after it had passed its gate, with this code. It outlives the run of the machine, so that
+/// nobody starts again what is over.
+pub(crate) const OVER: &str = "over.json";
+/// Mark on the memory file system: everything of an instance was made in this run of the machine.
+pub(crate) const MADE: &str = "made.json";
 
 /// Traffic of an application at the door.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

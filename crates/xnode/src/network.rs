@@ -1,6 +1,7 @@
 //! The network as instances and marks want it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{HostAddress, Name, Protocol, Subnet};
@@ -14,9 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::applications::Instances;
 use crate::door::Gathered;
 use crate::error::XnodeError;
-use crate::marks::{self, DoorMark};
+use crate::events::{EventKind, Finding};
+use crate::marks::{self, DoorMark, MADE};
+use crate::memory::lock;
 use crate::paths::instance_name;
-use crate::{Door, Machine};
+use crate::{Door, Machine, texts};
 
 /// A port of the host that is given out, with the port of the instance that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ pub(crate) fn published(machine: &Machine) -> Result<Vec<Published>, XnodeError>
 /// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere. One of
 /// HTTP is the door's, which listens at it.
 pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -> Result<Network, XnodeError> {
+    let (asked, subnet) = (subnet, in_force(subnet, instances));
     let mut allocations = Allocations {
         agent: machine.agent.clone(),
         subnet,
@@ -59,10 +63,13 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
         links: BTreeSet::new(),
         published: BTreeMap::new(),
         host_ports: BTreeSet::new(),
-        resolvers: machine.resolvers.servers.iter().copied().collect(),
+        resolvers: machine.resolvers().servers.into_iter().collect(),
     };
     for (name, found) in instances {
         for made in found.values().flatten() {
+            if subnet != asked && !subnet.contains(made.address) {
+                continue;
+            }
             let endpoint = Endpoint { application: name.clone(), rate_bits: made.rate_bits };
             allocations.instances.insert(made.address, endpoint);
             let links = made.links.iter().filter_map(|link| link.parse::<Name>().ok());
@@ -82,7 +89,7 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
         }
         let to = port.map_or(published.to, |(_, number)| number);
         let made = instances.get(&name).and_then(|found| found.get(&InstanceId { revision, index: 0 })?.as_ref());
-        if let Some(made) = made {
+        if let Some(made) = made.filter(|made| allocations.instances.contains_key(&made.address)) {
             let target = Target { address: made.address, port: to };
             allocations.published.insert(published.at(), target);
         }
@@ -90,14 +97,30 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
     Network::new(allocations).map_err(XnodeError::Network)
 }
 
-/// Network namespaces of the instances that have one, and applications with one that cannot be opened.
-fn namespaces(machine: &Machine, instances: &Instances) -> (Namespaces, BTreeMap<Name, String>) {
-    let (mut open, mut faults) = (Namespaces::new(), BTreeMap::new());
+/// Subnet of the network that is there: the one that is asked for, but as long as an instance of another one is there that one, since all links of an
+/// agent have one gateway. A plan ends them all before anything of the new one is made.
+pub(crate) fn in_force(asked: Subnet, instances: &Instances) -> Subnet {
+    let mut outside =
+        instances.values().flat_map(BTreeMap::values).flatten().filter(|made| !asked.contains(made.address));
+    let noted = outside.find_map(|made| made.subnet().filter(|subnet| subnet.contains(made.address)));
+    noted.unwrap_or(asked)
+}
+
+/// Network namespaces of the instances that have one, applications with one that cannot be opened, and instances whose namespaces went from under them.
+fn namespaces(machine: &Machine, instances: &Instances) -> (Namespaces, BTreeMap<Name, String>, Vec<Finding>) {
+    let (mut open, mut faults, mut findings) = (Namespaces::new(), BTreeMap::new(), Vec::new());
     for (name, found) in instances {
         for (id, made) in found {
             let Some(made) = made else { continue };
-            let files = machine.namespaces(&instance_name(name, id));
-            if files.are_there() {
+            let instance = instance_name(name, id);
+            let files = machine.namespaces(&instance);
+            if !files.are_there() {
+                // After the machine has started they are made by the next start.
+                if machine.paths.shim(&instance).join(MADE).exists() {
+                    let words = "the files of its namespaces are gone: its own end of the network is looked at no more; stop and start the application";
+                    findings.push(Finding::new(Some(name), format!("instance {id}: {words}")));
+                }
+            } else {
                 match Namespace::at(files.network) {
                     Ok(namespace) => drop(open.insert(made.address, namespace)),
                     Err(error) => drop(faults.insert(name.clone(), error.to_string())),
@@ -105,7 +128,49 @@ fn namespaces(machine: &Machine, instances: &Instances) -> (Namespaces, BTreeMap
             }
         }
     }
-    (open, faults)
+    (open, faults, findings)
+}
+
+/// The network as it was last brought to what was wanted by this process.
+#[derive(Debug)]
+pub(crate) struct Known {
+    network: Network,
+    /// Instances whose insides were looked at.
+    inside: BTreeSet<Ipv4Addr>,
+}
+
+impl Known {
+    /// Returns true for a repaired fault that is nobody's doing whom the agent knows: what it has brought to its state itself, and not asked to change
+    /// since, was changed by somebody else.
+    fn is_news(&self, fault: &Fault, now: &Network) -> bool {
+        let is_as_before = |address: &Ipv4Addr| {
+            self.inside.contains(address) && self.network.instances().get(address) == now.instances().get(address)
+        };
+        match fault {
+            Fault::NoForwarding | Fault::NoTable => !self.network.instances().is_empty(),
+            Fault::Altered(_) | Fault::Elements(_) | Fault::Stray(_) => self.network == *now,
+            Fault::NoLink(address)
+            | Fault::Elsewhere(address)
+            | Fault::Outer(address, _)
+            | Fault::NoLoopback(address)
+            | Fault::Inner(address, _) => is_as_before(address),
+            // They are not repaired, and hold their application.
+            Fault::Foreign { .. } | Fault::AddressTaken { .. } | Fault::Closed { .. } => false,
+        }
+    }
+}
+
+/// Tells what somebody else has changed, and remembers the network as it is now.
+fn tell(machine: &Machine, repaired: &[Fault], network: &Network, inside: BTreeSet<Ipv4Addr>) {
+    let mut known = lock(&machine.memory.network);
+    for fault in repaired.iter().filter(|fault| known.as_ref().is_some_and(|known| known.is_news(fault, network))) {
+        let name = match owner(network, fault) {
+            Owner::One(name) => Some(name),
+            Owner::All | Owner::Nobody => None,
+        };
+        machine.memory.events.tell(EventKind::Repaired, name, format!("{fault}; it is as it was again"));
+    }
+    *known = Some(Known { network: network.clone(), inside });
 }
 
 /// Result of a settling.
@@ -124,10 +189,15 @@ pub(crate) fn settle(
 ) -> Result<Settled, XnodeError> {
     crate::door::settle(machine, instances, door)?;
     let network = wanted(machine, subnet, instances)?;
-    let (namespaces, mut faults) = namespaces(machine, instances);
+    let (namespaces, mut faults, findings) = namespaces(machine, instances);
+    machine.memory.events.lasting("network", findings);
     let context = Context { marks: &machine.paths.network_marks(), effect: door };
     let error = match converge(&network, &namespaces, context) {
-        Ok(_) => return Ok(Settled { faults }),
+        Ok(repaired) => {
+            tell(machine, &repaired, &network, namespaces.keys().copied().collect());
+            faults.extend(texts::follow(machine, &network, instances, door));
+            return Ok(Settled { faults });
+        }
         Err(error @ LinksError::Effect { .. }) => return Err(error.into()),
         Err(error) => error,
     };
@@ -143,7 +213,14 @@ pub(crate) fn settle(
             Owner::Nobody => {}
         }
     }
-    if is_attributed { Ok(Settled { faults }) } else { Err(error.into()) }
+    if !is_attributed {
+        return Err(error.into());
+    }
+    // The others find one another all the same.
+    for (name, cause) in texts::follow(machine, &network, instances, door) {
+        faults.entry(name).or_insert(cause);
+    }
+    Ok(Settled { faults })
 }
 
 /// Those whom a fault concerns.
@@ -158,7 +235,7 @@ enum Owner<'a> {
 
 fn owner<'a>(network: &'a Network, fault: &Fault) -> Owner<'a> {
     let instances = &network.allocations().instances;
-    let at = |address: &std::net::Ipv4Addr| instances.get(address).map(|endpoint| &endpoint.application);
+    let at = |address: &Ipv4Addr| instances.get(address).map(|endpoint| &endpoint.application);
     let found = match fault {
         Fault::NoForwarding | Fault::NoTable | Fault::Altered(_) | Fault::Elements(_) => return Owner::All,
         Fault::AddressTaken { address, .. }
@@ -178,4 +255,69 @@ fn owner<'a>(network: &'a Network, fault: &Fault) -> Owner<'a> {
 /// Subnet of a generation.
 pub(crate) fn subnet(generation: &Generation) -> Subnet {
     generation.placement.subnet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(instances: &[(u8, &str)], published: &[u16]) -> Network {
+        let empty = Network::empty("test".parse().unwrap(), "10.9.0.0/24".parse().unwrap());
+        let mut all = empty.allocations().clone();
+        for (last, name) in instances {
+            let endpoint = Endpoint { application: name.parse().unwrap(), rate_bits: None };
+            all.instances.insert(Ipv4Addr::new(10, 9, 0, *last), endpoint);
+        }
+        for port in published {
+            let at = HostPort { address: HostAddress::ANY, port: *port, protocol: Protocol::Tcp };
+            all.published.insert(at, Target { address: Ipv4Addr::new(10, 9, 0, 2), port: 80 });
+        }
+        Network::new(all).unwrap()
+    }
+
+    /// What a step asks for is no news; what goes behind the agent's back is.
+    #[test]
+    fn changes_of_others_are_told_from_the_agents_own() {
+        let before = network(&[(2, "web"), (3, "db")], &[80]);
+        let known = Known { network: before.clone(), inside: [Ipv4Addr::new(10, 9, 0, 2)].into() };
+        let changed = network(&[(2, "web"), (4, "db")], &[81]);
+        let link = |last| Fault::NoLink(Ipv4Addr::new(10, 9, 0, last));
+        for (fault, same, other) in [
+            (link(2), true, true),
+            (link(3), false, false),
+            (link(4), false, false),
+            (Fault::Elements(Vec::new()), true, false),
+            (Fault::Altered("a chain".into()), true, false),
+            (Fault::NoTable, true, true),
+            (Fault::Stray("omtest_00009".into()), true, false),
+        ] {
+            assert_eq!(known.is_news(&fault, &before), same, "{fault}");
+            assert_eq!(known.is_news(&fault, &changed), other, "{fault}");
+        }
+        let renamed = network(&[(2, "other")], &[]);
+        assert!(!known.is_news(&link(2), &renamed), "the address is another one's now");
+    }
+
+    /// As long as one instance of the network before is there, the network is that one.
+    #[test]
+    fn a_network_moves_with_its_last_instance() {
+        let (old, new): (Subnet, Subnet) = ("10.9.0.0/24".parse().unwrap(), "10.8.0.0/24".parse().unwrap());
+        let made = |address: [u8; 4], subnet: Option<Subnet>| crate::applications::Made {
+            address: address.into(),
+            rate_bits: None,
+            links: Vec::new(),
+            subnet: subnet.map(|subnet| subnet.to_string()),
+            generation: 1,
+        };
+        let with = |all: Vec<crate::applications::Made>| -> Instances {
+            let id = |index| InstanceId { revision: "aaaaaaaaaaaa".parse().unwrap(), index };
+            let found = (0..).zip(all).map(|(index, made)| (id(index), Some(made)));
+            [("web".parse().unwrap(), found.collect())].into()
+        };
+        assert_eq!(in_force(new, &with(Vec::new())), new);
+        assert_eq!(in_force(new, &with(vec![made([10, 8, 0, 2], Some(new))])), new);
+        let both = with(vec![made([10, 8, 0, 2], Some(new)), made([10, 9, 0, 2], Some(old))]);
+        assert_eq!((in_force(new, &both), in_force(old, &both)), (old, new));
+        assert_eq!(in_force(new, &with(vec![made([10, 9, 0, 2], None)])), new, "an old note says nothing");
+    }
 }

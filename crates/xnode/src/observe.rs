@@ -1,23 +1,28 @@
 //! The machine as it is found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::Name;
+use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::inventory::{
-    Door as BlueprintDoor, Holder, ImageState, InstanceId, InstanceState, Inventory, ObservedApplication,
-    ObservedInstance, Traffic, Verdict,
+    ImageState, InstanceId, InstanceState, Inventory, ObservedApplication, ObservedInstance, Traffic, Verdict,
 };
 use openmesh_primitives::Timestamp;
-use openmesh_shim::protocol::{Cause, State, Status};
+use openmesh_shim::protocol::{State, Status};
+use openmesh_volume::Id;
 
-use crate::applications::{self, Instances};
+use crate::applications::{self, Instances, Made};
 use crate::error::XnodeError;
-use crate::marks::{self, Clock, DoorMark, JobsMark, STARTED, StartedMark, Trial};
+use crate::events::Finding;
+use crate::marks::{self, Clock, DoorMark, JobsMark, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
-use crate::{Machine, host, network};
+use crate::{Machine, door, host, words};
+
+mod volumes;
 
 /// First pause after a failed gate of an instance that has traffic; it doubles with each try.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -30,6 +35,14 @@ pub(crate) struct Seen {
     pub inventory: Inventory,
     /// Instances with what they were made of.
     pub instances: Instances,
+    /// Last words of their shims, living or not.
+    pub statuses: BTreeMap<(Name, InstanceId), Status>,
+    /// Lines of each volume that the generations have.
+    pub needed: BTreeMap<Id, BTreeSet<u32>>,
+    /// Something of volumes that was broken off lies beside them.
+    pub has_remains: bool,
+    /// Everything that is not as it should be and holds nobody, for events.
+    pub findings: Vec<Finding>,
     /// Applications that were not seen whole, or are not served, each with the cause.
     pub faults: BTreeMap<Name, String>,
 }
@@ -37,11 +50,12 @@ pub(crate) struct Seen {
 /// Looks at everything of an agent.
 pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<Seen, XnodeError> {
     let applications::Read { instances, unread } = applications::read(&machine.paths)?;
-    let mut observed = BTreeMap::new();
+    let doors = door::Observed::of(machine, generations);
+    let (mut observed, mut statuses) = (BTreeMap::new(), BTreeMap::new());
     let mut faults: BTreeMap<Name, String> =
         unread.into_iter().filter_map(|(name, errors)| Some((name, errors.into_values().next()?))).collect();
     for (name, found) in &instances {
-        match application(machine, name, found) {
+        match application(machine, &doors, name, found, &mut statuses) {
             Ok(found) => drop(observed.insert(name.clone(), found)),
             // What is not known is not changed.
             Err(error) => {
@@ -50,32 +64,27 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
             }
         }
     }
-    let mut ports = host::foreign_ports();
-    for published in network::published(machine)? {
-        let parsed = (published.application.parse(), published.name.parse());
-        if let (Ok(application), Ok(port)) = parsed {
-            ports.insert(published.at(), Holder::Ours { application, port });
-        }
-    }
-    let mut volumes = BTreeMap::new();
-    for (id, found) in machine.volumes.observe()?.volumes {
-        if let Ok(id) = id.to_string().parse() {
-            volumes.insert(id, found.as_blueprint(None));
-        }
-    }
+    let mut findings = Vec::new();
+    let ports = host::ports(machine, &mut findings)?;
+    let volumes = volumes::look(machine, generations, &observed, &mut findings)?;
     let mut seen = Seen {
         inventory: Inventory {
             taken: Timestamp::now(),
             current: marks::pointer(&machine.paths.current())?,
-            host: host::host(machine),
+            host: host::host(machine, &mut findings),
             images: images(machine, generations),
             applications: observed,
-            volumes,
+            volumes: volumes.observed,
             ports,
         },
         instances,
+        statuses,
+        needed: volumes.needed,
+        has_remains: volumes.has_remains,
+        findings,
         faults: BTreeMap::new(),
     };
+    seen.findings.extend(endings(&seen.statuses, &seen.inventory));
     seen.add_faults(faults);
     Ok(seen)
 }
@@ -100,62 +109,86 @@ fn images(machine: &Machine, generations: &[&Generation]) -> BTreeMap<openmesh_p
     named.into_iter().filter_map(|digest| Some((digest, machine.images.state(&digest)?))).collect()
 }
 
+/// A part of a mark; an error where it is not of its form, since nobody knows then what it says.
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(path: &Path, text: &str) -> Result<T, XnodeError> {
+    text.parse().map_err(|error: T::Err| XnodeError::Mark { path: path.into(), words: error.to_string() })
+}
+
 fn application(
     machine: &Machine,
+    doors: &door::Observed,
     name: &Name,
-    found: &BTreeMap<InstanceId, Option<applications::Made>>,
+    found: &BTreeMap<InstanceId, Option<Made>>,
+    statuses: &mut BTreeMap<(Name, InstanceId), Status>,
 ) -> Result<ObservedApplication, XnodeError> {
     let folder = machine.paths.application(name);
-    let door: DoorMark = marks::read(&folder.join("door.json"))?;
-    let jobs: JobsMark = marks::read(&folder.join("jobs.json"))?;
-    let probation: Option<Trial> = marks::find(&folder.join("probation.json"))?;
+    let (door_file, jobs_file) = (folder.join("door.json"), folder.join("jobs.json"));
+    let door: DoorMark = marks::read(&door_file)?;
+    if let DoorMark::Open { revision, .. } = &door {
+        parsed::<Revision>(&door_file, revision)?;
+    }
+    let mut jobs = BTreeSet::new();
+    for (revision, job) in marks::read::<JobsMark>(&jobs_file)? {
+        jobs.insert((parsed(&jobs_file, &revision)?, parsed(&jobs_file, &job)?));
+    }
+    let probation = match marks::find::<Trial>(&folder.join("probation.json"))? {
+        Some(trial) => Some((parsed(&folder.join("probation.json"), &trial.of)?, verdict(trial.failed))),
+        None => None,
+    };
     let mut instances = BTreeMap::new();
     for (id, made) in found {
         // One that is half made is not there: making it goes on where it broke off.
-        if made.is_some() {
-            instances.insert(id.clone(), instance(machine, name, id, &door)?);
+        let Some(made) = made else { continue };
+        let traffic = doors.traffic(name, id, &door);
+        let (mut instance, status) = instance(machine, name, id, traffic)?;
+        instance.address = Some(made.address);
+        if let Some(status) = status {
+            statuses.insert((name.clone(), id.clone()), status);
         }
+        instances.insert(id.clone(), instance);
     }
-    let jobs = jobs.into_iter().filter_map(|(revision, job)| Some((revision.parse().ok()?, job.parse().ok()?)));
-    Ok(ObservedApplication {
-        door: match &door {
-            DoorMark::Closed => BlueprintDoor::Closed,
-            DoorMark::Open { revision, .. } => revision.parse().map_or(BlueprintDoor::Closed, BlueprintDoor::Open),
-            DoorMark::Holding => BlueprintDoor::Holding,
-            DoorMark::Maintenance => BlueprintDoor::Maintenance,
-        },
-        instances,
-        jobs: jobs.collect(),
-        probation: probation.and_then(|trial| Some((trial.of.parse().ok()?, verdict(trial.failed)))),
-        fault: None,
-    })
+    Ok(ObservedApplication { door: doors.door(name, &door), instances, jobs, probation, fault: None })
 }
 
 fn verdict(failed: Option<String>) -> Verdict {
     failed.map_or(Verdict::Passed, Verdict::Failed)
 }
 
-fn instance(machine: &Machine, name: &Name, id: &InstanceId, door: &DoorMark) -> Result<ObservedInstance, XnodeError> {
-    let folder = machine.paths.instance(name, id);
-    let shim = shims::find(&folder)?;
-    let group = machine.group(&instance_name(name, id));
+fn instance(
+    machine: &Machine,
+    name: &Name,
+    id: &InstanceId,
+    traffic: Traffic,
+) -> Result<(ObservedInstance, Option<Status>), XnodeError> {
+    let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
+    let policy = shims::config(&folder)?.map(|config| config.restart.policy);
+    let over = |status: &Status| policy.and_then(|policy| shims::over(policy, status));
+    let (shim, group) = (shims::find(&folder)?, machine.group(&instance));
     let state = match &shim {
-        Shim::None => InstanceState::Created,
         // What still runs has no parent: it is ended by the next shim, or when the instance is stopped. Until then it writes, so it is no ended one.
-        Shim::Ended(_) if !group.processes()?.is_empty() => InstanceState::Created,
-        Shim::Ended(status) => ended(status),
-        Shim::Living(status) => living(status, group.frozen()?),
+        Shim::None | Shim::Ended(_) if !group.processes()?.is_empty() => InstanceState::Created,
+        Shim::None => marks::find::<i32>(&folder.join(OVER))?.map_or(InstanceState::Created, InstanceState::Over),
+        Shim::Ended(status) => over(status).map_or_else(|| ended(status), InstanceState::Over),
+        Shim::Living(status) => living(status, group.frozen()?, over(status)),
     };
-    let admitted = matches!(door, DoorMark::Open { revision, instances }
-        if *revision == id.revision.to_string() && id.index < *instances);
-    let traffic = if admitted { Traffic::Admitted } else { Traffic::None };
-    let gate = if matches!(shim, Shim::Living(_)) { gate(&folder, admitted)? } else { None };
-    Ok(ObservedInstance { state, gate, traffic, altered: None })
+    let is_over = matches!(state, InstanceState::Over(_));
+    let gate = match &shim {
+        // The mark of what is over was made after its gate, in an earlier run of the machine.
+        Shim::None => is_over.then_some(Verdict::Passed),
+        Shim::Ended(_) if !is_over => None,
+        Shim::Ended(_) | Shim::Living(_) => gate(&folder, traffic == Traffic::Admitted)?,
+    };
+    let status = match shim {
+        Shim::None => None,
+        Shim::Living(status) | Shim::Ended(status) => Some(*status),
+    };
+    let altered = status.as_ref().and_then(|status| machine.memory.checks.altered(&instance, status));
+    Ok((ObservedInstance { state, gate, traffic, address: None, altered }, status))
 }
 
 /// Verdict on the present start of an instance. A failed one of an instance that had its traffic already is tried again after a while: there is nothing
 /// to return to.
-fn gate(folder: &std::path::Path, admitted: bool) -> Result<Option<Verdict>, XnodeError> {
+fn gate(folder: &Path, admitted: bool) -> Result<Option<Verdict>, XnodeError> {
     let Some(trial) = marks::find::<Trial>(&folder.join("gate.json"))? else { return Ok(None) };
     let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
     // A start of an earlier run of the machine is none of the present shim.
@@ -174,22 +207,41 @@ fn ended(status: &Status) -> InstanceState {
 }
 
 fn exited(status: &Status) -> InstanceState {
-    let code = status.ends.last().map(|end| match &end.cause {
-        Cause::Exited { code } => *code,
-        _ => 128,
-    });
-    InstanceState::Exited(code.unwrap_or(0))
+    InstanceState::Exited(status.ends.last().map_or(0, |end| shims::code(&end.cause)))
 }
 
-fn living(status: &Status, frozen: bool) -> InstanceState {
+fn living(status: &Status, frozen: bool, over: Option<i32>) -> InstanceState {
     let stopped_by = status.first.as_ref().is_some_and(|first| first.stopped_by.is_some());
     if (frozen || stopped_by) && status.paused.is_none() {
         return InstanceState::Frozen;
     }
     match status.state {
-        State::Stopped => exited(status),
-        _ if status.wanted => InstanceState::Running,
-        // It is being stopped.
+        State::Stopped => over.map_or_else(|| exited(status), InstanceState::Over),
+        // It runs, is brought to run, or is being stopped.
         _ => InstanceState::Running,
     }
+}
+
+/// Findings of instances that go on, or have come to rest, otherwise than somebody would wish.
+fn endings(statuses: &BTreeMap<(Name, InstanceId), Status>, inventory: &Inventory) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for ((name, id), status) in statuses {
+        let mut add = |what: &str, cause: String| {
+            found.push(Finding { application: Some(name.clone()), key: format!("{what} {id}"), cause });
+        };
+        if status.crash_loop {
+            let end = status.ends.last().map(words::end).unwrap_or_default();
+            add("crash loop", format!("instance {id} is in a crash loop, and tried once a minute: it {end}"));
+        }
+        if let Some(reason) = &status.log.dropping {
+            add("log", format!("lines of instance {id} are not in its log: {reason}"));
+        }
+        let observed = inventory.applications.get(name).and_then(|found| found.instances.get(id));
+        if let Some(InstanceState::Over(code)) = observed.map(|observed| observed.state)
+            && code != 0
+        {
+            add("over", format!("instance {id} has ended with code {code}, and its policy starts it no more"));
+        }
+    }
+    found
 }

@@ -8,7 +8,8 @@
 //!                        /jobs.json     mark: jobs of a switch that ended with 0
 //!                        /probation.json
 //!                        /instances/REVISION.INDEX/instance.json   what it was made of
-//!                                                 /bundle  shim.json  gate.json  files/  logs/
+//!                                                 /bundle  shim.json  started.json  gate.json  over.json  files/
+//!       logs/NAME/REVISION.INDEX/       log of an instance, kept as long as a generation that has the revision
 //!       images/  volumes/               the stores of these rooms
 //!       programs/                       helpers of this version
 //! RUN/  names/ID/user  net              namespaces of an instance
@@ -91,6 +92,21 @@ impl Paths {
     /// Folder of an instance.
     pub fn instance(&self, name: &Name, instance: &InstanceId) -> PathBuf {
         self.instances(name).join(instance.to_string())
+    }
+
+    /// Folder of the logs of all applications.
+    pub fn all_logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// Folder of the logs of an application's instances, those that are there and those that were.
+    pub fn logs(&self, name: &Name) -> PathBuf {
+        self.all_logs().join(name.as_str())
+    }
+
+    /// Folder of an instance's log.
+    pub fn log(&self, name: &Name, instance: &InstanceId) -> PathBuf {
+        self.logs(name).join(instance.to_string())
     }
 
     /// Folder of the images' store.

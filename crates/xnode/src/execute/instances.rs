@@ -11,8 +11,8 @@ use openmesh_shim::protocol::{Action, Ending, State, Status};
 
 use super::{Work, room};
 use crate::error::XnodeError;
-use crate::instance::Wanted;
 use crate::events::EventKind;
+use crate::instance::Wanted;
 use crate::marks::{self, Clock, MADE, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::progress::Progress;
@@ -186,7 +186,9 @@ impl Work<'_> {
         };
         let failed = match self.try_once(&wanted, &status) {
             Ok(()) => None,
-            Err(cause) if is_over => Some(format!("{cause}, and its policy starts it no more{}", last_words(&wanted, &status))),
+            Err(cause) if is_over => {
+                Some(format!("{cause}, and its policy starts it no more{}", last_words(&wanted, &status)))
+            }
             Err(_) if started.clock.elapsed().is_some_and(|waited| waited < Duration::from_millis(within.0)) => {
                 return Ok(Progress::Wait(LOOK_AGAIN));
             }

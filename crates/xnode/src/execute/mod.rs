@@ -18,6 +18,7 @@ use openmesh_blueprint::step::{Rubbish, Step};
 pub(crate) use images::lease;
 pub(crate) use instances::collect;
 pub(crate) use probation::{forget, forget_in};
+pub(crate) use room::usage as room_usage;
 
 use crate::error::XnodeError;
 use crate::instance::Wanted;
@@ -45,6 +46,9 @@ impl Work<'_> {
             Step::Unpack { image, .. } => self.unpack(image)?,
             Step::MakeVolume { volume, size } => self.make_volume(volume, *size)?,
             Step::Mount { volume } => self.mount(volume)?,
+            Step::Mend { volume, .. } => self.mend(volume)?,
+            Step::Revive { volume } => self.revive(volume)?,
+            Step::Retire { volume, disposal } => self.retire(volume, *disposal)?,
             Step::Grow { volume, size } => self.grow(volume, *size)?,
             Step::Snapshot { volume, from, to } => self.snapshot(volume, *from, *to)?,
             Step::Restore { volume, to, .. } => self.restore(volume, *to)?,

@@ -1,10 +1,11 @@
 //! Volumes and their lines.
 
 use openmesh_blueprint::document::Size;
+use openmesh_blueprint::generation::Disposal;
 use openmesh_blueprint::step::VolumeRef;
 use openmesh_primitives::Timestamp;
 use openmesh_volume::rules::needed;
-use openmesh_volume::{Asker, Id, Keeper, NewLine, NewVolume, Owner, Writers};
+use openmesh_volume::{Asker, Finding, Id, Keeper, NewLine, NewVolume, Owner, Remedy, Writers};
 
 use super::Work;
 use crate::error::XnodeError;
@@ -80,8 +81,35 @@ impl Work<'_> {
 
     pub(super) fn drop_line(&self, volume: &VolumeRef, line: u32) -> Result<(), XnodeError> {
         let id = self.id(volume)?;
-        let needed = needed([self.generation], id);
+        // Lines of the other generation that is looked at are no lines that the plan asks for; the volume is told once more.
+        let kept = self.seen.needed.get(&id).cloned().unwrap_or_default();
+        let needed = needed([self.generation], id).into_iter().chain(kept).collect();
         Ok(self.machine.volumes.drop_line(id, line, Asker::Machine, &needed, self.door)?)
+    }
+
+    /// Sets a volume aside whose application is gone: it is unmounted, and the time for an undo begins.
+    pub(super) fn retire(&self, volume: &VolumeRef, disposal: Disposal) -> Result<(), XnodeError> {
+        let (id, by) = (self.id(volume)?, &self.generation.cause.by);
+        Ok(self.machine.volumes.remove(id, disposal.into(), by, Timestamp::now(), self.door)?)
+    }
+
+    pub(super) fn revive(&self, volume: &VolumeRef) -> Result<(), XnodeError> {
+        Ok(self.machine.volumes.undo_remove(self.id(volume)?, self.door)?)
+    }
+
+    /// Mends what can be mended without risk to the data. What is found afterwards all the same is an error, so that it is tried again later and said.
+    pub(super) fn mend(&self, volume: &VolumeRef) -> Result<(), XnodeError> {
+        let found = self.machine.volumes.repair(self.id(volume)?, self.door)?;
+        let left = found.findings.iter().find(|finding| {
+            finding.remedy() == Remedy::Hold || (finding.remedy() == Remedy::Repair && **finding != Finding::NotMounted)
+        });
+        match left {
+            Some(finding) => Err(XnodeError::Instance {
+                application: volume.application.clone(),
+                words: format!("volume {}: {finding}", volume.name),
+            }),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn collect_volume(&self, volume: &VolumeRef) -> Result<(), XnodeError> {

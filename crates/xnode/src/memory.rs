@@ -1,0 +1,80 @@
+//! Whatever an agent remembers as long as it lives, and can do without: whoever comes after it finds it anew.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use openmesh_links::texts::Resolvers;
+
+use crate::events::Events;
+use crate::network::Known;
+use crate::readback::Checks;
+
+/// Longest time between two looks at something that still count as one stretch: a few of the agent's own.
+const STRETCH: Duration = Duration::from_secs(30);
+
+/// Memory of an agent.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Events that nobody has taken yet.
+    pub events: Events,
+    /// Moments since which something is so.
+    pub since: Since,
+    /// The network as it was last brought to what was wanted.
+    pub network: Mutex<Option<Known>>,
+    /// Instances as they were last read back.
+    pub checks: Checks,
+    /// Last end of each instance that was told.
+    pub ends: Mutex<BTreeMap<String, u64>>,
+    /// Resolvers that were read last.
+    pub resolvers: Mutex<Resolvers>,
+    /// Moment of the last chores of each minute.
+    pub minute: Mutex<Option<Instant>>,
+}
+
+/// Locks a part of the memory, whoever panicked in it.
+pub(crate) fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moments since which something is so: the first and the last look at which it was.
+#[derive(Debug, Default)]
+pub(crate) struct Since(Mutex<BTreeMap<String, (Instant, Instant)>>);
+
+impl Since {
+    /// Time for which something has been so at each look, with this one.
+    pub fn lasts(&self, key: &str) -> Duration {
+        self.lasts_at(key, Instant::now())
+    }
+
+    fn lasts_at(&self, key: &str, now: Instant) -> Duration {
+        let mut all = lock(&self.0);
+        all.retain(|_, (_, last)| now.saturating_duration_since(*last) <= STRETCH);
+        let (first, last) = all.entry(key.to_string()).or_insert((now, now));
+        *last = now;
+        now.saturating_duration_since(*first)
+    }
+
+    /// Lets it begin anew.
+    pub fn forget(&self, key: &str) {
+        lock(&self.0).remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretch_begins_anew_after_a_gap() {
+        let (since, begin) = (Since::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for seconds in [0, 20, 40] {
+            assert_eq!(since.lasts_at("a", at(seconds)), Duration::from_secs(seconds));
+        }
+        assert_eq!(since.lasts_at("b", at(50)), Duration::ZERO);
+        assert_eq!(since.lasts_at("a", at(100)), Duration::ZERO, "it was not so in between");
+        since.forget("a");
+        assert_eq!(since.lasts_at("a", at(101)), Duration::ZERO);
+    }
+}
