@@ -50,6 +50,8 @@ use crate::views::{EventKind, WorkState};
 const HTTP: u16 = 80;
 /// Port of HTTP with TLS.
 const HTTPS: u16 = 443;
+/// File of the kernel with addresses of IPv6; there where it has IPv6.
+const IPV6: &str = "/proc/net/if_inet6";
 /// Longest time until the thread sees that the agent leaves, or that a door could be replaced.
 const TICK: Duration = Duration::from_millis(500);
 /// First pause after a start that failed; the next ones double.
@@ -122,12 +124,14 @@ fn node() -> String {
     if name.trim().is_empty() { "Xnode".into() } else { name.trim().into() }
 }
 
-/// Addresses for domains: every one of the machine, of both families.
+/// Addresses for domains: every one of the machine, of both families where it has both.
 fn places() -> Places {
+    let both_families = Path::new(IPV6).exists();
     let at = |port: u16| {
-        vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))]
+        let v6 = both_families.then_some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
+        [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))].into_iter().chain(v6).collect::<Vec<_>>()
     };
-    Places { http: at(HTTP), https: at(HTTPS) }
+    Places { http: at(HTTP), https: at(HTTPS), both_families }
 }
 
 /// Makes a folder of the door's user, in one of root.

@@ -167,6 +167,20 @@ impl Carrier {
         }
     }
 
+    /// Everything that is not served and should be: a name of it that stays the same, and words with the reason.
+    pub fn troubles(&self) -> Vec<(String, String)> {
+        let word = match self.word() {
+            Word::Fails(words) => {
+                Some(("word".to_string(), format!("the door does not serve what is wanted: {words}")))
+            }
+            _ => None,
+        };
+        let state = self.lock();
+        let remarks = state.remarks.iter().map(|remark| (remark.clone(), remark.clone()));
+        let lost = state.lost.iter().map(|(address, (words, _))| (address.to_string(), format!("the door {words}")));
+        word.into_iter().chain(remarks).chain(lost).collect()
+    }
+
     /// Reason for which an address cannot be had; none where it can.
     pub fn lost(&self, address: SocketAddr) -> Option<String> {
         self.lock().lost.get(&address).map(|(text, _)| text.clone())

@@ -5,7 +5,7 @@
 //! are listeners that lead to one route; domains are hosts of the door's own listeners.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Application, Audience, Domain, Name, Protocol, Route as DomainRoute, Wish};
@@ -26,6 +26,8 @@ pub struct Places {
     pub http: Vec<SocketAddr>,
     /// With TLS, where there is a certificate.
     pub https: Vec<SocketAddr>,
+    /// The host has IPv6: a port that is published at every address is so at those as well.
+    pub both_families: bool,
 }
 
 /// A port of the host that was given out.
@@ -232,8 +234,13 @@ impl<'a> Facts<'a> {
             let route = route_name(&published.application, &published.port);
             let carried = self.protocol(&published.application, &published.port) == Some(Protocol::Http);
             if carried && written.document.routes.contains_key(&route) {
-                let address = SocketAddr::new(published.at.address.0, published.at.port);
-                written.document.listeners.push(Listener { address, tls: false, route: Some(route) });
+                let (address, port) = (published.at.address.0, published.at.port);
+                let also = (self.places.both_families && address == IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+                    .then_some(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+                for address in [address].into_iter().chain(also) {
+                    let address = SocketAddr::new(address, port);
+                    written.document.listeners.push(Listener { address, tls: false, route: Some(route.clone()) });
+                }
             }
         }
     }
@@ -242,20 +249,17 @@ impl<'a> Facts<'a> {
     fn own_listeners(&self, written: &mut Written) {
         let secure = !written.document.certificates.is_empty();
         let https = self.places.https.iter().filter(|_| secure).map(|address| (*address, true));
+        let carried = written.document.listeners.iter().filter_map(|one| Some((one.address, one.route.clone()?)));
+        let raw = self.published.iter().filter(|published| published.at.protocol == Protocol::Tcp).map(|published| {
+            let at = SocketAddr::new(published.at.address.0, published.at.port);
+            (at, route_name(&published.application, &published.port))
+        });
+        let taken: Vec<(SocketAddr, String)> = carried.chain(raw).collect();
         for (address, tls) in self.places.http.iter().map(|address| (*address, false)).chain(https) {
-            let taken = self.published.iter().find(|published| {
-                let (at, same) = (published.at, published.at.address.0.is_ipv4() == address.is_ipv4());
-                let any = at.address.0.is_unspecified() || address.ip().is_unspecified();
-                at.protocol == Protocol::Tcp
-                    && at.port == address.port()
-                    && same
-                    && (any || at.address.0 == address.ip())
-            });
-            match taken {
-                Some(published) => written.remarks.push(format!(
-                    "domains are not served at {address}: the port is published for {}",
-                    route_name(&published.application, &published.port)
-                )),
+            match taken.iter().find(|(other, _)| overlap(*other, address)) {
+                Some((_, route)) => written
+                    .remarks
+                    .push(format!("domains are not served at {address}: the port is published for {route}")),
                 None => written.document.listeners.push(Listener { address, tls, route: None }),
             }
         }
@@ -296,6 +300,12 @@ impl<'a> Facts<'a> {
         let revision = self.wanted.revision(name).map(|revision| revision.to_string());
         matches!(self.mark(name), DoorMark::Open { revision: open, .. } if Some(open) == revision)
     }
+}
+
+/// Returns true where one socket at each of both addresses is impossible: the door's sockets of IPv6 take no IPv4.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() == b.port() && a.is_ipv4() == b.is_ipv4() && (any || a.ip() == b.ip())
 }
 
 /// Returns true where a mark gives traffic to an instance.

@@ -27,6 +27,7 @@ pub use served::Served;
 
 use crate::applications::Instances;
 use crate::error::XnodeError;
+use crate::events::Finding;
 use crate::marks::{self, DoorMark};
 use crate::network::Published;
 use crate::progress::Progress;
@@ -172,7 +173,10 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let written = gathered
         .facts(kept.as_ref(), carrier.places())
         .document(&|names: &BTreeSet<String>| carrier.certificates(names));
-    carrier.serve(written, effect)
+    carrier.serve(written, effect)?;
+    let found = carrier.troubles().into_iter().map(|(key, cause)| Finding { application: None, key, cause });
+    machine.memory.events.lasting("door", found);
+    Ok(())
 }
 
 /// Progress of a step of an application that waits for the door: done by its word.

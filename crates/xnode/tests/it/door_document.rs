@@ -104,7 +104,7 @@ impl Stage {
 
     fn written(&self) -> Written {
         let any = |port: u16| vec![([0u8; 4], port).into(), ([0u16; 8], port).into()];
-        let places = Places { http: any(80), https: any(443) };
+        let places = Places { http: any(80), https: any(443), both_families: true };
         let facts = Facts {
             wanted: &self.wanted,
             serving: self.serving.as_ref(),
@@ -279,9 +279,10 @@ fn a_published_port_is_stronger_than_a_place_for_domains() {
     let stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
     let written = stage.written();
     let at: Vec<String> = written.document.listeners.iter().map(|one| one.address.to_string()).collect();
-    assert_eq!(at, ["0.0.0.0:80", "[::]:80"], "both families are apart");
-    assert_eq!(written.document.listeners[0].route.as_deref(), Some("web/http"));
-    assert_eq!(written.remarks, ["domains are not served at 0.0.0.0:80: the port is published for web/http"]);
+    assert_eq!(at, ["0.0.0.0:80", "[::]:80"], "at every address of both families");
+    assert!(written.document.listeners.iter().all(|listener| listener.route.as_deref() == Some("web/http")));
+    let said = |at: &str| format!("domains are not served at {at}: the port is published for web/http");
+    assert_eq!(written.remarks, [said("0.0.0.0:80"), said("[::]:80")]);
 }
 
 /// Two applications of which one gives its domain to the other.
