@@ -674,6 +674,50 @@ pub enum AppCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// List templates of applications; with a name, show one with its options.
+    Templates(TemplatesArgs),
+    /// Make an application out of a template; questions are asked at a terminal.
+    New(NewArgs),
+}
+
+/// Arguments of `app templates`.
+#[derive(Debug, Args)]
+pub struct TemplatesArgs {
+    /// Template to show.
+    pub name: Option<openmesh_agent::Name>,
+    /// Only those with this word; several words may be given.
+    #[arg(long, value_name = "WORD", conflicts_with = "name")]
+    pub search: Vec<String>,
+    /// Only those of this category (web, database, monitoring, blockchain, development, data, ai, automation, personal, games, openmesh).
+    #[arg(long, value_name = "CATEGORY", conflicts_with = "name")]
+    pub category: Option<String>,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `app new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Template.
+    pub template: String,
+    /// Name of the application; the template's without it.
+    pub name: Option<openmesh_agent::Name>,
+    /// Answer to an option: memory=1GiB; a secret that is there already is secret:NAME.
+    #[arg(long, value_name = "OPTION=ANSWER")]
+    pub set: Vec<String>,
+    /// Version of the template; the newest without it.
+    #[arg(long, value_name = "VERSION")]
+    pub template_version: Option<String>,
+    /// Ask nothing: options without an answer have their default.
+    #[arg(long)]
+    pub defaults: bool,
+    /// Change.
+    #[command(flatten)]
+    pub change: ChangeArgs,
 }
 
 #[cfg(test)]

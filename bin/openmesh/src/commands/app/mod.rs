@@ -1,6 +1,7 @@
 //! `openmesh app`.
 
 mod change;
+mod templates;
 mod text;
 
 use std::io::Read as _;
@@ -74,6 +75,8 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             let path = format!("/applications/{name}?data={data}");
             change(&asked, |client| client.request(Method::DELETE, &path)).await
         }
+        AppCommand::Templates(asked) => templates::list(asked).await,
+        AppCommand::New(asked) => templates::new(asked).await,
     }
 }
 
