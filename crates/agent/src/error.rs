@@ -204,6 +204,9 @@ pub enum AgentError {
     /// The client of registries.
     #[error(transparent)]
     Pull(#[from] openmesh_image::pull::PullError),
+    /// Backups, restores and drills.
+    #[error(transparent)]
+    Backups(#[from] crate::backups::BackupsError),
 }
 
 impl AgentError {
@@ -232,6 +235,7 @@ impl AgentError {
             AgentError::SecretNames { .. } => ("secrets_full", 507),
             AgentError::Image { .. } => ("image", 502),
             AgentError::Recipe { .. } => ("recipe", 422),
+            AgentError::Backups(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }

@@ -12,6 +12,7 @@
 //! The agent ends and everything it runs goes on. Started again it looks, and goes on where it was.
 
 mod api;
+mod backups;
 pub mod carried;
 mod catalogue;
 pub mod client;
@@ -31,8 +32,10 @@ mod uninstall;
 pub mod views;
 mod worker;
 
+pub use backups::BackupsError;
 pub use client::Client;
 pub use error::AgentError;
+pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::document::Name;
 pub use openmesh_xnode::preflight;
 pub use service::Service;
@@ -61,6 +64,7 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(AgentError::file("protecting", &socket))?;
     let worker = worker::start(service.clone())?;
+    let backups = backups::start(service.clone())?;
     let door = doors::watch(&service)?;
     tracing::info!(socket = %socket.display(), "the agent answers");
     let stop = service.clone();
@@ -72,7 +76,7 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     service.leave();
     let joined = tokio::task::spawn_blocking(move || {
         let door = door.map_or(Ok(()), |door| door.join());
-        worker.join().and(door)
+        worker.join().and(door).and(backups.join())
     })
     .await;
     if !matches!(joined, Ok(Ok(()))) {

@@ -17,6 +17,7 @@ use openmesh_xnode::{Agent, Machine, Paths, marks, open};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
+use crate::backups::{self, Backups};
 use crate::error::AgentError;
 use crate::history::History;
 use crate::outcomes::{self, Outcome};
@@ -45,6 +46,7 @@ pub struct Service {
     wake: Notify,
     left: std::sync::atomic::AtomicBool,
     work: Arc<Mutex<views::Work>>,
+    backups: Backups,
     _lock: File,
 }
 
@@ -80,6 +82,7 @@ impl Service {
         let client = pull::Client::new(pull::Settings::default())?;
         let secrets = Box::new(Shared(vault.clone()));
         let mut machine = Machine::open(settings.name.clone(), paths, programs, client, secrets, &open)?;
+        let backups = Backups::open(&settings.state)?;
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {
@@ -97,6 +100,7 @@ impl Service {
             wake: Notify::new(),
             left: std::sync::atomic::AtomicBool::new(false),
             work,
+            backups,
             _lock: lock,
         })
     }
@@ -121,6 +125,11 @@ impl Service {
         &self.history
     }
 
+    /// Backups.
+    pub(crate) fn backups(&self) -> &Backups {
+        &self.backups
+    }
+
     /// Woken where there is something to do.
     pub(crate) fn wake(&self) -> &Notify {
         &self.wake
@@ -140,6 +149,7 @@ impl Service {
     pub fn leave(&self) {
         self.left.store(true, std::sync::atomic::Ordering::SeqCst);
         self.wake.notify_one();
+        self.backups.leave();
     }
 
     /// True once the agent leaves.
@@ -244,6 +254,7 @@ impl Service {
         asked: &Asked,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
+        backups::check_document(document)?;
         let _change = self.change.lock().await;
         let previous = self.check_expected(asked)?;
         let number = previous.as_ref().map_or(0, |previous| previous.number);

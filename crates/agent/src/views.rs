@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
+pub use crate::backups::views as backups;
 pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 //! Whoever can open the socket is root: the file's permissions are the sign-in here. Sign-in of people, with roles, is in front of it.
 
 pub mod doors;
+mod backups;
 mod templates;
 
 use std::collections::BTreeMap;
@@ -59,6 +60,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/events", get(events))
         .route("/v1/xnode/secrets", get(secrets))
         .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
+        .merge(backups::routes())
         .merge(doors::routes())
         .merge(templates::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))

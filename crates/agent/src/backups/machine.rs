@@ -1,0 +1,347 @@
+//! A whole machine restored from nothing but a repository and the owner's key (B-64).
+//!
+//! The document comes up with every application that has data stopped, so that nothing runs on an empty volume; then the data come as lines, a generation
+//! chooses them, and the document's own wishes are deployed. A mark on the disk lets a restore that broke off be asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use openmesh_backup::{Id, Identity, Repository, RepositoryId, Snapshot, open};
+use openmesh_blueprint::Document;
+use openmesh_blueprint::document::{Name, Wish};
+use openmesh_xnode::marks;
+use tokio::runtime::Handle;
+
+use crate::backups::error::BackupsError;
+use crate::backups::find;
+use crate::backups::head::{self, HEAD, MACHINE, NODE, Opened, PART, label};
+use crate::backups::jobs::{Done, Job};
+use crate::backups::records::TargetRecord;
+use crate::backups::restore::{Restored, choose, committed, deploy, fill_application};
+use crate::backups::targets::{self, Target, open_place};
+use crate::backups::views::{self, MachinePlan, MachineRequest};
+use crate::error::AgentError;
+use crate::service::{Asked, Service, names};
+
+/// Name of the place while nothing of the document is known.
+const PLACE: &str = "restore";
+
+/// Backups of a machine, the newest of each application.
+struct Found {
+    machine: String,
+    node: String,
+    /// By application.
+    backups: BTreeMap<String, views::Backup>,
+    /// The one whose document is taken.
+    newest: views::Backup,
+}
+
+/// Says what would be restored.
+///
+/// # Errors
+/// The place or the key cannot be used, or the repository has no machine, or several and none is named.
+pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<MachinePlan, AgentError> {
+    let (target, identity) = opened_place(request)?;
+    let repository = repository(&target, &identity, request)?;
+    let found = find_machine(&repository, request.node.as_deref())?;
+    let opened = describe(service, &repository, &identity, &found.newest)?;
+    Ok(MachinePlan {
+        repository: repository.id().to_string(),
+        node: found.node,
+        generation: found.newest.generation,
+        at: found.newest.at,
+        backups: found.backups.into_values().collect(),
+        secrets: opened.secrets.keys().map(ToString::to_string).collect(),
+    })
+}
+
+/// Refuses a machine that has something already, unless a restore of it broke off.
+///
+/// # Errors
+/// It has.
+pub(crate) fn check_fresh(service: &Service) -> Result<(), AgentError> {
+    let wanted = service.wanted()?;
+    if wanted != 0 && !mark(service).exists() {
+        return Err(BackupsError::NotFresh { wanted }.into());
+    }
+    Ok(())
+}
+
+fn mark(service: &Service) -> PathBuf {
+    service.backups().folder().join("restoring-machine")
+}
+
+/// Restores a machine.
+///
+/// # Errors
+/// Whatever stands in its way; asked again it begins anew, with what is there by then.
+pub(crate) fn restore(
+    service: &Service,
+    runtime: &Handle,
+    job: &Job,
+    request: &MachineRequest,
+) -> Result<Done, AgentError> {
+    check_fresh(service)?;
+    job.say("opens the repository");
+    let (target, identity) = opened_place(request)?;
+    let repository = repository(&target, &identity, request)?.metered(job.meter.clone());
+    let found = find_machine(&repository, request.node.as_deref())?;
+    let opened = describe(service, &repository, &identity, &found.newest)?;
+    let path = mark(service);
+    marks::replace(&path, found.machine.as_bytes()).map_err(AgentError::file("writing", &path))?;
+    take_over(service, job, (&target, &repository, &identity), &found, &opened)?;
+    let asked = Asked {
+        by: job.by.clone(),
+        reason: format!("the machine {} is restored from its backups", found.node),
+        expected: None,
+    };
+    job.say("deploys the document, with what has data stopped");
+    let taken = deploy(service, runtime, &stopped(&opened.document), &asked)?;
+    runtime.block_on(committed(service, job, &taken))?;
+    let restored = fill(service, job, &repository, &identity, &found, &opened.document)?;
+    let with_data: BTreeSet<Name> = restored.keys().map(|(name, _)| name.clone()).collect();
+    if !restored.is_empty() {
+        let taken = choose(service, runtime, &restored, &asked)?;
+        runtime.block_on(committed(service, job, &taken))?;
+    }
+    job.say("deploys the document as it was");
+    let (document, left) = wished(&opened.document, &with_data);
+    let taken = deploy(service, runtime, &document, &asked)?;
+    std::fs::remove_file(&path).map_err(AgentError::file("removing", &path))?;
+    let mut text = format!("the machine {} is restored from repository {}", found.node, repository.id());
+    if !left.is_empty() {
+        text += &format!(
+            "; no backup has the data of {}, which stay stopped: start them where empty data will do",
+            names(left.iter())
+        );
+    }
+    Ok(Done { text, backup: Some(found.newest.id), generation: Some((taken.generation, taken.events)) })
+}
+
+fn opened_place(request: &MachineRequest) -> Result<(Target, Identity), AgentError> {
+    let identity: Identity = request.identity.parse()?;
+    let name: Name = crate::api::name(PLACE)?;
+    Ok((open_place(&name, &request.place, true)?, identity))
+}
+
+fn repository<'t>(
+    target: &'t Target,
+    identity: &Identity,
+    request: &MachineRequest,
+) -> Result<Repository<'t>, AgentError> {
+    let wrong = |_| BackupsError::Value("the id of a repository has 64 hexadecimal digits in lower case".into());
+    let expected = request.repository.as_deref().map(str::parse::<RepositoryId>).transpose().map_err(wrong)?;
+    Ok(Repository::open(target.store(), std::slice::from_ref(identity), expected)?)
+}
+
+/// The machine that is meant, with the newest backup of each of its applications.
+fn find_machine(repository: &Repository<'_>, node: Option<&str>) -> Result<Found, AgentError> {
+    pick(&repository.snapshots()?.found, node).map_err(AgentError::from)
+}
+
+/// Picks a machine and its backups out of snapshots. Pure.
+fn pick(snapshots: &BTreeMap<Id, Snapshot>, node: Option<&str>) -> Result<Found, BackupsError> {
+    let heads: Vec<(&Id, &Snapshot)> = snapshots.iter().filter(|(_, snapshot)| label(snapshot, PART) == HEAD).collect();
+    let meant = heads.iter().filter(|(_, one)| node.is_none_or(|node| label(one, NODE) == node));
+    let machines: BTreeSet<&str> = meant.map(|(_, one)| label(one, MACHINE)).collect();
+    let nodes: BTreeSet<&str> = heads.iter().map(|(_, one)| label(one, NODE)).collect();
+    let no_backup = |known: String| BackupsError::NoBackup {
+        application: "the repository".into(),
+        wanted: node.unwrap_or("(its machine)").into(),
+        known,
+    };
+    let Some(machine) = machines.first().copied() else {
+        return Err(no_backup(format!("it has backups of {}", names(nodes.iter()))));
+    };
+    if machines.len() > 1 {
+        return Err(no_backup(format!("it has backups of several machines, {}: say which", names(nodes.iter()))));
+    }
+    let mut backups: BTreeMap<String, views::Backup> = BTreeMap::new();
+    for (id, snapshot) in heads.iter().filter(|(_, one)| label(one, MACHINE) == machine) {
+        let Some(view) = head::view(**id, snapshot, PLACE) else { continue };
+        let newest = backups.get(&view.application).is_none_or(|other| (other.at, &other.id) < (view.at, &view.id));
+        if newest {
+            backups.insert(view.application.clone(), view);
+        }
+    }
+    let newest = backups.values().max_by_key(|backup| (backup.generation, backup.at)).cloned();
+    let newest = newest.ok_or_else(|| no_backup("it has none".into()))?;
+    Ok(Found { machine: machine.to_string(), node: newest.node.clone(), backups, newest })
+}
+
+fn describe(
+    service: &Service,
+    repository: &Repository<'_>,
+    identity: &Identity,
+    backup: &views::Backup,
+) -> Result<Opened, AgentError> {
+    let scratch = head::scratch(service, &format!("{}.machine", backup.application));
+    head::read(repository, find::id(backup)?, identity, &scratch)
+}
+
+/// Makes this machine the one of before for its backups: owner, mark, a key file of its own, secrets, the repository of each target that is this place.
+fn take_over(
+    service: &Service,
+    job: &Job,
+    (target, repository, identity): (&Target, &Repository<'_>, &Identity),
+    found: &Found,
+    opened: &Opened,
+) -> Result<(), AgentError> {
+    let (keys, records) = (&service.backups().keys, &service.backups().records);
+    keys.set_owner(identity.recipient(), false)?;
+    keys.set_machine(&found.machine)?;
+    let recipients = keys.recipients()?;
+    repository.add_key(&recipients, &open)?;
+    for (name, store) in
+        opened.document.machine.backups.iter().filter(|(_, store)| targets::words(store) == target.place)
+    {
+        records.change_target(name, |record| {
+            *record = TargetRecord {
+                place: targets::words(store),
+                repository: repository.id().to_string(),
+                recipients: recipients.iter().map(ToString::to_string).collect(),
+                ..TargetRecord::default()
+            };
+        })?;
+    }
+    job.say(format!("sets {} secrets", opened.secrets.len()));
+    let machine = service.agent().machine();
+    let present: BTreeMap<String, u32> =
+        service.secrets()?.into_iter().map(|secret| (secret.name, secret.version)).collect();
+    for (name, value) in &opened.secrets {
+        let has = present.get(name.as_str()).and_then(|version| machine.secrets.value(name, *version));
+        if has.as_ref() != Some(value) {
+            service.set_secret(name, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// A document with every application that has volumes stopped.
+fn stopped(document: &Document) -> Document {
+    let mut document = document.clone();
+    for application in document.applications.values_mut().filter(|application| has_data(application)) {
+        application.wish = Wish::Stopped;
+    }
+    document
+}
+
+/// Returns true where an application has data, or may get some from its template.
+fn has_data(application: &openmesh_blueprint::document::Application) -> bool {
+    !application.volumes.is_empty() || application.template.is_some()
+}
+
+/// A document with the wishes that it has, but for applications with volumes of which no data were restored: those stay stopped, and are returned.
+fn wished(document: &Document, with_data: &BTreeSet<Name>) -> (Document, BTreeSet<Name>) {
+    let mut document = document.clone();
+    let mut left = BTreeSet::new();
+    let running = document.applications.iter_mut().filter(|(_, application)| application.wish == Wish::Running);
+    for (name, application) in running.filter(|(name, application)| has_data(application) && !with_data.contains(*name))
+    {
+        application.wish = Wish::Stopped;
+        left.insert(name.clone());
+    }
+    (document, left)
+}
+
+/// Restores the newest backup of every application of the document to lines.
+fn fill(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    identity: &Identity,
+    found: &Found,
+    document: &Document,
+) -> Result<Restored, AgentError> {
+    let mut restored = Restored::new();
+    for name in document.applications.keys() {
+        let Some(backup) = found.backups.get(name.as_str()) else { continue };
+        let opened = describe(service, repository, identity, backup)?;
+        let wanted = service.agent().generations()?.map(|(wanted, _)| wanted);
+        let placed = wanted.as_ref().and_then(|wanted| wanted.placement.applications.get(name));
+        let mut parts = Vec::new();
+        for (volume, part) in &opened.head.volumes {
+            let volume: Name = crate::api::name(volume)?;
+            // The document may have lost a volume since that backup.
+            if placed.is_some_and(|placed| placed.volumes.contains_key(&volume)) {
+                parts.push((volume, part));
+            }
+        }
+        restored.extend(fill_application(service, job, repository, &opened, name, &parts)?);
+    }
+    Ok(restored)
+}
+
+#[cfg(test)]
+mod tests {
+    use openmesh_backup::{Folder, Order, Special};
+    use openmesh_primitives::Timestamp;
+
+    use super::*;
+
+    fn snapshots(made: &[(&str, &str, &str, u64, i64)]) -> BTreeMap<Id, Snapshot> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::open(folder.path().join("store")).unwrap();
+        let owner = Identity::generate().unwrap();
+        let repository = Repository::create(&store, &[owner.recipient()], &open).unwrap();
+        let tree = folder.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        for (machine, node, application, generation, time) in made {
+            let name: Name = application.parse().unwrap();
+            let at = Timestamp(*time);
+            let head = head::Head::new(machine.to_string(), node.to_string(), &name, *generation, at, 0);
+            for part in ["volume data", HEAD] {
+                let labels = head::labels(&head, "mark", part);
+                let order = Order { root: &tree, labels, time: at, writer: "test", special: Special::Refuse };
+                repository.backup(&order, &open).unwrap();
+            }
+        }
+        repository.snapshots().unwrap().found
+    }
+
+    #[test]
+    fn the_newest_backup_of_each_application_and_the_newest_document_are_taken() {
+        let all = [
+            ("m", "one", "web", 3, 10),
+            ("m", "one", "web", 4, 30),
+            ("m", "one", "db", 5, 20),
+            ("m", "one", "db", 2, 5),
+        ];
+        let found = pick(&snapshots(&all), None).ok().unwrap();
+        assert_eq!((found.machine.as_str(), found.node.as_str()), ("m", "one"));
+        let at: Vec<(&str, i64)> =
+            found.backups.values().map(|one| (one.application.as_str(), one.at.nanos())).collect();
+        assert_eq!(at, [("db", 20), ("web", 30)]);
+        assert_eq!((found.newest.application.as_str(), found.newest.generation), ("db", 5));
+    }
+
+    #[test]
+    fn several_machines_have_to_be_told_apart_by_name() {
+        let all = [("m", "one", "web", 1, 10), ("n", "two", "web", 1, 20)];
+        let all = snapshots(&all);
+        let refused = pick(&all, None).err().unwrap().to_string();
+        assert!(refused.contains("one, two"), "{refused}");
+        assert_eq!(pick(&all, Some("two")).ok().unwrap().machine, "n");
+        let refused = pick(&all, Some("three")).err().unwrap().to_string();
+        assert!(refused.contains("one, two"), "{refused}");
+        assert!(pick(&BTreeMap::new(), None).err().unwrap().to_string().contains("none"));
+    }
+
+    #[test]
+    fn nothing_with_data_runs_before_its_data_are_there() {
+        let text = "version: 1\napplications:\n  web: {image: a}\n  db: {image: a, volumes: {data: {path: /data, size: 16MiB}}}\n  \
+                    other: {image: a, volumes: {data: {path: /data, size: 16MiB}}}\n";
+        let document = Document::parse(text).unwrap();
+        let wishes = |document: &Document| -> Vec<(String, Wish)> {
+            document.applications.iter().map(|(name, one)| (name.to_string(), one.wish)).collect()
+        };
+        let (db, other, web) = ("db".to_string(), "other".to_string(), "web".to_string());
+        assert_eq!(
+            wishes(&stopped(&document)),
+            [(db.clone(), Wish::Stopped), (other.clone(), Wish::Stopped), (web.clone(), Wish::Running)]
+        );
+        let (wished, left) = wished(&document, &BTreeSet::from(["db".parse().unwrap()]));
+        assert_eq!(wishes(&wished), [(db, Wish::Running), (other, Wish::Stopped), (web, Wish::Running)]);
+        assert_eq!(left, BTreeSet::from(["other".parse().unwrap()]));
+    }
+}

@@ -1,0 +1,219 @@
+//! A backup of an application: stills of its volumes, their snapshots, and the description last (B-54, B-55).
+
+use std::time::Instant;
+
+use openmesh_backup::{BackupError, Order, Report, Repository, Special, open};
+use openmesh_blueprint::document::Name;
+use openmesh_primitives::Timestamp;
+use openmesh_volume::{Still, StillOf, Writers};
+
+use crate::backups::error::BackupsError;
+use crate::backups::head::{self, HEAD, Head, Part};
+use crate::backups::jobs::{Done, Job};
+use crate::backups::keys::fresh_mark;
+use crate::backups::pause::Pauser;
+use crate::backups::records::Made;
+use crate::backups::retain;
+use crate::backups::subject::{self, Subject};
+use crate::backups::targets::{self, Target};
+use crate::error::AgentError;
+use crate::service::Service;
+
+/// Name of the stills of backups in volumes.
+pub(crate) const STILL: &str = "backup";
+
+/// A volume whose still is read.
+struct Source {
+    name: Name,
+    id: openmesh_volume::Id,
+    size_bytes: u64,
+    still: Still,
+}
+
+/// Sums over the snapshots of one backup.
+#[derive(Default)]
+struct Sums {
+    stored_bytes: u64,
+    left_out: u64,
+    first_left_out: Option<String>,
+}
+
+/// Makes a backup of an application, and removes those that are not kept any more.
+///
+/// # Errors
+/// Whatever stands in its way; then there is no such backup, and what was stored is used by the next one.
+pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, AgentError> {
+    let begun = Instant::now();
+    let subject = subject::find(service, name)?;
+    let (target_name, store) = subject.target()?;
+    job.say(format!("opens {}", targets::words(store)));
+    let target = targets::open_target(service, target_name, store)?;
+    let repository = target.repository(service)?.metered(job.meter.clone());
+    let at = Timestamp::now();
+    let pauser = Pauser::new(service, name);
+    let made = stills(service, job, &subject, &pauser).and_then(|sources| {
+        let stored = store_all(service, job, &repository, &subject, &sources, at);
+        for source in &sources {
+            // The room is the application's; what does not go now goes with the next still.
+            let _ = service.agent().machine().volumes.clear_scratch(source.id, STILL, &openmesh_volume::open);
+        }
+        stored
+    });
+    let (head, id, sums) = made?;
+    let made = Made {
+        backup: id.clone(),
+        target: target_name.to_string(),
+        at,
+        bytes: head.bytes(),
+        stored_bytes: sums.stored_bytes,
+        took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        still_ms: u64::try_from(pauser.took().as_millis()).unwrap_or(u64::MAX),
+        left_out: sums.left_out,
+    };
+    note(service, &subject, at, &made)?;
+    job.say("removes backups that are not kept any more");
+    let removed = retain::retain(&repository, &head, &subject.keep, &head_id(&id)?)?;
+    Ok(Done { text: words(&target, &made, &sums, removed), backup: Some(id), generation: None })
+}
+
+fn head_id(text: &str) -> Result<openmesh_backup::Id, AgentError> {
+    let wrong = |_| BackupsError::Value(format!("{text} is no id of a backup"));
+    Ok(text.parse().map_err(wrong)?)
+}
+
+/// Clones the lines in use, all within one pause of the application.
+fn stills(service: &Service, job: &Job, subject: &Subject, pauser: &Pauser<'_>) -> Result<Vec<Source>, AgentError> {
+    job.say("clones the data");
+    let volumes = &service.agent().machine().volumes;
+    let (mut lines, mut named) = (Vec::new(), Vec::new());
+    for (name, id, placed) in subject.volumes()? {
+        match subject.removed {
+            Some(_) => volumes.mount_for_backup(id, &openmesh_volume::open)?,
+            None => volumes.mount(id, &openmesh_volume::open)?,
+        }
+        let found = volumes.observe_one(id);
+        lines.push(StillOf { volume: id, line: found.in_use.unwrap_or(placed.line) });
+        named.push((name, id, found.record.map_or(0, |record| record.bytes)));
+    }
+    job.check()?;
+    let (pause, resume) = (|| pauser.pause(), || pauser.resume());
+    let writers = Writers::Paused { pause: &pause, resume: &resume };
+    let stills = volumes.stills(&lines, STILL, writers, &openmesh_volume::open)?;
+    let source = |(name, id, size_bytes): (Name, openmesh_volume::Id, u64)| {
+        let still = stills.iter().find(|still| still.volume == id)?.clone();
+        Some(Source { name, id, size_bytes, still })
+    };
+    let sources: Vec<Source> = named.into_iter().filter_map(source).collect();
+    job.expect(sources.iter().map(|source| source.still.bytes).sum());
+    Ok(sources)
+}
+
+/// Stores every still, and the description after them.
+fn store_all(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    subject: &Subject,
+    sources: &[Source],
+    at: Timestamp,
+) -> Result<(Head, String, Sums), AgentError> {
+    let keys = &service.backups().keys;
+    let (backup, machine) = (fresh_mark()?, keys.machine()?);
+    let mut head = Head::new(machine, subject.node.clone(), &subject.name, subject.generation, at, subject.first_id);
+    let mut sums = Sums::default();
+    for source in sources {
+        job.say(format!("stores the volume {}", source.name));
+        let part = format!("volume {}", source.name);
+        let report = snapshot(service, repository, &head, &backup, &part, &source.still.folder)?;
+        sums.add(&report);
+        let part = Part {
+            snapshot: report.snapshot.to_string(),
+            volume: source.id.to_string(),
+            line: source.still.line,
+            size_bytes: source.size_bytes,
+            bytes: report.bytes,
+            entries: report.entries,
+        };
+        head.volumes.insert(source.name.to_string(), part);
+    }
+    job.say("stores document and secrets");
+    let folder = head::scratch(service, subject.name.as_str());
+    head::write(service, &head, &folder)?;
+    let report = snapshot(service, repository, &head, &backup, HEAD, &folder);
+    head::clear(&folder)?;
+    let report = report?;
+    sums.add(&report);
+    Ok((head, report.snapshot.to_string(), sums))
+}
+
+fn snapshot(
+    service: &Service,
+    repository: &Repository<'_>,
+    head: &Head,
+    backup: &str,
+    part: &str,
+    root: &std::path::Path,
+) -> Result<Report, AgentError> {
+    // Of one writer only one backup runs at a time: the key of the node tells machines apart that share a repository.
+    let node = service.backups().keys.node().recipient();
+    let writer = format!("{node}/{}/{part}", head.application);
+    let order = Order {
+        root,
+        labels: head::labels(head, backup, part),
+        time: head.at,
+        writer: &writer,
+        special: Special::LeaveOut,
+    };
+    match repository.backup(&order, &open) {
+        // A mark that nobody can read holds up every backup; mending takes it away.
+        Err(BackupError::DamagedMark { .. }) => {
+            repository.mend(&open)?;
+            Ok(repository.backup(&order, &open)?)
+        }
+        report => Ok(report?),
+    }
+}
+
+impl Sums {
+    fn add(&mut self, report: &Report) {
+        self.stored_bytes += report.stored_bytes;
+        self.left_out += report.left_out_count;
+        if self.first_left_out.is_none() {
+            self.first_left_out = report.left_out.first().map(|path| path.display().to_string());
+        }
+    }
+}
+
+/// Notes a backup that was made: beside its volumes, and in the record.
+fn note(service: &Service, subject: &Subject, at: Timestamp, made: &Made) -> Result<(), AgentError> {
+    let volumes = &service.agent().machine().volumes;
+    for (_, id, _) in subject.volumes()? {
+        volumes.note_backup(id, at, &openmesh_volume::open)?;
+        if subject.removed.is_some() {
+            // It is as its removal left it; somebody who looks into it now holds up nothing.
+            let _ = volumes.unmount(id, &openmesh_volume::open);
+        }
+    }
+    service.backups().records.change(&subject.name, |record| record.last = Some(made.clone()))?;
+    Ok(())
+}
+
+/// A backup in words.
+fn words(target: &Target, made: &Made, sums: &Sums, removed: u64) -> String {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut text = format!(
+        "backup {} of {} MiB is in {} ({} MiB were new; the application stood still for {} ms)",
+        made.backup.get(..12).unwrap_or(&made.backup),
+        mebibytes(made.bytes),
+        target.place,
+        mebibytes(made.stored_bytes),
+        made.still_ms
+    );
+    if let Some(first) = &sums.first_left_out {
+        text += &format!("; {} pipes, sockets or devices were left out, as {first}", made.left_out);
+    }
+    if removed > 0 {
+        text += &format!("; {removed} earlier ones are not kept any more");
+    }
+    text
+}

@@ -1,0 +1,426 @@
+//! Backups of applications: made by schedule, proved by drills, restored (section 9 of `docs/spec/backup.md`).
+//!
+//! # What it owns
+//! Keys of repositories, moments, records of what was made, and the order of a backup: stand still, clone, go on, store. The format and every act on a
+//! repository are those of `openmesh-backup`, the clones those of `openmesh-volume`.
+//!
+//! ```text
+//! scheduler (pure) ─► job: pause ─ stills ─ resume ─► snapshot of each volume ─► description ─► retention      backup
+//! description ─► scratch in the volume ─► line ─► generation that chooses it                                   restore
+//! ```
+//!
+//! # Shape
+//! One thread looks at schedules; each act has a thread of its own, of low priority, at most one at a time for an application. Acts share nothing but files
+//! and their meters.
+//!
+//! # On failure
+//! A backup that breaks off leaves nothing that is seen: its description is stored last. An application that stands still when the agent dies goes on as soon
+//! as the agent is back. A line that no generation came to choose is dropped by the next start. Whatever failed is tried again with growing pauses, and is
+//! said in the state of the application until it has succeeded.
+//!
+//! # Known limits
+//! On ext4 a clone is a copy, for which the application stands still. While a backup reads a still, what the application overwrites takes room in its volume
+//! twice. Other Xnodes as places for backups are not there yet.
+
+mod drill;
+mod error;
+mod find;
+mod head;
+mod jobs;
+mod keys;
+mod machine;
+mod make;
+mod pause;
+mod records;
+mod restore;
+mod retain;
+pub mod scheduler;
+mod status;
+mod subject;
+mod targets;
+pub mod views;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use openmesh_blueprint::document::{Name, Schedule, Store};
+use openmesh_primitives::Timestamp;
+use tokio::runtime::Handle;
+
+pub use error::BackupsError;
+pub(crate) use find::list;
+pub(crate) use jobs::{Job, SCHEDULE};
+pub(crate) use machine::{check_fresh, plan as plan_machine};
+pub(crate) use status::{overview, troubles};
+pub(crate) use subject::volume_id;
+pub(crate) use targets::{check as check_document, open_target};
+
+use crate::error::AgentError;
+use crate::service::Service;
+use crate::views::EventKind;
+use jobs::{Done, Jobs};
+use keys::Keys;
+use records::{Ended, Records};
+use scheduler::{Clocks, Track, Turn};
+use subject::Subject;
+use views::{JobKind, MachineRequest, RestoreRequest};
+
+/// Longest time between two looks at the schedules: the wall clock may be set at any time, and a schedule is to the minute.
+const LOOK: Duration = Duration::from_secs(15);
+/// Pause after a target could not be tended, milliseconds.
+const TEND_AGAIN_MS: u64 = 3_600_000;
+
+/// Backups of an agent.
+pub(crate) struct Backups {
+    folder: PathBuf,
+    /// Keys.
+    pub keys: Keys,
+    /// Records.
+    pub records: Records,
+    /// Acts.
+    pub jobs: Jobs,
+    /// Steady moments at which acts ended, by application or target.
+    tried: Mutex<BTreeMap<(Name, JobKind), u64>>,
+    begun: Instant,
+    woken: Mutex<bool>,
+    wake: Condvar,
+    left: AtomicBool,
+}
+
+impl Backups {
+    /// Opens the folder of an agent's backups below its state folder.
+    ///
+    /// # Errors
+    /// A key cannot be read or made.
+    pub fn open(state: &Path) -> Result<Backups, AgentError> {
+        let folder = state.join("backups");
+        std::fs::create_dir_all(&folder).map_err(AgentError::file("making", &folder))?;
+        Ok(Backups {
+            keys: Keys::open(&folder)?,
+            records: Records::new(&folder),
+            folder,
+            jobs: Jobs::default(),
+            tried: Mutex::default(),
+            begun: Instant::now(),
+            woken: Mutex::new(false),
+            wake: Condvar::new(),
+            left: AtomicBool::new(false),
+        })
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Milliseconds since the agent began, by a clock that nobody sets.
+    fn steady_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn tried(&self, name: &Name, kind: JobKind) -> Option<u64> {
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner).get(&(name.clone(), kind)).copied()
+    }
+
+    fn note_try(&self, name: &Name, kind: JobKind) {
+        let now = self.steady_ms();
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), kind), now);
+        self.look_now();
+    }
+
+    /// Lets the schedules be looked at without delay.
+    pub fn look_now(&self) {
+        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    /// Takes no more acts, stops those that are under way, and ends the look at schedules.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::SeqCst);
+        self.jobs.close();
+        self.look_now();
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
+    }
+
+    /// Waits until somebody wakes it, or the time is over.
+    fn sleep(&self, limit: Duration) {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*woken {
+            woken = self.wake.wait_timeout(woken, limit).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *woken = false;
+    }
+}
+
+/// Starts the thread that looks at schedules.
+///
+/// # Errors
+/// The system gives no thread.
+pub(crate) fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
+    let work = move || {
+        recover(&service);
+        while !service.backups().is_leaving() {
+            if let Err(error) = look(&service) {
+                tracing::warn!(%error, "the schedules of backups could not be looked at");
+            }
+            service.backups().sleep(LOOK);
+        }
+        service.backups().jobs.join();
+    };
+    Builder::new().name("backups".into()).spawn(work).map_err(AgentError::file("starting", "the thread of backups"))
+}
+
+/// Ends what a dead agent has left half done.
+fn recover(service: &Service) {
+    for (what, done) in [
+        ("letting paused applications go on", pause::recover(service)),
+        ("dropping restored lines that nobody chose", restore::recover(service)),
+        ("removing the volumes of drills", drill::tidy(service)),
+    ] {
+        if let Err(error) = done {
+            service.history().note(EventKind::Failed, service.wanted().unwrap_or(0), None, format!("{what}: {error}"));
+        }
+    }
+}
+
+/// An act that is due.
+struct Due {
+    moment: Timestamp,
+    kind: JobKind,
+    name: Name,
+    store: Option<Store>,
+}
+
+/// Looks at every schedule, and begins the act that is due for longest. One at a time: what the machine does by itself leaves room for people.
+fn look(service: &Arc<Service>) -> Result<(), AgentError> {
+    let backups = service.backups();
+    let mut due = Vec::new();
+    let now = Clocks { wall: Timestamp::now(), steady_ms: backups.steady_ms() };
+    let subjects = subject::all(service)?;
+    for subject in &subjects {
+        due.extend(due_of(service, subject, now)?);
+    }
+    due.extend(targets_due(service, &subjects, now)?);
+    if backups.jobs.running().iter().any(|job| job.by == SCHEDULE || job.kind == JobKind::Machine) {
+        return Ok(());
+    }
+    let busy = backups.jobs.running();
+    due.retain(|due| !busy.iter().any(|job| job.application.as_ref() == Some(&due.name)));
+    let Some(first) = due.into_iter().min_by_key(|due| (due.moment, due.kind)) else { return Ok(()) };
+    let begun = match (first.kind, first.store) {
+        (JobKind::Backup, _) => back_up(service, &first.name, SCHEDULE),
+        (JobKind::Drill, _) => drill(service, &first.name, None, SCHEDULE),
+        (_, Some(store)) => tend(service, &first.name, store, SCHEDULE),
+        _ => return Ok(()),
+    };
+    match begun {
+        // A person was faster; or everything is busy, and it is looked at again when something ends.
+        Ok(_)
+        | Err(AgentError::Backups(BackupsError::Busy { .. } | BackupsError::TooMany { .. } | BackupsError::Leaving)) => {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Acts of an application that are due; its tracks are brought to this moment.
+fn due_of(service: &Service, subject: &Subject, now: Clocks) -> Result<Vec<Due>, AgentError> {
+    let (backups, name) = (service.backups(), &subject.name);
+    let record = backups.records.change(name, |record| {
+        if let Some(schedule) = &subject.schedule {
+            record.backup = scheduler::adopt(&record.backup, schedule, now.wall);
+        }
+        if let Some(schedule) = &subject.drill {
+            record.drill = scheduler::adopt(&record.drill, schedule, now.wall);
+        }
+    })?;
+    let mut due = Vec::new();
+    let mut add = |moment, kind| due.push(Due { moment, kind, name: name.clone(), store: None });
+    let run = |track: &Track, schedule: Option<&Schedule>, kind| match scheduler::turn(
+        track,
+        schedule?,
+        backups.tried(name, kind),
+        now,
+    ) {
+        Turn::Run { moment, .. } => Some(moment),
+        Turn::Wait(_) | Turn::Pause { .. } => None,
+    };
+    if let Some(moment) = run(&record.backup, subject.schedule.as_ref(), JobKind::Backup) {
+        add(moment, JobKind::Backup);
+    }
+    // Without a backup there is nothing to try.
+    if let Some(moment) = run(&record.drill, subject.drill.as_ref(), JobKind::Drill).filter(|_| record.last.is_some()) {
+        add(moment, JobKind::Drill);
+    }
+    if let Some(since) = subject.removed.filter(|_| !subject.volumes.is_empty()) {
+        let left_ms = scheduler::left_ms(&record.backup, backups.tried(name, JobKind::Backup), now.steady_ms);
+        if left_ms == 0 && !subject::has_last(service, subject)? {
+            add(since, JobKind::Backup);
+        }
+    }
+    Ok(due)
+}
+
+/// Targets that are to be tended.
+fn targets_due(service: &Service, subjects: &[Subject], now: Clocks) -> Result<Vec<Due>, AgentError> {
+    let backups = service.backups();
+    let used: BTreeMap<&Name, &Store> =
+        subjects.iter().filter_map(|subject| subject.target.as_ref()).map(|(name, store)| (name, store)).collect();
+    let mut due = Vec::new();
+    for (name, store) in used {
+        let record = backups.records.target(name)?;
+        let rested =
+            backups.tried(name, JobKind::Tend).is_none_or(|at| now.steady_ms.saturating_sub(at) >= TEND_AGAIN_MS);
+        if !record.repository.is_empty() && rested && retain::is_due(record.tended, now.wall) {
+            let moment =
+                record.tended.map_or(now.wall, |tended| Timestamp(tended.nanos().saturating_add(retain::TEND_NANOS)));
+            due.push(Due {
+                moment: moment.min(now.wall),
+                kind: JobKind::Tend,
+                name: name.clone(),
+                store: Some(store.clone()),
+            });
+        }
+    }
+    Ok(due)
+}
+
+/// Begins a backup of an application.
+///
+/// # Errors
+/// Something is being done with it already, or the agent leaves; that it cannot be made is the act's end.
+pub(crate) fn back_up(service: &Arc<Service>, name: &Name, by: &str) -> Result<Arc<Job>, AgentError> {
+    let (own, own_name) = (service.clone(), name.clone());
+    service.backups().jobs.begin(JobKind::Backup, Some(name), by, move |job| {
+        let done = make::make(&own, job, &own_name);
+        settle(&own, job, &own_name, &done);
+        done
+    })
+}
+
+/// Begins a drill.
+///
+/// # Errors
+/// As [`back_up`].
+pub(crate) fn drill(
+    service: &Arc<Service>,
+    name: &Name,
+    backup: Option<String>,
+    by: &str,
+) -> Result<Arc<Job>, AgentError> {
+    let (own, own_name) = (service.clone(), name.clone());
+    service.backups().jobs.begin(JobKind::Drill, Some(name), by, move |job| {
+        let done = drill::drill(&own, job, &own_name, backup.as_deref());
+        settle(&own, job, &own_name, &done);
+        done
+    })
+}
+
+/// Begins a restore of an application's data.
+///
+/// # Errors
+/// As [`back_up`].
+pub(crate) fn restore(
+    service: &Arc<Service>,
+    name: &Name,
+    request: RestoreRequest,
+    by: &str,
+) -> Result<Arc<Job>, AgentError> {
+    let (own, own_name, runtime) = (service.clone(), name.clone(), Handle::current());
+    service.backups().jobs.begin(JobKind::Restore, Some(name), by, move |job| {
+        let done = restore::restore(&own, &runtime, job, &own_name, &request);
+        settle(&own, job, &own_name, &done);
+        done
+    })
+}
+
+/// Begins the restore of a whole machine.
+///
+/// # Errors
+/// As [`back_up`].
+pub(crate) fn restore_machine(
+    service: &Arc<Service>,
+    request: MachineRequest,
+    by: &str,
+) -> Result<Arc<Job>, AgentError> {
+    let (own, runtime) = (service.clone(), Handle::current());
+    service.backups().jobs.begin(JobKind::Machine, None, by, move |job| {
+        let done = machine::restore(&own, &runtime, job, &request);
+        note(&own, job, None, &done);
+        done
+    })
+}
+
+/// Begins the care of a target.
+fn tend(service: &Arc<Service>, name: &Name, store: Store, by: &str) -> Result<Arc<Job>, AgentError> {
+    let (own, own_name) = (service.clone(), name.clone());
+    service.backups().jobs.begin(JobKind::Tend, None, by, move |job| {
+        let done = open_target(&own, &own_name, &store).and_then(|target| retain::tend(&own, job, &target));
+        own.backups().note_try(&own_name, JobKind::Tend);
+        note(&own, job, None, &done);
+        done
+    })
+}
+
+/// Brings the record of an application to the end of an act, and the history.
+fn settle(service: &Service, job: &Job, name: &Name, done: &Result<Done, AgentError>) {
+    let leaves = service.backups().is_leaving();
+    let text = match done {
+        Ok(done) => done.text.clone(),
+        Err(error) => error.to_string(),
+    };
+    let ended = Ended {
+        kind: job.kind.words().into(),
+        by: job.by.clone(),
+        begun: job.begun,
+        at: Timestamp::now(),
+        ok: done.is_ok(),
+        text,
+    };
+    let changed = service.backups().records.change(name, |record| {
+        let track = match job.kind {
+            JobKind::Backup => Some(&mut record.backup),
+            JobKind::Drill => Some(&mut record.drill),
+            JobKind::Restore | JobKind::Machine | JobKind::Tend => None,
+        };
+        if let Some(track) = track {
+            *track = settled(track, job, done, leaves);
+        }
+        record.add(ended);
+    });
+    if let Err(error) = changed {
+        tracing::warn!(application = %name, %error, "the end of a backup, a drill or a restore is not in its record");
+    }
+    service.backups().note_try(name, job.kind);
+    note(service, job, Some(name), done);
+}
+
+/// The track after an act. One that a person stopped is settled: nobody begins at once what somebody has just ended. One that the agent's leaving
+/// stopped is neither done nor failed.
+fn settled(track: &Track, job: &Job, done: &Result<Done, AgentError>, leaves: bool) -> Track {
+    match done {
+        Ok(_) => scheduler::done(track, job.begun),
+        Err(AgentError::Backups(BackupsError::Cancelled)) if leaves => track.clone(),
+        Err(AgentError::Backups(BackupsError::Cancelled)) => scheduler::done(track, job.begun),
+        Err(error) => scheduler::failed(track, &error.to_string()),
+    }
+}
+
+fn note(service: &Service, job: &Job, name: Option<&Name>, done: &Result<Done, AgentError>) {
+    let number = service.wanted().unwrap_or(0);
+    let name = name.map(ToString::to_string);
+    match done {
+        Ok(done) => service.history().note(EventKind::Done, number, name, done.text.clone()),
+        Err(error) => {
+            let text = format!("{}: {error}", job.kind.words());
+            service.history().note(EventKind::Failed, number, name, text);
+        }
+    }
+}

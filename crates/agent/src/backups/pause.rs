@@ -1,0 +1,193 @@
+//! An application that stands still for the moment of a clone: its control groups are frozen, and its shims know that this is wished.
+//!
+//! A mark on the disk comes first and goes last, so that an agent which died in between lets the application go on as soon as it is back.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::inventory::InstanceId;
+use openmesh_shim::client::Client;
+use openmesh_shim::protocol::Action;
+use openmesh_shim::state::{Found, look};
+use openmesh_xnode::paths::instance_name;
+use openmesh_xnode::{Machine, marks, open};
+
+use crate::backups::error::BackupsError;
+use crate::error::AgentError;
+use crate::service::Service;
+
+/// Patience with the answer of a shim.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Note of a pause, as people see it.
+const NOTE: &str = "a backup is being made";
+
+/// An instance that runs.
+struct Running {
+    /// Its name on this machine.
+    name: String,
+    config: openmesh_shim::Config,
+}
+
+/// Pauses an application, and lets it go on.
+pub(crate) struct Pauser<'a> {
+    service: &'a Service,
+    application: Name,
+    mark: PathBuf,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    instances: Vec<Running>,
+    since: Option<Instant>,
+    took: Duration,
+}
+
+impl<'a> Pauser<'a> {
+    /// For an application, running or not.
+    pub fn new(service: &'a Service, application: &Name) -> Pauser<'a> {
+        let mark = mark(service, application);
+        Pauser { service, application: application.clone(), mark, held: Mutex::default() }
+    }
+
+    /// Freezes every instance that runs. One that is frozen already stays as it is.
+    ///
+    /// # Errors
+    /// One does not stand still; those before go on.
+    pub fn pause(&self) -> io::Result<()> {
+        let machine = self.service.agent().machine();
+        let found = running(machine, self.service, &self.application);
+        let found = found.map_err(|error| io::Error::other(error.to_string()))?;
+        let names: Vec<&String> = found.iter().map(|instance| &instance.name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let bytes = serde_json::to_vec(&names).unwrap_or_default();
+        marks::replace(&self.mark, &bytes)?;
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.since = Some(Instant::now());
+        for instance in found {
+            let group = machine.group(&instance.name);
+            if group.frozen().map_err(|error| io::Error::other(error.to_string()))? {
+                continue;
+            }
+            // It is noted as held first: whatever fails from here on, it goes on by `resume`.
+            let name = instance.name.clone();
+            let socket = instance.config.socket.clone();
+            held.instances.push(instance);
+            let failed = |cause: String| io::Error::other(format!("{name}: {cause}"));
+            let mut client = Client::connect(&socket, ANSWER).map_err(|error| failed(error.to_string()))?;
+            let asked = client.ask(Action::Pause { note: NOTE.into() });
+            asked.map_err(|error| failed(error.to_string()))?;
+            group.freeze(&open).map_err(|error| failed(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything go on that [`Pauser::pause`] froze. Done already: nothing changes.
+    ///
+    /// # Errors
+    /// One cannot be thawed; the others are, and the mark stays, so that the agent tries again when it begins.
+    pub fn resume(&self) -> io::Result<()> {
+        let machine = self.service.agent().machine();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = Ok(());
+        for instance in std::mem::take(&mut held.instances) {
+            if let Err(error) = thaw(machine, &instance.name, Some(&instance.config)) {
+                result = Err(error);
+            }
+        }
+        held.took += held.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        if result.is_ok() {
+            remove(&self.mark)?;
+        }
+        result
+    }
+
+    /// Time for which it stood still.
+    pub fn took(&self) -> Duration {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).took
+    }
+}
+
+impl Drop for Pauser<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.resume() {
+            tracing::error!(application = %self.application, %error, "an application was paused for a backup and could not be thawed");
+        }
+    }
+}
+
+fn mark(service: &Service, application: &Name) -> PathBuf {
+    service.backups().folder().join("paused").join(format!("{application}.json"))
+}
+
+fn remove(mark: &std::path::Path) -> io::Result<()> {
+    match std::fs::remove_file(mark) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Instances of an application whose shims live.
+fn running(machine: &Machine, service: &Service, application: &Name) -> Result<Vec<Running>, AgentError> {
+    let mut found = Vec::new();
+    for id in service.agent().logs(application)?.into_keys() {
+        let Some(config) = config(machine, application, &id)? else { continue };
+        let name = instance_name(application, &id);
+        let failed = |cause: String| BackupsError::Pause { instance: name.clone(), cause: io::Error::other(cause) };
+        if matches!(look(&config).map_err(|error| failed(error.to_string()))?, Found::Living) {
+            found.push(Running { name, config });
+        }
+    }
+    Ok(found)
+}
+
+fn config(machine: &Machine, application: &Name, id: &InstanceId) -> Result<Option<openmesh_shim::Config>, AgentError> {
+    Ok(marks::find(&machine.paths.instance(application, id).join("shim.json"))?)
+}
+
+/// Lets an instance go on. One that is not there any more is no fault.
+fn thaw(machine: &Machine, instance: &str, config: Option<&openmesh_shim::Config>) -> io::Result<()> {
+    let group = machine.group(instance);
+    if group.exists() {
+        group.thaw(&open).map_err(|error| io::Error::other(format!("{instance}: {error}")))?;
+    }
+    // A shim that ended meanwhile has no note.
+    if let Some(mut client) = config.and_then(|config| Client::connect(&config.socket, ANSWER).ok()) {
+        let _ = client.ask(Action::Resume);
+    }
+    Ok(())
+}
+
+/// Lets everything go on that a dead agent had paused. Called once, before anything else is done with applications.
+///
+/// # Errors
+/// The first instance that cannot be thawed; its mark stays.
+pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
+    let folder = service.backups().folder().join("paused");
+    let entries = match std::fs::read_dir(&folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(AgentError::file("reading", &folder))?,
+    };
+    let machine = service.agent().machine();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Name>().ok());
+        // A file that was being written when the machine went is no mark.
+        let Some(name) = name.filter(|_| path.extension().is_some_and(|end| end == "json")) else { continue };
+        let instances: Vec<String> = marks::read(&path)?;
+        for id in service.agent().logs(&name)?.into_keys() {
+            let instance = instance_name(&name, &id);
+            if instances.contains(&instance) {
+                let config = config(machine, &name, &id)?;
+                let failed = |cause| BackupsError::Pause { instance: instance.clone(), cause };
+                thaw(machine, &instance, config.as_ref()).map_err(failed)?;
+            }
+        }
+        remove(&path).map_err(AgentError::file("removing", &path))?;
+    }
+    Ok(())
+}

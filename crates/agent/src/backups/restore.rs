@@ -1,0 +1,373 @@
+//! A backup restored: to a new line of each volume and a generation that chooses it, or to an application of another name (B-59).
+//!
+//! Nothing is written over data in use. What is restored lies beside them until all of it is there and read back; then it is a line, and then a generation
+//! chooses that line. So a restore is undone as every change is: by choosing the line before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use openmesh_backup::{Owners, Repository, Restoration, open};
+use openmesh_blueprint::Document;
+use openmesh_blueprint::document::{Application, Name, Wish};
+use openmesh_blueprint::generation::{IDS_OF_APPLICATION, Placed};
+use openmesh_blueprint::resolve::LineChoices;
+use openmesh_primitives::Timestamp;
+use openmesh_volume::{Asker, Id as VolumeId, Keeper, RestoredLine};
+use openmesh_xnode::marks;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::backups::error::BackupsError;
+use crate::backups::find;
+use crate::backups::head::{self, Opened, Part};
+use crate::backups::jobs::{Done, Job};
+use crate::backups::subject::{self, volume_id};
+use crate::backups::views::RestoreRequest;
+use crate::error::AgentError;
+use crate::service::{Asked, Service, names};
+use crate::views::{Deployment, EventKind};
+
+/// Name of restored data in a volume before they are a line.
+const RESTORED: &str = "restore";
+/// Numbers that are left free before that of a restored line: versions that somebody deploys meanwhile get the next ones.
+const LINE_GAP: u32 = 10;
+
+/// A line that restored data became, before a generation chose it: after a death it goes again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Intent {
+    volume: String,
+    line: u32,
+}
+
+/// Lines that were restored, by application and volume, with the ids of the volumes.
+pub(crate) type Restored = BTreeMap<(Name, Name), (VolumeId, u32)>;
+
+/// Restores a backup of an application.
+///
+/// # Errors
+/// Whatever stands in its way; then the application is as it was.
+pub(crate) fn restore(
+    service: &Service,
+    runtime: &Handle,
+    job: &Job,
+    name: &Name,
+    request: &RestoreRequest,
+) -> Result<Done, AgentError> {
+    let subject = subject::find(service, name)?;
+    job.say("opens the target");
+    let target = find::target(service, &subject)?;
+    let repository = target.repository(service)?.metered(job.meter.clone());
+    let backup = find::one(service, &repository, name, request.backup.as_deref())?;
+    job.say("restores the description");
+    let scratch = head::scratch(service, &format!("{name}.restore"));
+    let opened = head::read(&repository, find::id(&backup)?, service.backups().keys.node(), &scratch)?;
+    let reason = format!("backup {} of {name} is restored", backup.id.get(..12).unwrap_or(&backup.id));
+    let asked = Asked { by: job.by.clone(), reason, expected: None };
+    let to = match &request.as_name {
+        Some(text) => plant(service, runtime, job, &opened, &crate::api::name(text)?, &asked)?,
+        None => name.clone(),
+    };
+    let parts = chosen(&opened, name, &request.volumes)?;
+    let restored = fill_application(service, job, &repository, &opened, &to, &parts)?;
+    job.say("makes the generation that chooses the restored data");
+    let mut taken = choose(service, runtime, &restored, &asked)?;
+    if request.as_name.is_some() {
+        runtime.block_on(committed(service, job, &taken))?;
+        taken = begin(service, runtime, &opened, &to, &asked)?;
+    }
+    let text = format!(
+        "backup {} of {} is restored to {to}, and generation {} chooses it",
+        backup.id.get(..12).unwrap_or(&backup.id),
+        backup.at.to_rfc3339(),
+        taken.generation
+    );
+    Ok(Done { text, backup: Some(backup.id), generation: Some((taken.generation, taken.events)) })
+}
+
+/// The volumes of a backup that a person wants.
+fn chosen<'a>(opened: &'a Opened, name: &Name, wanted: &[String]) -> Result<Vec<(Name, &'a Part)>, AgentError> {
+    let all = &opened.head.volumes;
+    if let Some(volume) = wanted.iter().find(|volume| !all.contains_key(*volume)) {
+        let (application, volume, known) = (name.to_string(), volume.clone(), names(all.keys()));
+        return Err(BackupsError::NoVolume { application, volume, here: " in this backup", known }.into());
+    }
+    let parts = all.iter().filter(|(volume, _)| wanted.is_empty() || wanted.contains(volume));
+    let named = |(volume, part): (&String, &'a Part)| -> Result<(Name, &'a Part), AgentError> {
+        Ok((crate::api::name(volume)?, part))
+    };
+    parts.map(named).collect()
+}
+
+/// Restores volumes of a backup to new lines of an application's volumes. Either all of them are lines then, or none.
+///
+/// # Errors
+/// The application is not wanted, has no volume of a name, there is no room, or the repository fails.
+pub(crate) fn fill_application(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    opened: &Opened,
+    to: &Name,
+    parts: &[(Name, &Part)],
+) -> Result<Restored, AgentError> {
+    let wanted = service.agent().generations()?.map(|(wanted, _)| wanted);
+    let placed = wanted.as_ref().and_then(|wanted| wanted.placement.applications.get(to));
+    let known = wanted.iter().flat_map(|wanted| wanted.placement.applications.keys());
+    let missing = || AgentError::NoApplication { name: to.to_string(), known: names(known) };
+    let placed = placed.ok_or_else(missing)?;
+    job.expect(parts.iter().map(|(_, part)| part.bytes).sum());
+    let mut restored = Restored::new();
+    for (volume, part) in parts {
+        job.say(format!("restores the volume {volume}"));
+        match fill(service, repository, opened, (to, placed), (volume, *part), &job.by) {
+            Ok(line) => drop(restored.insert((to.clone(), volume.clone()), line)),
+            Err(error) => {
+                discard(service, &restored);
+                return Err(error);
+            }
+        }
+    }
+    Ok(restored)
+}
+
+/// Restores one volume of a backup to a new line, and returns it.
+fn fill(
+    service: &Service,
+    repository: &Repository<'_>,
+    opened: &Opened,
+    (application, placed): (&Name, &Placed),
+    (volume, part): (&Name, &Part),
+    by: &str,
+) -> Result<(VolumeId, u32), AgentError> {
+    let no_volume = || BackupsError::NoVolume {
+        application: application.to_string(),
+        volume: volume.to_string(),
+        here: "",
+        known: names(placed.volumes.keys()),
+    };
+    let id = volume_id(placed.volumes.get(volume).ok_or_else(no_volume)?)?;
+    let volumes = &service.agent().machine().volumes;
+    volumes.mount(id, &openmesh_volume::open)?;
+    let place = volumes.scratch_place(id, RESTORED, &openmesh_volume::open)?;
+    let owners = Owners::Shifted { from: opened.head.first_id, to: placed.first_id, count: IDS_OF_APPLICATION };
+    let order = Restoration { snapshot: part.snapshot()?, target: &place, owners, verify: true };
+    repository.restore(&order, &open)?;
+    let number = next_line(service, id)?;
+    note_intent(service, id, number)?;
+    let reason = format!("backup of {} restored", opened.head.at.to_rfc3339());
+    let line = RestoredLine { number, reason: &reason, by, at: Timestamp::now(), keeper: Keeper::Person };
+    volumes.adopt(id, RESTORED, &line, &openmesh_volume::open)?;
+    Ok((id, number))
+}
+
+/// A number that no line has, and that no version which is deployed meanwhile gets.
+fn next_line(service: &Service, id: VolumeId) -> Result<u32, AgentError> {
+    let generations = service.agent().generations()?;
+    let all = generations.iter().flat_map(|(wanted, serving)| serving.iter().chain([wanted]));
+    let placed = all.flat_map(|generation| generation.placement.applications.values());
+    let given =
+        placed.flat_map(|placed| placed.volumes.values()).filter(|volume| VolumeId::try_from(&volume.id) == Ok(id));
+    let given = given.map(|volume| volume.last_line.max(volume.line)).max().unwrap_or(0);
+    let there = service.agent().machine().volumes.observe_one(id).lines.into_keys().max().unwrap_or(0);
+    Ok(given.max(there).saturating_add(LINE_GAP))
+}
+
+/// Lets a new generation, with the content of the wanted one, choose restored lines. Where there is none, the lines go again.
+///
+/// # Errors
+/// There is no way to such a generation.
+pub(crate) fn choose(
+    service: &Service,
+    runtime: &Handle,
+    restored: &Restored,
+    asked: &Asked,
+) -> Result<Deployment, AgentError> {
+    let lines: LineChoices = restored.iter().map(|(at, (_, line))| (at.clone(), *line)).collect();
+    let wanted = service.wanted()?;
+    match runtime.block_on(service.roll_back(wanted, &lines, asked, true)) {
+        Ok(taken) => {
+            for (id, line) in restored.values() {
+                forget_intent(service, *id, *line)?;
+            }
+            Ok(taken)
+        }
+        Err(error) => {
+            discard(service, restored);
+            Err(error)
+        }
+    }
+}
+
+/// Drops restored lines that no generation chose.
+fn discard(service: &Service, restored: &Restored) {
+    let volumes = &service.agent().machine().volumes;
+    for (id, line) in restored.values() {
+        let dropped = volumes.drop_line(*id, *line, Asker::Person, &BTreeSet::new(), &openmesh_volume::open);
+        let forgotten = dropped.map_err(AgentError::from).and_then(|()| forget_intent(service, *id, *line));
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "a restored line that nobody chose is not gone yet");
+        }
+    }
+}
+
+fn intents_folder(service: &Service) -> PathBuf {
+    service.backups().folder().join("restored")
+}
+
+fn intent_file(service: &Service, id: VolumeId, line: u32) -> PathBuf {
+    intents_folder(service).join(format!("{id}-{line}.json"))
+}
+
+fn note_intent(service: &Service, id: VolumeId, line: u32) -> Result<(), AgentError> {
+    let path = intent_file(service, id, line);
+    let bytes = serde_json::to_vec(&Intent { volume: id.to_string(), line }).unwrap_or_default();
+    marks::replace(&path, &bytes).map_err(AgentError::file("writing", &path))
+}
+
+fn forget_intent(service: &Service, id: VolumeId, line: u32) -> Result<(), AgentError> {
+    let path = intent_file(service, id, line);
+    match std::fs::remove_file(&path) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(AgentError::file("removing", &path)),
+    }
+}
+
+/// Drops the restored lines that a dead agent's generations did not come to choose, and what it was restoring. Called once when an agent begins.
+///
+/// # Errors
+/// The first line that cannot be dropped.
+pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
+    let folder = intents_folder(service);
+    let entries = match std::fs::read_dir(&folder) {
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(AgentError::file("reading", &folder))?,
+    };
+    let generations = service.agent().generations()?;
+    let all = generations.iter().flat_map(|(wanted, serving)| serving.iter().chain([wanted]));
+    let placed = all.flat_map(|generation| generation.placement.applications.values());
+    let used: BTreeSet<(String, u32)> =
+        placed.flat_map(|placed| placed.volumes.values()).map(|volume| (volume.id.to_string(), volume.line)).collect();
+    let volumes = &service.agent().machine().volumes;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let Some(intent) = marks::find::<Intent>(&path).ok().flatten() else { continue };
+        let Ok(id) = intent.volume.parse::<VolumeId>() else { continue };
+        if !used.contains(&(intent.volume.clone(), intent.line)) && volumes.observe_one(id).record.is_some() {
+            volumes.mount(id, &openmesh_volume::open)?;
+            volumes.drop_line(id, intent.line, Asker::Person, &BTreeSet::new(), &openmesh_volume::open)?;
+            volumes.clear_scratch(id, RESTORED, &openmesh_volume::open)?;
+        }
+        forget_intent(service, id, intent.line)?;
+    }
+    Ok(())
+}
+
+/// Deploys the application of a backup under another name, stopped: so that its volumes are there and nothing writes to them. Returns the name.
+fn plant(
+    service: &Service,
+    runtime: &Handle,
+    job: &Job,
+    opened: &Opened,
+    to: &Name,
+    asked: &Asked,
+) -> Result<Name, AgentError> {
+    let mut document = service.document(service.wanted()?)?;
+    if document.applications.contains_key(to) {
+        return Err(BackupsError::Value(format!("there is an application `{to}` already; choose another name")).into());
+    }
+    let application = moved(opened, &document)?;
+    for secret in application.secrets() {
+        if let Some(value) = opened.secrets.get(secret).filter(|_| !has_secret(service, secret)) {
+            service.set_secret(secret, value)?;
+        }
+    }
+    job.say(format!("makes {to}, stopped"));
+    document.applications.insert(to.clone(), Application { wish: Wish::Stopped, ..application });
+    let taken = deploy(service, runtime, &document, asked)?;
+    runtime.block_on(committed(service, job, &taken))?;
+    Ok(to.clone())
+}
+
+fn has_secret(service: &Service, name: &Name) -> bool {
+    service.secrets().is_ok_and(|all| all.iter().any(|secret| secret.name == name.as_str()))
+}
+
+/// The application of a backup as it can stand beside the one that has its name: with free ports of the host, and without its domains.
+fn moved(opened: &Opened, document: &Document) -> Result<Application, AgentError> {
+    let lacks = || BackupsError::Description {
+        backup: opened.id.to_string(),
+        why: format!("its document does not have {}", opened.head.application),
+    };
+    let found = opened.document.applications.iter().find(|(name, _)| name.as_str() == opened.head.application);
+    let mut application = found.map(|(_, application)| application.clone()).ok_or_else(lacks)?;
+    application.domains.clear();
+    for publish in application.ports.values_mut().filter_map(|port| port.publish.as_mut()) {
+        publish.port = None;
+    }
+    let has_target = |to: &Name| document.machine.backups.contains_key(to);
+    application.backup = application.backup.filter(|backup| has_target(&backup.to));
+    Ok(application)
+}
+
+/// Lets an application that was deployed stopped be what the backup's document wishes.
+fn begin(
+    service: &Service,
+    runtime: &Handle,
+    opened: &Opened,
+    name: &Name,
+    asked: &Asked,
+) -> Result<Deployment, AgentError> {
+    let mut document = service.document(service.wanted()?)?;
+    let before = opened.document.applications.iter().find(|(name, _)| name.as_str() == opened.head.application);
+    let wish = before.map_or(Wish::Running, |(_, application)| application.wish);
+    if let Some(application) = document.applications.get_mut(name) {
+        application.wish = wish;
+    }
+    deploy(service, runtime, &document, asked)
+}
+
+/// Deploys a document that was put together here: it is held against every rule as one of a person is.
+///
+/// # Errors
+/// It has problems, or there is no way to it.
+pub(crate) fn deploy(
+    service: &Service,
+    runtime: &Handle,
+    document: &Document,
+    asked: &Asked,
+) -> Result<Deployment, AgentError> {
+    let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
+    runtime.block_on(service.deploy(&document, asked, true))
+}
+
+/// Waits until a generation is committed.
+///
+/// # Errors
+/// It is held, or took another's place; or the act was stopped.
+pub(crate) async fn committed(service: &Service, job: &Job, taken: &Deployment) -> Result<(), AgentError> {
+    let mut news = service.history().follow();
+    let mut from = taken.events;
+    loop {
+        if marks::pointer(&service.agent().machine().paths.current())? >= taken.generation {
+            return Ok(());
+        }
+        let wanted = service.wanted()?;
+        if wanted != taken.generation {
+            return Err(AgentError::Changed { expected: taken.generation, wanted });
+        }
+        let (events, next) = service.history().since(from);
+        from = next;
+        let ours = events.iter().find(|event| event.kind == EventKind::Held && event.generation == taken.generation);
+        if let Some(held) = ours {
+            return Err(BackupsError::Value(format!("generation {} is held: {}", taken.generation, held.text)).into());
+        }
+        tokio::select! {
+            changed = news.changed() => {
+                if changed.is_err() {
+                    return Err(BackupsError::Leaving.into());
+                }
+            }
+            () = job.cancelled() => return Err(BackupsError::Cancelled.into()),
+        }
+    }
+}
