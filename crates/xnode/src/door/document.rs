@@ -107,8 +107,8 @@ impl<'a> Facts<'a> {
 
     /// Version of an application that instances of a revision are of; none where no generation is known that has it.
     pub fn version(&self, name: &Name, revision: &Revision) -> Option<&'a Application> {
-        let all = [self.wanted].into_iter().chain(self.serving).chain(self.others);
-        let found = all.into_iter().find(|generation| generation.revision(name).as_ref() == Some(revision))?;
+        let mut all = [self.wanted].into_iter().chain(self.serving).chain(self.others);
+        let found = all.find(|generation| generation.revision(name).as_ref() == Some(revision))?;
         Some(&found.portable.applications.get(name)?.application)
     }
 
