@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::is_route_of;
 use crate::error::XnodeError;
-use crate::marks::{self, DoorMark};
+use crate::marks;
 use crate::{Door, Machine};
 
 /// Mark beside an application: the door's counts before a revision was admitted.
@@ -82,11 +82,10 @@ pub fn note_admission(machine: &Machine, name: &Name, revision: &str, door: Door
 }
 
 /// Traffic that was let in to a version since it was admitted. None means that nobody knows, and then all of it counts as writing: the door was started
-/// anew since, does not answer, or is not the only way to the application.
-pub fn admitted(machine: &Machine, name: &Name, mark: &DoorMark) -> Option<Admitted> {
-    let DoorMark::Open { revision, .. } = mark else { return None };
+/// anew since, does not answer, is not the only way to the application, or has admitted another version last.
+pub fn admitted(machine: &Machine, name: &Name, revision: &Revision) -> Option<Admitted> {
     let before: AdmissionMark = marks::find(&machine.paths.application(name).join("admission.json")).ok()??;
-    if before.revision != *revision || !is_only_way(machine, name, &revision.parse::<Revision>().ok()?)? {
+    if before.revision != revision.to_string() || !is_only_way(machine, name, revision)? {
         return None;
     }
     before.since(name, &machine.doors.get()?.report().ok()?)

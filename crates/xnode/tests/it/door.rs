@@ -14,7 +14,7 @@ use openmesh_blueprint::document::Name;
 use openmesh_door::document::Admission;
 use openmesh_xnode::door::document::Places;
 use openmesh_xnode::door::{Carrier, NoCertificates, admitted};
-use openmesh_xnode::marks::{self, DoorMark};
+use openmesh_xnode::marks;
 use openmesh_xnode::{Progress, open};
 
 use crate::deploy::free_port;
@@ -251,8 +251,8 @@ fn a_single_writer_is_held_and_loses_no_request() {
         route.longest_hold_ms
     );
     // All of it is known: the new version has had writing requests.
-    let mark: DoorMark = marks::read(&world.paths().application(&web()).join("door.json")).unwrap();
-    let let_in = admitted(world.agent().machine(), &web(), &mark).expect("counts of one process");
+    let revision = world.generations[1].revision(&web()).unwrap();
+    let let_in = admitted(world.agent().machine(), &web(), &revision).expect("counts of one process");
     assert!(let_in.writing_requests > 0 && let_in.connections == 0, "{let_in:?}");
     drop(door);
 }
@@ -302,8 +302,7 @@ fn a_raw_port_is_cut_once_and_the_plan_says_so() {
     until("the raw port of the new version", || connect().is_some());
     assert_eq!(ask("GET", port, "/").unwrap(), (200, "two\n".into()));
     // Nobody knows what came by the raw port.
-    let mark: DoorMark = marks::read(&world.paths().application(&web()).join("door.json")).unwrap();
-    assert_eq!(admitted(world.agent().machine(), &web(), &mark), None);
+    assert_eq!(admitted(world.agent().machine(), &web(), &second.revision(&web()).unwrap()), None);
     drop(door);
 }
 
