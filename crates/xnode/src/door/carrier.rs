@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use openmesh_blueprint::document::Name;
 use openmesh_door::document::{Certificate, Document};
 use openmesh_door::limits::DOCUMENT_BYTES_MAX;
 use openmesh_door::protocol::{Ask, Tell};
@@ -16,7 +17,7 @@ use openmesh_door::report::Report;
 use rustix::fs::OFlags;
 
 use super::client::{Client, ClientError, ask};
-use super::document::{Places, Written};
+use super::document::{Places, Written, is_route_of};
 use super::served::Served;
 use crate::Door;
 use crate::error::XnodeError;
@@ -63,6 +64,8 @@ pub enum Word {
 #[derive(Debug)]
 struct State {
     word: Word,
+    /// Routes of the document that was wanted last.
+    routes: BTreeSet<String>,
     /// Number of the process that serves this document, and the document with its serial.
     confirmed: Option<(u64, Document)>,
     /// Moment since which it does not answer.
@@ -97,8 +100,14 @@ pub struct Carrier {
 impl Carrier {
     /// The door with this control socket, which keeps its document in the file `kept`.
     pub fn new(socket: PathBuf, kept: PathBuf, places: Places, certificates: Box<dyn Certificates>) -> Carrier {
-        let state =
-            State { word: Word::None, confirmed: None, silent_since: None, lost: BTreeMap::new(), remarks: Vec::new() };
+        let state = State {
+            word: Word::None,
+            routes: BTreeSet::new(),
+            confirmed: None,
+            silent_since: None,
+            lost: BTreeMap::new(),
+            remarks: Vec::new(),
+        };
         Carrier { socket, kept, places, certificates, state: Mutex::new(state) }
     }
 
@@ -167,6 +176,11 @@ impl Carrier {
         }
     }
 
+    /// Returns true where the document that was wanted last has a route of an application.
+    pub fn concerns(&self, application: &Name) -> bool {
+        self.lock().routes.iter().any(|route| is_route_of(route, application))
+    }
+
     /// Everything that is not served and should be: a name of it that stays the same, and words with the reason.
     pub fn troubles(&self) -> Vec<(String, String)> {
         let word = match self.word() {
@@ -199,6 +213,7 @@ impl Carrier {
         let mut state = self.lock();
         let until = Instant::now() + ANSWER;
         state.remarks = written.remarks;
+        state.routes = written.document.routes.keys().cloned().collect();
         state.lost.retain(|_, (_, tried)| tried.elapsed() < ADDRESS_AGAIN);
         let word = self.bring(&mut state, &written.document, until, effect)?;
         match &word {

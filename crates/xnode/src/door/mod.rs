@@ -179,12 +179,14 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     Ok(())
 }
 
-/// Progress of a step of an application that waits for the door: done by its word.
+/// Progress of a step of an application that waits for the door: done by its word, or at once where the door has no route of the application.
 ///
 /// # Errors
 /// It refuses the document, or has been silent for long.
 pub(crate) fn confirmed(machine: &Machine, name: &Name) -> Result<Progress, XnodeError> {
-    let Some(carrier) = machine.doors.get() else { return Ok(Progress::Done) };
+    let Some(carrier) = machine.doors.get().filter(|carrier| carrier.concerns(name)) else {
+        return Ok(Progress::Done);
+    };
     match carrier.word() {
         Word::None | Word::Serves => Ok(Progress::Done),
         Word::Waits(_) => Ok(Progress::Wait(LOOK_AGAIN)),
