@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod backup;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -431,6 +433,23 @@ pub enum XnodeCommand {
     Secret(SecretCommand),
     /// Show the door: where it listens, where it leads, who waits; its certificates.
     Doors(DoorsArgs),
+    /// Tell the state of all backups and drills, with causes; --cancel ends one that is under way.
+    Backups {
+        /// Stop this backup, restore or drill.
+        #[arg(long, value_name = "NUMBER")]
+        cancel: Option<u64>,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Keys of backups: the owner's is made once, and opens them when the machine is lost.
+    #[command(subcommand)]
+    BackupKey(backup::BackupKeyCommand),
+    /// Restore a whole machine, onto one without anything, from a repository and the owner's key.
+    Restore(Box<backup::MachineArgs>),
 }
 
 /// The door.
@@ -678,6 +697,31 @@ pub enum AppCommand {
     Templates(TemplatesArgs),
     /// Make an application out of a template; questions are asked at a terminal.
     New(NewArgs),
+    /// Back up an application now, to the place that its document names.
+    Backup {
+        /// Application.
+        name: openmesh_agent::Name,
+        /// Act.
+        #[command(flatten)]
+        act: backup::ActArgs,
+    },
+    /// List the backups of an application.
+    Backups {
+        /// Application.
+        name: openmesh_agent::Name,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+        /// Output.
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Restore a backup: to a new line of each volume, which a new generation chooses; nothing is written over. Or as a new application.
+    Restore(backup::RestoreArgs),
+    /// Prove a backup: restore it to a scratch place and read all of it back.
+    Drill(backup::DrillArgs),
+    /// List the lines of data of an application, or remove one (openmesh app rollback chooses one).
+    Lines(backup::LinesArgs),
 }
 
 /// Arguments of `app templates`.

@@ -11,5 +11,6 @@ pub mod sql;
 pub mod venues;
 pub mod verify;
 pub mod xnode;
+mod xnode_backup;
 mod xnode_check;
 mod xnode_doors;

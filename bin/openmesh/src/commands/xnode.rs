@@ -58,6 +58,9 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
             let text = client.text(client.request(Method::GET, "/schema")).await.map_err(failure)?;
             print(&format!("{text}\n"))
         }
+        XnodeCommand::Backups { cancel, agent, output } => super::xnode_backup::backups(cancel, &agent, output).await,
+        XnodeCommand::BackupKey(command) => super::xnode_backup::key(command).await,
+        XnodeCommand::Restore(asked) => super::xnode_backup::restore(&asked).await,
         XnodeCommand::Secret(command) => secret(command).await,
         XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,
     }

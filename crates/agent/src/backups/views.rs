@@ -249,9 +249,6 @@ pub struct MachineRequest {
     /// Name of the machine, where the repository has several.
     #[serde(default)]
     pub node: Option<String>,
-    /// Only what would be done is wanted.
-    #[serde(default)]
-    pub plan: bool,
 }
 
 impl std::fmt::Debug for MachineRequest {

@@ -1,5 +1,6 @@
 //! `openmesh app`.
 
+mod backup;
 mod change;
 mod templates;
 mod text;
@@ -45,6 +46,11 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             change(&asked, does).await
         }
         AppCommand::Logs(asked) => logs(asked).await,
+        AppCommand::Backup { name, act } => backup::back_up(&name, &act).await,
+        AppCommand::Backups { name, agent, output } => backup::list(&name, &agent, output).await,
+        AppCommand::Restore(asked) => backup::restore(&asked).await,
+        AppCommand::Drill(asked) => backup::drill(&asked).await,
+        AppCommand::Lines(asked) => backup::lines(&asked).await,
         AppCommand::History { agent, output } => {
             let all: Vec<Generation> = get(&client(&agent)?, "/generations").await?;
             if output.json { json(&all) } else { print(&text::history(&all)) }

@@ -1,0 +1,304 @@
+//! Backups of the machine: states, keys, the restore of all of it; and the progress of acts that take long.
+
+use std::fs::OpenOptions;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::pin::pin;
+
+use futures::StreamExt as _;
+use openmesh_agent::views::backups::{
+    Application, Backup, Job, Keys, MachinePlan, MachineRequest, Overview, Place, State,
+};
+use openmesh_agent::{Client, Identity};
+use reqwest::Method;
+
+use super::agent::{ask, client, columns, failure, get, json, moment, print};
+use super::xnode::one_line;
+use crate::cli::backup::{ActArgs, BackupKeyCommand, MachineArgs};
+use crate::cli::{AgentName, Output};
+use crate::failure::Failure;
+
+/// Whoever sits at the keyboard.
+pub fn asker() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into())
+}
+
+/// Bytes for people.
+pub fn size(bytes: u64) -> String {
+    const STEP: u64 = 1 << 10;
+    match bytes {
+        0..STEP => format!("{bytes} B"),
+        _ if bytes < STEP << 10 => format!("{} KiB", bytes.div_ceil(STEP)),
+        _ if bytes < STEP << 20 => format!("{} MiB", bytes.div_ceil(STEP << 10)),
+        _ => format!("{}.{} GiB", bytes >> 30, (bytes >> 20) % 1024 * 10 / 1024),
+    }
+}
+
+/// Follows an act to its end, with its progress.
+pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<(), Failure> {
+    if act.no_wait {
+        let text = format!("number {} has begun; `openmesh xnode backups` tells what came of it\n", job.number);
+        return if act.output.json { json(job) } else { print(&text) };
+    }
+    let request = client.request(Method::GET, &format!("/backups/jobs/{}?follow=true", job.number));
+    let mut told = pin!(client.lines::<Job>(request).await.map_err(failure)?);
+    let mut shown = Shown::default();
+    while let Some(job) = told.next().await {
+        let job = job.map_err(failure)?;
+        if act.output.json {
+            print(&one_line(&job)?)?;
+        } else {
+            shown.show(&job);
+        }
+        let Some(ended) = job.ended else { continue };
+        shown.clear();
+        if !ended.ok {
+            return Err(Failure::new(ended.text).hint("openmesh xnode backups tells the state of all backups"));
+        }
+        if !act.output.json {
+            print(&format!("{}\n", ended.text))?;
+        }
+        if let (Some(_), false) = (ended.generation, act.output.json) {
+            print("what comes of the generation is told by: openmesh xnode events --follow\n")?;
+        }
+        return Ok(());
+    }
+    Err(Failure::new("the agent left before it was done").hint("begin it again when the agent is back"))
+}
+
+/// Progress as it stands on the screen: one line that is written anew on a terminal, and elsewhere a line for each new phase.
+#[derive(Default)]
+struct Shown {
+    last: String,
+}
+
+impl Shown {
+    fn show(&mut self, job: &Job) {
+        let mut error = std::io::stderr().lock();
+        // A log of what was shown is worth nothing: where it cannot be written, nothing is lost.
+        if error.is_terminal() {
+            let _ = write!(error, "\r\x1b[K{}", progress(job)).and_then(|()| error.flush());
+        } else if self.last != job.phase {
+            let _ = writeln!(error, "{}", job.phase);
+        }
+        self.last.clone_from(&job.phase);
+    }
+
+    fn clear(&self) {
+        let mut error = std::io::stderr().lock();
+        if error.is_terminal() && !self.last.is_empty() {
+            let _ = write!(error, "\r\x1b[K").and_then(|()| error.flush());
+        }
+    }
+}
+
+/// Progress of an act in one line.
+fn progress(job: &Job) -> String {
+    match job.all_bytes {
+        0 => job.phase.clone(),
+        all => {
+            let percent = job.bytes.min(all).saturating_mul(100) / all;
+            format!("{}: {} of {} ({percent} %)", job.phase, size(job.bytes), size(all.max(job.bytes)))
+        }
+    }
+}
+
+/// Prints the states of all backups, or stops an act.
+pub async fn backups(cancel: Option<u64>, agent: &AgentName, output: Output) -> Result<(), Failure> {
+    let client = client(agent)?;
+    if let Some(number) = cancel {
+        let job: Job = ask(&client, client.request(Method::DELETE, &format!("/backups/jobs/{number}"))).await?;
+        let text = format!("number {number} ({}) ends at its next piece\n", job.phase);
+        return if output.json { json(&job) } else { print(&text) };
+    }
+    let all: Overview = get(&client, "/backups").await?;
+    if output.json { json(&all) } else { print(&overview(&all)) }
+}
+
+fn overview(all: &Overview) -> String {
+    let mut text = match &all.keys.owner {
+        Some(owner) => format!("owner      {owner}\n"),
+        None => "owner      no key is set; `openmesh xnode backup-key make FILE` makes one\n".to_owned(),
+    };
+    for target in &all.targets {
+        let id = target.repository.as_deref().map(|id| format!(", repository {id}")).unwrap_or_default();
+        let cause = target.cause.as_deref().map(|cause| format!("\n           {cause}")).unwrap_or_default();
+        text += &format!("place      {} is {}: {}{id}{cause}\n", target.name, word(target.state), target.place);
+    }
+    for job in all.jobs.iter().filter(|job| job.ended.is_none()) {
+        let name = job.application.as_deref().unwrap_or("the machine");
+        text += &format!("under way  number {} for {name}: {}\n", job.number, progress(job));
+    }
+    if all.applications.is_empty() {
+        return text + "no application has backups in its document\n";
+    }
+    let rows: Vec<Vec<String>> = all.applications.iter().map(row).collect();
+    text + &columns(&["APPLICATION", "BACKUPS", "LAST", "SIZE", "NEXT", "DRILL", "CAUSE"], &rows)
+}
+
+fn row(one: &Application) -> Vec<String> {
+    let when = |at: Option<openmesh_primitives::Timestamp>| at.map(moment).unwrap_or_default();
+    let drill = match (&one.drill, one.drill_state) {
+        (Some(drill), _) if drill.fault.is_none() => format!("passed {}", moment(drill.at)),
+        (Some(drill), _) => format!("failed {}", moment(drill.at)),
+        (None, Some(state)) => word(state).to_owned(),
+        (None, None) => String::new(),
+    };
+    let causes = [&one.cause, &one.drill_cause];
+    let causes: Vec<String> = causes.into_iter().flatten().map(|cause| cause.replace('\n', "; ")).collect();
+    vec![
+        one.name.clone(),
+        if one.awaits_last { "last one awaited".to_owned() } else { word(one.state).to_owned() },
+        when(one.last.as_ref().map(|last| last.at)),
+        one.last.as_ref().map(|last: &Backup| size(last.bytes)).unwrap_or_default(),
+        when(one.next),
+        drill,
+        causes.join("; "),
+    ]
+}
+
+fn word(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Waiting => "waiting",
+        State::Running => "running",
+        State::Late => "late",
+        State::Failed => "failed",
+    }
+}
+
+/// Runs one of the commands about keys.
+pub async fn key(command: BackupKeyCommand) -> Result<(), Failure> {
+    match command {
+        BackupKeyCommand::Show { agent, output } => {
+            let keys: Keys = get(&client(&agent)?, "/backups/key").await?;
+            if output.json { json(&keys) } else { print(&keys_text(&keys)) }
+        }
+        BackupKeyCommand::Make { file, replace, agent } => {
+            let client = client(&agent)?;
+            let keys: Keys = get(&client, "/backups/key").await?;
+            if let (Some(owner), false) = (&keys.owner, replace) {
+                let text = format!("the owner's key is {owner} already, and no other one was made");
+                return Err(Failure::new(text).hint("--replace takes its place; earlier backups stay open to both"));
+            }
+            let identity = Identity::generate().map_err(|error| Failure::new(error.to_string()))?;
+            write_identity(&file, &identity)?;
+            let keys = set(&client, &identity.recipient().to_string(), replace).await?;
+            let text = "keep it away from this machine: whoever has it can open every backup, and without it nobody can when the machine is lost";
+            print(&format!("{}{} holds the owner's key; {text}\n", keys_text(&keys), file.display()))
+        }
+        BackupKeyCommand::Set { recipient, replace, agent } => {
+            let keys = set(&client(&agent)?, &recipient, replace).await?;
+            print(&keys_text(&keys))
+        }
+        BackupKeyCommand::Join { target, identity, agent } => {
+            let client = client(&agent)?;
+            let path = format!("/backups/targets/{target}/join?by={}", asker());
+            let request = client.request(Method::POST, &path).body(read(&identity)?);
+            let id: String = ask(&client, request).await?;
+            print(&format!("this machine writes to repository {id} from now on\n"))
+        }
+    }
+}
+
+async fn set(client: &Client, recipient: &str, replace: bool) -> Result<Keys, Failure> {
+    let path = format!("/backups/key?replace={replace}&by={}", asker());
+    ask(client, client.request(Method::PUT, &path).body(recipient.to_owned())).await
+}
+
+fn keys_text(keys: &Keys) -> String {
+    let owner = keys.owner.as_deref().unwrap_or("none yet; `openmesh xnode backup-key make FILE` makes one");
+    format!("owner      {owner}\nmachine    {}\n", keys.node)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| Failure::from_display(path.display(), &error))
+}
+
+/// Writes an identity to a new file that its owner alone can read, as `age-keygen` does.
+fn write_identity(path: &Path, identity: &Identity) -> Result<(), Failure> {
+    let text = format!("# public key: {}\n{}\n", identity.recipient(), identity.secret_text());
+    let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|error| Failure::from_display(path.display(), &error))
+}
+
+/// Shows what a whole machine would be restored from, and restores it.
+pub async fn restore(asked: &MachineArgs) -> Result<(), Failure> {
+    let client = client(&asked.act.agent)?;
+    let request = request(asked)?;
+    let body = serde_json::to_vec(&request).map_err(|error| Failure::from_display("the request", &error))?;
+    if !asked.yes {
+        let plan: MachinePlan = ask(&client, client.request(Method::POST, "/backups/machine/plan").body(body)).await?;
+        return if asked.act.output.json { json(&plan) } else { print(&plan_text(&plan)) };
+    }
+    let path = format!("/backups/machine?by={}", asker());
+    let job: Job = ask(&client, client.request(Method::POST, &path).body(body)).await?;
+    follow(&client, &job, &asked.act).await
+}
+
+fn request(asked: &MachineArgs) -> Result<MachineRequest, Failure> {
+    let place = match (&asked.folder, &asked.s3, &asked.secret_key_file) {
+        (Some(folder), _, _) => {
+            let folder =
+                std::path::absolute(folder).map_err(|error| Failure::from_display(folder.display(), &error))?;
+            Place::Folder { path: folder.display().to_string() }
+        }
+        (None, Some(address), Some(secret)) => Place::S3 {
+            address: address.clone(),
+            bucket: asked.bucket.clone().unwrap_or_default(),
+            region: asked.region.clone(),
+            key: asked.access_key.clone().unwrap_or_default(),
+            secret: read(secret)?.trim().to_owned(),
+        },
+        _ => return Err(Failure::usage("say where the repository is: --folder DIR, or --s3 URL")),
+    };
+    Ok(MachineRequest {
+        place,
+        identity: read(&asked.identity)?,
+        repository: asked.repository.clone(),
+        node: asked.node.clone(),
+    })
+}
+
+fn plan_text(plan: &MachinePlan) -> String {
+    let mut text = format!(
+        "repository {} has the machine {}\ndocument   of generation {}, {}\n",
+        plan.repository,
+        plan.node,
+        plan.generation,
+        moment(plan.at)
+    );
+    if !plan.secrets.is_empty() {
+        text += &format!("secrets    {}\n", plan.secrets.join(", "));
+    }
+    for backup in &plan.backups {
+        text += &format!("data       {} of {}, {}\n", backup.application, moment(backup.at), size(backup.bytes));
+    }
+    text + "nothing was changed; --yes restores it, after you have compared the id of the repository with the one that you noted\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 1023, 1024, 5 << 20, (3 << 30) + (512 << 20)].map(size);
+        assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "5 MiB", "3.5 GiB"]);
+    }
+
+    #[test]
+    fn an_identity_is_written_once_and_for_its_owner() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let identity = Identity::generate().unwrap();
+        write_identity(&path, &identity).unwrap();
+        let read: Identity = read(&path).unwrap().parse().unwrap();
+        assert_eq!(read.recipient(), identity.recipient());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(write_identity(&path, &identity).is_err());
+    }
+}
