@@ -215,6 +215,7 @@ pub fn watch(service: &Arc<Service>) -> Result<Option<JoinHandle<()>>, AgentErro
             replace_after: Instant::now(),
             replacing: None,
             told: None,
+            said: String::new(),
         };
         watch.keep();
     };
@@ -240,6 +241,8 @@ struct Watch<'a> {
     replacing: Option<u32>,
     /// News that the loop was woken for.
     told: Option<News>,
+    /// Failure that is in the history already.
+    said: String,
 }
 
 impl Watch<'_> {
@@ -251,6 +254,7 @@ impl Watch<'_> {
                 self.reap();
                 if let Some(report) = report {
                     (self.failures, self.starting) = (0, None);
+                    self.said.clear();
                     self.hear(&report);
                     replaces = self.replaces(&report);
                 }
@@ -303,7 +307,7 @@ impl Watch<'_> {
                     self.starting = Some((child.id(), Instant::now()));
                     self.children.push(child);
                 }
-                Err(cause) => self.note(EventKind::Failed, format!("the door cannot be started: {cause}")),
+                Err(cause) => self.fail(format!("the door cannot be started: {cause}")),
             }
         }
         let until = Instant::now() + pause;
@@ -335,7 +339,7 @@ impl Watch<'_> {
             }
             if !status.success() {
                 let words = self.keeper.last_words();
-                self.note(EventKind::Failed, format!("the door has ended with {status}: {words}"));
+                self.fail(format!("the door has ended with {status}: {words}"));
             }
         }
     }
@@ -357,6 +361,14 @@ impl Watch<'_> {
                 self.replace_after = Instant::now() + REPLACE_AGAIN;
                 self.note(EventKind::Failed, format!("the door cannot be replaced: {cause}"));
             }
+        }
+    }
+
+    /// Notes a failure, once until a door answers again.
+    fn fail(&mut self, text: String) {
+        if self.said != text {
+            self.note(EventKind::Failed, text.clone());
+            self.said = text;
         }
     }
 

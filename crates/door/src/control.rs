@@ -90,7 +90,9 @@ fn told(outcome: Result<Report, ApplyError>) -> Tell {
                 problems.into_iter().map(|problem| SaidProblem { text: problem.fault.to_string(), path: problem.path });
             Tell::Refused(said.collect())
         }
-        Err(error @ ApplyError::Bind { address, .. }) => Tell::Unbound { address, text: error.to_string() },
+        Err(ApplyError::Bind { address, source }) => {
+            Tell::Unbound { address, text: ApplyError::Bind { address, source }.to_string() }
+        }
         Err(error) => Tell::Failed(error.to_string()),
     }
 }
