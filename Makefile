@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits
+.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates
 
 help:
 	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
@@ -30,6 +30,7 @@ help:
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
 	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
+	@echo "make templates  install, use, change and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
 	@echo "make fmt     format everything"
 
 up:
@@ -120,6 +121,11 @@ soak:
 hours:
 	@cargo build --locked --workspace --bins
 	@"$(CARGO_TARGET_DIR)/debug/openmesh-bench" windows --minutes $(or $(MINUTES),120) --out $(or $(OUT),.)
+
+# Real packages, a real agent: as root. What is found is written to docs/templates.json, which the next program shows.
+templates:
+	@cargo build --locked --workspace --bins
+	@OPENMESH_TEMPLATES="$(NAMES)" cargo test --locked -p openmesh-agent --test it -- --ignored --nocapture --exact templates::every_template
 
 fmt:
 	cargo fmt --all

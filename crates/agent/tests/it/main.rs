@@ -2,7 +2,9 @@
 
 mod doors;
 mod pantry;
+mod protocols;
 mod returns;
 mod service;
+mod templates;
 mod uninstall;
 mod world;
