@@ -5,4 +5,5 @@ mod crash;
 mod deploy;
 mod door;
 mod door_document;
+mod repairs;
 mod world;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
 use openmesh_blueprint::document::{Name, Size};
-use openmesh_blueprint::generation::{Cause, Revision};
+use openmesh_blueprint::generation::{Cause, Disposal, Revision};
 use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_image::oci::Platform;
@@ -94,6 +94,10 @@ pub struct World {
     folder: TempDir,
     images: BTreeMap<String, ImageFacts>,
     pub generations: Vec<Generation>,
+    /// Fate of the data of applications that go.
+    pub disposals: BTreeMap<Name, Disposal>,
+    /// The network is another one than the first.
+    pub is_moved: bool,
     number: u32,
 }
 
@@ -109,7 +113,16 @@ impl World {
         let number = number();
         let name: Name = format!("t{number:x}").parse().unwrap();
         let agent = Some(Agent::new(machine(&folder, &name)));
-        Some(World { agent, name, folder, images: BTreeMap::new(), generations: Vec::new(), number })
+        let (images, generations, disposals) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        Some(World { agent, name, folder, images, generations, disposals, is_moved: false, number })
+    }
+
+    /// Another agent for the same folders, with another machine.
+    pub fn with(&mut self, change: impl FnOnce(&mut Machine)) {
+        drop(self.agent.take());
+        let mut machine = machine(&self.folder, &self.name);
+        change(&mut machine);
+        self.agent = Some(Agent::new(machine));
     }
 
     /// Another agent for the same folders, as after a death.
@@ -162,7 +175,8 @@ impl World {
 
     /// The generation of a document after the last one, with a subnet that no other test has at the same time.
     pub fn resolve(&mut self, applications: &str) -> Generation {
-        let (high, low) = (128 + self.number / 16 % 64, self.number % 16 * 16);
+        let (first, low) = (if self.is_moved { 192 } else { 128 }, self.number % 16 * 16);
+        let high = first + self.number / 16 % 64;
         let text = format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24}}\n{applications}");
         let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let images = self.images.iter().map(|(reference, facts)| (reference.parse().unwrap(), *facts));
@@ -175,7 +189,7 @@ impl World {
             id_ranges: 16,
             secrets: BTreeMap::new(),
             committed: self.generations.last().map_or(0, |generation| generation.number),
-            disposals: BTreeMap::new(),
+            disposals: self.disposals.clone(),
             highest: 0,
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp::now() };
