@@ -146,11 +146,14 @@ fn slow_server(word: &str) -> String {
     server(word).replace("  my $body", slow)
 }
 
+/// Status and body by the number of the request, or what became of it.
+type Got = Vec<(u64, std::io::Result<(u16, String)>)>;
+
 /// Requests one after the other until told to stop: what each got, by its number.
 struct Load {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
-    thread: JoinHandle<Vec<(u64, std::io::Result<(u16, String)>)>>,
+    thread: JoinHandle<Got>,
 }
 
 impl Load {
@@ -177,7 +180,7 @@ impl Load {
         until("answers", || self.thread.is_finished() || self.count.load(Ordering::Relaxed) >= before + answers);
     }
 
-    fn end(self) -> Vec<(u64, std::io::Result<(u16, String)>)> {
+    fn end(self) -> Got {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
