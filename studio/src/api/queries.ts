@@ -37,9 +37,9 @@ const WAITING_MS = 10_000;
 
 const part = encodeURIComponent;
 
-/** What answers here is no node of a network, but an Xnode alone. */
+/** What answers here is no node of a network, but an Xnode alone: a node tells its status to everybody. */
 export const hasNoNetwork = (error: unknown): boolean =>
-  error instanceof RequestError && (error.status === 404 || error.code === "not_json");
+  error instanceof RequestError && ([401, 403, 404].includes(error.status) || error.code === "not_json");
 
 export const useStatus = () =>
   useQuery({

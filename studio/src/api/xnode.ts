@@ -383,3 +383,189 @@ export interface Doors {
   certificates: Record<string, number | null>;
   remarks: string[];
 }
+
+/** An order held against the machine. */
+export interface TemplatePreflight {
+  /** Reasons against it; it can be deployed where there are none. */
+  problems: TemplateFault[];
+  /** None where the answers do not fit. */
+  applications: TemplateOutcome[];
+  /** Secrets that would be made. */
+  secrets: string[];
+  memory_bytes: number;
+  memory_free_bytes: number;
+  disk_bytes: number;
+  disk_free_bytes: number;
+  /** Their part of a document, as YAML. */
+  document: string;
+}
+
+// Processes in applications (`crates/agent/src/api/exec.rs`).
+
+/** A process that is asked for; a shell at a terminal without a command. */
+export interface Exec {
+  command?: string[];
+  folder?: string;
+  instance?: string;
+  /** Columns and rows. */
+  terminal?: [number, number];
+}
+
+/** What a process does, one of these. */
+export interface ExecEvent {
+  started?: { instance: string };
+  line?: { stream: string; text: string };
+  ended?: { code: number };
+  refused?: { reason: string };
+}
+
+// The audit log (`crates/access/src/audit/record.rs`).
+
+export interface AuditRecord {
+  sequence: number;
+  at: string;
+  kind: "file" | "torn" | "begun" | "ended" | "refused";
+  who?: string;
+  role?: Role;
+  from?: string;
+  method?: string;
+  path?: string;
+  /** Number of the record with which it began. */
+  of?: number;
+  status?: number;
+  code?: string;
+  /** Refusals before this one that were too many to be recorded. */
+  unrecorded?: number;
+  /** Hash of the record before. */
+  previous: string;
+}
+
+// Backups (`crates/agent/src/backups/views.rs`).
+
+export type BackupState = "ok" | "waiting" | "running" | "late" | "failed";
+
+export interface BackupKeys {
+  /** Public half of the owner's key (`age1...`); none before it was set. */
+  owner: string | null;
+  node: string;
+}
+
+export interface BackupTarget {
+  name: string;
+  place: string;
+  /** None before the first backup. */
+  repository: string | null;
+  state: BackupState;
+  cause: string | null;
+  tended: string | null;
+}
+
+export interface Backup {
+  id: string;
+  application: string;
+  target: string;
+  node: string;
+  generation: number;
+  /** Moment of the data. */
+  at: string;
+  /** Volumes, with the bytes of their files. */
+  volumes: Record<string, number>;
+  bytes: number;
+  stored_bytes: number | null;
+  still_ms: number | null;
+}
+
+export interface Drill {
+  backup: string;
+  /** Moment of its data. */
+  of: string;
+  at: string;
+  bytes: number;
+  took_ms: number;
+  /** None where the backup proved good. */
+  fault: string | null;
+}
+
+export interface BackedApplication {
+  name: string;
+  target: string | null;
+  state: BackupState;
+  cause: string | null;
+  next: string | null;
+  last: Backup | null;
+  drill_state: BackupState | null;
+  drill_cause: string | null;
+  next_drill: string | null;
+  drill: Drill | null;
+  awaits_last: boolean;
+}
+
+export interface BackupJobEnd {
+  at: string;
+  ok: boolean;
+  text: string;
+  code: string | null;
+  backup: string | null;
+  generation: number | null;
+  events: number | null;
+}
+
+export interface BackupJob {
+  /** Its number since the agent began. */
+  number: number;
+  kind: "backup" | "drill" | "restore" | "machine" | "tend";
+  application: string | null;
+  by: string;
+  begun: string;
+  phase: string;
+  bytes: number;
+  /** 0 before that is known. */
+  all_bytes: number;
+  ended: BackupJobEnd | null;
+}
+
+export interface BackupOverview {
+  keys: BackupKeys;
+  machine: string;
+  targets: BackupTarget[];
+  applications: BackedApplication[];
+  jobs: BackupJob[];
+}
+
+/** A line of data of a volume. */
+export interface DataLine {
+  volume: string;
+  number: number;
+  in_use: boolean;
+  parent: number | null;
+  reason: string;
+  by: string;
+  at: string;
+  /** It had traffic from outside, so that no machine removes it. */
+  admitted: boolean;
+}
+
+// Jobs (`crates/agent/src/api/jobs.rs`).
+
+export interface JobRun {
+  number: number;
+  occasion: "switch" | "schedule" | "demand";
+  by: string;
+  revision: string;
+  at: string;
+  is_running: boolean;
+  code: number | null;
+  words: string | null;
+  lasted_ms: number | null;
+}
+
+export interface AppJob {
+  name: string;
+  command: string[];
+  occasion: "switch" | "schedule" | "demand";
+  schedule: string | null;
+  next: string | null;
+  timeout_ms: number;
+  /** The newest first. */
+  runs: JobRun[];
+}

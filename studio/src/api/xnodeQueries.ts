@@ -1,7 +1,24 @@
 /** The server cache of an Xnode: one place that knows its agent's paths and keys. All keys begin with `xnode`. */
 import { keepPreviousData, useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { get, put, query, remove, RequestError, send, text } from "./client";
-import type { Application, Deployment, Doors, Generation, SecretInfo, XnodeInfo } from "./xnode";
+import { get, post, put, query, remove, RequestError, send, text } from "./client";
+import type {
+  AppJob,
+  Application,
+  Backup,
+  BackupJob,
+  BackupOverview,
+  DataLine,
+  Deployment,
+  Doors,
+  Generation,
+  JobRun,
+  SecretInfo,
+  TemplateOrder,
+  TemplatePreflight,
+  TemplateSheet,
+  TemplateSummary,
+  XnodeInfo,
+} from "./xnode";
 
 export const ROOT = "/v1/xnode";
 const part = encodeURIComponent;
@@ -15,7 +32,7 @@ export const XNODE_STALE_MS = 10_000;
 /** No agent answers at this address: the node's gateway knows none, or cannot reach it. */
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RequestError &&
-  ((error.status === 404 && !["no_application", "no_generation", "no_secret"].includes(error.code)) ||
+  ((error.status === 404 && !["no_application", "no_generation", "no_secret", "no_template", "missing"].includes(error.code)) ||
     error.status === 502 ||
     error.status === 503);
 
@@ -138,6 +155,81 @@ export const forgetCertificate = (name: string) =>
 /** The certificate of the machine's own authority, as PEM, for browsers and phones of the house. */
 export const askAuthority = () => text(`${ROOT}/doors/authority`);
 
+export const useTemplates = () =>
+  useQuery({
+    queryKey: ["xnode-templates"],
+    queryFn: ({ signal }) => get<TemplateSummary[]>(`${ROOT}/templates`, signal),
+    staleTime: 60_000,
+  });
+
+export const useTemplate = (name: string, version: string) =>
+  useQuery({
+    queryKey: ["xnode-template", name, version],
+    queryFn: ({ signal }) => get<TemplateSheet>(`${ROOT}/templates/${part(name)}${query({ version })}`, signal),
+    staleTime: 60_000,
+  });
+
+/** An order held against the machine, as it is now; nothing is fetched and nothing is made. */
+export const usePreflight = (template: string, order: TemplateOrder, isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "preflight", template, order],
+    queryFn: ({ signal }) =>
+      post<TemplatePreflight>(`${ROOT}/templates/${part(template)}/preflight`, order, signal),
+    enabled: isOn,
+    placeholderData: keepPreviousData,
+  });
+
+const ofApplication = (name: string) => `${ROOT}/applications/${part(name)}`;
+
+/** Backups of the whole machine; asked often while one is being made, for its bytes. */
+export const useBackups = () =>
+  useQuery({
+    queryKey: ["xnode", "backups"],
+    queryFn: ({ signal }) => get<BackupOverview>(`${ROOT}/backups`, signal),
+    refetchInterval: ({ state }) =>
+      state.data?.jobs.some(({ ended }) => ended === null) ? WORKS_MS : 10_000,
+  });
+
+export const useBackupsOf = (name: string) =>
+  useQuery({
+    queryKey: ["xnode", "backups", name],
+    queryFn: ({ signal }) => get<Backup[]>(`${ofApplication(name)}/backups`, signal),
+    refetchInterval: 15_000,
+  });
+
+export const useDataLines = (name: string) =>
+  useQuery({
+    queryKey: ["xnode", "lines", name],
+    queryFn: ({ signal }) => get<DataLine[]>(`${ofApplication(name)}/lines`, signal),
+    refetchInterval: 10_000,
+  });
+
+export const backUp = (name: string) => send<BackupJob>("POST", `${ofApplication(name)}/backups`);
+export const drill = ({ name, backup }: { name: string; backup: string | null }) =>
+  send<BackupJob>("POST", `${ofApplication(name)}/backups/drill${query({ backup })}`);
+export const restoreBackup = (wish: { name: string; backup: string; volumes: string[]; as_name: string | null }) =>
+  post<BackupJob>(`${ofApplication(wish.name)}/backups/restore`, {
+    backup: wish.backup,
+    volumes: wish.volumes,
+    as_name: wish.as_name,
+  });
+export const cancelBackupJob = (number: number) => remove<BackupJob>(`${ROOT}/backups/jobs/${number}`);
+export const dropLine = ({ name, volume, number }: { name: string; volume: string; number: number }) =>
+  remove<undefined>(`${ofApplication(name)}/lines/${part(volume)}/${number}`);
+
+export const useJobs = (name: string) =>
+  useQuery({
+    queryKey: ["xnode", "jobs", name],
+    queryFn: ({ signal }) => get<AppJob[]>(`${ofApplication(name)}/jobs`, signal),
+    refetchInterval: ({ state }) =>
+      state.data?.some(({ runs }) => runs.some(({ is_running: isRunning }) => isRunning)) ? WORKS_MS : 10_000,
+  });
+
+export const beginJob = ({ name, job }: { name: string; job: string }) =>
+  send<JobRun>("POST", `${ofApplication(name)}/jobs/${part(job)}`);
+export const endJob = ({ name, job }: { name: string; job: string }) =>
+  remove<undefined>(`${ofApplication(name)}/jobs/${part(job)}`);
+
 /** Fate of the data of an application that is removed. */
 export type DataFate = "keep" | "backup" | "wipe";
 
@@ -145,6 +237,7 @@ export type DataFate = "keep" | "backup" | "wipe";
 export type Change =
   | { kind: "document"; text: string }
   | { kind: "restore"; generation: number; lines?: string }
+  | { kind: "order"; template: string; order: TemplateOrder }
   | { kind: "remove"; name: string; data: DataFate };
 
 /** Asks for the plan of a change, or does it. `expected`: the generation that the person has seen as the wanted one. */
@@ -160,6 +253,11 @@ export function ask(
       return send<Deployment>(
         "POST",
         `${ROOT}/generations/${change.generation}/restore${query({ ...asked, lines: change.lines })}`,
+      );
+    case "order":
+      return post<Deployment>(
+        `${ROOT}/templates/${part(change.template)}/deploy${query(asked)}`,
+        change.order,
       );
     case "remove":
       return send<Deployment>(

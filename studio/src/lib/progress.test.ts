@@ -88,6 +88,9 @@ it("does not take what is looked up for the next plan for a step, nor a later re
   const progress = progressOf(4, PLAN, [event("wanted", "w"), looks]);
   expect(progress.steps).toHaveLength(3);
   expect(progress.words).toEqual([looks]);
+  const shell = event("begins", "`a shell` of root in web r1/0", { application: "web" });
+  const left = event("done", "`a shell` of root in web r1/0 ended with code 0", { application: "web" });
+  expect(progressOf(4, [], [event("wanted", "w"), shell, left])).toMatchObject({ steps: [], words: [shell, left] });
   const rested = [event("wanted", "w"), event("rest", "rests"), event("begins", "start web r1/0")];
   expect(progressOf(4, PLAN, rested)).toMatchObject({ state: "done", steps: [{}, { state: "done" }, {}] });
 });

@@ -101,11 +101,9 @@ export function withEvent(progress: Progress, event: XnodeEvent): Progress {
     case "wanted":
       return { ...going, asked: event.text };
     case "begins":
-      // What is looked up for the plan of the next generation is told under this one's number.
-      return going.steps.some(({ number }) => number !== null) && !knows(going.steps, event.text)
-        ? { ...progress, words: [...progress.words, event] }
-        : { ...going, steps: begun(going.steps, event) };
     case "done":
+      if (isAside(progress, event)) return { ...progress, words: [...progress.words, event] };
+      if (event.kind === "begins") return { ...going, steps: begun(going.steps, event) };
       return { ...going, steps: done(going.steps, event), holds: withoutHolds(going.holds, event.application) };
     case "failed":
       return failed(going, event);
@@ -139,6 +137,17 @@ const withoutHolds = (holds: Hold[], application: string | null): Hold[] =>
 /** At rest a step of the plan that no event told of was done before it could be told, or needs no doing. */
 const passed = (step: StepProgress): StepProgress =>
   step.state === "done" ? step : { ...step, state: "done", cause: null, bytes: null };
+
+/**
+ * What is done beside a deployment under its number: looking up for the plan of the next one, a person's process in an
+ * application (named between backticks). A step that was not planned still is one: it says how long it took.
+ */
+function isAside({ steps }: Progress, { kind, text }: XnodeEvent): boolean {
+  const [, words = text, ms] = kind === "done" ? (TOOK.exec(text) ?? []) : [];
+  if (text.startsWith("`")) return true;
+  if (knows(steps, words)) return false;
+  return kind === "done" ? ms === undefined : steps.some(({ number }) => number !== null);
+}
 
 const knows = (steps: StepProgress[], words: string): boolean => steps.some(({ text }) => text === words);
 

@@ -1,0 +1,401 @@
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import { RequestError } from "../../api/client";
+import type { Application, TemplateFault, TemplateOrder, TemplatePreflight, TemplateSheet } from "../../api/xnode";
+import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
+import { Badge, Card, Empty, Notice } from "../../design";
+import { Table } from "../../design/Table";
+import { answersOf, freeName, NAME, NAME_WORDS, wrongAnswers } from "../../lib/options";
+import { binary } from "../../lib/quantity";
+import { useSettled } from "../../lib/settled";
+import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
+import { Failure } from "../parts";
+import { Decide, Planning, useChange, type ChangeFlow } from "./change";
+import { Live, Refused } from "./parts";
+import { GradeBadge, Icon } from "./Store";
+import { TemplateInput } from "./TemplateInput";
+
+/** Pause after the last letter until the machine is asked whether it has room. */
+const SETTLE_MS = 400;
+
+export function TemplatePage() {
+  const { template: name = "" } = useParams();
+  const [read] = useFilters();
+  const template = useTemplate(name, read("version"));
+  const applications = useApplications();
+  useTitle(template.data?.summary.title ?? name);
+  const isGone = template.error instanceof RequestError && template.error.code === "no_template";
+  return (
+    <div className="stack">
+      <p className="flat">
+        <Link to="/apps">Apps</Link> › <Link to="/store">Store</Link> › {template.data?.summary.title ?? name}
+      </p>
+      {isGone ? (
+        <Empty>The store has no template {name}.</Empty>
+      ) : (
+        <Live of={template} what="the template">
+          {(sheet) => (
+            <>
+              <Head sheet={sheet} />
+              <Live of={applications} what="applications">
+                {(all) => <Form key={`${name} ${sheet.summary.version}`} sheet={sheet} applications={all} />}
+              </Live>
+              <Facts sheet={sheet} />
+            </>
+          )}
+        </Live>
+      )}
+    </div>
+  );
+}
+
+function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
+  return (
+    <>
+      <div className="row">
+        <Icon svg={summary.icon} />
+        <h1>{summary.title}</h1>
+        <GradeBadge of={summary} />
+      </div>
+      {description.split(/\n+/).map((paragraph) => (
+        <p key={paragraph} className="flat">
+          {paragraph}
+        </p>
+      ))}
+    </>
+  );
+}
+
+function Form({ sheet, applications }: { sheet: TemplateSheet; applications: Application[] }) {
+  const template = sheet.summary.name;
+  const taken = applications.map(({ name }) => name);
+  const [name, setName] = useState(() => freeName(template, taken));
+  const [written, setWritten] = useState<Readonly<Record<string, string>>>(() =>
+    Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
+  );
+  const flow = useChange();
+  const wrong = wrongAnswers(sheet.fields, written);
+  const nameWrong = !NAME.test(name)
+    ? `A name has ${NAME_WORDS}.`
+    : taken.includes(name)
+      ? "An application has this name already."
+      : null;
+  const order: TemplateOrder = { name, version: sheet.summary.version, answers: answersOf(sheet.fields, written) };
+  const fits = Object.keys(wrong).length === 0 && nameWrong === null;
+  const asked = JSON.stringify(order);
+  const settled = useSettled(asked, SETTLE_MS);
+  const preflight = usePreflight(template, JSON.parse(settled) as TemplateOrder, fits);
+  const isFresh = settled === asked && !preflight.isPlaceholderData;
+  const faults = fits && isFresh ? (preflight.data?.problems ?? []) : [];
+  const write = (field: string, text: string) => {
+    flow.reset();
+    setWritten((before) => ({ ...before, [field]: text }));
+  };
+  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Deploy" />;
+  return (
+    <div className="halves">
+      <Card title="Settings">
+        <Inputs
+          sheet={sheet}
+          written={written}
+          name={name}
+          problems={{ ...wrong, ...byOption(faults), ...(nameWrong ? { name: nameWrong } : {}) }}
+          applications={applications}
+          onName={(text) => {
+            flow.reset();
+            setName(text);
+          }}
+          onWrite={write}
+          onPlan={() => {
+            if (fits && faults.length === 0) flow.plan({ change: { kind: "order", template, order } });
+          }}
+          flow={flow}
+          faults={faults}
+          fits={fits}
+        />
+      </Card>
+      <Card title="What the machine has for it" flush>
+        {preflight.error && !preflight.data ? (
+          <Failure error={preflight.error} what="the answer of the machine" />
+        ) : preflight.data && fits ? (
+          <Room of={preflight.data} isFresh={isFresh} fields={sheet.fields.map((field) => field.name)} />
+        ) : (
+          <Empty>As soon as the settings are complete, the machine says whether it has room and ports for them.</Empty>
+        )}
+      </Card>
+    </div>
+  );
+}
+
+/** What is wrong by the field that would change it. */
+const byOption = (faults: readonly TemplateFault[]): Record<string, string> =>
+  Object.fromEntries(faults.flatMap(({ option, message }) => (option === null ? [] : [[option, message]])));
+
+function Inputs({
+  sheet,
+  written,
+  name,
+  problems,
+  applications,
+  onName,
+  onWrite,
+  onPlan,
+  flow,
+  faults,
+  fits,
+}: {
+  sheet: TemplateSheet;
+  written: Readonly<Record<string, string>>;
+  name: string;
+  problems: Record<string, string>;
+  applications: Application[];
+  onName: (text: string) => void;
+  onWrite: (field: string, text: string) => void;
+  onPlan: () => void;
+  flow: ChangeFlow;
+  faults: readonly TemplateFault[];
+  fits: boolean;
+}) {
+  const [visited, setVisited] = useState<ReadonlySet<string>>(new Set());
+  const visit = (...names: string[]) => setVisited((before) => new Set([...before, ...names]));
+  const shownOf = (field: string) =>
+    visited.has(field) || faults.some(({ option }) => option === field) ? problems[field] : undefined;
+  const usual = sheet.fields.filter(({ advanced }) => !advanced);
+  const advanced = sheet.fields.filter((field) => field.advanced);
+  const input = (field: TemplateSheet["fields"][number]) => (
+    <TemplateInput
+      key={field.name}
+      field={field}
+      written={written[field.name] ?? ""}
+      wrong={shownOf(field.name)}
+      applications={applications}
+      onChange={(text) => onWrite(field.name, text)}
+      onLeave={() => visit(field.name)}
+    />
+  );
+  return (
+    <form
+      className="stack narrow"
+      aria-label="Settings"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        visit("name", ...sheet.fields.map((field) => field.name));
+        if (fits) onPlan();
+        else
+          // The first field that is wrong is where a person goes on.
+          requestAnimationFrame(() =>
+            document.querySelector<HTMLElement>('main [aria-invalid="true"]')?.focus(),
+          );
+      }}
+    >
+      <TemplateInput
+        field={{
+          ...NAME_FIELD,
+          help: "Others reach it by this name, and its data belong to it.",
+        }}
+        written={name}
+        // A name is known to be taken as soon as it is: it is not only looked at when it is left.
+        wrong={problems["name"]}
+        applications={applications}
+        onChange={onName}
+        onLeave={() => visit("name")}
+      />
+      {usual.map(input)}
+      {advanced.length > 0 ? (
+        <details open={advanced.some(({ name }) => shownOf(name) !== undefined) || undefined}>
+          <summary>What few people need</summary>
+          <div className="stack" style={{ paddingTop: 12 }}>
+            {advanced.map(input)}
+          </div>
+        </details>
+      ) : null}
+      <Planning flow={flow} />
+      {flow.refused ? <Refused error={flow.refused} /> : null}
+      <p className="row flat">
+        <button
+          type="submit"
+          className="button primary"
+          disabled={flow.isPlanning || faults.length > 0}
+          title={faults.length > 0 ? "The machine has something against it: see beside" : undefined}
+        >
+          {flow.isPlanning ? "Planning…" : "Show the plan"}
+        </button>
+      </p>
+    </form>
+  );
+}
+
+/** The application's own name, as a field beside those of the template. */
+const NAME_FIELD: TemplateSheet["fields"][number] = {
+  name: "name",
+  kind: "text",
+  title: "Name",
+  help: null,
+  default: null,
+  choices: [],
+  least: null,
+  greatest: null,
+  unit: null,
+  pattern: null,
+  pattern_words: null,
+  advanced: false,
+  required: true,
+  generated: null,
+  makes: null,
+};
+
+/** What it comes to, held against the machine: before anything is fetched. */
+function Room({ of, isFresh, fields }: { of: TemplatePreflight; isFresh: boolean; fields: readonly string[] }) {
+  const general = of.problems.filter(({ option }) => option === null || ![...fields, "name"].includes(option));
+  return (
+    <div className="stack pad" aria-busy={!isFresh}>
+      {!isFresh ? (
+        <p role="status" className="quiet flat">
+          Asking the machine…
+        </p>
+      ) : of.problems.length === 0 ? (
+        <Notice tone="good" title="There is room for it" />
+      ) : (
+        <Notice tone="bad" title="It cannot be deployed so">
+          {of.problems.map(({ option, message }) => (
+            <span key={`${option ?? ""} ${message}`} className="below">
+              {option === null || general.some((each) => each.message === message) ? "" : `${option}: `}
+              {message}
+            </span>
+          ))}
+        </Notice>
+      )}
+      <dl className="facts" aria-label="Needs and room">
+        <Need name="Memory" needs={of.memory_bytes} has={of.memory_free_bytes} />
+        <Need name="Disk" needs={of.disk_bytes} has={of.disk_free_bytes} />
+        {of.secrets.length > 0 ? (
+          <div className="fact">
+            <dt>Secrets</dt>
+            <dd>{of.secrets.join(", ")}: made on the machine, and shown to nobody</dd>
+          </div>
+        ) : null}
+      </dl>
+      <Table
+        label="Applications that are made"
+        items={of.applications}
+        keyOf={({ name }) => name}
+        empty="Nothing is made of these answers yet."
+        columns={[
+          { head: "Name", cell: ({ name }) => name },
+          { head: "Template", cell: ({ template }) => template },
+          {
+            head: "Ports",
+            cell: ({ ports }) =>
+              ports.length === 0 ? (
+                <span className="quiet">none published</span>
+              ) : (
+                ports.map(([port, at]) => `${port} ${at === "auto" ? "at a free port" : at}`).join(", ")
+              ),
+          },
+          { head: "Domains", cell: ({ domains }) => domains.join(", ") || <span className="quiet">none</span> },
+        ]}
+      />
+      {of.document ? (
+        <details className="typed">
+          <summary>The same as document</summary>
+          <pre tabIndex={0}>{of.document}</pre>
+        </details>
+      ) : null}
+    </div>
+  );
+}
+
+function Need({ name, needs, has }: { name: string; needs: number; has: number }) {
+  return (
+    <div className="fact">
+      <dt>{name}</dt>
+      <dd>
+        <span className={needs > has ? "wrong" : undefined}>{binary(needs)}</span>{" "}
+        <span className="quiet">of {binary(has)} that are free</span>
+      </dd>
+    </div>
+  );
+}
+
+function Facts({ sheet }: { sheet: TemplateSheet }) {
+  const { grade, data, notes, homepage, licence, versions, summary, architectures, open } = sheet;
+  return (
+    <Card title="About it">
+      <dl className="facts" aria-label="Facts of the template">
+        <div className="fact">
+          <dt>Version</dt>
+          <dd>
+            {summary.version}
+            {versions.length > 1 ? <span className="quiet"> of {versions.join(", ")}</span> : null}
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Software</dt>
+          <dd>
+            <a href={homepage} target="_blank" rel="noreferrer">
+              {homepage}
+            </a>
+            , {licence}
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Runs on</dt>
+          <dd>{architectures.length === 0 ? "every architecture" : architectures.join(", ")}</dd>
+        </div>
+        <div className="fact">
+          <dt>Keeps</dt>
+          <dd>
+            {data.length === 0 ? <span className="quiet">nothing</span> : null}
+            {data.map(({ volume, holds }) => (
+              <span key={volume} className="below">
+                {volume}: {holds}
+              </span>
+            ))}
+          </dd>
+        </div>
+        {open?.sign_in ? (
+          <div className="fact">
+            <dt>First sign-in</dt>
+            <dd>{open.sign_in}</dd>
+          </div>
+        ) : null}
+        {notes.length > 0 ? (
+          <div className="fact">
+            <dt>Hints</dt>
+            <dd>
+              {notes.map((note) => (
+                <span key={note} className="below">
+                  {note}
+                </span>
+              ))}
+            </dd>
+          </div>
+        ) : null}
+        <div className="fact">
+          <dt>Grade</dt>
+          <dd>
+            {grade === null ? (
+              <span className="quiet">It was not tried yet.</span>
+            ) : (
+              <>
+                <span className="row">
+                  {Object.entries(grade.checks).map(([check, outcome]) => (
+                    <Badge key={check} tone={outcome === "passed" ? "good" : "bad"}>
+                      {outcome === "passed" ? "✓" : "✕"} {check.replaceAll("_", " ")}
+                    </Badge>
+                  ))}
+                </span>
+                <span className="below quiet">
+                  version {grade.version} on {grade.day}, {grade.architecture}
+                </span>
+                {grade.failure === null ? null : <span className="below wrong">{grade.failure}</span>}
+              </>
+            )}
+          </dd>
+        </div>
+      </dl>
+    </Card>
+  );
+}
