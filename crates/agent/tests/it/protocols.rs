@@ -189,7 +189,7 @@ pub fn postgresql_startup(it: &Running) -> Result<(), String> {
     let mut stream = connect(it.port)?;
     let body = [&196_608_u32.to_be_bytes()[..], b"user\0postgres\0database\0app\0\0"].concat();
     let length = u32::try_from(body.len() + 4).map_err(|error| error.to_string())?;
-    let found = exchange(&mut stream, &[&length.to_be_bytes()[..], &body].concat(), 9)?;
+    let found = exchange(&mut stream, &[&length.to_be_bytes()[..], &body].concat(), 24)?;
     let text = String::from_utf8_lossy(&found).into_owned();
     if found[0] == b'R' && text.contains("SCRAM-SHA-256") { Ok(()) } else { Err(text) }
 }
