@@ -21,8 +21,10 @@ pub const VOLUME_BYTES_MAX: u64 = 16 << 40;
 const MEMORY_BYTES_MIN: u64 = 4 << 20;
 /// Longest text of a file in a document, in bytes: what is longer belongs into an image or a volume.
 pub const FILE_BYTES_MAX: usize = 256 << 10;
-/// Longest time of gate, drain, hold and stopping, in milliseconds: an hour in which a switch hangs is noticed by people.
+/// Longest time of gate, drain and stopping, in milliseconds: an hour in which a switch hangs is noticed by people.
 const WAIT_MS_MAX: u64 = 3_600_000;
+/// Longest time that requests wait, in milliseconds: below the minute after which browsers and balancers give up.
+const HOLD_MS_MAX: u64 = 30_000;
 /// Longest probation, in milliseconds: both lines of data are kept for so long.
 const PROBATION_MS_MAX: u64 = 7 * 86_400_000;
 /// Places of the kernel and of the container itself, on which nothing is mounted.
@@ -432,9 +434,12 @@ fn switch(application: &Application, checker: &mut Checker<'_>) {
         }
         _ => {}
     }
-    let waits = [("gate", switch.gate), ("drain", switch.drain), ("hold", switch.hold)];
+    let waits = [("gate", switch.gate), ("drain", switch.drain)];
     for (key, _) in waits.iter().filter(|(_, wait)| wait.0 > WAIT_MS_MAX) {
         checker.add(&["switch", key], "is longer than 1h", None);
+    }
+    if switch.hold.0 > HOLD_MS_MAX {
+        checker.add(&["switch", "hold"], "is longer than 30s, after which clients give up", None);
     }
     if switch.gate.0 == 0 {
         checker.add(&["switch", "gate"], "is 0, in which nothing starts", None);

@@ -68,6 +68,14 @@ fn a_port_of_http_is_one_of_tcp_towards_the_host() {
 }
 
 #[test]
+fn nobody_waits_longer_than_half_a_minute() {
+    let with = |hold: &str| single("web:1", "http") + &format!("    switch: {{hold: {hold}}}\n");
+    assert!(Document::parse(&with("30s")).is_ok());
+    let said: Vec<String> = Document::parse(&with("31s")).unwrap_err().iter().map(ToString::to_string).collect();
+    assert!(said.iter().any(|text| text.contains("switch.hold: is longer than 30s")), "{said:#?}");
+}
+
+#[test]
 fn a_domain_leads_to_http_or_tcp_and_never_to_udp() {
     for (protocol, good) in [("http", true), ("tcp", true), ("udp", false)] {
         let read = Document::parse(&single("web:1", protocol));

@@ -144,7 +144,7 @@ impl Stage {
 fn web(image: &str, port: u16) -> String {
     format!(
         "  web:\n    image: localhost/web:{image}\n    ports: {{http: {{port: {port}, protocol: http, publish: {{port: 8088, address: 127.0.0.1}}}}}}\n    \
-         domains: {{shop.lan: {{port: http}}}}\n    switch: {{drain: 5s, hold: 1m}}\n"
+         domains: {{shop.lan: {{port: http}}}}\n    switch: {{drain: 5s, hold: 20s}}\n"
     )
 }
 
@@ -165,7 +165,7 @@ fn a_served_application() {
         "hosts": { "shop.lan": { "route": "web/http", "access": "everybody" } },
         "tcp": [],
         "routes": { "web/http": {
-            "protocol": "http1", "admission": "open", "hold_ms": 30_000,
+            "protocol": "http1", "admission": "open", "hold_ms": 20_000,
             "instances": [{ "name": "first.0", "address": "10.9.0.2:8080", "traffic": "admit", "drain_ms": 5_000 }],
             "page": null,
         } },
