@@ -31,4 +31,4 @@ pub use principal::{Principal, ROOT, Who};
 pub use role::{Role, RoleError};
 pub use rules::{Least, RULES, Rule, Verdict, decide, rule};
 pub use state::{IDLE_MS, KEY_MS_MAX, KeyWish, SESSION_MS};
-pub use store::{Access, Attempt, ContractWallets, Verifies};
+pub use store::{Access, Attempt, ContractWallets, Verifies, owners};

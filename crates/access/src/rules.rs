@@ -55,12 +55,18 @@ const fn change(method: &'static str, path: &'static str, least: Least) -> Rule 
     Rule { method, path, least, changes: true }
 }
 
+/// A rule for asking what would be: by a body, and without a change.
+const fn ask(path: &'static str, least: Least) -> Rule {
+    Rule { method: "POST", path, least, changes: false }
+}
+
 /// All rules. Where two fit a path, the one with the earlier literal part is meant, as the router has it.
 pub const RULES: &[Rule] = &[
     // The machine, its applications and generations.
     look("/v1/xnode", VIEWER),
     look("/v1/xnode/schema", NOBODY),
     look("/v1/xnode/events", VIEWER),
+    look("/v1/xnode/holdings", ADMIN),
     look("/v1/xnode/applications", VIEWER),
     change("POST", "/v1/xnode/applications", OPERATOR),
     look("/v1/xnode/applications/{}", VIEWER),
@@ -70,6 +76,39 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),
     change("POST", "/v1/xnode/generations/{}/restore", OPERATOR),
+    // Inside of applications: whoever is there can do what the application can, so it is in the log when it begins.
+    change("POST", "/v1/xnode/applications/{}/exec", OPERATOR),
+    change("GET", "/v1/xnode/applications/{}/terminal", OPERATOR),
+    look("/v1/xnode/applications/{}/usage", VIEWER),
+    look("/v1/xnode/applications/{}/jobs", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/jobs/{}", OPERATOR),
+    change("DELETE", "/v1/xnode/applications/{}/jobs/{}", OPERATOR),
+    look("/v1/xnode/applications/{}/jobs/{}/logs", VIEWER),
+    // Templates.
+    look("/v1/xnode/templates", VIEWER),
+    look("/v1/xnode/templates/{}", VIEWER),
+    ask("/v1/xnode/templates/{}/preflight", OPERATOR),
+    change("POST", "/v1/xnode/templates/{}/deploy", OPERATOR),
+    // The door. The root of the own authority is for every device that should trust it.
+    look("/v1/xnode/doors", VIEWER),
+    look("/v1/xnode/doors/authority", NOBODY),
+    change("PUT", "/v1/xnode/doors/certificates/{}", ADMIN),
+    change("DELETE", "/v1/xnode/doors/certificates/{}", ADMIN),
+    // Backups. Whoever can read them can read everything, and whoever restores the machine replaces it.
+    look("/v1/xnode/backups", VIEWER),
+    look("/v1/xnode/backups/key", ADMIN),
+    change("PUT", "/v1/xnode/backups/key", OWNER),
+    change("POST", "/v1/xnode/backups/targets/{}/join", OWNER),
+    look("/v1/xnode/backups/jobs/{}", VIEWER),
+    change("DELETE", "/v1/xnode/backups/jobs/{}", OPERATOR),
+    change("POST", "/v1/xnode/backups/machine", OWNER),
+    ask("/v1/xnode/backups/machine/plan", OWNER),
+    look("/v1/xnode/applications/{}/backups", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/backups", OPERATOR),
+    change("POST", "/v1/xnode/applications/{}/backups/drill", OPERATOR),
+    change("POST", "/v1/xnode/applications/{}/backups/restore", OPERATOR),
+    look("/v1/xnode/applications/{}/lines", VIEWER),
+    change("DELETE", "/v1/xnode/applications/{}/lines/{}/{}", ADMIN),
     // Secrets: names and versions. Values leave the agent by no endpoint.
     look("/v1/xnode/secrets", OPERATOR),
     change("PUT", "/v1/xnode/secrets/{}", ADMIN),
@@ -177,7 +216,8 @@ mod tests {
         assert_eq!(all.len(), RULES.len());
         for rule in RULES {
             assert!(rule.path.starts_with("/v1/xnode") && !rule.path.ends_with('/'), "{rule:?}");
-            assert!(rule.changes || rule.method == "GET", "{rule:?} is not in the audit log");
+            let asks = rule.path.ends_with("/plan") || rule.path.ends_with("/preflight");
+            assert!(rule.changes || rule.method == "GET" || asks, "{rule:?} is not in the audit log");
             assert!(METHODS.contains(&rule.method) && rule.method != "HEAD");
         }
     }
@@ -190,7 +230,9 @@ mod tests {
             ("GET", "/v1/xnode/applications/web/logs", Role::Viewer),
             ("POST", "/v1/xnode/applications", Role::Operator),
             ("DELETE", "/v1/xnode/applications/web", Role::Admin),
+            ("GET", "/v1/xnode/applications/web/terminal", Role::Operator),
             ("PUT", "/v1/xnode/secrets/token", Role::Admin),
+            ("PUT", "/v1/xnode/backups/key", Role::Owner),
             ("PUT", "/v1/xnode/access/members/0x00", Role::Admin),
             ("GET", "/v1/xnode/access/audit", Role::Admin),
         ] {

@@ -110,14 +110,7 @@ impl Access {
     ) -> Result<Access, AccessError> {
         fs::create_dir_all(folder).map_err(AccessError::file("making", folder))?;
         let path = folder.join("state.json");
-        let damaged = |words: String| AccessError::Damaged { path: path.clone(), words };
-        if fs::metadata(&path).is_ok_and(|about| about.len() > STATE_BYTES_MAX) {
-            return Err(damaged(format!("it has more than {STATE_BYTES_MAX} bytes")));
-        }
-        let state = match file::read(&path).map_err(AccessError::file("reading", &path))? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| damaged(cause.to_string()))?,
-            None => State::default(),
-        };
+        let state = read_state(&path)?;
         let noted = state.ran.moment(tick);
         let access = Access {
             log: Log::open(&folder.join("audit"), tick.wall)?,
@@ -182,7 +175,7 @@ impl Access {
         Ok(views::Nonce {
             nonce,
             lasts_ms: NONCE_MS_MAX,
-            at: now.wall,
+            at: now.wall.to_rfc3339(),
             domain: host.into(),
             chain_id: self.chain_id(),
             owned: self.has_owner(),
@@ -439,6 +432,26 @@ impl Access {
     /// As [`State::end_key`].
     pub fn end_key(&self, actor: &Principal, id: &str, tick: &Tick) -> Result<(), Refusal> {
         self.change(tick, |state, _| state.end_key(actor, id))
+    }
+}
+
+/// Owners that are kept in a folder, also where no agent runs.
+///
+/// # Errors
+/// The file cannot be read, or is not of its form.
+pub fn owners(folder: &Path) -> Result<Vec<Address>, AccessError> {
+    let owners = read_state(&folder.join("state.json"))?.members;
+    Ok(owners.into_iter().filter(|(_, member)| member.role == Role::Owner).map(|(wallet, _)| wallet).collect())
+}
+
+fn read_state(path: &Path) -> Result<State, AccessError> {
+    let damaged = |words: String| AccessError::Damaged { path: path.into(), words };
+    if fs::metadata(path).is_ok_and(|about| about.len() > STATE_BYTES_MAX) {
+        return Err(damaged(format!("it has more than {STATE_BYTES_MAX} bytes")));
+    }
+    match file::read(path).map_err(AccessError::file("reading", path))? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|cause| damaged(cause.to_string())),
+        None => Ok(State::default()),
     }
 }
 

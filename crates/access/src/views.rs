@@ -12,8 +12,8 @@ pub struct Nonce {
     pub nonce: String,
     /// Time for which it is good, milliseconds.
     pub lasts_ms: u64,
-    /// The machine's clock, for `Issued At`.
-    pub at: Timestamp,
+    /// The machine's clock as RFC 3339, for `Issued At`.
+    pub at: String,
     /// Domain that the message must name.
     pub domain: String,
     /// Number of the chain that the message must name.

@@ -18,18 +18,25 @@ mod catalogue;
 pub mod client;
 mod doors;
 mod error;
+mod exec;
+mod face;
 mod history;
 mod ids;
+mod jobs;
 mod logs;
 mod outcomes;
 mod own_image;
+mod pages;
 mod pins;
 mod programs;
 mod secrets;
 mod service;
 mod settings;
+pub mod terminal;
 mod uninstall;
+mod usage;
 pub mod views;
+mod wallets;
 mod worker;
 
 pub use backups::BackupsError;
@@ -38,21 +45,24 @@ pub use error::AgentError;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::document::Name;
 pub use openmesh_xnode::preflight;
-pub use service::Service;
+pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
-pub use settings::Settings;
+pub use service::Service;
+pub use settings::{Chain, People, Settings, SettingsFile};
 pub use uninstall::{Holdings, holdings, uninstall};
 
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
 
-/// Runs an agent until `ends` is ready: then it leaves, and whatever runs goes on.
+/// Runs an agent until `ends` is ready: then it leaves, and whatever runs goes on. The file of settings in its folder counts before `settings`.
 ///
 /// # Errors
-/// Another agent of this name runs, the machine cannot hold applications, or the socket cannot be bound.
+/// Another agent of this name runs, the machine cannot hold applications, a file cannot be used, or the socket cannot be bound.
 pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
+    let settings = settings.with_file()?;
     let service = Arc::new(Service::open(settings)?);
+    let gate = Arc::new(face::Gate::open(service.settings())?);
     let socket = service.settings().socket();
     // The lock of the agent is held: a socket that is there is a dead agent's.
     if let Err(cause) = std::fs::remove_file(&socket)
@@ -63,17 +73,28 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     let listener = UnixListener::bind(&socket).map_err(AgentError::file("binding", &socket))?;
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(AgentError::file("protecting", &socket))?;
+    let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;
     let worker = worker::start(service.clone())?;
     let backups = backups::start(service.clone())?;
     let door = doors::watch(&service)?;
+    let (stays, left) = tokio::sync::watch::channel(());
+    let chores = [jobs::start(service.clone(), left.clone()), usage::start(service.clone(), left)];
     tracing::info!(socket = %socket.display(), "the agent answers");
     let stop = service.clone();
     let ends = async move {
         ends.await;
         stop.leave();
     };
-    let served = axum::serve(listener, api::router(service.clone())).with_graceful_shutdown(ends).await;
+    let router = face::for_root(api::router(service.clone()), &gate);
+    let served = axum::serve(listener, router).with_graceful_shutdown(ends).await;
     service.leave();
+    if let Some(face) = face {
+        face.end().await;
+    }
+    drop(stays);
+    for chore in chores {
+        let _ = chore.await;
+    }
     let joined = tokio::task::spawn_blocking(move || {
         let door = door.map_or(Ok(()), |door| door.join());
         worker.join().and(door).and(backups.join())

@@ -1,9 +1,19 @@
 //! Settings of an agent.
 
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use openmesh_access::site::Names;
 use openmesh_blueprint::document::Name;
 use openmesh_image::recipe::{Kitchen, Mirror};
+use openmesh_primitives::Address;
+use openmesh_xnode::marks;
+use serde::{Deserialize, Serialize};
+
+use crate::error::AgentError;
+use crate::pages::Pages;
 
 /// Folder of what outlives the machine's run.
 const STATE: &str = "/var/lib/openmesh/xnodes";
@@ -13,6 +23,13 @@ const RUN: &str = "/run/openmesh/xnodes";
 const SOURCES: [&str; 2] = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
 /// Release of Debian for recipes where the machine is none.
 const SUITE: &str = "bookworm";
+
+/// Instance name whose agent has a face without being told: two at one address would be in each other's way.
+const DEFAULT_NAME: &str = "default";
+/// The face of that agent. 7780 is given to nobody by IANA.
+const FACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+/// Names of hosts in settings: the domains under which one machine is reached.
+const HOSTS_MAX: usize = 64;
 
 /// Settings of an agent.
 #[derive(Clone, Debug)]
@@ -31,6 +48,97 @@ pub struct Settings {
     pub kitchen: Kitchen,
     /// List of the ranges of user ids that the agents of this machine hold.
     pub ids: PathBuf,
+    /// Address of the face: HTTP for people, on loopback. None where there is no face; port 0 takes a free one, which then stands in [`Settings::face_file`].
+    pub face: Option<SocketAddr>,
+    /// People, and names under which they ask.
+    pub people: People,
+    /// Files of the pages that the face serves.
+    pub pages: Pages,
+}
+
+/// People, and names under which they ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    /// Wallet of the first owner; it counts as long as nobody is an owner.
+    pub owner: Option<Address>,
+    /// Names under which the agent is asked through the door, beside those of loopback.
+    pub hosts: Vec<String>,
+    /// Chain that is asked about contract wallets.
+    pub chain: Option<Chain>,
+}
+
+/// A chain that knows contract wallets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// Its number.
+    pub id: u64,
+    /// Address of the JSON-RPC of a node.
+    pub rpc: String,
+}
+
+/// The file of settings that people write, `xnode.toml` in the agent's folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsFile {
+    /// Wallet of the first owner.
+    pub owner: Option<Address>,
+    /// Address of the face.
+    pub face: Option<SocketAddr>,
+    /// Names under which the agent is asked through the door.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    /// Chain that is asked about contract wallets.
+    pub chain: Option<Chain>,
+}
+
+impl SettingsFile {
+    /// Checks the values; words where one cannot be.
+    fn check(&self) -> Result<(), String> {
+        if let Some(face) = self.face.filter(|face| !face.ip().is_loopback()) {
+            return Err(format!("face: {face} is not on loopback; the door carries the face to the outside, with TLS"));
+        }
+        if self.hosts.len() > HOSTS_MAX {
+            return Err(format!("hosts: there are {}, and at most {HOSTS_MAX} are taken", self.hosts.len()));
+        }
+        let odd = self.hosts.iter().find(|host| Names::new([host.to_string()]).kind(host).is_none());
+        if let Some(host) = odd {
+            return Err(format!("hosts: `{host}` is no name of a host, such as xnode.example.org"));
+        }
+        let rpc = self.chain.as_ref().map(|chain| (&chain.rpc, reqwest::Url::parse(&chain.rpc)));
+        match rpc {
+            Some((_, Ok(url))) if matches!(url.scheme(), "http" | "https") => Ok(()),
+            Some((rpc, _)) => Err(format!("chain.rpc: `{rpc}` is no address, such as https://rpc.example.org")),
+            None => Ok(()),
+        }
+    }
+
+    /// The file's text, with a word on each setting.
+    fn to_toml(&self) -> String {
+        let quoted = |text: &str| toml::Value::from(text).to_string();
+        let mut text = String::from(
+            "# Settings of this Xnode: written once by `openmesh xnode init`, edited by people, read when the agent starts.\n",
+        );
+        if let Some(owner) = &self.owner {
+            text += &format!(
+                "\n# Wallet of the first owner. It counts as long as nobody is an owner.\nowner = \"{owner}\"\n"
+            );
+        }
+        if let Some(face) = &self.face {
+            text += &format!("\n# Address at which people ask, on loopback.\nface = \"{face}\"\n");
+        }
+        if !self.hosts.is_empty() {
+            let hosts: Vec<String> = self.hosts.iter().map(|host| quoted(host)).collect();
+            text += &format!("\n# Names under which the door leads here.\nhosts = [{}]\n", hosts.join(", "));
+        }
+        if let Some(chain) = &self.chain {
+            let (id, rpc) = (chain.id, quoted(&chain.rpc));
+            text += &format!(
+                "\n# Chain that is asked about contract wallets (ERC-1271).\n[chain]\nid = {id}\nrpc = {rpc}\n"
+            );
+        }
+        text
+    }
 }
 
 impl Settings {
@@ -44,17 +152,87 @@ impl Settings {
         Ok(Settings {
             state: PathBuf::from(STATE).join(name.as_str()),
             run: PathBuf::from(RUN).join(name.as_str()),
+            face: (name.as_str() == DEFAULT_NAME).then_some(FACE),
             name,
             programs,
             runc: None,
             kitchen: kitchen(),
             ids: PathBuf::from(STATE).join("ids.json"),
+            people: People::default(),
+            pages: Pages::default(),
         })
     }
 
     /// The socket at which the agent answers.
     pub fn socket(&self) -> PathBuf {
         self.run.join("agent.socket")
+    }
+
+    /// File with the address at which the face answers, while it does.
+    pub fn face_file(&self) -> PathBuf {
+        self.run.join("face")
+    }
+
+    /// Folder of members, sessions, keys and the audit log.
+    pub fn access_folder(&self) -> PathBuf {
+        self.state.join("access")
+    }
+
+    /// The file of settings that people write.
+    pub fn file(&self) -> PathBuf {
+        self.state.join("xnode.toml")
+    }
+
+    /// These settings, with those of the file in their places.
+    ///
+    /// # Errors
+    /// The file cannot be read, or a value in it cannot be.
+    pub fn with_file(self) -> Result<Settings, AgentError> {
+        let Some(file) = self.read_file()? else { return Ok(self) };
+        let mut settings = self;
+        settings.face = file.face.or(settings.face);
+        settings.people.owner = file.owner.or(settings.people.owner);
+        settings.people.hosts.extend(file.hosts);
+        settings.people.chain = file.chain.or(settings.people.chain);
+        Ok(settings)
+    }
+
+    fn read_file(&self) -> Result<Option<SettingsFile>, AgentError> {
+        let path = self.file();
+        let text = match fs::read_to_string(&path) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(AgentError::file("reading", &path))?,
+        };
+        let file = toml::from_str::<SettingsFile>(&text).map_err(|cause| cause.to_string());
+        let file = file.and_then(|file| file.check().map(|()| file));
+        file.map(Some).map_err(|words| AgentError::Settings { path, words })
+    }
+
+    /// Writes the file of settings, once. Returns false where it is there with these values.
+    ///
+    /// # Errors
+    /// Another owner is named, the file has other values, a value cannot be, or the file cannot be written.
+    pub fn init(&self, wish: &SettingsFile) -> Result<bool, AgentError> {
+        let path = self.file();
+        wish.check().map_err(|words| AgentError::Settings { path: path.clone(), words })?;
+        let folder = self.access_folder();
+        let owners = openmesh_access::owners(&folder)?;
+        if let Some(owner) = owners.first().filter(|_| wish.owner.is_some_and(|owner| !owners.contains(&owner))) {
+            return Err(AgentError::Owned { path: folder, owner: *owner });
+        }
+        match self.read_file()? {
+            Some(file) if file == *wish => return Ok(false),
+            Some(SettingsFile { owner: Some(owner), .. }) if wish.owner != Some(owner) => {
+                return Err(AgentError::Owned { path, owner });
+            }
+            Some(_) => {
+                let words = "it is there with other values, and is not written over; edit it by hand".into();
+                return Err(AgentError::Settings { path, words });
+            }
+            None => {}
+        }
+        marks::replace(&path, wish.to_toml().as_bytes()).map_err(AgentError::file("writing", &path))?;
+        Ok(true)
     }
 }
 
@@ -64,4 +242,69 @@ fn kitchen() -> Kitchen {
     let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     let sources = SOURCES.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap_or(SOURCES[1]);
     Kitchen { suite: suite.unwrap_or(SUITE).trim_matches('"').to_string(), mirror: Mirror::Sources(sources.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(folder: &std::path::Path) -> Settings {
+        let usual = Settings::usual("test".parse().unwrap()).unwrap();
+        Settings { state: folder.into(), ..usual }
+    }
+
+    fn wish(owner: u8) -> SettingsFile {
+        SettingsFile { owner: Some(Address([owner; 20])), ..SettingsFile::default() }
+    }
+
+    #[test]
+    fn settings_are_written_once_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let whole = SettingsFile {
+            face: Some("127.0.0.1:0".parse().unwrap()),
+            hosts: vec!["xnode.example.org".into(), "box.local".into()],
+            chain: Some(Chain { id: 5, rpc: "https://rpc.example.org/a\"b".into() }),
+            ..wish(1)
+        };
+        assert!(settings.init(&whole).unwrap());
+        assert!(!settings.init(&whole).unwrap(), "the same again changes nothing");
+        assert!(matches!(settings.init(&wish(2)), Err(AgentError::Owned { .. })));
+        assert!(matches!(settings.init(&wish(1)), Err(AgentError::Settings { .. })));
+        let read = settings.clone().with_file().unwrap();
+        assert_eq!((read.face, read.people.owner), (whole.face, whole.owner));
+        assert_eq!((read.people.hosts, read.people.chain), (whole.hosts, whole.chain));
+        fs::write(settings.file(), "owner = \"0x12\"\n").unwrap();
+        let error = settings.clone().with_file().unwrap_err().to_string();
+        assert!(error.contains("xnode.toml") && error.contains("40 hexadecimal digits"), "{error}");
+        fs::write(settings.file(), "ownr = \"x\"\n").unwrap();
+        assert!(settings.with_file().unwrap_err().to_string().contains("ownr"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let face = |face: &str| SettingsFile { face: Some(face.parse().unwrap()), ..wish(1) };
+        let host = |host: &str| SettingsFile { hosts: vec![host.into()], ..wish(1) };
+        let rpc = |rpc: &str| SettingsFile { chain: Some(Chain { id: 1, rpc: rpc.into() }), ..wish(1) };
+        for wrong in [
+            face("0.0.0.0:7780"),
+            face("[2001:db8::1]:80"),
+            host("https://a.b"),
+            host("a b"),
+            host(""),
+            rpc("ftp://a"),
+            rpc("x"),
+        ] {
+            assert!(matches!(settings.init(&wrong), Err(AgentError::Settings { .. })), "{wrong:?}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_default_agent_has_a_face_without_being_told() {
+        assert!(Settings::usual("default".parse().unwrap()).unwrap().face.is_some_and(|face| face.ip().is_loopback()));
+        assert_eq!(Settings::usual("second".parse().unwrap()).unwrap().face, None);
+    }
 }

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
+pub use openmesh_access::audit::{Filter as AuditFilter, Record as AuditRecord, Report as AuditReport};
+pub use openmesh_access::{KeyWish, Role, views as access};
 use openmesh_primitives::Timestamp;
 pub use crate::backups::views as backups;
 pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};
 
+pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
+pub use crate::api::jobs::{JobRun, JobView};
+pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition, UsagePoint};
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
 
 /// The machine.
@@ -123,6 +128,9 @@ pub struct Application {
     pub ports: BTreeMap<String, Option<String>>,
     /// Volumes: name, and id with line.
     pub volumes: BTreeMap<String, String>,
+    /// Conditions with their figures: throttled, out of memory, disk full. Nothing is restarted for one.
+    #[serde(default)]
+    pub conditions: Vec<UsageCondition>,
 }
 
 /// An instance.

@@ -25,7 +25,7 @@ fn text(key: &AccountKey, nonce: &views::Nonce) -> String {
         address = key.address(),
         chain = nonce.chain_id,
         nonce = nonce.nonce,
-        at = nonce.at.to_rfc3339(),
+        at = nonce.at,
     )
 }
 

@@ -9,8 +9,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use futures::stream;
+use openmesh_access::Principal;
 use openmesh_backup::{Identity, Recipient};
 use openmesh_blueprint::generation::PlacedVolume;
 use openmesh_volume::Asker;
@@ -58,14 +59,19 @@ struct Owner {
     /// Another key that is set is replaced.
     #[serde(default)]
     replace: bool,
-    /// Whoever asks.
+    /// Whoever asks, where root asks for somebody.
     #[serde(default)]
     by: Option<String>,
 }
 
-async fn set_owner(State(service): Shared, Query(query): Query<Owner>, text: String) -> Result<Json<Keys>, AgentError> {
+async fn set_owner(
+    State(service): Shared,
+    Extension(principal): Extension<Principal>,
+    Query(query): Query<Owner>,
+    text: String,
+) -> Result<Json<Keys>, AgentError> {
     let owner: Recipient = text.trim().parse()?;
-    let by = query.by.unwrap_or_else(|| "root".into());
+    let by = query.by.filter(|_| principal.is_root()).unwrap_or_else(|| principal.to_string());
     let set = blocking(&service, move |service| {
         service.backups().keys.set_owner(owner, query.replace)?;
         let text = format!("{by} set {owner} as the owner's key of backups");
@@ -80,7 +86,7 @@ async fn set_owner(State(service): Shared, Query(query): Query<Owner>, text: Str
 async fn join(
     State(service): Shared,
     Path(text): Path<String>,
-    Query(change): Query<Change>,
+    change: Change,
     identity: String,
 ) -> Result<Json<String>, AgentError> {
     let target = name(&text)?;
@@ -149,7 +155,7 @@ async fn list(State(service): Shared, Path(text): Path<String>) -> Result<Json<V
 async fn back_up(
     State(service): Shared,
     Path(text): Path<String>,
-    Query(change): Query<Change>,
+    change: Change,
 ) -> Result<Json<Job>, AgentError> {
     Ok(Json(backups::back_up(&service, &name(&text)?, &change.asked("").by)?.view()))
 }
@@ -184,7 +190,7 @@ fn body<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, AgentError> {
 async fn restore(
     State(service): Shared,
     Path(text): Path<String>,
-    Query(change): Query<Change>,
+    change: Change,
     bytes: Bytes,
 ) -> Result<Json<Job>, AgentError> {
     let request: RestoreRequest = if bytes.is_empty() { RestoreRequest::default() } else { body(&bytes)? };
@@ -198,7 +204,7 @@ async fn plan_machine(State(service): Shared, bytes: Bytes) -> Result<Json<Machi
 
 async fn restore_machine(
     State(service): Shared,
-    Query(change): Query<Change>,
+    change: Change,
     bytes: Bytes,
 ) -> Result<Json<Job>, AgentError> {
     let request: MachineRequest = body(&bytes)?;
@@ -246,7 +252,7 @@ async fn data_lines(State(service): Shared, Path(text): Path<String>) -> Result<
 async fn drop_line(
     State(service): Shared,
     Path((application, volume, line)): Path<(String, String, u32)>,
-    Query(change): Query<Change>,
+    change: Change,
 ) -> Result<StatusCode, AgentError> {
     let by = change.asked("").by;
     blocking(&service, move |service| {

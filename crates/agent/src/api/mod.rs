@@ -1,8 +1,12 @@
 //! The agent's API: HTTP over its Unix socket, JSON, streams as one JSON value a line.
 //!
-//! Whoever can open the socket is root: the file's permissions are the sign-in here. Sign-in of people, with roles, is in front of it.
+//! Whoever can open the socket is root: the file's permissions are the sign-in there. People come through the face ([`crate::face`]), which stands in front of the same routes.
 
+mod access;
 pub mod doors;
+pub mod exec;
+pub mod jobs;
+pub mod usage;
 mod backups;
 mod templates;
 
@@ -13,12 +17,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt as _, stream};
+use openmesh_access::Principal;
 use openmesh_blueprint::document::{Name, schema};
 use openmesh_blueprint::generation::{Disposal, Generation};
 use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
@@ -61,7 +67,11 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/secrets", get(secrets))
         .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
         .merge(backups::routes())
+        .merge(access::routes())
         .merge(doors::routes())
+        .merge(exec::routes())
+        .merge(jobs::routes())
+        .merge(usage::routes())
         .merge(templates::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
         .with_state(service)
@@ -118,9 +128,12 @@ async fn published_schema() -> impl IntoResponse {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Change {
-    /// Whoever asks.
+    /// Whoever asks, where root asks for somebody.
     #[serde(default)]
-    pub by: Option<String>,
+    by: Option<String>,
+    /// Principal of the request, which no query can name.
+    #[serde(skip)]
+    principal: Option<Principal>,
     /// Reason.
     #[serde(default)]
     pub reason: Option<String>,
@@ -139,19 +152,34 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// The change that is asked for; `what` is its reason where none was given.
+    /// The change that is asked for; `what` is its reason where none was given. Root alone may ask in another name.
     pub fn asked(&self, what: &str) -> Asked {
+        let by = match &self.principal {
+            Some(root) if root.is_root() => self.by.clone().unwrap_or_else(|| root.to_string()),
+            Some(principal) => principal.to_string(),
+            None => "somebody".into(),
+        };
         Asked {
-            by: self.by.clone().unwrap_or_else(|| "root".into()),
+            by,
             reason: self.reason.clone().unwrap_or_else(|| what.into()),
             expected: self.expected,
         }
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for Change {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Change, Response> {
+        let query = Query::<Change>::from_request_parts(parts, state).await;
+        let Query(change) = query.map_err(IntoResponse::into_response)?;
+        Ok(Change { principal: parts.extensions.get::<Principal>().cloned(), ..change })
+    }
+}
+
 async fn deploy(
     State(service): Shared,
-    Query(change): Query<Change>,
+    change: Change,
     text: String,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
@@ -161,7 +189,7 @@ async fn deploy(
 async fn remove(
     State(service): Shared,
     Path(text): Path<String>,
-    Query(change): Query<Change>,
+    change: Change,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let name = name(&text)?;
     let disposal = match change.data.as_deref() {
@@ -176,7 +204,7 @@ async fn remove(
 async fn roll_back(
     State(service): Shared,
     Path(number): Path<u64>,
-    Query(change): Query<Change>,
+    change: Change,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let asked = change.asked(&format!("back to generation {number}"));
     let lines = line_choices(change.lines.as_deref().unwrap_or_default())?;
@@ -196,12 +224,26 @@ fn line_choices(text: &str) -> Result<LineChoices, AgentError> {
 
 async fn applications(State(service): Shared) -> Result<Json<Vec<views::Application>>, AgentError> {
     let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
-    Ok(Json(views_of(&look, &service.work())))
+    Ok(Json(with_conditions(&service, views_of(&look, &service.work())).await?))
+}
+
+/// Adds what the use of processors, memory and disk says of applications.
+async fn with_conditions(
+    service: &Arc<Service>,
+    mut all: Vec<views::Application>,
+) -> Result<Vec<views::Application>, AgentError> {
+    blocking(service, move |service| {
+        for view in &mut all {
+            view.conditions = usage::present(service, &view.name);
+        }
+        Ok(all)
+    })
+    .await
 }
 
 async fn application(State(service): Shared, Path(text): Path<String>) -> Result<Json<views::Application>, AgentError> {
     let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
-    let all = views_of(&look, &service.work());
+    let all = with_conditions(&service, views_of(&look, &service.work())).await?;
     let known = names(all.iter().map(|view| &view.name));
     let found = all.into_iter().find(|view| view.name == text);
     found.map(Json).ok_or(AgentError::NoApplication { name: text, known })
@@ -242,6 +284,7 @@ fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
         volumes: volumes
             .map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)))
             .collect(),
+        conditions: Vec::new(),
     }
 }
 

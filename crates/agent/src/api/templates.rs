@@ -206,7 +206,7 @@ fn ready(service: &Service, order: &Order) -> Result<Ready, AgentError> {
 async fn deploy(
     State(service): Shared,
     Path(text): Path<String>,
-    Query(change): Query<Change>,
+    change: Change,
     body: Bytes,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let order = order(&text, &body)?;
