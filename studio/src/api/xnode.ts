@@ -569,3 +569,60 @@ export interface AppJob {
   /** The newest first. */
   runs: JobRun[];
 }
+
+/** Result of a check of the audit log. */
+export interface AuditReport {
+  files: number;
+  records: number;
+  /** Number of the first record that is kept; 0 where there is none. */
+  first: number;
+  /** Last record that holds: noted elsewhere, it shows later that nothing before it was changed. */
+  head: { sequence: number; hash: string };
+  /** Bytes of a last line that was cut before it was whole. */
+  torn_bytes: number | null;
+  cuts: number;
+  /** None where everything holds. */
+  broken: { file: number; line: number; reason: string } | null;
+}
+
+// Use (`crates/agent/src/api/usage.rs`).
+
+/** Use in one step. */
+export interface UsagePoint {
+  /** Begin of the step. */
+  at: string;
+  processors_milli: number;
+  throttled_permille: number;
+  memory_bytes: number;
+  /** 0 without one. */
+  memory_limit_bytes: number;
+  processes: number;
+  pressure_cpu_permille: number;
+  pressure_memory_permille: number;
+  pressure_io_permille: number;
+  disk_used_bytes: number;
+  disk_bytes: number;
+  disk_fullest_permille: number;
+  received_bits: number;
+  sent_bits: number;
+  oom_kills: number;
+}
+
+export interface UsageCondition {
+  /** `throttled`, `out_of_memory` or `disk_full`. */
+  kind: string;
+  /** Number of the instance. */
+  index: number;
+  text: string;
+}
+
+export interface Usage {
+  from: string;
+  to: string;
+  /** Time of one point, seconds. */
+  step_s: number;
+  /** A new version goes on where the one before ended. */
+  instances: { index: number; points: UsagePoint[] }[];
+  /** Conditions at this moment. */
+  conditions: UsageCondition[];
+}

@@ -1,10 +1,22 @@
 /** Who is signed in at an Xnode, and what they may. The agent decides; this only says beforehand what it would refuse. */
-import { useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
-import { get, post, put, remove, RequestError } from "./client";
+import { keepPreviousData, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import { get, post, put, query, remove, RequestError } from "./client";
 import { keepToken } from "./token";
 import { ROOT } from "./xnodeQueries";
 import { eventHistory } from "./xnodeEvents";
-import type { AccessNonce, AccessSession, ApiKey, MadeKey, Me, Member, Role, SignedIn } from "./xnode";
+import type { Page } from "./types";
+import type {
+  AccessNonce,
+  AccessSession,
+  ApiKey,
+  AuditRecord,
+  AuditReport,
+  MadeKey,
+  Me,
+  Member,
+  Role,
+  SignedIn,
+} from "./xnode";
 
 const ACCESS = `${ROOT}/access`;
 const part = encodeURIComponent;
@@ -99,6 +111,32 @@ export const putOut = (wallet: string) => remove<unknown>(`${ACCESS}/members/${p
 export const makeKey = (wish: { name: string; role: Role; lasts_ms: number | null }) =>
   post<MadeKey>(`${ACCESS}/keys`, wish);
 export const endKey = (id: string) => remove<unknown>(`${ACCESS}/keys/${part(id)}`);
+
+export interface AuditFilter {
+  who: string;
+  path: string;
+  kind: string;
+}
+
+/** Records of a page of the audit log. */
+const AUDIT_ITEMS = 50;
+
+/** The audit log, the newest first; `before` is the number of the last record of the page before. */
+export const useAudit = (filter: AuditFilter, before: string, isOn: boolean) =>
+  useQuery({
+    queryKey: ["xnode", "audit", filter, before],
+    queryFn: async ({ signal }): Promise<Page<AuditRecord>> => {
+      const asked = query({ ...filter, before, limit: AUDIT_ITEMS });
+      const items = await get<AuditRecord[]>(`${ACCESS}/audit${asked}`, signal);
+      const last = items.length === AUDIT_ITEMS ? items.at(-1) : undefined;
+      return { items, next: last ? String(last.sequence) : null };
+    },
+    refetchInterval: before ? false : 10_000,
+    placeholderData: keepPreviousData,
+    enabled: isOn,
+  });
+
+export const checkAudit = () => get<AuditReport>(`${ACCESS}/audit/verify`);
 
 /** The client of the cache, for what follows a sign-in. */
 export const useBecome = () => {

@@ -17,6 +17,7 @@ import type {
   TemplatePreflight,
   TemplateSheet,
   TemplateSummary,
+  Usage,
   XnodeInfo,
 } from "./xnode";
 
@@ -229,6 +230,18 @@ export const beginJob = ({ name, job }: { name: string; job: string }) =>
   send<JobRun>("POST", `${ofApplication(name)}/jobs/${part(job)}`);
 export const endJob = ({ name, job }: { name: string; job: string }) =>
   remove<undefined>(`${ofApplication(name)}/jobs/${part(job)}`);
+
+/** Use of the last so many seconds, in steps that the agent chooses. */
+export const useUsage = (name: string, seconds: number) =>
+  useQuery({
+    queryKey: ["xnode", "usage", name, seconds],
+    queryFn: ({ signal }) => {
+      const from = new Date(Date.now() - seconds * 1_000).toISOString();
+      return get<Usage>(`${ofApplication(name)}/usage${query({ from })}`, signal);
+    },
+    refetchInterval: seconds <= 3_600 ? 10_000 : 60_000,
+    placeholderData: keepPreviousData,
+  });
 
 /** Fate of the data of an application that is removed. */
 export type DataFate = "keep" | "backup" | "wipe";
