@@ -41,6 +41,29 @@ pub struct PublishedPort {
     pub port: Name,
 }
 
+/// Revisions of all applications of two generations: each is a hash over all that an instance sees, and is asked for often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revisions {
+    wanted: BTreeMap<Name, Revision>,
+    serving: BTreeMap<Name, Revision>,
+}
+
+impl Revisions {
+    /// The revisions of the generation that is wanted, and of the one that serves.
+    pub fn of(wanted: &Generation, serving: Option<&Generation>) -> Revisions {
+        let all = |generation: &Generation| {
+            let names = generation.portable.applications.keys();
+            names.filter_map(|name| Some((name.clone(), generation.revision(name)?))).collect()
+        };
+        Revisions { wanted: all(wanted), serving: serving.map(all).unwrap_or_default() }
+    }
+
+    /// Returns true where one of both has this revision of an application.
+    pub fn has(&self, name: &Name, revision: &Revision) -> bool {
+        [&self.wanted, &self.serving].into_iter().any(|all| all.get(name) == Some(revision))
+    }
+}
+
 /// Facts that a document is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -48,6 +71,8 @@ pub struct Facts<'a> {
     pub wanted: &'a Generation,
     /// The one that serves, where that is another one.
     pub serving: Option<&'a Generation>,
+    /// Revisions of both.
+    pub revisions: &'a Revisions,
     /// Other generations, of which some instances are.
     pub others: &'a [Generation],
     /// Marks of the applications' traffic. One that cannot be read is not here, but in `unknown`.
@@ -107,8 +132,12 @@ impl<'a> Facts<'a> {
 
     /// Version of an application that instances of a revision are of; none where no generation is known that has it.
     pub fn version(&self, name: &Name, revision: &Revision) -> Option<&'a Application> {
-        let mut all = [self.wanted].into_iter().chain(self.serving).chain(self.others);
-        let found = all.find(|generation| generation.revision(name).as_ref() == Some(revision))?;
+        let is_in = |revisions: &BTreeMap<Name, Revision>| revisions.get(name) == Some(revision);
+        let found = match self.serving {
+            _ if is_in(&self.revisions.wanted) => self.wanted,
+            Some(serving) if is_in(&self.revisions.serving) => serving,
+            _ => self.others.iter().find(|generation| generation.revision(name).as_ref() == Some(revision))?,
+        };
         Some(&found.portable.applications.get(name)?.application)
     }
 
@@ -297,7 +326,7 @@ impl<'a> Facts<'a> {
         if wanted.application.wish != Wish::Running || self.serving.is_none() {
             return true;
         }
-        let revision = self.wanted.revision(name).map(|revision| revision.to_string());
+        let revision = self.revisions.wanted.get(name).map(ToString::to_string);
         matches!(self.mark(name), DoorMark::Open { revision: open, .. } if Some(open) == revision)
     }
 }

@@ -32,7 +32,7 @@ use crate::marks::{self, DoorMark};
 use crate::network::Published;
 use crate::progress::Progress;
 use crate::{Door, Machine};
-use document::{Facts, PublishedPort, is_carried};
+use document::{Facts, PublishedPort, Revisions, is_carried};
 
 /// Pause before the door is asked again whether it has done what a step waits for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -41,6 +41,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Gathered {
     wanted: Generation,
     serving: Option<Generation>,
+    revisions: Revisions,
     others: Vec<Generation>,
     marks: BTreeMap<Name, DoorMark>,
     unknown: BTreeSet<Name>,
@@ -72,10 +73,12 @@ impl Gathered {
                 (name.clone(), made.collect())
             })
             .collect();
-        let others = others(machine, &[Some(&wanted), serving.as_ref()], &instances)?;
+        let revisions = Revisions::of(&wanted, serving.as_ref());
+        let others = others(machine, &revisions, &instances)?;
         let mut gathered = Gathered {
             wanted,
             serving,
+            revisions,
             others,
             marks: BTreeMap::new(),
             unknown: BTreeSet::new(),
@@ -107,6 +110,7 @@ impl Gathered {
         Facts {
             wanted: &self.wanted,
             serving: self.serving.as_ref(),
+            revisions: &self.revisions,
             others: &self.others,
             marks: &self.marks,
             unknown: &self.unknown,
@@ -132,12 +136,11 @@ fn published(one: &Published) -> Option<PublishedPort> {
 /// Generations that are kept, and of which some instances are that are in none of the known ones: newest first, and no more than are needed.
 fn others(
     machine: &Machine,
-    known: &[Option<&Generation>],
+    known: &Revisions,
     instances: &BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
 ) -> Result<Vec<Generation>, XnodeError> {
     let all = instances.iter().flat_map(|(name, found)| found.keys().map(move |id| (name, &id.revision)));
-    let mut missing: BTreeSet<(&Name, &Revision)> =
-        all.filter(|(name, revision)| !known.iter().flatten().any(|one| has(one, name, revision))).collect();
+    let mut missing: BTreeSet<(&Name, &Revision)> = all.filter(|(name, revision)| !known.has(name, revision)).collect();
     let mut others = Vec::new();
     if missing.is_empty() {
         return Ok(others);

@@ -12,7 +12,7 @@ use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
 use openmesh_door::document::{Admission, Certificate, Document as DoorDocument};
 use openmesh_primitives::{Timestamp, sha256};
-use openmesh_xnode::door::document::{Facts, Places, PublishedPort, Written};
+use openmesh_xnode::door::document::{Facts, Places, PublishedPort, Revisions, Written};
 use openmesh_xnode::marks::DoorMark;
 use serde_json::{Value, json};
 
@@ -105,9 +105,11 @@ impl Stage {
     fn written(&self) -> Written {
         let any = |port: u16| vec![([0u8; 4], port).into(), ([0u16; 8], port).into()];
         let places = Places { http: any(80), https: any(443), both_families: true };
+        let revisions = Revisions::of(&self.wanted, self.serving.as_ref());
         let facts = Facts {
             wanted: &self.wanted,
             serving: self.serving.as_ref(),
+            revisions: &revisions,
             others: &[],
             marks: &self.marks,
             unknown: &self.unknown,
