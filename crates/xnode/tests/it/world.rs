@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
 use openmesh_blueprint::document::{Name, Size};
-use openmesh_blueprint::generation::{Cause, Disposal, Revision};
+use openmesh_blueprint::generation::{Cause, Disposal};
+use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_image::oci::Platform;
@@ -199,7 +200,7 @@ impl World {
         generation
     }
 
-    fn busy(&self) -> BTreeMap<Ipv4Addr, (Name, Revision)> {
+    fn busy(&self) -> BTreeMap<Ipv4Addr, (Name, InstanceId)> {
         self.agent().busy().unwrap()
     }
 
