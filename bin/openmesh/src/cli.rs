@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod backup;
+pub mod beside;
 
 use std::path::PathBuf;
 
@@ -722,6 +723,14 @@ pub enum AppCommand {
     Drill(backup::DrillArgs),
     /// List the lines of data of an application, or remove one (openmesh app rollback chooses one).
     Lines(backup::LinesArgs),
+    /// Run a program in an application, with what its first process has: openmesh app exec NAME [-it] -- COMMAND.
+    Exec(beside::ExecArgs),
+    /// List an application's jobs: when they run, and how they ended.
+    Jobs(beside::JobsArgs),
+    /// Run a job of an application to its end, with its log.
+    Job(beside::JobArgs),
+    /// Show what an application uses: processors, memory, disk, network.
+    Usage(beside::UsageArgs),
 }
 
 /// Arguments of `app templates`.

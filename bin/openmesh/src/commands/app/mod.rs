@@ -2,8 +2,11 @@
 
 mod backup;
 mod change;
+mod exec;
+mod jobs;
 mod templates;
 mod text;
+mod usage;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -83,6 +86,10 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         }
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
+        AppCommand::Exec(asked) => exec::run(asked).await,
+        AppCommand::Jobs(asked) => jobs::list(&asked).await,
+        AppCommand::Job(asked) => jobs::run(&asked).await,
+        AppCommand::Usage(asked) => usage::run(&asked).await,
     }
 }
 

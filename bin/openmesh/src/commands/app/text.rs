@@ -45,6 +45,9 @@ pub(super) fn why(application: &Application) -> String {
     for (name, volume) in &application.volumes {
         text += &format!("volume     {name} {volume}\n");
     }
+    for condition in &application.conditions {
+        text += &format!("condition  instance {}: {}\n", condition.index, condition.text);
+    }
     for instance in &application.instances {
         let pid = instance.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();
         let traffic = if instance.admitted { ", has traffic" } else { "" };

@@ -1,0 +1,94 @@
+//! Command line of what runs in an application beside its first process.
+
+use clap::Args;
+use openmesh_agent::Name;
+
+use super::{AgentName, Output};
+
+/// Arguments of `app exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Application.
+    pub name: Name,
+    /// Pass standard input on.
+    #[arg(long, short)]
+    pub interactive: bool,
+    /// Give the process a terminal.
+    #[arg(long, short)]
+    pub terminal: bool,
+    /// Instance (openmesh app why NAME lists them); the first running one without it.
+    #[arg(long, value_name = "ID")]
+    pub instance: Option<String>,
+    /// Variable beside those of the application; may be given several times.
+    #[arg(long = "env", short = 'e', value_name = "NAME=VALUE", value_parser = variable)]
+    pub variables: Vec<(String, String)>,
+    /// Working directory; the application's without it.
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Program and arguments; a shell at a terminal without them.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+fn variable(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_string(), value.to_string())),
+        _ => Err("NAME=VALUE is expected"),
+    }
+}
+
+/// Arguments of `app jobs`.
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// Application.
+    pub name: Name,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `app job`.
+#[derive(Debug, Args)]
+pub struct JobArgs {
+    /// Application.
+    pub name: Name,
+    /// Job (openmesh app jobs NAME lists them).
+    pub job: Name,
+    /// Return as soon as it has begun, without waiting for its end.
+    #[arg(long, conflicts_with_all = ["log", "end"])]
+    pub no_wait: bool,
+    /// Begin nothing: print the log of its last run.
+    #[arg(long, conflicts_with = "end")]
+    pub log: bool,
+    /// Begin nothing: ask its present run to end.
+    #[arg(long)]
+    pub end: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Arguments of `app usage`.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// Application.
+    pub name: Name,
+    /// Time up to now: 15m, 6h, 7d; a day is kept fine, a month coarse.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub since: std::time::Duration,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
