@@ -408,7 +408,7 @@ fn settled(track: &Track, job: &Job, done: &Result<Done, AgentError>, leaves: bo
     match done {
         Ok(_) => scheduler::done(track, job.begun),
         Err(AgentError::Backups(BackupsError::Cancelled)) if leaves => track.clone(),
-        Err(AgentError::Backups(BackupsError::Cancelled)) => scheduler::done(track, job.begun),
+        Err(AgentError::Backups(BackupsError::Cancelled)) => Track { settled: Some(job.begun), ..track.clone() },
         Err(error) => scheduler::failed(track, &error.to_string()),
     }
 }
