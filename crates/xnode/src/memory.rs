@@ -1,4 +1,4 @@
-//! Whatever an agent remembers as long as it lives, and can do without: whoever comes after it finds it anew.
+//! Memory of an agent: kept as long as it lives, and nothing that cannot be done without. Whoever comes after it finds all of it anew.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

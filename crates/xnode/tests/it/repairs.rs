@@ -1,4 +1,4 @@
-//! What somebody else changes, breaks or leaves, and what follows by itself.
+//! Repairs of an agent: changes and breakages by somebody else, and consequences that follow by themselves.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
