@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use openmesh_blueprint::document::Name;
@@ -23,22 +23,18 @@ use crate::world::{PATIENCE, World, runtime, server, until};
 /// User of the doors of tests: none of the host's, as far as anybody knows.
 const UID: u32 = 64_118;
 
-/// The door's program, built beside this one where it is not there.
-fn program() -> PathBuf {
-    let exe = std::env::current_exe().unwrap();
-    let folder = exe.ancestors().nth(2).unwrap().to_path_buf();
-    let program = folder.join("openmesh-door");
-    if !program.exists() {
+/// The door's program as it is now, built beside this one.
+fn program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "--locked", "-p", "openmesh-door", "--bins"])
-            .current_dir(root)
-            .output();
-        let built = built.unwrap();
+        let arguments = ["build", "--quiet", "--locked", "-p", "openmesh-door", "--bins"];
+        let built = Command::new(cargo).args(arguments).current_dir(root).output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    }
-    program
+        exe.ancestors().nth(2).unwrap().join("openmesh-door")
+    })
 }
 
 /// A door of a world; it ends with this.
