@@ -46,6 +46,7 @@ pub struct Service {
     wake: Notify,
     left: std::sync::atomic::AtomicBool,
     work: Arc<Mutex<views::Work>>,
+    processes: crate::exec::Processes,
     backups: Backups,
     _lock: File,
 }
@@ -100,6 +101,7 @@ impl Service {
             wake: Notify::new(),
             left: std::sync::atomic::AtomicBool::new(false),
             work,
+            processes: crate::exec::Processes::default(),
             backups,
             _lock: lock,
         })
@@ -138,6 +140,11 @@ impl Service {
     /// Changes the note of the present work.
     pub(crate) fn note_work(&self, change: impl FnOnce(&mut views::Work)) {
         change(&mut self.work.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Counts of processes beside the first ones of instances.
+    pub(crate) fn processes(&self) -> &crate::exec::Processes {
+        &self.processes
     }
 
     /// The present work.

@@ -12,6 +12,7 @@ use openmesh_blueprint::probation::Admitted;
 use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, returning};
 
 use crate::error::XnodeError;
+use crate::execute::jobs::end_runs;
 use crate::execute::{Work, collect, forget, forget_in, lease};
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
@@ -110,6 +111,7 @@ impl Agent {
         let (machine, paths) = (&self.machine, &self.machine.paths);
         let read = applications::read(paths)?;
         for (name, found) in &read.instances {
+            end_runs(machine, name, "the agent was removed from this machine", door)?;
             let unread = read.unread.get(name).into_iter().flatten().map(|(id, _)| id);
             for id in found.keys().chain(unread) {
                 collect(machine, name, id, door)?;
