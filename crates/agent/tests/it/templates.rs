@@ -59,7 +59,7 @@ struct Case {
     answer: Question,
     /// Something is given to it.
     put: Question,
-    /// What was given is there.
+    /// Proof that what was given is there.
     kept: Question,
     /// An option that is changed for the upgrade.
     changed: (&'static str, &'static str),
@@ -355,7 +355,7 @@ async fn running(world: &World, case: &Case, name: &str, password: Option<&'stat
 /// Takes every application away, and waits until nothing of them is left.
 async fn remove(world: &World, before: &BTreeSet<String>) -> Result<(), String> {
     let all: Vec<Application> = world.get("/applications").await.map_err(|error| error.to_string())?;
-    // What links to others goes before them.
+    // An application that links to others goes before them.
     let mut names: Vec<String> = all.into_iter().map(|application| application.name).collect();
     names.sort_by_key(String::len);
     for name in names {
@@ -495,7 +495,7 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     assert!(huge.problems.iter().any(|fault| fault.option.as_deref() == Some("memory")), "{huge:?}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = format!("127.0.0.1:{}", taken.local_addr().unwrap().port());
-    let held = preflight(&[("port", &port)]).await;
+    let held = preflight(&[("port", port.as_str())]).await;
     assert!(held.problems.iter().any(|fault| fault.option.as_deref() == Some("port")), "{held:?}");
     let right = preflight(&[]).await;
     assert_eq!((right.secrets.as_slice(), right.applications.len()), (&["cache-password".to_string()][..], 1));
