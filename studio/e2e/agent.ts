@@ -10,6 +10,8 @@ import type {
   AccessSession,
   ApiKey,
   Application,
+  AuditRecord,
+  BackupOverview,
   Deployment,
   Doors,
   EventKind,
@@ -87,6 +89,14 @@ export class FakeAgent {
     remarks: [],
   };
   templates: TemplateSheet[] = [];
+  backups: BackupOverview = {
+    keys: { owner: null, node: "age1node" },
+    machine: "attic",
+    targets: [],
+    applications: [],
+    jobs: [],
+  };
+  audit: AuditRecord[] = [];
   /** Answers with a plan, or refuses; the test says which. */
   plan: (text: string) => Deployment | { code: string; message: string; status: number } = () => ({
     generation: this.info.wanted + 1,
@@ -234,6 +244,10 @@ export class FakeAgent {
         return { json: this.keys };
       case "GET /templates":
         return { json: this.templates.map(({ summary }) => summary) };
+      case "GET /backups":
+        return { json: this.backups };
+      case "GET /access/audit":
+        return { json: this.audit };
       default:
         return null;
     }
@@ -259,6 +273,11 @@ export class FakeAgent {
       const text = this.documents.get(Number(name));
       return text === undefined ? refusal(404, "no_generation", `no generation ${name}`) : { text };
     }
+    if (area === "templates" && part === "") {
+      const sheet = this.templates.find(({ summary }) => summary.name === name);
+      return sheet ? { json: sheet } : refusal(404, "no_template", `no template ${name}`);
+    }
+    if (area === "templates" && part === "deploy") return this.#change(asked);
     if (area === "secrets") return this.#secret(method, name);
     return null;
   }
@@ -284,7 +303,7 @@ export class FakeAgent {
     if (asked.query.get("plan") === "true") return { json: planned };
     this.taken.push(asked);
     this.info = { ...this.info, wanted: planned.generation };
-    if (asked.body) this.documents.set(planned.generation, asked.body);
+    if (asked.path.endsWith("/applications")) this.documents.set(planned.generation, asked.body);
     const reason = asked.query.get("reason") ?? "a document was deployed";
     this.tell("wanted", `generation ${planned.generation} is wanted by root: ${reason}`);
     return { json: planned };

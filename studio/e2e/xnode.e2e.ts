@@ -2,7 +2,7 @@ import type { Browser, Page } from "playwright-core";
 import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Deployment } from "../src/api/xnode";
+import type { Deployment, TemplateField, TemplatePreflight, TemplateSheet } from "../src/api/xnode";
 import { application, FakeAgent, generation } from "./agent";
 import { giveWallet, open, startBrowser } from "./harness";
 
@@ -408,6 +408,247 @@ describe("the node", () => {
   });
 });
 
+const field = (name: string, kind: string, more: Partial<TemplateField> = {}): TemplateField => ({
+  name,
+  kind,
+  title: name[0]?.toUpperCase() + name.slice(1),
+  help: null,
+  default: null,
+  choices: [],
+  least: null,
+  greatest: null,
+  unit: null,
+  pattern: null,
+  pattern_words: null,
+  advanced: false,
+  required: false,
+  generated: null,
+  makes: null,
+  ...more,
+});
+const template = (name: string, title: string, category: string, fields: TemplateField[] = []): TemplateSheet => ({
+  summary: {
+    name,
+    version: "1.0",
+    title,
+    category,
+    summary: `${title} in a line.`,
+    icon: "<svg xmlns='http://www.w3.org/2000/svg'/>",
+    memory_bytes: 64 * 2 ** 20,
+    disk_bytes: 2 ** 30,
+    not_run_here: false,
+    mark: "full",
+  },
+  versions: ["1.0"],
+  description: `${title}, described.`,
+  homepage: "https://example.org/",
+  licence: "BSD-3-Clause",
+  architectures: [],
+  release: null,
+  open: null,
+  data: [],
+  notes: [],
+  upgrades: [],
+  fields,
+  grade: null,
+});
+const preflight = (more: Partial<TemplatePreflight> = {}): TemplatePreflight => ({
+  problems: [],
+  applications: [],
+  secrets: ["redis-2-password"],
+  memory_bytes: 64 * 2 ** 20,
+  memory_free_bytes: 2 ** 30,
+  disk_bytes: 2 ** 30,
+  disk_free_bytes: 20 * 2 ** 30,
+  document: "version: 1\n",
+  ...more,
+});
+
+describe("the store", () => {
+  it("is searched by words and categories, and its forms say what is wrong while one types", async () => {
+    agent.applications = [application("redis")];
+    agent.templates = [
+      template("nginx", "Static site", "web"),
+      template("redis", "Redis", "database", [
+        field("memory", "size", { default: "64 MiB", least: "16 MiB" }),
+        field("password", "secret", { generated: 32 }),
+        field("port", "port", { default: "none" }),
+      ]),
+    ];
+    agent.also.set("POST /templates/redis/preflight", ({ body }) => {
+      const { answers } = JSON.parse(body) as { answers: Record<string, string> };
+      const problems =
+        answers["port"] === "6379" ? [{ option: "port", message: "6379 is taken by sshd; `auto` takes a free one" }] : [];
+      return { json: preflight({ problems }) };
+    });
+    let sent = "";
+    agent.plan = (text) => {
+      sent = text;
+      return planned({ destroys: [] });
+    };
+    const page = await visit("/store");
+    const shelf = page.getByRole("list", { name: "Templates" });
+    await expect.poll(() => shelf.getByRole("link").count()).toBe(2);
+    await page.getByLabel("Category").selectOption("database");
+    await expect.poll(() => shelf.getByRole("link").count()).toBe(1);
+    expect(new URL(page.url()).search).toBe("?category=database");
+    await shelf.getByRole("link").click();
+    await page.getByRole("heading", { name: "Redis", level: 1 }).waitFor();
+    // The template's own name is taken, so another one is offered.
+    expect(await page.getByLabel("Name", { exact: true }).inputValue()).toBe("redis-2");
+    await page.getByText("There is room for it").waitFor();
+    const memory = page.getByLabel("Memory", { exact: true });
+    await memory.fill("8 MiB");
+    await memory.press("Tab");
+    await page.getByText("A size of at least 16 MiB is expected.").waitFor();
+    await memory.fill("32 MiB");
+    await page.getByLabel("Port", { exact: true }).fill("6379");
+    await page.getByRole("alert").filter({ hasText: "6379 is taken by sshd" }).first().waitFor();
+    const show = page.getByRole("button", { name: "Show the plan" });
+    expect(await show.isDisabled()).toBe(true);
+    await page.getByLabel("Port", { exact: true }).fill("auto");
+    await page.getByText("There is room for it").waitFor();
+    await show.click();
+    await page.getByRole("button", { name: "Deploy" }).click();
+    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    expect(JSON.parse(sent)).toEqual({ name: "redis-2", version: "1.0", answers: { memory: "32 MiB", port: "auto" } });
+    expect(agent.taken[0]?.path).toBe("/v1/xnode/templates/redis/deploy");
+  });
+});
+
+describe("within an application", () => {
+  it("a terminal takes keys, and shows what the program writes", async () => {
+    furnish();
+    const page = await visit("/apps/site/terminal");
+    const heard: (string | Buffer)[] = [];
+    await page.routeWebSocket("**/applications/site/terminal", (socket) => {
+      const write = (text: string) => socket.send(Buffer.concat([Buffer.from([1]), Buffer.from(text)]));
+      socket.onMessage((message) => {
+        heard.push(message);
+        if (heard.length === 1) {
+          socket.send(JSON.stringify({ started: { instance: "r1/0" } }));
+          write("$ ");
+        } else if (message.toString() === "\r") write("\r\nbye\r\n");
+        else if (message.toString() === "\x04") socket.send(JSON.stringify({ ended: { code: 0 } }));
+        else write(message.toString());
+      });
+    });
+    await page.getByRole("button", { name: "Connect" }).click();
+    const terminal = page.getByRole("textbox", { name: "Terminal in site" });
+    await terminal.getByText("$").waitFor();
+    await terminal.press("l");
+    await terminal.press("s");
+    await terminal.getByText("$ ls").waitFor();
+    await terminal.press("Enter");
+    await terminal.getByText("bye").waitFor();
+    const wish = JSON.parse(String(heard[0])) as { terminal: [number, number] };
+    expect(wish.terminal[0]).toBeGreaterThanOrEqual(20);
+    await terminal.press("Control+d");
+    await page.getByText("It ended with code 0.").waitFor();
+    // A keyboard is not caught in it.
+    await terminal.press("Shift+Tab");
+    expect(await terminal.evaluate((element) => element === document.activeElement)).toBe(false);
+  });
+
+  it("use is drawn, and said in words", async () => {
+    furnish();
+    const at = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+    const point = (minutes: number, memory: number) => ({
+      at: at(minutes),
+      processors_milli: 250,
+      throttled_permille: 0,
+      memory_bytes: memory * 2 ** 20,
+      memory_limit_bytes: 128 * 2 ** 20,
+      processes: 3,
+      pressure_cpu_permille: 0,
+      pressure_memory_permille: 0,
+      pressure_io_permille: 0,
+      disk_used_bytes: 0,
+      disk_bytes: 0,
+      disk_fullest_permille: 0,
+      received_bits: 1_000,
+      sent_bits: 2_000_000,
+      oom_kills: 0,
+    });
+    agent.also.set("GET /applications/site/usage", () => ({
+      json: {
+        from: at(60),
+        to: at(0),
+        step_s: 60,
+        instances: [{ index: 0, points: [point(3, 96), point(2, 64)] }],
+        conditions: [{ kind: "throttled", index: 0, text: "it waited 43.1 % of the last 60 s" }],
+      },
+    }));
+    const page = await visit("/apps/site/usage");
+    await page.getByRole("img", { name: "Memory of site: 64 MiB now, at most 96 MiB, limit 128 MiB" }).waitFor();
+    await page.getByText("it waited 43.1 % of the last 60 s").waitFor();
+    await page.getByRole("group", { name: "Span" }).getByRole("button", { name: "7d" }).click();
+    await expect.poll(() => new URL(page.url()).searchParams.get("span")).toBe("7d");
+  });
+
+  it("backups are made, shown in bytes, and restored beside", async () => {
+    furnish();
+    const kept = {
+      id: "ab".repeat(32),
+      application: "db",
+      target: "shed",
+      node: "attic",
+      generation: 1,
+      at: "2026-11-28T03:00:00Z",
+      volumes: { data: 5 * 2 ** 20 },
+      bytes: 5 * 2 ** 20,
+      stored_bytes: 2 ** 20,
+      still_ms: 120,
+    };
+    agent.backups.applications = [
+      {
+        name: "db",
+        target: "shed",
+        state: "ok",
+        cause: null,
+        next: "2026-11-30T03:00:00Z",
+        last: kept,
+        drill_state: null,
+        drill_cause: null,
+        next_drill: null,
+        drill: { backup: kept.id, of: kept.at, at: "2026-11-28T04:00:00Z", bytes: 5 * 2 ** 20, took_ms: 900, fault: null },
+        awaits_last: false,
+      },
+    ];
+    agent.also.set("GET /applications/db/backups", () => ({ json: [kept] }));
+    agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
+    const job = {
+      number: 1,
+      kind: "backup" as const,
+      application: "db",
+      by: "root",
+      begun: new Date().toISOString(),
+      phase: "reads data",
+      bytes: 2 ** 20,
+      all_bytes: 4 * 2 ** 20,
+      ended: null,
+    };
+    agent.also.set("POST /applications/db/backups", () => {
+      agent.backups.jobs = [job];
+      return { json: job };
+    });
+    let asked: unknown = null;
+    agent.also.set("POST /applications/db/backups/restore", ({ body }) => {
+      asked = JSON.parse(body);
+      return { json: { ...job, kind: "restore" } };
+    });
+    const page = await visit("/apps/db/backups");
+    await page.getByText("The last drill proved its backup good").waitFor();
+    await page.getByRole("button", { name: "Back up now" }).click();
+    await page.getByText("1 MiB of about 4 MiB").waitFor();
+    await page.getByRole("button", { name: `Restore the backup ${kept.id.slice(0, 12)}` }).click();
+    await page.getByLabel("As a new application, named").fill("db-copy");
+    await page.getByRole("button", { name: "Restore as db-copy" }).click();
+    await page.getByText("The restore has begun").waitFor();
+    expect(asked).toEqual({ backup: kept.id, volumes: ["data"], as_name: "db-copy" });
+  });
+});
+
 describe("frame", () => {
   it.each([
     "/apps",
@@ -424,9 +665,17 @@ describe("frame", () => {
     "/node/secrets",
     "/node/doors",
     "/node/access",
+    "/node/audit",
+    "/apps/db/backups",
+    "/apps/site/terminal",
+    "/store/redis",
   ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
     furnish();
     agent.write("site", "a line that is long ".repeat(20));
+    agent.templates = [template("redis", "Redis", "database", [field("memory", "size", { default: "64 MiB" })])];
+    agent.also.set("POST /templates/redis/preflight", () => ({ json: preflight() }));
+    agent.also.set("GET /applications/db/backups", () => ({ json: [] }));
+    agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
     agent.tell("failed", "start site r1/0: " + "a long cause ".repeat(20), { application: "site" });
     const page = await visit(path, { viewport: { width: 380, height: 800 } });
     await page.getByText("Connected", { exact: true }).waitFor();

@@ -69,6 +69,8 @@ export interface Application {
   ports: Record<string, string | null>;
   /** Volumes: name, and id with line. */
   volumes: Record<string, string>;
+  /** With their figures; nothing is restarted for one. An agent of before has none. */
+  conditions?: UsageCondition[];
 }
 
 export interface Instance {

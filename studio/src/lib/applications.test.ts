@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Application, XnodeInfo } from "../api/xnode";
-import { applicationsOf, isTroubled, machineInWords, openings, placeOf, stateOf } from "./applications";
+import { applicationsOf, conditionWords, isTroubled, machineInWords, openings, placeOf, stateOf } from "./applications";
 
 const application = (name: string, state: Application["state"], more: Partial<Application> = {}): Application => ({
   name,
@@ -60,6 +60,9 @@ it("calls a state that nobody wished trouble, and names one that it does not kno
     expect(isTroubled(application("a", state))).toBe(true);
     expect(stateOf(state).remedy).not.toBeNull();
   }
+  const full = { kind: "disk_full", index: 0, text: "at 99 %" };
+  expect(isTroubled(application("a", "running", { conditions: [full] }))).toBe(true);
+  expect(["disk_full", "of_later"].map(conditionWords)).toEqual(["disk full", "of later"]);
   expect(stateOf("disk_full")).toEqual({ tone: "plain", words: "disk full", remedy: null });
 });
 

@@ -35,6 +35,14 @@ export const STATES: Record<ApplicationState, { tone: Tone; words: string; remed
   leaving: { tone: "plain", words: "leaving", remedy: null },
 };
 
+/** Conditions of an application that runs: shown with figures, and nothing is restarted for one. */
+const CONDITIONS: Record<string, string | undefined> = {
+  throttled: "throttled",
+  out_of_memory: "out of memory",
+  disk_full: "disk full",
+};
+export const conditionWords = (kind: string): string => CONDITIONS[kind] ?? kind.replaceAll("_", " ");
+
 /** A state of a later agent is shown by its own word. */
 export const stateOf = (state: string) =>
   (STATES as Record<string, (typeof STATES)[ApplicationState] | undefined>)[state] ?? {
@@ -43,8 +51,9 @@ export const stateOf = (state: string) =>
     remedy: null,
   };
 
-/** States that nobody wished. */
-export const isTroubled = ({ state }: Application): boolean => ["warn", "bad"].includes(stateOf(state).tone);
+/** A state that nobody wished, or a condition that somebody should look at. */
+export const isTroubled = ({ state, conditions }: Application): boolean =>
+  ["warn", "bad"].includes(stateOf(state).tone) || (conditions ?? []).length > 0;
 
 /** What the filters leave of the applications. */
 export function applicationsOf(

@@ -8,7 +8,7 @@ import { count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { Choice } from "../parts";
-import { Live, OpenLink, StateBadge } from "./parts";
+import { Conditions, Live, OpenLink, StateBadge } from "./parts";
 
 const CHOICES = [
   { value: "trouble", words: "In trouble" },
@@ -74,11 +74,20 @@ function List({ all, shown }: { all: Application[]; shown: Application[] }) {
         }
         columns={[
           { head: "Name", cell: ({ name }) => <Link to={`/apps/${name}`}>{name}</Link> },
-          { head: "State", cell: ({ state, cause }) => <StateBadge state={state} title={cause ?? ""} /> },
+          {
+            head: "State",
+            cell: (application) => (
+              <span className="names">
+                <StateBadge state={application.state} title={application.cause ?? ""} />
+                <Conditions of={application} />
+              </span>
+            ),
+          },
           {
             head: "Cause",
             tone: () => "wrap",
-            cell: ({ cause }) => cause ?? <span className="quiet">–</span>,
+            cell: ({ cause, conditions = [] }) =>
+              cause ?? (conditions.map(({ text }) => text).join("; ") || <span className="quiet">–</span>),
           },
           {
             head: "Up",

@@ -3,7 +3,7 @@ import type { Application, Instance } from "../../api/xnode";
 import { useDoors, useXnode } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Hash, Notice } from "../../design";
 import { Table } from "../../design/Table";
-import { openings, stateOf } from "../../lib/applications";
+import { conditionWords, openings, stateOf } from "../../lib/applications";
 import { count, duration } from "../../lib/format";
 import { Ports } from "./Apps";
 import { Wishes } from "./Wishes";
@@ -12,6 +12,11 @@ export function Overview({ application }: { application: Application }) {
   return (
     <>
       <Trouble application={application} />
+      {(application.conditions ?? []).map(({ kind, index, text }) => (
+        <Notice key={`${kind} ${index}`} tone="warn" title={`Instance ${index} is ${conditionWords(kind)}`}>
+          {text}. <Link to={`/apps/${application.name}/usage`}>To its use</Link>
+        </Notice>
+      ))}
       <Wishes application={application} />
       <div className="halves">
         <Facts application={application} />

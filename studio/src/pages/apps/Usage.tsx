@@ -1,6 +1,7 @@
 import type { Application, Usage as UsageInfo, UsagePoint } from "../../api/xnode";
 import { useUsage } from "../../api/xnodeQueries";
 import { Card, Empty, Notice } from "../../design";
+import { conditionWords } from "../../lib/applications";
 import { clock, count, duration, instant } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { binary } from "../../lib/quantity";
@@ -75,8 +76,8 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
   return (
     <>
       {info.conditions.map(({ kind, index, text }) => (
-        <Notice key={`${kind} ${index}`} tone="warn" title={`${CONDITIONS[kind] ?? kind.replaceAll("_", " ")}`}>
-          Instance {index}: {text}
+        <Notice key={`${kind} ${index}`} tone="warn" title={`Instance ${index} is ${conditionWords(kind)}`}>
+          {text}
         </Notice>
       ))}
       {kills > 0 ? (
@@ -102,12 +103,6 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
     </>
   );
 }
-
-const CONDITIONS: Record<string, string | undefined> = {
-  throttled: "It waits for its limit of processors",
-  out_of_memory: "It runs out of memory",
-  disk_full: "Its disk is nearly full",
-};
 
 function Picture({
   figure,

@@ -6,7 +6,7 @@ import { RequestError } from "../../api/client";
 import type { Application } from "../../api/xnode";
 import { useReach } from "../../api/xnodeQueries";
 import { Badge, Copy, Loading, Notice } from "../../design";
-import { openings, stateOf } from "../../lib/applications";
+import { conditionWords, openings, stateOf } from "../../lib/applications";
 import { age } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { Failure } from "../parts";
@@ -54,7 +54,16 @@ export function StateBadge({ state, title }: { state: string; title?: string }) 
   );
 }
 
-/** Pages of the browser's own host that an application may be opened at. */
+/** Conditions of an application that runs, each with its figures. */
+export function Conditions({ of: { conditions = [] } }: { of: Application }) {
+  return conditions.map(({ kind, index, text }) => (
+    <Badge key={`${kind} ${index}`} tone="warn" title={text}>
+      {conditionWords(kind)}
+    </Badge>
+  ));
+}
+
+/** The way to an application, once it is healthy; the reason where it cannot be opened. */
 export function OpenLink({ application }: { application: Application }) {
   const [first] = openings(application, location.hostname);
   const reason = !first
