@@ -10,6 +10,8 @@ use crate::events::Events;
 use crate::network::Known;
 use crate::readback::Checks;
 
+/// Time for which a shim that gave no answer is not asked again by a look: each such look takes as long as the patience with it.
+const SILENT: Duration = Duration::from_secs(20);
 /// Longest time between two looks at something that still count as one stretch: a few of the agent's own.
 const STRETCH: Duration = Duration::from_secs(30);
 
@@ -28,6 +30,8 @@ pub(crate) struct Memory {
     pub ends: Mutex<BTreeMap<String, u64>>,
     /// Resolvers that were read last.
     pub resolvers: Mutex<Resolvers>,
+    /// Shims that gave no answer.
+    pub silent: Silent,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
 }
@@ -61,6 +65,24 @@ impl Since {
     }
 }
 
+/// Shims that gave no answer, by the names of their instances: the moment, and the error.
+#[derive(Debug, Default)]
+pub(crate) struct Silent(Mutex<BTreeMap<String, (Instant, String)>>);
+
+impl Silent {
+    /// The error of a shim that was asked a short while ago.
+    pub fn recent(&self, instance: &str) -> Option<String> {
+        let mut all = lock(&self.0);
+        all.retain(|_, (at, _)| at.elapsed() < SILENT);
+        all.get(instance).map(|(_, error)| error.clone())
+    }
+
+    /// Notes that one gave no answer.
+    pub fn note(&self, instance: &str, error: String) {
+        lock(&self.0).insert(instance.to_string(), (Instant::now(), error));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +98,14 @@ mod tests {
         assert_eq!(since.lasts_at("a", at(100)), Duration::ZERO, "it was not so in between");
         since.forget("a");
         assert_eq!(since.lasts_at("a", at(101)), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_silent_shim_is_left_alone_for_a_while() {
+        let silent = Silent::default();
+        assert_eq!(silent.recent("web"), None);
+        silent.note("web", "it says nothing".into());
+        assert_eq!(silent.recent("web").as_deref(), Some("it says nothing"));
+        assert_eq!(silent.recent("db"), None);
     }
 }

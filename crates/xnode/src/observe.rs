@@ -163,7 +163,7 @@ fn instance(
     let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
     let policy = shims::config(&folder)?.map(|config| config.restart.policy);
     let over = |status: &Status| policy.and_then(|policy| shims::over(policy, status));
-    let (shim, group) = (shims::find(&folder)?, machine.group(&instance));
+    let (shim, group) = (ask(machine, &instance, &folder)?, machine.group(&instance));
     let state = match &shim {
         // What still runs has no parent: it is ended by the next shim, or when the instance is stopped. Until then it writes, so it is no ended one.
         Shim::None | Shim::Ended(_) if !group.processes()?.is_empty() => InstanceState::Created,
@@ -184,6 +184,18 @@ fn instance(
     };
     let altered = status.as_ref().and_then(|status| machine.memory.checks.altered(&instance, status));
     Ok((ObservedInstance { state, gate, traffic, address: None, altered }, status))
+}
+
+/// Asks for an instance's shim. One that lives and gives no answer is left alone for a while, so that it holds up the look at the others but seldom.
+fn ask(machine: &Machine, instance: &str, folder: &Path) -> Result<Shim, XnodeError> {
+    if let Some(words) = machine.memory.silent.recent(instance) {
+        return Err(XnodeError::Machine(words));
+    }
+    let found = shims::find(folder);
+    if let Err(error @ XnodeError::Shim(_)) = &found {
+        machine.memory.silent.note(instance, error.to_string());
+    }
+    found
 }
 
 /// Verdict on the present start of an instance. A failed one of an instance that had its traffic already is tried again after a while: there is nothing

@@ -16,6 +16,8 @@ use crate::{Door, Machine, marks};
 
 /// Patience with the answer of a shim that lives: it answers within a turn of its loop, but for a disk that hangs.
 const ANSWER: Duration = Duration::from_secs(5);
+/// The same where the whole machine is looked at: one that is stopped by a signal holds up the others for no longer.
+const LOOK_ANSWER: Duration = Duration::from_secs(2);
 
 /// Code of an end by a signal is this and its number, as in a shell.
 const SIGNAL_CODE: i32 = 128;
@@ -52,7 +54,10 @@ pub(crate) fn find(folder: &Path) -> Result<Shim, XnodeError> {
     let Some(config) = config(folder)? else { return Ok(Shim::None) };
     Ok(match look(&config)? {
         Found::Nothing => Shim::None,
-        Found::Living => Shim::Living(Box::new(ask(&config, Action::Status)?)),
+        Found::Living => {
+            let status = Client::connect(&config.socket, LOOK_ANSWER)?.ask(Action::Status)?;
+            Shim::Living(Box::new(status))
+        }
         Found::Ended(status) => Shim::Ended(status),
     })
 }
