@@ -16,6 +16,7 @@ use crate::applications;
 use crate::error::XnodeError;
 use crate::events::Event;
 use crate::observe::observe;
+use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 
 /// An instance with what its shim says.
@@ -65,7 +66,9 @@ impl Agent {
                 let Some(made) = made else { continue };
                 let folder = machine.paths.instance(name, id);
                 // A shim that does not answer is a fault of its application, which the plan names.
-                let (status, is_watched) = match shims::find(&folder).unwrap_or(Shim::None) {
+                let is_silent = machine.memory.silent.recent(&instance_name(name, id)).is_some();
+                let shim = if is_silent { Shim::None } else { shims::find(&folder).unwrap_or(Shim::None) };
+                let (status, is_watched) = match shim {
                     Shim::None => (None, false),
                     Shim::Living(status) => (Some(*status), true),
                     Shim::Ended(status) => (Some(*status), false),

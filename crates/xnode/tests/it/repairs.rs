@@ -218,6 +218,28 @@ fn a_frozen_version_does_not_hold_up_the_next() {
     assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("one\n"));
 }
 
+#[test]
+fn a_shim_that_gives_no_answer_holds_its_application_alone() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    world.image("localhost/web:2", &server("two"));
+    let (port, other) = (free_port(), free_port());
+    let beside = document("localhost/web:1", other).replace("  web:", "  other:");
+    let both = |image: &str| format!("{beside}{}", document(image, port).strip_prefix("applications:\n").unwrap());
+    world.deploy(&both("localhost/web:1"));
+    let stopped = shim(&world, "other").unwrap();
+    signal(stopped, rustix::process::Signal::STOP);
+    world.deploy(&both("localhost/web:2"));
+    assert_eq!(ask("GET", ("127.0.0.1", port), "/").as_deref(), Some("two\n"), "the other one goes on");
+    let words = |world: &World| -> Vec<&'static str> {
+        world.agent().look().unwrap().plan.unwrap().unwrap().held.iter().map(Refusal::word).collect()
+    };
+    assert_eq!(words(&world), ["faulty"]);
+    signal(stopped, rustix::process::Signal::CONT);
+    until("its answer", || words(&world).is_empty());
+    assert_eq!(ask("GET", ("127.0.0.1", other), "/").as_deref(), Some("one\n"));
+}
+
 /// Folder of the only volume.
 fn volume(world: &World) -> Option<PathBuf> {
     let folders = std::fs::read_dir(world.paths().volumes()).unwrap().flatten();
