@@ -261,7 +261,7 @@ fn due_of(service: &Service, subject: &Subject, now: Clocks) -> Result<Vec<Due>,
     }
     if let Some(since) = subject.removed.filter(|_| !subject.volumes.is_empty()) {
         let left_ms = scheduler::left_ms(&record.backup, backups.tried(name, JobKind::Backup), now.steady_ms);
-        if left_ms == 0 && !subject::has_last(service, subject)? {
+        if left_ms == 0 && subject::last(service, subject)? == subject::Last::Due {
             add(since, JobKind::Backup);
         }
     }

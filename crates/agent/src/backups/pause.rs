@@ -3,16 +3,14 @@
 //! A mark on the disk comes first and goes last, so that an agent which died in between lets the application go on as soon as it is back.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
-use openmesh_blueprint::inventory::InstanceId;
 use openmesh_shim::client::Client;
 use openmesh_shim::protocol::Action;
 use openmesh_shim::state::{Found, look};
-use openmesh_xnode::paths::instance_name;
 use openmesh_xnode::{Machine, marks, open};
 
 use crate::backups::error::BackupsError;
@@ -59,21 +57,22 @@ impl<'a> Pauser<'a> {
     /// One does not stand still; those before go on.
     pub fn pause(&self) -> io::Result<()> {
         let machine = self.service.agent().machine();
-        let found = running(machine, self.service, &self.application);
-        let found = found.map_err(|error| io::Error::other(error.to_string()))?;
-        let names: Vec<&String> = found.iter().map(|instance| &instance.name).collect();
-        if names.is_empty() {
+        let mut found = Vec::new();
+        for instance in running(machine, &self.application).map_err(|error| io::Error::other(error.to_string()))? {
+            if !machine.group(&instance.name).frozen().map_err(|error| io::Error::other(error.to_string()))? {
+                found.push(instance);
+            }
+        }
+        if found.is_empty() {
             return Ok(());
         }
+        let names: Vec<&String> = found.iter().map(|instance| &instance.name).collect();
         let bytes = serde_json::to_vec(&names).unwrap_or_default();
         marks::replace(&self.mark, &bytes)?;
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.since = Some(Instant::now());
         for instance in found {
             let group = machine.group(&instance.name);
-            if group.frozen().map_err(|error| io::Error::other(error.to_string()))? {
-                continue;
-            }
             // It is noted as held first: whatever fails from here on, it goes on by `resume`.
             let name = instance.name.clone();
             let socket = instance.config.socket.clone();
@@ -96,8 +95,9 @@ impl<'a> Pauser<'a> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut result = Ok(());
         for instance in std::mem::take(&mut held.instances) {
-            if let Err(error) = thaw(machine, &instance.name, Some(&instance.config)) {
+            if let Err(error) = thaw(machine, &instance.name, &instance.config) {
                 result = Err(error);
+                held.instances.push(instance);
             }
         }
         held.took += held.since.take().map_or(Duration::ZERO, |since| since.elapsed());
@@ -125,19 +125,18 @@ fn mark(service: &Service, application: &Name) -> PathBuf {
     service.backups().folder().join("paused").join(format!("{application}.json"))
 }
 
-fn remove(mark: &std::path::Path) -> io::Result<()> {
+fn remove(mark: &Path) -> io::Result<()> {
     match std::fs::remove_file(mark) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
 }
 
-/// Instances of an application whose shims live.
-fn running(machine: &Machine, service: &Service, application: &Name) -> Result<Vec<Running>, AgentError> {
+/// Instances of an application, and runs of its jobs, whose shims live: whatever may write to its volumes.
+fn running(machine: &Machine, application: &Name) -> Result<Vec<Running>, AgentError> {
     let mut found = Vec::new();
-    for id in service.agent().logs(application)?.into_keys() {
-        let Some(config) = config(machine, application, &id)? else { continue };
-        let name = instance_name(application, &id);
+    for config in configs(machine, application)? {
+        let name = instance(&config).to_string();
         let failed = |cause: String| BackupsError::Pause { instance: name.clone(), cause: io::Error::other(cause) };
         if matches!(look(&config).map_err(|error| failed(error.to_string()))?, Found::Living) {
             found.push(Running { name, config });
@@ -146,18 +145,42 @@ fn running(machine: &Machine, service: &Service, application: &Name) -> Result<V
     Ok(found)
 }
 
-fn config(machine: &Machine, application: &Name, id: &InstanceId) -> Result<Option<openmesh_shim::Config>, AgentError> {
-    Ok(marks::find(&machine.paths.instance(application, id).join("shim.json"))?)
+/// Name of a shim's instance on this machine: its own name has the agent's before it.
+fn instance(config: &openmesh_shim::Config) -> &str {
+    config.name.split_once('/').map_or(config.name.as_str(), |(_, name)| name)
+}
+
+/// Configurations of all shims of an application.
+fn configs(machine: &Machine, application: &Name) -> Result<Vec<openmesh_shim::Config>, AgentError> {
+    let mut folders = below(&machine.paths.instances(application))?;
+    for job in below(&machine.paths.application(application).join("runs"))? {
+        folders.extend(below(&job)?);
+    }
+    let mut found = Vec::new();
+    for folder in folders {
+        found.extend(marks::find::<openmesh_shim::Config>(&folder.join("shim.json"))?);
+    }
+    Ok(found)
+}
+
+/// Folders in a folder, but for those that are being removed; none where it is not there.
+fn below(folder: &Path) -> Result<Vec<PathBuf>, AgentError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(AgentError::file("reading", folder))?,
+    };
+    let is_hidden = |path: &PathBuf| path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    Ok(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !is_hidden(path)).collect())
 }
 
 /// Lets an instance go on. One that is not there any more is no fault.
-fn thaw(machine: &Machine, instance: &str, config: Option<&openmesh_shim::Config>) -> io::Result<()> {
+fn thaw(machine: &Machine, instance: &str, config: &openmesh_shim::Config) -> io::Result<()> {
     let group = machine.group(instance);
     if group.exists() {
         group.thaw(&open).map_err(|error| io::Error::other(format!("{instance}: {error}")))?;
     }
     // A shim that ended meanwhile has no note.
-    if let Some(mut client) = config.and_then(|config| Client::connect(&config.socket, ANSWER).ok()) {
+    if let Ok(mut client) = Client::connect(&config.socket, ANSWER) {
         let _ = client.ask(Action::Resume);
     }
     Ok(())
@@ -179,12 +202,11 @@ pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
         // A file that was being written when the machine went is no mark.
         let Some(name) = name.filter(|_| path.extension().is_some_and(|end| end == "json")) else { continue };
         let instances: Vec<String> = marks::read(&path)?;
-        for id in service.agent().logs(&name)?.into_keys() {
-            let instance = instance_name(&name, &id);
-            if instances.contains(&instance) {
-                let config = config(machine, &name, &id)?;
-                let failed = |cause| BackupsError::Pause { instance: instance.clone(), cause };
-                thaw(machine, &instance, config.as_ref()).map_err(failed)?;
+        for config in configs(machine, &name)? {
+            let instance = instance(&config);
+            if instances.iter().any(|paused| paused == instance) {
+                let failed = |cause| BackupsError::Pause { instance: instance.to_string(), cause };
+                thaw(machine, instance, &config).map_err(failed)?;
             }
         }
         remove(&path).map_err(AgentError::file("removing", &path))?;

@@ -107,7 +107,7 @@ fn application(service: &Service, subject: &Subject) -> Result<views::Applicatio
     let wall = Timestamp::now();
     let running = service.backups().jobs.running();
     let runs = |kind| running.iter().any(|job| job.kind == kind && job.application.as_ref() == Some(&subject.name));
-    let awaits_last = subject.removed.is_some() && !subject::has_last(service, subject)?;
+    let awaits_last = subject::last(service, subject)? != subject::Last::Made;
     let lacks = lacking(service, subject)?;
     let (state, cause) = match lacks {
         Some(cause) => (State::Failed, Some(cause)),

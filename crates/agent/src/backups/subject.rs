@@ -198,17 +198,38 @@ fn last_with(service: &Service, before: u64, name: &Name) -> Result<Option<Gener
     Ok(None)
 }
 
-/// Returns true where every volume of a removed application is in a backup since its removal.
-pub(crate) fn has_last(service: &Service, subject: &Subject) -> Result<bool, AgentError> {
-    let Some(since) = subject.removed else { return Ok(true) };
+/// Standing of the last backup of a removed application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// Its volumes are not all set aside yet: whoever wrote to them may still do.
+    Early,
+    /// It is to be made.
+    Due,
+    /// Every volume is in a backup since it was set aside, or is gone.
+    Made,
+}
+
+/// Standing of the last backup of an application; made where none was asked for.
+///
+/// # Errors
+/// A volume has no id.
+pub(crate) fn last(service: &Service, subject: &Subject) -> Result<Last, AgentError> {
+    if subject.removed.is_none() {
+        return Ok(Last::Made);
+    }
     let volumes = &service.agent().machine().volumes;
+    let mut standing = Last::Made;
     for placed in subject.volumes.values() {
         let found = volumes.observe_one(volume_id(placed)?);
-        if found.record.is_some() && found.backed_up.is_none_or(|at| at < since) {
-            return Ok(false);
+        match (found.record, found.removal, found.backed_up) {
+            (None, _, _) => {}
+            (Some(_), None, _) => return Ok(Last::Early),
+            // The mark of the removal says from when on a backup counts.
+            (Some(_), Some(removal), Some(at)) if at >= removal.at => {}
+            _ => standing = Last::Due,
         }
     }
-    Ok(true)
+    Ok(standing)
 }
 
 #[cfg(test)]

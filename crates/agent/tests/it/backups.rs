@@ -47,7 +47,12 @@ async fn send<T: DeserializeOwned>(
 /// Begins an act, and follows it to its end.
 async fn act(world: &World, path: &str, body: Vec<u8>) -> Ended {
     let job: Job = send(world, Method::POST, path, body).await.unwrap();
-    let path = format!("/backups/jobs/{}?follow=true", job.number);
+    end_of(world, job.number).await
+}
+
+/// Follows an act to its end.
+async fn end_of(world: &World, number: u64) -> Ended {
+    let path = format!("/backups/jobs/{number}?follow=true");
     let told = world.client.lines::<Job>(world.client.request(Method::GET, &path)).await.unwrap();
     let mut told = pin!(told);
     let ended = tokio::time::timeout(PATIENCE, async {
@@ -275,6 +280,10 @@ async fn a_removed_application_gets_its_last_backup_by_itself() {
         }
     });
     made.await.unwrap();
+    let overview: Overview = world.get("/backups").await.unwrap();
+    for job in &overview.jobs {
+        end_of(&world, job.number).await;
+    }
     let overview: Overview = world.get("/backups").await.unwrap();
     let one = overview.applications.iter().find(|one| one.name == "web").unwrap();
     assert_eq!((one.state, one.awaits_last, one.last.is_some()), (State::Ok, false, true), "{one:?}");
