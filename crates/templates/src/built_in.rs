@@ -45,6 +45,7 @@ pub(crate) const FILES: &[File] = files![
     "ollama",
     "open-webui",
     "openmesh-collector",
+    "openmesh-validator",
     "postgresql",
     "prometheus",
     "redis",

@@ -30,6 +30,9 @@ fn needed(template: &Template) -> BTreeMap<Name, String> {
         let answer = match (template.name.as_str(), name.as_str()) {
             ("geth", "engine") => "secret:engine",
             ("chainlink", "node") => "wss://node.example/ws",
+            ("openmesh-validator", "genesis") => "secret:genesis",
+            ("openmesh-validator", "key") => "secret:validator-key",
+            ("openmesh-validator", "peers" | "content-peers") => "/ip4/203.0.113.7/tcp/8421 /dns4/a.example/tcp/8421",
             other => panic!("{other:?} needs an answer"),
         };
         (name.clone(), answer.to_string())
