@@ -100,8 +100,11 @@ pub(crate) fn name(text: &str) -> Result<Name, AgentError> {
 }
 
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
-    let look = blocking(&service, |service| Ok(service.agent().look()?)).await?;
+    let seen = blocking(&service, |service| Ok((service.agent().look()?, crate::backups::troubles(service)?)));
+    let (look, unsaved) = seen.await?;
     let host = &look.inventory.host;
+    let mut work = service.work();
+    work.troubles.extend(unsaved);
     let lacks = Feature::ALL.iter().filter(|feature| !host.features.contains(feature));
     Ok(Json(views::Node {
         agent: service.settings().name.to_string(),
@@ -109,7 +112,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         node: look.wanted.as_ref().map(|wanted| wanted.placement.node.to_string()).unwrap_or_default(),
         current: look.inventory.current,
         wanted: look.wanted.as_ref().map_or(0, |wanted| wanted.number),
-        work: service.work(),
+        work,
         memory_bytes: host.memory.0,
         disk_free_bytes: host.disk_free.0,
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
