@@ -1,6 +1,8 @@
 //! The one who asks, as handlers of requests get it.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openmesh_primitives::Address;
 use tokio::sync::watch;
@@ -37,12 +39,31 @@ impl fmt::Display for Who {
     }
 }
 
+/// A request, with everything that it has opened, in the count of its session's.
+#[derive(Debug)]
+pub(crate) struct Open(Arc<AtomicU64>);
+
+impl Open {
+    /// One more in a count.
+    pub fn counted(count: &Arc<AtomicU64>) -> Arc<Open> {
+        count.fetch_add(1, Ordering::SeqCst);
+        Arc::new(Open(count.clone()))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A session or key that is in use: its number, its end by revocation, and its end by time.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub id: String,
     pub ends: watch::Receiver<()>,
     pub until: Option<Instant>,
+    pub open: Arc<Open>,
 }
 
 /// Whoever asks, with the role that they have now. It lies among the extensions of a request; `who` prints as the name that a history keeps.
@@ -78,7 +99,7 @@ impl Principal {
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let live = self.live.clone();
         async move {
-            let Some(Live { mut ends, until, .. }) = live else { return std::future::pending().await };
+            let Some(Live { mut ends, until, open: _open, .. }) = live else { return std::future::pending().await };
             let revoked = async {
                 // Nothing is ever sent: the sender is dropped.
                 while ends.changed().await.is_ok() {}

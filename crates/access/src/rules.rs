@@ -137,7 +137,7 @@ pub fn decide(role: Option<Role>, method: &str, path: &str) -> Verdict {
     let Some(rule) = rule(method, path) else { return Verdict::NoRule };
     match (rule.least, role) {
         (Least::Nobody, _) => Verdict::Allowed(rule),
-        (Least::Role(_), None) => Verdict::SignIn(rule),
+        (Least::Role(_) | Least::Root, None) => Verdict::SignIn(rule),
         (Least::Role(least), Some(role)) if role >= least => Verdict::Allowed(rule),
         _ => Verdict::Forbidden(rule),
     }
@@ -202,7 +202,7 @@ mod tests {
                             };
                             assert_eq!(matches!(verdict, Verdict::Allowed(_)), enough, "{role:?} {method} {path}");
                             let signs_in = matches!(verdict, Verdict::SignIn(_));
-                            assert_eq!(signs_in, role.is_none() && matches!(rule.least, Least::Role(_)));
+                            assert_eq!(signs_in, role.is_none() && rule.least != Least::Nobody);
                         }
                     }
                 }

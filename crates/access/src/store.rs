@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use crate::file;
 use crate::message::{Message, NONCE_MS_MAX};
 use crate::moment::{Moment, Tick};
 use crate::nonce::Nonces;
-use crate::principal::{Live, Principal};
+use crate::principal::{Live, Open, Principal};
 use crate::role::Role;
 use crate::state::{Found, IDLE_MS, KEY_MS_MAX, KeyWish, SESSION_MS, State};
 use crate::token::{self, CODE, KEY, SESSION};
@@ -69,8 +70,10 @@ pub struct Attempt<'a> {
 /// A session or key that is in use.
 struct Use {
     role: Role,
-    /// Dropped at its end. Its receivers are what is open.
+    /// Dropped at its end.
     ends: watch::Sender<()>,
+    /// Requests and streams that are open.
+    open: Arc<AtomicU64>,
 }
 
 struct Inner {
@@ -289,12 +292,13 @@ impl Access {
         let mut inner = lock(&self.inner);
         let Inner { state, uses, .. } = &mut *inner;
         let now = state.ran.moment(tick);
-        let is_open = |id: &str| uses.get(id).is_some_and(|used| used.ends.receiver_count() > 0);
+        let is_open = |id: &str| uses.get(id).is_some_and(|used| used.open.load(Ordering::SeqCst) > 0);
         let Found { id, who, role, left_ms } = state.find(&hash, &now, is_open)?;
         state.touch(&id, &now);
-        let used = uses.entry(id.clone()).or_insert_with(|| Use { role, ends: watch::Sender::new(()) });
+        let used =
+            uses.entry(id.clone()).or_insert_with(|| Use { role, ends: watch::Sender::new(()), open: Arc::default() });
         let until = left_ms.map(|left_ms| Instant::now() + Duration::from_millis(left_ms.min(KEY_MS_MAX)));
-        let live = Live { id, ends: used.ends.subscribe(), until };
+        let live = Live { id, ends: used.ends.subscribe(), until, open: Open::counted(&used.open) };
         Ok(Principal { who, role, from: from.into(), live: Some(live) })
     }
 
@@ -366,7 +370,7 @@ impl Access {
         let inner = lock(&self.inner);
         let (state, now) = (&inner.state, inner.state.ran.moment(tick));
         let view = |(id, session): (&String, &crate::state::Session)| {
-            let open = inner.uses.get(id).map_or(0, |used| used.ends.receiver_count());
+            let open = inner.uses.get(id).map_or(0, |used| used.open.load(Ordering::SeqCst));
             Some(views::Session {
                 id: id.clone(),
                 wallet: session.wallet,
@@ -375,7 +379,7 @@ impl Access {
                 made: session.made.wall,
                 used: session.used.wall,
                 left_ms: SESSION_MS.saturating_sub(now.since_ms(&session.made)),
-                open: open as u64,
+                open,
                 current: actor.credential() == Some(id.as_str()),
             })
         };

@@ -1,5 +1,6 @@
 //! An agent as a process of a test: what a person asks of it, over its socket.
 
+mod access;
 mod backups;
 mod doors;
 mod pantry;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::{Application, Deployment, Event, EventKind, Node};
-use openmesh_agent::{AgentError, Client, Settings};
+use openmesh_agent::{AgentError, Client, Pages, People, Settings};
 use openmesh_image::oci::Platform;
 use openmesh_image::recipe::{Kitchen, Mirror};
 use openmesh_image::store::Store;
@@ -84,6 +84,9 @@ impl World {
             runc: None,
             kitchen: Kitchen { suite: "bookworm".into(), mirror: Mirror::Address("http://127.0.0.1:9/".into()) },
             ids: folder.path().join("ids.json"),
+            face: None,
+            people: People::default(),
+            pages: Pages::default(),
         };
         let client = Client::new(&settings.socket()).unwrap();
         Some(World { settings, client, running: None, number, folder })
