@@ -47,6 +47,17 @@ pub enum RecipeError {
         /// Its last lines.
         text: String,
     },
+    /// A version that is in no archive any more.
+    #[error(
+        "no archive of this machine has {package} {version}: an update has taken its place, as a rule one of security; name the newer version, or `newest` for the \
+         archive's choice of the day (`apt-cache madison {package}` lists what there is)"
+    )]
+    NoVersion {
+        /// Name of the package.
+        package: String,
+        /// Its version.
+        version: String,
+    },
     /// Archives of a program that cannot be read.
     #[error("the archive that {program} made cannot be read: {text}")]
     Archive {

@@ -4,7 +4,8 @@
 //! Each part becomes one layer. Its entries are sorted, have the time 0 and numbers for owners; what differs from run to run (logs, caches, lists of mirrors,
 //! compiled Python, lock files of npm) is left out. Layers are not compressed: a compressor's next version would give other bytes, and what is made here
 //! is seldom sent anywhere. Documents are written with sorted keys and without a time. The packages of a version are the same as long as their registry
-//! keeps to its word; those that they depend on are the registry's choice of the day unless the recipe names them too.
+//! keeps to its word; those that they depend on are the registry's choice of the day unless the recipe names them too, and so is a package of the version `newest`
+//! (`newest-LABEL`, where the same recipe is to be made anew).
 //!
 //! # Who runs
 //! `mmdebstrap`, `npm` and `pip` of this machine, as root where Debian's own packages need it: their maintainers' scripts run, from packages that apt

@@ -26,6 +26,9 @@ const NPM_VARIABLES: &[(&str, &str)] = &[
     ("npm_config_ignore_scripts", "true"),
 ];
 
+/// Version that stands for the registry's choice of the day.
+const NEWEST: &str = "newest";
+
 /// Folder of Python packages in an image.
 pub(super) const PYTHON_FOLDER: &str = "/usr/local/lib/python-packages";
 
@@ -81,15 +84,14 @@ impl Packages<'_> {
         arguments.extend(NOT_INSTALLED.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
         arguments.push(format!("--dpkgopt=path-include={INSTALLED}"));
         arguments.push(format!("--architectures={}", debian_architecture(self.platform)));
-        arguments
-            .extend(packages.iter().map(|(name, version)| format!("--include={}={}", name.as_str(), version.as_str())));
+        arguments.extend(packages.iter().map(|(name, version)| format!("--include={}", named(name, version, "="))));
         arguments.push(self.kitchen.suite.clone());
         arguments.push(archive.display().to_string());
         arguments.push(match &self.kitchen.mirror {
             Mirror::Address(address) => address.clone(),
             Mirror::Sources(file) => file.display().to_string(),
         });
-        MMDEBSTRAP.run(&arguments, &[], self.scratch)?;
+        MMDEBSTRAP.run(&arguments, &[], self.scratch).map_err(|error| without_version(error, packages))?;
         let mut layer = Layer::new(&self.scratch.join("debian.spool"))?;
         let file = File::open(&archive).map_err(|cause| RecipeError::Disk { path: archive.clone(), cause })?;
         let python = std::cell::RefCell::new(None);
@@ -110,7 +112,7 @@ impl Packages<'_> {
     pub fn npm(&self, packages: &Versions) -> Result<Layer, RecipeError> {
         let stage = self.scratch.join("npm");
         let mut arguments = self.npm_arguments(&stage);
-        arguments.extend(packages.iter().map(|(name, version)| format!("{}@{}", name.as_str(), version.as_str())));
+        arguments.extend(packages.iter().map(|(name, version)| named(name, version, "@")));
         NPM.run(&arguments, NPM_VARIABLES, self.scratch)?;
         let mut layer = Layer::new(&self.scratch.join("npm.spool"))?;
         // The lock file names the registry, and times are in none of the others.
@@ -181,11 +183,38 @@ impl Packages<'_> {
         arguments.extend(kinds.map(|kind| format!("--platform={kind}_{machine}")));
         arguments.push(format!("--python-version={python}"));
         arguments.push(format!("--target={}", stage.display()));
-        arguments.extend(packages.iter().map(|(name, version)| format!("{}=={}", name.as_str(), version.as_str())));
+        arguments.extend(packages.iter().map(|(name, version)| named(name, version, "==")));
         PYTHON.run(&arguments, &[], self.scratch)?;
         let mut layer = Layer::new(&self.scratch.join("pypi.spool"))?;
         layer.tree(&stage, PYTHON_FOLDER.trim_start_matches('/'), &unhosted)?;
         Ok(layer)
+    }
+}
+
+/// A package as its program is asked for it: without a version where the registry's choice of the day is wanted.
+fn named(name: &PackageName, version: &PackageVersion, joint: &str) -> String {
+    match is_newest(version) {
+        true => name.as_str().to_string(),
+        false => format!("{}{joint}{}", name.as_str(), version.as_str()),
+    }
+}
+
+/// True for `newest`, and for `newest-` with a label behind it: another label is another recipe, and its image is made anew.
+fn is_newest(version: &PackageVersion) -> bool {
+    version.as_str().strip_prefix(NEWEST).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// The error of a package whose version is in no archive any more, where that is what a program says.
+fn without_version(error: RecipeError, packages: &Versions) -> RecipeError {
+    let RecipeError::Program { text, .. } = &error else { return error };
+    let missing = packages.iter().find(|(name, version)| {
+        text.contains(&format!("Version '{}' for '{}' was not found", version.as_str(), name.as_str()))
+    });
+    match missing {
+        Some((name, version)) => {
+            RecipeError::NoVersion { package: name.as_str().to_string(), version: version.as_str().to_string() }
+        }
+        None => error,
     }
 }
 
@@ -249,6 +278,19 @@ fn python_version(entry: &Entry) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_is_asked_for_as_it_stands_but_for_the_newest() {
+        let asked = |version: &str| named(&"nginx".parse().unwrap(), &version.parse().unwrap(), "=");
+        assert_eq!(asked("1.22.1-9+deb12u11"), "nginx=1.22.1-9+deb12u11");
+        assert_eq!((asked("newest"), asked("newest-december")), ("nginx".to_string(), "nginx".to_string()));
+        assert_eq!(asked("newest2"), "nginx=newest2");
+        let packages = Versions::from([("nginx".parse().unwrap(), "1.22.1-9".parse().unwrap())]);
+        let failed = |text: &str| RecipeError::Program { program: "mmdebstrap", status: "1".into(), text: text.into() };
+        let gone = without_version(failed("E: Version '1.22.1-9' for 'nginx' was not found\nE: failed"), &packages);
+        assert!(gone.to_string().contains("nginx 1.22.1-9"), "{gone}");
+        assert!(matches!(without_version(failed("E: no space left"), &packages), RecipeError::Program { .. }));
+    }
 
     #[test]
     fn pip_leaves_no_trace_of_this_machine() {
