@@ -34,7 +34,7 @@ use openmesh_door::privileges::User;
 use openmesh_door::report::Report;
 use openmesh_door::start::Start;
 use openmesh_xnode::door::client::ClientError;
-use openmesh_xnode::door::document::Places;
+use openmesh_xnode::door::document::{Own, Places};
 use openmesh_xnode::door::{Carrier, Certificates};
 use openmesh_xnode::{Machine, marks};
 
@@ -202,6 +202,9 @@ pub fn watch(service: &Arc<Service>) -> Result<Option<JoinHandle<()>>, AgentErro
         service.history().note(EventKind::Agent, service.wanted()?, None, text);
         return Ok(None);
     }
+    if let Some(carrier) = service.agent().machine().doors.get() {
+        carrier.lead(own(service.settings()));
+    }
     let watched = service.clone();
     let watch = move || {
         let Some((keeper, carrier)) = watched.doors().zip(watched.agent().machine().doors.get()) else { return };
@@ -221,6 +224,13 @@ pub fn watch(service: &Arc<Service>) -> Result<Option<JoinHandle<()>>, AgentErro
     };
     let thread = Builder::new().name("door".into()).spawn(watch);
     thread.map(Some).map_err(AgentError::file("starting", "the thread of the door"))
+}
+
+/// The agent's face with its names, where it answers: nobody is led to an address that another program may have.
+fn own(settings: &Settings) -> Option<Own> {
+    let hosts = settings.people.hosts.clone();
+    let to = fs::read_to_string(settings.face_file()).ok()?.trim().parse().ok()?;
+    (!hosts.is_empty()).then_some(Own { hosts, to })
 }
 
 /// State of a report that the loop waits for.
@@ -283,6 +293,10 @@ impl Watch<'_> {
         if self.told.as_ref() != Some(&news) {
             self.told = Some(news);
             self.service.wake().notify_one();
+            // Before the first generation there is no loop that does it.
+            if let Err(error) = openmesh_xnode::door::serve_own(self.service.agent().machine(), &openmesh_xnode::open) {
+                tracing::warn!(%error, "the door does not lead to the agent");
+            }
         }
     }
 

@@ -74,9 +74,10 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .map_err(AgentError::file("protecting", &socket))?;
     let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;
+    // The face answers by now, or nobody is led to it.
+    let door = doors::watch(&service)?;
     let worker = worker::start(service.clone())?;
     let backups = backups::start(service.clone())?;
-    let door = doors::watch(&service)?;
     let (stays, left) = tokio::sync::watch::channel(());
     let chores = [jobs::start(service.clone(), left.clone()), usage::start(service.clone(), left)];
     tracing::info!(socket = %socket.display(), "the agent answers");

@@ -72,6 +72,9 @@ pub struct Host {
     /// People who may come in.
     #[serde(default)]
     pub access: Access,
+    /// It is served with TLS alone: without it GET and HEAD are led to `https`, and everything else is refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secure: bool,
 }
 
 /// People who may come in.

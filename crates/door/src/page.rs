@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use hyper::http::{Method, Response, StatusCode};
 
@@ -51,17 +51,24 @@ pub struct Notice {
     pub text: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
+    /// Address at which the answer is.
+    pub location: Option<String>,
 }
 
 impl Notice {
     /// A notice without a time for another try.
     pub fn new(status: u16, code: &'static str, title: impl Into<String>, text: impl Into<String>) -> Notice {
-        Notice { status, code, title: title.into(), text: text.into(), retry_after: None }
+        Notice { status, code, title: title.into(), text: text.into(), retry_after: None, location: None }
     }
 
     /// A notice after which another try makes sense in some seconds.
     pub fn retry(self, seconds: u32) -> Notice {
         Notice { retry_after: Some(seconds), ..self }
+    }
+
+    /// A notice that leads to another address.
+    pub fn at(self, location: String) -> Notice {
+        Notice { location: Some(location), ..self }
     }
 
     /// The page that the document has for an application that is away.
@@ -87,6 +94,9 @@ impl Notice {
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.retry_after {
             fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(Ok(location)) = self.location.as_deref().map(HeaderValue::from_str) {
+            fields.insert(LOCATION, location);
         }
         if language == Language::Grpc {
             fields.extend(grpc_end(grpc_status(self.status), &format!("{}. {}", self.title, self.text)));

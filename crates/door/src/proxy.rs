@@ -113,7 +113,7 @@ async fn forward(
         malformed(fault)
     })?;
     let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
-    let route = find(door, &arrived.peer, &authority.name)?;
+    let route = find(door, &arrived.peer, &authority.name, &request)?;
     let upgrades = arrived.sight == Sight::MayUpgrade;
     let class = class_of(request.method(), upgrades);
     let share = door.crowd().request(arrived.peer.address.ip()).map_err(crowded)?;
@@ -191,7 +191,7 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
     }
 }
 
-fn find(door: &Shared, peer: &Peer, name: &str) -> Result<Arc<Route>, Notice> {
+fn find(door: &Shared, peer: &Peer, name: &str, request: &Request<Incoming>) -> Result<Arc<Route>, Notice> {
     if peer.server_name.as_ref().is_some_and(|greeted| greeted != name) {
         let text = "The connection was opened for another name; open one for this name.";
         return Err(Notice::new(421, "other_name", format!("{name} is not served on this connection"), text));
@@ -201,11 +201,26 @@ fn find(door: &Shared, peer: &Peer, name: &str) -> Result<Arc<Route>, Notice> {
         let text = "Check the address. If it is right, the application has no such domain, or was removed.";
         return Err(Notice::new(404, "no_such_host", format!("Nothing is served here as {name}"), text));
     };
+    if place.secure && !peer.tls {
+        return Err(insecure(name, request));
+    }
     if place.access != Access::Everybody {
         let text = "This door cannot tell who you are yet, so that it lets nobody in.";
         return Err(Notice::new(403, "not_for_everybody", "This application is not for everybody", text));
     }
     Ok(place.route.clone())
+}
+
+/// The answer to a request without TLS for a host that is served with it alone.
+fn insecure(name: &str, request: &Request<Incoming>) -> Notice {
+    let title = format!("{name} is served with TLS alone");
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let text =
+            "Ask with https. Whatever this request carried could be read on its way: change a key that was in it.";
+        return Notice::new(403, "needs_tls", title, text);
+    }
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    Notice::new(308, "needs_tls", title, "Follow the address with https.").at(format!("https://{name}{path}"))
 }
 
 fn class_of(method: &Method, upgrades: bool) -> Class {

@@ -34,6 +34,8 @@ pub struct Place {
     pub route: Arc<Route>,
     /// People who may come in.
     pub access: Access,
+    /// With TLS alone.
+    pub secure: bool,
 }
 
 /// A document with its routes.
@@ -58,7 +60,7 @@ impl Table {
             document.routes.keys().map(|name| (name.clone(), route(name))).collect();
         let hosts = document.hosts.iter().filter_map(|(name, host)| {
             let route = routes.get(&host.route)?.clone();
-            Some((name.clone(), Place { route, access: host.access.clone() }))
+            Some((name.clone(), Place { route, access: host.access.clone(), secure: host.secure }))
         });
         let hosts = hosts.collect();
         let http = document.listeners.iter().map(|one| (one.address, if one.tls { Kind::Tls } else { Kind::Http }));
@@ -71,7 +73,7 @@ impl Table {
         // Those of HTTP come first, in the order of the document.
         let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
             let route = routes.get(one.route.as_ref()?)?.clone();
-            Some((*key, Place { route, access: Access::Everybody }))
+            Some((*key, Place { route, access: Access::Everybody, secure: false }))
         });
         let whole = whole.collect();
         Table { routes, hosts, whole, listeners, document }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use crate::stage::{App, call, collected, document, door, open, taken, within};
+use crate::stage::{App, Raw, call, collected, document, door, open, taken, within};
 use bytes::Bytes;
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -145,4 +145,29 @@ async fn an_authority_is_one_across_starts_and_speaks_for_the_house_alone() {
     std::fs::remove_file(folder.path().join("root.key")).expect("removed");
     let error = Authority::open(folder.path(), "node-1", SystemTime::now(), &free()).expect_err("half");
     assert!(matches!(error, AuthorityError::Half(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_secure_host_is_served_with_tls_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::open(folder.path(), "node-1", SystemTime::now(), &free()).expect("an authority");
+    let app = App::start("app").await;
+    let mut served = document(1, &[("a", open(&app, Protocol::Http1))]);
+    let mut host = served.hosts.remove("a.test").expect("a host");
+    host.secure = true;
+    served.hosts.insert("a.home.lan".into(), host);
+    let plain = served.listeners[0].clone();
+    served.listeners[0].tls = true;
+    served.listeners.push(plain);
+    served.certificates = vec![keep(folder.path(), "a", &authority, &["a.home.lan"])];
+    let (_door, at) = door(served).await;
+    let mut secure = greet(at[0], authority.root(), "a.home.lan", "http/1.1").await.expect("a greeting");
+    assert!(get(&mut secure, "a.home.lan").await.starts_with("HTTP/1.1 200"));
+    let mut open = Raw::to(at[1]).await;
+    let said = open.get("a.home.lan", "/page?x=1").await;
+    assert_eq!(said.status, 308);
+    assert!(said.head.contains("location: https://a.home.lan/page?x=1\r\n"), "{}", said.head);
+    open.send("POST /page HTTP/1.1\r\nhost: a.home.lan\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(open.said().await.status, 403);
+    assert_eq!((app.count("GET /page"), app.count("POST /page")), (0, 0), "the application has seen none of it");
 }

@@ -17,7 +17,7 @@ use openmesh_door::report::Report;
 use rustix::fs::OFlags;
 
 use super::client::{Client, ClientError, ask};
-use super::document::{Places, Written, is_route_of};
+use super::document::{Own, Places, Written, is_route_of};
 use super::served::Served;
 use crate::Door;
 use crate::error::XnodeError;
@@ -64,6 +64,8 @@ pub enum Word {
 #[derive(Debug)]
 struct State {
     word: Word,
+    /// The agent's own face.
+    own: Option<Own>,
     /// Routes of the document that was wanted last.
     routes: BTreeSet<String>,
     /// Number of the process that serves this document, and the document with its serial.
@@ -102,6 +104,7 @@ impl Carrier {
     pub fn new(socket: PathBuf, kept: PathBuf, places: Places, certificates: Box<dyn Certificates>) -> Carrier {
         let state = State {
             word: Word::None,
+            own: None,
             routes: BTreeSet::new(),
             confirmed: None,
             silent_since: None,
@@ -114,6 +117,16 @@ impl Carrier {
     /// Addresses for domains.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// Lets the door lead people to the agent's own face from the next document on; none where there is no face.
+    pub fn lead(&self, own: Option<Own>) {
+        self.lock().own = own;
+    }
+
+    /// The agent's own face.
+    pub fn own(&self) -> Option<Own> {
+        self.lock().own.clone()
     }
 
     /// Certificates for names.

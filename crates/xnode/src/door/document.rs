@@ -14,7 +14,7 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_door::document::{
     Access, Admission, Certificate, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
 };
-use openmesh_door::host::normal_pattern;
+use openmesh_door::host::{normal, normal_pattern, pattern_of};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
 
 use crate::marks::DoorMark;
@@ -39,6 +39,18 @@ pub struct PublishedPort {
     pub application: Name,
     /// Name of its port.
     pub port: Name,
+}
+
+/// Route of the agent's own face: no application has this name.
+const OWN_ROUTE: &str = "_xnode/face";
+
+/// The agent's own face, which the door leads people to with TLS alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Names of the machine; no application takes one.
+    pub hosts: Vec<String>,
+    /// Address at which the agent answers them.
+    pub to: SocketAddr,
 }
 
 /// Revisions of all applications of two generations: each is a hash over all that an instance sees, and is asked for often.
@@ -87,6 +99,8 @@ pub struct Facts<'a> {
     pub published: &'a [PublishedPort],
     /// Addresses for domains.
     pub places: &'a Places,
+    /// The agent's own face; none where people do not come through the door.
+    pub own: Option<&'a Own>,
 }
 
 /// A document with what it leaves out, in words.
@@ -121,11 +135,14 @@ impl<'a> Facts<'a> {
             self.routes(name, &mut written.document);
         }
         self.published_listeners(&mut written);
+        if let Some(own) = self.own {
+            add_own(own, &mut written);
+        }
         self.hosts(&mut written);
         let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
         if !names.is_empty() {
             written.document.certificates = certificates(&names);
-            self.own_listeners(&mut written);
+            listen_for_domains(self.places, self.published, &mut written);
         }
         written
     }
@@ -274,26 +291,6 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Listeners for domains, where no published port is in their way.
-    fn own_listeners(&self, written: &mut Written) {
-        let secure = !written.document.certificates.is_empty();
-        let https = self.places.https.iter().filter(|_| secure).map(|address| (*address, true));
-        let carried = written.document.listeners.iter().filter_map(|one| Some((one.address, one.route.clone()?)));
-        let raw = self.published.iter().filter(|published| published.at.protocol == Protocol::Tcp).map(|published| {
-            let at = SocketAddr::new(published.at.address.0, published.at.port);
-            (at, route_name(&published.application, &published.port))
-        });
-        let taken: Vec<(SocketAddr, String)> = carried.chain(raw).collect();
-        for (address, tls) in self.places.http.iter().map(|address| (*address, false)).chain(https) {
-            match taken.iter().find(|(other, _)| overlap(*other, address)) {
-                Some((_, route)) => written
-                    .remarks
-                    .push(format!("domains are not served at {address}: the port is published for {route}")),
-                None => written.document.listeners.push(Listener { address, tls, route: None }),
-            }
-        }
-    }
-
     /// Domains: first those that still belong to the generation that serves. Nobody takes one from an application that was not switched yet, and one that
     /// moves stays until its new application has traffic.
     fn hosts(&self, written: &mut Written) {
@@ -331,6 +328,52 @@ impl<'a> Facts<'a> {
     }
 }
 
+/// The document of a machine without a generation: people reach its agent.
+pub fn own_document(
+    own: &Own,
+    places: &Places,
+    certificates: &dyn Fn(&BTreeSet<String>) -> Vec<Certificate>,
+) -> Written {
+    let mut written = Written { document: Document::empty(), remarks: Vec::new() };
+    add_own(own, &mut written);
+    let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
+    written.document.certificates = certificates(&names);
+    listen_for_domains(places, &[], &mut written);
+    written
+}
+
+/// Adds the listeners for domains, where no published port is in their way.
+fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mut Written) {
+    miss_certificates(written);
+    let secure = !written.document.certificates.is_empty();
+    let https = places.https.iter().filter(|_| secure).map(|address| (*address, true));
+    let carried = written.document.listeners.iter().filter_map(|one| Some((one.address, one.route.clone()?)));
+    let raw = published.iter().filter(|published| published.at.protocol == Protocol::Tcp).map(|published| {
+        let at = SocketAddr::new(published.at.address.0, published.at.port);
+        (at, route_name(&published.application, &published.port))
+    });
+    let taken: Vec<(SocketAddr, String)> = carried.chain(raw).collect();
+    for (address, tls) in places.http.iter().map(|address| (*address, false)).chain(https) {
+        match taken.iter().find(|(other, _)| overlap(*other, address)) {
+            Some((_, route)) => {
+                written.remarks.push(format!("domains are not served at {address}: the port is published for {route}"))
+            }
+            None => written.document.listeners.push(Listener { address, tls, route: None }),
+        }
+    }
+}
+
+/// Says which hosts are out of reach for want of a certificate.
+fn miss_certificates(written: &mut Written) {
+    let names: BTreeSet<&String> = written.document.certificates.iter().flat_map(|one| &one.names).collect();
+    let has = |name: &String| names.contains(name) || pattern_of(name).is_some_and(|pattern| names.contains(&pattern));
+    let missing = written.document.hosts.iter().filter(|(name, host)| host.secure && !has(name)).map(|(name, _)| {
+        format!("{name} has no certificate, and nothing is served there without TLS; `openmesh xnode doors certificate {name}` gives one")
+    });
+    let missing: Vec<String> = missing.collect();
+    written.remarks.extend(missing);
+}
+
 /// Returns true where one socket at each of both addresses is impossible: the door's sockets of IPv6 take no IPv4.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let any = a.ip().is_unspecified() || b.ip().is_unspecified();
@@ -341,6 +384,25 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 pub fn is_admitted(mark: &DoorMark, id: &InstanceId) -> bool {
     matches!(mark, DoorMark::Open { revision, instances }
         if *revision == id.revision.to_string() && id.index < *instances)
+}
+
+/// Adds the agent's own face.
+fn add_own(own: &Own, written: &mut Written) {
+    let face =
+        Instance { name: "face".to_string(), address: own.to, traffic: Traffic::Admit, drain_ms: DRAIN_MS_DEFAULT };
+    let route = Route {
+        protocol: Language::Http1,
+        admission: Admission::Open,
+        hold_ms: HOLD_MS_MAX,
+        instances: vec![face],
+        page: None,
+    };
+    written.document.routes.insert(OWN_ROUTE.to_string(), route);
+    for name in own.hosts.iter().filter_map(|name| normal(name)) {
+        // The agent asks everybody itself who they are.
+        let host = Host { route: OWN_ROUTE.to_string(), access: Access::Everybody, secure: true };
+        written.document.hosts.insert(name, host);
+    }
 }
 
 /// Adds a host, unless another application has it, or its route is not there.
@@ -360,5 +422,9 @@ fn add_host(name: &Name, domain: &str, about: &DomainRoute, written: &mut Writte
         Audience::Wallets => Access::Wallets(about.wallets.iter().map(ToString::to_string).collect()),
         Audience::Members | Audience::Owner => Access::Owner,
     };
-    written.document.hosts.entry(host).or_insert(Host { route, access });
+    if written.document.hosts.get(&host).is_some_and(|other| other.route == OWN_ROUTE) {
+        written.remarks.push(format!("{domain} of {name} is a name of the machine itself, and leads to its agent"));
+        return;
+    }
+    written.document.hosts.entry(host).or_insert(Host { route, access, secure: false });
 }

@@ -106,6 +106,7 @@ impl Gathered {
         &'a self,
         served: Option<&'a openmesh_door::document::Document>,
         places: &'a document::Places,
+        own: Option<&'a document::Own>,
     ) -> Facts<'a> {
         Facts {
             wanted: &self.wanted,
@@ -118,13 +119,14 @@ impl Gathered {
             instances: &self.instances,
             published: &self.published,
             places,
+            own,
         }
     }
 
     /// Port of an application's version as the kernel leads to it: protocol and number in the instances of a revision; none where nobody knows it.
     pub fn port(&self, name: &Name, revision: &Revision, port: &Name) -> Option<(Protocol, u16)> {
         let places = document::Places::default();
-        let version = self.facts(None, &places).version(name, revision)?;
+        let version = self.facts(None, &places, None).version(name, revision)?;
         version.ports.get(port).map(|about| (about.protocol, about.port))
     }
 }
@@ -173,13 +175,30 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let Some(carrier) = machine.doors.get() else { return Ok(()) };
     let Some(gathered) = Gathered::read(machine, instances)? else { return Ok(()) };
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
-    let written = gathered
-        .facts(kept.as_ref(), carrier.places())
-        .document(&|names: &BTreeSet<String>| carrier.certificates(names));
+    let own = carrier.own();
+    let written =
+        gathered
+            .facts(kept.as_ref(), carrier.places(), own.as_ref())
+            .document(&|names: &BTreeSet<String>| carrier.certificates(names));
     carrier.serve(written, effect)?;
     let found = carrier.troubles().into_iter().map(|(key, cause)| Finding { application: None, key, cause });
     machine.memory.events.lasting("door", found);
     Ok(())
+}
+
+/// Lets the door of a machine without a generation lead people to its agent. With one, the loop does that.
+///
+/// # Errors
+/// A pointer cannot be read, or the door of effects is shut.
+pub fn serve_own(machine: &Machine, effect: Door<'_>) -> Result<(), XnodeError> {
+    let Some((carrier, own)) = machine.doors.get().and_then(|carrier| Some((carrier, carrier.own()?))) else {
+        return Ok(());
+    };
+    if marks::pointer(&machine.paths.target())? > 0 {
+        return Ok(());
+    }
+    let certificates = |names: &BTreeSet<String>| carrier.certificates(names);
+    carrier.serve(document::own_document(&own, carrier.places(), &certificates), effect)
 }
 
 /// Progress of a step of an application that waits for the door: done by its word, or at once where the door has no route of the application.

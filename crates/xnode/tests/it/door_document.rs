@@ -12,7 +12,7 @@ use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
 use openmesh_door::document::{Admission, Certificate, Document as DoorDocument};
 use openmesh_primitives::{Timestamp, sha256};
-use openmesh_xnode::door::document::{Facts, Places, PublishedPort, Revisions, Written};
+use openmesh_xnode::door::document::{Facts, Own, Places, PublishedPort, Revisions, Written, own_document};
 use openmesh_xnode::marks::DoorMark;
 use serde_json::{Value, json};
 
@@ -54,6 +54,7 @@ struct Stage {
     instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
     published: Vec<PublishedPort>,
     certified: BTreeSet<String>,
+    own: Option<Own>,
 }
 
 impl Stage {
@@ -67,6 +68,7 @@ impl Stage {
             instances: BTreeMap::new(),
             published: Vec::new(),
             certified: BTreeSet::new(),
+            own: None,
         }
     }
 
@@ -117,6 +119,7 @@ impl Stage {
             instances: &self.instances,
             published: &self.published,
             places: &places,
+            own: self.own.as_ref(),
         };
         let written = facts.document(&|names: &BTreeSet<String>| {
             let known = names.intersection(&self.certified);
@@ -328,4 +331,37 @@ fn what_is_not_known_is_not_changed() {
     stage.unknown.insert(name("web"));
     stage.served = Some(before.clone());
     assert_eq!(stage.written().document, before, "a mark that cannot be read is none of that");
+}
+
+#[test]
+fn names_of_the_machine_lead_to_its_agent_with_tls_alone() {
+    let first = generation(&web("1", 8080), None);
+    let mut stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1);
+    stage.own = Some(Own { hosts: vec!["Xnode.lan".into(), "shop.lan".into()], to: ([127, 0, 0, 1], 7_780).into() });
+    let missing = stage.written().remarks;
+    assert!(missing.len() == 3 && missing[1].contains("has no certificate"), "{missing:?}");
+    stage.certified = ["shop.lan".to_string(), "xnode.lan".to_string()].into();
+    let written = stage.written();
+    let host = |name: &str| serde_json::to_value(&written.document.hosts[name]).unwrap();
+    assert_eq!(host("xnode.lan"), json!({ "route": "_xnode/face", "access": "everybody", "secure": true }));
+    assert_eq!(host("shop.lan")["route"], json!("_xnode/face"), "no application takes a name of the machine");
+    assert_eq!(written.remarks, ["shop.lan of web is a name of the machine itself, and leads to its agent"]);
+    assert_eq!(written.document.routes["_xnode/face"].instances[0].address.to_string(), "127.0.0.1:7780");
+}
+
+#[test]
+fn a_machine_without_a_generation_is_reached_by_its_names() {
+    let own = Own { hosts: vec!["xnode.lan".into()], to: ([127, 0, 0, 1], 7_780).into() };
+    let places =
+        Places { http: vec![([0u8; 4], 80).into()], https: vec![([0u8; 4], 443).into()], both_families: false };
+    let certificate = |names: &BTreeSet<String>| {
+        let one = |name: &String| Certificate { names: vec![name.clone()], chain: "/c".into(), key: "/k".into() };
+        names.iter().map(one).collect()
+    };
+    let written = own_document(&own, &places, &certificate);
+    assert_eq!(check(&written.document), []);
+    let at: Vec<(String, bool)> =
+        written.document.listeners.iter().map(|one| (one.address.to_string(), one.tls)).collect();
+    assert_eq!(at, [("0.0.0.0:80".to_string(), false), ("0.0.0.0:443".to_string(), true)]);
+    assert!(written.document.hosts["xnode.lan"].secure);
 }
