@@ -83,6 +83,11 @@ impl Volumes {
         // By their ids, so that two who lock several never wait for each other.
         let mut lines = lines.to_vec();
         lines.sort_by_key(|still| still.volume);
+        if lines.windows(2).any(|pair| pair[0].volume == pair[1].volume) {
+            return Err(VolumeError::io("making two stills at once in", self.root())(
+                std::io::ErrorKind::InvalidInput.into(),
+            ));
+        }
         for still in &lines {
             let (lock, place) = self.lock(still.volume)?;
             held.push((lock, place, *still));

@@ -78,7 +78,7 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
 
 fn head_id(text: &str) -> Result<openmesh_backup::Id, AgentError> {
     let wrong = |_| BackupsError::Value(format!("{text} is no id of a backup"));
-    Ok(text.parse().map_err(wrong)?)
+    Ok(text.parse::<openmesh_backup::Id>().map_err(wrong)?)
 }
 
 /// Clones the lines in use, all within one pause of the application.
