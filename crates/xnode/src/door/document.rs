@@ -324,7 +324,7 @@ impl<'a> Facts<'a> {
             return true;
         }
         let revision = self.revisions.wanted.get(name).map(ToString::to_string);
-        matches!(self.mark(name), DoorMark::Open { revision: open, .. } if Some(open) == revision)
+        matches!(self.mark(name), DoorMark::Open { revision: open, .. } if revision.as_deref() == Some(open.as_str()))
     }
 }
 
@@ -365,9 +365,12 @@ fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mu
 
 /// Says which hosts are out of reach for want of a certificate.
 fn miss_certificates(written: &mut Written) {
-    let names: BTreeSet<&String> = written.document.certificates.iter().flat_map(|one| &one.names).collect();
-    let has = |name: &String| names.contains(name) || pattern_of(name).is_some_and(|pattern| names.contains(&pattern));
-    let missing = written.document.hosts.iter().filter(|(name, host)| host.secure && !has(name)).map(|(name, _)| {
+    let certificates = written.document.certificates.iter();
+    let names: BTreeSet<&str> = certificates.flat_map(|one| one.names.iter().map(String::as_str)).collect();
+    let covered = |pattern: String| names.contains(pattern.as_str());
+    let has = |name: &str| names.contains(name) || pattern_of(name).is_some_and(covered);
+    let secure = written.document.hosts.iter().filter(|(_, host)| host.secure).map(|(name, _)| name);
+    let missing = secure.filter(|name| !has(name.as_str())).map(|name| {
         format!("{name} has no certificate, and nothing is served there without TLS; `openmesh xnode doors certificate {name}` gives one")
     });
     let missing: Vec<String> = missing.collect();
