@@ -197,6 +197,39 @@ describe("a document", () => {
     await page.getByText("Not in it, and therefore removed: db, site").waitFor();
   });
 
+  it("may be a compose file: what has no meaning here is listed by line and asked about", async () => {
+    const findings = [
+      { line: 4, path: "services.web.tty", key: "tty", kind: "ignored", why: "a terminal is opened on demand" },
+      { line: 5, path: "services.web.build", key: "build", kind: "unsupported", why: "an image is needed" },
+    ];
+    let asked: unknown = null;
+    agent.also.set("POST /compose", ({ body }) => {
+      const wish = JSON.parse(body) as { without: string[] };
+      asked = wish;
+      const document = wish.without.includes("build") ? "version: 1\napplications:\n  web:\n    image: nginx\n" : null;
+      return { json: { document, findings } };
+    });
+    let sent = "";
+    agent.plan = (text) => {
+      sent = text;
+      return planned({ destroys: [] });
+    };
+    const page = await visit("/deploy");
+    await paste(page, "Document", "services:\n  web:\n    image: $IMAGE\n    tty: true\n    build: .\n");
+    const show = page.getByRole("button", { name: "Show the plan" });
+    expect(await show.isDisabled()).toBe(true);
+    await page.getByLabel("Variables, as an .env file has them").fill("IMAGE=nginx");
+    await page.getByRole("button", { name: "Read it", exact: true }).click();
+    await page.getByRole("table", { name: "What has no meaning here" }).getByText("an image is needed").waitFor();
+    await page.getByRole("checkbox", { name: "Do without build of line 5" }).check();
+    await page.getByRole("button", { name: "Read it", exact: true }).click();
+    await page.getByText("It is read: its plan can be shown.").waitFor();
+    expect(asked).toMatchObject({ variables: { IMAGE: "nginx" }, without: ["build"] });
+    await show.click();
+    await page.getByRole("button", { name: "Deploy" }).waitFor();
+    expect(sent).toBe("version: 1\napplications:\n  web:\n    image: nginx\n");
+  });
+
   it("is deployed after its plan, and followed to its end in every tab", async () => {
     furnish();
     let sent = "";
@@ -533,6 +566,7 @@ describe("within an application", () => {
         else write(message.toString());
       });
     });
+    await page.reload();
     await page.getByRole("button", { name: "Connect" }).click();
     const terminal = page.getByRole("textbox", { name: "Terminal in site" });
     await terminal.getByText("$").waitFor();

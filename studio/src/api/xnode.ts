@@ -628,3 +628,22 @@ export interface Usage {
   /** Conditions at this moment. */
   conditions: UsageCondition[];
 }
+
+// Compose files. An agent without this says that there is no such path.
+
+/** A part of a compose file that has no meaning here. */
+export interface ComposeFinding {
+  line: number;
+  /** `services.web.build` */
+  path: string;
+  key: string;
+  /** `ignored`: nothing changes without it; `changed`: something near to it is done; `unsupported`: the service would behave otherwise. */
+  kind: "ignored" | "changed" | "unsupported";
+  why: string;
+}
+
+/** A compose file as a document; none while a key is left that the person cannot do without. */
+export interface ComposeAnswer {
+  document: string | null;
+  findings: ComposeFinding[];
+}

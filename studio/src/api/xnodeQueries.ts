@@ -7,6 +7,7 @@ import type {
   Backup,
   BackupJob,
   BackupOverview,
+  ComposeAnswer,
   DataLine,
   Deployment,
   Doors,
@@ -279,6 +280,10 @@ export function ask(
       );
   }
 }
+
+/** Reads a compose file; nothing happens on the machine. `without`: unsupported keys that the person can do without. */
+export const readCompose = (wish: { text: string; variables: Record<string, string>; without: string[] }) =>
+  post<ComposeAnswer>(`${ROOT}/compose`, wish);
 
 export const setSecret = (name: string, value: string | Blob) =>
   send<number>("PUT", `${ROOT}/secrets/${part(name)}`, value, "application/octet-stream");

@@ -12,7 +12,7 @@ export interface LineProblem {
 }
 
 const PLACED = /^(\d+):(\d+): (.*)$/;
-const COMPOSE = /^line (\d+): (\S+): (ignored|unsupported): (.*)$/;
+const COMPOSE = /^line (\d+): (\S+): (ignored|changed|unsupported): (.*)$/;
 const PATH = /^([^\s:]+): (.*)$/;
 
 /** One problem of each line of a message. */
@@ -27,7 +27,7 @@ function readProblem(text: string): LineProblem {
   const compose = COMPOSE.exec(text);
   if (compose) {
     const [, line, path = "", kind, what = ""] = compose;
-    return { line: Number(line), column: null, path, what, tone: kind === "ignored" ? "plain" : "warn" };
+    return { line: Number(line), column: null, path, what, tone: kind === "unsupported" ? "warn" : "plain" };
   }
   const placed = PLACED.exec(text);
   const rest = placed?.[3] ?? text;

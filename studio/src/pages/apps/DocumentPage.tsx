@@ -3,9 +3,11 @@ import { Link } from "react-router";
 import { RequestError } from "../../api/client";
 import { useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card, Notice } from "../../design";
+import { isCompose } from "../../lib/compose";
 import { namesIn, withDocument } from "../../lib/document";
 import { atWritten, readProblems, type LineProblem } from "../../lib/problems";
 import { useTitle } from "../../lib/title";
+import { ComposeImport, type Composed } from "./ComposeImport";
 import { DocumentEditor } from "./DocumentEditor";
 import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
@@ -32,7 +34,7 @@ export function DocumentPage() {
       </p>
       <div className="heading">
         <h1>Deploy a document</h1>
-        <p className="quiet flat">YAML or JSON of this machine's applications. Nothing happens before you have seen the plan.</p>
+        <p className="quiet flat">YAML or JSON of this machine's applications, or a docker-compose.yml. Nothing happens before you have seen the plan.</p>
       </div>
       <Live of={present} what="the present document">
         {({ number, text }) => <Writing present={text} wanted={number} />}
@@ -45,13 +47,24 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
   const [written, setWritten] = useState(FIRST);
   const [whole, setWhole] = useState(false);
   const flow = useChange();
+  const [composed, setComposed] = useState<Composed | null>(null);
   const own = namesIn(present) ?? [];
-  const merged = whole || own.length === 0 ? null : withDocument(present, written);
-  const cannotAdd = !whole && own.length > 0 && merged === null;
-  const sent = merged?.text ?? written;
-  const origins = merged?.origins;
-  const problems = problemsOf(flow.refused, origins);
-  const missing = whole ? own.filter((name) => !(namesIn(written) ?? []).includes(name)) : [];
+  const compose = isCompose(written);
+  const source = compose ? (composed?.of === written ? composed.document : null) : written;
+  const merged = source === null || whole || own.length === 0 ? null : withDocument(present, source);
+  const cannotAdd = source !== null && !whole && own.length > 0 && merged === null;
+  const sent = merged?.text ?? source ?? "";
+  // What was made of a compose file has lines that nobody wrote.
+  const problems = problemsOf(flow.refused, compose ? [] : merged?.origins);
+  const missing = whole && source !== null ? own.filter((name) => !(namesIn(source) ?? []).includes(name)) : [];
+  const why =
+    written.trim() === ""
+      ? "Write a document first"
+      : source === null
+        ? "Let the compose file be read first"
+        : cannotAdd
+          ? "It cannot be added by itself"
+          : undefined;
   if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Deploy" />;
   return (
     <form
@@ -59,7 +72,7 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
       aria-label="Document"
       onSubmit={(event) => {
         event.preventDefault();
-        flow.plan({ change: { kind: "document", text: sent }, expected: wanted });
+        if (why === undefined) flow.plan({ change: { kind: "document", text: sent }, expected: wanted });
       }}
     >
       <Card title="Document" flush>
@@ -73,6 +86,7 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
           }}
         />
       </Card>
+      {compose ? <ComposeImport text={written} composed={composed} onComposed={setComposed} /> : null}
       {own.length > 0 ? (
         <fieldset className="row plainset">
           <legend className="visually-hidden">What becomes of the other applications</legend>
@@ -104,8 +118,8 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         <button
           type="submit"
           className="button primary"
-          disabled={flow.isPlanning || cannotAdd || written.trim() === ""}
-          title={written.trim() === "" ? "Write a document first" : undefined}
+          disabled={flow.isPlanning || why !== undefined}
+          title={why}
         >
           {flow.isPlanning ? "Planning…" : "Show the plan"}
         </button>

@@ -1,0 +1,15 @@
+import { expect, it } from "vitest";
+import { isCompose, readVariables } from "./compose";
+
+it("tells a compose file from a document", () => {
+  expect(isCompose("version: '3'\nservices:\n  web:\n    image: nginx\n")).toBe(true);
+  expect(isCompose("version: 1\napplications:\n  services:\n    image: nginx\n")).toBe(false);
+  expect(isCompose("  services:\n")).toBe(false);
+});
+
+it("reads variables as an .env file has them", () => {
+  expect(readVariables("# mine\nA=1\nexport B = no\nC=\"x = y\"\nD='z'\n\nE=\n=x\n")).toEqual({
+    values: { A: "1", C: "x = y", D: "z", E: "" },
+    wrong: [3, 8],
+  });
+});
