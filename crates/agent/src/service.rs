@@ -372,6 +372,9 @@ impl Service {
             let known = names(document.applications.keys());
             return Err(AgentError::NoApplication { name: name.to_string(), known });
         }
+        if disposal == Disposal::Backup {
+            backups::check_removal(self, name)?;
+        }
         let asked = Asked { expected: Some(asked.expected.unwrap_or(wanted)), ..asked.clone() };
         self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &BTreeSet::new(), &asked, does).await
     }

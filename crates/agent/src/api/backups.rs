@@ -152,11 +152,7 @@ async fn list(State(service): Shared, Path(text): Path<String>) -> Result<Json<V
     Ok(Json(blocking(&service, move |service| backups::list(service, &name)).await?))
 }
 
-async fn back_up(
-    State(service): Shared,
-    Path(text): Path<String>,
-    change: Change,
-) -> Result<Json<Job>, AgentError> {
+async fn back_up(State(service): Shared, Path(text): Path<String>, change: Change) -> Result<Json<Job>, AgentError> {
     Ok(Json(backups::back_up(&service, &name(&text)?, &change.asked("").by)?.view()))
 }
 
@@ -167,17 +163,18 @@ struct DrillQuery {
     /// Id of the backup, or its first digits; the newest one without it.
     #[serde(default)]
     backup: Option<String>,
-    /// Whoever asks.
+    /// Whoever asks, where root asks for somebody.
     #[serde(default)]
     by: Option<String>,
 }
 
 async fn drill(
     State(service): Shared,
+    Extension(principal): Extension<Principal>,
     Path(text): Path<String>,
     Query(query): Query<DrillQuery>,
 ) -> Result<Json<Job>, AgentError> {
-    let by = query.by.unwrap_or_else(|| "root".into());
+    let by = query.by.filter(|_| principal.is_root()).unwrap_or_else(|| principal.to_string());
     Ok(Json(backups::drill(&service, &name(&text)?, query.backup, &by)?.view()))
 }
 
@@ -202,11 +199,7 @@ async fn plan_machine(State(service): Shared, bytes: Bytes) -> Result<Json<Machi
     Ok(Json(blocking(&service, move |service| backups::plan_machine(service, &request)).await?))
 }
 
-async fn restore_machine(
-    State(service): Shared,
-    change: Change,
-    bytes: Bytes,
-) -> Result<Json<Job>, AgentError> {
+async fn restore_machine(State(service): Shared, change: Change, bytes: Bytes) -> Result<Json<Job>, AgentError> {
     let request: MachineRequest = body(&bytes)?;
     blocking(&service, backups::check_fresh).await?;
     Ok(Json(backups::restore_machine(&service, request, &change.asked("").by)?.view()))

@@ -292,6 +292,19 @@ fn targets_due(service: &Service, subjects: &[Subject], now: Clocks) -> Result<V
     Ok(due)
 }
 
+/// Refuses a removal that is to keep a last backup where none could be made: it would be said too late, and the data would stay for ever.
+///
+/// # Errors
+/// No owner's key is set, or the application has no place for backups.
+pub(crate) fn check_removal(service: &Service, name: &Name) -> Result<(), AgentError> {
+    let subject = subject::find(service, name)?;
+    if !subject.volumes.is_empty() {
+        subject.target()?;
+        service.backups().keys.recipients()?;
+    }
+    Ok(())
+}
+
 /// Begins a backup of an application.
 ///
 /// # Errors

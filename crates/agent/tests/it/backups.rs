@@ -262,9 +262,14 @@ async fn a_removed_application_gets_its_last_backup_by_itself() {
     let store = tempfile::tempdir().unwrap();
     world.start().await;
     let (image, port) = (world.image(&server("one")), free_port());
-    set_keys(&world).await;
+    set_token(&world).await;
     world.deploy(backed_up(&world, &image, port, &folder(&store.path().join("repository")))).await;
     answer("POST", port, "/kept").await.unwrap();
+    // Where none could be made nothing is removed.
+    let refused = world.send(Method::DELETE, "/applications/web?data=backup", "").await;
+    let Err(ClientError::Refused(failure)) = refused else { panic!("{refused:?}") };
+    assert_eq!(failure.code, "no_owner");
+    set_owner(&world).await;
     let removed = world.send(Method::DELETE, "/applications/web?data=backup", "").await.unwrap();
     world.follow(&removed).await;
     let path = format!("/events?follow=true&from={}", removed.events);
