@@ -119,10 +119,16 @@ impl<'a> Wanted<'a> {
         Ok(self.machine.images.image(&self.resolved.image.digest)?)
     }
 
+    /// User of its first process where the document names it.
+    pub fn named_user(&self) -> Option<Identity> {
+        let user = self.application().user?;
+        Some(Identity { user: user.uid.into(), group: user.gid.into(), groups: Vec::new() })
+    }
+
     /// User of its first process: the document's, else the image's, which may be a name of the image's own files.
     pub fn identity(&self, image: &Image) -> Result<Identity, XnodeError> {
-        if let Some(user) = self.application().user {
-            return Ok(Identity { user: user.uid.into(), group: user.gid.into(), groups: Vec::new() });
+        if let Some(named) = self.named_user() {
+            return Ok(named);
         }
         let Some(text) = image.config.user.as_deref().filter(|text| !text.is_empty()) else {
             return Ok(Identity::default());

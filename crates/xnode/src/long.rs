@@ -13,10 +13,10 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use openmesh_blueprint::document::{Name, Wish};
-use openmesh_blueprint::plan::{NextStep, Plan};
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::plan::{NextStep, Plan, users};
 use openmesh_blueprint::step::{Rubbish, Step};
-use openmesh_blueprint::{Generation, plan};
+use openmesh_blueprint::{Generation, Inventory, plan};
 
 use crate::agent::begun;
 use crate::error::XnodeError;
@@ -50,23 +50,12 @@ fn is_asked(step: &Step) -> bool {
 }
 
 /// Steps of a plan that are done beside a long one, and the applications that wait for one that is not.
-fn beside(mut plan: Plan, generation: &Generation) -> (Plan, BTreeSet<Name>) {
+fn beside(mut plan: Plan, inventory: &Inventory, generation: &Generation) -> (Plan, BTreeSet<Name>) {
     let is_quick = |step: &Step| (!is_long(step) || is_asked(step)) && !is_last(step);
     let waiting = plan.steps.iter().filter(|planned| !is_quick(&planned.step) && !is_last(&planned.step));
-    let waiting = waiting.flat_map(|planned| users(&planned.step, generation)).collect();
+    let waiting = waiting.flat_map(|planned| users(inventory, generation, &planned.step)).collect();
     plan.steps.retain(|planned| is_quick(&planned.step));
     (plan, waiting)
-}
-
-/// Applications that cannot go on without a step.
-fn users(step: &Step, generation: &Generation) -> BTreeSet<Name> {
-    let (Step::Fetch { image, .. } | Step::Unpack { image, .. }) = step else {
-        return step.application().cloned().into_iter().collect();
-    };
-    let all = generation.portable.applications.iter();
-    let wanting =
-        all.filter(|(_, resolved)| resolved.image.digest == *image && resolved.application.wish == Wish::Running);
-    wanting.map(|(name, _)| name.clone()).collect()
 }
 
 /// Polls a future that waits for nothing; none where it does.
@@ -163,7 +152,7 @@ impl Others<'_> {
         seen.add_faults(faults);
         // A machine without a plan is told by the turn that comes after the long step.
         let Ok(plan) = plan(&seen.inventory, generation, self.serving) else { return Ok(false) };
-        let (plan, others) = beside(plan, generation);
+        let (plan, others) = beside(plan, &seen.inventory, generation);
         let mut passed: BTreeSet<Name> = self.busy.iter().chain(&self.failed).chain(&*waiting).cloned().collect();
         passed.extend(others);
         if let Some(serving) = self.serving.filter(|serving| serving.number != self.target.number) {

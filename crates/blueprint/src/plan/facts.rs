@@ -82,6 +82,12 @@ impl<'a> Facts<'a> {
         other.filter(|(_, from, to)| from != to).collect()
     }
 
+    /// Returns true when it cannot go on without its image: it runs, or a volume is made for it, and the image alone knows whose it is.
+    pub fn wants_image(&self) -> bool {
+        let asks = self.application().user.is_none() && self.volumes().any(|(_, _, found)| found.is_none());
+        self.application().wish == Wish::Running || asks
+    }
+
     /// Returns true when the present instances must end before new ones start.
     pub fn stops_first(&self) -> bool {
         let single = self.application().switch_kind() == SwitchKind::Hold;

@@ -17,7 +17,7 @@ mod report;
 
 use std::collections::BTreeSet;
 
-pub use next::NextStep;
+pub use next::{NextStep, users};
 pub use report::{Plan, PlannedStep};
 
 use crate::document::{Name, Wish};

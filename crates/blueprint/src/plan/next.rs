@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use openmesh_primitives::Digest;
-
-use super::facts::meets;
+use super::facts::{Facts, meets};
 use super::report::{Plan, PlannedStep};
-use crate::document::{Name, Wish};
+use crate::document::Name;
 use crate::generation::{Generation, HostPort};
 use crate::inventory::{Holder, Inventory};
 use crate::refusal::Refusal;
@@ -35,7 +33,7 @@ impl Plan {
         let waits = commits && !passed.is_empty();
         let left: BTreeSet<&Name> = self.held.iter().filter_map(Refusal::application).chain(&passed).collect();
         for planned in &self.steps {
-            let applications = users(&planned.step, generation);
+            let applications = users(inventory, generation, &planned.step);
             let goes_on = match &planned.step {
                 Step::Commit { .. } if waits => return None,
                 Step::Commit { .. } => true,
@@ -73,18 +71,15 @@ fn with_dependents(generation: &Generation, held_up: &BTreeSet<Name>) -> BTreeSe
     }
 }
 
-/// Applications that cannot go on without a step.
-fn users(step: &Step, generation: &Generation) -> BTreeSet<Name> {
-    let wanting = |image: &Digest| {
-        let all = generation.portable.applications.iter();
-        let wanting =
-            all.filter(|(_, resolved)| resolved.image.digest == *image && resolved.application.wish == Wish::Running);
-        wanting.map(|(name, _)| name.clone()).collect()
+/// Applications that cannot go on without a step: its own, or those that want its image.
+pub fn users(inventory: &Inventory, generation: &Generation, step: &Step) -> BTreeSet<Name> {
+    let (Step::Fetch { image, .. } | Step::Unpack { image, .. }) = step else {
+        return step.application().cloned().into_iter().collect();
     };
-    match step {
-        Step::Fetch { image, .. } | Step::Unpack { image, .. } => wanting(image),
-        step => step.application().cloned().into_iter().collect(),
-    }
+    let names = generation.portable.applications.keys();
+    let facts = names.filter_map(|name| Facts::of(inventory, generation, name));
+    let wanting = facts.filter(|facts| facts.resolved.image.digest == *image && facts.wants_image());
+    wanting.map(|facts| facts.name.clone()).collect()
 }
 
 /// Returns true where a port of the host is still that of another application, which is passed over: it is not taken from it.

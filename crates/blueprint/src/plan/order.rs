@@ -30,7 +30,7 @@ pub(super) fn steps(
         .filter(|name| !held.contains(*name))
         .filter_map(|name| Facts::of(inventory, generation, name))
         .collect();
-    for facts in facts.iter().filter(|facts| facts.application().wish == Wish::Running) {
+    for facts in facts.iter().filter(|facts| facts.wants_image()) {
         fetch(facts, &mut script);
     }
     script.extend(moved.as_ref().map(|(steps, _)| steps.clone()).unwrap_or_default());

@@ -195,7 +195,7 @@ fn disk(inventory: &Inventory, generation: &Generation, facts: &[Facts<'_>], all
             askers.insert(facts.name.clone());
         }
         // An image that several applications have is fetched once.
-        if facts.application().wish == Wish::Running && !images.insert(facts.resolved.image.digest) {
+        if facts.wants_image() && !images.insert(facts.resolved.image.digest) {
             own.remove(&image_words(facts));
         }
         needs.extend(own);
@@ -230,7 +230,7 @@ fn image_words(facts: &Facts<'_>) -> String {
 fn disk_of(inventory: &Inventory, facts: &Facts<'_>) -> BTreeMap<String, u64> {
     let mut needs = BTreeMap::new();
     let image = &facts.resolved.image;
-    if facts.application().wish == Wish::Running {
+    if facts.wants_image() {
         let need = match inventory.images.get(&image.digest) {
             None => image.packed.0.saturating_add(image.unpacked.0),
             Some(ImageState::Fetched) => image.unpacked.0,

@@ -268,3 +268,21 @@ fn a_volume_is_mended() {
     assert_eq!(words, ["mend volume a/data: 2 MiB of it are not reserved on the host"]);
     reach(&mut machine, &first, Some(&first), &[]);
 }
+
+/// The image knows whose a volume is: it is there before one is made, whatever the wish; a user of the document's needs none.
+#[test]
+fn a_volume_is_made_for_whom_the_image_names() {
+    let stopped = ONE.replace("image:", "wish: stopped, image:");
+    let words = |text: &str| {
+        let first = generation(text, None, 0).unwrap();
+        let mut machine = empty_machine();
+        let plan_of_first = plan(&machine, &first, None).unwrap();
+        let next = plan_of_first.next(&machine, &first, &std::collections::BTreeSet::new()).unwrap();
+        assert_eq!(next.applications, [name("a")].into(), "{}", next.planned.step);
+        let words: Vec<String> = plan_of_first.steps.iter().map(|planned| planned.step.to_string()).collect();
+        reach(&mut machine, &first, None, &[]);
+        words.iter().filter_map(|step| step.split(' ').next()).map(str::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(words(&stopped), ["fetch", "unpack", "make", "commit"]);
+    assert_eq!(words(&stopped.replace("wish:", "user: \"1000:1000\", wish:")), ["make", "commit"]);
+}

@@ -35,7 +35,11 @@ impl Work<'_> {
         };
         let first = placed.ok_or_else(|| self.not_there(name))?.first_id;
         let wanted = crate::instance::Wanted::of(self.machine, self.generation, name, &id)?;
-        let identity = wanted.identity(&wanted.image()?)?;
+        // Where the document names the user, no image is needed for it.
+        let identity = match wanted.named_user() {
+            Some(identity) => identity,
+            None => wanted.identity(&wanted.image()?)?,
+        };
         Ok(Owner { user: first + identity.user, group: first + identity.group, mode: LINE_MODE })
     }
 

@@ -292,6 +292,18 @@ fn data_come_back_with_their_application() {
     assert!(!folder.join("removed.json").exists());
 }
 
+#[test]
+fn an_application_is_deployed_stopped_with_its_volume() {
+    let Some(mut world) = World::new() else { return };
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    let text = document("localhost/web:1", port);
+    world.deploy(&text.replace("  web:\n", "  web:\n    wish: stopped\n"));
+    assert!(volume(&world).is_some());
+    world.deploy(&text);
+    assert_eq!(ask("POST", ("127.0.0.1", port), "/kept").as_deref(), Some("one\nkept\n"), "its data are its own");
+}
+
 /// Lines of versions that never passed their gate end with what wanted them, and the one in use is asked of nobody.
 #[test]
 fn versions_that_never_served_leave_nothing_that_cannot_go() {
