@@ -47,10 +47,10 @@ pub(crate) fn memory(application: &Application) -> u64 {
     application.limits.memory.map_or(MEMORY_BYTES, |memory| memory.0) * u64::from(application.instances)
 }
 
-/// Disk of an application, bytes: its volumes, and what its template says of its image.
+/// Disk of an application, bytes: its volumes, and its image as its template says.
 pub(crate) fn disk(application: &Application, card: Option<&Card>) -> u64 {
     let volumes: u64 = application.volumes.values().map(|volume| volume.size.0).sum();
-    volumes.max(card.map_or(0, |card| card.needs.disk.0))
+    volumes.saturating_add(card.map_or(0, |card| card.needs.image.0))
 }
 
 /// Every reason for which a machine cannot take a composition, with the option that would change it where there is one.
@@ -116,14 +116,14 @@ fn room(composition: &Composition, facts: &Facts) -> Vec<Fault> {
     let memory: u64 = composition.rendered.values().map(memory).sum();
     let card = |name: &Name| composition.templates.get(name).and_then(|template| template.card.as_ref());
     let disk: u64 = composition.rendered.iter().map(|(name, application)| disk(application, card(name))).sum();
-    [("memory", memory, facts.memory_free), ("disk", disk, facts.disk_free)]
-        .into_iter()
-        .filter(|(_, needed, free)| needed > free)
-        .map(|(what, needed, free)| {
+    let bounds = [("memory", "memory", memory, facts.memory_free), ("disk", "size", disk, facts.disk_free)];
+    let short = bounds.into_iter().filter(|(_, _, needed, free)| needed > free);
+    short
+        .map(|(what, option, needed, free)| {
             let mut names = composition.templates.values().flat_map(|template| template.options.keys());
-            let option = names.any(|name| name.as_str() == what);
+            let is_option = names.any(|name| name.as_str() == option);
             let message = format!("needs {} of {what}, and {} are free", Size(needed).human(), Size(free).human());
-            Fault { option: option.then(|| what.to_string()), message }
+            Fault { option: is_option.then(|| option.to_string()), message }
         })
         .collect()
 }

@@ -50,6 +50,8 @@ record! {
         memory: Size,
         /// Disk that it needs with the default answers: volumes and image.
         disk: Size,
+        /// The part of it that its image takes, unpacked, whatever is answered.
+        image: Size,
         /// Processors with which it is usable.
         processors: Processors = Processors(1000),
         /// Architectures that its packages exist for; every one where the list is empty.

@@ -78,7 +78,7 @@ card:
   description: A site of pages.
   homepage: https://example.org/
   licence: MIT
-  needs: { memory: 64 MiB, disk: 1 GiB, architectures: [amd64], release: bookworm }
+  needs: { memory: 64 MiB, disk: 1 GiB, image: 200 MiB, architectures: [amd64], release: bookworm }
   open: { port: http, sign_in: Nobody has to. }
   data: { pages: { holds: The pages. } }
   upgrades: [0]
