@@ -20,7 +20,7 @@ use crate::service::Service;
 use crate::views::EventKind;
 
 /// Time between two looks: schedules are to the minute, and whoever waits for a run sees its end soon.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(2);
 /// Name of whoever asks for a run by schedule.
 const SCHEDULE: &str = "schedule";
 

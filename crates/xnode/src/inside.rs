@@ -5,7 +5,7 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_cage::exec;
 use openmesh_shim::protocol::{State, Status};
 
-pub use openmesh_cage::exec::{ExecError, Hearing, Request, Said, Window, Word};
+pub use openmesh_cage::exec::{ExecError, Finished, Hearing, Request, Said, Window, Word, run};
 
 use crate::agent::Agent;
 use crate::error::XnodeError;

@@ -46,6 +46,8 @@ pub struct Run {
     pub by: String,
     /// Revision of the application whose image and data it has.
     pub revision: String,
+    /// Instance beside which it runs.
+    pub instance: String,
     /// Its begin by the wall clock.
     pub at: Timestamp,
     /// Its begin by a clock that nobody sets.
@@ -222,6 +224,7 @@ mod tests {
             occasion: RunOccasion::Demand,
             by: "root".into(),
             revision: "r".into(),
+            instance: "r.0".into(),
             at: Timestamp(0),
             clock: Clock { boot: "b".into(), ms: 0 },
             timeout_ms,

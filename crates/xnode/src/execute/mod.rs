@@ -5,6 +5,7 @@ mod instances;
 pub(crate) mod jobs;
 mod probation;
 mod room;
+mod runs;
 mod traffic;
 mod volumes;
 
@@ -50,7 +51,12 @@ impl Work<'_> {
             Step::Revive { volume } => self.revive(volume)?,
             Step::Retire { volume, disposal } => self.retire(volume, *disposal)?,
             Step::Grow { volume, size } => self.grow(volume, *size)?,
-            Step::Snapshot { volume, from, to } => self.snapshot(volume, *from, *to)?,
+            Step::Snapshot { volume, from, to } => {
+                // A run beside would write to a line that is cloned at this moment.
+                let words = "its application was switched to another version";
+                jobs::end_runs(self.machine, &volume.application, words, self.door)?;
+                self.snapshot(volume, *from, *to)?;
+            }
             Step::Restore { volume, to, .. } => self.restore(volume, *to)?,
             Step::Run { application, revision, job } => return self.run_job(application, revision, job),
             Step::Create { application, instance } => self.create(application, instance)?,

@@ -3,6 +3,7 @@
 
 mod crash;
 mod deploy;
+mod jobs;
 mod door;
 mod door_document;
 mod repairs;
