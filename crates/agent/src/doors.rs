@@ -184,7 +184,7 @@ impl Keeper {
     fn last_words(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let end = text.get(text.len().saturating_sub(LAST_WORDS_BYTES)..).unwrap_or_default();
-        let line = String::from_utf8_lossy(end).lines().last().unwrap_or("it said nothing").to_string();
+        let line = String::from_utf8_lossy(end).lines().next_back().unwrap_or("it said nothing").to_string();
         line.trim_start_matches("openmesh-door: ").to_string()
     }
 }
