@@ -44,7 +44,7 @@ pub struct Facts {
 
 /// Memory of an application as it is limited, bytes.
 pub(crate) fn memory(application: &Application) -> u64 {
-    application.limits.memory.map_or(MEMORY_BYTES, |memory| memory.0) * u64::from(application.instances)
+    application.limits.memory.map_or(MEMORY_BYTES, |memory| memory.0).saturating_mul(u64::from(application.instances))
 }
 
 /// Disk of an application, bytes: its volumes, and its image as its template says.
@@ -113,9 +113,10 @@ fn machine(card: &Card, facts: &Facts) -> Vec<Fault> {
 }
 
 fn room(composition: &Composition, facts: &Facts) -> Vec<Fault> {
-    let memory: u64 = composition.rendered.values().map(memory).sum();
+    let memory = composition.rendered.values().map(memory).fold(0, u64::saturating_add);
     let card = |name: &Name| composition.templates.get(name).and_then(|template| template.card.as_ref());
-    let disk: u64 = composition.rendered.iter().map(|(name, application)| disk(application, card(name))).sum();
+    let disks = composition.rendered.iter().map(|(name, application)| disk(application, card(name)));
+    let disk = disks.fold(0, u64::saturating_add);
     let bounds = [("memory", "memory", memory, facts.memory_free), ("disk", "size", disk, facts.disk_free)];
     let short = bounds.into_iter().filter(|(_, _, needed, free)| needed > free);
     short

@@ -12,7 +12,7 @@ use openmesh_blueprint::document::{Name, PackageVersion, Protocol};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::template::Category;
 use openmesh_templates::grade::Grades;
-use openmesh_templates::views::{OrderBody, Preflight, Sheet, Summary, outcomes, sheet, summary};
+use openmesh_templates::views::{OrderBody, Outcome as Made, Preflight, Sheet, Summary, outcomes, sheet, summary};
 use openmesh_templates::{Composition, Facts, HeldPort, Order, built_in, compose, preflight};
 use serde::Deserialize;
 
@@ -173,8 +173,8 @@ fn checked(service: &Service, order: &Order) -> Result<Preflight, AgentError> {
             view.problems = preflight(&composition, &facts);
             view.applications = outcomes(&composition);
             view.secrets = missing(service, &composition)?.into_keys().map(|name| name.to_string()).collect();
-            view.memory_bytes = view.applications.iter().map(|outcome| outcome.memory_bytes).sum();
-            view.disk_bytes = view.applications.iter().map(|outcome| outcome.disk_bytes).sum();
+            let all = |bytes: fn(&Made) -> u64| view.applications.iter().map(bytes).fold(0, u64::saturating_add);
+            (view.memory_bytes, view.disk_bytes) = (all(|made| made.memory_bytes), all(|made| made.disk_bytes));
             let part = Document { applications: composition.applications, ..empty()? };
             view.document = part.to_yaml();
         }
