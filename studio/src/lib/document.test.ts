@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { namesIn, partOf, withDocument, withPart, withWish } from "./document";
+import { namesIn, otherKeys, partOf, withDocument, withPart, withWish } from "./document";
 
 const DOCUMENT = `version: 1
 machine:
@@ -44,6 +44,10 @@ it("puts an application in, behind the others or in its own place", () => {
   expect(replaced?.text).toContain("  db:\n    image: mysql\n  web:\n");
   expect(replaced?.text).not.toContain("postgres");
   expect(withPart("", "a:\n  image: b")?.text).toBe("version: 1\napplications:\n  a:\n    image: b\n");
+  expect(withPart("version: 1\nmachine:\n  name: attic\n", "a:\n  image: b")?.text).toBe(
+    "version: 1\nmachine:\n  name: attic\napplications:\n  a:\n    image: b\n",
+  );
+  expect(withPart('{"version": 1}', "a:\n  image: b")).toBeNull();
   expect(withPart(DOCUMENT, "a:\n  image: b\nc:\n  image: d\n")).toBeNull();
   expect(withPart(DOCUMENT, "nothing of that kind")).toBeNull();
 });
@@ -73,6 +77,11 @@ it("joins two documents, and knows who wrote each line", () => {
   expect(merged?.origins.filter((origin) => origin !== null)).toEqual([4, 5, 6, 7]);
   expect(withDocument(DOCUMENT, '{"version":1}')).toBeNull();
   expect(withDocument("", added)?.text.startsWith("version: 1\napplications:\n")).toBe(true);
+});
+
+it("knows what else a document says", () => {
+  expect(otherKeys(DOCUMENT)).toEqual(["machine"]);
+  expect(otherKeys("version: 1\napplications: {}\n")).toEqual([]);
 });
 
 it("changes the wish of one application alone", () => {

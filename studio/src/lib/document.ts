@@ -80,12 +80,26 @@ const shifted = (lines: string[], by: number): string[] =>
     return by >= 0 ? " ".repeat(by) + line : line.slice(Math.min(-by, indentOf(line)));
   });
 
+/** A document with a place for applications: one without any may leave it out. */
+function withRoom(text: string): string {
+  if (text.trim() === "") return "version: 1\napplications: {}\n";
+  if (/^\s*[{[]/.test(text) || /^applications\b/m.test(text)) return text;
+  return `${linesOf(text).join("\n")}\napplications: {}\n`;
+}
+
+/** Keys of a document beside its version and its applications: what is lost where only its applications are taken. */
+export const otherKeys = (text: string): string[] =>
+  linesOf(text).flatMap((line) => {
+    const key = /^["']?([A-Za-z_][\w-]*)["']?\s*:/.exec(line)?.[1];
+    return key === undefined || key === "version" || key === "applications" ? [] : [key];
+  });
+
 /**
  * A document with an application's part put in, in place of the one of that name where there is one. `part` begins with the
  * name's line. `null` where the document or the part is not in blocks.
  */
 export function withPart(text: string, part: string): Merged | null {
-  const blocks = text.trim() === "" ? blocksOf("version: 1\napplications: {}") : blocksOf(text);
+  const blocks = blocksOf(withRoom(text));
   const written = linesOf(part);
   // A part without an application is no part: `applications:` with it below is a document again.
   const own = blocksOf(`applications:\n${shifted(written, INDENT).join("\n")}`);
@@ -103,8 +117,9 @@ export function withPart(text: string, part: string): Merged | null {
 /** A document with the applications of another one put in. `null` where either is not in blocks. */
 export function withDocument(text: string, added: string): Merged | null {
   const blocks = blocksOf(added);
-  if (!blocks || blocksOf(text.trim() === "" ? "applications: {}" : text) === null) return null;
-  let merged: Merged = { text, origins: linesOf(text).map(() => null) };
+  const begin = withRoom(text);
+  if (!blocks || blocksOf(begin) === null) return null;
+  let merged: Merged = { text: begin, origins: linesOf(begin).map(() => null) };
   for (const { name, from } of blocks.sections) {
     const part = partOf(added, name);
     const next = part === null ? null : withPart(merged.text, part);

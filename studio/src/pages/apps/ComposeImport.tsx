@@ -5,8 +5,8 @@ import { readCompose } from "../../api/xnodeQueries";
 import { Badge, Card } from "../../design";
 import { Table } from "../../design/Table";
 import { readVariables } from "../../lib/compose";
-import { ProblemList, problemsOf } from "./DocumentPage";
 import { Refused } from "./parts";
+import { ProblemList, problemsOf } from "./Problems";
 
 /** A compose file that was read: the text, and the document that it becomes. */
 export interface Composed {

@@ -1,16 +1,15 @@
 import { useState } from "react";
 import { Link } from "react-router";
-import { RequestError } from "../../api/client";
 import { useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card, Notice } from "../../design";
 import { isCompose } from "../../lib/compose";
-import { namesIn, withDocument } from "../../lib/document";
-import { atWritten, readProblems, type LineProblem } from "../../lib/problems";
+import { namesIn, otherKeys, withDocument } from "../../lib/document";
 import { useTitle } from "../../lib/title";
 import { ComposeImport, type Composed } from "./ComposeImport";
 import { DocumentEditor } from "./DocumentEditor";
 import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
+import { ProblemList, problemsOf } from "./Problems";
 
 const FIRST = `version: 1
 applications:
@@ -19,9 +18,6 @@ applications:
     ports:
       http: { port: 80, publish: {} }
 `;
-
-/** Refusals that are about the text, each with its line. */
-const TEXT_CODES = ["document", "unresolved", "recipe", "compose"];
 
 export function DocumentPage() {
   useTitle("Deploy a document");
@@ -51,12 +47,16 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
   const own = namesIn(present) ?? [];
   const compose = isCompose(written);
   const source = compose ? (composed?.of === written ? composed.document : null) : written;
-  const merged = source === null || whole || own.length === 0 ? null : withDocument(present, source);
-  const cannotAdd = source !== null && !whole && own.length > 0 && merged === null;
+  // Before the first generation there is nothing that could be added to.
+  const adds = !whole && wanted > 0;
+  const merged = source === null || !adds ? null : withDocument(present, source);
+  const cannotAdd = source !== null && adds && merged === null;
   const sent = merged?.text ?? source ?? "";
   // What was made of a compose file has lines that nobody wrote.
   const problems = problemsOf(flow.refused, compose ? [] : merged?.origins);
-  const missing = whole && source !== null ? own.filter((name) => !(namesIn(source) ?? []).includes(name)) : [];
+  const named = source === null ? null : namesIn(source);
+  const missing = whole && named !== null ? own.filter((name) => !named.includes(name)) : [];
+  const leftOut = merged !== null && source !== null ? otherKeys(source) : [];
   const why =
     written.trim() === ""
       ? "Write a document first"
@@ -87,12 +87,12 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         />
       </Card>
       {compose ? <ComposeImport text={written} composed={composed} onComposed={setComposed} /> : null}
-      {own.length > 0 ? (
+      {wanted > 0 ? (
         <fieldset className="row plainset">
           <legend className="visually-hidden">What becomes of the other applications</legend>
           <label className="row">
             <input type="radio" name="whole" checked={!whole} onChange={() => setWhole(false)} />
-            Add to the {own.length === 1 ? "application" : `${own.length} applications`} that are here
+            Add to what is here{own.length > 0 ? `: ${own.join(", ")}` : ""}
           </label>
           <label className="row">
             <input type="radio" name="whole" checked={whole} onChange={() => setWhole(true)} />
@@ -105,6 +105,9 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
           Only a document in blocks can: with a line <code>applications:</code> and each application below it. Write
           it so, or deploy it as the whole document.
         </Notice>
+      ) : null}
+      {leftOut.length > 0 ? (
+        <Notice tone="warn" title={`Only its applications are added; left out: ${leftOut.join(", ")}`} />
       ) : null}
       {missing.length > 0 ? (
         <Notice tone="warn" title={`Not in it, and therefore removed: ${missing.join(", ")}`}>
@@ -125,31 +128,5 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         </button>
       </p>
     </form>
-  );
-}
-
-/** Problems of the text, at the lines that the person wrote. */
-export function problemsOf(error: Error | null, origins?: readonly (number | null)[]): LineProblem[] {
-  if (!(error instanceof RequestError) || !TEXT_CODES.includes(error.code)) return [];
-  const problems = readProblems(error.message);
-  return origins ? atWritten(problems, origins) : problems;
-}
-
-/** All problems in the order of the text. */
-export function ProblemList({ problems }: { problems: LineProblem[] }) {
-  if (problems.length === 0) return null;
-  const bad = problems.filter(({ tone }) => tone === "bad").length;
-  return (
-    <Notice
-      tone={bad > 0 ? "bad" : "warn"}
-      title={problems.length === 1 ? "1 problem" : `${problems.length} problems`}
-    >
-      {problems.map((problem, at) => (
-        <span key={at} className="below">
-          {problem.line === null ? "" : `Line ${problem.line}: `}
-          {problem.path ? <code className="long">{problem.path}</code> : null} {problem.what}
-        </span>
-      ))}
-    </Notice>
   );
 }

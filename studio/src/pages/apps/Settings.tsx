@@ -6,8 +6,8 @@ import { around, diffLines, differs } from "../../lib/lineDiff";
 import { DiffView } from "./DiffView";
 import { DocumentEditor } from "./DocumentEditor";
 import { Decide, Planning, useChange } from "./change";
-import { ProblemList, problemsOf } from "./DocumentPage";
 import { Live, Refused } from "./parts";
+import { ProblemList, problemsOf } from "./Problems";
 
 /** Lines that are shown around a change. */
 const CONTEXT_LINES = 3;
