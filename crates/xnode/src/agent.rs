@@ -124,6 +124,12 @@ impl Agent {
         marks::remove(&paths.published(), "published.remove", door)?;
         let context = openmesh_links::Context { marks: &paths.network_marks(), effect: door };
         openmesh_links::remove(&machine.agent, context)?;
+        if let Some(carrier) = machine.doors.get() {
+            door("door.retire").map_err(XnodeError::file("ending", "the door"))?;
+            // One that does not answer is not waited for.
+            let _ = carrier.retire(Duration::from_secs(1));
+            door("door.retire").map_err(XnodeError::file("ending", "the door"))?;
+        }
         Ok(())
     }
 
