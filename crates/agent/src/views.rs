@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-pub use openmesh_access::audit::{Filter as AuditFilter, Record as AuditRecord, Report as AuditReport};
+pub use openmesh_access::audit::{
+    Filter as AuditFilter, Head as AuditHead, Kind as AuditKind, Record as AuditRecord, Report as AuditReport,
+};
 pub use openmesh_access::{KeyWish, Role, views as access};
 use openmesh_primitives::Timestamp;
 pub use crate::backups::views as backups;
@@ -237,6 +239,12 @@ pub enum EventKind {
     Agent,
     /// A secret was set or removed; its name alone is told.
     Secret,
+    /// Something lasts that is not as it should be.
+    Found,
+    /// Something that lasted is over.
+    Over,
+    /// Something that had gone, or was changed by somebody else, is as it was again.
+    Repaired,
 }
 
 /// An event.

@@ -134,10 +134,25 @@ impl Worker {
         let begun = Instant::now();
         let done = service.agent().step_beside(&held_up, &mut begins, &open).await;
         let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
+        self.tell_events();
         let pause = self.tell(&heard, begun.elapsed(), done);
         match &heard.returning {
             Some(way) if self.go_back(way) => Duration::ZERO,
             _ => pause,
+        }
+    }
+
+    /// Notes what was found and repaired beside the steps of the plan.
+    fn tell_events(&self) {
+        for event in self.service.agent().take_events() {
+            let kind = match event.kind {
+                openmesh_xnode::EventKind::Found => EventKind::Found,
+                openmesh_xnode::EventKind::Over => EventKind::Over,
+                openmesh_xnode::EventKind::Repaired => EventKind::Repaired,
+                openmesh_xnode::EventKind::Done => EventKind::Done,
+                openmesh_xnode::EventKind::Failed => EventKind::Failed,
+            };
+            self.note(kind, event.application.as_ref(), event.cause);
         }
     }
 

@@ -14,10 +14,11 @@ use openmesh_blueprint::{Generation, Inventory, Refusal, Returning, plan, return
 use crate::error::XnodeError;
 use crate::execute::jobs::end_runs;
 use crate::execute::{Work, collect, forget, forget_in, lease};
+use crate::long::attended;
 use crate::observe::{Seen, observe};
 use crate::paths::instance_name;
 use crate::progress::Progress;
-use crate::{Door, Machine, applications, door, marks};
+use crate::{Door, Machine, applications, chores, door, marks};
 
 /// A step that is about to be done, and what is said beside it.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +178,7 @@ impl Agent {
         let shut = AtomicBool::new(false);
         let watched = |name: &str| door(name).inspect_err(|_| shut.store(true, Ordering::SeqCst));
         let mut seen = observe(&self.machine, &generations)?;
+        chores::round(&self.machine, &mut seen, &generations, &watched);
         // Marks come before their effects, so the network is brought to them first: what a death or somebody else left is repaired.
         let work = Work { machine: &self.machine, generation: &target, seen: &seen, door: &watched };
         let mut faults = work.settle_all()?;
@@ -206,7 +208,7 @@ impl Agent {
                 leased?;
                 break;
             };
-            match work.step(&next.planned.step).await? {
+            match attended(&work, &next, (&target, serving.as_ref()), &passed).await? {
                 // The others go on meanwhile.
                 Progress::Wait(time) if !next.applications.is_empty() => {
                     passed.extend(next.applications);
@@ -280,7 +282,7 @@ fn admitted(machine: &Machine, generation: &Generation, name: &Name) -> Admitted
 }
 
 /// Applications that a generation has begun to change: they have an instance of it, no traffic for the version before, or are new.
-fn begun(inventory: &Inventory, target: &Generation, serving: &Generation) -> BTreeSet<Name> {
+pub(crate) fn begun(inventory: &Inventory, target: &Generation, serving: &Generation) -> BTreeSet<Name> {
     let is_begun = |name: &&Name| {
         let (new, old) = (target.revision(name), serving.revision(name));
         let (Some(new), Some(old)) = (new, old.clone()) else { return old.is_none() };

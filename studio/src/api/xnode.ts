@@ -128,7 +128,10 @@ export type EventKind =
   | "returned"
   | "rest"
   | "agent"
-  | "secret";
+  | "secret"
+  | "found"
+  | "over"
+  | "repaired";
 
 export interface XnodeEvent {
   sequence: number;

@@ -17,12 +17,13 @@ use crate::failure::Failure;
 pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
     match command {
         XnodeCommand::Agent { agent, runc } => {
-            let settings = openmesh_agent::Settings { runc, ..settings(&agent)? };
-            println!(
-                "the agent `{}` answers at {}; Ctrl-C ends it, and no application",
+            let settings = openmesh_agent::Settings { runc, pages: pages(), ..settings(&agent)? };
+            print(&format!(
+                "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
                 agent.agent,
-                settings.socket().display()
-            );
+                settings.socket().display(),
+                super::xnode_access::greeting(&settings)?
+            ))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
             let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
             let ends = async move {
@@ -63,7 +64,16 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         XnodeCommand::Restore(asked) => super::xnode_backup::restore(&asked).await,
         XnodeCommand::Secret(command) => secret(command).await,
         XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,
+        XnodeCommand::Init(arguments) => super::xnode_access::init(arguments),
+        XnodeCommand::Access(command) => super::xnode_access::run(command).await,
     }
+}
+
+/// Studio, as this binary carries it.
+fn pages() -> openmesh_agent::Pages {
+    openmesh_agent::Pages::new(|path| {
+        openmesh_gateway::studio_file(path).map(|(kind, bytes)| openmesh_agent::Page { kind, bytes })
+    })
 }
 
 /// A value as one line of JSON.
@@ -78,10 +88,9 @@ pub fn event_line(event: &Event) -> String {
         EventKind::Wanted => "*",
         EventKind::Begins => ">",
         EventKind::Done => "+",
-        EventKind::Failed => "!",
-        EventKind::Held => "!",
+        EventKind::Failed | EventKind::Held | EventKind::Found => "!",
         EventKind::Returned => "<",
-        EventKind::Serves | EventKind::Rest => "=",
+        EventKind::Serves | EventKind::Rest | EventKind::Over | EventKind::Repaired => "=",
         EventKind::Agent | EventKind::Secret => "-",
     };
     format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))

@@ -342,10 +342,10 @@ fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Opt
     if resolved.application.wish != openmesh_blueprint::document::Wish::Running {
         return (ApplicationState::Stopped, None);
     }
-    if let Some((id, InstanceState::Exited(code))) = instances
+    if let Some((id, InstanceState::Exited(code) | InstanceState::Over(code))) = instances
         .iter()
         .map(|(id, found)| (id, found.state))
-        .find(|(_, state)| matches!(state, InstanceState::Exited(_)))
+        .find(|(_, state)| matches!(state, InstanceState::Exited(_) | InstanceState::Over(_)))
     {
         return (
             ApplicationState::Ended,
