@@ -92,7 +92,8 @@ fn stills(service: &Service, job: &Job, subject: &Subject, pauser: &Pauser<'_>) 
             None => volumes.mount(id, &openmesh_volume::open)?,
         }
         let found = volumes.observe_one(id);
-        lines.push(StillOf { volume: id, line: found.in_use.unwrap_or(placed.line) });
+        let chosen = found.lines.contains_key(&placed.line).then_some(placed.line).filter(|_| !subject.runs);
+        lines.push(StillOf { volume: id, line: chosen.or(found.in_use).unwrap_or(placed.line) });
         named.push((name, id, found.record.map_or(0, |record| record.bytes)));
     }
     job.check()?;

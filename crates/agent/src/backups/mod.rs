@@ -205,7 +205,11 @@ fn look(service: &Arc<Service>) -> Result<(), AgentError> {
     let now = Clocks { wall: Timestamp::now(), steady_ms: backups.steady_ms() };
     let subjects = subject::all(service)?;
     for subject in &subjects {
-        due.extend(due_of(service, subject, now)?);
+        match due_of(service, subject, now) {
+            Ok(found) => due.extend(found),
+            // The others have their backups meanwhile; its state says why it has none.
+            Err(error) => tracing::warn!(application = %subject.name, %error, "its schedule could not be looked at"),
+        }
     }
     due.extend(targets_due(service, &subjects, now)?);
     if backups.jobs.running().iter().any(|job| job.by == SCHEDULE || job.kind == JobKind::Machine) {

@@ -116,12 +116,16 @@ pub(crate) fn fill_application(
     let known = wanted.iter().flat_map(|wanted| wanted.placement.applications.keys());
     let missing = || AgentError::NoApplication { name: to.to_string(), known: names(known) };
     let placed = placed.ok_or_else(missing)?;
+    let mut volumes = Vec::new();
+    for (volume, part) in parts {
+        volumes.push((volume, volume_of(to, placed, volume)?, *part));
+    }
     job.expect(parts.iter().map(|(_, part)| part.bytes).sum());
     let mut restored = Restored::new();
-    for (volume, part) in parts {
+    for (volume, id, part) in volumes {
         job.say(format!("restores the volume {volume}"));
-        match fill(service, repository, opened, (to, placed), (volume, *part), &job.by) {
-            Ok(line) => drop(restored.insert((to.clone(), volume.clone()), line)),
+        match fill(service, repository, opened, placed.first_id, (id, part), &job.by) {
+            Ok(line) => drop(restored.insert((to.clone(), volume.clone()), (id, line))),
             Err(error) => {
                 discard(service, &restored);
                 return Err(error);
@@ -131,26 +135,30 @@ pub(crate) fn fill_application(
     Ok(restored)
 }
 
-/// Restores one volume of a backup to a new line, and returns it.
-fn fill(
-    service: &Service,
-    repository: &Repository<'_>,
-    opened: &Opened,
-    (application, placed): (&Name, &Placed),
-    (volume, part): (&Name, &Part),
-    by: &str,
-) -> Result<(VolumeId, u32), AgentError> {
-    let no_volume = || BackupsError::NoVolume {
+/// Id of an application's volume.
+fn volume_of(application: &Name, placed: &Placed, volume: &Name) -> Result<VolumeId, AgentError> {
+    let missing = || BackupsError::NoVolume {
         application: application.to_string(),
         volume: volume.to_string(),
         here: "",
         known: names(placed.volumes.keys()),
     };
-    let id = volume_id(placed.volumes.get(volume).ok_or_else(no_volume)?)?;
+    volume_id(placed.volumes.get(volume).ok_or_else(missing)?)
+}
+
+/// Restores one volume of a backup to a new line, and returns its number.
+fn fill(
+    service: &Service,
+    repository: &Repository<'_>,
+    opened: &Opened,
+    first_id: u32,
+    (id, part): (VolumeId, &Part),
+    by: &str,
+) -> Result<u32, AgentError> {
     let volumes = &service.agent().machine().volumes;
     volumes.mount(id, &openmesh_volume::open)?;
     let place = volumes.scratch_place(id, RESTORED, &openmesh_volume::open)?;
-    let owners = Owners::Shifted { from: opened.head.first_id, to: placed.first_id, count: IDS_OF_APPLICATION };
+    let owners = Owners::Shifted { from: opened.head.first_id, to: first_id, count: IDS_OF_APPLICATION };
     let order = Restoration { snapshot: part.snapshot()?, target: &place, owners, verify: true };
     repository.restore(&order, &open)?;
     let number = next_line(service, id)?;
@@ -158,7 +166,7 @@ fn fill(
     let reason = format!("backup of {} restored", opened.head.at.to_rfc3339());
     let line = RestoredLine { number, reason: &reason, by, at: Timestamp::now(), keeper: Keeper::Person };
     volumes.adopt(id, RESTORED, &line, &openmesh_volume::open)?;
-    Ok((id, number))
+    Ok(number)
 }
 
 /// A number that no line has, and that no version which is deployed meanwhile gets.
@@ -184,19 +192,23 @@ pub(crate) fn choose(
     asked: &Asked,
 ) -> Result<Deployment, AgentError> {
     let lines: LineChoices = restored.iter().map(|(at, (_, line))| (at.clone(), *line)).collect();
-    let wanted = service.wanted()?;
-    match runtime.block_on(service.roll_back(wanted, &lines, asked, true)) {
-        Ok(taken) => {
-            for (id, line) in restored.values() {
-                forget_intent(service, *id, *line)?;
-            }
-            Ok(taken)
+    let taken = loop {
+        let wanted = service.wanted()?;
+        let asked = Asked { expected: Some(wanted), ..asked.clone() };
+        match runtime.block_on(service.roll_back(wanted, &lines, &asked, true)) {
+            // Somebody changed something meanwhile: theirs stays, and the data come to it.
+            Err(AgentError::Changed { .. }) => {}
+            taken => break taken,
         }
-        Err(error) => {
-            discard(service, restored);
-            Err(error)
-        }
+    };
+    if taken.is_err() {
+        discard(service, restored);
+        return taken;
     }
+    for (id, line) in restored.values() {
+        forget_intent(service, *id, *line)?;
+    }
+    taken
 }
 
 /// Drops restored lines that no generation chose.
@@ -271,21 +283,42 @@ fn plant(
     to: &Name,
     asked: &Asked,
 ) -> Result<Name, AgentError> {
-    let mut document = service.document(service.wanted()?)?;
-    if document.applications.contains_key(to) {
-        return Err(BackupsError::Value(format!("there is an application `{to}` already; choose another name")).into());
-    }
-    let application = moved(opened, &document)?;
-    for secret in application.secrets() {
-        if let Some(value) = opened.secrets.get(secret).filter(|_| !has_secret(service, secret)) {
-            service.set_secret(secret, value)?;
-        }
-    }
     job.say(format!("makes {to}, stopped"));
-    document.applications.insert(to.clone(), Application { wish: Wish::Stopped, ..application });
-    let taken = deploy(service, runtime, &document, asked)?;
+    let taken = deploy_changed(service, runtime, asked, |document| {
+        if document.applications.contains_key(to) {
+            let text = format!("there is an application `{to}` already; choose another name");
+            return Err(BackupsError::Value(text).into());
+        }
+        let application = moved(opened, document)?;
+        for secret in application.secrets() {
+            if let Some(value) = opened.secrets.get(secret).filter(|_| !has_secret(service, secret)) {
+                service.set_secret(secret, value)?;
+            }
+        }
+        document.applications.insert(to.clone(), Application { wish: Wish::Stopped, ..application });
+        Ok(())
+    })?;
     runtime.block_on(committed(service, job, &taken))?;
     Ok(to.clone())
+}
+
+/// Deploys the wanted document with a change. Where somebody changes it in the same moment, theirs stays, and the change is made to it.
+fn deploy_changed(
+    service: &Service,
+    runtime: &Handle,
+    asked: &Asked,
+    change: impl Fn(&mut Document) -> Result<(), AgentError>,
+) -> Result<Deployment, AgentError> {
+    loop {
+        let wanted = service.wanted()?;
+        let mut document = service.document(wanted)?;
+        change(&mut document)?;
+        let asked = Asked { expected: Some(wanted), ..asked.clone() };
+        match deploy(service, runtime, &document, &asked) {
+            Err(AgentError::Changed { .. }) => {}
+            taken => return taken,
+        }
+    }
 }
 
 fn has_secret(service: &Service, name: &Name) -> bool {
@@ -317,13 +350,14 @@ fn begin(
     name: &Name,
     asked: &Asked,
 ) -> Result<Deployment, AgentError> {
-    let mut document = service.document(service.wanted()?)?;
     let before = opened.document.applications.iter().find(|(name, _)| name.as_str() == opened.head.application);
     let wish = before.map_or(Wish::Running, |(_, application)| application.wish);
-    if let Some(application) = document.applications.get_mut(name) {
-        application.wish = wish;
-    }
-    deploy(service, runtime, &document, asked)
+    deploy_changed(service, runtime, asked, |document| {
+        if let Some(application) = document.applications.get_mut(name) {
+            application.wish = wish;
+        }
+        Ok(())
+    })
 }
 
 /// Deploys a document that was put together here: it is held against every rule as one of a person is.

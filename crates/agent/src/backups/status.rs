@@ -23,13 +23,12 @@ use crate::views::Trouble;
 pub(crate) fn overview(service: &Service) -> Result<views::Overview, AgentError> {
     let backups = service.backups();
     let subjects = subject::all(service)?;
-    let applications: Result<Vec<_>, AgentError> =
-        subjects.iter().map(|subject| application(service, subject)).collect();
+    let one = |subject: &Subject| application(service, subject).unwrap_or_else(|error| unread(subject, &error));
     Ok(views::Overview {
         keys: keys(service)?,
         machine: backups.keys.machine()?,
         targets: all_targets(service, &subjects)?,
-        applications: applications?,
+        applications: subjects.iter().map(one).collect(),
         jobs: backups.jobs.all().iter().map(|job| job.view()).collect(),
     })
 }
@@ -139,6 +138,23 @@ fn application(service: &Service, subject: &Subject) -> Result<views::Applicatio
         drill: record.drilled.map(drill),
         awaits_last,
     })
+}
+
+/// An application of which the record cannot be read: that is its trouble alone.
+fn unread(subject: &Subject, error: &AgentError) -> views::Application {
+    views::Application {
+        name: subject.name.to_string(),
+        target: subject.target.as_ref().map(|(name, _)| name.to_string()),
+        state: State::Failed,
+        cause: Some(error.to_string()),
+        next: None,
+        last: None,
+        drill_state: None,
+        drill_cause: None,
+        next_drill: None,
+        drill: None,
+        awaits_last: subject.removed.is_some(),
+    }
 }
 
 /// The cause for which no backup can be made at all; none where nothing is lacking.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openmesh_blueprint::Generation;
-use openmesh_blueprint::document::{Backup, Keep, Name, Schedule, Store};
+use openmesh_blueprint::document::{Backup, Keep, Name, Schedule, Store, Wish};
 use openmesh_blueprint::generation::{Disposal, PlacedVolume};
 use openmesh_primitives::Timestamp;
 use openmesh_volume::Id as VolumeId;
@@ -25,6 +25,8 @@ pub(crate) struct Subject {
     pub generation: u64,
     /// Name of the machine.
     pub node: String,
+    /// It is wished to run: then the lines in use are its data, else those that the generation chose.
+    pub runs: bool,
     /// First of its user ids.
     pub first_id: u32,
     /// Its volumes that are in backups, by name.
@@ -128,6 +130,7 @@ fn of(generation: &Generation, name: &Name) -> Option<Subject> {
         name: name.clone(),
         generation: generation.number,
         node: generation.placement.node.to_string(),
+        runs: application.wish == Wish::Running,
         first_id: placed.first_id,
         volumes: volumes.map(|(name, placed)| (name.clone(), placed.clone())).collect(),
         target: target(application.backup.as_ref(), &generation.portable.backups),
@@ -171,6 +174,7 @@ fn removed(service: &Service, generation: &Generation, name: &Name) -> Result<Su
         name: name.clone(),
         generation: last.as_ref().map_or(generation.number, |last| last.number),
         node: generation.placement.node.to_string(),
+        runs: before.as_ref().is_none_or(|before| before.runs),
         first_id: before.as_ref().map_or(0, |before| before.first_id),
         volumes: volumes.into_iter().filter(|(volume, _)| kept(volume)).collect(),
         target,
