@@ -3,6 +3,7 @@
 mod access;
 mod backups;
 mod doors;
+mod exec;
 mod pantry;
 mod protocols;
 mod returns;
