@@ -41,6 +41,8 @@ mod targets;
 pub mod views;
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -98,7 +100,8 @@ impl Backups {
     /// A key cannot be read or made.
     pub fn open(state: &Path) -> Result<Backups, AgentError> {
         let folder = state.join("backups");
-        std::fs::create_dir_all(&folder).map_err(AgentError::file("making", &folder))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(AgentError::file("making", &folder))?;
         Ok(Backups {
             keys: Keys::open(&folder)?,
             records: Records::new(&folder),

@@ -132,7 +132,16 @@ pub(crate) fn open_place(name: &Name, place: &Place, known: bool) -> Result<Targ
 pub(crate) fn open_target(service: &Service, name: &Name, store: &document::Store) -> Result<Target, AgentError> {
     let record = service.backups().records.target(name)?;
     let known = record.place == words(store) && !record.repository.is_empty();
-    open_place(name, &place(service, name, store)?, known)
+    let opened = place(service, name, store).and_then(|place| open_place(name, &place, known));
+    if let Err(error) = &opened {
+        service.backups().records.change_target(name, |record| {
+            if record.place != words(store) {
+                *record = TargetRecord { place: words(store), ..TargetRecord::default() };
+            }
+            record.cause = Some(error.to_string());
+        })?;
+    }
+    opened
 }
 
 impl Target {
