@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod access;
 pub mod backup;
 pub mod beside;
 
@@ -451,6 +452,11 @@ pub enum XnodeCommand {
     BackupKey(backup::BackupKeyCommand),
     /// Restore a whole machine, onto one without anything, from a repository and the owner's key.
     Restore(Box<backup::MachineArgs>),
+    /// Write the settings of this machine's agent, once: its first owner, and the names under which people ask it.
+    Init(access::InitArgs),
+    /// Members, API keys, sessions, the audit log.
+    #[command(subcommand)]
+    Access(access::AccessCommand),
 }
 
 /// The door.

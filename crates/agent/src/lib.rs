@@ -42,6 +42,7 @@ mod worker;
 pub use backups::BackupsError;
 pub use client::Client;
 pub use error::AgentError;
+pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::document::Name;
 pub use openmesh_xnode::preflight;

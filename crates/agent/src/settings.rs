@@ -197,6 +197,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Owners that there are, or the one that these settings name where there is none.
+    ///
+    /// # Errors
+    /// The files of access cannot be read.
+    pub fn owners(&self) -> Result<Vec<Address>, AgentError> {
+        let owners = openmesh_access::owners(&self.access_folder())?;
+        Ok(if owners.is_empty() { self.people.owner.into_iter().collect() } else { owners })
+    }
+
     fn read_file(&self) -> Result<Option<SettingsFile>, AgentError> {
         let path = self.file();
         let text = match fs::read_to_string(&path) {

@@ -11,6 +11,7 @@ pub mod sql;
 pub mod venues;
 pub mod verify;
 pub mod xnode;
+mod xnode_access;
 mod xnode_backup;
 mod xnode_check;
 mod xnode_doors;

@@ -22,7 +22,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
                 "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
                 agent.agent,
                 settings.socket().display(),
-                super::xnode_access::greeting(&settings)?
+                super::xnode_access::greeting(&settings)
             ))?;
             let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
             let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;

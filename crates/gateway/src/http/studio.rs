@@ -14,6 +14,11 @@ use crate::error::Refusal;
 #[folder = "$CARGO_MANIFEST_DIR/../../studio/dist"]
 struct Files;
 
+/// Media type and content of a file of Studio, by its path below the root; for whoever serves Studio beside a node.
+pub fn studio_file(path: &str) -> Option<(String, Vec<u8>)> {
+    Files::get(path).map(|file| (file.metadata.mimetype().to_string(), file.data.into_owned()))
+}
+
 /// A file, or else the application's page, which finds its own way from the address.
 pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
