@@ -155,7 +155,8 @@ fn retired_of<'a>(
     generation.placement.retired.values().filter(move |retired| &retired.application == name)
 }
 
-/// An application that was removed, by the last generation that had it: its volumes are those that are retired.
+/// An application that was removed, by the last generation that had it. All of its volumes are in the last backup, also those that no other had: none could
+/// go without one.
 fn removed(service: &Service, generation: &Generation, name: &Name) -> Result<Subject, AgentError> {
     let last = last_with(service, generation.number, name)?;
     let volumes: BTreeMap<Name, PlacedVolume> =
@@ -169,14 +170,13 @@ fn removed(service: &Service, generation: &Generation, name: &Name) -> Result<Su
         Some((to, store)) => Some(generation.portable.backups.get_key_value(&to).map_or((to, store), owned)),
         None => self::target(None, &generation.portable.backups),
     };
-    let kept = |volume: &Name| before.as_ref().is_none_or(|before| before.volumes.contains_key(volume));
     Ok(Subject {
         name: name.clone(),
         generation: last.as_ref().map_or(generation.number, |last| last.number),
         node: generation.placement.node.to_string(),
         runs: before.as_ref().is_none_or(|before| before.runs),
         first_id: before.as_ref().map_or(0, |before| before.first_id),
-        volumes: volumes.into_iter().filter(|(volume, _)| kept(volume)).collect(),
+        volumes,
         target,
         keep: before.as_ref().map_or(KEEP, |before| before.keep.clone()),
         schedule: None,
