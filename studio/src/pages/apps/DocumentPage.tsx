@@ -87,33 +87,8 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         />
       </Card>
       {compose ? <ComposeImport text={written} composed={composed} onComposed={setComposed} /> : null}
-      {wanted > 0 ? (
-        <fieldset className="row plainset">
-          <legend className="visually-hidden">What becomes of the other applications</legend>
-          <label className="row">
-            <input type="radio" name="whole" checked={!whole} onChange={() => setWhole(false)} />
-            Add to what is here{own.length > 0 ? `: ${own.join(", ")}` : ""}
-          </label>
-          <label className="row">
-            <input type="radio" name="whole" checked={whole} onChange={() => setWhole(true)} />
-            This is the whole document
-          </label>
-        </fieldset>
-      ) : null}
-      {cannotAdd ? (
-        <Notice tone="warn" title="This text cannot be added by itself">
-          Only a document in blocks can: with a line <code>applications:</code> and each application below it. Write
-          it so, or deploy it as the whole document.
-        </Notice>
-      ) : null}
-      {leftOut.length > 0 ? (
-        <Notice tone="warn" title={`Only its applications are added; left out: ${leftOut.join(", ")}`} />
-      ) : null}
-      {missing.length > 0 ? (
-        <Notice tone="warn" title={`Not in it, and therefore removed: ${missing.join(", ")}`}>
-          Their data are kept.
-        </Notice>
-      ) : null}
+      {wanted > 0 ? <Scope own={own} isWhole={whole} onWhole={setWhole} /> : null}
+      <Warnings cannotAdd={cannotAdd} leftOut={leftOut} missing={missing} />
       <ProblemList problems={problems} />
       {flow.refused && problems.length === 0 ? <Refused error={flow.refused} /> : null}
       <Planning flow={flow} />
@@ -128,5 +103,59 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         </button>
       </p>
     </form>
+  );
+}
+
+/** What becomes of the other applications. */
+function Scope({
+  own,
+  isWhole,
+  onWhole,
+}: {
+  own: readonly string[];
+  isWhole: boolean;
+  onWhole: (isWhole: boolean) => void;
+}) {
+  return (
+    <fieldset className="row plainset">
+      <legend className="visually-hidden">What becomes of the other applications</legend>
+      <label className="row">
+        <input type="radio" name="whole" checked={!isWhole} onChange={() => onWhole(false)} />
+        Add to what is here{own.length > 0 ? `: ${own.join(", ")}` : ""}
+      </label>
+      <label className="row">
+        <input type="radio" name="whole" checked={isWhole} onChange={() => onWhole(true)} />
+        This is the whole document
+      </label>
+    </fieldset>
+  );
+}
+
+function Warnings({
+  cannotAdd,
+  leftOut,
+  missing,
+}: {
+  cannotAdd: boolean;
+  leftOut: readonly string[];
+  missing: readonly string[];
+}) {
+  return (
+    <>
+      {cannotAdd ? (
+        <Notice tone="warn" title="This text cannot be added by itself">
+          Only a document in blocks can: with a line <code>applications:</code> and each application below it. Write
+          it so, or deploy it as the whole document.
+        </Notice>
+      ) : null}
+      {leftOut.length > 0 ? (
+        <Notice tone="warn" title={`Only its applications are added; left out: ${leftOut.join(", ")}`} />
+      ) : null}
+      {missing.length > 0 ? (
+        <Notice tone="warn" title={`Not in it, and therefore removed: ${missing.join(", ")}`}>
+          Their data are kept.
+        </Notice>
+      ) : null}
+    </>
   );
 }

@@ -62,21 +62,7 @@ function Generations({ all, name }: { all: Generation[]; name: string }) {
             { head: "State", cell: (generation) => <Mark of={generation} /> },
             { head: "When", cell: ({ at }) => <When at={at} /> },
             { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
-            {
-              head: "Reason",
-              tone: () => "wrap",
-              cell: ({ reason, failed, returned_by: back }) => (
-                <>
-                  {reason}
-                  {failed === null ? null : (
-                    <span className="below wrong">
-                      failed: {failed}
-                      {back === null ? "" : `; generation ${back} brought back what it changed`}
-                    </span>
-                  )}
-                </>
-              ),
-            },
+            { head: "Reason", tone: () => "wrap", cell: (generation) => <Reason of={generation} /> },
             {
               head: "",
               cell: ({ number, serves, is_wanted: isWanted }) => (
@@ -107,6 +93,20 @@ function Generations({ all, name }: { all: Generation[]; name: string }) {
         <Compared all={all} before={before} after={after} name={name} />
       ) : null}
       {name ? <Told name={name} /> : null}
+    </>
+  );
+}
+
+function Reason({ of: { reason, failed, returned_by: back } }: { of: Generation }) {
+  return (
+    <>
+      {reason}
+      {failed === null ? null : (
+        <span className="below wrong">
+          failed: {failed}
+          {back === null ? "" : `; generation ${back} brought back what it changed`}
+        </span>
+      )}
     </>
   );
 }

@@ -145,25 +145,11 @@ function Following({
           >
             Follow
           </button>
-          <button
-            type="button"
-            className="button small"
-            disabled={shown.length === 0}
-            title={shown.length === 0 ? "There is nothing to save" : undefined}
-            onClick={() => saveLog(name, shown)}
-          >
-            Save
-          </button>
+          <Save name={name} entries={shown} />
         </span>
       </div>
       {shown.length === 0 ? (
-        <Empty>
-          {state === "connecting"
-            ? "Asking for the log…"
-            : stream || contains || instance
-              ? "No line fits these filters; new ones appear by themselves."
-              : "It has written nothing yet; new lines appear by themselves."}
-        </Empty>
+        <Empty>{whyEmpty(state, stream !== "" || contains !== "" || instance !== "")}</Empty>
       ) : (
         <div
           ref={element}
@@ -178,11 +164,7 @@ function Following({
         >
           {shown.map((entry) => (
             <Entry
-              key={
-                entry.kind === "line"
-                  ? `${entry.line.instance} ${entry.line.sequence}`
-                  : `${entry.instance} before ${entry.before}`
-              }
+              key={keyOf(entry)}
               entry={entry}
               find={find}
             />
@@ -190,6 +172,32 @@ function Following({
         </div>
       )}
     </>
+  );
+}
+
+const keyOf = (entry: LogEntry): string =>
+  entry.kind === "line"
+    ? `${entry.line.instance} ${entry.line.sequence}`
+    : `${entry.instance} before ${entry.before}`;
+
+function whyEmpty(state: LinesState, isFiltered: boolean): string {
+  if (state === "connecting") return "Asking for the log…";
+  return isFiltered
+    ? "No line fits these filters; new ones appear by themselves."
+    : "It has written nothing yet; new lines appear by themselves.";
+}
+
+function Save({ name, entries }: { name: string; entries: readonly LogEntry[] }) {
+  return (
+    <button
+      type="button"
+      className="button small"
+      disabled={entries.length === 0}
+      title={entries.length === 0 ? "There is nothing to save" : undefined}
+      onClick={() => saveLog(name, entries)}
+    >
+      Save
+    </button>
   );
 }
 

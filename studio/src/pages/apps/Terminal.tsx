@@ -61,7 +61,6 @@ export function Terminal({ application }: { application: Application }) {
 
 function Connected({ name, instance }: { name: string; instance: string }) {
   const [view, setView] = useState<TerminalView | null>(null);
-  const [line, setLine] = useState("");
   const element = useRef<HTMLDivElement>(null);
   const session = useRef<Session | null>(null);
   const size = useTerminalSize(element);
@@ -111,50 +110,61 @@ function Connected({ name, instance }: { name: string; instance: string }) {
           session.current?.type(event.clipboardData.getData("text").replace(/\r?\n/g, "\r"));
         }}
       >
-        {view === null || view.lines.length === 0
-          ? view?.state === "over"
-            ? ""
-            : "Connecting…"
-          : view.lines.map((runs, at) => (
-              <Line
-                key={at}
-                runs={runs}
-                cursor={at === view.above + view.cursor.row && view.state === "open" ? view.cursor.column : null}
-              />
-            ))}
+        <Shown view={view} />
       </div>
-      <form
-        className="row pad"
-        aria-label="A line for the terminal"
-        onSubmit={(event) => {
-          event.preventDefault();
-          session.current?.type(`${line}\r`);
-          setLine("");
-        }}
-      >
-        <label className="field grow">
-          <span className="visually-hidden">Line</span>
-          <input
-            className="input mono"
-            value={line}
-            autoComplete="off"
-            autoCapitalize="off"
-            spellCheck={false}
-            placeholder="A line, for keyboards that the screen does not hear"
-            onChange={(event) => setLine(event.target.value)}
-          />
-        </label>
-        <button
-          type="submit"
-          className="button"
-          disabled={view?.state !== "open"}
-          title={view?.state === "open" ? undefined : "There is no connection"}
-        >
-          Send
-        </button>
-        <span className="quiet hint">Shift + Tab leaves the terminal</span>
-      </form>
+      <LineForm isOpen={view?.state === "open"} onLine={(line) => session.current?.type(`${line}\r`)} />
     </>
+  );
+}
+
+function Shown({ view }: { view: TerminalView | null }) {
+  if (view === null || view.lines.length === 0) return view?.state === "over" ? null : "Connecting…";
+  const { above, cursor, state } = view;
+  return view.lines.map((runs, at) => (
+    <Line
+      key={at}
+      runs={runs}
+      cursor={at === above + cursor.row && state === "open" ? cursor.column : null}
+    />
+  ));
+}
+
+/** A line at once, for keyboards whose keys the screen does not hear: those of phones. */
+function LineForm({ isOpen, onLine }: { isOpen: boolean; onLine: (line: string) => void }) {
+  const [line, setLine] = useState("");
+  return (
+    <form
+      className="row pad"
+      aria-label="A line for the terminal"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!isOpen) return;
+        onLine(line);
+        setLine("");
+      }}
+    >
+      <label className="field grow">
+        <span className="visually-hidden">Line</span>
+        <input
+          className="input mono"
+          value={line}
+          autoComplete="off"
+          autoCapitalize="off"
+          spellCheck={false}
+          placeholder="A line, for keyboards that the screen does not hear"
+          onChange={(event) => setLine(event.target.value)}
+        />
+      </label>
+      <button
+        type="submit"
+        className="button"
+        disabled={!isOpen}
+        title={isOpen ? undefined : "There is no connection"}
+      >
+        Send
+      </button>
+      <span className="quiet hint">Shift + Tab leaves the terminal</span>
+    </form>
   );
 }
 

@@ -100,21 +100,13 @@ function Members({ all }: { all: Member[] }) {
           {
             head: "Role",
             cell: (member) => (
-              <select
-                className="input small"
-                aria-label={`Role of ${nameOf(member)}`}
-                value={member.role}
-                title={reason(member) ?? ROLE_WORDS[member.role]}
-                disabled={changing.isPending || reason(member) !== undefined}
-                onChange={(event) => {
-                  const role = roles.find((each) => each === event.target.value);
-                  if (role) changing.mutate({ wallet: member.wallet, role, name: null });
-                }}
-              >
-                {(roles.includes(member.role) ? roles : [member.role]).map((role) => (
-                  <option key={role}>{role}</option>
-                ))}
-              </select>
+              <RoleSelect
+                member={member}
+                roles={roles}
+                why={reason(member)}
+                busy={changing.isPending}
+                onRole={(role) => changing.mutate({ wallet: member.wallet, role, name: null })}
+              />
             ),
           },
           { head: "Since", cell: ({ since }) => <When at={since} /> },
@@ -150,6 +142,38 @@ function Members({ all }: { all: Member[] }) {
         ]}
       />
     </>
+  );
+}
+
+function RoleSelect({
+  member,
+  roles,
+  why,
+  busy,
+  onRole,
+}: {
+  member: Member;
+  roles: readonly Role[];
+  why: string | undefined;
+  busy: boolean;
+  onRole: (role: Role) => void;
+}) {
+  return (
+    <select
+      className="input small"
+      aria-label={`Role of ${nameOf(member)}`}
+      value={member.role}
+      title={why ?? ROLE_WORDS[member.role]}
+      disabled={busy || why !== undefined}
+      onChange={(event) => {
+        const role = roles.find((each) => each === event.target.value);
+        if (role) onRole(role);
+      }}
+    >
+      {(roles.includes(member.role) ? roles : [member.role]).map((role) => (
+        <option key={role}>{role}</option>
+      ))}
+    </select>
   );
 }
 
