@@ -13,7 +13,7 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_xnode::inside::{ExecError, Hearing, Inside, Request, Said, Word};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::blocking;
@@ -54,13 +54,42 @@ pub enum BeginError {
     },
 }
 
-/// Counts of processes beside the first ones, by instance.
-#[derive(Clone, Debug, Default)]
+/// Counts of processes beside the first ones by instance, and of terminals that are served.
+#[derive(Clone, Debug)]
 pub struct Processes {
     counts: Arc<Mutex<BTreeMap<String, usize>>>,
+    served: Arc<watch::Sender<usize>>,
+}
+
+impl Default for Processes {
+    fn default() -> Processes {
+        Processes { counts: Arc::default(), served: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+/// A terminal that is served, for as long as this value lives.
+pub(crate) struct Served(Arc<watch::Sender<usize>>);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count = count.saturating_sub(1));
+    }
 }
 
 impl Processes {
+    /// Counts a terminal. Its task is nobody's, so whoever leaves asks for all of them ([`Processes::idle`]).
+    pub(crate) fn serve(&self) -> Served {
+        self.served.send_modify(|count| *count += 1);
+        Served(self.served.clone())
+    }
+
+    /// Ready once no terminal is served.
+    pub(crate) async fn idle(&self) {
+        let mut served = self.served.subscribe();
+        // The sender lives as long as this value.
+        let _ = served.wait_for(|count| *count == 0).await;
+    }
+
     /// Takes a seat; none where the instance has no more.
     fn take(&self, instance: &str) -> Option<Seat> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -56,6 +56,9 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 
+/// Time for open terminals to end when the agent leaves: their processes are asked and killed within less.
+const TERMINALS_END: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Runs an agent until `ends` is ready: then it leaves, and whatever runs goes on. The file of settings in its folder counts before `settings`.
 ///
 /// # Errors
@@ -102,6 +105,8 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
         worker.join().and(door).and(backups.join())
     })
     .await;
+    // Terminals end when they hear that the agent leaves; one that does not is cut with the process.
+    let _ = tokio::time::timeout(TERMINALS_END, service.processes().idle()).await;
     if !matches!(joined, Ok(Ok(()))) {
         return Err(AgentError::Worker);
     }

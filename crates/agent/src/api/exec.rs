@@ -329,7 +329,13 @@ async fn terminal(
         return Ok(StatusCode::FORBIDDEN.into_response());
     }
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
-    Ok(upgrade.on_upgrade(move |socket| async move { serve(socket, &service, &name, &principal).await }))
+    let served = service.processes().serve();
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        serve(socket, &service, &name, &principal).await;
+        // An agent that leaves waits for this: by then nothing of it is held here.
+        drop(service);
+        drop(served);
+    }))
 }
 
 /// Returns true where no page of another site asks: browsers send their cookies with a WebSocket of any page, and tell whose it is.
