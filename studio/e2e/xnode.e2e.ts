@@ -698,6 +698,7 @@ describe("frame", () => {
     "/node/events",
     "/node/secrets",
     "/node/doors",
+    "/node/backups",
     "/node/access",
     "/node/audit",
     "/apps/db/backups",

@@ -6,6 +6,7 @@ import type {
   Application,
   Backup,
   BackupJob,
+  BackupKeys,
   BackupOverview,
   ComposeAnswer,
   DataLine,
@@ -191,6 +192,10 @@ export const useBackups = () =>
     refetchInterval: ({ state }) =>
       state.data?.jobs.some(({ ended }) => ended === null) ? WORKS_MS : 10_000,
   });
+
+/** Sets the public half of the owner's key, by which every backup can be read by its owner alone. */
+export const setOwnerKey = ({ key, replace }: { key: string; replace: boolean }) =>
+  send<BackupKeys>("PUT", `${ROOT}/backups/key${query({ replace: replace ? "true" : null })}`, key.trim());
 
 export const useBackupsOf = (name: string) =>
   useQuery({

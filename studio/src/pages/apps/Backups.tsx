@@ -40,7 +40,7 @@ export function Backups({ application }: { application: Application }) {
   );
 }
 
-const STATES: Record<BackupState, { tone: Tone; words: string }> = {
+export const BACKUP_STATES: Record<BackupState, { tone: Tone; words: string }> = {
   ok: { tone: "good", words: "Every moment of the schedule has its backup" },
   waiting: { tone: "plain", words: "The first backup has not come yet" },
   running: { tone: "plain", words: "A backup is being made" },
@@ -56,7 +56,7 @@ function Standing({ name, of }: { name: string; of: BackedApplication | undefine
         <Link to={`/apps/${name}/settings`}>give it a schedule</Link>: <code>{`backup: { to: PLACE, schedule: "0 3 * * *" }`}</code>
       </Notice>
     );
-  const { tone, words } = STATES[of.state];
+  const { tone, words } = BACKUP_STATES[of.state];
   return (
     <>
       <Notice
@@ -136,12 +136,11 @@ function Acts({ name, of, jobs }: { name: string; of: BackedApplication | undefi
   const may = useMay("operator");
   const making = useAct(backUp);
   const drilling = useAct(drill);
-  const cancelling = useAct(cancelBackupJob);
   const own = jobs.filter(({ application }) => application === name);
   const hasPlace = of !== undefined && of.target !== null;
   const busy = own.some(({ ended }) => ended === null);
   const why = may ?? (hasPlace ? (busy ? "One is under way" : undefined) : "It has no place for backups");
-  const error = making.error ?? drilling.error ?? cancelling.error;
+  const error = making.error ?? drilling.error;
   return (
     <Card
       title="Now and lately"
@@ -169,13 +168,30 @@ function Acts({ name, of, jobs }: { name: string; of: BackedApplication | undefi
           <Refused error={error} />
         </div>
       ) : null}
+      <BackupJobs jobs={own} />
+    </Card>
+  );
+}
+
+/** Acts of backups, the newest first, with a button for those that are under way. */
+export function BackupJobs({ jobs, whose = false }: { jobs: BackupJob[]; whose?: boolean }) {
+  const may = useMay("operator");
+  const cancelling = useAct(cancelBackupJob);
+  return (
+    <>
+      {cancelling.error ? (
+        <div className="told">
+          <Refused error={cancelling.error} />
+        </div>
+      ) : null}
       <Table
         label="Acts of backups"
-        items={own.toReversed()}
+        items={jobs.toReversed()}
         keyOf={({ number }) => number}
         empty="Nothing was done since the agent began."
         columns={[
           { head: "What", cell: ({ kind }) => KINDS[kind] },
+          whose ? { head: "Of", cell: ({ application }) => application ?? <span className="quiet">the machine</span> } : null,
           { head: "Begun", cell: ({ begun }) => <When at={begun} /> },
           { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
           { head: "State", tone: () => "wrap", cell: (job) => <JobState of={job} /> },
@@ -198,7 +214,7 @@ function Acts({ name, of, jobs }: { name: string; of: BackedApplication | undefi
           },
         ]}
       />
-    </Card>
+    </>
   );
 }
 

@@ -118,7 +118,7 @@ function Connected({ name, instance }: { name: string; instance: string }) {
 }
 
 function Shown({ view }: { view: TerminalView | null }) {
-  if (view === null || view.lines.length === 0) return view?.state === "over" ? null : "Connecting…";
+  if (view === null || view.state === "connecting") return "Connecting…";
   const { above, cursor, state } = view;
   return view.lines.map((runs, at) => (
     <Line

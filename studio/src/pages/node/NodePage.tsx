@@ -9,6 +9,7 @@ import { Audit } from "./Audit";
 import { Doors } from "./Doors";
 import { Events } from "./Events";
 import { Machine } from "./Machine";
+import { MachineBackups } from "./MachineBackups";
 import { Secrets } from "./Secrets";
 
 const TABS: readonly (Tab & { shows: () => ReactNode })[] = [
@@ -16,6 +17,7 @@ const TABS: readonly (Tab & { shows: () => ReactNode })[] = [
   { id: "events", name: "Events", shows: () => <Events /> },
   { id: "history", name: "Generations", shows: () => <History /> },
   { id: "secrets", name: "Secrets", shows: () => <Secrets /> },
+  { id: "backups", name: "Backups", shows: () => <MachineBackups /> },
   { id: "doors", name: "Doors", shows: () => <Doors /> },
   { id: "access", name: "Access", shows: () => <Access /> },
   { id: "audit", name: "Audit", shows: () => <Audit /> },

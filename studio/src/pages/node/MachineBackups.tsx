@@ -1,0 +1,175 @@
+import { useState } from "react";
+import { Link } from "react-router";
+import type { BackedApplication, BackupKeys, BackupState, BackupTarget } from "../../api/xnode";
+import { useMay } from "../../api/xnodeAccess";
+import { setOwnerKey, useAct, useBackups } from "../../api/xnodeQueries";
+import { Badge, Card, Copy, Notice } from "../../design";
+import { Table } from "../../design/Table";
+import { BACKUP_STATES, BackupJobs } from "../apps/Backups";
+import { Command, Live, Refused } from "../apps/parts";
+import { At, When } from "../parts";
+
+/** Backups of the machine as a whole: whose key reads them, where they lie, and how they stand. */
+export function MachineBackups() {
+  const overview = useBackups();
+  return (
+    <Live of={overview} what="backups">
+      {({ keys, targets, applications, jobs }) => (
+        <>
+          <OwnerKey keys={keys} />
+          <Card title="Places" flush>
+            <Places all={targets} />
+          </Card>
+          <Card title="Applications" flush>
+            <Backed all={applications} />
+          </Card>
+          <Card title="Now and lately" flush>
+            <BackupJobs jobs={jobs} whose />
+          </Card>
+        </>
+      )}
+    </Live>
+  );
+}
+
+function OwnerKey({ keys }: { keys: BackupKeys }) {
+  const [written, setWritten] = useState("");
+  const [isSure, setSure] = useState(false);
+  const may = useMay("admin");
+  const setting = useAct(setOwnerKey);
+  const isKey = /^age1[02-9ac-hj-np-z]{58}$/.test(written.trim());
+  const why =
+    may ??
+    (isKey
+      ? keys.owner !== null && !isSure
+        ? "Agree first that the key is replaced"
+        : undefined
+      : "The public half of an age key is needed: age1 and 58 letters and digits");
+  return (
+    <Card title="The owner's key">
+      <form
+        className="stack"
+        aria-label="The owner's key"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (why === undefined)
+            setting.mutate({ key: written, replace: keys.owner !== null }, { onSuccess: () => setWritten("") });
+        }}
+      >
+        {keys.owner === null ? (
+          <Notice tone="warn" title="Nobody but this machine can read its backups">
+            Make a key away from it, keep the secret half safe, and set the public one here: then everything can be restored
+            from nothing but that key.
+          </Notice>
+        ) : (
+          <p className="flat">
+            Backups are readable by <code className="long">{keys.owner}</code>{" "}
+            <Copy text={keys.owner} label="the owner's key" />
+          </p>
+        )}
+        <Command text="age-keygen -o owner.key" />
+        <label className="field">
+          <span>Public half</span>
+          <input
+            className="input mono"
+            value={written}
+            placeholder="age1…"
+            autoComplete="off"
+            spellCheck={false}
+            aria-invalid={written.trim() !== "" && !isKey}
+            onChange={(event) => setWritten(event.target.value)}
+          />
+        </label>
+        {keys.owner === null ? null : (
+          <label className="row">
+            <input type="checkbox" checked={isSure} onChange={(event) => setSure(event.target.checked)} />
+            New backups are for this key alone
+          </label>
+        )}
+        {setting.error ? <Refused error={setting.error} /> : null}
+        <p className="row flat">
+          <button
+            type="submit"
+            className="button primary"
+            disabled={setting.isPending || why !== undefined}
+            title={why}
+          >
+            Set the key
+          </button>
+        </p>
+      </form>
+    </Card>
+  );
+}
+
+function StateOf({ state, cause }: { state: BackupState; cause: string | null }) {
+  return (
+    <>
+      <Badge tone={BACKUP_STATES[state].tone} title={BACKUP_STATES[state].words}>
+        {state}
+      </Badge>
+      {cause === null ? null : <span className="below wrong">{cause}</span>}
+    </>
+  );
+}
+
+function Places({ all }: { all: BackupTarget[] }) {
+  return (
+    <Table
+      label="Places for backups"
+      items={all}
+      keyOf={({ name }) => name}
+      empty="The document names no place: machine, backups, a name, and a peer, a bucket or a folder."
+      columns={[
+        { head: "Name", cell: ({ name }) => name },
+        { head: "Place", tone: () => "wrap", cell: ({ place }) => <span className="long">{place}</span> },
+        { head: "State", tone: () => "wrap", cell: ({ state, cause }) => <StateOf state={state} cause={cause} /> },
+        {
+          head: "Repository",
+          cell: ({ repository }) =>
+            repository === null ? (
+              <span className="quiet">before the first backup</span>
+            ) : (
+              <>
+                <code title={repository}>{repository.slice(0, 12)}</code>
+                <Copy text={repository} label="the repository's id" />
+              </>
+            ),
+        },
+        { head: "Checked", cell: ({ tended }) => <When at={tended} /> },
+      ]}
+    />
+  );
+}
+
+function Backed({ all }: { all: BackedApplication[] }) {
+  return (
+    <Table
+      label="Backups by application"
+      items={all}
+      keyOf={({ name }) => name}
+      empty="No application has backups."
+      columns={[
+        { head: "Application", cell: ({ name }) => <Link to={`/apps/${name}/backups`}>{name}</Link> },
+        { head: "Place", cell: ({ target }) => target ?? <span className="quiet">none</span> },
+        { head: "State", tone: () => "wrap", cell: ({ state, cause }) => <StateOf state={state} cause={cause} /> },
+        { head: "Last", cell: ({ last }) => <When at={last?.at} /> },
+        { head: "Next", cell: ({ next }) => <At at={next} /> },
+        {
+          head: "Last drill",
+          cell: ({ drill }) =>
+            drill === null ? (
+              <span className="quiet">none</span>
+            ) : (
+              <>
+                <Badge tone={drill.fault === null ? "good" : "bad"}>
+                  {drill.fault === null ? "✓ proved" : "✕ fault"}
+                </Badge>{" "}
+                <When at={drill.at} />
+              </>
+            ),
+        },
+      ]}
+    />
+  );
+}
