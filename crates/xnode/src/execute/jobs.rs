@@ -1,5 +1,6 @@
 //! Jobs for whoever asks for them: the plan at a switch, the clock, a person.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use openmesh_shim::Config as ShimConfig;
 use openmesh_shim::protocol::{Action, Ending};
 
 use super::Work;
-use super::runs::{GRACE_MS, Place};
+use super::runs::{Data, GRACE_MS, Place};
 use crate::agent::Agent;
 use crate::error::XnodeError;
 use crate::jobs::{Due, Run, RunEnd, RunOccasion, Scheduled, due};
@@ -133,7 +134,7 @@ impl Work<'_> {
             }
             _ => {}
         }
-        place.begin(&id, wanted, (RunOccasion::Switch, "agent"), door)?;
+        place.begin(&id, wanted, (RunOccasion::Switch, "agent"), &Data::new(), door)?;
         Ok(Progress::Wait(LOOK_AGAIN))
     }
 
@@ -226,7 +227,34 @@ impl Agent {
         &self,
         name: &Name,
         job: &Name,
+        new: (RunOccasion, &str),
+        door: Door<'_>,
+    ) -> Result<Run, XnodeError> {
+        self.begin_job_with(name, job, new, &Data::new(), door)
+    }
+
+    /// Begins a run of a job on other data than its application's: `data` has folders of the host by those of the lines that its instances have. What the run
+    /// writes comes to none of the application's own, and its other volumes can only be read.
+    ///
+    /// # Errors
+    /// As [`Agent::begin_job`]; the instance does not have one of these lines.
+    pub fn begin_job_on(
+        &self,
+        name: &Name,
+        job: &Name,
+        by: &str,
+        data: &BTreeMap<PathBuf, PathBuf>,
+        door: Door<'_>,
+    ) -> Result<Run, XnodeError> {
+        self.begin_job_with(name, job, (RunOccasion::Demand, by), data, door)
+    }
+
+    fn begin_job_with(
+        &self,
+        name: &Name,
+        job: &Name,
         (occasion, by): (RunOccasion, &str),
+        data: &Data,
         door: Door<'_>,
     ) -> Result<Run, XnodeError> {
         let place = Place { machine: self.machine(), name, job };
@@ -247,7 +275,7 @@ impl Agent {
             let mark = Scheduled { schedule: schedule.to_string(), until: Timestamp::now() };
             marks::write(&place.folder().join("scheduled.json"), &mark, "job.schedule", door)?;
         }
-        place.begin(&id, wanted, (occasion, by), door)
+        place.begin(&id, wanted, (occasion, by), data, door)
     }
 
     /// Looks after the runs of all applications. Returns those that have ended since the last look; those of a switch are the plan's.

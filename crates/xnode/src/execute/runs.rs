@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use openmesh_blueprint::document::{Job, Name};
 use openmesh_blueprint::inventory::InstanceId;
+use openmesh_cage::config::Mount;
 use openmesh_cage::{bundle, driver};
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_shim::protocol::{Action, Ending, State};
@@ -37,6 +38,10 @@ const STOPPING: Duration = Duration::from_secs(5);
 const LEAVING: Duration = Duration::from_secs(30);
 /// File of a run.
 const RUN: &str = "run.json";
+
+/// Data that a run has in place of its application's: folders of the host by those that the instance beside it has. Without an entry it has the
+/// application's own.
+pub(super) type Data = BTreeMap<PathBuf, PathBuf>;
 
 /// A job of an application, with its folder.
 pub(super) struct Place<'a> {
@@ -110,6 +115,7 @@ impl Place<'_> {
         id: &InstanceId,
         job: &Job,
         new: (RunOccasion, &str),
+        data: &Data,
         door: Door<'_>,
     ) -> Result<Run, XnodeError> {
         let runs = self.runs()?;
@@ -139,7 +145,7 @@ impl Place<'_> {
         let folder = self.of(number);
         machine::make_folder(&folder).map_err(XnodeError::file("making", &folder))?;
         self.write(&run, door)?;
-        if let Err(error) = self.make(&run, id, job, door) {
+        if let Err(error) = self.make(&run, id, job, data, door) {
             run.end = Some(RunEnd::without_code(format!("it could not be begun: {error}"), Timestamp::now()));
             self.write(&run, door)?;
             self.clear(&run, door)?;
@@ -150,12 +156,13 @@ impl Place<'_> {
     }
 
     /// Makes the run's own parts and starts its shim: the bundle is the instance's with another command and another control group.
-    fn make(&self, run: &Run, id: &InstanceId, job: &Job, door: Door<'_>) -> Result<(), XnodeError> {
+    fn make(&self, run: &Run, id: &InstanceId, job: &Job, data: &Data, door: Door<'_>) -> Result<(), XnodeError> {
         let (machine, instance, folder) = (self.machine, self.instance(run.number), self.of(run.number));
         let beside = machine.paths.instance(self.name, id).join("bundle");
         let mut config = bundle::read(&beside).map_err(XnodeError::file("reading", &beside))?;
         config.process.args.clone_from(&job.command);
         config.linux.cgroups_path = machine.group_path(&instance).to_string();
+        self.replace_data(&mut config.mounts, data)?;
         let (at, run_folder) = (folder.join("bundle"), machine.paths.shim(&instance));
         for folder in [&at, &run_folder] {
             marks::through(door, "job.folder", || machine::make_folder(folder))
@@ -167,6 +174,31 @@ impl Place<'_> {
         group.limit(&config.linux.resources, door)?;
         marks::write(&shims::config_file(&folder), &self.shim(run.number), "shim.config", door)?;
         shims::begin(machine, &folder, door)
+    }
+
+    /// Mounts other data in place of the application's. Its other volumes can only be read then: nothing that such a run does comes to the application.
+    fn replace_data(&self, mounts: &mut [Mount], data: &Data) -> Result<(), XnodeError> {
+        let volumes = self.machine.volumes.root();
+        let mut replaced = 0;
+        for mount in mounts.iter_mut().filter(|mount| !data.is_empty() && Path::new(&mount.source).starts_with(volumes))
+        {
+            match data.get(Path::new(&mount.source)) {
+                Some(other) => {
+                    mount.source = other.display().to_string();
+                    replaced += 1;
+                }
+                None => {
+                    mount.options.retain(|option| option != "rw" && option != "ro");
+                    mount.options.push("ro".into());
+                }
+            }
+        }
+        match replaced == data.len() {
+            true => Ok(()),
+            false => {
+                Err(self.wrong("its instance has other lines of data than the job was to have replaced; try again"))
+            }
+        }
     }
 
     fn shim(&self, number: u64) -> ShimConfig {
