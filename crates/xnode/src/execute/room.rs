@@ -4,6 +4,7 @@
 //! to an application that believes its write done. A full room is ENOSPC inside, and nobody else's trouble. It stays over restarts of the instance and of
 //! the machine, and goes with the instance's folder.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -55,12 +56,9 @@ pub(super) fn make(
     }
     machine::make_folder(&place).map_err(XnodeError::file("making", &place))?;
     if mounted(&place)?.is_none() {
-        marks::through(door, "room.mount", || {
-            let words =
-                ["-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), OPTIONS.as_ref(), image.as_os_str(), place.as_os_str()];
-            run("mount", &words)
-        })
-        .map_err(XnodeError::file("mounting", &image))?;
+        let words: [&OsStr; 6] =
+            ["-t".as_ref(), "ext4".as_ref(), "-o".as_ref(), OPTIONS.as_ref(), image.as_os_str(), place.as_os_str()];
+        marks::through(door, "room.mount", || run("mount", &words)).map_err(XnodeError::file("mounting", &image))?;
     }
     if let Some(device) = mounted(&place)? {
         keep_reserved(&device).map_err(XnodeError::file("keeping the blocks of", &image))?;
@@ -156,7 +154,7 @@ fn keep_reserved(device: &str) -> io::Result<()> {
 }
 
 /// Runs a program of the system to its end.
-fn run(name: &str, arguments: &[&std::ffi::OsStr]) -> io::Result<()> {
+fn run(name: &str, arguments: &[&OsStr]) -> io::Result<()> {
     let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
     let program =
         found.ok_or_else(|| io::Error::other(format!("{name} is not installed (Debian packages e2fsprogs, mount)")))?;
