@@ -231,6 +231,9 @@ const EVENT_TONES: Record<string, "good" | "warn" | "bad" | undefined> = {
   failed: "bad",
   returned: "bad",
   held: "warn",
+  found: "warn",
+  over: "good",
+  repaired: "good",
 };
 
 export function EventBadge({ kind }: { kind: string }) {

@@ -320,7 +320,11 @@ function Need({ name, needs, has }: { name: string; needs: number; has: number }
 }
 
 function Facts({ sheet }: { sheet: TemplateSheet }) {
-  const { grade, data, notes, homepage, licence, versions, summary, architectures, open } = sheet;
+  const { grade, data, homepage, licence, versions, summary, architectures } = sheet;
+  // In these words NAME stands for the application, which most people call as the template.
+  const named = (text: string) => text.replaceAll("NAME", summary.name);
+  const notes = sheet.notes.map(named);
+  const signIn = sheet.open?.sign_in ?? null;
   return (
     <Card title="About it">
       <dl className="facts" aria-label="Facts of the template">
@@ -355,12 +359,12 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             ))}
           </dd>
         </div>
-        {open?.sign_in ? (
+        {signIn === null ? null : (
           <div className="fact">
             <dt>First sign-in</dt>
-            <dd>{open.sign_in}</dd>
+            <dd>{named(signIn)}</dd>
           </div>
-        ) : null}
+        )}
         {notes.length > 0 ? (
           <div className="fact">
             <dt>Hints</dt>
@@ -376,26 +380,29 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
         <div className="fact">
           <dt>Grade</dt>
           <dd>
-            {grade === null ? (
-              <span className="quiet">It was not tried yet.</span>
-            ) : (
-              <>
-                <span className="row">
-                  {Object.entries(grade.checks).map(([check, outcome]) => (
-                    <Badge key={check} tone={outcome === "passed" ? "good" : "bad"}>
-                      {outcome === "passed" ? "✓" : "✕"} {check.replaceAll("_", " ")}
-                    </Badge>
-                  ))}
-                </span>
-                <span className="below quiet">
-                  version {grade.version} on {grade.day}, {grade.architecture}
-                </span>
-                {grade.failure === null ? null : <span className="below wrong">{grade.failure}</span>}
-              </>
-            )}
+            <Grade of={grade} />
           </dd>
         </div>
       </dl>
     </Card>
+  );
+}
+
+function Grade({ of: grade }: { of: TemplateSheet["grade"] }) {
+  if (grade === null) return <span className="quiet">It was not tried yet.</span>;
+  return (
+    <>
+      <span className="row">
+        {Object.entries(grade.checks).map(([check, outcome]) => (
+          <Badge key={check} tone={outcome === "passed" ? "good" : "bad"}>
+            {outcome === "passed" ? "✓" : "✕"} {check.replaceAll("_", " ")}
+          </Badge>
+        ))}
+      </span>
+      <span className="below quiet">
+        version {grade.version} on {grade.day}, {grade.architecture}
+      </span>
+      {grade.failure === null ? null : <span className="below wrong">{grade.failure}</span>}
+    </>
   );
 }

@@ -11,7 +11,21 @@ import { At, Choice } from "../parts";
 
 /** Events that are shown; the search goes through all that are here. */
 const EVENTS_SHOWN = 200;
-const KINDS = ["wanted", "begins", "done", "failed", "held", "serves", "returned", "rest", "agent", "secret"];
+const KINDS = [
+  "wanted",
+  "begins",
+  "done",
+  "failed",
+  "held",
+  "serves",
+  "returned",
+  "rest",
+  "found",
+  "over",
+  "repaired",
+  "agent",
+  "secret",
+];
 
 /** What the filters leave of the history, the newest first. */
 export function eventsOf(
