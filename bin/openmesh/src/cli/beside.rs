@@ -61,11 +61,11 @@ pub struct JobArgs {
     /// Job (openmesh app jobs NAME lists them).
     pub job: Name,
     /// Return as soon as it has begun, without waiting for its end.
-    #[arg(long, conflicts_with_all = ["log", "end"])]
+    #[arg(long, conflicts_with_all = ["last", "end"])]
     pub no_wait: bool,
     /// Begin nothing: print the log of its last run.
     #[arg(long, conflicts_with = "end")]
-    pub log: bool,
+    pub last: bool,
     /// Begin nothing: ask its present run to end.
     #[arg(long)]
     pub end: bool,

@@ -27,7 +27,7 @@ pub(super) async fn run(asked: &JobArgs) -> Result<(), Failure> {
         client.text(client.request(Method::DELETE, &path)).await.map_err(failure)?;
         return Ok(());
     }
-    if asked.log {
+    if asked.last {
         return log(&client, &format!("{path}/logs"), asked.output.json).await;
     }
     let run: JobRun = ask(&client, client.request(Method::POST, &path)).await?;
