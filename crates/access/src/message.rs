@@ -65,7 +65,7 @@ impl Message {
             return Err(wrong(format!("`{site}` is no site")));
         }
         let address = lines.next("the account")?;
-        let address = address.parse().map_err(|cause| wrong(format!("its account: {cause}")))?;
+        let address = address.parse::<Address>().map_err(|cause| wrong(format!("its account: {cause}")))?;
         lines.blank()?;
         let statement = lines.statement()?;
         let uri = lines.field("URI: ")?.to_string();

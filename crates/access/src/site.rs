@@ -1,4 +1,4 @@
-//! Names under which the agent is asked, and pages from which it is: against DNS rebinding and requests of other sites (clauses of `docs/spec/access.md`).
+//! Names under which the agent is asked, and pages from which it is: against DNS rebinding and requests of other sites (clauses of `docs/spec/access.md`).
 
 use std::net::IpAddr;
 

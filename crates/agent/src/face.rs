@@ -252,7 +252,7 @@ fn judge(gate: &Gate, parts: &Parts, path: &str, from: &str, tick: &Tick) -> Res
         Given::Nothing => return Err(nobody(Refusal::SignedOut.into())),
     };
     let principal = gate.access.enter(token, from, tick).map_err(|refusal| nobody(refusal.into()))?;
-    let denied = match decide(Some(principal.role), method, path) {
+    let denied: Denied = match decide(Some(principal.role), method, path) {
         Verdict::Allowed(rule) => return Ok(Judged { host, kind, rule, principal: Some(principal) }),
         Verdict::SignIn(_) => Refusal::SignedOut.into(),
         Verdict::Forbidden(rule) => match rule.least {

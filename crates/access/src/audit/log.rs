@@ -169,10 +169,7 @@ impl Log {
     fn begin_after(&self, there: &[u8], at: Timestamp) -> Result<(), AccessError> {
         let mut inner = self.lock();
         if there.is_empty() {
-            let mut first = Record::new(&inner.head, at, Kind::File);
-            first.file = Some(inner.number);
-            self.write(&mut inner, "", Some(&first))?;
-            return sync_folder(&path(&self.folder, inner.number)).map_err(AccessError::file("writing", &self.folder));
+            return self.begin_file(&mut inner, at);
         }
         let whole = there.strip_suffix(b"\n");
         let line = whole.unwrap_or(there).rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -216,7 +213,11 @@ impl Log {
     fn append(&self, now: &Moment, fill: impl FnOnce(&mut Record)) -> Result<u64, AccessError> {
         let mut inner = self.lock();
         if inner.bytes >= FILE_BYTES_MAX {
-            self.turn(&mut inner, now)?;
+            let next = path(&self.folder, inner.number + 1);
+            (inner.file, inner.bytes, inner.number) = (append(&next)?, 0, inner.number + 1);
+        }
+        if inner.bytes == 0 {
+            self.begin_file(&mut inner, now.wall)?;
         }
         let mut record = Record::new(&inner.head, now.wall, Kind::Begun);
         fill(&mut record);
@@ -226,14 +227,12 @@ impl Log {
         Ok(record.sequence)
     }
 
-    /// Begins the next file, with a record that names the last hash of this one, and lets the oldest go.
-    fn turn(&self, inner: &mut Inner, now: &Moment) -> Result<(), AccessError> {
-        let next = path(&self.folder, inner.number + 1);
-        (inner.file, inner.bytes, inner.number) = (append(&next)?, 0, inner.number + 1);
-        let mut first = Record::new(&inner.head, now.wall, Kind::File);
+    /// Begins a file that is empty, with a record that names the last hash of the one before, and lets the oldest go.
+    fn begin_file(&self, inner: &mut Inner, at: Timestamp) -> Result<(), AccessError> {
+        let mut first = Record::new(&inner.head, at, Kind::File);
         first.file = Some(inner.number);
         self.write(inner, "", Some(&first))?;
-        sync_folder(&next).map_err(AccessError::file("writing", &self.folder))?;
+        sync_folder(&path(&self.folder, inner.number)).map_err(AccessError::file("writing", &self.folder))?;
         for (number, old) in numbers(&self.folder)? {
             if number + FILES_KEPT <= inner.number {
                 fs::remove_file(&old).map_err(AccessError::file("removing", &old))?;
