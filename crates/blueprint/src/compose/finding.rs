@@ -1,19 +1,32 @@
-//! Parts of a compose file that have no meaning here.
+//! Parts of a compose file that mean something else here, or nothing.
 
 use std::fmt;
 
 use crate::text::{Entry, Place};
 
-/// Consequence of leaving a part out.
+/// Consequence of what is done with a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingKind {
     /// Nothing changes without it.
     Ignored,
+    /// Something near to it is done, which a person should look at.
+    Changed,
     /// The service would behave otherwise.
     Unsupported,
 }
 
-/// A part that has no meaning here.
+impl FindingKind {
+    /// The word of the kind.
+    pub const fn word(self) -> &'static str {
+        match self {
+            FindingKind::Ignored => "ignored",
+            FindingKind::Changed => "changed",
+            FindingKind::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// A part that means something else here, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// Its place.
@@ -22,7 +35,7 @@ pub struct Finding {
     pub path: String,
     /// Its key: `build`.
     pub key: String,
-    /// Consequence of leaving it out.
+    /// Consequence of what is done with it.
     pub kind: FindingKind,
     /// The reason, or what is there instead.
     pub why: String,
@@ -30,11 +43,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            FindingKind::Ignored => "ignored",
-            FindingKind::Unsupported => "unsupported",
-        };
-        write!(f, "line {}: {}: {kind}: {}", self.place.line, self.path, self.why)
+        write!(f, "line {}: {}: {}: {}", self.place.line, self.path, self.kind.word(), self.why)
     }
 }
 
@@ -46,8 +55,23 @@ pub(super) struct Findings<'a> {
 
 impl Findings<'_> {
     /// Notes a key of which nothing changes without it.
-    pub(super) fn ignored(&mut self, entry: &Entry, why: &str) {
-        self.add(&entry.key, entry.place, FindingKind::Ignored, why.to_string());
+    pub(super) fn ignored(&mut self, entry: &Entry, why: impl Into<String>) {
+        self.add(&entry.key, entry.place, FindingKind::Ignored, why.into());
+    }
+
+    /// Notes a part of a key's value of which nothing changes without it.
+    pub(super) fn ignored_at(&mut self, key: &str, place: Place, why: impl Into<String>) {
+        self.add(key, place, FindingKind::Ignored, why.into());
+    }
+
+    /// Notes a key in place of which something near is done.
+    pub(super) fn changed(&mut self, entry: &Entry, why: impl Into<String>) {
+        self.add(&entry.key, entry.place, FindingKind::Changed, why.into());
+    }
+
+    /// Notes a part of a key's value in place of which something near is done.
+    pub(super) fn changed_at(&mut self, key: &str, place: Place, why: impl Into<String>) {
+        self.add(key, place, FindingKind::Changed, why.into());
     }
 
     /// Notes a key without which the service would behave otherwise.
@@ -55,7 +79,7 @@ impl Findings<'_> {
         self.add(&entry.key, entry.place, FindingKind::Unsupported, why.into());
     }
 
-    /// Notes a part of a key's value.
+    /// Notes a part of a key's value without which the service would behave otherwise.
     pub(super) fn unsupported_at(&mut self, key: &str, place: Place, why: impl Into<String>) {
         self.add(key, place, FindingKind::Unsupported, why.into());
     }

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::capabilities::NOT_GIVEN;
+use super::context::{Context, TAGS, entries, one_or_more};
+use super::extends::{extended, strip};
+use super::files::{configs, secrets};
 use super::finding::{Finding, FindingKind, Findings};
-use super::interpolate::interpolate;
+use super::interpolate::{Uses, interpolate};
+use super::networks::{SERVICES_MAX, ties};
 use super::service::Service;
-use super::storage::{Shared, VOLUME_BYTES_DEFAULT, name_of};
-use crate::document::{Application, Document, Name, Size};
-use crate::text::{Entry, Node, Problem, Problems, Shape, Value, parse};
+use super::storage::{Shared, declared, name_of};
+use crate::document::{Application, Document, Name};
+use crate::text::{Entry, Node, Place, Problem, Problems, Shape, Value, parse_with_tags};
 
-/// A compose file as a document, with what has no meaning here.
+/// A compose file as a document, with what is not done as Docker does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
     document: Document,
@@ -22,47 +27,84 @@ impl Import {
         &self.findings
     }
 
-    /// The document, if every unsupported key is among those that the person can do without. Fails with the unsupported keys that are left.
+    /// The document, whatever is unsupported: to be looked at, not to be deployed.
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// The document, if every unsupported part is among those that the person can do without: by its key in all services (`build`), or by its path
+    /// (`services.web.build`). Fails with the unsupported parts that are left.
     pub fn accept(&self, without: &BTreeSet<String>) -> Result<&Document, Vec<&Finding>> {
         let unsupported = self.findings.iter().filter(|finding| finding.kind == FindingKind::Unsupported);
-        let left: Vec<&Finding> = unsupported.filter(|finding| !without.contains(&finding.key)).collect();
+        let is_left = |finding: &&Finding| !without.contains(&finding.key) && !without.contains(&finding.path);
+        let left: Vec<&Finding> = unsupported.filter(is_left).collect();
         if left.is_empty() { Ok(&self.document) } else { Err(left) }
     }
 }
 
-/// Reads a compose file with the values of its variables. Fails with all problems: a file that is no compose file, a value that cannot be read, a
+/// Reads a compose file with what it takes from outside. Fails with all problems: a file that is no compose file, a value that cannot be read, a
 /// variable without a value, or services that make no right document.
-pub fn import(text: &str, variables: &BTreeMap<String, String>) -> Result<Import, Vec<Problem>> {
-    let mut tree = parse(text)?;
+pub fn import(text: &str, context: &Context) -> Result<Import, Vec<Problem>> {
+    let tagged = parse_with_tags(text, &TAGS)?;
+    let mut tree = tagged.root;
     let mut problems = Problems::default();
-    interpolate(&mut tree, variables, &mut problems);
+    let variables = variables(&tree, context);
+    let mut uses = interpolate(&mut tree, &variables, &mut problems);
     let mut findings = Vec::new();
-    let document = translate(&tree, &mut findings, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems.into_sorted());
+    let services = services(&mut tree, &tagged.tags, &mut findings, &mut problems);
+    let document = services.and_then(|services| {
+        let services = asked_for(services, context, &mut uses, &mut findings);
+        translate(&tree, &services, context, &mut uses, &mut findings, &mut problems)
+    });
+    for (place, used) in uses {
+        if let Some((path, what, hint)) = used.missing {
+            problems.below(path, |problems| problems.add_with_hint(place, what, hint));
+        }
     }
-    let Some(document) = document else { return Err(problems.into_sorted()) };
+    let document = match document {
+        Some(document) if problems.is_empty() => document,
+        _ => return Err(problems.into_sorted()),
+    };
     // The document's own rules, said at the service that breaks them.
     if let Err(faults) = Document::parse(&document.to_yaml()) {
         for fault in faults {
-            let place = tree.get("services").map_or(tree.place, |services| place_of(services, &fault.path));
-            problems.below(fault.path, |problems| problems.add(place, fault.what));
+            let place = place_of(&tree, &fault.path);
+            problems.below(fault.path, |problems| match fault.hint {
+                Some(hint) => problems.add_with_hint(place, fault.what, hint),
+                None => problems.add(place, fault.what),
+            });
         }
         return Err(problems.into_sorted());
     }
     findings.sort();
+    findings.dedup();
     Ok(Import { document, findings })
 }
 
-/// Place of the service that a path of the document is about.
-fn place_of(services: &Node, path: &str) -> crate::text::Place {
-    let Value::Map(entries) = &services.value else { return services.place };
-    let application = path.split('.').nth(1).unwrap_or_default();
-    let found = entries.iter().find(|entry| name_of(&entry.key).is_some_and(|name| name.as_str() == application));
-    found.map_or(services.place, |entry| entry.place)
+/// The variables of the context with those that Docker makes itself.
+fn variables(tree: &Node, context: &Context) -> BTreeMap<String, String> {
+    let mut variables = context.variables.clone();
+    if let Some(name) = tree.get("name").and_then(Node::as_text) {
+        variables.entry("COMPOSE_PROJECT_NAME".to_string()).or_insert_with(|| name.to_string());
+    }
+    variables
 }
 
-fn translate(tree: &Node, findings: &mut Vec<Finding>, problems: &mut Problems) -> Option<Document> {
+/// Place of the service that a path of the document is about.
+fn place_of(tree: &Node, path: &str) -> Place {
+    let application = path.split('.').nth(1).unwrap_or_default();
+    let Some(Value::Map(entries)) = tree.get("services").map(|services| &services.value) else { return tree.place };
+    let found = entries.iter().find(|entry| name_of(&entry.key).is_some_and(|name| name.as_str() == application));
+    found.map_or(tree.place, |entry| entry.place)
+}
+
+/// The services with what they extend, and the tree without what is reset.
+fn services(
+    tree: &mut Node,
+    tags: &BTreeMap<Place, String>,
+    findings: &mut Vec<Finding>,
+    problems: &mut Problems,
+) -> Option<Vec<Entry>> {
     let Some(services) = tree.get("services") else {
         problems.add_with_hint(tree.place, "has no `services`", "a compose file begins with `services:`");
         return None;
@@ -71,61 +113,117 @@ fn translate(tree: &Node, findings: &mut Vec<Finding>, problems: &mut Problems) 
         problems.add(services.place, "must be a map of services");
         return None;
     };
-    let mut shared = whole(tree, findings);
-    let names = names(entries, problems);
-    let mut applications = BTreeMap::new();
-    for entry in entries {
-        let Some(name) = names.get(&entry.key) else { continue };
-        let path = format!("services.{}", entry.key);
-        if name.as_str() != entry.key {
-            let why = format!("is reached as `{name}` here");
-            let (path, key, kind) = (path.clone(), entry.key.clone(), FindingKind::Unsupported);
-            findings.push(Finding { place: entry.place, path, key, kind, why });
+    if entries.len() > SERVICES_MAX {
+        let what = format!("has {} services, of which at most {SERVICES_MAX} are read", entries.len());
+        problems.add_with_hint(services.place, what, "take it apart");
+        return None;
+    }
+    let mut notes = Findings { path: "services".to_string(), found: findings };
+    let services = extended(entries, tags, &mut notes, problems);
+    strip(tree, tags);
+    Some(services)
+}
+
+/// Services without a profile, or with one that is asked for. Of the others nothing is needed.
+fn asked_for(services: Vec<Entry>, context: &Context, uses: &mut Uses, findings: &mut Vec<Finding>) -> Vec<Entry> {
+    let mut left = Vec::new();
+    for entry in services {
+        let profiles: Vec<&str> = one_or_more(entry.value.get("profiles")).iter().filter_map(Node::as_text).collect();
+        let is_asked = profiles.is_empty() || profiles.iter().any(|profile| context.profiles.contains(*profile));
+        if is_asked {
+            left.push(entry);
+            continue;
         }
-        let below = Findings { path: path.clone(), found: findings };
-        let service = Service { name, names: &names, shared: &mut shared, findings: below };
-        let translated = problems.below(&path, |problems| service.translate(&entry.value, problems));
+        let within = format!("services.{}.", entry.key);
+        for used in uses.values_mut() {
+            drop(used.missing.take_if(|(path, ..)| path.starts_with(within.as_str())));
+        }
+        let named = profiles.join(", ");
+        let why = format!("left out, as in Docker: its profile ({named}) is not asked for; `--profile` does");
+        let path = format!("services.{}", entry.key);
+        let (key, kind) = ("profiles".to_string(), FindingKind::Ignored);
+        findings.push(Finding { place: entry.place, path, key, kind, why });
+    }
+    left
+}
+
+fn translate(
+    tree: &Node,
+    services: &[Entry],
+    context: &Context,
+    uses: &mut Uses,
+    findings: &mut Vec<Finding>,
+    problems: &mut Problems,
+) -> Option<Document> {
+    let mut shared = whole(tree, context, findings);
+    let names = names(services, problems);
+    let named: Vec<(&Entry, &Name)> =
+        services.iter().filter_map(|entry| Some((entry, names.get(&entry.key)?))).collect();
+    let ties = ties(&named, tree, context, findings);
+    let mut applications = BTreeMap::new();
+    for (&(entry, name), ties) in named.iter().zip(ties) {
+        let path = format!("services.{}", entry.key);
+        let mut below = Findings { path: path.clone(), found: &mut *findings };
+        if name.as_str() != entry.key {
+            below.changed_at("name", entry.place, format!("is called `{name}` here, and reached by that name"));
+        }
+        let shared = &mut shared;
+        let service = Service { name, entry, context, shared, uses: &mut *uses, findings: below };
+        let translated = problems.below(&path, |problems| service.translate(ties, problems));
         if let Some(application) = translated {
-            sizes(entry, &application, &path, findings);
             applications.insert(name.clone(), application);
         }
     }
-    let mut document = Document::read(&empty(tree), &mut Problems::default())?;
+    usual(services, tree, findings);
+    document(applications, tree)
+}
+
+/// A document of nothing but its applications.
+fn document(applications: BTreeMap<Name, Application>, tree: &Node) -> Option<Document> {
+    let version = Node { place: tree.place, value: Value::Scalar { text: "1".to_string(), plain: true }, size: 1 };
+    let entry = Entry { key: "version".to_string(), place: tree.place, value: version };
+    let empty = Node { place: tree.place, value: Value::Map(vec![entry]), size: 2 };
+    let mut document = Document::read(&empty, &mut Problems::default())?;
     document.applications = applications;
     Some(document)
 }
 
-/// The tree of a document without applications.
-fn empty(tree: &Node) -> Node {
-    let version = Node { value: Value::Scalar { text: "1".to_string(), plain: true }, ..tree.clone() };
-    let entry = Entry { key: "version".to_string(), place: tree.place, value: version };
-    Node { place: tree.place, value: Value::Map(vec![entry]), size: 2 }
-}
-
-/// Notes that volumes get a size.
-fn sizes(entry: &Entry, application: &Application, path: &str, findings: &mut Vec<Finding>) {
-    if application.volumes.is_empty() {
-        return;
+/// Notes what is so for every service that says nothing else.
+fn usual(services: &[Entry], tree: &Node, findings: &mut Vec<Finding>) {
+    let place = tree.get("services").map_or(tree.place, |services| services.place);
+    let without = |keys: &[&str]| {
+        let found = services.iter().filter(|entry| keys.iter().all(|key| entry.value.get(key).is_none()));
+        found.map(|entry| format!("`{}`", entry.key)).collect::<Vec<_>>().join(", ")
+    };
+    let mut notes = Findings { path: String::new(), found: findings };
+    let unhealthy = without(&["healthcheck"]);
+    if !unhealthy.is_empty() {
+        let why = format!("the image's own HEALTHCHECK is not run for {unhealthy}; write `health` where it matters");
+        notes.changed_at("services", place, why);
     }
-    let place = entry.value.get("volumes").map_or(entry.place, |node| node.place);
-    let why =
-        format!("each volume gets a limit of {}; change `size` where that does not fit", Size(VOLUME_BYTES_DEFAULT));
-    let (path, key) = (format!("{path}.volumes"), "volumes".to_string());
-    findings.push(Finding { place, path, key, kind: FindingKind::Ignored, why });
+    let rights = without(&["cap_drop"]);
+    if !rights.is_empty() {
+        let why = format!("of Docker's default capabilities {NOT_GIVEN} are not given, so not to {rights}");
+        notes.changed_at("services", place, why);
+    }
 }
 
 /// Names of the services here; two that would have one name are a problem.
-fn names(entries: &[Entry], problems: &mut Problems) -> BTreeMap<String, Name> {
+fn names(services: &[Entry], problems: &mut Problems) -> BTreeMap<String, Name> {
     let mut names: BTreeMap<String, Name> = BTreeMap::new();
-    for entry in entries {
+    let mut taken: BTreeSet<Name> = BTreeSet::new();
+    for entry in services {
         match name_of(&entry.key) {
-            Some(name) if names.values().any(|known| *known == name) => {
+            Some(name) if taken.contains(&name) => {
                 problems.add(
                     entry.place,
                     format!("service `{}` would have the name `{name}`, which another one has", entry.key),
                 );
             }
-            Some(name) => drop(names.insert(entry.key.clone(), name)),
+            Some(name) => {
+                taken.insert(name.clone());
+                names.insert(entry.key.clone(), name);
+            }
             None => problems.add(entry.place, format!("service `{}` has a name that cannot be one here", entry.key)),
         }
     }
@@ -133,7 +231,7 @@ fn names(entries: &[Entry], problems: &mut Problems) -> BTreeMap<String, Name> {
 }
 
 /// The parts of the file beside its services.
-fn whole(tree: &Node, findings: &mut Vec<Finding>) -> Shared {
+fn whole(tree: &Node, context: &Context, findings: &mut Vec<Finding>) -> Shared {
     let mut shared = Shared::default();
     let Value::Map(entries) = &tree.value else { return shared };
     let mut notes = Findings { path: String::new(), found: findings };
@@ -141,10 +239,13 @@ fn whole(tree: &Node, findings: &mut Vec<Finding>) -> Shared {
         match entry.key.as_str() {
             "services" => {}
             "version" | "name" => notes.ignored(entry, "has no meaning any more"),
-            "networks" => notes.ignored(entry, "an application reaches those that it depends on, by their name"),
-            "volumes" => external(entry, &mut notes),
-            "secrets" => shared.secrets = secrets(entry),
-            "configs" => shared.configs = configs(entry),
+            "networks" => networks(entry, &mut notes),
+            "volumes" => declared(entry, &mut shared, &mut notes),
+            "secrets" => secrets(entry, &mut shared),
+            "configs" => configs(entry, context, &mut shared),
+            "include" => {
+                notes.unsupported(entry, "other files are not read; `docker compose config` prints all of them as one");
+            }
             key if key.starts_with("x-") => notes.ignored(entry, "an extension, of which the anchors were followed"),
             _ => notes.unsupported(entry, "is not known here"),
         }
@@ -152,37 +253,30 @@ fn whole(tree: &Node, findings: &mut Vec<Finding>) -> Shared {
     shared
 }
 
-fn parts(entry: &Entry) -> &[Entry] {
-    match &entry.value.value {
-        Value::Map(entries) => entries,
-        _ => &[],
-    }
-}
-
-/// Volumes that are made elsewhere, or in another way.
-fn external(entry: &Entry, notes: &mut Findings<'_>) {
-    for volume in parts(entry) {
-        for option in parts(volume) {
-            match option.key.as_str() {
-                "name" | "labels" => {}
-                "driver" if option.value.as_text() == Some("local") => {}
-                "external" if option.value.as_text() == Some("false") => {}
-                key => notes.unsupported_at(
-                    "volumes",
-                    option.place,
-                    format!("{}.{key}: volumes are made here, empty", volume.key),
-                ),
+/// Takes the networks of the file: reach is done by links, what else is said of them is told.
+fn networks(entry: &Entry, notes: &mut Findings<'_>) {
+    for (network, node) in entries(Some(&entry.value)) {
+        let Value::Map(options) = &node.value else { continue };
+        for option in options.iter().filter(|option| !option.value.is_null()) {
+            let say = |why: &str| format!("{network}.{}: {why}", option.key);
+            let place = option.place;
+            match (option.key.as_str(), option.value.as_text()) {
+                ("name" | "labels" | "attachable", _)
+                | ("driver", Some("bridge"))
+                | ("external" | "internal" | "enable_ipv6", Some("false")) => {}
+                (key, _) if key.starts_with("x-") => {}
+                ("internal", _) => {
+                    notes.unsupported_at("networks", place, say("applications reach the outside as well"));
+                }
+                ("external", _) => {
+                    notes.unsupported_at("networks", place, say("only applications of this document are reached"));
+                }
+                ("enable_ipv6", _) => notes.unsupported_at("networks", place, say("instances have IPv4 alone")),
+                ("ipam", _) => {
+                    notes.changed_at("networks", place, say("addresses are chosen from the machine's `subnet`"));
+                }
+                _ => notes.unsupported_at("networks", place, say("links of applications have no such option")),
             }
         }
     }
-}
-
-/// Secrets by the name that they have here. Their values are never read from a file: a person sets them.
-fn secrets(entry: &Entry) -> BTreeMap<String, Name> {
-    parts(entry).iter().filter_map(|secret| Some((secret.key.clone(), name_of(&secret.key)?))).collect()
-}
-
-fn configs(entry: &Entry) -> BTreeMap<String, Option<String>> {
-    let content = |config: &Entry| config.value.get("content").and_then(Node::as_text).map(str::to_string);
-    parts(entry).iter().map(|config| (config.key.clone(), content(config))).collect()
 }

@@ -5,23 +5,30 @@ use crate::document::{HostAddress, Period, Protocol, Size};
 /// Most ports of one range: more are a mistake as a rule.
 const RANGE_PORTS_MAX: u16 = 100;
 
-/// A duration as `1m30s`, `500ms` or `1h`.
+/// A duration as `1m30s`, `500ms`, `1.5h` or `0`.
 pub(super) fn duration(text: &str) -> Option<Period> {
-    const UNITS: [(&str, u64); 5] = [("us", 0), ("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    const UNITS: [(&str, u64); 6] =
+        [("us", 1), ("µs", 1), ("ms", 1_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000)];
     let mut rest = text.trim();
-    let mut total = 0u64;
+    let mut micros = 0u64;
+    if rest == "0" {
+        return Some(Period(0));
+    }
     if rest.is_empty() {
         return None;
     }
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..end].parse().ok()?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (whole, part) = rest[..end].split_once('.').unwrap_or((&rest[..end], "0"));
         rest = &rest[end..];
         let (unit, factor) = UNITS.iter().find(|(unit, _)| rest.starts_with(unit))?;
-        total = total.checked_add(number.checked_mul(*factor)?)?;
+        // Three places are as fine as the document's own milliseconds need.
+        let part: String = part.chars().chain("000".chars()).take(3).collect();
+        let thousandths = whole.parse::<u64>().ok()?.checked_mul(1_000)?.checked_add(part.parse().ok()?)?;
+        micros = micros.checked_add(thousandths.checked_mul(*factor)? / 1_000)?;
         rest = &rest[unit.len()..];
     }
-    Some(Period(total))
+    Some(Period(micros / 1_000))
 }
 
 /// A number of bytes as `512m`, `1g`, `64KB` or `1073741824`: binary units, as Docker has them.
@@ -69,6 +76,8 @@ pub(super) struct ServicePort {
     pub(super) protocol: Protocol,
     /// Address and port of the host; no port means any.
     pub(super) published: Option<(HostAddress, Option<u16>)>,
+    /// Its name, where it has one.
+    pub(super) name: Option<String>,
 }
 
 fn range(text: &str) -> Option<(u16, u16)> {
@@ -112,6 +121,7 @@ pub(super) fn ports(text: &str) -> Option<Vec<ServicePort>> {
         target: target.0 + index,
         protocol,
         published: Some((address, published.map(|(first, _)| first + index))),
+        name: None,
     };
     Some((0..=target.1 - target.0).map(port).collect())
 }
@@ -124,7 +134,11 @@ mod tests {
     fn small_forms() {
         assert_eq!(duration("1m30s"), Some(Period(90_000)));
         assert_eq!(duration("500ms"), Some(Period(500)));
-        for text in ["", "5", "s", "1x", "-1s"] {
+        assert_eq!(duration("1.5h"), Some(Period(5_400_000)));
+        assert_eq!(duration("0s"), Some(Period(0)));
+        assert_eq!(duration("0"), Some(Period(0)));
+        assert_eq!(duration("1500us"), Some(Period(1)));
+        for text in ["", "5", "s", "1x", "-1s", ".s", "1.2.3s", "99999999999h"] {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!(bytes("512m"), Some(Size(512 << 20)));

@@ -1,0 +1,379 @@
+//! Variables of a service: `environment` and `env_file`.
+//!
+//! Text in a document is read by everybody who sees the document, its plan and its history. So a password that does not stand in the compose file
+//! itself, but comes from a variable or an env file, becomes a secret by its name (X-14).
+
+use std::collections::BTreeMap;
+
+use super::context::{Context, one_or_more};
+use super::finding::Findings;
+use super::interpolate::{BYTES_MAX, Uses, replaced};
+use super::storage::name_of;
+use crate::document::{Application, Content, Name, VariableName};
+use crate::text::{Entry, Node, Place, Problems, Value};
+
+/// Parts of a variable's name that tell a password.
+const SECRET_WORDS: [&str; 9] =
+    ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "PRIVATEKEY", "ACCESSKEY", "CREDENTIAL"];
+/// Ends of a name that tell a password.
+const SECRET_ENDS: [&str; 5] = ["_PASS", "_KEY", "_PWD", "_SALT", "_PW"];
+/// Ends of a name that tell something about a password and not the password itself: a file, a user, a length.
+const HARMLESS_ENDS: [&str; 8] = ["_FILE", "_PATH", "_USER", "_NAME", "_ID", "_EXPIRY", "_LENGTH", "_PUBLIC_KEY"];
+
+/// Returns true for a name that tells a password.
+pub(super) fn is_secret(name: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let joined = upper.replace(['_', '-', '.'], "");
+    let tells = SECRET_WORDS.iter().any(|word| joined.contains(word))
+        || SECRET_ENDS.iter().any(|end| upper.ends_with(end))
+        || upper == "PASS";
+    tells && !HARMLESS_ENDS.iter().any(|end| upper.ends_with(end))
+}
+
+/// Returns true for a value that is a switch and no password, as in `ALLOW_EMPTY_PASSWORD: "yes"`.
+fn is_switch(value: &str) -> bool {
+    matches!(value.to_ascii_lowercase().as_str(), "" | "yes" | "no" | "true" | "false" | "on" | "off" | "0" | "1")
+}
+
+/// A variable on its way.
+struct Variable<'a> {
+    name: &'a str,
+    /// Its text; `None` where the shell has it.
+    value: Option<&'a str>,
+    place: Place,
+    /// Key of the service that it stands under.
+    key: &'a str,
+    /// It stands in a file of its own, which people do not show around.
+    is_apart: bool,
+}
+
+/// Variables of a service.
+pub(super) struct Environment<'a> {
+    pub(super) service: &'a Name,
+    pub(super) context: &'a Context,
+    pub(super) uses: &'a mut Uses,
+    /// Secrets that were proposed, each with the variable that it stands for.
+    pub(super) proposed: &'a mut BTreeMap<Name, String>,
+}
+
+/// A name for the secret of an origin: that of the text, with a number behind it where another origin has it.
+pub(super) fn propose(text: &str, origin: &str, proposed: &mut BTreeMap<Name, String>) -> Option<Name> {
+    let first = name_of(text)?;
+    let mut name = first.clone();
+    let mut number = 1u32;
+    while proposed.get(&name).is_some_and(|known| known != origin) {
+        number += 1;
+        // Behind what the number leaves of the longest name.
+        let short: String = first.as_str().chars().take(26).collect();
+        name = name_of(&format!("{short}-{number}"))?;
+    }
+    proposed.insert(name.clone(), origin.to_string());
+    Some(name)
+}
+
+impl Environment<'_> {
+    /// Takes `env_file`, of which the values stand behind those of `environment`.
+    pub(super) fn files(
+        &mut self,
+        entry: &Entry,
+        application: &mut Application,
+        findings: &mut Findings<'_>,
+        problems: &mut Problems,
+    ) {
+        for item in one_or_more(Some(&entry.value)) {
+            let path = item.as_text().or_else(|| item.get("path").and_then(Node::as_text)).unwrap_or_default();
+            let is_required = item.get("required").and_then(Node::as_text) != Some("false");
+            let context = self.context;
+            match context.file(path) {
+                Some(text) => {
+                    let is_raw = item.get("format").and_then(Node::as_text) == Some("raw");
+                    self.file(text, is_raw, item.place, path, application, findings, problems);
+                }
+                None if is_required => {
+                    let why = format!("`{path}` is not here; write its lines under `environment`");
+                    findings.unsupported_at("env_file", item.place, why);
+                }
+                None => findings.ignored_at("env_file", item.place, format!("`{path}` is not here and not required")),
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        text: &str,
+        is_raw: bool,
+        place: Place,
+        path: &str,
+        application: &mut Application,
+        findings: &mut Findings<'_>,
+        problems: &mut Problems,
+    ) {
+        let parsed = match is_raw {
+            true => raw_lines(text),
+            false => env_lines(text, &self.context.variables),
+        };
+        match parsed {
+            Ok(pairs) => {
+                for (name, value) in &pairs {
+                    let value = value.as_deref();
+                    let variable = Variable { name, value, place, key: "env_file", is_apart: true };
+                    self.set(&variable, application, findings, problems);
+                }
+            }
+            Err(fault) => problems.add(place, format!("`{path}`: {fault}")),
+        }
+    }
+
+    /// Takes `environment`, a map or a list of `NAME=VALUE`.
+    pub(super) fn variables(
+        &mut self,
+        entry: &Entry,
+        application: &mut Application,
+        findings: &mut Findings<'_>,
+        problems: &mut Problems,
+    ) {
+        let key = "environment";
+        match &entry.value.value {
+            Value::List(items) => {
+                for item in items {
+                    let text = item.as_text().unwrap_or_default();
+                    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+                    let variable = Variable { name, value, place: item.place, key, is_apart: false };
+                    self.set(&variable, application, findings, problems);
+                }
+            }
+            Value::Map(entries) => {
+                for Entry { key: name, value, .. } in entries {
+                    if matches!(value.value, Value::List(_) | Value::Map(_)) {
+                        problems.add(value.place, format!("{name} is {}, but a text is expected", value.kind()));
+                        continue;
+                    }
+                    let variable = Variable { name, value: value.as_text(), place: value.place, key, is_apart: false };
+                    self.set(&variable, application, findings, problems);
+                }
+            }
+            Value::Scalar { .. } => findings.unsupported(entry, "is neither a list nor a map"),
+        }
+    }
+
+    fn set(
+        &mut self,
+        variable: &Variable<'_>,
+        application: &mut Application,
+        findings: &mut Findings<'_>,
+        problems: &mut Problems,
+    ) {
+        let name = match variable.name.parse::<VariableName>() {
+            Ok(name) => name,
+            Err(error) => return problems.add(variable.place, format!("{error}")),
+        };
+        let Variable { key, place, .. } = *variable;
+        if let Some((secret, why)) = self.secret(variable) {
+            if let Some(used) = self.uses.get_mut(&place) {
+                // It needs no value here: a person sets the secret.
+                used.missing = None;
+            }
+            findings.changed_at(key, place, why);
+            drop(application.variables.insert(name, Content::Secret(secret)));
+            return;
+        }
+        let shell = || self.context.variables.get(variable.name).map(String::as_str);
+        match variable.value.or_else(shell) {
+            Some(text) => {
+                if is_secret(variable.name) && !is_switch(text) {
+                    let why = format!(
+                        "{name} stands in the clear in document, plan and history; write `{{ secret: NAME }}` for it"
+                    );
+                    findings.changed_at(key, place, why);
+                }
+                drop(application.variables.insert(name, Content::Text(text.to_string())));
+            }
+            None => {
+                let why = format!("{name} takes its value from the shell, which has none: it is not set, as in Docker");
+                findings.ignored_at(key, place, why);
+            }
+        }
+    }
+
+    /// The secret that a variable becomes, with the words for it.
+    fn secret(&mut self, variable: &Variable<'_>) -> Option<(Name, String)> {
+        let Variable { name, value, place, is_apart, .. } = *variable;
+        let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
+        // `NAME` alone, or a value of an env file.
+        if value.is_none() || is_apart {
+            if !is_secret(name) || value.is_some_and(is_switch) {
+                return None;
+            }
+            let secret = propose(name, name, self.proposed)?;
+            let why = format!("{name} becomes the secret `{secret}`: {}", set(&secret));
+            return Some((secret, why));
+        }
+        let used = self.uses.get(&place).cloned()?;
+        if !is_secret(name) && !used.names.iter().any(|used| is_secret(used)) {
+            return None;
+        }
+        let of = used.names.iter().map(|used| format!("${{{used}}}")).collect::<Vec<_>>().join(", ");
+        // One variable that is the value as a whole gives the secret its name, so that two services have one.
+        let (secret, what) = match &used.whole {
+            Some(used) => (propose(used, used, self.proposed)?, ""),
+            None => {
+                let own = format!("{}-{name}", self.service);
+                (propose(&own, &own, self.proposed)?, " to the whole value")
+            }
+        };
+        let why = format!("{name} comes from {of} and becomes the secret `{secret}`: {}{what}", set(&secret));
+        Some((secret, why))
+    }
+}
+
+/// Variables of an env file, without a value where the shell has it; or the fault.
+type Pairs = Result<Vec<(String, Option<String>)>, String>;
+
+/// Lines `NAME=VALUE` taken as they are.
+fn raw_lines(text: &str) -> Pairs {
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    Ok(lines
+        .map(|line| match line.split_once('=') {
+            Some((name, value)) => (name.trim().to_string(), Some(value.to_string())),
+            None => (line.trim().to_string(), None),
+        })
+        .collect())
+}
+
+/// Variables of a text of the form of `.env`: comments, quotes, escapes in double quotes, variables outside of single quotes. Fails with the line of
+/// a quote that is not closed, and of a variable without value.
+pub fn env_lines(text: &str, variables: &BTreeMap<String, String>) -> Pairs {
+    let mut known = variables.clone();
+    let mut pairs = Vec::new();
+    let mut room = BYTES_MAX;
+    let (mut rest, mut line) = (text, 1);
+    while !rest.is_empty() {
+        let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
+        let current = rest[..end].trim();
+        let assigned = current.strip_prefix("export ").unwrap_or(current);
+        if assigned.is_empty() || assigned.starts_with('#') {
+            (rest, line) = (&rest[end..], line + 1);
+            continue;
+        }
+        let Some((name, value)) = assigned.split_once('=') else {
+            pairs.push((assigned.to_string(), None));
+            (rest, line) = (&rest[end..], line + 1);
+            continue;
+        };
+        let name = name.trim().to_string();
+        let value = value.trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let (value, is_live, used) = match quote {
+            Some(quote) => {
+                // A text in quotes may go over several lines.
+                let begin = rest.find(quote).unwrap_or_default() + 1;
+                let (value, length) =
+                    quoted(&rest[begin..], quote).ok_or_else(|| format!("line {line}: a quote is not closed"))?;
+                let behind = begin + length;
+                let used = rest[behind..].find('\n').map_or(rest.len(), |at| behind + at + 1);
+                (value, quote == '"', used)
+            }
+            None => (value.split(" #").next().unwrap_or_default().trim_end().to_string(), true, end),
+        };
+        let value = match is_live {
+            true => live(&value, &known, &mut room).map_err(|fault| format!("line {line}: {name} {fault}"))?,
+            false => value,
+        };
+        line += rest[..used].matches('\n').count();
+        rest = &rest[used..];
+        known.entry(name.clone()).or_insert_with(|| value.clone());
+        pairs.push((name, Some(value)));
+    }
+    Ok(pairs)
+}
+
+fn live(value: &str, known: &BTreeMap<String, String>, room: &mut usize) -> Result<String, String> {
+    match replaced(value, known, room) {
+        Ok((value, used)) => match used.missing {
+            None => Ok(value),
+            Some((_, what, _)) => Err(what),
+        },
+        Err((what, _)) => Err(what),
+    }
+}
+
+/// A text up to its closing quote, with its escapes, and the bytes that it takes with the quote.
+fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            c if c == quote => return Some((value, at + 1)),
+            '\\' if quote == '"' => match characters.next()?.1 {
+                'n' => value.push('\n'),
+                'r' => value.push('\r'),
+                't' => value.push('\t'),
+                // A dollar that is not a variable's.
+                '$' => value.push_str("$$"),
+                other => value.push(other),
+            },
+            '\\' if text[at + 1..].starts_with('\'') => {
+                characters.next();
+                value.push('\'');
+            }
+            c => value.push(c),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_two_origins_have_two_names() {
+        let mut proposed = BTreeMap::new();
+        let long = "a-very-long-name-of-a-service-indeed";
+        let mut name = |text: &str, origin: &str| propose(text, origin, &mut proposed).unwrap().to_string();
+        assert_eq!(name("DB_PASSWORD", "DB_PASSWORD"), "db-password");
+        assert_eq!(name("DB_PASSWORD", "DB_PASSWORD"), "db-password");
+        assert_eq!(name("db-password", "secrets.db-password"), "db-password-2");
+        assert_eq!(name(&format!("{long}-one"), "one"), "a-very-long-name-of-a-service-in");
+        assert_eq!(name(&format!("{long}-two"), "two"), "a-very-long-name-of-a-serv-2");
+        assert_eq!(propose("___", "x", &mut proposed), None);
+    }
+
+    #[test]
+    fn names_that_tell_a_password() {
+        for name in ["DB_PASSWORD", "POSTGRES_PASSWORD", "JWT_SECRET", "API_KEY", "token", "SMTP_PASS", "app-secret"] {
+            assert!(is_secret(name), "{name}");
+        }
+        for name in
+            ["POSTGRES_PASSWORD_FILE", "DB_USER", "KEYBOARD", "PASSENGERS", "TOKEN_EXPIRY", "HOST", "SECRET_NAME"]
+        {
+            assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn env_files_are_read_as_docker_reads_them() {
+        let text = "# a comment\n\nexport A=1\nB = two words # said\nC='$A # kept'\nD=\"x\\ty $A \\$5 \\\"q\\\"\"\nE=\"a\nb\" # over two lines\nF\nG=\nH=a#b\nI='Let\\'s go'\nJ=${B:-no}-$H\n";
+        let pairs = env_lines(text, &BTreeMap::new()).unwrap();
+        let shown: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let expected = [
+            "A=Some(\"1\")",
+            "B=Some(\"two words\")",
+            "C=Some(\"$A # kept\")",
+            "D=Some(\"x\\ty 1 $5 \\\"q\\\"\")",
+            "E=Some(\"a\\nb\")",
+            "F=None",
+            "G=Some(\"\")",
+            "H=Some(\"a#b\")",
+            "I=Some(\"Let's go\")",
+            "J=Some(\"two words-a#b\")",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(env_lines("A=1\nB=\"x\n\n", &BTreeMap::new()), Err("line 2: a quote is not closed".to_string()));
+        assert_eq!(env_lines("A=$Z\n", &BTreeMap::new()), Err("line 1: A needs the variable Z".to_string()));
+        assert_eq!(
+            raw_lines("A='1'\nB\n#c\n").unwrap(),
+            [("A".to_string(), Some("'1'".to_string())), ("B".to_string(), None)]
+        );
+    }
+}
