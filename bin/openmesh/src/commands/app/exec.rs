@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
-use openmesh_agent::terminal::{Heard, Receiver, Sender, connect};
+use openmesh_agent::terminal::{Heard, Sender, connect};
 use openmesh_agent::views::{Exec, ExecEvent, TerminalWord};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -110,44 +110,65 @@ async fn serve(asked: &ExecArgs) -> Result<i32, Failure> {
     let exec = request(asked)?;
     let (client, socket) = (client(&asked.agent)?, settings(&asked.agent)?.socket());
     let connected = connect(&client, &socket, asked.name.as_str(), &exec).await;
-    let (mut sender, mut receiver) = connected.map_err(failure)?;
+    let (sender, mut receiver) = connected.map_err(failure)?;
     let mut signals = Signals::new()?;
     // From here on every way out goes through its end.
     let _raw = if asked.terminal { Some(Raw::begin()?) } else { None };
-    let mut input = read_input(asked.interactive || asked.terminal);
-    let mut is_open = true;
-    loop {
+    let (words, control) = mpsc::unbounded_channel();
+    // A task of its own: what the process does not read holds up none of what it says.
+    let sending = tokio::spawn(send(sender, control, read_input(asked.interactive || asked.terminal)));
+    let code = loop {
+        // The receiver of words lives as long as the task; what is not sent any more is not missed.
         tokio::select! {
             heard = receiver.next() => match heard.map_err(failure)? {
                 Some(heard) => if let Some(code) = follow(heard)? {
-                    return Ok(code);
+                    break code;
                 },
                 None => return Err(lost()),
             },
-            piece = input.recv(), if is_open => match piece {
-                Some(piece) => is_open = sender.input(piece).await,
-                None => {
-                    is_open = false;
-                    sender.word(TerminalWord::EndOfInput).await;
-                }
-            },
             _ = signals.window.recv(), if asked.terminal => {
                 let (columns, rows) = size();
-                sender.word(TerminalWord::Window(columns, rows)).await;
+                let _ = words.send(TerminalWord::Window(columns, rows));
             }
             _ = signals.interrupt.recv() => {
-                sender.word(TerminalWord::Signal(SIGINT)).await;
+                let _ = words.send(TerminalWord::Signal(SIGINT));
             }
-            _ = signals.terminate.recv() => return leave(sender, receiver),
-            _ = signals.hang_up.recv() => return leave(sender, receiver),
+            // The process ends, since whoever asked for it goes.
+            _ = signals.terminate.recv() => break TERMINATED_CODE,
+            _ = signals.hang_up.recv() => break TERMINATED_CODE,
         }
-    }
+    };
+    sending.abort();
+    Ok(code)
 }
 
-/// Leaves: the process ends, since whoever asked for it goes.
-fn leave(sender: Sender, receiver: Receiver) -> Result<i32, Failure> {
-    drop((sender, receiver));
-    Ok(TERMINATED_CODE)
+/// Sends input and words until there is nobody to take them. Words go first: a signal does not wait behind what was typed.
+async fn send(
+    mut sender: Sender,
+    mut control: mpsc::UnboundedReceiver<TerminalWord>,
+    mut input: mpsc::Receiver<Vec<u8>>,
+) {
+    let mut is_open = true;
+    loop {
+        let goes_on = tokio::select! {
+            biased;
+            word = control.recv() => match word {
+                Some(word) => sender.word(word).await,
+                None => return,
+            },
+            piece = input.recv(), if is_open => match piece {
+                Some(piece) => sender.input(piece).await,
+                None => {
+                    is_open = false;
+                    sender.word(TerminalWord::EndOfInput).await
+                }
+            },
+        };
+        if !goes_on {
+            // The other way tells how it ended.
+            return;
+        }
+    }
 }
 
 fn lost() -> Failure {
