@@ -2,6 +2,8 @@
 
 mod choices;
 mod compose;
+mod compose_shapes;
+mod compose_table;
 mod document;
 mod generation;
 mod golden;
