@@ -77,15 +77,20 @@ async function going<T>(following: Following<T>, ask: Ask, signal: AbortSignal):
     });
     if (signal.aborted) return;
     if (refused === "ended" && !again) return onState("ended", null);
-    // What is refused for its own sake will be refused again; a door in front that finds no agent will find one.
-    if (refused instanceof RequestError && refused.status >= 400 && refused.status < 500)
-      return onState("refused", refused);
+    if (refused instanceof RequestError && isForGood(refused)) return onState("refused", refused);
     onState("lost", refused instanceof RequestError ? refused : null);
     const wait = Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** attempts);
     attempts += 1;
     await pause(wait / 2 + Math.random() * (wait / 2), signal);
   }
 }
+
+/** Words of whatever stands in front of an agent that is not there at the moment. */
+const PASSING = ["unknown_path", "no_agent", "not_json"];
+
+/** What is refused for its own sake will be refused again; a door in front that finds no agent will find one. */
+const isForGood = ({ status, code }: RequestError): boolean =>
+  status >= 400 && status < 500 && status !== 429 && !PASSING.includes(code);
 
 /** One answer: `ended` where it came to its end, else what broke it off. */
 async function once<T>(

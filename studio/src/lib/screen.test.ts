@@ -61,6 +61,14 @@ it("keeps colours and weight in runs", () => {
   expect(third?.style.color).toBe(15);
 });
 
+it("passes over the numbers of colours that it does not have", () => {
+  const color = (codes: string) => screen(`\x1b[${codes}mx`).lines()[0]?.[0]?.style;
+  expect(color("38;5;9")?.color).toBe(9);
+  expect(color("38;5;31;1")).toEqual({ bold: true, inverse: false, color: null });
+  expect(color("48;2;31;32;33;34")?.color).toBe(4);
+  expect(color("38;2;31;32;33")?.color).toBeNull();
+});
+
 it("answers where the cursor is", () => {
   const made = screen("ab\x1b[6n");
   expect(made.answers()).toBe("\x1b[1;3R");

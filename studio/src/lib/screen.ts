@@ -186,7 +186,7 @@ export class Screen {
     };
     const move = moves[word];
     if (move) this.#moveTo(...move);
-    else if (word === "m") this.#style = given.reduce(styled, this.#style);
+    else if (word === "m") this.#style = restyled(this.#style, given);
     else if (word === "J") this.#eraseScreen(given[0] ?? 0);
     else if (word === "K") this.#eraseLine(given[0] ?? 0);
     else if (word === "P") this.#line().splice(column, one);
@@ -285,8 +285,25 @@ function commandOf(text: string): string | null {
   return text.slice(0, 2);
 }
 
-function styled(style: Style, code: number | null): Style {
-  if (code === null || code === 0) return PLAIN;
+/** A style after the numbers of one command; a colour of 256 or of millions brings numbers of its own. */
+function restyled(style: Style, given: readonly (number | null)[]): Style {
+  let now = style;
+  for (let at = 0; at < given.length; at += 1) {
+    const code = given[at] ?? 0;
+    if (code !== 38 && code !== 48) {
+      now = styled(now, code);
+      continue;
+    }
+    const isIndexed = given[at + 1] === 5;
+    const index = given[at + 2] ?? 0;
+    if (code === 38) now = { ...now, color: isIndexed && index < 16 ? index : null };
+    at += isIndexed ? 2 : 4;
+  }
+  return now;
+}
+
+function styled(style: Style, code: number): Style {
+  if (code === 0) return PLAIN;
   if (code === 1) return { ...style, bold: true };
   if (code === 7) return { ...style, inverse: true };
   if (code === 22) return { ...style, bold: false };
