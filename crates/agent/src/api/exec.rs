@@ -34,6 +34,8 @@ use crate::views::{EventKind, Failure};
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Longest line of output in an event, bytes; a longer one goes on in the next.
 const LINE_BYTES_MAX: usize = 16 << 10;
+/// Sub-protocol of terminals.
+const PROTOCOL: &str = "openmesh.v1";
 /// Time in which a client has to say what it wants.
 const FIRST_WORD: Duration = Duration::from_secs(10);
 /// Time between two questions whether a client is still there.
@@ -328,6 +330,8 @@ async fn terminal(
     if !is_same_site(&headers) {
         return Ok(StatusCode::FORBIDDEN.into_response());
     }
+    // A page gives its token as another sub-protocol beside this one; a browser wants one of them taken.
+    let upgrade = upgrade.protocols([PROTOCOL]);
     let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
     let served = service.processes().serve();
     Ok(upgrade.on_upgrade(move |socket| async move {

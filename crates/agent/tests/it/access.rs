@@ -306,7 +306,7 @@ async fn every_change_is_in_the_log_and_no_secret() {
     site.let_in(&owner, 3, Role::Operator).await;
     let operator = site.sign_in(3).await.token;
     let secret = "correct horse battery staple";
-    let put = |token| site.request(Method::PUT, "/secrets/token?reason=because", Some(token)).body(secret);
+    let put = |token: &str| site.request(Method::PUT, "/secrets/token?reason=because", Some(token)).body(secret);
     assert!(put(&owner).send().await.unwrap().status().is_success());
     assert_eq!(refusal(put(&operator)).await, (403, "role".into()));
     let stranger = site.request(Method::PUT, "/secrets/token", None).body(secret);
