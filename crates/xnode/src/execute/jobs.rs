@@ -207,6 +207,7 @@ impl Agent {
                         Due::Later(next, mark) => {
                             moment = next;
                             if before.as_ref() != Some(&mark) {
+                                let _lock = place.lock()?;
                                 marks::write(&path, &mark, "job.schedule", door)?;
                             }
                         }
@@ -270,6 +271,7 @@ impl Agent {
         })?;
         let _lock = place.lock()?;
         place.tend(door)?;
+        place.check_free()?;
         let id = beside(self.machine(), name)?;
         if let Some(schedule) = wanted.schedule.as_ref().filter(|_| occasion == RunOccasion::Schedule) {
             let mark = Scheduled { schedule: schedule.to_string(), until: Timestamp::now() };

@@ -109,6 +109,17 @@ impl Place<'_> {
         marks::write(&self.of(run.number).join(RUN), run, "job.run", door)
     }
 
+    /// Fails as long as a run goes on.
+    pub fn check_free(&self) -> Result<(), XnodeError> {
+        match self.runs()?.last().filter(|run| run.end.is_none()) {
+            Some(run) => {
+                let since = run.at.to_rfc3339();
+                Err(self.wrong(format!("job {} runs already, since {since} (run {})", self.job, run.number)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Begins a run beside an instance that stands. The run is noted before anything of it is made.
     pub fn begin(
         &self,
@@ -118,15 +129,8 @@ impl Place<'_> {
         data: &Data,
         door: Door<'_>,
     ) -> Result<Run, XnodeError> {
+        self.check_free()?;
         let runs = self.runs()?;
-        if let Some(run) = runs.last().filter(|run| run.end.is_none()) {
-            return Err(self.wrong(format!(
-                "job {} runs already, since {} (run {})",
-                self.job,
-                run.at.to_rfc3339(),
-                run.number
-            )));
-        }
         let number = self.numbers()?.last().copied().unwrap_or(0) + 1;
         let mut run = Run {
             version: RUN_VERSION,
