@@ -206,7 +206,7 @@ describe("a document", () => {
     agent.also.set("POST /compose", ({ body }) => {
       const wish = JSON.parse(body) as { without: string[] };
       asked = wish;
-      const document = wish.without.includes("build") ? "version: 1\napplications:\n  web:\n    image: nginx\n" : null;
+      const document = wish.without.includes("services.web.build") ? "version: 1\napplications:\n  web:\n    image: nginx\n" : null;
       return { json: { document, findings } };
     });
     let sent = "";
@@ -224,7 +224,7 @@ describe("a document", () => {
     await page.getByRole("checkbox", { name: "Do without build of line 5" }).check();
     await page.getByRole("button", { name: "Read it", exact: true }).click();
     await page.getByText("It is read: its plan can be shown.").waitFor();
-    expect(asked).toMatchObject({ variables: { IMAGE: "nginx" }, without: ["build"] });
+    expect(asked).toMatchObject({ variables: { IMAGE: "nginx" }, without: ["services.web.build"] });
     await show.click();
     await page.getByRole("button", { name: "Deploy" }).waitFor();
     expect(sent).toBe("version: 1\napplications:\n  web:\n    image: nginx\n");

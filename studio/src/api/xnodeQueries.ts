@@ -286,7 +286,7 @@ export function ask(
   }
 }
 
-/** Reads a compose file; nothing happens on the machine. `without`: unsupported keys that the person can do without. */
+/** Reads a compose file; nothing happens on the machine. `without`: paths of unsupported parts that the person can do without. */
 export const readCompose = (wish: { text: string; variables: Record<string, string>; without: string[] }) =>
   post<ComposeAnswer>(`${ROOT}/compose`, wish);
 

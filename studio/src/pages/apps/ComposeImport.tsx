@@ -60,8 +60,8 @@ export function ComposeImport({
         <Findings
           all={findings}
           without={without}
-          onChange={(key, isOn) =>
-            setWithout((before) => (isOn ? [...before, key] : before.filter((each) => each !== key)))
+          onChange={(path, isOn) =>
+            setWithout((before) => (isOn ? [...before, path] : before.filter((each) => each !== path)))
           }
         />
         {isFresh ? <ProblemList problems={problems} /> : null}
@@ -96,7 +96,7 @@ function Findings({
 }: {
   all: readonly ComposeFinding[];
   without: readonly string[];
-  onChange: (key: string, isOn: boolean) => void;
+  onChange: (path: string, isOn: boolean) => void;
 }) {
   if (all.length === 0) return null;
   return (
@@ -115,15 +115,15 @@ function Findings({
         { head: "Why", tone: () => "wrap", cell: ({ why }) => why },
         {
           head: "Do without",
-          cell: ({ kind, key, line }) =>
+          cell: ({ kind, key, line, path }) =>
             kind !== "unsupported" ? (
               <span className="quiet">{kind === "ignored" ? "nothing changes" : "done in another way"}</span>
             ) : (
               <input
                 type="checkbox"
                 aria-label={`Do without ${key} of line ${line}`}
-                checked={without.includes(key)}
-                onChange={(event) => onChange(key, event.target.checked)}
+                checked={without.includes(path)}
+                onChange={(event) => onChange(path, event.target.checked)}
               />
             ),
         },
