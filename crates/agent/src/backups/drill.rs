@@ -1,27 +1,47 @@
-//! Restore drills: a backup is proved by restoring it (B-36, B-58).
+//! Restore drills: a backup is proved by restoring it (B-58).
 //!
 //! The data go into volumes of their own, as large as those they are of, which are gone afterwards; the description is opened with its document and its
-//! secrets. Every file is read back and held against the manifest.
+//! secrets. Every file is read back and held against the manifest. Where the application has a job named `drill` and runs, that is its own check: it runs
+//! beside the application with the restored data in place of its own.
 
-use std::time::Instant;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use openmesh_backup::{Owners, Repository, open};
-use openmesh_blueprint::document::Name;
+use openmesh_backup::{Owners, Repository, Restoration, open};
+use openmesh_blueprint::document::{Name, Wish};
+use openmesh_blueprint::generation::IDS_OF_APPLICATION;
 use openmesh_primitives::Timestamp;
-use openmesh_volume::{Id as VolumeId, NewVolume, Owner, Volumes};
+use openmesh_volume::{Id as VolumeId, Keeper, NewVolume, Owner, RestoredLine, Volumes};
+use openmesh_xnode::jobs::RunEnd;
+use tokio::runtime::Builder;
 
+use crate::backups::error::BackupsError;
 use crate::backups::find;
 use crate::backups::head::{self, Opened, Part};
 use crate::backups::jobs::{Done, Job};
 use crate::backups::records::Drilled;
-use crate::backups::subject;
+use crate::backups::subject::{self, Subject, volume_id};
 use crate::error::AgentError;
 use crate::service::Service;
 
 /// Owner of a scratch volume's first line: nobody looks into it.
 const OWNER: Owner = Owner { user: 0, group: 0, mode: 0o700 };
-/// Maker of scratch volumes, in marks.
-const AGENT: &str = "agent";
+/// Line of a scratch volume that the restored data become.
+const LINE: u32 = 2;
+/// Maker of scratch volumes and of runs, in marks.
+const AGENT: &str = "restore drill";
+/// Time between two looks at a run that is about to be cleared away: that of the clock of jobs.
+const LOOK: Duration = Duration::from_secs(2);
+/// Name of the job that is an application's own check.
+pub(crate) const CHECK: &str = "drill";
+
+/// What a drill has shown.
+struct Proved {
+    bytes: u64,
+    /// The application's own check was run, and passed.
+    checked: bool,
+}
 
 /// Restores a backup to a scratch place and tries it. A fault of the backup is a result, and an error as well, so that nobody takes it for a success.
 ///
@@ -37,64 +57,166 @@ pub(crate) fn drill(service: &Service, job: &Job, name: &Name, wanted: Option<&s
     job.say("restores the description");
     let scratch = head::scratch(service, &format!("{name}.drill"));
     let opened = head::read(&repository, find::id(&backup)?, service.backups().keys.node(), &scratch);
-    let proved = opened.and_then(|opened| prove(service, job, &repository, &opened));
+    let proved = opened.and_then(|opened| prove(service, job, &repository, &subject, &opened));
     let at = Timestamp::now();
     let fault = proved.as_ref().err().map(ToString::to_string);
     // One that somebody stopped says nothing about the backup.
     job.check()?;
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let bytes = *proved.as_ref().unwrap_or(&0);
+    let bytes = proved.as_ref().map_or(0, |proved| proved.bytes);
     let drilled = Drilled { backup: backup.id.clone(), of: backup.at, at, bytes, took_ms, fault };
     service.backups().records.change(name, |record| record.drilled = Some(drilled))?;
-    let bytes = proved?;
+    let proved = proved?;
+    let check = if proved.checked { ", and the application's own check passed" } else { "" };
     let text = format!(
-        "backup {} of {} was restored and read back: {} MiB, document and secrets, in {} s",
+        "backup {} of {} was restored and read back: {} MiB, document and secrets, in {} s{check}",
         backup.id.get(..12).unwrap_or(&backup.id),
         backup.at.to_rfc3339(),
-        bytes.div_ceil(1 << 20),
+        proved.bytes.div_ceil(1 << 20),
         took_ms / 1_000
     );
     Ok(Done { text, backup: Some(backup.id), generation: None })
 }
 
-/// Restores every volume of a backup, one after the other, and returns the bytes.
-fn prove(service: &Service, job: &Job, repository: &Repository<'_>, opened: &Opened) -> Result<u64, AgentError> {
+/// Restores every volume of a backup to a scratch volume and lets the application check them; then they are gone.
+fn prove(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    subject: &Subject,
+    opened: &Opened,
+) -> Result<Proved, AgentError> {
     let volumes = scratch_volumes(service)?;
     job.expect(opened.head.bytes());
+    let mut made = BTreeMap::new();
+    let proved = prove_in(service, job, repository, (subject, opened), &volumes, &mut made);
+    let mut gone = Ok(());
+    for id in made.into_values() {
+        // Its room is the host's: it goes whatever came of it, now or when the agent begins the next time.
+        gone = volumes.erase(id, &openmesh_volume::open).and(gone);
+    }
+    let proved = proved?;
+    gone?;
+    Ok(proved)
+}
+
+fn prove_in(
+    service: &Service,
+    job: &Job,
+    repository: &Repository<'_>,
+    (subject, opened): (&Subject, &Opened),
+    volumes: &Volumes,
+    made: &mut BTreeMap<String, VolumeId>,
+) -> Result<Proved, AgentError> {
+    // On a machine that gave the application other ids, and where these are not known any more, nothing has to be run as it.
+    let owners = match (opened.head.first_id, subject.first_id) {
+        (from, to) if from == to || subject.removed.is_some() => Owners::Kept,
+        (from, to) => Owners::Shifted { from, to, count: IDS_OF_APPLICATION },
+    };
     let mut bytes = 0;
     for (name, part) in &opened.head.volumes {
         job.say(format!("restores the volume {name} to a scratch place"));
         let id = fresh_id()?;
-        let proved = prove_one(&volumes, repository, id, part, &opened.head.application);
-        // Its room is the host's: it goes whatever came of it.
-        volumes.erase(id, &openmesh_volume::open)?;
-        bytes += proved?;
+        made.insert(name.clone(), id);
+        bytes += restore_one(volumes, repository, id, part, &opened.head.application, owners)?;
     }
-    Ok(bytes)
+    let checked = own_check(service, job, &subject.name, volumes, made)?;
+    Ok(Proved { bytes, checked })
 }
 
-fn prove_one(
+fn restore_one(
     volumes: &Volumes,
     repository: &Repository<'_>,
     id: VolumeId,
     part: &Part,
     application: &str,
+    owners: Owners,
 ) -> Result<u64, AgentError> {
-    let new = NewVolume {
-        id,
-        application,
-        name: "drill",
-        bytes: part.size_bytes,
-        owner: OWNER,
-        by: AGENT,
-        at: Timestamp::now(),
-    };
+    let at = Timestamp::now();
+    let new = NewVolume { id, application, name: CHECK, bytes: part.size_bytes, owner: OWNER, by: AGENT, at };
     volumes.make(&new, &openmesh_volume::open)?;
-    let place = volumes.scratch_place(id, "drill", &openmesh_volume::open)?;
-    let read_back =
-        |_: &std::path::Path| -> Result<String, String> { Ok("every file is as it was backed up".to_string()) };
-    let drill = repository.drill(part.snapshot()?, &place, Owners::Kept, &read_back, &open)?;
-    Ok(drill.restored.bytes)
+    let place = volumes.scratch_place(id, CHECK, &openmesh_volume::open)?;
+    let order = Restoration { snapshot: part.snapshot()?, target: &place, owners, verify: true };
+    let restored = repository.restore(&order, &open)?;
+    let line = RestoredLine { number: LINE, reason: AGENT, by: AGENT, at, keeper: Keeper::Machine };
+    volumes.adopt(id, CHECK, &line, &openmesh_volume::open)?;
+    Ok(restored.bytes)
+}
+
+/// Runs the application's own check on restored data; false where it has none, or does not run.
+fn own_check(
+    service: &Service,
+    job: &Job,
+    name: &Name,
+    volumes: &Volumes,
+    restored: &BTreeMap<String, VolumeId>,
+) -> Result<bool, AgentError> {
+    let Some(present) = subject::present(service)? else { return Ok(false) };
+    let application = present.portable.applications.get(name).map(|resolved| &resolved.application);
+    let check = application.filter(|application| application.wish == Wish::Running);
+    let check = check.and_then(|application| application.jobs.keys().find(|job| job.as_str() == CHECK));
+    let (Some(check), Some(placed)) = (check, present.placement.applications.get(name)) else { return Ok(false) };
+    let live = &service.agent().machine().volumes;
+    let mut data: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for (volume, id) in restored {
+        let Some((_, own)) = placed.volumes.iter().find(|(name, _)| name.as_str() == volume) else { continue };
+        data.insert(live.line_folder(volume_id(own)?, own.line), volumes.line_folder(*id, LINE));
+    }
+    if data.is_empty() {
+        return Ok(false);
+    }
+    job.say("runs the application's own check on the restored data");
+    let run = service.agent().begin_job_on(name, check, AGENT, &data, &openmesh_xnode::open)?;
+    let end = end_of(service, job, name, check, run.number)?;
+    match end.is_success() {
+        true => Ok(true),
+        false => {
+            let (words, run) = (end.words, run.number);
+            Err(BackupsError::Check { application: name.clone(), words, run }.into())
+        }
+    }
+}
+
+/// Waits for the end of a run, and until nothing of it is left that holds the data.
+fn end_of(service: &Service, job: &Job, name: &Name, check: &Name, number: u64) -> Result<RunEnd, AgentError> {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(AgentError::file("making a runtime for", "the check of a drill"))?;
+    runtime.block_on(ended(service, job, name, check, number))
+}
+
+/// As [`end_of`]: the clock of jobs looks after the run, and its end is an event.
+async fn ended(service: &Service, job: &Job, name: &Name, check: &Name, number: u64) -> Result<RunEnd, AgentError> {
+    let mut news = service.history().follow();
+    let mut is_asked = false;
+    loop {
+        let found = service.agent().runs(name, check)?.into_iter().find(|(run, _)| run.number == number);
+        let gone = || BackupsError::Check {
+            application: name.clone(),
+            words: "it was removed before its end".into(),
+            run: number,
+        };
+        let (run, logs) = found.ok_or_else(gone)?;
+        let is_cleared = !logs.with_file_name("shim.json").exists();
+        match run.end.filter(|_| is_cleared) {
+            Some(end) if !is_asked => return Ok(end),
+            Some(_) => return Err(BackupsError::Cancelled.into()),
+            None if is_asked && service.is_leaving() => return Err(BackupsError::Cancelled.into()),
+            None => {}
+        }
+        tokio::select! {
+            changed = news.changed() => {
+                if changed.is_err() {
+                    return Err(BackupsError::Leaving.into());
+                }
+            }
+            () = job.cancelled(), if !is_asked => {
+                service.agent().end_job(name, check, &openmesh_xnode::open)?;
+                is_asked = true;
+            }
+            // What is cleared away late is no event.
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
 }
 
 /// A fresh id of a scratch volume.
@@ -104,10 +226,14 @@ fn fresh_id() -> Result<VolumeId, AgentError> {
     Ok(VolumeId::new(bytes))
 }
 
+/// Folder of the scratch volumes: beside the agent's others, since the ids of an application have to find their way through.
+fn folder(service: &Service) -> PathBuf {
+    service.settings().state.join("drills")
+}
+
 fn scratch_volumes(service: &Service) -> Result<Volumes, AgentError> {
-    let root = service.backups().folder().join("drill");
     let name = service.settings().name.as_str();
-    Ok(Volumes::open(&root, &format!("{name}-drill"))?)
+    Ok(Volumes::open(&folder(service), &format!("{name}-drill"))?)
 }
 
 /// Removes the scratch volumes that a dead agent has left.
@@ -115,7 +241,7 @@ fn scratch_volumes(service: &Service) -> Result<Volumes, AgentError> {
 /// # Errors
 /// Somebody uses one, or a call failed.
 pub(crate) fn tidy(service: &Service) -> Result<(), AgentError> {
-    if !service.backups().folder().join("drill").is_dir() {
+    if !folder(service).is_dir() {
         return Ok(());
     }
     let volumes = scratch_volumes(service)?;

@@ -126,6 +126,18 @@ pub enum BackupsError {
         /// The cause.
         cause: io::Error,
     },
+    /// The application's own check of restored data found a fault.
+    #[error(
+        "the data were restored, and the application's own check of them failed: {words} (run {run} of its job `drill`, whose log is kept)"
+    )]
+    Check {
+        /// The application.
+        application: Name,
+        /// The end of the run, in words.
+        words: String,
+        /// Number of the run.
+        run: u64,
+    },
     /// A person stopped it, or the agent left.
     #[error("it was stopped before its end")]
     Cancelled,
@@ -157,6 +169,7 @@ impl BackupsError {
             BackupsError::NotFresh { .. } => ("not_fresh", 409),
             BackupsError::Description { .. } => ("backup_damaged", 422),
             BackupsError::Value(_) => ("value", 400),
+            BackupsError::Check { .. } => ("check_failed", 422),
             BackupsError::Cancelled => ("cancelled", 409),
             BackupsError::Repository(_) | BackupsError::Store(_) => ("repository", 502),
             BackupsError::Pause { .. } | BackupsError::Volume(_) => ("machine", 500),

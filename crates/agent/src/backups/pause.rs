@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
+use openmesh_blueprint::inventory::InstanceId;
 use openmesh_shim::client::Client;
 use openmesh_shim::protocol::Action;
 use openmesh_shim::state::{Found, look};
+use openmesh_xnode::paths::instance_name;
 use openmesh_xnode::{Machine, marks, open};
 
 use crate::backups::error::BackupsError;
@@ -58,7 +60,7 @@ impl<'a> Pauser<'a> {
     pub fn pause(&self) -> io::Result<()> {
         let machine = self.service.agent().machine();
         let mut found = Vec::new();
-        for instance in running(machine, &self.application).map_err(|error| io::Error::other(error.to_string()))? {
+        for instance in running(self.service, &self.application).map_err(|error| io::Error::other(error.to_string()))? {
             if !machine.group(&instance.name).frozen().map_err(|error| io::Error::other(error.to_string()))? {
                 found.push(instance);
             }
@@ -133,10 +135,9 @@ fn remove(mark: &Path) -> io::Result<()> {
 }
 
 /// Instances of an application, and runs of its jobs, whose shims live: whatever may write to its volumes.
-fn running(machine: &Machine, application: &Name) -> Result<Vec<Running>, AgentError> {
+fn running(service: &Service, application: &Name) -> Result<Vec<Running>, AgentError> {
     let mut found = Vec::new();
-    for config in configs(machine, application)? {
-        let name = instance(&config).to_string();
+    for (name, config) in configs(service, application)? {
         let failed = |cause: String| BackupsError::Pause { instance: name.clone(), cause: io::Error::other(cause) };
         if matches!(look(&config).map_err(|error| failed(error.to_string()))?, Found::Living) {
             found.push(Running { name, config });
@@ -145,20 +146,13 @@ fn running(machine: &Machine, application: &Name) -> Result<Vec<Running>, AgentE
     Ok(found)
 }
 
-/// Name of a shim's instance on this machine: its own name has the agent's before it.
-fn instance(config: &openmesh_shim::Config) -> &str {
-    config.name.split_once('/').map_or(config.name.as_str(), |(_, name)| name)
-}
-
-/// Configurations of all shims of an application.
-fn configs(machine: &Machine, application: &Name) -> Result<Vec<openmesh_shim::Config>, AgentError> {
-    let mut folders = below(&machine.paths.instances(application))?;
-    for job in below(&machine.paths.application(application).join("runs"))? {
-        folders.extend(below(&job)?);
-    }
-    let mut found = Vec::new();
-    for folder in folders {
-        found.extend(marks::find::<openmesh_shim::Config>(&folder.join("shim.json"))?);
+/// All shims of an application: name of the instance or run on this machine, and configuration.
+fn configs(service: &Service, application: &Name) -> Result<Vec<(String, openmesh_shim::Config)>, AgentError> {
+    let mut found = service.agent().running_jobs(application)?;
+    for folder in below(&service.agent().machine().paths.instances(application))? {
+        let id = folder.file_name().and_then(|name| name.to_str()?.parse::<InstanceId>().ok());
+        let config = marks::find::<openmesh_shim::Config>(&folder.join("shim.json"))?;
+        found.extend(id.zip(config).map(|(id, config)| (instance_name(application, &id), config)));
     }
     Ok(found)
 }
@@ -202,11 +196,10 @@ pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
         // A file that was being written when the machine went is no mark.
         let Some(name) = name.filter(|_| path.extension().is_some_and(|end| end == "json")) else { continue };
         let instances: Vec<String> = marks::read(&path)?;
-        for config in configs(machine, &name)? {
-            let instance = instance(&config);
-            if instances.iter().any(|paused| paused == instance) {
-                let failed = |cause| BackupsError::Pause { instance: instance.to_string(), cause };
-                thaw(machine, instance, &config).map_err(failed)?;
+        for (instance, config) in configs(service, &name)? {
+            if instances.contains(&instance) {
+                let failed = |cause| BackupsError::Pause { instance: instance.clone(), cause };
+                thaw(machine, &instance, &config).map_err(failed)?;
             }
         }
         remove(&path).map_err(AgentError::file("removing", &path))?;

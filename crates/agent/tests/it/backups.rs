@@ -176,6 +176,40 @@ async fn a_backup_is_made_restored_to_a_line_and_undone() {
     world.stop().await;
 }
 
+/// A document with a check that looks for a word in the data.
+fn checked(document: &str, word: &str) -> String {
+    let script = format!("open F, '<', '/data/words' or exit 3; exit((grep {{ $_ eq qq({word}\\n) }} <F>) ? 0 : 4)");
+    let job = format!("    jobs: {{drill: {{command: [/usr/bin/perl, -e, \"{script}\"]}}}}\n    health:");
+    document.replacen("    health:", &job, 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_runs_the_applications_own_check_on_the_restored_data() {
+    let Some(mut world) = World::new() else { return };
+    let store = tempfile::tempdir().unwrap();
+    world.start().await;
+    let (image, port) = (world.image(&server("one")), free_port());
+    set_keys(&world).await;
+    let document = backed_up(&world, &image, port, &folder(&store.path().join("repository")));
+    world.deploy(checked(&document, "kept")).await;
+    answer("POST", port, "/kept").await.unwrap();
+    done(&world, "/applications/web/backups", Vec::new()).await;
+    answer("POST", port, "/later").await.unwrap();
+    let drilled = done(&world, "/applications/web/backups/drill", Vec::new()).await;
+    assert!(drilled.text.contains("own check passed"), "{drilled:?}");
+    // What the application has by now is not in the backup, and the check sees the backup.
+    world.deploy(checked(&document, "later")).await;
+    let drilled = act(&world, "/applications/web/backups/drill", Vec::new()).await;
+    assert_eq!((drilled.ok, drilled.code.as_deref()), (false, Some("check_failed")), "{drilled:?}");
+    let overview: Overview = world.get("/backups").await.unwrap();
+    let web = &overview.applications[0];
+    assert!(web.drill.as_ref().unwrap().fault.as_ref().unwrap().contains("code 4"), "{web:?}");
+    assert_eq!(web.drill_state, Some(State::Failed));
+    // The live data were never touched.
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\nlater\n"));
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_becomes_another_application_with_other_ids() {
     let Some(mut world) = World::new() else { return };
