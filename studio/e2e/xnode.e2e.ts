@@ -650,7 +650,13 @@ describe("within an application", () => {
       },
     ];
     agent.also.set("GET /applications/db/backups", () => ({ json: [kept] }));
-    agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
+    const line = { volume: "data", parent: null, reason: "first", by: "root", at: kept.at, admitted: true };
+    agent.also.set("GET /applications/db/lines", () => ({
+      json: [
+        { ...line, number: 1, in_use: false },
+        { ...line, number: 2, in_use: true },
+      ],
+    }));
     const job = {
       number: 1,
       kind: "backup" as const,
@@ -680,6 +686,13 @@ describe("within an application", () => {
     await page.getByRole("button", { name: "Restore as db-copy" }).click();
     await page.getByText("The restore has begun").waitFor();
     expect(asked).toEqual({ backup: kept.id, volumes: ["data"], as_name: "db-copy" });
+    // What a switch has left beside is a person's to choose.
+    expect(await page.getByRole("button", { name: "Use line 2 of data" }).isDisabled()).toBe(true);
+    agent.plan = () => planned({ destroys: [] });
+    await page.getByRole("button", { name: "Use line 1 of data" }).click();
+    await page.getByRole("button", { name: "Use this line" }).click();
+    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    expect(agent.taken[0]?.query.get("lines")).toBe("db/data:1");
   });
 });
 
