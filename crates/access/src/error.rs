@@ -136,7 +136,7 @@ pub enum Refusal {
     /// The operating system gave no randomness.
     #[error("the operating system gives no randomness: {0}")]
     Randomness(String),
-    /// What was decided could not be written, so nothing has changed.
+    /// A decision that could not be written, so that nothing has changed.
     #[error("nothing has changed, since it could not be written: {0}")]
     Store(String),
 }

@@ -13,3 +13,4 @@ mod network;
 mod path;
 mod siege;
 mod supervisor;
+mod xnode_access;
