@@ -57,11 +57,6 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Number since the agent began.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Says what is being done now.
     pub fn say(&self, phase: impl Into<String>) {
         *lock(&self.phase) = phase.into();

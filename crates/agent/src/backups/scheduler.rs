@@ -61,8 +61,10 @@ pub enum Turn {
     Wait(Option<Timestamp>),
     /// A run is due, and is tried again after this pause.
     Pause {
-        /// The moment it was due.
+        /// The first moment that is not settled.
         moment: Timestamp,
+        /// Moments that the next run settles.
+        moments: u32,
         /// Time that is left, milliseconds.
         left_ms: u64,
     },
@@ -108,9 +110,10 @@ pub fn turn(track: &Track, schedule: &Schedule, tried_ms: Option<u64>, now: Cloc
     if moment > now.wall {
         return Turn::Wait(Some(moment));
     }
+    let moments = schedule.moments_between(settled, now.wall, MISSED_MAX);
     match left_ms(track, tried_ms, now.steady_ms) {
-        0 => Turn::Run { moment, moments: schedule.moments_between(settled, now.wall, MISSED_MAX) },
-        left_ms => Turn::Pause { moment, left_ms },
+        0 => Turn::Run { moment, moments },
+        left_ms => Turn::Pause { moment, moments, left_ms },
     }
 }
 
@@ -207,7 +210,7 @@ mod tests {
                 track = failed(&track, "no target");
             }
             let tried = Some(now.steady_ms);
-            assert_eq!(turn(&track, &schedule, tried, now), Turn::Pause { moment, left_ms: pause });
+            assert_eq!(turn(&track, &schedule, tried, now), Turn::Pause { moment, moments: 1, left_ms: pause });
             let later = Clocks { steady_ms: now.steady_ms + pause, ..now };
             assert!(matches!(turn(&track, &schedule, tried, later), Turn::Run { .. }));
         }

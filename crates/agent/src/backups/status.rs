@@ -8,7 +8,7 @@ use openmesh_primitives::Timestamp;
 use crate::backups::error::BackupsError;
 use crate::backups::find::made_view;
 use crate::backups::records::{Drilled, Record};
-use crate::backups::scheduler::{self, Standing, Track};
+use crate::backups::scheduler::{self, Clocks, Standing, Track, Turn};
 use crate::backups::subject::{self, Subject};
 use crate::backups::targets;
 use crate::backups::views::{self, JobKind, State};
@@ -49,21 +49,21 @@ pub(crate) fn keys(service: &Service) -> Result<views::Keys, AgentError> {
 /// As [`overview`].
 pub(crate) fn troubles(service: &Service) -> Result<Vec<Trouble>, AgentError> {
     let all = overview(service)?;
-    let trouble =
-        |application: Option<String>, cause: String| Trouble { application, cause, attempts: 0, again_in_ms: None };
     let mut troubles = Vec::new();
     for one in all.applications {
         let what = |word: &str, cause: Option<String>| format!("{word}: {}", cause.unwrap_or_default());
         if matches!(one.state, State::Late | State::Failed) {
-            troubles.push(trouble(Some(one.name.clone()), what("backup", one.cause)));
+            let (application, cause) = (Some(one.name.clone()), what("backup", one.cause));
+            troubles.push(Trouble { application, cause, attempts: one.failures, again_in_ms: one.again_in_ms });
         }
         if matches!(one.drill_state, Some(State::Late | State::Failed)) {
-            troubles.push(trouble(Some(one.name), what("restore drill", one.drill_cause)));
+            let (application, cause) = (Some(one.name), what("restore drill", one.drill_cause));
+            troubles.push(Trouble { application, cause, attempts: 0, again_in_ms: None });
         }
     }
     for target in all.targets.into_iter().filter(|target| target.state == State::Failed) {
-        let cause = target.cause.unwrap_or_default();
-        troubles.push(trouble(None, format!("place for backups `{}`: {cause}", target.name)));
+        let cause = format!("place for backups `{}`: {}", target.name, target.cause.unwrap_or_default());
+        troubles.push(Trouble { application: None, cause, attempts: 0, again_in_ms: None });
     }
     Ok(troubles)
 }
@@ -121,23 +121,54 @@ fn application(service: &Service, subject: &Subject) -> Result<views::Applicatio
         false => of_track(&record.drill, schedule, record.drilled.is_some(), wall),
     });
     let (drill_state, drill_cause) = drills.map_or((None, None), |(state, cause)| (Some(state), cause));
-    let next = |track: &Track, schedule: &Option<Schedule>| {
-        let schedule = schedule.as_ref()?;
-        schedule.next_after(scheduler::adopt(track, schedule, wall).settled?.max(wall))
+    let clocks = Clocks { wall, steady_ms: service.backups().steady_ms() };
+    let own = |track: &Track, schedule: &Option<Schedule>, kind| {
+        Moments::of(track, schedule.as_ref(), service.backups().tried(&subject.name, kind), clocks)
     };
+    let moments = own(&record.backup, &subject.schedule, JobKind::Backup);
     Ok(views::Application {
         name: subject.name.to_string(),
         target: subject.target.as_ref().map(|(name, _)| name.to_string()),
         state,
         cause,
-        next: next(&record.backup, &subject.schedule),
+        next: moments.next,
+        due_since: moments.due_since,
+        missed: moments.missed,
+        failures: record.backup.failures,
+        again_in_ms: moments.again_in_ms,
         last: record.last.as_ref().map(|made| made_view(made, &subject.name, &subject.node)),
         drill_state,
         drill_cause,
-        next_drill: next(&record.drill, &subject.drill),
+        next_drill: own(&record.drill, &subject.drill, JobKind::Drill).next,
         drill: record.drilled.map(drill),
         awaits_last,
     })
+}
+
+/// Moments of a schedule around now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Moments {
+    next: Option<Timestamp>,
+    due_since: Option<Timestamp>,
+    missed: u32,
+    again_in_ms: Option<u64>,
+}
+
+impl Moments {
+    fn of(track: &Track, schedule: Option<&Schedule>, tried_ms: Option<u64>, now: Clocks) -> Moments {
+        let Some(schedule) = schedule else { return Moments::default() };
+        let track = scheduler::adopt(track, schedule, now.wall);
+        let next = schedule.next_after(now.wall);
+        match scheduler::turn(&track, schedule, tried_ms, now) {
+            Turn::Wait(next) => Moments { next, ..Moments::default() },
+            Turn::Run { moment, moments } => {
+                Moments { next, due_since: Some(moment), missed: moments, again_in_ms: Some(0) }
+            }
+            Turn::Pause { moment, moments, left_ms } => {
+                Moments { next, due_since: Some(moment), missed: moments, again_in_ms: Some(left_ms) }
+            }
+        }
+    }
 }
 
 /// An application of which the record cannot be read: that is its trouble alone.
@@ -148,6 +179,10 @@ fn unread(subject: &Subject, error: &AgentError) -> views::Application {
         state: State::Failed,
         cause: Some(error.to_string()),
         next: None,
+        due_since: None,
+        missed: 0,
+        failures: 0,
+        again_in_ms: None,
         last: None,
         drill_state: None,
         drill_cause: None,
@@ -221,6 +256,22 @@ mod tests {
         let failed = scheduler::failed(&track, "no room");
         let (state, cause) = of(&failed, true, "2026-11-29T03:00:00Z");
         assert!(state == State::Failed && cause.unwrap().contains("no room (tried 1 times"));
+    }
+
+    #[test]
+    fn missed_moments_and_the_next_attempt_are_told() {
+        let schedule: Schedule = "0 3 * * *".parse().unwrap();
+        let track = scheduler::adopt(&Track::default(), &schedule, at("2026-11-29T01:00:00Z"));
+        let now = Clocks { wall: at("2026-12-01T12:00:00Z"), steady_ms: 100_000 };
+        let due = Moments::of(&track, Some(&schedule), None, now);
+        let (first, next) = (at("2026-11-29T03:00:00Z"), at("2026-12-02T03:00:00Z"));
+        assert_eq!(due, Moments { next: Some(next), due_since: Some(first), missed: 3, again_in_ms: Some(0) });
+        let failed = scheduler::failed(&track, "no room");
+        let paused = Moments::of(&failed, Some(&schedule), Some(90_000), now);
+        assert_eq!((paused.missed, paused.again_in_ms), (3, Some(50_000)));
+        let settled = Moments::of(&scheduler::done(&track, now.wall), Some(&schedule), None, now);
+        assert_eq!(settled, Moments { next: Some(next), ..Moments::default() });
+        assert_eq!(Moments::of(&track, None, None, now), Moments::default());
     }
 
     #[test]

@@ -75,6 +75,14 @@ pub struct Application {
     pub cause: Option<String>,
     /// Next moment of the schedule.
     pub next: Option<Timestamp>,
+    /// First moment that has passed without a backup.
+    pub due_since: Option<Timestamp>,
+    /// Moments that have passed without a backup; the next one makes up for all of them.
+    pub missed: u32,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Time until the next attempt, milliseconds; none where nothing is due.
+    pub again_in_ms: Option<u64>,
     /// The last backup that was made.
     pub last: Option<Backup>,
     /// State of its drills; none without a schedule for them and before the first.
