@@ -94,6 +94,7 @@ pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&st
     says("the agent has ended");
     let service = Service::open(settings.clone())?;
     service.agent().remove_everything(&open).await?;
+    crate::backups::end_drills(&service)?;
     says("every application has ended, and its namespaces, mounts, control groups and links are gone");
     drop(service);
     remove(&settings.run)?;

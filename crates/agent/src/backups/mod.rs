@@ -53,6 +53,7 @@ use openmesh_blueprint::document::{Name, Schedule, Store};
 use openmesh_primitives::Timestamp;
 use tokio::runtime::Handle;
 
+pub(crate) use drill::tidy as end_drills;
 pub use error::BackupsError;
 pub(crate) use find::list;
 pub(crate) use jobs::{Job, SCHEDULE};
