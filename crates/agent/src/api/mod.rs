@@ -5,6 +5,7 @@
 mod access;
 pub mod doors;
 pub mod exec;
+pub mod import;
 pub mod jobs;
 pub mod usage;
 mod backups;
@@ -24,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::{Stream, StreamExt as _, stream};
-use openmesh_access::Principal;
+use openmesh_access::{Principal, Refusal, Role};
 use openmesh_blueprint::document::{Name, schema};
 use openmesh_blueprint::generation::{Disposal, Generation};
 use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
@@ -38,6 +39,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::AgentError;
 use crate::logs::{LINES_MAX, Logs};
 use crate::outcomes::{self, Outcome};
+use crate::reach;
 use crate::service::{Asked, Service, names};
 use crate::uninstall::Holdings;
 use crate::views::{self, ApplicationState};
@@ -70,6 +72,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(access::routes())
         .merge(doors::routes())
         .merge(exec::routes())
+        .merge(import::routes())
         .merge(jobs::routes())
         .merge(usage::routes())
         .merge(templates::routes())
@@ -180,12 +183,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Change {
     }
 }
 
+/// Refuses a document that does more than run applications to whoever may only do that; what it was compared with is expected to be there still.
+async fn check_reach(service: &Arc<Service>, change: &mut Change, after: Document) -> Result<(), AgentError> {
+    let Some(role) = change.principal.as_ref().map(|principal| principal.role).filter(|role| *role < Role::Admin) else {
+        return Ok(());
+    };
+    let compared = blocking(service, move |service| {
+        let wanted = service.wanted()?;
+        let before = if wanted == 0 { None } else { Some(service.document(wanted)?) };
+        Ok((wanted, reach::least(before.as_ref(), &after)))
+    });
+    let (wanted, least) = compared.await?;
+    if role < least {
+        return Err(Refusal::Role { least, role }.into());
+    }
+    change.expected.get_or_insert(wanted);
+    Ok(())
+}
+
 async fn deploy(
     State(service): Shared,
-    change: Change,
+    mut change: Change,
     text: String,
 ) -> Result<Json<views::Deployment>, AgentError> {
     let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
+    check_reach(&service, &mut change, document.clone()).await?;
     Ok(Json(service.deploy(&document, &change.asked("a document was deployed"), !change.plan).await?))
 }
 
@@ -207,8 +229,10 @@ async fn remove(
 async fn roll_back(
     State(service): Shared,
     Path(number): Path<u64>,
-    change: Change,
+    mut change: Change,
 ) -> Result<Json<views::Deployment>, AgentError> {
+    let document = blocking(&service, move |service| service.document(number)).await?;
+    check_reach(&service, &mut change, document).await?;
     let asked = change.asked(&format!("back to generation {number}"));
     let lines = line_choices(change.lines.as_deref().unwrap_or_default())?;
     Ok(Json(service.roll_back(number, &lines, &asked, !change.plan).await?))

@@ -311,9 +311,11 @@ async fn every_change_is_in_the_log_and_no_secret() {
     assert_eq!(refusal(put(&operator)).await, (403, "role".into()));
     let stranger = site.request(Method::PUT, "/secrets/token", None).body(secret);
     assert_eq!(refusal(stranger).await, (401, "not_signed_in".into()));
-    // Nobody deploys in another name but root.
-    let deploy = site.request(Method::POST, "/applications?by=bob", Some(&operator));
-    assert!(deploy.body(world.document("applications: {}\n")).send().await.unwrap().status().is_success());
+    // Nobody deploys in another name but root, and an operator changes nothing of the machine.
+    world.deploy(world.document("applications: {}\n")).await;
+    let deploy = |text: String| site.request(Method::POST, "/applications?by=bob", Some(&operator)).body(text);
+    assert_eq!(refusal(deploy("version: 1\n".into())).await, (403, "role".into()));
+    assert!(deploy(world.document("applications: {}\n")).send().await.unwrap().status().is_success());
     let generations: Vec<Generation> = site.get("/generations", &operator).await;
     assert_eq!(generations[0].by, address(3).to_string());
     let root: u32 = world.client.ask(world.client.request(Method::PUT, "/secrets/other").body(secret)).await.unwrap();
