@@ -17,6 +17,10 @@ use crate::instance::Wanted;
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 /// Longest test, milliseconds, whatever the document says: other applications are looked at in between.
 const TEST_MS_MAX: u64 = 60_000;
+/// Pause before a connection or a request is tried again: a service that is ready waits for nobody.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Pause before a command is tried again.
+const COMMAND_PAUSE: Duration = Duration::from_millis(500);
 /// Most that is told of what a command said, characters: its last line.
 const SAID_MAX: usize = 200;
 
@@ -38,6 +42,12 @@ pub(crate) fn test(wanted: &Wanted<'_>, status: &Status) -> Result<(), String> {
         0 => Ok(()),
         code => Err(format!("`{}` ended with code {code}{}", named(), last_line(&finished.said))),
     }
+}
+
+/// Pause before a test that has failed is repeated in a gate: a command is a process each time.
+pub(crate) fn pause(application: &Application) -> Duration {
+    let by_command = application.health.as_ref().is_some_and(|health| !health.command.is_empty());
+    if by_command { COMMAND_PAUSE } else { PAUSE }
 }
 
 /// The last line of what a command said, shortened, with what leads to it.

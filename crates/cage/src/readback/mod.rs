@@ -30,6 +30,9 @@ const NAMESPACES: [(&str, &str); 7] = [
     ("cgroup", "cgroup"),
 ];
 
+/// Pause between two looks, milliseconds: a process that a driver is just making is in the group before it has given up the host's rights.
+const SETTLE_MS: u64 = 250;
+
 /// Limits with which a container's processes are made: name in `/proc/PID/limits` and highest hard value.
 const PROCESS_LIMITS: [(&str, u64); 2] = [("Max core file size", 0), ("Max open files", OPEN_FILES_MAX)];
 
@@ -222,13 +225,15 @@ fn map_text(map: &[IdMapping]) -> String {
     if entries.is_empty() { "empty".into() } else { entries.join(", ") }
 }
 
-/// Differences between an instance and its bundle that two looks have shown; none is as it should be. `pid` is its first process, as its shim tells it.
+/// Differences between an instance and its bundle that two looks have shown, a moment apart; none is as it should be. `pid` is its first process, as its shim tells it.
 ///
 /// # Errors
 /// The first process has ended, or a file of the kernel cannot be read.
 pub fn check(config: &Config, pid: u32, group: &Group) -> Result<Vec<Difference>, ReadbackError> {
     let mut found = compare(config, &observe(config, pid, group)?);
     if !found.is_empty() {
+        // The kernel tells of no change. A driver's process on its way in has given up the host's rights by then.
+        std::thread::sleep(std::time::Duration::from_millis(SETTLE_MS));
         let again = compare(config, &observe(config, pid, group)?);
         found.retain(|difference| again.contains(difference));
     }

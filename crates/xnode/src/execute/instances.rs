@@ -190,7 +190,7 @@ impl Work<'_> {
                 Some(format!("{cause}, and its policy starts it no more{}", last_words(&wanted, &status)))
             }
             Err(_) if started.clock.elapsed().is_some_and(|waited| waited < Duration::from_millis(within.0)) => {
-                return Ok(Progress::Wait(LOOK_AGAIN));
+                return Ok(Progress::Wait(health::pause(&wanted.resolved.application)));
             }
             Err(cause) => Some(format!("not healthy within {within}: {cause}{}", last_words(&wanted, &status))),
         };
