@@ -3,6 +3,7 @@
 pub mod access;
 pub mod backup;
 pub mod beside;
+pub mod import;
 
 use std::path::PathBuf;
 
@@ -737,6 +738,8 @@ pub enum AppCommand {
     Job(beside::JobArgs),
     /// Show what an application uses: processors, memory, disk, network.
     Usage(beside::UsageArgs),
+    /// Make a document of a compose file and tell what is not as in Docker; deploys nothing, ends with 1 where something is unsupported.
+    Import(import::ImportArgs),
 }
 
 /// Arguments of `app templates`.

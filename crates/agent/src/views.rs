@@ -13,6 +13,7 @@ pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
+pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition, UsagePoint};
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};

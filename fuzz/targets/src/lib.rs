@@ -20,6 +20,7 @@ pub mod chain;
 pub mod consensus;
 pub mod content;
 pub mod dialects;
+pub mod documents;
 pub mod emulated;
 #[cfg(feature = "gateway")]
 pub mod gateway;
@@ -86,6 +87,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "block_store", run: content::block_store, seeds: content::block_store_seeds, mutations: 300 },
     Target { name: "api_bodies", run: api::bodies, seeds: api::bodies_seeds, mutations: 8_000 },
     Target { name: "sign_in_message", run: api::sign_in_message, seeds: api::sign_in_message_seeds, mutations: 8_000 },
+    Target { name: "document_text", run: documents::text, seeds: documents::text_seeds, mutations: 4_000 },
+    Target { name: "compose", run: documents::compose, seeds: documents::compose_seeds, mutations: 2_000 },
     #[cfg(feature = "chain")]
     Target { name: "evm_json", run: chain::json, seeds: chain::json_seeds, mutations: 2_000 },
     #[cfg(feature = "chain")]

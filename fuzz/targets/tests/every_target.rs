@@ -103,6 +103,8 @@ tests! {
     block_store,
     api_bodies,
     sign_in_message,
+    document_text,
+    compose,
     #[cfg(feature = "chain")]
     evm_json,
     #[cfg(feature = "chain")]

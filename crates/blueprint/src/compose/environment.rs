@@ -195,13 +195,20 @@ impl Environment<'_> {
         }
     }
 
+    /// Returns true for a text of an env file that a password among the variables was put into.
+    fn holds_secret(&self, text: &str) -> bool {
+        let secrets = self.context.variables.iter().filter(|(name, _)| is_secret(name));
+        secrets.map(|(_, value)| value).any(|value| !is_switch(value) && text.contains(value.as_str()))
+    }
+
     /// The secret that a variable becomes, with the words for it.
     fn secret(&mut self, variable: &Variable<'_>) -> Option<(Name, String)> {
         let Variable { name, value, place, is_apart, .. } = *variable;
         let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
         // `NAME` alone, or a value of an env file.
         if value.is_none() || is_apart {
-            if !is_secret(name) || value.is_some_and(is_switch) {
+            if !(is_secret(name) || value.is_some_and(|value| self.holds_secret(value))) || value.is_some_and(is_switch)
+            {
                 return None;
             }
             let secret = propose(name, name, self.proposed)?;

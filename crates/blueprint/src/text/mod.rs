@@ -14,4 +14,4 @@ pub use out::Out;
 pub use problem::{Problem, Problems, nearest};
 pub use shape::{Definitions, Scalar, Shape};
 pub(crate) use shape::{FieldSchema, Fields, define, read_scalar, record, scalar, scalar_schema, unknown_word, words};
-pub use yaml::{Tagged, parse, parse_with_limits, parse_with_tags};
+pub use yaml::{NODES_MAX, SCALAR_BYTES, Tagged, parse, parse_with_limits, parse_with_tags};

@@ -3,6 +3,7 @@
 mod backup;
 mod change;
 mod exec;
+mod import;
 mod jobs;
 mod templates;
 mod text;
@@ -38,13 +39,16 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             if output.json { json(&application) } else { print(&text::why(&application)) }
         }
         AppCommand::Plan { document, agent, output } => {
-            let (client, text) = (client(&agent)?, read(&document)?);
+            let text = read(&document)?;
+            import::is_document(&document, &text)?;
+            let client = client(&agent)?;
             let request = client.request(Method::POST, "/applications?plan=true").body(text);
             let deployment: Deployment = ask(&client, request).await?;
             if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
         }
         AppCommand::Deploy { document, change: asked } => {
             let text = read(&document)?;
+            import::is_document(&document, &text)?;
             let does = |client: &Client| client.request(Method::POST, "/applications").body(text.clone());
             change(&asked, does).await
         }
@@ -90,6 +94,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
         AppCommand::Job(asked) => jobs::run(&asked).await,
         AppCommand::Usage(asked) => usage::run(&asked).await,
+        AppCommand::Import(asked) => import::run(&asked),
     }
 }
 
