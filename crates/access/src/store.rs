@@ -168,6 +168,22 @@ impl Access {
         Ok(done)
     }
 
+    /// Makes a change in the name of somebody, by the role that they have at this moment and not when they asked.
+    fn change_by<T>(
+        &self,
+        actor: &Principal,
+        tick: &Tick,
+        does: impl FnOnce(&mut State, &Principal, &Moment) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        self.change(tick, |state, now| {
+            let role = match actor.credential() {
+                Some(id) => state.role_of(id).ok_or(Refusal::Revoked)?,
+                None => actor.role,
+            };
+            does(state, &Principal { role, ..actor.clone() }, now)
+        })
+    }
+
     /// Everything that a page needs to write a message of sign-in under this name of the agent.
     ///
     /// # Errors
@@ -354,7 +370,9 @@ impl Access {
         wish: &views::MemberWish,
         tick: &Tick,
     ) -> Result<(), Refusal> {
-        self.change(tick, |state, now| state.set_member(actor, wallet, wish.role, wish.name.clone(), now))
+        self.change_by(actor, tick, |state, actor, now| {
+            state.set_member(actor, wallet, wish.role, wish.name.clone(), now)
+        })
     }
 
     /// Takes a member out, with their sessions and keys.
@@ -362,7 +380,7 @@ impl Access {
     /// # Errors
     /// As [`State::remove_member`].
     pub fn remove_member(&self, actor: &Principal, wallet: &Address, tick: &Tick) -> Result<(), Refusal> {
-        self.change(tick, |state, _| state.remove_member(actor, wallet))
+        self.change_by(actor, tick, |state, actor, _| state.remove_member(actor, wallet))
     }
 
     /// Sessions that whoever asks may see, the last used one first.
@@ -394,7 +412,7 @@ impl Access {
     /// # Errors
     /// As [`State::end_session`].
     pub fn end_session(&self, actor: &Principal, id: &str, tick: &Tick) -> Result<(), Refusal> {
-        self.change(tick, |state, _| state.end_session(actor, id))
+        self.change_by(actor, tick, |state, actor, _| state.end_session(actor, id))
     }
 
     /// Ends every session of a member.
@@ -402,7 +420,7 @@ impl Access {
     /// # Errors
     /// As [`State::end_sessions_of`].
     pub fn end_sessions_of(&self, actor: &Principal, wallet: &Address, tick: &Tick) -> Result<views::Ended, Refusal> {
-        let sessions = self.change(tick, |state, _| state.end_sessions_of(actor, wallet))?;
+        let sessions = self.change_by(actor, tick, |state, actor, _| state.end_sessions_of(actor, wallet))?;
         Ok(views::Ended { sessions })
     }
 
@@ -423,7 +441,7 @@ impl Access {
     pub fn make_key(&self, actor: &Principal, wish: &KeyWish, tick: &Tick) -> Result<views::MadeKey, Refusal> {
         let (key, id) = (token::token(KEY)?, token::number()?);
         let hash = token::hash(&key).ok_or(Refusal::Forged)?;
-        let entry = self.change(tick, |state, now| {
+        let entry = self.change_by(actor, tick, |state, actor, now| {
             state.keep_key(actor, id.clone(), wish, hash, now)?;
             key_view(state, &id, now).ok_or(Refusal::Forged)
         })?;
@@ -435,7 +453,7 @@ impl Access {
     /// # Errors
     /// As [`State::end_key`].
     pub fn end_key(&self, actor: &Principal, id: &str, tick: &Tick) -> Result<(), Refusal> {
-        self.change(tick, |state, _| state.end_key(actor, id))
+        self.change_by(actor, tick, |state, actor, _| state.end_key(actor, id))
     }
 }
 

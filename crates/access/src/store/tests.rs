@@ -126,6 +126,23 @@ async fn another_role_ends_what_is_open_and_not_the_session() {
 }
 
 #[tokio::test]
+async fn whoever_lost_a_role_while_they_asked_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let root = Principal::root();
+    let member = |role| views::MemberWish { role, name: None };
+    access.set_member(&root, person(2).address(), &member(Role::Admin), &tick(0)).unwrap();
+    let signed_in = come_in(&access, 2, 1).await.unwrap();
+    let asks = enter(&access, &signed_in.token, 2).unwrap();
+    access.set_member(&root, person(2).address(), &member(Role::Viewer), &tick(3)).unwrap();
+    let refused = access.set_member(&asks, person(3).address(), &member(Role::Viewer), &tick(4));
+    assert_eq!(refused, Err(Refusal::Govern { role: Role::Viewer, other: Role::Viewer }));
+    access.end_sessions_of(&root, &person(2).address(), &tick(5)).unwrap();
+    let refused = access.set_member(&asks, person(3).address(), &member(Role::Viewer), &tick(6));
+    assert_eq!(refused, Err(Refusal::Revoked));
+}
+
+#[tokio::test]
 async fn whatever_is_open_ends_when_the_life_of_its_key_does() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
