@@ -26,6 +26,7 @@ mod token;
 pub mod views;
 
 pub use error::{AccessError, Refusal};
+pub use message::Message;
 pub use moment::{Moment, Tick};
 pub use principal::{Principal, ROOT, Who};
 pub use role::{Role, RoleError};
