@@ -12,9 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process_group, pidfd_open, pidfd_send_signal, waitpid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 
 use crate::console;
 use crate::frames::{self, FRAME_BYTES_MAX, Frame, Frames, from_asker, to_asker};
@@ -72,10 +70,27 @@ impl Running {
         let _ = pidfd_send_signal(&self.handle, signal);
     }
 
-    /// Signals the process and those of its session's first group. Its number is its own as long as it is not waited for.
+    /// Signals the process and all of its session: a shell gives each of its jobs a process group. Its number, and with it the session's, is its own as long as it
+    /// is not waited for.
     fn signal_all(&self, signal: Signal) {
-        let _ = kill_process_group(self.pid, signal);
         self.signal(signal);
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let Some(pid) = pid.filter(|pid| *pid != self.pid && self.leads(*pid)) else { continue };
+            // What gets the signal is the process that is looked at then.
+            if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty())
+                && self.leads(pid)
+            {
+                let _ = pidfd_send_signal(&handle, signal);
+            }
+        }
+    }
+
+    /// Returns true where a process is of the session of this one.
+    fn leads(&self, pid: Pid) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        let session = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(3)?.parse().ok());
+        session == Some(self.pid.as_raw_nonzero().get())
     }
 
     /// Waits for its end, which has come, and returns its code.

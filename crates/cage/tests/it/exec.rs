@@ -253,7 +253,8 @@ fn it_ends_with_whoever_asked_for_it() {
         |world, command| {
             for terminal in [None, Some(Window { columns: 80, rows: 24 })] {
                 // One that does not listen is killed.
-                let script = "$SIG{HUP} = 'IGNORE'; $| = 1; print qq(there\n); sleep 1000 while 1";
+                // Its child has a process group of its own, as the jobs of a shell have.
+                let script = "$SIG{HUP} = 'IGNORE'; $| = 1; fork or do { setpgrp; sleep 1000 while 1 }; print qq(there\n); sleep 1000 while 1";
                 let mut beside = Beside::begin(&command(world), &Request { terminal, ..perl(script) });
                 beside.hear("there");
                 drop(beside.input.take());
