@@ -76,10 +76,10 @@ impl Running {
         self.signal(signal);
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-            let Some(pid) = pid.filter(|pid| *pid != self.pid && self.leads(*pid)) else { continue };
+            let Some(pid) = pid.filter(|pid| *pid != self.pid && self.is_of_session(*pid)) else { continue };
             // What gets the signal is the process that is looked at then.
             if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty())
-                && self.leads(pid)
+                && self.is_of_session(pid)
             {
                 let _ = pidfd_send_signal(&handle, signal);
             }
@@ -87,7 +87,7 @@ impl Running {
     }
 
     /// Returns true where a process is of the session of this one.
-    fn leads(&self, pid: Pid) -> bool {
+    fn is_of_session(&self, pid: Pid) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
         let session = stat.rsplit_once(')').and_then(|(_, fields)| fields.split_whitespace().nth(3)?.parse().ok());
         session == Some(self.pid.as_raw_nonzero().get())
@@ -148,6 +148,10 @@ impl Session {
             for source in self.wait()? {
                 match source {
                     Source::End => {
+                        if self.kill_at.is_some() {
+                            // Nobody is left for what it leaves behind.
+                            self.running.signal_all(Signal::KILL);
+                        }
                         let rest = self.rest(to);
                         let code = self.running.code()?;
                         return said.and(rest).and_then(|()| frames::write(to, to_asker::ENDED, &code.to_be_bytes()));
