@@ -63,7 +63,7 @@ pub(crate) struct Head {
     pub machine: String,
     /// Name of the machine.
     pub node: String,
-    /// Application.
+    /// Application; empty where the machine alone is described.
     pub application: String,
     /// Generation whose document is in it.
     pub generation: u64,
@@ -116,6 +116,12 @@ impl Head {
     ) -> Head {
         let application = application.to_string();
         Head { version: VERSION, machine, node, application, generation, at, first_id, volumes: BTreeMap::new() }
+    }
+
+    /// A description of the machine alone: of no application, with document and secrets.
+    pub fn of_machine(machine: String, node: String, generation: u64, at: Timestamp) -> Head {
+        let (application, volumes) = (String::new(), BTreeMap::new());
+        Head { version: VERSION, machine, node, application, generation, at, first_id: 0, volumes }
     }
 
     /// Bytes of all files.

@@ -262,7 +262,7 @@ fn check(inner: &Inner, kind: JobKind, application: Option<&Name>) -> Result<(),
     // A machine is restored alone, and so is a target tended.
     let meets = |job: &&&Arc<Job>| match (kind, job.kind) {
         (JobKind::Machine, _) | (_, JobKind::Machine) => true,
-        (JobKind::Tend, JobKind::Tend) => true,
+        (JobKind::Tend, JobKind::Tend) | (JobKind::Describe, JobKind::Describe) => true,
         _ => application.is_some() && job.application.as_ref() == application,
     };
     if let Some(job) = running.iter().find(meets) {

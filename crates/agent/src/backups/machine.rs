@@ -156,16 +156,17 @@ fn pick(snapshots: &BTreeMap<Id, Snapshot>, node: Option<&str>) -> Result<Found,
     if machines.len() > 1 {
         return Err(no_backup(format!("it has backups of several machines, {}: say which", names(nodes.iter()))));
     }
+    let own = heads.iter().filter(|(_, one)| label(one, MACHINE) == machine);
+    let views: Vec<views::Backup> = own.filter_map(|(id, snapshot)| head::view(**id, snapshot, PLACE)).collect();
+    let newest = views.iter().max_by_key(|backup| (backup.generation, backup.at)).cloned();
+    let newest = newest.ok_or_else(|| no_backup("it has none".into()))?;
     let mut backups: BTreeMap<String, views::Backup> = BTreeMap::new();
-    for (id, snapshot) in heads.iter().filter(|(_, one)| label(one, MACHINE) == machine) {
-        let Some(view) = head::view(**id, snapshot, PLACE) else { continue };
-        let newest = backups.get(&view.application).is_none_or(|other| (other.at, &other.id) < (view.at, &view.id));
-        if newest {
+    // One of no application describes the machine alone.
+    for view in views.into_iter().filter(|view| !view.application.is_empty()) {
+        if backups.get(&view.application).is_none_or(|other| (other.at, &other.id) < (view.at, &view.id)) {
             backups.insert(view.application.clone(), view);
         }
     }
-    let newest = backups.values().max_by_key(|backup| (backup.generation, backup.at)).cloned();
-    let newest = newest.ok_or_else(|| no_backup("it has none".into()))?;
     Ok(Found { machine: machine.to_string(), node: newest.node.clone(), backups, newest })
 }
 
@@ -287,9 +288,12 @@ mod tests {
         let tree = folder.path().join("tree");
         std::fs::create_dir(&tree).unwrap();
         for (machine, node, application, generation, time) in made {
-            let name: Name = application.parse().unwrap();
             let at = Timestamp(*time);
-            let head = head::Head::new(machine.to_string(), node.to_string(), &name, *generation, at, 0);
+            let (machine, node) = (machine.to_string(), node.to_string());
+            let head = match application.parse::<Name>() {
+                Ok(name) => head::Head::new(machine, node, &name, *generation, at, 0),
+                Err(_) => head::Head::of_machine(machine, node, *generation, at),
+            };
             for part in ["volume data", HEAD] {
                 let labels = head::labels(&head, "mark", part);
                 let order = Order { root: &tree, labels, time: at, writer: "test", special: Special::Refuse };
@@ -313,6 +317,14 @@ mod tests {
             found.backups.values().map(|one| (one.application.as_str(), one.at.nanos())).collect();
         assert_eq!(at, [("db", 20), ("web", 30)]);
         assert_eq!((found.newest.application.as_str(), found.newest.generation), ("db", 5));
+    }
+
+    #[test]
+    fn a_description_of_the_machine_alone_is_taken_for_its_document() {
+        let all = [("m", "one", "web", 3, 10), ("m", "one", "", 7, 12)];
+        let found = pick(&snapshots(&all), None).ok().unwrap();
+        assert_eq!((found.newest.application.as_str(), found.newest.generation), ("", 7));
+        assert_eq!(found.backups.keys().collect::<Vec<_>>(), ["web"]);
     }
 
     #[test]

@@ -147,7 +147,11 @@ fn store_all(
     Ok((head, report.snapshot.to_string(), sums))
 }
 
-fn snapshot(
+/// Stores one part of a backup.
+///
+/// # Errors
+/// It cannot be read, or the repository fails.
+pub(crate) fn snapshot(
     service: &Service,
     repository: &Repository<'_>,
     head: &Head,

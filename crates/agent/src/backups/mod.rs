@@ -22,6 +22,7 @@
 //! On ext4 a clone is a copy, for which the application stands still. While a backup reads a still, what the application overwrites takes room in its volume
 //! twice. Other Xnodes as places for backups are not there yet.
 
+mod describe;
 mod drill;
 mod error;
 mod find;
@@ -74,6 +75,8 @@ use views::{JobKind, MachineRequest, RestoreRequest};
 
 /// Longest time between two looks at the schedules: the wall clock may be set at any time, and a schedule is to the minute.
 const LOOK: Duration = Duration::from_secs(15);
+/// Pause after a description could not be stored, milliseconds.
+const DESCRIBE_AGAIN_MS: u64 = 300_000;
 /// Pause after a target could not be tended, milliseconds.
 const TEND_AGAIN_MS: u64 = 3_600_000;
 
@@ -216,6 +219,7 @@ fn look(service: &Arc<Service>) -> Result<(), AgentError> {
         }
     }
     due.extend(targets_due(service, &subjects, now)?);
+    due.extend(descriptions_due(service, now)?);
     if backups.jobs.running().iter().any(|job| job.by == SCHEDULE || job.kind == JobKind::Machine) {
         return Ok(());
     }
@@ -225,6 +229,7 @@ fn look(service: &Arc<Service>) -> Result<(), AgentError> {
     let begun = match (first.kind, first.store) {
         (JobKind::Backup, _) => back_up(service, &first.name, SCHEDULE),
         (JobKind::Drill, _) => drill(service, &first.name, None, SCHEDULE),
+        (JobKind::Describe, Some(store)) => describe(service, &first.name, store, SCHEDULE),
         (_, Some(store)) => tend(service, &first.name, store, SCHEDULE),
         _ => return Ok(()),
     };
@@ -295,6 +300,25 @@ fn targets_due(service: &Service, subjects: &[Subject], now: Clocks) -> Result<V
                 name: name.clone(),
                 store: Some(store.clone()),
             });
+        }
+    }
+    Ok(due)
+}
+
+/// Places that do not have the present description of the machine. Without an owner's key nobody could open it.
+fn descriptions_due(service: &Service, now: Clocks) -> Result<Vec<Due>, AgentError> {
+    let backups = service.backups();
+    let stores = subject::present(service)?.map(|present| present.portable.backups).unwrap_or_default();
+    if stores.is_empty() || backups.keys.owner()?.is_none() {
+        return Ok(Vec::new());
+    }
+    let fingerprint = describe::fingerprint(service)?;
+    let mut due = Vec::new();
+    for (name, store) in stores {
+        let tried = backups.tried(&name, JobKind::Describe);
+        let rested = tried.is_none_or(|at| now.steady_ms.saturating_sub(at) >= DESCRIBE_AGAIN_MS);
+        if describe::is_due(&store, &backups.records.target(&name)?, fingerprint.as_deref()) && rested {
+            due.push(Due { moment: now.wall, kind: JobKind::Describe, name, store: Some(store) });
         }
     }
     Ok(due)
@@ -390,6 +414,21 @@ fn tend(service: &Arc<Service>, name: &Name, store: Store, by: &str) -> Result<A
     })
 }
 
+/// Begins to store the description of the machine in a target.
+fn describe(service: &Arc<Service>, name: &Name, store: Store, by: &str) -> Result<Arc<Job>, AgentError> {
+    let (own, own_name) = (service.clone(), name.clone());
+    service.backups().jobs.begin(JobKind::Describe, None, by, move |job| {
+        let done = describe::describe(&own, job, &own_name, &store);
+        // One that was stored makes way for the next change at once; a failure waits.
+        if done.is_err() {
+            own.backups().note_try(&own_name, JobKind::Describe);
+        }
+        own.backups().look_now();
+        note(&own, job, None, &done);
+        done
+    })
+}
+
 /// Brings the record of an application to the end of an act, and the history.
 fn settle(service: &Service, job: &Job, name: &Name, done: &Result<Done, AgentError>) {
     let leaves = service.backups().is_leaving();
@@ -409,7 +448,7 @@ fn settle(service: &Service, job: &Job, name: &Name, done: &Result<Done, AgentEr
         let track = match job.kind {
             JobKind::Backup => Some(&mut record.backup),
             JobKind::Drill => Some(&mut record.drill),
-            JobKind::Restore | JobKind::Machine | JobKind::Tend => None,
+            JobKind::Restore | JobKind::Machine | JobKind::Tend | JobKind::Describe => None,
         };
         if let Some(track) = track {
             *track = settled(track, job, done, leaves);

@@ -111,6 +111,8 @@ pub(crate) struct TargetRecord {
     pub repository: String,
     /// Recipients for whom there is a key file.
     pub recipients: Vec<String>,
+    /// Hash of the description of the machine that it has.
+    pub described: Option<String>,
     /// Last time that it was tidied and checked.
     pub tended: Option<Timestamp>,
     /// Findings of that check, in words; none where all is well.

@@ -153,6 +153,8 @@ pub enum JobKind {
     Machine,
     /// A check of a target, with what it does not need any more taken away.
     Tend,
+    /// Document and secrets of the machine alone.
+    Describe,
 }
 
 impl JobKind {
@@ -164,6 +166,7 @@ impl JobKind {
             JobKind::Restore => "a restore",
             JobKind::Machine => "the restore of the whole machine",
             JobKind::Tend => "a check of the target",
+            JobKind::Describe => "a backup of document and secrets",
         }
     }
 }
