@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn files_that_are_named() {
-        let text = "services:\n  a:\n    image: a\n    env_file: [.env, {path: ./b.env}, /etc/passwd]\n    volumes: ['./x/y.conf:/y:ro', '../z:/z', 'data:/d', {type: bind, source: ./${V}.d, target: /e}]\nconfigs: {c: {file: ./c.cnf}}\n";
+        let text = "services:\n  a:\n    image: a\n    env_file: [.env, {path: ./b.env}, /etc/passwd]\n    volumes: ['./x/y.conf:/y:ro', '../z:/z', 'data:/d', {type: bind, source: './${V}.d', target: /e}]\nconfigs: {c: {file: ./c.cnf}}\n";
         let variables = [("V".to_string(), "w".to_string())].into();
         let named: Vec<String> = files_named(text, &variables).into_iter().collect();
         assert_eq!(named, [".env", "b.env", "c.cnf", "w.d", "x/y.conf"]);

@@ -207,8 +207,8 @@ impl Environment<'_> {
         let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
         // `NAME` alone, or a value of an env file.
         if value.is_none() || is_apart {
-            if !(is_secret(name) || value.is_some_and(|value| self.holds_secret(value))) || value.is_some_and(is_switch)
-            {
+            let is_password = is_secret(name) || value.is_some_and(|value| self.holds_secret(value));
+            if !is_password || value.is_some_and(is_switch) {
                 return None;
             }
             let secret = propose(name, name, self.proposed)?;

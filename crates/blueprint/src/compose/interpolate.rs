@@ -224,7 +224,7 @@ impl<'a> Reader<'a, '_> {
             return self.plain(name, live, done);
         }
         let operators = [":-", ":?", ":+", "-", "?", "+"];
-        let operator = operators.into_iter().find(|operator| self.rest.starts_with(operator));
+        let operator = operators.into_iter().find(|operator| self.rest.starts_with(*operator));
         let Some(operator) = operator.filter(|_| !name.is_empty()) else {
             let shown: String = self.rest.chars().take(20).collect();
             let what = format!("has `${{{name}{shown}`, which is not understood");

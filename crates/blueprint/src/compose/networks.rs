@@ -111,11 +111,11 @@ fn common(all: &mut [Service<'_>], found: &mut Vec<Finding>) {
             notes(service, found).unsupported_at("networks", service.entry.place, why);
             named.truncate(NETWORKS_MAX);
         }
-        named.iter().for_each(|network| *members.entry(network).or_default() |= bit(index));
+        named.iter().for_each(|network| *members.entry(*network).or_default() |= bit(index));
         of.push(named);
     }
     for (index, (service, named)) in all.iter_mut().zip(of).enumerate() {
-        let together = named.iter().filter_map(|network| members.get(network)).fold(0, |all, more| all | more);
+        let together = named.iter().filter_map(|network| members.get(network)).fold(0u128, |all, more| all | more);
         service.common = together & !bit(index);
     }
 }
@@ -334,7 +334,7 @@ fn rest(all: &mut [Service<'_>], found: &mut Vec<Finding>) {
     };
     for (index, service) in all.iter().enumerate() {
         let reached_from = bits(service.common).filter(|other| all[*other].links & bit(index) != 0);
-        let reached_from = reached_from.fold(0, |set, other| set | bit(other));
+        let reached_from = reached_from.fold(0u128, |set, other| set | bit(other));
         let lost = service.common & !service.links & !reached_from;
         if added[index] | lost == 0 {
             continue;
