@@ -4,6 +4,7 @@ mod access;
 mod backups;
 mod doors;
 mod exec;
+mod imports;
 mod pantry;
 mod protocols;
 mod returns;
