@@ -366,6 +366,9 @@ pub enum XnodeCommand {
         /// Let this runc make containers, in place of the built-in libcontainer.
         #[arg(long, value_name = "PROGRAM")]
         runc: Option<PathBuf>,
+        /// Take the place of the agent that runs: no application stops, and that one goes on where this one does not get there.
+        #[arg(long)]
+        take_over: bool,
     },
     /// Write a copy of a binary that carries the programs of an agent behind its own end (`make install` does it).
     #[command(hide = true)]

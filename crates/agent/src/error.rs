@@ -189,6 +189,12 @@ pub enum AgentError {
     /// The files of access.
     #[error(transparent)]
     Access(#[from] openmesh_access::AccessError),
+    /// An agent that does not take over.
+    #[error("{words}")]
+    TakeOver {
+        /// The reason.
+        words: String,
+    },
     /// The worker has ended.
     #[error("the thread that works on the machine has ended; its last words are in the log")]
     Worker,
@@ -214,6 +220,11 @@ impl AgentError {
     pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> AgentError {
         let path = path.into();
         move |cause| AgentError::File { path, doing, cause }
+    }
+
+    /// Returns true where another agent holds what this one needs.
+    pub(crate) fn is_held(&self) -> bool {
+        matches!(self, AgentError::Running { .. } | AgentError::Xnode(XnodeError::AnotherAgent { .. }))
     }
 
     /// A stable word for programs, and the status of HTTP that goes with it.

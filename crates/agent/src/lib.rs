@@ -33,6 +33,7 @@ mod reach;
 mod secrets;
 mod service;
 mod settings;
+mod takeover;
 pub mod terminal;
 mod uninstall;
 mod usage;
@@ -53,44 +54,121 @@ pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
 pub use settings::{Chain, People, Settings, SettingsFile};
+pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
+use tokio::sync::{oneshot, watch};
 
+/// Longest wait for locks that are about to be given up.
+const BACK_MAX: Duration = Duration::from_secs(10);
+/// Pause between two looks at them.
+const BACK_AGAIN: Duration = Duration::from_millis(50);
 /// Time for open terminals to end when the agent leaves: their processes are asked and killed within less.
-const TERMINALS_END: std::time::Duration = std::time::Duration::from_secs(5);
+const TERMINALS_END: Duration = Duration::from_secs(5);
 
-/// Runs an agent until `ends` is ready: then it leaves, and whatever runs goes on. The file of settings in its folder counts before `settings`.
+/// Runs an agent until `ends` is ready: then it leaves, and whatever runs goes on. The file of settings in its folder counts before `settings`. An agent of a
+/// newer version may take its place; where that does not get there, this one goes on.
 ///
 /// # Errors
 /// Another agent of this name runs, the machine cannot hold applications, a file cannot be used, or the socket cannot be bound.
 pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'static) -> Result<(), AgentError> {
+    run_from(None, settings, ends).await
+}
+
+/// As [`run`], in the place of the agent that has handed over.
+///
+/// # Errors
+/// As [`run`]; or there is something to do that the one before had not to do. The one before goes on then.
+pub async fn run_from(
+    taking: Option<Taking>,
+    settings: Settings,
+    ends: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), AgentError> {
     let settings = settings.with_file()?;
+    let (end, asked) = watch::channel(false);
+    let waits = tokio::spawn(async move {
+        ends.await;
+        let _ = end.send(true);
+    });
+    let (mut taking, mut back) = (taking, None::<Instant>);
+    let ended = loop {
+        match once(taking.take(), settings.clone(), asked.clone()).await {
+            Ok(Ended::Asked) => break Ok(()),
+            Ok(Ended::HandedOver(handed, steps)) => {
+                if handed.is_served(steps).await {
+                    break Ok(());
+                }
+                tracing::warn!("the agent that was to take over did not get there; this one goes on");
+                back = Some(Instant::now());
+            }
+            // The locks of the other one go with its process, which may take a moment.
+            Err(error) if error.is_held() && back.is_some_and(|since| since.elapsed() < BACK_MAX) => {
+                tokio::time::sleep(BACK_AGAIN).await;
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    waits.abort();
+    ended
+}
+
+/// End of an agent.
+enum Ended {
+    /// It was asked to end.
+    Asked,
+    /// It has given everything up for another one, with these steps left to do.
+    HandedOver(takeover::Handed, BTreeSet<String>),
+}
+
+/// Runs an agent once.
+async fn once(
+    taking: Option<Taking>,
+    settings: Settings,
+    mut asked: watch::Receiver<bool>,
+) -> Result<Ended, AgentError> {
     let service = Arc::new(Service::open(settings)?);
-    let gate = Arc::new(face::Gate::open(service.settings())?);
-    let socket = service.settings().socket();
-    // The lock of the agent is held: a socket that is there is a dead agent's.
-    if let Err(cause) = std::fs::remove_file(&socket)
-        && cause.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(AgentError::file("removing", &socket)(cause));
+    if let Some(taking) = &taking {
+        tokio::task::block_in_place(|| taking.check(&service))?;
     }
-    let listener = UnixListener::bind(&socket).map_err(AgentError::file("binding", &socket))?;
-    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-        .map_err(AgentError::file("protecting", &socket))?;
+    let gate = Arc::new(face::Gate::open(service.settings())?);
+    let listener = bind(service.settings())?;
+    let hand_over = takeover::Listener::bind(service.settings())?;
     let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;
     // The face answers by now, or nobody is led to it.
     let door = doors::watch(&service)?;
     let worker = worker::start(service.clone())?;
     let backups = backups::start(service.clone())?;
-    let (stays, left) = tokio::sync::watch::channel(());
+    let (stays, left) = watch::channel(());
     let chores = [jobs::start(service.clone(), left.clone()), usage::start(service.clone(), left)];
-    tracing::info!(socket = %socket.display(), "the agent answers");
-    let stop = service.clone();
+    // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
+    let worked = tokio::task::spawn_blocking(move || worker.join());
+    let (stopped, stops) = oneshot::channel();
+    let worked = tokio::spawn(async move {
+        let ended = worked.await;
+        let _ = stopped.send(());
+        ended
+    });
+    if let Some(taking) = taking
+        && let Err(error) = taking.serves().await
+    {
+        service.leave();
+        return Err(error);
+    }
+    tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
+    let (stop, (handed, hands)) = (service.clone(), oneshot::channel());
     let ends = async move {
-        ends.await;
+        tokio::select! {
+            _ = asked.wait_for(|asked| *asked) => {}
+            _ = stops => {}
+            handing = hand_over.asked() => {
+                let _ = handed.send(handing);
+            }
+        }
         stop.leave();
     };
     let router = face::for_root(api::router(service.clone()), &gate);
@@ -105,13 +183,47 @@ pub async fn run(settings: Settings, ends: impl Future<Output = ()> + Send + 'st
     }
     let joined = tokio::task::spawn_blocking(move || {
         let door = door.map_or(Ok(()), |door| door.join());
-        worker.join().and(door).and(backups.join())
-    })
-    .await;
+        door.and(backups.join())
+    });
+    let all_joined = matches!(joined.await, Ok(Ok(()))) & matches!(worked.await, Ok(Ok(Ok(()))));
     // Terminals end when they hear that the agent leaves; one that does not is cut with the process.
     let _ = tokio::time::timeout(TERMINALS_END, service.processes().idle()).await;
-    if !matches!(joined, Ok(Ok(()))) {
+    if !all_joined {
         return Err(AgentError::Worker);
     }
-    served.map_err(AgentError::file("serving", &socket))
+    served.map_err(AgentError::file("serving", service.settings().socket()))?;
+    match hands.await {
+        Ok(handed) => {
+            let steps = tokio::task::block_in_place(|| takeover::steps(&service)).unwrap_or_default();
+            close(service).await?;
+            Ok(Ended::HandedOver(handed, steps))
+        }
+        Err(_) => Ok(Ended::Asked),
+    }
+}
+
+/// Gives an agent's locks up, as soon as the last request has let go of it.
+async fn close(service: Arc<Service>) -> Result<(), AgentError> {
+    let begun = Instant::now();
+    while Arc::strong_count(&service) > 1 {
+        if begun.elapsed() > BACK_MAX {
+            return Err(AgentError::Worker);
+        }
+        tokio::time::sleep(BACK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// Binds the agent's socket. Its lock is held: a socket that is there is a dead agent's.
+fn bind(settings: &Settings) -> Result<UnixListener, AgentError> {
+    let socket = settings.socket();
+    if let Err(cause) = std::fs::remove_file(&socket)
+        && cause.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(AgentError::file("removing", &socket)(cause));
+    }
+    let listener = UnixListener::bind(&socket).map_err(AgentError::file("binding", &socket))?;
+    std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .map_err(AgentError::file("protecting", &socket))?;
+    Ok(listener)
 }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// Runs one of the xnode commands.
 pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
     match command {
-        XnodeCommand::Agent { agent, runc } => {
+        XnodeCommand::Agent { agent, runc, take_over } => {
             let settings = openmesh_agent::Settings { runc, pages: pages(), ..settings(&agent)? };
             print(&format!(
                 "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
@@ -32,8 +32,12 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
                     _ = terminate.recv() => {}
                 }
             };
-            let ended = openmesh_agent::run(settings, ends).await;
-            ended.map_err(|error| Failure::new(error.to_string()))
+            let failed = |error: openmesh_agent::AgentError| Failure::new(error.to_string());
+            let taking = match take_over {
+                true => Some(openmesh_agent::Taking::ask(&settings).await.map_err(failed)?),
+                false => None,
+            };
+            openmesh_agent::run_from(taking, settings, ends).await.map_err(failed)
         }
         XnodeCommand::Carry { binary, programs, to } => xnode_check::carry(binary, &programs, &to),
         XnodeCommand::Check { agent, output } => xnode_check::check(&settings(&agent)?, output.json),

@@ -10,5 +10,6 @@ mod protocols;
 mod returns;
 mod service;
 mod templates;
+mod takeover;
 mod uninstall;
 mod world;

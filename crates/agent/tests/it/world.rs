@@ -54,13 +54,13 @@ fn programs() -> PathBuf {
 }
 
 /// An agent that runs: its end is asked for by the one and awaited by the other.
-type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
+pub type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
 
 /// An agent of a test's own.
 pub struct World {
     pub settings: Settings,
     pub client: Client,
-    running: Option<Running>,
+    pub running: Option<Running>,
     number: u32,
     folder: TempDir,
 }
