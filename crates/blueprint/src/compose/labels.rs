@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::context::{entries, one_or_more};
 use super::finding::Findings;
 use crate::document::{Application, Audience, Domain, Name, Port, Protocol, Route};
-use crate::text::{Entry, Node, Place};
+use crate::text::{Entry, Place};
 
 /// Labels of other proxies, which are not understood.
 const PROXIES: [&str; 3] = ["caddy", "caddy_", "com.github.nginx-proxy."];

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, entries, one_or_more};
 use super::files::Secret;
 use super::finding::Findings;
-use super::values::bytes;
 use crate::document::{AppPath, Application, Content, FILE_BYTES_MAX, File, Mode, Name, Root, Size, Volume};
 use crate::text::{Entry, Node, Place, Value};
 
