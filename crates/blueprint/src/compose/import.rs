@@ -128,8 +128,9 @@ fn services(
 fn asked_for(services: Vec<Entry>, context: &Context, uses: &mut Uses, findings: &mut Vec<Finding>) -> Vec<Entry> {
     let mut left = Vec::new();
     for entry in services {
-        let profiles: Vec<&str> = one_or_more(entry.value.get("profiles")).iter().filter_map(Node::as_text).collect();
-        let is_asked = profiles.is_empty() || profiles.iter().any(|profile| context.profiles.contains(*profile));
+        let profiles = one_or_more(entry.value.get("profiles")).iter().filter_map(Node::as_text);
+        let profiles: Vec<String> = profiles.map(str::to_string).collect();
+        let is_asked = profiles.is_empty() || profiles.iter().any(|profile| context.profiles.contains(profile));
         if is_asked {
             left.push(entry);
             continue;
