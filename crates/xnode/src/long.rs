@@ -44,6 +44,11 @@ fn is_last(step: &Step) -> bool {
     matches!(step, Step::Commit { .. } | Step::Collect(_) | Step::Retire { .. })
 }
 
+/// Returns true for a step on a port of the host: ports that change hands are the wanted generation's, whatever else it has begun.
+fn is_of_ports(step: &Step) -> bool {
+    matches!(step, Step::Publish { .. } | Step::Retract { .. })
+}
+
 /// Returns true for a long step that is asked often and answered soon: it is done for the others too.
 fn is_asked(step: &Step) -> bool {
     matches!(step, Step::Gate { .. })
@@ -152,11 +157,12 @@ impl Others<'_> {
         seen.add_faults(faults);
         // A machine without a plan is told by the turn that comes after the long step.
         let Ok(plan) = plan(&seen.inventory, generation, self.serving) else { return Ok(false) };
-        let (plan, others) = beside(plan, &seen.inventory, generation);
+        let (mut plan, others) = beside(plan, &seen.inventory, generation);
         let mut passed: BTreeSet<Name> = self.busy.iter().chain(&self.failed).chain(&*waiting).cloned().collect();
         passed.extend(others);
         if let Some(serving) = self.serving.filter(|serving| serving.number != self.target.number) {
             passed.extend(begun(&seen.inventory, self.target, serving));
+            plan.steps.retain(|planned| !is_of_ports(&planned.step));
         }
         let Some(next) = plan.next(&seen.inventory, generation, &passed) else { return Ok(false) };
         let (step, work) = (&next.planned.step, Work { machine: self.machine, generation, seen: &seen, door });

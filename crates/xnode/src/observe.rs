@@ -17,14 +17,14 @@ use openmesh_volume::Id;
 use crate::applications::{self, Instances, Made};
 use crate::error::XnodeError;
 use crate::events::Finding;
-use crate::marks::{self, Clock, DoorMark, JobsMark, OVER, STARTED, StartedMark, Trial};
+use crate::marks::{self, Clock, DoorMark, FAILED_JOB, JobsMark, OVER, STARTED, StartedMark, Trial};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Machine, door, host, words};
 
 mod volumes;
 
-/// First pause after a failed gate of an instance that has traffic; it doubles with each try.
+/// First pause after a failed gate of an instance that has traffic, or is of the version that serves; it doubles with each try.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Longest such pause.
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(300);
@@ -51,11 +51,14 @@ pub(crate) struct Seen {
 pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<Seen, XnodeError> {
     let applications::Read { instances, unread } = applications::read(&machine.paths)?;
     let doors = door::Observed::of(machine, generations);
+    let current = marks::pointer(&machine.paths.current())?;
+    let serving = generations.iter().find(|generation| generation.number == current);
     let (mut observed, mut statuses) = (BTreeMap::new(), BTreeMap::new());
     let mut faults: BTreeMap<Name, String> =
         unread.into_iter().filter_map(|(name, errors)| Some((name, errors.into_values().next()?))).collect();
     for (name, found) in &instances {
-        match application(machine, &doors, name, found, &mut statuses) {
+        let serves = serving.and_then(|serving| serving.revision(name));
+        match application(machine, &doors, (name, serves.as_ref()), found, &mut statuses) {
             Ok(found) => drop(observed.insert(name.clone(), found)),
             // What is not known is not changed.
             Err(error) => {
@@ -70,7 +73,7 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
     let mut seen = Seen {
         inventory: Inventory {
             taken: Timestamp::now(),
-            current: marks::pointer(&machine.paths.current())?,
+            current,
             host: host::host(machine, &mut findings),
             images: images(machine, generations),
             applications: observed,
@@ -117,7 +120,7 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(path: &Path, text: &str)
 fn application(
     machine: &Machine,
     doors: &door::Observed,
-    name: &Name,
+    (name, serves): (&Name, Option<&Revision>),
     found: &BTreeMap<InstanceId, Option<Made>>,
     statuses: &mut BTreeMap<(Name, InstanceId), Status>,
 ) -> Result<ObservedApplication, XnodeError> {
@@ -131,6 +134,11 @@ fn application(
     for (revision, job) in marks::read::<JobsMark>(&jobs_file)? {
         jobs.insert((parsed(&jobs_file, &revision)?, parsed(&jobs_file, &job)?));
     }
+    let failed_file = folder.join(FAILED_JOB);
+    let failed_job = match marks::find::<Trial>(&failed_file)? {
+        Some(Trial { of, failed: Some(cause), .. }) => Some((parsed(&failed_file, &of)?, cause)),
+        _ => None,
+    };
     let probation = match marks::find::<Trial>(&folder.join("probation.json"))? {
         Some(trial) => Some((parsed(&folder.join("probation.json"), &trial.of)?, verdict(trial.failed))),
         None => None,
@@ -140,14 +148,14 @@ fn application(
         // One that is half made is not there: making it goes on where it broke off.
         let Some(made) = made else { continue };
         let traffic = doors.traffic(name, id, &door);
-        let (mut instance, status) = instance(machine, name, id, traffic)?;
+        let (mut instance, status) = instance(machine, name, id, traffic, serves == Some(&id.revision))?;
         instance.address = Some(made.address);
         if let Some(status) = status {
             statuses.insert((name.clone(), id.clone()), status);
         }
         instances.insert(id.clone(), instance);
     }
-    Ok(ObservedApplication { door: doors.door(name, &door), instances, jobs, probation, fault: None })
+    Ok(ObservedApplication { door: doors.door(name, &door), instances, jobs, failed_job, probation, fault: None })
 }
 
 fn verdict(failed: Option<String>) -> Verdict {
@@ -159,6 +167,7 @@ fn instance(
     name: &Name,
     id: &InstanceId,
     traffic: Traffic,
+    serves: bool,
 ) -> Result<(ObservedInstance, Option<Status>), XnodeError> {
     let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
     let policy = shims::config(&folder)?.map(|config| config.restart.policy);
@@ -176,7 +185,8 @@ fn instance(
         // The mark of what is over was made after its gate, in an earlier run of the machine.
         Shim::None => is_over.then_some(Verdict::Passed),
         Shim::Ended(_) if !is_over => None,
-        Shim::Ended(_) | Shim::Living(_) => gate(&folder, traffic == Traffic::Admitted)?,
+        // Nobody starts what is over again, so that another try would find the same.
+        Shim::Ended(_) | Shim::Living(_) => gate(&folder, !is_over && (serves || traffic == Traffic::Admitted))?,
     };
     let status = match shim {
         Shim::None => None,
@@ -198,9 +208,9 @@ fn ask(machine: &Machine, instance: &str, folder: &Path) -> Result<Shim, XnodeEr
     found
 }
 
-/// Verdict on the present start of an instance. A failed one of an instance that had its traffic already is tried again after a while: there is nothing
-/// to return to.
-fn gate(folder: &Path, admitted: bool) -> Result<Option<Verdict>, XnodeError> {
+/// Verdict on the present start of an instance. A failed one of an instance that had its traffic already, or is of the version that serves, as after a
+/// return, is tried again after a while: there is nothing to return to.
+fn gate(folder: &Path, tries_again: bool) -> Result<Option<Verdict>, XnodeError> {
     let Some(trial) = marks::find::<Trial>(&folder.join("gate.json"))? else { return Ok(None) };
     let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
     // A start of an earlier run of the machine is none of the present shim.
@@ -210,7 +220,7 @@ fn gate(folder: &Path, admitted: bool) -> Result<Option<Verdict>, XnodeError> {
     }
     let pause = TRY_AGAIN.saturating_mul(1 << trial.attempts.min(16)).min(TRY_AGAIN_MAX);
     let waited = trial.at.as_ref().and_then(Clock::elapsed).is_none_or(|waited| waited >= pause);
-    Ok(if trial.failed.is_some() && admitted && waited { None } else { Some(verdict(trial.failed)) })
+    Ok(if trial.failed.is_some() && tries_again && waited { None } else { Some(verdict(trial.failed)) })
 }
 
 /// State of an instance without a shim: as one that was stopped, or that has to be started again.
@@ -256,4 +266,36 @@ fn endings(statuses: &BTreeMap<(Name, InstanceId), Status>, inventory: &Inventor
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of an instance with its first start and a trial of it, so long ago.
+    fn tried(failed: Option<&str>, attempts: u32, ago: Duration) -> tempfile::TempDir {
+        let (folder, now) = (tempfile::tempdir().unwrap(), Clock::now());
+        let started = StartedMark { clock: now.clone(), number: 1 };
+        let at = Clock { ms: now.ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap()), ..now };
+        let trial = Trial { of: started.of(), failed: failed.map(str::to_string), at: Some(at), attempts };
+        marks::write(&folder.path().join(STARTED), &started, "test", &crate::open).unwrap();
+        marks::write(&folder.path().join("gate.json"), &trial, "test", &crate::open).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_failed_gate_of_what_serves_is_tried_again_after_a_pause() {
+        let failed = Some(Verdict::Failed("503".into()));
+        let short = tried(Some("503"), 16, Duration::ZERO);
+        assert_eq!(gate(short.path(), true).unwrap(), failed, "not at once");
+        // However often it was tried, the pause has a bound; a machine that has just started has not waited for so long.
+        let long = tried(Some("503"), 40, TRY_AGAIN_MAX);
+        let has_run = Clock::now().ms >= u64::try_from(TRY_AGAIN_MAX.as_millis()).unwrap();
+        assert_eq!(gate(long.path(), true).unwrap().is_none(), has_run);
+        assert_eq!(gate(long.path(), false).unwrap(), failed, "a version that was never served is not tried again");
+        let passed = tried(None, 1, TRY_AGAIN_MAX);
+        assert_eq!(gate(passed.path(), true).unwrap(), Some(Verdict::Passed));
+        let none = tempfile::tempdir().unwrap();
+        assert_eq!(gate(none.path(), true).unwrap(), None);
+    }
 }
