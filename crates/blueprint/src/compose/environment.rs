@@ -3,12 +3,12 @@
 //! Text in a document is read by everybody who sees the document, its plan and its history. So a password that does not stand in the compose file
 //! itself, but comes from a variable or an env file, becomes a secret by its name (X-14).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, one_or_more};
 use super::finding::Findings;
 use super::interpolate::{BYTES_MAX, Uses, replaced};
-use super::storage::name_of;
+use super::storage::{TAKEN, is_room, name_of};
 use crate::document::{Application, Content, Name, VariableName};
 use crate::text::{Entry, Node, Place, Problems, Value};
 
@@ -19,6 +19,9 @@ const SECRET_WORDS: [&str; 9] =
 const SECRET_ENDS: [&str; 5] = ["_PASS", "_KEY", "_PWD", "_SALT", "_PW"];
 /// Ends of a name that tell something about a password and not the password itself: a file, a user, a length.
 const HARMLESS_ENDS: [&str; 8] = ["_FILE", "_PATH", "_USER", "_NAME", "_ID", "_EXPIRY", "_LENGTH", "_PUBLIC_KEY"];
+
+/// Bytes that an env file counts for at least, since all variables are read with each: 256 uses of small ones.
+const FILE_BYTES_LEAST: usize = 16 << 10;
 
 /// Returns true for a name that tells a password.
 pub(super) fn is_secret(name: &str) -> bool {
@@ -45,6 +48,8 @@ struct Variable<'a> {
     key: &'a str,
     /// It stands in a file of its own, which people do not show around.
     is_apart: bool,
+    /// A password was put into its text.
+    is_tainted: bool,
 }
 
 /// Variables of a service.
@@ -54,6 +59,8 @@ pub(super) struct Environment<'a> {
     pub(super) uses: &'a mut Uses,
     /// Secrets that were proposed, each with the variable that it stands for.
     pub(super) proposed: &'a mut BTreeMap<Name, String>,
+    /// Bytes of files that were taken into the document.
+    pub(super) taken: &'a mut usize,
 }
 
 /// A name for the secret of an origin: that of the text, with a number behind it where another origin has it.
@@ -108,19 +115,25 @@ impl Environment<'_> {
         findings: &mut Findings<'_>,
         problems: &mut Problems,
     ) {
+        if !is_room(self.taken, text.len().max(FILE_BYTES_LEAST)) {
+            return findings.unsupported_at("env_file", place, format!("`{path}` {TAKEN}"));
+        }
         let parsed = match is_raw {
-            true => raw_lines(text),
-            false => env_lines(text, &self.context.variables),
+            true => Ok(raw_lines(text)),
+            false => live_lines(text, &self.context.variables),
         };
-        match parsed {
-            Ok(pairs) => {
-                for (name, value) in &pairs {
-                    let value = value.as_deref();
-                    let variable = Variable { name, value, place, key: "env_file", is_apart: true };
-                    self.set(&variable, application, findings, problems);
-                }
-            }
-            Err(fault) => problems.add(place, format!("`{path}`: {fault}")),
+        let lines = match parsed {
+            Ok(lines) => lines,
+            Err(fault) => return problems.add(place, format!("`{path}`: {fault}")),
+        };
+        // Variables may have made more of it.
+        if !is_room(self.taken, lines.iter().map(|line| line.value.as_ref().map_or(0, String::len)).sum()) {
+            return findings.unsupported_at("env_file", place, format!("`{path}` {TAKEN}"));
+        }
+        for Line { name, value, is_tainted } in &lines {
+            let (value, key) = (value.as_deref(), "env_file");
+            let variable = Variable { name, value, place, key, is_apart: true, is_tainted: *is_tainted };
+            self.set(&variable, application, findings, problems);
         }
     }
 
@@ -138,7 +151,8 @@ impl Environment<'_> {
                 for item in items {
                     let text = item.as_text().unwrap_or_default();
                     let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
-                    let variable = Variable { name, value, place: item.place, key, is_apart: false };
+                    let place = item.place;
+                    let variable = Variable { name, value, place, key, is_apart: false, is_tainted: false };
                     self.set(&variable, application, findings, problems);
                 }
             }
@@ -148,7 +162,8 @@ impl Environment<'_> {
                         problems.add(value.place, format!("{name} is {}, but a text is expected", value.kind()));
                         continue;
                     }
-                    let variable = Variable { name, value: value.as_text(), place: value.place, key, is_apart: false };
+                    let (place, value) = (value.place, value.as_text());
+                    let variable = Variable { name, value, place, key, is_apart: false, is_tainted: false };
                     self.set(&variable, application, findings, problems);
                 }
             }
@@ -195,20 +210,13 @@ impl Environment<'_> {
         }
     }
 
-    /// Returns true for a text of an env file that a password among the variables was put into.
-    fn holds_secret(&self, text: &str) -> bool {
-        let secrets = self.context.variables.iter().filter(|(name, _)| is_secret(name));
-        secrets.map(|(_, value)| value).any(|value| !is_switch(value) && text.contains(value.as_str()))
-    }
-
     /// The secret that a variable becomes, with the words for it.
     fn secret(&mut self, variable: &Variable<'_>) -> Option<(Name, String)> {
-        let Variable { name, value, place, is_apart, .. } = *variable;
+        let Variable { name, value, place, is_apart, is_tainted, .. } = *variable;
         let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
         // `NAME` alone, or a value of an env file.
         if value.is_none() || is_apart {
-            let is_password = is_secret(name) || value.is_some_and(|value| self.holds_secret(value));
-            if !is_password || value.is_some_and(is_switch) {
+            if !(is_secret(name) || is_tainted) || value.is_some_and(is_switch) {
                 return None;
             }
             let secret = propose(name, name, self.proposed)?;
@@ -233,73 +241,96 @@ impl Environment<'_> {
     }
 }
 
-/// Variables of an env file, without a value where the shell has it; or the fault.
-type Pairs = Result<Vec<(String, Option<String>)>, String>;
-
-/// Lines `NAME=VALUE` taken as they are.
-fn raw_lines(text: &str) -> Pairs {
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    Ok(lines
-        .map(|line| match line.split_once('=') {
-            Some((name, value)) => (name.trim().to_string(), Some(value.to_string())),
-            None => (line.trim().to_string(), None),
-        })
-        .collect())
+/// A variable of an env file.
+struct Line {
+    name: String,
+    /// Its text; `None` where the shell has it.
+    value: Option<String>,
+    /// A password was put into its text.
+    is_tainted: bool,
 }
 
-/// Variables of a text of the form of `.env`: comments, quotes, escapes in double quotes, variables outside of single quotes. Fails with the line of
-/// a quote that is not closed, and of a variable without value.
-pub fn env_lines(text: &str, variables: &BTreeMap<String, String>) -> Pairs {
+/// Lines `NAME=VALUE` taken as they are.
+fn raw_lines(text: &str) -> Vec<Line> {
+    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let line = |line: &str| match line.split_once('=') {
+        Some((name, value)) => Line { name: name.trim().into(), value: Some(value.into()), is_tainted: false },
+        None => Line { name: line.trim().into(), value: None, is_tainted: false },
+    };
+    lines.map(line).collect()
+}
+
+/// Variables of a text of the form of `.env`, each with its text, or with none where the shell has it: comments, quotes, escapes in double quotes,
+/// variables outside of single quotes. Fails with the line of a quote that is not closed, and of a variable without value.
+pub fn env_lines(text: &str, variables: &BTreeMap<String, String>) -> Result<Vec<(String, Option<String>)>, String> {
+    Ok(live_lines(text, variables)?.into_iter().map(|line| (line.name, line.value)).collect())
+}
+
+fn live_lines(text: &str, variables: &BTreeMap<String, String>) -> Result<Vec<Line>, String> {
     let mut known = variables.clone();
-    let mut pairs = Vec::new();
+    let mut tainted: BTreeSet<String> = BTreeSet::new();
+    let mut lines = Vec::new();
     let mut room = BYTES_MAX;
-    let (mut rest, mut line) = (text, 1);
+    let (mut rest, mut number) = (text, 1);
     while !rest.is_empty() {
         let end = rest.find('\n').map_or(rest.len(), |at| at + 1);
         let current = rest[..end].trim();
         let assigned = current.strip_prefix("export ").unwrap_or(current);
-        if assigned.is_empty() || assigned.starts_with('#') {
-            (rest, line) = (&rest[end..], line + 1);
-            continue;
-        }
-        let Some((name, value)) = assigned.split_once('=') else {
-            pairs.push((assigned.to_string(), None));
-            (rest, line) = (&rest[end..], line + 1);
+        let Some((name, value)) = assigned.split_once('=').filter(|_| !assigned.starts_with('#')) else {
+            if !assigned.is_empty() && !assigned.starts_with('#') {
+                lines.push(Line { name: assigned.to_string(), value: None, is_tainted: false });
+            }
+            (rest, number) = (&rest[end..], number + 1);
             continue;
         };
         let name = name.trim().to_string();
-        let value = value.trim_start();
-        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let (value, is_live, used) = match quote {
-            Some(quote) => {
-                // A text in quotes may go over several lines.
-                let begin = rest.find(quote).unwrap_or_default() + 1;
-                let (value, length) =
-                    quoted(&rest[begin..], quote).ok_or_else(|| format!("line {line}: a quote is not closed"))?;
-                let behind = begin + length;
-                let used = rest[behind..].find('\n').map_or(rest.len(), |at| behind + at + 1);
-                (value, quote == '"', used)
+        let (value, is_live, used) = assigned_value(rest, value.trim_start(), end)
+            .ok_or_else(|| format!("line {number}: a quote is not closed"))?;
+        let (value, is_tainted) = match is_live {
+            true => {
+                live(&value, &known, &tainted, &mut room).map_err(|what| format!("line {number}: {name} {what}"))?
             }
-            None => (value.split(" #").next().unwrap_or_default().trim_end().to_string(), true, end),
+            false => (value, false),
         };
-        let value = match is_live {
-            true => live(&value, &known, &mut room).map_err(|fault| format!("line {line}: {name} {fault}"))?,
-            false => value,
-        };
-        line += rest[..used].matches('\n').count();
+        if is_tainted {
+            tainted.insert(name.clone());
+        }
+        number += rest[..used].matches('\n').count();
         rest = &rest[used..];
         known.entry(name.clone()).or_insert_with(|| value.clone());
-        pairs.push((name, Some(value)));
+        lines.push(Line { name, value: Some(value), is_tainted });
     }
-    Ok(pairs)
+    Ok(lines)
 }
 
-fn live(value: &str, known: &BTreeMap<String, String>, room: &mut usize) -> Result<String, String> {
+/// The text of an assignment that begins `rest`, of which the first line ends at `end`: its text without quotes, true where variables in it are
+/// replaced, and the bytes of its lines. `None` where a quote is not closed.
+fn assigned_value(rest: &str, value: &str, end: usize) -> Option<(String, bool, usize)> {
+    let Some(quote) = value.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
+        let plain = value.split(" #").next().unwrap_or_default().trim_end();
+        return Some((plain.to_string(), true, end));
+    };
+    // A text in quotes may go over several lines.
+    let begin = rest.find(quote)? + 1;
+    let (text, length) = quoted(&rest[begin..], quote)?;
+    let behind = begin + length;
+    let used = rest[behind..].find('\n').map_or(rest.len(), |at| behind + at + 1);
+    Some((text, quote == '"', used))
+}
+
+/// A text with its variables, and true where one of them is a password or was made of one.
+fn live(
+    value: &str,
+    known: &BTreeMap<String, String>,
+    tainted: &BTreeSet<String>,
+    room: &mut usize,
+) -> Result<(String, bool), String> {
     match replaced(value, known, room) {
-        Ok((value, used)) => match used.missing {
-            None => Ok(value),
-            Some((_, what, _)) => Err(what),
-        },
+        Ok((_, used)) if used.missing.is_some() => Err(used.missing.map(|(_, what, _)| what).unwrap_or_default()),
+        Ok((value, used)) => {
+            let is_tainted = used.names.iter().any(|name| is_secret(name) || tainted.contains(name));
+            Ok((value, is_tainted))
+        }
         Err((what, _)) => Err(what),
     }
 }
@@ -378,9 +409,16 @@ mod tests {
         assert_eq!(shown, expected);
         assert_eq!(env_lines("A=1\nB=\"x\n\n", &BTreeMap::new()), Err("line 2: a quote is not closed".to_string()));
         assert_eq!(env_lines("A=$Z\n", &BTreeMap::new()), Err("line 1: A needs the variable Z".to_string()));
-        assert_eq!(
-            raw_lines("A='1'\nB\n#c\n").unwrap(),
-            [("A".to_string(), Some("'1'".to_string())), ("B".to_string(), None)]
-        );
+        let raw: Vec<(String, Option<String>)> =
+            raw_lines("A='1'\nB\n#c\n").into_iter().map(|line| (line.name, line.value)).collect();
+        assert_eq!(raw, [("A".to_string(), Some("'1'".to_string())), ("B".to_string(), None)]);
+    }
+
+    #[test]
+    fn what_is_made_of_a_password_is_one() {
+        let variables = [("DB_PASSWORD".to_string(), "x".to_string())].into();
+        let lines = live_lines("A=${DB_PASSWORD}\nB=$A\nC='$A'\nD=1\n", &variables).unwrap();
+        let tainted: Vec<&str> = lines.iter().filter(|line| line.is_tainted).map(|line| line.name.as_str()).collect();
+        assert_eq!(tainted, ["A", "B"]);
     }
 }

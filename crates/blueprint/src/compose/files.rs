@@ -3,7 +3,7 @@
 use super::context::{Context, entries, one_or_more};
 use super::environment::propose;
 use super::finding::Findings;
-use super::storage::Shared;
+use super::storage::{Shared, TAKEN, is_room};
 use crate::document::{Application, Content, File, Mode, Name, User};
 use crate::text::{Entry, Node, Place, Value};
 
@@ -98,9 +98,11 @@ fn secret(source: &str, shared: &mut Shared, findings: &mut Findings<'_>) -> Res
     Ok(Content::Secret(secret.name.clone()))
 }
 
-fn config(source: &str, shared: &Shared) -> Result<Content, String> {
+fn config(source: &str, shared: &mut Shared) -> Result<Content, String> {
     match shared.configs.get(source) {
-        Some(content) => content.clone().map(Content::Text),
+        Some(Ok(text)) if is_room(&mut shared.taken, text.len()) => Ok(Content::Text(text.clone())),
+        Some(Ok(_)) => Err(TAKEN.to_string()),
+        Some(Err(why)) => Err(why.clone()),
         None => Err("it is not among the `configs` of this file".to_string()),
     }
 }

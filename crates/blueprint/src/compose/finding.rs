@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::text::{Entry, Place};
 
+/// Most findings of one file, ten times what the largest known one has: a file with more is no file of a person, and is refused.
+pub const FINDINGS_MAX: usize = 10_000;
+
 /// Consequence of what is done with a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingKind {
@@ -85,6 +88,10 @@ impl Findings<'_> {
     }
 
     fn add(&mut self, key: &str, place: Place, kind: FindingKind, why: String) {
+        // One that is full is refused as a whole, so none is lost unsaid.
+        if self.found.len() >= FINDINGS_MAX {
+            return;
+        }
         let path = format!("{}.{key}", self.path).trim_start_matches('.').to_string();
         self.found.push(Finding { place, path, key: key.to_string(), kind, why });
     }

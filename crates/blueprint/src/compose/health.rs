@@ -37,7 +37,11 @@ pub(super) fn health(entry: &Entry, application: &mut Application, findings: &mu
     let interval = period("interval", INTERVAL);
     let timeout = period("timeout", TIMEOUT);
     let start = period("start_period", Period(0));
-    let failures = match node.get("retries").map(|retries| (retries, retries.as_text().map(str::parse::<u32>))) {
+    let failures = match node
+        .get("retries")
+        .filter(|node| !node.is_null())
+        .map(|retries| (retries, retries.as_text().map(str::parse::<u32>)))
+    {
         None | Some((_, Some(Ok(0)))) => FAILURES,
         Some((_, Some(Ok(retries)))) => retries,
         Some((retries, _)) => {

@@ -6,7 +6,7 @@ use super::capabilities::NOT_GIVEN;
 use super::context::{Context, TAGS, entries, one_or_more};
 use super::extends::{extended, strip};
 use super::files::{configs, secrets};
-use super::finding::{Finding, FindingKind, Findings};
+use super::finding::{FINDINGS_MAX, Finding, FindingKind, Findings};
 use super::interpolate::{Uses, interpolate};
 use super::networks::{SERVICES_MAX, ties};
 use super::service::Service;
@@ -60,6 +60,9 @@ pub fn import(text: &str, context: &Context) -> Result<Import, Vec<Problem>> {
         if let Some((path, what, hint)) = used.missing {
             problems.below(path, |problems| problems.add_with_hint(place, what, hint));
         }
+    }
+    if findings.len() >= FINDINGS_MAX {
+        problems.add(tree.place, format!("has {FINDINGS_MAX} parts or more that are not as in Docker"));
     }
     let document = match document {
         Some(document) if problems.is_empty() => document,

@@ -29,7 +29,7 @@ mod values;
 
 pub use context::{Context, FILES_MAX, files_named, is_compose};
 pub use environment::env_lines;
-pub use finding::{Finding, FindingKind};
+pub use finding::{FINDINGS_MAX, Finding, FindingKind};
 pub use import::{Import, import};
 pub use networks::SERVICES_MAX;
 pub use storage::VOLUME_BYTES_DEFAULT;

@@ -155,6 +155,7 @@ impl Service<'_, '_> {
             context: self.context,
             uses: &mut *self.uses,
             proposed: &mut self.shared.proposed,
+            taken: &mut self.shared.taken,
         };
         match entry.key.as_str() {
             "env_file" => environment.files(entry, application, &mut self.findings, problems),

@@ -11,6 +11,11 @@ use crate::text::{Entry, Node, Place, Value};
 /// Size of a volume of a compose file, which has none, in bytes: 10 GiB, which most databases of a small machine stay below, and which can grow.
 pub const VOLUME_BYTES_DEFAULT: u64 = 10 << 30;
 
+/// Most bytes of files and configs that one import takes, each use counted: four times the longest document.
+const TAKEN_BYTES_MAX: usize = 4 << 20;
+/// Words where they are more.
+pub(super) const TAKEN: &str = "and the files before it have more than 4 MiB, each use counted; put them into a volume";
+
 /// Places that are bounded memory in every application.
 const MEMORY_PATHS: [&str; 3] = ["/tmp", "/run", "/dev/shm"];
 /// Files of the host that tell its time zone.
@@ -46,6 +51,14 @@ pub(super) struct Shared {
     pub(super) secrets: BTreeMap<String, Secret>,
     /// Secrets by their name here, each with what it stands for.
     pub(super) proposed: BTreeMap<Name, String>,
+    /// Bytes of files and configs that were taken into the document.
+    pub(super) taken: usize,
+}
+
+/// Counts a text that is taken into the document; false where all of them are too much.
+pub(super) fn is_room(taken: &mut usize, bytes: usize) -> bool {
+    *taken = taken.saturating_add(bytes);
+    *taken <= TAKEN_BYTES_MAX
 }
 
 /// A mount of a service.
@@ -160,7 +173,7 @@ impl Mounts<'_> {
     }
 
     /// Something of the host: a file that lies beside the compose file becomes one of the document.
-    fn of_host(&self, mount: Mount, path: AppPath, application: &mut Application, findings: &mut Findings<'_>) {
+    fn of_host(&mut self, mount: Mount, path: AppPath, application: &mut Application, findings: &mut Findings<'_>) {
         let source = mount.source.unwrap_or_default();
         let place = mount.place;
         if TIME_PATHS.contains(&source.as_str()) {
@@ -171,6 +184,9 @@ impl Mounts<'_> {
             return findings.unsupported_at("volumes", place, "the socket of Docker: there is no Docker here");
         }
         match self.context.file(&source) {
+            Some(text) if text.len() <= FILE_BYTES_MAX && !is_room(&mut self.shared.taken, text.len()) => {
+                findings.unsupported_at("volumes", place, format!("`{source}` {TAKEN}"));
+            }
             Some(text) if text.len() <= FILE_BYTES_MAX => {
                 let mode = if text.starts_with("#!") { Mode(0o755) } else { Mode(0o644) };
                 let file = File { content: Content::Text(text.to_string()), mode, owner: None };
