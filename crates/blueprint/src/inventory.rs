@@ -116,6 +116,8 @@ pub struct ObservedApplication {
     pub instances: BTreeMap<InstanceId, ObservedInstance>,
     /// Mark: jobs of the occasion `switch` that ended with 0, by revision.
     pub jobs: BTreeSet<(Revision, Name)>,
+    /// Mark: cause for which a job of the occasion `switch` has failed for a revision; forgotten when the revision is wanted again.
+    pub failed_job: Option<(Revision, String)>,
     /// Mark: result of the probation of a revision.
     pub probation: Option<(Revision, Verdict)>,
     /// Reason for which it was not seen whole, or cannot be served: what is not known is not changed.

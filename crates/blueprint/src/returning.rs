@@ -88,6 +88,9 @@ pub fn returning(
 fn failure(inventory: &Inventory, wanted: &Generation, name: &Name) -> Option<Failure> {
     let (found, revision) = (inventory.applications.get(name)?, wanted.revision(name)?);
     let stage = if was_let_in(inventory, wanted, name) { Stage::Probation } else { Stage::Gate };
+    if let Some((_, cause)) = found.failed_job.as_ref().filter(|(of, _)| *of == revision) {
+        return Some(Failure { stage, cause: cause.clone() });
+    }
     let gates =
         found.instances.iter().filter(|(id, _)| id.revision == revision).filter_map(|(_, one)| one.gate.as_ref());
     let probation = found.probation.as_ref().filter(|(of, _)| *of == revision).map(|(_, verdict)| verdict);

@@ -78,12 +78,15 @@ pub struct RunEnd {
     pub lasted_ms: u64,
     /// The kernel killed a process of it for want of memory.
     pub out_of_memory: bool,
+    /// It was broken off from outside, as by a start of the machine: nothing is known of the command by it.
+    #[serde(default)]
+    pub is_broken_off: bool,
 }
 
 impl RunEnd {
     /// An end that was no process' own.
     pub fn without_code(words: impl Into<String>, at: Timestamp) -> RunEnd {
-        RunEnd { at, code: None, words: words.into(), lasted_ms: 0, out_of_memory: false }
+        RunEnd { at, code: None, words: words.into(), lasted_ms: 0, out_of_memory: false, is_broken_off: true }
     }
 
     /// Returns true where it ended with 0.
@@ -148,6 +151,7 @@ fn end_of(run: &Run, end: &End, now: Timestamp) -> RunEnd {
         words: format!("{words}{memory}"),
         lasted_ms: end.lasted_ms,
         out_of_memory: end.out_of_memory,
+        is_broken_off: !run.is_late && end.cause == Cause::Unseen,
     }
 }
 
@@ -276,13 +280,15 @@ mod tests {
         let ended = status(State::Stopped, Some(Cause::Exited { code: 3 }));
         let Next::End(end) = next(&run(60_000), RunShim::Living(&ended), long, now) else { panic!("ended") };
         assert_eq!((end.code, end.words.as_str(), end.lasted_ms), (Some(3), "it ended with code 3", 7));
+        assert!(!end.is_broken_off, "it is the command's own");
         let Next::End(end) = next(&late, RunShim::Living(&ended), long, now) else { panic!("ended") };
         assert_eq!(end.words, "it took longer than its 60 s, and was ended");
+        assert!(!end.is_broken_off, "a command that takes too long has failed");
         for (shim, waited) in
             [(RunShim::None, second), (RunShim::Ended(&running), second), (RunShim::Living(&running), None)]
         {
             let Next::End(end) = next(&run(60_000), shim, waited, now) else { panic!("ended") };
-            assert!(!end.is_success() && end.code.is_none(), "{end:?}");
+            assert!(!end.is_success() && end.code.is_none() && end.is_broken_off, "{end:?}");
         }
     }
 }

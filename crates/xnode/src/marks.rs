@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::XnodeError;
 use crate::{Door, Paths};
 
+/// Number of the next draft of this process.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 /// Largest mark, bytes: lists of names, many times over.
 const MARK_BYTES_MAX: u64 = 4 << 20;
 
@@ -23,6 +26,8 @@ pub(crate) const STARTED: &str = "started.json";
 /// Mark in an instance's folder: it came to rest by its policy after it had passed its gate, with this code. It outlives the run of the machine, so that
 /// nobody starts again what is over.
 pub(crate) const OVER: &str = "over.json";
+/// Mark in an application's folder, beside that of the jobs that ended with 0: a job of a switch that has failed, with its cause.
+pub(crate) const FAILED_JOB: &str = "failed-job.json";
 /// Mark on the memory file system: everything of an instance was made in this run of the machine.
 pub(crate) const MADE: &str = "made.json";
 
@@ -207,12 +212,23 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let mut beside = path.as_os_str().to_os_string();
-    beside.push(format!(".{}.new", std::process::id()));
-    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    // Two threads that write one mark at once have drafts of their own: the later one stays.
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    beside.push(format!(".{}-{number}.new", std::process::id()));
+    let beside = Path::new(&beside);
+    let replaced = draft(beside, bytes).and_then(|()| fs::rename(beside, path));
+    if replaced.is_err() {
+        // A full disk needs the room, and the next draft has another name.
+        let _ = fs::remove_file(beside);
+        return replaced;
+    }
     sync_parent(path)
+}
+
+fn draft(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -278,4 +294,37 @@ pub fn numbers(paths: &Paths) -> Result<Vec<u64>, XnodeError> {
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Drafts of one file collide with nobody's, and none is left.
+    #[test]
+    fn threads_that_write_one_mark_at_once_all_succeed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mark.json");
+        std::thread::scope(|scope| {
+            for number in 0..8_u64 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        replace(path, number.to_string().as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        assert!(find::<u64>(&path).unwrap().is_some_and(|number| number < 8));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_replaced_leaves_no_draft() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mark.json");
+        fs::create_dir_all(path.join("inside")).unwrap();
+        assert!(replace(&path, b"1").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -6,6 +6,7 @@
 //!       published.json                  mark: ports of the host that are given out
 //!       applications/NAME/door.json     mark: traffic at the door
 //!                        /jobs.json     mark: jobs of a switch that ended with 0
+//!                        /failed-job.json               mark: a job of a switch that has failed
 //!                        /probation.json
 //!                        /instances/REVISION.INDEX/instance.json   what it was made of
 //!                                                 /bundle  shim.json  started.json  gate.json  over.json  files/

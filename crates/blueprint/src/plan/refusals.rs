@@ -177,6 +177,14 @@ fn conditions(facts: &Facts<'_>, generation: &Generation, all: &mut Vec<Refusal>
             all.push(Refusal::GateFailed { application: application(), cause: cause.clone() });
         }
     }
+    // A job of a switch is tried on the data of the new version alone, before that has any traffic.
+    if let Some((revision, cause)) = &observed.failed_job
+        && *revision == facts.revision
+        && facts.application().wish == Wish::Running
+        && !facts.is_admitted()
+    {
+        all.push(Refusal::GateFailed { application: application(), cause: cause.clone() });
+    }
     if let Some((revision, Verdict::Failed(cause))) = &observed.probation
         && *revision == facts.revision
         && facts.application().wish == Wish::Running

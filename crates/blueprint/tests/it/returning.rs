@@ -1,13 +1,13 @@
 //! The way back after a failure.
 
 use openmesh_blueprint::document::{Name, Wish};
-use openmesh_blueprint::generation::Generation;
+use openmesh_blueprint::generation::{Generation, Revision};
 use openmesh_blueprint::inventory::{Door, Inventory, Verdict};
 use openmesh_blueprint::probation::{Admitted, Stage};
 use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::returning::Fate;
 use openmesh_blueprint::step::Step;
-use openmesh_blueprint::{Returning, plan, return_to, returning};
+use openmesh_blueprint::{Refusal, Returning, plan, return_to, returning};
 
 use crate::world::{allocations, cause, document, empty_machine, generation, name, reach, step};
 
@@ -234,4 +234,47 @@ fn links_of_what_stays_are_there() {
 fn a_first_generation_has_nothing_to_return_to() {
     let first = generation(NOTES, None, 0).unwrap();
     assert_eq!(returning(&empty_machine(), &first, &first, &|_| WRITES), None);
+}
+
+/// A job of a switch is a gate before the gate: it works on the data of the new version alone.
+#[test]
+fn a_failed_job_of_a_switch_brings_code_and_data_back() {
+    let (mut machine, first) = installed(NOTES);
+    let with_job = NOTES.replacen(
+        "image: notes:1\n",
+        "image: notes:2\n    jobs: { up: { command: [up], occasion: switch } }\n",
+        1,
+    );
+    let second = generation(&with_job, Some(&first), 60).unwrap();
+    walk_to(&mut machine, &second, &first, |step| matches!(step, Step::Run { .. }));
+    let (notes, words) = (name("notes"), "job up has failed: it ended with code 3");
+    let revision = second.revision(&notes).unwrap();
+    let set = |machine: &mut Inventory, of: &Revision| {
+        machine.applications.get_mut(&notes).unwrap().failed_job = Some((of.clone(), words.into()));
+    };
+    // That of a version that nobody wants stands in nobody's way.
+    set(&mut machine, &first.revision(&notes).unwrap());
+    assert!(plan(&machine, &second, Some(&first)).is_ok());
+    assert_eq!(returning(&machine, &second, &first, &|_| WRITES), None);
+    set(&mut machine, &revision);
+    let refusals = plan(&machine, &second, Some(&first)).unwrap_err();
+    assert_eq!(refusals, [Refusal::GateFailed { application: notes.clone(), cause: words.into() }]);
+    let way = way(&machine, &second, &first, WRITES);
+    assert_eq!(way.fates, [(notes.clone(), Fate::Back)].into());
+    assert_eq!(way.failed[&notes].stage, Stage::Gate);
+    assert_eq!(way.causes(), format!("notes failed before it had traffic: {words}"));
+    let third = come_back(&mut machine, &second, &first, &way);
+    assert_eq!(third.portable, first.portable);
+    assert_eq!((in_use(&machine), lines(&machine)), (1, vec![1]), "the line of the job is gone");
+}
+
+/// A version that has its traffic is not measured by a job of an earlier attempt.
+#[test]
+fn a_failed_job_of_an_admitted_version_holds_nothing() {
+    let (mut machine, first) = installed(NOTES);
+    let notes = name("notes");
+    let revision = first.revision(&notes).unwrap();
+    machine.applications.get_mut(&notes).unwrap().failed_job = Some((revision, "job up has failed".into()));
+    let plan = plan(&machine, &first, Some(&first)).unwrap();
+    assert!(plan.steps.is_empty() && plan.held.is_empty(), "{plan}");
 }

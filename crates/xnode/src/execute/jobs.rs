@@ -19,7 +19,7 @@ use super::runs::{Data, GRACE_MS, Place};
 use crate::agent::Agent;
 use crate::error::XnodeError;
 use crate::jobs::{Due, Run, RunEnd, RunOccasion, Scheduled, due};
-use crate::marks::{self, DoorMark, JobsMark};
+use crate::marks::{self, Clock, DoorMark, FAILED_JOB, JobsMark, Trial};
 use crate::paths::instance_name;
 use crate::progress::Progress;
 use crate::{Door, Machine, applications, shims};
@@ -108,7 +108,8 @@ fn job_names(machine: &Machine, name: &Name) -> Result<Vec<Name>, XnodeError> {
 
 impl Work<'_> {
     /// Runs a job of a switch to its end, on the data of the new version: its first instance is made, and not started, and the job runs beside it. A success
-    /// is a mark; a failure is told once, and the next attempt is a new run.
+    /// is a mark, and so is a failure, which lets the generation be refused, and come back. A run that was broken off from outside is told once, and the next
+    /// attempt is a new run.
     pub(super) fn run_job(&self, name: &Name, revision: &Revision, job: &Name) -> Result<Progress, XnodeError> {
         let (machine, door) = (self.machine, self.door);
         let place = Place { machine, name, job };
@@ -128,9 +129,13 @@ impl Work<'_> {
                 return self.note_job(name, revision, job).map(|()| Progress::Done);
             }
             Some((run, Some(end))) if ours(&run) && !run.is_told => {
-                let words = format!("job {job} has failed: {} (run {}; its log is kept)", end.words, run.number);
+                // A death before the mark costs one more run; the other way round, a version that is wanted again would fail by its old run.
                 place.write(&Run { is_told: true, ..run.clone() }, door)?;
-                return Err(place.wrong(words));
+                let words = format!("{} (run {}; its log is kept)", end.words, run.number);
+                return match end.is_broken_off {
+                    true => Err(place.wrong(format!("job {job} was broken off: {words}"))),
+                    false => self.note_failed_job(name, revision, format!("job {job} has failed: {words}")),
+                };
             }
             _ => {}
         }
@@ -148,6 +153,14 @@ impl Work<'_> {
         }
         ended.insert((revision, job.to_string()));
         marks::write(&path, &ended, "jobs.mark", self.door)
+    }
+
+    /// Marks a version as one of which a job of the switch has failed.
+    fn note_failed_job(&self, name: &Name, revision: &Revision, cause: String) -> Result<Progress, XnodeError> {
+        let path = self.machine.paths.application(name).join(FAILED_JOB);
+        let trial = Trial { of: revision.to_string(), failed: Some(cause), at: Some(Clock::now()), attempts: 1 };
+        marks::write(&path, &trial, "jobs.failed", self.door)?;
+        Ok(Progress::Done)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::Work;
 use crate::error::XnodeError;
 use crate::instance::Wanted;
-use crate::marks::{self, Clock, STARTED, StartedMark, Trial};
+use crate::marks::{self, Clock, FAILED_JOB, STARTED, StartedMark, Trial};
 use crate::progress::Progress;
 use crate::shims::{self, Shim};
 use crate::{Door, Machine, words};
@@ -178,9 +178,11 @@ pub(crate) fn forget(machine: &Machine, generation: &Generation, door: Door<'_>)
         Ok(marks::find::<Trial>(path)?.is_some_and(|trial| trial.failed.is_some()))
     };
     for name in generation.portable.applications.keys() {
-        let path = machine.paths.application(name).join("probation.json");
-        if has_failed(&path)? {
-            marks::remove(&path, "probation.remove", door)?;
+        let folder = machine.paths.application(name);
+        for (file, effect) in [("probation.json", "probation.remove"), (FAILED_JOB, "jobs.failed.remove")] {
+            if has_failed(&folder.join(file))? {
+                marks::remove(&folder.join(file), effect, door)?;
+            }
         }
         for id in wanted(generation, name) {
             let folder = machine.paths.instance(name, &id);
@@ -203,6 +205,7 @@ pub(crate) fn forget_in(inventory: &mut Inventory, generation: &Generation) {
         for (_, one) in found.instances.iter_mut().filter(|(id, _)| id.revision == revision) {
             one.gate = one.gate.take().filter(|verdict| !is_failed(verdict));
         }
+        found.failed_job = found.failed_job.take().filter(|(of, _)| *of != revision);
         found.probation = found.probation.take().filter(|(of, verdict)| *of != revision || !is_failed(verdict));
     }
 }

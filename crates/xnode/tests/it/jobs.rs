@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use openmesh_blueprint::Refusal;
 use openmesh_blueprint::document::Name;
 use openmesh_primitives::Timestamp;
 use openmesh_shim::log::{Filter, tail};
 use openmesh_xnode::inside::{Finished, Request, run};
 use openmesh_xnode::jobs::{Run, RunOccasion};
-use openmesh_xnode::open;
+use openmesh_xnode::{XnodeError, open};
 
 use crate::deploy::{document, free_port};
 use crate::world::{PATIENCE, World, ask, runtime, server, until};
@@ -82,6 +83,17 @@ fn a_failed_job_of_a_switch_is_told_and_leaves_the_data_of_the_version_before() 
     world.agent().want(&generation, &open).unwrap();
     let error = runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
     assert!(error.to_string().contains("job up has failed: it ended with code 3"), "{error}");
+    // It is a verdict over the version, and not tried again by itself.
+    let XnodeError::Refused { refusals } = &error else { panic!("{error}") };
+    assert!(matches!(refusals[..], [Refusal::GateFailed { .. }]), "{refusals:?}");
+    world.again();
+    runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
+    let runs = |world: &World| world.agent().runs(&name("web"), &name("up")).unwrap().len();
+    assert_eq!(runs(&world), 1);
+    // Wanted again it is tried again.
+    world.agent().want(&generation, &open).unwrap();
+    runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
+    assert_eq!(runs(&world), 2);
     world.deploy(&document("localhost/web:1", port));
     assert_eq!(ask("GET", at, "/").as_deref(), Some("one\nkept\n"));
 }
