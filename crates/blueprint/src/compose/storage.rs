@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, entries, one_or_more};
+use super::environment::{is_secret, propose};
 use super::files::Secret;
 use super::finding::Findings;
 use crate::document::{AppPath, Application, Content, FILE_BYTES_MAX, File, Mode, Name, Root, Size, Volume};
@@ -189,7 +190,20 @@ impl Mounts<'_> {
             }
             Some(text) if text.len() <= FILE_BYTES_MAX => {
                 let mode = if text.starts_with("#!") { Mode(0o755) } else { Mode(0o644) };
-                let file = File { content: Content::Text(text.to_string()), mode, owner: None };
+                let secret = holds_secret(&source, text)
+                    .then(|| propose(&source, &format!("files.{source}"), &mut self.shared.proposed))
+                    .flatten();
+                let content = match secret {
+                    Some(secret) => {
+                        let why = format!(
+                            "`{source}` becomes the secret `{secret}`: set it with `openmesh xnode secret set {secret} --file {source}`"
+                        );
+                        findings.changed_at("volumes", place, why);
+                        Content::Secret(secret)
+                    }
+                    None => Content::Text(text.to_string()),
+                };
+                let file = File { content, mode, owner: None };
                 if !mount.read_only {
                     let why = format!("`{source}` becomes a file of the document; what is written to it is not kept");
                     findings.changed_at("volumes", place, why);
@@ -262,6 +276,13 @@ fn long(item: &Node, root: Root, findings: &mut Findings<'_>) -> Option<Mount> {
     let is_filled = option("nocopy").and_then(Node::as_text) != Some("true");
     let read_only = text("read_only").as_deref() == Some("true");
     Some(Mount { source, target, read_only, is_filled, place: item.place })
+}
+
+/// Returns true for a file of passwords or keys, by its name or by what stands in it: it must not lie in a document.
+fn holds_secret(path: &str, text: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let stem = name.split('.').next().unwrap_or_default();
+    name.ends_with(".env") || name.ends_with(".key") || is_secret(stem) || text.contains("PRIVATE KEY-----")
 }
 
 /// Returns true for a folder or a file of the host.
