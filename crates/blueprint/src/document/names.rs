@@ -422,7 +422,7 @@ scalar! {
     PackageName: "a name of a package", "^@?[A-Za-z0-9][A-Za-z0-9._+/-]*$";
     PackageVersion: "a version of a package", "^[A-Za-z0-9][A-Za-z0-9.+~:_!-]*$";
     Subnet: "a subnet, as 10.89.0.0/16", "^[0-9.]+/[0-9]+$";
-    Mode: "a mode, as \"0644\"", "^(0o)?[0-7]{3,4}$";
+    Mode: "a mode, as \"0644\"", "^(0o)?[0-7]{3,4}$", octal;
     User: "a user, as 1000 or 1000:1000", "^[0-9]+(:[0-9]+)?$";
     HostAddress: "an IP address", "^[0-9a-fA-F.:]+$";
 }
