@@ -1,5 +1,7 @@
 //! Requests of people to a machine.
 
+mod deploy;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -10,21 +12,23 @@ use openmesh_blueprint::generation::{Cause, Disposal};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
 use openmesh_blueprint::step::{Rubbish, Step};
-use openmesh_blueprint::{Document, Generation, Plan, Returning, resolve, return_to, rollback};
+use openmesh_blueprint::{Document, Generation, Plan, Returning, return_to, rollback};
 use openmesh_image::pull;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::{Agent, Machine, Paths, marks, open};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
-use crate::backups::{self, Backups};
+pub(crate) use deploy::Terms;
+
+use crate::backups::Backups;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::outcomes::{self, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{catalogue, doors, ids, programs};
+use crate::{doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
@@ -227,57 +231,14 @@ impl Service {
         }
     }
 
-    /// The plan for a document; where `does`, its generation is the wanted one from here on.
-    ///
-    /// # Errors
-    /// Every problem of the document, every reason for which there is no generation, every refusal of its plan: then nothing has changed.
-    pub async fn deploy(
-        &self,
-        document: &Document,
-        asked: &Asked,
-        does: bool,
-    ) -> Result<views::Deployment, AgentError> {
-        self.deploy_with(document, BTreeMap::new(), &BTreeSet::new(), asked, does).await
-    }
-
-    /// The plan for a document whose secrets are not all made yet: those that are promised count as there. Nothing changes.
-    ///
-    /// # Errors
-    /// As [`Service::deploy`].
-    pub(crate) async fn plan_promising(
-        &self,
-        document: &Document,
-        promised: &BTreeSet<Name>,
-        asked: &Asked,
-    ) -> Result<views::Deployment, AgentError> {
-        self.deploy_with(document, BTreeMap::new(), promised, asked, false).await
-    }
-
-    async fn deploy_with(
-        &self,
-        document: &Document,
-        disposals: BTreeMap<Name, Disposal>,
-        promised: &BTreeSet<Name>,
-        asked: &Asked,
-        does: bool,
-    ) -> Result<views::Deployment, AgentError> {
-        backups::check_document(document)?;
-        let _change = self.change.lock().await;
-        let previous = self.check_expected(asked)?;
-        let number = previous.as_ref().map_or(0, |previous| previous.number);
-        let said = |name: &Name, text| self.history.note(EventKind::Begins, number, Some(name.to_string()), text);
-        let catalogue = catalogue::of(self.agent.machine(), &self.settings, document, previous.as_ref(), &said).await?;
-        // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
-        tokio::task::block_in_place(|| {
-            readable(document)?;
-            let mut allocations = self.allocations(disposals)?;
-            for name in promised {
-                allocations.secrets.entry(name.clone()).or_insert(1);
-            }
-            let generation = resolve(document, &catalogue, &allocations, previous.as_ref(), Self::cause(asked));
-            let generation = generation.map_err(|reasons| AgentError::Unresolved { reasons })?;
-            self.want(&generation, previous.as_ref(), document, does)
-        })
+    /// The generation that serves; none where none does.
+    fn serving(&self) -> Result<Option<Generation>, AgentError> {
+        let Some((wanted, serving)) = self.agent.generations()? else { return Ok(None) };
+        if serving.is_some() {
+            return Ok(serving);
+        }
+        let current = marks::pointer(&self.agent.machine().paths.current())?;
+        Ok((current == wanted.number).then_some(wanted))
     }
 
     /// Plans a generation, and lets it be the wanted one.
@@ -288,11 +249,7 @@ impl Service {
         document: &Document,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
-        let serving = self.agent.generations()?.and_then(|(wanted, serving)| match serving {
-            Some(serving) => Some(serving),
-            None => (marks::pointer(&self.agent.machine().paths.current()).ok()? == wanted.number).then_some(wanted),
-        });
-        let plan: Plan = self.agent.plan(generation, serving.as_ref())?;
+        let plan: Plan = self.agent.plan(generation, self.serving()?.as_ref())?;
         let (_, events) = self.history.since(u64::MAX);
         if does {
             self.take(generation, document)?;
@@ -353,30 +310,6 @@ impl Service {
         self.history.note(EventKind::Returned, failed, way.failed.keys().next().map(ToString::to_string), text);
         self.take(&generation, &document)?;
         Ok(true)
-    }
-
-    /// Takes an application out of the wanted document.
-    ///
-    /// # Errors
-    /// It is not there; or as [`Service::deploy`].
-    pub async fn remove(
-        &self,
-        name: &Name,
-        disposal: Disposal,
-        asked: &Asked,
-        does: bool,
-    ) -> Result<views::Deployment, AgentError> {
-        let wanted = self.wanted()?;
-        let mut document = self.document(wanted)?;
-        if document.applications.remove(name).is_none() {
-            let known = names(document.applications.keys());
-            return Err(AgentError::NoApplication { name: name.to_string(), known });
-        }
-        if disposal == Disposal::Backup {
-            backups::check_removal(self, name)?;
-        }
-        let asked = Asked { expected: Some(asked.expected.unwrap_or(wanted)), ..asked.clone() };
-        self.deploy_with(&document, BTreeMap::from([(name.clone(), disposal)]), &BTreeSet::new(), &asked, does).await
     }
 
     /// Makes a new generation with the content of an old one, with the present data but for the lines that are named.
@@ -463,15 +396,6 @@ impl Service {
             views::Secret { name: name.to_string(), version, at, used_by: applications.chain(machine).collect() }
         };
         Ok(self.vault.list().into_iter().map(view).collect())
-    }
-}
-
-/// Sees that a document can be read back from the text in which it is kept: anchors and escapes make it longer than it was written.
-fn readable(document: &Document) -> Result<(), AgentError> {
-    match Document::parse(&document.to_yaml()) {
-        Ok(again) if again == *document => Ok(()),
-        Ok(_) => Err(AgentError::Name("the document reads otherwise in the text in which it is kept".into())),
-        Err(problems) => Err(AgentError::Document { problems }),
     }
 }
 

@@ -18,7 +18,7 @@ use openmesh_volume::Asker;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Change, Shared, blocking, lines, name};
+use super::common::{Change, Shared, blocking, lines, name};
 use crate::backups::{self, BackupsError};
 use crate::error::AgentError;
 use crate::service::{Service, names};

@@ -13,7 +13,7 @@ use openmesh_door::report::{Report, RouteReport};
 use openmesh_xnode::door::{Look, Word};
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, blocking};
+use super::common::{Shared, blocking};
 use crate::doors::Keeper;
 use crate::error::AgentError;
 use crate::programs;

@@ -24,7 +24,7 @@ use openmesh_xnode::XnodeError;
 use openmesh_xnode::inside::{Request, Said, Window, Word};
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, lines, name};
+use super::common::{Shared, lines, name};
 use crate::error::AgentError;
 use crate::exec::{BeginError, Beside, Input, Output, leaving};
 use crate::service::Service;

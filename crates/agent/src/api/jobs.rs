@@ -18,7 +18,7 @@ use openmesh_xnode::jobs::{Run, RunOccasion};
 use openmesh_xnode::{Planned, XnodeError, open};
 use serde::{Deserialize, Serialize};
 
-use super::{LOG_PAUSE, Shared, blocking, lines, name};
+use super::common::{LOG_PAUSE, Shared, blocking, lines, name};
 use crate::error::AgentError;
 use crate::exec::BeginError;
 use crate::jobs::note;

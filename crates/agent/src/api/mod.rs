@@ -3,29 +3,27 @@
 //! Whoever can open the socket is root: the file's permissions are the sign-in there. People come through the face ([`crate::face`]), which stands in front of the same routes.
 
 mod access;
+mod backups;
+mod common;
 pub mod doors;
 pub mod exec;
 pub mod import;
 pub mod jobs;
-pub mod usage;
-mod backups;
 mod templates;
+pub mod usage;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
-use axum::http::request::Parts;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::{Stream, StreamExt as _, stream};
-use openmesh_access::{Principal, Refusal, Role};
+use futures::{StreamExt as _, stream};
+use openmesh_access::{Refusal, Role};
 use openmesh_blueprint::document::{Name, schema};
 use openmesh_blueprint::generation::{Disposal, Generation};
 use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
@@ -34,24 +32,21 @@ use openmesh_blueprint::{Document, diff};
 use openmesh_shim::log::{Filter, Stream as LogStream};
 use openmesh_xnode::look::{InstanceLook, Look};
 use openmesh_xnode::{marks, words};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+pub(crate) use common::{blocking, name};
+use common::{Change, LOG_PAUSE, Shared, lines};
 
 use crate::error::AgentError;
 use crate::logs::{LINES_MAX, Logs};
 use crate::outcomes::{self, Outcome};
 use crate::reach;
-use crate::service::{Asked, Service, names};
+use crate::service::{Service, Terms, names};
 use crate::uninstall::Holdings;
 use crate::views::{self, ApplicationState};
 
 /// Largest document, bytes: hundreds of applications with their files.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
-/// Pause between two readings of a log that is followed.
-const LOG_PAUSE: Duration = Duration::from_millis(200);
-
-/// The service, as a handler gets it.
-pub(crate) type Shared = State<Arc<Service>>;
-
 /// The routes.
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
@@ -78,28 +73,6 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(templates::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
         .with_state(service)
-}
-
-impl IntoResponse for AgentError {
-    fn into_response(self) -> Response {
-        let (code, status) = self.code();
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(views::Failure { code: code.into(), message: self.to_string() })).into_response()
-    }
-}
-
-/// Does what reads disks and asks shims on a thread for that.
-pub(crate) async fn blocking<T: Send + 'static>(
-    service: &Arc<Service>,
-    does: impl FnOnce(&Service) -> Result<T, AgentError> + Send + 'static,
-) -> Result<T, AgentError> {
-    let service = service.clone();
-    tokio::task::spawn_blocking(move || does(&service)).await.map_err(|_| AgentError::Worker)?
-}
-
-/// A name in a path or a query.
-pub(crate) fn name(text: &str) -> Result<Name, AgentError> {
-    text.parse().map_err(|error: openmesh_blueprint::document::NameError| AgentError::Name(error.to_string()))
 }
 
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
@@ -130,59 +103,6 @@ async fn published_schema() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/schema+json")], schema().to_json())
 }
 
-/// Query of whatever changes something.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Change {
-    /// Whoever asks, where root asks for somebody.
-    #[serde(default)]
-    by: Option<String>,
-    /// Principal of the request, which no query can name.
-    #[serde(skip)]
-    principal: Option<Principal>,
-    /// Reason.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Number of the wanted generation that the caller has seen.
-    #[serde(default)]
-    pub expected: Option<u64>,
-    /// Only the plan is wanted.
-    #[serde(default)]
-    pub plan: bool,
-    /// Fate of the data of an application that is removed.
-    #[serde(default)]
-    pub data: Option<String>,
-    /// Lines of data to which a roll back returns, as `APPLICATION/VOLUME:NUMBER` with commas between them.
-    #[serde(default)]
-    pub lines: Option<String>,
-}
-
-impl Change {
-    /// The change that is asked for; `what` is its reason where none was given. Root alone may ask in another name.
-    pub fn asked(&self, what: &str) -> Asked {
-        let by = match &self.principal {
-            Some(root) if root.is_root() => self.by.clone().unwrap_or_else(|| root.to_string()),
-            Some(principal) => principal.to_string(),
-            None => "somebody".into(),
-        };
-        Asked {
-            by,
-            reason: self.reason.clone().unwrap_or_else(|| what.into()),
-            expected: self.expected,
-        }
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Change {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Change, Response> {
-        let query = Query::<Change>::from_request_parts(parts, state).await;
-        let Query(change) = query.map_err(IntoResponse::into_response)?;
-        Ok(Change { principal: parts.extensions.get::<Principal>().cloned(), ..change })
-    }
-}
-
 /// Refuses a document that does more than run applications to whoever may only do that; what it was compared with is expected to be there still.
 async fn check_reach(service: &Arc<Service>, change: &mut Change, after: Document) -> Result<(), AgentError> {
     let Some(role) = change.principal.as_ref().map(|principal| principal.role).filter(|role| *role < Role::Admin) else {
@@ -208,7 +128,9 @@ async fn deploy(
 ) -> Result<Json<views::Deployment>, AgentError> {
     let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
     check_reach(&service, &mut change, document.clone()).await?;
-    Ok(Json(service.deploy(&document, &change.asked("a document was deployed"), !change.plan).await?))
+    let asked = change.asked("a document was deployed");
+    let terms = Terms { refresh: change.refresh, ..Terms::default() };
+    Ok(Json(service.deploy_on(&document, &terms, &asked, !change.plan).await?))
 }
 
 async fn remove(
@@ -454,16 +376,6 @@ async fn events(State(service): Shared, Query(query): Query<Since>) -> Response 
         Some((stream::iter(events), (service, news, next, follow, false)))
     });
     lines(events.flatten())
-}
-
-/// One JSON value a line.
-fn lines<T: Serialize + Send + 'static>(values: impl Stream<Item = T> + Send + 'static) -> Response {
-    let bytes = values.map(|value| {
-        let mut line = serde_json::to_vec(&value).unwrap_or_default();
-        line.push(b'\n');
-        Ok::<_, Infallible>(Bytes::from(line))
-    });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(bytes)).into_response()
 }
 
 /// Query of logs.

@@ -16,9 +16,9 @@ use openmesh_templates::views::{OrderBody, Outcome as Made, Preflight, Sheet, Su
 use openmesh_templates::{Composition, Facts, HeldPort, Order, built_in, compose, preflight};
 use serde::Deserialize;
 
-use super::{Change, Shared, blocking, name};
+use super::common::{Change, Shared, blocking, name};
 use crate::error::AgentError;
-use crate::service::{Asked, Service};
+use crate::service::{Asked, Service, Terms};
 use crate::views;
 
 /// Letters and digits of secrets that are made: no program reads more into one of them.
@@ -214,13 +214,14 @@ async fn deploy(
     let ready = blocking(&service, move |service| ready(service, &order)).await?;
     let asked = change.asked(&reason);
     let asked = Asked { expected: Some(asked.expected.unwrap_or(ready.number)), ..asked };
+    let mut terms = Terms { refresh: change.refresh, ..Terms::default() };
     if change.plan {
-        let promised = ready.secrets.into_keys().collect();
-        return Ok(Json(service.plan_promising(&ready.document, &promised, &asked).await?));
+        terms.promised = ready.secrets.into_keys().collect();
+        return Ok(Json(service.deploy_on(&ready.document, &terms, &asked, false).await?));
     }
     let secrets = ready.secrets.clone();
     blocking(&service, move |service| make_secrets(service, &secrets)).await?;
-    let deployed = service.deploy(&ready.document, &asked, true).await;
+    let deployed = service.deploy_on(&ready.document, &terms, &asked, true).await;
     if deployed.is_err() {
         // Nobody has them, and nobody ever saw them.
         let made: Vec<Name> = ready.secrets.into_keys().collect();

@@ -9,7 +9,7 @@ use openmesh_primitives::Timestamp;
 use openmesh_xnode::usage::Condition;
 use serde::{Deserialize, Serialize};
 
-use super::{Shared, blocking, name};
+use super::common::{Shared, blocking, name};
 use crate::error::AgentError;
 use crate::service::Service;
 use crate::usage::{COARSE_S, FINE_S, POINTS_MAX, Span, Store, points};

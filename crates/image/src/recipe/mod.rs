@@ -86,6 +86,12 @@ impl Store {
         serde_json::from_slice(&std::fs::read(self.built_path(recipe)).ok()?).ok()
     }
 
+    /// The image of a recipe by its hash, where it was made for this kitchen and all of it is here.
+    pub fn made(&self, recipe: &Digest, kitchen: &Kitchen) -> Option<Digest> {
+        let built = self.note(recipe).filter(|built| built.suite == kitchen.suite)?;
+        self.state(&built.image).map(|_| built.image)
+    }
+
     /// Makes the image of a recipe, or finds it made, and adds it to what `owner` needs. A base must have been pulled. Blocks for as long as the programs run.
     ///
     /// # Errors
@@ -100,11 +106,9 @@ impl Store {
         let hash = recipe_hash(recipe);
         let _held = self.hold(&format!("recipe-{hash}"))?;
         let collections = self.hold_off_collections()?;
-        if let Some(built) = self.note(&hash).filter(|built| built.suite == kitchen.suite)
-            && self.state(&built.image).is_some()
-        {
-            self.lease_also(owner, built.image, effect)?;
-            return Ok(Made { recipe: hash, image: built.image, cached: true });
+        if let Some(image) = self.made(&hash, kitchen) {
+            self.lease_also(owner, image, effect)?;
+            return Ok(Made { recipe: hash, image, cached: true });
         }
         drop(collections);
         let scratch = self.root().join(format!("building-recipe-{hash}"));
