@@ -197,17 +197,24 @@ describe("a document", () => {
     await page.getByText("Not in it, and therefore removed: db, site").waitFor();
   });
 
-  it("may be a compose file: what has no meaning here is listed by line and asked about", async () => {
+  it("may be a compose file: what is not done as Docker does it is listed by line and asked about", async () => {
     const findings = [
-      { line: 4, path: "services.web.tty", key: "tty", kind: "ignored", why: "a terminal is opened on demand" },
-      { line: 5, path: "services.web.build", key: "build", kind: "unsupported", why: "an image is needed" },
+      { line: 4, column: 5, path: "services.web.tty", key: "tty", kind: "ignored", why: "a terminal opens on demand" },
+      { line: 5, column: 5, path: "services.web.build", key: "build", kind: "unsupported", why: "an image is needed" },
     ];
     let asked: unknown = null;
-    agent.also.set("POST /compose", ({ body }) => {
+    agent.also.set("POST /import", ({ body }) => {
       const wish = JSON.parse(body) as { without: string[] };
       asked = wish;
-      const document = wish.without.includes("services.web.build") ? "version: 1\napplications:\n  web:\n    image: nginx\n" : null;
-      return { json: { document, findings } };
+      const isComplete = wish.without.includes("services.web.build");
+      return {
+        json: {
+          document: "version: 1\napplications:\n  web:\n    image: nginx\n",
+          is_complete: isComplete,
+          secrets: ["db-password"],
+          findings: findings.map((each) => ({ ...each, is_left: each.kind === "unsupported" && !isComplete })),
+        },
+      };
     });
     let sent = "";
     agent.plan = (text) => {
@@ -220,7 +227,8 @@ describe("a document", () => {
     expect(await show.isDisabled()).toBe(true);
     await page.getByLabel("Variables, as an .env file has them").fill("IMAGE=nginx");
     await page.getByRole("button", { name: "Read it", exact: true }).click();
-    await page.getByRole("table", { name: "What has no meaning here" }).getByText("an image is needed").waitFor();
+    await page.getByRole("table", { name: "What is not done as Docker does it" }).getByText("an image is needed").waitFor();
+    await page.getByText("It needs secrets that are not here: db-password").waitFor();
     await page.getByRole("checkbox", { name: "Do without build of line 5" }).check();
     await page.getByRole("button", { name: "Read it", exact: true }).click();
     await page.getByText("It is read: its plan can be shown.").waitFor();
@@ -647,6 +655,10 @@ describe("within an application", () => {
         next_drill: null,
         drill: { backup: kept.id, of: kept.at, at: "2026-11-28T04:00:00Z", bytes: 5 * 2 ** 20, took_ms: 900, fault: null },
         awaits_last: false,
+        due_since: null,
+        missed: 0,
+        failures: 0,
+        again_in_ms: null,
       },
     ];
     agent.also.set("GET /applications/db/backups", () => ({ json: [kept] }));

@@ -97,5 +97,5 @@ it("tells nothing after it was left", () => {
 
 it("sends a token along only where there is one", () => {
   expect(terminalProtocols(null)).toEqual([]);
-  expect(terminalProtocols("oms_1")).toEqual(["openmesh", "openmesh.bearer.oms_1"]);
+  expect(terminalProtocols("oms_1")).toEqual(["openmesh.v1", "openmesh.bearer.oms_1"]);
 });

@@ -17,7 +17,7 @@ export interface TerminalView {
 }
 
 /** Sub-protocols by which the token goes along: a page can set no header of a WebSocket. */
-const PROTOCOL = "openmesh";
+const PROTOCOL = "openmesh.v1";
 const BEARER = "openmesh.bearer.";
 /** Closes with a meaning (RFC 6455, 7.4.1), as the agent uses them. */
 const CLOSES: Record<number, string | undefined> = {

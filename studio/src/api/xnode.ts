@@ -503,6 +503,13 @@ export interface BackedApplication {
   next_drill: string | null;
   drill: Drill | null;
   awaits_last: boolean;
+  /** First moment that has passed without a backup. */
+  due_since: string | null;
+  /** Moments that have passed without one; the next one makes up for all of them. */
+  missed: number;
+  /** In a row. */
+  failures: number;
+  again_in_ms: number | null;
 }
 
 export interface BackupJobEnd {
@@ -518,7 +525,7 @@ export interface BackupJobEnd {
 export interface BackupJob {
   /** Its number since the agent began. */
   number: number;
-  kind: "backup" | "drill" | "restore" | "machine" | "tend";
+  kind: "backup" | "drill" | "restore" | "machine" | "tend" | "describe";
   application: string | null;
   by: string;
   begun: string;
@@ -632,21 +639,29 @@ export interface Usage {
   conditions: UsageCondition[];
 }
 
-// Compose files. An agent without this says that there is no such path.
+// Compose files (`crates/agent/src/api/import.rs`).
 
-/** A part of a compose file that has no meaning here. */
-export interface ComposeFinding {
+/** A part of a compose file that is not done as Docker does it. */
+export interface ImportFinding {
   line: number;
+  column: number;
   /** `services.web.build` */
   path: string;
   key: string;
-  /** `ignored`: nothing changes without it; `changed`: something near to it is done; `unsupported`: the service would behave otherwise. */
-  kind: "ignored" | "changed" | "unsupported";
+  /** `ignored` (nothing changes), `changed` (something near is done), `unsupported` (it would behave otherwise). */
+  kind: string;
   why: string;
+  /** It is unsupported, and nobody said that it can be done without. */
+  is_left: boolean;
 }
 
-/** A compose file as a document; none while a key is left that the person cannot do without. */
-export interface ComposeAnswer {
-  document: string | null;
-  findings: ComposeFinding[];
+/** A document that was made of a compose file. */
+export interface Imported {
+  document: string;
+  /** Nothing unsupported is left: the document does what the compose file says. */
+  is_complete: boolean;
+  /** Names of the secrets that it needs. */
+  secrets: string[];
+  /** In the order of the file. */
+  findings: ImportFinding[];
 }

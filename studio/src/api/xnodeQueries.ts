@@ -8,11 +8,11 @@ import type {
   BackupJob,
   BackupKeys,
   BackupOverview,
-  ComposeAnswer,
   DataLine,
   Deployment,
   Doors,
   Generation,
+  Imported,
   JobRun,
   SecretInfo,
   TemplateOrder,
@@ -137,11 +137,12 @@ export const useDifference = (before: number, after: number) =>
     staleTime: Infinity,
   });
 
-export const useSecrets = () =>
+export const useSecrets = (isOn: boolean) =>
   useQuery({
     queryKey: ["xnode", "secrets"],
     queryFn: ({ signal }) => get<SecretInfo[]>(`${ROOT}/secrets`, signal),
     refetchInterval: 10_000,
+    enabled: isOn,
   });
 
 export const useDoors = () =>
@@ -286,9 +287,16 @@ export function ask(
   }
 }
 
-/** Reads a compose file; nothing happens on the machine. `without`: paths of unsupported parts that the person can do without. */
-export const readCompose = (wish: { text: string; variables: Record<string, string>; without: string[] }) =>
-  post<ComposeAnswer>(`${ROOT}/compose`, wish);
+/**
+ * Reads a compose file; nothing happens on the machine. `without`: paths of unsupported parts that the person can do without;
+ * `images`: those of services that would be built from a folder.
+ */
+export const readCompose = (wish: {
+  text: string;
+  variables: Record<string, string>;
+  images: Record<string, string>;
+  without: string[];
+}) => post<Imported>(`${ROOT}/import`, wish);
 
 export const setSecret = (name: string, value: string | Blob) =>
   send<number>("PUT", `${ROOT}/secrets/${part(name)}`, value, "application/octet-stream");

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { isCompose, readVariables } from "./compose";
+import { isCompose, readImages, readVariables } from "./compose";
 
 it("tells a compose file from a document", () => {
   expect(isCompose("version: '3'\nservices:\n  web:\n    image: nginx\n")).toBe(true);
@@ -11,5 +11,12 @@ it("reads variables as an .env file has them", () => {
   expect(readVariables("# mine\nA=1\nexport B = no\nC=\"x = y\"\nD='z'\n\nE=\n=x\n")).toEqual({
     values: { A: "1", C: "x = y", D: "z", E: "" },
     wrong: [3, 8],
+  });
+});
+
+it("reads images by service", () => {
+  expect(readImages("my-web = ghcr.io/me/web:2\n\nworker=me/worker\nhalf=\n")).toEqual({
+    values: { "my-web": "ghcr.io/me/web:2", worker: "me/worker" },
+    wrong: [4],
   });
 });

@@ -3,17 +3,27 @@
 /** A text is a compose file where it has services and no applications. */
 export const isCompose = (text: string): boolean => /^services\s*:/m.test(text) && !/^applications\s*:/m.test(text);
 
-/** Variables as an `.env` file has them: `NAME=value` a line, comments behind `#` at its begin. Wrong lines by number. */
-export function readVariables(text: string): { values: Record<string, string>; wrong: number[] } {
-  const values: Record<string, string> = {};
-  const wrong: number[] = [];
+/** Pairs that were read, and the numbers of the lines that are none. */
+export interface Pairs {
+  values: Record<string, string>;
+  wrong: number[];
+}
+
+/** Variables as an `.env` file has them: `NAME=value` a line, comments behind `#` at its begin. */
+export const readVariables = (text: string): Pairs => readPairs(text, /^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$/);
+
+/** Images by service: `SERVICE=image` a line. */
+export const readImages = (text: string): Pairs => readPairs(text, /^\s*([A-Za-z0-9][\w.-]*)\s*=\s*(\S+)\s*$/);
+
+function readPairs(text: string, pair: RegExp): Pairs {
+  const found: Pairs = { values: {}, wrong: [] };
   text.split("\n").forEach((line, at) => {
     if (/^\s*(#.*)?$/.test(line)) return;
-    const [, name, value = ""] = /^\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? [];
-    if (name === undefined) wrong.push(at + 1);
-    else values[name] = unquoted(value.trim());
+    const [, name, value = ""] = pair.exec(line) ?? [];
+    if (name === undefined) found.wrong.push(at + 1);
+    else found.values[name] = unquoted(value.trim());
   });
-  return { values, wrong };
+  return found;
 }
 
 const unquoted = (value: string): string => /^(["'])(.*)\1$/.exec(value)?.[2] ?? value;

@@ -73,6 +73,14 @@ function Standing({ name, of }: { name: string; of: BackedApplication | undefine
         }
       >
         {of.cause}
+        {of.due_since === null ? null : (
+          <span className="below">
+            Due since <At at={of.due_since} />
+            {of.missed > 1 ? `, ${count(of.missed)} moments missed; the next backup makes up for all` : ""}
+            {of.failures > 0 ? `, failed ${count(of.failures)} times in a row` : ""}
+            {of.again_in_ms === null ? "" : `, tried again in ${duration(of.again_in_ms)}`}
+          </span>
+        )}
       </Notice>
       {of.awaits_last ? (
         <Notice tone="warn" title="Its last backup is not made yet">
@@ -131,6 +139,7 @@ const KINDS: Record<BackupJob["kind"], string> = {
   restore: "Restore",
   machine: "Restore of the machine",
   tend: "Check of the place",
+  describe: "Backup of document and secrets",
 };
 
 /** What is being done now, in bytes, and what was done lately; and the buttons that begin it. */

@@ -1,10 +1,11 @@
 import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
-import type { ComposeFinding } from "../../api/xnode";
-import { readCompose } from "../../api/xnodeQueries";
-import { Badge, Card } from "../../design";
+import { useId, useState } from "react";
+import { Link } from "react-router";
+import type { ImportFinding } from "../../api/xnode";
+import { readCompose, useSecrets } from "../../api/xnodeQueries";
+import { Badge, Card, Notice } from "../../design";
 import { Table } from "../../design/Table";
-import { readVariables } from "../../lib/compose";
+import { readImages, readVariables } from "../../lib/compose";
 import { Refused } from "./parts";
 import { ProblemList, problemsOf } from "./Problems";
 
@@ -14,7 +15,7 @@ export interface Composed {
   document: string;
 }
 
-/** A compose file becomes a document; what has no meaning here is said by line, and what matters is asked about. */
+/** A compose file becomes a document; what is not done as Docker does it is said by line, and what matters is asked about. */
 export function ComposeImport({
   text,
   composed,
@@ -24,55 +25,54 @@ export function ComposeImport({
   composed: Composed | null;
   onComposed: (composed: Composed) => void;
 }) {
-  const [variables, setVariables] = useState("");
+  const [written, setWritten] = useState({ variables: "", images: "" });
   const [without, setWithout] = useState<readonly string[]>([]);
-  const { values, wrong } = readVariables(variables);
+  const variables = readVariables(written.variables);
+  const images = readImages(written.images);
+  const isWrong = variables.wrong.length > 0 || images.wrong.length > 0;
   const reading = useMutation({
     mutationFn: readCompose,
-    onSuccess: ({ document }, asked) => {
-      if (document !== null) onComposed({ of: asked.text, document });
+    onSuccess: ({ document, is_complete: isComplete }, asked) => {
+      if (isComplete) onComposed({ of: asked.text, document });
     },
   });
-  const problems = problemsOf(reading.error);
-  const isFresh = reading.variables?.text === text;
-  const findings = isFresh ? (reading.data?.findings ?? []) : [];
+  const answer = reading.variables?.text === text ? reading.data : undefined;
   const done = composed?.of === text ? composed.document : null;
   return (
     <Card title="docker-compose.yml">
       <div className="stack">
-        <div className="field">
-          <label htmlFor="compose-variables">Variables, as an .env file has them</label>
-          <textarea
-            id="compose-variables"
-            className="input mono"
-            rows={3}
-            value={variables}
-            spellCheck={false}
-            aria-invalid={wrong.length > 0}
-            onChange={(event) => setVariables(event.target.value)}
-          />
-          {wrong.length > 0 ? (
-            <span className="problem" role="alert">
-              {`NAME=value is expected on line ${wrong.join(", ")}.`}
-            </span>
-          ) : null}
-        </div>
+        <PairsInput
+          label="Variables, as an .env file has them"
+          form="NAME=value"
+          written={written.variables}
+          wrong={variables.wrong}
+          onChange={(text) => setWritten((before) => ({ ...before, variables: text }))}
+        />
+        <PairsInput
+          label="Images of services that would be built from a folder"
+          form="SERVICE=image"
+          written={written.images}
+          wrong={images.wrong}
+          onChange={(text) => setWritten((before) => ({ ...before, images: text }))}
+        />
         <Findings
-          all={findings}
+          all={answer?.findings ?? []}
           without={without}
           onChange={(path, isOn) =>
             setWithout((before) => (isOn ? [...before, path] : before.filter((each) => each !== path)))
           }
         />
-        {isFresh ? <ProblemList problems={problems} /> : null}
-        {isFresh && reading.error && problems.length === 0 ? <Refused error={reading.error} /> : null}
+        <Secrets names={answer?.secrets ?? []} />
+        {reading.variables?.text === text ? <Problems error={reading.error} /> : null}
         <p className="row flat">
           <button
             type="button"
             className="button"
-            disabled={reading.isPending || wrong.length > 0}
-            title={wrong.length > 0 ? "A variable is not of its form" : undefined}
-            onClick={() => reading.mutate({ text, variables: values, without: [...without] })}
+            disabled={reading.isPending || isWrong}
+            title={isWrong ? "A line above is not of its form" : undefined}
+            onClick={() =>
+              reading.mutate({ text, variables: variables.values, images: images.values, without: [...without] })
+            }
           >
             {reading.isPending ? "Reading…" : done === null ? "Read it" : "Read it again"}
           </button>
@@ -89,19 +89,73 @@ export function ComposeImport({
   );
 }
 
+function PairsInput({
+  label,
+  form,
+  written,
+  wrong,
+  onChange,
+}: {
+  label: string;
+  form: string;
+  written: string;
+  wrong: readonly number[];
+  onChange: (text: string) => void;
+}) {
+  const id = useId();
+  return (
+    <div className="field">
+      <label htmlFor={id}>{label}</label>
+      <textarea
+        id={id}
+        className="input mono"
+        rows={2}
+        value={written}
+        spellCheck={false}
+        placeholder={form}
+        aria-invalid={wrong.length > 0}
+        onChange={(event) => onChange(event.target.value)}
+      />
+      {wrong.length > 0 ? (
+        <span className="problem" role="alert">
+          {`${form} is expected on line ${wrong.join(", ")}.`}
+        </span>
+      ) : null}
+    </div>
+  );
+}
+
+/** Secrets that have to be there before it is deployed: a compose file has their values outside of itself. */
+function Secrets({ names }: { names: readonly string[] }) {
+  const { data: there } = useSecrets(names.length > 0);
+  const missing = names.filter((name) => there?.every((secret) => secret.name !== name) ?? true);
+  if (missing.length === 0) return null;
+  return (
+    <Notice tone="warn" title={`It needs secrets that are not here: ${missing.join(", ")}`}>
+      Their values are not in the document. <Link to="/node/secrets">Set them</Link> before it is deployed.
+    </Notice>
+  );
+}
+
+function Problems({ error }: { error: Error | null }) {
+  const problems = problemsOf(error);
+  if (error === null) return null;
+  return problems.length > 0 ? <ProblemList problems={problems} /> : <Refused error={error} />;
+}
+
 function Findings({
   all,
   without,
   onChange,
 }: {
-  all: readonly ComposeFinding[];
+  all: readonly ImportFinding[];
   without: readonly string[];
   onChange: (path: string, isOn: boolean) => void;
 }) {
   if (all.length === 0) return null;
   return (
     <Table
-      label="What has no meaning here"
+      label="What is not done as Docker does it"
       items={all}
       keyOf={({ line, path }) => `${line} ${path}`}
       empty=""
@@ -117,7 +171,7 @@ function Findings({
           head: "Do without",
           cell: ({ kind, key, line, path }) =>
             kind !== "unsupported" ? (
-              <span className="quiet">{kind === "ignored" ? "nothing changes" : "done in another way"}</span>
+              <span className="quiet">{kind === "ignored" ? "nothing changes" : "look at it"}</span>
             ) : (
               <input
                 type="checkbox"

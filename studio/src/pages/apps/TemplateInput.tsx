@@ -1,6 +1,7 @@
 import { useId, type ReactNode } from "react";
 import { Link } from "react-router";
 import type { Application, TemplateField } from "../../api/xnode";
+import { useMay } from "../../api/xnodeAccess";
 import { useSecrets } from "../../api/xnodeQueries";
 
 /** The input of one field of a template, by the kind that its description gives. */
@@ -124,7 +125,8 @@ function SecretSelect({
   written: string;
   onChange: (text: string) => void;
 }) {
-  const { data: secrets = [] } = useSecrets();
+  const may = useMay("operator");
+  const { data: secrets = [] } = useSecrets(may === undefined);
   return (
     <>
       <Select shared={shared} written={written} onChange={onChange}>

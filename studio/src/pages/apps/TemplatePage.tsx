@@ -2,6 +2,7 @@ import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
 import type { Application, TemplateFault, TemplateOrder, TemplatePreflight, TemplateSheet } from "../../api/xnode";
+import { useMay } from "../../api/xnodeAccess";
 import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
 import { Badge, Card, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
@@ -85,7 +86,8 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
   const fits = Object.keys(wrong).length === 0 && nameWrong === null;
   const asked = JSON.stringify(order);
   const settled = useSettled(asked, SETTLE_MS);
-  const preflight = usePreflight(template, JSON.parse(settled) as TemplateOrder, fits);
+  const may = useMay("operator");
+  const preflight = usePreflight(template, JSON.parse(settled) as TemplateOrder, fits && may === undefined);
   const isFresh = settled === asked && !preflight.isPlaceholderData;
   const faults = fits && isFresh ? (preflight.data?.problems ?? []) : [];
   const write = (field: string, text: string) => {
@@ -113,10 +115,13 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
           flow={flow}
           faults={faults}
           fits={fits}
+          may={may}
         />
       </Card>
       <Card title="What the machine has for it" flush>
-        {preflight.error && !preflight.data ? (
+        {may !== undefined ? (
+          <Empty>{may}.</Empty>
+        ) : preflight.error && !preflight.data ? (
           <Failure error={preflight.error} what="the answer of the machine" />
         ) : preflight.data && fits ? (
           <Room of={preflight.data} isFresh={isFresh} fields={sheet.fields.map((field) => field.name)} />
@@ -144,6 +149,7 @@ function Inputs({
   flow,
   faults,
   fits,
+  may,
 }: {
   sheet: TemplateSheet;
   written: Readonly<Record<string, string>>;
@@ -156,6 +162,8 @@ function Inputs({
   flow: ChangeFlow;
   faults: readonly TemplateFault[];
   fits: boolean;
+  /** Why the person may not deploy. */
+  may: string | undefined;
 }) {
   const [visited, setVisited] = useState<ReadonlySet<string>>(new Set());
   const visit = (...names: string[]) => setVisited((before) => new Set([...before, ...names]));
@@ -217,8 +225,8 @@ function Inputs({
         <button
           type="submit"
           className="button primary"
-          disabled={flow.isPlanning || faults.length > 0}
-          title={faults.length > 0 ? "The machine has something against it: see beside" : undefined}
+          disabled={flow.isPlanning || faults.length > 0 || may !== undefined}
+          title={may ?? (faults.length > 0 ? "The machine has something against it: see beside" : undefined)}
         >
           {flow.isPlanning ? "Planning…" : "Show the plan"}
         </button>

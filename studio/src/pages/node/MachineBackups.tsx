@@ -35,7 +35,7 @@ export function MachineBackups() {
 function OwnerKey({ keys }: { keys: BackupKeys }) {
   const [written, setWritten] = useState("");
   const [isSure, setSure] = useState(false);
-  const may = useMay("admin");
+  const may = useMay("owner");
   const setting = useAct(setOwnerKey);
   const isKey = /^age1[02-9ac-hj-np-z]{58}$/.test(written.trim());
   const why =
@@ -67,7 +67,7 @@ function OwnerKey({ keys }: { keys: BackupKeys }) {
             <Copy text={keys.owner} label="the owner's key" />
           </p>
         )}
-        <Command text="age-keygen -o owner.key" />
+        <Command text="openmesh xnode backup-key make ~/owner.key" />
         <label className="field">
           <span>Public half</span>
           <input

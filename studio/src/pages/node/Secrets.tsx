@@ -2,7 +2,7 @@ import { useId, useState } from "react";
 import type { SecretInfo } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { removeSecret, setSecret, useAct, useSecrets } from "../../api/xnodeQueries";
-import { Card, Copy, Notice } from "../../design";
+import { Card, Copy, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { count } from "../../lib/format";
 import { NAME, NAME_WORDS } from "../../lib/options";
@@ -15,13 +15,18 @@ const SECRET_CHARS = 32;
 
 /** Names and versions; a value goes in and never comes out. */
 export function Secrets() {
-  const secrets = useSecrets();
+  const may = useMay("operator");
+  const secrets = useSecrets(may === undefined);
   return (
     <>
       <Card title="Secrets" flush>
-        <Live of={secrets} what="secrets">
-          {(all) => <List all={all} />}
-        </Live>
+        {may === undefined ? (
+          <Live of={secrets} what="secrets">
+            {(all) => <List all={all} />}
+          </Live>
+        ) : (
+          <Empty>{may}.</Empty>
+        )}
       </Card>
       <NewSecret taken={secrets.data?.map(({ name }) => name) ?? []} />
     </>
