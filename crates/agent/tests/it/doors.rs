@@ -64,7 +64,7 @@ async fn a_door_outlives_its_agent_and_comes_back_when_it_dies() {
     let uid = before.user.unwrap();
     assert!(status.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}")), "{status}");
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    assert!(!accounts.lines().any(|line| line.split(':').nth(2) == Some(&uid.to_string())));
+    assert!(!accounts.lines().any(|line| line.split(':').nth(2) == Some(uid.to_string().as_str())));
     // The agent goes, and the next one finds the same door with the same document.
     world.stop().await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\n"));

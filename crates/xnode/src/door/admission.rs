@@ -1,16 +1,23 @@
 //! Traffic that the door has let in since a version was admitted: from a mark with its counts, written before the admission.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Name, Protocol};
 use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::probation::Admitted;
+use openmesh_door::document::Document;
 use openmesh_door::report::Report;
+use openmesh_door::switch::Given;
 use serde::{Deserialize, Serialize};
 
-use super::document::is_route_of;
+use super::document::{is_route_of, route_name};
 use crate::error::XnodeError;
 use crate::marks;
 use crate::{Door, Machine};
+
+/// File of the mark, in an application's folder.
+const FILE: &str = "admission.json";
 
 /// Mark beside an application: the door's counts before a revision was admitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,49 +27,38 @@ pub struct AdmissionMark {
     pub revision: String,
     /// Number of the door's process; none where it did not answer.
     pub door: Option<u64>,
-    /// Connections of raw TCP that it had given to instances.
-    pub connections: u64,
-    /// Requests by GET, HEAD and OPTIONS.
-    pub reading_requests: u64,
-    /// Other requests.
-    pub writing_requests: u64,
+    /// All that it had given to instances by each route of the application. Not as one sum: a route that goes would hide as much of another one.
+    pub routes: BTreeMap<String, Given>,
 }
 
 impl AdmissionMark {
     /// The counts of a report.
     fn of(revision: &str, name: &Name, report: Option<&Report>) -> AdmissionMark {
-        let given = report.map(|report| given(report, name)).unwrap_or_default();
+        let all = report.into_iter().flat_map(|report| &report.routes);
+        let own = all.filter(|(route, _)| is_route_of(route, name));
         AdmissionMark {
             revision: revision.to_string(),
             door: report.map(|report| report.door),
-            connections: given.connections,
-            reading_requests: given.reading_requests,
-            writing_requests: given.writing_requests,
+            routes: own.map(|(route, about)| (route.clone(), about.given)).collect(),
         }
     }
 
-    /// Difference of a later report to this mark; none where the counts began anew in between.
-    fn since(&self, name: &Name, report: &Report) -> Option<Admitted> {
+    /// Difference of a later report to this mark, for some routes; none where one of them is not there, or the counts began anew in between.
+    fn since(&self, routes: &BTreeSet<String>, report: &Report) -> Option<Admitted> {
         if self.door != Some(report.door) {
             return None;
         }
-        let now = given(report, name);
-        Some(Admitted {
-            connections: now.connections.checked_sub(self.connections)?,
-            writing_requests: now.writing_requests.checked_sub(self.writing_requests)?,
-            reading_requests: now.reading_requests.checked_sub(self.reading_requests)?,
-        })
+        let mut sum = Admitted::default();
+        for route in routes {
+            let now = report.routes.get(route)?.given;
+            // One that began after the mark began at zero.
+            let before = self.routes.get(route).copied().unwrap_or_default();
+            sum.connections += now.connections.checked_sub(before.connections)?;
+            sum.writing_requests += now.writing_requests.checked_sub(before.writing_requests)?;
+            sum.reading_requests += now.reading_requests.checked_sub(before.reading_requests)?;
+        }
+        Some(sum)
     }
-}
-
-/// All that the door has given to instances of an application.
-fn given(report: &Report, name: &Name) -> Admitted {
-    let own = report.routes.iter().filter(|(route, _)| is_route_of(route, name)).map(|(_, route)| route.given);
-    own.fold(Admitted::default(), |sum, route| Admitted {
-        connections: sum.connections + route.connections,
-        writing_requests: sum.writing_requests + route.writing_requests,
-        reading_requests: sum.reading_requests + route.reading_requests,
-    })
 }
 
 /// Notes the door's counts before an admission. Those of the first admission of a revision stay, until another one was admitted.
@@ -70,7 +66,7 @@ fn given(report: &Report, name: &Name) -> Admitted {
 /// # Errors
 /// The mark cannot be written.
 pub fn note_admission(machine: &Machine, name: &Name, revision: &str, door: Door<'_>) -> Result<(), XnodeError> {
-    let path = machine.paths.application(name).join("admission.json");
+    let path = machine.paths.application(name).join(FILE);
     // One that cannot be read is written anew.
     let before: Option<AdmissionMark> = marks::find(&path).unwrap_or_default();
     if before.is_some_and(|before| before.revision == revision) {
@@ -81,30 +77,54 @@ pub fn note_admission(machine: &Machine, name: &Name, revision: &str, door: Door
     marks::write(&path, &mark, "admission.mark", door)
 }
 
+/// Forgets the counts of applications of which the door is about to have no route any more: it counts from zero where one comes back. So this is done before
+/// the document is told.
+///
+/// # Errors
+/// A mark cannot be removed.
+pub(super) fn forget_counts(
+    machine: &Machine,
+    names: &BTreeSet<&Name>,
+    document: &Document,
+    door: Door<'_>,
+) -> Result<(), XnodeError> {
+    for name in names.iter().filter(|name| !document.routes.keys().any(|route| is_route_of(route, name))) {
+        let path = machine.paths.application(name).join(FILE);
+        let mark: Option<AdmissionMark> = marks::find(&path).unwrap_or_default();
+        if mark.is_some_and(|mark| !mark.routes.is_empty()) {
+            marks::remove(&path, "admission.remove", door)?;
+        }
+    }
+    Ok(())
+}
+
 /// Traffic that was let in to a version since it was admitted. None means that nobody knows, and then all of it counts as writing: the door was started
 /// anew since, does not answer, is not the only way to the application, or has admitted another version last.
 pub fn admitted(machine: &Machine, name: &Name, revision: &Revision) -> Option<Admitted> {
-    let before: AdmissionMark = marks::find(&machine.paths.application(name).join("admission.json")).ok()??;
-    if before.revision != revision.to_string() || !is_only_way(machine, name, revision)? {
+    let mark: AdmissionMark = marks::find(&machine.paths.application(name).join(FILE)).ok()??;
+    if mark.revision != revision.to_string() {
         return None;
     }
-    before.since(name, &machine.doors.get()?.report().ok()?)
+    let routes = only_ways(machine, name, revision)?;
+    mark.since(&routes, &machine.doors.get()?.report().ok()?)
 }
 
-/// Returns true where nobody reaches an application past the door: it publishes nothing but HTTP, and no application has a link to it. None where its
-/// generation is not known.
-fn is_only_way(machine: &Machine, name: &Name, revision: &Revision) -> Option<bool> {
+/// Routes by which a version is reached, where there is no way past the door: it publishes nothing but HTTP, and no application has a link to it. None where
+/// there is one, or its generation is not known.
+fn only_ways(machine: &Machine, name: &Name, revision: &Revision) -> Option<BTreeSet<String>> {
     let paths = &machine.paths;
     let pointers = [paths.target(), paths.current()];
     let numbers = pointers.iter().filter_map(|path| marks::pointer(path).ok()).filter(|number| *number > 0);
     let generations: Vec<Generation> =
         numbers.map(|number| marks::generation(paths, number).ok()).collect::<Option<_>>()?;
     let own = generations.iter().find(|generation| generation.revision(name).as_ref() == Some(revision))?;
-    let ports = &own.portable.applications.get(name)?.application.ports;
-    let published = ports.values().any(|port| port.publish.is_some() && port.protocol != Protocol::Http);
+    let application = &own.portable.applications.get(name)?.application;
+    let published = application.ports.values().any(|port| port.publish.is_some() && port.protocol != Protocol::Http);
     let mut all = generations.iter().flat_map(|generation| generation.portable.applications.values());
     let linked = all.any(|resolved| resolved.application.links.contains(name));
-    Some(!published && !linked)
+    let http = application.ports.iter().filter(|(_, about)| about.protocol == Protocol::Http).map(|(port, _)| port);
+    let led = application.domains.values().map(|domain| &domain.port);
+    (!published && !linked).then(|| http.chain(led).map(|port| route_name(name, port)).collect())
 }
 
 #[cfg(test)]
@@ -131,17 +151,34 @@ mod tests {
     #[test]
     fn only_counts_of_one_process_are_compared() {
         let web: Name = "web".parse().unwrap();
+        let ways: BTreeSet<String> = ["web/http".to_string(), "web/admin".to_string()].into();
         let before = report(7, &[("web/http", [10, 3, 0]), ("web/admin", [1, 1, 0]), ("webs/http", [500, 500, 500])]);
         let mark = AdmissionMark::of("0123456789ab", &web, Some(&before));
-        assert_eq!((mark.reading_requests, mark.writing_requests, mark.connections), (11, 4, 0));
+        assert_eq!(mark.routes.keys().collect::<Vec<_>>(), ["web/admin", "web/http"]);
         let reads = report(7, &[("web/http", [12, 3, 0]), ("web/admin", [1, 1, 0]), ("webs/http", [900, 900, 900])]);
-        let found = mark.since(&web, &reads).unwrap();
+        let found = mark.since(&ways, &reads).unwrap();
         assert_eq!((found.reading_requests, found.writing_requests, found.connections), (2, 0, 0));
         let writes = report(7, &[("web/http", [10, 4, 0]), ("web/admin", [1, 1, 0])]);
-        assert_eq!(mark.since(&web, &writes).unwrap().writing_requests, 1);
-        // Another process, a route that began anew, and a door that did not answer before: nobody knows.
-        assert_eq!(mark.since(&web, &report(8, &[("web/http", [10, 3, 0]), ("web/admin", [1, 1, 0])])), None);
-        assert_eq!(mark.since(&web, &report(7, &[("web/http", [99, 2, 0])])), None);
-        assert_eq!(AdmissionMark::of("0123456789ab", &web, None).since(&web, &before), None);
+        assert_eq!(mark.since(&ways, &writes).unwrap().writing_requests, 1);
+        // Another process, a route that began anew or is not there, and a door that did not answer before: nobody knows.
+        assert_eq!(mark.since(&ways, &report(8, &[("web/http", [10, 3, 0]), ("web/admin", [1, 1, 0])])), None);
+        assert_eq!(mark.since(&ways, &report(7, &[("web/http", [99, 2, 0]), ("web/admin", [1, 1, 0])])), None);
+        assert_eq!(mark.since(&ways, &report(7, &[("web/http", [10, 3, 0])])), None);
+        assert_eq!(AdmissionMark::of("0123456789ab", &web, None).since(&ways, &before), None);
+    }
+
+    #[test]
+    fn a_route_that_goes_hides_no_writing_of_another() {
+        let web: Name = "web".parse().unwrap();
+        let before = report(7, &[("web/http", [0, 100, 0]), ("web/admin", [0, 50, 0])]);
+        let mark = AdmissionMark::of("0123456789ab", &web, Some(&before));
+        // The new version has one port less, and as many requests as the other one had ever had.
+        let after = report(7, &[("web/http", [0, 150, 0])]);
+        let found = mark.since(&["web/http".to_string()].into(), &after).unwrap();
+        assert_eq!(found.writing_requests, 50);
+        // A port that is new with the version has no count in the mark.
+        let after = report(7, &[("web/http", [0, 100, 0]), ("web/new", [0, 2, 0])]);
+        let found = mark.since(&["web/http".to_string(), "web/new".to_string()].into(), &after).unwrap();
+        assert_eq!(found.writing_requests, 2);
     }
 }

@@ -158,12 +158,19 @@ impl Carrier {
         kept(&self.kept)
     }
 
-    /// State of its routes: by its report, or where it does not answer by the document that it keeps.
+    /// State of its routes: by its report, or where it does not answer by the document that it keeps. One that is busy still has its open requests: no
+    /// instance is taken for drained because an answer is late.
     pub fn served(&self) -> Served {
-        match self.report() {
-            Ok(report) => Served::from(&report),
-            Err(_) => self.kept().as_ref().map(Served::from).unwrap_or_default(),
-        }
+        let is_late = match self.report() {
+            Ok(report) => return Served::from(&report),
+            Err(error) => matches!(error, ClientError::Late) && !self.is_silent(),
+        };
+        self.kept().map(|kept| Served::kept(&kept, is_late)).unwrap_or_default()
+    }
+
+    /// Returns true where it has not answered for long.
+    fn is_silent(&self) -> bool {
+        self.lock().silent_since.is_some_and(|since| since.elapsed() > SILENCE)
     }
 
     /// The door for people.
@@ -248,6 +255,9 @@ impl Carrier {
             Ok(report) => report,
             Err(error) => return Ok(Word::Waits(error.to_string())),
         };
+        if report.retiring {
+            return Ok(Word::Waits("the door leaves, and its successor is not there yet".to_string()));
+        }
         let kept = self.kept();
         loop {
             let mut next = wanted.clone();
@@ -259,7 +269,7 @@ impl Carrier {
                 return Ok(Word::Serves);
             }
             let serial = report.serial.max(kept.as_ref().map_or(0, |kept| kept.serial));
-            next.serial = serial + 1;
+            next.serial = serial.saturating_add(1);
             effect("door.configure").map_err(XnodeError::file("configuring", &self.socket))?;
             let told = ask(&self.socket, &Ask::Configure(Box::new(next.clone())), until);
             effect("door.configure").map_err(XnodeError::file("configuring", &self.socket))?;

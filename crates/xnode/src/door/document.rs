@@ -11,6 +11,7 @@ use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Application, Audience, Domain, Name, Protocol, Route as DomainRoute, Wish};
 use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
+use openmesh_door::check::{Fault, check};
 use openmesh_door::document::{
     Access, Admission, Certificate, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
 };
@@ -144,6 +145,7 @@ impl<'a> Facts<'a> {
             written.document.certificates = certificates(&names);
             listen_for_domains(self.places, self.published, &mut written);
         }
+        leave_out(&mut written);
         written
     }
 
@@ -375,6 +377,24 @@ fn miss_certificates(written: &mut Written) {
     });
     let missing: Vec<String> = missing.collect();
     written.remarks.extend(missing);
+}
+
+/// Leaves out single things for which the door would refuse the whole document, and so serve nobody: a listener at the address of an instance or of the
+/// agent's face, or at one that is claimed already, and a host whose wallets it does not take.
+fn leave_out(written: &mut Written) {
+    for problem in check(&written.document) {
+        let document = &mut written.document;
+        let host = || problem.path.strip_prefix("hosts.")?.strip_suffix(".access.wallets");
+        let left = match &problem.fault {
+            Fault::AddressTwice { address, .. } | Fault::Circle { address, .. } => {
+                let at = document.listeners.iter().rposition(|listener| listener.address == *address);
+                at.map(|at| document.listeners.remove(at).address.to_string())
+            }
+            _ => host().filter(|host| document.hosts.remove(*host).is_some()).map(str::to_string),
+        };
+        // More than one problem may be about the same thing.
+        written.remarks.extend(left.map(|left| format!("{left} is not served: {problem}")));
+    }
 }
 
 /// Returns true where one socket at each of both addresses is impossible: the door's sockets of IPv6 take no IPv4.

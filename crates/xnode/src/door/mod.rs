@@ -20,6 +20,7 @@ use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Application, Name, Protocol};
 use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::inventory::{Door as ObservedDoor, InstanceId, Traffic};
+use openmesh_door::document::Document;
 
 pub use admission::{AdmissionMark, admitted, note_admission};
 pub use carrier::{Carrier, Certificates, Look, NoCertificates, Word, kept};
@@ -32,7 +33,7 @@ use crate::marks::{self, DoorMark};
 use crate::network::Published;
 use crate::progress::Progress;
 use crate::{Door, Machine};
-use document::{Facts, PublishedPort, Revisions, is_carried};
+use document::{Facts, PublishedPort, Revisions, Written, is_carried};
 
 /// Pause before the door is asked again whether it has done what a step waits for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -104,7 +105,7 @@ impl Gathered {
 
     fn facts<'a>(
         &'a self,
-        served: Option<&'a openmesh_door::document::Document>,
+        served: Option<&'a Document>,
         places: &'a document::Places,
         own: Option<&'a document::Own>,
     ) -> Facts<'a> {
@@ -176,10 +177,12 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let Some(gathered) = Gathered::read(machine, instances)? else { return Ok(()) };
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
     let own = carrier.own();
+    let names: BTreeSet<&Name> = gathered.marks.keys().chain(&gathered.unknown).collect();
     let written =
         gathered
             .facts(kept.as_ref(), carrier.places(), own.as_ref())
             .document(&|names: &BTreeSet<String>| carrier.certificates(names));
+    admission::forget_counts(machine, &names, &written.document, effect)?;
     carrier.serve(written, effect)?;
     let found = carrier.troubles().into_iter().map(|(key, cause)| Finding { application: None, key, cause });
     machine.memory.events.lasting("door", found);
@@ -191,14 +194,19 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
 /// # Errors
 /// A pointer cannot be read, or the door of effects is shut.
 pub fn serve_own(machine: &Machine, effect: Door<'_>) -> Result<(), XnodeError> {
-    let Some((carrier, own)) = machine.doors.get().and_then(|carrier| Some((carrier, carrier.own()?))) else {
-        return Ok(());
-    };
+    let Some(carrier) = machine.doors.get() else { return Ok(()) };
     if marks::pointer(&machine.paths.target())? > 0 {
         return Ok(());
     }
     let certificates = |names: &BTreeSet<String>| carrier.certificates(names);
-    carrier.serve(document::own_document(&own, carrier.places(), &certificates), effect)
+    match carrier.own() {
+        Some(own) => carrier.serve(document::own_document(&own, carrier.places(), &certificates), effect),
+        // The agent has no face any more: nobody is led to where it was.
+        None if carrier.kept().is_some_and(|kept| !kept.routes.is_empty()) => {
+            carrier.serve(Written { document: Document::empty(), remarks: Vec::new() }, effect)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Progress of a step of an application that waits for the door: done by its word, or at once where the door has no route of the application.
@@ -219,19 +227,20 @@ pub(crate) fn confirmed(machine: &Machine, name: &Name) -> Result<Progress, Xnod
 }
 
 /// The door as an observer finds it, beside the applications that it carries.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
+#[derive(Clone, Debug)]
+pub struct Observed<'a> {
     /// Routes; none without a door.
     served: Option<Served>,
-    carried: BTreeSet<Name>,
+    carried: BTreeSet<&'a Name>,
+    generations: &'a [&'a Generation],
 }
 
-impl Observed {
+impl<'a> Observed<'a> {
     /// Asks the door, for a second at most.
-    pub fn of(machine: &Machine, generations: &[&Generation]) -> Observed {
+    pub fn of(machine: &Machine, generations: &'a [&'a Generation]) -> Observed<'a> {
         let all = generations.iter().flat_map(|generation| &generation.portable.applications);
-        let carried = all.filter(|(_, resolved)| is_carried(&resolved.application)).map(|(name, _)| name.clone());
-        Observed { served: machine.doors.get().map(Carrier::served), carried: carried.collect() }
+        let carried = all.filter(|(_, resolved)| is_carried(&resolved.application)).map(|(name, _)| name).collect();
+        Observed { served: machine.doors.get().map(Carrier::served), carried, generations }
     }
 
     /// The door's part in an application; none where the kernel alone leads to it.
@@ -239,25 +248,35 @@ impl Observed {
         self.served.as_ref().filter(|served| self.carried.contains(name) || served.has(name))
     }
 
+    /// Returns true for a version that the kernel alone leads to, also where the door still carries another one of its application.
+    fn is_raw(&self, name: &Name, revision: &Revision) -> bool {
+        self.generations.iter().any(|generation| {
+            let version = generation.portable.applications.get(name);
+            version.is_some_and(|resolved| !is_carried(&resolved.application)) && has(generation, name, revision)
+        })
+    }
+
     /// Traffic of an application. What the door does not serve yet is not so, whatever its mark says.
     pub fn door(&self, name: &Name, mark: &DoorMark) -> ObservedDoor {
+        let open = match mark {
+            DoorMark::Open { revision, .. } => revision.parse::<Revision>().ok(),
+            _ => None,
+        };
         match (self.part(name), mark) {
-            (Some(served), _) => served.door(name),
-            (None, DoorMark::Closed) => ObservedDoor::Closed,
-            (None, DoorMark::Open { revision, .. }) => {
-                revision.parse().map_or(ObservedDoor::Closed, ObservedDoor::Open)
-            }
-            (None, DoorMark::Holding) => ObservedDoor::Holding,
-            (None, DoorMark::Maintenance) => ObservedDoor::Maintenance,
+            (Some(served), _) if open.as_ref().is_none_or(|revision| !self.is_raw(name, revision)) => served.door(name),
+            (_, DoorMark::Open { .. }) => open.map_or(ObservedDoor::Closed, ObservedDoor::Open),
+            (_, DoorMark::Closed) => ObservedDoor::Closed,
+            (_, DoorMark::Holding) => ObservedDoor::Holding,
+            (_, DoorMark::Maintenance) => ObservedDoor::Maintenance,
         }
     }
 
-    /// Traffic of an instance: by the door where it carries the application, else by its mark.
+    /// Traffic of an instance: by the door where it carries its version, else by its mark.
     pub fn traffic(&self, name: &Name, id: &InstanceId, mark: &DoorMark) -> Traffic {
         match self.part(name) {
-            Some(served) => served.traffic(name, id),
-            None if document::is_admitted(mark, id) => Traffic::Admitted,
-            None => Traffic::None,
+            Some(served) if !self.is_raw(name, &id.revision) => served.traffic(name, id),
+            _ if document::is_admitted(mark, id) => Traffic::Admitted,
+            _ => Traffic::None,
         }
     }
 }

@@ -34,18 +34,18 @@ impl From<&Report> for Served {
     }
 }
 
-impl From<&Document> for Served {
-    /// A door that is not there has nothing open.
-    fn from(document: &Document) -> Served {
+impl Served {
+    /// The routes of a door that does not answer, by the document that it keeps. One that is dead has nothing open; at one that may be late only
+    /// (`is_late`), every instance may have something open.
+    pub fn kept(document: &Document, is_late: bool) -> Served {
+        let open = u64::from(is_late);
         let routes = document.routes.iter().map(|(name, route)| {
-            let instances = route.instances.iter().map(|instance| (instance.name.clone(), (instance.traffic, 0)));
+            let instances = route.instances.iter().map(|instance| (instance.name.clone(), (instance.traffic, open)));
             (name.clone(), ServedRoute { admission: route.admission, instances: instances.collect() })
         });
         Served { routes: routes.collect() }
     }
-}
 
-impl Served {
     fn of<'a>(&'a self, application: &'a Name) -> impl Iterator<Item = &'a ServedRoute> {
         self.routes.iter().filter(move |(name, _)| is_route_of(name, application)).map(|(_, route)| route)
     }
@@ -133,5 +133,22 @@ mod tests {
         assert_eq!(served("maintenance", &[]).door(&web), ObservedDoor::Maintenance);
         assert_eq!(served("closed", &[]).door(&web), ObservedDoor::Closed);
         assert_eq!(Served::default().door(&web), ObservedDoor::Closed);
+    }
+
+    #[test]
+    fn a_late_door_may_have_something_open() {
+        let (web, old) = ("web".parse().unwrap(), id("0123456789ab.0"));
+        let document: Document = serde_json::from_value(serde_json::json!({
+            "version": 1, "serial": 1,
+            "routes": { "web/http": {
+                "protocol": "http1", "admission": "hold",
+                "instances": [{ "name": old.to_string(), "address": "10.9.0.2:80", "traffic": "drain" }],
+            } },
+        }))
+        .unwrap();
+        let (dead, late) = (Served::kept(&document, false), Served::kept(&document, true));
+        assert_eq!((dead.door(&web), late.door(&web)), (ObservedDoor::Holding, ObservedDoor::Holding));
+        assert_eq!(dead.traffic(&web, &old), ObservedTraffic::None);
+        assert_eq!(late.traffic(&web, &old), ObservedTraffic::Draining);
     }
 }

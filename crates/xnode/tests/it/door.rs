@@ -305,6 +305,29 @@ fn a_raw_port_is_cut_once_and_the_plan_says_so() {
     drop(door);
 }
 
+#[test]
+fn a_port_goes_from_the_door_to_the_kernel_and_back() {
+    let Some(mut world) = World::new() else { return };
+    let door = DoorProcess::start(&world);
+    world.image("localhost/web:1", &server("one"));
+    world.image("localhost/web:2", &server("two"));
+    let port = free_port();
+    let listens = |world: &World| carrier(world).kept().is_some_and(|kept| !kept.listeners.is_empty());
+    for (image, protocol, word) in [
+        ("localhost/web:1", "http", "one"),
+        ("localhost/web:2", "tcp", "two"),
+        ("localhost/web:1", "http", "one"),
+        ("localhost/web:1", "tcp", "one"),
+    ] {
+        let text = document(image, port, DATA).replace("protocol: http", &format!("protocol: {protocol}"));
+        world.deploy(&text);
+        assert_eq!(listens(&world), protocol == "http", "{image} {protocol}");
+        until("an answer", || ask("GET", port, "/").is_ok_and(|got| got == (200, format!("{word}\n"))));
+        assert_eq!(world.converge(), 0, "nothing is left to do: {image} {protocol}");
+    }
+    drop(door);
+}
+
 /// Steps until the door holds.
 fn step_to_hold(world: &World) {
     until("a held application", || {
@@ -411,8 +434,7 @@ fn an_agent_without_a_door_says_so_where_it_is_needed() {
     // The other one needs none.
     let held: std::collections::BTreeSet<Name> = [web()].into();
     until("the raw one", || {
-        let step = world.agent().step_beside(&held, &mut |_| (), &open);
-        let _ = runtime().block_on(step).unwrap();
+        let _ = runtime().block_on(world.agent().step_beside(&held, &mut |_| (), &open)).unwrap();
         crate::world::ask("GET", ("127.0.0.1", raw), "/").as_deref() == Some("one\n")
     });
     let published: Vec<BTreeMap<String, serde_json::Value>> = marks::read(&world.paths().published()).unwrap();

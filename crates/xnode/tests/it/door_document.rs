@@ -365,3 +365,29 @@ fn a_machine_without_a_generation_is_reached_by_its_names() {
     assert_eq!(at, [("0.0.0.0:80".to_string(), false), ("0.0.0.0:443".to_string(), true)]);
     assert!(written.document.hosts["xnode.lan"].secure);
 }
+
+#[test]
+fn a_listener_that_the_door_would_refuse_holds_up_no_other() {
+    let text = |address: &str| web("1", 8080).replace("port: 8088, address: 127.0.0.1", address);
+    // A port that somebody publishes at the address of the agent's face, and one at that of an instance.
+    for address in ["port: 7780, address: 127.0.0.1", "port: 8080, address: 10.9.0.2"] {
+        let first = generation(&text(address), None);
+        let mut stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
+        stage.own = Some(Own { hosts: vec!["xnode.lan".into()], to: ([127, 0, 0, 1], 7_780).into() });
+        stage.certified = ["shop.lan".to_string(), "xnode.lan".to_string()].into();
+        let written = stage.written();
+        assert!(written.document.listeners.iter().all(|listener| listener.route.is_none()), "{address}");
+        assert!(written.document.hosts.contains_key("shop.lan") && written.document.hosts.contains_key("xnode.lan"));
+        assert!(written.remarks.len() == 1 && written.remarks[0].contains("is not served"), "{:?}", written.remarks);
+    }
+    // Two ports of one application at addresses of which one takes in the other.
+    let first = generation(&web("1", 8080), None);
+    let mut stage = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).published();
+    let mut also = stage.published[0].clone();
+    also.at.address = openmesh_blueprint::document::HostAddress::ANY;
+    stage.published.push(also);
+    let written = stage.written();
+    let at = written.document.listeners.iter().filter(|listener| listener.route.is_some());
+    assert_eq!(at.map(|listener| listener.address.to_string()).collect::<Vec<_>>(), ["127.0.0.1:8088", "[::]:8088"]);
+    assert!(written.remarks[0].starts_with("0.0.0.0:8088 is not served"), "{:?}", written.remarks);
+}
