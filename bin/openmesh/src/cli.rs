@@ -646,6 +646,9 @@ pub enum AppCommand {
     Deploy {
         /// Document in YAML or JSON; - is standard input.
         document: PathBuf,
+        /// Look up every tag anew; without it, an application keeps the image that its tag led to.
+        #[arg(long)]
+        refresh: bool,
         /// Change.
         #[command(flatten)]
         change: ChangeArgs,

@@ -34,8 +34,8 @@ use openmesh_xnode::look::{InstanceLook, Look};
 use openmesh_xnode::{marks, words};
 use serde::Deserialize;
 
-pub(crate) use common::{blocking, name};
 use common::{Change, LOG_PAUSE, Shared, lines};
+pub(crate) use common::{blocking, name};
 
 use crate::error::AgentError;
 use crate::logs::{LINES_MAX, Logs};
@@ -105,7 +105,8 @@ async fn published_schema() -> impl IntoResponse {
 
 /// Refuses a document that does more than run applications to whoever may only do that; what it was compared with is expected to be there still.
 async fn check_reach(service: &Arc<Service>, change: &mut Change, after: Document) -> Result<(), AgentError> {
-    let Some(role) = change.principal.as_ref().map(|principal| principal.role).filter(|role| *role < Role::Admin) else {
+    let Some(role) = change.principal.as_ref().map(|principal| principal.role).filter(|role| *role < Role::Admin)
+    else {
         return Ok(());
     };
     let compared = blocking(service, move |service| {

@@ -46,10 +46,11 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             let deployment: Deployment = ask(&client, request).await?;
             if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
         }
-        AppCommand::Deploy { document, change: asked } => {
+        AppCommand::Deploy { document, refresh, change: asked } => {
             let text = read(&document)?;
             import::is_document(&document, &text)?;
-            let does = |client: &Client| client.request(Method::POST, "/applications").body(text.clone());
+            let path = if refresh { "/applications?refresh=true" } else { "/applications" };
+            let does = |client: &Client| client.request(Method::POST, path).body(text.clone());
             change(&asked, does).await
         }
         AppCommand::Logs(asked) => logs(asked).await,
