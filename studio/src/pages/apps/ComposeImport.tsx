@@ -23,7 +23,7 @@ export function ComposeImport({
 }: {
   text: string;
   composed: Composed | null;
-  onComposed: (composed: Composed) => void;
+  onComposed: (composed: Composed | null) => void;
 }) {
   const [written, setWritten] = useState({ variables: "", images: "" });
   const [without, setWithout] = useState<readonly string[]>([]);
@@ -33,7 +33,7 @@ export function ComposeImport({
   const reading = useMutation({
     mutationFn: readCompose,
     onSuccess: ({ document, is_complete: isComplete }, asked) => {
-      if (isComplete) onComposed({ of: asked.text, document });
+      onComposed(isComplete ? { of: asked.text, document } : null);
     },
   });
   const answer = reading.variables?.text === text ? reading.data : undefined;
