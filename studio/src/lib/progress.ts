@@ -138,14 +138,17 @@ const withoutHolds = (holds: Hold[], application: string | null): Hold[] =>
 const passed = (step: StepProgress): StepProgress =>
   step.state === "done" ? step : { ...step, state: "done", cause: null, bytes: null };
 
+/** First words of what is done beside a deployment: for the plan of the next one, by a person, and by jobs of applications. */
+const ASIDE = /^(?:`|job |looks up |builds |pulls |makes an image )/;
+
 /**
- * What is done beside a deployment under its number: looking up for the plan of the next one, a person's process in an
- * application (named between backticks). A step that was not planned still is one: it says how long it took.
+ * True for what is told under a deployment's number and is no step of it. A step that was not planned still is one: it says
+ * how long it took.
  */
 function isAside({ steps }: Progress, { kind, text }: XnodeEvent): boolean {
   const [, words = text, ms] = kind === "done" ? (TOOK.exec(text) ?? []) : [];
-  if (text.startsWith("`")) return true;
   if (knows(steps, words)) return false;
+  if (ASIDE.test(text)) return true;
   return kind === "done" ? ms === undefined : steps.some(({ number }) => number !== null);
 }
 
