@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::document::{Application, Name, Protocol, Wish};
+use crate::document::{Application, Name, Protocol, Size, Wish};
 use crate::generation::{Generation, Portable, Resolved};
-use crate::inventory::{Door, Inventory, Verdict};
+use crate::inventory::{Door, Inventory, ObservedVolume, Verdict};
 use crate::probation::{Admitted, Return, Stage, decide};
 use crate::resolve::LineChoices;
 
@@ -55,6 +55,8 @@ pub struct Returning {
     pub fates: BTreeMap<Name, Fate>,
     /// Lines of data that come back.
     pub lines: LineChoices,
+    /// Sizes of volumes that were enlarged meanwhile: they do not shrink, whatever comes back.
+    pub sizes: BTreeMap<(Name, Name), Size>,
 }
 
 /// The way back where an application of the wanted generation has failed; none where none has, or nothing serves. `admitted` tells what was let in to an
@@ -81,7 +83,8 @@ pub fn returning(
     keep_links(wanted, serving, &failed, &mut fates);
     let back = fates.iter().filter(|(_, fate)| **fate == Fate::Back).map(|(name, _)| name);
     let lines = back.flat_map(|name| lines(wanted, serving, name)).collect();
-    Some(Returning { failed, fates, lines })
+    let sizes = serving.portable.applications.keys().flat_map(|name| grown(inventory, serving, name)).collect();
+    Some(Returning { failed, fates, lines, sizes })
 }
 
 /// Failure of an application's new version, as marks tell it.
@@ -127,18 +130,43 @@ fn fate(
     // One that is new goes, with its data kept; one that was to go stays.
     let (Some(new), Some(_)) = (new, old) else { return Fate::Back };
     let was_let_in = was_let_in(inventory, wanted, name);
-    let stage = if was_let_in { Stage::Probation } else { Stage::Gate };
+    let was_between = was_let_in_between(inventory, wanted, serving, name);
+    let stage = if was_let_in || was_between { Stage::Probation } else { Stage::Gate };
     let mut let_in = if was_let_in { admitted(name) } else { Admitted::default() };
-    if was_let_in && passes_the_door_by(wanted, name) {
+    if was_between || (was_let_in && passes_the_door_by(wanted, name)) {
         let_in.connections = let_in.connections.max(1);
     }
     let stateless = new.application.volumes.values().all(|volume| volume.read_only);
-    match decide(stage, let_in, new.application.switch.compatible, stateless) {
+    // Nobody says of the version in between what the one that serves reads of it.
+    let compatible = new.application.switch.compatible && !was_between;
+    match decide(stage, let_in, compatible, stateless) {
         Return::CodeAndData => Fate::Back,
         Return::CodeOnPresentData => Fate::BackOnPresentData,
         Return::Held if has_failed => Fate::Held,
         Return::Held => Fate::Stays,
     }
+}
+
+/// Returns true where clients may have written to a line of data that neither generation has: that of a version which had traffic and was replaced before
+/// its generation was committed. What they were told is in the line in use, or in what the new one was cloned from.
+fn was_let_in_between(inventory: &Inventory, wanted: &Generation, serving: &Generation, name: &Name) -> bool {
+    let (new, old) = (wanted.placement.applications.get(name), serving.placement.applications.get(name));
+    let (Some(new), Some(old)) = (new, old) else { return false };
+    old.volumes.iter().any(|(volume, before)| {
+        let Some(found) = inventory.volumes.get(&before.id) else { return false };
+        let placed = new.volumes.get(volume).filter(|placed| placed.id == before.id);
+        let line = placed.map_or(before.line, |placed| placed.line);
+        let is_between = |number: u32| {
+            let is_admitted = found.lines.get(&number).is_some_and(|found| found.admitted);
+            is_admitted && number != before.line && number != line
+        };
+        is_between(found.in_use) || ancestors(found, line).take_while(|number| *number != before.line).any(is_between)
+    })
+}
+
+/// Lines of which a line is a clone, nearest first. Each has a lower number than its clones.
+fn ancestors(found: &ObservedVolume, line: u32) -> impl Iterator<Item = u32> {
+    std::iter::successors(Some(line), move |at| found.lines.get(at)?.parent.filter(|parent| parent < at)).skip(1)
 }
 
 /// Returns true where traffic comes to an application that its door does not count: by ports that are published without it, and from applications that are
@@ -186,6 +214,18 @@ fn lines(wanted: &Generation, serving: &Generation, name: &Name) -> LineChoices 
     changed.map(|(volume, placed)| ((name.clone(), volume.clone()), placed.line)).collect()
 }
 
+/// Sizes of an application's volumes that are larger than a generation says.
+fn grown(inventory: &Inventory, generation: &Generation, name: &Name) -> Vec<((Name, Name), Size)> {
+    let resolved = generation.portable.applications.get(name);
+    let placed = generation.placement.applications.get(name);
+    let (Some(resolved), Some(placed)) = (resolved, placed) else { return Vec::new() };
+    let larger = placed.volumes.iter().filter_map(|(volume, placed)| {
+        let (found, said) = (inventory.volumes.get(&placed.id)?.size, resolved.application.volumes.get(volume)?.size);
+        (found > said).then(|| ((name.clone(), volume.clone()), found))
+    });
+    larger.collect()
+}
+
 impl Returning {
     /// Content of the generation that comes back.
     pub fn portable(&self, wanted: &Generation, serving: &Generation) -> Portable {
@@ -193,17 +233,30 @@ impl Returning {
             application: Application { wish: Wish::Paused, ..resolved.application.clone() },
             ..resolved.clone()
         };
-        let applications = self.choose(&wanted.portable.applications, &serving.portable.applications, held);
+        let mut applications = self.choose(&wanted.portable.applications, &serving.portable.applications, held);
+        for ((name, volume), size) in &self.sizes {
+            if let Some(resolved) = applications.get_mut(name) {
+                enlarge(&mut resolved.application, volume, *size);
+            }
+        }
         Portable { applications, ..serving.portable.clone() }
     }
 
-    /// Applications of the document that comes back, from those of the documents of both generations.
+    /// Applications of the document that comes back, from those of the documents of both generations. The volumes of one with a template are as its answers
+    /// say, also where they were enlarged.
     pub fn document(
         &self,
         wanted: &BTreeMap<Name, Application>,
         serving: &BTreeMap<Name, Application>,
     ) -> BTreeMap<Name, Application> {
-        self.choose(wanted, serving, |application| Application { wish: Wish::Paused, ..application.clone() })
+        let held = |application: &Application| Application { wish: Wish::Paused, ..application.clone() };
+        let mut applications = self.choose(wanted, serving, held);
+        for ((name, volume), size) in &self.sizes {
+            if let Some(application) = applications.get_mut(name) {
+                enlarge(application, volume, *size);
+            }
+        }
+        applications
     }
 
     fn choose<T: Clone>(
@@ -234,5 +287,12 @@ impl Returning {
             format!("{name} failed {stage}: {}", failure.cause)
         };
         self.failed.iter().map(cause).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Lets a volume of an application be at least as large.
+fn enlarge(application: &mut Application, volume: &Name, size: Size) {
+    if let Some(volume) = application.volumes.get_mut(volume) {
+        volume.size = volume.size.max(size);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::facts::{Facts, is_live, meets};
 use crate::document::{Name, Protocol, Size, Wish};
 use crate::generation::{Generation, HostPort};
-use crate::inventory::{Feature, Holder, ImageState, InstanceState, Inventory, Verdict};
+use crate::inventory::{Feature, Holder, ImageState, InstanceId, InstanceState, Inventory, Verdict};
 use crate::refusal::Refusal;
 
 /// Reasons that stand in the way of everything, and those that hold one application.
@@ -48,8 +48,12 @@ pub(super) fn find(inventory: &Inventory, generation: &Generation, previous: Opt
         None => true,
         Some(revision) => previous.is_some_and(|previous| previous.revision(name) == Some(revision)),
     };
+    // One that was not seen whole may be of the network that goes: as long as that one is there, no other one is made, so nothing is ended for it.
+    let is_moving = inventory.applications.keys().any(moves);
+    let is_unseen = |refusal: &Refusal| matches!(refusal, Refusal::Faulty { .. }) && is_moving;
     let (held, refused) = all.into_iter().partition(|refusal| {
-        refusal.application().is_some_and(|name| number == current || (is_condition(refusal) && untouched(name)))
+        let stands_alone = |name| is_condition(refusal) && untouched(name) && !is_unseen(refusal);
+        refusal.application().is_some_and(|name| number == current || stands_alone(name))
     });
     Found { refused, held }
 }
@@ -270,7 +274,11 @@ fn memory(
     for facts in facts.iter().filter(|facts| facts.application().wish == Wish::Running) {
         let instances = u64::from(facts.application().instances);
         let own = limit(generation, facts.name).saturating_mul(instances);
-        let live = facts.superfluous().iter().filter(|(_, instance)| is_live(instance)).count();
+        // What is of neither generation has failed and goes: it stands in no return's way.
+        let before = previous.and_then(|previous| previous.revision(facts.name));
+        let is_before = |id: &InstanceId| before.as_ref() == Some(&id.revision);
+        let superfluous = facts.superfluous();
+        let live = superfluous.iter().filter(|(id, instance)| is_live(instance) && is_before(id)).count();
         let beside = match facts.stops_first() {
             true => 0,
             false => previous.map_or(0, |previous| limit(previous, facts.name)).saturating_mul(live as u64),

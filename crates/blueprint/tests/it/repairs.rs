@@ -3,7 +3,7 @@
 use openmesh_blueprint::document::{Protocol, Subnet};
 use openmesh_blueprint::generation::{Disposal, Generation, HostPort};
 use openmesh_blueprint::inventory::{
-    Holder, InstanceState, Inventory, ObservedLine, ObservedRemoval, Traffic, Verdict,
+    Holder, InstanceState, Inventory, ObservedApplication, ObservedLine, ObservedRemoval, Traffic, Verdict,
 };
 use openmesh_blueprint::resolve::LineChoices;
 use openmesh_blueprint::step::{Rubbish, Step};
@@ -62,6 +62,20 @@ fn a_network_moves_as_a_whole() {
     reach(&mut machine, &second, Some(&first), &[]);
     let lines: Vec<u32> = machine.volumes.values().flat_map(|volume| volume.lines.keys().copied()).collect();
     assert_eq!(lines, [1], "no data are copied for it");
+}
+
+/// Whoever was not seen whole may be of the network that goes, and as long as it is there no other one is made: nothing is ended before all are seen.
+#[test]
+fn a_network_does_not_move_away_from_what_is_not_seen() {
+    let (mut machine, first) = installed(SHOP);
+    addressed(&mut machine, &first);
+    let text = SHOP.replace("version: 1\n", "version: 1\nmachine: {subnet: 10.99.0.0/16}\n");
+    let second = generation(&text, Some(&first), 60).unwrap();
+    let unseen = ObservedApplication { fault: Some("its shim does not answer".into()), ..Default::default() };
+    machine.applications.insert(name("db"), unseen);
+    assert!(matches!(plan(&machine, &second, Some(&first)).unwrap_err()[..], [Refusal::Faulty { .. }]));
+    let third = generation(&SHOP.replace("shop/web:1", "shop/web:2"), Some(&first), 60).unwrap();
+    assert_eq!(plan(&machine, &third, Some(&first)).unwrap().held.len(), 1, "another change goes on beside it");
 }
 
 fn collects_line(machine: &Inventory, generation: &Generation, previous: &Generation) -> bool {

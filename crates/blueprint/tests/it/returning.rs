@@ -1,6 +1,6 @@
 //! The way back after a failure (X-62 to X-64).
 
-use openmesh_blueprint::document::{Name, Wish};
+use openmesh_blueprint::document::{Name, Size, Wish};
 use openmesh_blueprint::generation::{Generation, Revision};
 use openmesh_blueprint::inventory::{Door, Inventory, Verdict};
 use openmesh_blueprint::probation::{Admitted, Stage};
@@ -9,7 +9,7 @@ use openmesh_blueprint::returning::Fate;
 use openmesh_blueprint::step::Step;
 use openmesh_blueprint::{Refusal, Returning, plan, return_to, returning};
 
-use crate::world::{allocations, cause, document, empty_machine, generation, name, reach, step};
+use crate::world::{allocations, cause, document, empty_machine, generation, generation_after, name, reach, step};
 
 const NOTES: &str = "version: 1
 applications:
@@ -277,4 +277,85 @@ fn a_failed_job_of_an_admitted_version_holds_nothing() {
     machine.applications.get_mut(&notes).unwrap().failed_job = Some((revision, "job up has failed".into()));
     let plan = plan(&machine, &first, Some(&first)).unwrap();
     assert!(plan.steps.is_empty() && plan.held.is_empty(), "{plan}");
+}
+
+/// A version that had traffic and was replaced before it was committed: what clients wrote to it is in neither generation, and is not left behind.
+#[test]
+fn what_was_written_between_two_generations_stays() {
+    for text in [NOTES.to_string(), NOTES.replacen("probation: 1m", "probation: 1m, compatible: true", 1)] {
+        let (mut machine, first) = installed(&text);
+        let second = generation(&text.replace("notes:1", "notes:2"), Some(&first), 60).unwrap();
+        walk_to(&mut machine, &second, &first, |step| matches!(step, Step::Probation { .. }));
+        assert_eq!(in_use(&machine), 2, "clients write to the second version");
+        let third = text.replace("notes:1", "notes:3");
+        let third = generation_after(&third, Some(&second), 1, 90).unwrap();
+        let mut failed = machine.clone();
+        fail_gate(&mut failed, &third, &first, "notes");
+        let held = way(&failed, &third, &first, Admitted::default());
+        assert_eq!(held.fates, [(name("notes"), Fate::Held)].into());
+        assert!(held.lines.is_empty());
+        come_back(&mut failed, &third, &first, &held);
+        assert_eq!((in_use(&failed), lines(&failed)), (2, vec![1, 2, 3]));
+        // The same where another application fails, before and after the third version has traffic.
+        let both = text.replace("notes:1", "notes:3").replace("page:1", "page:2");
+        let both = generation_after(&both, Some(&second), 1, 90).unwrap();
+        let mut begun = machine.clone();
+        let revision = both.revision(&name("page")).unwrap();
+        begun.applications.get_mut(&name("page")).unwrap().probation =
+            Some((revision, Verdict::Failed("answers 500".into())));
+        assert_eq!(way(&begun, &both, &first, READS).fates[&name("notes")], Fate::Stays);
+        fail_gate(&mut machine, &both, &first, "page");
+        assert_eq!(in_use(&machine), 3);
+        let stays = way(&machine, &both, &first, READS);
+        assert_eq!(stays.fates, [(name("notes"), Fate::Stays), (name("page"), Fate::Back)].into());
+        come_back(&mut machine, &both, &first, &stays);
+    }
+}
+
+/// The version before is tried on the present data once: where it fails there too, the data before do not take their place.
+#[test]
+fn a_version_that_came_back_and_fails_is_held() {
+    let text = NOTES.replacen("probation: 1m", "probation: 1m, compatible: true", 1);
+    let (mut machine, first) = installed(&text);
+    let second = generation(&text.replace("notes:1", "notes:2"), Some(&first), 60).unwrap();
+    fail_probation(&mut machine, &second, &first, "notes");
+    let back = way(&machine, &second, &first, WRITES);
+    assert_eq!(back.fates, [(name("notes"), Fate::BackOnPresentData)].into());
+    let (portable, ports) = (back.portable(&second, &first), document(NOTES).machine.ports);
+    let allocations = Allocations { committed: 1, ..allocations() };
+    let third = return_to(&second, portable, &first.placement, &back.lines, &allocations, &ports, cause(120)).unwrap();
+    fail_gate(&mut machine, &third, &first, "notes");
+    let held = way(&machine, &third, &first, READS);
+    assert_eq!(held.fates, [(name("notes"), Fate::Held)].into());
+    come_back(&mut machine, &third, &first, &held);
+    assert_eq!((in_use(&machine), lines(&machine)), (2, vec![1, 2, 3]), "what clients wrote is in use");
+}
+
+/// A volume does not shrink, so that one which was enlarged for a failed generation is no reason against the one that comes back.
+#[test]
+fn an_enlarged_volume_stays_as_large() {
+    let (mut machine, first) = installed(NOTES);
+    let text = NOTES.replace("size: 1 GiB", "size: 2 GiB").replace("page:1", "page:2");
+    let second = generation(&text, Some(&first), 60).unwrap();
+    fail_gate(&mut machine, &second, &first, "page");
+    let way = way(&machine, &second, &first, READS);
+    assert_eq!(way.fates, [(name("page"), Fate::Back)].into());
+    let third = come_back(&mut machine, &second, &first, &way);
+    let size = |applications: &openmesh_blueprint::document::Application| applications.volumes[&name("data")].size;
+    assert_eq!(size(&third.portable.applications[&name("notes")].application), Size(2 << 30));
+    let documents = way.document(&document(&text).applications, &document(NOTES).applications);
+    assert_eq!(size(&documents[&name("notes")]), Size(2 << 30));
+}
+
+/// A return needs no more memory than there is: what failed goes.
+#[test]
+fn a_version_that_goes_stands_in_no_returns_way() {
+    let memory =
+        |mib: u32| NOTES.replace("image: page:1\n", &format!("image: page:1\n    limits: {{memory: {mib}MiB}}\n"));
+    let (mut machine, first) = installed(&memory(3_000));
+    machine.host.memory = Size(6 << 30);
+    let second = generation(&memory(1_000), Some(&first), 60).unwrap();
+    fail_probation(&mut machine, &second, &first, "page");
+    let way = way(&machine, &second, &first, READS);
+    come_back(&mut machine, &second, &first, &way);
 }
