@@ -54,6 +54,8 @@ const HTTPS: u16 = 443;
 const IPV6: &str = "/proc/net/if_inet6";
 /// Longest time until the thread sees that the agent leaves, or that a door could be replaced.
 const TICK: Duration = Duration::from_millis(500);
+/// Time between two looks at the way to the agent on a machine without a generation: as often as the loop looks at one with it.
+const LEAD: Duration = Duration::from_secs(5);
 /// First pause after a start that failed; the next ones double.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause after a start that failed: a dead door is started again within 5 s.
@@ -218,6 +220,7 @@ pub fn watch(service: &Arc<Service>) -> Result<Option<JoinHandle<()>>, AgentErro
             replace_after: Instant::now(),
             replacing: None,
             told: None,
+            led: None,
             said: String::new(),
         };
         watch.keep();
@@ -251,6 +254,8 @@ struct Watch<'a> {
     replacing: Option<u32>,
     /// News that the loop was woken for.
     told: Option<News>,
+    /// Moment at which the way to the agent was looked at, on a machine without a generation.
+    led: Option<Instant>,
     /// Failure that is in the history already.
     said: String,
 }
@@ -268,6 +273,7 @@ impl Watch<'_> {
                     self.hear(&report);
                     replaces = self.replaces(&report);
                 }
+                self.lead();
                 !replaces && !self.service.is_leaving()
             });
             match followed {
@@ -293,10 +299,19 @@ impl Watch<'_> {
         if self.told.as_ref() != Some(&news) {
             self.told = Some(news);
             self.service.wake().notify_one();
-            // Before the first generation there is no loop that does it.
-            if let Err(error) = openmesh_xnode::door::serve_own(self.service.agent().machine(), &openmesh_xnode::open) {
-                tracing::warn!(%error, "the door does not lead to the agent");
-            }
+            // A door that was just started leads to the agent at once.
+            self.led = None;
+        }
+    }
+
+    /// Lets the door of a machine without a generation lead to the agent: the loop does nothing there, and addresses and certificates come and go.
+    fn lead(&mut self) {
+        if self.led.is_some_and(|led| led.elapsed() < LEAD) {
+            return;
+        }
+        self.led = Some(Instant::now());
+        if let Err(error) = openmesh_xnode::door::serve_own(self.service.agent().machine(), &openmesh_xnode::open) {
+            tracing::warn!(%error, "the door does not lead to the agent");
         }
     }
 
@@ -360,7 +375,8 @@ impl Watch<'_> {
 
     /// Returns true where a door of an older program serves and nothing is under way that its end would disturb.
     fn replaces(&self, report: &Report) -> bool {
-        let rests = matches!(self.service.work().state, WorkState::Rests | WorkState::Idle);
+        let state = self.service.work().state;
+        let rests = matches!(state, WorkState::Rests | WorkState::Idle | WorkState::Held);
         rests && !report.retiring && self.replace_after <= Instant::now() && is_quiet(report) && self.keeper.is_old()
     }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use openmesh_door::authority::{Authority, ENDINGS, HOST_DAYS};
 use openmesh_door::document::{Certificate, Document};
 use openmesh_door::effects::free;
-use openmesh_door::host::normal_pattern;
+use openmesh_door::host::{normal_pattern, pattern_of};
 use openmesh_door::tls;
 use openmesh_primitives::sha256;
 use openmesh_xnode::door::Certificates;
@@ -40,6 +40,13 @@ struct Kept {
     key: PathBuf,
     /// Seconds since 1970; none for one that a person gave.
     until: Option<u64>,
+}
+
+impl Kept {
+    /// The certificate for a name, as a document has it.
+    fn of(&self, name: &str) -> Certificate {
+        Certificate { names: vec![name.to_string()], chain: self.chain.clone(), key: self.key.clone() }
+    }
 }
 
 /// Certificates of an agent's door.
@@ -128,9 +135,7 @@ impl Cabinet {
             return Err(AgentError::Name(format!("a chain or key has at most {PEM_BYTES_MAX} bytes")));
         }
         let kept = self.write(name, chain, key, None)?;
-        let names = vec![name.to_string()];
-        let certificate = Certificate { names, chain: kept.chain.clone(), key: kept.key.clone() };
-        if let Err(error) = tls::load(&[certificate]) {
+        if let Err(error) = tls::load(&[kept.of(name)]) {
             let _ = fs::remove_file(&kept.chain);
             let _ = fs::remove_file(&kept.key);
             return Err(AgentError::Name(format!("the certificate is not taken: {error}")));
@@ -169,7 +174,8 @@ impl Cabinet {
         };
         let bytes = serde_json::to_vec(&index).unwrap_or_default();
         marks::replace(&self.index, &bytes).map_err(AgentError::file("writing", &self.index))?;
-        known.remove(name);
+        // One for a pattern is one for many names.
+        known.clear();
         Ok(())
     }
 
@@ -187,14 +193,18 @@ impl Cabinet {
         Ok(kept)
     }
 
-    /// The certificate of a name: the one that is there, else one of the own authority; none for a public name without one.
+    /// The certificate of a name: the one that a person gave, for it or for its pattern, else one of the own authority; none for a public name without one.
     fn find(&self, name: &str) -> Result<Option<Kept>, AgentError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        if let Some(kept) = self.read_index()?.remove(name) {
-            let lives = kept.until.is_none_or(|until| until > now + RENEW_DAYS * DAY_SECONDS);
-            if lives && kept.chain.exists() && kept.key.exists() {
-                return Ok(Some(kept));
-            }
+        let index = self.read_index()?;
+        let is_given = |kept: &&Kept| kept.until.is_none();
+        let own = index.get(name);
+        let pattern = pattern_of(name).and_then(|pattern| index.get(&pattern));
+        let known = own.filter(is_given).into_iter().chain(pattern.filter(is_given)).chain(own);
+        let lives = |kept: &&Kept| kept.until.is_none_or(|until| until > now + RENEW_DAYS * DAY_SECONDS);
+        // The door takes no document with a certificate that it cannot use, so that one would hold up all applications.
+        if let Some(kept) = known.filter(lives).find(|kept| tls::load(&[kept.of(name)]).is_ok()) {
+            return Ok(Some(kept.clone()));
         }
         if !ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))) {
             return Ok(None);
@@ -225,11 +235,7 @@ impl Cabinet {
 
 impl Certificates for Cabinet {
     fn of(&self, names: &BTreeSet<String>) -> Vec<Certificate> {
-        let one = |name: &String| {
-            let kept = self.look(name)?;
-            Some(Certificate { names: vec![name.clone()], chain: kept.chain, key: kept.key })
-        };
-        names.iter().filter_map(one).collect()
+        names.iter().filter_map(|name| Some(self.look(name)?.of(name))).collect()
     }
 }
 
@@ -297,5 +303,34 @@ mod tests {
         cabinet.forget("shop.lan").unwrap();
         assert!(cabinet.forget("shop.lan").is_err());
         assert_ne!(cabinet.of(&names(&["shop.lan"])), second);
+    }
+
+    #[test]
+    fn a_certificate_for_a_pattern_serves_its_names_and_a_damaged_one_nobody() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: files of another group need root");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let cabinet = Cabinet::open(folder.path(), 60_706, "kitchen".into(), None).unwrap();
+        let other = folder.path().join("other");
+        fs::create_dir_all(&other).unwrap();
+        let other = openmesh_door::authority::Authority::open(&other, "other", SystemTime::now(), &free()).unwrap();
+        let given = other.issue(&["*.home.lan".to_string()], SystemTime::now()).unwrap();
+        let all = names(&["a.home.lan", "b.home.lan", "home.lan"]);
+        let chains =
+            || -> Vec<String> { cabinet.of(&all).iter().map(|one| fs::read_to_string(&one.chain).unwrap()).collect() };
+        let before = chains();
+        assert_eq!(before.len(), 3);
+        // It is stronger than those that the own authority has made.
+        cabinet.give("*.home.lan", &given.chain, &given.key).unwrap();
+        assert_eq!(chains(), [given.chain.clone(), given.chain.clone(), before[2].clone()]);
+        assert_eq!(cabinet.of(&all)[1].names, ["b.home.lan"]);
+        // A file that somebody has damaged is none: the door would refuse the whole document for it.
+        let damaged = cabinet.of(&all)[0].key.clone();
+        fs::write(&damaged, "no key").unwrap();
+        let cabinet = Cabinet::open(folder.path(), 60_706, "kitchen".into(), None).unwrap();
+        assert!(cabinet.of(&all).iter().all(|one| one.key != damaged && tls::load(std::slice::from_ref(one)).is_ok()));
+        assert_eq!(cabinet.of(&all).len(), 3);
     }
 }
