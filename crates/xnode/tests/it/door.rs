@@ -12,8 +12,8 @@ use std::thread::JoinHandle;
 
 use openmesh_blueprint::document::Name;
 use openmesh_door::document::Admission;
-use openmesh_xnode::door::document::Places;
-use openmesh_xnode::door::{Carrier, NoCertificates, admitted};
+use openmesh_xnode::door::document::{Own, Places};
+use openmesh_xnode::door::{Carrier, NoCertificates, admitted, serve_own};
 use openmesh_xnode::marks;
 use openmesh_xnode::{Progress, open};
 
@@ -394,6 +394,24 @@ fn the_door_serves_while_no_agent_is_there() {
     assert_eq!(ask("GET", port, "/").unwrap(), (200, "one\nkept\n".into()));
     assert_eq!(world.converge(), 0);
     assert_eq!(carrier(&world).report().unwrap().serial, before.serial);
+    drop(door);
+}
+
+#[test]
+fn a_machine_without_a_generation_leads_to_its_agent_as_long_as_it_has_a_face() {
+    let Some(world) = World::new() else { return };
+    let door = DoorProcess::start(&world);
+    let serves = |own: Option<Own>, hosts: &[&str]| {
+        carrier(&world).lead(own);
+        until("a document of the face", || {
+            serve_own(world.agent().machine(), &open).unwrap();
+            carrier(&world).kept().is_some_and(|kept| kept.hosts.keys().eq(hosts))
+        });
+    };
+    let own = Own { hosts: vec!["xnode.lan".into()], to: ([127, 0, 0, 1], 7_780).into() };
+    serves(Some(own), &["xnode.lan"]);
+    serves(None, &[]);
+    assert!(carrier(&world).kept().is_some_and(|kept| kept.routes.is_empty()));
     drop(door);
 }
 
