@@ -102,6 +102,9 @@ pub struct StartedMark {
     pub clock: Clock,
     /// Number of the start, from 1.
     pub number: u64,
+    /// It is still to be done, though the instance is over: its version is wanted again.
+    #[serde(default)]
+    pub is_due: bool,
 }
 
 impl StartedMark {

@@ -55,7 +55,7 @@ pub(crate) fn published(machine: &Machine) -> Result<Vec<Published>, XnodeError>
 /// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere. One of
 /// HTTP is the door's, which listens at it.
 pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -> Result<Network, XnodeError> {
-    let (asked, subnet) = (subnet, in_force(subnet, instances));
+    let subnet = in_force(subnet, instances);
     let mut allocations = Allocations {
         agent: machine.agent.clone(),
         subnet,
@@ -67,7 +67,8 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
     };
     for (name, found) in instances {
         for made in found.values().flatten() {
-            if subnet != asked && !subnet.contains(made.address) {
+            // One of another network has no link in this one; a plan ends it.
+            if !subnet.contains(made.address) {
                 continue;
             }
             let endpoint = Endpoint { application: name.clone(), rate_bits: made.rate_bits };

@@ -171,6 +171,9 @@ fn instance(
 ) -> Result<(ObservedInstance, Option<Status>), XnodeError> {
     let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
     let policy = shims::config(&folder)?.map(|config| config.restart.policy);
+    let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
+    // What is wanted again is no longer over.
+    let policy = policy.filter(|_| started.is_none_or(|started| !started.is_due));
     let over = |status: &Status| policy.and_then(|policy| shims::over(policy, status));
     let (shim, group) = (ask(machine, &instance, &folder)?, machine.group(&instance));
     let state = match &shim {
@@ -275,7 +278,7 @@ mod tests {
     /// A folder of an instance with its first start and a trial of it, so long ago.
     fn tried(failed: Option<&str>, attempts: u32, ago: Duration) -> tempfile::TempDir {
         let (folder, now) = (tempfile::tempdir().unwrap(), Clock::now());
-        let started = StartedMark { clock: now.clone(), number: 1 };
+        let started = StartedMark { clock: now.clone(), number: 1, is_due: false };
         let at = Clock { ms: now.ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap()), ..now };
         let trial = Trial { of: started.of(), failed: failed.map(str::to_string), at: Some(at), attempts };
         marks::write(&folder.path().join(STARTED), &started, "test", &crate::open).unwrap();

@@ -163,7 +163,7 @@ impl Work<'_> {
         marks::remove(&folder.join("gate.json"), "gate.remove", self.door)?;
         marks::remove(&folder.join(OVER), "over.remove", self.door)?;
         let number = before.map_or(0, |before| before.number) + 1;
-        marks::write(&path, &StartedMark { clock: Clock::now(), number }, "start.mark", self.door)
+        marks::write(&path, &StartedMark { clock: Clock::now(), number, is_due: false }, "start.mark", self.door)
     }
 
     /// Tries an instance once; the verdict is a mark for its present start. One that has come to rest by itself is not waited for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openmesh_blueprint::document::{Health, Name, Period};
 use openmesh_blueprint::generation::Revision;
-use openmesh_blueprint::inventory::{InstanceId, Verdict as ObservedVerdict};
+use openmesh_blueprint::inventory::{InstanceId, InstanceState, Verdict as ObservedVerdict};
 use openmesh_blueprint::plan::wanted;
 use openmesh_blueprint::{Generation, Inventory};
 use openmesh_shim::protocol::{Cause, End, Status};
@@ -179,6 +179,10 @@ pub(crate) fn forget(machine: &Machine, generation: &Generation, door: Door<'_>)
     };
     for name in generation.portable.applications.keys() {
         let folder = machine.paths.application(name);
+        if has_failed(&folder.join("probation.json"))? {
+            // A death may have left the watch that came to it.
+            marks::remove(&folder.join("watch.json"), "watch.remove", door)?;
+        }
         for (file, effect) in [("probation.json", "probation.remove"), (FAILED_JOB, "jobs.failed.remove")] {
             if has_failed(&folder.join(file))? {
                 marks::remove(&folder.join(file), effect, door)?;
@@ -189,12 +193,21 @@ pub(crate) fn forget(machine: &Machine, generation: &Generation, door: Door<'_>)
             if has_failed(&folder.join("gate.json"))? {
                 // Its time begins anew with a start of its own number, to which the failure does not belong.
                 let before = marks::find::<StartedMark>(&folder.join(STARTED))?.map_or(0, |before| before.number);
-                let started = StartedMark { clock: Clock::now(), number: before + 1 };
+                let started = StartedMark { clock: Clock::now(), number: before + 1, is_due: is_over(&folder)? };
                 marks::write(&folder.join(STARTED), &started, "start.mark", door)?;
             }
         }
     }
     Ok(())
+}
+
+/// Returns true where an instance has come to rest by its policy. A shim that does not answer says nothing of it.
+fn is_over(folder: &Path) -> Result<bool, XnodeError> {
+    let Some(config) = shims::config(folder)? else { return Ok(false) };
+    Ok(match shims::find(folder) {
+        Ok(Shim::Living(status) | Shim::Ended(status)) => shims::over(config.restart.policy, &status).is_some(),
+        Ok(Shim::None) | Err(_) => false,
+    })
 }
 
 /// Takes the failures of a generation's versions out of an inventory, as [`forget`] does on the machine.
@@ -203,7 +216,13 @@ pub(crate) fn forget_in(inventory: &mut Inventory, generation: &Generation) {
     for (name, found) in &mut inventory.applications {
         let Some(revision) = generation.revision(name) else { continue };
         for (_, one) in found.instances.iter_mut().filter(|(id, _)| id.revision == revision) {
-            one.gate = one.gate.take().filter(|verdict| !is_failed(verdict));
+            if one.gate.as_ref().is_some_and(is_failed) {
+                one.gate = None;
+                // What is over is started again.
+                if let InstanceState::Over(code) = one.state {
+                    one.state = InstanceState::Exited(code);
+                }
+            }
         }
         found.failed_job = found.failed_job.take().filter(|(of, _)| *of != revision);
         found.probation = found.probation.take().filter(|(of, verdict)| *of != revision || !is_failed(verdict));

@@ -165,13 +165,21 @@ fn task(image: &str, health: &str) -> String {
 fn what_is_over_fails_its_gate_at_once_with_its_last_words() {
     let Some(mut world) = World::new() else { return };
     world.image("localhost/task:1", "print STDERR \"no database here\\n\"; exit 3;");
-    let generation = world.resolve(&task("localhost/task:1", "health: {http: {port: http}}, "));
+    let text = task("localhost/task:1", "health: {http: {port: http}}, ");
+    let generation = world.resolve(&text);
     world.agent().want(&generation, &open).unwrap();
     // Its gate has half an hour; the patience of this test is far shorter.
     let error = runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
     let XnodeError::Refused { refusals } = error else { panic!("{error}") };
     let [Refusal::GateFailed { cause, .. }] = &refusals[..] else { panic!("{refusals:?}") };
     assert!(cause.contains("ended with code 3") && cause.contains("no database here"), "{cause}");
+    // Wanted again as it is, it is started again, once.
+    let again = world.resolve(&text);
+    world.agent().want(&again, &open).unwrap();
+    runtime().block_on(world.agent().converge(PATIENCE, &open)).unwrap_err();
+    let look = world.agent().look().unwrap();
+    let status = look.instances[&name("task")].values().next().unwrap().status.clone().unwrap();
+    assert_eq!(status.run, 2);
 }
 
 #[test]
