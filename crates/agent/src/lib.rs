@@ -53,7 +53,7 @@ pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, People, Settings, SettingsFile};
+pub use settings::{Chain, FACE, People, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 

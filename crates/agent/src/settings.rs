@@ -27,7 +27,7 @@ const SUITE: &str = "bookworm";
 /// Instance name whose agent has a face without being told: two at one address would be in each other's way.
 const DEFAULT_NAME: &str = "default";
 /// The face of that agent. 7780 is given to nobody by IANA.
-const FACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+pub const FACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
 /// Names of hosts in settings: the domains under which one machine is reached.
 const HOSTS_MAX: usize = 64;
 

@@ -1,5 +1,6 @@
 //! Handles of other rooms that the gateway stands on. Plain data: nothing here reads or decides.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -40,6 +41,8 @@ pub struct Deps {
     pub full_disks: FullDisks,
     /// Names of this site in a browser: hosts, with their ports. Where none are given: the address that it listens on.
     pub public_hosts: Vec<String>,
+    /// Face of the Xnode's agent on this machine, to which `/v1/xnode` is passed on; none where nobody's is.
+    pub xnode: Option<SocketAddr>,
     /// Version of the binary.
     pub version: &'static str,
 }

@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::Refusal;
-use crate::http::{body, contract, download, headers, studio};
+use crate::http::{body, contract, download, headers, studio, xnode};
 use crate::node::Node;
 use crate::routes::{accounts, chain, content, market, sql, stream};
 
@@ -62,6 +62,7 @@ pub fn openapi() -> String {
 
 /// All routes with the layers around them.
 pub fn router(node: Node) -> Router {
+    let face = node.deps().xnode;
     let (api, description) = api_routes().split_for_parts();
     let known = Arc::new(contract::Known::of(&contract::complete(description)));
     // Streams must not sit in a compressor's buffer; content is compressed already.
@@ -91,7 +92,9 @@ pub fn router(node: Node) -> Router {
         .layer(compress)
         .layer(middleware::map_response(headers::vary))
         .with_state(node);
-    Router::new().fallback_service(inner).layer(middleware::from_fn(headers::across_origins))
+    let own = Router::new().fallback_service(inner).layer(middleware::from_fn(headers::across_origins));
+    // Beside the layers: the agent has words of its own for pages of other sites, sizes and streams.
+    xnode::in_front(face, own)
 }
 
 async fn label(State(node): State<Node>, request: Request, next: Next) -> Response {

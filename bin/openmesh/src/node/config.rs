@@ -21,6 +21,9 @@ pub struct NodeConfig {
     /// given. Behind a proxy, the proxy's name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public_hosts: Vec<String>,
+    /// The face of the Xnode's agent on this machine, to which `/v1/xnode` is passed on; `{}` for nobody's.
+    #[serde(default)]
+    pub xnode: Xnode,
     /// Consensus among validators.
     pub consensus: Consensus,
     /// Gossip of transactions and exchange of content.
@@ -320,6 +323,22 @@ impl Files {
         let path = self.genesis();
         let bytes = std::fs::read(&path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
         serde_json::from_slice(&bytes).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+    }
+}
+
+/// The Xnode's agent beside a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Xnode {
+    /// Address of its face.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<SocketAddr>,
+}
+
+impl Default for Xnode {
+    /// The usual face, whether an agent runs or not: it is asked when somebody asks for it.
+    fn default() -> Xnode {
+        Xnode { face: Some(openmesh_agent::FACE) }
     }
 }
 

@@ -98,6 +98,7 @@ pub async fn start(
         address,
         full_disks: Arc::new(move || full_disks.full()),
         public_hosts: config.public_hosts.clone(),
+        xnode: config.xnode.face,
         version: env!("CARGO_PKG_VERSION"),
     };
     let (served, serving) = gateway::start(config.api, deps, api.stop()).await.or_fail("api")?;

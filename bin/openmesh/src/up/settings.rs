@@ -14,7 +14,7 @@ use super::market::Market;
 use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::node::config::{
-    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, Sync, merged, read_table,
+    Collect, Consensus, Drill, Every, KeepLive, Limits, Network, NodeConfig, Storage, Sync, Xnode, merged, read_table,
 };
 
 /// First lines of each `run.toml`.
@@ -29,6 +29,9 @@ const NODE_TEMPLATE: &str = "\
 
 # What Studio is called in a browser, for signing in from another machine:
 # public_hosts = [\"studio.example\"]
+
+# The agent of this machine (openmesh xnode agent), to which /v1/xnode is passed on; `xnode = {}` for nobody's:
+# xnode = { face = \"127.0.0.1:7780\" }
 
 # [limits]
 # content_bytes_max = 21474836480    # disk for the chunks that the network agreed on
@@ -163,6 +166,7 @@ fn config(ports: Ports, collect: Collect, drill: Drill, all: &[Ports], number: u
     NodeConfig {
         api: local(ports.api),
         public_hosts: Vec::new(),
+        xnode: Xnode::default(),
         consensus: Consensus {
             listen: local(ports.consensus),
             peers: others().map(|ports| multiaddress(local(ports.consensus))).collect(),

@@ -8,3 +8,4 @@ pub mod instrument;
 pub mod request;
 pub mod serve;
 pub mod studio;
+pub mod xnode;
