@@ -303,7 +303,8 @@ impl<'a> Facts<'a> {
         };
         for name in &names {
             let before = self.serving.and_then(|serving| serving.portable.applications.get(*name));
-            let gone = self.mark(name) == DoorMark::Closed && !self.wanted.portable.applications.contains_key(*name);
+            let is_shut = self.mark(name) == DoorMark::Closed && !self.unknown.contains(*name);
+            let gone = is_shut && !self.wanted.portable.applications.contains_key(*name);
             let stays = !self.is_switched(name);
             for (domain, route) in before.into_iter().filter(|_| !gone).flat_map(|before| &before.application.domains) {
                 if stays || moves(domain) {

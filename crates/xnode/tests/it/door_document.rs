@@ -331,6 +331,11 @@ fn what_is_not_known_is_not_changed() {
     stage.unknown.insert(name("web"));
     stage.served = Some(before.clone());
     assert_eq!(stage.written().document, before, "a mark that cannot be read is none of that");
+    // Also where its application goes.
+    let other = generation("  other: {image: 'localhost/other:1'}\n", Some(&first));
+    (stage.wanted, stage.serving) = (other, Some(first));
+    let after = stage.written().document;
+    assert_eq!((after.routes, after.hosts), (before.routes, before.hosts));
 }
 
 #[test]
