@@ -88,6 +88,8 @@ impl Join {
         // Nobody traces this process on its way in, and whatever the host's root has open stays unseen.
         set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("hiding from tracing"))?;
         tie()?;
+        // What whoever started the agent has open would come with the program.
+        create_syscall().close_range(0).map_err(|cause| format!("keeping open files of the host out: {cause}"))?;
         if parent_of_self() != Some(self.parent) {
             return Err("whoever asked has ended meanwhile".into());
         }
@@ -201,7 +203,7 @@ fn home(user: u32) -> Option<String> {
     let mut text = String::new();
     File::open(path).ok()?.take(PASSWD_BYTES_MAX).read_to_string(&mut text).ok()?;
     let wanted = user.to_string();
-    let line = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let fields = line.into_iter().find(|fields| fields.get(2) == Some(&wanted.as_str()))?;
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let fields = lines.find(|fields| fields.get(2) == Some(&wanted.as_str()))?;
     fields.get(5).filter(|home| home.starts_with('/')).map(ToString::to_string)
 }

@@ -1,7 +1,8 @@
 //! A process beside the first one, served: input from the asker, output to it, and its end.
 //!
 //! One thread and `poll`: nothing here waits for the process or for its reader while the other one has something to say. What the process does not
-//! read is kept to a bound, and then no more is taken from the asker; what the asker does not read stops the process in its `write`.
+//! read is kept to a bound, and then no more is taken from the asker; what the asker does not read is kept to a bound too, and then the process stops in
+//! its `write`. The end of the process is taken whatever the asker does: as long as it is not, the kernel lets the instance's first process not end either.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -19,6 +20,8 @@ use crate::frames::{self, FRAME_BYTES_MAX, Frame, Frames, from_asker, to_asker};
 
 /// Input that the process has not read, bytes; then no more is taken.
 const PENDING_BYTES_MAX: usize = 256 << 10;
+/// Words that the asker has not taken, bytes; then no more is taken from the process: what a pipe holds, once more.
+const SAYING_BYTES_MAX: usize = 64 << 10;
 /// Most that is read of one stream after the process' end, bytes: the largest pipe of an unprivileged process. What its children say later is nobody's.
 const REST_BYTES_MAX: usize = 1 << 20;
 /// Time between the asking signal and SIGKILL when whoever asked has gone, milliseconds: a shell writes its history.
@@ -112,7 +115,11 @@ impl Running {
 #[derive(Clone, Copy)]
 enum Source {
     End,
-    Asker { full: bool },
+    /// The asker takes more words.
+    Words,
+    Asker {
+        full: bool,
+    },
     Output(usize),
     Input,
 }
@@ -123,6 +130,9 @@ pub struct Session {
     asker: Option<File>,
     frames: Frames,
     pending: VecDeque<u8>,
+    saying: VecDeque<u8>,
+    /// The asker takes no more words, with the system's.
+    gone: Option<io::Error>,
     input_ends: bool,
     kill_at: Option<Instant>,
 }
@@ -130,7 +140,16 @@ pub struct Session {
 impl Session {
     /// Serves a process; `frames` holds what came after the request.
     pub fn new(running: Running, asker: File, frames: Frames) -> Session {
-        Session { running, asker: Some(asker), frames, pending: VecDeque::new(), input_ends: false, kill_at: None }
+        Session {
+            running,
+            asker: Some(asker),
+            frames,
+            pending: VecDeque::new(),
+            saying: VecDeque::new(),
+            gone: None,
+            input_ends: false,
+            kill_at: None,
+        }
     }
 
     /// Serves it until it has ended, and says how.
@@ -138,32 +157,22 @@ impl Session {
     /// # Errors
     /// The asker has gone; the process has ended all the same.
     pub fn serve(mut self, to: &mut File) -> io::Result<()> {
+        ioctl_fionbio(&*to, true)?;
         let number = self.running.pid.as_raw_nonzero().get();
-        let mut said = frames::write(to, to_asker::STARTED, &number.to_be_bytes());
-        if said.is_err() {
-            self.end();
-        }
+        self.say(to_asker::STARTED, &number.to_be_bytes());
+        self.tell(to);
         self.take_frames();
         loop {
-            for source in self.wait()? {
+            for source in self.wait(to)? {
                 match source {
-                    Source::End => {
-                        if self.kill_at.is_some() {
-                            // Nobody is left for what it leaves behind.
-                            self.running.signal_all(Signal::KILL);
-                        }
-                        let rest = self.rest(to);
-                        let code = self.running.code()?;
-                        return said.and(rest).and_then(|()| frames::write(to, to_asker::ENDED, &code.to_be_bytes()));
-                    }
+                    Source::End => return self.finish(to),
+                    Source::Words => self.tell(to),
                     Source::Asker { full: true } => self.end(),
                     Source::Asker { full: false } => self.hear(),
                     Source::Input => self.feed(),
                     Source::Output(index) => {
-                        if let Err(cause) = self.pass(index, to) {
-                            self.end();
-                            said = Err(cause);
-                        }
+                        self.pass(index);
+                        self.tell(to);
                     }
                 }
             }
@@ -174,18 +183,68 @@ impl Session {
         }
     }
 
+    /// Takes the end of the process, and then tells the asker whatever he has not taken yet.
+    fn finish(mut self, to: &mut File) -> io::Result<()> {
+        if self.kill_at.is_some() {
+            // Nobody is left for what it leaves behind.
+            self.running.signal_all(Signal::KILL);
+        }
+        self.rest();
+        let code = self.running.code()?;
+        self.say(to_asker::ENDED, &code.to_be_bytes());
+        if let Some(cause) = self.gone {
+            return Err(cause);
+        }
+        // By now nothing of the instance waits for the asker.
+        ioctl_fionbio(&*to, false)?;
+        let (first, second) = self.saying.as_slices();
+        to.write_all(first)?;
+        to.write_all(second)
+    }
+
+    /// Keeps a word for the asker.
+    fn say(&mut self, kind: u8, payload: &[u8]) {
+        // Memory takes everything.
+        let _ = frames::write(&mut self.saying, kind, payload);
+    }
+
+    /// Tells the asker as much as he takes.
+    fn tell(&mut self, to: &mut File) {
+        loop {
+            let (part, _) = self.saying.as_slices();
+            if part.is_empty() {
+                return;
+            }
+            match to.write(part) {
+                Ok(count) => drop(self.saying.drain(..count)),
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) if cause.kind() == ErrorKind::WouldBlock => return,
+                Err(cause) => {
+                    self.gone = Some(cause);
+                    self.saying.clear();
+                    return self.end();
+                }
+            }
+        }
+    }
+
     /// Waits until something is ready.
-    fn wait(&self) -> io::Result<Vec<Source>> {
+    fn wait(&self, to: &File) -> io::Result<Vec<Source>> {
         let mut sources = vec![Source::End];
         let mut found = vec![PollFd::from_borrowed_fd(self.running.handle.as_fd(), PollFlags::IN)];
+        if !self.saying.is_empty() {
+            sources.push(Source::Words);
+            found.push(PollFd::from_borrowed_fd(to.as_fd(), PollFlags::OUT));
+        }
         if let Some(asker) = &self.asker {
             // With much pending nothing is taken, but its end is still told.
             let full = self.pending.len() >= PENDING_BYTES_MAX;
             sources.push(Source::Asker { full });
             found.push(PollFd::from_borrowed_fd(asker.as_fd(), if full { PollFlags::empty() } else { PollFlags::IN }));
         }
+        let has_room = self.saying.len() < SAYING_BYTES_MAX;
         for (index, (_, output)) in self.running.outputs.iter().enumerate() {
-            if let Some(output) = output {
+            if let Some(output) = output.as_ref().filter(|_| has_room) {
                 sources.push(Source::Output(index));
                 found.push(PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN));
             }
@@ -282,34 +341,37 @@ impl Session {
         }
     }
 
-    /// Passes a piece of output on.
-    fn pass(&mut self, index: usize, to: &mut File) -> io::Result<usize> {
-        let Some((kind, output)) = self.running.outputs.get_mut(index) else { return Ok(0) };
-        let Some(file) = output else { return Ok(0) };
+    /// Keeps a piece of output for the asker; returns its length.
+    fn pass(&mut self, index: usize) -> usize {
+        let Some((kind, output)) = self.running.outputs.get_mut(index) else { return 0 };
+        let Some(file) = output else { return 0 };
         let mut part = vec![0; FRAME_BYTES_MAX];
         match file.read(&mut part) {
-            Ok(count) if count > 0 => frames::write(to, *kind, part.get(..count).unwrap_or_default()).map(|()| count),
-            Err(cause) if matches!(cause.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => Ok(0),
+            Ok(count) if count > 0 => {
+                // Memory takes everything.
+                let _ = frames::write(&mut self.saying, *kind, part.get(..count).unwrap_or_default());
+                count
+            }
+            Err(cause) if matches!(cause.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => 0,
             // The end of a pipe, or EIO: nobody has the terminal any more.
             _ => {
                 *output = None;
-                Ok(0)
+                0
             }
         }
     }
 
-    /// Passes on what is left of the output when the process has ended.
-    fn rest(&mut self, to: &mut File) -> io::Result<()> {
+    /// Keeps what is left of the output when the process has ended.
+    fn rest(&mut self) {
         for index in 0..self.running.outputs.len() {
             let mut passed = 0;
             while passed < REST_BYTES_MAX {
-                match self.pass(index, to)? {
+                match self.pass(index) {
                     0 => break,
                     count => passed += count,
                 }
             }
         }
-        Ok(())
     }
 
     /// Lets the process end, since whoever asked for it has gone: its streams are closed, it is asked, and killed later.

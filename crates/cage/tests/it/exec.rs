@@ -295,6 +295,39 @@ fn it_ends_with_its_instance() {
     );
 }
 
+/// The kernel lets a first process not end before each process of its pid namespace was waited for.
+#[test]
+fn an_asker_that_does_not_read_holds_up_no_end_of_the_instance() {
+    with_instances(
+        |_| {},
+        |world, command| {
+            // More than every pipe and buffer on the way holds.
+            let mut beside = Beside::begin(&command(world), &perl("syswrite(STDOUT, 'x' x (4 << 20)); sleep 1000"));
+            until("it waits for its reader", || of(beside.pid, "stat").contains(") S "));
+            world.group.kill_all(&open_door).unwrap();
+            world.wait();
+            assert_eq!(beside.end(), 137, "{}", world.driver.name());
+            assert!(beside.said.iter().all(|byte| *byte == b'x'));
+        },
+    );
+}
+
+#[test]
+fn what_is_open_in_whoever_starts_the_helper_is_not_open_in_the_process() {
+    with_instances(
+        |_| {},
+        |world, command| {
+            // As a build tool passes its pipes on, and a shell whatever it has open.
+            let shell = ["/bin/sh", "-c", "exec 9</; exec \"$@\"", "sh"].map(str::to_string);
+            let command: Vec<String> = shell.into_iter().chain(command(world)).collect();
+            let beside = Beside::begin(&command, &request(&["/bin/sleep", "1000"]));
+            until("its program", || of(beside.pid, "cmdline").starts_with("/bin/sleep"));
+            let open = std::fs::read_dir(format!("/proc/{}/fd", beside.pid)).unwrap().count();
+            assert_eq!(open, 3, "{}", world.driver.name());
+        },
+    );
+}
+
 #[test]
 fn a_number_that_is_another_process_by_now_is_refused() {
     with_instances(
