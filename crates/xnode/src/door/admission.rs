@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::Generation;
-use openmesh_blueprint::document::{Name, Protocol};
+use openmesh_blueprint::document::{Application, Name, Port, Protocol};
 use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::probation::Admitted;
 use openmesh_door::document::Document;
@@ -53,9 +53,10 @@ impl AdmissionMark {
             let now = report.routes.get(route)?.given;
             // One that began after the mark began at zero.
             let before = self.routes.get(route).copied().unwrap_or_default();
-            sum.connections += now.connections.checked_sub(before.connections)?;
-            sum.writing_requests += now.writing_requests.checked_sub(before.writing_requests)?;
-            sum.reading_requests += now.reading_requests.checked_sub(before.reading_requests)?;
+            let add = |sum: u64, now: u64, before: u64| sum.checked_add(now.checked_sub(before)?);
+            sum.connections = add(sum.connections, now.connections, before.connections)?;
+            sum.writing_requests = add(sum.writing_requests, now.writing_requests, before.writing_requests)?;
+            sum.reading_requests = add(sum.reading_requests, now.reading_requests, before.reading_requests)?;
         }
         Some(sum)
     }
@@ -117,14 +118,20 @@ fn only_ways(machine: &Machine, name: &Name, revision: &Revision) -> Option<BTre
     let numbers = pointers.iter().filter_map(|path| marks::pointer(path).ok()).filter(|number| *number > 0);
     let generations: Vec<Generation> =
         numbers.map(|number| marks::generation(paths, number).ok()).collect::<Option<_>>()?;
-    let own = generations.iter().find(|generation| generation.revision(name).as_ref() == Some(revision))?;
-    let application = &own.portable.applications.get(name)?.application;
-    let published = application.ports.values().any(|port| port.publish.is_some() && port.protocol != Protocol::Http);
+    let own = generations.iter().filter(|generation| generation.revision(name).as_ref() == Some(revision));
+    let own: Vec<&Application> =
+        own.filter_map(|own| own.portable.applications.get(name)).map(|resolved| &resolved.application).collect();
+    let raw = |port: &Port| port.publish.is_some() && port.protocol != Protocol::Http;
+    let published = own.iter().flat_map(|version| version.ports.values()).any(raw);
     let mut all = generations.iter().flat_map(|generation| generation.portable.applications.values());
     let linked = all.any(|resolved| resolved.application.links.contains(name));
-    let http = application.ports.iter().filter(|(_, about)| about.protocol == Protocol::Http).map(|(port, _)| port);
-    let led = application.domains.values().map(|domain| &domain.port);
-    (!published && !linked).then(|| http.chain(led).map(|port| route_name(name, port)).collect())
+    if own.is_empty() || published || linked {
+        return None;
+    }
+    // Generations with one version may differ in what they publish, and in their domains.
+    let http = own.iter().flat_map(|version| &version.ports).filter(|(_, about)| about.protocol == Protocol::Http);
+    let led = own.iter().flat_map(|version| version.domains.values()).map(|domain| &domain.port);
+    Some(http.map(|(port, _)| port).chain(led).map(|port| route_name(name, port)).collect())
 }
 
 #[cfg(test)]
