@@ -193,7 +193,8 @@ impl Agent {
         seen.add_faults(faults);
         // A disk that takes no lease holds up no repair; it is said when nothing else is left.
         let leased = lease(&self.machine, &generations, seen.inventory.current, door);
-        let way = way(&self.machine, &seen, &target, serving.as_ref())?;
+        let mut way = way(&self.machine, &seen, &target, serving.as_ref())?;
+        way.plan.move_with_all(held_up);
         let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
         let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
         let mut pause: Option<Duration> = None;

@@ -17,6 +17,11 @@ use crate::step::{Rubbish, Step};
 /// Reason of all these steps.
 const REASON: &str = "the network moves to another subnet";
 
+/// Returns true for a step that ends something of the network before.
+pub(super) fn is_of_move(planned: &PlannedStep) -> bool {
+    planned.reason == REASON
+}
+
 /// Steps that end what is of the network before, and the machine after them; none where nothing is.
 pub(super) fn moving(
     inventory: &Inventory,

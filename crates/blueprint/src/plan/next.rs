@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Facts, meets};
+use super::moving::is_of_move;
 use super::report::{Plan, PlannedStep};
 use crate::document::Name;
 use crate::generation::{Generation, HostPort};
@@ -20,8 +21,18 @@ pub struct NextStep<'a> {
 }
 
 impl Plan {
+    /// Leaves a move of the network out, and all that comes after it, where one of its applications is held up: as long as one instance of the network
+    /// before is there, nothing is made in the new one, so that nothing is ended for it either.
+    pub fn move_with_all(&mut self, held_up: &BTreeSet<Name>) {
+        let is_held_up = |planned: &PlannedStep| planned.step.application().is_some_and(|name| held_up.contains(name));
+        if self.steps.iter().any(|planned| is_of_move(planned) && is_held_up(planned)) {
+            let before = self.steps.iter().take_while(|planned| !is_of_move(planned)).count();
+            self.steps.truncate(before);
+        }
+    }
+
     /// The first step that needs none of the applications that are held up, nor one that depends on them. The commit waits for all of them, and with it
-    /// what comes after it and the end of what the generation does not have: until then there is something to return to.
+    /// what comes after it and the end of what the generation does not have, but for a move of the network: until then there is something to return to.
     pub fn next<'a>(
         &'a self,
         inventory: &Inventory,
@@ -42,7 +53,8 @@ impl Plan {
                     !passed.contains(application) && !is_kept_by(inventory, *at, application, &left)
                 }
                 step => step.application().is_none_or(|name| {
-                    !passed.contains(name) && (!waits || generation.portable.applications.contains_key(name))
+                    let stays = generation.portable.applications.contains_key(name);
+                    !passed.contains(name) && (!waits || stays || is_of_move(planned))
                 }),
             };
             if goes_on {

@@ -64,6 +64,30 @@ fn a_network_moves_as_a_whole() {
     assert_eq!(lines, [1], "no data are copied for it");
 }
 
+/// An application that is held up is not left behind in the network before, where it would keep all others from the new one.
+#[test]
+fn a_network_moves_with_all_that_is_in_it() {
+    let (mut machine, first) = installed(SHOP);
+    addressed(&mut machine, &first);
+    let moved = SHOP.replace("version: 1\n", "version: 1\nmachine: {subnet: 10.99.0.0/16}\n");
+    let second = generation(&moved, Some(&first), 60).unwrap();
+    let whole = plan(&machine, &second, Some(&first)).unwrap();
+    let left = |held_up: &[&str]| {
+        let mut plan = whole.clone();
+        plan.move_with_all(&held_up.iter().map(|text| name(text)).collect());
+        plan.steps.len()
+    };
+    assert_eq!((left(&[]), left(&["other"])), (whole.steps.len(), whole.steps.len()));
+    assert_eq!((left(&["db"]), left(&["web"])), (0, 0), "everything goes on where it is");
+    // What goes with the move goes before the commit, also where a new application holds that up.
+    let start = moved.find("  db:").unwrap();
+    let text = format!("{}  other: {{image: other:1}}\n", &moved[..start]);
+    let third = generation(&text, Some(&first), 60).unwrap();
+    let plan = plan(&machine, &third, Some(&first)).unwrap();
+    let next = plan.next(&machine, &third, &[name("other")].into()).unwrap();
+    assert!(matches!(&next.planned.step, Step::Shut { application, page: false } if *application == name("db")));
+}
+
 /// Whoever was not seen whole may be of the network that goes, and as long as it is there no other one is made: nothing is ended before all are seen.
 #[test]
 fn a_network_does_not_move_away_from_what_is_not_seen() {
