@@ -62,8 +62,18 @@ pub struct Cabinet {
     gid: u32,
     /// Name of the machine, in the root's name.
     node: String,
-    /// Certificates by name, and the moment at which they were looked at.
-    known: Mutex<BTreeMap<String, (Option<Kept>, Instant)>>,
+    /// Held while the authority is opened: whoever finds none makes one, and two at a time would leave the key of one with the root of the other.
+    opening: Mutex<()>,
+    known: Mutex<Known>,
+}
+
+/// Certificates as they were looked at last.
+#[derive(Debug, Default)]
+struct Known {
+    /// Number of changes of the index by this process: what was found before one is not kept.
+    changes: u64,
+    /// Certificates by name, and the moment of the look.
+    names: BTreeMap<String, (Option<Kept>, Instant)>,
 }
 
 impl Cabinet {
@@ -78,6 +88,7 @@ impl Cabinet {
             index: state.join("certificates.json"),
             gid,
             node,
+            opening: Mutex::default(),
             known: Mutex::default(),
         };
         for (folder, group, mode) in [(&cabinet.authority, 0, 0o700), (&cabinet.folder, gid, 0o750)] {
@@ -109,6 +120,7 @@ impl Cabinet {
     }
 
     fn authority(&self) -> Result<Authority, AgentError> {
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         let opened = Authority::open(&self.authority, &self.node, SystemTime::now(), &free());
         opened.map_err(|error| AgentError::Name(error.to_string()))
     }
@@ -175,7 +187,8 @@ impl Cabinet {
         let bytes = serde_json::to_vec(&index).unwrap_or_default();
         marks::replace(&self.index, &bytes).map_err(AgentError::file("writing", &self.index))?;
         // One for a pattern is one for many names.
-        known.clear();
+        known.names.clear();
+        known.changes += 1;
         Ok(())
     }
 
@@ -217,7 +230,10 @@ impl Cabinet {
     }
 
     fn look(&self, name: &str) -> Option<Kept> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let (known, changes) = {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            (known.names.get(name).cloned(), known.changes)
+        };
         if let Some((kept, at)) = known
             && at.elapsed() < LOOK
         {
@@ -228,7 +244,9 @@ impl Cabinet {
             None
         });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(name.to_string(), (found.clone(), Instant::now()));
+        if known.changes == changes {
+            known.names.insert(name.to_string(), (found.clone(), Instant::now()));
+        }
         found
     }
 }

@@ -253,6 +253,9 @@ fn a_single_writer_is_held_and_loses_no_request() {
     let revision = world.generations[1].revision(&web()).unwrap();
     let let_in = admitted(world.agent().machine(), &web(), &revision).expect("counts of one process");
     assert!(let_in.writing_requests > 0 && let_in.connections == 0, "{let_in:?}");
+    // Its routes go with it, and so do the counts: another route of that name begins at zero.
+    world.deploy("applications: {}\n");
+    assert!(!world.paths().application(&web()).join("admission.json").exists());
     drop(door);
 }
 
