@@ -26,6 +26,8 @@ impl Volumes {
         if place.removal()?.is_some_and(|removal| removal.fate == fate) {
             return Ok(());
         }
+        // A backup of before counts for nothing from here on, also one that was made by a clock which was ahead.
+        effect(door, "forget backup", || durable::remove(&place.backup_file()))?;
         let removal = Removal { fate, by: by.to_string(), at, waited_ms: 0 };
         effect(door, "mark removal", || write(&place.removal_file(), &removal))
     }

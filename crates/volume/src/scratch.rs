@@ -212,12 +212,25 @@ impl Volumes {
         mount_anyway(&place, door)
     }
 
-    /// Notes that all of a volume is in a whole backup of this moment. A removal that wants a last backup goes by it.
+    /// Notes that all of a volume is in a whole backup of this moment. A removal that wants a last backup goes by it. `removed` is the moment of the
+    /// removal by whose mark the volume was set aside when its still was made: such a backup counts as one since then, whatever the clock says; one whose
+    /// still is of before the present removal is not noted.
     ///
     /// # Errors
     /// The volume is not there, or the mark cannot be written.
-    pub fn note_backup(&self, id: Id, at: Timestamp, door: Door<'_>) -> Result<(), VolumeError> {
+    pub fn note_backup(
+        &self,
+        id: Id,
+        at: Timestamp,
+        removed: Option<Timestamp>,
+        door: Door<'_>,
+    ) -> Result<(), VolumeError> {
         let (_lock, place) = self.lock(id)?;
+        let since = place.removal()?.map(|removal| removal.at);
+        if since.is_some() && since != removed {
+            return Ok(());
+        }
+        let at = since.map_or(at, |since| since.max(at));
         effect(door, "mark backup", || write(&place.backup_file(), &at))
     }
 

@@ -128,16 +128,22 @@ fn a_last_backup_lets_a_removed_volume_go_and_a_scratch_volume_goes_at_once() {
     world.let_pass(id, UNDO_MS);
     let day = Timestamp(10 + i64::try_from(UNDO_MS).unwrap() * 1_000_000);
     assert!(matches!(world.volumes.collect(id, None, day, &open), Err(VolumeError::Waits { .. })));
-    world.volumes.note_backup(id, Timestamp(9), &open).unwrap();
-    assert!(
-        matches!(world.volumes.collect(id, None, day, &open), Err(VolumeError::Waits { .. })),
-        "before the removal"
-    );
-    world.volumes.note_backup(id, Timestamp(11), &open).unwrap();
+    // Its still is of before this removal, whatever its clock says.
+    for removed in [None, Some(Timestamp(8))] {
+        world.volumes.note_backup(id, Timestamp(99), removed, &open).unwrap();
+        assert!(matches!(world.volumes.collect(id, None, day, &open), Err(VolumeError::Waits { .. })));
+    }
+    world.volumes.note_backup(id, Timestamp(11), Some(Timestamp(10)), &open).unwrap();
     assert_eq!(world.volumes.observe_one(id).backed_up, Some(Timestamp(11)));
     world.volumes.collect(id, None, day, &open).unwrap();
     let other = world.make(SMALL);
     assert_eq!(world.volumes.ids().unwrap(), vec![other]);
+    // A backup by a clock that was a year ahead does not count for a removal that comes after it, and one by a clock that was set back does.
+    world.volumes.note_backup(other, Timestamp(i64::MAX), None, &open).unwrap();
+    world.volumes.remove(other, Fate::Backup, "ann", Timestamp(20), &open).unwrap();
+    assert_eq!(world.volumes.observe_one(other).backed_up, None);
+    world.volumes.note_backup(other, Timestamp(3), Some(Timestamp(20)), &open).unwrap();
+    assert_eq!(world.volumes.observe_one(other).backed_up, Some(Timestamp(20)));
     world.volumes.erase(other, &open).unwrap();
     world.volumes.erase(other, &open).unwrap();
     assert_eq!(world.volumes.ids().unwrap(), vec![]);
