@@ -3,11 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
+use openmesh_backup::BackupError;
 use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::refusal::Refusal;
 use openmesh_blueprint::text::Problem;
+use openmesh_volume::VolumeError;
 use openmesh_xnode::XnodeError;
+
+use crate::backups::BackupsError;
 
 /// A failure of the agent's service.
 #[derive(Debug, thiserror::Error)]
@@ -212,7 +216,7 @@ pub enum AgentError {
     Pull(#[from] openmesh_image::pull::PullError),
     /// Backups, restores and drills.
     #[error(transparent)]
-    Backups(#[from] crate::backups::BackupsError),
+    Backups(#[from] BackupsError),
 }
 
 impl AgentError {
@@ -250,6 +254,27 @@ impl AgentError {
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }
+    }
+}
+
+impl From<BackupError> for AgentError {
+    fn from(error: BackupError) -> AgentError {
+        AgentError::Backups(match error {
+            BackupError::Cancelled => BackupsError::Cancelled,
+            error => BackupsError::Repository(Box::new(error)),
+        })
+    }
+}
+
+impl From<openmesh_backup::StoreError> for AgentError {
+    fn from(error: openmesh_backup::StoreError) -> AgentError {
+        AgentError::Backups(BackupsError::Store(Box::new(error)))
+    }
+}
+
+impl From<VolumeError> for AgentError {
+    fn from(error: VolumeError) -> AgentError {
+        AgentError::Backups(BackupsError::Volume(Box::new(error)))
     }
 }
 

@@ -6,8 +6,6 @@ use openmesh_backup::{BackupError, StoreError};
 use openmesh_blueprint::document::Name;
 use openmesh_volume::VolumeError;
 
-use crate::error::AgentError;
-
 /// A failure of a backup, a restore or a drill.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupsError {
@@ -174,26 +172,5 @@ impl BackupsError {
             BackupsError::Repository(_) | BackupsError::Store(_) => ("repository", 502),
             BackupsError::Pause { .. } | BackupsError::Volume(_) => ("machine", 500),
         }
-    }
-}
-
-impl From<BackupError> for AgentError {
-    fn from(error: BackupError) -> AgentError {
-        AgentError::Backups(match error {
-            BackupError::Cancelled => BackupsError::Cancelled,
-            error => BackupsError::Repository(Box::new(error)),
-        })
-    }
-}
-
-impl From<StoreError> for AgentError {
-    fn from(error: StoreError) -> AgentError {
-        AgentError::Backups(BackupsError::Store(Box::new(error)))
-    }
-}
-
-impl From<VolumeError> for AgentError {
-    fn from(error: VolumeError) -> AgentError {
-        AgentError::Backups(BackupsError::Volume(Box::new(error)))
     }
 }
