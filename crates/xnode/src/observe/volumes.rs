@@ -51,7 +51,9 @@ pub(super) fn look(
         let instances = owner.as_ref().and_then(|name| applications.get(name)).map(|found| &found.instances);
         let is_live = instances.is_some_and(|instances| instances.values().any(|instance| !instance.is_ended()));
         let needed = needed(generations.iter().copied(), *id);
-        volumes.observed.insert(volume, observed(machine, *id, found, &needed, is_live));
+        let mut observed = observed(machine, *id, found, &needed, is_live);
+        observed.removal = removal(found, generations.iter().any(|one| has(one, &volume)), Timestamp::now());
+        volumes.observed.insert(volume, observed);
         volumes.needed.insert(*id, needed);
         say(*id, found, owner.as_ref(), findings);
     }
@@ -66,16 +68,25 @@ fn observed(machine: &Machine, id: Id, found: &FoundVolume, needed: &BTreeSet<u3
     for (number, line) in &mut observed.lines {
         line.removable = free.contains(number);
     }
-    observed.removal = found.removal.as_ref().map(|removal| ObservedRemoval {
-        disposal: disposal(removal.fate),
-        is_due: wait(Some(removal), found.backed_up, Timestamp::now()).is_none(),
-    });
     let mends = mends(found, is_live).filter(|finding| {
         let lasts = machine.memory.since.lasts(&format!("volume {id} {}", word(finding)));
         !may_be_work(finding) || lasts >= MEND_AFTER
     });
     observed.mends = mends.map(ToString::to_string);
     observed
+}
+
+/// Returns true where an application of a generation has a volume.
+fn has(generation: &Generation, id: &VolumeId) -> bool {
+    let mut placed = generation.placement.applications.values().flat_map(|placed| placed.volumes.values());
+    placed.any(|volume| volume.id == *id)
+}
+
+/// Removal of a volume. One that an application of the wanted generation has is not due: it was taken back, though nothing was done for that yet.
+fn removal(found: &FoundVolume, is_wanted: bool, now: Timestamp) -> Option<ObservedRemoval> {
+    let removal = found.removal.as_ref()?;
+    let is_over = wait(Some(removal), found.backed_up, now).is_none();
+    Some(ObservedRemoval { disposal: disposal(removal.fate), is_due: is_over && !is_wanted })
 }
 
 /// The finding that a machine mends. What must be held is left alone, all of it; a file system that has stopped is mended when nobody uses it; one that is
@@ -122,7 +133,8 @@ fn disposal(fate: Fate) -> Disposal {
 
 #[cfg(test)]
 mod tests {
-    use openmesh_volume::Usage;
+    use openmesh_volume::rules::UNDO_MS;
+    use openmesh_volume::{Removal, Usage};
 
     use super::*;
 
@@ -150,6 +162,17 @@ mod tests {
         assert_eq!(mended(&[Finding::Stopped], true), None, "its application uses it");
         assert_eq!(mended(&[Finding::Stopped], false), Some(Finding::Stopped));
         assert_eq!(mended(&[unreserved, Finding::ImageMissing], false), None, "held, all of it");
+    }
+
+    #[test]
+    fn a_removal_that_was_taken_back_is_never_due() {
+        let mut volume = found(Vec::new());
+        assert_eq!(removal(&volume, false, Timestamp(0)), None);
+        let mark = Removal { fate: Fate::Wipe, by: "test".into(), at: Timestamp(0), waited_ms: UNDO_MS };
+        volume.removal = Some(mark);
+        let day = i64::try_from(UNDO_MS).unwrap() * 1_000_000;
+        let is_due = |is_wanted, nanos| removal(&volume, is_wanted, Timestamp(nanos)).unwrap().is_due;
+        assert_eq!((is_due(false, day), is_due(true, day), is_due(false, day - 1)), (true, false, false));
     }
 
     #[test]
