@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_xnode::usage::{Condition, Figures, Sampled, conditions, permille};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
@@ -21,7 +22,6 @@ use tokio::time::MissedTickBehavior;
 use crate::api::blocking;
 use crate::error::AgentError;
 use crate::service::Service;
-use crate::views::UsagePoint;
 
 /// Time between two samples, seconds.
 pub const FINE_S: u64 = 10;
@@ -51,6 +51,41 @@ const NUMBERS: usize = 16;
 const RECORD_BYTES: usize = 8 + 8 * NUMBERS;
 /// Version of a record.
 const RECORD_VERSION: u32 = 1;
+
+/// Use in one step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsagePoint {
+    /// Begin of the step.
+    pub at: Timestamp,
+    /// Thousandths of a processor.
+    pub processors_milli: u64,
+    /// Time that was waited by the limit of processors, thousandths of the step; several threads wait each on its own.
+    pub throttled_permille: u64,
+    /// Highest memory that cannot be taken back, bytes.
+    pub memory_bytes: u64,
+    /// Limit of memory, bytes; 0 without one.
+    pub memory_limit_bytes: u64,
+    /// Highest number of processes and threads.
+    pub processes: u64,
+    /// Time in which some work waited for a processor, thousandths of the step.
+    pub pressure_cpu_permille: u64,
+    /// The same for memory.
+    pub pressure_memory_permille: u64,
+    /// The same for a disk.
+    pub pressure_io_permille: u64,
+    /// Bytes of volumes and of the writable root that are used.
+    pub disk_used_bytes: u64,
+    /// Bytes that they have.
+    pub disk_bytes: u64,
+    /// Use of the fullest of them, thousandths.
+    pub disk_fullest_permille: u64,
+    /// Received, bits a second.
+    pub received_bits: u64,
+    /// Sent, bits a second.
+    pub sent_bits: u64,
+    /// Processes that were killed for want of memory.
+    pub oom_kills: u64,
+}
 
 /// A sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

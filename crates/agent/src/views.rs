@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
-pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition, UsagePoint};
+pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
+pub use crate::usage::UsagePoint;
 
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,47 +12,12 @@ use serde::{Deserialize, Serialize};
 use super::common::{Shared, blocking, name};
 use crate::error::AgentError;
 use crate::service::Service;
-use crate::usage::{COARSE_S, FINE_S, POINTS_MAX, Span, Store, points};
+use crate::usage::{COARSE_S, FINE_S, POINTS_MAX, Span, Store, UsagePoint, points};
 
 /// Time before the last moment where none is asked for, seconds: an hour.
 const SPAN_S: u64 = 3_600;
 /// Points where no step is asked for: what a terminal has columns.
 const POINTS: u64 = 120;
-
-/// Use in one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UsagePoint {
-    /// Begin of the step.
-    pub at: Timestamp,
-    /// Thousandths of a processor.
-    pub processors_milli: u64,
-    /// Time that was waited by the limit of processors, thousandths of the step; several threads wait each on its own.
-    pub throttled_permille: u64,
-    /// Highest memory that cannot be taken back, bytes.
-    pub memory_bytes: u64,
-    /// Limit of memory, bytes; 0 without one.
-    pub memory_limit_bytes: u64,
-    /// Highest number of processes and threads.
-    pub processes: u64,
-    /// Time in which some work waited for a processor, thousandths of the step.
-    pub pressure_cpu_permille: u64,
-    /// The same for memory.
-    pub pressure_memory_permille: u64,
-    /// The same for a disk.
-    pub pressure_io_permille: u64,
-    /// Bytes of volumes and of the writable root that are used.
-    pub disk_used_bytes: u64,
-    /// Bytes that they have.
-    pub disk_bytes: u64,
-    /// Use of the fullest of them, thousandths.
-    pub disk_fullest_permille: u64,
-    /// Received, bits a second.
-    pub received_bits: u64,
-    /// Sent, bits a second.
-    pub sent_bits: u64,
-    /// Processes that were killed for want of memory.
-    pub oom_kills: u64,
-}
 
 /// Use of an instance number: a new version goes on where the one before ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
