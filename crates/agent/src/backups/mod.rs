@@ -36,19 +36,17 @@ mod records;
 mod restore;
 mod retain;
 pub mod scheduler;
+mod scratch;
+mod state;
 mod status;
 mod subject;
 mod targets;
 pub mod views;
 
 use std::collections::BTreeMap;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openmesh_blueprint::document::{Name, Schedule, Store};
 use openmesh_primitives::Timestamp;
@@ -59,6 +57,7 @@ pub use error::BackupsError;
 pub(crate) use find::list;
 pub(crate) use jobs::{Job, SCHEDULE};
 pub(crate) use machine::{check_fresh, plan as plan_machine};
+pub(crate) use state::Backups;
 pub(crate) use status::{overview, troubles};
 pub(crate) use subject::volume_id;
 pub(crate) use targets::{check as check_document, open_target};
@@ -66,9 +65,8 @@ pub(crate) use targets::{check as check_document, open_target};
 use crate::error::AgentError;
 use crate::service::Service;
 use crate::views::EventKind;
-use jobs::{Done, Jobs};
-use keys::Keys;
-use records::{Ended, Records};
+use jobs::Done;
+use records::Ended;
 use scheduler::{Clocks, Track, Turn};
 use subject::Subject;
 use views::{JobKind, MachineRequest, RestoreRequest};
@@ -79,92 +77,6 @@ const LOOK: Duration = Duration::from_secs(15);
 const DESCRIBE_AGAIN_MS: u64 = 300_000;
 /// Pause after a target could not be tended, milliseconds.
 const TEND_AGAIN_MS: u64 = 3_600_000;
-
-/// Backups of an agent.
-pub(crate) struct Backups {
-    folder: PathBuf,
-    /// Keys.
-    pub keys: Keys,
-    /// Records.
-    pub records: Records,
-    /// Acts.
-    pub jobs: Jobs,
-    /// Steady moments at which acts ended, by application or target.
-    tried: Mutex<BTreeMap<(Name, JobKind), u64>>,
-    begun: Instant,
-    woken: Mutex<bool>,
-    wake: Condvar,
-    left: AtomicBool,
-}
-
-impl Backups {
-    /// Opens the folder of an agent's backups below its state folder.
-    ///
-    /// # Errors
-    /// A key cannot be read or made.
-    pub fn open(state: &Path) -> Result<Backups, AgentError> {
-        let folder = state.join("backups");
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-        made.map_err(AgentError::file("making", &folder))?;
-        Ok(Backups {
-            keys: Keys::open(&folder)?,
-            records: Records::new(&folder),
-            folder,
-            jobs: Jobs::default(),
-            tried: Mutex::default(),
-            begun: Instant::now(),
-            woken: Mutex::new(false),
-            wake: Condvar::new(),
-            left: AtomicBool::new(false),
-        })
-    }
-
-    /// Its folder.
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Milliseconds since the agent began, by a clock that nobody sets.
-    fn steady_ms(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn tried(&self, name: &Name, kind: JobKind) -> Option<u64> {
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner).get(&(name.clone(), kind)).copied()
-    }
-
-    fn note_try(&self, name: &Name, kind: JobKind) {
-        let now = self.steady_ms();
-        self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), kind), now);
-        self.look_now();
-    }
-
-    /// Lets the schedules be looked at without delay.
-    pub fn look_now(&self) {
-        *self.woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.wake.notify_all();
-    }
-
-    /// Takes no more acts, stops those that are under way, and ends the look at schedules.
-    pub fn leave(&self) {
-        self.left.store(true, Ordering::SeqCst);
-        self.jobs.close();
-        self.look_now();
-    }
-
-    fn is_leaving(&self) -> bool {
-        self.left.load(Ordering::SeqCst)
-    }
-
-    /// Waits until somebody wakes it, or the time is over.
-    fn sleep(&self, limit: Duration) {
-        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-        if !*woken {
-            woken = self.wake.wait_timeout(woken, limit).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *woken = false;
-    }
-}
 
 /// Starts the thread that looks at schedules.
 ///
@@ -189,6 +101,7 @@ fn recover(service: &Service) {
     for (what, done) in [
         ("letting paused applications go on", pause::recover(service)),
         ("dropping restored lines that nobody chose", restore::recover(service)),
+        ("removing clones and half restored data from volumes", scratch::recover(service)),
         ("removing the volumes of drills", drill::tidy(service)),
     ] {
         if let Err(error) = done {
