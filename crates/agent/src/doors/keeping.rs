@@ -108,11 +108,16 @@ impl Watch<'_> {
         while !self.service.is_leaving() {
             let carrier = self.carrier;
             let mut replaces = false;
+            // Whoever was followed before has ended.
+            carrier.note_leaving(None);
             let followed = carrier.follow(TICK, &mut |report| {
                 self.reap();
                 if let Some(report) = report {
                     (self.failures, self.starting) = (0, None);
                     self.said.clear();
+                    if report.retiring {
+                        carrier.note_leaving(Some(&report));
+                    }
                     self.hear(&report);
                     replaces = self.replaces(&report);
                 }

@@ -75,6 +75,8 @@ struct State {
     /// Addresses that cannot be had, with reason and moment of the last try.
     lost: BTreeMap<SocketAddr, (String, Instant)>,
     remarks: Vec<String>,
+    /// Number of a process that has handed over and drains, and what is open there.
+    leaving: Option<(u64, Served)>,
 }
 
 /// The door as people see it.
@@ -110,6 +112,7 @@ impl Carrier {
             silent_since: None,
             lost: BTreeMap::new(),
             remarks: Vec::new(),
+            leaving: None,
         };
         Carrier { socket, kept, places, certificates, state: Mutex::new(state) }
     }
@@ -162,10 +165,23 @@ impl Carrier {
     /// instance is taken for drained because an answer is late.
     pub fn served(&self) -> Served {
         let is_late = match self.report() {
-            Ok(report) => return Served::from(&report),
+            Ok(report) => {
+                let mut served = Served::from(&report);
+                if let Some((door, leaving)) = &self.lock().leaving
+                    && *door != report.door
+                {
+                    served.add_open(leaving);
+                }
+                return served;
+            }
             Err(error) => matches!(error, ClientError::Late) && !self.is_silent(),
         };
         self.kept().map(|kept| Served::kept(&kept, is_late)).unwrap_or_default()
+    }
+
+    /// Notes what is still open at a door that has handed over and drains; none once it has ended.
+    pub fn note_leaving(&self, report: Option<&Report>) {
+        self.lock().leaving = report.map(|report| (report.door, Served::from(report)));
     }
 
     /// Returns true where it has not answered for long.

@@ -46,6 +46,18 @@ impl Served {
         Served { routes: routes.collect() }
     }
 
+    /// Adds what is open at a door that leaves: the one that serves does not count it.
+    pub fn add_open(&mut self, leaving: &Served) {
+        for (name, route) in &leaving.routes {
+            let Some(own) = self.routes.get_mut(name) else { continue };
+            for (instance, (_, open)) in &route.instances {
+                if let Some((_, sum)) = own.instances.get_mut(instance) {
+                    *sum = sum.saturating_add(*open);
+                }
+            }
+        }
+    }
+
     fn of<'a>(&'a self, application: &'a Name) -> impl Iterator<Item = &'a ServedRoute> {
         self.routes.iter().filter(move |(name, _)| is_route_of(name, application)).map(|(_, route)| route)
     }
@@ -150,5 +162,16 @@ mod tests {
         assert_eq!((dead.door(&web), late.door(&web)), (ObservedDoor::Holding, ObservedDoor::Holding));
         assert_eq!(dead.traffic(&web, &old), ObservedTraffic::None);
         assert_eq!(late.traffic(&web, &old), ObservedTraffic::Draining);
+    }
+
+    #[test]
+    fn what_is_open_at_a_door_that_leaves_counts() {
+        let (web, old) = ("web".parse().unwrap(), id("0123456789ab.0"));
+        let mut now = served("hold", &[("0123456789ab.0", "drain", 0), ("ba9876543210.0", "drain", 0)]);
+        now.add_open(&served("open", &[("0123456789ab.0", "admit", 3), ("000000000000.0", "drain", 1)]));
+        assert_eq!(now.traffic(&web, &old), ObservedTraffic::Draining);
+        assert_eq!(now.traffic(&web, &id("ba9876543210.0")), ObservedTraffic::None);
+        assert_eq!(now.traffic(&web, &id("000000000000.0")), ObservedTraffic::None, "the present document has no such");
+        assert_eq!(now.door(&web), ObservedDoor::Holding);
     }
 }
