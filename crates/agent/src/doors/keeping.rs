@@ -107,7 +107,7 @@ impl Watch<'_> {
     fn keep(&mut self) {
         while !self.service.is_leaving() {
             let carrier = self.carrier;
-            let mut replaces = false;
+            let (mut replaces, mut leaves) = (false, false);
             // Whoever was followed before has ended.
             carrier.note_leaving(None);
             let followed = carrier.follow(TICK, &mut |report| {
@@ -115,14 +115,17 @@ impl Watch<'_> {
                 if let Some(report) = report {
                     (self.failures, self.starting) = (0, None);
                     self.said.clear();
-                    if report.retiring {
+                    leaves = report.retiring;
+                    if leaves {
                         carrier.note_leaving(Some(&report));
                     }
                     self.hear(&report);
                     replaces = self.replaces(&report);
                 }
                 self.lead();
-                !replaces && !self.service.is_leaving()
+                // One that drains is not waited for where its successor is dead already.
+                let is_alone = leaves && matches!(carrier.report(), Err(ClientError::Nobody));
+                !replaces && !is_alone && !self.service.is_leaving()
             });
             match followed {
                 Ok(()) if replaces => self.replace(),
