@@ -24,7 +24,7 @@ use crate::error::AgentError;
 use crate::service::Service;
 
 /// Words that wait for a process that reads slowly; then its asker waits.
-const WORDS_WAITING_MAX: usize = 8;
+const WORDS_WAITING_MAX: usize = 2;
 /// Bytes that are read of a helper at once.
 const READ_BYTES: usize = 64 << 10;
 /// Search path of the helper, which names its programs absolutely.

@@ -295,16 +295,20 @@ impl Lines {
     fn add(&mut self, stream: &'static str, bytes: &[u8], events: &mut Vec<ExecEvent>) {
         let begun = self.begun.entry(stream).or_default();
         begun.extend_from_slice(bytes);
+        let mut rest = begun.as_slice();
         loop {
-            let end = begun.iter().position(|byte| *byte == b'\n');
-            let (length, skipped) = match end {
-                Some(end) if end <= LINE_BYTES_MAX => (end, 1),
-                _ if begun.len() > LINE_BYTES_MAX => (LINE_BYTES_MAX, 0),
-                _ => return,
+            // Each byte is looked at once, and moved once: short lines are no more work than long ones.
+            let (length, skipped) = match rest.iter().take(LINE_BYTES_MAX + 1).position(|byte| *byte == b'\n') {
+                Some(end) => (end, 1),
+                None if rest.len() > LINE_BYTES_MAX => (LINE_BYTES_MAX, 0),
+                None => break,
             };
-            let line: Vec<u8> = begun.drain(..length + skipped).take(length).collect();
-            events.push(line_of(stream, &line));
+            let (line, after) = rest.split_at(length);
+            events.push(line_of(stream, line));
+            rest = after.get(skipped..).unwrap_or_default();
         }
+        let taken = begun.len() - rest.len();
+        begun.drain(..taken);
     }
 
     /// The lines that have no end.

@@ -90,7 +90,7 @@ fn span(query: &UsageQuery, now_s: u64) -> Result<Span, AgentError> {
         return Err(AgentError::Name("`from` has to be before `to`".into()));
     };
     let least = long.div_ceil(POINTS_MAX);
-    let step = query.step.unwrap_or(long.div_ceil(POINTS)).max(least).max(1);
+    let step = query.step.unwrap_or(long.div_ceil(POINTS)).clamp(least, long);
     let period = if step >= COARSE_S { COARSE_S } else { FINE_S };
     Ok(Span { from_s, to_s, step_s: step.next_multiple_of(period) })
 }
@@ -179,6 +179,7 @@ mod tests {
         let month = ask(Some(0), Some(2_600_000), Some(10)).unwrap();
         assert_eq!(month.step_s % COARSE_S, 0);
         assert!((month.to_s - month.from_s) / month.step_s <= POINTS_MAX);
+        assert_eq!(ask(None, None, Some(u64::MAX)).unwrap().step_s, SPAN_S, "one point is for all of the time");
         assert!(ask(Some(10), Some(10), None).is_err());
         assert!(ask(Some(20), Some(10), None).is_err());
     }
