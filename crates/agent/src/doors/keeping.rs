@@ -107,34 +107,49 @@ impl Watch<'_> {
     fn keep(&mut self) {
         while !self.service.is_leaving() {
             let carrier = self.carrier;
-            let (mut replaces, mut leaves) = (false, false);
+            let (mut replaces, mut leaves, mut is_alone) = (false, false, false);
             // Whoever was followed before has ended.
             carrier.note_leaving(None);
             let followed = carrier.follow(TICK, &mut |report| {
                 self.reap();
                 if let Some(report) = report {
-                    (self.failures, self.starting) = (0, None);
-                    self.said.clear();
                     leaves = report.retiring;
-                    if leaves {
-                        carrier.note_leaving(Some(&report));
-                    }
-                    self.hear(&report);
+                    self.take(&report);
                     replaces = self.replaces(&report);
                 }
                 self.lead();
-                // One that drains is not waited for where its successor is dead already.
-                let is_alone = leaves && matches!(carrier.report(), Err(ClientError::Nobody));
+                is_alone = leaves && self.is_without_successor();
                 !replaces && !is_alone && !self.service.is_leaving()
             });
             match followed {
                 Ok(()) if replaces => self.replace(),
+                Ok(()) if is_alone => self.start(),
                 Ok(()) => {}
                 Err(ClientError::Nobody) => self.start(),
                 // It has ended: the next turn finds nobody. Or it is late, or of another version, and is asked again.
                 Err(_) => std::thread::sleep(PAUSE),
             }
         }
+    }
+
+    /// Takes the report of the door that is followed.
+    fn take(&mut self, report: &Report) {
+        if report.retiring {
+            self.carrier.note_leaving(Some(report));
+        } else {
+            (self.failures, self.starting) = (0, None);
+            self.said.clear();
+        }
+        self.hear(report);
+    }
+
+    /// Returns true for a door that leaves and takes nothing new any more, where nobody has taken its place or is about to: it is not waited for.
+    fn is_without_successor(&self) -> bool {
+        let is_gone = match self.carrier.report() {
+            Ok(report) => report.retiring,
+            Err(error) => matches!(error, ClientError::Nobody),
+        };
+        is_gone && self.replacing.is_none()
     }
 
     /// Wakes the loop where something is new that a step may wait for; mere counts are none of it.
@@ -191,7 +206,8 @@ impl Watch<'_> {
             }
         }
         let until = Instant::now() + pause;
-        while Instant::now() < until && self.carrier.report().is_err() && !self.service.is_leaving() {
+        let answers = || self.carrier.report().is_ok_and(|report| !report.retiring);
+        while Instant::now() < until && !answers() && !self.service.is_leaving() {
             std::thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
         }
     }
