@@ -117,15 +117,16 @@ pub fn seal_file(recipients: &[Recipient], plain: &[u8]) -> Result<Vec<u8>, Back
     encrypt(recipients, plain)
 }
 
-/// Opens a file of age that [`seal_file`] made, or another with one chunk for X25519 recipients.
+/// Opens a file of age that [`seal_file`] made, or another with one chunk for X25519 recipients; none where it is for none of the identities.
 ///
 /// # Errors
-/// It is for none of the identities, or is not what was sealed.
-pub fn open_file(identities: &[Identity], file: &[u8]) -> Result<Vec<u8>, BackupError> {
-    decrypt(identities, file).map_err(|fault| match fault {
-        Fault::Others => key("the file is for another key than the one given"),
-        Fault::Broken(what) => BackupError::Key { what: format!("the file of age cannot be opened: {what}") },
-    })
+/// It is not what was sealed.
+pub fn open_file(identities: &[Identity], file: &[u8]) -> Result<Option<Vec<u8>>, BackupError> {
+    match decrypt(identities, file) {
+        Ok(plain) => Ok(Some(plain)),
+        Err(Fault::Others) => Ok(None),
+        Err(Fault::Broken(what)) => Err(BackupError::Key { what: format!("the file of age cannot be opened: {what}") }),
+    }
 }
 
 /// Encrypts some bytes to recipients.

@@ -2,6 +2,8 @@
 //!
 //! Backups of applications have it too; this one makes the repository know of what was deployed since, and of machines whose applications have no data.
 
+use std::collections::BTreeSet;
+
 use openmesh_backup::Id;
 use openmesh_blueprint::document::{Keep, Name, Store, StoreKind};
 use openmesh_primitives::{Timestamp, sha256};
@@ -24,7 +26,9 @@ const KEEP: Keep = Keep { last: 10, daily: 14, weekly: 8, monthly: 12 };
 pub(crate) fn fingerprint(service: &Service) -> Result<Option<String>, AgentError> {
     let Some(present) = subject::present(service)? else { return Ok(None) };
     let secrets = service.secrets()?.into_iter().map(|secret| format!("{} {}\n", secret.name, secret.version));
-    let text = format!("{}\n{}", present.number, secrets.collect::<String>());
+    // Secrets are sealed for the owner: another one needs a description of his own.
+    let owner = service.backups().keys.owner()?.map(|owner| owner.to_string()).unwrap_or_default();
+    let text = format!("{}\n{owner}\n{}", present.number, secrets.collect::<String>());
     Ok(Some(sha256(&[b"openmesh description 1", text.as_bytes()]).to_string()))
 }
 
@@ -50,14 +54,15 @@ pub(crate) fn describe(service: &Service, job: &Job, name: &Name, store: &Store)
     let repository = target.repository(service)?.metered(job.meter.clone());
     job.say("stores document and secrets");
     let (machine, node) = (service.backups().keys.machine()?, present.placement.node.to_string());
-    let head = Head::of_machine(machine, node, present.number, Timestamp::now());
+    let mut head = Head::of_machine(machine, node, present.number, Timestamp::now());
+    head.number = head::next_number(&repository, &head.machine)?;
     let folder = head::scratch(service, &format!("{name}.description"));
     head::write(service, &head, &folder)?;
     let report = make::snapshot(service, &repository, &head, &fresh_mark()?, HEAD, &folder);
     head::clear(&folder)?;
     let id: Id = report?.snapshot;
     service.backups().records.change_target(name, |record| record.described = Some(fingerprint))?;
-    retain::retain(&repository, &head, &KEEP, &id)?;
+    retain::retain(&repository, &head, &KEEP, &BTreeSet::from([id]))?;
     let text = format!("document and secrets of generation {} are in {}", present.number, target.place);
     Ok(Done { text, backup: Some(id.to_string()), generation: None })
 }

@@ -39,8 +39,10 @@ pub(crate) const CHECK: &str = "drill";
 /// What a drill has shown.
 struct Proved {
     bytes: u64,
-    /// The application's own check was run, and passed.
-    checked: bool,
+    /// The application's own check was run, and passed; none where it has none.
+    checked: Option<bool>,
+    /// Secrets that are for a key which this machine had not then.
+    closed: usize,
 }
 
 /// Restores a backup to a scratch place and tries it. A fault of the backup is a result, and an error as well, so that nobody takes it for a success.
@@ -65,11 +67,24 @@ pub(crate) fn drill(service: &Service, job: &Job, name: &Name, wanted: Option<&s
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let bytes = proved.as_ref().map_or(0, |proved| proved.bytes);
     let drilled = Drilled { backup: backup.id.clone(), of: backup.at, at, bytes, took_ms, fault };
-    service.backups().records.change(name, |record| record.drilled = Some(drilled))?;
+    service.backups().records.change(name, |record| {
+        if drilled.fault.is_none() {
+            record.proved = Some(drilled.backup.clone());
+        }
+        record.drilled = Some(drilled);
+    })?;
     let proved = proved?;
-    let check = if proved.checked { ", and the application's own check passed" } else { "" };
+    let check = match proved.checked {
+        Some(true) => ", and the application's own check passed",
+        Some(false) => "; its own check was not run, since it does not run or has none of the volumes",
+        None => "",
+    };
+    let closed = match proved.closed {
+        0 => String::new(),
+        closed => format!("; {closed} secrets are for a key of before, and were not opened"),
+    };
     let text = format!(
-        "backup {} of {} was restored and read back: {} MiB, document and secrets, in {} s{check}",
+        "backup {} of {} was restored and read back: {} MiB, document and secrets, in {} s{check}{closed}",
         backup.id.get(..12).unwrap_or(&backup.id),
         backup.at.to_rfc3339(),
         proved.bytes.div_ceil(1 << 20),
@@ -86,7 +101,12 @@ fn prove(
     subject: &Subject,
     opened: &Opened,
 ) -> Result<Proved, AgentError> {
+    // Of one key all are, or none.
+    if !opened.secrets.is_empty() {
+        opened.all_open()?;
+    }
     let volumes = scratch_volumes(service)?;
+    check_room(service, &volumes, opened)?;
     job.expect(opened.head.bytes());
     let mut made = BTreeMap::new();
     let proved = prove_in(service, job, repository, (subject, opened), &volumes, &mut made);
@@ -121,7 +141,17 @@ fn prove_in(
         bytes += restore_one(volumes, repository, id, part, &opened.head.application, owners)?;
     }
     let checked = own_check(service, job, &subject.name, volumes, made)?;
-    Ok(Proved { bytes, checked })
+    Ok(Proved { bytes, checked, closed: opened.closed.len() })
+}
+
+/// Fails where the scratch volumes would take what the document reserves of the disk: the agent and its images need that.
+fn check_room(service: &Service, volumes: &Volumes, opened: &Opened) -> Result<(), AgentError> {
+    let need: u64 = opened.head.volumes.values().map(|part| part.size_bytes).sum();
+    let reserve = subject::present(service)?.map_or(0, |present| present.placement.reserve.disk.0);
+    let stat = rustix::fs::statvfs(volumes.root());
+    let stat = stat.map_err(|errno| AgentError::file("reading", volumes.root())(errno.into()))?;
+    let have = stat.f_bavail.saturating_mul(stat.f_frsize).saturating_sub(reserve);
+    if need > have { Err(BackupsError::NoRoom { need, have }.into()) } else { Ok(()) }
 }
 
 fn restore_one(
@@ -143,19 +173,21 @@ fn restore_one(
     Ok(restored.bytes)
 }
 
-/// Runs the application's own check on restored data; false where it has none, or does not run.
+/// Runs the application's own check on restored data; false where it has one that is not run, since the application does not run or has none of the volumes.
+/// None where it has none.
 fn own_check(
     service: &Service,
     job: &Job,
     name: &Name,
     volumes: &Volumes,
     restored: &BTreeMap<String, VolumeId>,
-) -> Result<bool, AgentError> {
-    let Some(present) = subject::present(service)? else { return Ok(false) };
-    let application = present.portable.applications.get(name).map(|resolved| &resolved.application);
-    let check = application.filter(|application| application.wish == Wish::Running);
-    let check = check.and_then(|application| application.jobs.keys().find(|job| job.as_str() == CHECK));
-    let (Some(check), Some(placed)) = (check, present.placement.applications.get(name)) else { return Ok(false) };
+) -> Result<Option<bool>, AgentError> {
+    let Some(present) = subject::present(service)? else { return Ok(None) };
+    let Some(resolved) = present.portable.applications.get(name) else { return Ok(None) };
+    let application = &resolved.application;
+    let Some(check) = application.jobs.keys().find(|job| job.as_str() == CHECK) else { return Ok(None) };
+    let placed = present.placement.applications.get(name).filter(|_| application.wish == Wish::Running);
+    let Some(placed) = placed else { return Ok(Some(false)) };
     let live = &service.agent().machine().volumes;
     let mut data: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
     for (volume, id) in restored {
@@ -163,13 +195,13 @@ fn own_check(
         data.insert(live.line_folder(volume_id(own)?, own.line), volumes.line_folder(*id, LINE));
     }
     if data.is_empty() {
-        return Ok(false);
+        return Ok(Some(false));
     }
     job.say("runs the application's own check on the restored data");
     let run = service.agent().begin_job_on(name, check, AGENT, &data, &openmesh_xnode::open)?;
     let end = end_of(service, job, name, check, run.number)?;
     match end.is_success() {
-        true => Ok(true),
+        true => Ok(Some(true)),
         false => {
             let (words, run) = (end.words, run.number);
             Err(BackupsError::Check { application: name.clone(), words, run }.into())

@@ -136,6 +136,18 @@ pub enum BackupsError {
         /// Number of the run.
         run: u64,
     },
+    /// A drill for which the disk of the machine has no room.
+    #[error(
+        "the volumes of a drill need {} MiB, and the disk of this machine has {} MiB beside its reserve; make room, or give it a larger disk",
+        need.div_ceil(1 << 20),
+        have >> 20
+    )]
+    NoRoom {
+        /// Bytes that are needed.
+        need: u64,
+        /// Bytes that may be taken.
+        have: u64,
+    },
     /// A person stopped it, or the agent left.
     #[error("it was stopped before its end")]
     Cancelled,
@@ -168,6 +180,7 @@ impl BackupsError {
             BackupsError::Description { .. } => ("backup_damaged", 422),
             BackupsError::Value(_) => ("value", 400),
             BackupsError::Check { .. } => ("check_failed", 422),
+            BackupsError::NoRoom { .. } => ("no_room", 507),
             BackupsError::Cancelled => ("cancelled", 409),
             BackupsError::Repository(_) | BackupsError::Store(_) => ("repository", 502),
             BackupsError::Pause { .. } | BackupsError::Volume(_) => ("machine", 500),

@@ -55,7 +55,8 @@ fn of_application(
         .iter()
         .filter(|(_, snapshot)| label(snapshot, APPLICATION) == name.as_str() && label(snapshot, MACHINE) == machine);
     let mut found: Vec<views::Backup> = own.filter_map(|(id, snapshot)| head::view(*id, snapshot, target)).collect();
-    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.id.cmp(&a.id)));
+    // By their order, whatever the clocks were when they were made.
+    found.sort_by(|a, b| (b.number, b.at, &b.id).cmp(&(a.number, a.at, &a.id)));
     Ok(found)
 }
 
@@ -121,6 +122,7 @@ pub(crate) fn made_view(made: &Made, name: &Name, node: &str) -> views::Backup {
         target: made.target.clone(),
         node: node.into(),
         generation: 0,
+        number: 0,
         at: made.at,
         volumes: std::collections::BTreeMap::new(),
         bytes: made.bytes,

@@ -9,7 +9,7 @@
 //!
 //! Secrets are sealed once more in here, each in a file of age: all who write to a repository can read what is in it, and secrets are no business of theirs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::backups::error::BackupsError;
 use crate::backups::views;
 use crate::error::AgentError;
-use crate::service::Service;
+use crate::service::{Service, names};
 
 /// Version of the description.
 const VERSION: u32 = 1;
@@ -48,6 +48,8 @@ pub(crate) const BACKUP: &str = "backup";
 pub(crate) const PART: &str = "part";
 /// The part that describes a backup.
 pub(crate) const HEAD: &str = "head";
+/// Label of a description: its place in the order of a machine's backups.
+pub(crate) const NUMBER: &str = "number";
 /// Label of a description: bytes of all files of the volumes.
 pub(crate) const BYTES: &str = "bytes";
 /// Prefix of a label of a description: bytes of one volume's files.
@@ -67,6 +69,9 @@ pub(crate) struct Head {
     pub application: String,
     /// Generation whose document is in it.
     pub generation: u64,
+    /// Place in the order of the machine's backups in this repository. Clocks are set, and a machine that was restored begins its generations anew: the
+    /// newest backup is the one with the highest number.
+    pub number: u64,
     /// Moment of the data.
     pub at: Timestamp,
     /// First user id of the application on that machine.
@@ -115,13 +120,14 @@ impl Head {
         first_id: u32,
     ) -> Head {
         let application = application.to_string();
-        Head { version: VERSION, machine, node, application, generation, at, first_id, volumes: BTreeMap::new() }
+        let volumes = BTreeMap::new();
+        Head { version: VERSION, machine, node, application, generation, number: 0, at, first_id, volumes }
     }
 
     /// A description of the machine alone: of no application, with document and secrets.
     pub fn of_machine(machine: String, node: String, generation: u64, at: Timestamp) -> Head {
         let (application, volumes) = (String::new(), BTreeMap::new());
-        Head { version: VERSION, machine, node, application, generation, at, first_id: 0, volumes }
+        Head { version: VERSION, machine, node, application, generation, number: 0, at, first_id: 0, volumes }
     }
 
     /// Bytes of all files.
@@ -141,6 +147,40 @@ pub(crate) struct Opened {
     pub document: Document,
     /// Values of the secrets.
     pub secrets: BTreeMap<Name, Vec<u8>>,
+    /// Secrets that are for other keys than the one given: of an owner or a machine before.
+    pub closed: BTreeSet<Name>,
+}
+
+impl Opened {
+    /// Fails where a secret is for another key.
+    ///
+    /// # Errors
+    /// One is; the names are said.
+    pub fn all_open(&self) -> Result<(), AgentError> {
+        if self.closed.is_empty() {
+            return Ok(());
+        }
+        let why = format!(
+            "its secrets {} are for another key: that of the owner or the machine when it was made",
+            names(self.closed.iter())
+        );
+        Err(BackupsError::Description { backup: self.id.to_string(), why }.into())
+    }
+}
+
+/// Number of the next description of a machine in a repository: higher than that of every one which is there.
+///
+/// # Errors
+/// The repository fails.
+pub(crate) fn next_number(repository: &Repository<'_>, machine: &str) -> Result<u64, AgentError> {
+    let found = repository.snapshots()?.found;
+    let own = found.values().filter(|snapshot| label(snapshot, MACHINE) == machine);
+    Ok(own.map(number).max().unwrap_or(0).saturating_add(1))
+}
+
+/// Place of a description in the order of its machine's; 0 for another snapshot.
+pub(crate) fn number(snapshot: &Snapshot) -> u64 {
+    label(snapshot, NUMBER).parse().unwrap_or(0)
 }
 
 /// Writes the tree of a description into a folder, which is made anew.
@@ -191,7 +231,7 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), AgentError> {
 /// Reads the description of a backup out of its repository, by way of a folder that is gone afterwards.
 ///
 /// # Errors
-/// It is no description of this version, a secret is for another key, or the repository fails.
+/// It is no description of this version, a secret is damaged, or the repository fails.
 pub(crate) fn read(
     repository: &Repository<'_>,
     id: Id,
@@ -221,16 +261,19 @@ fn parse(id: Id, folder: &Path, identity: &Identity) -> Result<Opened, AgentErro
     }
     let document = Document::parse(&text("document.yaml")?);
     let document = document.map_err(|problems| AgentError::Document { problems })?;
-    let mut secrets = BTreeMap::new();
+    let (mut secrets, mut closed) = (BTreeMap::new(), BTreeSet::new());
     let place = folder.join("secrets");
     for entry in fs::read_dir(&place).map_err(AgentError::file("listing", &place))? {
         let path = entry.map_err(AgentError::file("listing", &place))?.path();
         let name = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Name>().ok());
         let name = name.ok_or_else(|| wrong(format!("{} is no secret", path.display())))?;
         let file = read_file(&path, KEY_FILE_BYTES_MAX as u64)?;
-        secrets.insert(name, open_file(std::slice::from_ref(identity), &file)?);
+        match open_file(std::slice::from_ref(identity), &file)? {
+            Some(value) => drop(secrets.insert(name, value)),
+            None => drop(closed.insert(name)),
+        }
     }
-    Ok(Opened { id, head, document, secrets })
+    Ok(Opened { id, head, document, secrets, closed })
 }
 
 fn read_file(path: &Path, bytes_max: u64) -> Result<Vec<u8>, AgentError> {
@@ -261,6 +304,7 @@ pub(crate) fn labels(head: &Head, backup: &str, part: &str) -> BTreeMap<String, 
     .map(|(name, value)| (name.to_string(), value))
     .collect();
     if part == HEAD {
+        labels.insert(NUMBER.into(), head.number.to_string());
         labels.insert(BYTES.into(), head.bytes().to_string());
         // A list shows the volumes without reading each description; of more than fit, the description has the rest.
         for (name, volume) in head.volumes.iter().take(openmesh_backup::LABELS_MAX - labels.len()) {
@@ -282,7 +326,7 @@ pub(crate) fn view(id: Id, snapshot: &Snapshot, target: &str) -> Option<views::B
     }
     let volumes = snapshot.labels.iter().filter_map(|(name, bytes)| {
         let volume = name.strip_prefix(VOLUME_BYTES)?;
-        Some((volume.to_string(), bytes.parse().ok()?))
+        Some((volume.to_string(), bytes.parse::<u64>().ok()?))
     });
     Some(views::Backup {
         id: id.to_string(),
@@ -290,6 +334,7 @@ pub(crate) fn view(id: Id, snapshot: &Snapshot, target: &str) -> Option<views::B
         target: target.into(),
         node: label(snapshot, NODE).into(),
         generation: label(snapshot, GENERATION).parse().unwrap_or(0),
+        number: number(snapshot),
         at: snapshot.time,
         volumes: volumes.collect(),
         bytes: label(snapshot, BYTES).parse().unwrap_or(0),
@@ -324,5 +369,7 @@ mod tests {
         let text = serde_json::to_string(&head).unwrap();
         assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), head);
         assert_eq!(head.volumes["v1"].snapshot().unwrap(), Id::of(b"x"));
+        head.number = 12;
+        assert_eq!(labels(&head, "ab", HEAD)[NUMBER], "12");
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<Machin
     let repository = repository(&target, &identity, request)?;
     let found = find_machine(&repository, request.node.as_deref())?;
     let opened = describe(service, &repository, &identity, &found.newest)?;
+    opened.all_open()?;
     Ok(MachinePlan {
         repository: repository.id().to_string(),
         node: found.node,
@@ -55,18 +56,23 @@ pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<Machin
     })
 }
 
-/// Refuses a machine that has something already, unless a restore of it broke off.
+/// Refuses a machine that has something already, unless that is what a restore which broke off has made, and nobody has changed since.
 ///
 /// # Errors
 /// It has.
 pub(crate) fn check_fresh(service: &Service) -> Result<(), AgentError> {
     let wanted = service.wanted()?;
-    if wanted != 0 && !mark(service).exists() {
-        return Err(BackupsError::NotFresh { wanted }.into());
+    if wanted == 0 {
+        return Ok(());
     }
-    Ok(())
+    let made = marks::generation(&service.agent().machine().paths, wanted)?.cause.reason;
+    match std::fs::read_to_string(mark(service)) {
+        Ok(reason) if reason == made => Ok(()),
+        _ => Err(BackupsError::NotFresh { wanted }.into()),
+    }
 }
 
+/// File with the reason of all generations of a restore that has not ended.
 fn mark(service: &Service) -> PathBuf {
     service.backups().folder().join("restoring-machine")
 }
@@ -87,14 +93,12 @@ pub(crate) fn restore(
     let repository = repository(&target, &identity, request)?.metered(job.meter.clone());
     let found = find_machine(&repository, request.node.as_deref())?;
     let opened = describe(service, &repository, &identity, &found.newest)?;
+    opened.all_open()?;
+    let reason = format!("the machine {} is restored from its backups", found.node);
     let path = mark(service);
-    marks::replace(&path, found.machine.as_bytes()).map_err(AgentError::file("writing", &path))?;
+    marks::replace(&path, reason.as_bytes()).map_err(AgentError::file("writing", &path))?;
     take_over(service, job, (&target, &repository, &identity), &found, &opened)?;
-    let asked = Asked {
-        by: job.by.clone(),
-        reason: format!("the machine {} is restored from its backups", found.node),
-        expected: None,
-    };
+    let asked = Asked { by: job.by.clone(), reason, expected: None };
     job.say("deploys the document, with what has data stopped");
     let taken = deploy(service, runtime, &stopped(&opened.document), &asked)?;
     runtime.block_on(committed(service, job, &taken))?;
@@ -158,12 +162,13 @@ fn pick(snapshots: &BTreeMap<Id, Snapshot>, node: Option<&str>) -> Result<Found,
     }
     let own = heads.iter().filter(|(_, one)| label(one, MACHINE) == machine);
     let views: Vec<views::Backup> = own.filter_map(|(id, snapshot)| head::view(**id, snapshot, PLACE)).collect();
-    let newest = views.iter().max_by_key(|backup| (backup.generation, backup.at)).cloned();
+    let newest = views.iter().max_by_key(|backup| (backup.number, backup.generation, backup.at)).cloned();
     let newest = newest.ok_or_else(|| no_backup("it has none".into()))?;
     let mut backups: BTreeMap<String, views::Backup> = BTreeMap::new();
     // One of no application describes the machine alone.
     for view in views.into_iter().filter(|view| !view.application.is_empty()) {
-        if backups.get(&view.application).is_none_or(|other| (other.at, &other.id) < (view.at, &view.id)) {
+        let order = |one: &views::Backup| (one.number, one.at, one.id.clone());
+        if backups.get(&view.application).is_none_or(|other| order(other) < order(&view)) {
             backups.insert(view.application.clone(), view);
         }
     }
@@ -325,6 +330,20 @@ mod tests {
         let found = pick(&snapshots(&all), None).ok().unwrap();
         assert_eq!((found.newest.application.as_str(), found.newest.generation), ("", 7));
         assert_eq!(found.backups.keys().collect::<Vec<_>>(), ["web"]);
+    }
+
+    #[test]
+    fn the_order_of_backups_counts_more_than_generations_and_clocks() {
+        // Restored once, the machine has begun its generations anew; its clock was ahead before.
+        let all = [("m", "one", "web", 50, 900), ("m", "one", "web", 3, 20), ("m", "one", "", 4, 30)];
+        let mut found = snapshots(&all);
+        for (generation, number) in [("50", "7"), ("3", "8"), ("4", "9")] {
+            let of = |one: &&mut Snapshot| label(one, PART) == HEAD && label(one, head::GENERATION) == generation;
+            let meant = found.values_mut().find(of).unwrap();
+            meant.labels.insert(head::NUMBER.into(), number.into());
+        }
+        let found = pick(&found, None).ok().unwrap();
+        assert_eq!((found.newest.generation, found.backups["web"].generation), (4, 3));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use crate::backups::jobs::{Done, Job};
 use crate::backups::keys::fresh_mark;
 use crate::backups::pause::Pauser;
 use crate::backups::records::Made;
-use crate::backups::retain;
 use crate::backups::subject::{self, Subject};
 use crate::backups::targets::{self, Target};
+use crate::backups::{retain, scratch};
 use crate::error::AgentError;
 use crate::service::Service;
 
@@ -27,6 +27,8 @@ struct Source {
     name: Name,
     id: openmesh_volume::Id,
     size_bytes: u64,
+    /// Moment of the removal by whose mark it was set aside before the still was made.
+    removed: Option<Timestamp>,
     still: Still,
 }
 
@@ -51,15 +53,15 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     let repository = target.repository(service)?.metered(job.meter.clone());
     let at = Timestamp::now();
     let pauser = Pauser::new(service, name);
-    let made = stills(service, job, &subject, &pauser).and_then(|sources| {
-        let stored = store_all(service, job, &repository, &subject, &sources, at);
-        for source in &sources {
-            // The room is the application's; what does not go now goes with the next still.
-            let _ = service.agent().machine().volumes.clear_scratch(source.id, STILL, &openmesh_volume::open);
+    let sources = stills(service, job, &subject, &pauser)?;
+    let stored = store_all(service, job, &repository, &subject, &sources, at);
+    for source in &sources {
+        // The room is the application's; what does not go now goes with the next still, or when the agent begins.
+        if let Err(error) = scratch::clear(service, source.id, STILL) {
+            tracing::warn!(application = %name, %error, "the clone of a volume for its backup is not gone yet");
         }
-        stored
-    });
-    let (head, id, sums) = made?;
+    }
+    let (head, id, sums) = stored?;
     let made = Made {
         backup: id.clone(),
         target: target_name.to_string(),
@@ -70,15 +72,20 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
         still_ms: u64::try_from(pauser.took().as_millis()).unwrap_or(u64::MAX),
         left_out: sums.left_out,
     };
-    note(service, &subject, at, &made)?;
+    note(service, &subject, &sources, &made)?;
     job.say("removes backups that are not kept any more");
-    let removed = retain::retain(&repository, &head, &subject.keep, &head_id(&id)?)?;
-    Ok(Done { text: words(&target, &made, &sums, removed), backup: Some(id), generation: None })
-}
-
-fn head_id(text: &str) -> Result<openmesh_backup::Id, AgentError> {
-    let wrong = |_| BackupsError::Value(format!("{text} is no id of a backup"));
-    Ok(text.parse::<openmesh_backup::Id>().map_err(wrong)?)
+    let proved = service.backups().records.application(name)?.proved;
+    let pinned = [Some(id.as_str()), proved.as_deref()]
+        .into_iter()
+        .flatten()
+        .filter_map(|id| id.parse::<openmesh_backup::Id>().ok());
+    // The backup is there: what cannot be removed makes it no failure, and is said.
+    let removed = retain::retain(&repository, &head, &subject.keep, &pinned.collect());
+    if let Err(error) = &removed {
+        let cause = format!("backups that are not kept any more could not be removed: {error}");
+        service.backups().records.change_target(target_name, |record| record.cause = Some(cause))?;
+    }
+    Ok(Done { text: words(&target, &made, &sums, removed.unwrap_or(0)), backup: Some(id), generation: None })
 }
 
 /// Clones the lines in use, all within one pause of the application.
@@ -94,17 +101,22 @@ fn stills(service: &Service, job: &Job, subject: &Subject, pauser: &Pauser<'_>) 
         let found = volumes.observe_one(id);
         let chosen = found.lines.contains_key(&placed.line).then_some(placed.line).filter(|_| !subject.runs);
         lines.push(StillOf { volume: id, line: chosen.or(found.in_use).unwrap_or(placed.line) });
-        named.push((name, id, found.record.map_or(0, |record| record.bytes)));
+        let removed = found.removal.map(|removal| removal.at);
+        named.push((name, id, found.record.map_or(0, |record| record.bytes), removed));
     }
     job.check()?;
+    for still in &lines {
+        scratch::mark(service, still.volume, STILL)?;
+    }
     let (pause, resume) = (|| pauser.pause(), || pauser.resume());
     let writers = Writers::Paused { pause: &pause, resume: &resume };
     let stills = volumes.stills(&lines, STILL, writers, &openmesh_volume::open)?;
-    let source = |(name, id, size_bytes): (Name, openmesh_volume::Id, u64)| {
-        let still = stills.iter().find(|still| still.volume == id)?.clone();
-        Some(Source { name, id, size_bytes, still })
-    };
-    let sources: Vec<Source> = named.into_iter().filter_map(source).collect();
+    let mut sources = Vec::new();
+    for (name, id, size_bytes, removed) in named {
+        let still = stills.iter().find(|still| still.volume == id).cloned();
+        let missing = || BackupsError::Value(format!("there is no clone of the volume {name}"));
+        sources.push(Source { still: still.ok_or_else(missing)?, name, id, size_bytes, removed });
+    }
     job.expect(sources.iter().map(|source| source.still.bytes).sum());
     Ok(sources)
 }
@@ -121,6 +133,7 @@ fn store_all(
     let keys = &service.backups().keys;
     let (backup, machine) = (fresh_mark()?, keys.machine()?);
     let mut head = Head::new(machine, subject.node.clone(), &subject.name, subject.generation, at, subject.first_id);
+    head.number = head::next_number(repository, &head.machine)?;
     let mut sums = Sums::default();
     for source in sources {
         job.say(format!("stores the volume {}", source.name));
@@ -190,13 +203,13 @@ impl Sums {
 }
 
 /// Notes a backup that was made: beside its volumes, and in the record.
-fn note(service: &Service, subject: &Subject, at: Timestamp, made: &Made) -> Result<(), AgentError> {
+fn note(service: &Service, subject: &Subject, sources: &[Source], made: &Made) -> Result<(), AgentError> {
     let volumes = &service.agent().machine().volumes;
-    for (_, id, _) in subject.volumes()? {
-        volumes.note_backup(id, at, &openmesh_volume::open)?;
-        if subject.removed.is_some() {
+    for source in sources {
+        volumes.note_backup(source.id, made.at, source.removed, &openmesh_volume::open)?;
+        if source.removed.is_some() {
             // It is as its removal left it; somebody who looks into it now holds up nothing.
-            let _ = volumes.unmount(id, &openmesh_volume::open);
+            let _ = volumes.unmount(source.id, &openmesh_volume::open);
         }
     }
     service.backups().records.change(&subject.name, |record| record.last = Some(made.clone()))?;

@@ -29,6 +29,8 @@ pub(crate) struct Record {
     pub last: Option<Made>,
     /// The last drill that was done, passed or not.
     pub drilled: Option<Drilled>,
+    /// Id of the last backup that a drill has proved: retention keeps it until another one is.
+    pub proved: Option<String>,
     /// Ends of acts, the newest last.
     pub results: Vec<Ended>,
 }

@@ -6,7 +6,7 @@ use openmesh_backup::{Checked, Data, GRACE_MS, Id, Kind, Repository, Snapshot, o
 use openmesh_blueprint::document::Keep;
 use openmesh_primitives::Timestamp;
 
-use crate::backups::head::{APPLICATION, BACKUP, HEAD, Head, MACHINE, PART, label};
+use crate::backups::head::{APPLICATION, BACKUP, HEAD, Head, MACHINE, PART, label, number};
 use crate::backups::jobs::{Done, Job};
 use crate::backups::records::FINDINGS_MAX;
 use crate::backups::targets::Target;
@@ -39,7 +39,12 @@ fn goes(
     let heads: Vec<(Id, &Snapshot)> =
         own(found, machine, application).filter(|(_, snapshot)| label(snapshot, PART) == HEAD).collect();
     let times: Vec<(Id, Timestamp)> = heads.iter().map(|(id, snapshot)| (*id, snapshot.time)).collect();
-    let kept = retention::kept(&times, keep, pinned);
+    // The last ones by their order stay too, whatever the clocks were.
+    let mut newest: Vec<(u64, Timestamp, Id)> =
+        heads.iter().map(|(id, snapshot)| (number(snapshot), snapshot.time, *id)).collect();
+    newest.sort_unstable_by(|a, b| b.cmp(a));
+    let last = newest.iter().take(keep.last.max(1) as usize).map(|(_, _, id)| *id);
+    let kept = retention::kept(&times, keep, &pinned.iter().copied().chain(last).collect());
     let stay: BTreeSet<&str> =
         heads.iter().filter(|(id, _)| kept.contains(id)).map(|(_, snapshot)| label(snapshot, BACKUP)).collect();
     let mut going: Vec<Id> = heads.iter().map(|(id, _)| *id).filter(|id| !kept.contains(id)).collect();
@@ -50,15 +55,19 @@ fn goes(
     (going, backups)
 }
 
-/// Removes the backups of an application that are not kept any more, and returns their number. The one that was just made stays, and so does the one that
-/// was stored last by the store's clock.
+/// Removes the backups of an application that are not kept any more, and returns their number. Those that are pinned stay whatever their age: the one that
+/// was just made, since a clock may be wrong, and the last one that a drill has proved, since newer ones may not be good.
 ///
 /// # Errors
 /// The repository fails; what is done stays done.
-pub(crate) fn retain(repository: &Repository<'_>, head: &Head, keep: &Keep, made: &Id) -> Result<u64, AgentError> {
+pub(crate) fn retain(
+    repository: &Repository<'_>,
+    head: &Head,
+    keep: &Keep,
+    pinned: &BTreeSet<Id>,
+) -> Result<u64, AgentError> {
     let found = repository.snapshots()?.found;
-    let pinned = BTreeSet::from([*made]);
-    let (going, backups) = goes(&found, (head.machine.as_str(), head.application.as_str()), keep, &pinned);
+    let (going, backups) = goes(&found, (head.machine.as_str(), head.application.as_str()), keep, pinned);
     repository.forget(going, &open)?;
     Ok(backups)
 }
@@ -173,6 +182,22 @@ mod tests {
         let (going, _) = goes(&found, ("m", "web"), &keep, &BTreeSet::new());
         assert!(marks(&going, &found).contains(&"3 volume data".to_string()));
         assert!(!marks(&going, &found).iter().any(|word| word.starts_with('2')), "then the second is the newest");
+    }
+
+    #[test]
+    fn the_last_backups_by_their_order_stay_whatever_the_clocks_were() {
+        let folder = tempfile::tempdir().unwrap();
+        // The first one was made by a clock that was ahead by years.
+        let made = [("m", "web", "1", 900_000_000), ("m", "web", "2", 200), ("m", "web", "3", 300)];
+        let mut found = repository(folder.path(), &made);
+        for snapshot in found.values_mut().filter(|snapshot| label(snapshot, PART) == HEAD) {
+            let number = label(snapshot, BACKUP).to_string();
+            snapshot.labels.insert(crate::backups::head::NUMBER.into(), number);
+        }
+        let keep = Keep { last: 1, daily: 0, weekly: 0, monthly: 0 };
+        let (going, backups) = goes(&found, ("m", "web"), &keep, &BTreeSet::new());
+        assert_eq!(backups, 1);
+        assert!(going.iter().all(|id| label(&found[id], BACKUP) == "2"), "the newest is the third");
     }
 
     #[test]

@@ -110,6 +110,9 @@ pub struct Backup {
     pub node: String,
     /// Generation whose document is in it.
     pub generation: u64,
+    /// Place in the order of the machine's backups in that target; 0 where that is not known here.
+    #[serde(default)]
+    pub number: u64,
     /// Moment of the data.
     pub at: Timestamp,
     /// Volumes, with the bytes of their files.

@@ -52,9 +52,12 @@ fn a_secret_in_a_file_of_age_is_for_its_recipients_alone() {
     let largest = noise(4, PAYLOAD_BYTES_MAX);
     let file = seal_file(&[owner.recipient(), node.recipient()], &largest).unwrap();
     for key in [owner, node] {
-        assert_eq!(open_file(&[key], &file).unwrap(), largest);
+        assert_eq!(open_file(&[key], &file).unwrap().unwrap(), largest);
     }
-    let refused = open_file(std::slice::from_ref(&other), &file);
+    assert_eq!(open_file(std::slice::from_ref(&other), &file).unwrap(), None);
+    let sealed = seal_file(&[other.recipient()], b"x").unwrap();
+    let changed = [&sealed[..sealed.len() - 1], &[sealed[sealed.len() - 1] ^ 1]].concat();
+    let refused = open_file(std::slice::from_ref(&other), &changed);
     assert!(matches!(refused, Err(BackupError::Key { .. })), "{refused:?}");
     assert!(seal_file(&[other.recipient()], &noise(5, PAYLOAD_BYTES_MAX + 1)).is_err());
     assert!(seal_file(&[], b"x").is_err());
