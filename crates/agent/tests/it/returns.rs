@@ -59,6 +59,28 @@ async fn code_and_data_return_after_a_failed_gate() {
     world.stop().await;
 }
 
+/// A job of a switch that ruins the data of the new version and fails: the old one answers with the old data, and nobody has to do anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_and_data_return_after_a_failed_job() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    let (one, two, port) = (world.image(&server("one")), world.image(&server("two")), free_port());
+    let times = "gate: 60s, probation: 0ms";
+    world.deploy(world.document(&web(&one, port, times))).await;
+    assert_eq!(answer("POST", port, "/kept").await.as_deref(), Some("one\nkept\n"));
+    let job = "    jobs:\n      up: {command: [/bin/sh, -c, 'echo ruined > /data/words; exit 3'], occasion: switch}\n";
+    let events = world.deploy(world.document(&(web(&two, port, times) + job))).await;
+    let returned = told(&events, EventKind::Returned);
+    assert_eq!(returned.len(), 1, "{events:#?}");
+    let words = "web failed before it had traffic: job up has failed: it ended with code 3";
+    assert!(returned[0].contains(words), "{returned:?}");
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\n"));
+    let generations: Vec<Generation> = world.get("/generations").await.unwrap();
+    let found: Vec<_> = generations.iter().map(|found| (found.number, found.serves, found.returned_by)).collect();
+    assert_eq!(found, [(3, true, None), (2, false, Some(3)), (1, false, None)]);
+    world.stop().await;
+}
+
 /// A new version dies with its traffic after somebody has written: its data stay as they are, in a line with a name, and a person chooses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_written_on_probation_is_kept_for_a_person_to_choose() {
