@@ -80,7 +80,9 @@ impl Message {
         let issued_at = time(lines.field("Issued At: ")?)?;
         let expiration = lines.option("Expiration Time: ").map(time).transpose()?;
         let not_before = lines.option("Not Before: ").map(time).transpose()?;
-        lines.option("Request ID: ");
+        if lines.option("Request ID: ").is_some_and(|id| !id.is_empty() && !is_plain(id)) {
+            return Err(wrong("its request id is not of visible characters".into()));
+        }
         lines.resources()?;
         Ok(Message { scheme, domain, address, statement, uri, chain_id, nonce, issued_at, expiration, not_before })
     }
@@ -157,8 +159,11 @@ impl<'a> Lines<'a> {
         if line.is_empty() {
             return Ok(None);
         }
-        if line.chars().any(char::is_control) {
-            return Err(wrong("its text for the person has control characters".into()));
+        // What looks alike, or is shown in another order than it is written, has no place in what a person signs.
+        if !line.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+            return Err(wrong(
+                "its text for the person has other characters than those of ASCII that are printed".into(),
+            ));
         }
         self.blank()?;
         Ok(Some(line.into()))
@@ -293,6 +298,15 @@ mod tests {
             ("URI: ", "Uri: "),
             ("Xnode.\n\n", "Xnode.\n"),
             ("this Xnode", "this\tXnode"),
+            ("this Xnode", "this\u{202e}Xnode"),
+            ("this Xnode", "this Xn\u{43e}de"),
+            ("xnode.example wants", "xn\u{43e}de.example wants"),
+            ("12:00:00Z", "12:00:00Z\r"),
+            ("12:00:00Z", "12:00:00Z\nRequest ID: 7\r"),
+            ("12:00:00Z", "12:00:00Z\nRequest ID: a b"),
+            ("12:00:00Z", "12:00:00Z\nNot Before: 2026-05-01T12:00:00Z\nExpiration Time: 2026-05-01T13:00:00Z"),
+            ("12:00:00Z", "12:00:00Z\nResources:\n- \n- https://b"),
+            ("account:\n", "account:\r\n"),
         ] {
             let text = TEXT.replacen(from, to, 1);
             assert_ne!(text, TEXT, "{from}");

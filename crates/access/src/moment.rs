@@ -59,10 +59,11 @@ impl Ran {
         Moment { wall: tick.wall, ran_ms: self.ran_ms.saturating_add(more) }
     }
 
-    /// The same count from a tick on.
+    /// The same count from a tick on. A tick that was taken earlier, by a request that waited, counts no time a second time.
     #[must_use]
     pub fn advanced(&self, tick: &Tick) -> Ran {
-        Ran { boot: tick.boot.clone(), boot_ms: tick.boot_ms, ran_ms: self.moment(tick).ran_ms }
+        let earliest = if tick.boot == self.boot { self.boot_ms } else { 0 };
+        Ran { boot: tick.boot.clone(), boot_ms: tick.boot_ms.max(earliest), ran_ms: self.moment(tick).ran_ms }
     }
 }
 
@@ -84,6 +85,13 @@ mod tests {
         // A reboot: what was counted stays, and the new run is added.
         assert_eq!(ran.moment(&tick("b", 2_000, 0)).ran_ms, 11_000);
         assert_eq!(ran.advanced(&tick("b", 2_000, 0)).moment(&tick("b", 2_500, 0)).ran_ms, 11_500);
+    }
+
+    #[test]
+    fn an_older_tick_counts_no_time_twice() {
+        let ran = Ran::default().advanced(&tick("a", 10_000, 0)).advanced(&tick("a", 4_000, 0));
+        assert_eq!(ran.moment(&tick("a", 4_000, 0)).ran_ms, 10_000);
+        assert_eq!(ran.moment(&tick("a", 12_000, 0)).ran_ms, 12_000);
     }
 
     #[test]

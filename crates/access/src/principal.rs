@@ -33,7 +33,7 @@ impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Who::Root => f.write_str(ROOT),
-            Who::Wallet(address) => address.fmt(f),
+            Who::Wallet(address) => fmt::Display::fmt(address, f),
             Who::Key { id, name } => write!(f, "key {name} ({id})"),
         }
     }
@@ -120,6 +120,6 @@ impl Principal {
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.who.fmt(f)
+        fmt::Display::fmt(&self.who, f)
     }
 }

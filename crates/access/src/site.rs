@@ -88,7 +88,9 @@ impl Page<'_> {
             return Ok(());
         }
         if let Some(origin) = self.origin {
-            let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+            // A cookie is of a page with TLS: one without could be anybody's on the way there.
+            let plain = origin.strip_prefix("http://").filter(|_| !by_cookie);
+            let authority = plain.or_else(|| origin.strip_prefix("https://"));
             let here = origin.len() <= BYTES_MAX && authority.is_some_and(|found| found.eq_ignore_ascii_case(host));
             return if here { Ok(()) } else { Err(Foreign::Other) };
         }
@@ -170,6 +172,11 @@ mod tests {
             assert_eq!(page.check(host, true, false), Err(Foreign::Other), "{origin}");
             assert_eq!(page.check(host, false, true), Err(Foreign::Other), "{origin}");
         }
+        // The same name without TLS: with a token that it has it may act, with the browser's cookie not.
+        let plain = page(Some("http://xnode.example"), Some("same-origin"));
+        assert_eq!(plain.check(host, true, false), Ok(()));
+        assert_eq!(plain.check(host, true, true), Err(Foreign::Other));
+        assert_eq!(plain.check(host, false, true), Err(Foreign::Other));
         for site in ["cross-site", "same-site", "none"] {
             assert_eq!(page(None, Some(site)).check(host, true, true), Err(Foreign::Other), "{site}");
         }

@@ -398,6 +398,19 @@ impl State {
         Ok(())
     }
 
+    /// Keeps the uses that were noted in another copy of this state meanwhile.
+    pub fn keep_uses(&mut self, other: &State) {
+        for (id, session) in &mut self.sessions {
+            let used = other.sessions.get(id).map(|other| other.used);
+            session.used = used.filter(|used| used.ran_ms > session.used.ran_ms).unwrap_or(session.used);
+        }
+        for (id, key) in &mut self.keys {
+            let used = other.keys.get(id).and_then(|other| other.used);
+            let is_later = |used: &Moment| key.used.is_none_or(|kept| used.ran_ms > kept.ran_ms);
+            key.used = used.filter(is_later).or(key.used);
+        }
+    }
+
     /// Notes a use of a session or key.
     pub fn touch(&mut self, id: &str, now: &Moment) {
         if let Some(session) = self.sessions.get_mut(id) {

@@ -162,6 +162,8 @@ impl Access {
         file::replace(&self.file, &bytes).map_err(failed)?;
         let mut inner = lock(&self.inner);
         let Inner { state, uses, noted } = &mut *inner;
+        // Whoever asked while the file was written was active too.
+        next.keep_uses(state);
         (*state, *noted) = (next, now);
         // Whatever has lost its right, or has another one, hears it here.
         uses.retain(|id, used| state.role_of(id) == Some(used.role));
@@ -327,10 +329,16 @@ impl Access {
         }
     }
 
-    /// True where the last uses should be written down, for the sake of the next run of the agent.
+    /// True where the last uses should be written down, for the sake of the next run of the agent. One of all who ask within a minute hears it, also where the writing
+    /// then fails.
     pub fn is_due(&self, tick: &Tick) -> bool {
-        let inner = lock(&self.inner);
-        inner.state.ran.moment(tick).since_ms(&inner.noted) >= USES_MS
+        let mut inner = lock(&self.inner);
+        let now = inner.state.ran.moment(tick);
+        let is_due = now.since_ms(&inner.noted) >= USES_MS;
+        if is_due {
+            inner.noted = now;
+        }
+        is_due
     }
 
     /// Writes the last uses down.

@@ -24,14 +24,22 @@ use crate::role::Role;
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Files that are kept: with their size more than 100,000 records, years of a machine that people change a hundred times a day.
 const FILES_KEPT: u64 = 16;
-/// Longest text in a record, bytes: a path and a place are shorter.
+/// Longest name and path in a record, bytes: real ones are shorter.
 const TEXT_BYTES_MAX: usize = 512;
+/// Longest place and method in a record, bytes: two addresses of IPv6 with a word between them are shorter.
+const WORD_BYTES_MAX: usize = 96;
 /// Refused requests of strangers that are recorded in a minute. More are counted: whoever knocks all day must not push out the records of what was done.
 const STRANGERS_PER_MINUTE_MAX: u64 = 30;
 /// Refused requests of members that are recorded in a minute, for the same reason.
 const MEMBERS_PER_MINUTE_MAX: u64 = 120;
-/// Length of the window of these counts, milliseconds.
+/// Refused requests of strangers that are recorded in a day: a year of them, every day the most and each as long as can be, does not fill the files that are kept.
+const STRANGERS_PER_DAY_MAX: u64 = 150;
+/// Refused requests of members that are recorded in a day: two months of them fill the files.
+const MEMBERS_PER_DAY_MAX: u64 = 1_000;
+/// Length of the shorter window of these counts, milliseconds.
 const MINUTE_MS: u64 = 60_000;
+/// Length of the longer one, milliseconds.
+const DAY_MS: u64 = 86_400_000;
 /// Most records of one answer.
 pub const LIST_MAX: usize = 1_000;
 
@@ -98,21 +106,35 @@ impl Filter {
     }
 }
 
-/// Count of refusals in a minute.
+/// Count within a window of time.
 #[derive(Default)]
-struct Count {
+struct Window {
     begun_ms: u64,
     number: u64,
 }
 
-impl Count {
-    /// True where one more may be recorded.
-    fn takes(&mut self, now: &Moment, max: u64) -> bool {
-        if now.ran_ms.saturating_sub(self.begun_ms) >= MINUTE_MS {
+impl Window {
+    /// Counts one more, and returns the number of them in this window.
+    fn add(&mut self, now: &Moment, length_ms: u64) -> u64 {
+        if now.ran_ms.saturating_sub(self.begun_ms) >= length_ms {
             (self.begun_ms, self.number) = (now.ran_ms, 0);
         }
         self.number += 1;
-        self.number <= max
+        self.number
+    }
+}
+
+/// Count of refusals.
+#[derive(Default)]
+struct Count {
+    minute: Window,
+    day: Window,
+}
+
+impl Count {
+    /// True where one more may be recorded: neither the minute nor the day has had its most.
+    fn takes(&mut self, now: &Moment, per_minute_max: u64, per_day_max: u64) -> bool {
+        self.minute.add(now, MINUTE_MS) <= per_minute_max && self.day.add(now, DAY_MS) <= per_day_max
     }
 }
 
@@ -261,7 +283,7 @@ impl Log {
         ended.map(drop)
     }
 
-    /// Records a refusal, or counts it where there were too many within a minute.
+    /// Records a refusal, or counts it where there were too many within a minute or a day.
     ///
     /// # Errors
     /// It cannot be written.
@@ -269,8 +291,8 @@ impl Log {
         {
             let mut inner = self.lock();
             let takes = match request.who {
-                None => inner.strangers.takes(now, STRANGERS_PER_MINUTE_MAX),
-                Some(_) => inner.members.takes(now, MEMBERS_PER_MINUTE_MAX),
+                None => inner.strangers.takes(now, STRANGERS_PER_MINUTE_MAX, STRANGERS_PER_DAY_MAX),
+                Some(_) => inner.members.takes(now, MEMBERS_PER_MINUTE_MAX, MEMBERS_PER_DAY_MAX),
             };
             if !takes {
                 inner.unrecorded += 1;
@@ -332,10 +354,29 @@ pub fn verify_folder(folder: &Path, noted: Option<Head>) -> Result<Report, Acces
 }
 
 fn fill(record: &mut Record, request: &Request) {
-    let text = |text: &str| Some(text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or(text).to_string());
-    record.who = request.who.as_deref().and_then(text);
+    record.who = request.who.as_deref().map(|who| cut(who, TEXT_BYTES_MAX));
     record.role = request.role;
-    (record.from, record.method, record.path) = (text(&request.from), text(&request.method), text(&request.path));
+    record.from = Some(cut(&request.from, WORD_BYTES_MAX));
+    record.method = Some(cut(&request.method, WORD_BYTES_MAX));
+    record.path = Some(cut(&visible(&request.path), TEXT_BYTES_MAX));
+}
+
+fn cut(text: &str, bytes_max: usize) -> String {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text).to_string()
+}
+
+/// A path in visible ASCII: anybody writes it, and it is printed at a terminal, which must obey nothing of it. Other bytes are percent-encoded, as a client would have had to.
+fn visible(path: &str) -> String {
+    let mut text = String::with_capacity(path.len().min(TEXT_BYTES_MAX));
+    for byte in path.bytes().take(TEXT_BYTES_MAX) {
+        match byte {
+            // A record is not longer as JSON than as text.
+            b'"' | b'\\' => text.push_str(&format!("%{byte:02X}")),
+            byte if byte.is_ascii_graphic() => text.push(char::from(byte)),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 fn path(folder: &Path, number: u64) -> PathBuf {
@@ -548,6 +589,48 @@ mod tests {
         assert_eq!((all[0].unrecorded, all[1].unrecorded), (Some(70), None));
         log.refuse(&stranger, 401, "not_signed_in", &at(5 + MINUTE_MS)).unwrap();
         assert_eq!(log.list(&Filter::default()).unwrap()[0].unrecorded, None);
+    }
+
+    #[test]
+    fn whoever_knocks_for_a_year_pushes_nothing_out() {
+        let mut count = Count::default();
+        let days: u64 = 3;
+        let knocks = (0..days * DAY_MS).step_by(1_000);
+        let recorded = knocks.filter(|ms| count.takes(&at(*ms), 30, STRANGERS_PER_DAY_MAX)).count();
+        assert_eq!(recorded as u64, days * STRANGERS_PER_DAY_MAX);
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), Timestamp::now()).unwrap();
+        let before = fs::read(newest(folder.path())).unwrap().len();
+        let long = |char: &str| char.repeat(2 * TEXT_BYTES_MAX);
+        let request = Request { who: None, role: None, from: long("f"), method: long("M"), path: long("\"") };
+        log.refuse(&request, 401, "unknown_credential", &at(0)).unwrap();
+        let bytes = (fs::read(newest(folder.path())).unwrap().len() - before) as u64;
+        assert!(365 * STRANGERS_PER_DAY_MAX * bytes < FILE_BYTES_MAX * FILES_KEPT, "{bytes} bytes each");
+    }
+
+    #[test]
+    fn a_path_gives_a_terminal_no_orders() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), Timestamp::now()).unwrap();
+        log.begin(&request("/v1/xnode/\u{9b}2J\u{1b}[31m\u{202e}a%2Fb"), &at(0)).unwrap();
+        let found = log.list(&Filter::default()).unwrap().remove(0).path.unwrap();
+        assert_eq!(found, "/v1/xnode/%C2%9B2J%1B[31m%E2%80%AEa%2Fb");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_and_leaves_no_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(folder.path(), Timestamp::now()).unwrap();
+        log.begin(&request("/a"), &at(0)).unwrap();
+        let path = newest(folder.path());
+        let good = std::mem::replace(&mut log.lock().file, File::open(&path).unwrap());
+        assert!(log.begin(&request("/b"), &at(1)).is_err(), "a file that cannot be written");
+        log.lock().file = good;
+        // What a write left that was broken off, by a full disk for instance.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"hash\":\"01").unwrap();
+        log.begin(&request("/c"), &at(2)).unwrap();
+        let report = log.verify(None).unwrap();
+        assert_eq!((report.broken, report.torn_bytes, report.cuts, report.records), (None, None, 0, 3));
     }
 
     #[test]

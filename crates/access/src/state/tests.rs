@@ -203,6 +203,24 @@ fn lists_are_bounded() {
 }
 
 #[test]
+fn uses_of_a_copy_are_kept() {
+    let mut state = full();
+    begun(&mut state, 3, "s", &at(5));
+    let wish = KeyWish { name: "bot".into(), role: Role::Viewer, lasts_ms: None };
+    state.keep_key(&person(2, Role::Admin), "k".into(), &wish, hash("k"), &at(0)).unwrap();
+    let mut changed = state.clone();
+    state.touch("s", &at(9));
+    state.touch("k", &at(9));
+    begun(&mut changed, 3, "t", &at(8));
+    changed.keep_uses(&state);
+    assert_eq!((changed.sessions["s"].used, changed.sessions["t"].used), (at(9), at(8)));
+    assert_eq!(changed.keys["k"].used, Some(at(9)));
+    let later = changed.clone();
+    changed.keep_uses(&full());
+    assert_eq!(changed, later, "an older copy takes nothing back");
+}
+
+#[test]
 fn the_state_is_read_back() {
     let mut state = full();
     begun(&mut state, 3, "s", &at(5));

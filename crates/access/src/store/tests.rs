@@ -3,6 +3,7 @@
 use openmesh_primitives::{AccountKey, Timestamp};
 
 use super::*;
+use crate::principal::Who;
 
 const HOST: &str = "localhost:7780";
 
@@ -167,6 +168,7 @@ async fn sessions_survive_the_agents_restart() {
     assert_eq!(late.unwrap_err(), Refusal::NonceForged);
     // Last uses are noted to the minute, so that a restart lets nobody idle twice.
     assert!(access.is_due(&tick(120_000)));
+    assert!(!access.is_due(&tick(120_000)), "one is enough");
     access.note_uses(&tick(120_000)).unwrap();
     assert!(!access.is_due(&tick(121_000)));
     drop(access);
