@@ -11,7 +11,7 @@ use openmesh_primitives::Timestamp;
 
 use crate::catalogue::{Catalogue, ImageFacts, recipe_hash};
 use crate::document::{
-    Application, Document, HostAddress, ImageReference, Limits, Machine, Name, Origin, PortRange, Processors, Protocol,
+    Application, Document, HostAddress, ImageReference, Limits, Machine, Name, PortRange, Processors, Protocol,
     Reserve, Size, Subnet, SwitchKind, Wish,
 };
 use crate::generation::{
@@ -133,21 +133,7 @@ fn choose_one(
     catalogue: &Catalogue,
     reasons: &mut Vec<Unresolved>,
 ) -> Option<Resolved> {
-    let rendered = match own.origin() {
-        Some(Origin::Template(using)) => {
-            let Some(template) = catalogue.template(&using.name, using.version.as_ref()) else {
-                let version = using.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-                let known: Vec<&str> = catalogue.templates.keys().map(Name::as_str).collect();
-                let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
-                let template = format!("{}{version}", using.name);
-                reasons.push(Unresolved::NoSuchTemplate { application: name.clone(), template, known });
-                return None;
-            };
-            let fail = |problem| Unresolved::Template { application: name.clone(), problem };
-            template.render(own).map_err(|problems| reasons.extend(problems.into_iter().map(fail))).ok()?
-        }
-        _ => own.clone(),
-    };
+    let rendered = catalogue.fill(name, own).map_err(|found| reasons.extend(found)).ok()?;
     let (facts, source) = image(name, &rendered, catalogue, reasons)?;
     let image = ResolvedImage { digest: facts.digest, packed: facts.packed, unpacked: facts.unpacked, source };
     let limits = Limits {
