@@ -40,6 +40,10 @@ impl Known {
         let mut catalogue = Catalogue { templates: built_in().templates().clone(), ..Catalogue::default() };
         let document = filled(document, &catalogue)?;
         catalogue.images = pins::pinned(&document, previous.filter(|_| !refresh));
+        // No registry has the image of this machine's program: one that is lost is made anew.
+        catalogue
+            .images
+            .retain(|reference, facts| !own_image::is_own(reference) || machine.images.state(&facts.digest).is_some());
         let mut built = BTreeMap::new();
         for application in document.applications.values() {
             match application.origin() {

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use openmesh_blueprint::document::{ImageReference, Name};
 use openmesh_image::recipe::Taken;
 use openmesh_primitives::Digest;
-use openmesh_xnode::{Machine, open};
+use openmesh_xnode::{Machine, OWN_REGISTRY, open};
 
 use crate::error::AgentError;
 use crate::settings::Settings;
 
-/// Registry of references that mean this machine. Source: `.internal` is for private use, and no registry on the Internet can have it.
-const REGISTRY: &str = "xnode.internal";
 /// Repository of the program's image there.
 const REPOSITORY: &str = "openmesh";
 /// Name of the program.
@@ -22,7 +20,7 @@ const CERTIFICATES: [&str; 3] =
 
 /// True for a reference to the program's image. Its tag is a label: another one takes the program as it is then, since a tag stays pinned.
 pub(crate) fn is_own(reference: &ImageReference) -> bool {
-    reference.registry == REGISTRY && reference.repository == REPOSITORY && reference.digest.is_none()
+    reference.registry == OWN_REGISTRY && reference.repository == REPOSITORY && reference.digest.is_none()
 }
 
 /// Makes that image, or finds it made. Blocks for as long as the program is read.

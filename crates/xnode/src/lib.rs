@@ -54,6 +54,9 @@ pub use progress::Progress;
 /// Door of the caller that every effect passes, before it and after it. An error at the door is the effect's error.
 pub type Door<'a> = &'a (dyn Fn(&str) -> std::io::Result<()> + Sync);
 
+/// Registry of references that mean this machine: its images are made here. Source: `.internal` is for private use, and no registry on the Internet can have it.
+pub const OWN_REGISTRY: &str = "xnode.internal";
+
 /// The door that lets everything pass.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use openmesh_primitives::{Digest, Timestamp};
 use super::Work;
 use crate::error::XnodeError;
 use crate::machine::ImageBytes;
-use crate::{Door, Machine, marks};
+use crate::{Door, Machine, OWN_REGISTRY, marks};
 
 /// Owner of the lease on the images of generations that are kept.
 pub(crate) const LEASE: &str = "generations";
@@ -45,11 +45,14 @@ impl Work<'_> {
         applications.map(|resolved| &resolved.image).find(|image| image.digest == *digest)
     }
 
-    /// Gets an image. One of a recipe was built when the generation was made, and is built again by a person's word.
+    /// Gets an image. One of a recipe or of this machine was made when the generation was, and is made again by a person's word.
     pub(super) async fn fetch(&self, digest: &Digest) -> Result<(), XnodeError> {
         let missing = || XnodeError::from(openmesh_image::store::StoreError::Missing(*digest));
         let image = self.image(digest).ok_or_else(missing)?;
         let ImageSource::Registry(reference) = &image.source else { return Err(missing()) };
+        if reference.registry == OWN_REGISTRY {
+            return Err(missing());
+        }
         let reference = ImageReference { digest: Some(*digest), ..reference.clone() };
         let follow = |progress: Progress| {
             let (done, bytes) = match progress {
