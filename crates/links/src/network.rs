@@ -9,8 +9,8 @@ use openmesh_blueprint::generation::HostPort;
 
 use crate::names;
 
-/// Lowest rate, in bits a second: below it a full frame waits longer than a second, and connections break instead of being slow.
-pub const RATE_BITS_MIN: u64 = 16_000;
+/// Lowest rate, in bits a second: that of a document.
+pub const RATE_BITS_MIN: u64 = openmesh_blueprint::document::RATE_BITS_MIN;
 
 /// One instance: an address with what stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]

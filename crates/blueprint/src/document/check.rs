@@ -1,12 +1,13 @@
 //! Rules of a document that no single type can say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::application::{Application, Audience, Content, Health, Protocol, SwitchKind};
 use super::machine::StoreKind;
-use super::names::{AppPath, HostAddress, Name};
+use super::names::{AppPath, HostAddress, Name, Subnet};
 use super::root::Document;
-use super::units::Size;
+use super::units::{Rate, Size};
 use crate::text::{Node, Place, Problems, Value};
 
 /// Most applications of one machine: their addresses, ids and cgroups were tried up to here.
@@ -17,6 +18,16 @@ pub const INSTANCES_MAX: u32 = 32;
 pub const VOLUME_BYTES_MIN: u64 = 16 << 20;
 /// Largest volume, in bytes: ext4's limit with blocks of 4 KiB is 16 TiB.
 pub const VOLUME_BYTES_MAX: u64 = 16 << 40;
+/// Lowest limit of the network, in bits a second: below it a full frame waits longer than a second, and connections break instead of being slow.
+pub const RATE_BITS_MIN: u64 = 16_000;
+/// Networks that no instance can have an address of. Source: RFC 6890, section 2.2.2.
+const SPECIAL_SUBNETS: [(Subnet, &str); 5] = [
+    (Subnet { address: Ipv4Addr::new(0, 0, 0, 0), prefix: 8 }, "the addresses of \"this network\""),
+    (Subnet { address: Ipv4Addr::new(127, 0, 0, 0), prefix: 8 }, "the loopback addresses"),
+    (Subnet { address: Ipv4Addr::new(169, 254, 0, 0), prefix: 16 }, "the link-local addresses"),
+    (Subnet { address: Ipv4Addr::new(224, 0, 0, 0), prefix: 4 }, "the multicast addresses"),
+    (Subnet { address: Ipv4Addr::new(240, 0, 0, 0), prefix: 4 }, "the reserved addresses of class E"),
+];
 /// Least memory, in bytes: a process and its libraries need as much.
 const MEMORY_BYTES_MIN: u64 = 4 << 20;
 /// Longest text of a file in a document, in bytes: what is longer belongs into an image or a volume.
@@ -107,6 +118,7 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
     if machine.ports.first > machine.ports.last || machine.ports.first < 1024 {
         checker.add(&["machine", "ports"], "must go from a port of at least 1024 to one that is not below it", None);
     }
+    subnet(machine.subnet, checker);
     let mut hosts = BTreeSet::new();
     for (index, registry) in machine.registries.iter().enumerate() {
         let index = index.to_string();
@@ -138,6 +150,16 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
         if let Some(secret) = &store.secret {
             secret_only(secret, &[&path[..], &["secret"]].concat(), checker);
         }
+    }
+}
+
+/// Instances have addresses that a machine can give out.
+fn subnet(subnet: Subnet, checker: &mut Checker<'_>) {
+    let meets = |special: &Subnet| special.contains(subnet.address) || subnet.contains(special.address);
+    if let Some((special, words)) = SPECIAL_SUBNETS.iter().find(|(special, _)| meets(special)) {
+        let what = format!("is {subnet}, but {special} are {words}, which no instance can have");
+        let hint = "take a part of 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16 that no network of the host uses";
+        checker.add(&["machine", "subnet"], what, Some(hint));
     }
 }
 
@@ -349,6 +371,16 @@ fn ports(application: &Application, checker: &mut Checker<'_>) {
         if port.port == 0 || port.publish.as_ref().is_some_and(|publish| publish.port == Some(0)) {
             checker.add(&["ports", name.as_str()], "has the port 0, which cannot be listened on", None);
         }
+        // A port of HTTP is the door's, which listens at both families.
+        let at = port.publish.as_ref().map(|publish| publish.address);
+        if let Some(address) = at.filter(|address| address.0.is_ipv6() && port.protocol != Protocol::Http) {
+            let what = format!(
+                "is {address}, but instances have IPv4 alone, so no port of {} is published there",
+                port.protocol
+            );
+            let hint = "write an address of IPv4, leave `address` out for all of them, or let the door carry it by `protocol: http`";
+            checker.add(&["ports", name.as_str(), "publish", "address"], what, Some(hint));
+        }
         let transport = port.protocol.transport();
         if let Some(other) = taken.insert((port.port, transport), name) {
             let what = format!("is {}/{transport}, and so is {other}", port.port);
@@ -412,6 +444,10 @@ fn limits(application: &Application, checker: &mut Checker<'_>) {
     ];
     for (key, _) in nothing.iter().filter(|(_, nothing)| *nothing) {
         checker.add(&["limits", key], "is 0, with which nothing runs", Some("leave it out for the default"));
+    }
+    if let Some(rate) = limits.rate.filter(|rate| (1..RATE_BITS_MIN).contains(&rate.0)) {
+        let what = format!("is {rate}, but below {} a full frame takes longer than a second", Rate(RATE_BITS_MIN));
+        checker.add(&["limits", "rate"], what, Some("write a higher one, or leave it out for no limit"));
     }
     if !(1..=INSTANCES_MAX).contains(&application.instances) {
         checker.add(

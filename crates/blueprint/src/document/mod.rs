@@ -18,7 +18,9 @@ pub use application::{
     Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck, TemplateUse,
     Volume, Wish,
 };
-pub use check::{APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, VOLUME_BYTES_MIN, application_problems};
+pub use check::{
+    APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
+};
 pub use machine::{Machine, PortRange, Registry, Reserve, Store, StoreKind};
 pub use names::{
     AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,

@@ -41,6 +41,43 @@ fn what_no_type_can_say() {
     golden("problems_of_the_whole.txt", &problems(include_str!("clashes.yaml")));
 }
 
+/// What the network of instances cannot do is a problem of the document, before anything is fetched or made.
+#[test]
+fn networks_that_cannot_be() {
+    let with = |machine: &str, application: &str| {
+        format!("version: 1\nmachine: {{{machine}}}\napplications:\n  a: {{image: a, {application}}}\n")
+    };
+    for (machine, application, expected) in [
+        ("subnet: 127.0.0.0/8", "", "2:19: machine.subnet: is 127.0.0.0/8, but 127.0.0.0/8 are the loopback"),
+        ("subnet: 169.254.16.0/24", "", "machine.subnet: is 169.254.16.0/24, but 169.254.0.0/16 are the link-local"),
+        ("subnet: 169.0.0.0/8", "", "but 169.254.0.0/16 are the link-local"),
+        ("subnet: 239.1.0.0/16", "", "but 224.0.0.0/4 are the multicast"),
+        ("subnet: 250.0.0.0/8", "", "but 240.0.0.0/4 are the reserved"),
+        ("subnet: 0.0.0.0/8", "", "but 0.0.0.0/8 are the addresses of \"this network\""),
+        (
+            "",
+            "ports: {x: {port: 80, publish: {address: '::'}}}",
+            "a.ports.x.publish.address: is ::, but instances have IPv4",
+        ),
+        (
+            "",
+            "ports: {x: {port: 53, protocol: udp, publish: {address: '::1'}}}",
+            "so no port of udp is published there",
+        ),
+        ("", "limits: {rate: 1 bit/s}", "a.limits.rate: is 1 bit/s, but below 16 kbit/s a full frame"),
+        ("", "limits: {rate: 0 bit/s}", "a.limits.rate: is 0, with which nothing runs"),
+    ] {
+        let found = problems(&with(machine, application));
+        assert!(found.contains(expected) && found.lines().count() == 1, "{machine} {application} gives {found}");
+    }
+    for (machine, application) in [
+        ("subnet: 10.0.0.0/8", "limits: {rate: 16 kbit/s}"),
+        ("subnet: 192.168.7.0/29", "ports: {x: {port: 80, protocol: http, publish: {address: '::1'}}}"),
+    ] {
+        assert!(Document::parse(&with(machine, application)).is_ok(), "{machine} {application}");
+    }
+}
+
 #[test]
 fn texts_that_are_no_documents() {
     for (text, start) in [

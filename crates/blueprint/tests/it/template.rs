@@ -122,7 +122,7 @@ fn a_card_is_read_and_options_say_what_they_are_for() {
 #[test]
 fn answers_have_ranges_patterns_and_forms_of_their_kind() {
     let good =
-        "{key: {secret: k}, database: cache, color: '#00ff7f', domain: a.example, port: '[::1]:80', room: 64 MiB}";
+        "{key: {secret: k}, database: cache, color: '#00ff7f', domain: a.example, port: '127.0.0.1:80', room: 64 MiB}";
     let application = site(good).unwrap();
     assert_eq!(application.command, ["serve", "--color=#00ff7f", "--name=a.example"]);
     assert_eq!(application.links.len(), 1);
