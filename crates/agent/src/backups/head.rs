@@ -269,8 +269,12 @@ fn parse(id: Id, folder: &Path, identity: &Identity) -> Result<Opened, AgentErro
         let name = name.ok_or_else(|| wrong(format!("{} is no secret", path.display())))?;
         let file = read_file(&path, KEY_FILE_BYTES_MAX as u64)?;
         match open_file(std::slice::from_ref(identity), &file)? {
-            Some(value) => drop(secrets.insert(name, value)),
-            None => drop(closed.insert(name)),
+            Some(value) => {
+                secrets.insert(name, value);
+            }
+            None => {
+                closed.insert(name);
+            }
         }
     }
     Ok(Opened { id, head, document, secrets, closed })

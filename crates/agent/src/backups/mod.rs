@@ -78,13 +78,14 @@ const DESCRIBE_AGAIN_MS: u64 = 300_000;
 /// Pause after a target could not be tended, milliseconds.
 const TEND_AGAIN_MS: u64 = 3_600_000;
 
-/// Starts the thread that looks at schedules.
+/// Ends what a dead agent has left half done, before anybody can ask for an act, and starts the thread that looks at schedules. Called on a thread of a runtime
+/// with several.
 ///
 /// # Errors
 /// The system gives no thread.
 pub(crate) fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
+    tokio::task::block_in_place(|| recover(&service));
     let work = move || {
-        recover(&service);
         while !service.backups().is_leaving() {
             if let Err(error) = look(&service) {
                 tracing::warn!(%error, "the schedules of backups could not be looked at");
@@ -121,6 +122,10 @@ struct Due {
 /// Looks at every schedule, and begins the act that is due for longest. One at a time: what the machine does by itself leaves room for people.
 fn look(service: &Arc<Service>) -> Result<(), AgentError> {
     let backups = service.backups();
+    // What could not be thawed stands still, and is tried again each time.
+    if let Err(error) = pause::recover(service) {
+        tracing::error!(%error, "an application was paused for a backup and could not be thawed");
+    }
     let mut due = Vec::new();
     let now = Clocks { wall: Timestamp::now(), steady_ms: backups.steady_ms() };
     let subjects = subject::all(service)?;
@@ -197,8 +202,8 @@ fn due_of(service: &Service, subject: &Subject, now: Clocks) -> Result<Vec<Due>,
 /// Targets that are to be tended.
 fn targets_due(service: &Service, subjects: &[Subject], now: Clocks) -> Result<Vec<Due>, AgentError> {
     let backups = service.backups();
-    let used: BTreeMap<&Name, &Store> =
-        subjects.iter().filter_map(|subject| subject.target.as_ref()).map(|(name, store)| (name, store)).collect();
+    let targets = subjects.iter().filter_map(|subject| subject.target.as_ref());
+    let used: BTreeMap<&Name, &Store> = targets.map(|target| (&target.0, &target.1)).collect();
     let mut due = Vec::new();
     for (name, store) in used {
         let record = backups.records.target(name)?;
@@ -368,10 +373,13 @@ fn settle(service: &Service, job: &Job, name: &Name, done: &Result<Done, AgentEr
         }
         record.add(ended);
     });
-    if let Err(error) = changed {
-        tracing::warn!(application = %name, %error, "the end of a backup, a drill or a restore is not in its record");
+    match changed {
+        Ok(_) => service.backups().note_try(name, job.kind),
+        Err(error) => {
+            tracing::warn!(application = %name, %error, "the end of a backup, a drill or a restore is not in its record");
+            service.backups().note_unsaved(name, job.kind);
+        }
     }
-    service.backups().note_try(name, job.kind);
     note(service, job, Some(name), done);
 }
 

@@ -91,7 +91,7 @@ impl<'a> Pauser<'a> {
     /// Lets everything go on that [`Pauser::pause`] froze. Done already: nothing changes.
     ///
     /// # Errors
-    /// One cannot be thawed; the others are, and the mark stays, so that the agent tries again when it begins.
+    /// One cannot be thawed; the others are, and the mark stays, by which the agent tries again with every look at the schedules, and when it begins.
     pub fn resume(&self) -> io::Result<()> {
         let machine = self.service.agent().machine();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -173,36 +173,49 @@ fn thaw(machine: &Machine, instance: &str, config: &openmesh_shim::Config) -> io
     if group.exists() {
         group.thaw(&open).map_err(|error| io::Error::other(format!("{instance}: {error}")))?;
     }
-    // A shim that ended meanwhile has no note.
-    if let Ok(mut client) = Client::connect(&config.socket, ANSWER) {
-        let _ = client.ask(Action::Resume);
+    let asked = Client::connect(&config.socket, ANSWER).and_then(|mut client| client.ask(Action::Resume));
+    match asked {
+        // A shim that ended meanwhile has no note; one that lives and keeps it would start and stop nothing any more.
+        Err(error) if matches!(look(config), Ok(Found::Living)) => {
+            Err(io::Error::other(format!("{instance}: {error}")))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-/// Lets everything go on that a dead agent had paused. Called once, before anything else is done with applications.
+/// Lets everything go on that was paused by a dead agent, or by an act that has ended and could not thaw it. What an act under way has paused stays.
 ///
 /// # Errors
-/// The first instance that cannot be thawed; its mark stays.
+/// The first application that cannot be thawed; its mark stays, and the others go on.
 pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
     let folder = service.backups().folder().join("paused");
     let entries = match std::fs::read_dir(&folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(AgentError::file("reading", &folder))?,
     };
-    let machine = service.agent().machine();
-    for path in entries.flatten().map(|entry| entry.path()) {
+    // Marks first, acts after them: one whose mark was read is under way still, or has left it.
+    let found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    let running = service.backups().jobs.running();
+    let mut result = Ok(());
+    for path in found {
         let name = path.file_stem().and_then(|stem| stem.to_str()?.parse::<Name>().ok());
         // A file that was being written when the machine went is no mark.
         let Some(name) = name.filter(|_| path.extension().is_some_and(|end| end == "json")) else { continue };
-        let instances: Vec<String> = marks::read(&path)?;
-        for (instance, config) in configs(service, &name)? {
-            if instances.contains(&instance) {
-                let failed = |cause| BackupsError::Pause { instance: instance.clone(), cause };
-                thaw(machine, &instance, &config).map_err(failed)?;
-            }
+        if !running.iter().any(|job| job.application.as_ref() == Some(&name)) {
+            result = result.and(recover_one(service, &name, &path));
         }
-        remove(&path).map_err(AgentError::file("removing", &path))?;
     }
-    Ok(())
+    result
+}
+
+fn recover_one(service: &Service, name: &Name, mark: &Path) -> Result<(), AgentError> {
+    let machine = service.agent().machine();
+    let instances: Vec<String> = marks::read(mark)?;
+    for (instance, config) in configs(service, name)? {
+        if instances.contains(&instance) {
+            let failed = |cause| BackupsError::Pause { instance: instance.clone(), cause };
+            thaw(machine, &instance, &config).map_err(failed)?;
+        }
+    }
+    remove(mark).map_err(AgentError::file("removing", mark))
 }

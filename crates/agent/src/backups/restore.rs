@@ -21,6 +21,7 @@ use crate::backups::error::BackupsError;
 use crate::backups::find;
 use crate::backups::head::{self, Opened, Part};
 use crate::backups::jobs::{Done, Job};
+use crate::backups::scratch;
 use crate::backups::subject::{self, volume_id};
 use crate::backups::views::RestoreRequest;
 use crate::error::AgentError;
@@ -60,15 +61,16 @@ pub(crate) fn restore(
     let repository = target.repository(service)?.metered(job.meter.clone());
     let backup = find::one(service, &repository, name, request.backup.as_deref())?;
     job.say("restores the description");
-    let scratch = head::scratch(service, &format!("{name}.restore"));
-    let opened = head::read(&repository, find::id(&backup)?, service.backups().keys.node(), &scratch)?;
+    let place = head::scratch(service, &format!("{name}.restore"));
+    let opened = head::read(&repository, find::id(&backup)?, service.backups().keys.node(), &place)?;
     let reason = format!("backup {} of {name} is restored", backup.id.get(..12).unwrap_or(&backup.id));
     let asked = Asked { by: job.by.clone(), reason, expected: None };
+    // What cannot be is refused before anything is made.
+    let parts = chosen(&opened, name, &request.volumes)?;
     let to = match &request.as_name {
         Some(text) => plant(service, runtime, job, &opened, &crate::api::name(text)?, &asked)?,
         None => name.clone(),
     };
-    let parts = chosen(&opened, name, &request.volumes)?;
     let restored = fill_application(service, job, &repository, &opened, &to, &parts)?;
     job.say("makes the generation that chooses the restored data");
     let mut taken = choose(service, runtime, &restored, &asked)?;
@@ -146,8 +148,24 @@ fn volume_of(application: &Name, placed: &Placed, volume: &Name) -> Result<Volum
     volume_id(placed.volumes.get(volume).ok_or_else(missing)?)
 }
 
-/// Restores one volume of a backup to a new line, and returns its number.
+/// Restores one volume of a backup to a new line, and returns its number. Whatever comes of it, nothing is left beside the lines.
 fn fill(
+    service: &Service,
+    repository: &Repository<'_>,
+    opened: &Opened,
+    first_id: u32,
+    (id, part): (VolumeId, &Part),
+    by: &str,
+) -> Result<u32, AgentError> {
+    scratch::mark(service, id, RESTORED)?;
+    let line = line_of(service, repository, opened, first_id, (id, part), by);
+    if let Err(error) = scratch::clear(service, id, RESTORED) {
+        tracing::warn!(%error, "what a restore has left in a volume is not gone yet");
+    }
+    line
+}
+
+fn line_of(
     service: &Service,
     repository: &Repository<'_>,
     opened: &Opened,
@@ -245,10 +263,10 @@ fn forget_intent(service: &Service, id: VolumeId, line: u32) -> Result<(), Agent
     }
 }
 
-/// Drops the restored lines that a dead agent's generations did not come to choose, and what it was restoring. Called once when an agent begins.
+/// Drops the restored lines that a dead agent's generations did not come to choose. Called once when an agent begins, before any act.
 ///
 /// # Errors
-/// The first line that cannot be dropped.
+/// The first line that cannot be dropped; the others are.
 pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
     let folder = intents_folder(service);
     let entries = match std::fs::read_dir(&folder) {
@@ -257,21 +275,37 @@ pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
     };
     let generations = service.agent().generations()?;
     let all = generations.iter().flat_map(|(wanted, serving)| serving.iter().chain([wanted]));
-    let placed = all.flat_map(|generation| generation.placement.applications.values());
-    let used: BTreeSet<(String, u32)> =
-        placed.flat_map(|placed| placed.volumes.values()).map(|volume| (volume.id.to_string(), volume.line)).collect();
-    let volumes = &service.agent().machine().volumes;
+    let used: BTreeSet<(String, u32)> = all
+        .flat_map(|generation| {
+            let placed = generation.placement.applications.values().flat_map(|placed| placed.volumes.values());
+            // Of an application that was removed since: its data stay as they are.
+            placed.chain(generation.placement.retired.values().map(|retired| &retired.volume))
+        })
+        .map(|volume| (volume.id.to_string(), volume.line))
+        .collect();
+    let mut result = Ok(());
     for path in entries.flatten().map(|entry| entry.path()) {
         let Some(intent) = marks::find::<Intent>(&path).ok().flatten() else { continue };
         let Ok(id) = intent.volume.parse::<VolumeId>() else { continue };
-        if !used.contains(&(intent.volume.clone(), intent.line)) && volumes.observe_one(id).record.is_some() {
-            volumes.mount(id, &openmesh_volume::open)?;
-            volumes.drop_line(id, intent.line, Asker::Person, &BTreeSet::new(), &openmesh_volume::open)?;
-            volumes.clear_scratch(id, RESTORED, &openmesh_volume::open)?;
-        }
-        forget_intent(service, id, intent.line)?;
+        let is_used = used.contains(&(intent.volume.clone(), intent.line));
+        result = result.and(drop_unchosen(service, id, intent.line, is_used));
     }
-    Ok(())
+    result
+}
+
+/// Drops a restored line, unless it is used, and forgets it.
+fn drop_unchosen(service: &Service, id: VolumeId, line: u32, is_used: bool) -> Result<(), AgentError> {
+    let volumes = &service.agent().machine().volumes;
+    let found = volumes.observe_one(id);
+    if !is_used && found.record.is_some() && found.in_use != Some(line) {
+        volumes.mount_for_backup(id, &openmesh_volume::open)?;
+        volumes.drop_line(id, line, Asker::Person, &BTreeSet::new(), &openmesh_volume::open)?;
+        if found.removal.is_some() {
+            // One that is set aside is not mounted; somebody who looks into it now holds up nothing.
+            let _ = volumes.unmount(id, &openmesh_volume::open);
+        }
+    }
+    forget_intent(service, id, line)
 }
 
 /// Deploys the application of a backup under another name, stopped: so that its volumes are there and nothing writes to them. Returns the name.

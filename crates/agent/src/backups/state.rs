@@ -16,6 +16,9 @@ use crate::backups::records::Records;
 use crate::backups::views::JobKind;
 use crate::error::AgentError;
 
+/// Pause after an act whose end could not be written down, milliseconds: an hour, as after many failures.
+const UNSAVED_AGAIN_MS: u64 = 3_600_000;
+
 /// Backups of an agent.
 pub(crate) struct Backups {
     folder: PathBuf,
@@ -73,6 +76,12 @@ impl Backups {
         let now = self.steady_ms();
         self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), kind), now);
         self.look_now();
+    }
+
+    /// Notes an act whose end is not on the disk: by its record it would be due again at once, and on a disk that is full again and again.
+    pub(super) fn note_unsaved(&self, name: &Name, kind: JobKind) {
+        let later = self.steady_ms().saturating_add(UNSAVED_AGAIN_MS);
+        self.tried.lock().unwrap_or_else(PoisonError::into_inner).insert((name.clone(), kind), later);
     }
 
     /// Lets the schedules be looked at without delay.
