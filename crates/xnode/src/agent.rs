@@ -184,7 +184,9 @@ impl Agent {
         let mut faults = work.settle_all()?;
         let (cleared, half_made) = work.clear_half_made(&generations);
         if shut.load(Ordering::SeqCst) {
-            return Err(XnodeError::Machine(half_made.into_values().collect::<Vec<_>>().join("; ")));
+            let mut words = vec!["an effect beside the plan was refused".to_string()];
+            words.extend(half_made.into_values());
+            return Err(XnodeError::Machine(words.join("; ")));
         }
         if cleared {
             return Ok(Progress::Done);
@@ -193,8 +195,7 @@ impl Agent {
         seen.add_faults(faults);
         // A disk that takes no lease holds up no repair; it is said when nothing else is left.
         let leased = lease(&self.machine, &generations, seen.inventory.current, door);
-        let mut way = way(&self.machine, &seen, &target, serving.as_ref())?;
-        way.plan.move_with_all(held_up);
+        let way = way(&self.machine, &seen, (&target, serving.as_ref()), held_up)?;
         let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
         let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
         let mut pause: Option<Duration> = None;
@@ -253,21 +254,25 @@ struct Way<'a> {
     returning: Option<Returning>,
 }
 
-/// The plan for the wanted generation, or where it is refused that for the one that serves.
+/// The plan for the wanted generation; that for the one that serves where it is refused, or is a move of the network that waits for one that is held up.
 fn way<'a>(
     machine: &Machine,
     seen: &Seen,
-    target: &'a Generation,
-    serving: Option<&'a Generation>,
+    (target, serving): (&'a Generation, Option<&'a Generation>),
+    held_up: &BTreeSet<Name>,
 ) -> Result<Way<'a>, XnodeError> {
+    let other = serving.filter(|serving| serving.number != target.number);
     let refused = match plan(&seen.inventory, target, serving) {
-        Ok(plan) => {
-            let (refused, left) = (Vec::new(), BTreeSet::new());
-            return Ok(Way { plan, generation: target, refused, left, returning: None });
+        Ok(mut plan) => {
+            if !plan.move_with_all(held_up) || other.is_none() {
+                let (refused, left) = (Vec::new(), BTreeSet::new());
+                return Ok(Way { plan, generation: target, refused, left, returning: None });
+            }
+            Vec::new()
         }
         Err(refused) => refused,
     };
-    let Some(serving) = serving.filter(|serving| serving.number != target.number) else {
+    let Some(serving) = other else {
         return Err(XnodeError::Refused { refusals: refused });
     };
     let plan = plan(&seen.inventory, serving, Some(serving)).map_err(|refusals| XnodeError::Refused { refusals })?;

@@ -22,13 +22,15 @@ pub struct NextStep<'a> {
 
 impl Plan {
     /// Leaves a move of the network out, and all that comes after it, where one of its applications is held up: as long as one instance of the network
-    /// before is there, nothing is made in the new one, so that nothing is ended for it either.
-    pub fn move_with_all(&mut self, held_up: &BTreeSet<Name>) {
+    /// before is there, nothing is made in the new one, so that nothing is ended for it either. Returns true where it was left out.
+    pub fn move_with_all(&mut self, held_up: &BTreeSet<Name>) -> bool {
         let is_held_up = |planned: &PlannedStep| planned.step.application().is_some_and(|name| held_up.contains(name));
-        if self.steps.iter().any(|planned| is_of_move(planned) && is_held_up(planned)) {
+        let waits = self.steps.iter().any(|planned| is_of_move(planned) && is_held_up(planned));
+        if waits {
             let before = self.steps.iter().take_while(|planned| !is_of_move(planned)).count();
             self.steps.truncate(before);
         }
+        waits
     }
 
     /// The first step that needs none of the applications that are held up, nor one that depends on them. The commit waits for all of them, and with it
