@@ -8,7 +8,7 @@ use openmesh_blueprint::document::{HostAddress, Name, Protocol, Subnet};
 use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_links::{
-    Allocations, Context, Endpoint, Fault, LinksError, Namespace, Namespaces, Network, Target, converge,
+    Allocations, Context, Endpoint, Fault, LinksError, Namespace, Namespaces, Network, Problem, Target, converge,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +53,12 @@ pub(crate) fn published(machine: &Machine) -> Result<Vec<Published>, XnodeError>
 }
 
 /// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere. One of
-/// HTTP is the door's, which listens at it.
-pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -> Result<Network, XnodeError> {
+/// HTTP is the door's, which listens at it. What cannot be served is left out, and is a fault of its application.
+pub(crate) fn wanted(
+    machine: &Machine,
+    subnet: Subnet,
+    instances: &Instances,
+) -> Result<(Network, BTreeMap<Name, String>), XnodeError> {
     let subnet = in_force(subnet, instances);
     let mut allocations = Allocations {
         agent: machine.agent.clone(),
@@ -95,7 +99,40 @@ pub(crate) fn wanted(machine: &Machine, subnet: Subnet, instances: &Instances) -
             allocations.published.insert(published.at(), target);
         }
     }
-    Network::new(allocations).map_err(XnodeError::Network)
+    servable(allocations)
+}
+
+/// The network without what cannot be served, and whom something was left out of, each with the cause: a published port that leads nowhere holds up
+/// its own application and no other one. Fails where nothing can be served at all.
+fn servable(mut allocations: Allocations) -> Result<(Network, BTreeMap<Name, String>), XnodeError> {
+    let mut faults = BTreeMap::new();
+    let problems = match Network::new(allocations.clone()) {
+        Ok(network) => return Ok((network, faults)),
+        Err(problems) => problems,
+    };
+    for problem in problems {
+        let name = match &problem {
+            Problem::Address { address, application, .. } | Problem::Rate { address, application, .. } => {
+                allocations.instances.remove(address);
+                allocations.published.retain(|_, target| target.address != *address);
+                Some(application.clone())
+            }
+            Problem::NoTarget { at, .. }
+            | Problem::Zero { at, .. }
+            | Problem::Ipv6 { at }
+            | Problem::Overlap { other: at, .. } => {
+                let target = allocations.published.remove(at);
+                let endpoint = target.and_then(|target| allocations.instances.get(&target.address));
+                endpoint.map(|endpoint| endpoint.application.clone())
+            }
+            Problem::Subnet(_) => None,
+        };
+        if let Some(name) = name {
+            faults.entry(name).or_insert_with(|| format!("its network: {problem}"));
+        }
+    }
+    let network = Network::new(allocations).map_err(XnodeError::Network)?;
+    Ok((network, faults))
 }
 
 /// Subnet of the network that is there: the one that is asked for, but as long as an instance of another one is there that one, since all links of an
@@ -189,8 +226,11 @@ pub(crate) fn settle(
     door: Door<'_>,
 ) -> Result<Settled, XnodeError> {
     crate::door::settle(machine, instances, door)?;
-    let network = wanted(machine, subnet, instances)?;
+    let (network, left_out) = wanted(machine, subnet, instances)?;
     let (namespaces, mut faults, findings) = namespaces(machine, instances);
+    for (name, cause) in left_out {
+        faults.entry(name).or_insert(cause);
+    }
     machine.memory.events.lasting("network", findings);
     let context = Context { marks: &machine.paths.network_marks(), effect: door };
     let error = match converge(&network, &namespaces, context) {
@@ -297,6 +337,29 @@ mod tests {
         }
         let renamed = network(&[(2, "other")], &[]);
         assert!(!known.is_news(&link(2), &renamed), "the address is another one's now");
+    }
+
+    /// What one application asks for and nobody can give it is its own trouble.
+    #[test]
+    fn what_cannot_be_served_is_left_out() {
+        let mut all = network(&[(2, "web"), (3, "db"), (4, "slow")], &[80]).allocations().clone();
+        let at = |address: &str, port| HostPort {
+            address: HostAddress(address.parse().unwrap()),
+            port,
+            protocol: Protocol::Tcp,
+        };
+        all.published.insert(at("::1", 81), Target { address: Ipv4Addr::new(10, 9, 0, 3), port: 81 });
+        all.published.insert(at("127.0.0.1", 82), Target { address: Ipv4Addr::new(10, 9, 0, 4), port: 82 });
+        all.instances.get_mut(&Ipv4Addr::new(10, 9, 0, 4)).unwrap().rate_bits = Some(1);
+        let (served, faults) = servable(all.clone()).unwrap();
+        let shown: Vec<String> = faults.iter().map(|(name, cause)| format!("{name}: {cause}")).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].starts_with("db: its network: ") && shown[0].contains("IPv6"), "{shown:?}");
+        assert!(shown[1].starts_with("slow: its network: ") && shown[1].contains("1 bit/s"), "{shown:?}");
+        assert_eq!(served, network(&[(2, "web"), (3, "db")], &[80]));
+        // A network that nobody can have is everybody's.
+        all.subnet = "127.0.0.0/24".parse().unwrap();
+        assert!(matches!(servable(all), Err(XnodeError::Network(_))));
     }
 
     /// As long as one instance of the network before is there, the network is that one.

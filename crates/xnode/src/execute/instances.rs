@@ -52,7 +52,8 @@ impl Work<'_> {
         self.make_root(&wanted, &image)?;
         let made = wanted.made()?;
         instances.entry(name.clone()).or_default().insert(id.clone(), Some(made.clone()));
-        let net = network::wanted(machine, network::subnet(self.generation), &instances)?;
+        // What is left out of its own network is said when it is settled.
+        let (net, _) = network::wanted(machine, network::subnet(self.generation), &instances)?;
         let hosts = texts::hosts(&net, &texts::named(machine, &instances), made.address).unwrap_or_default();
         let resolv_conf = openmesh_links::texts::resolv_conf(&machine.resolvers());
         let passed = || XnodeError::file("writing the files of", &folder);
