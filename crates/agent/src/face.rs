@@ -8,13 +8,13 @@
 //! Whoever opens the agent's socket is root. The face has no right of its own: without a session or a key it answers nothing but the way to sign in. A change is in the audit log
 //! before it begins, and goes on to its end, and into the log, also where the one who asked for it has gone.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -27,7 +27,7 @@ use openmesh_access::{Access, ContractWallets, Least, Principal, Refusal, Rule, 
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks::Clock;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::error::AgentError;
 use crate::pages::Pages;
@@ -230,7 +230,7 @@ type Turned = Box<(Denied, Option<Principal>)>;
 
 /// Everything that is asked of a request before a handler sees it.
 fn judge(gate: &Gate, parts: &Parts, path: &str, from: &str, tick: &Tick) -> Result<Judged, Turned> {
-    let nobody = |denied: Denied| Box::new((denied, None));
+    let nobody = |denied: Denied| -> Turned { Box::new((denied, None)) };
     let host = host(parts)
         .ok_or_else(|| nobody(Denied::new(400, "host", "a request names one host, and the same everywhere")))?;
     let kind = gate.names.kind(&host).ok_or_else(|| nobody(misdirected(&host)))?;
@@ -364,8 +364,9 @@ async fn refused(
     principal: Option<&Principal>,
     tick: &Tick,
 ) -> Response {
-    let is_look = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
-        && openmesh_access::rule(parts.method.as_str(), parts.uri.path()).is_none_or(|rule| !rule.changes);
+    let rule = openmesh_access::rule(parts.method.as_str(), &pattern(&parts.extensions, parts.uri.path()));
+    let is_look =
+        matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) && rule.is_none_or(|rule| !rule.changes);
     if !is_look {
         let entry = entry(&parts.method, parts.uri.path(), principal, from);
         let (gate, tick, status, code) = (gate.clone(), tick.clone(), denied.status, denied.code);
@@ -420,7 +421,8 @@ async fn recorded_for_nobody(gate: Arc<Gate>, entry: Entry, request: Request, ne
         if response.status().is_success() {
             match begin(&gate, &entry).await {
                 Ok(of) => end(&gate, of, entry, outcome).await,
-                Err(error) => tracing::error!(%error, "a sign-in is not in the audit log"),
+                // Nobody hears the token, so nobody is signed in.
+                Err(error) => return unlogged(&error),
             }
             return response;
         }
@@ -487,29 +489,54 @@ impl Drop for Using {
     }
 }
 
-/// A body that breaks off when its principal has no right any more: an end would look as if it were whole.
+/// Part of a body on its way; none is its whole end.
+type Part = Option<io::Result<Bytes>>;
+
+/// A body that breaks off when its principal has no right any more: an end would look as if it were whole. A task of its own reads it, so that whatever gives it ends
+/// at that moment also where nobody takes what it gave before.
 fn until_ended(body: Body, gate: &Arc<Gate>, principal: &Principal) -> Body {
-    type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
-    let ended: Ended = Box::pin(principal.ended());
+    let (parts, taken) = mpsc::channel::<Part>(1);
     let using = Using { gate: gate.clone(), principal: principal.clone() };
-    let begin = (body.into_data_stream(), ended, using, false);
-    let parts = stream::unfold(begin, |(mut data, mut ended, using, is_over)| async move {
+    tokio::spawn(carry(body, using, parts));
+    Body::from_stream(stream::unfold((taken, false), |(mut taken, is_over)| async move {
         if is_over {
             return None;
         }
-        tokio::select! {
-            biased;
-            () = &mut ended => {
-                let over = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "the session is over");
-                Some((Err(over), (data, ended, using, true)))
+        match taken.recv().await {
+            Some(part) => {
+                let part = part?;
+                let is_over = part.is_err();
+                Some((part, (taken, is_over)))
             }
-            part = data.next() => {
-                let part = part?.map_err(std::io::Error::other);
-                Some((part, (data, ended, using, false)))
+            None => {
+                let over = io::Error::new(io::ErrorKind::ConnectionAborted, "the session is over");
+                Some((Err(over), (taken, true)))
             }
         }
-    });
-    Body::from_stream(parts)
+    }))
+}
+
+/// Carries the parts of a body until its end, until nobody waits for them any more, or until whoever asked has no right any more.
+async fn carry(body: Body, using: Using, parts: mpsc::Sender<Part>) {
+    let mut data = body.into_data_stream();
+    let mut ended = std::pin::pin!(using.principal.ended());
+    loop {
+        let part: Part = tokio::select! {
+            biased;
+            () = &mut ended => break,
+            () = parts.closed() => break,
+            part = data.next() => part.map(|part| part.map_err(io::Error::other)),
+        };
+        let goes_on = matches!(part, Some(Ok(_)));
+        let given = tokio::select! {
+            biased;
+            () = &mut ended => break,
+            given = parts.send(part) => given,
+        };
+        if !goes_on || given.is_err() {
+            break;
+        }
+    }
 }
 
 /// A file of the pages, or else the page, which finds its own way from the address.
@@ -519,7 +546,7 @@ fn page(gate: &Gate, request: &Request) -> Response {
     }
     let hosts = request.headers().get_all(header::HOST).iter();
     let names: Vec<&str> = hosts
-        .filter_map(|host| host.to_str().ok())
+        .map(|host| host.to_str().unwrap_or_default())
         .chain(request.uri().authority().map(|authority| authority.as_str()))
         .collect();
     if let Some(odd) = names.iter().find(|name| gate.names.kind(name).is_none()) {

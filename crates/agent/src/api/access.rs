@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query};
+use axum::extract::{DefaultBodyLimit, Path, Query};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -18,6 +18,9 @@ use crate::error::AgentError;
 use crate::face::{COOKIE, Circumstances, Gate, SignedInAs, tick};
 use crate::service::Service;
 
+/// Largest request of a sign-in, bytes: the longest message and signature as JSON, with room to spare. Strangers send it.
+const SIGN_IN_BYTES_MAX: usize = 64 << 10;
+
 /// The gate, as a handler gets it.
 type Held = Extension<Arc<Gate>>;
 /// Whoever asks, as a handler gets them.
@@ -25,9 +28,10 @@ type Asks = Extension<Principal>;
 
 /// The routes of this area.
 pub(super) fn routes() -> Router<Arc<Service>> {
+    let of_strangers: Router<Arc<Service>> = Router::new().route("/v1/xnode/access/sign-in", post(sign_in));
     Router::new()
+        .merge(of_strangers.layer(DefaultBodyLimit::max(SIGN_IN_BYTES_MAX)))
         .route("/v1/xnode/access/nonce", get(nonce))
-        .route("/v1/xnode/access/sign-in", post(sign_in))
         .route("/v1/xnode/access/me", get(me))
         .route("/v1/xnode/access/session", delete(sign_out))
         .route("/v1/xnode/access/sessions", get(sessions))

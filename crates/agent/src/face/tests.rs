@@ -1,9 +1,12 @@
-//! Every route of the API has a rule, and every rule a route; hosts and tokens of requests.
+//! Every route of the API has a rule, and every rule a route; spellings of paths and methods, hosts and tokens of requests, bodies that end with a right.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use openmesh_access::RULES;
+use axum::routing::{any, get, put};
+use openmesh_access::{KeyWish, RULES, Role};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::*;
 
@@ -139,4 +142,104 @@ fn the_place_is_what_the_door_names_on_this_machine_alone() {
     assert_eq!(with("127.0.0.1:5", &[("x-forwarded-for", "203.0.113.9")]), "203.0.113.9 through 127.0.0.1:5");
     assert_eq!(with("192.0.2.1:5", &[("x-forwarded-for", "203.0.113.9")]), "192.0.2.1:5");
     assert_eq!(with("127.0.0.1:5", &[("x-forwarded-for", "<script>")]), "127.0.0.1:5");
+}
+
+/// A gate of its own, and the key of a viewer.
+fn gate(folder: &Path) -> (Arc<Gate>, openmesh_access::views::MadeKey) {
+    let usual = Settings::usual("test".parse().unwrap()).unwrap();
+    let gate = Arc::new(Gate::open(&Settings { state: folder.into(), ..usual }).unwrap());
+    let wish = KeyWish { name: "viewer".into(), role: Role::Viewer, lasts_ms: None };
+    let made = gate.access().make_key(&Principal::root(), &wish, &tick()).unwrap();
+    (gate, made)
+}
+
+/// Status of the answer to a request as it is written here.
+async fn status(address: SocketAddr, line: &str, token: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "{line} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8_lossy(&answer);
+    text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{line}: {text}"))
+}
+
+/// However a path or method is written, what would answer is what is judged.
+#[tokio::test]
+async fn a_request_is_judged_by_what_answers_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, made) = gate(folder.path());
+    let reached = || async { "reached" };
+    let router = Router::new()
+        .route("/v1/xnode/applications/{name}", get(reached).delete(reached))
+        .route("/v1/xnode/applications/{name}/terminal", any(reached))
+        .route("/v1/xnode/secrets", get(reached))
+        .route("/v1/xnode/access/members/{wallet}", put(reached))
+        .route("/v1/xnode/without-a-rule", any(reached));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = for_people(router, &gate).into_make_service_with_connect_info::<SocketAddr>();
+    let server = tokio::spawn(async move { axum::serve(listener, service).await });
+    for (line, expected) in [
+        ("GET /v1/xnode/applications/web", 200),
+        ("HEAD /v1/xnode/applications/web", 200),
+        ("GET /v1/xnode/applications/..%2fsecrets", 200),
+        ("OPTIONS /v1/xnode/applications/web", 403),
+        ("BREW /v1/xnode/applications/web", 403),
+        ("DELETE /v1/xnode/applications/web", 403),
+        ("DELETE /v1/xnode/applications/%2e%2e", 403),
+        ("delete /v1/xnode/applications/web", 403),
+        ("GET /v1/xnode/applications/web/terminal", 403),
+        ("HEAD /v1/xnode/applications/a%2fb/terminal", 403),
+        ("POST /v1/xnode/applications/web/terminal", 403),
+        ("PUT /v1/xnode/access/members/%30x00", 403),
+        ("GET /v1/xnode/secrets", 403),
+        ("GET /v1/xnode/secrets?a=/v1/xnode/schema", 403),
+        ("GET /v1/xnode/without-a-rule", 403),
+        ("GET /v1/xnode/secrets/", 404),
+        ("GET /v1/xnode/Secrets", 404),
+        ("GET /v1/xnode/%73ecrets", 404),
+        ("GET /v1/xnode//secrets", 404),
+        ("GET /v1/xnode/applications/", 404),
+        ("GET /v1/xnode/applications/../secrets", 404),
+        ("GET //v1/xnode/secrets", 404),
+        ("GET /V1/xnode/secrets", 404),
+        ("DELETE /V1/xnode/applications/web", 405),
+        ("OPTIONS *", 405),
+    ] {
+        assert_eq!(status(address, line, &made.key).await, expected, "{line}");
+    }
+    let absolute = format!("GET http://{address}/v1/xnode/secrets");
+    assert_eq!(status(address, &absolute, &made.key).await, 403);
+    assert_eq!(status(address, "GET http://evil.example/v1/xnode/secrets", &made.key).await, 400);
+    assert_eq!(status(address, "GET /v1/xnode/applications/web", "").await, 401);
+    server.abort();
+}
+
+#[tokio::test]
+async fn what_nobody_reads_ends_with_its_key_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, made) = gate(folder.path());
+    let principal = gate.access().enter(&made.key, "here", &tick()).unwrap();
+    let (gives, dropped) = tokio::sync::oneshot::channel::<()>();
+    let endless = stream::unfold(gives, |gives| async move { Some((Ok::<_, io::Error>("line"), gives)) });
+    let body = until_ended(Body::from_stream(endless), &gate, &principal);
+    gate.access().end_key(&Principal::root(), &made.entry.id, &tick()).unwrap();
+    assert!(dropped.await.is_err(), "what gives the body is gone, though nobody has read it");
+    assert!(axum::body::to_bytes(body, usize::MAX).await.is_err(), "it breaks off");
+}
+
+#[tokio::test]
+async fn a_body_that_is_whole_stays_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (gate, made) = gate(folder.path());
+    let principal = gate.access().enter(&made.key, "here", &tick()).unwrap();
+    let parts = stream::iter(["one ", "two ", "three"].map(Ok::<_, io::Error>));
+    let body = until_ended(Body::from_stream(parts), &gate, &principal);
+    assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), "one two three");
+    let failing = stream::iter([Ok("one"), Err(io::Error::other("no more"))]);
+    let body = until_ended(Body::from_stream(failing), &gate, &principal);
+    assert!(axum::body::to_bytes(body, usize::MAX).await.is_err());
 }

@@ -222,6 +222,8 @@ async fn replayed_forged_and_strange_sign_ins_have_their_own_refusals() {
     );
     let own = Nonce { nonce: "0123456789abcdef".into(), ..nonce };
     assert_eq!(refusal(sign_in(&signed(&wallet(1), message(&wallet(1), &own)))).await, (401, "nonce_unknown".into()));
+    let huge = sign_in(&SignIn { message: "m".repeat(70_000), signature: String::new(), code: None });
+    assert_eq!(huge.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE, "strangers fill no memory");
     let forged = format!("oms_{}", "0".repeat(64));
     for token in [forged.as_str(), &owner.token.to_uppercase(), "", "null"] {
         let refused = refusal(site.request(Method::GET, "/access/me", Some(token))).await;
