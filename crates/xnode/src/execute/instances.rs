@@ -23,6 +23,8 @@ use crate::{Door, Machine, applications, health, machine, network, texts};
 const STOP_SLACK: Duration = Duration::from_secs(30);
 /// Longest time that a pause on purpose may hold up the end of an instance: a clone of its data takes seconds, and one that is broken is refused.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Shortest time between two starts of an instance's shim: one that ends at once costs no busy loop, and nobody notices a second.
+const START_AGAIN: Duration = Duration::from_secs(1);
 /// Pause before an instance is asked again whether it is healthy or has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -137,6 +139,11 @@ impl Work<'_> {
                 }
             }
             Shim::None | Shim::Ended(_) => {
+                let last = marks::find::<StartedMark>(&folder.join(STARTED))?.filter(|last| !last.is_due);
+                let since = last.and_then(|last| last.clock.elapsed());
+                if let Some(pause) = since.and_then(|since| START_AGAIN.checked_sub(since)) {
+                    return Ok(Progress::Wait(pause.max(LOOK_AGAIN)));
+                }
                 let instance = instance_name(name, id);
                 machine.group(&instance).kill_all(self.door)?;
                 if !self.is_whole(&instance) {
