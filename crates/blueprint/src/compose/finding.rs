@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::text::{Entry, Place};
+use crate::text::{Entry, Place, printable};
 
 /// Most findings of one file, ten times what the largest known one has: a file with more is no file of a person, and is refused.
 pub const FINDINGS_MAX: usize = 10_000;
@@ -92,7 +92,7 @@ impl Findings<'_> {
         if self.found.len() >= FINDINGS_MAX {
             return;
         }
-        let path = format!("{}.{key}", self.path).trim_start_matches('.').to_string();
-        self.found.push(Finding { place, path, key: key.to_string(), kind, why });
+        let path = printable(format!("{}.{key}", self.path).trim_start_matches('.').to_string());
+        self.found.push(Finding { place, path, key: key.to_string(), kind, why: printable(why) });
     }
 }

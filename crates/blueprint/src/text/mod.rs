@@ -11,6 +11,7 @@ mod yaml;
 
 pub use node::{Entry, Node, Place, Value};
 pub use out::Out;
+pub(crate) use problem::printable;
 pub use problem::{Problem, Problems, nearest};
 pub use shape::{Definitions, Scalar, Shape};
 pub(crate) use shape::{FieldSchema, Fields, define, read_scalar, record, scalar, scalar_schema, unknown_word, words};

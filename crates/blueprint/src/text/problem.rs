@@ -7,6 +7,12 @@ use super::node::Place;
 /// Most problems that one text gives: what is behind the hundredth is seldom read, and a hostile text must not make megabytes of them.
 pub const PROBLEMS_MAX: usize = 100;
 
+/// Longest part of a path that is shown, in characters: paths of files in it seldom have more, and a key of a megabyte must not stand in
+/// each of a hundred problems.
+const PART_CHARACTERS_MAX: usize = 512;
+/// Longest word that is compared with the known ones, in bytes: the longest known one has a quarter of it.
+const WORD_BYTES_MAX: usize = 64;
+
 /// Edits between a key and the nearest known one up to which it is offered: more than that is a different word.
 const HINT_EDITS_MAX: usize = 3;
 
@@ -56,9 +62,10 @@ impl Problems {
         result
     }
 
-    /// The path that is being read.
+    /// The path that is being read; of a long key its beginning.
     pub fn path(&self) -> String {
-        self.path.join(".")
+        let parts: Vec<&str> = self.path.iter().map(|part| beginning(part)).collect();
+        parts.join(".")
     }
 
     /// Adds a problem at the present path.
@@ -73,9 +80,19 @@ impl Problems {
 
     fn push(&mut self, place: Place, what: String, hint: Option<String>) {
         match self.found.len() < PROBLEMS_MAX {
-            true => self.found.push(Problem { place, path: self.path(), what, hint }),
+            true => self.found.push(Problem {
+                place,
+                path: printable(self.path()),
+                what: printable(what),
+                hint: hint.map(printable),
+            }),
             false => self.dropped += 1,
         }
+    }
+
+    /// Returns true where further problems are counted and not kept.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= PROBLEMS_MAX
     }
 
     /// Returns true as long as nothing was found.
@@ -97,6 +114,19 @@ impl Problems {
             self.found.push(Problem { place: last, path: String::new(), what, hint: None });
         }
         self.found
+    }
+}
+
+/// The beginning of a part of a path; the whole of one that is not long.
+fn beginning(part: &str) -> &str {
+    part.char_indices().nth(PART_CHARACTERS_MAX).map_or(part, |(end, _)| &part[..end])
+}
+
+/// The text with a sign in place of each control character: what is shown to a person tells a terminal nothing.
+pub(crate) fn printable(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => text.replace(char::is_control, "\u{fffd}"),
+        false => text,
     }
 }
 
@@ -125,6 +155,9 @@ const SYNONYMS: [(&str, &str); 19] = [
 
 /// The known word that is meant by another one: its synonym, or the nearest where one is near enough.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let synonym = SYNONYMS.iter().find(|(other, _)| *other == word);
     if let Some(found) = synonym.and_then(|(_, ours)| known.iter().find(|known| *known == ours)) {
         return Some(found);
@@ -134,4 +167,32 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let (distance, candidate) = distances.min()?;
     let allowed = HINT_EDITS_MAX.min(candidate.len().max(word.len()) / 2);
     (distance <= allowed).then_some(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_keys_are_cut_and_nothing_commands_a_terminal() {
+        let mut problems = Problems::default();
+        let key = "é".repeat(1 << 20);
+        problems.below(key, |problems| problems.add_with_hint(Place::default(), "a\u{1b}[2Jb", "c\nd"));
+        let found = problems.into_sorted().remove(0);
+        assert_eq!(found.path, "é".repeat(PART_CHARACTERS_MAX));
+        assert_eq!((found.what.as_str(), found.hint.as_deref()), ("a\u{fffd}[2Jb", Some("c\u{fffd}d")));
+        assert_eq!(nearest(&"x".repeat(1 << 20), &["image"]), None);
+        assert_eq!(nearest("imaeg", &["image"]), Some("image"));
+    }
+
+    #[test]
+    fn problems_beyond_the_bound_are_counted() {
+        let mut problems = Problems::default();
+        for line in 0..150 {
+            problems.add(Place { line, column: 1 }, "is wrong");
+        }
+        assert!(problems.is_full() && problems.len() == 150);
+        let sorted = problems.into_sorted();
+        assert_eq!((sorted.len(), sorted[PROBLEMS_MAX].what.as_str()), (PROBLEMS_MAX + 1, "and 50 more problems"));
+    }
 }

@@ -166,7 +166,9 @@ impl<'a> Fields<'a> {
             return None;
         };
         for Entry { key, place, .. } in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            problems.below(key, |problems| match nearest(key, known) {
+            // Beyond the bound no hint is looked for.
+            let near = if problems.is_full() { None } else { nearest(key, known) };
+            problems.below(key, |problems| match near {
                 Some(near) => problems.add_with_hint(*place, "is not a known key", format!("did you mean `{near}`?")),
                 None => {
                     problems.add_with_hint(*place, "is not a known key", format!("known here: {}", known.join(", ")))
