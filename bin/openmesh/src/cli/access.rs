@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use openmesh_agent::views::Role;
 use openmesh_primitives::{Address, Timestamp};
 
-use super::{AgentName, Output};
+use super::common::{AgentName, Output};
 
 /// Arguments of `xnode init`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use openmesh_agent::Name;
 
-use super::{AgentName, Output};
+use super::common::{AgentName, Output};
 
 /// Arguments of whatever is waited for with its progress.
 #[derive(Debug, Clone, Args)]

@@ -3,7 +3,7 @@
 use clap::Args;
 use openmesh_agent::Name;
 
-use super::{AgentName, Output};
+use super::common::{AgentName, Output};
 
 /// Arguments of `app exec`.
 #[derive(Debug, Args)]

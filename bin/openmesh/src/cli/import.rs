@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Output;
+use super::common::Output;
 
 /// Arguments of `app import`.
 #[derive(Debug, Args)]

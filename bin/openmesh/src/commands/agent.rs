@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use openmesh_agent::client::ClientError;
+use openmesh_agent::views::{Event, EventKind};
 use openmesh_agent::{Client, Settings};
 use openmesh_primitives::Timestamp;
 use reqwest::{Method, RequestBuilder};
@@ -66,6 +67,26 @@ pub fn print(text: &str) -> Result<(), Failure> {
 pub fn moment(at: Timestamp) -> String {
     let text = at.to_rfc3339();
     text.get(..19).unwrap_or(&text).replace('T', " ")
+}
+
+/// A value as one line of JSON.
+pub fn one_line(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::from_display("the answer", &error))?;
+    Ok(format!("{text}\n"))
+}
+
+/// An event as a person reads it.
+pub fn event_line(event: &Event) -> String {
+    let mark = match event.kind {
+        EventKind::Wanted => "*",
+        EventKind::Begins => ">",
+        EventKind::Done => "+",
+        EventKind::Failed | EventKind::Held | EventKind::Found => "!",
+        EventKind::Returned => "<",
+        EventKind::Serves | EventKind::Rest | EventKind::Over | EventKind::Repaired => "=",
+        EventKind::Agent | EventKind::Secret => "-",
+    };
+    format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))
 }
 
 /// Rows in columns, each as wide as its widest cell.

@@ -4,11 +4,11 @@ use std::io::Read as _;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::views::{Event, EventKind, Node, Secret, Trouble, Work, WorkState};
+use openmesh_agent::views::{Event, Node, Secret, Trouble, Work, WorkState};
 use reqwest::Method;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::agent::{ask, client, columns, failure, get, json, moment, print, settings};
+use super::agent::{ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings};
 use super::xnode_check;
 use crate::cli::{SecretCommand, XnodeCommand};
 use crate::failure::Failure;
@@ -78,26 +78,6 @@ fn pages() -> openmesh_agent::Pages {
     openmesh_agent::Pages::new(|path| {
         openmesh_gateway::studio_file(path).map(|(kind, bytes)| openmesh_agent::Page { kind, bytes })
     })
-}
-
-/// A value as one line of JSON.
-pub fn one_line(value: &impl serde::Serialize) -> Result<String, Failure> {
-    let text = serde_json::to_string(value).map_err(|error| Failure::from_display("the answer", &error))?;
-    Ok(format!("{text}\n"))
-}
-
-/// An event as a person reads it.
-pub fn event_line(event: &Event) -> String {
-    let mark = match event.kind {
-        EventKind::Wanted => "*",
-        EventKind::Begins => ">",
-        EventKind::Done => "+",
-        EventKind::Failed | EventKind::Held | EventKind::Found => "!",
-        EventKind::Returned => "<",
-        EventKind::Serves | EventKind::Rest | EventKind::Over | EventKind::Repaired => "=",
-        EventKind::Agent | EventKind::Secret => "-",
-    };
-    format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))
 }
 
 fn status(node: &Node) -> String {

@@ -8,13 +8,12 @@ use std::pin::pin;
 
 use futures::StreamExt as _;
 use openmesh_agent::views::backups::{
-    Application, Backup, Job, Keys, MachinePlan, MachineRequest, Overview, Place, State,
+    Application, Backup, Ended, Job, Keys, MachinePlan, MachineRequest, Overview, Place, State,
 };
 use openmesh_agent::{Client, Identity};
 use reqwest::Method;
 
-use super::agent::{ask, client, columns, failure, get, json, moment, print};
-use super::xnode::one_line;
+use super::agent::{ask, client, columns, failure, get, json, moment, one_line, print};
 use crate::cli::backup::{ActArgs, BackupKeyCommand, MachineArgs};
 use crate::cli::{AgentName, Output};
 use crate::failure::Failure;
@@ -35,11 +34,11 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Follows an act to its end, with its progress.
-pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<(), Failure> {
+/// Follows an act to its end, with its progress, and returns the end; none where it is not waited for.
+pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<Option<Ended>, Failure> {
     if act.no_wait {
         let text = format!("number {} has begun; `openmesh xnode backups` tells what came of it\n", job.number);
-        return if act.output.json { json(job) } else { print(&text) };
+        return if act.output.json { json(job) } else { print(&text) }.map(|()| None);
     }
     let request = client.request(Method::GET, &format!("/backups/jobs/{}?follow=true", job.number));
     let mut told = pin!(client.lines::<Job>(request).await.map_err(failure)?);
@@ -59,10 +58,7 @@ pub async fn follow(client: &Client, job: &Job, act: &ActArgs) -> Result<(), Fai
         if !act.output.json {
             print(&format!("{}\n", ended.text))?;
         }
-        if let (Some(_), false) = (ended.generation, act.output.json) {
-            print("what comes of the generation is told by: openmesh xnode events --follow\n")?;
-        }
-        return Ok(());
+        return Ok(Some(ended));
     }
     Err(Failure::new("the agent left before it was done").hint("begin it again when the agent is back"))
 }
@@ -235,7 +231,11 @@ pub async fn restore(asked: &MachineArgs) -> Result<(), Failure> {
     }
     let path = format!("/backups/machine?by={}", asker());
     let job: Job = ask(&client, client.request(Method::POST, &path).body(body)).await?;
-    follow(&client, &job, &asked.act).await
+    let ended = follow(&client, &job, &asked.act).await?;
+    if ended.is_some_and(|ended| ended.generation.is_some()) && !asked.act.output.json {
+        print("what comes of the generation is told by: openmesh xnode events --follow\n")?;
+    }
+    Ok(())
 }
 
 fn request(asked: &MachineArgs) -> Result<MachineRequest, Failure> {

@@ -4,7 +4,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::backups::{Backup, Job, Line, RestoreRequest};
 use reqwest::Method;
 
-use super::change::with_query;
+use super::change::{self, Followed, with_query};
 use crate::cli::backup::{ActArgs, DrillArgs, LinesArgs, RestoreArgs};
 use crate::cli::{AgentName, Output};
 use crate::commands::agent::{ask, client, columns, failure, get, json, moment, print};
@@ -42,7 +42,11 @@ pub async fn drill(asked: &DrillArgs) -> Result<(), Failure> {
 
 async fn begin(client: &Client, act: &ActArgs, request: reqwest::RequestBuilder) -> Result<(), Failure> {
     let job: Job = ask(client, request).await?;
-    follow(client, &job, act).await
+    let Some(ended) = follow(client, &job, act).await? else { return Ok(()) };
+    // A restore is done when its generation serves.
+    let (Some(generation), Some(events)) = (ended.generation, ended.events) else { return Ok(()) };
+    let json = act.output.json;
+    change::follow(client, &Followed { generation, events, applications: None, committed: false, json }).await
 }
 
 /// Lists backups.

@@ -7,8 +7,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::{Deployment, Event, EventKind};
 use reqwest::RequestBuilder;
 
-use super::super::agent::{ask, client, failure, print};
-use super::super::xnode::{event_line, one_line};
+use super::super::agent::{ask, client, event_line, failure, one_line, print};
 use crate::cli::ChangeArgs;
 use crate::failure::Failure;
 
@@ -47,23 +46,45 @@ pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> Req
     if change.no_wait {
         return Ok(());
     }
-    follow(&client, &taken, change).await
+    let taken = Followed {
+        generation: taken.generation,
+        events: taken.events,
+        applications: Some(&taken.applications),
+        committed: change.committed,
+        json: change.output.json,
+    };
+    follow(&client, &taken).await
+}
+
+/// A generation that is followed.
+pub(super) struct Followed<'a> {
+    /// Its number.
+    pub generation: u64,
+    /// Sequence of the history from which its events come.
+    pub events: u64,
+    /// Applications that it changes; all where that is not known.
+    pub applications: Option<&'a [String]>,
+    /// It is followed until it is committed, and not only until it serves.
+    pub committed: bool,
+    /// Events are printed as JSON.
+    pub json: bool,
 }
 
 /// Prints what is done until everything serves, or is committed where that is asked for.
-async fn follow(client: &Client, taken: &Deployment, change: &ChangeArgs) -> Result<(), Failure> {
+pub(super) async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure> {
     let path = format!("/events?follow=true&from={}", taken.events);
     let mut events = pin!(client.lines::<Event>(client.request(Method::GET, &path)).await.map_err(failure)?);
     while let Some(event) = events.next().await {
         let event = event.map_err(failure)?;
-        print(&if change.output.json { one_line(&event)? } else { event_line(&event) })?;
+        print(&if taken.json { one_line(&event)? } else { event_line(&event) })?;
         let is_ours = event.generation == taken.generation;
         // Trouble of an application that was not changed is none of this change.
-        let is_about = event.application.as_ref().is_none_or(|name| taken.applications.contains(name));
+        let changes = |name: &String| taken.applications.is_none_or(|all| all.contains(name));
+        let is_about = event.application.as_ref().is_none_or(changes);
         match event.kind {
             EventKind::Rest if is_ours => return Ok(()),
-            EventKind::Serves if is_ours && !change.committed => {
-                if !change.output.json {
+            EventKind::Serves if is_ours && !taken.committed => {
+                if !taken.json {
                     print("what comes of it is told by: openmesh xnode events --follow\n")?;
                 }
                 return Ok(());

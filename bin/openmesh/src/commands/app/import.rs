@@ -9,7 +9,7 @@ use openmesh_agent::views::{ImportBody, Imported};
 use openmesh_agent::{compose, imported};
 
 use super::super::agent::{json, print};
-use super::read;
+use super::input::read;
 use crate::cli::import::ImportArgs;
 use crate::failure::Failure;
 

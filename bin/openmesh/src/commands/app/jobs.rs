@@ -7,8 +7,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::{JobRun, JobView, LogLine};
 use reqwest::Method;
 
-use super::super::agent::{ask, client, columns, failure, get, json, moment, print};
-use super::super::xnode::one_line;
+use super::super::agent::{ask, client, columns, failure, get, json, moment, one_line, print};
 use super::text::log_line;
 use crate::cli::beside::{JobArgs, JobsArgs};
 use crate::failure::Failure;

@@ -4,13 +4,12 @@ mod backup;
 mod change;
 mod exec;
 mod import;
+mod input;
 mod jobs;
 mod templates;
 mod text;
 mod usage;
 
-use std::io::Read as _;
-use std::path::Path;
 use std::pin::pin;
 
 use futures::StreamExt as _;
@@ -19,8 +18,8 @@ use openmesh_agent::views::{Application, Deployment, Generation, LogLine, Node};
 use reqwest::Method;
 
 use self::change::{change, with_query};
-use super::agent::{ask, client, failure, get, json, print};
-use super::xnode::one_line;
+use self::input::read;
+use super::agent::{ask, client, failure, get, json, one_line, print};
 use crate::cli::{AppCommand, ChangeArgs, DataFate, LogArgs};
 use crate::failure::Failure;
 
@@ -121,14 +120,4 @@ async fn roll_back(generation: u64, lines: &[String], asked: &ChangeArgs) -> Res
         lines => format!("/generations/{generation}/restore?lines={}", lines.join(",")),
     };
     change(asked, |client| client.request(Method::POST, &path)).await
-}
-
-fn read(path: &Path) -> Result<String, Failure> {
-    if path != Path::new("-") {
-        return std::fs::read_to_string(path).map_err(|error| Failure::from_display(path.display(), &error));
-    }
-    let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map_err(|error| Failure::from_display("standard input", &error))?;
-    Ok(text)
 }
