@@ -2,6 +2,7 @@
 import { getAddress, stringToHex } from "viem";
 import { createSiweMessage } from "viem/siwe";
 import { get, post, remove } from "../api/client";
+import { hasCookie, keepNodeToken, nodeTokenNow } from "../api/token";
 import type { NonceResponse, SessionInfo, Status } from "../api/types";
 
 export interface Provider {
@@ -85,17 +86,27 @@ export async function signIn(wallet: Wallet): Promise<SessionInfo> {
     params: [stringToHex(message), address],
   });
   const session = await post<SessionInfo>("/v1/auth/sign-in", { message, signature });
+  keepNodeToken(session.token ?? null);
   localStorage.setItem(KEY, "1");
   return session;
 }
 
+/** Where a cookie carries the session this page sees nothing of it but that there was one. */
+const maybeSignedIn = (): boolean =>
+  hasCookie() ? localStorage.getItem(KEY) !== null : nodeTokenNow() !== null;
+
+function forgetSession(): void {
+  keepNodeToken(null);
+  localStorage.removeItem(KEY);
+}
+
 export async function currentSession(): Promise<SessionInfo | null> {
-  if (localStorage.getItem(KEY) === null) return null;
+  if (!maybeSignedIn()) return null;
   try {
     return await get<SessionInfo>("/v1/auth/session");
   } catch (error) {
     if (error instanceof Error && "status" in error && error.status === 401) {
-      localStorage.removeItem(KEY);
+      forgetSession();
       return null;
     }
     throw error;
@@ -104,7 +115,7 @@ export async function currentSession(): Promise<SessionInfo | null> {
 
 export async function signOut(): Promise<void> {
   await remove("/v1/auth/session");
-  localStorage.removeItem(KEY);
+  forgetSession();
 }
 
 /** What to tell somebody whose wallet or node refused. */
