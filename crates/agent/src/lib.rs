@@ -64,6 +64,8 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
 
+/// Time for open requests to end when the agent leaves: streams end at once, and answers are short.
+const REQUESTS_END: Duration = Duration::from_secs(10);
 /// Longest wait for locks that are about to be given up.
 const BACK_MAX: Duration = Duration::from_secs(10);
 /// Pause between two looks at them.
@@ -160,7 +162,7 @@ async fn once(
         return Err(error);
     }
     tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
-    let (stop, (handed, hands)) = (service.clone(), oneshot::channel());
+    let (stop, (handed, hands), (leaving, mut leaves)) = (service.clone(), oneshot::channel(), watch::channel(false));
     let ends = async move {
         tokio::select! {
             _ = asked.wait_for(|asked| *asked) => {}
@@ -170,9 +172,18 @@ async fn once(
             }
         }
         stop.leave();
+        let _ = leaving.send(true);
     };
     let router = face::for_root(api::router(service.clone()), &gate);
-    let served = axum::serve(listener, router).with_graceful_shutdown(ends).await;
+    // Whoever reads nothing of an answer holds up nobody's end.
+    let cut = async {
+        let _ = leaves.wait_for(|leaves| *leaves).await;
+        tokio::time::sleep(REQUESTS_END).await;
+    };
+    let served = tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(ends).into_future() => served,
+        () = cut => Ok(()),
+    };
     service.leave();
     if let Some(face) = face {
         face.end().await;
