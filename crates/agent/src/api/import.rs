@@ -141,7 +141,7 @@ mod tests {
         let json = serde_json::json!({ "text": FILE, "profiles": ["x"], "images": { "web": "ghcr.io/me/web:2" } });
         let body = body(json.to_string().as_bytes(), true).unwrap();
         assert!(imported(&body).unwrap().document.contains("ghcr.io/me/web:2"));
-        for wrong in ["{\"texts\": \"x\"}", "[]", "{"] {
+        for wrong in ["{\"texts\": \"x\"}", "[1]", "1", "{"] {
             assert!(matches!(super::body(wrong.as_bytes(), true), Err(AgentError::Name(_))), "{wrong}");
         }
         assert!(super::body(b"\xff", false).is_err());

@@ -20,6 +20,9 @@ const SECRET_ENDS: [&str; 5] = ["_PASS", "_KEY", "_PWD", "_SALT", "_PW"];
 /// Ends of a name that tell something about a password and not the password itself: a file, a user, a length.
 const HARMLESS_ENDS: [&str; 8] = ["_FILE", "_PATH", "_USER", "_NAME", "_ID", "_EXPIRY", "_LENGTH", "_PUBLIC_KEY"];
 
+/// Most secrets whose names have one beginning, a number behind each: it has five digits at most.
+const SECRETS_MAX: u32 = 99_999;
+
 /// Bytes that an env file counts for at least, since all variables are read with each: 256 uses of small ones.
 const FILE_BYTES_LEAST: usize = 16 << 10;
 
@@ -36,6 +39,15 @@ pub(super) fn is_secret(name: &str) -> bool {
 /// Returns true for a value that is a switch and no password, as in `ALLOW_EMPTY_PASSWORD: "yes"`.
 fn is_switch(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "" | "yes" | "no" | "true" | "false" | "on" | "off" | "0" | "1")
+}
+
+/// Returns true for a text with an address in which a password stands, as `postgres://user:password@db/x`.
+fn has_password(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
+        let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        password.is_some_and(|(_, password)| !password.is_empty())
+    })
 }
 
 /// A variable on its way.
@@ -57,24 +69,42 @@ pub(super) struct Environment<'a> {
     pub(super) service: &'a Name,
     pub(super) context: &'a Context,
     pub(super) uses: &'a mut Uses,
-    /// Secrets that were proposed, each with the variable that it stands for.
-    pub(super) proposed: &'a mut BTreeMap<Name, String>,
+    /// Secrets that were proposed.
+    pub(super) proposed: &'a mut Proposed,
     /// Bytes of files that were taken into the document.
     pub(super) taken: &'a mut usize,
 }
 
-/// A name for the secret of an origin: that of the text, with a number behind it where another origin has it.
-pub(super) fn propose(text: &str, origin: &str, proposed: &mut BTreeMap<Name, String>) -> Option<Name> {
+/// Secrets that were proposed.
+#[derive(Default)]
+pub(super) struct Proposed {
+    /// Names by their origin, as the variable that one stands for.
+    of: BTreeMap<String, Name>,
+    taken: BTreeSet<Name>,
+    /// Last number behind a beginning, so that many of one beginning are not counted from 1 each time.
+    numbers: BTreeMap<String, u32>,
+}
+
+/// A name for the secret of an origin: that of the text, with a number behind it where another origin has it. `None` where nothing of the text can
+/// be a name, and where there are more of one beginning than have a number.
+pub(super) fn propose(text: &str, origin: &str, proposed: &mut Proposed) -> Option<Name> {
+    if let Some(name) = proposed.of.get(origin) {
+        return Some(name.clone());
+    }
     let first = name_of(text)?;
     let mut name = first.clone();
-    let mut number = 1u32;
-    while proposed.get(&name).is_some_and(|known| known != origin) {
-        number += 1;
-        // Behind what the number leaves of the longest name.
-        let short: String = first.as_str().chars().take(26).collect();
+    // Behind what the number leaves of the longest name.
+    let short: String = first.as_str().chars().take(26).collect();
+    while proposed.taken.contains(&name) {
+        let number = proposed.numbers.entry(short.clone()).or_insert(1);
+        *number += 1;
+        if *number > SECRETS_MAX {
+            return None;
+        }
         name = name_of(&format!("{short}-{number}"))?;
     }
-    proposed.insert(name.clone(), origin.to_string());
+    proposed.taken.insert(name.clone());
+    proposed.of.insert(origin.to_string(), name.clone());
     Some(name)
 }
 
@@ -195,7 +225,7 @@ impl Environment<'_> {
         let shell = || self.context.variables.get(variable.name).map(String::as_str);
         match variable.value.or_else(shell) {
             Some(text) => {
-                if is_secret(variable.name) && !is_switch(text) {
+                if (is_secret(variable.name) && !is_switch(text)) || has_password(text) {
                     let why = format!(
                         "{name} stands in the clear in document, plan and history; write `{{ secret: NAME }}` for it"
                     );
@@ -216,7 +246,8 @@ impl Environment<'_> {
         let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
         // `NAME` alone, or a value of an env file.
         if value.is_none() || is_apart {
-            if !(is_secret(name) || is_tainted) || value.is_some_and(is_switch) {
+            let is_password = is_secret(name) || is_tainted || value.is_some_and(has_password);
+            if !is_password || value.is_some_and(is_switch) {
                 return None;
             }
             let secret = propose(name, name, self.proposed)?;
@@ -366,7 +397,7 @@ mod tests {
 
     #[test]
     fn secrets_of_two_origins_have_two_names() {
-        let mut proposed = BTreeMap::new();
+        let mut proposed = Proposed::default();
         let long = "a-very-long-name-of-a-service-indeed";
         let mut name = |text: &str, origin: &str| propose(text, origin, &mut proposed).unwrap().to_string();
         assert_eq!(name("DB_PASSWORD", "DB_PASSWORD"), "db-password");
@@ -375,6 +406,22 @@ mod tests {
         assert_eq!(name(&format!("{long}-one"), "one"), "a-very-long-name-of-a-service-in");
         assert_eq!(name(&format!("{long}-two"), "two"), "a-very-long-name-of-a-serv-2");
         assert_eq!(propose("___", "x", &mut proposed), None);
+    }
+
+    /// Fifty thousand of one beginning are not compared with each other.
+    #[test]
+    fn many_secrets_of_one_beginning() {
+        let mut proposed = Proposed::default();
+        let name = |at: u32, proposed: &mut Proposed| {
+            propose(&format!("A_VERY_LONG_BEGINNING_OF_A_TOKEN_{at}"), &at.to_string(), proposed)
+        };
+        let names: BTreeSet<Name> = (0..50_000).filter_map(|at| name(at, &mut proposed)).collect();
+        assert_eq!(names.len(), 50_000);
+        assert!(name(7, &mut proposed).is_some_and(|known| names.contains(&known)));
+        for at in 50_000..99_999 {
+            assert!(name(at, &mut proposed).is_some(), "{at}");
+        }
+        assert_eq!(name(99_999, &mut proposed), None);
     }
 
     #[test]
@@ -386,6 +433,16 @@ mod tests {
             ["POSTGRES_PASSWORD_FILE", "DB_USER", "KEYBOARD", "PASSENGERS", "TOKEN_EXPIRY", "HOST", "SECRET_NAME"]
         {
             assert!(!is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn addresses_with_a_password() {
+        for text in ["postgres://u:p@db:5432/x", "x,redis://:p@cache", "amqp://u:p%40q@mq", "a://b c://u:p@d"] {
+            assert!(has_password(text), "{text}");
+        }
+        for text in ["postgres://u@db", "http://h:80/a@b", "u:p@db", "http://a/?u:p@b", "redis://u:@cache", "", "://"] {
+            assert!(!has_password(text), "{text}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Secrets and configs: each becomes a file of the application.
 
 use super::context::{Context, entries, one_or_more};
-use super::environment::propose;
+use super::environment::{is_secret, propose};
 use super::finding::Findings;
-use super::storage::{Shared, TAKEN, is_room};
+use super::interpolate::Uses;
+use super::storage::{Shared, TAKEN, holds_secret, is_room};
 use crate::document::{Application, Content, File, Mode, Name, User};
 use crate::text::{Entry, Node, Place, Value};
 
@@ -26,18 +27,47 @@ pub(super) fn secrets(entry: &Entry, shared: &mut Shared) {
         let Some(name) = propose(key, &format!("secrets.{key}"), &mut shared.proposed) else { continue };
         let command = format!("openmesh xnode secret set {name}");
         let set = match (text("file"), text("environment")) {
-            (Some(file), _) => format!("{command} --file {file}"),
-            (None, Some(variable)) => format!("printenv {variable} | {command}"),
+            (Some(file), _) => format!("{command} --file {}", word(file)),
+            (None, Some(variable)) => format!("printenv {} | {command}", word(variable)),
             (None, None) => command,
         };
         shared.secrets.insert(key.to_string(), Secret { name, set, place: node.place, is_told: false });
     }
 }
 
-/// Takes the configs of the file; one without a text is told where it is used.
-pub(super) fn configs(entry: &Entry, context: &Context, shared: &mut Shared) {
+/// A word as a shell takes it: nothing of a file that somebody else wrote becomes a command by being copied.
+pub(super) fn word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_string(),
+        false => format!("'{}'", text.replace('\'', "'\\''")),
+    }
+}
+
+/// Takes the configs of the file; one without a text is told where it is used. One with a password in it becomes a secret.
+pub(super) fn configs(
+    entry: &Entry,
+    context: &Context,
+    uses: &mut Uses,
+    shared: &mut Shared,
+    findings: &mut Findings<'_>,
+) {
     for (key, node) in entries(Some(&entry.value)) {
         let text = |key: &str| node.get(key).and_then(Node::as_text);
+        if holds_password(node, context, uses)
+            && let Some(name) = propose(key, &format!("configs.{key}"), &mut shared.proposed)
+        {
+            let why = format!(
+                "`{key}` holds a password and becomes the secret `{name}`: set it with `openmesh xnode secret set {name}` to the whole text"
+            );
+            findings.changed_at("configs", node.place, why);
+            if let Some(used) = node.get("content").and_then(|content| uses.get_mut(&content.place)) {
+                // It needs no value here: a person sets the secret.
+                used.missing = None;
+            }
+            shared.configs.insert(key.to_string(), Ok(Content::Secret(name)));
+            continue;
+        }
         let content = match (text("content"), text("file"), text("environment")) {
             (Some(content), ..) => Ok(content.to_string()),
             (_, Some(file), _) => match context.file(file) {
@@ -50,8 +80,17 @@ pub(super) fn configs(entry: &Entry, context: &Context, shared: &mut Shared) {
             }
             _ => Err("it has no content in this file".to_string()),
         };
-        shared.configs.insert(key.to_string(), content);
+        shared.configs.insert(key.to_string(), content.map(Content::Text));
     }
+}
+
+/// Returns true for a config that a password is put into, or that is one.
+fn holds_password(node: &Node, context: &Context, uses: &Uses) -> bool {
+    let text = |key: &str| node.get(key).and_then(Node::as_text);
+    let used = node.get("content").and_then(|content| uses.get(&content.place));
+    used.is_some_and(|used| used.names.iter().any(|name| is_secret(name)))
+        || text("environment").is_some_and(is_secret)
+        || text("file").is_some_and(|file| context.file(file).is_some_and(|text| holds_secret(file, text)))
 }
 
 /// Takes `secrets` or `configs` of a service.
@@ -100,8 +139,8 @@ fn secret(source: &str, shared: &mut Shared, findings: &mut Findings<'_>) -> Res
 
 fn config(source: &str, shared: &mut Shared) -> Result<Content, String> {
     match shared.configs.get(source) {
-        Some(Ok(text)) if is_room(&mut shared.taken, text.len()) => Ok(Content::Text(text.clone())),
-        Some(Ok(_)) => Err(TAKEN.to_string()),
+        Some(Ok(Content::Text(text))) if !is_room(&mut shared.taken, text.len()) => Err(TAKEN.to_string()),
+        Some(Ok(content)) => Ok(content.clone()),
         Some(Err(why)) => Err(why.clone()),
         None => Err("it is not among the `configs` of this file".to_string()),
     }
@@ -137,4 +176,23 @@ fn owner(entry: &Entry, item: &Node, findings: &mut Findings<'_>) -> Option<User
         findings.unsupported_at(&entry.key, item.place, "uid and gid must be numbers below 65536");
     }
     owner
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_shell_are_one_word() {
+        for (text, expected) in [
+            ("./a-b/c_1.txt", "./a-b/c_1.txt"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("a; rm -rf ~", "'a; rm -rf ~'"),
+            ("it's", "'it'\\''s'"),
+            ("$(id)`id`", "'$(id)`id`'"),
+        ] {
+            assert_eq!(word(text), expected);
+        }
+    }
 }

@@ -14,6 +14,9 @@ use super::storage::{Shared, declared, name_of};
 use crate::document::{Application, Document, Name};
 use crate::text::{Entry, Node, Place, Problem, Problems, Shape, Value, parse_with_tags};
 
+/// Longest key of a compose file, in bytes: as long as the longest name of a variable; names of services have 63.
+const KEY_BYTES_MAX: usize = 256;
+
 /// A compose file as a document, with what is not done as Docker does it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
@@ -48,6 +51,10 @@ pub fn import(text: &str, context: &Context) -> Result<Import, Vec<Problem>> {
     let tagged = parse_with_tags(text, &TAGS)?;
     let mut tree = tagged.root;
     let mut problems = Problems::default();
+    keys(&tree, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems.into_sorted());
+    }
     let variables = variables(&tree, context);
     let mut uses = interpolate(&mut tree, &variables, &mut problems);
     let mut findings = Vec::new();
@@ -82,6 +89,24 @@ pub fn import(text: &str, context: &Context) -> Result<Import, Vec<Problem>> {
     findings.sort();
     findings.dedup();
     Ok(Import { document, findings })
+}
+
+/// Notes keys that are too long: each stands in the path of all that is said below it.
+fn keys(node: &Node, problems: &mut Problems) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                if entry.key.len() > KEY_BYTES_MAX {
+                    let what =
+                        format!("has a key of {} bytes, of which at most {KEY_BYTES_MAX} are read", entry.key.len());
+                    problems.add(entry.place, what);
+                }
+                keys(&entry.value, problems);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| keys(item, problems)),
+        Value::Scalar { .. } => {}
+    }
 }
 
 /// The variables of the context with those that Docker makes itself.
@@ -159,7 +184,7 @@ fn translate(
     findings: &mut Vec<Finding>,
     problems: &mut Problems,
 ) -> Option<Document> {
-    let mut shared = whole(tree, context, findings);
+    let mut shared = whole(tree, context, uses, findings);
     let names = names(services, problems);
     let named: Vec<(&Entry, &Name)> =
         services.iter().filter_map(|entry| Some((entry, names.get(&entry.key)?))).collect();
@@ -235,7 +260,7 @@ fn names(services: &[Entry], problems: &mut Problems) -> BTreeMap<String, Name> 
 }
 
 /// The parts of the file beside its services.
-fn whole(tree: &Node, context: &Context, findings: &mut Vec<Finding>) -> Shared {
+fn whole(tree: &Node, context: &Context, uses: &mut Uses, findings: &mut Vec<Finding>) -> Shared {
     let mut shared = Shared::default();
     let Value::Map(entries) = &tree.value else { return shared };
     let mut notes = Findings { path: String::new(), found: findings };
@@ -246,7 +271,7 @@ fn whole(tree: &Node, context: &Context, findings: &mut Vec<Finding>) -> Shared 
             "networks" => networks(entry, &mut notes),
             "volumes" => declared(entry, &mut shared, &mut notes),
             "secrets" => secrets(entry, &mut shared),
-            "configs" => configs(entry, context, &mut shared),
+            "configs" => configs(entry, context, uses, &mut shared, &mut notes),
             "include" => {
                 notes.unsupported(entry, "other files are not read; `docker compose config` prints all of them as one");
             }

@@ -9,6 +9,8 @@ use crate::text::{Node, Place, Problems, Value};
 
 /// Deepest `${A:-${B:-...}}`: files of people have three at most.
 const BRACES_MAX: usize = 16;
+/// Most values with variables in one file: the largest known one has a thousand, and each is remembered with its path.
+const USES_MAX: usize = 5_000;
 /// Most bytes that variables may make of one file, which is four times the longest file: a short file with a long value is a mistake.
 pub(super) const BYTES_MAX: usize = 4 << 20;
 
@@ -53,6 +55,10 @@ fn walk(
         Value::Scalar { text, plain } => {
             if !text.contains('$') {
                 return;
+            }
+            if uses.len() >= USES_MAX {
+                // One problem each, of which a hundred are kept.
+                return problems.add(place, format!("is behind {USES_MAX} values with variables, which is too many"));
             }
             match replaced(text, variables, room) {
                 Ok((done, mut used)) => {
@@ -348,6 +354,14 @@ mod tests {
         let mut room = BYTES_MAX;
         let fault = replaced(&"$L".repeat(100), &variables, &mut room).unwrap_err();
         assert!(fault.0.contains("more than 4194304 bytes"), "{}", fault.0);
+    }
+
+    #[test]
+    fn values_with_variables_are_bounded() {
+        let mut tree = crate::text::parse(&format!("a: [{}]", "$A, ".repeat(USES_MAX + 1))).unwrap();
+        let mut problems = Problems::default();
+        let uses = interpolate(&mut tree, &BTreeMap::new(), &mut problems);
+        assert_eq!((uses.len(), problems.len()), (USES_MAX, 1));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, entries, one_or_more};
-use super::environment::{is_secret, propose};
-use super::files::Secret;
+use super::environment::{Proposed, is_secret, propose};
+use super::files::{Secret, word};
 use super::finding::Findings;
 use crate::document::{AppPath, Application, Content, FILE_BYTES_MAX, File, Mode, Name, Root, Size, Volume};
 use crate::text::{Entry, Node, Place, Value};
@@ -46,12 +46,12 @@ pub(super) struct Shared {
     pub(super) owners: BTreeMap<String, Name>,
     /// Volumes that the file declares.
     pub(super) volumes: BTreeSet<String>,
-    /// Texts of configs, or the reason that there is none.
-    pub(super) configs: BTreeMap<String, Result<String, String>>,
+    /// Contents of configs, or the reason that there is none.
+    pub(super) configs: BTreeMap<String, Result<Content, String>>,
     /// Secrets of the file.
     pub(super) secrets: BTreeMap<String, Secret>,
-    /// Secrets by their name here, each with what it stands for.
-    pub(super) proposed: BTreeMap<Name, String>,
+    /// Secrets that were proposed.
+    pub(super) proposed: Proposed,
     /// Bytes of files and configs that were taken into the document.
     pub(super) taken: usize,
 }
@@ -196,7 +196,8 @@ impl Mounts<'_> {
                 let content = match secret {
                     Some(secret) => {
                         let why = format!(
-                            "`{source}` becomes the secret `{secret}`: set it with `openmesh xnode secret set {secret} --file {source}`"
+                            "`{source}` becomes the secret `{secret}`: set it with `openmesh xnode secret set {secret} --file {}`",
+                            word(&source)
                         );
                         findings.changed_at("volumes", place, why);
                         Content::Secret(secret)
@@ -279,7 +280,7 @@ fn long(item: &Node, root: Root, findings: &mut Findings<'_>) -> Option<Mount> {
 }
 
 /// Returns true for a file of passwords or keys, by its name or by what stands in it: it must not lie in a document.
-fn holds_secret(path: &str, text: &str) -> bool {
+pub(super) fn holds_secret(path: &str, text: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
     name.ends_with(".env") || name.ends_with(".key") || is_secret(stem) || text.contains("PRIVATE KEY-----")

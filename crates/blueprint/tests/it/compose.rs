@@ -101,6 +101,18 @@ fn large_files_are_bounded() {
     let links: usize = imported.document().applications.values().map(|application| application.links.len()).sum();
     assert_eq!(links, 128 * 127 / 2, "each pair has one link");
 
+    // A long key would stand in each of ten thousand findings below it.
+    let keys: String = (0..9_000).map(|at| format!("k{at}: 1, ")).collect();
+    let text = format!("services:\n  ? {}\n  : {{image: a, {keys}}}\n", "s".repeat(400_000));
+    let problems = import(&text, &Context::default()).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.what.contains("has a key of 400000 bytes")), "{}", problems[0].what);
+    let names: String = (0..9_000).map(|at| format!("PASSWORD{at}=x\n")).collect();
+    let files = [("a.env".to_string(), names)].into();
+    let text = "services:\n  a: {image: a, env_file: a.env}\n";
+    let imported = import(text, &Context { files, ..Context::default() }).unwrap();
+    let secrets = imported.document().applications.values().next().unwrap().secrets().len();
+    assert_eq!(secrets, 9_000);
+
     let deep = format!("services:\n  a: {{image: 'a{}'}}\n", "${A:-".repeat(20_000));
     assert!(import(&deep, &Context::default()).is_err());
 }

@@ -33,6 +33,7 @@ fn context() -> Context {
         variables: pairs(&[("SET", "yes"), ("EMPTY", ""), ("DB_PASSWORD", "hunter2"), ("TAG", "7")]),
         files: pairs(&[
             ("app.env", "# of the app\nMODE=fast\nAPI_TOKEN=hunter2\nexport URL=\"http://$MODE/\"\n"),
+            ("url.env", "DB_URL=postgres://u:hunter2@db/x\nPLAIN=http://h/\n"),
             ("nginx.conf", "proxy_pass http://b:3000;\n"),
             ("run.sh", "#!/bin/sh\nexec app\n"),
             ("tls/site.pem", "-----BEGIN PRIVATE KEY-----\nhunter2\n"),
@@ -268,6 +269,18 @@ fn variables() {
         ),
         case("environment: {API_KEY: abc}", &["API_KEY: abc"], &["changed: API_KEY stands in the clear"], 0),
         case("environment: {ALLOW_EMPTY_PASSWORD: 'yes'}", &["ALLOW_EMPTY_PASSWORD: \"yes\""], &["!in the clear"], 0),
+        case(
+            "environment: {DB_URL: 'postgres://u:p@db/x'}",
+            &["DB_URL: postgres://u:p@db/x"],
+            &["changed: DB_URL stands in the clear"],
+            0,
+        ),
+        case(
+            "env_file: url.env",
+            &["DB_URL:\n        secret: db-url", "PLAIN: http://h/", "!hunter2"],
+            &["a.env_file: changed: DB_URL becomes the secret `db-url`"],
+            0,
+        ),
         case("environment: [DB_PASSWORD]", &["secret: db-password", "!hunter2"], &["becomes the secret"], 0),
         case(
             "env_file: ./app.env, environment: {MODE: slow}",
@@ -381,6 +394,19 @@ fn secrets_and_configs() {
             "services:\n  a: {image: a, configs: [c, d]}\nconfigs: {c: {file: ./nginx.conf}, d: {environment: SET}}\n",
             &["content: \"proxy_pass http://b:3000;\\n\"", "content: \"yes\""],
             &[],
+            0,
+        ),
+        // A config with a password in it is one.
+        case(
+            "services:\n  a: {image: a, configs: [c, k, p]}\nconfigs: {c: {content: 'x=${DB_PASSWORD}'}, k: {environment: API_KEY}, p: {file: tls/site.pem}}\n",
+            &["/c:\n        content:\n          secret: c\n", "secret: k\n", "secret: p\n", "!hunter2"],
+            &["line 3: configs: changed: `c` holds a password", "openmesh xnode secret set c` to the whole text"],
+            0,
+        ),
+        case(
+            "services:\n  a: {image: a, secrets: [s]}\nsecrets: {s: {file: 'a; rm -rf ~'}}\n",
+            &["secret: s"],
+            &["secret set s --file 'a; rm -rf ~'`"],
             0,
         ),
         case(
