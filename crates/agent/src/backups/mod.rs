@@ -336,13 +336,18 @@ fn tend(service: &Arc<Service>, name: &Name, store: Store, by: &str) -> Result<A
 fn describe(service: &Arc<Service>, name: &Name, store: Store, by: &str) -> Result<Arc<Job>, AgentError> {
     let (own, own_name) = (service.clone(), name.clone());
     service.backups().jobs.begin(JobKind::Describe, None, by, move |job| {
+        let before = own.backups().records.target(&own_name).ok().and_then(|record| record.cause);
         let done = describe::describe(&own, job, &own_name, &store);
         // One that was stored makes way for the next change at once; a failure waits.
         if done.is_err() {
             own.backups().note_try(&own_name, JobKind::Describe);
         }
         own.backups().look_now();
-        note(&own, job, None, &done);
+        // A place that is away is told once, and not with every try.
+        let is_told = done.as_ref().is_err_and(|error| before.as_deref() == Some(error.to_string().as_str()));
+        if !is_told {
+            note(&own, job, None, &done);
+        }
         done
     })
 }

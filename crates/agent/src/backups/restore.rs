@@ -229,16 +229,28 @@ pub(crate) fn choose(
     taken
 }
 
-/// Drops restored lines that no generation chose.
+/// Drops restored lines that no generation chose. What cannot be dropped now is when the next agent begins.
 fn discard(service: &Service, restored: &Restored) {
-    let volumes = &service.agent().machine().volumes;
-    for (id, line) in restored.values() {
-        let dropped = volumes.drop_line(*id, *line, Asker::Person, &BTreeSet::new(), &openmesh_volume::open);
-        let forgotten = dropped.map_err(AgentError::from).and_then(|()| forget_intent(service, *id, *line));
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, "a restored line that nobody chose is not gone yet");
-        }
+    let dropped = used_lines(service).and_then(|used| {
+        let drop =
+            |(id, line): &(VolumeId, u32)| drop_unchosen(service, *id, *line, used.contains(&(id.to_string(), *line)));
+        restored.values().map(drop).fold(Ok(()), Result::and)
+    });
+    if let Err(error) = dropped {
+        tracing::warn!(%error, "a restored line that nobody chose is not gone yet");
     }
+}
+
+/// Lines that the wanted and the serving generation have, by the ids of their volumes; those of applications that were removed too: their data stay as they
+/// are.
+fn used_lines(service: &Service) -> Result<BTreeSet<(String, u32)>, AgentError> {
+    let generations = service.agent().generations()?;
+    let all = generations.iter().flat_map(|(wanted, serving)| serving.iter().chain([wanted]));
+    let volumes = all.flat_map(|generation| {
+        let placed = generation.placement.applications.values().flat_map(|placed| placed.volumes.values());
+        placed.chain(generation.placement.retired.values().map(|retired| &retired.volume))
+    });
+    Ok(volumes.map(|volume| (volume.id.to_string(), volume.line)).collect())
 }
 
 fn intents_folder(service: &Service) -> PathBuf {
@@ -273,16 +285,7 @@ pub(crate) fn recover(service: &Service) -> Result<(), AgentError> {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(AgentError::file("reading", &folder))?,
     };
-    let generations = service.agent().generations()?;
-    let all = generations.iter().flat_map(|(wanted, serving)| serving.iter().chain([wanted]));
-    let used: BTreeSet<(String, u32)> = all
-        .flat_map(|generation| {
-            let placed = generation.placement.applications.values().flat_map(|placed| placed.volumes.values());
-            // Of an application that was removed since: its data stay as they are.
-            placed.chain(generation.placement.retired.values().map(|retired| &retired.volume))
-        })
-        .map(|volume| (volume.id.to_string(), volume.line))
-        .collect();
+    let used = used_lines(service)?;
     let mut result = Ok(());
     for path in entries.flatten().map(|entry| entry.path()) {
         let Some(intent) = marks::find::<Intent>(&path).ok().flatten() else { continue };

@@ -283,6 +283,16 @@ async fn a_machine_comes_back_from_the_repository_and_the_owners_key() {
     done(&world, "/applications/web/backups", Vec::new()).await;
     let all = backups(&world).await;
     assert_eq!(all.len(), 2, "{all:?}");
+    // The newest is the one that was made last, though this machine has begun its generations anew.
+    assert!(all[0].number > all[1].number && all[0].at > all[1].at, "{all:?}");
+    // Secrets in the one of before are for the key of the machine that was lost: its data are proved and restored all the same.
+    let first = all[1].id.clone();
+    let drilled = done(&world, &format!("/applications/web/backups/drill?backup={first}"), Vec::new()).await;
+    assert!(drilled.text.contains("1 secrets are for a key of before"), "{drilled:?}");
+    let wanted = RestoreRequest { backup: Some(first), ..RestoreRequest::default() };
+    let earlier = done(&world, "/applications/web/backups/restore", serde_json::to_vec(&wanted).unwrap()).await;
+    rests(&world, &earlier).await;
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\n"));
     // A second time there is something to lose.
     let refused: Result<Job, ClientError> = send(&world, Method::POST, "/backups/machine", body(&request)).await;
     let Err(ClientError::Refused(failure)) = refused else { panic!("{refused:?}") };
