@@ -16,7 +16,7 @@ use openmesh_shim::protocol::End;
 use crate::applications::names;
 use crate::error::XnodeError;
 use crate::events::{EventKind, Finding};
-use crate::execute::jobs::end_runs;
+use crate::execute::ends::end_runs;
 use crate::instance::volume_id;
 use crate::marks::{self, OVER};
 use crate::memory::lock;

@@ -17,11 +17,13 @@
 
 pub mod agent;
 mod applications;
+mod begun;
 mod chores;
 pub mod door;
 mod error;
 pub mod events;
 mod execute;
+mod guard;
 mod health;
 mod host;
 pub mod inside;

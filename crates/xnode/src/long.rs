@@ -18,7 +18,7 @@ use openmesh_blueprint::plan::{NextStep, Plan, users};
 use openmesh_blueprint::step::{Rubbish, Step};
 use openmesh_blueprint::{Generation, Inventory, plan};
 
-use crate::agent::begun;
+use crate::begun::begun;
 use crate::error::XnodeError;
 use crate::events::{EventKind, Finding};
 use crate::execute::Work;

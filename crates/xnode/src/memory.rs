@@ -1,10 +1,12 @@
 //! Memory of an agent: kept as long as it lives, and nothing that cannot be done without. Whoever comes after it finds all of it anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use openmesh_links::texts::Resolvers;
+
+pub(crate) use crate::guard::lock;
 
 use crate::events::Events;
 use crate::network::Known;
@@ -34,11 +36,6 @@ pub(crate) struct Memory {
     pub silent: Silent,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
-}
-
-/// Locks a part of the memory, whoever panicked in it.
-pub(crate) fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
-    part.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Moments since which something is so: the first and the last look at which it was.

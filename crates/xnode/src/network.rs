@@ -1,16 +1,21 @@
 //! The network as instances and marks want it.
 
+mod known;
+mod published;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use openmesh_blueprint::Generation;
-use openmesh_blueprint::document::{HostAddress, Name, Protocol, Subnet};
-use openmesh_blueprint::generation::{HostPort, Revision};
+use openmesh_blueprint::document::{Name, Protocol, Subnet};
+use openmesh_blueprint::generation::Revision;
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_links::{
     Allocations, Context, Endpoint, Fault, LinksError, Namespace, Namespaces, Network, Problem, Target, converge,
 };
-use serde::{Deserialize, Serialize};
+
+pub(crate) use known::Known;
+pub(crate) use published::{Published, published};
 
 use crate::applications::Instances;
 use crate::door::Gathered;
@@ -20,37 +25,6 @@ use crate::marks::{self, DoorMark, MADE};
 use crate::memory::lock;
 use crate::paths::instance_name;
 use crate::{Door, Machine, texts};
-
-/// A port of the host that is given out, with the port of the instance that it leads to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Published {
-    /// Address of the host.
-    pub address: std::net::IpAddr,
-    /// Port of the host.
-    pub port: u16,
-    /// It is one of UDP.
-    pub udp: bool,
-    /// The application.
-    pub application: String,
-    /// Name of its port.
-    pub name: String,
-    /// Number of its port, where the version that has traffic is not known.
-    pub to: u16,
-}
-
-impl Published {
-    /// The port of the host.
-    pub fn at(&self) -> HostPort {
-        let protocol = if self.udp { Protocol::Udp } else { Protocol::Tcp };
-        HostPort { address: HostAddress(self.address), port: self.port, protocol }
-    }
-}
-
-/// Ports that are given out.
-pub(crate) fn published(machine: &Machine) -> Result<Vec<Published>, XnodeError> {
-    marks::read(&machine.paths.published())
-}
 
 /// The network that instances and marks ask for. A published port leads to the first admitted instance: with the door closed it leads nowhere. One of
 /// HTTP is the door's, which listens at it. What cannot be served is left out, and is a fault of its application.
@@ -169,35 +143,6 @@ fn namespaces(machine: &Machine, instances: &Instances) -> (Namespaces, BTreeMap
     (open, faults, findings)
 }
 
-/// The network as it was last brought to what was wanted by this process.
-#[derive(Debug)]
-pub(crate) struct Known {
-    network: Network,
-    /// Instances whose insides were looked at.
-    inside: BTreeSet<Ipv4Addr>,
-}
-
-impl Known {
-    /// Returns true for a repaired fault that is nobody's doing whom the agent knows: what it has brought to its state itself, and not asked to change
-    /// since, was changed by somebody else.
-    fn is_news(&self, fault: &Fault, now: &Network) -> bool {
-        let is_as_before = |address: &Ipv4Addr| {
-            self.inside.contains(address) && self.network.instances().get(address) == now.instances().get(address)
-        };
-        match fault {
-            Fault::NoForwarding | Fault::NoTable => !self.network.instances().is_empty(),
-            Fault::Altered(_) | Fault::Elements(_) | Fault::Stray(_) => self.network == *now,
-            Fault::NoLink(address)
-            | Fault::Elsewhere(address)
-            | Fault::Outer(address, _)
-            | Fault::NoLoopback(address)
-            | Fault::Inner(address, _) => is_as_before(address),
-            // They are not repaired, and hold their application.
-            Fault::Foreign { .. } | Fault::AddressTaken { .. } | Fault::Closed { .. } => false,
-        }
-    }
-}
-
 /// Tells what somebody else has changed, and remembers the network as it is now.
 fn tell(machine: &Machine, repaired: &[Fault], network: &Network, inside: BTreeSet<Ipv4Addr>) {
     let mut known = lock(&machine.memory.network);
@@ -300,6 +245,9 @@ pub(crate) fn subnet(generation: &Generation) -> Subnet {
 
 #[cfg(test)]
 mod tests {
+    use openmesh_blueprint::document::HostAddress;
+    use openmesh_blueprint::generation::HostPort;
+
     use super::*;
 
     fn network(instances: &[(u8, &str)], published: &[u16]) -> Network {

@@ -10,7 +10,7 @@ use openmesh_links::names::{alias_prefix, link_alias};
 
 use crate::agent::Agent;
 use crate::error::XnodeError;
-use crate::execute::room_usage;
+use crate::execute::{Room, room_usage};
 use crate::marks::{self, DoorMark};
 use crate::paths::instance_name;
 use crate::{Machine, applications};
@@ -68,15 +68,6 @@ pub struct Sampled {
     pub is_admitted: bool,
     /// Figures.
     pub figures: Figures,
-}
-
-/// Room of one file system of an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
-    /// Bytes for data.
-    pub bytes: u64,
-    /// Bytes of them that are free.
-    pub bytes_free: u64,
 }
 
 impl Agent {

@@ -9,7 +9,7 @@ use openmesh_cage::bundle;
 use openmesh_cage::space::{RootFolders, remove_root};
 use openmesh_shim::protocol::{Action, Ending, State, Status};
 
-use super::{Work, jobs, room};
+use super::{Work, ends, room};
 use crate::error::XnodeError;
 use crate::events::EventKind;
 use crate::instance::Wanted;
@@ -232,7 +232,7 @@ impl Work<'_> {
             return Ok(Progress::Done);
         };
         let instance = instance_name(name, id);
-        jobs::end_beside(self.machine, name, id, self.door)?;
+        ends::end_beside(self.machine, name, id, self.door)?;
         match shims::find(&folder)? {
             Shim::Living(status) if status.state == State::Stopped && !status.wanted => {}
             Shim::Living(status) => {
@@ -344,7 +344,7 @@ fn last_words(wanted: &Wanted<'_>, status: &Status) -> String {
 pub(crate) fn collect(machine: &Machine, name: &Name, id: &InstanceId, door: Door<'_>) -> Result<(), XnodeError> {
     let (instance, folder) = (instance_name(name, id), machine.paths.instance(name, id));
     let group = machine.group(&instance);
-    jobs::end_beside(machine, name, id, door)?;
+    ends::end_beside(machine, name, id, door)?;
     if group.frozen()? {
         group.thaw(door)?;
     }

@@ -1,5 +1,6 @@
 //! Effects of the steps of a plan.
 
+pub(crate) mod ends;
 mod images;
 mod instances;
 pub(crate) mod jobs;
@@ -19,7 +20,7 @@ use openmesh_blueprint::step::{Rubbish, Step};
 pub(crate) use images::lease;
 pub(crate) use instances::collect;
 pub(crate) use probation::{forget, forget_in};
-pub(crate) use room::usage as room_usage;
+pub(crate) use room::{Room, usage as room_usage};
 
 use crate::error::XnodeError;
 use crate::instance::Wanted;
@@ -54,7 +55,7 @@ impl Work<'_> {
             Step::Snapshot { volume, from, to } => {
                 // A run beside would write to a line that is cloned at this moment.
                 let words = "its application was switched to another version";
-                jobs::end_runs(self.machine, &volume.application, words, self.door)?;
+                ends::end_runs(self.machine, &volume.application, words, self.door)?;
                 self.snapshot(volume, *from, *to)?;
             }
             Step::Restore { volume, to, .. } => self.restore(volume, *to)?,

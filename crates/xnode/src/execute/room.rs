@@ -16,7 +16,6 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use crate::error::XnodeError;
-use crate::usage::Room;
 use crate::{Door, Machine, machine, marks};
 
 /// Folders in which programs of the system are.
@@ -25,6 +24,15 @@ const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 const OPTIONS: &str = "loop,nodev,nosuid,noatime,errors=remount-ro,noinit_itable";
 /// Most that is told of what a program said, characters.
 const SAID_MAX: usize = 500;
+
+/// Room of one file system of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Bytes for data.
+    pub bytes: u64,
+    /// Bytes of them that are free.
+    pub bytes_free: u64,
+}
 
 /// Folders for what is written and for work.
 pub(super) type Folders = (PathBuf, PathBuf);
