@@ -148,6 +148,18 @@ pub enum BackupsError {
         /// Bytes that may be taken.
         have: u64,
     },
+    /// A volume without room beside what its application needs.
+    #[error(
+        "the volume {volume} of {application} has no room: {why}; make it larger in the document, or remove lines that nobody needs (`openmesh app lines {application}`)"
+    )]
+    Full {
+        /// The application.
+        application: String,
+        /// The volume.
+        volume: String,
+        /// The cause, in words.
+        why: &'static str,
+    },
     /// A person stopped it, or the agent left.
     #[error("it was stopped before its end")]
     Cancelled,
@@ -180,7 +192,7 @@ impl BackupsError {
             BackupsError::Description { .. } => ("backup_damaged", 422),
             BackupsError::Value(_) => ("value", 400),
             BackupsError::Check { .. } => ("check_failed", 422),
-            BackupsError::NoRoom { .. } => ("no_room", 507),
+            BackupsError::NoRoom { .. } | BackupsError::Full { .. } => ("no_room", 507),
             BackupsError::Cancelled => ("cancelled", 409),
             BackupsError::Repository(_) | BackupsError::Store(_) => ("repository", 502),
             BackupsError::Pause { .. } | BackupsError::Volume(_) => ("machine", 500),

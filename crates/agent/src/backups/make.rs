@@ -15,7 +15,7 @@ use crate::backups::pause::Pauser;
 use crate::backups::records::Made;
 use crate::backups::subject::{self, Subject};
 use crate::backups::targets::{self, Target};
-use crate::backups::{retain, scratch};
+use crate::backups::{retain, room, scratch};
 use crate::error::AgentError;
 use crate::service::Service;
 
@@ -54,7 +54,10 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     let at = Timestamp::now();
     let pauser = Pauser::new(service, name);
     let sources = stills(service, job, &subject, &pauser)?;
-    let stored = store_all(service, job, &repository, &subject, &sources, at);
+    let volumes: Vec<(Name, openmesh_volume::Id)> =
+        sources.iter().map(|source| (source.name.clone(), source.id)).collect();
+    let storing = || store_all(service, job, &repository, &subject, &sources, at);
+    let stored = room::while_there_is(service, job, (name, &volumes), storing);
     for source in &sources {
         // The room is the application's; what does not go now goes with the next still, or when the agent begins.
         if let Err(error) = scratch::clear(service, source.id, STILL) {

@@ -35,6 +35,7 @@ mod pause;
 mod records;
 mod restore;
 mod retain;
+mod room;
 pub mod scheduler;
 mod scratch;
 mod state;

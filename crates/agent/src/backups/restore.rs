@@ -21,9 +21,9 @@ use crate::backups::error::BackupsError;
 use crate::backups::find;
 use crate::backups::head::{self, Opened, Part};
 use crate::backups::jobs::{Done, Job};
-use crate::backups::scratch;
 use crate::backups::subject::{self, volume_id};
 use crate::backups::views::RestoreRequest;
+use crate::backups::{room, scratch};
 use crate::error::AgentError;
 use crate::service::{Asked, Service, names};
 use crate::views::{Deployment, EventKind};
@@ -121,6 +121,12 @@ pub(crate) fn fill_application(
     let mut volumes = Vec::new();
     for (volume, part) in parts {
         volumes.push((volume, volume_of(to, placed, volume)?, *part));
+    }
+    let resolved = wanted.as_ref().and_then(|wanted| wanted.portable.applications.get(to));
+    if resolved.is_some_and(|resolved| resolved.application.wish == Wish::Running) {
+        for (volume, id, part) in &volumes {
+            room::check_beside(service, to, (*volume, *id), part.bytes)?;
+        }
     }
     job.expect(parts.iter().map(|(_, part)| part.bytes).sum());
     let mut restored = Restored::new();
