@@ -8,33 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, one_or_more};
 use super::finding::Findings;
 use super::interpolate::{BYTES_MAX, Uses, replaced};
-use super::storage::{TAKEN, is_room, name_of};
+use super::naming::{Proposed, is_secret, propose};
+use super::shared::{TAKEN, is_room};
 use crate::document::{Application, Content, Name, VariableName};
 use crate::text::{Entry, Node, Place, Problems, Value};
 
-/// Parts of a variable's name that tell a password.
-const SECRET_WORDS: [&str; 9] =
-    ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "PRIVATEKEY", "ACCESSKEY", "CREDENTIAL"];
-/// Ends of a name that tell a password.
-const SECRET_ENDS: [&str; 5] = ["_PASS", "_KEY", "_PWD", "_SALT", "_PW"];
-/// Ends of a name that tell something about a password and not the password itself: a file, a user, a length.
-const HARMLESS_ENDS: [&str; 8] = ["_FILE", "_PATH", "_USER", "_NAME", "_ID", "_EXPIRY", "_LENGTH", "_PUBLIC_KEY"];
-
-/// Most secrets whose names have one beginning, a number behind each: it has five digits at most.
-const SECRETS_MAX: u32 = 99_999;
-
 /// Bytes that an env file counts for at least, since all variables are read with each: 256 uses of small ones.
 const FILE_BYTES_LEAST: usize = 16 << 10;
-
-/// Returns true for a name that tells a password.
-pub(super) fn is_secret(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    let joined = upper.replace(['_', '-', '.'], "");
-    let tells = SECRET_WORDS.iter().any(|word| joined.contains(word))
-        || SECRET_ENDS.iter().any(|end| upper.ends_with(end))
-        || upper == "PASS";
-    tells && !HARMLESS_ENDS.iter().any(|end| upper.ends_with(end))
-}
 
 /// Returns true for a value that is a switch and no password, as in `ALLOW_EMPTY_PASSWORD: "yes"`.
 fn is_switch(value: &str) -> bool {
@@ -73,39 +53,6 @@ pub(super) struct Environment<'a> {
     pub(super) proposed: &'a mut Proposed,
     /// Bytes of files that were taken into the document.
     pub(super) taken: &'a mut usize,
-}
-
-/// Secrets that were proposed.
-#[derive(Default)]
-pub(super) struct Proposed {
-    /// Names by their origin, as the variable that one stands for.
-    of: BTreeMap<String, Name>,
-    taken: BTreeSet<Name>,
-    /// Last number behind a beginning, so that many of one beginning are not counted from 1 each time.
-    numbers: BTreeMap<String, u32>,
-}
-
-/// A name for the secret of an origin: that of the text, with a number behind it where another origin has it. `None` where nothing of the text can
-/// be a name, and where there are more of one beginning than have a number.
-pub(super) fn propose(text: &str, origin: &str, proposed: &mut Proposed) -> Option<Name> {
-    if let Some(name) = proposed.of.get(origin) {
-        return Some(name.clone());
-    }
-    let first = name_of(text)?;
-    let mut name = first.clone();
-    // Behind what the number leaves of the longest name.
-    let short: String = first.as_str().chars().take(26).collect();
-    while proposed.taken.contains(&name) {
-        let number = proposed.numbers.entry(short.clone()).or_insert(1);
-        *number += 1;
-        if *number > SECRETS_MAX {
-            return None;
-        }
-        name = name_of(&format!("{short}-{number}"))?;
-    }
-    proposed.taken.insert(name.clone());
-    proposed.of.insert(origin.to_string(), name.clone());
-    Some(name)
 }
 
 impl Environment<'_> {

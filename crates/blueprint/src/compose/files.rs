@@ -1,24 +1,15 @@
 //! Secrets and configs: each becomes a file of the application.
 
 use super::context::{Context, entries, one_or_more};
-use super::environment::{is_secret, propose};
 use super::finding::Findings;
 use super::interpolate::Uses;
-use super::storage::{Shared, TAKEN, holds_secret, is_room};
-use crate::document::{Application, Content, File, Mode, Name, User};
-use crate::text::{Entry, Node, Place, Value};
+use super::naming::{holds_secret, is_secret, propose, word};
+use super::shared::{Secret, Shared, TAKEN, is_room};
+use crate::document::{Application, Content, File, Mode, User};
+use crate::text::{Entry, Node, Value};
 
 /// Mode without a word. Source: the Compose specification, "secrets" and "configs".
 const MODE: Mode = Mode(0o444);
-
-/// A secret of the file as a whole.
-pub(super) struct Secret {
-    name: Name,
-    /// Command that sets it.
-    set: String,
-    place: Place,
-    is_told: bool,
-}
 
 /// Takes the secrets of the file. Their values are never read: a person sets them.
 pub(super) fn secrets(entry: &Entry, shared: &mut Shared) {
@@ -32,15 +23,6 @@ pub(super) fn secrets(entry: &Entry, shared: &mut Shared) {
             (None, None) => command,
         };
         shared.secrets.insert(key.to_string(), Secret { name, set, place: node.place, is_told: false });
-    }
-}
-
-/// A word as a shell takes it: nothing of a file that somebody else wrote becomes a command by being copied.
-pub(super) fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_string(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

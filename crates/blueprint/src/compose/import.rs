@@ -8,9 +8,11 @@ use super::extends::{extended, strip};
 use super::files::{configs, secrets};
 use super::finding::{FINDINGS_MAX, Finding, FindingKind, Findings};
 use super::interpolate::{Uses, interpolate};
+use super::naming::name_of;
 use super::networks::{SERVICES_MAX, ties};
 use super::service::Service;
-use super::storage::{Shared, declared, name_of};
+use super::shared::Shared;
+use super::storage::declared;
 use crate::document::{Application, Document, Name};
 use crate::text::{Entry, Node, Place, Problem, Problems, Shape, Value, parse_with_tags};
 

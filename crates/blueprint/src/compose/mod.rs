@@ -21,9 +21,11 @@ mod health;
 mod import;
 mod interpolate;
 mod labels;
+mod naming;
 mod networks;
 mod ports;
 mod service;
+mod shared;
 mod storage;
 mod values;
 

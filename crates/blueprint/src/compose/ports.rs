@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::finding::Findings;
-use super::storage::name_of;
+use super::naming::name_of;
 use super::values::{ServicePort, ports, protocol};
 use crate::document::{Application, Name, Port, Protocol, Publish};
 use crate::text::{Entry, Node, Value};

@@ -1,21 +1,14 @@
 //! Volumes, mounted files and temporary file systems of a service.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::context::{Context, entries, one_or_more};
-use super::environment::{Proposed, is_secret, propose};
-use super::files::{Secret, word};
 use super::finding::Findings;
+use super::naming::{holds_secret, name_of, propose, word};
+use super::shared::{Shared, TAKEN, is_room};
 use crate::document::{AppPath, Application, Content, FILE_BYTES_MAX, File, Mode, Name, Root, Size, Volume};
 use crate::text::{Entry, Node, Place, Value};
 
 /// Size of a volume of a compose file, which has none, in bytes: 10 GiB, which most databases of a small machine stay below, and which can grow.
 pub const VOLUME_BYTES_DEFAULT: u64 = 10 << 30;
-
-/// Most bytes of files and configs that one import takes, each use counted: four times the longest document.
-const TAKEN_BYTES_MAX: usize = 4 << 20;
-/// Words where they are more.
-pub(super) const TAKEN: &str = "and the files before it have more than 4 MiB, each use counted; put them into a volume";
 
 /// Places that are bounded memory in every application.
 const MEMORY_PATHS: [&str; 3] = ["/tmp", "/run", "/dev/shm"];
@@ -38,29 +31,6 @@ const OPTIONS: [&str; 14] = [
     "nosuid",
     "nodev",
 ];
-
-/// Named parts of the file as a whole, and what was made of them.
-#[derive(Default)]
-pub(super) struct Shared {
-    /// Service that has a named volume.
-    pub(super) owners: BTreeMap<String, Name>,
-    /// Volumes that the file declares.
-    pub(super) volumes: BTreeSet<String>,
-    /// Contents of configs, or the reason that there is none.
-    pub(super) configs: BTreeMap<String, Result<Content, String>>,
-    /// Secrets of the file.
-    pub(super) secrets: BTreeMap<String, Secret>,
-    /// Secrets that were proposed.
-    pub(super) proposed: Proposed,
-    /// Bytes of files and configs that were taken into the document.
-    pub(super) taken: usize,
-}
-
-/// Counts a text that is taken into the document; false where all of them are too much.
-pub(super) fn is_room(taken: &mut usize, bytes: usize) -> bool {
-    *taken = taken.saturating_add(bytes);
-    *taken <= TAKEN_BYTES_MAX
-}
 
 /// A mount of a service.
 struct Mount {
@@ -279,27 +249,9 @@ fn long(item: &Node, root: Root, findings: &mut Findings<'_>) -> Option<Mount> {
     Some(Mount { source, target, read_only, is_filled, place: item.place })
 }
 
-/// Returns true for a file of passwords or keys, by its name or by what stands in it: it must not lie in a document.
-pub(super) fn holds_secret(path: &str, text: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let stem = name.split('.').next().unwrap_or_default();
-    name.ends_with(".env") || name.ends_with(".key") || is_secret(stem) || text.contains("PRIVATE KEY-----")
-}
-
 /// Returns true for a folder or a file of the host.
 fn is_of_host(source: &str) -> bool {
     source.starts_with(['.', '/', '~']) || source.contains('\\')
-}
-
-/// The nearest name that is allowed here: lower case, with `-` for what a name does not have.
-pub(super) fn name_of(text: &str) -> Option<Name> {
-    let lower = text.to_ascii_lowercase();
-    let plain: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let trimmed = plain.trim_matches('-');
-    let begins =
-        if trimmed.starts_with(|c: char| c.is_ascii_digit()) { format!("n{trimmed}") } else { trimmed.to_string() };
-    let short: String = begins.chars().take(32).collect();
-    short.trim_end_matches('-').parse().ok()
 }
 
 /// Takes `tmpfs` of a service: what is memory here anyway.
