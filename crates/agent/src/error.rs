@@ -87,6 +87,14 @@ pub enum AgentError {
         /// Number that is wanted.
         wanted: u64,
     },
+    /// A machine that is emptied.
+    #[error("this machine is emptied and takes nothing new ({by}: {reason}); `openmesh xnode drain --off` undoes it")]
+    Drained {
+        /// Whoever asked for it.
+        by: String,
+        /// The reason.
+        reason: String,
+    },
     /// An application that is not there.
     #[error("there is no application `{name}`; there are {known}")]
     NoApplication {
@@ -238,6 +246,7 @@ impl AgentError {
             AgentError::Unresolved { .. } => ("unresolved", 422),
             AgentError::Refused { .. } | AgentError::Xnode(XnodeError::Refused { .. }) => ("refused", 409),
             AgentError::Changed { .. } => ("changed", 409),
+            AgentError::Drained { .. } => ("drained", 409),
             AgentError::NoApplication { .. } => ("no_application", 404),
             AgentError::NoDocument { .. } | AgentError::Xnode(XnodeError::NoGeneration { .. }) => {
                 ("no_generation", 404)

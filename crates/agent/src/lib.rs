@@ -17,6 +17,7 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod doors;
+mod drain;
 mod error;
 mod exec;
 mod face;
@@ -48,12 +49,12 @@ pub use error::AgentError;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
-pub use openmesh_blueprint::document::Name;
+pub use openmesh_blueprint::document::{Name, Subnet};
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, FACE, People, Settings, SettingsFile};
+pub use settings::{Chain, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -162,6 +163,9 @@ async fn once(
         return Err(error);
     }
     tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
+    if let Some(serves) = &service.settings().serves {
+        serves.send_replace(true);
+    }
     let (stop, (handed, hands), (leaving, mut leaves)) = (service.clone(), oneshot::channel(), watch::channel(false));
     let ends = async move {
         tokio::select! {

@@ -28,7 +28,7 @@ use crate::outcomes::{self, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{doors, ids, programs};
+use crate::{doors, drain, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
@@ -134,6 +134,11 @@ impl Service {
     /// Backups.
     pub(crate) fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    /// Holds every change up as long as it is kept.
+    pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.change.lock().await
     }
 
     /// Woken where there is something to do.
@@ -324,6 +329,9 @@ impl Service {
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
         let _change = self.change.lock().await;
+        if does {
+            drain::refuse(&self.settings)?;
+        }
         let paths = &self.agent.machine().paths;
         let old = marks::generation(paths, to)?;
         let Some(present) = self.check_expected(asked)? else {

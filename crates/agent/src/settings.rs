@@ -4,13 +4,16 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use openmesh_access::site::Names;
-use openmesh_blueprint::document::Name;
+use openmesh_blueprint::Document;
+use openmesh_blueprint::document::{Name, Subnet};
 use openmesh_image::recipe::{Kitchen, Mirror};
 use openmesh_primitives::Address;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::error::AgentError;
 use crate::pages::Pages;
@@ -28,6 +31,8 @@ const SUITE: &str = "bookworm";
 const DEFAULT_NAME: &str = "default";
 /// The face of that agent. 7780 is given to nobody by IANA.
 pub const FACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+/// Network of applications in a document that names none.
+pub const SUBNET: Subnet = Subnet { address: Ipv4Addr::new(10, 89, 0, 0), prefix: 16 };
 /// Names of hosts in settings: the domains under which one machine is reached.
 const HOSTS_MAX: usize = 64;
 
@@ -54,6 +59,10 @@ pub struct Settings {
     pub people: People,
     /// Files of the pages that the face serves.
     pub pages: Pages,
+    /// Network of applications in place of [`SUBNET`], which a second agent of a machine cannot have too. A document that names another one has that.
+    pub subnet: Option<Subnet>,
+    /// Set to true once the agent answers.
+    pub serves: Option<Arc<watch::Sender<bool>>>,
 }
 
 /// People, and names under which they ask.
@@ -160,7 +169,18 @@ impl Settings {
             ids: PathBuf::from(STATE).join("ids.json"),
             people: People::default(),
             pages: Pages::default(),
+            subnet: None,
+            serves: None,
         })
+    }
+
+    /// A document as this agent places it: in the agent's own network where it names none.
+    pub(crate) fn placed(&self, document: &Document) -> Document {
+        let mut placed = document.clone();
+        if let Some(own) = self.subnet.filter(|_| placed.machine.subnet == SUBNET) {
+            placed.machine.subnet = own;
+        }
+        placed
     }
 
     /// The socket at which the agent answers.
@@ -309,6 +329,19 @@ mod tests {
             assert!(matches!(settings.init(&wrong), Err(AgentError::Settings { .. })), "{wrong:?}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_document_without_a_network_is_placed_in_that_of_the_agent() {
+        let own: Subnet = "172.20.16.0/20".parse().unwrap();
+        let settings = Settings { subnet: Some(own), ..settings(std::path::Path::new("/nowhere")) };
+        let plain = Document::parse("version: 1\n").unwrap();
+        assert_eq!(plain.machine.subnet, SUBNET);
+        assert_eq!(settings.placed(&plain).machine.subnet, own);
+        let named = Document::parse("version: 1\nmachine: {subnet: 10.1.2.0/24}\n").unwrap();
+        assert_eq!(settings.placed(&named), named);
+        let without = Settings { subnet: None, ..settings };
+        assert_eq!(without.placed(&plain), plain);
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
+pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 
 /// The machine.

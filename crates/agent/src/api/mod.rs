@@ -6,6 +6,7 @@ mod access;
 mod backups;
 mod common;
 pub mod doors;
+mod drain;
 pub mod exec;
 pub mod import;
 pub mod jobs;
@@ -66,6 +67,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(backups::routes())
         .merge(access::routes())
         .merge(doors::routes())
+        .merge(drain::routes())
         .merge(exec::routes())
         .merge(import::routes())
         .merge(jobs::routes())

@@ -9,10 +9,11 @@ use openmesh_blueprint::{Document, Generation, Refusal, resolve};
 use openmesh_xnode::XnodeError;
 
 use super::{Asked, Service, names};
-use crate::backups;
 use crate::catalogue::Known;
 use crate::error::AgentError;
+use crate::settings::Settings;
 use crate::views::{self, EventKind};
+use crate::{backups, drain};
 
 /// Terms of a deployment, beside its document.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Terms {
     pub promised: BTreeSet<Name>,
     /// Tags are looked up anew; else those that an application had already keep their images.
     pub refresh: bool,
+    /// It is done also where the machine is emptied: it empties it, or ends that.
+    pub although_drained: bool,
 }
 
 impl Service {
@@ -75,6 +78,7 @@ impl Service {
         asked: &Asked,
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
+        check_drained(&self.settings, terms, does)?;
         backups::check_document(document)?;
         tokio::task::block_in_place(|| readable(document))?;
         loop {
@@ -84,6 +88,7 @@ impl Service {
             // Minutes of fetching and building, in which others may change the machine: above all its way back from a failure waits for nobody.
             let catalogue = known.complete(self.agent.machine(), &self.settings, &said).await?;
             let _change = self.change.lock().await;
+            check_drained(&self.settings, terms, does)?;
             let previous = self.check_expected(asked)?;
             if previous.as_ref().map_or(0, |previous| previous.number) != number {
                 // Tags are pinned to those of another generation by now. What was built is found built.
@@ -128,9 +133,15 @@ impl Service {
         for name in &terms.promised {
             allocations.secrets.entry(name.clone()).or_insert(1);
         }
-        let generation = resolve(document, catalogue, &allocations, previous, Self::cause(asked));
+        let placed = self.settings.placed(document);
+        let generation = resolve(&placed, catalogue, &allocations, previous, Self::cause(asked));
         generation.map_err(|reasons| AgentError::Unresolved { reasons })
     }
+}
+
+/// Refuses what would change a machine that is emptied.
+fn check_drained(settings: &Settings, terms: &Terms, does: bool) -> Result<(), AgentError> {
+    if does && !terms.although_drained { drain::refuse(settings) } else { Ok(()) }
 }
 
 /// Sees that a document can be read back from the text in which it is kept: anchors and escapes make it longer than it was written.

@@ -87,6 +87,8 @@ impl World {
             face: None,
             people: People::default(),
             pages: Pages::default(),
+            subnet: None,
+            serves: None,
         };
         let client = Client::new(&settings.socket()).unwrap();
         Some(World { settings, client, running: None, number, folder })
