@@ -229,6 +229,9 @@ impl<'a> Reader<'a, '_> {
             self.rest = rest;
             return self.plain(name, live, done);
         }
+        if self.rest.is_empty() {
+            return Err(unclosed());
+        }
         let operators = [":-", ":?", ":+", "-", "?", "+"];
         let operator = operators.into_iter().find(|operator| self.rest.starts_with(*operator));
         let Some(operator) = operator.filter(|_| !name.is_empty()) else {

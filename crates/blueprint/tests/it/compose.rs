@@ -144,7 +144,7 @@ proptest! {
     ) {
         let mut text = "services:\n".to_string();
         for (at, (networks, publishes, depends, names)) in of.iter().enumerate() {
-            let networks: Vec<String> = (0..3).filter(|bit| networks & (1 << bit) != 0).map(|n| format!("n{n}")).collect();
+            let networks: Vec<String> = (0u8..3).filter(|bit| (*networks >> *bit) & 1 == 1).map(|n| format!("n{n}")).collect();
             let ports = if *publishes { "['80']" } else { "[]" };
             // Orders lead to earlier ones alone, so that the file itself has no cycle.
             let depends = if at > 0 { format!("[s{}]", depends % at) } else { "[]".to_string() };
