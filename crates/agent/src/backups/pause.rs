@@ -83,7 +83,10 @@ impl<'a> Pauser<'a> {
             let mut client = Client::connect(&socket, ANSWER).map_err(|error| failed(error.to_string()))?;
             let asked = client.ask(Action::Pause { note: NOTE.into() });
             asked.map_err(|error| failed(error.to_string()))?;
-            group.freeze(&open).map_err(|error| failed(error.to_string()))?;
+            // Without a group nothing of it runs, and its shim starts nothing now.
+            if group.exists() {
+                group.freeze(&open).map_err(|error| failed(error.to_string()))?;
+            }
         }
         Ok(())
     }

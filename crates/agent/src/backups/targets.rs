@@ -71,6 +71,10 @@ pub(crate) fn place(service: &Service, name: &Name, store: &document::Store) -> 
         }
     };
     match store.kind {
+        StoreKind::Folder if Path::new(&store.address).starts_with(&service.settings().state) => Err(wrong(
+            name,
+            format!("{} is in the folder of the agent itself, with which it would be lost", store.address),
+        )),
         StoreKind::Folder => Ok(Place::Folder { path: store.address.clone() }),
         StoreKind::S3 => Ok(Place::S3 {
             address: store.address.clone(),
