@@ -1,6 +1,7 @@
 //! Requests of people to a machine.
 
 mod deploy;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -19,7 +20,7 @@ use openmesh_xnode::{Agent, Machine, Paths, marks, open};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::Notify;
 
-pub(crate) use deploy::Terms;
+pub(crate) use terms::Terms;
 
 use crate::backups::Backups;
 use crate::error::AgentError;

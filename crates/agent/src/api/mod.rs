@@ -48,6 +48,7 @@ use crate::views::{self, ApplicationState};
 
 /// Largest document, bytes: hundreds of applications with their files.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
 /// The routes.
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()

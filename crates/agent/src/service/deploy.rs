@@ -1,6 +1,6 @@
 //! Deployments: the way from a document to the generation that is wanted, refused as early as can be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use openmesh_blueprint::catalogue::Catalogue;
 use openmesh_blueprint::document::Name;
@@ -8,25 +8,12 @@ use openmesh_blueprint::generation::Disposal;
 use openmesh_blueprint::{Document, Generation, Refusal, resolve};
 use openmesh_xnode::XnodeError;
 
-use super::{Asked, Service, names};
+use super::{Asked, Service, Terms, names};
 use crate::catalogue::Known;
 use crate::error::AgentError;
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
 use crate::{backups, drain};
-
-/// Terms of a deployment, beside its document.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Terms {
-    /// Fates of the data of applications that go.
-    pub disposals: BTreeMap<Name, Disposal>,
-    /// Secrets that are made before the deed, and count as there for the plan.
-    pub promised: BTreeSet<Name>,
-    /// Tags are looked up anew; else those that an application had already keep their images.
-    pub refresh: bool,
-    /// It is done also where the machine is emptied: it empties it, or ends that.
-    pub although_drained: bool,
-}
 
 impl Service {
     /// The plan for a document; where `does`, its generation is the wanted one from here on.

@@ -1,0 +1,19 @@
+//! Terms of a deployment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use openmesh_blueprint::document::Name;
+use openmesh_blueprint::generation::Disposal;
+
+/// Terms of a deployment, beside its document.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Terms {
+    /// Fates of the data of applications that go.
+    pub disposals: BTreeMap<Name, Disposal>,
+    /// Secrets that are made before the deed, and count as there for the plan.
+    pub promised: BTreeSet<Name>,
+    /// Tags are looked up anew; else those that an application had already keep their images.
+    pub refresh: bool,
+    /// It is done also where the machine is emptied: it empties it, or ends that.
+    pub although_drained: bool,
+}
