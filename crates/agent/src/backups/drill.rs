@@ -101,6 +101,10 @@ fn prove(
     subject: &Subject,
     opened: &Opened,
 ) -> Result<Proved, AgentError> {
+    if opened.head.volumes.is_empty() {
+        let why = "it has no volume, so there is nothing to prove".into();
+        return Err(BackupsError::Description { backup: opened.id.to_string(), why }.into());
+    }
     // Of one key all are, or none.
     if !opened.secrets.is_empty() {
         opened.all_open()?;
@@ -168,6 +172,10 @@ fn restore_one(
     let place = volumes.scratch_place(id, CHECK, &openmesh_volume::open)?;
     let order = Restoration { snapshot: part.snapshot()?, target: &place, owners, verify: true };
     let restored = repository.restore(&order, &open)?;
+    if (restored.entries, restored.bytes) != (part.entries, part.bytes) {
+        let why = format!("{} entries with {} bytes are in it", restored.entries, restored.bytes);
+        return Err(BackupsError::Description { backup: part.snapshot.clone(), why }.into());
+    }
     let line = RestoredLine { number: LINE, reason: AGENT, by: AGENT, at, keeper: Keeper::Machine };
     volumes.adopt(id, CHECK, &line, &openmesh_volume::open)?;
     Ok(restored.bytes)
