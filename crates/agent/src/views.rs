@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
+pub use crate::backups::views as backups;
 pub use openmesh_access::audit::{
     Filter as AuditFilter, Head as AuditHead, Kind as AuditKind, Record as AuditRecord, Report as AuditReport,
 };
 pub use openmesh_access::{KeyWish, Role, views as access};
 use openmesh_primitives::Timestamp;
-pub use crate::backups::views as backups;
 pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};
 
+pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
-pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
 pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 

@@ -58,7 +58,8 @@ impl Template {
             return None;
         };
         for (name, option) in options.iter().flatten() {
-            let place = tree.get("options").and_then(|all| all.get(name.as_str())).map_or(tree.place, |node| node.place);
+            let place =
+                tree.get("options").and_then(|all| all.get(name.as_str())).map_or(tree.place, |node| node.place);
             problems.below(format!("options.{name}"), |problems| {
                 option.faults().into_iter().for_each(|fault| problems.add(place, fault));
             });

@@ -10,7 +10,7 @@ mod pantry;
 mod protocols;
 mod returns;
 mod service;
-mod templates;
 mod takeover;
+mod templates;
 mod uninstall;
 mod world;
