@@ -57,7 +57,7 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     let volumes: Vec<(Name, openmesh_volume::Id)> =
         sources.iter().map(|source| (source.name.clone(), source.id)).collect();
     let storing = || store_all(service, job, &repository, &subject, &sources, at);
-    let stored = room::while_there_is(service, job, (name, &volumes), storing);
+    let stored = room::while_there_is(service, job, (name, volumes.as_slice()), storing);
     for source in &sources {
         // The room is the application's; what does not go now goes with the next still, or when the agent begins.
         if let Err(error) = scratch::clear(service, source.id, STILL) {

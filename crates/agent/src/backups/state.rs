@@ -110,3 +110,21 @@ impl Backups {
         *woken = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backups::scheduler::{Track, left_ms};
+
+    #[test]
+    fn an_act_whose_end_is_not_written_down_waits_for_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        let backups = Backups::open(folder.path()).unwrap();
+        let name = "web".parse().unwrap();
+        assert_eq!(backups.tried(&name, JobKind::Backup), None);
+        backups.note_unsaved(&name, JobKind::Backup);
+        let until = backups.tried(&name, JobKind::Backup).unwrap();
+        assert!(until >= UNSAVED_AGAIN_MS);
+        assert!(left_ms(&Track::default(), Some(until), until - 1) > 0, "by its record it would be due");
+    }
+}
