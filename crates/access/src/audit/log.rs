@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -142,6 +142,10 @@ struct Inner {
     number: u64,
     file: File,
     bytes: u64,
+    /// Size at which the next file begins.
+    bytes_max: u64,
+    /// The file is longer than that: a write has failed, and so has taking it back.
+    is_torn: bool,
     head_file: File,
     head: Head,
     strangers: Count,
@@ -152,7 +156,44 @@ struct Inner {
 /// The audit log of an agent.
 pub struct Log {
     folder: PathBuf,
+    /// The mark's file, whose lock is the turn to write. Taken behind the other lock.
+    turns: File,
     inner: Mutex<Inner>,
+}
+
+/// The turn to write.
+struct Turn<'a>(&'a File);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // It goes with the file in any case.
+        let _ = self.0.unlock();
+    }
+}
+
+/// The newest file with its content, and the last record of all.
+struct Found {
+    number: u64,
+    content: Vec<u8>,
+    head: Head,
+}
+
+fn find(folder: &Path) -> Result<Found, AccessError> {
+    let files = numbers(folder)?;
+    let number = files.last_key_value().map_or(1, |(number, _)| *number);
+    let newest = path(folder, number);
+    let content = read(&newest).map_err(AccessError::file("reading", &newest))?.unwrap_or_default();
+    let head_path = folder.join("head");
+    let marked = read(&head_path).map_err(AccessError::file("reading", &head_path))?;
+    let marked = marked.and_then(|bytes| Head::of_file(&bytes)).unwrap_or_default();
+    let last = last(&files)?;
+    // Where records are gone the log goes on after them, so that it never fits together again.
+    Ok(Found { number, content, head: if marked.sequence > last.sequence { marked } else { last } })
+}
+
+fn open_head(path: &Path) -> Result<File, AccessError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    file.map_err(AccessError::file("opening", path))
 }
 
 impl Log {
@@ -162,47 +203,64 @@ impl Log {
     /// A file cannot be read or made.
     pub fn open(folder: &Path, at: Timestamp) -> Result<Log, AccessError> {
         fs::create_dir_all(folder).map_err(AccessError::file("making", folder))?;
-        let files = numbers(folder)?;
-        let number = files.last_key_value().map_or(1, |(number, _)| *number);
-        let path = path(folder, number);
-        let there = read(&path).map_err(AccessError::file("reading", &path))?.unwrap_or_default();
-        let head_path = folder.join("head");
-        let marked = read(&head_path).map_err(AccessError::file("reading", &head_path))?;
-        let marked = marked.and_then(|bytes| Head::of_file(&bytes)).unwrap_or_default();
-        let head_file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&head_path);
-        let last = last(&files)?;
+        let (found, head_path) = (find(folder)?, folder.join("head"));
         let inner = Inner {
-            number,
-            file: append(&path)?,
-            bytes: there.len() as u64,
-            head_file: head_file.map_err(AccessError::file("opening", &head_path))?,
-            // Where records are gone the log goes on after them, so that it never fits together again.
-            head: if marked.sequence > last.sequence { marked } else { last },
+            number: found.number,
+            file: append(&path(folder, found.number))?,
+            bytes: found.content.len() as u64,
+            bytes_max: FILE_BYTES_MAX,
+            is_torn: false,
+            head_file: open_head(&head_path)?,
+            head: found.head,
             strangers: Count::default(),
             members: Count::default(),
             unrecorded: 0,
         };
-        let log = Log { folder: folder.into(), inner: Mutex::new(inner) };
-        log.begin_after(&there, at)?;
+        let log = Log { folder: folder.into(), turns: open_head(&head_path)?, inner: Mutex::new(inner) };
+        {
+            let mut inner = log.lock();
+            let _turn = log.turn()?;
+            log.look_again(&mut inner, at)?;
+        }
         Ok(log)
     }
 
+    /// Waits for the turn to write, among all who have the log open: an agent that hands over ends a change while the next one has begun.
+    fn turn(&self) -> Result<Turn<'_>, AccessError> {
+        self.turns.lock().map_err(AccessError::file("locking", self.folder.join("head")))?;
+        Ok(Turn(&self.turns))
+    }
+
+    /// True where somebody else has written since.
+    fn is_elsewhere(&self, inner: &Inner) -> Result<bool, AccessError> {
+        let about = inner.file.metadata().map_err(AccessError::file("reading", path(&self.folder, inner.number)))?;
+        let is_gone = about.nlink() == 0;
+        Ok(is_gone || about.len() != inner.bytes || path(&self.folder, inner.number + 1).exists())
+    }
+
+    /// Goes on with the files as they are.
+    fn look_again(&self, inner: &mut Inner, at: Timestamp) -> Result<(), AccessError> {
+        let found = find(&self.folder)?;
+        inner.file = append(&path(&self.folder, found.number))?;
+        (inner.number, inner.bytes, inner.head) = (found.number, found.content.len() as u64, found.head);
+        self.begin_after(inner, &found.content, at)
+    }
+
     /// Goes on after what is there: names a line that was cut, and begins a file that is empty.
-    fn begin_after(&self, there: &[u8], at: Timestamp) -> Result<(), AccessError> {
-        let mut inner = self.lock();
+    fn begin_after(&self, inner: &mut Inner, there: &[u8], at: Timestamp) -> Result<(), AccessError> {
         if there.is_empty() {
-            return self.begin_file(&mut inner, at);
+            return self.begin_file(inner, at);
         }
         let whole = there.strip_suffix(b"\n");
         let line = whole.unwrap_or(there).rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         // The break of a line that was cut is written with the record that names it.
         let line_break = if whole.is_some() { "" } else { "\n" };
         if Record::parse(line).is_some() {
-            return self.write(&mut inner, line_break, None);
+            return self.write(inner, line_break, None);
         }
         let mut torn = Record::new(&inner.head, at, Kind::Torn);
         (torn.bytes, torn.cut) = (Some(line.len() as u64), Some(sha256(&[line])));
-        self.write(&mut inner, line_break, Some(&torn))
+        self.write(inner, line_break, Some(&torn))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -214,15 +272,15 @@ impl Log {
         let (line, head) = record.map_or((String::new(), inner.head), Record::line);
         let file = path(&self.folder, inner.number);
         // What a failed write left is taken away first.
-        let there = inner.file.metadata().map_err(AccessError::file("reading", &file))?.len();
-        if there > inner.bytes {
+        if inner.is_torn {
             inner.file.set_len(inner.bytes).map_err(AccessError::file("shortening", &file))?;
+            inner.is_torn = false;
         }
         let text = format!("{before}{line}");
         let written = inner.file.write_all(text.as_bytes()).and_then(|()| inner.file.sync_data());
         if written.is_err() {
             // Tried again before the next record.
-            let _ = inner.file.set_len(inner.bytes);
+            inner.is_torn = inner.file.set_len(inner.bytes).is_err();
         }
         written.map_err(AccessError::file("writing", &file))?;
         inner.bytes += text.len() as u64;
@@ -234,7 +292,11 @@ impl Log {
 
     fn append(&self, now: &Moment, fill: impl FnOnce(&mut Record)) -> Result<u64, AccessError> {
         let mut inner = self.lock();
-        if inner.bytes >= FILE_BYTES_MAX {
+        let _turn = self.turn()?;
+        if !inner.is_torn && self.is_elsewhere(&inner)? {
+            self.look_again(&mut inner, now.wall)?;
+        }
+        if inner.bytes >= inner.bytes_max {
             let next = path(&self.folder, inner.number + 1);
             (inner.file, inner.bytes, inner.number) = (append(&next)?, 0, inner.number + 1);
         }
@@ -330,7 +392,7 @@ impl Log {
     /// # Errors
     /// A file cannot be read.
     pub fn verify(&self, noted: Option<Head>) -> Result<Report, AccessError> {
-        // Nothing is written meanwhile, so that the mark is that of the files.
+        // By us: others are kept away by the lock of the mark.
         let _inner = self.lock();
         verify_folder(&self.folder, noted)
     }
@@ -341,6 +403,15 @@ impl Log {
 /// # Errors
 /// A file cannot be read.
 pub fn verify_folder(folder: &Path, noted: Option<Head>) -> Result<Report, AccessError> {
+    let head_path = folder.join("head");
+    // Whoever writes is waited for, so that the mark is that of the files.
+    let turns = match File::open(&head_path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => None,
+        turns => Some(turns.map_err(AccessError::file("opening", &head_path))?),
+    };
+    if let Some(turns) = &turns {
+        turns.lock_shared().map_err(AccessError::file("locking", &head_path))?;
+    }
     let mut check = Check::new(noted);
     for (number, path) in numbers(folder)? {
         let bytes = read(&path).map_err(AccessError::file("reading", &path))?.unwrap_or_default();
@@ -348,8 +419,7 @@ pub fn verify_folder(folder: &Path, noted: Option<Head>) -> Result<Report, Acces
             break;
         }
     }
-    let path = folder.join("head");
-    let head = read(&path).map_err(AccessError::file("reading", &path))?;
+    let head = read(&head_path).map_err(AccessError::file("reading", &head_path))?;
     Ok(check.finish(head.and_then(|bytes| Head::of_file(&bytes)), FILES_KEPT))
 }
 
@@ -558,8 +628,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(folder.path(), Timestamp::now()).unwrap();
         // A file counts as full at once, so that each record turns it.
+        log.lock().bytes_max = 1;
         for n in 0..FILES_KEPT + 3 {
-            log.lock().bytes = FILE_BYTES_MAX;
             log.begin(&request(&format!("/{n}")), &at(0)).unwrap();
         }
         let report = log.verify(None).unwrap();
@@ -573,6 +643,32 @@ mod tests {
         fs::write(&middle, &bytes).unwrap();
         fs::remove_file(oldest).unwrap();
         assert!(log.verify(None).unwrap().broken.unwrap().reason.contains("missing"));
+    }
+
+    #[test]
+    fn whoever_has_it_open_writes_in_turn() {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = [0, 1, 2].map(|_| Log::open(folder.path(), Timestamp::now()).unwrap());
+        logs[1].lock().bytes_max = 3_000;
+        std::thread::scope(|scope| {
+            for log in &logs {
+                scope.spawn(move || {
+                    for n in 0..15 {
+                        let request = request(&format!("/{n}"));
+                        let of = log.begin(&request, &at(n)).unwrap();
+                        log.end(of, &request, 200, &at(n)).unwrap();
+                    }
+                });
+            }
+        });
+        // One who has not written for long finds the file that is the newest by now.
+        logs[0].begin(&request("/late"), &at(20)).unwrap();
+        let report = logs[2].verify(None).unwrap();
+        assert_eq!((report.broken, report.torn_bytes, report.cuts), (None, None, 0));
+        assert!(report.files > 1);
+        let all = logs[0].list(&Filter::default()).unwrap();
+        assert_eq!(all.iter().filter(|record| record.kind == Kind::Ended).count(), 45);
+        assert_eq!(all[0].path.as_deref(), Some("/late"));
     }
 
     #[test]
