@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::document::{Application, Name, Protocol, SwitchKind, Wish};
+use crate::document::{Application, Name, Protocol, Root, SwitchKind, Wish};
 use crate::generation::{Generation, HostPort, Placed, PlacedVolume, Resolved, Revision, revision};
 use crate::inventory::{Door, InstanceId, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic};
 use crate::step::{VolumeRef, is_admitted};
@@ -113,4 +113,12 @@ pub(super) fn is_live(instance: &ObservedInstance) -> bool {
 pub(super) fn meets(one: HostPort, other: HostPort) -> bool {
     let is_udp = |port: HostPort| port.protocol == Protocol::Udp;
     one.port == other.port && is_udp(one) == is_udp(other) && one.address.overlaps(other.address)
+}
+
+/// Returns true when an application's instances may have written to their root: before, now, or nobody knows.
+pub(super) fn roots_written(name: &Name, generation: &Generation, previous: Option<&Generation>) -> bool {
+    let known =
+        [Some(generation), previous].into_iter().flatten().filter_map(|known| known.portable.applications.get(name));
+    let roots: Vec<Root> = known.map(|resolved| resolved.application.root).collect();
+    roots.is_empty() || roots.contains(&Root::Writable)
 }

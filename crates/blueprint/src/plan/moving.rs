@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::application::{Script, end, times};
-use super::order::roots_written;
+use super::facts::roots_written;
 use super::report::PlannedStep;
 use crate::document::Name;
 use crate::generation::Generation;

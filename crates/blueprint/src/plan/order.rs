@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::{Script, application, fetch, removed};
-use super::facts::{Facts, meets};
+use super::facts::{Facts, meets, roots_written};
 use super::moving::moving;
 use super::report::PlannedStep;
-use crate::document::{Name, Root, Wish};
+use crate::document::{Name, Wish};
 use crate::generation::{Generation, HostPort, Retired, VolumeId};
 use crate::inventory::{Holder, InstanceId, Inventory};
 use crate::refusal::Refusal;
@@ -158,12 +158,4 @@ fn set_aside(id: &VolumeId, retired: &Retired, inventory: &Inventory, script: &m
     if found.removal.is_some_and(|removal| removal.disposal == disposal && removal.is_due) {
         script.add(Step::Collect(Rubbish::Volume { volume }), "asked for a day ago");
     }
-}
-
-/// Returns true when an application's instances may have written to their root: before, now, or nobody knows.
-pub(super) fn roots_written(name: &Name, generation: &Generation, previous: Option<&Generation>) -> bool {
-    let known =
-        [Some(generation), previous].into_iter().flatten().filter_map(|known| known.portable.applications.get(name));
-    let roots: Vec<Root> = known.map(|resolved| resolved.application.root).collect();
-    roots.is_empty() || roots.contains(&Root::Writable)
 }
