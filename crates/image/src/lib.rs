@@ -7,6 +7,7 @@
 //! - [`pull`] fetches from registries, by digest, resumed, bounded.
 //! - [`store`] keeps blobs, references, leases and unpacked layers, and shows what nobody needs before it goes.
 //! - [`unpack`] turns an archive into a folder, in a process that holds that folder and nothing else.
+//! - [`files`] is the other task of that process: a person's look at the files of an application, and changes of them.
 //! - [`recipe`] makes an image where none can be pulled, with the same digest each time.
 //! - [`oci`] and [`tar`] read the formats, purely; [`limits`] has every bound with its reason.
 //!
@@ -19,6 +20,7 @@
 
 mod delete;
 pub mod effect;
+pub mod files;
 pub mod limits;
 pub mod oci;
 pub mod pull;

@@ -65,6 +65,14 @@ pub const REPORT_BYTES_MAX: u64 = 10 << 20;
 pub const OWNER_MAX: u64 = 65_535;
 /// Owner of what has none: `nobody`.
 pub const OVERFLOW_ID: u32 = 65_534;
+/// Bytes of a file that a person puts into a volume: a database dump or a film; what is larger goes by the application's own protocol.
+pub const FILE_BYTES_MAX: u64 = 16 << 30;
+/// Entries of a folder in one answer: more than anybody reads, and few enough for one answer of 2 MiB.
+pub const LISTED_MAX: usize = 5_000;
+/// Names of a folder that are read to find the first of them: beyond it a folder is shown as it comes.
+pub const NAMES_MAX: usize = 1_000_000;
+/// Files and folders that one removal takes: a tree of packages has a third of it.
+pub const REMOVED_MAX: u64 = 1_000_000;
 
 /// Bytes that a layer of this packed size may unpack to.
 pub fn unpacked_bytes_max(packed: u64) -> u64 {

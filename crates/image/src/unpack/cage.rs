@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -79,16 +79,39 @@ pub struct Attempt {
 
 /// Gives up everything but a folder and what unpacking needs, for the rest of this process's life.
 pub(super) fn close(folder: BorrowedFd<'_>) -> Result<(), Refused> {
-    limits().map_err(|cause| Refused::Cage(format!("limits: {cause}")))?;
-    landlock(folder)?;
-    let filter = filter().map_err(|cause| Refused::Cage(format!("seccomp: {cause}")))?;
+    // The parent's death is the end of what it asked for.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+        .map_err(|cause| Refused::Cage(format!("limits: {cause}")))?;
+    let allowed = AccessFs::ReadFile
+        | AccessFs::ReadDir
+        | AccessFs::WriteFile
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+        | AccessFs::MakeDir
+        | AccessFs::MakeReg
+        | AccessFs::MakeSym
+        | AccessFs::MakeFifo
+        | AccessFs::MakeChar
+        | AccessFs::Refer
+        | AccessFs::Truncate;
+    close_with(folder, allowed, UNPACKED_BYTES_MAX.max(BLOB_BYTES_MAX), true, &[])
+}
+
+/// Gives up everything but these rights to a folder, files of at most so many bytes, pipes and whiteouts where it `makes_nodes`, and the calls of [`CALLS`] with `more`.
+pub(crate) fn close_with(
+    folder: BorrowedFd<'_>,
+    allowed: BitFlags<AccessFs>,
+    file_bytes_max: u64,
+    makes_nodes: bool,
+    more: &[libc::c_long],
+) -> Result<(), Refused> {
+    limits(file_bytes_max).map_err(|cause| Refused::Cage(format!("limits: {cause}")))?;
+    landlock(folder, allowed)?;
+    let filter = filter(makes_nodes, more).map_err(|cause| Refused::Cage(format!("seccomp: {cause}")))?;
     seccompiler::apply_filter(&filter).map_err(|cause| Refused::Cage(format!("seccomp: {cause}")))
 }
 
-fn limits() -> rustix::io::Result<()> {
-    // The parent's death is the end of what it asked for.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    let largest = UNPACKED_BYTES_MAX.max(BLOB_BYTES_MAX);
+fn limits(largest: u64) -> rustix::io::Result<()> {
     for (resource, most) in [
         (Resource::As, UNPACKER_BYTES_MAX),
         (Resource::Cpu, UNPACKER_CPU_SECONDS_MAX),
@@ -107,19 +130,7 @@ pub fn has_landlock() -> bool {
     asked.handle_access(AccessFs::from_all(ABI::V1)).is_ok()
 }
 
-fn landlock(folder: BorrowedFd<'_>) -> Result<(), Refused> {
-    let allowed = AccessFs::ReadFile
-        | AccessFs::ReadDir
-        | AccessFs::WriteFile
-        | AccessFs::RemoveFile
-        | AccessFs::RemoveDir
-        | AccessFs::MakeDir
-        | AccessFs::MakeReg
-        | AccessFs::MakeSym
-        | AccessFs::MakeFifo
-        | AccessFs::MakeChar
-        | AccessFs::Refer
-        | AccessFs::Truncate;
+fn landlock(folder: BorrowedFd<'_>, allowed: BitFlags<AccessFs>) -> Result<(), Refused> {
     let closed = || -> Result<RulesetStatus, landlock::RulesetError> {
         let rules = Ruleset::default()
             .handle_access(AccessFs::from_all(ABI::V5))?
@@ -136,11 +147,13 @@ fn landlock(folder: BorrowedFd<'_>) -> Result<(), Refused> {
     }
 }
 
-fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().map(|call| (*call, Vec::new())).collect();
-    // A whiteout is device 0/0 and a pipe has none: no other device can be made.
-    let none = SeccompCondition::new(MKNODAT_DEVICE, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0)?;
-    rules.insert(libc::SYS_mknodat, vec![SeccompRule::new(vec![none])?]);
+fn filter(makes_nodes: bool, more: &[libc::c_long]) -> Result<BpfProgram, seccompiler::BackendError> {
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = CALLS.iter().chain(more).map(|call| (*call, Vec::new())).collect();
+    if makes_nodes {
+        // A whiteout is device 0/0 and a pipe has none: no other device can be made.
+        let none = SeccompCondition::new(MKNODAT_DEVICE, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 0)?;
+        rules.insert(libc::SYS_mknodat, vec![SeccompRule::new(vec![none])?]);
+    }
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let machine = std::env::consts::ARCH.try_into()?;
     SeccompFilter::new(rules, refused, SeccompAction::Allow, machine)?.try_into()

@@ -22,6 +22,7 @@ const BUFFER_BYTES: usize = 128 << 10;
 pub fn main(job: &str) -> ExitCode {
     let answer = match serde_json::from_str::<Job>(job) {
         Ok(Job::Probe) => encode(&probe()),
+        Ok(Job::Files(task)) => return crate::files::main(&task),
         Ok(Job::Unpack { compression, diff_id, packed, paths }) => encode(&unpack(compression, diff_id, packed, paths)),
         Err(cause) => {
             eprintln!("the job cannot be read: {cause}");

@@ -25,6 +25,8 @@ pub enum Job {
     },
     /// Try what the cage should forbid.
     Probe,
+    /// Act on the files of the working folder (module `files`).
+    Files(crate::files::Task),
 }
 
 /// State of the path check.

@@ -24,7 +24,7 @@
 //! The files that were made stay in its building folder, which the store removes; nothing of it counts.
 
 mod apply;
-mod cage;
+pub(crate) mod cage;
 mod fault;
 mod helper;
 mod job;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod crash;
+mod files;
 mod hostile;
 mod pull;
 mod recipe;
