@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::text::{Node, Place, Problems, Value};
+use crate::text::{Node, Place, Problems, SCALAR_BYTES, Value};
 
 /// Deepest `${A:-${B:-...}}`: files of people have three at most.
 const BRACES_MAX: usize = 16;
@@ -34,7 +34,21 @@ pub(super) fn interpolate(node: &mut Node, variables: &BTreeMap<String, String>,
     let mut uses = Uses::new();
     let mut room = BYTES_MAX;
     walk(node, variables, &mut room, &mut uses, problems);
+    measure(node);
     uses
+}
+
+/// Sizes of a tree anew, so that what variables made of it counts where it is copied by `extends`.
+fn measure(node: &mut Node) -> usize {
+    let size = match &mut node.value {
+        Value::Scalar { text, .. } => text.len() / SCALAR_BYTES,
+        Value::List(items) => items.iter_mut().map(measure).sum(),
+        Value::Map(entries) => {
+            entries.iter_mut().map(|entry| 1 + entry.key.len() / SCALAR_BYTES + measure(&mut entry.value)).sum()
+        }
+    };
+    node.size = 1 + size;
+    node.size
 }
 
 fn walk(
@@ -374,6 +388,7 @@ mod tests {
         let mut problems = Problems::default();
         let uses = interpolate(&mut tree, &variables, &mut problems);
         assert!(problems.is_empty());
+        assert_eq!(tree.size, 1 + 4 * 2 + 1, "each key and value, and the list's");
         let text = |key: &str| tree.get(key).unwrap().as_text();
         assert_eq!((text("a"), text("b"), text("c")), (Some(""), Some("null"), Some("plain")));
         let missing: Vec<&str> = uses.values().filter_map(|used| Some(used.missing.as_ref()?.0.as_str())).collect();

@@ -8,17 +8,22 @@ use super::values::{ServicePort, ports, protocol};
 use crate::document::{Application, Name, Port, Protocol, Publish};
 use crate::text::{Entry, Node, Value};
 
+/// Most ports of one service, ranges counted port by port: five of the longest ranges; each is compared with the others.
+const PORTS_MAX: usize = 512;
+
 /// Takes `ports`.
 pub(super) fn published(entry: &Entry, application: &mut Application, findings: &mut Findings<'_>) {
     let Value::List(items) = &entry.value.value else {
         return findings.unsupported(entry, "is not a list");
     };
+    let mut left = PORTS_MAX;
     for item in items {
         let found = match item.as_text() {
             Some(text) => ports(text),
             None => long(item, findings),
         };
         match found {
+            Some(ports) if !is_room(&mut left, ports.len()) => return too_many(entry, findings),
             Some(ports) => ports.into_iter().for_each(|port| take(port, item, application, findings)),
             None => findings.unsupported_at("ports", item.place, "is not a port as 8080:80"),
         }
@@ -30,8 +35,10 @@ pub(super) fn exposed(entry: &Entry, application: &mut Application, findings: &m
     let Value::List(items) = &entry.value.value else {
         return findings.unsupported(entry, "is not a list");
     };
+    let mut left = PORTS_MAX;
     for item in items {
         match item.as_text().and_then(ports) {
+            Some(ports) if !is_room(&mut left, ports.len()) => return too_many(entry, findings),
             Some(ports) => {
                 for port in ports {
                     take(ServicePort { published: None, ..port }, item, application, findings);
@@ -42,10 +49,22 @@ pub(super) fn exposed(entry: &Entry, application: &mut Application, findings: &m
     }
 }
 
+fn is_room(left: &mut usize, ports: usize) -> bool {
+    let rest = left.checked_sub(ports);
+    *left = rest.unwrap_or_default();
+    rest.is_some()
+}
+
+fn too_many(entry: &Entry, findings: &mut Findings<'_>) {
+    findings.unsupported(entry, format!("names more than {PORTS_MAX} ports; those behind are left out"));
+}
+
 fn take(port: ServicePort, item: &Node, application: &mut Application, findings: &mut Findings<'_>) {
     let Some(name) = named(&port, application) else { return };
     let mut publish = port.published.map(|(address, port)| Publish { port, address });
-    if publish.as_ref().is_some_and(|publish| matches!(publish.address.0, IpAddr::V6(_))) {
+    // A port of HTTP is the door's, which listens at both families.
+    let is_v6 = publish.as_ref().is_some_and(|publish| matches!(publish.address.0, IpAddr::V6(_)));
+    if is_v6 && port.protocol != Protocol::Http {
         let why =
             format!("port {}: instances have IPv4 alone, so nothing is published at an IPv6 address", port.target);
         findings.unsupported_at("ports", item.place, why);
@@ -82,7 +101,7 @@ fn long(item: &Node, findings: &mut Findings<'_>) -> Option<Vec<ServicePort>> {
             findings.unsupported_at("ports", entry.place, format!("{} {why}", entry.key));
         }
     }
-    let target = text("target")?.parse().ok().filter(|port| *port > 0)?;
+    let target = text("target")?.parse::<u16>().ok().filter(|port| *port > 0)?;
     let protocol = match (protocol(text("protocol").unwrap_or("tcp"))?, text("app_protocol")) {
         (Protocol::Tcp, Some("http")) => Protocol::Http,
         (protocol, _) => protocol,

@@ -70,6 +70,10 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn add(&mut self, path: &[&str], what: impl Into<String>, hint: Option<&str>) {
+        if self.problems.is_full() {
+            // Counted alone: a place is not looked for where it is not shown.
+            return self.problems.add(Place::default(), String::new());
+        }
         let place = place_of(self.tree, path);
         let whole: Vec<&str> = self.base.iter().map(String::as_str).chain(path.iter().copied()).collect();
         let what = what.into();
@@ -88,7 +92,8 @@ pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
     }
     if document.applications.len() > APPLICATIONS_MAX {
         let what = format!("has {} applications, but at most {APPLICATIONS_MAX} fit", document.applications.len());
-        checker.add(&["applications"], what, None);
+        // Rules between so many are not looked at: their time grows faster than their number.
+        return checker.add(&["applications"], what, None);
     }
     machine(document, &mut checker);
     host_ports(document, &mut checker);
@@ -218,6 +223,9 @@ fn links(document: &Document, checker: &mut Checker<'_>) {
             for (sorted, target) in
                 targets.iter().enumerate().filter(|(_, target)| !document.applications.contains_key(target))
             {
+                if checker.problems.is_full() {
+                    return checker.problems.add(Place::default(), String::new());
+                }
                 let index = written.and_then(|list| position(list, target)).unwrap_or(sorted);
                 let path = ["applications", name.as_str(), key, &index.to_string()];
                 let near = crate::text::nearest(target.as_str(), &known).map(|near| format!("did you mean `{near}`?"));

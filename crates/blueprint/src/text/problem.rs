@@ -10,8 +10,8 @@ pub const PROBLEMS_MAX: usize = 100;
 /// Longest part of a path that is shown, in characters: paths of files in it seldom have more, and a key of a megabyte must not stand in
 /// each of a hundred problems.
 const PART_CHARACTERS_MAX: usize = 512;
-/// Longest word that is compared with the known ones, in bytes: the longest known one has a quarter of it.
-const WORD_BYTES_MAX: usize = 64;
+/// Longest word that is compared with the known ones, in bytes: that of a name.
+const WORD_BYTES_MAX: usize = 32;
 
 /// Edits between a key and the nearest known one up to which it is offered: more than that is a different word.
 const HINT_EDITS_MAX: usize = 3;

@@ -113,6 +113,20 @@ fn large_files_are_bounded() {
     let secrets = imported.document().applications.values().next().unwrap().secrets().len();
     assert_eq!(secrets, 9_000);
 
+    // A short text of long variables, which many services extend.
+    let chain: String = (1..120).map(|at| format!("  s{at}: {{extends: s0}}\n")).collect();
+    let text = format!("services:\n  s0: {{image: a, environment: {{A: $L$L$L}}}}\n{chain}");
+    let variables = [("L".to_string(), "x".repeat(1 << 20))].into();
+    let problems = import(&text, &Context { variables, ..Context::default() }).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.what.contains("more than 200000 values")), "{problems:?}");
+
+    // Each port is compared with the others.
+    let ranges: String = (0..600).map(|at| format!("'{}-{}', ", at * 100 + 1, at * 100 + 100)).collect();
+    let text = format!("services:\n  a: {{image: a, ports: [{ranges}]}}\n");
+    let imported = import(&text, &Context::default()).unwrap();
+    assert_eq!(imported.document().applications.values().next().unwrap().ports.len(), 500);
+    assert!(imported.findings().iter().any(|finding| finding.why.contains("more than 512 ports")));
+
     let deep = format!("services:\n  a: {{image: 'a{}'}}\n", "${A:-".repeat(20_000));
     assert!(import(&deep, &Context::default()).is_err());
 }

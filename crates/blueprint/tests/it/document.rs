@@ -100,6 +100,24 @@ fn texts_that_are_no_documents() {
     assert!(problems(&long).contains("of which at most 1048576 are read"));
 }
 
+/// Rules between many parts end with the problems that are kept.
+#[test]
+fn many_faults_are_counted_and_not_looked_for() {
+    let applications: String = (0..400).map(|at| format!("  a{at}: {{image: a}}\n")).collect();
+    let names: String = (0..30_000).map(|at| format!("nobody-of-this-name-{at}, ")).collect();
+    let text = format!("version: 1\napplications:\n{applications}  b: {{image: b, links: [{names}]}}\n");
+    let found = problems(&text);
+    assert!(
+        found.contains("which is no application here") && found.lines().count() == 101,
+        "{}",
+        found.lines().count()
+    );
+    let applications: String = (0..20_000).map(|at| format!("  a{at}: {{image: a, links: [a{}]}}\n", at + 1)).collect();
+    let found = problems(&format!("version: 1\napplications:\n{applications}"));
+    assert!(found.ends_with("applications: has 20000 applications, but at most 500 fit\n"), "{found}");
+    assert_eq!(found.lines().count(), 1);
+}
+
 /// A billion laughs: each line holds the one before ten times.
 #[test]
 fn aliases_are_bounded() {
