@@ -22,7 +22,7 @@ const NAMED_MAX: usize = 5;
 pub(crate) fn list(service: &Service, name: &Name) -> Result<Vec<views::Backup>, AgentError> {
     let subject = subject::find(service, name)?;
     let target = target(service, &subject)?;
-    let repository = target.repository(service)?;
+    let Some(repository) = target.reading(service)? else { return Ok(Vec::new()) };
     let mut found = of_application(service, &repository, name, target.name.as_str())?;
     let last = service.backups().records.application(name)?.last;
     for backup in &mut found {

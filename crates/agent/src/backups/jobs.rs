@@ -237,6 +237,12 @@ impl Jobs {
         found.ok_or_else(|| BackupsError::NoJob { number }.into())
     }
 
+    /// Stops the acts that are about applications of some names.
+    pub fn stop(&self, is_meant: impl Fn(&Name) -> bool) {
+        let meant = |job: &Arc<Job>| job.application.as_ref().is_some_and(&is_meant);
+        self.running().into_iter().filter(meant).for_each(|job| job.cancel());
+    }
+
     /// Takes no more acts, and stops those that are under way.
     pub fn close(&self) {
         lock(&self.inner).closed = true;
@@ -318,6 +324,26 @@ mod tests {
         assert_eq!((view.phase.as_str(), view.all_bytes, view.ended), ("reads", 10, Some(end)));
         assert!(matches!(jobs.find(9), Err(AgentError::Backups(BackupsError::NoJob { number: 9 }))));
         assert!(jobs.begin(JobKind::Backup, Some(&name("web")), "ann", |_| Ok(Done::default())).is_ok());
+        jobs.join();
+    }
+
+    #[test]
+    fn acts_of_one_application_are_stopped_and_those_of_another_go_on() {
+        let jobs = Jobs::default();
+        let (go, wait) = mpsc::channel::<()>();
+        let other = jobs.begin(JobKind::Backup, Some(&name("db")), "ann", move |job| {
+            wait.recv().unwrap();
+            job.check().map(|()| Done::default())
+        });
+        let meant = jobs.begin(JobKind::Drill, Some(&name("web")), "ann", |job| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(job.cancelled());
+            job.check().map(|()| Done::default())
+        });
+        jobs.stop(|name| name.as_str() == "web");
+        assert_eq!(ended(&meant.unwrap()).code.as_deref(), Some("cancelled"));
+        go.send(()).unwrap();
+        assert!(ended(&other.unwrap()).ok);
         jobs.join();
     }
 

@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Name, Schedule, Store};
 use openmesh_primitives::Timestamp;
 use tokio::runtime::Handle;
@@ -254,6 +255,13 @@ pub(crate) fn check_removal(service: &Service, name: &Name) -> Result<(), AgentE
         service.backups().keys.recipients()?;
     }
     Ok(())
+}
+
+/// Stops what is done with applications that a generation removes: their volumes are set aside as soon as nobody reads them, and their last backup comes after
+/// that.
+pub(crate) fn stop_removed(backups: &Backups, before: Option<&Generation>, generation: &Generation) {
+    let has = |generation: &Generation, name: &Name| generation.portable.applications.contains_key(name);
+    backups.jobs.stop(|name| before.is_some_and(|before| has(before, name)) && !has(generation, name));
 }
 
 /// Begins a backup of an application.

@@ -189,13 +189,31 @@ impl Target {
         Ok(repository)
     }
 
+    /// The repository, opened to list what is in it: nothing is made and nothing is noted. None where there is none yet.
+    ///
+    /// # Errors
+    /// It is another one than before, it is for others, or the store fails.
+    pub fn reading(&self, service: &Service) -> Result<Option<Repository<'_>>, AgentError> {
+        let record = service.backups().records.target(&self.name)?;
+        let is_known = record.place == self.place && !record.repository.is_empty();
+        let expected = if is_known { Some(self.id_of(&record)?) } else { None };
+        let identities = std::slice::from_ref(service.backups().keys.node());
+        match Repository::open(self.store(), identities, expected) {
+            Err(BackupError::NoRepository) if !is_known => Ok(None),
+            opened => opened.map(Some).map_err(|error| self.explained(error.into())),
+        }
+    }
+
+    fn id_of(&self, record: &TargetRecord) -> Result<RepositoryId, AgentError> {
+        let damaged = |_: BadId| wrong(&self.name, "the id of its repository is damaged");
+        record.repository.parse::<RepositoryId>().map_err(damaged)
+    }
+
     /// The repository, and whether it was made just now.
     fn opened(&self, keys: &Keys, known: Option<&TargetRecord>) -> Result<(Repository<'_>, bool), AgentError> {
         let identities = std::slice::from_ref(keys.node());
         if let Some(known) = known {
-            let damaged = |_: BadId| wrong(&self.name, "the id of its repository is damaged");
-            let id: RepositoryId = known.repository.parse().map_err(damaged)?;
-            return Ok((Repository::open(self.store(), identities, Some(id))?, false));
+            return Ok((Repository::open(self.store(), identities, Some(self.id_of(known)?))?, false));
         }
         match Repository::open(self.store(), identities, None) {
             Err(BackupError::NoRepository) => {}
