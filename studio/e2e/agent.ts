@@ -100,6 +100,8 @@ export class FakeAgent {
   /** Answers with a plan, or refuses; the test says which. */
   plan: (text: string) => Deployment | { code: string; message: string; status: number } = () => ({
     generation: this.info.wanted + 1,
+    after: this.info.wanted,
+    applications: [],
     plan: `generation ${this.info.wanted + 1} after ${this.info.wanted}: nothing to do\n`,
     steps: 0,
     destroys: [],

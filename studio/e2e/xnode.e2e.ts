@@ -83,6 +83,8 @@ applications:
 /** A plan of three steps, one of which destroys something. */
 const planned = (more: Partial<Deployment> = {}): Deployment => ({
   generation: 2,
+  after: 1,
+  applications: ["site"],
   plan: `generation 2 after 1: 3 steps
 site ~ image: "nginx:1" -> "nginx:2"
    1. fetch nginx:2 (1a2b3c4d, 12 MiB) (its image is not here)
@@ -393,6 +395,7 @@ describe("the node", () => {
     );
     expect(everything).not.toContain("correct horse");
     await page.getByRole("button", { name: "Remove the secret token" }).click();
+    await page.getByRole("button", { name: "Yes: Remove the secret token" }).click();
     await page.getByText(/^No secret is kept/).waitFor();
   });
 
@@ -636,6 +639,7 @@ describe("within an application", () => {
       target: "shed",
       node: "attic",
       generation: 1,
+      number: 1,
       at: "2026-11-28T03:00:00Z",
       volumes: { data: 5 * 2 ** 20 },
       bytes: 5 * 2 ** 20,

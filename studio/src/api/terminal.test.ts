@@ -26,7 +26,7 @@ class FakeSocket {
   }
 }
 
-function terminal() {
+function terminal(frame: (draw: () => void) => void = (draw) => draw()) {
   const socket = new FakeSocket();
   const views: TerminalView[] = [];
   const made = new Terminal(
@@ -34,6 +34,7 @@ function terminal() {
     { terminal: [20, 3] },
     (view) => views.push(view),
     () => socket as unknown as WebSocket,
+    (draw) => frame(draw),
   );
   socket.onopen?.();
   const text = () =>
@@ -98,4 +99,17 @@ it("tells nothing after it was left", () => {
 it("sends a token along only where there is one", () => {
   expect(terminalProtocols(null)).toEqual([]);
   expect(terminalProtocols("oms_1")).toEqual(["openmesh.v1", "openmesh.bearer.oms_1"]);
+});
+
+it("draws the screen once for all that came since the last picture", () => {
+  const due: (() => void)[] = [];
+  const { socket, text } = terminal((draw) => due.push(draw));
+  socket.say({ started: { instance: "r1/0" } });
+  for (let n = 0; n < 100; n += 1) socket.output("y\r\n");
+  expect([due.length, text()]).toEqual([1, ""]);
+  due[0]?.();
+  expect(text()).toMatch(/^y\ny/);
+  socket.output("last");
+  due[1]?.();
+  expect(text()).toMatch(/last$/);
 });

@@ -49,13 +49,17 @@ export class Terminal {
   #onView: (view: TerminalView) => void;
   // A character may come in parts, of each stream by itself.
   #decoders = { 1: new TextDecoder(), 2: new TextDecoder() };
+  #frame: (draw: () => void) => void;
+  #isDue = false;
 
   constructor(
     url: string,
     wish: Exec & { terminal: [number, number] },
     onView: (view: TerminalView) => void,
     open: (url: string, protocols: string[]) => WebSocket = (at, protocols) => new WebSocket(at, protocols),
+    frame: (draw: () => void) => void = (draw) => void requestAnimationFrame(draw),
   ) {
+    this.#frame = frame;
     this.#screen = new Screen(...wish.terminal);
     this.#onView = onView;
     const socket = open(url, terminalProtocols(tokenNow()));
@@ -95,6 +99,14 @@ export class Terminal {
     this.#screen.write(decoder.decode(bytes.subarray(1), { stream: true }));
     const answers = this.#screen.answers();
     if (answers !== "") this.type(answers);
+    // A program may write faster than anybody can look: the screen is drawn once for each picture of the browser.
+    if (this.#isDue) return;
+    this.#isDue = true;
+    this.#frame(() => this.#draw());
+  }
+
+  #draw(): void {
+    this.#isDue = false;
     this.#tell({
       lines: this.#screen.lines(),
       above: this.#screen.above,

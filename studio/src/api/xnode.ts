@@ -102,6 +102,10 @@ export interface Generation {
 /** A deployment that was taken, or would be. */
 export interface Deployment {
   generation: number;
+  /** Number of the wanted generation that it follows; 0 for the first. */
+  after: number;
+  /** Applications that it changes. */
+  applications: string[];
   /** Plan as a person reads it. */
   plan: string;
   steps: number;
@@ -441,6 +445,11 @@ export interface AuditRecord {
   code?: string;
   /** Refusals before this one that were too many to be recorded. */
   unrecorded?: number;
+  /** Number of the file that begins. */
+  file?: number;
+  /** Bytes of the line that was cut, and its hash. */
+  bytes?: number;
+  cut?: string;
   /** Hash of the record before. */
   previous: string;
 }
@@ -471,6 +480,8 @@ export interface Backup {
   target: string;
   node: string;
   generation: number;
+  /** Place in the order of the machine's backups in that target; 0 where that is not known. */
+  number: number;
   /** Moment of the data. */
   at: string;
   /** Volumes, with the bytes of their files. */

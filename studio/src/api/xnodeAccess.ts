@@ -1,6 +1,7 @@
 /** Who is signed in at an Xnode, and what they may. The agent decides; this only says beforehand what it would refuse. */
 import { keepPreviousData, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { get, post, put, query, remove, RequestError } from "./client";
+import { draftsBelongTo, forgetDrafts } from "../lib/draft";
 import { keepToken } from "./token";
 import { ROOT } from "./xnodeQueries";
 import { eventHistory } from "./xnodeEvents";
@@ -28,7 +29,9 @@ export const useMe = (isOn = true) =>
     queryKey: ["xnode", "me"],
     queryFn: async ({ signal }) => {
       try {
-        return await get<Me>(`${ACCESS}/me`, signal);
+        const me = await get<Me>(`${ACCESS}/me`, signal);
+        draftsBelongTo(me.who);
+        return me;
       } catch (error) {
         if (error instanceof RequestError && [401, 404, 502, 503].includes(error.status)) return null;
         throw error;
@@ -62,6 +65,7 @@ export async function signInAt(message: string, signature: string, code: string)
     ...(code.trim() === "" ? {} : { code: code.trim() }),
   });
   keepToken(session.token);
+  draftsBelongTo(session.wallet);
   return session;
 }
 
@@ -73,12 +77,15 @@ export async function signOutAt(): Promise<void> {
     if (!(error instanceof RequestError) || error.status !== 401) throw error;
   }
   keepToken(null);
+  forgetDrafts();
 }
 
 /** What was shown to somebody is not for whoever comes after them. */
 export async function becomeSomebody(client: QueryClient): Promise<void> {
   client.removeQueries({ queryKey: ["xnode-document"] });
   client.removeQueries({ queryKey: ["xnode-difference"] });
+  // Whoever signs in first owns the Xnode: the next one is asked for no code.
+  client.removeQueries({ queryKey: ["xnode-nonce"] });
   eventHistory.again();
   await client.resetQueries({ queryKey: ["xnode"] });
 }

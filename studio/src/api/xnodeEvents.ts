@@ -77,9 +77,9 @@ export class EventHistory {
 
 export const eventHistory = new EventHistory();
 
+// The same functions at each call: others would leave the stream and begin it anew at every drawing.
+const watch = (changed: () => void) => eventHistory.watch(changed);
+const nowOf = () => eventHistory.now;
+
 /** The history, and how its stream is. */
-export const useHistory = (): HistoryNow =>
-  useSyncExternalStore(
-    (changed) => eventHistory.watch(changed),
-    () => eventHistory.now,
-  );
+export const useHistory = (): HistoryNow => useSyncExternalStore(watch, nowOf);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { LogLine } from "../api/xnode";
-import { EMPTY_LOG, LINES_KEPT_MAX, marked, plainText, withLines } from "./logWindow";
+import { CHARS_KEPT_MAX, EMPTY_LOG, LINES_KEPT_MAX, marked, plainText, withLines } from "./logWindow";
 
 const line = (sequence: number, instance = "r1/0"): LogLine => ({
   instance,
@@ -62,4 +62,19 @@ it("marks a word whatever its case", () => {
 it("takes the colours of a terminal out of a line", () => {
   expect(plainText("\x1b[1;31mred\x1b[0m and \x1b]0;title\x07plain")).toBe("red and plain");
   expect(plainText("[31m is only text")).toBe("[31m is only text");
+});
+
+it("keeps a bounded number of characters, and always the newest line", () => {
+  const long = (sequence: number, chars: number): LogLine => ({ ...line(sequence), text: "x".repeat(chars) });
+  const window = withLines(EMPTY_LOG, [1, 2, 3, 4, 5].map((n) => long(n, CHARS_KEPT_MAX / 4)), true);
+  expect([window.entries.length, window.left]).toEqual([4, 1]);
+  expect(withLines(window, [long(6, CHARS_KEPT_MAX * 2)], true).entries).toHaveLength(1);
+});
+
+it("shows what would make a line look like another one", () => {
+  expect(plainText("ok\u202egpj.exe\u202c")).toBe("ok<U+202E>gpj.exe<U+202C>");
+  expect(plainText("10 %\r20 %\r")).toBe("10 %\u240d20 %");
+  expect(plainText("a\tb\x00\x7f\x9b31m")).toBe("a\tb\u2400\u2421<U+009B>31m");
+  expect(plainText("an ESC \x1b alone")).toBe("an ESC \u241b alone");
+  expect(plainText("<script>alert(1)</script>")).toBe("<script>alert(1)</script>");
 });

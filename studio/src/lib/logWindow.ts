@@ -4,6 +4,8 @@ import { instant } from "./format";
 
 /** Lines that are kept: more than anybody scrolls through, and a page with them still scrolls at once. */
 export const LINES_KEPT_MAX = 2_000;
+/** Characters that are kept: five times what that many usual lines have. Lines of 16 KiB would else fill a page with 32 MB. */
+export const CHARS_KEPT_MAX = 1_000_000;
 
 export type LogEntry =
   | { kind: "line"; line: LogLine }
@@ -46,8 +48,21 @@ export function withLines(window: LogWindow, lines: readonly LogLine[], isWhole:
   }
   if (added.length === 0) return window;
   const all = [...window.entries, ...added];
-  const over = Math.max(0, all.length - LINES_KEPT_MAX);
+  const over = excessOf(all);
   return { entries: all.slice(over), seen, left: window.left + over, newest };
+}
+
+/** How many of the oldest entries have to go; the newest one always stays. */
+function excessOf(all: readonly LogEntry[]): number {
+  let chars = 0;
+  let from = all.length;
+  while (from > 0 && all.length - from < LINES_KEPT_MAX) {
+    const entry = all[from - 1];
+    chars += entry?.kind === "line" ? entry.line.text.length : 0;
+    if (chars > CHARS_KEPT_MAX && from < all.length) break;
+    from -= 1;
+  }
+  return from;
 }
 
 /** A text cut where a word is found, whatever its case: parts that match and parts that do not, in turn. */
@@ -67,7 +82,21 @@ export function marked(text: string, word: string): { text: string; hit: boolean
   return parts;
 }
 
-/** Colours and other commands of terminals, taken out: a log is text here. */
+/* eslint-disable no-control-regex -- these are what is looked for */
+const COMMANDS = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g;
+/** Control characters but tabs, and those that turn the direction in which others are written. */
+const UNSEEN = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+/* eslint-enable no-control-regex */
+
+/**
+ * A line of a log as text: colours and other commands of terminals are taken out, and characters that cannot be seen are
+ * shown as what they are, so that no line looks like another one.
+ */
 export const plainText = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- these are what is looked for
-  text.replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])/g, "");
+  text.replace(COMMANDS, "").replace(/\r$/, "").replace(UNSEEN, pictureOf);
+
+function pictureOf(char: string): string {
+  const code = char.charCodeAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  return code === 0x7f ? "\u2421" : `<U+${code.toString(16).toUpperCase().padStart(4, "0")}>`;
+}

@@ -16,6 +16,8 @@ export function SignIn() {
   const entering = useMutation({
     mutationFn: (wallet: (typeof wallets)[number]) => signInWith(wallet, code),
     onSuccess: become,
+    // Somebody else may have become the owner meanwhile.
+    onError: () => void nonce.refetch(),
   });
   const isNew = nonce.data?.owned === false;
   return (

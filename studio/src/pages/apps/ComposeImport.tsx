@@ -6,6 +6,7 @@ import { readCompose, useSecrets } from "../../api/xnodeQueries";
 import { Badge, Card, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { readImages, readVariables } from "../../lib/compose";
+import { useDraft } from "../../lib/draft";
 import { Refused } from "./parts";
 import { ProblemList, problemsOf } from "./Problems";
 
@@ -14,6 +15,9 @@ export interface Composed {
   of: string;
   document: string;
 }
+
+/** Key of what is written beside a compose file. */
+export const COMPOSE_DRAFT = "deploy compose";
 
 /** A compose file becomes a document; what is not done as Docker does it is said by line, and what matters is asked about. */
 export function ComposeImport({
@@ -25,7 +29,7 @@ export function ComposeImport({
   composed: Composed | null;
   onComposed: (composed: Composed | null) => void;
 }) {
-  const [written, setWritten] = useState({ variables: "", images: "" });
+  const [written, setWritten] = useDraft(COMPOSE_DRAFT, () => ({ variables: "", images: "" }));
   const [without, setWithout] = useState<readonly string[]>([]);
   const variables = readVariables(written.variables);
   const images = readImages(written.images);
@@ -46,14 +50,14 @@ export function ComposeImport({
           form="NAME=value"
           written={written.variables}
           wrong={variables.wrong}
-          onChange={(text) => setWritten((before) => ({ ...before, variables: text }))}
+          onChange={(variables) => setWritten({ ...written, variables })}
         />
         <PairsInput
           label="Images of services that would be built from a folder"
           form="SERVICE=image"
           written={written.images}
           wrong={images.wrong}
-          onChange={(text) => setWritten((before) => ({ ...before, images: text }))}
+          onChange={(images) => setWritten({ ...written, images })}
         />
         <Findings
           all={answer?.findings ?? []}

@@ -28,7 +28,7 @@ function Deployment({ number }: { number: number }) {
   const from = Number(read("from")) || 0;
   const { events } = useHistory();
   const xnode = useXnode();
-  const planned = useMemo(() => readPlan(recallPlan(number)).steps, [number]);
+  const planned = useMemo(() => readPlan(recallPlan(number, from)).steps, [number, from]);
   const told = useMemo(
     () => progressOf(number, planned, events.filter(({ sequence }) => sequence >= from)),
     [number, planned, events, from],

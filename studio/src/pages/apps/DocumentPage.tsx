@@ -4,12 +4,16 @@ import { useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card, Notice } from "../../design";
 import { isCompose } from "../../lib/compose";
 import { namesIn, otherKeys, withDocument } from "../../lib/document";
+import { forgetDrafts, useDraft } from "../../lib/draft";
 import { useTitle } from "../../lib/title";
-import { ComposeImport, type Composed } from "./ComposeImport";
+import { COMPOSE_DRAFT, ComposeImport, type Composed } from "./ComposeImport";
 import { DocumentEditor } from "./DocumentEditor";
 import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
 import { ProblemList, problemsOf } from "./Problems";
+
+/** What was written here, the document that was made of it, and what was written beside a compose file. */
+const DRAFTS = ["deploy document", "deploy composed", COMPOSE_DRAFT] as const;
 
 const FIRST = `version: 1
 applications:
@@ -40,10 +44,10 @@ export function DocumentPage() {
 }
 
 function Writing({ present, wanted }: { present: string; wanted: number }) {
-  const [written, setWritten] = useState(FIRST);
+  const [written, setWritten] = useDraft(DRAFTS[0], () => FIRST);
   const [whole, setWhole] = useState(false);
   const flow = useChange();
-  const [composed, setComposed] = useState<Composed | null>(null);
+  const [composed, setComposed] = useDraft<Composed | null>(DRAFTS[1], () => null);
   const own = namesIn(present) ?? [];
   const compose = isCompose(written);
   const source = compose ? (composed?.of === written ? composed.document : null) : written;
@@ -65,7 +69,8 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
         : cannotAdd
           ? "It cannot be added by itself"
           : undefined;
-  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Deploy" />;
+  if (flow.planned)
+    return <Decide flow={flow} planned={flow.planned} verb="Deploy" onDone={() => forgetDrafts(...DRAFTS)} />;
   return (
     <form
       className="stack"

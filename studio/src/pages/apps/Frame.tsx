@@ -6,6 +6,7 @@ import { fresh, useReach } from "../../api/xnodeQueries";
 import { Card, Loading, Notice } from "../../design";
 import { age, clock } from "../../lib/format";
 import { useNow } from "../../lib/now";
+import { seldom } from "../../lib/seldom";
 import { SignIn } from "../../shell/XnodeSignIn";
 import { Failure } from "../parts";
 import { Command } from "./parts";
@@ -26,12 +27,22 @@ export function Frame() {
   );
 }
 
+/** Pause between two fetches for news, milliseconds: a history of thousands of events comes in hundreds of parts. */
+const NEWS_MS = 500;
+
 /** What the agent tells of is fetched anew at once; without its stream the pages still ask every few seconds. */
 function News() {
   const client = useQueryClient();
   const { events, state } = useHistory();
   const now = useNow();
-  useEffect(() => eventHistory.watch(() => void fresh(client)), [client]);
+  useEffect(() => {
+    const { call, stop } = seldom(() => void fresh(client), NEWS_MS);
+    const leave = eventHistory.watch(call);
+    return () => {
+      leave();
+      stop();
+    };
+  }, [client]);
   if (state !== "lost") return null;
   const last = events.at(-1);
   return (

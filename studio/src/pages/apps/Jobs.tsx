@@ -137,6 +137,12 @@ function RunEnd({ of: { is_running: isRunning, code, words } }: { of: JobRun }) 
   );
 }
 
+const NOTHING: Partial<Record<LinesState, string>> = {
+  ended: "This run has written nothing.",
+  refused: "Its log is not here any more, or you may not look at it.",
+  lost: "The log is interrupted; it is asked for again.",
+};
+
 /** The log of one run, to its end. */
 function RunLog({ application, job, number }: { application: string; job: string; number: number }) {
   const [log, setLog] = useState<LogWindow>(EMPTY_LOG);
@@ -155,7 +161,7 @@ function RunLog({ application, job, number }: { application: string; job: string
   );
   const lines = log.entries.flatMap((entry) => (entry.kind === "line" ? [entry.line] : []));
   if (lines.length === 0)
-    return <Empty>{state === "ended" ? "This run has written nothing." : "No line has come yet."}</Empty>;
+    return <Empty>{NOTHING[state] ?? "No line has come yet."}</Empty>;
   return (
     <div className="log" role="log" aria-live="off" aria-label={`Log of run ${number}`} tabIndex={0}>
       {lines.map((line) => (

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState, type RefObject } from "react";
+import { memo, useEffect, useMemo, useRef, useState, type RefObject } from "react";
 import { query, type RequestError } from "../../api/client";
 import { follow, type LinesState } from "../../api/lines";
 import type { Application, LogLine } from "../../api/xnode";
@@ -7,6 +7,7 @@ import { Badge, Card, Empty, Notice } from "../../design";
 import { clock, count } from "../../lib/format";
 import { EMPTY_LOG, marked, plainText, withLines, type LogEntry, type LogWindow } from "../../lib/logWindow";
 import { save } from "../../lib/save";
+import { useSettled } from "../../lib/settled";
 import { oneOf, useFilters } from "../../lib/urlState";
 import { Choice } from "../parts";
 import { Refused } from "./parts";
@@ -16,6 +17,8 @@ const LINES_FIRST = 500;
 const LINES_AGAIN = 10_000;
 /** How near to its end a log counts as followed, in pixels. */
 const END_PIXELS = 12;
+/** Pause after the last letter of a filter until the log is asked for anew, milliseconds. */
+const SETTLE_MS = 400;
 
 const STREAMS = [
   { value: "stdout", words: "Output" },
@@ -27,6 +30,7 @@ export function Logs({ application }: { application: Application }) {
   const [read, write] = useFilters();
   const stream = oneOf(read("stream"), ["stdout", "stderr", "shim"], "");
   const contains = read("contains");
+  const asked = useSettled(contains, SETTLE_MS);
   return (
     <Card title="Log" flush>
       <div className="filters">
@@ -57,10 +61,10 @@ export function Logs({ application }: { application: Application }) {
         </label>
       </div>
       <Following
-        key={`${application.name} ${stream} ${contains}`}
+        key={`${application.name} ${stream} ${asked}`}
         name={application.name}
         stream={stream}
-        contains={contains}
+        contains={asked}
         instance={read("instance")}
         find={read("find")}
       />
@@ -125,14 +129,14 @@ function Following({
   useEffect(() => {
     if (isFollowed && element.current) element.current.scrollTop = element.current.scrollHeight;
   }, [shown, isFollowed]);
-  if (state === "refused" && error)
-    return (
-      <div className="told">
-        <Refused error={error} />
-      </div>
-    );
+  const isRefused = state === "refused" && error !== null;
   return (
     <>
+      {isRefused ? (
+        <div className="told">
+          <Refused error={error} />
+        </div>
+      ) : null}
       <div className="row spread pad">
         <Standing state={state} log={log} shown={shown.length} />
         <span className="row">
@@ -149,7 +153,9 @@ function Following({
         </span>
       </div>
       {shown.length === 0 ? (
-        <Empty>{whyEmpty(state, stream !== "" || contains !== "" || instance !== "")}</Empty>
+        isRefused ? null : (
+          <Empty>{whyEmpty(state, stream !== "" || contains !== "" || instance !== "")}</Empty>
+        )
       ) : (
         <div
           ref={element}
@@ -163,11 +169,7 @@ function Following({
           }
         >
           {shown.map((entry) => (
-            <Entry
-              key={keyOf(entry)}
-              entry={entry}
-              find={find}
-            />
+            <Entry key={keyOf(entry)} entry={entry} find={find} />
           ))}
         </div>
       )}
@@ -218,7 +220,8 @@ function Standing({ state, log, shown }: { state: LinesState; log: LogWindow; sh
   );
 }
 
-function Entry({ entry, find }: { entry: LogEntry; find: string }) {
+/** Drawn again only where it is another one: thousands of them stay while a few come. */
+const Entry = memo(function Entry({ entry, find }: { entry: LogEntry; find: string }) {
   if (entry.kind === "gap")
     return (
       <div className="gap">
@@ -240,7 +243,7 @@ function Entry({ entry, find }: { entry: LogEntry; find: string }) {
       </span>
     </div>
   );
-}
+});
 
 /** How often a word is found, and the way from one place to the next. */
 function Hits({

@@ -1,7 +1,7 @@
-import { useState } from "react";
 import { useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card, Empty } from "../../design";
 import { partOf, withPart } from "../../lib/document";
+import { forgetDrafts, useDraft } from "../../lib/draft";
 import { around, diffLines, differs } from "../../lib/lineDiff";
 import { DiffView } from "./DiffView";
 import { DocumentEditor } from "./DocumentEditor";
@@ -11,6 +11,8 @@ import { ProblemList, problemsOf } from "./Problems";
 
 /** Lines that are shown around a change. */
 const CONTEXT_LINES = 3;
+
+const draftOf = (name: string) => `settings of ${name}`;
 
 /** The application's part of the document, with what a change of it would be. */
 export function Settings({ name }: { name: string }) {
@@ -31,7 +33,7 @@ export function Settings({ name }: { name: string }) {
 }
 
 function Editing({ text, part, name, wanted }: { text: string; part: string; name: string; wanted: number }) {
-  const [draft, setDraft] = useState<string | null>(null);
+  const [draft, setDraft] = useDraft<string | null>(draftOf(name), () => null);
   const written = draft ?? part;
   const flow = useChange();
   const merged = withPart(text, written);
@@ -46,7 +48,10 @@ function Editing({ text, part, name, wanted }: { text: string; part: string; nam
       : isRenamed
         ? "With another name it would be another application: deploy that from a document"
         : undefined;
-  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Apply" />;
+  if (flow.planned)
+    return (
+      <Decide flow={flow} planned={flow.planned} verb="Apply" onDone={() => forgetDrafts(draftOf(name))} />
+    );
   return (
     <form
       className="stack"

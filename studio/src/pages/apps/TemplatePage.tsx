@@ -6,6 +6,7 @@ import { useMay } from "../../api/xnodeAccess";
 import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
 import { Badge, Card, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
+import { forgetDrafts, useDraft } from "../../lib/draft";
 import { answersOf, freeName, NAME, NAME_WORDS, wrongAnswers } from "../../lib/options";
 import { binary } from "../../lib/quantity";
 import { useSettled } from "../../lib/settled";
@@ -71,8 +72,9 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
 function Form({ sheet, applications }: { sheet: TemplateSheet; applications: Application[] }) {
   const template = sheet.summary.name;
   const taken = applications.map(({ name }) => name);
-  const [name, setName] = useState(() => freeName(template, taken));
-  const [written, setWritten] = useState<Readonly<Record<string, string>>>(() =>
+  const drafts = [`name of ${template}`, `answers of ${template} ${sheet.summary.version}`] as const;
+  const [name, setName] = useDraft(drafts[0], () => freeName(template, taken));
+  const [written, setWritten] = useDraft<Readonly<Record<string, string>>>(drafts[1], () =>
     Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
   );
   const flow = useChange();
@@ -92,9 +94,10 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
   const faults = fits && isFresh ? (preflight.data?.problems ?? []) : [];
   const write = (field: string, text: string) => {
     flow.reset();
-    setWritten((before) => ({ ...before, [field]: text }));
+    setWritten({ ...written, [field]: text });
   };
-  if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Deploy" />;
+  if (flow.planned)
+    return <Decide flow={flow} planned={flow.planned} verb="Deploy" onDone={() => forgetDrafts(...drafts)} />;
   return (
     <div className="halves">
       <Card title="Settings">

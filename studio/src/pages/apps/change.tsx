@@ -1,6 +1,6 @@
 /** A change of the machine: planned, looked at, and done. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
+import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 import { RequestError } from "../../api/client";
 import type { Deployment } from "../../api/xnode";
@@ -141,17 +141,32 @@ function Steps({ steps }: { steps: PlanStep[] }) {
 }
 
 /** The plan with the last word: what is destroyed has to be agreed to, then it is done and followed. */
-export function Decide({ flow, planned, verb }: { flow: ChangeFlow; planned: Planned; verb: string }) {
+export function Decide({
+  flow,
+  planned,
+  verb,
+  onDone,
+}: {
+  flow: ChangeFlow;
+  planned: Planned;
+  verb: string;
+  /** It was taken: what was written for it can be forgotten. */
+  onDone?: () => void;
+}) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const [reason, setReason] = useState("");
   const [agreed, setAgreed] = useState(false);
+  const section = useRef<HTMLElement>(null);
+  // The plan stands where its form stood: who works by keyboard or by ear goes on at its begin.
+  useEffect(() => section.current?.focus(), []);
   const may = useMay(planned.change.kind === "remove" ? "admin" : "operator");
   const { change, deployment, expected } = planned;
   const doing = useMutation({
     mutationFn: () => ask(change, { plan: false, expected, reason }),
     onSuccess: async (taken) => {
       rememberPlan({ generation: taken.generation, events: taken.events, plan: taken.plan });
+      onDone?.();
       void fresh(client);
       await navigate(`/deployments/${taken.generation}?from=${taken.events}`);
     },
@@ -160,7 +175,7 @@ export function Decide({ flow, planned, verb }: { flow: ChangeFlow; planned: Pla
   const why = may ?? (needsWord ? "Agree first to what will be lost" : undefined);
   const isOld = doing.error instanceof RequestError && doing.error.code === "changed";
   return (
-    <section className="stack" aria-label="Plan">
+    <section ref={section} className="stack plan" aria-label="Plan" tabIndex={-1}>
       <PlanView plan={deployment.plan} destroys={deployment.destroys} />
       <label className="field">
         <span>Reason, for the history</span>

@@ -1,6 +1,6 @@
 /** Parts that the pages of an Xnode share. */
 import type { UseQueryResult } from "@tanstack/react-query";
-import type { ReactNode } from "react";
+import { useState, type ReactNode } from "react";
 import { Link } from "react-router";
 import { RequestError } from "../../api/client";
 import type { Application } from "../../api/xnode";
@@ -176,5 +176,50 @@ export function Act({
     >
       {words}
     </button>
+  );
+}
+
+/** A button for what cannot be undone: it asks once more in its own place, and a second click at that place is a no. */
+export function Sure({
+  words,
+  label,
+  asked,
+  busy,
+  why,
+  onAct,
+}: {
+  words: string;
+  label: string;
+  /** What is lost, said before it is done. */
+  asked: string;
+  busy: boolean;
+  /** Reason for which it is not offered. */
+  why: string | undefined;
+  onAct: () => void;
+}) {
+  const [isAsked, setAsked] = useState(false);
+  return (
+    <span className="row">
+      {isAsked ? (
+        <Act words="No" label={`No: ${label}`} busy={false} why={undefined} onAct={() => setAsked(false)} />
+      ) : (
+        <Act words={words} label={label} busy={busy} why={why} onAct={() => setAsked(true)} />
+      )}
+      {isAsked ? (
+        <Act
+          words="Yes"
+          label={`Yes: ${label}`}
+          busy={busy}
+          why={why}
+          onAct={() => {
+            setAsked(false);
+            onAct();
+          }}
+        />
+      ) : null}
+      <span className="quiet" role="status">
+        {isAsked ? asked : ""}
+      </span>
+    </span>
   );
 }

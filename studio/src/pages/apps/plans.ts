@@ -25,11 +25,18 @@ function read(): Kept[] {
 export function rememberPlan(kept: Kept): void {
   if (kept.plan.length > PLAN_CHARS_MAX) return;
   const others = read().filter(({ generation }) => generation !== kept.generation);
-  localStorage.setItem(KEY, JSON.stringify([kept, ...others].slice(0, PLANS_MAX)));
+  try {
+    localStorage.setItem(KEY, JSON.stringify([kept, ...others].slice(0, PLANS_MAX)));
+  } catch {
+    // A full store costs the steps beforehand, and not the way to the deployment.
+  }
 }
 
-/** The plan of a generation; the empty text where this browser did not deploy it. */
-export function recallPlan(generation: number): string {
-  const found = read().find((each) => each.generation === generation);
+/**
+ * The plan of a generation; the empty text where this browser did not deploy it. `from`: the first event of the deployment
+ * where that is known, else 0; a plan of an agent that was here before has another one.
+ */
+export function recallPlan(generation: number, from: number): string {
+  const found = read().find((each) => each.generation === generation && (from === 0 || each.events === from));
   return typeof found?.plan === "string" ? found.plan : "";
 }

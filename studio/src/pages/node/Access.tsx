@@ -18,7 +18,7 @@ import { useAct } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { count, duration } from "../../lib/format";
-import { Act, Live, Refused } from "../apps/parts";
+import { Act, Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
 
 const ROLE_WORDS: Record<Role, string> = {
@@ -129,9 +129,10 @@ function Members({ all }: { all: Member[] }) {
                   }
                   onAct={() => ending.mutate(member.wallet)}
                 />
-                <Act
+                <Sure
                   words="Remove"
                   label={`Remove ${nameOf(member)}`}
+                  asked="Its sessions end at once."
                   busy={removing.isPending}
                   why={reason(member)}
                   onAct={() => removing.mutate(member.wallet)}
@@ -335,9 +336,10 @@ function Keys({ all }: { all: ApiKey[] }) {
           {
             head: "",
             cell: ({ id, name }) => (
-              <Act
+              <Sure
                 words="Revoke"
                 label={`Revoke the key ${name}`}
+                asked="Programs that have it are refused at once."
                 busy={ending.isPending}
                 why={undefined}
                 onAct={() => ending.mutate(id)}

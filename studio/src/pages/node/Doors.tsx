@@ -9,7 +9,7 @@ import { Table } from "../../design/Table";
 import { clock, count, duration } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { save } from "../../lib/save";
-import { Act, Live, Refused } from "../apps/parts";
+import { Act, Live, Refused, Sure } from "../apps/parts";
 
 /** Time before its end at which a certificate should have been made anew. */
 const ENDS_SOON_MS = 7 * 86_400_000;
@@ -221,9 +221,10 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
           {
             head: "",
             cell: ({ name }) => (
-              <Act
+              <Sure
                 words="Remove"
                 label={`Remove the certificate of ${name}`}
+                asked="A key that was given is lost for good."
                 busy={forgetting.isPending}
                 why={may}
                 onAct={() => forgetting.mutate(name)}

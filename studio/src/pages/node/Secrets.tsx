@@ -7,7 +7,7 @@ import { Table } from "../../design/Table";
 import { count } from "../../lib/format";
 import { NAME, NAME_WORDS } from "../../lib/options";
 import { generated } from "../../lib/secret";
-import { Act, Live, Refused } from "../apps/parts";
+import { Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
 
 /** Letters and digits of a secret that is made here: 190 bits. */
@@ -60,9 +60,10 @@ function List({ all }: { all: SecretInfo[] }) {
           {
             head: "",
             cell: ({ name, used_by: users }) => (
-              <Act
+              <Sure
                 words="Remove"
                 label={`Remove the secret ${name}`}
+                asked="Its value is lost for good."
                 busy={removing.isPending}
                 why={may ?? (Object.keys(users).length > 0 ? "It is in use: deploy a document without it first" : undefined)}
                 onAct={() => removing.mutate(name)}
