@@ -1,8 +1,8 @@
 //! The one who asks, as handlers of requests get it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use openmesh_primitives::Address;
 use tokio::sync::watch;
@@ -40,20 +40,31 @@ impl fmt::Display for Who {
 }
 
 /// A request, with everything that it has opened, in the count of its session's.
-#[derive(Debug)]
-pub(crate) struct Open(Arc<AtomicU64>);
+pub(crate) struct Open {
+    count: Arc<AtomicU64>,
+    closed: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
 
 impl Open {
     /// One more in a count.
     pub fn counted(count: &Arc<AtomicU64>) -> Arc<Open> {
         count.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Open(count.clone()))
+        Arc::new(Open { count: count.clone(), closed: Mutex::new(None) })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.count.fetch_sub(1, Ordering::SeqCst);
+        if let Some(closed) = self.closed.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            closed();
+        }
+    }
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("count", &self.count).finish_non_exhaustive()
     }
 }
 
@@ -92,6 +103,13 @@ impl Principal {
     /// Number of the session or key; none for root.
     pub fn credential(&self) -> Option<&str> {
         self.live.as_ref().map(|live| live.id.as_str())
+    }
+
+    /// Has a function called once everything that this request has opened is closed, which is when the last copy of this principal has gone. Never for root.
+    pub fn when_closed(&self, does: impl FnOnce() + Send + 'static) {
+        if let Some(live) = &self.live {
+            *live.open.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(does));
+        }
     }
 
     /// Ready once this principal has no right any more: the session or key is revoked or over, or its role is another one. Never for root. Terminals and

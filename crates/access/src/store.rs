@@ -320,13 +320,11 @@ impl Access {
         Ok(Principal { who, role, from: from.into(), live: Some(live) })
     }
 
-    /// Notes that a principal was active until now: its last stream has closed.
-    pub fn touch(&self, principal: &Principal, tick: &Tick) {
-        if let Some(id) = principal.credential() {
-            let mut inner = lock(&self.inner);
-            let now = inner.state.ran.moment(tick);
-            inner.state.touch(id, &now);
-        }
+    /// Notes that a session or key was used until now: something of it has closed.
+    pub fn touch(&self, id: &str, tick: &Tick) {
+        let mut inner = lock(&self.inner);
+        let now = inner.state.ran.moment(tick);
+        inner.state.touch(id, &now);
     }
 
     /// True where the last uses should be written down, for the sake of the next run of the agent. One of all who ask within a minute hears it, also where the writing

@@ -200,8 +200,9 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
             next.run(request).await
         };
     };
+    note_last_use(&gate, &principal);
     parts.extensions.insert(principal.clone());
-    let body = if body.is_end_stream() { body } else { until_ended(body, &gate, &principal) };
+    let body = if body.is_end_stream() { body } else { until_ended(body, &principal) };
     let request = Request::from_parts(parts, body);
     let response = if rule.changes {
         recorded(gate.clone(), entry, principal.clone(), request, next, false).await
@@ -213,7 +214,7 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
     };
     let (parts, body) = response.into_parts();
     // What is whole already goes out as it is; what goes on ends with the session.
-    let body = if body.size_hint().exact().is_some() { body } else { until_ended(body, &gate, &principal) };
+    let body = if body.size_hint().exact().is_some() { body } else { until_ended(body, &principal) };
     Response::from_parts(parts, body)
 }
 
@@ -477,15 +478,11 @@ fn unlogged(error: &AgentError) -> Response {
     Denied::new(507, "audit", message).into_response()
 }
 
-/// Marks a session as used until it is dropped, which is when a stream has closed.
-struct Using {
-    gate: Arc<Gate>,
-    principal: Principal,
-}
-
-impl Drop for Using {
-    fn drop(&mut self) {
-        self.gate.access.touch(&self.principal, &tick());
+/// Has a session noted as used when the last of what it opens here has closed: a stream, or a terminal of hours.
+fn note_last_use(gate: &Gate, principal: &Principal) {
+    if let Some(id) = principal.credential().map(String::from) {
+        let access = gate.access.clone();
+        principal.when_closed(move || access.touch(&id, &tick()));
     }
 }
 
@@ -494,10 +491,9 @@ type Part = Option<io::Result<Bytes>>;
 
 /// A body that breaks off when its principal has no right any more: an end would look as if it were whole. A task of its own reads it, so that whatever gives it ends
 /// at that moment also where nobody takes what it gave before.
-fn until_ended(body: Body, gate: &Arc<Gate>, principal: &Principal) -> Body {
+fn until_ended(body: Body, principal: &Principal) -> Body {
     let (parts, taken) = mpsc::channel::<Part>(1);
-    let using = Using { gate: gate.clone(), principal: principal.clone() };
-    tokio::spawn(carry(body, using, parts));
+    tokio::spawn(carry(body, principal.clone(), parts));
     Body::from_stream(stream::unfold((taken, false), |(mut taken, is_over)| async move {
         if is_over {
             return None;
@@ -517,9 +513,9 @@ fn until_ended(body: Body, gate: &Arc<Gate>, principal: &Principal) -> Body {
 }
 
 /// Carries the parts of a body until its end, until nobody waits for them any more, or until whoever asked has no right any more.
-async fn carry(body: Body, using: Using, parts: mpsc::Sender<Part>) {
+async fn carry(body: Body, principal: Principal, parts: mpsc::Sender<Part>) {
     let mut data = body.into_data_stream();
-    let mut ended = std::pin::pin!(using.principal.ended());
+    let mut ended = std::pin::pin!(principal.ended());
     loop {
         let part: Part = tokio::select! {
             biased;

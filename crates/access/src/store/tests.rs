@@ -186,8 +186,17 @@ async fn an_idle_session_ends_unless_something_of_it_is_open() {
     let stream = enter(&access, &signed_in.token, 1).unwrap();
     assert!(enter(&access, &signed_in.token, IDLE_MS + 5).is_ok());
     assert_eq!(access.sessions(&stream, &tick(IDLE_MS + 5))[0].open, 1);
-    access.touch(&stream, &tick(2 * IDLE_MS));
+    let closed = Arc::new(AtomicU64::new(0));
+    let counts = closed.clone();
+    stream.when_closed(move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+    });
+    let copy = stream.clone();
+    access.touch(stream.credential().unwrap(), &tick(2 * IDLE_MS));
     drop(stream);
+    assert_eq!(closed.load(Ordering::SeqCst), 0, "a copy of it is still there");
+    drop(copy);
+    assert_eq!(closed.load(Ordering::SeqCst), 1);
     assert!(enter(&access, &signed_in.token, 3 * IDLE_MS - 1).is_ok());
     let idle = Refusal::Idle { idle_ms: IDLE_MS };
     assert_eq!(enter(&access, &signed_in.token, 4 * IDLE_MS).unwrap_err(), idle);

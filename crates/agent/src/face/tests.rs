@@ -225,7 +225,7 @@ async fn what_nobody_reads_ends_with_its_key_too() {
     let principal = gate.access().enter(&made.key, "here", &tick()).unwrap();
     let (gives, dropped) = tokio::sync::oneshot::channel::<()>();
     let endless = stream::unfold(gives, |gives| async move { Some((Ok::<_, io::Error>("line"), gives)) });
-    let body = until_ended(Body::from_stream(endless), &gate, &principal);
+    let body = until_ended(Body::from_stream(endless), &principal);
     gate.access().end_key(&Principal::root(), &made.entry.id, &tick()).unwrap();
     assert!(dropped.await.is_err(), "what gives the body is gone, though nobody has read it");
     assert!(axum::body::to_bytes(body, usize::MAX).await.is_err(), "it breaks off");
@@ -237,9 +237,9 @@ async fn a_body_that_is_whole_stays_whole() {
     let (gate, made) = gate(folder.path());
     let principal = gate.access().enter(&made.key, "here", &tick()).unwrap();
     let parts = stream::iter(["one ", "two ", "three"].map(Ok::<_, io::Error>));
-    let body = until_ended(Body::from_stream(parts), &gate, &principal);
+    let body = until_ended(Body::from_stream(parts), &principal);
     assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), "one two three");
     let failing = stream::iter([Ok("one"), Err(io::Error::other("no more"))]);
-    let body = until_ended(Body::from_stream(failing), &gate, &principal);
+    let body = until_ended(Body::from_stream(failing), &principal);
     assert!(axum::body::to_bytes(body, usize::MAX).await.is_err());
 }
