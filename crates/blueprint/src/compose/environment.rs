@@ -265,9 +265,11 @@ fn live_lines(text: &str, variables: &BTreeMap<String, String>) -> Result<Vec<Li
         let (value, is_live, used) = assigned_value(rest, value.trim_start(), end)
             .ok_or_else(|| format!("line {number}: a quote is not closed"))?;
         let (value, is_tainted) = match is_live {
-            true => {
-                live(&value, &known, &tainted, &mut room).map_err(|what| format!("line {number}: {name} {what}"))?
-            }
+            true => live(&value, &known, &tainted, &mut room).map_err(|what| match is_secret(&name) {
+                // What is said of a password must not hold a part of it.
+                true => format!("line {number}: {name} has a `$` that leads to no value; write it in single quotes"),
+                false => format!("line {number}: {name} {what}"),
+            })?,
             false => (value, false),
         };
         if is_tainted {
@@ -413,6 +415,10 @@ mod tests {
         assert_eq!(shown, expected);
         assert_eq!(env_lines("A=1\nB=\"x\n\n", &BTreeMap::new()), Err("line 2: a quote is not closed".to_string()));
         assert_eq!(env_lines("A=$Z\n", &BTreeMap::new()), Err("line 1: A needs the variable Z".to_string()));
+        for value in ["ab$Zcd", "ab${Zcd!ef}", "${ab:?cd}"] {
+            let said = env_lines(&format!("\nDB_PASSWORD={value}\n"), &BTreeMap::new()).unwrap_err();
+            assert_eq!(said, "line 2: DB_PASSWORD has a `$` that leads to no value; write it in single quotes");
+        }
         let raw: Vec<(String, Option<String>)> =
             raw_lines("A='1'\nB\n#c\n").into_iter().map(|line| (line.name, line.value)).collect();
         assert_eq!(raw, [("A".to_string(), Some("'1'".to_string())), ("B".to_string(), None)]);
