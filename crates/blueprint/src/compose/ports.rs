@@ -62,9 +62,7 @@ fn too_many(entry: &Entry, findings: &mut Findings<'_>) {
 fn take(port: ServicePort, item: &Node, application: &mut Application, findings: &mut Findings<'_>) {
     let Some(name) = named(&port, application) else { return };
     let mut publish = port.published.map(|(address, port)| Publish { port, address });
-    // A port of HTTP is the door's, which listens at both families.
-    let is_v6 = publish.as_ref().is_some_and(|publish| matches!(publish.address.0, IpAddr::V6(_)));
-    if is_v6 && port.protocol != Protocol::Http {
+    if publish.as_ref().is_some_and(|publish| matches!(publish.address.0, IpAddr::V6(_))) {
         let why =
             format!("port {}: instances have IPv4 alone, so nothing is published at an IPv6 address", port.target);
         findings.unsupported_at("ports", item.place, why);

@@ -379,14 +379,11 @@ fn ports(application: &Application, checker: &mut Checker<'_>) {
         if port.port == 0 || port.publish.as_ref().is_some_and(|publish| publish.port == Some(0)) {
             checker.add(&["ports", name.as_str()], "has the port 0, which cannot be listened on", None);
         }
-        // A port of HTTP is the door's, which listens at both families.
         let at = port.publish.as_ref().map(|publish| publish.address);
-        if let Some(address) = at.filter(|address| address.0.is_ipv6() && port.protocol != Protocol::Http) {
-            let what = format!(
-                "is {address}, but instances have IPv4 alone, so no port of {} is published there",
-                port.protocol
-            );
-            let hint = "write an address of IPv4, leave `address` out for all of them, or let the door carry it by `protocol: http`";
+        if let Some(address) = at.filter(|address| address.0.is_ipv6()) {
+            let what =
+                format!("is {address}, but ports are published at addresses of IPv4 alone, as instances have them");
+            let hint = "leave `address` out for all of IPv4; who has IPv6 alone reaches an application by a domain";
             checker.add(&["ports", name.as_str(), "publish", "address"], what, Some(hint));
         }
         let transport = port.protocol.transport();

@@ -57,12 +57,12 @@ fn networks_that_cannot_be() {
         (
             "",
             "ports: {x: {port: 80, publish: {address: '::'}}}",
-            "a.ports.x.publish.address: is ::, but instances have IPv4",
+            "a.ports.x.publish.address: is ::, but ports are published at addresses of IPv4 alone",
         ),
         (
             "",
             "ports: {x: {port: 53, protocol: udp, publish: {address: '::1'}}}",
-            "so no port of udp is published there",
+            "a.ports.x.publish.address: is ::1, but ports",
         ),
         ("", "limits: {rate: 1 bit/s}", "a.limits.rate: is 1 bit/s, but below 16 kbit/s a full frame"),
         ("", "limits: {rate: 0 bit/s}", "a.limits.rate: is 0, with which nothing runs"),
@@ -72,7 +72,7 @@ fn networks_that_cannot_be() {
     }
     for (machine, application) in [
         ("subnet: 10.0.0.0/8", "limits: {rate: 16 kbit/s}"),
-        ("subnet: 192.168.7.0/29", "ports: {x: {port: 80, protocol: http, publish: {address: '::1'}}}"),
+        ("subnet: 192.168.7.0/29", "ports: {x: {port: 80, protocol: http, publish: {address: 127.0.0.1}}}"),
     ] {
         assert!(Document::parse(&with(machine, application)).is_ok(), "{machine} {application}");
     }
