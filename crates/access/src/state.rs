@@ -169,6 +169,21 @@ impl State {
         }
     }
 
+    /// True where the life of a session or key is over by either clock.
+    pub fn is_expired(&self, id: &str, now: &Moment) -> bool {
+        match (self.sessions.get(id), self.keys.get(id)) {
+            (Some(session), _) => now.since_ms(&session.made) >= SESSION_MS,
+            (None, Some(key)) => key.lasts_ms.is_some_and(|lasts_ms| now.since_ms(&key.made) >= lasts_ms),
+            (None, None) => true,
+        }
+    }
+
+    /// True where the time in which the machine runs ends somebody's right.
+    pub fn has_ends(&self, now: &Moment) -> bool {
+        let lives = |session: &Session| now.surely_since_ms(&session.made) < SESSION_MS;
+        self.sessions.values().any(lives) || self.keys.values().any(|key| key.lasts_ms.is_some())
+    }
+
     /// True where somebody is an owner.
     pub fn has_owner(&self) -> bool {
         self.members.values().any(|member| member.role == Role::Owner)

@@ -327,12 +327,20 @@ impl Access {
         inner.state.touch(id, &now);
     }
 
-    /// True where the last uses should be written down, for the sake of the next run of the agent. One of all who ask within a minute hears it, also where the writing
-    /// then fails.
+    /// Ends what is open by sessions and keys whose life is over: by a clock that was set, or since the machine slept.
+    pub fn end_expired(&self, tick: &Tick) {
+        let mut inner = lock(&self.inner);
+        let Inner { state, uses, .. } = &mut *inner;
+        let now = state.ran.moment(tick);
+        uses.retain(|id, _| !state.is_expired(id, &now));
+    }
+
+    /// True where the last uses and the time in which the machine ran should be written down, for the sake of the next run of the agent. One of all who ask within a minute
+    /// hears it, also where the writing then fails.
     pub fn is_due(&self, tick: &Tick) -> bool {
         let mut inner = lock(&self.inner);
         let now = inner.state.ran.moment(tick);
-        let is_due = now.since_ms(&inner.noted) >= USES_MS;
+        let is_due = now.since_ms(&inner.noted) >= USES_MS && inner.state.has_ends(&now);
         if is_due {
             inner.noted = now;
         }

@@ -43,6 +43,8 @@ pub const COOKIE: &str = "__Host-openmesh-xnode";
 const BEARER_PROTOCOL: &str = "openmesh.bearer.";
 /// Time that open requests have when the agent leaves: streams end at once, and nobody else is waited for longer.
 const DRAIN: Duration = Duration::from_secs(3);
+/// Pause between two looks for what is over by a clock: a clock is seldom set, and a machine seldom sleeps.
+const TIDY: Duration = Duration::from_secs(15);
 /// Content policy of a page: load only from here, and be framed by nobody.
 const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
      object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
@@ -93,6 +95,17 @@ impl Gate {
         let own = own.into_iter().filter(|_| !hostname.trim().is_empty());
         let names = Names::new(own.chain(settings.people.hosts.iter().cloned()));
         Ok(Gate { access: Arc::new(access), names, pages: settings.pages.clone() })
+    }
+
+    /// Ends what is open and over by a clock, and writes down when sessions were last used.
+    fn tidy(&self) {
+        let tick = tick();
+        self.access.end_expired(&tick);
+        if self.access.is_due(&tick)
+            && let Err(error) = self.access.note_uses(&tick)
+        {
+            tracing::warn!(%error, "last uses of sessions are not written down");
+        }
     }
 
     /// Access of this agent.
@@ -182,14 +195,6 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
         }
     };
     parts.extensions.insert(gate.clone());
-    if gate.access.is_due(&tick) {
-        let gate = gate.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = gate.access.note_uses(&self::tick()) {
-                tracing::warn!(%error, "last uses of sessions are not written down");
-            }
-        });
-    }
     let entry = entry(&parts.method, parts.uri.path(), principal.as_ref(), &from);
     let Some(principal) = principal else {
         // Nobody is signed in: a stranger's change is a sign-in, and its handler answers for it.
@@ -588,6 +593,7 @@ fn guard(headers: &mut HeaderMap) {
 pub struct Face {
     leave: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
+    tidying: tokio::task::JoinHandle<()>,
     file: std::path::PathBuf,
 }
 
@@ -628,7 +634,8 @@ impl Face {
             }
         });
         tracing::info!(address = %bound, "the face answers");
-        Ok(Some(Face { leave, serving, file }))
+        let tidying = tokio::spawn(tidy(gate.clone(), leave.subscribe()));
+        Ok(Some(Face { leave, serving, tidying, file }))
     }
 
     /// Ends it: nothing new is taken, and what is open has a moment.
@@ -638,7 +645,27 @@ impl Face {
         if tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
             serving.abort();
         }
+        // Nothing of this face is written behind what comes next.
+        let _ = self.tidying.await;
         let _ = std::fs::remove_file(&self.file);
+    }
+}
+
+/// Tidies until the face is left, also where its owner is gone.
+async fn tidy(gate: Arc<Gate>, mut left: watch::Receiver<bool>) {
+    let mut leaves = std::pin::pin!(async move {
+        let _ = left.wait_for(|left| *left).await;
+    });
+    let mut pause = tokio::time::interval(TIDY);
+    loop {
+        tokio::select! {
+            () = &mut leaves => return,
+            _ = pause.tick() => {}
+        }
+        let gate = gate.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || gate.tidy()).await {
+            tracing::error!(%error, "sessions are not tidied");
+        }
     }
 }
 

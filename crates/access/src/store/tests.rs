@@ -155,6 +155,23 @@ async fn whatever_is_open_ends_when_the_life_of_its_key_does() {
 }
 
 #[tokio::test]
+async fn whatever_is_open_ends_by_a_clock_that_was_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    assert!(!access.is_due(&tick(600_000)), "nobody has a right that ends");
+    let signed_in = come_in(&access, 1, 0).await.unwrap();
+    let ended = tokio::spawn(enter(&access, &signed_in.token, 1).unwrap().ended());
+    access.end_expired(&tick(SESSION_MS - 1));
+    tokio::task::yield_now().await;
+    assert!(!ended.is_finished());
+    // A day ahead, within a minute of the machine's own time.
+    access.end_expired(&Tick { boot_ms: 60_000, ..tick(SESSION_MS) });
+    ended.await.unwrap();
+    // Set right again, the session is there.
+    assert!(enter(&access, &signed_in.token, 61_000).is_ok());
+}
+
+#[tokio::test]
 async fn sessions_survive_the_agents_restart() {
     let folder = tempfile::tempdir().unwrap();
     let access = open(folder.path());
