@@ -87,6 +87,20 @@ pub const RULES: &[Rule] = &[
     change("POST", "/v1/xnode/applications/{}/jobs/{}", OPERATOR),
     change("DELETE", "/v1/xnode/applications/{}/jobs/{}", OPERATOR),
     look("/v1/xnode/applications/{}/jobs/{}/logs", VIEWER),
+    // Files: what applications keep may be secret, so that whoever only looks at states does not read it.
+    look("/v1/xnode/applications/{}/files", OPERATOR),
+    look("/v1/xnode/applications/{}/files/root", OPERATOR),
+    look("/v1/xnode/applications/{}/files/root/content", OPERATOR),
+    look("/v1/xnode/applications/{}/files/volumes/{}", OPERATOR),
+    change("PUT", "/v1/xnode/applications/{}/files/volumes/{}", OPERATOR),
+    change("POST", "/v1/xnode/applications/{}/files/volumes/{}", OPERATOR),
+    change("DELETE", "/v1/xnode/applications/{}/files/volumes/{}", OPERATOR),
+    look("/v1/xnode/applications/{}/files/volumes/{}/content", OPERATOR),
+    change("PUT", "/v1/xnode/applications/{}/files/volumes/{}/content", OPERATOR),
+    // Alerts. A test of a webhook sends something to the outside.
+    look("/v1/xnode/alerts", VIEWER),
+    change("POST", "/v1/xnode/alerts/{}/acknowledge", OPERATOR),
+    change("POST", "/v1/xnode/alerts/webhooks/{}/test", ADMIN),
     // Templates.
     look("/v1/xnode/templates", VIEWER),
     look("/v1/xnode/templates/{}", VIEWER),

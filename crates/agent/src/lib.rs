@@ -21,6 +21,7 @@ mod drain;
 mod error;
 mod exec;
 mod face;
+mod files;
 mod history;
 mod ids;
 mod jobs;

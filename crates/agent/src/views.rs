@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
+pub use crate::api::files::{FileEntry, FileFolder, FileKind, FilePlaces, FileRename, FileVolume};
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
@@ -41,6 +42,9 @@ pub struct Node {
     pub disk_free_bytes: u64,
     /// Features that the kernel or the installed tools lack, each with a way to get it.
     pub lacks: Vec<String>,
+    /// Whoever emptied it, and why; none where it takes deployments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained: Option<Drained>,
 }
 
 /// Present work of the agent.

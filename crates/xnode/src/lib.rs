@@ -23,6 +23,7 @@ pub mod door;
 mod error;
 pub mod events;
 mod execute;
+pub mod files;
 mod guard;
 mod health;
 mod host;

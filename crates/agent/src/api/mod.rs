@@ -8,6 +8,7 @@ mod common;
 pub mod doors;
 mod drain;
 pub mod exec;
+pub mod files;
 pub mod import;
 pub mod jobs;
 mod templates;
@@ -70,6 +71,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(doors::routes())
         .merge(drain::routes())
         .merge(exec::routes())
+        .merge(files::routes())
         .merge(import::routes())
         .merge(jobs::routes())
         .merge(usage::routes())
@@ -79,8 +81,11 @@ pub fn router(service: Arc<Service>) -> Router {
 }
 
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
-    let seen = blocking(&service, |service| Ok((service.agent().look()?, crate::backups::troubles(service)?)));
-    let (look, unsaved) = seen.await?;
+    let seen = blocking(&service, |service| {
+        let drained = crate::drain::find(service.settings())?;
+        Ok((service.agent().look()?, crate::backups::troubles(service)?, drained))
+    });
+    let (look, unsaved, drained) = seen.await?;
     let host = &look.inventory.host;
     let mut work = service.work();
     work.troubles.extend(unsaved);
@@ -95,6 +100,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         memory_bytes: host.memory.0,
         disk_free_bytes: host.disk_free.0,
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
+        drained,
     }))
 }
 
