@@ -8,26 +8,28 @@
 //! Whoever opens the agent's socket is root. The face has no right of its own: without a session or a key it answers nothing but the way to sign in. A change is in the audit log
 //! before it begins, and goes on to its end, and into the log, also where the one who asked for it has gone.
 
-use std::io;
+mod bodies;
+mod serving;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::HttpBody as _;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt as _, stream};
 use openmesh_access::audit::Request as Entry;
 use openmesh_access::site::{Kind, Names, Page};
 use openmesh_access::{Access, ContractWallets, Least, Principal, Refusal, Rule, Tick, Verdict, decide};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks::Clock;
-use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+
+pub use serving::Face;
+
+use bodies::until_ended;
 
 use crate::error::AgentError;
 use crate::pages::Pages;
@@ -41,10 +43,6 @@ const API: &str = "/v1/";
 pub const COOKIE: &str = "__Host-openmesh-xnode";
 /// Beginning of the sub-protocol by which a page gives a WebSocket its token, since it can set no header there.
 const BEARER_PROTOCOL: &str = "openmesh.bearer.";
-/// Time that open requests have when the agent leaves: streams end at once, and nobody else is waited for longer.
-const DRAIN: Duration = Duration::from_secs(3);
-/// Pause between two looks for what is over by a clock: a clock is seldom set, and a machine seldom sleeps.
-const TIDY: Duration = Duration::from_secs(15);
 /// Content policy of a page: load only from here, and be framed by nobody.
 const PAGE_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
      object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
@@ -491,55 +489,6 @@ fn note_last_use(gate: &Gate, principal: &Principal) {
     }
 }
 
-/// Part of a body on its way; none is its whole end.
-type Part = Option<io::Result<Bytes>>;
-
-/// A body that breaks off when its principal has no right any more (X-81): an end would look as if it were whole. A task of its own reads it, so that whatever gives it ends
-/// at that moment also where nobody takes what it gave before.
-fn until_ended(body: Body, principal: &Principal) -> Body {
-    let (parts, taken) = mpsc::channel::<Part>(1);
-    tokio::spawn(carry(body, principal.clone(), parts));
-    Body::from_stream(stream::unfold((taken, false), |(mut taken, is_over)| async move {
-        if is_over {
-            return None;
-        }
-        match taken.recv().await {
-            Some(part) => {
-                let part = part?;
-                let is_over = part.is_err();
-                Some((part, (taken, is_over)))
-            }
-            None => {
-                let over = io::Error::new(io::ErrorKind::ConnectionAborted, "the session is over");
-                Some((Err(over), (taken, true)))
-            }
-        }
-    }))
-}
-
-/// Carries the parts of a body until its end, until nobody waits for them any more, or until whoever asked has no right any more.
-async fn carry(body: Body, principal: Principal, parts: mpsc::Sender<Part>) {
-    let mut data = body.into_data_stream();
-    let mut ended = std::pin::pin!(principal.ended());
-    loop {
-        let part: Part = tokio::select! {
-            biased;
-            () = &mut ended => break,
-            () = parts.closed() => break,
-            part = data.next() => part.map(|part| part.map_err(io::Error::other)),
-        };
-        let goes_on = matches!(part, Some(Ok(_)));
-        let given = tokio::select! {
-            biased;
-            () = &mut ended => break,
-            given = parts.send(part) => given,
-        };
-        if !goes_on || given.is_err() {
-            break;
-        }
-    }
-}
-
 /// A file of the pages, or else the page, which finds its own way from the address.
 fn page(gate: &Gate, request: &Request) -> Response {
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -587,86 +536,6 @@ fn guard(headers: &mut HeaderMap) {
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(DATA_POLICY));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-}
-
-/// A face that serves.
-pub struct Face {
-    leave: watch::Sender<bool>,
-    serving: tokio::task::JoinHandle<()>,
-    tidying: tokio::task::JoinHandle<()>,
-    file: std::path::PathBuf,
-}
-
-impl Face {
-    /// Begins to serve people. None where the settings have no face, or its address is another program's: then the agent goes on without it, and says so, since applications
-    /// must not wait for that.
-    ///
-    /// # Errors
-    /// The file with its address cannot be written.
-    pub async fn begin(settings: &Settings, router: Router, gate: &Arc<Gate>) -> Result<Option<Face>, AgentError> {
-        let file = settings.face_file();
-        let _ = std::fs::remove_file(&file);
-        let Some(wanted) = settings.face else { return Ok(None) };
-        if !wanted.ip().is_loopback() {
-            let words =
-                format!("face: {wanted} is not on loopback; the door carries the face to the outside, with TLS");
-            return Err(AgentError::Settings { path: settings.file(), words });
-        }
-        let listener = match TcpListener::bind(wanted).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::error!(%wanted, %error, "nobody is served but root: the face cannot be bound; another address stands as face in xnode.toml");
-                return Ok(None);
-            }
-        };
-        let bound = listener.local_addr().map_err(AgentError::file("asking for the address of", "the face"))?;
-        openmesh_xnode::marks::replace(&file, format!("{bound}\n").as_bytes())
-            .map_err(AgentError::file("writing", &file))?;
-        let (leave, mut left) = watch::channel(false);
-        let service = for_people(router, gate).into_make_service_with_connect_info::<SocketAddr>();
-        let serving = tokio::spawn(async move {
-            let ends = async move {
-                // Also where the sender is gone.
-                let _ = left.wait_for(|left| *left).await;
-            };
-            if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(ends).await {
-                tracing::error!(%error, "the face has ended");
-            }
-        });
-        tracing::info!(address = %bound, "the face answers");
-        let tidying = tokio::spawn(tidy(gate.clone(), leave.subscribe()));
-        Ok(Some(Face { leave, serving, tidying, file }))
-    }
-
-    /// Ends it: nothing new is taken, and what is open has a moment.
-    pub async fn end(self) {
-        self.leave.send_replace(true);
-        let mut serving = self.serving;
-        if tokio::time::timeout(DRAIN, &mut serving).await.is_err() {
-            serving.abort();
-        }
-        // Nothing of this face is written behind what comes next.
-        let _ = self.tidying.await;
-        let _ = std::fs::remove_file(&self.file);
-    }
-}
-
-/// Tidies until the face is left, also where its owner is gone.
-async fn tidy(gate: Arc<Gate>, mut left: watch::Receiver<bool>) {
-    let mut leaves = std::pin::pin!(async move {
-        let _ = left.wait_for(|left| *left).await;
-    });
-    let mut pause = tokio::time::interval(TIDY);
-    loop {
-        tokio::select! {
-            () = &mut leaves => return,
-            _ = pause.tick() => {}
-        }
-        let gate = gate.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || gate.tidy()).await {
-            tracing::error!(%error, "sessions are not tidied");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! Every route of the API has a rule, and every rule a route; spellings of paths and methods, hosts and tokens of requests, bodies that end with a right.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
+use axum::body::Body;
 use axum::routing::{any, get, put};
+use futures::stream;
 use openmesh_access::{KeyWish, RULES, Role};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 
