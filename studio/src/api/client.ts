@@ -106,6 +106,12 @@ export const send = <T>(method: string, path: string, body?: string | Blob, type
   request<T>(method, path, body === undefined ? undefined : { body, type });
 /** Sends a value as JSON by another method than POST. */
 export const put = <T>(path: string, body: unknown) => request<T>("PUT", path, { json: body });
+/** An answer to a value that goes on, as it comes. */
+export async function streamed(path: string, body: unknown, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const answer = await ask("POST", path, { json: body }, signal);
+  if (!answer.ok || !answer.body) throw await refusalOf(answer);
+  return answer.body;
+}
 /** An answer that is text and not JSON. */
 export const text = async (path: string, signal?: AbortSignal): Promise<string> => {
   const answer = await ask("GET", path, undefined, signal);

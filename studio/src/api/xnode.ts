@@ -416,6 +416,8 @@ export interface Exec {
   command?: string[];
   folder?: string;
   instance?: string;
+  /** All of its input, for one shot. */
+  stdin?: string;
   /** Columns and rows. */
   terminal?: [number, number];
 }

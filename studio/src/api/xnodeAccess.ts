@@ -84,6 +84,7 @@ export async function signOutAt(): Promise<void> {
 export async function becomeSomebody(client: QueryClient): Promise<void> {
   client.removeQueries({ queryKey: ["xnode-document"] });
   client.removeQueries({ queryKey: ["xnode-difference"] });
+  client.removeQueries({ queryKey: ["xnode-files"] });
   // Whoever signs in first owns the Xnode: the next one is asked for no code.
   client.removeQueries({ queryKey: ["xnode-nonce"] });
   eventHistory.again();
