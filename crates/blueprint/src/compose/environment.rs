@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::{Context, one_or_more};
 use super::finding::Findings;
 use super::interpolate::{BYTES_MAX, Uses, replaced};
-use super::naming::{Proposed, is_secret, propose};
+use super::naming::{Proposed, has_password, is_secret, propose};
 use super::shared::{TAKEN, is_room};
 use crate::document::{Application, Content, Name, VariableName};
 use crate::text::{Entry, Node, Place, Problems, Value};
@@ -19,15 +19,6 @@ const FILE_BYTES_LEAST: usize = 16 << 10;
 /// Returns true for a value that is a switch and no password, as in `ALLOW_EMPTY_PASSWORD: "yes"`.
 fn is_switch(value: &str) -> bool {
     matches!(value.to_ascii_lowercase().as_str(), "" | "yes" | "no" | "true" | "false" | "on" | "off" | "0" | "1")
-}
-
-/// Returns true for a text with an address in which a password stands, as `postgres://user:password@db/x`.
-fn has_password(text: &str) -> bool {
-    text.split("://").skip(1).any(|rest| {
-        let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
-        let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
-        password.is_some_and(|(_, password)| !password.is_empty())
-    })
 }
 
 /// A variable on its way.

@@ -3,8 +3,8 @@
 use super::context::{Context, entries, one_or_more};
 use super::finding::Findings;
 use super::interpolate::Uses;
-use super::naming::{holds_secret, is_secret, propose, word};
-use super::shared::{Secret, Shared, TAKEN, is_room};
+use super::naming::{has_password, holds_secret, is_secret, propose, word};
+use super::shared::{IN_THE_CLEAR, Secret, Shared, TAKEN, is_room};
 use crate::document::{Application, Content, File, Mode, User};
 use crate::text::{Entry, Node, Value};
 
@@ -62,6 +62,9 @@ pub(super) fn configs(
             }
             _ => Err("it has no content in this file".to_string()),
         };
+        if content.as_ref().is_ok_and(|text| has_password(text)) {
+            findings.changed_at("configs", node.place, format!("`{key}` {IN_THE_CLEAR}"));
+        }
         shared.configs.insert(key.to_string(), content.map(Content::Text));
     }
 }

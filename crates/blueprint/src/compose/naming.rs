@@ -11,6 +11,8 @@ const SECRET_WORDS: [&str; 9] =
 const SECRET_ENDS: [&str; 5] = ["_PASS", "_KEY", "_PWD", "_SALT", "_PW"];
 /// Ends of a name that tell something about a password and not the password itself: a file, a user, a length.
 const HARMLESS_ENDS: [&str; 8] = ["_FILE", "_PATH", "_USER", "_NAME", "_ID", "_EXPIRY", "_LENGTH", "_PUBLIC_KEY"];
+/// Names of files in which passwords stand, whatever is in them.
+const SECRET_FILES: [&str; 4] = [".pgpass", ".netrc", ".htpasswd", ".git-credentials"];
 
 /// Most secrets whose names have one beginning, a number behind each: it has five digits at most.
 const SECRETS_MAX: u32 = 99_999;
@@ -25,11 +27,24 @@ pub(super) fn is_secret(name: &str) -> bool {
     tells && !HARMLESS_ENDS.iter().any(|end| upper.ends_with(end))
 }
 
+/// Returns true for a text with an address in which a password stands, as `postgres://user:password@db/x`.
+pub(super) fn has_password(text: &str) -> bool {
+    text.split("://").skip(1).any(|rest| {
+        let authority = rest
+            .split(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\''))
+            .next()
+            .unwrap_or_default();
+        let password = authority.rsplit_once('@').and_then(|(user, _)| user.split_once(':'));
+        password.is_some_and(|(_, password)| !password.is_empty())
+    })
+}
+
 /// Returns true for a file of passwords or keys, by its name or by what stands in it: it must not lie in a document (X-14).
 pub(super) fn holds_secret(path: &str, text: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let stem = name.split('.').next().unwrap_or_default();
-    name.ends_with(".env") || name.ends_with(".key") || is_secret(stem) || text.contains("PRIVATE KEY-----")
+    let is_named = SECRET_FILES.contains(&name) || name.ends_with(".env") || name.ends_with(".key") || is_secret(stem);
+    is_named || text.contains("PRIVATE KEY-----")
 }
 
 /// The nearest name that is allowed here: lower case, with `-` for what a name does not have.

@@ -11,6 +11,10 @@ const TAKEN_BYTES_MAX: usize = 4 << 20;
 /// Words where they are more.
 pub(super) const TAKEN: &str = "and the files before it have more than 4 MiB, each use counted; put them into a volume";
 
+/// Words for a text of the document in which an address with a password stands.
+pub(super) const IN_THE_CLEAR: &str =
+    "holds an address with a password, which stands in the clear in document, plan and history; make it a secret";
+
 /// Named parts of the file as a whole, and what was made of them.
 #[derive(Default)]
 pub(super) struct Shared {

@@ -2,8 +2,8 @@
 
 use super::context::{Context, entries, one_or_more};
 use super::finding::Findings;
-use super::naming::{holds_secret, name_of, propose, word};
-use super::shared::{Shared, TAKEN, is_room};
+use super::naming::{has_password, holds_secret, name_of, propose, word};
+use super::shared::{IN_THE_CLEAR, Shared, TAKEN, is_room};
 use crate::document::{AppPath, Application, Content, FILE_BYTES_MAX, File, Mode, Name, Root, Size, Volume};
 use crate::text::{Entry, Node, Place, Value};
 
@@ -172,7 +172,12 @@ impl Mounts<'_> {
                         findings.changed_at("volumes", place, why);
                         Content::Secret(secret)
                     }
-                    None => Content::Text(text.to_string()),
+                    None => {
+                        if has_password(text) {
+                            findings.changed_at("volumes", place, format!("`{source}` {IN_THE_CLEAR}"));
+                        }
+                        Content::Text(text.to_string())
+                    }
                 };
                 let file = File { content, mode, owner: None };
                 if !mount.read_only {

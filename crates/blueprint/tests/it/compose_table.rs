@@ -34,6 +34,8 @@ fn context() -> Context {
         files: pairs(&[
             ("app.env", "# of the app\nMODE=fast\nAPI_TOKEN=hunter2\nexport URL=\"http://$MODE/\"\n"),
             ("url.env", "DB_URL=postgres://u:hunter2@db/x\nPLAIN=http://h/\n"),
+            ("dsn.conf", "dsn = postgres://u:swordfish@h/x\n"),
+            (".pgpass", "h:5432:x:u:hunter2\n"),
             ("nginx.conf", "proxy_pass http://b:3000;\n"),
             ("run.sh", "#!/bin/sh\nexec app\n"),
             ("tls/site.pem", "-----BEGIN PRIVATE KEY-----\nhunter2\n"),
@@ -331,6 +333,12 @@ fn storage() {
             "volumes: ['./tls/site.pem:/site.pem:ro', './app.env:/app/.env:ro']",
             &["/site.pem:\n        content:\n          secret: tls-site-pem", "secret: app-env", "!hunter2"],
             &["openmesh xnode secret set tls-site-pem --file ./tls/site.pem"],
+            0,
+        ),
+        case(
+            "volumes: ['./.pgpass:/root/.pgpass:ro', './dsn.conf:/dsn.conf:ro']",
+            &["secret: pgpass", "swordfish", "!hunter2"],
+            &["changed: `./dsn.conf` holds an address with a password"],
             0,
         ),
         case("volumes: ['./nginx.conf:/etc/nginx.conf']", &["files:"], &["what is written to it is not kept"], 0),
