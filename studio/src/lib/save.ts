@@ -1,5 +1,5 @@
-/** Hands a text to the person as a file. */
-export function save(name: string, parts: string[], type = "text/plain"): void {
+/** Hands texts or bytes to the person as a file. */
+export function save(name: string, parts: (string | Uint8Array<ArrayBuffer>)[], type = "text/plain"): void {
   const url = URL.createObjectURL(new Blob(parts, { type }));
   const link = document.createElement("a");
   link.href = url;

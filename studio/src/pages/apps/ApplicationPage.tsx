@@ -7,6 +7,7 @@ import { Empty } from "../../design";
 import { useTitle } from "../../lib/title";
 import { NotFound } from "../../shell/ErrorPage";
 import { Backups } from "./Backups";
+import { Files } from "./Files";
 import { History } from "./History";
 import { Jobs } from "./Jobs";
 import { Live, OpenLink, StateBadge, Tabs, type Tab } from "./parts";
@@ -24,6 +25,7 @@ const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[
   { id: "history", name: "History", shows: (application) => <History name={application.name} /> },
   { id: "backups", name: "Backups", shows: (application) => <Backups application={application} /> },
   { id: "jobs", name: "Jobs", shows: (application) => <Jobs application={application} /> },
+  { id: "files", name: "Files", shows: (application) => <Files application={application} /> },
   { id: "terminal", name: "Terminal", shows: (application) => <Terminal application={application} /> },
   { id: "settings", name: "Settings", shows: (application) => <Settings name={application.name} /> },
   { id: "remove", name: "Remove", shows: (application) => <Remove application={application} /> },
