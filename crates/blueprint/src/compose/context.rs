@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::interpolate::replaced;
+use super::naming::{has_password, is_secret};
 use crate::text::{Node, Value, parse_with_tags};
 
 /// Most files that one compose file names and that are read for it: more is a mistake, or a folder of data.
@@ -66,6 +67,11 @@ impl Context {
     /// The text of a file that lies beside the compose file.
     pub(super) fn file(&self, path: &str) -> Option<&str> {
         self.files.get(&beside(path)?).map(String::as_str)
+    }
+
+    /// Returns true for a variable that is a password, by its name or by its value.
+    pub(super) fn is_secret(&self, name: &str) -> bool {
+        is_secret(name) || self.variables.get(name).is_some_and(|value| has_password(value))
     }
 }
 

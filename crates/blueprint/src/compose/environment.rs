@@ -184,8 +184,9 @@ impl Environment<'_> {
         let set = |secret: &Name| format!("set it with `openmesh xnode secret set {secret}`");
         // `NAME` alone, or a value of an env file.
         if value.is_none() || is_apart {
-            let is_password = is_secret(name) || is_tainted || value.is_some_and(has_password);
-            if !is_password || value.is_some_and(is_switch) {
+            let text = value.or_else(|| self.context.variables.get(name).map(String::as_str));
+            let is_password = is_secret(name) || is_tainted || text.is_some_and(has_password);
+            if !is_password || text.is_some_and(is_switch) {
                 return None;
             }
             let secret = propose(name, name, self.proposed)?;
@@ -193,7 +194,7 @@ impl Environment<'_> {
             return Some((secret, why));
         }
         let used = self.uses.get(&place).cloned()?;
-        if !is_secret(name) && !used.names.iter().any(|used| is_secret(used)) {
+        if !is_secret(name) && !used.names.iter().any(|used| self.context.is_secret(used)) {
             return None;
         }
         let of = used.names.iter().map(|used| format!("${{{used}}}")).collect::<Vec<_>>().join(", ");

@@ -3,7 +3,7 @@
 use super::context::{Context, entries, one_or_more};
 use super::finding::Findings;
 use super::interpolate::Uses;
-use super::naming::{has_password, holds_secret, is_secret, propose, word};
+use super::naming::{has_password, holds_secret, propose, word};
 use super::shared::{IN_THE_CLEAR, Secret, Shared, TAKEN, is_room};
 use crate::document::{Application, Content, File, Mode, User};
 use crate::text::{Entry, Node, Value};
@@ -73,8 +73,8 @@ pub(super) fn configs(
 fn holds_password(node: &Node, context: &Context, uses: &Uses) -> bool {
     let text = |key: &str| node.get(key).and_then(Node::as_text);
     let used = node.get("content").and_then(|content| uses.get(&content.place));
-    used.is_some_and(|used| used.names.iter().any(|name| is_secret(name)))
-        || text("environment").is_some_and(is_secret)
+    used.is_some_and(|used| used.names.iter().any(|name| context.is_secret(name)))
+        || text("environment").is_some_and(|name| context.is_secret(name))
         || text("file").is_some_and(|file| context.file(file).is_some_and(|text| holds_secret(file, text)))
 }
 

@@ -9,7 +9,6 @@ use super::finding::Findings;
 use super::health::health;
 use super::interpolate::Uses;
 use super::labels::labels;
-use super::naming::is_secret;
 use super::networks::Ties;
 use super::ports;
 use super::shared::Shared;
@@ -210,8 +209,12 @@ impl Service<'_, '_> {
         for (key, value) in keys {
             for item in one_or_more(value) {
                 let Some(used) = self.uses.get(&item.place) else { continue };
-                let named: Vec<String> =
-                    used.names.iter().filter(|name| is_secret(name)).map(|name| format!("${{{name}}}")).collect();
+                let named: Vec<String> = used
+                    .names
+                    .iter()
+                    .filter(|name| self.context.is_secret(name))
+                    .map(|name| format!("${{{name}}}"))
+                    .collect();
                 if !named.is_empty() {
                     let why = format!(
                         "{} stands in the clear in document, plan and history; let the program read a variable or a file",

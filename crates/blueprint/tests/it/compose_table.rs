@@ -30,7 +30,13 @@ fn context() -> Context {
         pairs.iter().map(|(key, value)| ((*key).to_string(), (*value).to_string())).collect()
     };
     Context {
-        variables: pairs(&[("SET", "yes"), ("EMPTY", ""), ("DB_PASSWORD", "hunter2"), ("TAG", "7")]),
+        variables: pairs(&[
+            ("SET", "yes"),
+            ("EMPTY", ""),
+            ("DB_PASSWORD", "hunter2"),
+            ("TAG", "7"),
+            ("DATABASE_URL", "postgres://u:hunter2@h/x"),
+        ]),
         files: pairs(&[
             ("app.env", "# of the app\nMODE=fast\nAPI_TOKEN=hunter2\nexport URL=\"http://$MODE/\"\n"),
             ("url.env", "DB_URL=postgres://u:hunter2@db/x\nPLAIN=http://h/\n"),
@@ -275,6 +281,24 @@ fn variables() {
             "environment: {DB_URL: 'postgres://u:p@db/x'}",
             &["DB_URL: postgres://u:p@db/x"],
             &["changed: DB_URL stands in the clear"],
+            0,
+        ),
+        case(
+            "environment: [DATABASE_URL]",
+            &["DATABASE_URL:\n        secret: database-url", "!hunter2"],
+            &["changed: DATABASE_URL becomes the secret `database-url`"],
+            0,
+        ),
+        case(
+            "environment: {X: '${DATABASE_URL}'}",
+            &["X:\n        secret: database-url", "!hunter2"],
+            &["changed: X comes from ${DATABASE_URL} and becomes the secret `database-url`"],
+            0,
+        ),
+        case(
+            "command: 'run ${DATABASE_URL}'",
+            &["- run\n"],
+            &["a.command: changed: ${DATABASE_URL} stands in the clear"],
             0,
         ),
         case(
