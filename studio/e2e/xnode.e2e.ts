@@ -384,6 +384,32 @@ describe("the node", () => {
     await events.getByText("no disk").waitFor();
   });
 
+  it("shows files of an application, and saves what was changed", async () => {
+    furnish();
+    const base64 = (text: string) => Buffer.from(text).toString("base64");
+    let content = "workers = 1\n";
+    const saved: string[][] = [];
+    agent.also.set("POST /applications/site/exec", ({ body }) => {
+      const { command, stdin } = JSON.parse(body) as { command: string[]; stdin?: string };
+      const [path, ...rest] = command.slice(4);
+      const lines = path === "/" ? ["folder", "41ed 4096 1764400000 etc", "81a4 12 1764400000 site.conf"] : ["file"];
+      if (stdin !== undefined) {
+        saved.push(rest);
+        content = Buffer.from(stdin, "base64").toString();
+      } else if (path !== "/") lines.push(`81a4 ${content.length} 1764400000`, base64(content));
+      const events = lines.map((text) => ({ line: { stream: "stdout", text } }));
+      return { text: [...events, { ended: { code: 0 } }].map((event) => `${JSON.stringify(event)}\n`).join("") };
+    });
+    const page = await visit("/apps/site/files");
+    await page.getByRole("link", { name: "site.conf" }).click();
+    await page.getByLabel("Content", { exact: true }).fill("workers = 16\n");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("13 B").waitFor();
+    expect([content, saved]).toEqual(["workers = 16\n", [["0", "13", "13", "12 1764400000"]]]);
+    await page.goBack();
+    await page.getByRole("link", { name: "etc/" }).waitFor();
+  });
+
   it("keeps secrets by name, and no page has a value", async () => {
     const page = await visit("/node/secrets");
     await page.getByLabel("Name", { exact: true }).fill("token");

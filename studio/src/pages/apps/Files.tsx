@@ -72,7 +72,7 @@ export function Files({ application: { name, instances } }: { application: Appli
       ) : (
         <>
           <Way place={place} />
-          <At key={`${instance} ${place.path}`} opened={opened} place={place} />
+          <AtPath key={`${instance} ${place.path}`} opened={opened} place={place} />
         </>
       )}
     </Card>
@@ -101,7 +101,7 @@ function Way({ place: { path, instance } }: { place: Place }) {
   );
 }
 
-function At({ opened, place }: { opened: UseQueryResult<Opened>; place: Place }) {
+function AtPath({ opened, place }: { opened: UseQueryResult<Opened>; place: Place }) {
   if (opened.error)
     return (
       <div className="told">
@@ -112,7 +112,7 @@ function At({ opened, place }: { opened: UseQueryResult<Opened>; place: Place })
   return opened.data.kind === "folder" ? (
     <Folder entries={opened.data.entries} place={place} />
   ) : (
-    <File opened={opened.data} place={place} />
+    <FileView opened={opened.data} place={place} />
   );
 }
 
@@ -187,8 +187,10 @@ function Folder({ entries, place }: { entries: FileEntry[]; place: Place }) {
 function Upload({ folder }: { folder: Place }) {
   const id = useId();
   const [sent, setSent] = useState(0);
-  const uploading = useFileAct(async (file: globalThis.File) => {
+  const uploading = useFileAct(async (file: File) => {
     setSent(0);
+    if (file.size > CARRY_BYTES_MAX)
+      throw new Error(`${plainText(file.name)} is larger than ${binary(CARRY_BYTES_MAX)}: carry it by a command on the machine.`);
     const bytes = new Uint8Array(await file.arrayBuffer());
     await putFile({ ...folder, path: joined(folder.path, file.name) }, bytes, "new", setSent);
   });
@@ -203,9 +205,8 @@ function Upload({ folder }: { folder: Place }) {
           className="input"
           disabled={uploading.isPending}
           onChange={(event) => {
-            const [chosen] = event.target.files ?? [];
-            if (chosen && chosen.size <= CARRY_BYTES_MAX) uploading.mutate(chosen);
-            else if (chosen) uploading.reset();
+            const chosen = event.target.files?.[0];
+            if (chosen) uploading.mutate(chosen);
             // The same file can be chosen again.
             event.target.value = "";
           }}
@@ -223,7 +224,7 @@ function Upload({ folder }: { folder: Place }) {
   );
 }
 
-function File({ opened: { entry, bytes }, place }: { opened: Extract<Opened, { kind: "file" }>; place: Place }) {
+function FileView({ opened: { entry, bytes }, place }: { opened: Extract<Opened, { kind: "file" }>; place: Place }) {
   const [came, setCame] = useState(0);
   const loading = useMutation({
     mutationFn: () => {
