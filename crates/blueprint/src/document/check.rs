@@ -156,6 +156,23 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
             secret_only(secret, &[&path[..], &["secret"]].concat(), checker);
         }
     }
+    for (name, webhook) in &machine.alerts.webhooks {
+        let path = ["machine", "alerts", "webhooks", name.as_str()];
+        secret_only(&webhook.secret, &[&path[..], &["secret"]].concat(), checker);
+        let Content::Text(url) = &webhook.url else { continue };
+        let url_path = [&path[..], &["url"]].concat();
+        if url.starts_with("http://") && !webhook.private {
+            let what = "is not encrypted, so that anybody on the way reads the alerts";
+            checker.add(
+                &url_path,
+                what,
+                Some("write `https://`, or `private: true` for a receiver in the own network"),
+            );
+        } else if !url.starts_with("https://") && !url.starts_with("http://") {
+            let hint = "write it as `https://hooks.example.org/path`";
+            checker.add(&url_path, "is no address of a receiver", Some(hint));
+        }
+    }
 }
 
 /// Instances have addresses that a machine can give out.

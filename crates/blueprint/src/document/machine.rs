@@ -72,6 +72,26 @@ record! {
 }
 
 record! {
+    /// A receiver of alerts, by POST with a signature in its headers.
+    Webhook {
+        /// Address, https; a secret where it holds a key of its receiver.
+        url: Content,
+        /// Key of the signatures: a secret.
+        secret: Content,
+        /// The address may be on this machine or in a private network, and begin with http.
+        private: bool = false,
+    }
+}
+
+record! {
+    /// Alerts.
+    Alerts {
+        /// Receivers by name.
+        webhooks: BTreeMap<Name, Webhook>,
+    }
+}
+
+record! {
     /// The machine.
     Machine {
         /// Its name for people.
@@ -86,6 +106,8 @@ record! {
         registries: Vec<Registry>,
         /// Places for backups by name.
         backups: BTreeMap<Name, Store>,
+        /// Alerts and their receivers.
+        alerts: Alerts,
     }
 }
 
@@ -96,6 +118,28 @@ mod tests {
     fn with(store: &str) -> Result<Document, String> {
         let text = format!("version: 1\nmachine:\n  backups:\n    disk: {store}\napplications: {{}}\n");
         Document::parse(&text).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_webhook_has_an_address_and_the_name_of_a_secret() {
+        let with = |webhook: &str| {
+            let text =
+                format!("version: 1\nmachine: {{alerts: {{webhooks: {{ops: {webhook}}}}}}}\napplications: {{}}\n");
+            Document::parse(&text).map_err(|problems| problems.iter().map(ToString::to_string).collect::<String>())
+        };
+        let document = with("{url: \"https://hooks.example.org/a\", secret: {secret: hook}}").unwrap();
+        assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
+        assert!(with("{url: {secret: address}, secret: {secret: hook}, private: true}").is_ok());
+        assert!(with("{url: \"http://10.0.0.1/a\", secret: {secret: hook}, private: true}").is_ok());
+        for (wrong, words) in [
+            ("{url: \"http://hooks.example.org\", secret: {secret: hook}}", "private: true"),
+            ("{url: \"ftp://a\", secret: {secret: hook}, private: true}", "no address"),
+            ("{url: \"https://a/\", secret: \"in the open\"}", "name of a secret"),
+            ("{url: \"https://a/\"}", "secret"),
+        ] {
+            let problems = with(wrong).unwrap_err();
+            assert!(problems.contains(words), "{wrong}: {problems}");
+        }
     }
 
     #[test]

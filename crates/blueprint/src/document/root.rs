@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::application::Application;
 use super::check::check;
-use super::machine::{Machine, PortRange, Reserve};
+use super::machine::{Alerts, Machine, PortRange, Reserve};
 use super::names::{Name, Subnet};
 use super::units::Size;
 use crate::text::{Problem, Problems, Shape, parse, record};
@@ -22,6 +22,7 @@ record! {
             reserve: Reserve { memory: Size(256 << 20), disk: Size(1 << 30) },
             registries: Vec::new(),
             backups: BTreeMap::new(),
+            alerts: Alerts { webhooks: BTreeMap::new() },
         },
         /// Applications by their name.
         applications: BTreeMap<Name, Application>,
