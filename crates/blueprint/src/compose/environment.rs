@@ -172,6 +172,8 @@ impl Environment<'_> {
                 drop(application.variables.insert(name, Content::Text(text.to_string())));
             }
             None => {
+                // It is taken out, whatever an env file says of it.
+                application.variables.remove(&name);
                 let why = format!("{name} takes its value from the shell, which has none: it is not set, as in Docker");
                 findings.ignored_at(key, place, why);
             }

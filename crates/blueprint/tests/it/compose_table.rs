@@ -314,6 +314,12 @@ fn variables() {
             &["a.env_file: changed: API_TOKEN becomes the secret `api-token`"],
             0,
         ),
+        case(
+            "env_file: app.env, environment: [MODE]",
+            &["!MODE", "URL: http://fast/"],
+            &["MODE takes its value from the shell, which has none: it is not set"],
+            0,
+        ),
         case("env_file: [none.env]", &[], &["a.env_file: unsupported: `none.env` is not here"], 1),
         case("env_file: [{path: none.env, required: false}]", &[], &["a.env_file: ignored"], 0),
         case("env_file: [/etc/passwd]", &[], &["`/etc/passwd` is not here"], 1),
