@@ -88,7 +88,7 @@ function wrongPort(text: string): string | null {
   return known && fits ? null : `One of these is expected: ${PORT_WORDS}.`;
 }
 
-const isDomain = (text: string): boolean =>
+export const isDomain = (text: string): boolean =>
   text.length <= 253 &&
   /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text.toLowerCase());
 

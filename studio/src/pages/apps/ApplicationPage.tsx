@@ -7,6 +7,7 @@ import { Empty } from "../../design";
 import { useTitle } from "../../lib/title";
 import { NotFound } from "../../shell/ErrorPage";
 import { Backups } from "./Backups";
+import { Domains } from "./Domains";
 import { Files } from "./Files";
 import { History } from "./History";
 import { Jobs } from "./Jobs";
@@ -25,6 +26,7 @@ const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[
   { id: "history", name: "History", shows: (application) => <History name={application.name} /> },
   { id: "backups", name: "Backups", shows: (application) => <Backups application={application} /> },
   { id: "jobs", name: "Jobs", shows: (application) => <Jobs application={application} /> },
+  { id: "domains", name: "Domains", shows: (application) => <Domains application={application} /> },
   { id: "files", name: "Files", shows: (application) => <Files application={application} /> },
   { id: "terminal", name: "Terminal", shows: (application) => <Terminal application={application} /> },
   { id: "settings", name: "Settings", shows: (application) => <Settings name={application.name} /> },
