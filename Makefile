@@ -18,7 +18,7 @@ UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $
 .PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates
 
 help:
-	@echo "make up      set up, build and start a network of four validators on this machine (Ctrl-C stops it)"
+	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
 	@echo "make xnode   set up, build and run the agent of this machine, which runs applications (as root or with sudo; Ctrl-C ends it, and none of them)"
 	@echo "make install build one file with everything in it, and install it as PREFIX/bin/openmesh (PREFIX=/usr/local)"
 	@echo "make test    set up and run every test"
@@ -33,10 +33,12 @@ help:
 	@echo "make templates  install, use, change and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
 	@echo "make fmt     format everything"
 
+# What only the agent of the Xnode needs may lack: everything else starts without it, and says so.
 up:
-	@scripts/setup.sh up
+	@scripts/setup.sh xnode || scripts/setup.sh up
 	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
 	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs || echo "without them no application runs here; everything else starts"
 	@exec $(OPENMESH) up $(UP_FLAGS)
 
 build:

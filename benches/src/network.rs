@@ -51,6 +51,7 @@ impl Process {
             .args(arguments)
             .env("OPENMESH_STOP_WITH", std::process::id().to_string())
             .env("OPENMESH_LOG", "warn")
+            .env("OPENMESH_NO_XNODE", "true")
             .stdin(std::process::Stdio::null())
             .stdout(open()?)
             .stderr(open()?)

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod beside;
 mod common;
 pub mod import;
+pub mod machine;
 
 use std::path::PathBuf;
 
@@ -114,6 +115,9 @@ pub struct UpArgs {
     /// Drill: this validator (0 is the first) alters the prices of a stream (kraken/BTC.USD/trades) before attesting.
     #[arg(long, value_name = "N:SOURCE/SYMBOL/FEED", hide = true)]
     pub drill_alter: Option<String>,
+    /// Start no agent of the Xnode, which runs applications on this machine.
+    #[arg(long, env = "OPENMESH_NO_XNODE")]
+    pub no_xnode: bool,
 }
 
 /// Arguments of `down`.
@@ -340,17 +344,12 @@ pub enum AccountCommand {
 #[derive(Debug, Subcommand)]
 pub enum XnodeCommand {
     /// Run the agent of this machine (as root). Ending it ends no application.
-    Agent {
-        /// Agent.
-        #[command(flatten)]
-        agent: AgentName,
-        /// Let this runc make containers, in place of the built-in libcontainer.
-        #[arg(long, value_name = "PROGRAM")]
-        runc: Option<PathBuf>,
-        /// Take the place of the agent that runs: no application stops, and that one goes on where this one does not get there.
-        #[arg(long)]
-        take_over: bool,
-    },
+    Agent(Box<machine::AgentArgs>),
+    /// Let systemd run the agent: it starts with the machine, and everything comes back.
+    #[command(subcommand)]
+    Service(machine::ServiceCommand),
+    /// Empty this machine: nothing new is deployed, and every application stops, until --off.
+    Drain(machine::DrainArgs),
     /// Write a copy of a binary that carries the programs of an agent behind its own end (`make install` does it).
     #[command(hide = true)]
     Carry {

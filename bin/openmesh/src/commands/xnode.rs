@@ -4,9 +4,8 @@ use std::io::Read as _;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::views::{Event, Node, Secret, Trouble, Work, WorkState};
+use openmesh_agent::views::{Drained, Event, Node, Secret, Trouble, Work, WorkState};
 use reqwest::Method;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::agent::{ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings};
 use super::xnode_check;
@@ -16,29 +15,9 @@ use crate::failure::Failure;
 /// Runs one of the xnode commands.
 pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
     match command {
-        XnodeCommand::Agent { agent, runc, take_over } => {
-            let settings = openmesh_agent::Settings { runc, pages: pages(), ..settings(&agent)? };
-            print(&format!(
-                "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
-                agent.agent,
-                settings.socket().display(),
-                super::xnode_access::greeting(&settings)
-            ))?;
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
-            let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
-            let ends = async move {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            };
-            let failed = |error: openmesh_agent::AgentError| Failure::new(error.to_string());
-            let taking = match take_over {
-                true => Some(openmesh_agent::Taking::ask(&settings).await.map_err(failed)?),
-                false => None,
-            };
-            openmesh_agent::run_from(taking, settings, ends).await.map_err(failed)
-        }
+        XnodeCommand::Agent(arguments) => super::xnode_agent::run(*arguments).await,
+        XnodeCommand::Service(command) => super::xnode_service::run(command),
+        XnodeCommand::Drain(arguments) => super::xnode_drain::run(arguments).await,
         XnodeCommand::Carry { binary, programs, to } => xnode_check::carry(binary, &programs, &to),
         XnodeCommand::Check { agent, output } => xnode_check::check(&settings(&agent)?, output.json),
         XnodeCommand::Uninstall { wipe, yes, agent, output } => {
@@ -73,13 +52,6 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
     }
 }
 
-/// Studio, as this binary carries it.
-fn pages() -> openmesh_agent::Pages {
-    openmesh_agent::Pages::new(|path| {
-        openmesh_gateway::studio_file(path).map(|(kind, bytes)| openmesh_agent::Page { kind, bytes })
-    })
-}
-
 fn status(node: &Node) -> String {
     let mut text = String::new();
     let generations = match (node.current, node.wanted) {
@@ -97,6 +69,9 @@ fn status(node: &Node) -> String {
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         text += &format!("{name:<11}{value}\n");
+    }
+    if let Some(Drained { by, reason, .. }) = &node.drained {
+        text += &format!("emptied    by {by}: {reason}; openmesh xnode drain --off undoes it\n");
     }
     for lack in &node.lacks {
         text += &format!("lacks      {lack}\n");

@@ -30,7 +30,9 @@ pub async fn node(node: &NodeHome, number: usize, wanted: &Wanted<'_>) -> Result
         return stop(&node.name, running, "does not serve").await;
     };
     let as_wanted = former(node).is_some_and(|config| {
-        config.collect == wanted.collect() && wanted.drill(number).is_ok_and(|d| d == config.drill)
+        config.collect == wanted.collect()
+            && config.xnode.face == wanted.xnode().face
+            && wanted.drill(number).is_ok_and(|d| d == config.drill)
     });
     if !as_wanted {
         return stop(&node.name, running, "was started with other settings").await;

@@ -48,7 +48,7 @@ fn prepare(base: &Path, more: &[&str]) -> Result<(), Failure> {
     };
     let genesis = network::inspect(home.root(), count)?.unwrap_or(genesis);
     let gateway = Some("http://127.0.0.1:1");
-    let wanted = settings::Wanted { arguments: &arguments, market: &market, gateway, genesis: &genesis };
+    let wanted = settings::Wanted { arguments: &arguments, market: &market, gateway, genesis: &genesis, face: None };
     settings::write(&wanted, &nodes, &BTreeSet::new())
 }
 

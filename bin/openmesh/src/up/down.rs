@@ -4,15 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::board::Board;
-use super::home::{base, lock_file, networks, process_folders, venues_folder};
+use super::home::{agent_folder, base, lock_file, networks, process_folders, venues_folder};
 use super::supervisor::DRAIN;
 use super::terminal::say;
+use super::xnode;
 use crate::cli::DownArgs;
 use crate::failure::Failure;
 use crate::presence::{self, Running};
 
-/// Longest time that a supervisor may take to stop what it runs: validators and then the venues' server have ten seconds each.
-const SUPERVISOR_SECONDS_MAX: u64 = 30;
+/// Longest time that a supervisor may take to stop what it runs: validators and then the venues' server have ten seconds each, and the agent of the Xnode
+/// two minutes, in which it may have to wait for an application.
+const SUPERVISOR_SECONDS_MAX: u64 = 150;
 
 /// A process of a network.
 struct Found {
@@ -42,11 +44,12 @@ pub async fn run(arguments: DownArgs) -> Result<(), Failure> {
 async fn stop_network(root: &Path) -> Result<usize, Failure> {
     let processes = find(root);
     let supervisor = presence::is_locked(&lock_file(root)).then(|| Board::read(root)?.process.open()).flatten();
-    if processes.is_empty() && supervisor.is_none() {
+    let has_agent = presence::find(&agent_folder(root)).is_some();
+    if processes.is_empty() && supervisor.is_none() && !has_agent {
         return Ok(0);
     }
     say(format_args!("network  {}", root.display()));
-    let mut count = processes.len();
+    let mut count = processes.len() + usize::from(has_agent);
     if let Some(supervisor) = supervisor {
         count += 1;
         stop_supervisor(&supervisor).await?;
@@ -65,6 +68,8 @@ async fn stop_network(root: &Path) -> Result<usize, Failure> {
     count += late.len();
     let outcomes = futures::future::join_all(late.iter().map(stop)).await;
     outcomes.into_iter().collect::<Result<Vec<()>, _>>()?;
+    // The one that its supervisor has ended is not there any more.
+    xnode::down(root).await;
     Ok(count)
 }
 

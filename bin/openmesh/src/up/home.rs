@@ -13,6 +13,9 @@ use crate::failure::Failure;
 use crate::node::config::Files;
 use crate::presence;
 
+/// Folder of an agent's record below a network, and of everything that an agent keeps below a home of its own. It is no network.
+pub const AGENT: &str = "xnode";
+
 /// A local network's folder, of which this process is the only supervisor.
 pub struct Home {
     root: PathBuf,
@@ -65,8 +68,8 @@ pub fn networks(base: &Path) -> Result<Vec<PathBuf>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Failure::from_display(base.display(), &error)),
     };
-    let mut found: Vec<PathBuf> =
-        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_network(path)).collect();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found: Vec<PathBuf> = paths.filter(|path| !path.ends_with(AGENT) && is_network(path)).collect();
     found.sort();
     Ok(found)
 }
@@ -84,6 +87,11 @@ pub fn process_folders(root: &Path) -> Vec<PathBuf> {
 /// The folder of the venues' server.
 pub fn venues_folder(root: &Path) -> PathBuf {
     root.join("venues")
+}
+
+/// The folder that holds the lock and the record of the network's agent of the Xnode.
+pub fn agent_folder(root: &Path) -> PathBuf {
+    root.join(AGENT)
 }
 
 /// The lock of a network's supervisor.

@@ -19,6 +19,7 @@ mod progress;
 pub mod settings;
 pub mod supervisor;
 mod terminal;
+pub mod xnode;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -35,6 +36,7 @@ use market::Market;
 use process::{Process, Program};
 use supervisor::{DRAIN, Supervisor};
 use terminal::{command, say};
+use xnode::Xnode;
 
 pub use board::Board;
 
@@ -59,9 +61,9 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
     settings::check(&nodes(&home, &arguments))?;
     let mut supervisor = Supervisor::new(home.root())?;
 
-    let mut processes = Vec::new();
+    let (mut processes, mut xnode) = (Vec::new(), Xnode::Without(None));
     let started = tokio::select! {
-        started = start(&arguments, &market, &home, genesis, &mut processes) => Some(started),
+        started = start(&arguments, &market, &home, genesis, &mut processes, &mut xnode) => Some(started),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
@@ -72,15 +74,22 @@ pub async fn run(arguments: UpArgs) -> Result<(), Failure> {
             let (adopted, started) = processes.into_iter().partition(Process::is_adopted);
             leave(adopted, home.down());
             undisturbed(stop(started, supervisor), &mut interrupt).await;
+            undisturbed(xnode.abandon(false), &mut interrupt).await;
             return Err(hinted(failure));
         }
         None => {
             undisturbed(stop(processes, supervisor), &mut interrupt).await;
+            undisturbed(xnode.abandon(true), &mut interrupt).await;
             return Err(Failure::new("interrupted while starting; nothing is left running"));
         }
     };
     processes.into_iter().for_each(|process| supervisor.keep(process));
-    network.announce(home.down());
+    network.announce();
+    xnode.announce(&network.apis[0]).await;
+    if let Some(agent) = xnode.own() {
+        supervisor.keep_agent(agent);
+    }
+    end_of_announcement(home.down());
     tokio::select! {
         () = progress::show(&network.apis, &market) => {}
         _ = interrupt.recv() => {}
@@ -142,7 +151,7 @@ struct Network {
 }
 
 impl Network {
-    fn announce(&self, down: &str) {
+    fn announce(&self) {
         let api = &self.apis[0];
         let openmesh = command();
         say(format_args!("studio   {api}/"));
@@ -154,12 +163,14 @@ impl Network {
             "sql      {openmesh} sql --api {api} \"select exchange, symbol, count(*) from trades group by 1, 2\""
         ));
         say(format_args!("trust    {}   (for openmesh verify --trust)", self.genesis.display()));
-        say(format_args!("stop     Ctrl-C, or from anywhere: {down}"));
-        say(format_args!(
-            "         (if this terminal is lost the network goes on, and the same command takes it over)"
-        ));
-        say(format_args!("ready"));
     }
+}
+
+/// Says how everything is stopped, and that it is ready.
+fn end_of_announcement(down: &str) {
+    say(format_args!("stop     Ctrl-C, or from anywhere: {down}"));
+    say(format_args!("         (if this terminal is lost the network goes on, and the same command takes it over)"));
+    say(format_args!("ready"));
 }
 
 fn nodes(home: &Home, arguments: &UpArgs) -> Vec<NodeHome> {
@@ -172,7 +183,9 @@ async fn start(
     home: &Home,
     genesis: Option<Genesis>,
     processes: &mut Vec<Process>,
+    xnode: &mut Xnode,
 ) -> Result<Network, Failure> {
+    *xnode = xnode::begin(arguments, home.root()).await;
     let venues = match market {
         Market::Live => None,
         _ => Some(start_venues(arguments, market, home.root(), processes).await?),
@@ -182,8 +195,10 @@ async fn start(
         Some(genesis) => genesis,
         None => make_network(arguments, market, home, venues.map(|venues| venues.catalogue))?,
     };
-    let wanted = settings::Wanted { arguments, market, gateway: gateway.as_deref(), genesis: &genesis };
+    let wanted =
+        settings::Wanted { arguments, market, gateway: gateway.as_deref(), genesis: &genesis, face: xnode.face() };
     let apis = start_nodes(&wanted, &nodes(home, arguments), processes).await?;
+    xnode.ready().await;
     Ok(Network { apis, genesis: home::genesis_file(home.root()) })
 }
 

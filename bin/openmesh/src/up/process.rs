@@ -17,7 +17,7 @@ use crate::presence::{self, Identity, Record, Running};
 use crate::telemetry;
 
 /// Filter of a process's log unless another is asked for: consensus says each vote at info, which is nothing for people.
-const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
+pub(super) const LOG_FILTER: &str = "info,arc_malachitebft=warn,informalsystems=warn,libp2p=warn";
 /// Last lines of a process's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 12;
 /// Time between two looks at a starting process's record, in milliseconds: not felt by a person, nothing for a disk.
@@ -218,7 +218,7 @@ async fn announced(folder: &Path, pid: u32) -> serde_json::Value {
 }
 
 /// The end of what was logged since the start; what stands before is of another run.
-fn log_end(log: &Path, from: u64) -> String {
+pub(super) fn log_end(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     // A log that has become shorter was put aside meanwhile: all that is in it is of this run.
     let text = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or(&text));
@@ -232,7 +232,7 @@ fn log_end(log: &Path, from: u64) -> String {
     last.into_iter().collect::<Vec<_>>().join("\n")
 }
 
-fn describe(status: ExitStatus) -> String {
+pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),

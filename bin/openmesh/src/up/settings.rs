@@ -68,6 +68,8 @@ pub struct Wanted<'a> {
     pub gateway: Option<&'a str>,
     /// The network.
     pub genesis: &'a Genesis,
+    /// Address of the face of the Xnode's agent; none for the usual one.
+    pub face: Option<SocketAddr>,
 }
 
 impl Wanted<'_> {
@@ -81,6 +83,11 @@ impl Wanted<'_> {
             // The API of each shows everything; attested is what is assigned.
             keep_live: KeepLive::All(Every::All),
         }
+    }
+
+    /// The agent of the Xnode to which a validator of this start passes what is asked of it.
+    pub fn xnode(&self) -> Xnode {
+        self.face.map_or_else(Xnode::default, |face| Xnode { face: Some(face) })
     }
 
     /// `N:SOURCE/SYMBOL/FEED` for this validator.
@@ -138,7 +145,10 @@ pub fn write(wanted: &Wanted<'_>, nodes: &[NodeHome], runs_on: &BTreeSet<usize>)
     }
     drop(held);
     let configs: Vec<NodeConfig> = (0..nodes.len())
-        .map(|number| Ok(config(ports[number], wanted.collect(), wanted.drill(number)?, &ports, number)))
+        .map(|number| {
+            let config = config(ports[number], wanted.collect(), wanted.drill(number)?, &ports, number);
+            Ok(NodeConfig { xnode: wanted.xnode(), ..config })
+        })
         .collect::<Result<_, Failure>>()?;
     // Addresses as the persons' settings leave them: the others must know those.
     let listens: Vec<NodeConfig> =

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::board::{Part, SharedBoard};
 use super::process::Process;
 use super::terminal::say;
+use super::xnode;
 use crate::failure::Failure;
 
 /// Longest time to drain before a process is killed.
@@ -26,6 +27,7 @@ pub struct Supervisor {
     board: SharedBoard,
     nodes: Group,
     venues: Group,
+    agents: Group,
 }
 
 #[derive(Default)]
@@ -41,7 +43,7 @@ impl Supervisor {
     /// Where its board cannot be written.
     pub fn new(root: &Path) -> Result<Supervisor, Failure> {
         let board = SharedBoard::new(root).map_err(|e| Failure::from_display(root.display(), &e))?;
-        Ok(Supervisor { board, nodes: Group::default(), venues: Group::default() })
+        Ok(Supervisor { board, nodes: Group::default(), venues: Group::default(), agents: Group::default() })
     }
 
     /// Keeps this process running.
@@ -53,9 +55,16 @@ impl Supervisor {
         group.tasks.spawn(keep(process, group.stop.clone(), self.board.clone()));
     }
 
+    /// Keeps the agent of the Xnode running.
+    pub fn keep_agent(&mut self, agent: xnode::Own) {
+        let (pid, log) = (agent.pid(), agent.log().to_path_buf());
+        self.board.change(xnode::NAME, |part| *part = Part { pid, log, ..Part::default() });
+        self.agents.tasks.spawn(xnode::keep(agent, self.agents.stop.clone(), self.board.clone()));
+    }
+
     /// Stops all: validators first, because they still read from the venues' server while they close their windows.
     pub async fn stop(mut self) {
-        for group in [&mut self.nodes, &mut self.venues] {
+        for group in [&mut self.nodes, &mut self.venues, &mut self.agents] {
             group.stop.cancel();
             while group.tasks.join_next().await.is_some() {}
         }

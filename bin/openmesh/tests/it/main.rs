@@ -14,3 +14,5 @@ mod path;
 mod siege;
 mod supervisor;
 mod xnode_access;
+mod xnode_service;
+mod xnode_up;

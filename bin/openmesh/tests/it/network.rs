@@ -22,6 +22,8 @@ pub fn program_at(path: &Path) -> Command {
     let mut command = Command::new(path);
     // What is started ends with this process, however that ends.
     command.env("OPENMESH_STOP_WITH", std::process::id().to_string()).env("OPENMESH_LOG", "info").kill_on_drop(true);
+    // No network of these tests needs an agent of the Xnode; those that do take this away.
+    command.env("OPENMESH_NO_XNODE", "true");
     command
 }
 

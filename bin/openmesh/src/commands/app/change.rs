@@ -12,7 +12,7 @@ use crate::cli::ChangeArgs;
 use crate::failure::Failure;
 
 /// A request with more in its query.
-pub(super) fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> Result<RequestBuilder, Failure> {
+pub fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> Result<RequestBuilder, Failure> {
     let (client, request) = request.build_split();
     let mut request = request.map_err(|error| Failure::from_display("the request", &error))?;
     request.url_mut().query_pairs_mut().extend_pairs(query);
@@ -20,7 +20,7 @@ pub(super) fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> R
 }
 
 /// Shows the plan, does it, and follows it to its end.
-pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> RequestBuilder) -> Result<(), Failure> {
+pub async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> RequestBuilder) -> Result<(), Failure> {
     let client = client(&change.agent)?;
     let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into());
     let mut query = vec![("by", by)];
@@ -57,7 +57,7 @@ pub(super) async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> Req
 }
 
 /// A generation that is followed.
-pub(super) struct Followed<'a> {
+pub struct Followed<'a> {
     /// Its number.
     pub generation: u64,
     /// Sequence of the history from which its events come.
@@ -71,7 +71,7 @@ pub(super) struct Followed<'a> {
 }
 
 /// Prints what is done until everything serves, or is committed where that is asked for.
-pub(super) async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure> {
+pub async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure> {
     let path = format!("/events?follow=true&from={}", taken.events);
     let mut events = pin!(client.lines::<Event>(client.request(Method::GET, &path)).await.map_err(failure)?);
     while let Some(event) = events.next().await {

@@ -1,7 +1,7 @@
 //! `openmesh app`.
 
 mod backup;
-mod change;
+pub(super) mod change;
 mod exec;
 mod import;
 mod input;
