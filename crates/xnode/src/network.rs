@@ -287,7 +287,7 @@ mod tests {
         assert!(!known.is_news(&link(2), &renamed), "the address is another one's now");
     }
 
-    /// What one application asks for and nobody can give it is its own trouble.
+    /// Something that nobody can give to one application is that one's trouble.
     #[test]
     fn what_cannot_be_served_is_left_out() {
         let mut all = network(&[(2, "web"), (3, "db"), (4, "slow")], &[80]).allocations().clone();

@@ -41,7 +41,7 @@ fn what_no_type_can_say() {
     golden("problems_of_the_whole.txt", &problems(include_str!("clashes.yaml")));
 }
 
-/// What the network of instances cannot do is a problem of the document, before anything is fetched or made.
+/// A network that cannot be is a problem of the document, before anything is fetched or made.
 #[test]
 fn networks_that_cannot_be() {
     let with = |machine: &str, application: &str| {
