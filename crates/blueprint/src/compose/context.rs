@@ -11,7 +11,7 @@ pub const FILES_MAX: usize = 64;
 /// Tags that the Compose specification knows.
 pub(super) const TAGS: [&str; 2] = ["!reset", "!override"];
 
-/// What a compose file takes from outside of itself: nothing of it is read by the reader, all of it is handed in.
+/// Parts of a compose file that lie outside of it: the reader reads nothing of them, all are handed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Context {
     /// Variables of the shell and of the file `.env`.

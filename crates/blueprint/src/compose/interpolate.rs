@@ -182,7 +182,7 @@ impl<'a> Reader<'a, '_> {
         Ok(())
     }
 
-    /// What follows a `$`.
+    /// Takes what follows a `$`.
     fn variable(&mut self, depth: usize, live: bool, done: &mut String) -> Result<(), Fault> {
         if let Some(rest) = self.rest.strip_prefix('$') {
             self.rest = rest;
@@ -233,7 +233,7 @@ impl<'a> Reader<'a, '_> {
         self.used.missing.get_or_insert((String::new(), what, hint));
     }
 
-    /// What follows `${`, up to the brace that closes it.
+    /// Takes what follows `${`, up to the brace that closes it.
     fn braced(&mut self, depth: usize, live: bool, done: &mut String) -> Result<(), Fault> {
         let name = self.name();
         let variables = self.variables;

@@ -35,7 +35,7 @@ fn links(imported: &Import, name: &str) -> String {
     links.join(" ")
 }
 
-/// What a variable holds: its text, or `secret NAME`.
+/// Content of a variable: its text, or `secret NAME`.
 fn variable(imported: &Import, name: &str, variable: &str) -> String {
     match &application(imported, name).variables[&variable.parse().unwrap()] {
         Content::Text(text) => text.clone(),
