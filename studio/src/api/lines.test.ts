@@ -1,6 +1,6 @@
 // @vitest-environment node
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { follow, LineCutter, type LinesState } from "./lines";
+import { follow, LineCutter, renewStreams, type LinesState } from "./lines";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -104,4 +104,32 @@ it("tells nothing after it was left", async () => {
   stop();
   await vi.advanceTimersByTimeAsync(60_000);
   expect([values, states]).toEqual([[], []]);
+});
+
+it("asks anew at once when it is told that nothing was heard for a while", async () => {
+  // A connection that has died and looks open: nothing comes, and nothing breaks.
+  const { paths, values, states, stop } = following([
+    () => answer(['{"n":1}\n'], "stays"),
+    () => answer(['{"n":2}\n'], "stays"),
+  ]);
+  await vi.waitFor(() => expect(values).toEqual([1]));
+  renewStreams();
+  await vi.waitFor(() => expect(values).toEqual([1, 2]));
+  expect(paths).toEqual(["/v1/xnode/events?from=1", "/v1/xnode/events?from=2"]);
+  expect(states).not.toContain("lost");
+  stop();
+  renewStreams();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(paths).toHaveLength(2);
+});
+
+it("does not wait any longer when it is told to ask anew", async () => {
+  const { values, states, stop } = following([
+    () => Response.json({ code: "no_agent", message: "no agent" }, { status: 502 }),
+    () => answer(['{"n":1}\n'], "stays"),
+  ]);
+  await vi.waitFor(() => expect(states).toEqual(["lost"]));
+  renewStreams();
+  await vi.waitFor(() => expect(values).toEqual([1]));
+  stop();
 });

@@ -33,12 +33,14 @@ export interface Following<T> {
   again?: boolean;
 }
 
-/** Reads the values of one answer to its end. */
+/** Reads the values of one answer to its end, or until it is told to stop. */
 export async function readLines<T>(
   body: ReadableStream<Uint8Array>,
   onValues: (values: T[]) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   const reader = body.getReader();
+  signal?.addEventListener("abort", () => void reader.cancel().catch(() => undefined), { once: true });
   const decoder = new TextDecoder();
   const cutter = new LineCutter();
   for (;;) {
@@ -55,18 +57,38 @@ export type Ask = (path: string, init: RequestInit) => Promise<Response>;
 
 const asked: Ask = (path, init) => fetch(path, init);
 
+/** The present attempt of each stream that is followed. */
+const attemptsNow = new Set<{ ends: AbortController }>();
+
+/**
+ * Has every stream asked for anew at once, from where it is. A connection that died while the machine slept, or behind a
+ * door in between, looks open for as long as nothing is sent; so this is for whoever knows that nothing was heard for a while.
+ */
+export function renewStreams(): void {
+  for (const { ends } of attemptsNow) ends.abort();
+}
+
 /** Follows an answer until the returned function is called. */
 export function follow<T>(following: Following<T>, ask: Ask = asked): () => void {
   const leaving = new AbortController();
-  void going(following, ask, leaving.signal);
+  const attempt = { ends: new AbortController() };
+  attemptsNow.add(attempt);
+  void going(following, ask, leaving.signal, attempt).finally(() => attemptsNow.delete(attempt));
   return () => leaving.abort();
 }
 
-async function going<T>(following: Following<T>, ask: Ask, signal: AbortSignal): Promise<void> {
+async function going<T>(
+  following: Following<T>,
+  ask: Ask,
+  signal: AbortSignal,
+  attempt: { ends: AbortController },
+): Promise<void> {
   const { onState, onValues, again = true } = following;
   let attempts = 0;
   while (!signal.aborted) {
-    const refused = await once(following, ask, signal, {
+    attempt.ends = new AbortController();
+    const ends = AbortSignal.any([signal, attempt.ends.signal]);
+    const refused = await once(following, ask, ends, {
       open: () => {
         if (!signal.aborted) onState("open", null);
       },
@@ -76,12 +98,17 @@ async function going<T>(following: Following<T>, ask: Ask, signal: AbortSignal):
       },
     });
     if (signal.aborted) return;
+    if (ends.aborted) {
+      attempts = 0;
+      continue;
+    }
     if (refused === "ended" && !again) return onState("ended", null);
     if (refused instanceof RequestError && isForGood(refused)) return onState("refused", refused);
     onState("lost", refused instanceof RequestError ? refused : null);
     const wait = Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** attempts);
     attempts += 1;
-    await pause(wait / 2 + Math.random() * (wait / 2), signal);
+    await pause(wait / 2 + Math.random() * (wait / 2), ends);
+    if (ends.aborted) attempts = 0;
   }
 }
 
@@ -105,7 +132,7 @@ async function once<T>(
     const answer = await ask(wanted, { credentials: "same-origin", headers, signal });
     if (!answer.ok || !answer.body) return await refusalOf(answer);
     heard.open();
-    await readLines<T>(answer.body, heard.values);
+    await readLines<T>(answer.body, heard.values, signal);
     return "ended";
   } catch {
     return null;
@@ -114,6 +141,7 @@ async function once<T>(
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
+    if (signal.aborted) return resolve();
     const timer = setTimeout(resolve, ms);
     signal.addEventListener(
       "abort",

@@ -1,8 +1,9 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect } from "react";
+import { useEffect, useRef } from "react";
 import { Outlet } from "react-router";
+import { renewStreams } from "../../api/lines";
 import { eventHistory, useHistory } from "../../api/xnodeEvents";
-import { fresh, useReach } from "../../api/xnodeQueries";
+import { fresh, useReach, XNODE_STALE_MS } from "../../api/xnodeQueries";
 import { Card, Loading, Notice } from "../../design";
 import { age, clock } from "../../lib/format";
 import { useNow } from "../../lib/now";
@@ -35,6 +36,13 @@ function News() {
   const client = useQueryClient();
   const { events, state } = useHistory();
   const now = useNow();
+  const { dataUpdatedAt: heardAt } = useReach();
+  const last = useRef(heardAt);
+  useEffect(() => {
+    // After a sleep, or after an agent that was away: streams of before may be dead and look open.
+    if (heardAt - last.current > XNODE_STALE_MS) renewStreams();
+    last.current = heardAt;
+  }, [heardAt]);
   useEffect(() => {
     const { call, stop } = seldom(() => void fresh(client), NEWS_MS);
     const leave = eventHistory.watch(call);
