@@ -156,26 +156,40 @@ fn services(
 
 /// Services without a profile, or with one that is asked for. Of the others nothing is needed.
 fn asked_for(services: Vec<Entry>, context: &Context, uses: &mut Uses, findings: &mut Vec<Finding>) -> Vec<Entry> {
-    let mut left = Vec::new();
-    for entry in services {
-        let profiles = one_or_more(entry.value.get("profiles")).iter().filter_map(Node::as_text);
-        let profiles: Vec<String> = profiles.map(str::to_string).collect();
-        let is_asked = profiles.is_empty() || profiles.iter().any(|profile| context.profiles.contains(profile));
-        if is_asked {
-            left.push(entry);
-            continue;
-        }
+    let is_asked = |entry: &Entry| {
+        let profiles = profiles(entry);
+        profiles.is_empty() || profiles.iter().any(|profile| context.profiles.contains(*profile))
+    };
+    let (left, others): (Vec<Entry>, Vec<Entry>) = services.into_iter().partition(is_asked);
+    // Values of one that is left out may stand in another one that extends it.
+    let mut needed = BTreeSet::new();
+    left.iter().for_each(|entry| places(&entry.value, &mut needed));
+    for entry in others {
         let within = format!("services.{}.", entry.key);
-        for used in uses.values_mut() {
+        for (_, used) in uses.iter_mut().filter(|(place, _)| !needed.contains(*place)) {
             drop(used.missing.take_if(|(path, ..)| path.starts_with(within.as_str())));
         }
-        let named = profiles.join(", ");
+        let named = profiles(&entry).join(", ");
         let why = format!("left out, as in Docker: its profile ({named}) is not asked for; `--profile` does");
         let path = format!("services.{}", entry.key);
         let (key, kind) = ("profiles".to_string(), FindingKind::Ignored);
         findings.push(Finding { place: entry.place, path, key, kind, why });
     }
     left
+}
+
+fn profiles(entry: &Entry) -> Vec<&str> {
+    one_or_more(entry.value.get("profiles")).iter().filter_map(Node::as_text).collect()
+}
+
+/// Adds the places of all values of a tree.
+fn places(node: &Node, found: &mut BTreeSet<Place>) {
+    found.insert(node.place);
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| places(item, found)),
+        Value::Map(entries) => entries.iter().for_each(|entry| places(&entry.value, found)),
+        Value::Scalar { .. } => {}
+    }
 }
 
 fn translate(

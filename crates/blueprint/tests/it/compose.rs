@@ -60,6 +60,10 @@ fn files_that_give_no_document() {
         ("services:\n  a: {image: a, environment: {'1A': x}}\n", "`1A` is not a name of a variable"),
         ("services:\n  a: {image: a, environment: {A: [x]}}\n", "A is a list, but a text is expected"),
         ("services:\n  a_b: {image: a}\n  a-b: {image: a}\n", "3:3: service `a-b` would have the name `a-b`"),
+        (
+            "services:\n  base: {image: 'a:${NONE}', profiles: [x]}\n  a: {extends: base, profiles: !override []}\n",
+            "services.base.image: needs the variable NONE",
+        ),
         ("services:\n  a: {image: a, extends: b}\n", "`a` extends `b`, which is no service here"),
         ("services:\n  a: {extends: b}\n  b: {extends: a}\n", "which extends itself by it"),
         ("services:\n  a: {image: a, ports: !remove []}\n", "has the tag `!remove`, which means nothing here"),
