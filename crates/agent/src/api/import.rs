@@ -9,9 +9,15 @@ use axum::routing::post;
 use axum::{Json, Router};
 use openmesh_blueprint::compose::{Context, Finding, import};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::error::AgentError;
 use crate::service::Service;
+
+/// Imports at one time: each takes a processor for its time, and a hostile one some hundred megabytes.
+const IMPORTS_MAX: usize = 2;
+/// Turns of imports; further ones wait.
+static TURNS: Semaphore = Semaphore::const_new(IMPORTS_MAX);
 
 /// A compose file with what it takes from outside of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +78,12 @@ pub(super) fn routes() -> Router<Arc<Service>> {
 async fn read(headers: HeaderMap, bytes: Bytes) -> Result<Json<Imported>, AgentError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let is_json = kind.starts_with("application/json");
-    let work = move || imported(&body(&bytes, is_json)?);
+    let turn = TURNS.acquire().await.map_err(|_| AgentError::Worker)?;
+    let work = move || {
+        // Given back by the work, which goes on where nobody waits for it any more.
+        let _turn = turn;
+        imported(&body(&bytes, is_json)?)
+    };
     tokio::task::spawn_blocking(work).await.map_err(|_| AgentError::Worker)?.map(Json)
 }
 
