@@ -384,6 +384,26 @@ describe("the node", () => {
     await events.getByText("no disk").waitFor();
   });
 
+  it("leads a domain to an application, and says who may come in", async () => {
+    furnish();
+    const texts: string[] = [];
+    agent.plan = (text) => {
+      texts.push(text);
+      return planned({ destroys: [] });
+    };
+    const page = await visit("/apps/site/domains");
+    const form = page.getByRole("form", { name: "Lead a domain here" });
+    await form.getByLabel("Domain", { exact: true }).fill("Shop.example.org");
+    await form.getByLabel("Who may come in").selectOption("wallets");
+    await form.getByLabel("Wallets, one a line").fill(`0x${"ab".repeat(20)}`);
+    await form.getByRole("button", { name: "Show the plan" }).click();
+    await page.getByRole("button", { name: "Apply", exact: true }).click();
+    await page.getByRole("heading", { name: "Generation 2" }).waitFor();
+    expect(texts[0]).toContain(
+      '    domains:\n      "shop.example.org":\n        port: http\n        audience: wallets\n        wallets:\n',
+    );
+  });
+
   it("shows files of an application, and saves what was changed", async () => {
     furnish();
     const base64 = (text: string) => Buffer.from(text).toString("base64");
