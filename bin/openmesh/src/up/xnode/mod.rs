@@ -182,7 +182,7 @@ fn as_root(right: Right) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Starts the agent, in a session of its own: neither Ctrl-C nor the end of the terminal reaches it.
+/// Starts the agent where neither Ctrl-C nor the end of the terminal reaches it.
 fn spawn(place: &Place, right: Right) -> Result<Child, Failure> {
     let log = |error: std::io::Error| Failure::from_display(place.log.display(), &error);
     let open = || std::fs::OpenOptions::new().create(true).append(true).open(&place.log);
@@ -244,7 +244,7 @@ impl Xnode {
             )),
             Xnode::Own(own) => own.announce(),
         }
-        let place = match self {
+        let place: &Place = match self {
             Xnode::Foreign(place) => place,
             Xnode::Own(own) if own.answers.is_some() => &own.place,
             Xnode::Without(_) | Xnode::Own(_) => return,
@@ -268,13 +268,14 @@ impl Xnode {
         let Xnode::Own(mut own) = self else { return };
         let is_adopted = own.child.is_none();
         if is_adopted && !and_adopted {
-            return;
+            return say(format_args!("the agent of the Xnode goes on"));
         }
         if own.answers.is_none() {
             let _ = own.ready().await;
         }
-        if let Some((running, announced)) = &own.answers {
-            end(running, Some(announced)).await;
+        if let Some((running, announced)) = own.answers.take() {
+            end(&running, Some(&announced)).await;
+            remove_unused(&own, &announced).await;
         }
     }
 
@@ -296,6 +297,13 @@ impl Own {
     /// File of its log.
     pub fn log(&self) -> &Path {
         &self.place.log
+    }
+
+    /// Returns true where it has been started and has not ended.
+    fn is_starting(&mut self) -> bool {
+        let runs = self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+        // What sudo has started is known by its record alone.
+        runs || presence::find(&self.place.folder).is_some()
     }
 
     /// Waits until it answers; fails with words for a person.
@@ -395,7 +403,7 @@ pub async fn keep(mut own: Own, stop: CancellationToken, board: SharedBoard) {
         let again = tokio::select! {
             again = again(&mut own) => again,
             () = stop.cancelled() => {
-                if own.child.is_some()
+                if own.is_starting()
                     && let Some((running, announced)) = announced_soon(&own.place.folder).await
                 {
                     end(&running, Some(&announced)).await;
@@ -413,7 +421,6 @@ pub async fn keep(mut own: Own, stop: CancellationToken, board: SharedBoard) {
                 return board.change(NAME, |part| part.trouble = Some("another agent has its place".into()));
             }
             Err(why) => {
-                own.child = None;
                 if told != why {
                     say(format_args!("\nthe agent does not start: {why}"));
                 }
@@ -427,7 +434,7 @@ pub async fn keep(mut own: Own, stop: CancellationToken, board: SharedBoard) {
 /// Starts an agent again. False where another one has its place.
 async fn again(own: &mut Own) -> Result<bool, String> {
     // Perhaps it was only slow.
-    if presence::find(&own.place.folder).is_some() {
+    if own.is_starting() {
         return own.ready().await.map(|()| true);
     }
     if is_running(&own.place) {

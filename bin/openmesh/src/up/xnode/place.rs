@@ -180,7 +180,7 @@ fn seed(state: &Path) -> u32 {
 /// Returns true where an agent of this name runs, by the kernel's list of sockets (`/proc/net/unix`): each holds its name there as long as it lives.
 pub fn runs(sockets: &str, name: &Name) -> bool {
     let own = format!("@openmesh-agent/{name}");
-    sockets.lines().any(|line| line.split_whitespace().last() == Some(own.as_str()))
+    sockets.lines().any(|line| line.split_whitespace().next_back() == Some(own.as_str()))
 }
 
 #[cfg(test)]
