@@ -3,6 +3,7 @@
 mod access;
 mod backups;
 mod doors;
+mod drain;
 mod early;
 mod exec;
 mod imports;
