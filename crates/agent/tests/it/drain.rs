@@ -4,7 +4,8 @@ use openmesh_agent::client::ClientError;
 use openmesh_agent::views::{ApplicationState, DrainView, Node};
 use reqwest::Method;
 
-use crate::world::{World, answer, free_port, plain, server};
+use crate::pantry::server;
+use crate::world::{World, answer, free_port, plain};
 
 async fn drain(world: &World, method: Method) -> DrainView {
     let request = world.client.request(method, "/drain?by=alice&reason=a+new+disk");
