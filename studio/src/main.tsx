@@ -1,5 +1,6 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
+import { flushSync } from "react-dom";
 import { createRoot } from "react-dom/client";
 import { RouterProvider } from "react-router";
 import { RequestError } from "./api/client";
@@ -23,12 +24,17 @@ const client = new QueryClient({
   },
 });
 
+/** Changes of the address that a page asks to be drawn at once, as those of what somebody types. */
+const atOnce = (changes: () => unknown): undefined => {
+  flushSync(changes);
+};
+
 const root = document.getElementById("root");
 if (root) {
   createRoot(root).render(
     <StrictMode>
       <QueryClientProvider client={client}>
-        <RouterProvider router={router} />
+        <RouterProvider router={router} flushSync={atOnce} />
       </QueryClientProvider>
     </StrictMode>,
   );

@@ -16,13 +16,20 @@ export function oneOf<T extends string>(value: string | null, allowed: readonly 
   return allowed.find((each) => each === value) ?? otherwise;
 }
 
-/** A page's filters, kept in the address so that they can be shared and come back with the back button. */
+/**
+ * A page's filters, kept in the address so that they can be shared and come back with the back button. They are drawn at
+ * once: drawn when there is time, a field would lose letters on a page that is busy, such as a log that goes on.
+ */
 export function useFilters(): [(name: string) => string, (values: Record<string, string | null>) => void] {
   const [parameters, setParameters] = useSearchParams();
   const read = useCallback((name: string) => parameters.get(name) ?? "", [parameters]);
   const write = useCallback(
     (values: Record<string, string | null>) =>
-      setParameters((current) => changed(current, values), { replace: true, preventScrollReset: true }),
+      setParameters((current) => changed(current, values), {
+        replace: true,
+        preventScrollReset: true,
+        flushSync: true,
+      }),
     [setParameters],
   );
   return [read, write];

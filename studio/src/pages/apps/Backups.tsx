@@ -54,7 +54,8 @@ function Standing({ name, of }: { name: string; of: BackedApplication | undefine
   if (!of || of.target === null)
     return (
       <Notice tone="warn" title="It has no backups">
-        Nothing is kept elsewhere. Name a place for backups in the document of the machine, and{" "}
+        Nothing is kept elsewhere. Name a place for backups{" "}
+        <Link to="/deploy?whole=1">in the document of the machine</Link>, and{" "}
         <Link to={`/apps/${name}/settings`}>give it a schedule</Link>: <code>{`backup: { to: PLACE, schedule: "0 3 * * *" }`}</code>
       </Notice>
     );

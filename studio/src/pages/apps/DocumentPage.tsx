@@ -6,6 +6,7 @@ import { isCompose } from "../../lib/compose";
 import { namesIn, otherKeys, withDocument } from "../../lib/document";
 import { forgetDrafts, useDraft } from "../../lib/draft";
 import { useTitle } from "../../lib/title";
+import { useFilters } from "../../lib/urlState";
 import { COMPOSE_DRAFT, ComposeImport, type Composed } from "./ComposeImport";
 import { DocumentEditor } from "./DocumentEditor";
 import { Decide, Planning, useChange } from "./change";
@@ -44,8 +45,9 @@ export function DocumentPage() {
 }
 
 function Writing({ present, wanted }: { present: string; wanted: number }) {
-  const [written, setWritten] = useDraft(DRAFTS[0], () => FIRST);
-  const [whole, setWhole] = useState(false);
+  const [read] = useFilters();
+  const [whole, setWhole] = useState(read("whole") === "1");
+  const [written, setWritten] = useDraft(DRAFTS[0], () => (whole && wanted > 0 ? present : FIRST));
   const flow = useChange();
   const [composed, setComposed] = useDraft<Composed | null>(DRAFTS[1], () => null);
   const own = namesIn(present) ?? [];
@@ -93,6 +95,21 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
       </Card>
       {compose ? <ComposeImport text={written} composed={composed} onComposed={setComposed} /> : null}
       {wanted > 0 ? <Scope own={own} isWhole={whole} onWhole={setWhole} /> : null}
+      {whole && wanted > 0 && written !== present ? (
+        <p className="row flat">
+          <button
+            type="button"
+            className="button small"
+            onClick={() => {
+              flow.reset();
+              setWritten(present);
+            }}
+          >
+            Begin with the present document
+          </button>
+          <span className="quiet">It takes the place of what is written above.</span>
+        </p>
+      ) : null}
       <Warnings cannotAdd={cannotAdd} leftOut={leftOut} missing={missing} />
       <ProblemList problems={problems} />
       {flow.refused && problems.length === 0 ? <Refused error={flow.refused} /> : null}

@@ -19,6 +19,9 @@ export function MachineBackups() {
           <OwnerKey keys={keys} />
           <Card title="Places" flush>
             <Places all={targets} />
+            <p className="quiet pad flat">
+              They are named by <code>machine</code> in <Link to="/deploy?whole=1">the whole document</Link>.
+            </p>
           </Card>
           <Card title="Applications" flush>
             <Backed all={applications} />
