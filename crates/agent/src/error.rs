@@ -173,6 +173,18 @@ pub enum AgentError {
         /// The name that was asked for.
         name: String,
     },
+    /// An alert that is not open.
+    #[error("no alert `{id}` is open; `openmesh xnode alerts` lists those that are")]
+    NoAlert {
+        /// The number that was asked for.
+        id: String,
+    },
+    /// A webhook that is not in the document.
+    #[error("the document has no webhook `{name}` in machine.alerts.webhooks")]
+    NoWebhook {
+        /// The name that was asked for.
+        name: String,
+    },
     /// An order from a template that cannot be done.
     #[error("{}", lines(faults))]
     Order {
@@ -253,6 +265,8 @@ impl AgentError {
             }
             AgentError::NoSecret(_) => ("no_secret", 404),
             AgentError::NoTemplate { .. } => ("no_template", 404),
+            AgentError::NoAlert { .. } => ("no_alert", 404),
+            AgentError::NoWebhook { .. } => ("no_webhook", 404),
             AgentError::Order { .. } => ("order", 422),
             AgentError::SecretUsed { .. } => ("secret_used", 409),
             AgentError::Name(_) | AgentError::SecretSize { .. } => ("value", 400),

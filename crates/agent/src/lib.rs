@@ -11,6 +11,7 @@
 //! # On failure
 //! The agent ends and everything it runs goes on. Started again it looks, and goes on where it was.
 
+mod alerts;
 mod api;
 mod backups;
 pub mod carried;
@@ -148,7 +149,11 @@ async fn once(
     let worker = worker::start(service.clone())?;
     let backups = backups::start(service.clone())?;
     let (stays, left) = watch::channel(());
-    let chores = [jobs::start(service.clone(), left.clone()), usage::start(service.clone(), left)];
+    let chores = [
+        jobs::start(service.clone(), left.clone()),
+        alerts::start(service.clone(), left.clone()),
+        usage::start(service.clone(), left),
+    ];
     // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
     let worked = tokio::task::spawn_blocking(move || worker.join());
     let (stopped, stops) = oneshot::channel();

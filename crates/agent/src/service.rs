@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 
 pub(crate) use terms::Terms;
 
+use crate::alerts::Alerts;
 use crate::backups::Backups;
 use crate::error::AgentError;
 use crate::history::History;
@@ -53,6 +54,7 @@ pub struct Service {
     work: Arc<Mutex<views::Work>>,
     processes: crate::exec::Processes,
     backups: Backups,
+    alerts: Alerts,
     _lock: File,
 }
 
@@ -89,6 +91,7 @@ impl Service {
         let secrets = Box::new(Shared(vault.clone()));
         let mut machine = Machine::open(settings.name.clone(), paths, programs, client, secrets, &open)?;
         let backups = Backups::open(&settings.state)?;
+        let alerts = Alerts::open(&settings.state)?;
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {
@@ -108,6 +111,7 @@ impl Service {
             work,
             processes: crate::exec::Processes::default(),
             backups,
+            alerts,
             _lock: lock,
         })
     }
@@ -140,6 +144,11 @@ impl Service {
     /// Holds every change up as long as it is kept.
     pub(crate) async fn hold(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.change.lock().await
+    }
+
+    /// Alerts.
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.alerts
     }
 
     /// Woken where there is something to do.

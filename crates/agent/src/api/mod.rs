@@ -3,6 +3,7 @@
 //! Whoever can open the socket is root: the file's permissions are the sign-in there. People come through the face ([`crate::face`]), which stands in front of the same routes.
 
 mod access;
+mod alerts;
 mod backups;
 mod common;
 pub mod doors;
@@ -68,6 +69,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
         .merge(backups::routes())
         .merge(access::routes())
+        .merge(alerts::routes())
         .merge(doors::routes())
         .merge(drain::routes())
         .merge(exec::routes())
@@ -209,6 +211,15 @@ async fn application(State(service): Shared, Path(text): Path<String>) -> Result
 }
 
 /// Every application that is wanted or there.
+/// Applications as they are now, with what their use says of them.
+pub(crate) fn applications_now(service: &Service) -> Result<Vec<views::Application>, AgentError> {
+    let mut all = views_of(&service.agent().look()?, &service.work());
+    for view in &mut all {
+        view.conditions = usage::present(service, &view.name);
+    }
+    Ok(all)
+}
+
 fn views_of(look: &Look, work: &views::Work) -> Vec<views::Application> {
     let wanted = look.wanted.iter().flat_map(|wanted| wanted.portable.applications.keys());
     let there = look.instances.iter().filter(|(_, instances)| !instances.is_empty()).map(|(name, _)| name);

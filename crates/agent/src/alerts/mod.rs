@@ -1,0 +1,337 @@
+//! Alerts: what somebody should know of a machine, kept until it is over, and told to webhooks.
+//!
+//! # Shape
+//! [`rules`] says from what the agent knows what is not as it should be; [`book`] opens an alert for what lasts, closes it when it has been gone for a while, and queues a
+//! message of each for every webhook; [`webhook`] signs messages and brings them to their receivers. The first two are pure. One task looks, writes the book, and
+//! sends.
+//!
+//! # Limits
+//! Open alerts, closed ones, messages and those that were given up have bounds ([`book`]); what a bound drops is named in the list of alerts.
+//!
+//! # On failure
+//! The book is one file that is replaced as a whole, so an alert and its messages are there together or not at all. A message may come twice (the agent dies after
+//! it was taken and before that is written): its `webhook-id` is the same then. A book that cannot be read is set aside under another name, and a new one
+//! begins. An agent that is not there tells nothing: that it is, others have to watch.
+
+mod book;
+mod facts;
+mod rules;
+pub mod views;
+mod webhook;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use openmesh_blueprint::document::{Content, Name, Webhook};
+use openmesh_primitives::Timestamp;
+use openmesh_xnode::marks;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::alerts::book::{Book, Message, Now, Watch};
+use crate::alerts::views::{Alert, AlertEvent, WebhookState, WebhookTest};
+use crate::alerts::webhook::Receiver;
+use crate::api::blocking;
+use crate::error::AgentError;
+use crate::outcomes;
+use crate::service::Service;
+
+/// Time between two looks: half of the shortest time for which something has to last.
+const LOOK: Duration = Duration::from_secs(15);
+/// Messages that are sent at once: a receiver that does not answer holds up few others.
+const SENDS_MAX: usize = 16;
+/// The book's file.
+const FILE: &str = "alerts.json";
+
+/// Alerts of an agent.
+pub struct Alerts {
+    path: PathBuf,
+    kept: Mutex<(Book, Watch)>,
+    /// What the wanted generation says, by its number: it never changes.
+    wished: Mutex<Option<Arc<Wished>>>,
+    begun: Instant,
+}
+
+/// What a generation says about alerts.
+#[derive(Debug, Default)]
+struct Wished {
+    number: u64,
+    node: String,
+    webhooks: BTreeMap<Name, Webhook>,
+    /// The deployment that it brings back, where it is one that came back by itself: number and cause.
+    returned: Option<(u64, String)>,
+}
+
+impl Alerts {
+    /// Opens the alerts of a state folder.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn open(state: &Path) -> Result<Alerts, AgentError> {
+        let path = state.join(FILE);
+        let book = match std::fs::read(&path) {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Book::default(),
+            bytes => parse(&path, &bytes.map_err(AgentError::file("reading", &path))?)?,
+        };
+        let kept = Mutex::new((book, Watch::default()));
+        Ok(Alerts { path, kept, wished: Mutex::default(), begun: Instant::now() })
+    }
+
+    fn now(&self) -> Now {
+        let steady = self.begun.elapsed().as_millis();
+        Now { wall: Timestamp::now(), steady_ms: u64::try_from(steady).unwrap_or(u64::MAX) }
+    }
+
+    /// Changes the book, and writes it where something is to be kept.
+    fn change<T>(&self, change: impl FnOnce(&mut Book, &mut Watch, Now) -> (T, bool)) -> Result<T, AgentError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let (book, watch) = &mut *kept;
+        let (value, is_new) = change(book, watch, self.now());
+        if is_new {
+            let bytes = serde_json::to_vec(book).unwrap_or_default();
+            marks::replace(&self.path, &bytes).map_err(AgentError::file("writing", &self.path))?;
+        }
+        Ok(value)
+    }
+
+    fn due(&self) -> Vec<Message> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.0.due(self.now().steady_ms, SENDS_MAX)
+    }
+
+    fn wished(&self, service: &Service) -> Result<Arc<Wished>, AgentError> {
+        let number = service.wanted()?;
+        let mut kept = self.wished.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wished) = kept.as_ref().filter(|wished| wished.number == number) {
+            return Ok(wished.clone());
+        }
+        let wished = Arc::new(if number == 0 { Wished::default() } else { read(service, number)? });
+        *kept = Some(wished.clone());
+        Ok(wished)
+    }
+}
+
+/// A book of a file. One that cannot be read is set aside: alerts go on.
+fn parse(path: &Path, bytes: &[u8]) -> Result<Book, AgentError> {
+    match serde_json::from_slice(bytes) {
+        Ok(book) => Ok(book),
+        Err(error) => {
+            let aside = path.with_extension("damaged.json");
+            tracing::warn!(%error, aside = %aside.display(), "the file of alerts cannot be read, and was set aside");
+            std::fs::rename(path, &aside).map_err(AgentError::file("setting aside", path))?;
+            Ok(Book::default())
+        }
+    }
+}
+
+fn read(service: &Service, number: u64) -> Result<Wished, AgentError> {
+    let generation = marks::generation(&service.agent().machine().paths, number)?;
+    let outcome = outcomes::find(&service.settings().state, generation.parent);
+    let returned = outcome.filter(|outcome| outcome.returned_by == number);
+    Ok(Wished {
+        number,
+        node: generation.placement.node.to_string(),
+        webhooks: service.document(number)?.machine.alerts.webhooks,
+        returned: returned.map(|outcome| (generation.parent, outcome.cause)),
+    })
+}
+
+/// The bytes of a content; words where it is a secret that is not there.
+fn value(service: &Service, content: &Content) -> Result<Vec<u8>, String> {
+    let name = match content {
+        Content::Text(text) => return Ok(text.clone().into_bytes()),
+        Content::Secret(name) => name,
+    };
+    let missing = || format!("there is no secret `{name}`; `openmesh xnode secret set {name}` sets it");
+    let present = service.secrets().map_err(|error| error.to_string())?;
+    let version = present.into_iter().find(|secret| secret.name == name.as_str()).ok_or_else(missing)?.version;
+    service.agent().machine().secrets.value(name, version).ok_or_else(missing)
+}
+
+fn receiver(service: &Service, webhook: &Webhook) -> Result<Receiver, String> {
+    let url = String::from_utf8(value(service, &webhook.url)?).map_err(|_| "its address is no text".to_string())?;
+    Receiver::new(&url, &value(service, &webhook.secret)?, webhook.private)
+}
+
+/// Starts the task of alerts. It ends once the sender of `stays` is gone; a message that is under way then is sent again by the next start.
+pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {}
+                left = stays.changed() => if left.is_err() { return },
+            }
+            let turn = async {
+                blocking(&service, look).await?;
+                deliver(&service).await
+            };
+            let done = tokio::select! {
+                done = turn => done,
+                () = ended(&mut stays) => return,
+            };
+            if let Err(error) = &done
+                && !told
+            {
+                tracing::warn!(%error, "alerts cannot be looked at");
+            }
+            told = done.is_err();
+        }
+    })
+}
+
+/// Waits until the agent leaves.
+async fn ended(stays: &mut watch::Receiver<()>) {
+    while stays.changed().await.is_ok() {}
+}
+
+/// One look.
+fn look(service: &Service) -> Result<(), AgentError> {
+    let alerts = service.alerts();
+    let wished = alerts.wished(service)?;
+    let findings = rules::findings(&facts::of(service, &wished)?);
+    let webhooks: BTreeSet<String> = wished.webhooks.keys().map(ToString::to_string).collect();
+    alerts.change(|book, watch, now| ((), book.step(watch, &findings, &webhooks, now)))
+}
+
+/// Sends what is due.
+async fn deliver(service: &Arc<Service>) -> Result<(), AgentError> {
+    let prepared = blocking(service, |service| {
+        let (wished, due) = (service.alerts().wished(service)?, service.alerts().due());
+        let mut receivers = BTreeMap::new();
+        for message in &due {
+            if let Some((name, webhook)) =
+                wished.webhooks.iter().find(|(name, _)| name.as_str() == message.webhook.as_str())
+            {
+                receivers.entry(name.to_string()).or_insert_with(|| receiver(service, webhook));
+            }
+        }
+        Ok((wished.node.clone(), receivers, due))
+    });
+    let (node, receivers, due) = prepared.await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let agent = service.settings().name.to_string();
+    let sends = due.into_iter().map(|message| {
+        let receiver = receivers.get(&message.webhook).cloned();
+        let body = webhook::body(&agent, &node, message.event, message.at, Some(&message.alert));
+        let id = format!("{agent}-{node}-{}-{}", message.at.nanos(), message.id);
+        async move {
+            let sent = match receiver {
+                Some(Ok(receiver)) => receiver.post(&id, body).await,
+                Some(Err(cause)) => Err(cause),
+                None => Err("the webhook is not in the document any more".into()),
+            };
+            (message.id, sent)
+        }
+    });
+    let done = join_all(sends).await;
+    blocking(service, move |service| {
+        service.alerts().change(|book, _, now| {
+            for (id, sent) in done {
+                book.settle(id, sent, now);
+            }
+            ((), true)
+        })
+    })
+    .await
+}
+
+/// Alerts and webhooks as they are now.
+///
+/// # Errors
+/// The wanted generation or its document cannot be read.
+pub(crate) fn list(service: &Service) -> Result<views::Alerts, AgentError> {
+    let alerts = service.alerts();
+    let wished = alerts.wished(service)?;
+    let checked: Vec<(String, Result<Receiver, String>)> =
+        wished.webhooks.iter().map(|(name, webhook)| (name.to_string(), receiver(service, webhook))).collect();
+    let kept = alerts.kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let (book, watch) = &*kept;
+    let states = checked.into_iter().map(|(name, receiver)| {
+        let waiting: Vec<&Message> = book.waiting.iter().filter(|message| message.webhook == name).collect();
+        WebhookState {
+            waiting: waiting.len() as u64,
+            last_failure: waiting.iter().rev().find_map(|message| message.cause.clone()),
+            host: receiver.as_ref().ok().map(Receiver::host),
+            cause: receiver.err(),
+            name,
+        }
+    });
+    let mut open = book.open.clone();
+    open.sort_by_key(|alert| (std::cmp::Reverse(alert.severity), std::cmp::Reverse(alert.id)));
+    Ok(views::Alerts {
+        open,
+        closed: book.closed.iter().rev().cloned().collect(),
+        webhooks: states.collect(),
+        dropped: book.dropped.iter().rev().cloned().collect(),
+        dropped_count: book.dropped_count,
+        suppressed: watch.suppressed,
+    })
+}
+
+/// Notes that somebody knows of an alert. None where no such alert is open.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn acknowledge(service: &Service, id: u64, by: &str) -> Result<Option<Alert>, AgentError> {
+    service.alerts().change(|book, _, now| {
+        let alert = book.acknowledge(id, by, now.wall);
+        let is_new = alert.is_some();
+        (alert, is_new)
+    })
+}
+
+/// Sends a message to a webhook, once and at once. None where the document has no such webhook.
+///
+/// # Errors
+/// The wanted generation or its document cannot be read.
+pub(crate) async fn test(service: &Arc<Service>, name: &Name) -> Result<Option<WebhookTest>, AgentError> {
+    let asked = name.clone();
+    let found = blocking(service, move |service| {
+        let wished = service.alerts().wished(service)?;
+        let receiver = wished.webhooks.get(&asked).map(|webhook| receiver(service, webhook));
+        Ok(receiver.map(|receiver| (wished.node.clone(), receiver)))
+    });
+    let Some((node, receiver)) = found.await? else { return Ok(None) };
+    let (agent, now) = (service.settings().name.to_string(), Timestamp::now());
+    let sent = match receiver {
+        Ok(receiver) => {
+            let body = webhook::body(&agent, &node, AlertEvent::Test, now, None);
+            receiver.post(&format!("{agent}-{node}-test-{}", now.nanos()), body).await
+        }
+        Err(cause) => Err(cause),
+    };
+    Ok(Some(WebhookTest { webhook: name.to_string(), taken: sent.is_ok(), cause: sent.err() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_is_kept_and_a_damaged_one_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let alerts = Alerts::open(folder.path()).unwrap();
+        alerts
+            .change(|book, _, _| {
+                book.dropped_count = 7;
+                ((), true)
+            })
+            .unwrap();
+        let again = Alerts::open(folder.path()).unwrap();
+        assert_eq!(again.kept.lock().unwrap().0.dropped_count, 7);
+        std::fs::write(folder.path().join(FILE), "{\"open\": 1").unwrap();
+        let anew = Alerts::open(folder.path()).unwrap();
+        assert_eq!(anew.kept.lock().unwrap().0, Book::default());
+        assert!(folder.path().join("alerts.damaged.json").exists());
+    }
+}

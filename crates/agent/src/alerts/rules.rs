@@ -1,0 +1,352 @@
+//! From what the agent knows to what somebody should know: pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::alerts::views::{AlertKind, Severity};
+use crate::backups::views::{Application as Backups, State as BackupState, Target};
+use crate::views::ApplicationState;
+
+/// Time for which an application is down before somebody is woken: a switch or a restart by its policy is shorter.
+pub const DOWN_LASTS: Duration = Duration::from_secs(30);
+/// Time for which it starts: what loads a database into memory needs minutes.
+pub const STARTING_LASTS: Duration = Duration::from_secs(300);
+/// Time for which a step of the machine fails: the first attempts are within it.
+pub const MACHINE_LASTS: Duration = Duration::from_secs(60);
+/// Time for which backups are late or fail: a failed one is tried again within it.
+pub const BACKUP_LASTS: Duration = Duration::from_secs(600);
+/// Time for which a disk or a volume is full: what is written and removed again at once is no trouble.
+pub const FULL_LASTS: Duration = Duration::from_secs(60);
+/// Time for which everything else lasts: a look that saw half of a change is over by then.
+pub const OTHER_LASTS: Duration = Duration::from_secs(30);
+
+/// Share of the machine's disk that is used, thousandths, above which a person should look: volumes that are made or grow still find room.
+pub const DISK_WARNING_PERMILLE: u64 = 800;
+/// The same above which images and backups soon find none.
+pub const DISK_CRITICAL_PERMILLE: u64 = 900;
+/// Time before its end at which a certificate should have been renewed, seconds: those of the own authority are 30 days before.
+pub const CERTIFICATE_WARNING_S: u64 = 14 * 86_400;
+/// The same at which visitors see a warning soon, seconds.
+pub const CERTIFICATE_CRITICAL_S: u64 = 3 * 86_400;
+/// Attempts after which a step that fails is no passing trouble.
+pub const ATTEMPTS_MIN: u32 = 3;
+
+/// Everything that rules look at.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Moment, seconds since 1970.
+    pub now_s: u64,
+    /// Applications.
+    pub applications: Vec<ApplicationFacts>,
+    /// Causes of steps of the machine itself that fail, with their attempts.
+    pub machine: Vec<(String, u32)>,
+    /// Backups by application.
+    pub backups: Vec<Backups>,
+    /// Places for backups.
+    pub targets: Vec<Target>,
+    /// Bytes of the machine's disk, and those that are free for everybody.
+    pub disk: Option<(u64, u64)>,
+    /// Names with certificates, and their ends, seconds since 1970.
+    pub certificates: Vec<(String, u64)>,
+    /// A deployment that came back by itself: its number, that of the generation that serves in its place, the cause.
+    pub returned: Option<(u64, u64, String)>,
+    /// The program of this agent was replaced by another one on disk.
+    pub is_replaced: bool,
+}
+
+/// What rules look at of an application.
+#[derive(Clone, Debug)]
+pub struct ApplicationFacts {
+    /// Name.
+    pub name: String,
+    /// State.
+    pub state: ApplicationState,
+    /// Cause of a state that nobody wished.
+    pub cause: Option<String>,
+    /// Conditions: kind, number of the instance, words with figures.
+    pub conditions: Vec<(String, u32, String)>,
+}
+
+/// What an alert is about. There is one alert for it at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Kind.
+    pub kind: AlertKind,
+    /// Application; none for the machine.
+    pub application: Option<String>,
+    /// Which one of several: a place for backups, a name of a certificate, an instance.
+    pub subject: Option<String>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Severity.
+    pub severity: Severity,
+    /// Cause.
+    pub cause: String,
+    /// What helps.
+    pub remedy: String,
+    /// Time for which it has to last before an alert opens.
+    pub lasts: Duration,
+}
+
+type Findings = BTreeMap<Key, Finding>;
+
+/// Everything that is not as it should be.
+pub fn findings(facts: &Facts) -> Findings {
+    let mut found = Findings::new();
+    for application in &facts.applications {
+        down(application, &mut found);
+        conditions(application, &mut found);
+    }
+    backups(facts, &mut found);
+    disk(facts, &mut found);
+    certificates(facts, &mut found);
+    machine(facts, &mut found);
+    found
+}
+
+fn key(kind: AlertKind, application: Option<&str>, subject: Option<&str>) -> Key {
+    Key { kind, application: application.map(Into::into), subject: subject.map(Into::into) }
+}
+
+fn down(application: &ApplicationFacts, found: &mut Findings) {
+    let name = &application.name;
+    let (words, lasts, remedy) = match application.state {
+        ApplicationState::Running | ApplicationState::Stopped | ApplicationState::Leaving => return,
+        ApplicationState::Starting => ("does not come up", STARTING_LASTS, format!("openmesh app logs {name}")),
+        ApplicationState::CrashLoop => ("ends again and again", DOWN_LASTS, format!("openmesh app logs {name}")),
+        ApplicationState::Frozen => ("is frozen", DOWN_LASTS, format!("openmesh app why {name}")),
+        ApplicationState::Ended => ("has ended", DOWN_LASTS, format!("openmesh app logs {name}")),
+        ApplicationState::Failed => ("did not pass its gate", DOWN_LASTS, "openmesh app history".into()),
+        ApplicationState::Held => ("is left as it is", DOWN_LASTS, format!("openmesh app why {name}")),
+    };
+    let cause = application.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
+    let finding =
+        Finding { severity: Severity::Critical, cause: format!("{name} {words}{cause}"), remedy: look(&remedy), lasts };
+    found.insert(key(AlertKind::Down, Some(name), None), finding);
+}
+
+fn look(command: &str) -> String {
+    format!("`{command}` tells more; `openmesh app rollback GENERATION` goes back to a version that ran")
+}
+
+fn conditions(application: &ApplicationFacts, found: &mut Findings) {
+    let name = application.name.as_str();
+    for (kind, index, text) in &application.conditions {
+        let subject = index.to_string();
+        let (kind, severity, lasts, remedy) = match kind.as_str() {
+            "disk_full" => (
+                AlertKind::VolumeFull,
+                Severity::Critical,
+                FULL_LASTS,
+                format!("raise the `size` of its volumes, or remove files: `openmesh app files {name}`"),
+            ),
+            "out_of_memory" => (
+                AlertKind::OutOfMemory,
+                Severity::Warning,
+                OTHER_LASTS,
+                format!("raise `limits.memory` of {name}; `openmesh app usage {name}` shows what it needs"),
+            ),
+            // Waiting for a processor by a limit that a person chose wakes nobody.
+            _ => continue,
+        };
+        let finding = Finding { severity, cause: format!("{name} {subject}: {text}"), remedy, lasts };
+        found.insert(key(kind, Some(name), Some(&subject)), finding);
+    }
+}
+
+fn backups(facts: &Facts, found: &mut Findings) {
+    let words = |cause: &Option<String>| cause.clone().unwrap_or_else(|| "no cause is known".into());
+    for one in &facts.backups {
+        let name = one.name.as_str();
+        let trouble = match one.state {
+            BackupState::Late => Some((AlertKind::BackupLate, "late")),
+            BackupState::Failed => Some((AlertKind::BackupFailed, "failing")),
+            BackupState::Ok | BackupState::Waiting | BackupState::Running => None,
+        };
+        if let Some((kind, state)) = trouble {
+            let cause = format!("backups of {name} are {state}: {}", words(&one.cause));
+            let remedy =
+                format!("`openmesh app backups {name}` tells more; `openmesh app backup {name}` makes one now");
+            let severity = Severity::Critical;
+            found.insert(key(kind, Some(name), None), Finding { severity, cause, remedy, lasts: BACKUP_LASTS });
+        }
+        if matches!(one.drill_state, Some(BackupState::Late | BackupState::Failed)) {
+            let cause = format!("restore drills of {name} do not get through: {}", words(&one.drill_cause));
+            let remedy =
+                format!("`openmesh app drill {name}` tries again; until then nobody knows that its backups are good");
+            let severity = Severity::Warning;
+            let finding = Finding { severity, cause, remedy, lasts: BACKUP_LASTS };
+            found.insert(key(AlertKind::DrillFailed, Some(name), None), finding);
+        }
+    }
+    for target in facts.targets.iter().filter(|target| target.state == BackupState::Failed) {
+        let cause = format!("the place for backups `{}` ({}): {}", target.name, target.place, words(&target.cause));
+        let remedy = "`openmesh xnode backups` tells more".to_string();
+        let finding = Finding { severity: Severity::Critical, cause, remedy, lasts: BACKUP_LASTS };
+        found.insert(key(AlertKind::BackupTarget, None, Some(&target.name)), finding);
+    }
+}
+
+fn disk(facts: &Facts, found: &mut Findings) {
+    let Some((bytes, free)) = facts.disk.filter(|(bytes, _)| *bytes > 0) else { return };
+    let used = bytes.saturating_sub(free);
+    let permille = u64::try_from(u128::from(used) * 1_000 / u128::from(bytes)).unwrap_or(u64::MAX);
+    let severity = match permille {
+        DISK_CRITICAL_PERMILLE.. => Severity::Critical,
+        DISK_WARNING_PERMILLE.. => Severity::Warning,
+        _ => return,
+    };
+    let (percent, tenth) = (permille / 10, permille % 10);
+    let cause = format!("the machine's disk is at {percent}.{tenth} %, with {} MiB free", free >> 20);
+    let remedy =
+        "remove applications, images or files that are not needed, or give the machine a larger disk".to_string();
+    found.insert(key(AlertKind::Disk, None, None), Finding { severity, cause, remedy, lasts: FULL_LASTS });
+}
+
+fn certificates(facts: &Facts, found: &mut Findings) {
+    for (name, until_s) in &facts.certificates {
+        let left = until_s.saturating_sub(facts.now_s);
+        let severity = match left {
+            ..=CERTIFICATE_CRITICAL_S => Severity::Critical,
+            ..=CERTIFICATE_WARNING_S => Severity::Warning,
+            _ => continue,
+        };
+        let when = match left {
+            0 => "has ended".to_string(),
+            left => format!("ends in {} hours", left / 3_600),
+        };
+        let cause = format!("the certificate for {name} {when}, and was not renewed");
+        let remedy =
+            format!("`openmesh xnode doors` tells why; `openmesh xnode doors certificate {name}` gives another one");
+        let finding = Finding { severity, cause, remedy, lasts: OTHER_LASTS };
+        found.insert(key(AlertKind::Certificate, None, Some(name)), finding);
+    }
+}
+
+fn machine(facts: &Facts, found: &mut Findings) {
+    let causes: Vec<&str> = facts
+        .machine
+        .iter()
+        .filter(|(_, attempts)| *attempts >= ATTEMPTS_MIN)
+        .map(|(cause, _)| cause.as_str())
+        .collect();
+    if !causes.is_empty() {
+        let cause = format!("the machine does not get to what is wanted of it: {}", causes.join("; "));
+        let remedy = "`openmesh xnode status` and `openmesh xnode events` tell more".to_string();
+        let finding = Finding { severity: Severity::Critical, cause, remedy, lasts: MACHINE_LASTS };
+        found.insert(key(AlertKind::Machine, None, None), finding);
+    }
+    if let Some((failed, by, cause)) = &facts.returned {
+        let cause =
+            format!("the update to generation {failed} has failed, and generation {by} serves in its place: {cause}");
+        let remedy = format!("`openmesh app diff {failed} {by}` shows what came back; deploy a document that is right");
+        let finding = Finding { severity: Severity::Warning, cause, remedy, lasts: Duration::ZERO };
+        found.insert(key(AlertKind::Update, None, Some(&failed.to_string())), finding);
+    }
+    if facts.is_replaced {
+        let cause = "another version of the agent is installed, and this one still runs".to_string();
+        let remedy = "`openmesh xnode agent --take-over` lets it go on without stopping an application".to_string();
+        let finding = Finding { severity: Severity::Info, cause, remedy, lasts: OTHER_LASTS };
+        found.insert(key(AlertKind::Update, None, Some("agent")), finding);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(state: ApplicationState) -> ApplicationFacts {
+        ApplicationFacts { name: "web".into(), state, cause: Some("it says why".into()), conditions: Vec::new() }
+    }
+
+    fn only(facts: &Facts) -> (Key, Finding) {
+        let mut all = findings(facts);
+        assert_eq!(all.len(), 1, "{all:?}");
+        all.pop_first().unwrap()
+    }
+
+    #[test]
+    fn nothing_is_said_of_what_is_as_it_should_be() {
+        let running = [ApplicationState::Running, ApplicationState::Stopped, ApplicationState::Leaving];
+        let facts = Facts {
+            now_s: 1_000,
+            applications: running.map(application).into(),
+            disk: Some((1_000, 201)),
+            certificates: vec![("a.lan".into(), 1_000 + CERTIFICATE_WARNING_S + 1)],
+            machine: vec![("once".into(), ATTEMPTS_MIN - 1)],
+            ..Facts::default()
+        };
+        assert!(findings(&facts).is_empty());
+        assert!(findings(&Facts { disk: Some((0, 0)), ..Facts::default() }).is_empty());
+    }
+
+    #[test]
+    fn an_application_that_is_down_is_told_with_its_cause() {
+        for state in [
+            ApplicationState::CrashLoop,
+            ApplicationState::Frozen,
+            ApplicationState::Ended,
+            ApplicationState::Failed,
+            ApplicationState::Held,
+            ApplicationState::Starting,
+        ] {
+            let facts = Facts { applications: vec![application(state)], ..Facts::default() };
+            let (key, finding) = only(&facts);
+            assert_eq!((key.kind, key.application.as_deref()), (AlertKind::Down, Some("web")));
+            assert!(finding.cause.contains("it says why") && finding.remedy.contains("openmesh app"), "{finding:?}");
+            let lasts = if state == ApplicationState::Starting { STARTING_LASTS } else { DOWN_LASTS };
+            assert_eq!(finding.lasts, lasts);
+        }
+    }
+
+    #[test]
+    fn the_disk_has_two_bounds() {
+        let severity = |free| {
+            let facts = Facts { disk: Some((1_000 << 20, free << 20)), ..Facts::default() };
+            findings(&facts).into_values().next().map(|finding| finding.severity)
+        };
+        assert_eq!(severity(201), None);
+        assert_eq!(severity(200), Some(Severity::Warning));
+        assert_eq!(severity(101), Some(Severity::Warning));
+        assert_eq!(severity(100), Some(Severity::Critical));
+        assert_eq!(severity(0), Some(Severity::Critical));
+    }
+
+    #[test]
+    fn certificates_are_told_before_their_end() {
+        let at = |left: u64| {
+            let facts =
+                Facts { now_s: 1_000_000, certificates: vec![("a.lan".into(), 1_000_000 + left)], ..Facts::default() };
+            only(&facts).1
+        };
+        assert_eq!(at(CERTIFICATE_WARNING_S).severity, Severity::Warning);
+        assert_eq!(at(CERTIFICATE_CRITICAL_S).severity, Severity::Critical);
+        assert!(at(0).cause.contains("has ended"));
+    }
+
+    #[test]
+    fn full_volumes_and_killed_processes_are_told_and_slow_ones_not() {
+        let mut web = application(ApplicationState::Running);
+        web.conditions = vec![
+            ("disk_full".into(), 0, "at 99.0 %".into()),
+            ("out_of_memory".into(), 1, "killed 2".into()),
+            ("throttled".into(), 0, "waited".into()),
+        ];
+        let all = findings(&Facts { applications: vec![web], ..Facts::default() });
+        let kinds: Vec<(AlertKind, Option<&str>)> = all.keys().map(|key| (key.kind, key.subject.as_deref())).collect();
+        assert_eq!(kinds, [(AlertKind::VolumeFull, Some("0")), (AlertKind::OutOfMemory, Some("1"))]);
+    }
+
+    #[test]
+    fn a_failed_update_and_a_newer_agent_are_told() {
+        let returned = Facts { returned: Some((7, 8, "web: did not answer".into())), ..Facts::default() };
+        let (key, finding) = only(&returned);
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::Update, Some("7")));
+        assert!(finding.cause.contains("generation 8 serves") && finding.lasts.is_zero());
+        let replaced = only(&Facts { is_replaced: true, ..Facts::default() });
+        assert_eq!(replaced.1.severity, Severity::Info);
+    }
+}

@@ -1,0 +1,152 @@
+//! Answers about alerts, as JSON has them.
+
+use openmesh_primitives::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Severity of an alert, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Something to know.
+    Info,
+    /// Somebody should look at it within days.
+    Warning,
+    /// Somebody should look at it now.
+    Critical,
+}
+
+/// Kind of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertKind {
+    /// An application does not run as it is wanted.
+    Down,
+    /// The machine does not get to what is wanted.
+    Machine,
+    /// A backup is late.
+    BackupLate,
+    /// Backups fail.
+    BackupFailed,
+    /// Restore drills fail or are late.
+    DrillFailed,
+    /// A place for backups cannot be used, or has damage.
+    BackupTarget,
+    /// A volume or a writable root is nearly full.
+    VolumeFull,
+    /// The kernel killed processes for want of memory.
+    OutOfMemory,
+    /// The machine's disk is nearly full.
+    Disk,
+    /// A certificate ends soon.
+    Certificate,
+    /// An update has failed, or one of the agent itself waits.
+    Update,
+}
+
+/// Somebody who knows of an alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Whoever it is.
+    pub by: String,
+    /// Moment.
+    pub at: Timestamp,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Number, from 1; no two alerts of a machine have the same.
+    pub id: u64,
+    /// Kind.
+    pub kind: AlertKind,
+    /// Application; none for the machine.
+    pub application: Option<String>,
+    /// Which one of several: a place for backups, a name of a certificate, an instance.
+    pub subject: Option<String>,
+    /// Severity.
+    pub severity: Severity,
+    /// Cause.
+    pub cause: String,
+    /// What helps.
+    pub remedy: String,
+    /// Moment at which it was first seen.
+    pub begin: Timestamp,
+    /// Moment at which it had lasted long enough.
+    pub opened: Timestamp,
+    /// Moment at which it was over; none while it is open.
+    pub closed: Option<Timestamp>,
+    /// Somebody knows of it.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// Event of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertEvent {
+    /// It opened.
+    Opened,
+    /// It became more severe.
+    Raised,
+    /// It closed.
+    Closed,
+    /// Somebody tries whether alerts arrive.
+    Test,
+}
+
+/// A message that was never taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroppedMessage {
+    /// Webhook.
+    pub webhook: String,
+    /// Number of the alert.
+    pub alert: u64,
+    /// Its event.
+    pub event: AlertEvent,
+    /// Moment at which it was given up.
+    pub at: Timestamp,
+    /// Cause.
+    pub cause: String,
+}
+
+/// A webhook with its messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookState {
+    /// Name in the document.
+    pub name: String,
+    /// Scheme and host of its address; none where it cannot be used. The rest of an address may be a key.
+    pub host: Option<String>,
+    /// Reason for which it cannot be used.
+    pub cause: Option<String>,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// Cause of the last failure among them.
+    pub last_failure: Option<String>,
+}
+
+/// Alerts of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alerts {
+    /// Open ones, the most severe first, and the newest of these first.
+    pub open: Vec<Alert>,
+    /// Those that are over, the newest first.
+    pub closed: Vec<Alert>,
+    /// Receivers.
+    pub webhooks: Vec<WebhookState>,
+    /// Messages that were given up, the newest first.
+    pub dropped: Vec<DroppedMessage>,
+    /// Number of all that were given up.
+    pub dropped_count: u64,
+    /// Findings for which no alert was opened, since too many are open.
+    pub suppressed: u64,
+}
+
+/// Result of a test of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhookTest {
+    /// Webhook.
+    pub webhook: String,
+    /// It took the message.
+    pub taken: bool,
+    /// Cause where it did not.
+    pub cause: Option<String>,
+}
