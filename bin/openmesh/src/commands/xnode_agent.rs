@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openmesh_agent::Settings;
+use openmesh_storage::files::write_whole;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,7 +14,7 @@ use super::agent::{print, settings};
 use crate::cli::machine::AgentArgs;
 use crate::failure::Failure;
 use crate::presence::Presence;
-use crate::up::xnode::Announced;
+use crate::up::xnode::{Announced, subnet};
 
 /// Runs the agent until it is asked to end.
 pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
@@ -100,11 +101,17 @@ async fn take(home: &Path, settings: &Settings) -> Result<(Record, UnixListener)
     let presence = Presence::take(home).await.map_err(|e| Failure::from_display(home.display(), &e))?;
     let path = settings.run.join("end.socket");
     let bell = bind(&path, home).map_err(|e| Failure::from_display(path.display(), &e))?;
+    if let Some(subnet) = &settings.subnet {
+        let told = subnet::file(&settings.state);
+        std::fs::create_dir_all(&settings.state)
+            .and_then(|()| write_whole(&told, format!("{subnet}\n").as_bytes()))
+            .map_err(|e| Failure::from_display(told.display(), &e))?;
+    }
     let usual = Settings::usual(settings.name.clone()).is_ok_and(|usual| usual.state == settings.state);
     let announced = Announced {
         agent: settings.name.to_string(),
         state: settings.state.clone(),
-        is_own: !usual,
+        is_usual: usual,
         end: path,
         face: None,
     };

@@ -1,5 +1,6 @@
 //! The agent that `openmesh up` starts: a process of its own, taken over, ended with the network, gone without a trace where nobody used it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::Duration;
@@ -65,6 +66,8 @@ fn pid(record: &Value) -> u32 {
 async fn it_outlives_the_supervisor_and_goes_with_the_network() {
     let Some(programs) = programs() else { return };
     let home = tempfile::tempdir().unwrap();
+    // In a closed folder the agent would keep nothing.
+    std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let network = Network::start_as(&mut with_agent(programs.path()), home.path(), &SIMULATED).await;
     let before = record(home.path()).expect("an agent");
     let ready = &before["ready"];

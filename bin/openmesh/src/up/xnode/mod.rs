@@ -4,7 +4,7 @@
 //! socket of the user's own ([`Announced::end`]), since nobody signals what runs as root. An agent that somebody else has started is left alone.
 
 mod place;
-mod subnet;
+pub mod subnet;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::cli::UpArgs;
 use crate::failure::Failure;
 use crate::presence::{self, Running};
 use crate::telemetry;
-use place::{Place, Right, runs};
+use place::{Place, Right, USUAL, runs};
 
 /// Name of the agent among the parts of a network.
 pub const NAME: &str = "xnode";
@@ -49,8 +49,8 @@ pub struct Announced {
     pub agent: String,
     /// Folder in which it keeps everything.
     pub state: PathBuf,
-    /// It is another one than the machine's agent at the usual place.
-    pub is_own: bool,
+    /// That is the usual folder of an agent of this name.
+    pub is_usual: bool,
     /// Socket of the home's owner: whoever connects ends it.
     pub end: PathBuf,
     /// Address of its face; none where it has none.
@@ -495,11 +495,15 @@ fn has_documents(announced: &Announced) -> bool {
 
 /// Command that ends all applications of an agent.
 fn uninstall(announced: &Announced) -> String {
-    let place = match announced.is_own {
-        true => format!(" --agent {} --agent-state {}", announced.agent, announced.state.display()),
-        false => String::new(),
+    let name = match announced.agent.as_str() {
+        USUAL => String::new(),
+        name => format!(" --agent {name}"),
     };
-    format!("{}{} xnode uninstall --yes{place}", Right::word(), command())
+    let state = match announced.is_usual {
+        true => String::new(),
+        false => format!(" --agent-state {}", announced.state.display()),
+    };
+    format!("{}{} xnode uninstall --yes{name}{state}", Right::word(), command())
 }
 
 /// Takes away what is left on the machine of another home's agent that nobody has ever used: its user ids are few.

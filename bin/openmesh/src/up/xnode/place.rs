@@ -1,6 +1,7 @@
 //! Names, folders and addresses of the agent that goes with a home, and the right to start it.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -16,7 +17,7 @@ use crate::up::home;
 use crate::up::settings::free_port;
 
 /// Instance name of the agent that goes with the usual home.
-const USUAL: &str = "default";
+pub const USUAL: &str = "default";
 /// Digits of the hash that stand in the name of another home's agent.
 const NAME_DIGITS: usize = 8;
 
@@ -55,6 +56,8 @@ pub struct Place {
     pub is_own: bool,
     /// Folder of its lock and record, below the network's.
     pub folder: PathBuf,
+    /// File of the choices for it, in its home and not in its own folder: that is root's.
+    notes: PathBuf,
     /// File that its output is appended to.
     pub log: PathBuf,
 }
@@ -62,6 +65,8 @@ pub struct Place {
 /// Choices for the agent of another home, which stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Noted {
+    /// Folder in which it keeps everything.
+    pub state: PathBuf,
     /// Network of its applications.
     pub subnet: String,
     /// Port of its face.
@@ -69,22 +74,14 @@ pub struct Noted {
 }
 
 impl Noted {
-    /// The file, beside the agent's folder and not in it: that is root's.
-    fn file(state: &Path) -> PathBuf {
-        state.with_file_name("xnode.json")
-    }
-
-    /// The choices for the agent with this folder; none where nothing was chosen.
-    pub fn read(state: &Path) -> Option<Noted> {
-        serde_json::from_slice(&std::fs::read(Noted::file(state)).ok()?).ok()
+    /// The choices in a file; none where nothing was chosen.
+    fn read(file: &Path) -> Option<Noted> {
+        serde_json::from_slice(&std::fs::read(file).ok()?).ok()
     }
 
     /// Writes them.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn write(&self, state: &Path) -> std::io::Result<()> {
-        write_whole(&Noted::file(state), &serde_json::to_vec_pretty(self)?)
+    fn write(&self, file: &Path) -> std::io::Result<()> {
+        write_whole(file, &serde_json::to_vec_pretty(self)?)
     }
 }
 
@@ -100,11 +97,13 @@ impl Place {
         let is_own = usual.as_ref() != Some(&base);
         let name = if is_own { own_name(&base)? } else { named(USUAL)? };
         let mut settings = Settings::usual(name).map_err(|e| Failure::from_display("the path of this program", &e))?;
+        let notes = base.join("xnode.json");
         if is_own {
-            settings.state = base.join(home::AGENT);
+            let below = is_passable(&base).then(|| base.join(home::AGENT));
+            settings.state = Noted::read(&notes).map(|noted| noted.state).or(below).unwrap_or(settings.state);
         }
         let folder = home::agent_folder(root);
-        Ok(Place { settings, is_own, log: folder.join("agent.log"), folder })
+        Ok(Place { settings, is_own, log: folder.join("agent.log"), folder, notes })
     }
 
     /// Chooses what is not chosen yet: network and address of the face. Those of the machine's agent are the usual ones.
@@ -116,16 +115,16 @@ impl Place {
             return Ok(());
         }
         let state = &self.settings.state;
-        let former = Noted::read(state);
+        let former = Noted::read(&self.notes);
         let subnet = match former.as_ref().and_then(|noted| noted.subnet.parse::<Subnet>().ok()) {
             Some(subnet) => subnet,
             None => subnet::choose(seed(state), &subnet::taken(&self.settings.ids))
                 .ok_or_else(|| Failure::new("this machine has no free network for applications"))?,
         };
         let face_port = free_port(former.as_ref().map(|noted| noted.face_port))?;
-        let noted = Noted { subnet: subnet.to_string(), face_port };
+        let noted = Noted { state: state.clone(), subnet: subnet.to_string(), face_port };
         if former.as_ref() != Some(&noted) {
-            noted.write(state).map_err(|e| Failure::from_display(Noted::file(state).display(), &e))?;
+            noted.write(&self.notes).map_err(|e| Failure::from_display(self.notes.display(), &e))?;
         }
         self.settings.subnet = Some(subnet);
         self.settings.face = Some(SocketAddr::from(([127, 0, 0, 1], face_port)));
@@ -171,6 +170,11 @@ fn own_name(base: &Path) -> Result<Name, Failure> {
     named(&format!("up-{}", hash.get(..NAME_DIGITS).unwrap_or(&hash)))
 }
 
+/// Returns true where the ids of applications find their way through a folder and all above it: what lies in a closed one is no place for their files.
+fn is_passable(folder: &Path) -> bool {
+    folder.ancestors().all(|folder| std::fs::metadata(folder).is_ok_and(|about| about.mode() & 0o001 != 0))
+}
+
 /// Place at which the search for a network begins.
 fn seed(state: &Path) -> u32 {
     let hash = sha256(&[state.as_os_str().as_encoded_bytes()]).to_string();
@@ -185,11 +189,36 @@ pub fn runs(sockets: &str, name: &Name) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    /// A folder through which everybody finds a way.
+    fn open_folder() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
+        dir
+    }
+
+    #[test]
+    fn an_agent_keeps_nothing_in_a_closed_folder_and_stays_where_it_is() {
+        let dir = open_folder();
+        let home = dir.path().join("home");
+        std::fs::create_dir(&home).unwrap();
+        let closed = |mode| std::fs::set_permissions(&home, std::fs::Permissions::from_mode(mode)).unwrap();
+        closed(0o700);
+        let mut place = Place::of(Some(home.as_path()), &home).unwrap();
+        assert!(!place.settings.state.starts_with(dir.path()), "{:?}", place.settings.state);
+        assert!(place.settings.state.ends_with(place.settings.name.as_str()));
+        place.choose().unwrap();
+        closed(0o711);
+        let again = Place::of(Some(home.as_path()), &home).unwrap();
+        assert_eq!(again.settings.state, place.settings.state, "what is in it would be lost to sight");
+    }
 
     #[test]
     fn each_home_has_an_agent_of_its_own() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = open_folder();
         let homes = ["one", "two"].map(|name| dir.path().join(name));
         let places = homes.each_ref().map(|home| {
             std::fs::create_dir_all(home.join("simulated")).unwrap();

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 
 use openmesh_agent::{SUBNET, Subnet};
 
-use super::place::Noted;
-
 /// Ranges for private use (RFC 1918) that are searched, with their prefixes.
 const POOLS: [(Ipv4Addr, u8); 3] =
     [(Ipv4Addr::new(10, 0, 0, 0), 8), (Ipv4Addr::new(172, 16, 0, 0), 12), (Ipv4Addr::new(192, 168, 0, 0), 16)];
@@ -70,11 +68,16 @@ fn ranges(table: &str) -> Vec<Range> {
     table.lines().skip(1).filter_map(range).collect()
 }
 
+/// File in an agent's folder that tells its network to others who choose one.
+pub fn file(state: &Path) -> PathBuf {
+    state.join("subnet")
+}
+
 /// Networks of the agents that other homes have started, by the list of the machine's agents.
 fn of_others(ids: &Path) -> Vec<Subnet> {
     let holders: BTreeMap<String, PathBuf> =
         std::fs::read(ids).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-    holders.values().filter_map(|state| Noted::read(state)?.subnet.parse().ok()).collect()
+    holders.values().filter_map(|state| std::fs::read_to_string(file(state)).ok()?.trim().parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -118,9 +121,8 @@ mod tests {
     fn homes_of_other_agents_keep_theirs() {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("one/xnode");
-        std::fs::create_dir_all(folder.path().join("one")).unwrap();
-        let noted = Noted { subnet: "10.7.16.0/20".into(), face_port: 7 };
-        noted.write(&state).unwrap();
+        std::fs::create_dir_all(&state).unwrap();
+        std::fs::write(file(&state), "10.7.16.0/20\n").unwrap();
         let ids = folder.path().join("ids.json");
         let list = serde_json::json!({ "0": "/var/lib/openmesh/xnodes/default", "1": state });
         std::fs::write(&ids, list.to_string()).unwrap();
