@@ -99,8 +99,10 @@ impl Place {
         let mut settings = Settings::usual(name).map_err(|e| Failure::from_display("the path of this program", &e))?;
         let notes = base.join("xnode.json");
         if is_own {
-            let below = is_passable(&base).then(|| base.join(home::AGENT));
-            settings.state = Noted::read(&notes).map(|noted| noted.state).or(below).unwrap_or(settings.state);
+            let (below, usual) = (base.join(home::AGENT), settings.state);
+            // Of a home that was copied the choices stand for another one's agent.
+            let noted = Noted::read(&notes).map(|noted| noted.state).filter(|state| [&below, &usual].contains(&state));
+            settings.state = noted.unwrap_or(if is_passable(&base) { below } else { usual });
         }
         let folder = home::agent_folder(root);
         Ok(Place { settings, is_own, log: folder.join("agent.log"), folder, notes })
