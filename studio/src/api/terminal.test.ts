@@ -113,3 +113,14 @@ it("draws the screen once for all that came since the last picture", () => {
   due[1]?.();
   expect(text()).toMatch(/last$/);
 });
+
+it("tells the program of another size, also of one that came before it began", () => {
+  const { socket, made } = terminal();
+  made.resize(20, 3);
+  made.resize(30, 4);
+  expect(socket.sent).toHaveLength(1);
+  socket.say({ started: { instance: "r1/0" } });
+  made.resize(40, 5);
+  made.resize(40, 5);
+  expect(socket.sent.slice(1)).toEqual(['{"window":[30,4]}', '{"window":[40,5]}']);
+});

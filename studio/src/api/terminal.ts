@@ -51,6 +51,7 @@ export class Terminal {
   #decoders = { 1: new TextDecoder(), 2: new TextDecoder() };
   #frame: (draw: () => void) => void;
   #isDue = false;
+  #asked: [number, number];
 
   constructor(
     url: string,
@@ -60,6 +61,7 @@ export class Terminal {
     frame: (draw: () => void) => void = (draw) => void requestAnimationFrame(draw),
   ) {
     this.#frame = frame;
+    this.#asked = wish.terminal;
     this.#screen = new Screen(...wish.terminal);
     this.#onView = onView;
     const socket = open(url, terminalProtocols(tokenNow()));
@@ -73,6 +75,14 @@ export class Terminal {
   /** Sends what a person types. */
   type(text: string): void {
     if (this.#view.state === "open") this.#socket.send(new TextEncoder().encode(text));
+  }
+
+  /** Takes another size, and tells the program of it. */
+  resize(columns: number, rows: number): void {
+    if (columns === this.#screen.columns && rows === this.#screen.rows) return;
+    this.#screen.resize(columns, rows);
+    if (this.#view.state === "open") this.#socket.send(JSON.stringify({ window: [columns, rows] }));
+    this.#draw();
   }
 
   /** Leaves: the agent ends the process. */
@@ -89,9 +99,17 @@ export class Terminal {
     } catch {
       return;
     }
-    if (event.started) this.#tell({ state: "open", instance: event.started.instance });
+    if (event.started) this.#begun(event.started.instance);
     if (event.refused) this.#tell({ state: "over", words: event.refused.reason });
     if (event.ended) this.#tell({ state: "over", words: `It ended with code ${event.ended.code}.` });
+  }
+
+  #begun(instance: string): void {
+    this.#tell({ state: "open", instance });
+    const { columns, rows } = this.#screen;
+    const [askedColumns, askedRows] = this.#asked;
+    // It was asked for with the size of that moment.
+    if (columns !== askedColumns || rows !== askedRows) this.#socket.send(JSON.stringify({ window: [columns, rows] }));
   }
 
   #output(bytes: Uint8Array): void {

@@ -103,3 +103,22 @@ it("sends keys as terminals do, and leaves the browser its own", () => {
   expect(key("@", { ctrlKey: true, altKey: true })).toBe("@");
   expect([key("c", { metaKey: true }), key("F5"), key("Shift"), key("Tab")]).toEqual([null, null, null, null]);
 });
+
+it("takes another size, and loses no line that was written", () => {
+  const made = screen("one\r\ntwo\r\nthree");
+  made.resize(10, 2);
+  expect([made.text(), made.above, made.cursor]).toEqual(["two\nthree", 1, { row: 1, column: 5 }]);
+  made.resize(4, 4);
+  expect([made.text(), made.cursor]).toEqual(["two\nthree", { row: 1, column: 3 }]);
+  made.write("\r\n01234");
+  expect(made.text()).toBe("two\nthree\n0123\n4");
+  // A cursor further up: what is empty below it goes.
+  const low = screen("top");
+  low.resize(10, 1);
+  expect([low.text(), low.above]).toEqual(["top", 0]);
+  // The first screen has its size too when an editor leaves the second.
+  const edited = screen("shell\x1b[?1049h");
+  edited.resize(10, 5);
+  edited.write("text\x1b[?1049l\r\n\n\n\nend");
+  expect(edited.text()).toBe("shell\n\n\n\nend");
+});

@@ -43,8 +43,8 @@ const PLAIN: Style = { bold: false, inverse: false, color: null };
 
 /** A screen of rows and columns, which takes what a program writes. */
 export class Screen {
-  readonly columns: number;
-  readonly rows: number;
+  columns: number;
+  rows: number;
   #lines: Cell[][];
   #history: Cell[][] = [];
   #other: Cell[][] | null = null;
@@ -86,6 +86,21 @@ export class Screen {
   text(): string {
     const lines = this.#lines.map((line) => line.map(({ char }) => char).join("").trimEnd());
     return lines.join("\n").trimEnd();
+  }
+
+  /** Takes another size. Lines are not broken anew: a program that draws the whole screen hears of it and does so again. */
+  resize(columns: number, rows: number): void {
+    // What stands below the cursor goes first, then what leaves above.
+    while (this.#lines.length > rows && this.#row < this.#lines.length - 1) this.#lines.pop();
+    while (this.#lines.length > rows) {
+      this.#leaveAbove();
+      this.#row -= 1;
+    }
+    this.#lines = fitted(this.#lines, rows);
+    if (this.#other) this.#other = fitted(this.#other, rows);
+    this.columns = columns;
+    this.rows = rows;
+    this.#moveTo(this.#row, this.#column);
   }
 
   /** What is to be sent to the program since the last call. */
@@ -141,8 +156,12 @@ export class Screen {
       this.#row += 1;
       return;
     }
-    const [first] = this.#lines.splice(0, 1);
+    this.#leaveAbove();
     this.#lines.push([]);
+  }
+
+  #leaveAbove(): void {
+    const [first] = this.#lines.splice(0, 1);
     if (this.#other || !first) return;
     this.#history.push(first);
     if (this.#history.length > HISTORY_LINES_MAX) this.#history.shift();
@@ -273,6 +292,12 @@ export class Screen {
     this.#moveTo(0, 0);
   }
 }
+
+/** The last lines of a screen, as many as it has rows. */
+const fitted = (lines: Cell[][], rows: number): Cell[][] => [
+  ...lines.slice(-rows),
+  ...Array.from({ length: Math.max(0, rows - lines.length) }, (): Cell[] => []),
+];
 
 /** The command with which a text begins; `null` where its end has not come yet. */
 function commandOf(text: string): string | null {

@@ -5,6 +5,7 @@ import { Card, Notice } from "../../design";
 import { isCompose } from "../../lib/compose";
 import { namesIn, otherKeys, withDocument } from "../../lib/document";
 import { forgetDrafts, useDraft } from "../../lib/draft";
+import { count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { COMPOSE_DRAFT, ComposeImport, type Composed } from "./ComposeImport";
@@ -128,6 +129,13 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
   );
 }
 
+/** Names that are said before the rest is counted. */
+const NAMES_SAID = 8;
+const listed = (names: readonly string[]): string =>
+  names.length <= NAMES_SAID
+    ? names.join(", ")
+    : `${names.slice(0, NAMES_SAID).join(", ")} and ${count(names.length - NAMES_SAID)} others`;
+
 /** What becomes of the other applications. */
 function Scope({
   own,
@@ -143,7 +151,7 @@ function Scope({
       <legend className="visually-hidden">What becomes of the other applications</legend>
       <label className="row">
         <input type="radio" name="whole" checked={!isWhole} onChange={() => onWhole(false)} />
-        Add to what is here{own.length > 0 ? `: ${own.join(", ")}` : ""}
+        Add to what is here{own.length > 0 ? `: ${listed(own)}` : ""}
       </label>
       <label className="row">
         <input type="radio" name="whole" checked={isWhole} onChange={() => onWhole(true)} />

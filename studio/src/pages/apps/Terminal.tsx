@@ -64,11 +64,18 @@ function Connected({ name, instance }: { name: string; instance: string }) {
   const element = useRef<HTMLDivElement>(null);
   const session = useRef<Session | null>(null);
   const size = useTerminalSize(element);
+  const latest = useRef(size);
   useEffect(() => {
-    if (size === null) return;
+    latest.current = size;
+    if (size) session.current?.resize(size.columns, size.rows);
+  }, [size]);
+  const isSized = size !== null;
+  useEffect(() => {
+    const begin = latest.current;
+    if (!isSized || begin === null) return;
     const made = new Session(
       terminalUrl(name),
-      { terminal: [size.columns, size.rows], ...(instance === "" ? {} : { instance }) },
+      { terminal: [begin.columns, begin.rows], ...(instance === "" ? {} : { instance }) },
       setView,
     );
     session.current = made;
@@ -77,7 +84,7 @@ function Connected({ name, instance }: { name: string; instance: string }) {
       session.current = null;
       made.close();
     };
-  }, [name, instance, size]);
+  }, [name, instance, isSized]);
   useEffect(() => {
     if (element.current) element.current.scrollTop = element.current.scrollHeight;
   }, [view]);

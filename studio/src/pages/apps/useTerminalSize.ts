@@ -17,13 +17,13 @@ const PROBE_CHARS = 20;
 const within = (value: number, least: number, most: number) =>
   Math.min(most, Math.max(least, Math.floor(value)));
 
-/** How many characters an element has room for, measured once: the program is told when it begins. */
+/** How many characters an element has room for; it is measured again whenever the element has another size. */
 export function useTerminalSize(element: RefObject<HTMLElement | null>): TerminalSize | null {
   const [size, setSize] = useState<TerminalSize | null>(null);
   useEffect(() => {
-    const frame = requestAnimationFrame(() => {
-      const box = element.current;
-      if (!box) return;
+    const box = element.current;
+    if (!box) return;
+    const observer = new ResizeObserver(() => {
       const probe = document.createElement("span");
       probe.textContent = "0".repeat(PROBE_CHARS);
       box.append(probe);
@@ -32,12 +32,12 @@ export function useTerminalSize(element: RefObject<HTMLElement | null>): Termina
       const style = getComputedStyle(box);
       const inner = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
       const high = box.clientHeight - parseFloat(style.paddingTop) - parseFloat(style.paddingBottom);
-      setSize({
-        columns: within(inner / (width / PROBE_CHARS || 8), COLUMNS_MIN, COLUMNS_MAX),
-        rows: within(high / (height || 17), ROWS_MIN, ROWS_MAX),
-      });
+      const columns = within(inner / (width / PROBE_CHARS || 8), COLUMNS_MIN, COLUMNS_MAX);
+      const rows = within(high / (height || 17), ROWS_MIN, ROWS_MAX);
+      setSize((before) => (before?.columns === columns && before.rows === rows ? before : { columns, rows }));
     });
-    return () => cancelAnimationFrame(frame);
+    observer.observe(box);
+    return () => observer.disconnect();
   }, [element]);
   return size;
 }
