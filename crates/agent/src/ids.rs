@@ -44,7 +44,15 @@ pub fn release(list: &Path, state: &Path) -> Result<(), AgentError> {
     let own = state.display().to_string();
     let before = holders.len();
     holders.retain(|_, holder| *holder != own);
-    if holders.len() == before { Ok(()) } else { write(list, &holders) }
+    match holders.is_empty() {
+        // The list goes with its last holder.
+        true => match fs::remove_file(list) {
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(AgentError::file("removing", list)),
+        },
+        false if holders.len() == before => Ok(()),
+        false => write(list, &holders),
+    }
 }
 
 /// Holders by their slots, with the lock under which they are changed.

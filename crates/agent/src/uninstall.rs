@@ -154,15 +154,8 @@ fn remove(folder: &Path) -> Result<(), AgentError> {
     }
 }
 
-/// Removes the folders that all agents share where the last one is gone.
+/// Removes the folders above an agent's own where nothing is left in them.
 fn forget_folders(settings: &Settings) {
-    if !settings.state.exists() {
-        let shared = settings.state.parent().into_iter().flat_map(fs::read_dir).flatten().flatten();
-        let others = shared.filter(|entry| entry.path() != settings.ids && entry.path().is_dir()).count();
-        if others == 0 {
-            let _ = fs::remove_file(&settings.ids);
-        }
-    }
     for folder in [&settings.state, &settings.run] {
         // A folder that is not empty stays; so does what is not ours above them.
         for parent in folder.ancestors().skip(1).take(2) {
