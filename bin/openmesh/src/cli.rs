@@ -4,6 +4,7 @@ pub mod access;
 pub mod backup;
 pub mod beside;
 mod common;
+pub mod files;
 pub mod import;
 pub mod machine;
 
@@ -441,6 +442,8 @@ pub enum XnodeCommand {
     /// Members, API keys, sessions, the audit log.
     #[command(subcommand)]
     Access(access::AccessCommand),
+    /// Tell what somebody should know: open alerts with what helps, and whether webhooks took them.
+    Alerts(files::AlertsArgs),
 }
 
 /// The door.
@@ -726,6 +729,8 @@ pub enum AppCommand {
     Usage(beside::UsageArgs),
     /// Make a document of a compose file and tell what is not as in Docker; deploys nothing, ends with 1 where something is unsupported.
     Import(import::ImportArgs),
+    /// Files of an application: list, copy out and in, rename, remove.
+    Files(files::FilesArgs),
 }
 
 /// Arguments of `app templates`.

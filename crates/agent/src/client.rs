@@ -68,6 +68,14 @@ impl Client {
         Err(ClientError::Refused(failure.unwrap_or_else(|_| Failure { code: status.as_str().into(), message: text })))
     }
 
+    /// Asks, and returns the answer before its body is read.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn response(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        self.send(request).await
+    }
+
     /// Asks, and reads the answer.
     ///
     /// # Errors

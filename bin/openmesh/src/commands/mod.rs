@@ -13,6 +13,7 @@ pub mod verify;
 pub mod xnode;
 mod xnode_access;
 mod xnode_agent;
+mod xnode_alerts;
 mod xnode_backup;
 mod xnode_check;
 mod xnode_doors;

@@ -48,6 +48,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         XnodeCommand::Secret(command) => secret(command).await,
         XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,
         XnodeCommand::Init(arguments) => super::xnode_access::init(arguments),
+        XnodeCommand::Alerts(arguments) => super::xnode_alerts::run(arguments).await,
         XnodeCommand::Access(command) => super::xnode_access::run(command).await,
     }
 }

@@ -3,6 +3,7 @@
 mod backup;
 pub(super) mod change;
 mod exec;
+mod files;
 mod import;
 mod input;
 mod jobs;
@@ -94,6 +95,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
         AppCommand::Job(asked) => jobs::run(&asked).await,
         AppCommand::Usage(asked) => usage::run(&asked).await,
+        AppCommand::Files(asked) => files::run(asked).await,
         AppCommand::Import(asked) => import::run(&asked),
     }
 }
