@@ -1,11 +1,13 @@
 //! An agent as a process of a test: what a person asks of it, over its socket.
 
 mod access;
+mod alerts;
 mod backups;
 mod doors;
 mod drain;
 mod early;
 mod exec;
+mod files;
 mod imports;
 mod pantry;
 mod protocols;
