@@ -406,28 +406,48 @@ describe("the node", () => {
 
   it("shows files of an application, and saves what was changed", async () => {
     furnish();
-    const base64 = (text: string) => Buffer.from(text).toString("base64");
-    let content = "workers = 1\n";
-    const saved: string[][] = [];
-    agent.also.set("POST /applications/site/exec", ({ body }) => {
-      const { command, stdin } = JSON.parse(body) as { command: string[]; stdin?: string };
-      const [path, ...rest] = command.slice(4);
-      const lines = path === "/" ? ["folder", "41ed 4096 1764400000 etc", "81a4 12 1764400000 site.conf"] : ["file"];
-      if (stdin !== undefined) {
-        saved.push(rest);
-        content = Buffer.from(stdin, "base64").toString();
-      } else if (path !== "/") lines.push(`81a4 ${content.length} 1764400000`, base64(content));
-      const events = lines.map((text) => ({ line: { stream: "stdout", text } }));
-      return { text: [...events, { ended: { code: 0 } }].map((event) => `${JSON.stringify(event)}\n`).join("") };
+    const entry = (name: string, kind: string, bytes: number) => ({
+      name,
+      kind,
+      bytes,
+      mode: 0o644,
+      user: 0,
+      group: 0,
+      modified: "2026-11-29T10:00:00Z",
+      target: null,
+      tag: kind === "file" ? `tag-${bytes}` : null,
     });
-    const page = await visit("/apps/site/files");
-    await page.getByRole("link", { name: "site.conf" }).click();
+    let content = "workers = 1\n";
+    const path = "/applications/db/files";
+    agent.also.set(`GET ${path}`, () => ({
+      json: {
+        volumes: [{ name: "data", line: 1, cause: null, bytes: 2 ** 30, bytes_free: 2 ** 29 }],
+        root: "r1/0",
+        is_switching: false,
+      },
+    }));
+    agent.also.set(`GET ${path}/volumes/data`, () => ({
+      json: { entries: [entry("base", "folder", 0), entry("db.conf", "file", content.length)], more: false },
+    }));
+    agent.also.set(`GET ${path}/volumes/data/content`, () => (response) => {
+      response.writeHead(200, { "content-type": "application/octet-stream", etag: `"tag-${content.length}"` });
+      response.end(content);
+    });
+    agent.also.set(`PUT ${path}/volumes/data/content`, ({ body }) => {
+      content = body;
+      return { json: entry("db.conf", "file", body.length) };
+    });
+    const page = await visit("/apps/db/files");
+    await page.getByText("512 MiB of 1 GiB are free, line 1").waitFor();
+    await page.getByRole("link", { name: "db.conf" }).click();
     await page.getByLabel("Content", { exact: true }).fill("workers = 16\n");
     await page.getByRole("button", { name: "Save" }).click();
-    await page.getByText("13 B").waitFor();
-    expect([content, saved]).toEqual(["workers = 16\n", [["0", "13", "13", "12 1764400000"]]]);
+    await page.getByText("13 B", { exact: true }).waitFor();
+    expect(content).toBe("workers = 16\n");
     await page.goBack();
-    await page.getByRole("link", { name: "etc/" }).waitFor();
+    await page.getByRole("link", { name: "base/" }).waitFor();
+    await page.getByLabel("Place").selectOption({ label: "Root of r1/0" });
+    await page.getByText(/^Nothing can be changed here: the root is made anew/).waitFor();
   });
 
   it("keeps secrets by name, and no page has a value", async () => {

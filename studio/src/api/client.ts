@@ -31,12 +31,20 @@ const carrying = (path: string, sent: Sent | undefined) =>
         headers: { ...authorization(path), "content-type": "json" in sent ? "application/json" : sent.type },
       };
 
-async function ask(method: string, path: string, sent?: Sent, signal?: AbortSignal): Promise<Response> {
+async function ask(
+  method: string,
+  path: string,
+  sent?: Sent,
+  signal?: AbortSignal,
+  also: Record<string, string> = {},
+): Promise<Response> {
+  const carried = carrying(path, sent);
   try {
     return await fetch(path, {
       method,
       credentials: "same-origin",
-      ...carrying(path, sent),
+      ...carried,
+      headers: { ...carried.headers, ...also },
       ...(signal ? { signal } : {}),
     });
   } catch (cause) {
@@ -106,11 +114,16 @@ export const send = <T>(method: string, path: string, body?: string | Blob, type
   request<T>(method, path, body === undefined ? undefined : { body, type });
 /** Sends a value as JSON by another method than POST. */
 export const put = <T>(path: string, body: unknown) => request<T>("PUT", path, { json: body });
-/** An answer to a value that goes on, as it comes. */
-export async function streamed(path: string, body: unknown, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>> {
-  const answer = await ask("POST", path, { json: body }, signal);
-  if (!answer.ok || !answer.body) throw await refusalOf(answer);
-  return answer.body;
+/** An answer as it comes, to a request with headers and perhaps bytes of its own. */
+export async function answered(
+  method: string,
+  path: string,
+  wish: { headers: Record<string, string>; body?: string | Blob | undefined; signal?: AbortSignal | undefined },
+): Promise<Response> {
+  const sent = wish.body === undefined ? undefined : { body: wish.body, type: "application/octet-stream" };
+  const answer = await ask(method, path, sent, wish.signal, wish.headers);
+  if (!answer.ok) throw await refusalOf(answer);
+  return answer;
 }
 /** An answer that is text and not JSON. */
 export const text = async (path: string, signal?: AbortSignal): Promise<string> => {

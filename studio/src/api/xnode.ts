@@ -416,8 +416,6 @@ export interface Exec {
   command?: string[];
   folder?: string;
   instance?: string;
-  /** All of its input, for one shot. */
-  stdin?: string;
   /** Columns and rows. */
   terminal?: [number, number];
 }
@@ -650,6 +648,51 @@ export interface Usage {
   instances: { index: number; points: UsagePoint[] }[];
   /** Conditions at this moment. */
   conditions: UsageCondition[];
+}
+
+// Files of applications (`crates/agent/src/api/files.rs`).
+
+/** Places with an application's files. */
+export interface FilePlaces {
+  volumes: FileVolume[];
+  /** Instance whose root is read; none where no instance is there. */
+  root: string | null;
+  /** Nothing can be changed now: another generation is on its way. */
+  is_switching: boolean;
+}
+
+export interface FileVolume {
+  name: string;
+  /** Line in use. */
+  line: number;
+  /** Reason for which it cannot be looked at. */
+  cause: string | null;
+  bytes: number | null;
+  bytes_free: number | null;
+}
+
+export interface FileFolder {
+  /** First entries, sorted by name. */
+  entries: FileEntry[];
+  /** There are more than fit into an answer. */
+  more: boolean;
+}
+
+export interface FileEntry {
+  /** What is no plain text in it stands as `\xNN`, as in paths. */
+  name: string;
+  kind: "file" | "folder" | "link" | "other";
+  /** 0 of everything but files. */
+  bytes: number;
+  mode: number;
+  /** As inside; none where it is none of the application's. */
+  user: number | null;
+  group: number | null;
+  modified: string;
+  /** Target of a link, which is not followed. */
+  target: string | null;
+  /** Of a file, for `If-Match`. */
+  tag: string | null;
 }
 
 // Compose files (`crates/agent/src/api/import.rs`).

@@ -1,77 +1,76 @@
 // @vitest-environment node
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { PART_BYTES_MAX, toBase64 } from "../lib/files";
-import type { Exec, ExecEvent } from "./xnode";
-import { openPath, putFile, run, type Place } from "./xnodeFiles";
+import type { FileEntry } from "./xnode";
+import { makeFolder, openFile, readWhole, removeEntry, writeFile, type Place } from "./xnodeFiles";
 
-const PLACE: Place = { name: "web", instance: "r1/0", path: "/etc/motd" };
-const HELLO = toBase64(new TextEncoder().encode("hello\n"));
-const asked: Exec[] = [];
-let answers: ExecEvent[][] = [];
+const PLACE: Place = { name: "web", volume: "data", path: "a b/c.txt" };
+const ENTRY: FileEntry = {
+  name: "c.txt",
+  kind: "file",
+  bytes: 5,
+  mode: 0o644,
+  user: 0,
+  group: 0,
+  modified: "2026-11-29T10:00:00Z",
+  target: null,
+  tag: "t-1",
+};
+let asked: { method: string; path: string; headers: Headers; body: unknown }[] = [];
+let answers: Response[] = [];
 
 beforeEach(() => {
-  asked.length = 0;
+  asked = [];
   vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
-    expect(path).toBe("/v1/xnode/applications/web/exec");
-    asked.push(JSON.parse(String(init.body)) as Exec);
-    const events = answers.shift() ?? [];
-    return Promise.resolve(new Response(events.map((event) => `${JSON.stringify(event)}\n`).join("")));
+    asked.push({ method: init.method ?? "", path, headers: new Headers(init.headers), body: init.body });
+    return Promise.resolve(answers.shift() ?? Response.json({ code: "missing", message: "none" }, { status: 404 }));
   });
 });
 afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-const out = (...texts: string[]): ExecEvent[] => texts.map((text) => ({ line: { stream: "stdout", text } }));
-const ended = (code: number): ExecEvent => ({ ended: { code } });
+const CONTENT = "/v1/xnode/applications/web/files/volumes/data/content?path=a+b%2Fc.txt";
 
-it("opens folders and files by one process each, with the path as an argument", async () => {
+it("opens a file by its first bytes, and an empty one as it is", async () => {
   answers = [
-    [{ started: { instance: "r1/0" } }, ...out("folder", "81a4 5 1764400000 a b", "41ed 4096 1764400000 d"), ended(0)],
-    // The agent cuts a long line where it likes.
-    [...out("file", "81a4 6 1764400000", HELLO.slice(0, 3), HELLO.slice(3)), ended(0)],
+    new Response("hello", { status: 206, headers: { "content-range": "bytes 0-4/900000", etag: '"t-1"' } }),
+    Response.json({ code: "range", message: "no such part" }, { status: 416 }),
+    new Response("", { headers: { etag: '"t-2"' } }),
   ];
-  const folder = await openPath(PLACE, 10);
-  expect(folder.kind === "folder" ? folder.entries.map(({ name }) => name) : []).toEqual(["d", "a b"]);
-  const file = await openPath(PLACE, 10);
-  expect(file.kind === "file" ? new TextDecoder().decode(file.bytes) : "").toBe("hello\n");
-  expect(asked[0]).toMatchObject({ instance: "r1/0" });
-  expect(asked[0]?.command?.slice(3)).toEqual(["sh", "/etc/motd", "10", "2000"]);
+  const opened = await openFile(PLACE);
+  expect([new TextDecoder().decode(opened.bytes), opened.total, opened.tag]).toEqual(["hello", 900_000, '"t-1"']);
+  expect([asked[0]?.path, asked[0]?.headers.get("range")]).toEqual([CONTENT, "bytes=0-262143"]);
+  expect(await openFile({ ...PLACE, volume: null })).toMatchObject({ total: 0, tag: '"t-2"' });
+  expect(asked[2]?.path).toBe("/v1/xnode/applications/web/files/root/content?path=a+b%2Fc.txt");
 });
 
-it("says why it was not done", async () => {
-  const words = async (events: ExecEvent[]) => {
-    answers = [events];
-    return run(PLACE, { command: ["/bin/sh"] }, () => undefined).then(
-      () => "done",
-      (error: unknown) => (error as Error).message,
-    );
-  };
-  expect(await words([{ line: { stream: "stderr", text: "it is a folder" } }, ended(3)])).toBe("it is a folder");
-  expect(await words([ended(127)])).toMatch(/no shell/);
-  expect(await words([{ refused: { reason: "no room" } }])).toBe("no room");
-  expect(await words([...out("half")])).toMatch(/broke off/);
-  expect(await words([ended(0)])).toBe("done");
-});
-
-it("sends a long file in parts, each with its place", async () => {
-  answers = [[ended(0)], [ended(0)]];
-  const told: number[] = [];
-  await putFile(PLACE, new Uint8Array(PART_BYTES_MAX + 1), "new", (bytes) => told.push(bytes));
-  const all = String(PART_BYTES_MAX + 1);
-  expect(asked.map(({ command }) => command?.slice(5))).toEqual([
-    ["0", String(PART_BYTES_MAX), all, "new"],
-    [String(PART_BYTES_MAX), all, all, "new"],
+it("writes in the place of what was seen, or where there is nothing", async () => {
+  answers = [Response.json(ENTRY), Response.json(ENTRY), Response.json(ENTRY)];
+  await writeFile({ place: PLACE, body: "text", tag: '"t-1"' });
+  await writeFile({ place: PLACE, body: new Blob(["bytes"]), tag: null });
+  await makeFolder({ ...PLACE, path: "new" });
+  expect(asked.map(({ method, path, headers }) => [method, path, headers.get("if-match"), headers.get("if-none-match")])).toEqual([
+    ["PUT", CONTENT, '"t-1"', null],
+    ["PUT", CONTENT, null, "*"],
+    ["PUT", "/v1/xnode/applications/web/files/volumes/data?path=new", null, null],
   ]);
-  expect([told, asked[1]?.stdin]).toEqual([[PART_BYTES_MAX, PART_BYTES_MAX + 1], "AA=="]);
-  // An empty file is a file too.
-  answers = [[ended(0)]];
-  await putFile(PLACE, new Uint8Array(0), "new");
-  expect(asked[2]).toMatchObject({ stdin: "" });
+  expect(asked[0]?.body).toBe("text");
 });
 
-it("stops at a part that was refused", async () => {
-  answers = [[{ line: { stream: "stderr", text: "there is something of this name already" } }, ended(4)]];
-  await expect(putFile(PLACE, new Uint8Array(PART_BYTES_MAX + 1), "new")).rejects.toThrow(/of this name/);
-  expect(asked).toHaveLength(1);
+it("removes a file that is still the same, and a folder with all in it", async () => {
+  answers = [Response.json(1), Response.json(7)];
+  await removeEntry({ place: PLACE, entry: ENTRY });
+  await removeEntry({ place: { ...PLACE, path: "old" }, entry: { ...ENTRY, kind: "folder", tag: null } });
+  expect(asked.map(({ path, headers }) => [path, headers.get("if-match")])).toEqual([
+    ["/v1/xnode/applications/web/files/volumes/data?path=a+b%2Fc.txt", '"t-1"'],
+    ["/v1/xnode/applications/web/files/volumes/data?path=old&all=true", null],
+  ]);
+});
+
+it("carries a file from the machine, and says what was refused", async () => {
+  answers = [new Response("0123456789")];
+  const told: number[] = [];
+  const parts = await readWhole(PLACE, (bytes) => told.push(bytes));
+  expect([await new Blob(parts).text(), told.at(-1)]).toEqual(["0123456789", 10]);
+  await expect(readWhole(PLACE, () => undefined)).rejects.toThrow("none");
 });

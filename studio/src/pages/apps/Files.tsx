@@ -1,123 +1,143 @@
-import { useMutation, useQueryClient, type UseQueryResult } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useId, useState } from "react";
 import { Link } from "react-router";
-import type { Application } from "../../api/xnode";
+import type { Application, FileEntry, FilePlaces, FileVolume } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
-import { putFile, readWhole, removeFile, useOpened, type Opened, type Place } from "../../api/xnodeFiles";
-import { Card, Empty, Loading, Notice } from "../../design";
-import { Table } from "../../design/Table";
-import { count } from "../../lib/format";
 import {
+  makeFolder,
+  readWhole,
+  removeEntry,
+  useFile,
+  useFolder,
+  usePlaces,
+  writeFile,
+  type OpenedFile,
+  type Place,
+} from "../../api/xnodeFiles";
+import { Card, Empty, Notice } from "../../design";
+import { Table } from "../../design/Table";
+import { forgetDrafts, useDraft } from "../../lib/draft";
+import {
+  beginOf,
   CARRY_BYTES_MAX,
   cleanPath,
-  ENTRIES_MAX,
   isTurned,
   joined,
   lineEndOf,
-  markOf,
+  named,
+  nameOf,
   permissions,
   stepsTo,
   textOf,
-  type FileEntry,
 } from "../../lib/files";
-import { forgetDrafts, useDraft } from "../../lib/draft";
+import { count } from "../../lib/format";
 import { plainText } from "../../lib/logWindow";
 import { binary } from "../../lib/quantity";
 import { save } from "../../lib/save";
 import { useFilters } from "../../lib/urlState";
 import { When } from "../parts";
-import { Act, Refused, Sure } from "./parts";
+import { Act, Live, Refused, Sure } from "./parts";
 
-/** Files as the application's own shell sees them: looked at, changed, carried to it and from it. */
-export function Files({ application: { name, instances } }: { application: Application }) {
-  const [read, write] = useFilters();
+/** Files of an application: its volumes are read and changed, the root of an instance is read. */
+export function Files({ application: { name } }: { application: Application }) {
   const may = useMay("operator");
-  const running = instances.filter(({ state }) => state === "running");
-  const instance = running.find(({ id }) => id === read("instance"))?.id ?? "";
-  const place: Place = { name, instance, path: cleanPath(read("path")) };
-  const why = may ?? (running.length === 0 ? "No instance of it runs, and files are looked at by its own shell" : null);
-  const opened = useOpened(place, why === null);
+  const places = usePlaces(name, may === undefined);
   return (
-    <Card
-      title="Files"
-      flush
-      actions={
-        <>
-          {running.length > 1 ? (
-            <label>
-              <span className="visually-hidden">Instance</span>
-              <select
-                className="input small"
-                value={instance}
-                onChange={(event) => write({ instance: event.target.value })}
-              >
-                <option value="">First running</option>
-                {running.map(({ id }) => (
-                  <option key={id}>{id}</option>
-                ))}
-              </select>
-            </label>
-          ) : null}
-          <Act
-            words="Look again"
-            busy={opened.isFetching}
-            why={why ?? undefined}
-            onAct={() => void opened.refetch()}
-          />
-        </>
-      }
-    >
-      {why !== null ? (
-        <Empty>{why}.</Empty>
+    <Card title="Files" flush>
+      {may === undefined ? (
+        <Live of={places} what="the places of its files">
+          {(all) => <Chosen name={name} places={all} />}
+        </Live>
       ) : (
-        <>
-          <Way place={place} />
-          <AtPath key={`${instance} ${place.path}`} opened={opened} place={place} />
-        </>
+        <Empty>{may}.</Empty>
       )}
     </Card>
   );
 }
 
-const toPath = (path: string, instance: string) =>
-  `?${new URLSearchParams({ path, ...(instance === "" ? {} : { instance }) }).toString()}`;
+/** Where in the address the root stands among the volumes, whose names have no such sign. */
+const ROOT_WORD = "/";
+
+function Chosen({ name, places }: { name: string; places: FilePlaces }) {
+  const [read, write] = useFilters();
+  const wanted = read("in");
+  const volume = places.volumes.find((each) => each.name === wanted) ?? (wanted === "" ? places.volumes[0] : undefined);
+  if (!volume && places.root === null)
+    return <Empty>It has no volume, and no instance whose root could be read.</Empty>;
+  const file = cleanPath(read("file"));
+  const place: Place = { name, volume: volume?.name ?? null, path: file || cleanPath(read("path")) };
+  const why = whyUnchanged(places, volume);
+  return (
+    <>
+      <div className="filters">
+        <label className="field">
+          <span>Place</span>
+          <select
+            className="input"
+            value={place.volume ?? ROOT_WORD}
+            onChange={(event) => write({ in: event.target.value, path: null, file: null })}
+          >
+            {places.volumes.map((each) => (
+              <option key={each.name} value={each.name}>
+                Volume {each.name}
+              </option>
+            ))}
+            {places.root === null ? null : <option value={ROOT_WORD}>Root of {places.root}</option>}
+          </select>
+        </label>
+        {volume && volume.bytes !== null && volume.bytes_free !== null ? (
+          <span className="quiet">
+            {binary(volume.bytes_free)} of {binary(volume.bytes)} are free, line {volume.line}
+          </span>
+        ) : null}
+      </div>
+      {why ? <p className="quiet pad flat">Nothing can be changed here: {why}.</p> : null}
+      {volume?.cause ? null : (
+        <>
+          <Way place={place} isFile={file !== ""} />
+          {file === "" ? (
+            <Folder key={`${place.volume ?? ""} ${place.path}`} place={place} why={why} />
+          ) : (
+            <FileView key={`${place.volume ?? ""} ${place.path}`} place={place} why={why} />
+          )}
+        </>
+      )}
+    </>
+  );
+}
+
+/** The reason for which nothing can be changed at a place; nothing where it can. */
+function whyUnchanged(places: FilePlaces, volume: FileVolume | undefined): string | undefined {
+  if (!volume) return "the root is made anew with each version";
+  if (volume.cause !== null) return volume.cause;
+  return places.is_switching ? "another generation is on its way" : undefined;
+}
+
+const search = ({ volume }: Place, kind: "path" | "file", path: string) =>
+  `?${new URLSearchParams({ in: volume ?? ROOT_WORD, [kind]: path }).toString()}`;
 
 /** The folders above, each a way back. */
-function Way({ place: { path, instance } }: { place: Place }) {
-  const steps = stepsTo(path);
+function Way({ place, isFile }: { place: Place; isFile: boolean }) {
+  const steps = [{ name: place.volume ?? "root", path: "" }, ...stepsTo(place.path)];
   return (
     <nav className="row pad" aria-label="Folders above">
       {steps.map((step, at) => (
         <span key={step.path}>
-          {at > 1 ? "/ " : ""}
+          {at > 0 ? "/ " : ""}
           {at === steps.length - 1 ? (
             <strong aria-current="page">{plainText(step.name)}</strong>
           ) : (
-            <Link to={toPath(step.path, instance)}>{plainText(step.name)}</Link>
+            <Link to={search(place, "path", step.path)}>{plainText(step.name)}</Link>
           )}
         </span>
       ))}
+      <span className="quiet">{isFile ? "" : "/"}</span>
     </nav>
   );
 }
 
-function AtPath({ opened, place }: { opened: UseQueryResult<Opened>; place: Place }) {
-  if (opened.error)
-    return (
-      <div className="told">
-        <Refused error={opened.error} />
-      </div>
-    );
-  if (!opened.data) return <Loading what={place.path} />;
-  return opened.data.kind === "folder" ? (
-    <Folder entries={opened.data.entries} place={place} />
-  ) : (
-    <FileView opened={opened.data} place={place} />
-  );
-}
-
-/** Something that is done to files; the folder or file is looked at again behind it. */
-function useFileAct<A>(does: (argument: A) => Promise<void>) {
+/** Something that is done to files; what is shown of them is fetched anew behind it. */
+function useFileAct<A, T>(does: (argument: A) => Promise<T>) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: does,
@@ -125,9 +145,9 @@ function useFileAct<A>(does: (argument: A) => Promise<void>) {
   });
 }
 
-function Folder({ entries, place }: { entries: FileEntry[]; place: Place }) {
-  const removing = useFileAct(removeFile);
-  const at = (name: string): Place => ({ ...place, path: joined(place.path, name) });
+function Folder({ place, why }: { place: Place; why: string | undefined }) {
+  const folder = useFolder(place);
+  const removing = useFileAct(removeEntry);
   return (
     <>
       {removing.error ? (
@@ -135,127 +155,196 @@ function Folder({ entries, place }: { entries: FileEntry[]; place: Place }) {
           <Refused error={removing.error} />
         </div>
       ) : null}
-      <Table
-        label={`Entries of ${place.path}`}
-        items={entries}
-        keyOf={({ name }) => name}
-        empty="It is an empty folder, or one that its user may not list."
-        tall
-        columns={[
-          {
-            head: "Name",
-            cell: ({ name, kind }) => (
-              <Link to={toPath(at(name).path, place.instance)}>
-                {plainText(name)}
-                {kind === "folder" ? "/" : ""}
-              </Link>
-            ),
-          },
-          { head: "Kind", cell: ({ kind }) => kind },
-          {
-            head: "Size",
-            number: true,
-            cell: ({ kind, size }) => (kind === "file" ? binary(size) : <span className="quiet">–</span>),
-          },
-          { head: "Permissions", cell: ({ mode }) => <code>{permissions(mode)}</code> },
-          { head: "Changed", cell: ({ changed }) => <When at={new Date(changed).toISOString()} /> },
-          {
-            head: "",
-            cell: ({ name, kind }) =>
-              kind === "folder" ? null : (
-                <Sure
-                  words="Remove"
-                  label={`Remove ${plainText(name)}`}
-                  asked="It is lost for good."
-                  busy={removing.isPending}
-                  why={undefined}
-                  onAct={() => removing.mutate(at(name))}
-                />
-              ),
-          },
-        ]}
-      />
-      {entries.length >= ENTRIES_MAX ? (
-        <p className="quiet pad flat">The first {count(ENTRIES_MAX)} entries; the folder has more.</p>
-      ) : null}
-      <Upload folder={place} />
+      <Live of={folder} what="the folder">
+        {({ entries, more }) => (
+          <>
+            <Entries
+              entries={entries}
+              place={place}
+              busy={removing.isPending}
+              why={why}
+              onRemove={(entry) => removing.mutate({ place: below(place, entry.name), entry })}
+            />
+            {more ? <p className="quiet pad flat">The first {count(entries.length)}; the folder has more.</p> : null}
+          </>
+        )}
+      </Live>
+      {why === undefined ? <Additions folder={place} /> : null}
     </>
   );
 }
 
-/** Files from this computer; none takes the place of one that is there. */
-function Upload({ folder }: { folder: Place }) {
+const below = (place: Place, name: string): Place => ({ ...place, path: joined(place.path, name) });
+
+function Entries({
+  entries,
+  place,
+  busy,
+  why,
+  onRemove,
+}: {
+  entries: FileEntry[];
+  place: Place;
+  busy: boolean;
+  why: string | undefined;
+  onRemove: (entry: FileEntry) => void;
+}) {
+  return (
+    <Table
+      label="Entries of the folder"
+      items={entries}
+      keyOf={({ name }) => name}
+      empty="It is an empty folder."
+      tall
+      columns={[
+        { head: "Name", tone: () => "wrap", cell: (entry) => <EntryName entry={entry} place={place} /> },
+        {
+          head: "Size",
+          number: true,
+          cell: ({ kind, bytes }) => (kind === "file" ? binary(bytes) : <span className="quiet">{kind}</span>),
+        },
+        { head: "Permissions", cell: ({ mode }) => <code>{permissions(mode)}</code> },
+        {
+          head: "Owner",
+          cell: ({ user, group }) =>
+            user === null || group === null ? <span className="quiet">not its own</span> : `${user}:${group}`,
+        },
+        { head: "Changed", cell: ({ modified }) => <When at={modified} /> },
+        {
+          head: "",
+          cell: (entry) => (
+            <Sure
+              words="Remove"
+              label={`Remove ${plainText(entry.name)}`}
+              asked={entry.kind === "folder" ? "All that is in it is lost for good." : "It is lost for good."}
+              busy={busy}
+              why={why}
+              onAct={() => onRemove(entry)}
+            />
+          ),
+        },
+      ]}
+    />
+  );
+}
+
+/** The way to an entry; links are shown and not followed. */
+function EntryName({ entry: { name, kind, target }, place }: { entry: FileEntry; place: Place }) {
+  const path = joined(place.path, name);
+  if (kind === "folder") return <Link to={search(place, "path", path)}>{plainText(name)}/</Link>;
+  if (kind === "file") return <Link to={search(place, "file", path)}>{plainText(name)}</Link>;
+  return (
+    <>
+      {plainText(name)} {target === null ? null : <span className="quiet">→ {plainText(target)}</span>}
+    </>
+  );
+}
+
+/** Files from this computer, and folders; nothing takes the place of what is there. */
+function Additions({ folder }: { folder: Place }) {
   const id = useId();
-  const [sent, setSent] = useState(0);
-  const uploading = useFileAct(async (file: File) => {
-    setSent(0);
-    if (file.size > CARRY_BYTES_MAX)
-      throw new Error(`${plainText(file.name)} is larger than ${binary(CARRY_BYTES_MAX)}: carry it by a command on the machine.`);
-    const bytes = new Uint8Array(await file.arrayBuffer());
-    await putFile({ ...folder, path: joined(folder.path, file.name) }, bytes, "new", setSent);
+  const [name, setName] = useState("");
+  const making = useFileAct(makeFolder);
+  const sending = useFileAct(async (file: File) => {
+    await writeFile({ place: below(folder, named(file.name)), body: file, tag: null });
+    return file.name;
   });
-  const file = uploading.variables;
+  const error = making.error ?? sending.error;
+  const sent = sending.variables;
   return (
     <div className="stack pad">
       <div className="field">
-        <label htmlFor={id}>Carry a file into {folder.path}</label>
+        <label htmlFor={id}>Carry a file into this folder</label>
         <input
           id={id}
           type="file"
           className="input"
-          disabled={uploading.isPending}
+          disabled={sending.isPending}
           onChange={(event) => {
             const chosen = event.target.files?.[0];
-            if (chosen) uploading.mutate(chosen);
+            if (chosen) sending.mutate(chosen);
             // The same file can be chosen again.
             event.target.value = "";
           }}
         />
-        <span className="help">At most {binary(CARRY_BYTES_MAX)}; it belongs to the application&apos;s user.</span>
       </div>
-      {uploading.error ? <Refused error={uploading.error} /> : null}
-      {uploading.isPending && file ? (
+      {sending.isPending && sent ? (
         <p className="quiet flat" role="status">
-          {binary(sent)} of {binary(file.size)} are there…
+          {plainText(sent.name)} is on its way: {binary(sent.size)}…
         </p>
       ) : null}
-      {uploading.isSuccess && file ? <Notice tone="good" title={`${plainText(file.name)} is there`} /> : null}
+      {sending.data === undefined ? null : <Notice tone="good" title={`${plainText(sending.data)} is there`} />}
+      <form
+        className="row"
+        aria-label="Make a folder"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (name.trim() !== "")
+            making.mutate(below(folder, named(name.trim())), { onSuccess: () => setName("") });
+        }}
+      >
+        <label className="field">
+          <span>Name of a new folder</span>
+          <input
+            className="input mono"
+            value={name}
+            autoComplete="off"
+            autoCapitalize="off"
+            spellCheck={false}
+            onChange={(event) => setName(event.target.value)}
+          />
+        </label>
+        <button
+          type="submit"
+          className="button small"
+          disabled={making.isPending || name.trim() === ""}
+          title={name.trim() === "" ? "It needs a name" : undefined}
+        >
+          Make the folder
+        </button>
+      </form>
+      {error ? <Refused error={error} /> : null}
     </div>
   );
 }
 
-function FileView({ opened: { entry, bytes }, place }: { opened: Extract<Opened, { kind: "file" }>; place: Place }) {
+function FileView({ place, why }: { place: Place; why: string | undefined }) {
+  const file = useFile(place);
+  return (
+    <Live of={file} what="the file">
+      {(opened) => <Opened opened={opened} place={place} why={why} />}
+    </Live>
+  );
+}
+
+function Opened({ opened, place, why }: { opened: OpenedFile; place: Place; why: string | undefined }) {
+  const { bytes, total, tag } = opened;
   const [came, setCame] = useState(0);
   const loading = useMutation({
     mutationFn: () => {
       setCame(0);
       return readWhole(place, setCame);
     },
-    onSuccess: (whole) => save(place.path.split("/").at(-1) ?? "file", [whole], "application/octet-stream"),
+    onSuccess: (parts) => save(nameOf(place.path), parts, "application/octet-stream"),
   });
-  const isWhole = bytes.length === entry.size;
-  const text = textOf(bytes);
-  const isTooLarge = entry.size > CARRY_BYTES_MAX;
+  const text = bytes.length === total ? textOf(bytes) : null;
   return (
     <div className="stack pad">
       <p className="row flat">
-        <span className="quiet">
-          {binary(entry.size)}, <code>{permissions(entry.mode)}</code>, changed{" "}
-          <When at={new Date(entry.changed).toISOString()} />
-        </span>
+        <span className="quiet">{binary(total)}</span>
         <Act
-          words={loading.isPending ? `${binary(came)} of ${binary(entry.size)}…` : "Download"}
-          label={`Download ${place.path}`}
+          words={loading.isPending ? `${binary(came)} of ${binary(total)}…` : "Download"}
+          label={`Download ${nameOf(place.path)}`}
           busy={loading.isPending}
-          why={isTooLarge ? `A page carries at most ${binary(CARRY_BYTES_MAX)}` : undefined}
+          why={total > CARRY_BYTES_MAX ? `A page carries at most ${binary(CARRY_BYTES_MAX)}` : undefined}
           onAct={() => loading.mutate()}
         />
       </p>
       {loading.error ? <Refused error={loading.error} /> : null}
-      {text === null || !isWhole ? (
-        <Begin text={text} shown={bytes.length} />
+      {text === null ? (
+        <Begin text={beginOf(bytes)} shown={bytes.length} />
       ) : (
-        <Editing key={markOf(entry)} text={text} mark={markOf(entry)} place={place} />
+        <Editing key={tag} text={text} tag={tag} place={place} why={why} />
       )}
     </div>
   );
@@ -267,37 +356,39 @@ function Begin({ text, shown }: { text: string | null; shown: number }) {
   return (
     <>
       <p className="quiet flat">Its first {binary(shown)}; it is too long to be changed here.</p>
-      <pre className="log" tabIndex={0} aria-label="Begin of the file">
+      <pre className="log" tabIndex={0} role="region" aria-label="Begin of the file">
         {text.split("\n").map(plainText).join("\n")}
       </pre>
     </>
   );
 }
 
-function Editing({ text, mark, place }: { text: string; mark: string; place: Place }) {
-  const draft = `file ${place.name} ${place.instance} ${place.path} ${mark}`;
+function Editing({ text, tag, place, why }: { text: string; tag: string; place: Place; why: string | undefined }) {
+  const draft = `file ${place.name} ${place.volume ?? ""} ${place.path} ${tag}`;
   const end = lineEndOf(text);
   // A field has one kind of line end: the file's own is put back when it is saved.
   const shown = text.replace(/\r\n/g, "\n");
   const [written, setWritten] = useDraft(draft, () => shown);
   const saving = useFileAct(async (changed: string) => {
-    const sent = end === "\r\n" ? changed.replace(/\n/g, "\r\n") : changed;
-    await putFile(place, new TextEncoder().encode(sent), mark);
+    const body = end === "\r\n" ? changed.replace(/\n/g, "\r\n") : changed;
+    await writeFile({ place, body, tag });
     forgetDrafts(draft);
   });
-  const why =
-    end === null
+  const isFixed = why !== undefined || end === null;
+  const reason =
+    why ??
+    (end === null
       ? "Its lines end in several ways, which a page would not keep"
       : written === shown
         ? "Nothing is changed"
-        : undefined;
+        : undefined);
   return (
     <form
       className="stack"
-      aria-label={`Content of ${place.path}`}
+      aria-label="File"
       onSubmit={(event) => {
         event.preventDefault();
-        if (why === undefined) saving.mutate(written);
+        if (reason === undefined) saving.mutate(written);
       }}
     >
       {isTurned(written) ? (
@@ -310,7 +401,7 @@ function Editing({ text, mark, place }: { text: string; mark: string; place: Pla
         rows={20}
         aria-label="Content"
         value={written}
-        readOnly={end === null}
+        readOnly={isFixed}
         spellCheck={false}
         autoComplete="off"
         autoCapitalize="off"
@@ -321,8 +412,8 @@ function Editing({ text, mark, place }: { text: string; mark: string; place: Pla
         <button
           type="submit"
           className="button primary"
-          disabled={saving.isPending || why !== undefined}
-          title={why}
+          disabled={saving.isPending || reason !== undefined}
+          title={reason}
         >
           {saving.isPending ? "Saving…" : "Save"}
         </button>
