@@ -104,6 +104,23 @@ impl Alerts {
         kept.0.due(self.now().steady_ms, SENDS_MAX)
     }
 
+    /// Secrets of the wanted generation's webhooks, each with the place that names it.
+    ///
+    /// # Errors
+    /// The generation or its document cannot be read.
+    pub fn secrets(&self, service: &Service) -> Result<Vec<(String, Name)>, AgentError> {
+        let wished = self.wished(service)?;
+        let mut all = Vec::new();
+        for (name, webhook) in &wished.webhooks {
+            for (key, content) in [("url", &webhook.url), ("secret", &webhook.secret)] {
+                if let Content::Secret(secret) = content {
+                    all.push((format!("machine.alerts.webhooks.{name}.{key}"), secret.clone()));
+                }
+            }
+        }
+        Ok(all)
+    }
+
     fn wished(&self, service: &Service) -> Result<Arc<Wished>, AgentError> {
         let number = service.wanted()?;
         let mut kept = self.wished.lock().unwrap_or_else(PoisonError::into_inner);

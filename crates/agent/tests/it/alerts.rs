@@ -102,6 +102,8 @@ async fn a_failed_update_reaches_a_person() {
     assert_eq!(alerts.open.iter().find(|alert| alert.id == told.id), Some(&told));
     assert!(alerts.webhooks.iter().all(|one| !format!("{one:?}").contains("hidden")), "{:?}", alerts.webhooks);
 
+    let removal = world.client.text(world.client.request(Method::DELETE, "/secrets/hook")).await;
+    assert!(matches!(removal, Err(ClientError::Refused(failure)) if failure.code == "secret_used"));
     let path = format!("/alerts/{}/acknowledge?by=alice", told.id);
     let known: Alert = world.client.ask(world.client.request(Method::POST, &path)).await.unwrap();
     assert_eq!(known.acknowledged.map(|known| known.by).as_deref(), Some("alice"));
