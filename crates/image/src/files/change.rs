@@ -164,18 +164,19 @@ impl Upload {
                     return unlinkat(&place.parent, &self.name[..], AtFlags::empty()).map_err(wrong);
                 }
                 rename(RenameFlags::EXCHANGE).map_err(wrong)?;
-                self.is_back(place)
+                Err(self.was_another(place))
             }
         }
     }
 
-    /// Looks whether the two have changed back, so that only this file's content goes. Somebody who wrote in between keeps what was written.
-    fn is_back(&self, place: &Place) -> Result<(), Fault> {
+    /// The fault of a file that was another one, after the two have changed back. Somebody who wrote in between keeps what was written: only this file's
+    /// content goes.
+    fn was_another(&self, place: &Place) -> Fault {
         let aside = statat(&place.parent, &self.name[..], AtFlags::SYMLINK_NOFOLLOW);
         if aside.is_ok_and(|aside| aside.st_ino == self.number) {
-            return Err(Fault::Changed(place.shown.clone()));
+            return Fault::Changed(place.shown.clone());
         }
-        Err(Fault::Kept { name: place.shown.clone(), kept: show(&self.name) })
+        Fault::Kept { name: place.shown.clone(), kept: show(&self.name) }
     }
 }
 

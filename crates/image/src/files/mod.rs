@@ -270,10 +270,7 @@ pub enum Fault {
     #[error("there is no room left for `{0}`; nothing was changed")]
     Full(String),
     /// Too many entries.
-    #[error(
-        "`{0}` has more than {} files; a part of them was removed, ask again for the rest",
-        crate::limits::REMOVED_MAX
-    )]
+    #[error("`{0}` has more than {max} files; a part of them was removed, ask again for the rest", max = crate::limits::REMOVED_MAX)]
     Many(String),
     /// A content that broke off.
     #[error("the content of `{0}` broke off; nothing was changed")]
