@@ -8,6 +8,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import type {
   AccessSession,
+  Alerts,
   ApiKey,
   Application,
   AuditRecord,
@@ -97,6 +98,7 @@ export class FakeAgent {
     jobs: [],
   };
   audit: AuditRecord[] = [];
+  alerts: Alerts = { open: [], closed: [], webhooks: [], dropped: [], dropped_count: 0, suppressed: 0 };
   /** Answers with a plan, or refuses; the test says which. */
   plan: (text: string) => Deployment | { code: string; message: string; status: number } = () => ({
     generation: this.info.wanted + 1,
@@ -246,6 +248,8 @@ export class FakeAgent {
         return { json: this.keys };
       case "GET /templates":
         return { json: this.templates.map(({ summary }) => summary) };
+      case "GET /alerts":
+        return { json: this.alerts };
       case "GET /backups":
         return { json: this.backups };
       case "GET /access/audit":

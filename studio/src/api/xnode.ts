@@ -19,6 +19,23 @@ export interface XnodeInfo {
   disk_free_bytes: number;
   /** Features that the kernel or the installed tools lack, each as `feature: remedy`. */
   lacks: string[];
+  /** Whoever emptied it, and why; left out where it takes deployments. */
+  drained?: Drained;
+}
+
+/** Mark of a machine that is emptied (`crates/agent/src/drain.rs`). */
+export interface Drained {
+  by: string;
+  reason: string;
+  at: string;
+  /** Applications that ran, and run again when it is undone. */
+  applications: string[];
+}
+
+export interface DrainView {
+  drained: Drained | null;
+  /** The change by which applications stop or start; none where nothing was to be changed. */
+  deployment: Deployment | null;
 }
 
 /** Present work of the agent. */
@@ -648,6 +665,82 @@ export interface Usage {
   instances: { index: number; points: UsagePoint[] }[];
   /** Conditions at this moment. */
   conditions: UsageCondition[];
+}
+
+// Alerts (`crates/agent/src/alerts/views.rs`).
+
+export type AlertSeverity = "info" | "warning" | "critical";
+
+export type AlertKind =
+  | "down"
+  | "machine"
+  | "backup_late"
+  | "backup_failed"
+  | "drill_failed"
+  | "backup_target"
+  | "volume_full"
+  | "out_of_memory"
+  | "disk"
+  | "certificate"
+  | "update";
+
+export interface Alert {
+  id: number;
+  /** Of a later agent also another word. */
+  kind: AlertKind | (string & {});
+  /** None for the machine. */
+  application: string | null;
+  /** Which one of several: a place for backups, a name of a certificate, an instance. */
+  subject: string | null;
+  severity: AlertSeverity | (string & {});
+  cause: string;
+  /** What helps. */
+  remedy: string;
+  /** Moment at which it was first seen. */
+  begin: string;
+  /** Moment at which it had lasted long enough. */
+  opened: string;
+  /** None while it is open. */
+  closed: string | null;
+  /** Somebody knows of it. */
+  acknowledged: { by: string; at: string } | null;
+}
+
+export interface DroppedMessage {
+  webhook: string;
+  /** Number of the alert. */
+  alert: number;
+  event: "opened" | "raised" | "closed" | "test";
+  at: string;
+  cause: string;
+}
+
+export interface WebhookState {
+  name: string;
+  /** Scheme and host of its address; none where it cannot be used. The rest of an address may be a key. */
+  host: string | null;
+  cause: string | null;
+  waiting: number;
+  last_failure: string | null;
+}
+
+export interface Alerts {
+  /** The most severe first, and the newest of these first. */
+  open: Alert[];
+  /** The newest first. */
+  closed: Alert[];
+  webhooks: WebhookState[];
+  /** Messages that were given up, the newest first. */
+  dropped: DroppedMessage[];
+  dropped_count: number;
+  /** Findings for which no alert was opened, since too many are open. */
+  suppressed: number;
+}
+
+export interface WebhookTest {
+  webhook: string;
+  taken: boolean;
+  cause: string | null;
 }
 
 // Files of applications (`crates/agent/src/api/files.rs`).

@@ -2,6 +2,8 @@
 import { keepPreviousData, useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
 import { get, post, put, query, remove, RequestError, send, text } from "./client";
 import type {
+  Alert,
+  Alerts,
   AppJob,
   Application,
   Backup,
@@ -11,6 +13,7 @@ import type {
   DataLine,
   Deployment,
   Doors,
+  DrainView,
   Generation,
   Imported,
   JobRun,
@@ -20,6 +23,7 @@ import type {
   TemplateSheet,
   TemplateSummary,
   Usage,
+  WebhookTest,
   XnodeInfo,
 } from "./xnode";
 
@@ -173,6 +177,24 @@ export const useTemplate = (name: string, version: string) =>
     staleTime: 60_000,
   });
 
+export const useAlerts = (isOn = true) =>
+  useQuery({
+    queryKey: ["xnode", "alerts"],
+    queryFn: ({ signal }) => get<Alerts>(`${ROOT}/alerts`, signal),
+    refetchInterval: 10_000,
+    enabled: isOn,
+  });
+
+/** Says that somebody knows of an alert; it stays open until its cause is gone. */
+export const acknowledge = (id: number) => send<Alert>("POST", `${ROOT}/alerts/${id}/acknowledge`);
+export const testWebhook = (name: string) =>
+  send<WebhookTest>("POST", `${ROOT}/alerts/webhooks/${part(name)}/test`);
+
+/** Empties the machine: its applications stop, and it takes no deployment until that is undone. */
+export const drain = (reason: string) =>
+  send<DrainView>("PUT", `${ROOT}/drain${query({ reason: reason.trim() || null })}`);
+export const endDrain = () => remove<DrainView>(`${ROOT}/drain`);
+
 /** An order held against the machine, as it is now; nothing is fetched and nothing is made. */
 export const usePreflight = (template: string, order: TemplateOrder, isOn: boolean) =>
   useQuery({
@@ -213,7 +235,7 @@ export const useDataLines = (name: string) =>
   });
 
 export const backUp = (name: string) => send<BackupJob>("POST", `${ofApplication(name)}/backups`);
-export const drill = ({ name, backup }: { name: string; backup: string | null }) =>
+export const tryBackup = ({ name, backup }: { name: string; backup: string | null }) =>
   send<BackupJob>("POST", `${ofApplication(name)}/backups/drill${query({ backup })}`);
 export const restoreBackup = (wish: { name: string; backup: string; volumes: string[]; as_name: string | null }) =>
   post<BackupJob>(`${ofApplication(wish.name)}/backups/restore`, {

@@ -2,7 +2,9 @@
 import { useMutation } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { signOutAt, useBecome, useMe } from "../api/xnodeAccess";
-import { useReach, useXnode, XNODE_STALE_MS } from "../api/xnodeQueries";
+import { useAlerts, useReach, useXnode, XNODE_STALE_MS } from "../api/xnodeQueries";
+import { unknownAlerts } from "../lib/alerts";
+import { Badge } from "../design";
 import { machineInWords } from "../lib/applications";
 import { age, shortAddress } from "../lib/format";
 import { useNow } from "../lib/now";
@@ -13,6 +15,8 @@ export function XnodeBanner() {
   const reach = useReach();
   const { data } = useXnode();
   const now = useNow();
+  const alerts = useAlerts(data !== undefined);
+  const unknown = unknownAlerts(alerts.data?.open ?? []);
   const said = data ? machineInWords(data) : null;
   const heard = ageOf(data ? reach.dataUpdatedAt : null, now, XNODE_STALE_MS);
   const isStale = heard?.stale === true;
@@ -26,6 +30,11 @@ export function XnodeBanner() {
       aria-label="State of the machine"
     >
       <strong className="long">{said ? `${data?.node || data?.agent || "Xnode"}: ${said.words}` : words}</strong>
+      {data && unknown ? (
+        <Link to="/node/alerts">
+          <Badge tone={unknown.tone}>{unknown.words}</Badge>
+        </Link>
+      ) : null}
       {data && heard ? (
         <span className={`connection ${state}`}>
           <i aria-hidden="true" />

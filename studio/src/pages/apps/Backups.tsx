@@ -5,9 +5,9 @@ import { useMay } from "../../api/xnodeAccess";
 import {
   backUp,
   cancelBackupJob,
-  drill,
   dropLine,
   restoreBackup,
+  tryBackup,
   useAct,
   useBackups,
   useBackupsOf,
@@ -147,7 +147,7 @@ const KINDS: Record<BackupJob["kind"], string> = {
 function Acts({ name, of, jobs }: { name: string; of: BackedApplication | undefined; jobs: BackupJob[] }) {
   const may = useMay("operator");
   const making = useAct(backUp);
-  const drilling = useAct(drill);
+  const drilling = useAct(tryBackup);
   const own = jobs.filter(({ application }) => application === name);
   const hasPlace = of !== undefined && of.target !== null;
   const busy = own.some(({ ended }) => ended === null);

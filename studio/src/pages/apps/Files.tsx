@@ -61,7 +61,8 @@ const ROOT_WORD = "/";
 function Chosen({ name, places }: { name: string; places: FilePlaces }) {
   const [read, write] = useFilters();
   const wanted = read("in");
-  const volume = places.volumes.find((each) => each.name === wanted) ?? (wanted === "" ? places.volumes[0] : undefined);
+  const volume = places.volumes.find((each) => each.name === wanted) ??
+    (wanted === "" || places.root === null ? places.volumes[0] : undefined);
   if (!volume && places.root === null)
     return <Empty>It has no volume, and no instance whose root could be read.</Empty>;
   const file = cleanPath(read("file"));

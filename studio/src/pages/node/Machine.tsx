@@ -1,12 +1,14 @@
+import { useState } from "react";
 import { Link } from "react-router";
-import type { XnodeInfo } from "../../api/xnode";
-import { useApplications, useXnode } from "../../api/xnodeQueries";
+import type { Drained, XnodeInfo } from "../../api/xnode";
+import { useMay } from "../../api/xnodeAccess";
+import { drain, endDrain, useAct, useApplications, useXnode } from "../../api/xnodeQueries";
 import { Card, Empty, Figure, Figures, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { isTroubled, machineInWords } from "../../lib/applications";
 import { count, duration } from "../../lib/format";
 import { binary } from "../../lib/quantity";
-import { Command, Live } from "../apps/parts";
+import { Act, Command, Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
 
 /** Free disk below which a machine soon holds its applications: 1 GiB is kept from them anyway. */
@@ -19,9 +21,11 @@ export function Machine() {
       {(info) => (
         <>
           <Standing info={info} />
+          {info.drained ? <Emptied drained={info.drained} /> : null}
           <Resources info={info} />
           <Lacks lacks={info.lacks} />
           <Troubles info={info} />
+          {info.drained || info.wanted === 0 ? null : <Emptying />}
         </>
       )}
     </Live>
@@ -76,6 +80,60 @@ function Resources({ info }: { info: XnodeInfo }) {
       />
       <Figure name="Agent" value={info.agent} note={`version ${info.version}`} />
     </Figures>
+  );
+}
+
+/** A machine that is emptied says so until somebody undoes it. */
+function Emptied({ drained: { by, reason, at, applications } }: { drained: Drained }) {
+  const may = useMay("admin");
+  const ending = useAct(endDrain);
+  return (
+    <Notice tone="warn" title={`It is emptied, and takes no deployment: ${reason}`} ticking={<When at={at} />}>
+      By {by}. {applications.length === 0 ? "Nothing ran on it." : `Starts again: ${applications.join(", ")}.`}{" "}
+      <Act
+        words="Take deployments again"
+        busy={ending.isPending}
+        why={may}
+        onAct={() => ending.mutate()}
+      />
+      {ending.error ? <span className="below wrong">{ending.error.message}</span> : null}
+    </Notice>
+  );
+}
+
+/** Before a machine is taken away or repaired: its applications stop in their order, with their data as they are. */
+function Emptying() {
+  const may = useMay("admin");
+  const [reason, setReason] = useState("");
+  const draining = useAct(drain);
+  return (
+    <Card title="Empty this machine">
+      <div className="stack narrow">
+        <p className="flat">
+          Every application stops, and its data stay. Nothing is deployed until that is undone, and then those that ran start
+          again.
+        </p>
+        <label className="field">
+          <span>Reason, which everybody reads who wants to deploy</span>
+          <input
+            className="input"
+            value={reason}
+            autoComplete="off"
+            maxLength={200}
+            onChange={(event) => setReason(event.target.value)}
+          />
+        </label>
+        {draining.error ? <Refused error={draining.error} /> : null}
+        <Sure
+          words="Empty it"
+          label="Empty this machine"
+          asked="Every application stops."
+          busy={draining.isPending}
+          why={may ?? (reason.trim() === "" ? "It needs a reason" : undefined)}
+          onAct={() => draining.mutate(reason)}
+        />
+      </div>
+    </Card>
   );
 }
 

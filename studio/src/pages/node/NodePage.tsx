@@ -5,6 +5,7 @@ import { NotFound } from "../../shell/ErrorPage";
 import { History } from "../apps/History";
 import { Tabs, type Tab } from "../apps/parts";
 import { Access } from "./Access";
+import { Alerts } from "./Alerts";
 import { Audit } from "./Audit";
 import { Doors } from "./Doors";
 import { Events } from "./Events";
@@ -14,6 +15,7 @@ import { Secrets } from "./Secrets";
 
 const TABS: readonly (Tab & { shows: () => ReactNode })[] = [
   { id: "", name: "Machine", shows: () => <Machine /> },
+  { id: "alerts", name: "Alerts", shows: () => <Alerts /> },
   { id: "events", name: "Events", shows: () => <Events /> },
   { id: "history", name: "Generations", shows: () => <History /> },
   { id: "secrets", name: "Secrets", shows: () => <Secrets /> },
