@@ -55,17 +55,19 @@ impl Agent {
     /// A generation, a mark or the image's user cannot be read.
     pub fn files(&self, name: &Name) -> Result<Option<Files>, XnodeError> {
         let Some((wanted, serving)) = self.generations()? else { return Ok(None) };
-        let wanted_number = wanted.number;
-        let present = serving.unwrap_or(wanted);
+        let is_switching = serving.as_ref().is_some_and(|serving| serving.number != wanted.number);
+        // One that is new is in the wanted generation alone.
+        let has = |generation: &&Generation| generation.placement.applications.contains_key(name);
+        let Some(present) = serving.iter().chain([&wanted]).find(has) else { return Ok(None) };
         let Some(placed) = present.placement.applications.get(name) else { return Ok(None) };
-        let (user, group) = self.first_user(&present, name)?;
+        let (user, group) = self.first_user(present, name)?;
         let volumes = placed
             .volumes
             .iter()
             .map(|(volume, placed)| (volume.clone(), self.volume_files(&placed.id.to_string(), placed.line)));
         Ok(Some(Files {
             generation: present.number,
-            is_switching: present.number != wanted_number,
+            is_switching,
             first_id: placed.first_id,
             ids: IDS_OF_APPLICATION,
             user,
@@ -98,6 +100,8 @@ impl Agent {
             let words = found.findings.first().map_or("it is not mounted".into(), ToString::to_string);
             return without(&words);
         }
+        // While another generation is on its way, the line with the traffic may be that of the new one.
+        let line = found.in_use.unwrap_or(line);
         if !found.lines.contains_key(&line) {
             return without("the line in use is not there");
         }
