@@ -84,6 +84,10 @@ pub struct Watch {
     gone: BTreeMap<Key, u64>,
     /// Findings that lasted and have no alert, since too many are open.
     pub suppressed: u64,
+    /// Not everything could be looked at: what is not found may be there, and no alert closes.
+    pub is_blind: bool,
+    /// The book has changes that are not written.
+    pub is_unwritten: bool,
 }
 
 fn key(alert: &Alert) -> Key {
@@ -140,6 +144,10 @@ impl Book {
                     (alert.severity, alert.acknowledged) = (finding.severity, None);
                     events.push((AlertEvent::Raised, alert.clone()));
                 }
+                open.push(alert);
+                continue;
+            }
+            if watch.is_blind {
                 open.push(alert);
                 continue;
             }
@@ -310,6 +318,20 @@ mod tests {
         assert!(book.step(&mut watch, &none, &hooks(), at(270)));
         assert!(book.open.is_empty() && book.closed[0].closed == Some(at(270).wall));
         assert_eq!(events(&book), [AlertEvent::Opened, AlertEvent::Closed]);
+    }
+
+    #[test]
+    fn nothing_closes_while_not_everything_is_seen() {
+        let (mut book, mut watch) = (Book::default(), Watch::default());
+        let down = BTreeMap::from([finding(AlertKind::Down, Severity::Critical)]);
+        book.step(&mut watch, &down, &hooks(), at(0));
+        book.step(&mut watch, &down, &hooks(), at(30));
+        watch.is_blind = true;
+        book.step(&mut watch, &BTreeMap::new(), &hooks(), at(40));
+        assert!(!book.step(&mut watch, &BTreeMap::new(), &hooks(), at(1_000)));
+        watch.is_blind = false;
+        assert!(!book.step(&mut watch, &BTreeMap::new(), &hooks(), at(1_001)), "the time begins with the first look");
+        assert!(book.step(&mut watch, &BTreeMap::new(), &hooks(), at(1_061)));
     }
 
     #[test]

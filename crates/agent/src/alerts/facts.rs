@@ -12,28 +12,37 @@ use crate::service::Service;
 /// End of the path of a program whose file was removed or replaced. Source: proc_pid_exe(5).
 const REPLACED: &str = " (deleted)";
 
-/// Everything that rules look at, as it is now.
-pub(super) fn of(service: &Service, wished: &Wished) -> Result<Facts, AgentError> {
-    let applications = applications_now(service)?.into_iter().map(|view| ApplicationFacts {
+/// Everything that rules look at, as it is now. A part that cannot be looked at is named, and the others count.
+pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
+    let mut unread = Vec::new();
+    let applications = part("applications", applications_now(service), &mut unread).unwrap_or_default();
+    let saved = part("backups", backups::overview(service), &mut unread);
+    let (saved, targets) = saved.map(|saved| (saved.applications, saved.targets)).unwrap_or_default();
+    let certificates = part("certificates", certificates(service), &mut unread).unwrap_or_default();
+    let applications = applications.into_iter().map(|view| ApplicationFacts {
         name: view.name,
         state: view.state,
         cause: view.cause,
         conditions: view.conditions.into_iter().map(|one| (one.kind, one.index, one.text)).collect(),
     });
-    let saved = backups::overview(service)?;
     let troubles = service.work().troubles.into_iter().filter(|trouble| trouble.application.is_none());
-    let returned = wished.returned.as_ref().map(|(failed, cause)| (*failed, wished.number, cause.clone()));
-    Ok(Facts {
+    Facts {
         now_s: u64::try_from(Timestamp::now().nanos().div_euclid(1_000_000_000)).unwrap_or(0),
         applications: applications.collect(),
         machine: troubles.map(|trouble| (trouble.cause, trouble.attempts)).collect(),
-        backups: saved.applications,
-        targets: saved.targets,
+        backups: saved,
+        targets,
         disk: disk(service),
-        certificates: certificates(service)?,
-        returned,
+        certificates,
+        returned: wished.returned.as_ref().map(|(failed, cause)| (*failed, wished.number, cause.clone())),
+        unread,
         is_replaced: is_replaced(),
-    })
+    }
+}
+
+/// A part that was looked at; none where that has failed, which is noted.
+fn part<T>(name: &str, found: Result<T, AgentError>, unread: &mut Vec<String>) -> Option<T> {
+    found.map_err(|error| unread.push(format!("{name} cannot be looked at: {error}"))).ok()
 }
 
 /// Bytes of the disk with the agent's folder that people can have, and those of them that are free.

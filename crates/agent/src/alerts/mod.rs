@@ -92,9 +92,11 @@ impl Alerts {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (book, watch) = &mut *kept;
         let (value, is_new) = change(book, watch, self.now());
-        if is_new {
+        watch.is_unwritten |= is_new;
+        if watch.is_unwritten {
             let bytes = serde_json::to_vec(book).unwrap_or_default();
             marks::replace(&self.path, &bytes).map_err(AgentError::file("writing", &self.path))?;
+            watch.is_unwritten = false;
         }
         Ok(value)
     }
@@ -187,8 +189,9 @@ pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> Jo
                 left = stays.changed() => if left.is_err() { return },
             }
             let turn = async {
-                blocking(&service, look).await?;
-                deliver(&service).await
+                let looked = blocking(&service, look).await;
+                // What cannot be written (on a full disk) is sent all the same.
+                deliver(&service).await.and(looked)
             };
             let done = tokio::select! {
                 done = turn => done,
@@ -213,9 +216,13 @@ async fn ended(stays: &mut watch::Receiver<()>) {
 fn look(service: &Service) -> Result<(), AgentError> {
     let alerts = service.alerts();
     let wished = alerts.wished(service)?;
-    let findings = rules::findings(&facts::of(service, &wished)?);
+    let facts = facts::of(service, &wished);
+    let findings = rules::findings(&facts);
     let webhooks: BTreeSet<String> = wished.webhooks.keys().map(ToString::to_string).collect();
-    alerts.change(|book, watch, now| ((), book.step(watch, &findings, &webhooks, now)))
+    alerts.change(|book, watch, now| {
+        watch.is_blind = !facts.unread.is_empty();
+        ((), book.step(watch, &findings, &webhooks, now))
+    })
 }
 
 /// Sends what is due.

@@ -50,6 +50,8 @@ pub struct Facts {
     pub certificates: Vec<(String, u64)>,
     /// A deployment that came back by itself: its number, that of the generation that serves in its place, the cause.
     pub returned: Option<(u64, u64, String)>,
+    /// Parts that could not be looked at, with their causes.
+    pub unread: Vec<String>,
     /// The program of this agent was replaced by another one on disk.
     pub is_replaced: bool,
 }
@@ -227,12 +229,10 @@ fn certificates(facts: &Facts, found: &mut Findings) {
 }
 
 fn machine(facts: &Facts, found: &mut Findings) {
-    let causes: Vec<&str> = facts
-        .machine
-        .iter()
-        .filter(|(_, attempts)| *attempts >= ATTEMPTS_MIN)
-        .map(|(cause, _)| cause.as_str())
-        .collect();
+    let unread = facts.unread.iter().map(String::as_str);
+    let failing =
+        facts.machine.iter().filter(|(_, attempts)| *attempts >= ATTEMPTS_MIN).map(|(cause, _)| cause.as_str());
+    let causes: Vec<&str> = failing.chain(unread).collect();
     if !causes.is_empty() {
         let cause = format!("the machine does not get to what is wanted of it: {}", causes.join("; "));
         let remedy = "`openmesh xnode status` and `openmesh xnode events` tell more".to_string();
@@ -300,6 +300,12 @@ mod tests {
             let lasts = if state == ApplicationState::Starting { STARTING_LASTS } else { DOWN_LASTS };
             assert_eq!(finding.lasts, lasts);
         }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_trouble_of_the_machine() {
+        let (key, finding) = only(&Facts { unread: vec!["backups: damaged".into()], ..Facts::default() });
+        assert!(key.kind == AlertKind::Machine && finding.cause.ends_with("backups: damaged"), "{finding:?}");
     }
 
     #[test]
