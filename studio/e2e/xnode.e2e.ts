@@ -2,7 +2,7 @@ import type { Browser, Page } from "playwright-core";
 import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Deployment, TemplateField, TemplatePreflight, TemplateSheet } from "../src/api/xnode";
+import type { Alert, Deployment, TemplateField, TemplatePreflight, TemplateSheet } from "../src/api/xnode";
 import { application, FakeAgent, generation } from "./agent";
 import { giveWallet, open, startBrowser } from "./harness";
 
@@ -448,6 +448,52 @@ describe("the node", () => {
     await page.getByRole("link", { name: "base/" }).waitFor();
     await page.getByLabel("Place").selectOption({ label: "Root of r1/0" });
     await page.getByText(/^Nothing can be changed here: the root is made anew/).waitFor();
+  });
+
+  it("says alerts on every page until somebody knows of them", async () => {
+    furnish();
+    const alert: Alert = {
+      id: 7,
+      kind: "down",
+      application: "db",
+      subject: null,
+      severity: "critical",
+      cause: "its instance ends again and again",
+      remedy: "look at its log",
+      begin: "2026-11-29T10:00:00Z",
+      opened: "2026-11-29T10:01:00Z",
+      closed: null,
+      acknowledged: null,
+    };
+    agent.alerts.open = [alert];
+    agent.also.set("POST /alerts/7/acknowledge", () => {
+      alert.acknowledged = { by: "root", at: "2026-11-29T10:02:00Z" };
+      return { json: alert };
+    });
+    const page = await visit("/apps");
+    await page.getByRole("link", { name: "1 alert" }).click();
+    const row = page.getByRole("row").filter({ hasText: "ends again and again" });
+    await row.getByRole("button", { name: "I know of it: down, db" }).click();
+    await row.getByText("root", { exact: true }).waitFor();
+    await expect.poll(() => page.getByRole("link", { name: "1 alert" }).count()).toBe(0);
+  });
+
+  it("empties the machine with a reason, and takes deployments again", async () => {
+    agent.also.set("PUT /drain", ({ query }) => {
+      agent.info.drained = { by: "root", reason: query.get("reason") ?? "", at: "2026-11-29T10:00:00Z", applications: [] };
+      return { json: { drained: agent.info.drained, deployment: null } };
+    });
+    agent.also.set("DELETE /drain", () => {
+      delete agent.info.drained;
+      return { json: { drained: null, deployment: null } };
+    });
+    const page = await visit("/node");
+    await page.getByLabel(/^Reason, which/).fill("another disk");
+    await page.getByRole("button", { name: "Empty this machine", exact: true }).click();
+    await page.getByRole("button", { name: "Yes: Empty this machine" }).click();
+    await page.getByText("It is emptied, and takes no deployment: another disk").waitFor();
+    await page.getByRole("button", { name: "Take deployments again" }).click();
+    await page.getByRole("button", { name: "Empty this machine", exact: true }).waitFor();
   });
 
   it("keeps secrets by name, and no page has a value", async () => {

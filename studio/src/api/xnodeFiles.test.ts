@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { FileEntry } from "./xnode";
-import { makeFolder, openFile, readWhole, removeEntry, writeFile, type Place } from "./xnodeFiles";
+import { makeFolder, openFile, readWhole, removeEntry, renameEntry, writeFile, type Place } from "./xnodeFiles";
 
 const PLACE: Place = { name: "web", volume: "data", path: "a b/c.txt" };
 const ENTRY: FileEntry = {
@@ -65,6 +65,16 @@ it("removes a file that is still the same, and a folder with all in it", async (
     ["/v1/xnode/applications/web/files/volumes/data?path=a+b%2Fc.txt", '"t-1"'],
     ["/v1/xnode/applications/web/files/volumes/data?path=old&all=true", null],
   ]);
+});
+
+it("gives a file another name in its volume", async () => {
+  answers = [Response.json(ENTRY)];
+  await renameEntry({ place: PLACE, to: "a b/d.txt" });
+  expect(asked[0]).toMatchObject({
+    method: "POST",
+    path: "/v1/xnode/applications/web/files/volumes/data",
+    body: '{"from":"a b/c.txt","to":"a b/d.txt"}',
+  });
 });
 
 it("carries a file from the machine, and says what was refused", async () => {

@@ -1,7 +1,7 @@
 /** Files of an application, by the agent's own look at its volumes and at the root of an instance. */
 import { useQuery } from "@tanstack/react-query";
 import { CARRY_BYTES_MAX, totalOf, VIEW_BYTES_MAX } from "../lib/files";
-import { answered, get, query, RequestError, send } from "./client";
+import { answered, get, post, query, RequestError, send } from "./client";
 import type { FileEntry, FileFolder, FilePlaces } from "./xnode";
 import { ROOT } from "./xnodeQueries";
 
@@ -95,6 +95,10 @@ export async function writeFile(wish: { place: Place; body: string | Blob; tag: 
 }
 
 export const makeFolder = (place: Place): Promise<FileEntry> => send<FileEntry>("PUT", folderAt(place));
+
+/** Gives an entry of a volume another path in it, which is free. */
+export const renameEntry = ({ place, to }: { place: Place; to: string }): Promise<FileEntry> =>
+  post<FileEntry>(folderAt({ ...place, path: "" }), { from: place.path, to });
 
 /** Removes a file that is still the one that was seen, or a folder with everything in it. */
 export async function removeEntry({ place, entry }: { place: Place; entry: FileEntry }): Promise<number> {

@@ -7,6 +7,7 @@ import {
   makeFolder,
   readWhole,
   removeEntry,
+  renameEntry,
   useFile,
   useFolder,
   usePlaces,
@@ -149,11 +150,13 @@ function useFileAct<A, T>(does: (argument: A) => Promise<T>) {
 function Folder({ place, why }: { place: Place; why: string | undefined }) {
   const folder = useFolder(place);
   const removing = useFileAct(removeEntry);
+  const renaming = useFileAct(renameEntry);
+  const error = removing.error ?? renaming.error;
   return (
     <>
-      {removing.error ? (
+      {error ? (
         <div className="told">
-          <Refused error={removing.error} />
+          <Refused error={error} />
         </div>
       ) : null}
       <Live of={folder} what="the folder">
@@ -162,9 +165,10 @@ function Folder({ place, why }: { place: Place; why: string | undefined }) {
             <Entries
               entries={entries}
               place={place}
-              busy={removing.isPending}
+              busy={removing.isPending || renaming.isPending}
               why={why}
               onRemove={(entry) => removing.mutate({ place: below(place, entry.name), entry })}
+              onRename={({ name }, to) => renaming.mutate({ place: below(place, name), to: joined(place.path, to) })}
             />
             {more ? <p className="quiet pad flat">The first {count(entries.length)}; the folder has more.</p> : null}
           </>
@@ -183,12 +187,14 @@ function Entries({
   busy,
   why,
   onRemove,
+  onRename,
 }: {
   entries: FileEntry[];
   place: Place;
   busy: boolean;
   why: string | undefined;
   onRemove: (entry: FileEntry) => void;
+  onRename: (entry: FileEntry, to: string) => void;
 }) {
   return (
     <Table
@@ -214,18 +220,83 @@ function Entries({
         {
           head: "",
           cell: (entry) => (
-            <Sure
-              words="Remove"
-              label={`Remove ${plainText(entry.name)}`}
-              asked={entry.kind === "folder" ? "All that is in it is lost for good." : "It is lost for good."}
+            <EntryActs
+              entry={entry}
               busy={busy}
               why={why}
-              onAct={() => onRemove(entry)}
+              onRemove={() => onRemove(entry)}
+              onRename={(to) => onRename(entry, to)}
             />
           ),
         },
       ]}
     />
+  );
+}
+
+/** Another name, written in the place of the buttons, and removal. */
+function EntryActs({
+  entry: { name, kind },
+  busy,
+  why,
+  onRemove,
+  onRename,
+}: {
+  entry: FileEntry;
+  busy: boolean;
+  why: string | undefined;
+  onRemove: () => void;
+  onRename: (to: string) => void;
+}) {
+  const [to, setTo] = useState<string | null>(null);
+  if (to !== null)
+    return (
+      <form
+        className="row"
+        aria-label={`Rename ${plainText(name)}`}
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (to === "" || to === name) return;
+          setTo(null);
+          onRename(to);
+        }}
+      >
+        <input
+          className="input small mono"
+          aria-label="New name"
+          value={to}
+          autoFocus
+          autoComplete="off"
+          autoCapitalize="off"
+          spellCheck={false}
+          onChange={(event) => setTo(event.target.value)}
+        />
+        <button type="submit" className="button small" disabled={busy || to === "" || to === name}>
+          Rename
+        </button>
+        <button type="button" className="button small" onClick={() => setTo(null)}>
+          Back
+        </button>
+      </form>
+    );
+  return (
+    <span className="row">
+      <Act
+        words="Rename"
+        label={`Rename ${plainText(name)}`}
+        busy={busy}
+        why={why}
+        onAct={() => setTo(name)}
+      />
+      <Sure
+        words="Remove"
+        label={`Remove ${plainText(name)}`}
+        asked={kind === "folder" ? "All that is in it is lost for good." : "It is lost for good."}
+        busy={busy}
+        why={why}
+        onAct={onRemove}
+      />
+    </span>
   );
 }
 
