@@ -1,8 +1,9 @@
 import { Link } from "react-router";
 import type { Application, Instance } from "../../api/xnode";
-import { useDoors, useXnode } from "../../api/xnodeQueries";
+import { useAlerts, useDoors, useXnode } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Hash, Notice } from "../../design";
 import { Table } from "../../design/Table";
+import { alertWords, severityOf } from "../../lib/alerts";
 import { conditionWords, openings, stateOf } from "../../lib/applications";
 import { count, duration } from "../../lib/format";
 import { Ports } from "./Apps";
@@ -12,6 +13,7 @@ export function Overview({ application }: { application: Application }) {
   return (
     <>
       <Trouble application={application} />
+      <OwnAlerts name={application.name} />
       {(application.conditions ?? []).map(({ kind, index, text }) => (
         <Notice key={`${kind} ${index}`} tone="warn" title={`Instance ${index} is ${conditionWords(kind)}`}>
           {text}. <Link to={`/apps/${application.name}/usage`}>To its use</Link>
@@ -60,6 +62,17 @@ function Trouble({ application: { name, state, cause } }: { application: Applica
       <Link to={`/apps/${name}/history`}>to its history</Link>
     </Notice>
   );
+}
+
+/** Alerts of it beside the one that says its state, which stands above: of backups, certificates, volumes. */
+function OwnAlerts({ name }: { name: string }) {
+  const { data } = useAlerts();
+  const own = data?.open.filter(({ application, kind }) => application === name && kind !== "down") ?? [];
+  return own.map(({ id, kind, severity, cause, remedy }) => (
+    <Notice key={id} tone={severityOf(severity).tone} title={`${alertWords(kind)}: ${cause}`}>
+      {remedy} <Link to="/node/alerts">To the alerts</Link>
+    </Notice>
+  ));
 }
 
 function Facts({ application }: { application: Application }) {
