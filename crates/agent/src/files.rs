@@ -161,7 +161,7 @@ impl Begun {
         let permit = ACTS.try_acquire().map_err(|_| FilesError::Busy)?;
         let program = &service.agent().machine().programs.unpack;
         let failed = |cause: io::Error| FilesError::Program { program: program.display().to_string(), cause };
-        let writes = matches!(act, Act::Write { .. });
+        let (reads, writes) = (act.only_reads(), matches!(act, Act::Write { .. }));
         let job = serde_json::to_string(&Job::Files(Task { act, ids })).map_err(|cause| failed(cause.into()))?;
         let mut child = Command::new(program)
             .arg(job)
@@ -170,7 +170,8 @@ impl Begun {
             .stdin(if writes { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
+            // One that changes something comes to its end by itself: without its input it removes what it has.
+            .kill_on_drop(reads)
             .spawn()
             .map_err(failed)?;
         let output = child.stdout.take().ok_or_else(|| FilesError::Silent("it has no output".into()))?;
