@@ -112,11 +112,11 @@ pub fn wished(document: &Document, wish: Wish, meant: impl Fn(&Name) -> bool) ->
 }
 
 impl Service {
-    /// Empties the machine: from here on deployments are refused, and every application stops.
+    /// Empties the machine: from here on deployments are refused, and every application stops. Unless it `does`, the plan alone is made.
     ///
     /// # Errors
     /// As [`Service::deploy`]; then the mark is there, and asking again goes on.
-    pub async fn drain(&self, asked: &Asked) -> Result<DrainView, AgentError> {
+    pub async fn drain(&self, asked: &Asked, does: bool) -> Result<DrainView, AgentError> {
         let (drained, stopped) = {
             let _change = self.hold().await;
             let document = self.present()?;
@@ -124,23 +124,30 @@ impl Service {
             let stopped = document
                 .and_then(|document| wished(&document, Wish::Stopped, |name| applications.contains(name.as_str())));
             let Asked { by, reason, .. } = asked.clone();
-            (mark(self.settings(), Drained { by, reason, at: Timestamp::now(), applications })?, stopped)
+            let drained = match does {
+                true => Some(mark(self.settings(), Drained { by, reason, at: Timestamp::now(), applications })?),
+                false => find(self.settings())?,
+            };
+            (drained, stopped)
         };
-        let deployment = self.wish_for(stopped, asked).await?;
-        Ok(DrainView { drained: Some(drained), deployment })
+        let deployment = self.wish_for(stopped, asked, does).await?;
+        Ok(DrainView { drained, deployment })
     }
 
-    /// Lets the machine take deployments again, and starts what ran before.
+    /// Lets the machine take deployments again, and starts what ran before. Unless it `does`, the plan alone is made.
     ///
     /// # Errors
     /// As [`Service::deploy`]; then the mark is still there, and asking again goes on.
-    pub async fn end_drain(&self, asked: &Asked) -> Result<DrainView, AgentError> {
+    pub async fn end_drain(&self, asked: &Asked, does: bool) -> Result<DrainView, AgentError> {
         let Some(drained) = find(self.settings())? else {
             return Ok(DrainView { drained: None, deployment: None });
         };
         let meant = |name: &Name| drained.applications.contains(name.as_str());
         let again = self.present()?.and_then(|document| wished(&document, Wish::Running, meant));
-        let deployment = self.wish_for(again, asked).await?;
+        let deployment = self.wish_for(again, asked, does).await?;
+        if !does {
+            return Ok(DrainView { drained: Some(drained), deployment });
+        }
         let _change = self.hold().await;
         unmark(self.settings())?;
         Ok(DrainView { drained: None, deployment })
@@ -151,10 +158,11 @@ impl Service {
         &self,
         document: Option<Document>,
         asked: &Asked,
+        does: bool,
     ) -> Result<Option<views::Deployment>, AgentError> {
         let Some(document) = document else { return Ok(None) };
         let terms = Terms { although_drained: true, ..Terms::default() };
-        self.deploy_on(&document, &terms, asked, true).await.map(Some)
+        self.deploy_on(&document, &terms, asked, does).await.map(Some)
     }
 
     /// The document of the wanted generation; none before the first.

@@ -22,9 +22,9 @@ async fn state(State(service): Shared) -> Result<Json<DrainView>, AgentError> {
 }
 
 async fn begin(State(service): Shared, change: Change) -> Result<Json<DrainView>, AgentError> {
-    Ok(Json(service.drain(&change.asked("the machine is emptied")).await?))
+    Ok(Json(service.drain(&change.asked("the machine is emptied"), !change.plan).await?))
 }
 
 async fn end(State(service): Shared, change: Change) -> Result<Json<DrainView>, AgentError> {
-    Ok(Json(service.end_drain(&change.asked("the machine takes deployments again")).await?))
+    Ok(Json(service.end_drain(&change.asked("the machine takes deployments again"), !change.plan).await?))
 }
