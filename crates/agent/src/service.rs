@@ -268,7 +268,7 @@ impl Service {
         let (_, events) = self.history.since(u64::MAX);
         if does {
             self.take(generation, document)?;
-            backups::stop_removed(&self.backups, previous, generation);
+            crate::backups::stop_removed(&self.backups, previous, generation);
         }
         Ok(views::Deployment {
             generation: generation.number,

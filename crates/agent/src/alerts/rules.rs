@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn the_disk_has_two_bounds() {
-        let severity = |free| {
+        let severity = |free: u64| {
             let facts = Facts { disk: Some((1_000 << 20, free << 20)), ..Facts::default() };
             findings(&facts).into_values().next().map(|finding| finding.severity)
         };

@@ -19,7 +19,6 @@ use openmesh_xnode::files::Files;
 use serde::{Deserialize, Serialize};
 
 use super::common::{Shared, blocking, name};
-use crate::error::AgentError;
 use crate::files::{self, Begun, FilesError};
 use crate::service::{Service, names};
 use crate::views::{EventKind, Failure};

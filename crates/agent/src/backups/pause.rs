@@ -105,7 +105,8 @@ impl<'a> Pauser<'a> {
                 held.instances.push(instance);
             }
         }
-        held.took += held.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let lasted = held.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        held.took += lasted;
         if result.is_ok() {
             remove(&self.mark)?;
         }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use futures::StreamExt as _;
 use openmesh_agent::Client;
 use openmesh_agent::views::{Deployment, Event, EventKind};
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder};
 
 use super::super::agent::{ask, client, event_line, failure, one_line, print};
 use crate::cli::ChangeArgs;
