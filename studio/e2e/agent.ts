@@ -50,7 +50,10 @@ interface Asked {
 
 type Answer = { status?: number; json?: unknown; text?: string } | ((response: ServerResponse) => void);
 
-const refusal = (status: number, code: string, message: string): Answer => ({ status, json: { code, message } });
+const refusal = (status: number, code: string, message: string): Answer => ({
+  status,
+  json: { code, message },
+});
 
 export class FakeAgent {
   info: XnodeInfo = {
@@ -169,8 +172,7 @@ export class FakeAgent {
 
   #push(): void {
     for (const follower of this.#followers) {
-      const all: readonly unknown[] =
-        follower.of === "" ? this.#events : (this.#logs.get(follower.of) ?? []);
+      const all: readonly unknown[] = follower.of === "" ? this.#events : (this.#logs.get(follower.of) ?? []);
       for (const value of all.slice(follower.next)) follower.response.write(`${JSON.stringify(value)}\n`);
       follower.next = all.length;
     }
@@ -273,7 +275,8 @@ export class FakeAgent {
       const found = this.applications.find((each) => each.name === name);
       return found ? { json: found } : refusal(404, "no_application", `there is no application \`${name}\``);
     }
-    if (area === "generations" && part === "diff") return { json: this.differences.get(`${name} ${other}`) ?? [] };
+    if (area === "generations" && part === "diff")
+      return { json: this.differences.get(`${name} ${other}`) ?? [] };
     if (area === "generations" && part === "restore") return this.#change(asked);
     if (area === "generations" && part === "") {
       const text = this.documents.get(Number(name));
@@ -303,7 +306,11 @@ export class FakeAgent {
   #change(asked: Asked): Answer {
     const expected = asked.query.get("expected");
     if (expected !== null && Number(expected) !== this.info.wanted)
-      return refusal(409, "changed", `generation ${expected} was expected and ${this.info.wanted} is wanted by now`);
+      return refusal(
+        409,
+        "changed",
+        `generation ${expected} was expected and ${this.info.wanted} is wanted by now`,
+      );
     const planned = this.plan(asked.body);
     if ("code" in planned) return refusal(planned.status, planned.code, planned.message);
     if (asked.query.get("plan") === "true") return { json: planned };
@@ -332,7 +339,11 @@ async function file(path: string): Promise<Answer> {
   };
 }
 
-export const generation = (number: number, applications: string[], more: Partial<Generation> = {}): Generation => ({
+export const generation = (
+  number: number,
+  applications: string[],
+  more: Partial<Generation> = {},
+): Generation => ({
   number,
   parent: number - 1,
   by: "root",

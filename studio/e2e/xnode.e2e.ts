@@ -127,14 +127,18 @@ describe("applications", () => {
     const page = await visit("/apps/site");
     await page.getByRole("button", { name: /^Open site: It is starting/ }).waitFor();
     agent.applications = [application("site")];
-    agent.tell("done", "gate site r1/0: healthy within 60s, without traffic (812 ms)", { application: "site" });
+    agent.tell("done", "gate site r1/0: healthy within 60s, without traffic (812 ms)", {
+      application: "site",
+    });
     await page.getByRole("link", { name: "Open site in a new tab" }).waitFor();
   });
 
   it("say what their trouble is, and what would help", async () => {
     furnish();
     const page = await visit("/apps/db");
-    const told = page.getByRole("alert").filter({ hasText: "It is crash loop: ended with code 1 after 12 ms" });
+    const told = page
+      .getByRole("alert")
+      .filter({ hasText: "It is crash loop: ended with code 1 after 12 ms" });
     await told.getByText(/tried again each minute/).waitFor();
     await told.getByRole("link", { name: "To its log" }).click();
     await page.getByText("It has written nothing yet; new lines appear by themselves.").waitFor();
@@ -201,8 +205,22 @@ describe("a document", () => {
 
   it("may be a compose file: what is not done as Docker does it is listed by line and asked about", async () => {
     const findings = [
-      { line: 4, column: 5, path: "services.web.tty", key: "tty", kind: "ignored", why: "a terminal opens on demand" },
-      { line: 5, column: 5, path: "services.web.build", key: "build", kind: "unsupported", why: "an image is needed" },
+      {
+        line: 4,
+        column: 5,
+        path: "services.web.tty",
+        key: "tty",
+        kind: "ignored",
+        why: "a terminal opens on demand",
+      },
+      {
+        line: 5,
+        column: 5,
+        path: "services.web.build",
+        key: "build",
+        kind: "unsupported",
+        why: "an image is needed",
+      },
     ];
     let asked: unknown = null;
     agent.also.set("POST /import", ({ body }) => {
@@ -214,7 +232,10 @@ describe("a document", () => {
           document: "version: 1\napplications:\n  web:\n    image: nginx\n",
           is_complete: isComplete,
           secrets: ["db-password"],
-          findings: findings.map((each) => ({ ...each, is_left: each.kind === "unsupported" && !isComplete })),
+          findings: findings.map((each) => ({
+            ...each,
+            is_left: each.kind === "unsupported" && !isComplete,
+          })),
         },
       };
     });
@@ -229,7 +250,10 @@ describe("a document", () => {
     expect(await show.isDisabled()).toBe(true);
     await page.getByLabel("Variables, as an .env file has them").fill("IMAGE=nginx");
     await page.getByRole("button", { name: "Read it", exact: true }).click();
-    await page.getByRole("table", { name: "What is not done as Docker does it" }).getByText("an image is needed").waitFor();
+    await page
+      .getByRole("table", { name: "What is not done as Docker does it" })
+      .getByText("an image is needed")
+      .waitFor();
     await page.getByText("It needs secrets that are not here: db-password").waitFor();
     await page.getByRole("checkbox", { name: "Do without build of line 5" }).check();
     await page.getByRole("button", { name: "Read it", exact: true }).click();
@@ -263,13 +287,20 @@ describe("a document", () => {
     expect(sent).toBe(`${DOCUMENT}  cache:\n    image: redis\n`);
     expect(agent.taken[0]?.query.get("reason")).toBe("a cache");
     const fetching = "fetch nginx:2 (1a2b3c4d, 12 MiB)";
-    agent.info.work = { ...agent.info.work, state: "works", step: fetching, bytes: [3 * 2 ** 20, 12 * 2 ** 20] };
+    agent.info.work = {
+      ...agent.info.work,
+      state: "works",
+      step: fetching,
+      bytes: [3 * 2 ** 20, 12 * 2 ** 20],
+    };
     await page.getByText("3 MiB of 12 MiB").waitFor();
     const second = await visit(new URL(page.url()).pathname);
     await second.getByText("3 MiB of 12 MiB").waitFor();
     agent.info.work = { ...agent.info.work, state: "rests", step: null, bytes: null };
     agent.tell("done", `${fetching} (1203 ms)`);
-    agent.tell("failed", "hold requests to site for at most 30s: the door does not answer", { application: "site" });
+    agent.tell("failed", "hold requests to site for at most 30s: the door does not answer", {
+      application: "site",
+    });
     await page.getByText("the door does not answer").waitFor();
     await page.reload();
     await page.getByText("1 of 3 done").waitFor();
@@ -287,7 +318,10 @@ describe("a document", () => {
     const page = await visit("/apps/site/settings", {}, { refused: true });
     await page.getByRole("textbox", { name: "Document of site" }).waitFor();
     await paste(page, "Document of site", "site:\n  image: nginx:2\n");
-    await page.getByRole("region", { name: "Difference to the present settings" }).getByText("nginx:2").waitFor();
+    await page
+      .getByRole("region", { name: "Difference to the present settings" })
+      .getByText("nginx:2")
+      .waitFor();
     await page.getByRole("button", { name: "Show the plan" }).click();
     const apply = page.getByRole("button", { name: "Apply" });
     await apply.waitFor();
@@ -331,7 +365,10 @@ describe("history", () => {
       generation(2, ["site"], { serves: true, is_wanted: true }),
       generation(1, ["site"], { failed: "web ended", returned_by: 2 }),
     ];
-    agent.differences.set("1 2", ["~ portable.applications.site.image: 1 -> 2", "- portable.applications.db.image: 3"]);
+    agent.differences.set("1 2", [
+      "~ portable.applications.site.image: 1 -> 2",
+      "- portable.applications.db.image: 3",
+    ]);
     agent.plan = () => planned({ generation: 3, destroys: [] });
     const page = await visit("/apps/site/history");
     const changes = page.getByRole("table", { name: "Differences" });
@@ -430,7 +467,10 @@ describe("the node", () => {
       json: { entries: [entry("base", "folder", 0), entry("db.conf", "file", content.length)], more: false },
     }));
     agent.also.set(`GET ${path}/volumes/data/content`, () => (response) => {
-      response.writeHead(200, { "content-type": "application/octet-stream", etag: `"tag-${content.length}"` });
+      response.writeHead(200, {
+        "content-type": "application/octet-stream",
+        etag: `"tag-${content.length}"`,
+      });
       response.end(content);
     });
     agent.also.set(`PUT ${path}/volumes/data/content`, ({ body }) => {
@@ -480,7 +520,12 @@ describe("the node", () => {
 
   it("empties the machine with a reason, and takes deployments again", async () => {
     agent.also.set("PUT /drain", ({ query }) => {
-      agent.info.drained = { by: "root", reason: query.get("reason") ?? "", at: "2026-11-29T10:00:00Z", applications: [] };
+      agent.info.drained = {
+        by: "root",
+        reason: query.get("reason") ?? "",
+        at: "2026-11-29T10:00:00Z",
+        applications: [],
+      };
       return { json: { drained: agent.info.drained, deployment: null } };
     });
     agent.also.set("DELETE /drain", () => {
@@ -516,7 +561,9 @@ describe("the node", () => {
     agent.me = { who: `0x${"12".repeat(20)}`, role: "viewer", from: "here", id: "a1" };
     const page = await visit("/apps/site");
     const stop = page.getByRole("button", { name: "Stop site" });
-    await expect.poll(() => stop.getAttribute("title")).toBe("This needs the role operator, and viewer is yours");
+    await expect
+      .poll(() => stop.getAttribute("title"))
+      .toBe("This needs the role operator, and viewer is yours");
     expect(await stop.isDisabled()).toBe(true);
   });
 
@@ -541,7 +588,16 @@ describe("the node", () => {
       const signed = JSON.parse(body) as { message: string; signature: `0x${string}`; code?: string };
       code = signed.code;
       verified.push(verifyMessage({ ...signed, address: account.address }));
-      return { json: { token: "omc_session", id: "a1", wallet: account.address, role: "owner", lasts_ms: 1, idle_ms: 1 } };
+      return {
+        json: {
+          token: "omc_session",
+          id: "a1",
+          wallet: account.address,
+          role: "owner",
+          lasts_ms: 1,
+          idle_ms: 1,
+        },
+      };
     });
     agent.also.set("DELETE /access/session", () => ({ json: { sessions: 1 } }));
     const page = await visit("/apps", {}, { refused: true });
@@ -582,7 +638,12 @@ const field = (name: string, kind: string, more: Partial<TemplateField> = {}): T
   makes: null,
   ...more,
 });
-const template = (name: string, title: string, category: string, fields: TemplateField[] = []): TemplateSheet => ({
+const template = (
+  name: string,
+  title: string,
+  category: string,
+  fields: TemplateField[] = [],
+): TemplateSheet => ({
   summary: {
     name,
     version: "1.0",
@@ -634,7 +695,9 @@ describe("the store", () => {
     agent.also.set("POST /templates/redis/preflight", ({ body }) => {
       const { answers } = JSON.parse(body) as { answers: Record<string, string> };
       const problems =
-        answers["port"] === "6379" ? [{ option: "port", message: "6379 is taken by sshd; `auto` takes a free one" }] : [];
+        answers["port"] === "6379"
+          ? [{ option: "port", message: "6379 is taken by sshd; `auto` takes a free one" }]
+          : [];
       return { json: preflight({ problems }) };
     });
     let sent = "";
@@ -667,7 +730,11 @@ describe("the store", () => {
     await show.click();
     await page.getByRole("button", { name: "Deploy" }).click();
     await page.getByRole("heading", { name: "Generation 2" }).waitFor();
-    expect(JSON.parse(sent)).toEqual({ name: "redis-2", version: "1.0", answers: { memory: "32 MiB", port: "auto" } });
+    expect(JSON.parse(sent)).toEqual({
+      name: "redis-2",
+      version: "1.0",
+      answers: { memory: "32 MiB", port: "auto" },
+    });
     expect(agent.taken[0]?.path).toBe("/v1/xnode/templates/redis/deploy");
   });
 });
@@ -737,7 +804,9 @@ describe("within an application", () => {
       },
     }));
     const page = await visit("/apps/site/usage");
-    await page.getByRole("img", { name: "Memory of site: 64 MiB now, at most 96 MiB, limit 128 MiB" }).waitFor();
+    await page
+      .getByRole("img", { name: "Memory of site: 64 MiB now, at most 96 MiB, limit 128 MiB" })
+      .waitFor();
     await page.getByText("it waited 43.1 % of the last 60 s").waitFor();
     await page.getByRole("group", { name: "Span" }).getByRole("button", { name: "7d" }).click();
     await expect.poll(() => new URL(page.url()).searchParams.get("span")).toBe("7d");
@@ -769,7 +838,14 @@ describe("within an application", () => {
         drill_state: null,
         drill_cause: null,
         next_drill: null,
-        drill: { backup: kept.id, of: kept.at, at: "2026-11-28T04:00:00Z", bytes: 5 * 2 ** 20, took_ms: 900, fault: null },
+        drill: {
+          backup: kept.id,
+          of: kept.at,
+          at: "2026-11-28T04:00:00Z",
+          bytes: 5 * 2 ** 20,
+          took_ms: 900,
+          fault: null,
+        },
         awaits_last: false,
         due_since: null,
         missed: 0,
@@ -848,7 +924,9 @@ describe("frame", () => {
   ])("needs no sideways scrolling at 380 pixels: %s", async (path) => {
     furnish();
     agent.write("site", "a line that is long ".repeat(20));
-    agent.templates = [template("redis", "Redis", "database", [field("memory", "size", { default: "64 MiB" })])];
+    agent.templates = [
+      template("redis", "Redis", "database", [field("memory", "size", { default: "64 MiB" })]),
+    ];
     agent.also.set("POST /templates/redis/preflight", () => ({ json: preflight() }));
     agent.also.set("GET /applications/db/backups", () => ({ json: [] }));
     agent.also.set("GET /applications/db/lines", () => ({ json: [] }));
@@ -864,7 +942,9 @@ describe("frame", () => {
     furnish();
     const page = await visit("/apps/site");
     await page.getByRole("heading", { level: 1 }).waitFor();
-    const settings = page.getByRole("navigation", { name: "Parts of site" }).getByRole("link", { name: "Settings" });
+    const settings = page
+      .getByRole("navigation", { name: "Parts of site" })
+      .getByRole("link", { name: "Settings" });
     await settings.focus();
     await page.keyboard.press("Enter");
     await page.getByRole("textbox", { name: "Document of site" }).waitFor();

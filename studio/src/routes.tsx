@@ -74,7 +74,10 @@ export const router = createBrowserRouter([
                   Component: (await import("./pages/apps/ApplicationPage")).ApplicationPage,
                 }),
               },
-              { path: "store", lazy: async () => ({ Component: (await import("./pages/apps/Store")).Store }) },
+              {
+                path: "store",
+                lazy: async () => ({ Component: (await import("./pages/apps/Store")).Store }),
+              },
               {
                 path: "store/:template",
                 lazy: async () => ({ Component: (await import("./pages/apps/TemplatePage")).TemplatePage }),

@@ -118,7 +118,11 @@ export const put = <T>(path: string, body: unknown) => request<T>("PUT", path, {
 export async function answered(
   method: string,
   path: string,
-  wish: { headers: Record<string, string>; body?: string | Blob | undefined; signal?: AbortSignal | undefined },
+  wish: {
+    headers: Record<string, string>;
+    body?: string | Blob | undefined;
+    signal?: AbortSignal | undefined;
+  },
 ): Promise<Response> {
   const sent = wish.body === undefined ? undefined : { body: wish.body, type: "application/octet-stream" };
   const answer = await ask(method, path, sent, wish.signal, wish.headers);

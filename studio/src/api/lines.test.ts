@@ -76,7 +76,10 @@ it("asks again from where it broke off, and does not tell half a line", async ()
 });
 
 it("asks again when the agent has ended the answer", async () => {
-  const { paths, values, stop } = following([() => answer(['{"n":1}\n']), () => answer(['{"n":2}\n'], "stays")]);
+  const { paths, values, stop } = following([
+    () => answer(['{"n":1}\n']),
+    () => answer(['{"n":2}\n'], "stays"),
+  ]);
   await vi.waitFor(() => expect(values).toEqual([1]));
   await vi.advanceTimersByTimeAsync(11_000);
   await vi.waitFor(() => expect(values).toEqual([1, 2]));
@@ -85,7 +88,9 @@ it("asks again when the agent has ended the answer", async () => {
 });
 
 it("does not ask again for what is refused, but for what is not there at the moment", async () => {
-  const refused = following([() => Response.json({ code: "no_application", message: "no web" }, { status: 404 })]);
+  const refused = following([
+    () => Response.json({ code: "no_application", message: "no web" }, { status: 404 }),
+  ]);
   await vi.waitFor(() => expect(refused.states).toEqual(["refused"]));
   await vi.advanceTimersByTimeAsync(60_000);
   expect(refused.paths).toHaveLength(1);

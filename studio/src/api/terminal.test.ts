@@ -38,7 +38,10 @@ function terminal(frame: (draw: () => void) => void = (draw) => draw()) {
   );
   socket.onopen?.();
   const text = () =>
-    (views.at(-1)?.lines ?? []).map((line) => line.map((run) => run.text).join("")).join("\n").trimEnd();
+    (views.at(-1)?.lines ?? [])
+      .map((line) => line.map((run) => run.text).join(""))
+      .join("\n")
+      .trimEnd();
   return { socket, made, text, last: () => views.at(-1) };
 }
 const typed = (sent: unknown) => new TextDecoder().decode(sent as Uint8Array);

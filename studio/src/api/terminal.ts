@@ -109,7 +109,8 @@ export class Terminal {
     const { columns, rows } = this.#screen;
     const [askedColumns, askedRows] = this.#asked;
     // It was asked for with the size of that moment.
-    if (columns !== askedColumns || rows !== askedRows) this.#socket.send(JSON.stringify({ window: [columns, rows] }));
+    if (columns !== askedColumns || rows !== askedRows)
+      this.#socket.send(JSON.stringify({ window: [columns, rows] }));
   }
 
   #output(bytes: Uint8Array): void {
@@ -134,7 +135,8 @@ export class Terminal {
   }
 
   #closed(code: number, reason: string): void {
-    const words = this.#view.words ?? CLOSES[code] ?? (reason || "The connection is gone, and the process with it.");
+    const words =
+      this.#view.words ?? CLOSES[code] ?? (reason || "The connection is gone, and the process with it.");
     this.#tell({ state: "over", words });
   }
 

@@ -63,15 +63,7 @@ export interface Trouble {
 }
 
 export type ApplicationState =
-  | "running"
-  | "starting"
-  | "stopped"
-  | "crash_loop"
-  | "frozen"
-  | "ended"
-  | "failed"
-  | "held"
-  | "leaving";
+  "running" | "starting" | "stopped" | "crash_loop" | "frozen" | "ended" | "failed" | "held" | "leaving";
 
 export interface Application {
   name: string;

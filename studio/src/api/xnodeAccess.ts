@@ -112,7 +112,8 @@ export const useKeys = (isOn: boolean) =>
   });
 
 export const endSession = (id: string) => remove<unknown>(`${ACCESS}/sessions/${part(id)}`);
-export const endSessionsOf = (wallet: string) => remove<unknown>(`${ACCESS}/members/${part(wallet)}/sessions`);
+export const endSessionsOf = (wallet: string) =>
+  remove<unknown>(`${ACCESS}/members/${part(wallet)}/sessions`);
 export const letIn = ({ wallet, role, name }: { wallet: string; role: Role; name: string | null }) =>
   put<unknown>(`${ACCESS}/members/${part(wallet)}`, { role, ...(name === null ? {} : { name }) });
 export const putOut = (wallet: string) => remove<unknown>(`${ACCESS}/members/${part(wallet)}`);

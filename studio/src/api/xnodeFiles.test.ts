@@ -1,7 +1,15 @@
 // @vitest-environment node
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { FileEntry } from "./xnode";
-import { makeFolder, openFile, readWhole, removeEntry, renameEntry, writeFile, type Place } from "./xnodeFiles";
+import {
+  makeFolder,
+  openFile,
+  readWhole,
+  removeEntry,
+  renameEntry,
+  writeFile,
+  type Place,
+} from "./xnodeFiles";
 
 const PLACE: Place = { name: "web", volume: "data", path: "a b/c.txt" };
 const ENTRY: FileEntry = {
@@ -22,7 +30,9 @@ beforeEach(() => {
   asked = [];
   vi.stubGlobal("fetch", (path: string, init: RequestInit) => {
     asked.push({ method: init.method ?? "", path, headers: new Headers(init.headers), body: init.body });
-    return Promise.resolve(answers.shift() ?? Response.json({ code: "missing", message: "none" }, { status: 404 }));
+    return Promise.resolve(
+      answers.shift() ?? Response.json({ code: "missing", message: "none" }, { status: 404 }),
+    );
   });
 });
 afterEach(() => {
@@ -38,7 +48,11 @@ it("opens a file by its first bytes, and an empty one as it is", async () => {
     new Response("", { headers: { etag: '"t-2"' } }),
   ];
   const opened = await openFile(PLACE);
-  expect([new TextDecoder().decode(opened.bytes), opened.total, opened.tag]).toEqual(["hello", 900_000, '"t-1"']);
+  expect([new TextDecoder().decode(opened.bytes), opened.total, opened.tag]).toEqual([
+    "hello",
+    900_000,
+    '"t-1"',
+  ]);
   expect([asked[0]?.path, asked[0]?.headers.get("range")]).toEqual([CONTENT, "bytes=0-262143"]);
   expect(await openFile({ ...PLACE, volume: null })).toMatchObject({ total: 0, tag: '"t-2"' });
   expect(asked[2]?.path).toBe("/v1/xnode/applications/web/files/root/content?path=a+b%2Fc.txt");
@@ -49,7 +63,14 @@ it("writes in the place of what was seen, or where there is nothing", async () =
   await writeFile({ place: PLACE, body: "text", tag: '"t-1"' });
   await writeFile({ place: PLACE, body: new Blob(["bytes"]), tag: null });
   await makeFolder({ ...PLACE, path: "new" });
-  expect(asked.map(({ method, path, headers }) => [method, path, headers.get("if-match"), headers.get("if-none-match")])).toEqual([
+  expect(
+    asked.map(({ method, path, headers }) => [
+      method,
+      path,
+      headers.get("if-match"),
+      headers.get("if-none-match"),
+    ]),
+  ).toEqual([
     ["PUT", CONTENT, '"t-1"', null],
     ["PUT", CONTENT, null, "*"],
     ["PUT", "/v1/xnode/applications/web/files/volumes/data?path=new", null, null],

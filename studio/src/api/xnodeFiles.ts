@@ -69,7 +69,10 @@ export async function openFile(place: Place, signal?: AbortSignal): Promise<Open
 }
 
 /** All bytes of a file, for a download; `onBytes` hears how many have come. */
-export async function readWhole(place: Place, onBytes: (bytes: number) => void): Promise<Uint8Array<ArrayBuffer>[]> {
+export async function readWhole(
+  place: Place,
+  onBytes: (bytes: number) => void,
+): Promise<Uint8Array<ArrayBuffer>[]> {
   const { body } = await answered("GET", contentAt(place), { headers: {} });
   const parts: Uint8Array<ArrayBuffer>[] = [];
   let count = 0;
@@ -79,7 +82,10 @@ export async function readWhole(place: Place, onBytes: (bytes: number) => void):
     count += next.value.length;
     if (count > CARRY_BYTES_MAX) {
       await reader?.cancel();
-      throw new RequestError(413, { code: "too_large", message: "It has grown beyond what a page can carry." });
+      throw new RequestError(413, {
+        code: "too_large",
+        message: "It has grown beyond what a page can carry.",
+      });
     }
     onBytes(count);
   }
@@ -87,7 +93,11 @@ export async function readWhole(place: Place, onBytes: (bytes: number) => void):
 }
 
 /** Puts a file in its place, all of it or nothing. `tag`: that of the file that is replaced; `null` where there is to be none. */
-export async function writeFile(wish: { place: Place; body: string | Blob; tag: string | null }): Promise<FileEntry> {
+export async function writeFile(wish: {
+  place: Place;
+  body: string | Blob;
+  tag: string | null;
+}): Promise<FileEntry> {
   const headers: Record<string, string> =
     wish.tag === null ? { "if-none-match": "*" } : { "if-match": wish.tag };
   const answer = await answered("PUT", contentAt(wish.place), { headers, body: wish.body });

@@ -1,5 +1,11 @@
 /** The server cache of an Xnode: one place that knows its agent's paths and keys. All keys begin with `xnode`. */
-import { keepPreviousData, useMutation, useQuery, useQueryClient, type QueryClient } from "@tanstack/react-query";
+import {
+  keepPreviousData,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  type QueryClient,
+} from "@tanstack/react-query";
 import { get, post, put, query, remove, RequestError, send, text } from "./client";
 import type {
   Alert,
@@ -39,7 +45,8 @@ export const XNODE_STALE_MS = 10_000;
 /** No agent answers at this address: the node's gateway knows none, or cannot reach it. */
 export const isAbsent = (error: unknown): boolean =>
   error instanceof RequestError &&
-  ((error.status === 404 && !["no_application", "no_generation", "no_secret", "no_template", "missing"].includes(error.code)) ||
+  ((error.status === 404 &&
+    !["no_application", "no_generation", "no_secret", "no_template", "missing"].includes(error.code)) ||
     error.status === 502 ||
     error.status === 503);
 
@@ -173,7 +180,8 @@ export const useTemplates = () =>
 export const useTemplate = (name: string, version: string) =>
   useQuery({
     queryKey: ["xnode-template", name, version],
-    queryFn: ({ signal }) => get<TemplateSheet>(`${ROOT}/templates/${part(name)}${query({ version })}`, signal),
+    queryFn: ({ signal }) =>
+      get<TemplateSheet>(`${ROOT}/templates/${part(name)}${query({ version })}`, signal),
     staleTime: 60_000,
   });
 
@@ -237,7 +245,12 @@ export const useDataLines = (name: string) =>
 export const backUp = (name: string) => send<BackupJob>("POST", `${ofApplication(name)}/backups`);
 export const tryBackup = ({ name, backup }: { name: string; backup: string | null }) =>
   send<BackupJob>("POST", `${ofApplication(name)}/backups/drill${query({ backup })}`);
-export const restoreBackup = (wish: { name: string; backup: string; volumes: string[]; as_name: string | null }) =>
+export const restoreBackup = (wish: {
+  name: string;
+  backup: string;
+  volumes: string[];
+  as_name: string | null;
+}) =>
   post<BackupJob>(`${ofApplication(wish.name)}/backups/restore`, {
     backup: wish.backup,
     volumes: wish.volumes,

@@ -1,8 +1,20 @@
 import { expect, it } from "vitest";
 import type { Application, XnodeInfo } from "../api/xnode";
-import { applicationsOf, conditionWords, isTroubled, machineInWords, openings, placeOf, stateOf } from "./applications";
+import {
+  applicationsOf,
+  conditionWords,
+  isTroubled,
+  machineInWords,
+  openings,
+  placeOf,
+  stateOf,
+} from "./applications";
 
-const application = (name: string, state: Application["state"], more: Partial<Application> = {}): Application => ({
+const application = (
+  name: string,
+  state: Application["state"],
+  more: Partial<Application> = {},
+): Application => ({
   name,
   state,
   cause: null,
@@ -50,12 +62,11 @@ it("filters by words and by state", () => {
 });
 
 it("calls a state that nobody wished trouble, and names one that it does not know", () => {
-  expect(["running", "starting", "stopped", "leaving"].map((state) => isTroubled(application("a", state as "running")))).toEqual([
-    false,
-    false,
-    false,
-    false,
-  ]);
+  expect(
+    ["running", "starting", "stopped", "leaving"].map((state) =>
+      isTroubled(application("a", state as "running")),
+    ),
+  ).toEqual([false, false, false, false]);
   for (const state of ["crash_loop", "frozen", "ended", "failed", "held"] as const) {
     expect(isTroubled(application("a", state))).toBe(true);
     expect(stateOf(state).remedy).not.toBeNull();
@@ -67,8 +78,12 @@ it("calls a state that nobody wished trouble, and names one that it does not kno
 });
 
 it("says the machine in a line", () => {
-  const machine = (current: number, wanted: number, state: XnodeInfo["work"]["state"], step: string | null = null) =>
-    machineInWords({ current, wanted, work: { state, step } } as XnodeInfo).words;
+  const machine = (
+    current: number,
+    wanted: number,
+    state: XnodeInfo["work"]["state"],
+    step: string | null = null,
+  ) => machineInWords({ current, wanted, work: { state, step } } as XnodeInfo).words;
   expect(machine(0, 0, "idle")).toBe("nothing is wanted of it yet");
   expect(machine(3, 3, "rests")).toBe("everything is as it is wanted · generation 3");
   expect(machine(3, 4, "works", "start web r1/0")).toBe(

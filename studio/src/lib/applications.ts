@@ -10,22 +10,26 @@ export const STATES: Record<ApplicationState, { tone: Tone; words: string; remed
   crash_loop: {
     tone: "bad",
     words: "crash loop",
-    remedy: "It is tried again each minute. Its log has its last words; go back to a generation that ran, or change its settings.",
+    remedy:
+      "It is tried again each minute. Its log has its last words; go back to a generation that ran, or change its settings.",
   },
   frozen: {
     tone: "warn",
     words: "frozen",
-    remedy: "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or restart it.",
+    remedy:
+      "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or restart it.",
   },
   ended: {
     tone: "warn",
     words: "ended",
-    remedy: "Its restart policy starts it no more. Restart it by hand, or set another policy in its settings.",
+    remedy:
+      "Its restart policy starts it no more. Restart it by hand, or set another policy in its settings.",
   },
   failed: {
     tone: "bad",
     words: "failed",
-    remedy: "The new version did not become healthy and got no traffic. Look at its log, then change its settings or go back.",
+    remedy:
+      "The new version did not become healthy and got no traffic. Look at its log, then change its settings or go back.",
   },
   held: {
     tone: "bad",
@@ -136,5 +140,8 @@ export function machineInWords({ work, current, wanted }: XnodeInfo): { tone: st
         : current === 0
           ? ` · generation ${wanted} is on its way`
           : ` · generation ${current} serves, ${wanted} is wanted`;
-  return { tone, words: `${words}${work.state === "works" && work.step ? `: ${work.step}` : ""}${generation}` };
+  return {
+    tone,
+    words: `${words}${work.state === "works" && work.step ? `: ${work.step}` : ""}${generation}`,
+  };
 }

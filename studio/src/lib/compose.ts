@@ -1,7 +1,8 @@
 /** Compose files: what is one, and the variables that are put into it. */
 
 /** A text is a compose file where it has services and no applications. */
-export const isCompose = (text: string): boolean => /^services\s*:/m.test(text) && !/^applications\s*:/m.test(text);
+export const isCompose = (text: string): boolean =>
+  /^services\s*:/m.test(text) && !/^applications\s*:/m.test(text);
 
 /** Pairs that were read, and the numbers of the lines that are none. */
 export interface Pairs {
@@ -10,10 +11,12 @@ export interface Pairs {
 }
 
 /** Variables as an `.env` file has them: `NAME=value` a line, comments behind `#` at its begin. */
-export const readVariables = (text: string): Pairs => readPairs(text, /^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$/);
+export const readVariables = (text: string): Pairs =>
+  readPairs(text, /^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$/);
 
 /** Images by service: `SERVICE=image` a line. */
-export const readImages = (text: string): Pairs => readPairs(text, /^\s*([A-Za-z0-9][\w.-]*)\s*=\s*(\S+)\s*$/);
+export const readImages = (text: string): Pairs =>
+  readPairs(text, /^\s*([A-Za-z0-9][\w.-]*)\s*=\s*(\S+)\s*$/);
 
 function readPairs(text: string, pair: RegExp): Pairs {
   const found: Pairs = { values: {}, wrong: [] };

@@ -65,7 +65,8 @@ it("gives back a document when a part is put in its own place", () => {
 });
 
 it("joins two documents, and knows who wrote each line", () => {
-  const added = "# mine\nversion: 1\napplications:\n    web:\n        image: caddy\n    cache:\n        image: redis\n";
+  const added =
+    "# mine\nversion: 1\napplications:\n    web:\n        image: caddy\n    cache:\n        image: redis\n";
   const merged = withDocument(DOCUMENT, added);
   expect(namesIn(merged?.text ?? "")).toEqual(["db", "web", "cache"]);
   const lines = (merged?.text ?? "").trimEnd().split("\n");

@@ -108,7 +108,9 @@ export function withPart(text: string, part: string): Merged | null {
   const put = shifted(written, blocks.isEmpty ? INDENT : blocks.indent);
   const old = blocks.sections.find(({ name }) => name === section.name);
   const [from, to] = old ? [old.from, old.to] : [blocks.end, blocks.end];
-  const head = blocks.lines.map((line, at) => (at === blocks.head && blocks.isEmpty ? "applications:" : line));
+  const head = blocks.lines.map((line, at) =>
+    at === blocks.head && blocks.isEmpty ? "applications:" : line,
+  );
   const lines = [...head.slice(0, from), ...put, ...head.slice(to)];
   const origins = lines.map((_, at) => (at >= from && at < from + put.length ? at - from + 1 : null));
   return { text: `${lines.join("\n")}\n`, origins };

@@ -21,7 +21,12 @@ applications:
       http:
         port: 80
 `;
-const admin: DomainRoute = { domain: "admin.example.org", port: "http", audience: "wallets", wallets: [WALLET] };
+const admin: DomainRoute = {
+  domain: "admin.example.org",
+  port: "http",
+  audience: "wallets",
+  wallets: [WALLET],
+};
 const all: DomainRoute = { domain: "*.example.org", port: "http", audience: "everybody", wallets: [] };
 const found = (text: string | null, name = "site") => readDomains(partOf(text ?? "", name) ?? "");
 
@@ -51,6 +56,8 @@ it("writes domains, and leaves all else as it was", () => {
   expect(found(withDomains(DOCUMENT, "db", [all]), "db")).toEqual([all]);
   const none = withDomains(DOCUMENT, "site", []);
   expect(none).not.toContain("domains");
-  expect(withDomains(none ?? "", "site", [admin, all])).toContain('      "*.example.org":\n        port: http\n');
+  expect(withDomains(none ?? "", "site", [admin, all])).toContain(
+    '      "*.example.org":\n        port: http\n',
+  );
   expect(withDomains(DOCUMENT, "cache", [all])).toBeNull();
 });

@@ -24,7 +24,8 @@ function blockOf(part: string): { lines: string[]; own: number; from: number; to
   const own = indentOf(lines.slice(1).find((line) => !isBlank(line)) ?? INDENT);
   const from = lines.findIndex((line, at) => at > 0 && indentOf(line) === own && /^\s*domains:/.test(line));
   let to = from < 0 ? -1 : from + 1;
-  while (to >= 0 && to < lines.length && (isBlank(lines[to] ?? "") || indentOf(lines[to] ?? "") > own)) to += 1;
+  while (to >= 0 && to < lines.length && (isBlank(lines[to] ?? "") || indentOf(lines[to] ?? "") > own))
+    to += 1;
   return { lines, own, from, to };
 }
 
@@ -68,7 +69,8 @@ export function withDomains(text: string, name: string, routes: readonly DomainR
   const { lines, own, from, to } = blockOf(part);
   const kept = from < 0 ? lines : [...lines.slice(0, from), ...lines.slice(to)];
   const margin = " ".repeat(own);
-  const put = routes.length === 0 ? [] : ["domains:", ...routes.flatMap(linesOf)].map((line) => margin + line);
+  const put =
+    routes.length === 0 ? [] : ["domains:", ...routes.flatMap(linesOf)].map((line) => margin + line);
   return withPart(text, [...kept, ...put].join("\n"))?.text ?? null;
 }
 

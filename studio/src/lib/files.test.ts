@@ -26,7 +26,11 @@ it("knows paths and permissions", () => {
 
 it("tells texts from other bytes, also where they are cut within a character", () => {
   const bytes = new TextEncoder().encode("grün");
-  expect([textOf(bytes), textOf(Uint8Array.of(0xff)), textOf(Uint8Array.of(65, 0))]).toEqual(["grün", null, null]);
+  expect([textOf(bytes), textOf(Uint8Array.of(0xff)), textOf(Uint8Array.of(65, 0))]).toEqual([
+    "grün",
+    null,
+    null,
+  ]);
   expect([textOf(bytes.subarray(0, 3)), beginOf(bytes.subarray(0, 3))]).toEqual([null, "gr"]);
   expect(beginOf(Uint8Array.of(0xff, 0xfe, 0xfd, 0xfc, 0xfb))).toBeNull();
   // A mark of the order of bytes is a part of the file.

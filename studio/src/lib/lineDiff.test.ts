@@ -33,7 +33,8 @@ function numbers(seed: number): () => number {
 it("gives back both texts, whatever they are", () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const next = numbers(seed);
-    const text = () => Array.from({ length: Math.floor(next() * 12) }, () => "abcd"[Math.floor(next() * 4)] ?? "a");
+    const text = () =>
+      Array.from({ length: Math.floor(next() * 12) }, () => "abcd"[Math.floor(next() * 4)] ?? "a");
     const [before, after] = [text(), text()];
     const lines = diffLines(before.join("\n"), after.join("\n"));
     const side = (without: DiffLine["kind"]) =>

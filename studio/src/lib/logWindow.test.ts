@@ -66,7 +66,11 @@ it("takes the colours of a terminal out of a line", () => {
 
 it("keeps a bounded number of characters, and always the newest line", () => {
   const long = (sequence: number, chars: number): LogLine => ({ ...line(sequence), text: "x".repeat(chars) });
-  const window = withLines(EMPTY_LOG, [1, 2, 3, 4, 5].map((n) => long(n, CHARS_KEPT_MAX / 4)), true);
+  const window = withLines(
+    EMPTY_LOG,
+    [1, 2, 3, 4, 5].map((n) => long(n, CHARS_KEPT_MAX / 4)),
+    true,
+  );
   expect([window.entries.length, window.left]).toEqual([4, 1]);
   expect(withLines(window, [long(6, CHARS_KEPT_MAX * 2)], true).entries).toHaveLength(1);
 });

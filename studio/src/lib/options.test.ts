@@ -92,7 +92,8 @@ it("searches templates by all words, within a category", () => {
     { name: "redis", title: "Redis", summary: "A store in memory", category: "database" },
     { name: "nginx", title: "Static site", summary: "Files by HTTP", category: "web" },
   ];
-  const names = (text: string, category = "") => templatesOf(templates, { text, category }).map(({ name }) => name);
+  const names = (text: string, category = "") =>
+    templatesOf(templates, { text, category }).map(({ name }) => name);
   expect(names("")).toEqual(["redis", "nginx"]);
   expect(names("store MEMORY")).toEqual(["redis"]);
   expect(names("", "web")).toEqual(["nginx"]);

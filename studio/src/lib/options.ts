@@ -7,10 +7,10 @@ const ANSWER_BYTES_MAX = 4096;
 const NUMBER_MAX = (1n << 64n) - 1n;
 /** Names of applications, volumes, ports and secrets (X-12). */
 export const NAME = /^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$/;
-export const NAME_WORDS =
-  "1 to 32 small letters, digits and hyphens, with a letter first and no hyphen last";
+export const NAME_WORDS = "1 to 32 small letters, digits and hyphens, with a letter first and no hyphen last";
 
-const PORT_WORDS = "none, auto, or a port from 1 to 65535; an address may stand before it, as in 127.0.0.1:8080";
+const PORT_WORDS =
+  "none, auto, or a port from 1 to 65535; an address may stand before it, as in 127.0.0.1:8080";
 
 /** What is wrong with an answer; `null` where nothing is. An answer of no letters stands for the default. */
 export function wrongAnswer(field: TemplateField, written: string): string | null {
@@ -90,7 +90,9 @@ function wrongPort(text: string): string | null {
 
 export const isDomain = (text: string): boolean =>
   text.length <= 253 &&
-  /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text.toLowerCase());
+  /^(\*\.)?([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(
+    text.toLowerCase(),
+  );
 
 /** All that is wrong with the answers, by the field's name. */
 export function wrongAnswers(
@@ -136,6 +138,9 @@ export function templatesOf<T extends { name: string; title: string; summary: st
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
   return all.filter((each) => {
     const haystack = `${each.name} ${each.title} ${each.summary} ${each.category}`.toLowerCase();
-    return (filter.category === "" || filter.category === each.category) && words.every((word) => haystack.includes(word));
+    return (
+      (filter.category === "" || filter.category === each.category) &&
+      words.every((word) => haystack.includes(word))
+    );
   });
 }

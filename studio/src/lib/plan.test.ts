@@ -51,7 +51,12 @@ it("reads the lines of a diff", () => {
     before: "1",
     after: "2",
   });
-  expect(readChange('+ x.y: "a: b -> c"')).toEqual({ kind: "added", path: "x.y", before: "", after: '"a: b -> c"' });
+  expect(readChange('+ x.y: "a: b -> c"')).toEqual({
+    kind: "added",
+    path: "x.y",
+    before: "",
+    after: '"a: b -> c"',
+  });
   expect(readChange("- x.y: 3").kind).toBe("removed");
   // An arrow in a value: the line is shown as it is.
   expect(readChange('~ x: "a -> b" -> "c"')).toMatchObject({ kind: "other", after: '~ x: "a -> b" -> "c"' });

@@ -62,6 +62,7 @@ export function readChange(line: string): Change {
   if (mark === "-") return { kind: "removed", path, before: rest, after: "" };
   const [before = "", after, ...more] = rest.split(" -> ");
   // With an arrow in a value nobody can tell where it is cut.
-  if (mark === "~" && after !== undefined && more.length === 0) return { kind: "changed", path, before, after };
+  if (mark === "~" && after !== undefined && more.length === 0)
+    return { kind: "changed", path, before, after };
   return { kind: "other", path: "", before: "", after: line };
 }

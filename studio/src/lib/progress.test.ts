@@ -6,10 +6,27 @@ import { counted, progressOf, withWork } from "./progress";
 let sequence = 0;
 const event = (kind: EventKind, text: string, more: Partial<XnodeEvent> = {}): XnodeEvent => {
   sequence += 1;
-  return { sequence, at: `2026-11-29T10:00:${sequence % 60}Z`, kind, generation: 4, application: null, text, ...more };
+  return {
+    sequence,
+    at: `2026-11-29T10:00:${sequence % 60}Z`,
+    kind,
+    generation: 4,
+    application: null,
+    text,
+    ...more,
+  };
 };
-const step = (number: number, text: string): PlanStep => ({ number, text, reason: "because", destroys: null });
-const PLAN = [step(1, "fetch nginx (1a2b, 12 MiB)"), step(2, "start web r1/0"), step(3, "commit generation 4")];
+const step = (number: number, text: string): PlanStep => ({
+  number,
+  text,
+  reason: "because",
+  destroys: null,
+});
+const PLAN = [
+  step(1, "fetch nginx (1a2b, 12 MiB)"),
+  step(2, "start web r1/0"),
+  step(3, "commit generation 4"),
+];
 const states = (events: XnodeEvent[]) => progressOf(4, PLAN, events).steps.map(({ state }) => state);
 
 it("follows a deployment from its plan to its rest", () => {
@@ -30,7 +47,11 @@ it("follows a deployment from its plan to its rest", () => {
 });
 
 it("knows a step by its words where it has no plan", () => {
-  const progress = progressOf(4, [], [event("begins", "mount volume db/data"), event("done", "mount volume db/data (5 ms)")]);
+  const progress = progressOf(
+    4,
+    [],
+    [event("begins", "mount volume db/data"), event("done", "mount volume db/data (5 ms)")],
+  );
   expect(progress.steps).toHaveLength(1);
   expect(progress.steps[0]).toMatchObject({ number: null, state: "done", tookMs: 5 });
 });
@@ -80,7 +101,12 @@ it("says that it serves and is watched, and that it came back by itself", () => 
     event("wanted", "generation 5 is wanted by the agent", { generation: 5 }),
     event("rest", "the machine is as generation 5 says", { generation: 5 }),
   ]);
-  expect(back).toMatchObject({ state: "returned", returned: returned.text, replacedBy: 5, ended: returned.at });
+  expect(back).toMatchObject({
+    state: "returned",
+    returned: returned.text,
+    replacedBy: 5,
+    ended: returned.at,
+  });
 });
 
 it("does not take what is looked up for the next plan for a step, nor a later repair", () => {
@@ -90,7 +116,10 @@ it("does not take what is looked up for the next plan for a step, nor a later re
   expect(progress.words).toEqual([looks]);
   const shell = event("begins", "`a shell` of root in web r1/0", { application: "web" });
   const left = event("done", "`a shell` of root in web r1/0 ended with code 0", { application: "web" });
-  expect(progressOf(4, [], [event("wanted", "w"), shell, left])).toMatchObject({ steps: [], words: [shell, left] });
+  expect(progressOf(4, [], [event("wanted", "w"), shell, left])).toMatchObject({
+    steps: [],
+    words: [shell, left],
+  });
   const rested = [event("wanted", "w"), event("rest", "rests"), event("begins", "start web r1/0")];
   expect(progressOf(4, PLAN, rested)).toMatchObject({ state: "done", steps: [{}, { state: "done" }, {}] });
 });

@@ -93,7 +93,11 @@ export function withEvent(progress: Progress, event: XnodeEvent): Progress {
           ended: progress.ended ?? event.at,
         }
       : progress;
-  if (event.generation !== progress.generation || progress.state === "replaced" || progress.state === "returned")
+  if (
+    event.generation !== progress.generation ||
+    progress.state === "replaced" ||
+    progress.state === "returned"
+  )
     return progress;
   const state = progress.state === "serves" ? "serves" : "works";
   const going: Progress = { ...progress, state, begun: progress.begun ?? event.at };
@@ -104,7 +108,11 @@ export function withEvent(progress: Progress, event: XnodeEvent): Progress {
     case "done":
       if (isAside(progress, event)) return { ...progress, words: [...progress.words, event] };
       if (event.kind === "begins") return { ...going, steps: begun(going.steps, event) };
-      return { ...going, steps: done(going.steps, event), holds: withoutHolds(going.holds, event.application) };
+      return {
+        ...going,
+        steps: done(going.steps, event),
+        holds: withoutHolds(going.holds, event.application),
+      };
     case "failed":
       return failed(going, event);
     case "held":
@@ -162,11 +170,13 @@ function changed(
 ): StepProgress[] {
   const open = steps.findIndex((step) => step.text === text && step.state !== "done");
   const at = open >= 0 ? open : steps.findIndex((step) => step.text === text);
-  if (at < 0) return [...steps, change(waiting({ number: 0, text, reason: "", destroys: null }))].map(unnumbered);
+  if (at < 0)
+    return [...steps, change(waiting({ number: 0, text, reason: "", destroys: null }))].map(unnumbered);
   return steps.map((step, each) => (each === at ? change(step) : step));
 }
 
-const unnumbered = (step: StepProgress): StepProgress => (step.number === 0 ? { ...step, number: null } : step);
+const unnumbered = (step: StepProgress): StepProgress =>
+  step.number === 0 ? { ...step, number: null } : step;
 
 const begun = (steps: StepProgress[], event: XnodeEvent) =>
   changed(steps, event.text, (step) => ({ ...step, state: "works", at: event.at, cause: null }));

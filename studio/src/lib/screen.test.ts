@@ -101,7 +101,12 @@ it("sends keys as terminals do, and leaves the browser its own", () => {
     "\x1bb",
   ]);
   expect(key("@", { ctrlKey: true, altKey: true })).toBe("@");
-  expect([key("c", { metaKey: true }), key("F5"), key("Shift"), key("Tab")]).toEqual([null, null, null, null]);
+  expect([key("c", { metaKey: true }), key("F5"), key("Shift"), key("Tab")]).toEqual([
+    null,
+    null,
+    null,
+    null,
+  ]);
 });
 
 it("takes another size, and loses no line that was written", () => {

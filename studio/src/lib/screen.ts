@@ -84,7 +84,12 @@ export class Screen {
 
   /** The screen as text, without what is above it. */
   text(): string {
-    const lines = this.#lines.map((line) => line.map(({ char }) => char).join("").trimEnd());
+    const lines = this.#lines.map((line) =>
+      line
+        .map(({ char }) => char)
+        .join("")
+        .trimEnd(),
+    );
     return lines.join("\n").trimEnd();
   }
 

@@ -12,7 +12,8 @@ export function generated(
   let text = "";
   while (text.length < length) {
     random(bytes);
-    for (const byte of bytes) if (byte < fair && text.length < length) text += CHARS[byte % CHARS.length] ?? "";
+    for (const byte of bytes)
+      if (byte < fair && text.length < length) text += CHARS[byte % CHARS.length] ?? "";
   }
   return text;
 }

@@ -39,7 +39,8 @@ export interface Plot {
 export function lineOf(samples: readonly Sample[], { from, to, stepMs, top }: Plot): string {
   const span = Math.max(1, to - from);
   const x = (at: number) => round(((at - from) / span) * WIDTH);
-  const y = (value: number) => round(HEIGHT - (top <= 0 ? 0 : Math.min(1, Math.max(0, value / top))) * HEIGHT);
+  const y = (value: number) =>
+    round(HEIGHT - (top <= 0 ? 0 : Math.min(1, Math.max(0, value / top))) * HEIGHT);
   let path = "";
   let last: number | null = null;
   samples.forEach(({ at, value }, place) => {

@@ -22,14 +22,20 @@ export function XnodeBanner() {
   const isStale = heard?.stale === true;
   const state = isStale ? "stale" : data ? "connected" : "connecting";
   const words =
-    reach.data?.at === "signed out" ? "Not signed in" : reach.data?.at === "absent" ? "No agent answers" : "Waiting for the agent";
+    reach.data?.at === "signed out"
+      ? "Not signed in"
+      : reach.data?.at === "absent"
+        ? "No agent answers"
+        : "Waiting for the agent";
   return (
     <div
       className={`origin ${isStale ? "warn" : (said?.tone ?? "plain")}`}
       role="region"
       aria-label="State of the machine"
     >
-      <strong className="long">{said ? `${data?.node || data?.agent || "Xnode"}: ${said.words}` : words}</strong>
+      <strong className="long">
+        {said ? `${data?.node || data?.agent || "Xnode"}: ${said.words}` : words}
+      </strong>
       {data && unknown ? (
         <Link to="/node/alerts">
           <Badge tone={unknown.tone}>{unknown.words}</Badge>

@@ -26,7 +26,9 @@ export function SignIn() {
       {isNew ? (
         <Card title="Nobody owns it yet">
           <div className="stack">
-            <p className="flat">Whoever is root on the machine gets a code, and with it the first sign-in becomes its owner:</p>
+            <p className="flat">
+              Whoever is root on the machine gets a code, and with it the first sign-in becomes its owner:
+            </p>
             <p className="command">
               <code>openmesh xnode access code</code>
               <Copy text="openmesh xnode access code" label="the command" />
@@ -49,8 +51,9 @@ export function SignIn() {
         <div className="stack">
           {wallets.length === 0 ? (
             <Notice title="No wallet found in this browser">
-              Install a wallet that announces itself by EIP-6963 (most do: MetaMask, Rabby, Frame), allow it on this
-              page, then reload. On the machine itself root needs none: <code>openmesh app list</code>.
+              Install a wallet that announces itself by EIP-6963 (most do: MetaMask, Rabby, Frame), allow it
+              on this page, then reload. On the machine itself root needs none: <code>openmesh app list</code>
+              .
             </Notice>
           ) : (
             <>

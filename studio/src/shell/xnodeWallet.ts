@@ -29,7 +29,9 @@ export async function signInWith(wallet: Wallet, code: string): Promise<SignedIn
   const asked = await askNonce();
   // A message for another site than this one would be signed for somebody else's use.
   if (asked.domain !== location.host)
-    throw new Error(`The agent asks for a message for ${asked.domain}, and this page is at ${location.host}.`);
+    throw new Error(
+      `The agent asks for a message for ${asked.domain}, and this page is at ${location.host}.`,
+    );
   const message = messageFor(address, asked, location.origin);
   const signature = (await wallet.provider.request({
     method: "personal_sign",

@@ -47,7 +47,9 @@ export function ApplicationPage() {
         <Link to="/apps">Apps</Link> › {name}
       </p>
       {isGone ? (
-        <Empty>There is no application {name} here, or it was removed. Its history is among the node's events.</Empty>
+        <Empty>
+          There is no application {name} here, or it was removed. Its history is among the node's events.
+        </Empty>
       ) : (
         <Live of={application} what="the application">
           {(found) => (

@@ -48,7 +48,12 @@ export function Apps() {
               onChange={(event) => write({ text: event.target.value })}
             />
           </label>
-          <Choice name="State" value={filter.state} options={CHOICES} onChange={(state) => write({ state })} />
+          <Choice
+            name="State"
+            value={filter.state}
+            options={CHOICES}
+            onChange={(state) => write({ state })}
+          />
         </div>
         <Live of={applications} what="applications">
           {(all) => <List all={all} shown={applicationsOf(all, filter)} />}

@@ -53,7 +53,8 @@ function Standing({ name, of }: { name: string; of: BackedApplication | undefine
       <Notice tone="warn" title="It has no backups">
         Nothing is kept elsewhere. Name a place for backups{" "}
         <Link to="/deploy?whole=1">in the document of the machine</Link>, and{" "}
-        <Link to={`/apps/${name}/settings`}>give it a schedule</Link>: <code>{`backup: { to: PLACE, schedule: "0 3 * * *" }`}</code>
+        <Link to={`/apps/${name}/settings`}>give it a schedule</Link>:{" "}
+        <code>{`backup: { to: PLACE, schedule: "0 3 * * *" }`}</code>
       </Notice>
     );
   const { tone, words } = BACKUP_STATES[of.state];
@@ -90,7 +91,11 @@ function Standing({ name, of }: { name: string; of: BackedApplication | undefine
   );
 }
 
-function DrillStanding({ of: { drill: last, drill_cause: cause, next_drill: next } }: { of: BackedApplication }) {
+function DrillStanding({
+  of: { drill: last, drill_cause: cause, next_drill: next },
+}: {
+  of: BackedApplication;
+}) {
   if (last === null && cause === null && next === null)
     return (
       <Notice title="No backup of it was ever tried">
@@ -156,12 +161,7 @@ function Acts({ name, of, jobs }: { name: string; of: BackedApplication | undefi
       flush
       actions={
         <>
-          <Act
-            words="Back up now"
-            busy={making.isPending}
-            why={why}
-            onAct={() => making.mutate(name)}
-          />
+          <Act words="Back up now" busy={making.isPending} why={why} onAct={() => making.mutate(name)} />
           <Act
             words="Try the newest"
             label="Try the newest backup by a drill"
@@ -200,7 +200,12 @@ export function BackupJobs({ jobs, whose = false }: { jobs: BackupJob[]; whose?:
         empty="Nothing was done since the agent began."
         columns={[
           { head: "What", cell: ({ kind }) => KINDS[kind] },
-          whose ? { head: "Of", cell: ({ application }) => application ?? <span className="quiet">the machine</span> } : null,
+          whose
+            ? {
+                head: "Of",
+                cell: ({ application }) => application ?? <span className="quiet">the machine</span>,
+              }
+            : null,
           { head: "Begun", cell: ({ begun }) => <When at={begun} /> },
           { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
           { head: "State", tone: () => "wrap", cell: (job) => <JobState of={job} /> },
@@ -216,7 +221,9 @@ export function BackupJobs({ jobs, whose = false }: { jobs: BackupJob[]; whose?:
                   onAct={() => cancelling.mutate(number)}
                 />
               ) : ended.generation !== null ? (
-                <Link to={`/deployments/${ended.generation}${ended.events === null ? "" : `?from=${ended.events}`}`}>
+                <Link
+                  to={`/deployments/${ended.generation}${ended.events === null ? "" : `?from=${ended.events}`}`}
+                >
                   Generation {count(ended.generation)}
                 </Link>
               ) : null,
@@ -296,7 +303,9 @@ function Kept({ name }: { name: string }) {
           )}
         </Live>
       </Card>
-      {chosen ? <Restore key={chosen.id} name={name} backup={chosen} onLeave={() => setChosen(null)} /> : null}
+      {chosen ? (
+        <Restore key={chosen.id} name={name} backup={chosen} onLeave={() => setChosen(null)} />
+      ) : null}
     </>
   );
 }
@@ -330,7 +339,8 @@ function Restore({ name, backup, onLeave }: { name: string; backup: Backup; onLe
         }}
       >
         <p className="flat">
-          Data of <At at={backup.at} />. The data that are in use now are kept as a line beside, and can be chosen again.
+          Data of <At at={backup.at} />. The data that are in use now are kept as a line beside, and can be
+          chosen again.
         </p>
         <fieldset className="stack plainset">
           <legend className="quiet">Volumes</legend>

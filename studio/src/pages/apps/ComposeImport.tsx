@@ -75,7 +75,12 @@ export function ComposeImport({
             disabled={reading.isPending || isWrong}
             title={isWrong ? "A line above is not of its form" : undefined}
             onClick={() =>
-              reading.mutate({ text, variables: variables.values, images: images.values, without: [...without] })
+              reading.mutate({
+                text,
+                variables: variables.values,
+                images: images.values,
+                without: [...without],
+              })
             }
           >
             {reading.isPending ? "Reading…" : done === null ? "Read it" : "Read it again"}

@@ -20,7 +20,11 @@ import { recallPlan } from "./plans";
 export function DeploymentPage() {
   const number = Number(useParams()["generation"]);
   useTitle(`Deployment ${number}`);
-  return Number.isSafeInteger(number) && number > 0 ? <Deployment key={number} number={number} /> : <NotFound />;
+  return Number.isSafeInteger(number) && number > 0 ? (
+    <Deployment key={number} number={number} />
+  ) : (
+    <NotFound />
+  );
 }
 
 function Deployment({ number }: { number: number }) {
@@ -30,11 +34,15 @@ function Deployment({ number }: { number: number }) {
   const xnode = useXnode();
   const planned = useMemo(() => readPlan(recallPlan(number, from)).steps, [number, from]);
   const told = useMemo(
-    () => progressOf(number, planned, events.filter(({ sequence }) => sequence >= from)),
+    () =>
+      progressOf(
+        number,
+        planned,
+        events.filter(({ sequence }) => sequence >= from),
+      ),
     [number, planned, events, from],
   );
-  const progress =
-    xnode.data && xnode.data.wanted === number ? withWork(told, xnode.data.work) : told;
+  const progress = xnode.data && xnode.data.wanted === number ? withWork(told, xnode.data.work) : told;
   return (
     <div className="stack">
       <p className="flat">
@@ -57,7 +65,10 @@ function Deployment({ number }: { number: number }) {
             empty=""
             columns={[
               { head: "When", cell: ({ at }) => <At at={at} /> },
-              { head: "About", cell: ({ application }) => application ?? <span className="quiet">the machine</span> },
+              {
+                head: "About",
+                cell: ({ application }) => application ?? <span className="quiet">the machine</span>,
+              },
               { head: "What", tone: () => "wrap", cell: ({ text }) => text },
             ]}
           />
@@ -189,7 +200,11 @@ function Concerned({ number }: { number: number }) {
         columns={[
           { head: "Name", cell: ({ name }) => <Link to={`/apps/${name}`}>{name}</Link> },
           { head: "State", cell: ({ state }) => <StateBadge state={state} /> },
-          { head: "Cause", tone: () => "wrap", cell: ({ cause }) => cause ?? <span className="quiet">–</span> },
+          {
+            head: "Cause",
+            tone: () => "wrap",
+            cell: ({ cause }) => cause ?? <span className="quiet">–</span>,
+          },
           { head: "", cell: (application) => <OpenLink application={application} /> },
         ]}
       />

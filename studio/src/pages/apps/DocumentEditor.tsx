@@ -14,7 +14,12 @@ import type { LineProblem } from "../../lib/problems";
 
 const look = EditorView.theme({
   "&": { backgroundColor: "var(--surface)", color: "var(--text)", fontSize: "14px" },
-  ".cm-content": { fontFamily: "var(--mono)", caretColor: "var(--text)", minHeight: "200px", padding: "10px 0" },
+  ".cm-content": {
+    fontFamily: "var(--mono)",
+    caretColor: "var(--text)",
+    minHeight: "200px",
+    padding: "10px 0",
+  },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
   ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--quiet)", border: "none" },
   "&.cm-focused": { outline: "2px solid var(--focus)", outlineOffset: "-2px" },

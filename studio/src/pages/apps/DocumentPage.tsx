@@ -36,7 +36,10 @@ export function DocumentPage() {
       </p>
       <div className="heading">
         <h1>Deploy a document</h1>
-        <p className="quiet flat">YAML or JSON of this machine's applications, or a docker-compose.yml. Nothing happens before you have seen the plan.</p>
+        <p className="quiet flat">
+          YAML or JSON of this machine's applications, or a docker-compose.yml. Nothing happens before you
+          have seen the plan.
+        </p>
       </div>
       <Live of={present} what="the present document">
         {({ number, text }) => <Writing present={text} wanted={number} />}
@@ -174,8 +177,8 @@ function Warnings({
     <>
       {cannotAdd ? (
         <Notice tone="warn" title="This text cannot be added by itself">
-          Only a document in blocks can: with a line <code>applications:</code> and each application below it. Write
-          it so, or deploy it as the whole document.
+          Only a document in blocks can: with a line <code>applications:</code> and each application below it.
+          Write it so, or deploy it as the whole document.
         </Notice>
       ) : null}
       {leftOut.length > 0 ? (

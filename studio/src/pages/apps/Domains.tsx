@@ -28,7 +28,15 @@ export function Domains({ application }: { application: Application }) {
   );
 }
 
-function Routes({ application: { name, ports }, text, wanted }: { application: Application; text: string; wanted: number }) {
+function Routes({
+  application: { name, ports },
+  text,
+  wanted,
+}: {
+  application: Application;
+  text: string;
+  wanted: number;
+}) {
   const flow = useChange();
   const part = partOf(text, name);
   const routes = part === null ? null : readDomains(part);
@@ -38,7 +46,8 @@ function Routes({ application: { name, ports }, text, wanted }: { application: A
   };
   if (flow.planned) return <Decide flow={flow} planned={flow.planned} verb="Apply" />;
   if (part === null) return <Empty>It is not in the wanted document, and so it has no domains.</Empty>;
-  if (routes === null) return <Empty>Its domains are written in a form that only its settings show as they are.</Empty>;
+  if (routes === null)
+    return <Empty>Its domains are written in a form that only its settings show as they are.</Empty>;
   return (
     <>
       <Card title="Domains" flush>
@@ -139,7 +148,8 @@ export function wrongRoute(
   taken: readonly string[],
 ): string | undefined {
   if (domain === "") return "It needs a domain";
-  if (!isDomain(domain) || !/[a-z][^.]*$/.test(domain)) return "A domain is expected, such as shop.example.org";
+  if (!isDomain(domain) || !/[a-z][^.]*$/.test(domain))
+    return "A domain is expected, such as shop.example.org";
   if (taken.includes(domain)) return "It leads here already";
   if (port === "") return "It needs a port of the application";
   if (audience === "wallets" && wallets.length === 0) return "It needs the wallets that may come in";

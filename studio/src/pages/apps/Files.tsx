@@ -62,7 +62,8 @@ const ROOT_WORD = "/";
 function Chosen({ name, places }: { name: string; places: FilePlaces }) {
   const [read, write] = useFilters();
   const wanted = read("in");
-  const volume = places.volumes.find((each) => each.name === wanted) ??
+  const volume =
+    places.volumes.find((each) => each.name === wanted) ??
     (wanted === "" || places.root === null ? places.volumes[0] : undefined);
   if (!volume && places.root === null)
     return <Empty>It has no volume, and no instance whose root could be read.</Empty>;
@@ -168,9 +169,13 @@ function Folder({ place, why }: { place: Place; why: string | undefined }) {
               busy={removing.isPending || renaming.isPending}
               why={why}
               onRemove={(entry) => removing.mutate({ place: below(place, entry.name), entry })}
-              onRename={({ name }, to) => renaming.mutate({ place: below(place, name), to: joined(place.path, to) })}
+              onRename={({ name }, to) =>
+                renaming.mutate({ place: below(place, name), to: joined(place.path, to) })
+              }
             />
-            {more ? <p className="quiet pad flat">The first {count(entries.length)}; the folder has more.</p> : null}
+            {more ? (
+              <p className="quiet pad flat">The first {count(entries.length)}; the folder has more.</p>
+            ) : null}
           </>
         )}
       </Live>
@@ -208,7 +213,8 @@ function Entries({
         {
           head: "Size",
           number: true,
-          cell: ({ kind, bytes }) => (kind === "file" ? binary(bytes) : <span className="quiet">{kind}</span>),
+          cell: ({ kind, bytes }) =>
+            kind === "file" ? binary(bytes) : <span className="quiet">{kind}</span>,
         },
         { head: "Permissions", cell: ({ mode }) => <code>{permissions(mode)}</code> },
         {
@@ -345,7 +351,9 @@ function Additions({ folder }: { folder: Place }) {
           {plainText(sent.name)} is on its way: {binary(sent.size)}…
         </p>
       ) : null}
-      {sending.data === undefined ? null : <Notice tone="good" title={`${plainText(sending.data)} is there`} />}
+      {sending.data === undefined ? null : (
+        <Notice tone="good" title={`${plainText(sending.data)} is there`} />
+      )}
       <form
         className="row"
         aria-label="Make a folder"
@@ -435,7 +443,17 @@ function Begin({ text, shown }: { text: string | null; shown: number }) {
   );
 }
 
-function Editing({ text, tag, place, why }: { text: string; tag: string; place: Place; why: string | undefined }) {
+function Editing({
+  text,
+  tag,
+  place,
+  why,
+}: {
+  text: string;
+  tag: string;
+  place: Place;
+  why: string | undefined;
+}) {
   const draft = `file ${place.name} ${place.volume ?? ""} ${place.path} ${tag}`;
   const end = lineEndOf(text);
   // A field has one kind of line end: the file's own is put back when it is saved.

@@ -84,8 +84,8 @@ function NoAgent() {
       <Card title="Make this machine an Xnode">
         <div className="stack">
           <p className="flat">
-            An Xnode is a machine whose applications are described by one document, and whose changes can be undone. Its
-            agent does not answer at this address. On the machine, as root:
+            An Xnode is a machine whose applications are described by one document, and whose changes can be
+            undone. Its agent does not answer at this address. On the machine, as root:
           </p>
           <Command text="openmesh xnode agent" />
           <p className="quiet flat">This page goes on by itself as soon as the agent answers.</p>

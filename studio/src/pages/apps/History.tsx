@@ -181,10 +181,13 @@ const KINDS = {
 
 function Changes({ all, name }: { all: Change[]; name: string }) {
   const shown = all.filter(
-    ({ path }) => name === "" || path === "" || /^[a-z]+\.applications\.([a-z0-9-]+)/.exec(path)?.[1] === name,
+    ({ path }) =>
+      name === "" || path === "" || /^[a-z]+\.applications\.([a-z0-9-]+)/.exec(path)?.[1] === name,
   );
   if (shown.length === 0)
-    return <Empty>{all.length === 0 ? "Both have the same content." : `Nothing of ${name} is different.`}</Empty>;
+    return (
+      <Empty>{all.length === 0 ? "Both have the same content." : `Nothing of ${name} is different.`}</Empty>
+    );
   return (
     <Table
       label="Differences"

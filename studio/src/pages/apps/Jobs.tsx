@@ -22,8 +22,9 @@ export function Jobs({ application: { name } }: { application: Application }) {
         all.length === 0 ? (
           <Card title="Jobs" flush>
             <Empty>
-              It has no job. One is named by <code>jobs</code> in its <Link to={`/apps/${name}/settings`}>settings</Link>: a
-              command, and a schedule where it is to run by itself.
+              It has no job. One is named by <code>jobs</code> in its{" "}
+              <Link to={`/apps/${name}/settings`}>settings</Link>: a command, and a schedule where it is to
+              run by itself.
             </Empty>
           </Card>
         ) : (
@@ -160,8 +161,7 @@ function RunLog({ application, job, number }: { application: string; job: string
     [application, job, number],
   );
   const lines = log.entries.flatMap((entry) => (entry.kind === "line" ? [entry.line] : []));
-  if (lines.length === 0)
-    return <Empty>{NOTHING[state] ?? "No line has come yet."}</Empty>;
+  if (lines.length === 0) return <Empty>{NOTHING[state] ?? "No line has come yet."}</Empty>;
   return (
     <div className="log" role="log" aria-live="off" aria-label={`Log of run ${number}`} tabIndex={0}>
       {lines.map((line) => (

@@ -122,7 +122,8 @@ function Following({
   const shown = useMemo(
     () =>
       log.entries.filter(
-        (entry) => instance === "" || (entry.kind === "line" ? entry.line.instance : entry.instance) === instance,
+        (entry) =>
+          instance === "" || (entry.kind === "line" ? entry.line.instance : entry.instance) === instance,
       ),
     [log, instance],
   );
@@ -207,8 +208,10 @@ function Standing({ state, log, shown }: { state: LinesState; log: LogWindow; sh
   if (state === "lost")
     return (
       <Notice tone="warn" title="The log is interrupted">
-        {log.newest === null ? "No line has come yet." : `The last line is from ${clock(log.newest, log.newest)}.`} It goes
-        on where it broke off as soon as the agent answers.
+        {log.newest === null
+          ? "No line has come yet."
+          : `The last line is from ${clock(log.newest, log.newest)}.`}{" "}
+        It goes on where it broke off as soon as the agent answers.
       </Notice>
     );
   return (
@@ -235,7 +238,9 @@ const Entry = memo(function Entry({ entry, find }: { entry: LogEntry; find: stri
       <time dateTime={line.at} title={`${line.at}, ${line.instance}`}>
         {Number.isNaN(at) ? line.at : new Date(at).toISOString().slice(11, 23)}
       </time>{" "}
-      {line.stream === "stdout" ? null : <Badge tone={line.stream === "stderr" ? "warn" : "plain"}>{line.stream}</Badge>}{" "}
+      {line.stream === "stdout" ? null : (
+        <Badge tone={line.stream === "stderr" ? "warn" : "plain"}>{line.stream}</Badge>
+      )}{" "}
       <span>
         {marked(plainText(line.text), find).map((part, place) =>
           part.hit ? <mark key={place}>{part.text}</mark> : part.text,

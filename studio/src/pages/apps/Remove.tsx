@@ -42,7 +42,8 @@ export function Remove({ application: { name, state, volumes } }: { application:
         aria-label="Removal"
         onSubmit={(event) => {
           event.preventDefault();
-          if (why === undefined) flow.plan({ change: { kind: "remove", name, data: hasData ? fate : "keep" } });
+          if (why === undefined)
+            flow.plan({ change: { kind: "remove", name, data: hasData ? fate : "keep" } });
         }}
       >
         {hasData ? (

@@ -56,7 +56,9 @@ function Shelf({ all, shown }: { all: TemplateSummary[]; shown: TemplateSummary[
   if (shown.length === 0)
     return (
       <Empty>
-        {all.length > 0 ? "No template matches these filters." : "This agent has no templates; a document can be pasted."}
+        {all.length > 0
+          ? "No template matches these filters."
+          : "This agent has no templates; a document can be pasted."}
       </Empty>
     );
   return (
@@ -70,7 +72,8 @@ function Shelf({ all, shown }: { all: TemplateSummary[]; shown: TemplateSummary[
             <span className="row">
               <GradeBadge of={template} />
               <span className="quiet">
-                {template.category} · {binary(template.memory_bytes)} memory · {binary(template.disk_bytes)} disk
+                {template.category} · {binary(template.memory_bytes)} memory · {binary(template.disk_bytes)}{" "}
+                disk
               </span>
             </span>
           </Link>
@@ -87,7 +90,11 @@ export function Icon({ svg }: { svg: string }) {
 
 const MARKS: Record<TemplateSummary["mark"], { tone: Tone; words: string; title: string }> = {
   full: { tone: "good", words: "✓ tried in full", title: "Every check of this version passed" },
-  part: { tone: "good", words: "✓ tried in part", title: "Every check that was tried passed; some were not tried" },
+  part: {
+    tone: "good",
+    words: "✓ tried in part",
+    title: "Every check that was tried passed; some were not tried",
+  },
   failed: { tone: "bad", words: "✕ a check failed", title: "A check of this version failed" },
   none: { tone: "plain", words: "not tried", title: "This version was never tried" },
 };

@@ -49,7 +49,9 @@ export function TemplateInput({
         </Select>
       ) : field.kind === "application" ? (
         <Select shared={shared} written={written} onChange={onChange}>
-          <option value="">{field.makes === null ? "Choose…" : `A new one, of the template ${field.makes}`}</option>
+          <option value="">
+            {field.makes === null ? "Choose…" : `A new one, of the template ${field.makes}`}
+          </option>
           {applications.map(({ name }) => (
             <option key={name}>{name}</option>
           ))}
@@ -131,7 +133,9 @@ function SecretSelect({
     <>
       <Select shared={shared} written={written} onChange={onChange}>
         <option value="">
-          {field.generated === null ? "Choose…" : `Made by the machine, ${field.generated} letters and digits`}
+          {field.generated === null
+            ? "Choose…"
+            : `Made by the machine, ${field.generated} letters and digits`}
         </option>
         {secrets.map(({ name }) => (
           <option key={name} value={`secret:${name}`}>

@@ -1,7 +1,13 @@
 import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
-import type { Application, TemplateFault, TemplateOrder, TemplatePreflight, TemplateSheet } from "../../api/xnode";
+import type {
+  Application,
+  TemplateFault,
+  TemplateOrder,
+  TemplatePreflight,
+  TemplateSheet,
+} from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
 import { Badge, Card, Empty, Notice } from "../../design";
@@ -84,7 +90,11 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
     : taken.includes(name)
       ? "An application has this name already."
       : null;
-  const order: TemplateOrder = { name, version: sheet.summary.version, answers: answersOf(sheet.fields, written) };
+  const order: TemplateOrder = {
+    name,
+    version: sheet.summary.version,
+    answers: answersOf(sheet.fields, written),
+  };
   const fits = Object.keys(wrong).length === 0 && nameWrong === null;
   const asked = JSON.stringify(order);
   const settled = useSettled(asked, SETTLE_MS);
@@ -129,7 +139,9 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
         ) : preflight.data && fits ? (
           <Room of={preflight.data} isFresh={isFresh} fields={sheet.fields.map((field) => field.name)} />
         ) : (
-          <Empty>As soon as the settings are complete, the machine says whether it has room and ports for them.</Empty>
+          <Empty>
+            As soon as the settings are complete, the machine says whether it has room and ports for them.
+          </Empty>
         )}
       </Card>
     </div>
@@ -258,8 +270,18 @@ const NAME_FIELD: TemplateSheet["fields"][number] = {
 };
 
 /** What it comes to, held against the machine: before anything is fetched. */
-function Room({ of, isFresh, fields }: { of: TemplatePreflight; isFresh: boolean; fields: readonly string[] }) {
-  const general = of.problems.filter(({ option }) => option === null || ![...fields, "name"].includes(option));
+function Room({
+  of,
+  isFresh,
+  fields,
+}: {
+  of: TemplatePreflight;
+  isFresh: boolean;
+  fields: readonly string[];
+}) {
+  const general = of.problems.filter(
+    ({ option }) => option === null || ![...fields, "name"].includes(option),
+  );
   return (
     <div className="stack pad" aria-busy={!isFresh}>
       {!isFresh ? (
@@ -305,7 +327,10 @@ function Room({ of, isFresh, fields }: { of: TemplatePreflight; isFresh: boolean
                 ports.map(([port, at]) => `${port} ${at === "auto" ? "at a free port" : at}`).join(", ")
               ),
           },
-          { head: "Domains", cell: ({ domains }) => domains.join(", ") || <span className="quiet">none</span> },
+          {
+            head: "Domains",
+            cell: ({ domains }) => domains.join(", ") || <span className="quiet">none</span>,
+          },
         ]}
       />
       {of.document ? (

@@ -49,8 +49,8 @@ export function Terminal({ application }: { application: Application }) {
     >
       {session === null ? (
         <p className="quiet pad flat">
-          A shell beside the application's first process, with its user, its files and its limits, and nothing beyond. It is
-          noted in the audit log.
+          A shell beside the application's first process, with its user, its files and its limits, and nothing
+          beyond. It is noted in the audit log.
         </p>
       ) : (
         <Connected key={session} name={application.name} instance={instance} />
@@ -177,8 +177,22 @@ function LineForm({ isOpen, onLine }: { isOpen: boolean; onLine: (line: string) 
 
 /** Colours of a terminal by number, on its dark ground. */
 const COLORS = [
-  "#5c6b65", "#ff8f88", "#63d69a", "#f0c068", "#8ab8ff", "#dba3f5", "#4fd1c8", "#d5dbd7",
-  "#9db0a8", "#ffb3ae", "#9be8bf", "#f8dba0", "#b8d4ff", "#ecc9fb", "#98e8e2", "#ffffff",
+  "#5c6b65",
+  "#ff8f88",
+  "#63d69a",
+  "#f0c068",
+  "#8ab8ff",
+  "#dba3f5",
+  "#4fd1c8",
+  "#d5dbd7",
+  "#9db0a8",
+  "#ffb3ae",
+  "#9be8bf",
+  "#f8dba0",
+  "#b8d4ff",
+  "#ecc9fb",
+  "#98e8e2",
+  "#ffffff",
 ];
 
 function lookOf({ bold, inverse, color }: Style) {
@@ -202,7 +216,8 @@ function Line({ runs, cursor }: { runs: readonly Run[]; cursor: number | null })
       </div>
     );
   const chars = runs.flatMap(({ text, style }) => [...text].map((char) => ({ char, style })));
-  while (chars.length <= cursor) chars.push({ char: " ", style: { bold: false, inverse: false, color: null } });
+  while (chars.length <= cursor)
+    chars.push({ char: " ", style: { bold: false, inverse: false, color: null } });
   return (
     <div>
       {chars.map(({ char, style }, at) => (

@@ -71,7 +71,9 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
   const now = useNow();
   const from = instant(info.from) ?? 0;
   const to = instant(info.to) ?? 0;
-  const kills = info.instances.flatMap(({ points }) => points).reduce((sum, point) => sum + point.oom_kills, 0);
+  const kills = info.instances
+    .flatMap(({ points }) => points)
+    .reduce((sum, point) => sum + point.oom_kills, 0);
   const hasPoints = info.instances.some(({ points }) => points.length > 0);
   return (
     <>
@@ -81,7 +83,10 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
         </Notice>
       ))}
       {kills > 0 ? (
-        <Notice tone="warn" title={`${count(kills)} ${kills === 1 ? "process was" : "processes were"} killed for want of memory`}>
+        <Notice
+          tone="warn"
+          title={`${count(kills)} ${kills === 1 ? "process was" : "processes were"} killed for want of memory`}
+        >
           Within the span that is shown.
         </Notice>
       ) : null}
@@ -93,12 +98,14 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
             ))}
           </div>
           <p className="quiet flat">
-            From {clock(from, now)} to {clock(to, now)}, a point for each {duration(info.step_s * 1_000)}. Where there is no
-            line, nothing ran or nobody looked.
+            From {clock(from, now)} to {clock(to, now)}, a point for each {duration(info.step_s * 1_000)}.
+            Where there is no line, nothing ran or nobody looked.
           </p>
         </>
       ) : (
-        <Empty>Nothing of it was measured in this span. The first figures come some seconds after its start.</Empty>
+        <Empty>
+          Nothing of it was measured in this span. The first figures come some seconds after its start.
+        </Empty>
       )}
     </>
   );
@@ -117,7 +124,11 @@ function Picture({
   to: number;
   application: string;
 }) {
-  const series = info.instances.map(({ index, points }) => ({ index, samples: samplesOf(points, figure.of), points }));
+  const series = info.instances.map(({ index, points }) => ({
+    index,
+    samples: samplesOf(points, figure.of),
+    points,
+  }));
   const highest = Math.max(...series.map(({ samples }) => highestOf(samples)), 0);
   const last = series.reduce((sum, { samples }) => sum + (samples.at(-1)?.value ?? 0), 0);
   const { limit: limitOf } = figure;

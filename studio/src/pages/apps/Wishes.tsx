@@ -26,34 +26,35 @@ export function Wishes({ application }: { application: Application }) {
   return (
     <Card
       title="Run"
-      actions={WISHES.filter(({ wish }) => (wish === "running") === isStopped || (isStopped && wish === "paused")).map(
-        (each) => {
-          const text = present.data === undefined ? null : withWish(present.data.text, application.name, each.wish);
-          const why =
-            may ??
-            (isLeaving
-              ? "It is leaving"
-              : present.data === undefined
-                ? "The document is still on its way"
-                : text === null
-                  ? "It is not in the wanted document"
-                  : undefined);
-          return (
-            <Act
-              key={each.wish}
-              words={each.words}
-              label={`${each.words} ${application.name}`}
-              busy={flow.isPlanning}
-              why={why}
-              onAct={() => {
-                if (text === null || present.data === undefined) return;
-                setAsked(each);
-                flow.plan({ change: { kind: "document", text }, expected: present.data.number });
-              }}
-            />
-          );
-        },
-      )}
+      actions={WISHES.filter(
+        ({ wish }) => (wish === "running") === isStopped || (isStopped && wish === "paused"),
+      ).map((each) => {
+        const text =
+          present.data === undefined ? null : withWish(present.data.text, application.name, each.wish);
+        const why =
+          may ??
+          (isLeaving
+            ? "It is leaving"
+            : present.data === undefined
+              ? "The document is still on its way"
+              : text === null
+                ? "It is not in the wanted document"
+                : undefined);
+        return (
+          <Act
+            key={each.wish}
+            words={each.words}
+            label={`${each.words} ${application.name}`}
+            busy={flow.isPlanning}
+            why={why}
+            onAct={() => {
+              if (text === null || present.data === undefined) return;
+              setAsked(each);
+              flow.plan({ change: { kind: "document", text }, expected: present.data.number });
+            }}
+          />
+        );
+      })}
     >
       <div className="stack">
         <p className="quiet flat">

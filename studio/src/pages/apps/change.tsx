@@ -134,7 +134,11 @@ function Steps({ steps }: { steps: PlanStep[] }) {
             </>
           ),
         },
-        { head: "Because", tone: () => "wrap", cell: ({ reason }) => <span className="quiet">{reason}</span> },
+        {
+          head: "Because",
+          tone: () => "wrap",
+          cell: ({ reason }) => <span className="quiet">{reason}</span>,
+        },
       ]}
     />
   );
@@ -189,17 +193,15 @@ export function Decide({
       </label>
       {deployment.destroys.length > 0 ? (
         <label className="row">
-          <input
-            type="checkbox"
-            checked={agreed}
-            onChange={(event) => setAgreed(event.target.checked)}
-          />
+          <input type="checkbox" checked={agreed} onChange={(event) => setAgreed(event.target.checked)} />
           What is listed above may be lost
         </label>
       ) : null}
       {doing.error ? <Refused error={doing.error} /> : null}
       {isOld && change.kind === "document" ? (
-        <p className="flat">Go back and plan again: the document is then made anew from what is wanted now.</p>
+        <p className="flat">
+          Go back and plan again: the document is then made anew from what is wanted now.
+        </p>
       ) : null}
       <p className="row flat">
         <button

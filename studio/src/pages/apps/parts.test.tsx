@@ -9,7 +9,14 @@ it("asks once more before what cannot be undone, and a double click is a no", as
   const user = userEvent.setup();
   const onAct = vi.fn();
   render(
-    <Sure words="Remove" label="Remove db" asked="Its value is lost." busy={false} why={undefined} onAct={onAct} />,
+    <Sure
+      words="Remove"
+      label="Remove db"
+      asked="Its value is lost."
+      busy={false}
+      why={undefined}
+      onAct={onAct}
+    />,
   );
   await user.dblClick(screen.getByRole("button", { name: "Remove db" }));
   expect(onAct).not.toHaveBeenCalled();

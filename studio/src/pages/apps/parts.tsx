@@ -122,7 +122,17 @@ export interface Tab {
 }
 
 /** Parts of a page, each with an address of its own. */
-export function Tabs({ base, tabs, now, label }: { base: string; tabs: readonly Tab[]; now: string; label: string }) {
+export function Tabs({
+  base,
+  tabs,
+  now,
+  label,
+}: {
+  base: string;
+  tabs: readonly Tab[];
+  now: string;
+  label: string;
+}) {
   return (
     <nav className="tabs" aria-label={label}>
       {tabs.map(({ id, name }) => (

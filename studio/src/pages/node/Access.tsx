@@ -92,7 +92,8 @@ function Members({ all }: { all: Member[] }) {
             head: "Member",
             cell: ({ name, wallet }) => (
               <>
-                {name} <code title={wallet}>{name ? `${wallet.slice(0, 6)}…${wallet.slice(-4)}` : wallet}</code>
+                {name}{" "}
+                <code title={wallet}>{name ? `${wallet.slice(0, 6)}…${wallet.slice(-4)}` : wallet}</code>
                 <Copy text={wallet} label={`wallet ${wallet}`} />
               </>
             ),
@@ -332,7 +333,10 @@ function Keys({ all }: { all: ApiKey[] }) {
                 duration(ms)
               ),
           },
-          { head: "Used", cell: ({ used }) => (used === null ? <span className="quiet">never</span> : <When at={used} />) },
+          {
+            head: "Used",
+            cell: ({ used }) => (used === null ? <span className="quiet">never</span> : <When at={used} />),
+          },
           {
             head: "",
             cell: ({ id, name }) => (

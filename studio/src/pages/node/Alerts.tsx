@@ -20,8 +20,8 @@ export function Alerts() {
           <Card title="Receivers" flush>
             <Webhooks all={info.webhooks} />
             <p className="quiet pad flat">
-              They are named by <code>machine</code> in <Link to="/deploy?whole=1">the whole document</Link>: alerts,
-              webhooks, a name, and an address.
+              They are named by <code>machine</code> in <Link to="/deploy?whole=1">the whole document</Link>:
+              alerts, webhooks, a name, and an address.
             </p>
           </Card>
           <Dropped info={info} />
@@ -68,7 +68,10 @@ function Open({ info: { open, suppressed } }: { info: AlertsInfo }) {
       ) : null}
       {suppressed > 0 ? (
         <div className="told">
-          <Notice tone="warn" title={`${count(suppressed)} more findings opened no alert, since too many are open`} />
+          <Notice
+            tone="warn"
+            title={`${count(suppressed)} more findings opened no alert, since too many are open`}
+          />
         </div>
       ) : null}
       <Table
@@ -79,7 +82,9 @@ function Open({ info: { open, suppressed } }: { info: AlertsInfo }) {
         columns={[
           {
             head: "Look at it",
-            cell: ({ severity }) => <Badge tone={severityOf(severity).tone}>{severityOf(severity).words}</Badge>,
+            cell: ({ severity }) => (
+              <Badge tone={severityOf(severity).tone}>{severityOf(severity).words}</Badge>
+            ),
           },
           { head: "What", tone: () => "wrap", cell: (alert) => <About alert={alert} /> },
           {
@@ -130,7 +135,11 @@ function Webhooks({ all }: { all: WebhookState[] }) {
         <div className="told">
           <Notice
             tone={result.taken ? "good" : "bad"}
-            title={result.taken ? `${result.webhook} has taken the test` : `${result.webhook} has not taken the test`}
+            title={
+              result.taken
+                ? `${result.webhook} has taken the test`
+                : `${result.webhook} has not taken the test`
+            }
           >
             {result.cause}
           </Notice>

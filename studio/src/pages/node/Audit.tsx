@@ -116,7 +116,11 @@ function Records({ items }: { items: AuditRecord[] }) {
           head: "What",
           tone: () => "wrap",
           cell: ({ method, path }) =>
-            path === undefined ? <span className="quiet">–</span> : <code className="long">{`${method ?? ""} ${path}`}</code>,
+            path === undefined ? (
+              <span className="quiet">–</span>
+            ) : (
+              <code className="long">{`${method ?? ""} ${path}`}</code>
+            ),
         },
         {
           head: "Result",
@@ -127,7 +131,9 @@ function Records({ items }: { items: AuditRecord[] }) {
                 {status === undefined ? "" : ` ${status}`}
               </Badge>{" "}
               {code ? <code>{code}</code> : null}
-              {unrecorded ? <span className="below quiet">and {count(unrecorded)} before it, not recorded</span> : null}
+              {unrecorded ? (
+                <span className="below quiet">and {count(unrecorded)} before it, not recorded</span>
+              ) : null}
             </>
           ),
         },
@@ -146,13 +152,15 @@ function Checked({ of }: { of: Awaited<ReturnType<typeof checkAudit>> }) {
   if (of.broken)
     return (
       <Notice tone="bad" title="The audit log was changed">
-        File {of.broken.file}, line {of.broken.line}: {of.broken.reason}. {count(of.records)} records before it hold.
+        File {of.broken.file}, line {of.broken.line}: {of.broken.reason}. {count(of.records)} records before
+        it hold.
       </Notice>
     );
   return (
     <Notice tone="good" title={`All ${count(of.records)} records hold`}>
-      Note the last one elsewhere, and it shows later that nothing before it was changed: record {count(of.head.sequence)},{" "}
-      <Hash text={of.head.hash} keep={8} /> <Copy text={`${of.head.sequence} ${of.head.hash}`} label="number and hash" />
+      Note the last one elsewhere, and it shows later that nothing before it was changed: record{" "}
+      {count(of.head.sequence)}, <Hash text={of.head.hash} keep={8} />{" "}
+      <Copy text={`${of.head.sequence} ${of.head.hash}`} label="number and hash" />
       {of.cuts > 0 || of.torn_bytes !== null
         ? " Lines that a power cut has torn are named by the records after them."
         : ""}

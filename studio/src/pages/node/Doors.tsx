@@ -85,7 +85,11 @@ function Traffic({ info }: { info: DoorsInfo }) {
           value={count(info.routes.reduce((all, { waiting }) => all + waiting, 0))}
           note="requests, for a switch"
         />
-        <Figure name="Document" value={count(info.serial)} note={info.user === null ? null : `user ${info.user}`} />
+        <Figure
+          name="Document"
+          value={count(info.serial)}
+          note={info.user === null ? null : `user ${info.user}`}
+        />
       </Figures>
       <Card title="Traffic" flush>
         <Table
@@ -138,7 +142,10 @@ function Places({ info: { listeners, hosts } }: { info: DoorsInfo }) {
         empty="It listens nowhere: nothing is published by it."
         columns={[
           { head: "Address", cell: ({ address }) => <code>{address}</code> },
-          { head: "TLS", cell: ({ tls }) => (tls ? <Badge tone="good">TLS</Badge> : <span className="quiet">plain</span>) },
+          {
+            head: "TLS",
+            cell: ({ tls }) => (tls ? <Badge tone="good">TLS</Badge> : <span className="quiet">plain</span>),
+          },
           { head: "Leads to", cell: ({ route }) => route ?? <span className="quiet">by domain</span> },
         ]}
       />
@@ -207,7 +214,8 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
           { head: "Name", cell: ({ name }) => name },
           {
             head: "Made by",
-            cell: ({ end }) => (end === null ? "given, or of a public authority" : "this machine's own authority"),
+            cell: ({ end }) =>
+              end === null ? "given, or of a public authority" : "this machine's own authority",
           },
           {
             head: "Ends",
@@ -215,7 +223,9 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
               end === null ? (
                 <span className="quiet">–</span>
               ) : (
-                <span className={end * 1_000 - now < ENDS_SOON_MS ? "wrong" : undefined}>{clock(end * 1_000, now)}</span>
+                <span className={end * 1_000 - now < ENDS_SOON_MS ? "wrong" : undefined}>
+                  {clock(end * 1_000, now)}
+                </span>
               ),
           },
           {
@@ -234,7 +244,8 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
         ]}
       />
       <p className="quiet pad flat">
-        Browsers of the house trust this machine's names, also offline, once its own authority is installed in them.
+        Browsers of the house trust this machine's names, also offline, once its own authority is installed in
+        them.
       </p>
     </Card>
   );
@@ -295,7 +306,9 @@ function GiveCertificate() {
           </label>
         ))}
         {giving.error ? <Refused error={giving.error} /> : null}
-        {giving.isSuccess ? <Notice tone="good" title="The certificate is kept, and the door has it" /> : null}
+        {giving.isSuccess ? (
+          <Notice tone="good" title="The certificate is kept, and the door has it" />
+        ) : null}
         <p className="row flat">
           <button
             type="submit"

@@ -88,14 +88,14 @@ function Emptied({ drained: { by, reason, at, applications } }: { drained: Drain
   const may = useMay("admin");
   const ending = useAct(endDrain);
   return (
-    <Notice tone="warn" title={`It is emptied, and takes no deployment: ${reason}`} ticking={<When at={at} />}>
-      By {by}. {applications.length === 0 ? "Nothing ran on it." : `Starts again: ${applications.join(", ")}.`}{" "}
-      <Act
-        words="Take deployments again"
-        busy={ending.isPending}
-        why={may}
-        onAct={() => ending.mutate()}
-      />
+    <Notice
+      tone="warn"
+      title={`It is emptied, and takes no deployment: ${reason}`}
+      ticking={<When at={at} />}
+    >
+      By {by}.{" "}
+      {applications.length === 0 ? "Nothing ran on it." : `Starts again: ${applications.join(", ")}.`}{" "}
+      <Act words="Take deployments again" busy={ending.isPending} why={may} onAct={() => ending.mutate()} />
       {ending.error ? <span className="below wrong">{ending.error.message}</span> : null}
     </Notice>
   );
@@ -110,8 +110,8 @@ function Emptying() {
     <Card title="Empty this machine">
       <div className="stack narrow">
         <p className="flat">
-          Every application stops, and its data stay. Nothing is deployed until that is undone, and then those that ran start
-          again.
+          Every application stops, and its data stay. Nothing is deployed until that is undone, and then those
+          that ran start again.
         </p>
         <label className="field">
           <span>Reason, which everybody reads who wants to deploy</span>

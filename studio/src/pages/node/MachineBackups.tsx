@@ -56,13 +56,16 @@ function OwnerKey({ keys }: { keys: BackupKeys }) {
         onSubmit={(event) => {
           event.preventDefault();
           if (why === undefined)
-            setting.mutate({ key: written, replace: keys.owner !== null }, { onSuccess: () => setWritten("") });
+            setting.mutate(
+              { key: written, replace: keys.owner !== null },
+              { onSuccess: () => setWritten("") },
+            );
         }}
       >
         {keys.owner === null ? (
           <Notice tone="warn" title="Nobody but this machine can read its backups">
-            Make a key away from it, keep the secret half safe, and set the public one here: then everything can be restored
-            from nothing but that key.
+            Make a key away from it, keep the secret half safe, and set the public one here: then everything
+            can be restored from nothing but that key.
           </Notice>
         ) : (
           <p className="flat">
@@ -126,7 +129,11 @@ function Places({ all }: { all: BackupTarget[] }) {
       columns={[
         { head: "Name", cell: ({ name }) => name },
         { head: "Place", tone: () => "wrap", cell: ({ place }) => <span className="long">{place}</span> },
-        { head: "State", tone: () => "wrap", cell: ({ state, cause }) => <StateOf state={state} cause={cause} /> },
+        {
+          head: "State",
+          tone: () => "wrap",
+          cell: ({ state, cause }) => <StateOf state={state} cause={cause} />,
+        },
         {
           head: "Repository",
           cell: ({ repository }) =>
@@ -155,7 +162,11 @@ function Backed({ all }: { all: BackedApplication[] }) {
       columns={[
         { head: "Application", cell: ({ name }) => <Link to={`/apps/${name}/backups`}>{name}</Link> },
         { head: "Place", cell: ({ target }) => target ?? <span className="quiet">none</span> },
-        { head: "State", tone: () => "wrap", cell: ({ state, cause }) => <StateOf state={state} cause={cause} /> },
+        {
+          head: "State",
+          tone: () => "wrap",
+          cell: ({ state, cause }) => <StateOf state={state} cause={cause} />,
+        },
         { head: "Last", cell: ({ last }) => <When at={last?.at} /> },
         { head: "Next", cell: ({ next }) => <At at={next} /> },
         {

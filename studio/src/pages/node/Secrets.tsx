@@ -65,7 +65,12 @@ function List({ all }: { all: SecretInfo[] }) {
                 label={`Remove the secret ${name}`}
                 asked="Its value is lost for good."
                 busy={removing.isPending}
-                why={may ?? (Object.keys(users).length > 0 ? "It is in use: deploy a document without it first" : undefined)}
+                why={
+                  may ??
+                  (Object.keys(users).length > 0
+                    ? "It is in use: deploy a document without it first"
+                    : undefined)
+                }
                 onAct={() => removing.mutate(name)}
               />
             ),
@@ -125,7 +130,11 @@ function NewSecret({ taken }: { taken: string[] }) {
               setName(event.target.value);
             }}
           />
-          <span id={`${id}-name-words`} className={wrong ? "problem" : "help"} role={wrong ? "alert" : undefined}>
+          <span
+            id={`${id}-name-words`}
+            className={wrong ? "problem" : "help"}
+            role={wrong ? "alert" : undefined}
+          >
             {wrong ??
               (taken.includes(name)
                 ? "It is there: this sets its next version, which the next deployment gives out."

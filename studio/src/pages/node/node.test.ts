@@ -21,7 +21,11 @@ it("filters events, the newest first", () => {
     application,
     text,
   });
-  const all = [event(1, "done", "web", "Start web"), event(2, "failed", "db", "start db"), event(3, "done", null, "commit")];
+  const all = [
+    event(1, "done", "web", "Start web"),
+    event(2, "failed", "db", "start db"),
+    event(3, "done", null, "commit"),
+  ];
   const found = (kind: string, application: string, text: string) =>
     eventsOf(all, { kind, application, text }).map(({ sequence }) => sequence);
   expect(found("", "", "")).toEqual([3, 2, 1]);
