@@ -37,11 +37,11 @@ function News() {
   const { events, state } = useHistory();
   const now = useNow();
   const { dataUpdatedAt: heardAt } = useReach();
-  const last = useRef(heardAt);
+  const heardBefore = useRef(heardAt);
   useEffect(() => {
     // After a sleep, or after an agent that was away: streams of before may be dead and look open.
-    if (heardAt - last.current > XNODE_STALE_MS) renewStreams();
-    last.current = heardAt;
+    if (heardAt - heardBefore.current > XNODE_STALE_MS) renewStreams();
+    heardBefore.current = heardAt;
   }, [heardAt]);
   useEffect(() => {
     const { call, stop } = seldom(() => void fresh(client), NEWS_MS);
