@@ -21,7 +21,7 @@ const PLACES_MAX = 12;
 /** A size in bytes, or what is wrong with its text. */
 export function readSize(written: string): { bytes: bigint } | { wrong: string } {
   const text = written.trim();
-  const match = /^(\d+)(?:\.(\d+))? *(\S*)$/.exec(text);
+  const match = /^(\d+)(?:\.(\d+))? *(\p{L}*)$/u.exec(text);
   const [, whole = "", part = "", unit = ""] = match ?? [];
   if (!match || whole.length > DIGITS_MAX || part.length > PLACES_MAX)
     return { wrong: "A size is a number with its unit, such as 512MiB or 1.5GiB." };
