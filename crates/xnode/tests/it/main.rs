@@ -3,8 +3,8 @@
 
 mod crash;
 mod deploy;
-mod jobs;
 mod door;
 mod door_document;
+mod jobs;
 mod repairs;
 mod world;
