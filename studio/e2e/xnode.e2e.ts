@@ -108,7 +108,7 @@ describe("applications", () => {
     await row.getByText("ended with code 1 after 12 ms").waitFor();
     await table.getByText("127.0.0.1:8088/tcp").waitFor();
     await page.getByText("attic: everything is as it is wanted · generation 1").waitFor();
-    await page.getByLabel("State").selectOption("trouble");
+    await page.getByRole("combobox", { name: "State" }).selectOption("trouble");
     await expect.poll(() => table.getByRole("row").count()).toBe(2);
     expect(new URL(page.url()).search).toBe("?state=trouble");
     await page.reload();
@@ -164,7 +164,7 @@ describe("an agent", () => {
   it("that goes away leaves what it said, called old, and comes back by itself", async () => {
     furnish();
     const page = await visit("/apps", {}, { refused: true });
-    await page.getByText("crash loop").waitFor();
+    await page.getByRole("table", { name: "Applications" }).getByText("crash loop").waitFor();
     agent.isAway = true;
     agent.cut();
     await page.getByText("The agent does not answer").waitFor({ timeout: 45_000 });
@@ -616,7 +616,9 @@ describe("the node", () => {
     await page.getByLabel(`Signed in as ${account.address}, owner`).waitFor();
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByRole("heading", { name: "Sign in to this Xnode" }).waitFor();
-    expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+    const left = await page.evaluate(() => JSON.stringify([{ ...sessionStorage }, { ...localStorage }]));
+    expect(left).not.toContain("omc_session");
+    expect(left).not.toContain("openmesh-xnode-session");
   });
 });
 
