@@ -437,7 +437,7 @@ fn addresses(
     let subnet = pool.settings.subnet;
     for index in 0..usize::try_from(instances).unwrap_or(usize::MAX) {
         let has =
-            |(_, has): &(&Ipv4Addr, &(Name, InstanceId))| is_own(*has) && usize::try_from(has.1.index) == Ok(index);
+            |(_, has): &(&Ipv4Addr, &(Name, InstanceId))| is_own(has) && usize::try_from(has.1.index) == Ok(index);
         let there = allocations.busy.iter().find(has).map(|(address, _)| *address);
         let before = addresses.get(index).copied();
         let there = there.filter(|there| subnet.contains(*there) && before != Some(*there));
