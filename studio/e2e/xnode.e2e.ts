@@ -136,9 +136,7 @@ describe("applications", () => {
   it("say what their trouble is, and what would help", async () => {
     furnish();
     const page = await visit("/apps/db");
-    const told = page
-      .getByRole("alert")
-      .filter({ hasText: "It is crash loop: ended with code 1 after 12 ms" });
+    const told = page.getByRole("alert").filter({ hasText: "Crash loop: ended with code 1 after 12 ms" });
     await told.getByText(/tried again each minute/).waitFor();
     await told.getByRole("link", { name: "To its log" }).click();
     await page.getByText("It has written nothing yet; new lines appear by themselves.").waitFor();
@@ -762,6 +760,8 @@ describe("within an application", () => {
     await page.getByRole("button", { name: "Connect" }).click();
     const terminal = page.getByRole("textbox", { name: "Terminal in site" });
     await terminal.getByText("$").waitFor();
+    // The screen has as many lines as are seen: none is out of sight above.
+    expect(await terminal.evaluate((element) => element.scrollHeight - element.clientHeight)).toBe(0);
     await terminal.press("l");
     await terminal.press("s");
     await terminal.getByText("$ ls").waitFor();

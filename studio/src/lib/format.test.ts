@@ -58,6 +58,7 @@ describe("times", () => {
     expect(age(999)).toBe("now");
     expect(age(59_999)).toBe("59 s ago");
     expect(age(60_000)).toBe("1 min ago");
+    expect(age(3_600_000)).toBe("1 h ago");
     expect(age(3_660_000)).toBe("1 h 1 min ago");
     expect(age(72 * 3_600_000)).toBe("3 days ago");
   });

@@ -41,7 +41,7 @@ export function age(ms: number): string {
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ago`;
   const hours = Math.floor(minutes / 60);
-  if (hours < 48) return `${hours} h ${minutes % 60} min ago`;
+  if (hours < 48) return `${hours} h ${minutes % 60 === 0 ? "" : `${minutes % 60} min `}ago`;
   return `${Math.floor(hours / 24)} days ago`;
 }
 
@@ -56,7 +56,8 @@ export function duration(ms: number): string {
   if (ms < 1_000) return `${ms} ms`;
   if (ms < 60_000) return `${trim(ms / 1_000)} s`;
   if (ms < 3_600_000) return `${trim(ms / 60_000)} min`;
-  return `${trim(ms / 3_600_000)} h`;
+  if (ms < 48 * 3_600_000) return `${trim(ms / 3_600_000)} h`;
+  return `${trim(ms / (24 * 3_600_000))} days`;
 }
 
 /** For how long something has lasted, in whole seconds, then minutes, then hours: it ticks while one looks. */

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { UsagePoint } from "../api/xnode";
-import { bits, highestOf, lineOf, samplesOf, topOf } from "./usage";
+import { bits, highestOf, lineOf, newestOf, samplesOf, topOf } from "./usage";
 
 const plot = { from: 0, to: 100_000, stepMs: 10_000, top: 10 };
 
@@ -23,6 +23,18 @@ it("has its edge at the limit where that is near, else above the highest", () =>
   expect(topOf(1, 100)).toBeCloseTo(1.1);
   expect(topOf(10, 0)).toBeCloseTo(11);
   expect(topOf(0, 100)).toBe(1);
+});
+
+it("says the highest of what runs now, and not of what ended", () => {
+  const one = [
+    { at: 0, value: 9 },
+    { at: 60_000, value: 3 },
+  ];
+  const other = [{ at: 60_000, value: 5 }];
+  const ended = [{ at: -60_000, value: 8 }];
+  expect(newestOf([one, other, ended, []], 60_000)).toBe(5);
+  expect(newestOf([ended], 60_000)).toBe(8);
+  expect(newestOf([], 60_000)).toBe(0);
 });
 
 it("takes a figure out of the points, and says rates in words", () => {

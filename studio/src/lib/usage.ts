@@ -66,6 +66,13 @@ export function topOf(highest: number, limit: number): number {
 export const highestOf = (samples: readonly Sample[]): number =>
   samples.reduce((most, { value }) => Math.max(most, value), 0);
 
+/** The highest of the newest values. An instance that ended before the newest step has none: it is no more. */
+export function newestOf(all: readonly (readonly Sample[])[], stepMs: number): number {
+  const last = all.flatMap((samples) => samples.slice(-1));
+  const newest = Math.max(...last.map(({ at }) => at));
+  return highestOf(last.filter(({ at }) => newest - at <= stepMs));
+}
+
 /** Bits a second in words. */
 export function bits(perSecond: number): string {
   if (perSecond < 1_000) return `${Math.round(perSecond)} bit/s`;

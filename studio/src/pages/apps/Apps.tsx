@@ -78,7 +78,15 @@ function List({ all, shown }: { all: Application[]; shown: Application[] }) {
             : "Nothing runs here yet. The store has templates to begin with; a docker-compose.yml can be pasted."
         }
         columns={[
-          { head: "Name", cell: ({ name }) => <Link to={`/apps/${name}`}>{name}</Link> },
+          {
+            head: "Name",
+            tone: () => "wrap slim",
+            cell: ({ name }) => (
+              <Link className="long" to={`/apps/${name}`}>
+                {name}
+              </Link>
+            ),
+          },
           {
             head: "State",
             cell: (application) => (

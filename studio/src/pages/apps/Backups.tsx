@@ -18,7 +18,7 @@ import { NAME, NAME_WORDS } from "../../lib/options";
 import { binary } from "../../lib/quantity";
 import { At, When } from "../parts";
 import { DataLines } from "./DataLines";
-import { Act, Live, Refused } from "./parts";
+import { Act, By, Live, Refused } from "./parts";
 
 export function Backups({ application }: { application: Application }) {
   const overview = useBackups();
@@ -207,7 +207,7 @@ export function BackupJobs({ jobs, whose = false }: { jobs: BackupJob[]; whose?:
               }
             : null,
           { head: "Begun", cell: ({ begun }) => <When at={begun} /> },
-          { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
+          { head: "By", tone: () => "wrap slim", cell: ({ by }) => <By who={by} /> },
           { head: "State", tone: () => "wrap", cell: (job) => <JobState of={job} /> },
           {
             head: "",

@@ -7,7 +7,7 @@ import { Table } from "../../design/Table";
 import { count } from "../../lib/format";
 import { When } from "../parts";
 import { Decide, Planning, useChange } from "./change";
-import { Act, Live, Refused } from "./parts";
+import { Act, By, Live, Refused } from "./parts";
 
 /** Lines of data: what a switch or a restore has left beside what is in use, for a person to choose. */
 export function DataLines({ name }: { name: string }) {
@@ -79,7 +79,7 @@ function LineTable({
         },
         { head: "Since", cell: ({ at }) => <When at={at} /> },
         { head: "Reason", tone: () => "wrap", cell: ({ reason }) => reason },
-        { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
+        { head: "By", tone: () => "wrap slim", cell: ({ by }) => <By who={by} /> },
         { head: "", cell: (line) => <LineActs line={line} busy={busy} onUse={onUse} onDrop={onDrop} /> },
       ]}
     />

@@ -21,7 +21,12 @@ const look = EditorView.theme({
     padding: "10px 0",
   },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
-  ".cm-gutters": { backgroundColor: "var(--raised)", color: "var(--quiet)", border: "none" },
+  ".cm-gutters": {
+    alignSelf: "stretch",
+    backgroundColor: "var(--raised)",
+    color: "var(--quiet)",
+    border: "none",
+  },
   "&.cm-focused": { outline: "2px solid var(--focus)", outlineOffset: "-2px" },
   ".cm-scroller": { maxHeight: "560px", overflow: "auto" },
   ".problem-line": { backgroundColor: "var(--bad-ground)" },

@@ -89,7 +89,7 @@ function Chosen({ name, places }: { name: string; places: FilePlaces }) {
           </select>
         </label>
         {volume && volume.bytes !== null && volume.bytes_free !== null ? (
-          <span className="quiet">
+          <span className="row quiet">
             {binary(volume.bytes_free)} of {binary(volume.bytes)} are free, line {volume.line}
           </span>
         ) : null}
@@ -355,7 +355,7 @@ function Additions({ folder }: { folder: Place }) {
         <Notice tone="good" title={`${plainText(sending.data)} is there`} />
       )}
       <form
-        className="row"
+        className="row end"
         aria-label="Make a folder"
         onSubmit={(event) => {
           event.preventDefault();
@@ -376,7 +376,7 @@ function Additions({ folder }: { folder: Place }) {
         </label>
         <button
           type="submit"
-          className="button small"
+          className="button"
           disabled={making.isPending || name.trim() === ""}
           title={name.trim() === "" ? "It needs a name" : undefined}
         >

@@ -10,7 +10,7 @@ import { readChange, type Change } from "../../lib/plan";
 import { useFilters } from "../../lib/urlState";
 import { At, When } from "../parts";
 import { Decide, Planning, useChange } from "./change";
-import { Act, Live, Refused } from "./parts";
+import { Act, By, Live, Refused } from "./parts";
 
 /** Events of an application that are shown, newest first. */
 const EVENTS_SHOWN = 50;
@@ -61,7 +61,7 @@ function Generations({ all, name }: { all: Generation[]; name: string }) {
             },
             { head: "State", cell: (generation) => <Mark of={generation} /> },
             { head: "When", cell: ({ at }) => <When at={at} /> },
-            { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
+            { head: "By", tone: () => "wrap slim", cell: ({ by }) => <By who={by} /> },
             { head: "Reason", tone: () => "wrap", cell: (generation) => <Reason of={generation} /> },
             {
               head: "",

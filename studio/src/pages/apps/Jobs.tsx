@@ -11,7 +11,7 @@ import { count, duration } from "../../lib/format";
 import { EMPTY_LOG, plainText, withLines, type LogWindow } from "../../lib/logWindow";
 import { useFilters } from "../../lib/urlState";
 import { At, When } from "../parts";
-import { Act, Live, Refused } from "./parts";
+import { Act, By, Live, Refused } from "./parts";
 
 /** Commands that run to their end: by schedule, at each switch, or when somebody asks. */
 export function Jobs({ application: { name } }: { application: Application }) {
@@ -98,7 +98,7 @@ function Job({ application, job }: { application: string; job: AppJob }) {
         columns={[
           { head: "Run", number: true, cell: ({ number }) => count(number) },
           { head: "Begun", cell: ({ at }) => <When at={at} /> },
-          { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
+          { head: "By", tone: () => "wrap slim", cell: ({ by }) => <By who={by} /> },
           { head: "Revision", cell: ({ revision }) => <code>{revision}</code> },
           { head: "End", tone: () => "wrap", cell: (run) => <RunEnd of={run} /> },
           {

@@ -41,7 +41,7 @@ function Trouble({ application: { name, state, cause } }: { application: Applica
   return (
     <Notice
       tone={tone === "bad" ? "bad" : "warn"}
-      title={`It is ${words}${cause ? `: ${cause.split("\n")[0] ?? ""}` : ""}`}
+      title={`${words[0]?.toUpperCase() ?? ""}${words.slice(1)}${cause ? `: ${cause.split("\n")[0] ?? ""}` : ""}`}
       ticking={again === null ? null : `Tried again in ${duration(again)}.`}
     >
       {cause
@@ -179,7 +179,7 @@ function Instances({ of }: { of: Instance[] }) {
         { head: "Restarts", number: true, cell: ({ restarts }) => count(restarts) },
         {
           head: "Last end",
-          tone: () => "wrap",
+          tone: () => "wrap slim",
           cell: ({ last_end: end }) => end ?? <span className="quiet">none</span>,
         },
       ]}

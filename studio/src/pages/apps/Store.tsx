@@ -106,7 +106,8 @@ export function GradeBadge({ of: { mark, not_run_here: notRunHere } }: { of: Tem
         never run by us
       </Badge>
     );
-  const { tone, words, title } = MARKS[mark];
+  const known: Record<string, (typeof MARKS)["none"] | undefined> = MARKS;
+  const { tone, words, title } = known[mark] ?? MARKS.none;
   return (
     <Badge tone={tone} title={title}>
       {words}

@@ -6,7 +6,18 @@ import { clock, count, duration, instant } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { binary } from "../../lib/quantity";
 import { oneOf, useFilters } from "../../lib/urlState";
-import { bits, HEIGHT, highestOf, lineOf, samplesOf, SPAN_WORDS, SPANS, topOf, WIDTH } from "../../lib/usage";
+import {
+  bits,
+  HEIGHT,
+  highestOf,
+  lineOf,
+  newestOf,
+  samplesOf,
+  SPAN_WORDS,
+  SPANS,
+  topOf,
+  WIDTH,
+} from "../../lib/usage";
 import { Live } from "./parts";
 
 interface Figure {
@@ -100,6 +111,9 @@ function Pictures({ info, name }: { info: UsageInfo; name: string }) {
           <p className="quiet flat">
             From {clock(from, now)} to {clock(to, now)}, a point for each {duration(info.step_s * 1_000)}.
             Where there is no line, nothing ran or nobody looked.
+            {info.instances.length > 1
+              ? " Each instance has its line, and the figures are those of the highest one."
+              : ""}
           </p>
         </>
       ) : (
@@ -130,7 +144,11 @@ function Picture({
     points,
   }));
   const highest = Math.max(...series.map(({ samples }) => highestOf(samples)), 0);
-  const last = series.reduce((sum, { samples }) => sum + (samples.at(-1)?.value ?? 0), 0);
+  const stepMs = info.step_s * 1_000;
+  const last = newestOf(
+    series.map(({ samples }) => samples),
+    stepMs,
+  );
   const { limit: limitOf } = figure;
   const limit = limitOf
     ? Math.max(
@@ -141,7 +159,7 @@ function Picture({
         0,
       )
     : 0;
-  const plot = { from, to, stepMs: info.step_s * 1_000, top: topOf(highest, limit) };
+  const plot = { from, to, stepMs, top: topOf(highest, limit) };
   const said = `${figure.words(last)} now, at most ${figure.words(highest)}${limit > 0 ? `, limit ${figure.words(limit)}` : ""}`;
   return (
     <Card title={figure.name}>

@@ -7,7 +7,7 @@ import type { Application } from "../../api/xnode";
 import { useReach } from "../../api/xnodeQueries";
 import { Badge, Copy, Loading, Notice } from "../../design";
 import { conditionWords, openings, stateOf } from "../../lib/applications";
-import { age } from "../../lib/format";
+import { age, shortAddress } from "../../lib/format";
 import { useNow } from "../../lib/now";
 import { Failure } from "../parts";
 
@@ -42,6 +42,15 @@ export function Live<T>({
       ) : null}
       {children(data)}
     </>
+  );
+}
+
+/** Whoever did something: a wallet in short, with all of it in its title. */
+export function By({ who }: { who: string }) {
+  return /^0x[0-9a-fA-F]{40}$/.test(who) ? (
+    <code title={who}>{shortAddress(who)}</code>
+  ) : (
+    <span className="long">{who}</span>
   );
 }
 

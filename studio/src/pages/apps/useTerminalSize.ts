@@ -24,7 +24,9 @@ export function useTerminalSize(element: RefObject<HTMLElement | null>): Termina
     const box = element.current;
     if (!box) return;
     const observer = new ResizeObserver(() => {
-      const probe = document.createElement("span");
+      // A block, which is as high as a line; text within a line is lower than that.
+      const probe = document.createElement("div");
+      probe.style.display = "inline-block";
       probe.textContent = "0".repeat(PROBE_CHARS);
       box.append(probe);
       const { width, height } = probe.getBoundingClientRect();

@@ -17,8 +17,8 @@ import {
 import { useAct } from "../../api/xnodeQueries";
 import { Badge, Card, Copy, Empty, Notice } from "../../design";
 import { Table } from "../../design/Table";
-import { count, duration } from "../../lib/format";
-import { Act, Live, Refused, Sure } from "../apps/parts";
+import { count, duration, shortAddress } from "../../lib/format";
+import { Act, By, Live, Refused, Sure } from "../apps/parts";
 import { When } from "../parts";
 
 const ROLE_WORDS: Record<Role, string> = {
@@ -92,8 +92,7 @@ function Members({ all }: { all: Member[] }) {
             head: "Member",
             cell: ({ name, wallet }) => (
               <>
-                {name}{" "}
-                <code title={wallet}>{name ? `${wallet.slice(0, 6)}…${wallet.slice(-4)}` : wallet}</code>
+                {name} <code title={wallet}>{shortAddress(wallet)}</code>
                 <Copy text={wallet} label={`wallet ${wallet}`} />
               </>
             ),
@@ -111,7 +110,7 @@ function Members({ all }: { all: Member[] }) {
             ),
           },
           { head: "Since", cell: ({ since }) => <When at={since} /> },
-          { head: "By", tone: () => "wrap", cell: ({ by }) => <span className="long">{by}</span> },
+          { head: "By", tone: () => "wrap slim", cell: ({ by }) => <By who={by} /> },
           { head: "Sessions", number: true, cell: ({ sessions }) => count(sessions) },
           {
             head: "",

@@ -73,6 +73,12 @@ function OwnerKey({ keys }: { keys: BackupKeys }) {
             <Copy text={keys.owner} label="the owner's key" />
           </p>
         )}
+        {keys.owner === null ? null : (
+          <p className="quiet flat">
+            Another one takes its place so: make it away from this machine, keep the secret half safe, and set
+            the public one here.
+          </p>
+        )}
         <Command text="openmesh xnode backup-key make ~/owner.key" />
         <label className="field">
           <span>Public half</span>
