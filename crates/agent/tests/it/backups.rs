@@ -405,7 +405,7 @@ fn holds(folder: &Path, bytes: &[u8]) -> bool {
 /// Objects of a bucket, with the moments at which they were stored.
 type Objects = Arc<Mutex<BTreeMap<String, (Vec<u8>, Timestamp)>>>;
 
-/// A server with the four requests of S3 that a repository needs. Signatures and hostile answers are the business of the tests of `openmesh-backup`.
+/// A server with the five requests of S3 that a repository needs. Signatures and hostile answers are the business of the tests of `openmesh-backup`.
 async fn bucket() -> (std::net::SocketAddr, Objects) {
     let objects = Objects::default();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -435,6 +435,8 @@ async fn object(Extract(objects): Extract<Objects>, verb: Verb, uri: Uri, header
             objects.remove(&key);
             plain(StatusCode::NO_CONTENT, Vec::new())
         }
+        ("HEAD", false) if objects.contains_key(&key) => plain(StatusCode::OK, Vec::new()),
+        ("HEAD", false) => plain(StatusCode::NOT_FOUND, Vec::new()),
         ("GET", false) => match objects.get(&key) {
             Some((bytes, _)) => part(bytes, &headers),
             None => {
