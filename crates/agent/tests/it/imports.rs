@@ -1,7 +1,7 @@
 //! Compose files through the agent's socket: what is made of them is a document that can be deployed.
 
 use openmesh_agent::client::ClientError;
-use openmesh_agent::views::{EventKind, ImportBody, Imported, Node};
+use openmesh_agent::views::{ImportBody, Imported, Node};
 use reqwest::Method;
 
 use crate::pantry::server;
@@ -25,7 +25,7 @@ async fn a_compose_file_becomes_a_document_that_serves() {
     let document = made.document.replace("version: 1\n", "").replace("10 GiB", "16 MiB");
     let taken = world.send(Method::POST, "/applications", world.document(&document)).await;
     let taken = taken.unwrap_or_else(|error| panic!("{error}"));
-    world.follow_to(&taken, EventKind::Serves).await;
+    world.follow(&taken).await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\n"));
 
     // With what belongs to it as JSON; what is unsupported is left until somebody can do without it.

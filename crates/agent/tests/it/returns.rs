@@ -109,15 +109,16 @@ async fn what_was_written_on_probation_is_kept_for_a_person_to_choose() {
     let application = world.application("web").await;
     assert_eq!(application.state, ApplicationState::Stopped);
     assert_eq!(answer("GET", port, "/").await, None);
-    // The old version on what clients have written; and then the old data, while the written ones stay.
+    // The old version on what clients have written; and then the old data, while the written ones stay. Each is watched with its traffic for ten
+    // minutes, so it serves and is not committed yet.
     let back = world.send(Method::POST, "/generations/1/restore", "").await.unwrap();
-    world.follow(&back).await;
+    world.follow_to(&back, EventKind::Serves).await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nbefore\nwritten\ndie\n"));
     let back = world.send(Method::POST, "/generations/1/restore?lines=web/data:1", "").await.unwrap();
-    world.follow(&back).await;
+    world.follow_to(&back, EventKind::Serves).await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nbefore\n"));
     let back = world.send(Method::POST, "/generations/1/restore?lines=web/data:2", "").await.unwrap();
-    world.follow(&back).await;
+    world.follow_to(&back, EventKind::Serves).await;
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nbefore\nwritten\ndie\n"));
     world.stop().await;
 }
