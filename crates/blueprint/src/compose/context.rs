@@ -1,4 +1,4 @@
-//! What a compose file takes from outside of itself.
+//! Variables, files and choices that a compose file takes from outside of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 

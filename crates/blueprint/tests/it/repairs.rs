@@ -210,7 +210,7 @@ fn a_changed_fate_is_marked_before_anything_goes() {
     assert_eq!(words, ["commit generation 3", "set volume a/data aside: its data go in a day"]);
 }
 
-/// What its policy leaves ended is neither started nor stopped again, and is replaced as any other version.
+/// An application that its policy leaves ended is neither started nor stopped again, and is replaced as any other version.
 #[test]
 fn an_application_that_is_over_stays_over() {
     let text = ONE.replace("image: i:1,", "image: i:1, restart: never,");
@@ -294,7 +294,7 @@ fn sockets_of_udp_hold_no_application_that_serves() {
     assert!(plan(&machine, &first, Some(&first)).unwrap().held.is_empty());
 }
 
-/// What a machine can mend in a volume is a step like any other, with its finding.
+/// A mend of a volume is a step like any other, with its finding.
 #[test]
 fn a_volume_is_mended() {
     let (mut machine, first) = installed(ONE);

@@ -188,7 +188,7 @@ fn a_healthy_application_with_writes_stays() {
     }
 }
 
-/// What is reached beside the door may have been written, whatever the door counts.
+/// Applications that are reached beside the door may have been written, whatever the door counts.
 #[test]
 fn ports_and_links_beside_the_door_count_as_writing() {
     let raw = NOTES.replacen(", protocol: http", "", 1);
