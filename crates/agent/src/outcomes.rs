@@ -1,4 +1,4 @@
-//! What became of generations that have failed, for people.
+//! Outcomes of generations that have failed, for people.
 
 use std::path::{Path, PathBuf};
 

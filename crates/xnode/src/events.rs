@@ -60,7 +60,7 @@ type Lasting = BTreeMap<(Option<Name>, String), String>;
 struct Inner {
     waiting: VecDeque<Event>,
     dropped: u64,
-    /// What lasts, by the source that finds it.
+    /// Lasting conditions, by the source that finds it.
     lasting: BTreeMap<&'static str, Lasting>,
 }
 

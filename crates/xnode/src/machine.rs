@@ -105,7 +105,7 @@ pub struct Machine {
     pub follow: Follow,
     /// The door; none where the agent has no program of one. Set once, after the machine was opened.
     pub doors: OnceLock<Carrier>,
-    /// What is remembered as long as the agent lives.
+    /// Memory that is kept as long as the agent lives.
     pub(crate) memory: Memory,
     /// Locks that keep other agents away, for as long as the machine is held.
     _alone: Alone,

@@ -264,7 +264,7 @@ mod tests {
         Network::new(all).unwrap()
     }
 
-    /// What a step asks for is no news; what goes behind the agent's back is.
+    /// A change that a step asks for is no news; one that goes behind the agent's back is.
     #[test]
     fn changes_of_others_are_told_from_the_agents_own() {
         let before = network(&[(2, "web"), (3, "db")], &[80]);

@@ -1,4 +1,4 @@
-//! What instances use: figures of the kernel at one moment, and what they say of an application.
+//! Use of resources by instances: figures of the kernel at one moment, and what they say of an application.
 
 use std::collections::BTreeMap;
 use std::fs;

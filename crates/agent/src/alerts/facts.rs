@@ -1,4 +1,4 @@
-//! What the agent knows, for the rules.
+//! Facts that the agent knows, for the rules.
 
 use openmesh_primitives::Timestamp;
 

@@ -52,12 +52,12 @@ const FILE: &str = "alerts.json";
 pub struct Alerts {
     path: PathBuf,
     kept: Mutex<(Book, Watch)>,
-    /// What the wanted generation says, by its number: it never changes.
+    /// Wishes of the wanted generation, by its number: it never changes.
     wished: Mutex<Option<Arc<Wished>>>,
     begun: Instant,
 }
 
-/// What a generation says about alerts.
+/// Wishes of a generation about alerts.
 #[derive(Debug, Default)]
 struct Wished {
     number: u64,

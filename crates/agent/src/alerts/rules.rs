@@ -56,7 +56,7 @@ pub struct Facts {
     pub is_replaced: bool,
 }
 
-/// What rules look at of an application.
+/// Facts of an application that rules look at.
 #[derive(Clone, Debug)]
 pub struct ApplicationFacts {
     /// Name.
@@ -69,14 +69,14 @@ pub struct ApplicationFacts {
     pub conditions: Vec<(String, u32, String)>,
 }
 
-/// What an alert is about. There is one alert for it at a time.
+/// Subject of an alert. There is one alert for it at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Kind.
     pub kind: AlertKind,
     /// Application; none for the machine.
     pub application: Option<String>,
-    /// Which one of several: a place for backups, a name of a certificate, an instance.
+    /// One of several: a place for backups, a name of a certificate, an instance.
     pub subject: Option<String>,
 }
 
@@ -87,7 +87,7 @@ pub struct Finding {
     pub severity: Severity,
     /// Cause.
     pub cause: String,
-    /// What helps.
+    /// Remedy, in words.
     pub remedy: String,
     /// Time for which it has to last before an alert opens.
     pub lasts: Duration,

@@ -61,13 +61,13 @@ pub struct Alert {
     pub kind: AlertKind,
     /// Application; none for the machine.
     pub application: Option<String>,
-    /// Which one of several: a place for backups, a name of a certificate, an instance.
+    /// One of several: a place for backups, a name of a certificate, an instance.
     pub subject: Option<String>,
     /// Severity.
     pub severity: Severity,
     /// Cause.
     pub cause: String,
-    /// What helps.
+    /// Remedy, in words.
     pub remedy: String,
     /// Moment at which it was first seen.
     pub begin: Timestamp,

@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Name of the job that is an application's own check.
 pub(crate) const CHECK: &str = "drill";
 
-/// What a drill has shown.
+/// Findings of a drill.
 struct Proved {
     bytes: u64,
     /// The application's own check was run, and passed; none where it has none.

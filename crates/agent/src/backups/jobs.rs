@@ -26,7 +26,7 @@ const NICE: i32 = 15;
 /// Whoever begins what the schedule wants.
 pub(crate) const SCHEDULE: &str = "schedule";
 
-/// What an act came to.
+/// Result of an act.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Done {
     /// Words for a person.

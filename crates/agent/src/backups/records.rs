@@ -17,7 +17,7 @@ const RESULTS_MAX: usize = 64;
 /// Findings of a check that are kept: enough to see what kind they are.
 pub(crate) const FINDINGS_MAX: usize = 32;
 
-/// What is known of an application's backups.
+/// Record of an application's backups.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Record {
@@ -103,7 +103,7 @@ impl Record {
     }
 }
 
-/// What is known of a target.
+/// Record of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TargetRecord {

@@ -54,7 +54,7 @@ pub struct Clocks {
     pub steady_ms: u64,
 }
 
-/// What a track asks for now.
+/// Act that a track asks for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Nothing until then; none where the schedule has no moment any more.

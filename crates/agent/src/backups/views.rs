@@ -187,7 +187,7 @@ pub struct Job {
     pub by: String,
     /// Its begin.
     pub begun: Timestamp,
-    /// What is being done, in words.
+    /// Present phase, in words.
     pub phase: String,
     /// Bytes that are done.
     pub bytes: u64,

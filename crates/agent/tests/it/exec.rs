@@ -1,4 +1,4 @@
-//! What runs in an application beside its first process, asked for over the agent's socket: one shot, terminals, jobs, and what is used.
+//! Commands in an application beside its first process, asked for over the agent's socket: one shot, terminals, jobs, and what is used.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};

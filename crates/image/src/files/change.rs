@@ -27,7 +27,7 @@ const KEPT_BITS: u32 = 0o777;
 /// Bytes of a frame's length.
 const LENGTH_BYTES: usize = 4;
 
-/// What is at a name at present.
+/// State of a name at present; none where nothing is there.
 type Present = Option<Stat>;
 
 impl Tree {

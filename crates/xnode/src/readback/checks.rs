@@ -1,4 +1,4 @@
-//! What two looks at each instance have shown.
+//! Results of two looks at each instance.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

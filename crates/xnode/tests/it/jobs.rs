@@ -1,4 +1,4 @@
-//! What runs in an application beside its first process: jobs, tests of its health by a command, and what a writable root holds.
+//! Commands in an application beside its first process: jobs, tests of its health by a command, and what a writable root holds.
 
 use std::path::Path;
 use std::time::Duration;
