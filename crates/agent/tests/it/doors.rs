@@ -1,5 +1,7 @@
 //! The door's process as an agent keeps it: started, started again, left alone.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -82,6 +84,55 @@ async fn a_door_outlives_its_agent_and_comes_back_when_it_dies() {
     assert!(second.len() == 1 && second != first, "{first:?} {second:?}");
     let root = world.client.text(world.client.request(Method::GET, "/doors/authority")).await.unwrap();
     assert!(root.starts_with("-----BEGIN CERTIFICATE-----"), "{root}");
+}
+
+/// A server whose answer at `/wait` comes in two halves: the second one after the first word is written.
+fn waiting_server() -> String {
+    let waits = "  if ($head =~ m{^GET /wait}) { if (!fork()) { syswrite(C, \"HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nfirst\"); \
+                 select(undef, undef, undef, 0.02) until -s '/data/words'; syswrite(C, 'last.'); exit 0 } close C; next; }\n  my $body";
+    server("one").replace("  my $body", waits)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_door_that_leaves_is_not_waited_for_and_cuts_nothing() {
+    let Some(mut world) = World::new() else { return };
+    build();
+    world.start().await;
+    let (image, port) = (world.image(&waiting_server()), free_port());
+    let text = plain(&image, port).replace("{port: 8080, publish", "{port: 8080, protocol: http, publish");
+    world.deploy(world.document(&text)).await;
+    let first = processes(&world);
+    let (half, halved) = std::sync::mpsc::channel();
+    let open_one = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET /wait HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").unwrap();
+        let (mut got, mut part) = (Vec::new(), [0; 1_024]);
+        while !got.ends_with(b"first") {
+            let count = stream.read(&mut part).unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&got));
+            got.extend_from_slice(&part[..count]);
+        }
+        half.send(()).unwrap();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).map(|_| rest)
+    });
+    tokio::task::spawn_blocking(move || halved.recv_timeout(PATIENCE).unwrap()).await.unwrap();
+    kill_process(first[0], Signal::TERM).unwrap();
+    let begun = Instant::now();
+    // The one that leaves waits for the open answer, and that one for the word that another door lets in.
+    while answer("POST", port, "/word").await.is_none() {
+        assert!(begun.elapsed() < PATIENCE, "no door: {:?}", processes(&world));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(open_one.join().unwrap().unwrap(), "last.", "an open answer ends by itself");
+    until("a door that serves", &world, |doors| doors.state == DoorState::Serves).await;
+    let begun = Instant::now();
+    while processes(&world).len() != 1 {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", processes(&world));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_ne!(processes(&world), first);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
