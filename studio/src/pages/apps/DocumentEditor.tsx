@@ -22,7 +22,9 @@ const look = EditorView.theme({
   },
   ".cm-cursor": { borderLeftColor: "var(--text)" },
   ".cm-gutters": {
+    // As high as the text, also where that is shorter than its place.
     alignSelf: "stretch",
+    height: "auto",
     backgroundColor: "var(--raised)",
     color: "var(--quiet)",
     border: "none",
