@@ -24,13 +24,14 @@ pub(crate) use terms::Terms;
 
 use crate::alerts::Alerts;
 use crate::backups::Backups;
+use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::outcomes::{self, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{doors, drain, ids, programs};
+use crate::{doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
@@ -341,7 +342,7 @@ impl Service {
     ) -> Result<views::Deployment, AgentError> {
         let _change = self.change.lock().await;
         if does {
-            drain::refuse(&self.settings)?;
+            refuse_drained(&self.settings)?;
         }
         let paths = &self.agent.machine().paths;
         let old = marks::generation(paths, to)?;

@@ -2,9 +2,9 @@
 
 use openmesh_primitives::Timestamp;
 
-use crate::alerts::Wished;
 use crate::alerts::rules::{ApplicationFacts, Facts};
-use crate::api::applications_now;
+use crate::alerts::state::Wished;
+use crate::api::applications::applications_now;
 use crate::backups;
 use crate::error::AgentError;
 use crate::service::Service;

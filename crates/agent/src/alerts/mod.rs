@@ -16,14 +16,13 @@
 mod book;
 mod facts;
 mod rules;
+mod state;
 pub mod views;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use futures::future::join_all;
 use openmesh_blueprint::document::{Content, Name, Webhook};
@@ -33,7 +32,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use crate::alerts::book::{Book, Message, Now, Watch};
+pub use state::Alerts;
+
+use crate::alerts::book::Message;
+use crate::alerts::state::Wished;
 use crate::alerts::views::{Alert, AlertEvent, WebhookState, WebhookTest};
 use crate::alerts::webhook::Receiver;
 use crate::api::blocking;
@@ -45,67 +47,7 @@ use crate::service::Service;
 const LOOK: Duration = Duration::from_secs(15);
 /// Messages that are sent at once: a receiver that does not answer holds up few others.
 const SENDS_MAX: usize = 16;
-/// The book's file.
-const FILE: &str = "alerts.json";
-
-/// Alerts of an agent.
-pub struct Alerts {
-    path: PathBuf,
-    kept: Mutex<(Book, Watch)>,
-    /// Wishes of the wanted generation, by its number: it never changes.
-    wished: Mutex<Option<Arc<Wished>>>,
-    begun: Instant,
-}
-
-/// Wishes of a generation about alerts.
-#[derive(Debug, Default)]
-struct Wished {
-    number: u64,
-    node: String,
-    webhooks: BTreeMap<Name, Webhook>,
-    /// The deployment that it brings back, where it is one that came back by itself: number and cause.
-    returned: Option<(u64, String)>,
-}
-
 impl Alerts {
-    /// Opens the alerts of a state folder.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub fn open(state: &Path) -> Result<Alerts, AgentError> {
-        let path = state.join(FILE);
-        let book = match std::fs::read(&path) {
-            Err(cause) if cause.kind() == ErrorKind::NotFound => Book::default(),
-            bytes => parse(&path, &bytes.map_err(AgentError::file("reading", &path))?)?,
-        };
-        let kept = Mutex::new((book, Watch::default()));
-        Ok(Alerts { path, kept, wished: Mutex::default(), begun: Instant::now() })
-    }
-
-    fn now(&self) -> Now {
-        let steady = self.begun.elapsed().as_millis();
-        Now { wall: Timestamp::now(), steady_ms: u64::try_from(steady).unwrap_or(u64::MAX) }
-    }
-
-    /// Changes the book, and writes it where something is to be kept.
-    fn change<T>(&self, change: impl FnOnce(&mut Book, &mut Watch, Now) -> (T, bool)) -> Result<T, AgentError> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (book, watch) = &mut *kept;
-        let (value, is_new) = change(book, watch, self.now());
-        watch.is_unwritten |= is_new;
-        if watch.is_unwritten {
-            let bytes = serde_json::to_vec(book).unwrap_or_default();
-            marks::replace(&self.path, &bytes).map_err(AgentError::file("writing", &self.path))?;
-            watch.is_unwritten = false;
-        }
-        Ok(value)
-    }
-
-    fn due(&self) -> Vec<Message> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.0.due(self.now().steady_ms, SENDS_MAX)
-    }
-
     /// Secrets of the wanted generation's webhooks, each with the place that names it.
     ///
     /// # Errors
@@ -132,19 +74,6 @@ impl Alerts {
         let wished = Arc::new(if number == 0 { Wished::default() } else { read(service, number)? });
         *kept = Some(wished.clone());
         Ok(wished)
-    }
-}
-
-/// A book of a file. One that cannot be read is set aside: alerts go on.
-fn parse(path: &Path, bytes: &[u8]) -> Result<Book, AgentError> {
-    match serde_json::from_slice(bytes) {
-        Ok(book) => Ok(book),
-        Err(error) => {
-            let aside = path.with_extension("damaged.json");
-            tracing::warn!(%error, aside = %aside.display(), "the file of alerts cannot be read, and was set aside");
-            std::fs::rename(path, &aside).map_err(AgentError::file("setting aside", path))?;
-            Ok(Book::default())
-        }
     }
 }
 
@@ -228,7 +157,7 @@ fn look(service: &Service) -> Result<(), AgentError> {
 /// Sends what is due.
 async fn deliver(service: &Arc<Service>) -> Result<(), AgentError> {
     let prepared = blocking(service, |service| {
-        let (wished, due) = (service.alerts().wished(service)?, service.alerts().due());
+        let (wished, due) = (service.alerts().wished(service)?, service.alerts().due(SENDS_MAX));
         let mut receivers = BTreeMap::new();
         for message in &due {
             if let Some((name, webhook)) =
@@ -335,27 +264,4 @@ pub(crate) async fn test(service: &Arc<Service>, name: &Name) -> Result<Option<W
         Err(cause) => Err(cause),
     };
     Ok(Some(WebhookTest { webhook: name.to_string(), taken: sent.is_ok(), cause: sent.err() }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_book_is_kept_and_a_damaged_one_is_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let alerts = Alerts::open(folder.path()).unwrap();
-        alerts
-            .change(|book, _, _| {
-                book.dropped_count = 7;
-                ((), true)
-            })
-            .unwrap();
-        let again = Alerts::open(folder.path()).unwrap();
-        assert_eq!(again.kept.lock().unwrap().0.dropped_count, 7);
-        std::fs::write(folder.path().join(FILE), "{\"open\": 1").unwrap();
-        let anew = Alerts::open(folder.path()).unwrap();
-        assert_eq!(anew.kept.lock().unwrap().0, Book::default());
-        assert!(folder.path().join("alerts.damaged.json").exists());
-    }
 }

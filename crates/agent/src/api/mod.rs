@@ -4,6 +4,7 @@
 
 mod access;
 mod alerts;
+pub mod applications;
 mod backups;
 mod common;
 pub mod doors;
@@ -29,14 +30,14 @@ use futures::{StreamExt as _, stream};
 use openmesh_access::{Refusal, Role};
 use openmesh_blueprint::document::{Name, schema};
 use openmesh_blueprint::generation::{Disposal, Generation};
-use openmesh_blueprint::inventory::{Door, Feature, InstanceState, Traffic, Verdict};
+use openmesh_blueprint::inventory::Feature;
 use openmesh_blueprint::resolve::LineChoices;
 use openmesh_blueprint::{Document, diff};
 use openmesh_shim::log::{Filter, Stream as LogStream};
-use openmesh_xnode::look::{InstanceLook, Look};
-use openmesh_xnode::{marks, words};
+use openmesh_xnode::marks;
 use serde::Deserialize;
 
+use applications::views_of;
 use common::{Change, LOG_PAUSE, Shared, lines};
 pub(crate) use common::{blocking, name};
 
@@ -46,7 +47,7 @@ use crate::outcomes::{self, Outcome};
 use crate::reach;
 use crate::service::{Service, Terms, names};
 use crate::uninstall::Holdings;
-use crate::views::{self, ApplicationState};
+use crate::views;
 
 /// Largest document, bytes: hundreds of applications with their files.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
@@ -208,121 +209,6 @@ async fn application(State(service): Shared, Path(text): Path<String>) -> Result
     let known = names(all.iter().map(|view| &view.name));
     let found = all.into_iter().find(|view| view.name == text);
     found.map(Json).ok_or(AgentError::NoApplication { name: text, known })
-}
-
-/// Every application that is wanted or there.
-/// Applications as they are now, with what their use says of them.
-pub(crate) fn applications_now(service: &Service) -> Result<Vec<views::Application>, AgentError> {
-    let mut all = views_of(&service.agent().look()?, &service.work());
-    for view in &mut all {
-        view.conditions = usage::present(service, &view.name);
-    }
-    Ok(all)
-}
-
-fn views_of(look: &Look, work: &views::Work) -> Vec<views::Application> {
-    let wanted = look.wanted.iter().flat_map(|wanted| wanted.portable.applications.keys());
-    let there = look.instances.iter().filter(|(_, instances)| !instances.is_empty()).map(|(name, _)| name);
-    let all: std::collections::BTreeSet<&Name> = wanted.chain(there).collect();
-    all.into_iter().map(|name| view_of(look, work, name)).collect()
-}
-
-fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
-    let resolved = look.wanted.as_ref().and_then(|wanted| wanted.portable.applications.get(name));
-    let placed = look.wanted.as_ref().and_then(|wanted| wanted.placement.applications.get(name));
-    let found = look.instances.get(name);
-    let admitted = |id| {
-        let observed = look.inventory.applications.get(name).and_then(|found| found.instances.get(id));
-        observed.is_some_and(|observed| observed.traffic == Traffic::Admitted)
-    };
-    let instances = found.into_iter().flatten().map(|(id, look)| instance(id.to_string(), look, admitted(id)));
-    let (state, cause) = state(look, work, name);
-    let ports = resolved.into_iter().flat_map(|resolved| resolved.application.ports.keys()).map(|port| {
-        let at = placed.and_then(|placed| placed.ports.get(port)).map(ToString::to_string);
-        (port.to_string(), at)
-    });
-    let volumes = placed.into_iter().flat_map(|placed| &placed.volumes);
-    views::Application {
-        name: name.to_string(),
-        state,
-        cause,
-        image: resolved.map(|resolved| resolved.image.source.to_string()),
-        digest: resolved.map(|resolved| format!("sha256:{}", resolved.image.digest)),
-        revision: look.wanted.as_ref().and_then(|wanted| wanted.revision(name)).map(|revision| revision.to_string()),
-        instances: instances.collect(),
-        ports: ports.collect(),
-        volumes: volumes
-            .map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)))
-            .collect(),
-        conditions: Vec::new(),
-    }
-}
-
-fn instance(id: String, look: &InstanceLook, admitted: bool) -> views::Instance {
-    let status = look.status.as_ref();
-    let word = |status: &openmesh_shim::protocol::Status| {
-        serde_json::to_value(status.state).ok().and_then(|word| Some(word.as_str()?.to_string())).unwrap_or_default()
-    };
-    views::Instance {
-        id,
-        state: match status {
-            None => "created".into(),
-            Some(_) if !look.is_watched => "without a shim".into(),
-            Some(status) => word(status),
-        },
-        address: look.address.to_string(),
-        pid: status.and_then(|status| status.first.as_ref()).map(|first| first.pid),
-        restarts: status.map_or(0, |status| status.restarts),
-        admitted,
-        last_end: status.and_then(|status| status.ends.last()).map(words::end),
-    }
-}
-
-/// State of an application, with the cause of one that nobody wished.
-fn state(look: &Look, work: &views::Work, name: &Name) -> (ApplicationState, Option<String>) {
-    let wanted =
-        look.wanted.as_ref().and_then(|wanted| Some((wanted.revision(name)?, wanted.portable.applications.get(name)?)));
-    let Some((revision, resolved)) = wanted else { return (ApplicationState::Leaving, None) };
-    let trouble = work.troubles.iter().find(|trouble| trouble.application.as_deref() == Some(name.as_str()));
-    let observed = look.inventory.applications.get(name);
-    let instances: Vec<_> =
-        observed.into_iter().flat_map(|found| &found.instances).filter(|(id, _)| id.revision == revision).collect();
-    let looks = look.instances.get(name);
-    let looped = instances.iter().find_map(|(id, _)| {
-        let status = looks?.get(id)?.status.as_ref()?;
-        status.crash_loop.then(|| status.ends.last().map(words::end).unwrap_or_default())
-    });
-    if let Some(cause) = looped {
-        return (ApplicationState::CrashLoop, Some(cause));
-    }
-    if instances.iter().any(|(_, found)| found.state == InstanceState::Frozen) {
-        return (ApplicationState::Frozen, Some("its first process was stopped by a signal or the freezer".into()));
-    }
-    if let Some(Verdict::Failed(cause)) =
-        instances.iter().find_map(|(_, found)| found.gate.clone().filter(|gate| *gate != Verdict::Passed))
-    {
-        return (ApplicationState::Failed, Some(cause));
-    }
-    if let Some(trouble) = trouble {
-        return (ApplicationState::Held, Some(trouble.cause.clone()));
-    }
-    if resolved.application.wish != openmesh_blueprint::document::Wish::Running {
-        return (ApplicationState::Stopped, None);
-    }
-    if let Some((id, InstanceState::Exited(code) | InstanceState::Over(code))) = instances
-        .iter()
-        .map(|(id, found)| (id, found.state))
-        .find(|(_, state)| matches!(state, InstanceState::Exited(_) | InstanceState::Over(_)))
-    {
-        return (
-            ApplicationState::Ended,
-            Some(format!("instance {id} has ended with code {code}, and its policy starts it no more")),
-        );
-    }
-    let open = observed.is_some_and(|found| found.door == Door::Open(revision.clone()));
-    let running = instances.iter().filter(|(_, found)| found.state == InstanceState::Running).count();
-    let all = usize::try_from(resolved.application.instances).is_ok_and(|wanted| running >= wanted);
-    (if open && all { ApplicationState::Running } else { ApplicationState::Starting }, None)
 }
 
 async fn generations(State(service): Shared) -> Result<Json<Vec<views::Generation>>, AgentError> {

@@ -49,7 +49,6 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Name, Schedule, Store};
 use openmesh_primitives::Timestamp;
 use tokio::runtime::Handle;
@@ -59,7 +58,7 @@ pub use error::BackupsError;
 pub(crate) use find::list;
 pub(crate) use jobs::{Job, SCHEDULE};
 pub(crate) use machine::{check_fresh, plan as plan_machine};
-pub(crate) use state::Backups;
+pub(crate) use state::{Backups, stop_removed};
 pub(crate) use status::{overview, troubles};
 pub(crate) use subject::volume_id;
 pub(crate) use targets::{check as check_document, open_target};
@@ -255,13 +254,6 @@ pub(crate) fn check_removal(service: &Service, name: &Name) -> Result<(), AgentE
         service.backups().keys.recipients()?;
     }
     Ok(())
-}
-
-/// Stops what is done with applications that a generation removes: their volumes are set aside as soon as nobody reads them, and their last backup comes after
-/// that.
-pub(crate) fn stop_removed(backups: &Backups, before: Option<&Generation>, generation: &Generation) {
-    let has = |generation: &Generation, name: &Name| generation.portable.applications.contains_key(name);
-    backups.jobs.stop(|name| before.is_some_and(|before| has(before, name)) && !has(generation, name));
 }
 
 /// Begins a backup of an application.

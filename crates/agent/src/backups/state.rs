@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::Name;
 
 use crate::backups::jobs::Jobs;
@@ -109,6 +110,13 @@ impl Backups {
         }
         *woken = false;
     }
+}
+
+/// Stops what is done with applications that a generation removes: their volumes are set aside as soon as nobody reads them, and their last backup comes after
+/// that.
+pub(crate) fn stop_removed(backups: &Backups, before: Option<&Generation>, generation: &Generation) {
+    let has = |generation: &Generation, name: &Name| generation.portable.applications.contains_key(name);
+    backups.jobs.stop(|name| before.is_some_and(|before| has(before, name)) && !has(generation, name));
 }
 
 #[cfg(test)]

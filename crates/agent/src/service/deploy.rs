@@ -9,11 +9,12 @@ use openmesh_blueprint::{Document, Generation, Refusal, resolve};
 use openmesh_xnode::XnodeError;
 
 use super::{Asked, Service, Terms, names};
+use crate::backups;
 use crate::catalogue::Known;
+use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{backups, drain};
 
 impl Service {
     /// The plan for a document; where `does`, its generation is the wanted one from here on.
@@ -128,7 +129,7 @@ impl Service {
 
 /// Refuses what would change a machine that is emptied.
 fn check_drained(settings: &Settings, terms: &Terms, does: bool) -> Result<(), AgentError> {
-    if does && !terms.although_drained { drain::refuse(settings) } else { Ok(()) }
+    if does && !terms.although_drained { refuse_drained(settings) } else { Ok(()) }
 }
 
 /// Sees that a document can be read back from the text in which it is kept: anchors and escapes make it longer than it was written.
