@@ -24,18 +24,18 @@ use crate::pantry::server;
 use crate::world::{PATIENCE, World, answer, free_port, web};
 
 /// A document with a place for backups, and a web server that has them each night.
-fn backed_up(world: &World, image: &str, port: u16, store: &str) -> String {
+pub fn backed_up(world: &World, image: &str, port: u16, store: &str) -> String {
     let backup = "    backup: {to: disk, schedule: \"0 3 * * *\", drill: \"0 4 * * 0\"}\n    health:";
     let applications = web(image, port).replacen("    health:", backup, 1);
     let place = format!("machine: {{backups: {{disk: {store}}}, ");
     world.document(&applications).replacen("machine: {", &place, 1)
 }
 
-fn folder(path: &Path) -> String {
+pub fn folder(path: &Path) -> String {
     format!("{{kind: folder, address: {}}}", path.display())
 }
 
-async fn send<T: DeserializeOwned>(
+pub async fn send<T: DeserializeOwned>(
     world: &World,
     method: Method,
     path: &str,
@@ -45,7 +45,7 @@ async fn send<T: DeserializeOwned>(
 }
 
 /// Begins an act, and follows it to its end.
-async fn act(world: &World, path: &str, body: Vec<u8>) -> Ended {
+pub async fn act(world: &World, path: &str, body: Vec<u8>) -> Ended {
     let job: Job = send(world, Method::POST, path, body).await.unwrap();
     end_of(world, job.number).await
 }
@@ -66,7 +66,7 @@ async fn end_of(world: &World, number: u64) -> Ended {
     ended.await.unwrap()
 }
 
-async fn done(world: &World, path: &str, body: Vec<u8>) -> Ended {
+pub async fn done(world: &World, path: &str, body: Vec<u8>) -> Ended {
     let ended = act(world, path, body).await;
     assert!(ended.ok, "{ended:?}");
     ended
@@ -101,7 +101,7 @@ async fn set_owner(world: &World) -> Identity {
 }
 
 /// Sets the secret of the web server.
-async fn set_token(world: &World) {
+pub async fn set_token(world: &World) {
     let _version: u32 = send(world, Method::PUT, "/secrets/token", "correct horse").await.unwrap();
 }
 
