@@ -1,8 +1,8 @@
 //! A store in a bucket of an object store that speaks the protocol of S3.
 //!
 //! # What it owns
-//! Requests: where they go, their signatures, and when they are sent again. It asks four things of a server: put where nothing is (`If-None-Match: *`), get a
-//! range, list after a key, delete. Addresses have the bucket in the path, which every server takes.
+//! Requests: where they go, their signatures, and when they are sent again. It asks five things of a server: put where nothing is (`If-None-Match: *`), get a
+//! range, list after a key, tell whether a key is there, delete. Addresses have the bucket in the path, which every server takes.
 //!
 //! # Why written here
 //! The crate `object_store` of the tables can do it with a feature, which would give the room of the tables an HTTP client; the SDK of AWS is a hundred crates. The
