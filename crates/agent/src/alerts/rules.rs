@@ -212,8 +212,8 @@ fn certificates(facts: &Facts, found: &mut Findings) {
     for (name, until_s) in &facts.certificates {
         let left = until_s.saturating_sub(facts.now_s);
         let severity = match left {
-            ..=CERTIFICATE_CRITICAL_S => Severity::Critical,
-            ..=CERTIFICATE_WARNING_S => Severity::Warning,
+            left if left <= CERTIFICATE_CRITICAL_S => Severity::Critical,
+            left if left <= CERTIFICATE_WARNING_S => Severity::Warning,
             _ => continue,
         };
         let when = match left {
