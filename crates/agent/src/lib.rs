@@ -105,7 +105,7 @@ pub async fn run_from(
         match once(taking.take(), settings.clone(), asked.clone()).await {
             Ok(Ended::Asked) => break Ok(()),
             Ok(Ended::HandedOver(handed, steps)) => {
-                if handed.is_served(steps).await {
+                if handed.give_way(steps).await {
                     break Ok(());
                 }
                 tracing::warn!("the agent that was to take over did not get there; this one goes on");

@@ -110,7 +110,7 @@ pub(crate) struct Handed {
 
 impl Handed {
     /// Says that everything was given up, and waits for the new agent. False where this one has to go on; then the new one is gone.
-    pub async fn is_served(mut self, steps: BTreeSet<String>) -> bool {
+    pub async fn give_way(mut self, steps: BTreeSet<String>) -> bool {
         let gone = serde_json::to_string(&Gone { steps }).unwrap_or_default();
         let said = say(&mut self.stream, &gone).await;
         if said && line(&mut self.stream, GET_THERE).await.as_deref() == Some(SERVES) {
