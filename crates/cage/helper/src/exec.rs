@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use libcontainer::oci_spec::runtime::{Process, Spec};
+use libcontainer::oci_spec::runtime::{BoxBuilder, Process, Spec};
 use nix::sched::{CloneFlags, setns};
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open, set_child_subreaper};
 
@@ -250,6 +250,9 @@ fn process_of(process: &Process, request: &Request) -> Result<Vec<u8>, String> {
     process.set_args(Some(request.command.clone()));
     process.set_env(Some(lines));
     process.set_terminal(Some(request.terminal.is_some()));
+    // runc gives the terminal its size before the program starts: a program that asks first thing sees no other one.
+    let sized = |(columns, rows): (u16, u16)| BoxBuilder::default().width(columns).height(rows).build();
+    process.set_console_size(request.terminal.map(sized).transpose().map_err(|cause| cause.to_string())?);
     if let Some(folder) = &request.folder {
         process.set_cwd(folder.into());
     }
