@@ -2,7 +2,7 @@
 
 use super::facts::{Facts, is_live};
 use super::report::PlannedStep;
-use crate::document::{Name, Occasion, Period, Protocol, Wish};
+use crate::document::{Application, Name, Occasion, Period, Protocol, Wish};
 use crate::generation::Generation;
 use crate::inventory::{Inventory, ObservedInstance, Traffic};
 use crate::step::Step;
@@ -64,10 +64,10 @@ fn volumes(facts: &Facts<'_>, script: &mut Script<'_>) {
 }
 
 /// Adds whatever brings an application to its wish.
-pub(super) fn application(facts: &Facts<'_>, script: &mut Script<'_>) {
+pub(super) fn application(facts: &Facts<'_>, previous: Option<&Generation>, script: &mut Script<'_>) {
     volumes(facts, script);
     match facts.application().wish {
-        Wish::Running => running(facts, script),
+        Wish::Running => running(facts, previous, script),
         Wish::Paused => quiet(facts, true, script),
         Wish::Stopped => quiet(facts, false, script),
     }
@@ -81,12 +81,19 @@ pub(super) fn application(facts: &Facts<'_>, script: &mut Script<'_>) {
     }
 }
 
+/// Returns true for an application with a published port whose bytes the kernel leads.
+fn has_raw_port(application: &Application) -> bool {
+    application.ports.values().any(|port| port.publish.is_some() && port.protocol == Protocol::Tcp)
+}
+
 /// Adds the way to a running application: first start, switch or repair.
-fn running(facts: &Facts<'_>, script: &mut Script<'_>) {
+fn running(facts: &Facts<'_>, previous: Option<&Generation>, script: &mut Script<'_>) {
     if facts.stops_first() {
         if !facts.is_admitted() && facts.has_other_traffic() {
-            let cuts =
-                facts.application().ports.values().any(|port| port.publish.is_some() && port.protocol == Protocol::Tcp);
+            // A port that goes from TCP to the door cuts what is open at the version before.
+            let before = previous.and_then(|previous| previous.portable.applications.get(facts.name));
+            let mut both = before.map(|before| &before.application).into_iter().chain([facts.application()]);
+            let cuts = both.any(has_raw_port);
             let at_most = facts.application().switch.hold;
             script.add(Step::Hold { application: facts.name.clone(), at_most, cuts }, "one writer at a time");
         }

@@ -37,7 +37,7 @@ pub(super) fn steps(
     let wanted = wanted_ports(generation);
     retract(inventory, &wanted, &held, true, &mut script);
     for facts in &facts {
-        application(facts, &mut script);
+        application(facts, previous, &mut script);
     }
     if inventory.current < generation.number {
         facts.iter().for_each(|facts| probation(facts, previous, &mut script));

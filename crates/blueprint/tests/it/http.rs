@@ -25,15 +25,15 @@ fn installed(text: &str) -> (Inventory, Generation) {
 
 #[test]
 fn a_switch_of_http_destroys_no_connection() {
-    for (protocol, cuts) in [("http", false), ("tcp", true)] {
-        let (mut machine, first) = installed(&single("web:1", protocol));
+    for (before, protocol, cuts) in [("http", "http", false), ("tcp", "tcp", true), ("tcp", "http", true)] {
+        let (mut machine, first) = installed(&single("web:1", before));
         let second = generation(&single("web:2", protocol), Some(&first), 60).unwrap();
         let planned = plan(&machine, &second, Some(&first)).unwrap();
         let holds = planned.steps.iter().find_map(|planned| match &planned.step {
             Step::Hold { cuts, .. } => Some(*cuts),
             _ => None,
         });
-        assert_eq!(holds, Some(cuts), "{protocol}");
+        assert_eq!(holds, Some(cuts), "{before} {protocol}");
         let drained = planned.steps.iter().any(|planned| matches!(planned.step, Step::Drain { .. }));
         assert!(drained, "{planned}");
         let lost = "open connections of raw TCP, once".to_string();
