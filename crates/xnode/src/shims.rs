@@ -1,10 +1,11 @@
 //! Shims of instances, asked and started.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Restart;
-use openmesh_shim::client::Client;
+use openmesh_shim::client::{Client, ClientError};
 use openmesh_shim::log::{Filter, LogReader, Position, Stream};
 use openmesh_shim::protocol::{Action, Cause, State, Status};
 use openmesh_shim::restart::RestartPolicy;
@@ -18,6 +19,8 @@ use crate::{Door, Machine, marks};
 const ANSWER: Duration = Duration::from_secs(5);
 /// The same where the whole machine is looked at: one that is stopped by a signal holds up the others for no longer.
 const LOOK_ANSWER: Duration = Duration::from_secs(2);
+/// Time between two looks at a shim that is about to end or has just begun: its lock says nothing to whoever waits.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Code of an end by a signal is this and its number, as in a shell.
 const SIGNAL_CODE: i32 = 128;
@@ -49,17 +52,32 @@ pub(crate) fn config(folder: &Path) -> Result<Option<Config>, XnodeError> {
     marks::find(&config_file(folder))
 }
 
-/// Looks for an instance's shim.
+/// Looks for an instance's shim. One that is about to end, or has just begun, holds its lock and answers nobody: it is waited for as for an answer.
 pub(crate) fn find(folder: &Path) -> Result<Shim, XnodeError> {
     let Some(config) = config(folder)? else { return Ok(Shim::None) };
-    Ok(match look(&config)? {
-        Found::Nothing => Shim::None,
-        Found::Living => {
-            let status = Client::connect(&config.socket, LOOK_ANSWER)?.ask(Action::Status)?;
-            Shim::Living(Box::new(status))
+    let begun = Instant::now();
+    loop {
+        match look(&config)? {
+            Found::Nothing => return Ok(Shim::None),
+            Found::Ended(status) => return Ok(Shim::Ended(status)),
+            Found::Living => {}
         }
-        Found::Ended(status) => Shim::Ended(status),
-    })
+        match Client::connect(&config.socket, LOOK_ANSWER).and_then(|mut client| client.ask(Action::Status)) {
+            Ok(status) => return Ok(Shim::Living(Box::new(status))),
+            Err(error) if hangs_up(&error) && begun.elapsed() < LOOK_ANSWER => std::thread::sleep(LOOK_AGAIN),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Returns true where nobody listens, or whoever did has gone: otherwise than one that says nothing, that is known at once.
+fn hangs_up(error: &ClientError) -> bool {
+    match error {
+        ClientError::Unreachable { cause, .. } | ClientError::Broken(cause) => {
+            !matches!(cause.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+        }
+        _ => false,
+    }
 }
 
 /// Asks a living shim.
@@ -204,5 +222,34 @@ mod tests {
         let words = last_words(folder.path(), first, next);
         assert_eq!((words.len(), words[0].as_str(), words[9].as_str()), (10, "line 20", "line 29"));
         assert!(last_words(&folder.path().join("none"), 1, 9).is_empty());
+    }
+
+    /// Its socket may be gone before its lock is.
+    #[test]
+    fn a_shim_that_is_about_to_end_is_no_silent_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = include_str!("../../shim/examples/shim.json");
+        let mut config: Config = serde_json::from_str(text).unwrap();
+        config.state_directory = folder.path().join("state");
+        config.socket = folder.path().join("socket");
+        std::fs::write(config_file(folder.path()), serde_json::to_vec(&config).unwrap()).unwrap();
+        let held = openmesh_shim::state::lock(&config).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&config.socket).unwrap();
+        let ends = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            drop(listener);
+            drop(held);
+        });
+        assert_eq!(find(folder.path()).unwrap(), Shim::None);
+        ends.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_says_nothing_is_not_asked_again() {
+        let late = ClientError::Broken(ErrorKind::WouldBlock.into());
+        assert!(!hangs_up(&late));
+        for kind in [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused] {
+            assert!(hangs_up(&ClientError::Broken(kind.into())));
+        }
     }
 }
