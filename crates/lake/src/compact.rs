@@ -313,4 +313,71 @@ mod tests {
             prop_assert_eq!((entry.from, entry.to), if entry.rows == 0 { (Timestamp(0), Timestamp(0)) } else { time_span(TABLE, &[expected]).unwrap() });
         }
     }
+
+    /// Rows of book levels.
+    fn levels(seed: usize, count: usize) -> RecordBatch {
+        use arrow::array::{
+            BooleanArray, Decimal128Array, Int64Array, StringViewArray, TimestampNanosecondArray, new_null_array,
+        };
+        let schema = Table::BookLevels.schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            let rows = 0..count;
+            match field.data_type() {
+                DataType::Utf8View => Arc::new(StringViewArray::from_iter_values(
+                    rows.map(|row| format!("value-{:012}", (row * 7_919 + seed) % 50)),
+                )),
+                DataType::Int64 => Arc::new(Int64Array::from_iter_values(rows.map(|row| (row + seed) as i64))),
+                DataType::Timestamp(..) => {
+                    let times = rows.map(|row| (seed * 1_000_000 + row) as i64);
+                    Arc::new(TimestampNanosecondArray::from_iter_values(times).with_timezone("UTC"))
+                }
+                DataType::Decimal128(precision, scale) => {
+                    let values = rows.map(|row| row as i128 * 1_000_000_000_000_007);
+                    let array = Decimal128Array::from_iter_values(values);
+                    Arc::new(array.with_precision_and_scale(*precision, *scale).unwrap())
+                }
+                DataType::Boolean => Arc::new(rows.map(|row| Some(row % 2 == 0)).collect::<BooleanArray>()),
+                kind => new_null_array(kind, count),
+            }
+        });
+        RecordBatch::try_new(Table::BookLevels.schema(), columns.collect()).unwrap()
+    }
+
+    /// High-water mark of this process' memory, KiB.
+    fn high_water() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// All rows in memory, as a merge would be without keeping step.
+    fn at_once(table: Table, files: Vec<Bytes>) -> usize {
+        let batches = files.into_iter().flat_map(|file| parquet_file::read(file, &table.schema()).unwrap());
+        let rows = concat_batches(&table.schema(), &batches.collect::<Vec<_>>()).unwrap();
+        let rows = sorted(table, &rows).unwrap();
+        parquet_file::write(table.schema(), &[rows], &[]).unwrap().len()
+    }
+
+    #[test]
+    #[ignore = "a measurement: run it by name, alone"]
+    fn memory_of_a_merge() {
+        const ROWS: usize = 250_000;
+        let table = Table::BookLevels;
+        let (mut entries, mut files) = (Vec::new(), Vec::new());
+        for number in 0..8 {
+            let rows = sorted(table, &levels(number, ROWS)).unwrap();
+            let file = parquet_file::write(table.schema(), &[rows], &[]).unwrap();
+            let span = (Timestamp(0), Timestamp(0));
+            let (entry, (_, bytes)) = encode::entry(table, (5, 1, number as u64), ROWS as u64, span, file);
+            entries.push(Arc::new(entry));
+            files.push(Bytes::from(bytes));
+        }
+        let job = Job { table, hour: 5, level: 2, files: entries };
+        let (before, begun) = (high_water(), std::time::Instant::now());
+        let (way, bytes) = match std::env::var_os("OPENMESH_AT_ONCE") {
+            Some(_) => ("at once", at_once(table, files)),
+            None => ("in step", merge(&job, files, 7).unwrap().1.1.len()),
+        };
+        println!("{way}: {} KiB more, {:?}, {bytes} bytes", high_water() - before, begun.elapsed());
+    }
 }
