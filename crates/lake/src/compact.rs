@@ -2,8 +2,7 @@
 //!
 //! Files have a level: flushed ones 0, a merge of level n gives n + 1, so a row is rewritten a few times at most. What
 //! is left of an hour is merged once the table has gone on by two hours. Nothing here depends on a clock: the same
-//! files lead to the same merge. Merged files are read in step, a batch of each at a time, so that a merge of millions of rows takes no more memory than one
-//! of thousands.
+//! files lead to the same merge. Files of level 1 and above are read in step, a batch of each at a time; flushed ones are in no order and are read whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -312,6 +311,28 @@ mod tests {
             prop_assert_eq!(entry.rows, expected.num_rows() as u64);
             prop_assert_eq!((entry.from, entry.to), if entry.rows == 0 { (Timestamp(0), Timestamp(0)) } else { time_span(TABLE, &[expected]).unwrap() });
         }
+    }
+
+    /// Files of several batches each, whose ends do not fall together.
+    #[test]
+    fn a_merge_goes_on_over_the_ends_of_batches() {
+        let (mut entries, mut bytes, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, count) in [20_000_usize, 8_192, 30_001].into_iter().enumerate() {
+            let values: Vec<u8> = (0..count).map(|row| (row * (number + 7) % 251) as u8).collect();
+            let rows = sorted(TABLE, &batch(&values)).unwrap();
+            let file = parquet_file::write(TABLE.schema(), std::slice::from_ref(&rows), &[]).unwrap();
+            let span = (Timestamp(0), Timestamp(0));
+            let (entry, (_, file)) = encode::entry(TABLE, (5, 1, number as u64), count as u64, span, file);
+            entries.push(Arc::new(entry));
+            bytes.push(Bytes::from(file));
+            all.push(rows);
+        }
+        let job = Job { table: TABLE, hour: 5, level: 2, files: entries };
+        let (_, (_, file)) = merge(&job, bytes, 99).unwrap();
+        let merged =
+            concat_batches(&TABLE.schema(), &parquet_file::read(file.into(), &TABLE.schema()).unwrap()).unwrap();
+        let expected = sorted(TABLE, &concat_batches(&TABLE.schema(), &all).unwrap()).unwrap();
+        assert!(keys(&merged) == keys(&expected));
     }
 
     /// Rows of book levels.
