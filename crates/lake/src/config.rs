@@ -12,7 +12,7 @@ pub struct Config {
     pub flush_age_ms: u64,
     /// Files of one partition and level that are merged into one.
     pub compact_files_min: usize,
-    /// Rows that one merge may hold in memory; larger files stay as they are.
+    /// Rows of a merged file at most; a file with half as many stays as it is.
     pub compact_rows_max: u64,
     /// True if chain tables are also kept as Avro.
     pub avro: bool,

@@ -2,6 +2,7 @@
 
 use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use openmesh_primitives::Timestamp;
 
 use crate::error::LakeError;
 use crate::files::{FileEntry, Format};
@@ -44,8 +45,8 @@ pub(crate) fn tail(tail: &Tail, version: u64, with_avro: bool) -> Result<Encoded
     Ok(encoded)
 }
 
-/// One Parquet file. The version in its name makes it unique: a version is used by one commit only.
-pub(crate) fn parquet(
+/// One Parquet file.
+fn parquet(
     table: Table,
     hour: i64,
     level: u8,
@@ -53,7 +54,19 @@ pub(crate) fn parquet(
     rows: &RecordBatch,
 ) -> Result<(FileEntry, (String, Vec<u8>)), LakeError> {
     let bytes = parquet_file::write(table.schema(), std::slice::from_ref(rows), &[])?;
-    let (from, to) = time_span(table, std::slice::from_ref(rows))?;
+    let span = time_span(table, std::slice::from_ref(rows))?;
+    Ok(entry(table, (hour, level, version), rows.num_rows() as u64, span, bytes))
+}
+
+/// The manifest's entry for a Parquet file, by hour, level and version, with its path and bytes. The version in its name makes it unique: a version is used by
+/// one commit only.
+pub(crate) fn entry(
+    table: Table,
+    (hour, level, version): (i64, u8, u64),
+    rows: u64,
+    (from, to): (Timestamp, Timestamp),
+    bytes: Vec<u8>,
+) -> (FileEntry, (String, Vec<u8>)) {
     let path = format!("{table}/{}/{version:012}-{level}.parquet", partition_path(hour));
     let entry = FileEntry {
         path: path.clone(),
@@ -61,10 +74,10 @@ pub(crate) fn parquet(
         format: Format::Parquet,
         hour,
         level,
-        rows: rows.num_rows() as u64,
+        rows,
         bytes: bytes.len() as u64,
         from,
         to,
     };
-    Ok((entry, (path, bytes)))
+    (entry, (path, bytes))
 }

@@ -14,7 +14,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -91,19 +91,43 @@ pub(crate) fn write_as(
     batches: &[RecordBatch],
     footer: &[(&str, String)],
 ) -> Result<Vec<u8>, LakeError> {
-    let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
-    let footer = footer.iter().map(|(k, v)| KeyValue::new((*k).to_string(), v.clone())).collect::<Vec<_>>();
-    let properties = properties()
-        .map_err(fail)?
-        .set_created_by(writer.to_string())
-        .set_key_value_metadata((!footer.is_empty()).then_some(footer))
-        .build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options).map_err(fail)?;
+    let mut file = Written::begin(writer, schema, footer)?;
     for batch in batches {
-        writer.write(batch).map_err(fail)?;
+        file.add(batch)?;
     }
-    writer.into_inner().map_err(fail)
+    file.finish()
+}
+
+/// A Parquet file that is written batch by batch: the rows of one row group are in memory, encoded, and the bytes of the file.
+pub(crate) struct Written(ArrowWriter<Vec<u8>>);
+
+impl Written {
+    /// Begins a table's file.
+    pub(crate) fn of_table(schema: SchemaRef) -> Result<Written, LakeError> {
+        Written::begin(TABLE_WRITER, schema, &[])
+    }
+
+    fn begin(writer: &str, schema: SchemaRef, footer: &[(&str, String)]) -> Result<Written, LakeError> {
+        let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
+        let footer = footer.iter().map(|(k, v)| KeyValue::new((*k).to_string(), v.clone())).collect::<Vec<_>>();
+        let properties = properties()
+            .map_err(fail)?
+            .set_created_by(writer.to_string())
+            .set_key_value_metadata((!footer.is_empty()).then_some(footer))
+            .build();
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(Vec::new(), schema, options).map(Written).map_err(fail)
+    }
+
+    /// Adds rows.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        self.0.write(batch).map_err(|e| LakeError::encoding("a Parquet file", e))
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn finish(self) -> Result<Vec<u8>, LakeError> {
+        self.0.into_inner().map_err(|e| LakeError::encoding("a Parquet file", e))
+    }
 }
 
 /// Bytes of a row group that an export gathers before it hands them on.
@@ -195,14 +219,31 @@ pub(crate) fn read_footer(bytes: &Bytes) -> Result<Footer, LakeError> {
 
 /// The rows, brought to the wanted schema (which fails where columns are missing or of other types).
 pub(crate) fn read(bytes: Bytes, schema: &SchemaRef) -> Result<Vec<RecordBatch>, LakeError> {
-    let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(fail)?.build().map_err(fail)?;
-    let mut batches = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|e| LakeError::encoding("a Parquet file", e))?;
-        batches.push(to_schema(&batch, schema)?);
+    Batches::of(bytes, schema)?.collect()
+}
+
+/// The rows of a file a batch at a time, brought to the wanted schema.
+pub(crate) struct Batches {
+    reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
+}
+
+impl Batches {
+    /// Reads the footer. Fails where it is damaged.
+    pub(crate) fn of(bytes: Bytes, schema: &SchemaRef) -> Result<Batches, LakeError> {
+        let fail = |e: ParquetError| LakeError::encoding("a Parquet file", e);
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(fail)?.build().map_err(fail)?;
+        Ok(Batches { reader, schema: Arc::clone(schema) })
     }
-    Ok(batches)
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, LakeError>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch, LakeError>> {
+        let batch = self.reader.next()?.map_err(|e| LakeError::encoding("a Parquet file", e));
+        Some(batch.and_then(|batch| to_schema(&batch, &self.schema)))
+    }
 }
 
 /// Reads the rows of a file that others may have written: it must have the columns of `schema` and no others, in their types.
