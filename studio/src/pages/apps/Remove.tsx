@@ -7,16 +7,22 @@ import { Decide, Planning, useChange } from "./change";
 import { Refused } from "./parts";
 
 const FATES: readonly { data: DataFate; words: string; then: string }[] = [
-  { data: "keep", words: "Keep its data", then: "They stay on this machine; deploying it again finds them." },
+  {
+    data: "keep",
+    words: "Keep its data",
+    then: "They stay on this machine; deploying it again under its name finds them.",
+  },
   {
     data: "backup",
     words: "Make a last backup, then remove them",
-    then: "The data go a day after the backup is whole; until then this is undone by deploying it again.",
+    // B-65: the day counts from the removal, and a backup from before it does not.
+    then: "They go a day after the removal, and not before a backup made after it is whole. Until they go, deploying it again under its name, or rolling back, finds them.",
   },
   {
     data: "wipe",
     words: "Wipe its data",
-    then: "They go a day from now; until then this is undone by deploying it again.",
+    // what is to be wiped comes back by going back alone, and only while no other volume has its place.
+    then: "They go a day after the removal. Until then only rolling back to a generation before it brings them back (Node, Generations): deploying it again begins with empty volumes, and after that rolling back does not find these data either.",
   },
 ];
 
