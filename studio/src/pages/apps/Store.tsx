@@ -23,7 +23,7 @@ export function Store() {
       </p>
       <div className="heading">
         <h1>Store</h1>
-        <p className="quiet flat">Pinned by digest, tried by machines, each with a form and a grade.</p>
+        <p className="quiet flat">Each has a form, and a mark for what was tried of it.</p>
       </div>
       <Card title="Templates" flush>
         <div className="filters">
@@ -96,21 +96,22 @@ const MARKS: Record<TemplateSummary["mark"], { tone: Tone; words: string; title:
     title: "Every check that was tried passed; some were not tried",
   },
   failed: { tone: "bad", words: "✕ a check failed", title: "A check of this version failed" },
-  none: { tone: "plain", words: "not tried", title: "This version was never tried" },
+  none: { tone: "plain", words: "not graded", title: "This version has no record of a run" },
 };
 
 export function GradeBadge({ of: { mark, not_run_here: notRunHere } }: { of: TemplateSummary }) {
-  if (notRunHere)
+  const known: Record<string, (typeof MARKS)["none"] | undefined> = MARKS;
+  const found = known[mark] ?? MARKS.none;
+  // A run on record says more than what its authors did not do.
+  if (notRunHere && found === MARKS.none)
     return (
-      <Badge tone="warn" title="Its image could not be had where the templates are tried">
+      <Badge tone="warn" title="Those who wrote it never ran it">
         never run by us
       </Badge>
     );
-  const known: Record<string, (typeof MARKS)["none"] | undefined> = MARKS;
-  const { tone, words, title } = known[mark] ?? MARKS.none;
   return (
-    <Badge tone={tone} title={title}>
-      {words}
+    <Badge tone={found.tone} title={found.title}>
+      {found.words}
     </Badge>
   );
 }

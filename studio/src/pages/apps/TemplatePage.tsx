@@ -356,7 +356,7 @@ function Need({ name, needs, has }: { name: string; needs: number; has: number }
 }
 
 function Facts({ sheet }: { sheet: TemplateSheet }) {
-  const { grade, data, homepage, licence, versions, summary, architectures } = sheet;
+  const { grade, data, homepage, licence, versions, summary, architectures, release } = sheet;
   // In these words NAME stands for the application, which most people call as the template.
   const named = (text: string) => text.replaceAll("NAME", summary.name);
   const notes = sheet.notes.map(named);
@@ -380,6 +380,12 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             , {licence}
           </dd>
         </div>
+        {release === null ? null : (
+          <div className="fact">
+            <dt>Made of</dt>
+            <dd>packages of Debian {release}, put together on the machine</dd>
+          </div>
+        )}
         <div className="fact">
           <dt>Runs on</dt>
           <dd>{architectures.length === 0 ? "every architecture" : architectures.join(", ")}</dd>
@@ -425,7 +431,7 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
 }
 
 function Grade({ of: grade }: { of: TemplateSheet["grade"] }) {
-  if (grade === null) return <span className="quiet">It was not tried yet.</span>;
+  if (grade === null) return <span className="quiet">no run of it is on record</span>;
   return (
     <>
       <span className="row">
