@@ -10,5 +10,9 @@ export default defineConfig({
     hookTimeout: 180_000,
     // A page that is loaded anew takes its time where the machine is busy.
     expect: { poll: { timeout: 15_000 } },
+    // Chromium cuts every request that waits for a connection when an address comes to the machine or leaves it, and no switch of it
+    // changes that. Where others make links meanwhile, such a try says nothing about a page: it is made again, and only such a one.
+    // Chromium tells of a change up to 2 s after it.
+    retry: { count: 4, delay: 3_000, condition: /net::ERR_NETWORK_CHANGED/ },
   },
 });

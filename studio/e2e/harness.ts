@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 import { hexToString, type Hex, type TypedDataDefinition } from "viem";
 import type { PrivateKeyAccount } from "viem/accounts";
+import { expect } from "vitest";
 
 const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
 const BINARY = join(TARGET, "debug/openmesh");
@@ -106,6 +107,30 @@ function ready(child: ChildProcess): Promise<string> {
 }
 
 export const startBrowser = (): Promise<Browser> => chromium.launch({ executablePath: BROWSER, args: FLAGS });
+
+/** A page with everything it complained about. */
+export interface Opened {
+  page: Page;
+  complaints: string[];
+  /** False where the test provokes a refusal, which the browser itself notes in the console. */
+  matter: boolean;
+}
+
+/** What Chromium notes of a request that it cut because the machine's addresses changed. */
+const CUT = "net::ERR_NETWORK_CHANGED";
+
+/**
+ * Closes what a test has opened. Whatever it was about: a page that complains in the console is broken. Of a test that failed it is
+ * also said that requests were cut under it, whether its complaints matter or not: that decides whether it is made again.
+ */
+export async function close(opened: readonly Opened[], hasFailed: boolean, expected?: RegExp): Promise<void> {
+  const told = opened.flatMap(({ matter, complaints }) =>
+    complaints.filter((each) => (matter && !expected?.test(each)) || (hasFailed && each.includes(CUT))),
+  );
+  await Promise.all(opened.map(({ page }) => page.context().close()));
+  // In the message too: an array of several is shortened there.
+  expect(told, told.join("\n")).toEqual([]);
+}
 
 /** A page of its own, with everything it complains about. */
 export async function open(
