@@ -219,7 +219,13 @@ async fn once(
             close(service).await?;
             Ok(Ended::HandedOver(handed, steps))
         }
-        Err(_) => Ok(Ended::Asked),
+        Err(_) => {
+            // Whoever starts another one at once finds no lock of this one. A request that was cut may hold them until the process ends.
+            if close(service).await.is_err() {
+                tracing::warn!("a request that was cut holds the locks until this process ends");
+            }
+            Ok(Ended::Asked)
+        }
     }
 }
 
