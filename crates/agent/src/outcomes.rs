@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use openmesh_blueprint::Generation;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,17 @@ pub(crate) struct Outcome {
     pub cause: String,
     /// Number of the generation that brings back what it changed.
     pub returned_by: u64,
+}
+
+/// Maker of the generations that come back by themselves.
+pub(crate) const AGENT: &str = "openmesh";
+
+impl Outcome {
+    /// Returns true for the generation that brings back what a failed one changed. The outcome is noted before that generation is made: where the agent
+    /// died in between and somebody deployed first, its number is that person's generation.
+    pub fn is_followed_by(&self, failed: u64, generation: &Generation) -> bool {
+        (generation.number, generation.parent) == (self.returned_by, failed) && generation.cause.by == AGENT
+    }
 }
 
 fn file(state: &Path, number: u64) -> PathBuf {

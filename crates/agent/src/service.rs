@@ -27,7 +27,7 @@ use crate::backups::Backups;
 use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
-use crate::outcomes::{self, Outcome};
+use crate::outcomes::{self, AGENT, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
@@ -35,8 +35,6 @@ use crate::{doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
-/// Maker of the generations that come back by themselves.
-const AGENT: &str = "openmesh";
 
 /// The service of an agent.
 pub struct Service {

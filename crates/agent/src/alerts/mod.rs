@@ -80,7 +80,7 @@ impl Alerts {
 fn read(service: &Service, number: u64) -> Result<Wished, AgentError> {
     let generation = marks::generation(&service.agent().machine().paths, number)?;
     let outcome = outcomes::find(&service.settings().state, generation.parent);
-    let returned = outcome.filter(|outcome| outcome.returned_by == number);
+    let returned = outcome.filter(|outcome| outcome.is_followed_by(generation.parent, &generation));
     Ok(Wished {
         number,
         node: generation.placement.node.to_string(),

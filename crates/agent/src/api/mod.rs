@@ -217,17 +217,21 @@ async fn generations(State(service): Shared) -> Result<Json<Vec<views::Generatio
         let (current, wanted) = (marks::pointer(&paths.current())?, service.wanted()?);
         let numbers = marks::numbers(paths)?;
         let state = &service.settings().state;
-        let view = |number| {
-            let outcome = outcomes::find(state, number);
-            Ok(generation_view(&marks::generation(paths, number)?, current, wanted, outcome))
+        let all = numbers.into_iter().rev().map(|number| marks::generation(paths, number));
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        let view = |generation: &Generation| {
+            let outcome = outcomes::find(state, generation.number);
+            let follows = |outcome: &Outcome| all.iter().any(|next| outcome.is_followed_by(generation.number, next));
+            let returned_by = outcome.as_ref().filter(|outcome| follows(outcome)).map(|outcome| outcome.returned_by);
+            let failed = outcome.map(|outcome| outcome.cause);
+            views::Generation { failed, returned_by, ..generation_view(generation, current, wanted) }
         };
-        numbers.into_iter().rev().map(view).collect::<Result<Vec<_>, AgentError>>()
+        Ok(all.iter().map(view).collect::<Vec<_>>())
     });
     Ok(Json(all.await?))
 }
 
-fn generation_view(generation: &Generation, current: u64, wanted: u64, outcome: Option<Outcome>) -> views::Generation {
-    let (failed, returned_by) = outcome.map(|outcome| (outcome.cause, outcome.returned_by)).unzip();
+fn generation_view(generation: &Generation, current: u64, wanted: u64) -> views::Generation {
     views::Generation {
         number: generation.number,
         parent: generation.parent,
@@ -238,8 +242,8 @@ fn generation_view(generation: &Generation, current: u64, wanted: u64, outcome: 
         applications: generation.portable.applications.keys().map(ToString::to_string).collect(),
         serves: generation.number == current,
         is_wanted: generation.number == wanted,
-        failed,
-        returned_by,
+        failed: None,
+        returned_by: None,
     }
 }
 
