@@ -39,7 +39,8 @@ struct Site {
 impl Site {
     fn of(world: &World) -> Site {
         let host = std::fs::read_to_string(world.settings.face_file()).unwrap().trim().to_string();
-        Site { host, http: reqwest::Client::builder().http1_only().build().unwrap() }
+        let http = reqwest::Client::builder().http1_only().timeout(PATIENCE * 2);
+        Site { host, http: http.build().unwrap() }
     }
 
     fn request(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
-use openmesh_agent::terminal::{Heard, Receiver, connect};
+use openmesh_agent::terminal::{Heard, Receiver, Sender};
 use openmesh_agent::views::{Event, EventKind, Exec, ExecEvent, JobRun, JobView, LogLine, TerminalWord, Usage};
 use reqwest::Method;
 
@@ -46,6 +46,13 @@ async fn shot(world: &World, asked: &Exec) -> Result<Vec<ExecEvent>, ClientError
         found.push(event?);
     }
     Ok(found)
+}
+
+/// A terminal in `web`.
+async fn terminal(world: &World, exec: &Exec) -> (Sender, Receiver) {
+    let socket = world.settings.socket();
+    let connects = openmesh_agent::terminal::connect(&world.client, &socket, "web", exec);
+    tokio::time::timeout(PATIENCE, connects).await.expect("no terminal").unwrap()
 }
 
 /// Output of a terminal until it has a text.
@@ -142,8 +149,7 @@ async fn a_terminal_has_a_size_takes_keys_and_tells_its_end() {
         sub size { my $s = pack('S4'); ioctl(STDIN, 0x5413, $s); my @s = unpack('S4', $s); print qq($s[1]x$s[0]\n) }
         $SIG{WINCH} = \&size; size(); while (<STDIN>) { print qq(read $_) }";
     let exec = Exec { terminal: Some((80, 24)), ..perl(script) };
-    let socket = world.settings.socket();
-    let (mut sender, mut receiver) = connect(&world.client, &socket, "web", &exec).await.unwrap();
+    let (mut sender, mut receiver) = terminal(&world, &exec).await;
     hear(&mut receiver, "80x24\r\n").await;
     assert!(sender.word(TerminalWord::Window(132, 50)).await);
     hear(&mut receiver, "132x50\r\n").await;
@@ -157,19 +163,18 @@ async fn a_terminal_has_a_size_takes_keys_and_tells_its_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_ends_when_its_asker_goes_and_when_the_agent_leaves() {
     let Some(mut world) = world("").await else { return };
-    let socket = world.settings.socket();
     let marked = |mark: &str| {
         let mut exec = perl("$| = 1; $SIG{HUP} = 'IGNORE'; print qq(there\n); sleep 1000 while 1");
         exec.command.push(mark.to_string());
         exec
     };
     let mark = format!("gone-{}", std::process::id());
-    let (sender, mut receiver) = connect(&world.client, &socket, "web", &marked(&mark)).await.unwrap();
+    let (sender, mut receiver) = terminal(&world, &marked(&mark)).await;
     hear(&mut receiver, "there\n").await;
     assert_eq!(with_argument(&mark), 1);
     drop((sender, receiver));
     until("the end of the process", || with_argument(&mark) == 0).await;
-    let (sender, mut receiver) = connect(&world.client, &socket, "web", &marked(&mark)).await.unwrap();
+    let (sender, mut receiver) = terminal(&world, &marked(&mark)).await;
     hear(&mut receiver, "there\n").await;
     world.stop().await;
     assert_eq!(end(&mut receiver).await, None, "nobody tells how it ended");
@@ -183,21 +188,20 @@ async fn a_process_ends_when_its_asker_goes_and_when_the_agent_leaves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_beside_the_first_one_are_bounded() {
     let Some(world) = world("").await else { return };
-    let socket = world.settings.socket();
     let exec = perl("$| = 1; print qq(there\n); sleep 1000");
     let mut held = Vec::new();
     for _ in 0..16 {
-        let (sender, mut receiver) = connect(&world.client, &socket, "web", &exec).await.unwrap();
+        let (sender, mut receiver) = terminal(&world, &exec).await;
         hear(&mut receiver, "there\n").await;
         held.push((sender, receiver));
     }
-    let (_sender, mut receiver) = connect(&world.client, &socket, "web", &exec).await.unwrap();
+    let (_sender, mut receiver) = terminal(&world, &exec).await;
     let Some(ExecEvent::Refused { reason }) = end(&mut receiver).await else { panic!("one too many") };
     assert!(reason.starts_with("16 processes run beside the first one"), "{reason}");
     drop(held);
     let begun = Instant::now();
     loop {
-        let (_sender, mut receiver) = connect(&world.client, &socket, "web", &perl("exit 5")).await.unwrap();
+        let (_sender, mut receiver) = terminal(&world, &perl("exit 5")).await;
         match end(&mut receiver).await {
             Some(ExecEvent::Ended { code: 5 }) => return,
             other => assert!(begun.elapsed() < PATIENCE, "{other:?}"),

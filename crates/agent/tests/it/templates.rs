@@ -265,6 +265,7 @@ async fn world() -> Option<World> {
         println!("skipped: {lacking}");
         return None;
     }
+    world.client.limit = PATIENCE + Duration::from_secs(60);
     world.start().await;
     world.deploy(world.document("applications: {}\n")).await;
     Some(world)

@@ -14,7 +14,7 @@ use openmesh_agent::{AgentError, Client, Pages, People, Settings};
 use openmesh_image::oci::Platform;
 use openmesh_image::recipe::{Kitchen, Mirror};
 use openmesh_image::store::Store;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -23,6 +23,28 @@ use crate::pantry::{ask, image};
 
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The agent's client whose requests have an end: an answer that is lost fails with words instead of letting its test hang.
+pub struct Asker {
+    client: Client,
+    /// Longest time of a request, with everything that is read of its answer.
+    pub limit: Duration,
+}
+
+impl Asker {
+    /// A request of a path below `/v1/xnode`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, path).timeout(self.limit)
+    }
+}
+
+impl std::ops::Deref for Asker {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
 
 /// The machine's lack for an agent; nothing where there can be one.
 fn lacking() -> Option<&'static str> {
@@ -59,7 +81,7 @@ pub type Running = (oneshot::Sender<()>, JoinHandle<Result<(), AgentError>>);
 /// An agent of a test's own.
 pub struct World {
     pub settings: Settings,
-    pub client: Client,
+    pub client: Asker,
     pub running: Option<Running>,
     number: u32,
     folder: TempDir,
@@ -90,7 +112,8 @@ impl World {
             subnet: None,
             serves: None,
         };
-        let client = Client::new(&settings.socket()).unwrap();
+        // Longer than the patience of those who wait for something: their words come first.
+        let client = Asker { client: Client::new(&settings.socket()).unwrap(), limit: PATIENCE * 2 };
         Some(World { settings, client, running: None, number, folder })
     }
 
@@ -101,12 +124,12 @@ impl World {
         let task = tokio::spawn(openmesh_agent::run(self.settings.clone(), ends));
         self.running = Some((end, task));
         let begun = std::time::Instant::now();
-        while self.get::<Node>("").await.is_err() {
+        while let Err(error) = self.get::<Node>("").await {
             if self.running.as_ref().is_some_and(|(_, task)| task.is_finished()) {
                 let (_, task) = self.running.take().unwrap();
                 panic!("{:?}", task.await);
             }
-            assert!(begun.elapsed() < PATIENCE, "no agent");
+            assert!(begun.elapsed() < PATIENCE, "no agent: {error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -115,7 +138,7 @@ impl World {
     pub async fn stop(&mut self) {
         let (end, task) = self.running.take().unwrap();
         end.send(()).unwrap();
-        task.await.unwrap().unwrap();
+        left(task).await;
     }
 
     /// Reference of an image with a script.
@@ -192,7 +215,8 @@ impl Drop for World {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             if let Some((end, task)) = running {
                 drop(end);
-                let _ = runtime.block_on(task);
+                let left = runtime.block_on(async { tokio::time::timeout(PATIENCE, task).await });
+                assert!(left.is_ok(), "the agent has not left within {PATIENCE:?}");
             }
             let service = openmesh_agent::Service::open(settings).unwrap();
             runtime.block_on(service.agent().remove_everything(&|_| Ok(())))
@@ -204,6 +228,12 @@ impl Drop for World {
             assert!(!mounts.contains(self.folder.path().to_str().unwrap()), "{mounts}");
         }
     }
+}
+
+/// Waits until an agent has left that was told to, or has handed over.
+pub async fn left(task: JoinHandle<Result<(), AgentError>>) {
+    let left = tokio::time::timeout(PATIENCE, task).await;
+    left.unwrap_or_else(|_| panic!("the agent has not left within {PATIENCE:?}")).unwrap().unwrap();
 }
 
 /// A port that nobody had a moment ago.
