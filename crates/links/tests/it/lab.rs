@@ -174,7 +174,7 @@ impl Lab {
     /// Everything of the host's network as text, without counters, handles and states that come with time.
     pub fn dump(&self) -> String {
         self.host.shell(
-            "ip -o link | sed 's/^[0-9]*: //; s/state [A-Z]* //; s/@if[0-9]*//; s/link-netnsid [0-9]*//' | sort; \
+            "ip -o link | sed 's/^[0-9]*: //; s/state [A-Z]* //; s/NO-CARRIER,//; s/@if[0-9]*//; s/link-netnsid [0-9]*//' | sort; \
              ip -o -4 address | sed 's/^[0-9]*: //' | sort; ip route | sed 's/ linkdown//' | sort; \
              tc qdisc show | sed 's/qdisc tbf [0-9a-f]*:/qdisc tbf/' | sort; \
              nft list ruleset | sed '/set counted {/,/^\t}/d' | tr ',{}' '\\n\\n\\n' | sed 's/^[[:space:]]*//; s/[[:space:]]*$//' | grep . | sort; \
