@@ -113,7 +113,7 @@ impl World {
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let number = number();
         let name: Name = format!("t{number:x}").parse().unwrap();
-        let agent = Some(Agent::new(machine(&folder, &name)));
+        let agent = Some(Agent::new(machine(folder.path(), &name)));
         let (images, generations, disposals) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
         Some(World { agent, name, folder, images, generations, disposals, is_moved: false, number })
     }
@@ -121,7 +121,7 @@ impl World {
     /// Another agent for the same folders, with another machine.
     pub fn with(&mut self, change: impl FnOnce(&mut Machine)) {
         drop(self.agent.take());
-        let mut machine = machine(&self.folder, &self.name);
+        let mut machine = machine(self.folder.path(), &self.name);
         change(&mut machine);
         self.agent = Some(Agent::new(machine));
     }
@@ -130,12 +130,25 @@ impl World {
     pub fn again(&mut self) {
         // Two never work on one state.
         drop(self.agent.take());
-        self.agent = Some(Agent::new(machine(&self.folder, &self.name)));
+        self.agent = Some(Agent::new(machine(self.folder.path(), &self.name)));
+    }
+
+    /// Lets something be done while no agent is there; another one comes afterwards.
+    pub fn without_agent<T>(&mut self, act: impl FnOnce() -> T) -> T {
+        drop(self.agent.take());
+        let done = act();
+        self.agent = Some(Agent::new(machine(self.folder.path(), &self.name)));
+        done
+    }
+
+    /// Folder of state and run of the agent.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Opens another agent of this state and name.
     pub fn second(&self) -> Result<Machine, openmesh_xnode::XnodeError> {
-        try_machine(&self.folder, &self.name)
+        try_machine(self.folder.path(), &self.name)
     }
 
     /// The agent.
@@ -256,7 +269,11 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let removed = runtime().block_on(self.agent().remove_everything(&open));
+        // A test that failed may have none at the moment; a second panic would end every other test too.
+        let Some(agent) = &self.agent else {
+            return eprintln!("{}: it is left as it is", self.folder.path().display());
+        };
+        let removed = runtime().block_on(agent.remove_everything(&open));
         if !std::thread::panicking() {
             removed.unwrap();
             assert_eq!(self.traces(), BTreeSet::new());
@@ -264,12 +281,26 @@ impl Drop for World {
     }
 }
 
-fn machine(folder: &TempDir, name: &Name) -> Machine {
-    try_machine(folder, name).unwrap()
+/// The agent of a folder that another process has made.
+pub fn open_agent(folder: &Path, name: &Name) -> Agent {
+    Agent::new(machine(folder, name))
 }
 
-fn try_machine(folder: &TempDir, name: &Name) -> Result<Machine, openmesh_xnode::XnodeError> {
-    let paths = Paths::new(folder.path().join("state"), folder.path().join("run"));
+fn machine(folder: &Path, name: &Name) -> Machine {
+    let mut opened = None;
+    // What another test starts at this moment holds the lock that was let go here, until its program runs.
+    until("the lock of the agent before", || {
+        opened = match try_machine(folder, name) {
+            Err(openmesh_xnode::XnodeError::AnotherAgent { .. }) => None,
+            other => Some(other.unwrap()),
+        };
+        opened.is_some()
+    });
+    opened.unwrap()
+}
+
+fn try_machine(folder: &Path, name: &Name) -> Result<Machine, openmesh_xnode::XnodeError> {
+    let paths = Paths::new(folder.join("state"), folder.join("run"));
     let client = Client::new(Settings::default()).unwrap();
     Machine::open(name.clone(), paths, programs(), client, Box::new(NoSecrets), &open)
 }
