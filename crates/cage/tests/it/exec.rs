@@ -3,14 +3,15 @@
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openmesh_cage::exec::{self, ExecError, First, Hearing, Request, Said, Window, Word};
 use openmesh_cage::instance::{Capability, Identity};
 use openmesh_cage::{open_door, readback};
-use rustix::process::{Pid, WaitOptions};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::Pid;
 
-use crate::world::{PATIENCE, World, helper, until, with_drivers};
+use crate::world::{PATIENCE, World, helper, reap, until, with_drivers};
 
 /// Runs a test for each driver in an instance that runs, where there is a helper.
 fn with_instances(prepare: impl Fn(&mut World), test: impl Fn(&mut World, &dyn Fn(&World) -> Vec<String>)) {
@@ -60,7 +61,7 @@ impl Beside {
         let (input, output) = (child.stdin.take(), child.stdout.take().unwrap());
         let mut beside = Beside { child, input, output, hearing: Hearing::default(), pid: 0, said: Vec::new() };
         beside.tell(&Word::Begin(request.clone()));
-        match beside.next() {
+        match beside.next("its start") {
             Some(Said::Started(pid)) => beside.pid = pid,
             other => panic!("it did not start: {other:?}"),
         }
@@ -71,11 +72,20 @@ impl Beside {
         self.input.as_mut().unwrap().write_all(&word.frames()).unwrap();
     }
 
-    fn next(&mut self) -> Option<Said> {
+    /// The next word; none where there will be no more. Nothing is read before somebody asks.
+    fn next(&mut self, wanted: &str) -> Option<Said> {
+        let begun = Instant::now();
         let mut part = [0; 4 << 10];
         loop {
             if let Some(said) = self.hearing.take().unwrap() {
                 return Some(said);
+            }
+            let mut ready = [PollFd::new(&self.output, PollFlags::IN)];
+            let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+            if rustix::event::poll(&mut ready, Some(&second)).unwrap() == 0 {
+                let late = begun.elapsed() > PATIENCE;
+                assert!(!late, "{wanted}: not after {PATIENCE:?}, said: {}", String::from_utf8_lossy(&self.said));
+                continue;
             }
             match self.output.read(&mut part).unwrap() {
                 0 => return None,
@@ -87,7 +97,7 @@ impl Beside {
     /// Hears until a text was said.
     fn hear(&mut self, wanted: &str) {
         while !String::from_utf8_lossy(&self.said).contains(wanted) {
-            match self.next() {
+            match self.next(wanted) {
                 Some(Said::Output(bytes) | Said::Error(bytes)) => self.said.extend(bytes),
                 other => panic!("{wanted}: {other:?} after {}", String::from_utf8_lossy(&self.said)),
             }
@@ -97,7 +107,7 @@ impl Beside {
     /// Hears to the end, and returns the code.
     fn end(&mut self) -> i32 {
         loop {
-            match self.next() {
+            match self.next("its end") {
                 Some(Said::Output(bytes) | Said::Error(bytes)) => self.said.extend(bytes),
                 Some(Said::Ended(code)) => return code,
                 other => panic!("{other:?}"),
@@ -114,6 +124,10 @@ impl Beside {
 impl Drop for Beside {
     fn drop(&mut self) {
         drop(self.input.take());
+        // Where a test has failed the helper may wait for what nobody does any more.
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
@@ -274,16 +288,16 @@ fn it_ends_when_the_helper_is_killed_where_the_driver_can() {
             let mut beside = Beside::begin(&command(world), &request(&["/bin/sleep", "1000"]));
             until("its program", || of(beside.pid, "cmdline").starts_with("/bin/sleep"));
             beside.child.kill().unwrap();
-            if world.driver.name() == "libcontainer" {
-                return until("its end", || !beside.lives());
-            }
-            // Left to its instance and, as to the machine's first process, to this subreaper: until that takes its end, the instance's first process has none.
             beside.child.wait().unwrap();
-            assert!(beside.lives());
-            world.group.kill_all(&open_door).unwrap();
-            let pid = Pid::from_raw(beside.pid.cast_signed());
-            let (_, status) = rustix::process::waitpid(pid, WaitOptions::empty()).unwrap().unwrap();
-            assert_eq!(status.terminating_signal(), Some(9));
+            if world.driver.name() == "libcontainer" {
+                until("its end", || !beside.lives());
+            } else {
+                assert!(beside.lives());
+                world.group.kill_all(&open_door).unwrap();
+            }
+            // Left to this subreaper, as to the machine's first process: until that takes its end, the instance's first process has none.
+            let status = reap(Pid::from_raw(beside.pid.cast_signed()).unwrap());
+            assert_eq!(status.terminating_signal(), Some(9), "{}", world.driver.name());
         },
     );
 }
