@@ -84,6 +84,21 @@ pub fn read(path: &Path) -> Result<Start, StartError> {
     serde_json::from_slice(&text).map_err(|error| failed(error.into()))
 }
 
+/// Closes what whoever started this program has left open beyond the three standard streams: it would be held as long as this process lives, as a lock of
+/// a script, or a pipe whose reader waits for its end. For the beginning of a program, before anything of its own is open.
+///
+/// # Errors
+/// The list of what is open cannot be read.
+pub fn close_inherited() -> io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // That of the list itself is closed already.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
 /// Runs a door until it has left. The process has one thread before this.
 ///
 /// # Errors

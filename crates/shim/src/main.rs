@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use openmesh_shim::start::{StartError, Word, serve_apart};
+use openmesh_shim::start::{StartError, Word, close_inherited, serve_apart};
 use openmesh_shim::{ServeError, StateError, serve};
 
 const USAGE: &str = "\
@@ -20,6 +20,9 @@ const USAGE_CODE: u8 = 2;
 const HELD_CODE: u8 = 3;
 
 fn main() -> ExitCode {
+    if let Err(cause) = close_inherited() {
+        return fail(format!("what is open here cannot be found: {cause}"), false);
+    }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let texts: Vec<Option<&str>> = arguments.iter().map(|argument| argument.to_str()).collect();
     match (texts.as_slice(), arguments.last()) {

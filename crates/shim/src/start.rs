@@ -98,6 +98,21 @@ pub fn install(program: &[u8], folder: &Path) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
+/// Closes what whoever started this program has left open beyond the three standard streams: it would be held as long as this process lives, as a lock of
+/// a script, or a pipe whose reader waits for its end. For the beginning of a program, before anything of its own is open.
+///
+/// # Errors
+/// The list of what is open cannot be read.
+pub fn close_inherited() -> std::io::Result<()> {
+    let open = std::fs::read_dir("/proc/self/fd")?.flatten();
+    let numbers: Vec<i32> = open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // That of the list itself is closed already.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
 /// Starts a shim, as an agent does, and returns its process number and socket once it serves.
 ///
 /// # Errors

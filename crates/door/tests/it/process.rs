@@ -54,8 +54,10 @@ async fn start(folder: &Path) -> Process {
     let path = folder.join("start.json");
     std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("a file");
     let before = std::fs::metadata(&socket).ok().map(|data| std::os::unix::fs::MetadataExt::ino(&data));
-    let child =
-        Command::new(env!("CARGO_BIN_EXE_openmesh-door")).arg(&path).stdin(Stdio::null()).spawn().expect("a process");
+    // Its starter has its file open, as a script that starts an agent may hold a lock.
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "exec 9<\"$2\"; exec \"$1\" \"$2\"", "sh", env!("CARGO_BIN_EXE_openmesh-door")]).arg(&path);
+    let child = shell.stdin(Stdio::null()).spawn().expect("a process");
     let process = Process { child, socket };
     let until = Instant::now() + PATIENCE;
     loop {
@@ -234,6 +236,15 @@ async fn a_successor_takes_the_listeners_and_no_connection_is_lost() {
     let told = ask(&first.socket, Ask::Retire { within_ms: 1_000 }).await;
     assert!(matches!(told, Tell::Retiring(report) if report.retiring));
     assert!(ended(&mut first).await.success());
+}
+
+#[tokio::test]
+async fn what_is_open_in_whoever_starts_a_door_is_not_open_in_it() {
+    let folder = folder();
+    let process = start(folder.path()).await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.child.id())).expect("a process").flatten();
+    let files: Vec<PathBuf> = open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).collect();
+    assert!(files.len() > 3 && !files.contains(&folder.path().join("start.json")), "{files:?}");
 }
 
 #[test]
