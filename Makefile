@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates
+.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -24,6 +24,8 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
+	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
+	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
@@ -96,6 +98,15 @@ check:
 bench:
 	@scripts/setup.sh bench
 	@scripts/bench.sh
+
+# A switch meets a death by SIGKILL, a second one, and errors of the disk at every door of its effects (about half an hour).
+doors:
+	@OPENMESH_DOORS=all cargo test --locked --workspace --test it -- crash::a_ crash::an_ --nocapture --test-threads 1
+
+# What docs/guide/xnode.md says, as it is written (as root).
+guide: programs
+	@cargo build --locked --workspace --bin openmesh --bin openmesh-door
+	@scripts/guide.sh $(CARGO_TARGET_DIR)/debug/openmesh
 
 verify-bits:
 	@scripts/readers.sh

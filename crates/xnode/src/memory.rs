@@ -55,11 +55,6 @@ impl Since {
         *last = now;
         now.saturating_duration_since(*first)
     }
-
-    /// Lets it begin anew.
-    pub fn forget(&self, key: &str) {
-        lock(&self.0).remove(key);
-    }
 }
 
 /// Shims that gave no answer, by the names of their instances: the moment, and the error.
@@ -93,8 +88,6 @@ mod tests {
         }
         assert_eq!(since.lasts_at("b", at(50)), Duration::ZERO);
         assert_eq!(since.lasts_at("a", at(100)), Duration::ZERO, "it was not so in between");
-        since.forget("a");
-        assert_eq!(since.lasts_at("a", at(101)), Duration::ZERO);
     }
 
     #[test]

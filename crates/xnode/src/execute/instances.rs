@@ -243,19 +243,24 @@ impl Work<'_> {
                     let ending = Ending { signal: None, grace_ms: Some(kill_after.0) };
                     self.ask(&config, "shim.stop", Action::Stop(ending))?;
                 }
-                return self.wait_for_end(name, &instance, kill_after);
+                return self.wait_for_end(name, &instance, &status, kill_after);
             }
             Shim::Ended(status) => self.end_orphan(&config, *status, &instance)?,
             // It never ran, or nobody knows how it ended: whatever is left of it is ended with it.
             Shim::None => self.collect(name, id)?,
         }
-        self.machine.memory.since.forget(&format!("stop {instance}"));
         Ok(Progress::Done)
     }
 
     /// Waits for an instance that was asked to end. Its shim kills it after its grace, so that a longer time has a cause that is said.
-    fn wait_for_end(&self, name: &Name, instance: &str, kill_after: Period) -> Result<Progress, XnodeError> {
-        let waited = self.machine.memory.since.lasts(&format!("stop {instance}"));
+    fn wait_for_end(
+        &self,
+        name: &Name,
+        instance: &str,
+        status: &Status,
+        kill_after: Period,
+    ) -> Result<Progress, XnodeError> {
+        let waited = self.machine.memory.since.lasts(&of_run("stop", instance, status));
         let limit = Duration::from_millis(kill_after.0).saturating_add(STOP_SLACK);
         if waited <= limit {
             return Ok(Progress::Wait(LOOK_AGAIN));
@@ -279,7 +284,7 @@ impl Work<'_> {
             self.machine.memory.events.tell(EventKind::Repaired, Some(name), cause);
         };
         if let Some(note) = &status.paused {
-            if self.machine.memory.since.lasts(&format!("pause {instance}")) < PAUSE_MAX {
+            if self.machine.memory.since.lasts(&of_run("pause", &instance, status)) < PAUSE_MAX {
                 return Ok(false);
             }
             if group.frozen()? {
@@ -330,6 +335,11 @@ impl Work<'_> {
 fn is_done(wanted: &Wanted<'_>, status: &Status) -> bool {
     let application = &wanted.resolved.application;
     application.health.is_none() && shims::over(shims::policy(application.restart), status) == Some(0)
+}
+
+/// Key of something that lasts in one run of an instance: in its next run, soon after, it begins anew.
+fn of_run(what: &str, instance: &str, status: &Status) -> String {
+    format!("{what} {instance} {} {}", status.shim_pid, status.run)
 }
 
 /// Last lines of an instance for a verdict; nothing where it wrote none.
