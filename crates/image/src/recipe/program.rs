@@ -2,8 +2,9 @@
 //!
 //! # Where they run
 //! In a mount namespace and a process namespace of their own, where this process is root. What they mount is seen by nobody else, and goes with them; what they
-//! start, in whatever group or session, ends with them; and they end with the thread that waits for them. Their variables are a short list, their home is an
-//! empty folder, and no file that they write is larger than a layer may be.
+//! start, in whatever group or session, ends with them; and they end with the thread that waits for them. A namespace begins with every mount of the machine:
+//! volumes, roots and namespaces of instances are let go of at once, or nobody could unmount a volume until the image is made. Their variables are a short list,
+//! their home is an empty folder, and no file that they write is larger than a layer may be.
 
 use std::collections::VecDeque;
 use std::io::Read;
@@ -27,8 +28,11 @@ const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Seconds for which the end of the output is waited for once the program has ended: only where it has no process namespace can somebody still hold it.
 const OUTPUT_SECONDS_MAX: u64 = 5;
 /// The first process of a namespace, with a umask that is the same on every machine: a shell, since the kernel keeps signals from the first one that others end
-/// by, and it inherits every orphan.
-const FIRST_PROCESS: &str = r#"umask 022; "$@"; exit "$?""#;
+/// by, and it inherits every orphan. It lets go of what agents have mounted, by the places and names of such mounts.
+const FIRST_PROCESS: &str = r#"umask 022; set -f
+ours='( - nsfs | - overlay openmesh |/volumes/[0-9a-f]+/mount )'
+for point in $(sed -nE "\\@$ours@s@^([^ ]+ ){4}([^ ]+) .*@\2@p" /proc/self/mountinfo); do umount -l "$(printf %b "$point")"; done 2> /dev/null
+"$@"; exit "$?""#;
 /// Variables of this process that a program gets: where packages come from and whom to trust there, and where pyenv has its Python.
 const VARIABLES: &[&str] = &[
     "HTTP_PROXY",
@@ -219,6 +223,32 @@ mod tests {
         let began = Instant::now();
         std::fs::File::create(&lock).unwrap().lock().unwrap();
         assert!(began.elapsed() < Duration::from_secs(900), "the daemon lived on");
+    }
+
+    /// A volume that was mounted before is unmounted by its agent while the program runs.
+    #[test]
+    fn mounts_of_agents_are_not_held() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: this test needs root (mounts)");
+            return;
+        }
+        let folder = tempfile::Builder::new().prefix("a machine ").tempdir().unwrap();
+        let (volume, other) = (folder.path().join("volumes/0123abcd/mount"), folder.path().join("volumes/other"));
+        for point in [&volume, &other] {
+            std::fs::create_dir_all(point).unwrap();
+            let mounted = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(point).status().unwrap();
+            assert!(mounted.success());
+            std::fs::write(point.join("x"), "").unwrap();
+        }
+        let seen =
+            format!("cd '{}'; test -e other/x && test ! -e 0123abcd/mount/x", folder.path().join("volumes").display());
+        let ran = script(&seen, Duration::from_secs(600));
+        let kept = volume.join("x").exists();
+        for point in [&volume, &other] {
+            assert!(Command::new("umount").arg(point).status().unwrap().success());
+        }
+        ran.unwrap();
+        assert!(kept, "it goes for the program alone");
     }
 
     #[test]
