@@ -136,7 +136,7 @@ async fn once(
     settings: Settings,
     mut asked: watch::Receiver<bool>,
 ) -> Result<Ended, AgentError> {
-    let service = Arc::new(Service::open(settings)?);
+    let service = Arc::new(tokio::task::block_in_place(|| Service::open(settings))?);
     if let Some(taking) = &taking {
         tokio::task::block_in_place(|| taking.check(&service))?;
     }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::{Name, PortRange};
 use openmesh_blueprint::generation::{Cause, Disposal};
@@ -35,6 +36,11 @@ use crate::{doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
+
+/// Longest wait for locks that nobody keeps: a program that is being started has every file of its parent open, locks too, until it is executed.
+const MOMENT: Duration = Duration::from_secs(5);
+/// Pause between two looks at them.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The service of an agent.
 pub struct Service {
@@ -69,11 +75,21 @@ pub struct Asked {
 }
 
 impl Service {
-    /// Opens an agent.
+    /// Opens an agent. Blocks, for a moment also where another one holds its locks: one that has just ended.
     ///
     /// # Errors
     /// Another agent of this name runs, a program is missing, or a store cannot be opened.
     pub fn open(settings: Settings) -> Result<Service, AgentError> {
+        let begun = Instant::now();
+        loop {
+            match Service::open_once(settings.clone()) {
+                Err(error) if error.is_held() && begun.elapsed() < MOMENT => std::thread::sleep(LOOK),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_once(settings: Settings) -> Result<Service, AgentError> {
         if !rustix::process::geteuid().is_root() {
             return Err(AgentError::NotRoot);
         }
@@ -316,11 +332,10 @@ impl Service {
         self.agent.plan(&generation, Some(&old))?;
         let outcome = Outcome { cause: causes.clone(), returned_by: generation.number };
         outcomes::note(&self.settings.state, failed, &outcome)?;
-        let fates: Vec<String> = way.fates.iter().map(|(name, fate)| format!("{name}: {fate}")).collect();
         let text = format!(
             "generation {failed} has failed: {causes}. Generation {} follows: {}",
             generation.number,
-            fates.join("; ")
+            way.consequences(&new, &old)
         );
         self.history.note(EventKind::Returned, failed, way.failed.keys().next().map(ToString::to_string), text);
         self.take(&generation, &document)?;
