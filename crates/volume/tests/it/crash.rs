@@ -214,7 +214,8 @@ impl Passage {
 
     /// A device detaches itself some time after its last mount, and only one that has not yet done so is detached by hand.
     fn may_be_left_out(&self) -> bool {
-        ["detach", "detach left"].contains(&self.door.as_str())
+        let effect = self.door.strip_suffix(" done").unwrap_or(&self.door);
+        ["detach", "detach left"].contains(&effect)
     }
 
     /// Counts a passage; true at this one.
