@@ -219,7 +219,8 @@ fn a_stopped_process_is_seen_at_once_and_a_pause_is_kept_apart_from_it() {
 fn kills_for_want_of_memory_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let events = directory.path().join("memory.events");
-    let script = format!("echo 'oom_kill 4' > {}; kill -KILL $$", events.display());
+    // At one stroke, as the kernel's file changes: one that is emptied first counts nothing for a moment.
+    let script = format!("echo 'oom_kill 4' > {0}.new; mv {0}.new {0}; kill -KILL $$", events.display());
     std::fs::write(&events, "low 0\noom_kill 3\n").unwrap();
     let world = World::with(&script, RestartPolicy::Never, |config| config.oom_files = vec![events.clone()]);
     let status = world.wait_for(State::Stopped);
