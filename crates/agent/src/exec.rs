@@ -123,7 +123,14 @@ impl Beside {
     ) -> Result<Beside, BeginError> {
         request.check()?;
         let asked = name.clone();
-        let found = blocking(service, move |service| Ok(service.agent().inside(&asked, wanted.as_ref())?)).await?;
+        let found = blocking(service, move |service| {
+            service.agent().inside(&asked, wanted.as_ref()).or_else(|error| {
+                // An application without an instance is told from none.
+                crate::files::of(service, &asked)?;
+                Err(error.into())
+            })
+        })
+        .await?;
         let Inside { instance, command } = found;
         let key = format!("{name} {instance}");
         let seat = service.processes().take(&key).ok_or(BeginError::Busy { instance: key })?;

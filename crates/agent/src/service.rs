@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::{Name, PortRange};
-use openmesh_blueprint::generation::{Cause, Disposal};
+use openmesh_blueprint::generation::{Cause, Disposal, VolumeId};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
 use openmesh_blueprint::step::{Rubbish, Step};
@@ -245,7 +245,24 @@ impl Service {
             secrets: self.vault.list().into_iter().map(|(name, (version, _))| (name, version)).collect(),
             committed: look.inventory.current,
             disposals,
+            gone: self.gone()?,
         })
+    }
+
+    /// Volumes that the wanted generation has set aside and of which this machine knows nothing any more.
+    fn gone(&self) -> Result<BTreeSet<VolumeId>, AgentError> {
+        let wanted = self.wanted()?;
+        if wanted == 0 {
+            return Ok(BTreeSet::new());
+        }
+        let machine = self.agent.machine();
+        let retired = marks::generation(&machine.paths, wanted)?.placement.retired;
+        let found = machine.volumes.observe().map_err(openmesh_xnode::XnodeError::from)?;
+        let is_known = |id: &VolumeId| {
+            let id = openmesh_volume::Id::try_from(id);
+            id.is_ok_and(|id| found.volumes.contains_key(&id) || found.lost.contains(&id))
+        };
+        Ok(retired.into_keys().filter(|id| !is_known(id)).collect())
     }
 
     fn cause(asked: &Asked) -> Cause {

@@ -227,6 +227,17 @@ fn grown(inventory: &Inventory, generation: &Generation, name: &Name) -> Vec<((N
 }
 
 impl Returning {
+    /// What becomes of each application, in words.
+    pub fn consequences(&self, wanted: &Generation, serving: &Generation) -> String {
+        let there = |generation: &Generation, name: &Name| generation.portable.applications.contains_key(name);
+        let words = |(name, fate): (&Name, &Fate)| match (fate, there(wanted, name), there(serving, name)) {
+            (Fate::Back, true, false) => format!("{name}: it is new and goes again; its data are kept"),
+            (Fate::Back, false, true) => format!("{name}: it stays, with its data"),
+            _ => format!("{name}: {fate}"),
+        };
+        self.fates.iter().map(words).collect::<Vec<_>>().join("; ")
+    }
+
     /// Content of the generation that comes back.
     pub fn portable(&self, wanted: &Generation, serving: &Generation) -> Portable {
         let held = |resolved: &Resolved| Resolved {

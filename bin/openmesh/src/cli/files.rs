@@ -25,7 +25,9 @@ impl std::str::FromStr for FilePlace {
             "" if text.is_empty() => return Err("VOLUME:PATH is expected, or :PATH for the root".into()),
             "" => None,
             volume => {
-                let parsed = volume.parse::<Name>().map_err(|error| format!("`{volume}` is no volume: {error}"))?;
+                let parsed = volume.parse::<Name>().map_err(|error| {
+                    format!("`{volume}` is no volume, and VOLUME:PATH is expected, or :PATH for the root: {error}")
+                })?;
                 Some(parsed)
             }
         };
@@ -153,5 +155,6 @@ mod tests {
         assert_eq!(place("data:a:b").unwrap(), FilePlace { volume: data, path: "a:b".into() });
         assert_eq!(place(":/etc/hosts").unwrap(), FilePlace { volume: None, path: "/etc/hosts".into() });
         assert!(place("").is_err() && place("No Name:x").is_err());
+        assert!(place("/srv").unwrap_err().contains("VOLUME:PATH"));
     }
 }

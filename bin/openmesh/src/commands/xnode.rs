@@ -56,7 +56,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
 fn status(node: &Node) -> String {
     let mut text = String::new();
     let generations = match (node.current, node.wanted) {
-        (_, 0) => "none yet; `openmesh app deploy FILE` makes the first".to_string(),
+        (_, 0) => "none yet; `openmesh app new TEMPLATE` or `openmesh app deploy FILE` makes the first".to_string(),
         (current, wanted) if current == wanted => format!("{current}"),
         (current, wanted) => format!("{wanted} is wanted, {current} serves"),
     };

@@ -28,12 +28,12 @@ pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
         serves: Some(Arc::new(serves)),
         ..named
     };
-    print(&format!(
+    let greeting = format!(
         "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
         settings.name,
         settings.socket().display(),
         super::xnode_access::greeting(&settings)
-    ))?;
+    );
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| Failure::from_display("signals", &e))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::from_display("signals", &e))?;
     let (mut record, bell) = match &arguments.home {
@@ -60,6 +60,10 @@ pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
         true = serves => {
             if let Some(record) = &mut record {
                 record.announce();
+            }
+            // Said once it is so. An agent goes on where nobody reads it.
+            if let Err(failure) = print(&greeting) {
+                tracing::warn!(cause = failure.message(), "the greeting is not printed");
             }
             agent.await
         }

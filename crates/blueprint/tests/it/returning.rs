@@ -210,6 +210,8 @@ fn a_new_application_that_fails_goes_and_what_was_to_go_comes_back() {
     fail_gate(&mut machine, &second, &first, "other");
     let way = way(&machine, &second, &first, WRITES);
     assert_eq!(way.fates, [(name("other"), Fate::Back), (name("page"), Fate::Back)].into());
+    let words = "other: it is new and goes again; its data are kept; page: it stays, with its data";
+    assert_eq!(way.consequences(&second, &first), words);
     let third = come_back(&mut machine, &second, &first, &way);
     assert_eq!(third.portable, first.portable);
     assert!(machine.applications[&name("other")].instances.is_empty());

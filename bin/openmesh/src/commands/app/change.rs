@@ -1,6 +1,8 @@
 //! A change of the machine: shown, done and followed.
 
+use std::io::Write as _;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use openmesh_agent::Client;
@@ -10,6 +12,23 @@ use reqwest::{Method, RequestBuilder};
 use super::super::agent::{ask, client, event_line, failure, one_line, print};
 use crate::cli::ChangeArgs;
 use crate::failure::Failure;
+
+/// Time after which a person is told why nothing is said, in seconds: long enough for everything that is there already.
+const SILENCE_SECONDS_MAX: u64 = 3;
+
+/// Waits for the answer to a plan. The agent looks up the images of a document first and makes those of recipes, and says nothing meanwhile.
+pub async fn patiently<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = pin!(answer);
+    if let Ok(answer) = tokio::time::timeout(Duration::from_secs(SILENCE_SECONDS_MAX), &mut answer).await {
+        return answer;
+    }
+    // Whoever closed it wants to read nothing.
+    let _ = writeln!(
+        std::io::stderr(),
+        "images are looked up, and those of recipes made out of packages: the first time this may take minutes"
+    );
+    answer.await
+}
 
 /// A request with more in its query.
 pub fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> Result<RequestBuilder, Failure> {
@@ -27,7 +46,7 @@ pub async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> RequestBui
     query.extend(change.reason.clone().map(|reason| ("reason", reason)));
     query.extend(change.expect.map(|expected| ("expected", expected.to_string())));
     let plan = with_query(request(&client), &[query.as_slice(), &[("plan", "true".into())]].concat())?;
-    let plan: Deployment = ask(&client, plan).await?;
+    let plan: Deployment = patiently(ask(&client, plan)).await?;
     if !change.output.json {
         print(&format!("{}\n", plan.plan.trim_end()))?;
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures::{StreamExt as _, stream};
 use openmesh_agent::Name;
-use openmesh_agent::client::Client;
+use openmesh_agent::client::{Client, ClientError};
 use openmesh_agent::views::{FileEntry, FileFolder, FileKind, FilePlaces, FileRename};
 use reqwest::{Method, RequestBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,7 +39,7 @@ pub(super) async fn run(asked: FilesArgs) -> Result<(), Failure> {
                 (None, true) => put.header("if-match", "*"),
                 (None, false) => put.header("if-none-match", "*"),
             };
-            let entry: FileEntry = ask(&client, put.body(content(&from).await?)).await?;
+            let entry: FileEntry = client.ask(put.body(content(&from).await?)).await.map_err(not_put)?;
             if output.json {
                 json(&entry)
             } else {
@@ -66,6 +66,16 @@ pub(super) async fn run(asked: FilesArgs) -> Result<(), Failure> {
             let removed: u64 = ask(&client, with_query(removal, &[("all", all.to_string())])?).await?;
             print(&format!("{removed} files and folders are gone\n"))
         }
+    }
+}
+
+/// A file that was not put, with what takes the place of one that is there.
+fn not_put(error: ClientError) -> Failure {
+    let is_taken = matches!(&error, ClientError::Refused(refusal) if refusal.code == "taken");
+    let failure = failure(error);
+    match is_taken {
+        true => failure.hint("--force replaces it; --replace TAG only while it is the one that the list shows"),
+        false => failure,
     }
 }
 

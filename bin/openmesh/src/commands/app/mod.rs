@@ -18,7 +18,7 @@ use openmesh_agent::Client;
 use openmesh_agent::views::{Application, Deployment, Generation, LogLine, Node};
 use reqwest::Method;
 
-use self::change::{change, with_query};
+use self::change::{change, patiently, with_query};
 use self::input::read;
 use super::agent::{ask, client, failure, get, json, one_line, print};
 use crate::cli::{AppCommand, ChangeArgs, DataFate, LogArgs};
@@ -43,7 +43,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             import::is_document(&document, &text)?;
             let client = client(&agent)?;
             let request = client.request(Method::POST, "/applications?plan=true").body(text);
-            let deployment: Deployment = ask(&client, request).await?;
+            let deployment: Deployment = patiently(ask(&client, request)).await?;
             if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
         }
         AppCommand::Deploy { document, refresh, change: asked } => {

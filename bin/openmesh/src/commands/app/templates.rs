@@ -148,7 +148,7 @@ fn list_text(found: &[Summary]) -> String {
     let row = |template: &Summary| {
         let tried = match mark(template).as_str() {
             _ if template.not_run_here => "not run here".to_string(),
-            "none" => String::new(),
+            "none" => "not yet".to_string(),
             word => word.to_string(),
         };
         vec![

@@ -13,7 +13,8 @@ pub(super) fn word(application: &Application) -> String {
 /// Applications as a table.
 pub(super) fn list(all: &[Application]) -> String {
     if all.is_empty() {
-        return "there are no applications; `openmesh app deploy FILE` makes some\n".into();
+        return "there are no applications; `openmesh app new TEMPLATE` or `openmesh app deploy FILE` makes one\n"
+            .into();
     }
     let row = |application: &Application| {
         let ports = application.ports.iter().filter_map(|(name, at)| Some(format!("{name} {}", at.as_ref()?)));
@@ -69,6 +70,18 @@ pub(super) fn log_line(line: &LogLine) -> String {
     format!("{} {mark}{}\n", at.get(..23).unwrap_or(&at), line.text)
 }
 
+/// Longest reason in the table of generations: a failure's has the last words of a program in it. JSON has all of it.
+const REASON_CHARS_MAX: usize = 80;
+
+/// A reason that fits into a line of a table.
+fn short(reason: &str) -> String {
+    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(REASON_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
 /// Generations as a table.
 pub(super) fn history(all: &[Generation]) -> String {
     if all.is_empty() {
@@ -86,9 +99,23 @@ pub(super) fn history(all: &[Generation]) -> String {
             mark.into(),
             moment(generation.at),
             generation.by.clone(),
-            generation.reason.clone(),
+            short(&generation.reason),
             generation.applications.join(", "),
         ]
     };
     columns(&["GENERATION", "", "WHEN", "BY", "REASON", "APPLICATIONS"], &all.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_of_a_table() {
+        assert_eq!(short("a new disk"), "a new disk");
+        assert_eq!(short("it failed:\n\t-f  words"), "it failed: -f words");
+        let long = short(&"é".repeat(500));
+        assert_eq!(long.chars().count(), REASON_CHARS_MAX + 3);
+        assert!(long.ends_with("é..."), "{long}");
+    }
 }
