@@ -64,7 +64,8 @@ install:
 	@strip -o $(CARGO_TARGET_DIR)/openmesh-stripped $(OPENMESH)
 	@$(OPENMESH) xnode carry --binary $(CARGO_TARGET_DIR)/openmesh-stripped --programs $(CARGO_TARGET_DIR) --to $(CARGO_TARGET_DIR)/openmesh-one
 	@rm $(CARGO_TARGET_DIR)/openmesh-stripped
-	@$$([ -w $(PREFIX)/bin ] || echo sudo) install -m 755 $(CARGO_TARGET_DIR)/openmesh-one $(PREFIX)/bin/openmesh
+	@mkdir -p $(PREFIX)/bin 2>/dev/null || true
+	@$$([ -w $(PREFIX)/bin ] || echo sudo) install -D -m 755 $(CARGO_TARGET_DIR)/openmesh-one $(PREFIX)/bin/openmesh
 	@echo "installed $(PREFIX)/bin/openmesh: openmesh xnode check, then sudo openmesh xnode agent"
 
 programs:

@@ -35,7 +35,7 @@ pub enum AgentError {
         words: String,
     },
     /// Another agent of this name runs.
-    #[error("an agent `{name}` runs already (it holds {}); `openmesh xnode status` asks it", lock.display())]
+    #[error("an agent `{name}` runs already (it holds {}); `openmesh xnode status --agent {name}` asks it", lock.display())]
     Running {
         /// Its name.
         name: Name,
