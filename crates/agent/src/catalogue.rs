@@ -241,6 +241,7 @@ mod tests {
             secrets: BTreeMap::new(),
             committed: 0,
             disposals: BTreeMap::new(),
+            gone: std::collections::BTreeSet::new(),
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(0) };
         resolve(document, &catalogue, &allocations, None, cause).unwrap()

@@ -47,6 +47,7 @@ mod tests {
             secrets: BTreeMap::new(),
             committed: 0,
             disposals: BTreeMap::new(),
+            gone: std::collections::BTreeSet::new(),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Allocations {
     pub committed: u64,
     /// Fate of the data of applications that go; `Keep` without a word.
     pub disposals: BTreeMap<Name, Disposal>,
+    /// Volumes of applications that went which are no more: their day is over, and the machine knows nothing of them. One that is only missed is none.
+    pub gone: BTreeSet<VolumeId>,
 }
 
 /// The generation of a document. Fails with every reason for which there is none.
@@ -263,6 +265,8 @@ fn place(
     let (freed, now) = (still_freed(old, cause.at), cause.at);
     let mut pool = Pool { settings, allocations, used: BTreeSet::new(), freed, now };
     let mut retired = old.map(|old| old.retired.clone()).unwrap_or_default();
+    // Whoever gives an application of this name anew begins anew. Data that were to be kept and are not there are missed, and that is refused.
+    retired.retain(|id, retired| retired.disposal == Disposal::Keep || !allocations.gone.contains(id));
     secrets_there(&portable, allocations, &mut reasons);
 
     // Ports that a document names are their applications', whoever had them: none of them is kept for somebody else.

@@ -72,6 +72,7 @@ mod tests {
             secrets: BTreeMap::new(),
             committed: previous.map_or(0, |previous| previous.number),
             disposals: BTreeMap::new(),
+            gone: BTreeSet::new(),
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp(0) };
         resolve(&document, &catalogue, &allocations, previous, cause).unwrap()

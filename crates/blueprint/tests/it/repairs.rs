@@ -210,6 +210,38 @@ fn a_changed_fate_is_marked_before_anything_goes() {
     assert_eq!(words, ["commit generation 3", "set volume a/data aside: its data go in a day"]);
 }
 
+/// Once the data are gone, an application of the same name begins anew, also by a rollback; data that were to be kept are missed.
+#[test]
+fn data_that_are_no_more_are_not_given_again() {
+    for disposal in [Disposal::Keep, Disposal::Backup, Disposal::Wipe] {
+        let (mut machine, first) = installed(ONE);
+        let without = document("version: 1\n");
+        let mut allocations = allocations();
+        allocations.committed = 1;
+        allocations.disposals.insert(name("a"), disposal);
+        let second = resolve(&without, &catalogue(&without), &allocations, Some(&first), cause(60)).unwrap();
+        reach(&mut machine, &second, Some(&first), &[]);
+        let id = machine.volumes.pop_first().unwrap().0;
+        allocations.disposals.clear();
+        allocations.committed = 2;
+        allocations.gone.insert(id.clone());
+        let document = document(ONE);
+        let anew = resolve(&document, &catalogue(&document), &allocations, Some(&second), cause(120)).unwrap();
+        let ports = openmesh_blueprint::document::PortRange { first: 20_000, last: 29_999 };
+        let back = rollback(&second, &first, &LineChoices::new(), &allocations, &ports, cause(120)).unwrap();
+        for generation in [anew, back] {
+            let plan = plan(&machine, &generation, Some(&second));
+            if disposal == Disposal::Keep {
+                assert!(matches!(plan.unwrap_err()[..], [Refusal::VolumeMissing { .. }]));
+                continue;
+            }
+            assert_ne!(generation.placement.applications[&name("a")].volumes[&name("data")].id, id);
+            assert!(!generation.placement.retired.contains_key(&id));
+            reach(&mut machine.clone(), &generation, Some(&second), &[]);
+        }
+    }
+}
+
 /// An application that its policy leaves ended is neither started nor stopped again, and is replaced as any other version.
 #[test]
 fn an_application_that_is_over_stays_over() {

@@ -1,6 +1,6 @@
 //! A catalogue, a machine and a model of its life, for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts};
@@ -54,6 +54,7 @@ pub fn allocations() -> Allocations {
         secrets: [(name("db-password"), 1), (name("token"), 3)].into(),
         committed: 0,
         disposals: BTreeMap::new(),
+        gone: BTreeSet::new(),
         highest: 0,
         busy: BTreeMap::new(),
     }

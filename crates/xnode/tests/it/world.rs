@@ -204,6 +204,7 @@ impl World {
             secrets: BTreeMap::new(),
             committed: self.generations.last().map_or(0, |generation| generation.number),
             disposals: self.disposals.clone(),
+            gone: BTreeSet::new(),
             highest: 0,
         };
         let cause = Cause { by: "test".into(), reason: "a test".into(), at: Timestamp::now() };
