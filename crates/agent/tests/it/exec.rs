@@ -139,7 +139,7 @@ async fn what_cannot_be_run_is_refused_with_a_reason() {
     assert_eq!(code, "not_running", "{message}");
     let request = world.client.request(Method::POST, "/applications/other/exec").json(&asked(&["/bin/sh"]));
     let error = world.client.text(request).await.unwrap_err();
-    assert_eq!(refused(error).0, "not_running");
+    assert_eq!(refused(error).0, "no_application");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -147,11 +147,14 @@ impl World {
         format!("localhost/web@sha256:{}", image(&store, script))
     }
 
-    /// A document with a subnet that no other test has at the same time: those of the Xnode's tests have third bytes that 16 divides.
+    /// A document with a subnet and with ports to choose from that no other test has at the same time: subnets of the Xnode's tests have third bytes that 16
+    /// divides.
     pub fn document(&self, applications: &str) -> String {
         let (process, number) = (self.number / 16, self.number % 16);
         let (high, low) = (192 + process / 15 % 32, number * 16 + 1 + process % 15);
-        format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24}}\n{applications}")
+        let first = 20_000 + self.number % 1_000 * 10;
+        let ports = format!("{{first: {first}, last: {}}}", first + 9);
+        format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24, ports: {ports}}}\n{applications}")
     }
 
     /// Asks for a value.
