@@ -154,7 +154,7 @@ impl World {
         let (high, low) = (192 + process / 15 % 32, number * 16 + 1 + process % 15);
         let first = 20_000 + self.number % 1_000 * 10;
         let ports = format!("{{first: {first}, last: {}}}", first + 9);
-        format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24, ports: {ports}}}\n{applications}")
+        format!("version: 1\nmachine: {{ports: {ports}, subnet: 10.{high}.{low}.0/24}}\n{applications}")
     }
 
     /// Asks for a value.
