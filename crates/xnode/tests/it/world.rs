@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -26,6 +28,8 @@ use tempfile::TempDir;
 
 /// Patience with a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+/// Places of tests among subnets and ids.
+const PLACES: u32 = 64 * 16;
 /// Programs of the images: what the servers of the tests need.
 const PROGRAMS: [&str; 3] = ["/bin/sh", "/bin/cat", "/usr/bin/perl"];
 
@@ -85,7 +89,17 @@ fn programs() -> Programs {
 /// A number that no other test of this machine has.
 fn number() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    (std::process::id() << 4) + NEXT.fetch_add(1, Ordering::Relaxed)
+    (std::process::id() << 6) + NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A place among the subnets and ids of tests, held by the name of a socket: nobody else of this machine has it meanwhile.
+fn place(number: u32) -> (u32, UnixListener) {
+    let mut all = (0..PLACES).map(|more| (number + more) % PLACES);
+    let held = all.find_map(|place| {
+        let address = SocketAddr::from_abstract_name(format!("openmesh-xnode-test-{place}")).unwrap();
+        Some((place, UnixListener::bind_addr(&address).ok()?))
+    });
+    held.unwrap()
 }
 
 /// An agent with its folders.
@@ -99,7 +113,8 @@ pub struct World {
     pub disposals: BTreeMap<Name, Disposal>,
     /// The network is another one than the first.
     pub is_moved: bool,
-    number: u32,
+    place: u32,
+    _holds_place: UnixListener,
 }
 
 impl World {
@@ -112,10 +127,12 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let number = number();
+        let (place, holds_place) = place(number);
         let name: Name = format!("t{number:x}").parse().unwrap();
         let agent = Some(Agent::new(machine(folder.path(), &name)));
         let (images, generations, disposals) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
-        Some(World { agent, name, folder, images, generations, disposals, is_moved: false, number })
+        let is_moved = false;
+        Some(World { agent, name, folder, images, generations, disposals, is_moved, place, _holds_place: holds_place })
     }
 
     /// Another agent for the same folders, with another machine.
@@ -189,8 +206,8 @@ impl World {
 
     /// The generation of a document after the last one, with a subnet that no other test has at the same time.
     pub fn resolve(&mut self, applications: &str) -> Generation {
-        let (first, low) = (if self.is_moved { 192 } else { 128 }, self.number % 16 * 16);
-        let high = first + self.number / 16 % 64;
+        let (first, low) = (if self.is_moved { 192 } else { 128 }, self.place % 16 * 16);
+        let high = first + self.place / 16;
         let text = format!("version: 1\nmachine: {{subnet: 10.{high}.{low}.0/24}}\n{applications}");
         let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems:#?}"));
         let images = self.images.iter().map(|(reference, facts)| (reference.parse().unwrap(), *facts));
@@ -199,7 +216,7 @@ impl World {
             node: "kitchen".parse().unwrap(),
             taken: BTreeMap::new(),
             busy: self.busy(),
-            first_id: 0x4000_0000 + (self.number % 0x800) * 0x10_0000,
+            first_id: 0x4000_0000 + self.place * 0x10_0000,
             id_ranges: 16,
             secrets: BTreeMap::new(),
             committed: self.generations.last().map_or(0, |generation| generation.number),
