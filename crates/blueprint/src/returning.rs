@@ -227,7 +227,7 @@ fn grown(inventory: &Inventory, generation: &Generation, name: &Name) -> Vec<((N
 }
 
 impl Returning {
-    /// What becomes of each application, in words.
+    /// Fate of each application, in words.
     pub fn consequences(&self, wanted: &Generation, serving: &Generation) -> String {
         let there = |generation: &Generation, name: &Name| generation.portable.applications.contains_key(name);
         let words = |(name, fate): (&Name, &Fate)| match (fate, there(wanted, name), there(serving, name)) {
