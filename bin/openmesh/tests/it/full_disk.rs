@@ -26,6 +26,8 @@ const FEE: Amount = Amount(1_000_000_000_000_000);
 
 /// Lays file systems over the folders in the variable `DISKS` (`FOLDER:MEBIBYTES ...`), keeps what they hold, and becomes the command.
 const SCRIPT: &str = r#"
+# A namespace begins with every mount of the machine, and a volume that it keeps can be unmounted by nobody.
+grep -o ' /[^ ]*/volumes/[0-9a-f]*/mount ' /proc/self/mountinfo | while read -r point; do umount -l "$point"; done 2> /dev/null
 set -e
 for disk in $DISKS; do
     folder=${disk%:*}
