@@ -68,6 +68,32 @@ export function Notice({
   );
 }
 
+/** What stands below an input: its help, and what is wrong with what was written. The input names both by `aria-describedby`. */
+export function FieldNotes({
+  id,
+  help,
+  wrong,
+}: {
+  id: string;
+  help: string | null | undefined;
+  wrong: string | null | undefined;
+}) {
+  return (
+    <>
+      {help ? (
+        <span id={`${id}-help`} className="help">
+          {help}
+        </span>
+      ) : null}
+      {wrong ? (
+        <span id={`${id}-wrong`} className="problem" role="alert">
+          {wrong}
+        </span>
+      ) : null}
+    </>
+  );
+}
+
 /** What stands where there is nothing yet: says why, and what will make it come. */
 export function Empty({ children }: { children: ReactNode }) {
   return (

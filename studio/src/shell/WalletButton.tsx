@@ -1,18 +1,17 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useRef, useSyncExternalStore } from "react";
 import { Link } from "react-router";
-import { Notice } from "../design";
 import { shortAddress } from "../lib/format";
 import {
   askWallets,
   currentSession,
   currentWallets,
   refusal,
-  safeIcon,
   signIn,
   signOut,
   subscribeWallets,
 } from "./wallet";
+import { WalletList } from "./WalletList";
 
 export function WalletButton() {
   const client = useQueryClient();
@@ -75,41 +74,12 @@ export function WalletButton() {
               Close
             </button>
           </div>
-          {wallets.length === 0 ? (
-            <Notice title="No wallet found in this browser">
-              Install a wallet that announces itself by EIP-6963 (most do: MetaMask, Rabby, Frame), allow it
-              on this page, then reload. Reading data needs no wallet.
-            </Notice>
-          ) : (
-            <>
-              <p className="quiet flat">
-                The wallet asks you to sign a message. It costs nothing and sends no transaction.
-              </p>
-              <ul className="wallets">
-                {wallets.map((wallet) => (
-                  <li key={wallet.info.uuid}>
-                    <button
-                      type="button"
-                      className="button"
-                      disabled={entering.isPending}
-                      onClick={() => entering.mutate(wallet)}
-                    >
-                      {safeIcon(wallet.info.icon) ? (
-                        <img src={wallet.info.icon} alt="" width={24} height={24} />
-                      ) : null}
-                      {wallet.info.name}
-                    </button>
-                  </li>
-                ))}
-              </ul>
-            </>
-          )}
-          {entering.isPending ? (
-            <p role="status" className="quiet flat">
-              Waiting for the wallet…
-            </p>
-          ) : null}
-          {entering.isError ? <Notice tone="bad" title={refusal(entering.error)} /> : null}
+          <WalletList
+            wallets={wallets}
+            entering={entering}
+            without="Reading data needs no wallet."
+            onChoose={(wallet) => entering.mutate(wallet)}
+          />
         </div>
       </dialog>
     </>

@@ -1,9 +1,10 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState, useSyncExternalStore } from "react";
 import { askNonce, useBecome } from "../api/xnodeAccess";
-import { Card, Copy, Notice } from "../design";
+import { Card, Copy } from "../design";
 import { useTitle } from "../lib/title";
-import { askWallets, currentWallets, refusal, safeIcon, subscribeWallets } from "./wallet";
+import { askWallets, currentWallets, subscribeWallets } from "./wallet";
+import { WalletList } from "./WalletList";
 import { signInWith } from "./xnodeWallet";
 
 /** The way in: a wallet that is a member, or the first owner with the code that root has. */
@@ -49,46 +50,20 @@ export function SignIn() {
       ) : null}
       <Card title="With a wallet">
         <div className="stack">
-          {wallets.length === 0 ? (
-            <Notice title="No wallet found in this browser">
-              Install a wallet that announces itself by EIP-6963 (most do: MetaMask, Rabby, Frame), allow it
-              on this page, then reload. On the machine itself root needs none: <code>openmesh app list</code>
-              .
-            </Notice>
-          ) : (
-            <>
-              <p className="quiet flat">
-                The wallet asks you to sign a message. It costs nothing and sends no transaction.
-              </p>
-              <ul className="wallets">
-                {wallets.map((wallet) => (
-                  <li key={wallet.info.uuid}>
-                    <button
-                      type="button"
-                      className="button"
-                      disabled={entering.isPending || (isNew && code.trim() === "")}
-                      title={isNew && code.trim() === "" ? "The first owner needs the code" : undefined}
-                      onClick={() => {
-                        askWallets();
-                        entering.mutate(wallet);
-                      }}
-                    >
-                      {safeIcon(wallet.info.icon) ? (
-                        <img src={wallet.info.icon} alt="" width={24} height={24} />
-                      ) : null}
-                      {wallet.info.name}
-                    </button>
-                  </li>
-                ))}
-              </ul>
-            </>
-          )}
-          {entering.isPending ? (
-            <p role="status" className="quiet flat">
-              Waiting for the wallet…
-            </p>
-          ) : null}
-          {entering.isError ? <Notice tone="bad" title={refusal(entering.error)} /> : null}
+          <WalletList
+            wallets={wallets}
+            entering={entering}
+            why={isNew && code.trim() === "" ? "The first owner needs the code" : undefined}
+            without={
+              <>
+                On the machine itself root needs none: <code>openmesh app list</code>.
+              </>
+            }
+            onChoose={(wallet) => {
+              askWallets();
+              entering.mutate(wallet);
+            }}
+          />
         </div>
       </Card>
     </div>

@@ -3,6 +3,7 @@ import { Link } from "react-router";
 import type { Application, TemplateField } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { useSecrets } from "../../api/xnodeQueries";
+import { FieldNotes } from "../../design";
 
 /** The input of one field of a template, by the kind that its description gives. */
 export function TemplateInput({
@@ -70,16 +71,7 @@ export function TemplateInput({
           onChange={(event) => onChange(event.target.value)}
         />
       )}
-      {field.help ? (
-        <span id={`${id}-help`} className="help">
-          {field.help}
-        </span>
-      ) : null}
-      {wrong ? (
-        <span id={`${id}-wrong`} className="problem" role="alert">
-          {wrong}
-        </span>
-      ) : null}
+      <FieldNotes id={id} help={field.help} wrong={wrong} />
     </div>
   );
 }

@@ -1,6 +1,6 @@
 import { useId } from "react";
 import type { ActionField } from "../../api/types";
-import { Badge } from "../../design";
+import { Badge, FieldNotes } from "../../design";
 import { labelOf, listed } from "../../lib/fields";
 
 /** The input of one field of an action, by the type that its declaration gives. */
@@ -60,16 +60,7 @@ export function ActionInput({
           onChange={(event) => onChange(event.target.value)}
         />
       )}
-      {field.help ? (
-        <span id={`${id}-help`} className="help">
-          {field.help}
-        </span>
-      ) : null}
-      {wrong ? (
-        <span id={`${id}-wrong`} className="problem" role="alert">
-          {wrong}
-        </span>
-      ) : null}
+      <FieldNotes id={id} help={field.help} wrong={wrong} />
     </div>
   );
 }
