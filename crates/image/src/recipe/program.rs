@@ -28,10 +28,11 @@ const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// Seconds for which the end of the output is waited for once the program has ended: only where it has no process namespace can somebody still hold it.
 const OUTPUT_SECONDS_MAX: u64 = 5;
 /// The first process of a namespace, with a umask that is the same on every machine: a shell, since the kernel keeps signals from the first one that others end
-/// by, and it inherits every orphan. It lets go of what agents have mounted, by the places and names of such mounts.
+/// by, and it inherits every orphan. It lets go of what agents have mounted, by the places and names of such mounts. The kernel writes a space as `\040`, and
+/// `printf` reads it as `\0040`: without the other nought, a digit behind it would be of its number.
 const FIRST_PROCESS: &str = r#"umask 022; set -f
 ours='( - nsfs | - overlay openmesh |/volumes/[0-9a-f]+/mount )'
-for point in $(sed -nE "\\@$ours@s@^([^ ]+ ){4}([^ ]+) .*@\2@p" /proc/self/mountinfo); do umount -l "$(printf %b "$point")"; done 2> /dev/null
+for point in $(sed -nE "\\@$ours@{s@^([^ ]+ ){4}([^ ]+) .*@\2@; s@\\\\([0-7]{3})@\\\\0\1@g; p}" /proc/self/mountinfo); do umount -l "$(printf %b "$point")"; done 2> /dev/null
 "$@"; exit "$?""#;
 /// Variables of this process that a program gets: where packages come from and whom to trust there, and where pyenv has its Python.
 const VARIABLES: &[&str] = &[
@@ -232,7 +233,7 @@ mod tests {
             println!("skipped: this test needs root (mounts)");
             return;
         }
-        let folder = tempfile::Builder::new().prefix("a machine ").tempdir().unwrap();
+        let folder = tempfile::Builder::new().prefix("a machine 7").tempdir().unwrap();
         let (volume, other) = (folder.path().join("volumes/0123abcd/mount"), folder.path().join("volumes/other"));
         for point in [&volume, &other] {
             std::fs::create_dir_all(point).unwrap();
