@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::check::{Problem, check, check_succession};
@@ -55,6 +56,8 @@ struct Bound {
     listener: Arc<TcpListener>,
     local: SocketAddr,
     stop: CancellationToken,
+    /// Ends once it is told to stop, and each connection that it has accepted is in the crowd.
+    accepting: JoinHandle<()>,
 }
 
 /// A listener that is open and does not accept yet.
@@ -152,8 +155,8 @@ impl Door {
         }
         for (key, listener, local) in fresh {
             let stop = CancellationToken::new();
-            tokio::spawn(listen::accept(self.shared.clone(), listener.clone(), key, stop.clone()));
-            bound.insert(key, Bound { listener, local, stop });
+            let accepting = tokio::spawn(listen::accept(self.shared.clone(), listener.clone(), key, stop.clone()));
+            bound.insert(key, Bound { listener, local, stop, accepting });
         }
         bound.retain(|key, bound| {
             let stays = table.kind(*key).is_some();
@@ -223,13 +226,20 @@ impl Door {
         for bound in bound.values() {
             bound.stop.cancel();
         }
-        drop(bound);
+        let accepting: Vec<JoinHandle<()>> = bound.into_values().map(|bound| bound.accepting).collect();
         self.shared.news().send_modify(|count| *count += 1);
         let table = self.shared.table();
         for route in table.routes.values() {
             route.ask_all(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
         }
-        if tokio::time::timeout(within, self.shared.crowd().emptied()).await.is_err() {
+        let left = async {
+            // A connection that was accepted a moment ago is in the crowd only once its loop has gone on.
+            for accepting in accepting {
+                let _ = accepting.await;
+            }
+            self.shared.crowd().emptied().await;
+        };
+        if tokio::time::timeout(within, left).await.is_err() {
             for route in table.routes.values() {
                 route.remove();
             }
