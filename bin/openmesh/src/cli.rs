@@ -351,7 +351,7 @@ pub enum XnodeCommand {
     Service(machine::ServiceCommand),
     /// Empty this machine: nothing new is deployed, and every application stops, until --off.
     Drain(machine::DrainArgs),
-    /// Write a copy of a binary that carries the programs of an agent behind its own end (`make install` does it).
+    /// Write a copy of a binary that carries the programs of an agent behind its own end (make install does it).
     #[command(hide = true)]
     Carry {
         /// Binary; this one without it.

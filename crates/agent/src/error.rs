@@ -42,6 +42,32 @@ pub enum AgentError {
         /// Its lock.
         lock: PathBuf,
     },
+    /// The run folder is that of an agent with another state folder.
+    #[error(
+        "{} belongs to the agent whose state folder is {}, and nothing was touched; `{removes}` removes that one",
+        run.display(), state.display()
+    )]
+    AnotherState {
+        /// The run folder.
+        run: PathBuf,
+        /// State folder to which it belongs.
+        state: PathBuf,
+        /// Command that removes that agent.
+        removes: String,
+    },
+    /// There is no agent to remove.
+    #[error(
+        "no agent `{name}` has the state folder {}, and nothing was touched; --agent and --agent-state name another one{}",
+        state.display(), also(others)
+    )]
+    NoAgent {
+        /// Its name.
+        name: Name,
+        /// The folder in which it would keep everything.
+        state: PathBuf,
+        /// Commands that remove the other agents of this machine.
+        others: Vec<String>,
+    },
     /// A program that the agent needs is not there.
     #[error("{} is missing; it belongs beside this program: `make build` makes both", path.display())]
     Program {
@@ -298,6 +324,15 @@ impl From<openmesh_backup::StoreError> for AgentError {
 impl From<VolumeError> for AgentError {
     fn from(error: VolumeError) -> AgentError {
         AgentError::Backups(BackupsError::Volume(Box::new(error)))
+    }
+}
+
+/// The agents that are there, each on a line with the command that removes it.
+fn also(others: &[String]) -> String {
+    let line = |other: &String| format!("\n  `{other}`");
+    match others.is_empty() {
+        true => String::new(),
+        false => format!(", and there are:{}", others.iter().map(line).collect::<String>()),
     }
 }
 

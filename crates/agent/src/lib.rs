@@ -14,6 +14,7 @@
 mod alerts;
 mod api;
 mod backups;
+mod belongs;
 pub mod carried;
 mod catalogue;
 pub mod client;

@@ -32,7 +32,7 @@ use crate::outcomes::{self, AGENT, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
-use crate::{doors, ids, programs};
+use crate::{belongs, doors, ids, programs};
 
 /// Name of a machine that has none.
 const NODE: &str = "xnode";
@@ -93,6 +93,7 @@ impl Service {
         if !rustix::process::geteuid().is_root() {
             return Err(AgentError::NotRoot);
         }
+        belongs::check_begin(&settings)?;
         for folder in [&settings.state, &settings.run] {
             fs::create_dir_all(folder).map_err(AgentError::file("making", folder))?;
         }
@@ -105,6 +106,8 @@ impl Service {
         let client = pull::Client::new(pull::Settings::default())?;
         let secrets = Box::new(Shared(vault.clone()));
         let mut machine = Machine::open(settings.name.clone(), paths, programs, client, secrets, &open)?;
+        // Its name is held by now: nobody else writes the note.
+        belongs::note(&settings)?;
         let backups = Backups::open(&settings.state)?;
         let alerts = Alerts::open(&settings.state)?;
         let work = Arc::new(Mutex::new(views::Work::default()));
@@ -479,7 +482,7 @@ pub(crate) fn names<T: ToString>(names: impl Iterator<Item = T>) -> String {
 
 /// The agent's lock, for as long as it lives.
 fn lock(settings: &Settings) -> Result<File, AgentError> {
-    let path = settings.state.join("agent.lock");
+    let path = Settings::lock_in(&settings.state);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(AgentError::file("opening", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openmesh_access::site::Names;
@@ -160,7 +160,7 @@ impl Settings {
         let programs = own.parent().map(PathBuf::from).unwrap_or_default();
         Ok(Settings {
             state: PathBuf::from(STATE).join(name.as_str()),
-            run: PathBuf::from(RUN).join(name.as_str()),
+            run: Settings::usual_run(&name),
             face: (name.as_str() == DEFAULT_NAME).then_some(FACE),
             name,
             programs,
@@ -172,6 +172,11 @@ impl Settings {
             subnet: None,
             serves: None,
         })
+    }
+
+    /// Usual folder of what does not outlive the machine's run.
+    pub(crate) fn usual_run(name: &Name) -> PathBuf {
+        PathBuf::from(RUN).join(name.as_str())
     }
 
     /// A document as this agent places it: in the agent's own network where it names none.
@@ -200,7 +205,17 @@ impl Settings {
 
     /// The file of settings that people write.
     pub fn file(&self) -> PathBuf {
-        self.state.join("xnode.toml")
+        Settings::file_in(&self.state)
+    }
+
+    /// The file of settings in the state folder of an agent.
+    pub(crate) fn file_in(state: &Path) -> PathBuf {
+        state.join("xnode.toml")
+    }
+
+    /// The file in the state folder of an agent that it holds locked as long as it lives.
+    pub(crate) fn lock_in(state: &Path) -> PathBuf {
+        state.join("agent.lock")
     }
 
     /// These settings, with those of the file in their places.

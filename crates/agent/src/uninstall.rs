@@ -14,6 +14,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
+use crate::belongs;
 use crate::client::{Client, ClientError};
 use crate::error::AgentError;
 use crate::service::Service;
@@ -74,11 +75,36 @@ fn bytes_below(folder: &Path) -> u64 {
 /// Things of the agent with these settings, asked of the one that runs where one does.
 ///
 /// # Errors
-/// The machine cannot be looked at, or the agent refuses.
+/// There is no such agent, or the run folder is that of another state folder; the machine cannot be looked at, or the agent refuses.
 pub async fn holdings(settings: &Settings) -> Result<Holdings, AgentError> {
-    if UnixStream::connect(settings.socket()).is_err() {
-        return Holdings::of(&Service::open(settings.clone())?);
+    check(settings).await?;
+    match runs(settings) {
+        true => asked(settings).await,
+        false => Holdings::of(&Service::open(settings.clone())?),
     }
+}
+
+/// Refuses where there is no such agent, or the run folder is that of another state folder, before anything is opened: an agent that is opened makes what
+/// is not there.
+async fn check(settings: &Settings) -> Result<(), AgentError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(AgentError::NotRoot);
+    }
+    let noted = match belongs::read(&settings.run)? {
+        // One of a version that writes no note says it itself.
+        None if runs(settings) => Some(belongs::whole(Path::new(&asked(settings).await?.state))),
+        noted => noted,
+    };
+    belongs::check_end(settings, noted)
+}
+
+/// Returns true where an agent answers in the run folder.
+fn runs(settings: &Settings) -> bool {
+    UnixStream::connect(settings.socket()).is_ok()
+}
+
+/// Things of the agent that runs.
+async fn asked(settings: &Settings) -> Result<Holdings, AgentError> {
     let refused = |error: ClientError| AgentError::Name(error.to_string());
     let client = Client::new(&settings.socket()).map_err(refused)?;
     client.ask(client.request(Method::GET, "/holdings")).await.map_err(refused)
@@ -88,8 +114,9 @@ pub async fn holdings(settings: &Settings) -> Result<Holdings, AgentError> {
 /// agent with that folder brings everything back. `says` hears of each part that is done.
 ///
 /// # Errors
-/// The first failure; asking again goes on.
+/// There is no such agent, or the run folder is that of another state folder: nothing was touched then. Else the first failure; asking again goes on.
 pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&str)) -> Result<(), AgentError> {
+    check(settings).await?;
     end_agent(settings).await?;
     says("the agent has ended");
     let service = Service::open(settings.clone())?;
@@ -101,7 +128,7 @@ pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&st
     match wipe {
         true => {
             refuse_mounts(&settings.state)?;
-            remove(&settings.state)?;
+            remove_state(&settings.state)?;
             crate::ids::release(&settings.ids, &settings.state)?;
             says("documents, secrets, volumes and images are gone");
         }
@@ -124,7 +151,7 @@ async fn end_agent(settings: &Settings) -> Result<(), AgentError> {
         socket_peercred(&stream).map_err(|errno| AgentError::file("asking who answers at", &socket)(errno.into()))?;
     kill_process(peer.pid, Signal::TERM)
         .map_err(|errno| AgentError::file("ending the agent at", &socket)(errno.into()))?;
-    let path = settings.state.join("agent.lock");
+    let path = Settings::lock_in(&settings.state);
     let file = File::options().create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(AgentError::file("opening", &path))?;
     let freed = tokio::task::spawn_blocking(move || flock(&file, FlockOperation::LockExclusive));
@@ -152,6 +179,22 @@ fn remove(folder: &Path) -> Result<(), AgentError> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(AgentError::file("removing", folder)),
     }
+}
+
+/// Removes a state folder, and last what tells it as one: where that breaks off, asking again goes on.
+fn remove_state(folder: &Path) -> Result<(), AgentError> {
+    let lock = Settings::lock_in(folder);
+    for entry in fs::read_dir(folder).map_err(AgentError::file("reading", folder))? {
+        let path = entry.map_err(AgentError::file("reading", folder))?.path();
+        if path == lock {
+            continue;
+        }
+        match fs::symlink_metadata(&path).is_ok_and(|about| about.is_dir()) {
+            true => remove(&path)?,
+            false => fs::remove_file(&path).map_err(AgentError::file("removing", &path))?,
+        }
+    }
+    remove(folder)
 }
 
 /// Removes the folders above an agent's own where nothing is left in them.

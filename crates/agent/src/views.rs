@@ -11,6 +11,7 @@ pub use openmesh_access::{KeyWish, Role, views as access};
 use openmesh_primitives::Timestamp;
 pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
+pub use openmesh_xnode::InUse;
 use serde::{Deserialize, Serialize};
 
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
@@ -41,6 +42,9 @@ pub struct Node {
     pub memory_bytes: u64,
     /// Free disk below the agent's folder, bytes.
     pub disk_free_bytes: u64,
+    /// Parts of it that are in use; none where the kernel does not say it, or of an agent of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<InUse>,
     /// Features that the kernel or the installed tools lack, each with a way to get it.
     pub lacks: Vec<String>,
     /// Whoever emptied it, and why; none where it takes deployments.

@@ -20,6 +20,8 @@ const PLACE_DIGITS: usize = 5;
 /// Digits in use: no upper case, which people mistake.
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
 
+/// Beginning of the names of the tables of all agents.
+const TABLE: &str = "openmesh-";
 /// Name of the link inside of an instance: the one that images expect.
 pub const INNER_LINK: &str = "eth0";
 
@@ -68,7 +70,12 @@ pub fn alias_prefix(agent: &Name) -> String {
 
 /// Name of the one nft table of an agent, of the family `inet`.
 pub fn table(agent: &Name) -> String {
-    format!("openmesh-{agent}")
+    format!("{TABLE}{agent}")
+}
+
+/// The agent to whom a table belongs by its name; none for a table of somebody else.
+pub fn agent_of(table: &str) -> Option<Name> {
+    table.strip_prefix(TABLE)?.parse().ok()
 }
 
 /// Name for a network namespace of an instance, where one is kept as a file below `/run/netns`.

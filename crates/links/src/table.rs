@@ -131,7 +131,7 @@ fn types(item: &Value) -> String {
 }
 
 /// One element: its key, and its value in a map.
-fn entry(set: Set, element: &Value) -> Option<(String, Option<String>)> {
+pub(crate) fn entry(set: Set, element: &Value) -> Option<(String, Option<String>)> {
     if set.types().1.is_none() {
         return Some((joined(element)?, None));
     }
@@ -151,7 +151,7 @@ fn joined(value: &Value) -> Option<String> {
 }
 
 /// Runs nft.
-fn nft(arguments: &[&str], input: &str) -> Result<Output, LinksError> {
+pub(crate) fn nft(arguments: &[&str], input: &str) -> Result<Output, LinksError> {
     run(("nft", "nftables"), arguments, input, NFT_MS_MAX)
 }
 
@@ -222,7 +222,7 @@ fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
 }
 
 /// The beginning of a program's error output.
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let mut end = text.len().min(OUTPUT_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -9,6 +9,7 @@ use std::path::Path;
 use openmesh_blueprint::document::{HostAddress, Protocol, Size};
 use openmesh_blueprint::generation::HostPort;
 use openmesh_blueprint::inventory::{Feature, Holder, Host};
+use openmesh_primitives::report;
 
 use crate::error::XnodeError;
 use crate::events::Finding;
@@ -70,10 +71,19 @@ fn file_system(name: &str) -> bool {
     known.split_whitespace().any(|word| word == name) || Path::new("/lib/modules").exists()
 }
 
-/// Ports of the host that somebody holds: those that are given out, and others on which a process of the host listens. A port that is given out is its
+/// Ports of the host that somebody holds: those that are given out, others on which a process of the host listens, and those of other agents. A port that is given out is its
 /// application's, whoever listens there besides: the door where it carries it, else somebody who gets nothing from outside.
 pub(crate) fn ports(machine: &Machine, findings: &mut Vec<Finding>) -> Result<BTreeMap<HostPort, Holder>, XnodeError> {
     let mut ports = foreign_ports(findings);
+    match openmesh_links::others_ports(&machine.agent) {
+        Ok(others) => {
+            ports.extend(others.into_iter().map(|(at, by)| (at, Holder::Foreign(format!("the agent `{by}`")))))
+        }
+        Err(error) => {
+            let words = format!("ports of other agents are not known: {}", report(&error));
+            findings.push(Finding::new(None, words));
+        }
+    }
     for published in network::published(machine)? {
         match (published.application.parse(), published.name.parse()) {
             (Ok(application), Ok(port)) => {

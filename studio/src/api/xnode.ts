@@ -17,10 +17,23 @@ export interface XnodeInfo {
   work: Work;
   memory_bytes: number;
   disk_free_bytes: number;
+  /** Parts of it that are in use; left out where the kernel does not say it, and by an agent of before. */
+  in_use?: InUse;
   /** Features that the kernel or the installed tools lack, each as `feature: remedy`. */
   lacks: string[];
   /** Whoever emptied it, and why; left out where it takes deployments. */
   drained?: Drained;
+}
+
+/** Parts of a machine that are in use, whoever uses them (`crates/xnode/src/in_use.rs`). */
+export interface InUse {
+  memory_bytes: number;
+  /** Processors that are on. */
+  processors: number;
+  /** Processes that ran or waited, on average over the last minute, in thousandths. */
+  load_milli: number;
+  disk_bytes: number;
+  disk_all_bytes: number;
 }
 
 /** Mark of a machine that is emptied (`crates/agent/src/drain.rs`). */

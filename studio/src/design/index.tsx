@@ -68,6 +68,12 @@ export function Notice({
   );
 }
 
+/** A text of a template or a form, in which what stands between two backticks is code. A backtick alone stays as it is. */
+export function Marked({ text }: { text: string }) {
+  // Every second part is what the pattern takes out.
+  return text.split(/`([^`]+)`/).map((part, at) => (at % 2 === 1 ? <code key={at}>{part}</code> : part));
+}
+
 /** What stands below an input: its help, and what is wrong with what was written. The input names both by `aria-describedby`. */
 export function FieldNotes({
   id,
@@ -82,12 +88,12 @@ export function FieldNotes({
     <>
       {help ? (
         <span id={`${id}-help`} className="help">
-          {help}
+          <Marked text={help} />
         </span>
       ) : null}
       {wrong ? (
         <span id={`${id}-wrong`} className="problem" role="alert">
-          {wrong}
+          <Marked text={wrong} />
         </span>
       ) : null}
     </>

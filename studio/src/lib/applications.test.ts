@@ -5,6 +5,7 @@ import {
   conditionWords,
   isTroubled,
   machineInWords,
+  onItsWay,
   openings,
   placeOf,
   stateOf,
@@ -87,7 +88,38 @@ it("says the machine in a line", () => {
   expect(machine(0, 0, "idle")).toBe("nothing is wanted of it yet");
   expect(machine(3, 3, "rests")).toBe("everything is as it is wanted · generation 3");
   expect(machine(3, 4, "works", "start web r1/0")).toBe(
-    "at work: start web r1/0 · generation 3 serves, 4 is wanted",
+    "at work: start web r1/0 · generation 3 serves, 4 is on its way",
   );
   expect(machine(0, 1, "held")).toBe("something is held or fails · generation 1 is on its way");
+  // The agent has not looked again since the change was taken.
+  expect(machine(3, 4, "rests")).toBe("generation 4 is on its way · generation 3 serves");
+  expect(machine(0, 1, "idle")).toBe("generation 1 is on its way");
+});
+
+it("says which generation's version of an application is on its way", () => {
+  const way = (
+    state: Application["state"],
+    revision: string | null,
+    instances: readonly (readonly [id: string, admitted: boolean])[],
+    [current, wanted] = [3, 4],
+  ) => {
+    const all = instances.map(([id, admitted]) => ({ id, admitted }) as Application["instances"][number]);
+    return onItsWay({ state, revision, instances: all }, { current, wanted });
+  };
+  expect(way("running", "aa", [["aa.0", true]], [4, 4])).toBeNull();
+  expect(way("running", "aa", [["aa.0", true]])).toBeNull();
+  expect(way("starting", "bb", [["aa.0", true]])).toBe(4);
+  expect(way("starting", "bb", [["bb.0", false]])).toBe(4);
+  expect(
+    way("running", "bb", [
+      ["aa.0", false],
+      ["bb.0", true],
+    ]),
+  ).toBe(4);
+  expect(way("stopped", "bb", [["aa.0", false]])).toBe(4);
+  expect(way("stopped", "bb", [])).toBeNull();
+  expect(way("leaving", null, [["aa.0", true]])).toBe(4);
+  // Whoever failed or is held says that.
+  expect(way("failed", "bb", [["bb.0", false]])).toBeNull();
+  expect(way("held", "bb", [["aa.0", true]])).toBeNull();
 });

@@ -128,8 +128,13 @@ const WORK: Record<WorkState, { tone: "good" | "warn" | "plain"; words: string }
   held: { tone: "warn", words: "something is held or fails" },
 };
 
-/** The machine in a line. */
+/** The machine in a line. It does not rest as long as a generation is on its way, whatever its agent said last: that was of the one before. */
 export function machineInWords({ work, current, wanted }: XnodeInfo): { tone: string; words: string } {
+  if (wanted !== current && (work.state === "rests" || work.state === "idle"))
+    return {
+      tone: "plain",
+      words: `generation ${wanted} is on its way${current === 0 ? "" : ` · generation ${current} serves`}`,
+    };
   const known = (WORK as Record<string, (typeof WORK)[WorkState] | undefined>)[work.state];
   const { tone, words } = known ?? { tone: "plain", words: work.state };
   const generation =
@@ -139,9 +144,23 @@ export function machineInWords({ work, current, wanted }: XnodeInfo): { tone: st
         ? ` · generation ${current}`
         : current === 0
           ? ` · generation ${wanted} is on its way`
-          : ` · generation ${current} serves, ${wanted} is wanted`;
+          : ` · generation ${current} serves, ${wanted} is on its way`;
   return {
     tone,
     words: `${words}${work.state === "works" && work.step ? `: ${work.step}` : ""}${generation}`,
   };
+}
+
+/** States in which an application may be between two versions; in every other one its own words say more. */
+const CHANGING: readonly string[] = ["running", "starting", "stopped", "leaving"];
+
+/** The generation whose version of an application is on its way; none where the application is as that wants it. */
+export function onItsWay(
+  { state, revision, instances }: Pick<Application, "state" | "revision" | "instances">,
+  { current, wanted }: Pick<XnodeInfo, "current" | "wanted">,
+): number | null {
+  if (wanted === current || !CHANGING.includes(state)) return null;
+  const isOwn = ({ id }: { id: string }) => revision !== null && id.startsWith(`${revision}.`);
+  const isThere = state === "stopped" || instances.some((each) => isOwn(each) && each.admitted);
+  return isThere && instances.every(isOwn) ? null : wanted;
 }

@@ -12,7 +12,7 @@ use super::common::{AgentName, Output};
 pub struct FilePlace {
     /// Volume; none for the root.
     pub volume: Option<Name>,
-    /// Path below it; what is no plain text in it as `\xNN`.
+    /// Path below it; what is no plain text in it as \xNN.
     pub path: String,
 }
 

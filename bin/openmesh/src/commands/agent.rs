@@ -63,6 +63,20 @@ pub fn print(text: &str) -> Result<(), Failure> {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).or_else(unless_broken_pipe)
 }
 
+/// A text of a template or a form as a terminal shows it: without the marks around code (CommonMark 0.31, 6.1), which belong to no command that is copied from
+/// it. A mark without its other one is none, and stays.
+pub fn unmarked(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut plain = parts.next().unwrap_or_default().to_string();
+    while let Some(code) = parts.next() {
+        match parts.next() {
+            Some(after) => plain.extend([code, after]),
+            None => plain.extend(["`", code]),
+        }
+    }
+    plain
+}
+
 /// A moment to the second, for people.
 pub fn moment(at: Timestamp) -> String {
     let text = at.to_rfc3339();
@@ -102,4 +116,24 @@ pub fn columns(head: &[&str], rows: &[Vec<String>]) -> String {
     };
     let body = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
     std::iter::once(line(head.to_vec())).chain(body).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_shows_no_marks_around_code() {
+        for (text, shown) in [
+            ("", ""),
+            ("no code", "no code"),
+            ("`auto` takes a free one; `none` is for sites.", "auto takes a free one; none is for sites."),
+            ("`secret:validator-key`", "secret:validator-key"),
+            ("one mark ` alone", "one mark ` alone"),
+            ("`code` and ` alone", "code and ` alone"),
+            ("``", ""),
+        ] {
+            assert_eq!(unmarked(text), shown, "{text}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::views::{Drained, Event, Node, Secret, Trouble, Work, WorkState};
+use openmesh_agent::views::{Drained, Event, InUse, Node, Secret, Trouble, Work, WorkState};
 use reqwest::Method;
 
 use super::agent::{ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings};
@@ -65,7 +65,8 @@ fn status(node: &Node) -> String {
         ("machine", node.node.clone()),
         ("generation", generations),
         ("work", work(&node.work)),
-        ("memory", format!("{} MiB", node.memory_bytes >> 20)),
+        ("memory", memory(node)),
+        ("load", node.in_use.as_ref().map(load).unwrap_or_default()),
         ("free disk", format!("{} MiB", node.disk_free_bytes >> 20)),
     ];
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
@@ -81,6 +82,21 @@ fn status(node: &Node) -> String {
         text += &format!("trouble    {}\n", trouble_line(trouble));
     }
     text
+}
+
+fn memory(node: &Node) -> String {
+    let all = node.memory_bytes >> 20;
+    match &node.in_use {
+        Some(used) => format!("{} of {all} MiB in use", used.memory_bytes >> 20),
+        None => format!("{all} MiB"),
+    }
+}
+
+/// Load of the last minute beside the processors that share it.
+fn load(used: &InUse) -> String {
+    let hundredths = used.load_milli / 10;
+    let processors = if used.processors == 1 { "processor" } else { "processors" };
+    format!("{}.{:02} on {} {processors}", hundredths / 100, hundredths % 100, used.processors)
 }
 
 fn work(work: &Work) -> String {
@@ -140,5 +156,25 @@ async fn secret(command: SecretCommand) -> Result<(), Failure> {
             client.text(client.request(Method::DELETE, &format!("/secrets/{name}"))).await.map_err(failure)?;
             print(&format!("`{name}` is removed\n"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_says_what_of_it_is_in_use() {
+        let json = serde_json::json!({
+            "agent": "default", "version": "1", "node": "attic", "current": 1, "wanted": 1,
+            "work": { "state": "rests", "step": null, "bytes": null, "troubles": [], "looked_at": null },
+            "memory_bytes": 4_u64 << 30, "disk_free_bytes": 20_u64 << 30, "lacks": [],
+        });
+        let before: Node = serde_json::from_value(json).unwrap();
+        let text = status(&before);
+        assert!(text.contains("memory     4096 MiB\n") && !text.contains("load"), "{text}");
+        let used = InUse { memory_bytes: 1 << 30, processors: 2, load_milli: 1_050, disk_bytes: 1, disk_all_bytes: 2 };
+        let text = status(&Node { in_use: Some(used), ..before });
+        assert!(text.contains("memory     1024 of 4096 MiB in use\nload       1.05 on 2 processors\n"), "{text}");
     }
 }

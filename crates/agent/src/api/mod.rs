@@ -102,6 +102,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         work,
         memory_bytes: host.memory.0,
         disk_free_bytes: host.disk_free.0,
+        in_use: views::InUse::read(&service.settings().state),
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
         drained,
     }))

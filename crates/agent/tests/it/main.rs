@@ -10,6 +10,7 @@ mod exec;
 mod files;
 mod imports;
 mod joins;
+mod neighbours;
 mod pantry;
 mod pauses;
 mod protocols;

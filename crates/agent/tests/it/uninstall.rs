@@ -1,7 +1,7 @@
 //! The end of an agent on a machine.
 
 use openmesh_agent::views::Node;
-use openmesh_agent::{holdings, uninstall};
+use openmesh_agent::{AgentError, Settings, holdings, uninstall};
 
 use crate::pantry::server;
 use crate::world::{World, answer, free_port, plain};
@@ -60,4 +60,53 @@ async fn an_agent_goes_and_its_data_stay_until_they_are_wiped() {
     uninstall(&world.settings, true, &mut |_| {}).await.unwrap();
     assert_eq!(traces(&world), Vec::<String>::new());
     assert!(!world.settings.state.exists() && !world.settings.run.exists());
+}
+
+/// Everything that lies in a run folder, but what is just being replaced.
+fn tree(folder: &std::path::Path) -> Vec<String> {
+    let output = std::process::Command::new("find").arg(folder).args(["-xdev", "-not", "-name", "*.new"]).output();
+    let mut lines: Vec<String> = String::from_utf8_lossy(&output.unwrap().stdout).lines().map(str::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_folder_of_another_state_is_refused_and_its_applications_go_on() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    let (image, port) = (world.image(&server("one")), free_port());
+    world.deploy(world.document(&plain(&image, port))).await;
+    // Whether the agent runs or not: somebody says the name and forgets the folder.
+    let wrong = Settings { state: world.settings.state.with_file_name("usual"), ..world.settings.clone() };
+    let right = world.settings.state.canonicalize().unwrap();
+    for runs in [true, false] {
+        if !runs {
+            world.stop().await;
+        }
+        let before = tree(&world.settings.run);
+        let refused = [
+            holdings(&wrong).await.map(drop).unwrap_err(),
+            uninstall(&wrong, true, &mut |text| panic!("{text}")).await.unwrap_err(),
+        ];
+        for error in refused {
+            let text = error.to_string();
+            let AgentError::AnotherState { state, removes, .. } = error else { panic!("{text}") };
+            assert_eq!(state, right);
+            assert!(removes.contains(&format!("--agent-state {}", right.display())), "{removes}");
+        }
+        assert_eq!(tree(&world.settings.run), before, "runs: {runs}");
+        assert!(!wrong.state.exists());
+        assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\n"));
+    }
+    // Nor does an agent begin there that knows nothing of them.
+    std::fs::create_dir(&wrong.state).unwrap();
+    let begun = openmesh_agent::run(wrong.clone(), async {}).await;
+    assert!(matches!(begun, Err(AgentError::AnotherState { .. })), "{begun:?}");
+    uninstall(&world.settings, false, &mut |_| {}).await.unwrap();
+    assert_eq!(answer("GET", port, "/").await, None);
+    assert!(!world.settings.run.exists());
+    // Nothing is left of it, and of the wrong one there was never anything.
+    let none = uninstall(&wrong, true, &mut |text| panic!("{text}")).await;
+    assert!(matches!(none, Err(AgentError::NoAgent { .. })), "{none:?}");
+    assert!(wrong.state.exists() && !wrong.run.exists());
 }

@@ -1,6 +1,6 @@
 //! Choices of the resolver that meet: numbers, ports, addresses.
 
-use openmesh_blueprint::document::HostAddress;
+use openmesh_blueprint::document::{HostAddress, Protocol};
 use openmesh_blueprint::generation::Generation;
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::resolve::{Allocations, LineChoices};
@@ -39,6 +39,23 @@ fn a_named_port_is_not_kept_for_another_application() {
     let second = next(&text, Some(&first), &allocations()).unwrap();
     assert_eq!(port(&second, "b"), had);
     assert_ne!(port(&second, "a"), had);
+}
+
+/// A port that is chosen passes over those that others hold, each for its protocol; once chosen it stays, whoever listens there later.
+#[test]
+fn a_chosen_port_passes_over_those_of_others_and_stays() {
+    let text = "version: 1\nmachine: {ports: {first: 20000, last: 20002}}\napplications:\n  a: {image: a, ports: {p: {port: 80, publish: {}}}}\n";
+    let taken = |ports: &[(u16, Protocol)]| {
+        let by = |at: &(u16, Protocol)| (*at, "the agent `other`".to_string());
+        Allocations { taken: ports.iter().map(by).collect(), ..allocations() }
+    };
+    let first = next(text, None, &taken(&[(20_000, Protocol::Tcp), (20_001, Protocol::Udp)])).unwrap();
+    assert_eq!(port(&first, "a"), 20_001);
+    let later = taken(&[(20_000, Protocol::Tcp), (20_001, Protocol::Tcp)]);
+    let second = next(&text.replace("image: a", "image: a:2"), Some(&first), &later).unwrap();
+    assert_eq!(port(&second, "a"), 20_001);
+    let all = taken(&[(20_000, Protocol::Tcp), (20_001, Protocol::Tcp), (20_002, Protocol::Tcp)]);
+    assert!(matches!(&next(text, None, &all).unwrap_err()[..], [Unresolved::NoFreePort { .. }]));
 }
 
 /// An instance that is there keeps its address, whatever generations came between.

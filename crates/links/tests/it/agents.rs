@@ -1,7 +1,7 @@
 //! Two agents on one machine, and the removal of one.
 
 use openmesh_blueprint::document::Protocol;
-use openmesh_links::{Context, LinksError, remove};
+use openmesh_links::{Context, LinksError, others_ports, remove};
 
 use crate::lab::{HOST, Lab, PATIENCE, PORT, SILENCE};
 use crate::sample::{address, empty, endpoint, host_port, link, name, network, shop, target};
@@ -37,6 +37,13 @@ fn two_agents_do_not_see_each_other_and_one_goes_alone() {
     }
     let (web, api) = (std::net::Ipv4Addr::new(10, 90, 0, 2), std::net::Ipv4Addr::new(10, 90, 0, 3));
     assert!(lab.instances[&web].ask((api, PORT), PATIENCE).is_some());
+    // Each finds the ports of the other, and none of its own.
+    let seen = |from: &'static str| {
+        let found = lab.host.run(move || others_ports(&name(from)).unwrap());
+        found.into_iter().map(|(port, by)| format!("{port} {by}")).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("one"), ["0.0.0.0:90/tcp one-more"]);
+    assert!(seen("one-more").is_empty());
     // A published port is one for everybody.
     let (label, _) = lab.instances[&address(2)].ask((HOST, 90), PATIENCE).unwrap();
     assert_eq!(label, api.to_string());

@@ -2,8 +2,10 @@ import type { ReactNode } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
 import type { Application } from "../../api/xnode";
-import { useApplication } from "../../api/xnodeQueries";
-import { Empty } from "../../design";
+import { useApplication, useXnode } from "../../api/xnodeQueries";
+import { Badge, Empty } from "../../design";
+import { onItsWay } from "../../lib/applications";
+import { count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
 import { NotFound } from "../../shell/ErrorPage";
 import { Backups } from "./Backups";
@@ -33,6 +35,17 @@ const TABS: readonly (Tab & { shows: (application: Application) => ReactNode })[
   { id: "remove", name: "Remove", shows: (application) => <Remove application={application} /> },
 ];
 
+/** The version that is on its way, with the way to its progress. */
+function OnItsWay({ application }: { application: Application }) {
+  const { data: xnode } = useXnode();
+  const number = xnode ? onItsWay(application, xnode) : null;
+  return number === null ? null : (
+    <Link to={`/deployments/${number}`}>
+      <Badge>generation {count(number)} is on its way</Badge>
+    </Link>
+  );
+}
+
 /** One application, in parts with addresses of their own. */
 export function ApplicationPage() {
   const { name = "", tab = "" } = useParams();
@@ -56,7 +69,7 @@ export function ApplicationPage() {
             <>
               <div className="row spread">
                 <h1 className="row">
-                  {name} <StateBadge state={found.state} />
+                  {name} <StateBadge state={found.state} /> <OnItsWay application={found} />
                 </h1>
                 <OpenLink application={found} />
               </div>

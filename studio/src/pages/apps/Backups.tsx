@@ -1,5 +1,6 @@
-import { useState } from "react";
+import { useState, type ReactNode } from "react";
 import { Link } from "react-router";
+import { RequestError } from "../../api/client";
 import type { Application, BackedApplication, Backup, BackupJob, BackupState } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import {
@@ -18,23 +19,32 @@ import { NAME, NAME_WORDS } from "../../lib/options";
 import { binary } from "../../lib/quantity";
 import { At, When } from "../parts";
 import { DataLines } from "./DataLines";
+import { LACKS, NoBackups } from "./NoBackups";
 import { Act, By, Live, Refused } from "./parts";
 
 export function Backups({ application }: { application: Application }) {
   const overview = useBackups();
   const { name } = application;
+  const hasVolumes = Object.keys(application.volumes).length > 0;
   return (
     <>
       <Live of={overview} what="backups">
-        {({ applications, jobs }) => (
-          <>
-            <Standing name={name} of={applications.find((each) => each.name === name)} />
-            <Acts name={name} of={applications.find((each) => each.name === name)} jobs={jobs} />
-          </>
-        )}
+        {(all) => {
+          const own = all.applications.find((each) => each.name === name);
+          const lacking = (
+            <NoBackups name={name} hasVolumes={hasVolumes} place={own?.target ?? null} overview={all} />
+          );
+          const hasPlace = own !== undefined && own.target !== null;
+          return (
+            <>
+              {hasPlace ? <Standing of={own} /> : lacking}
+              <Acts name={name} of={own} jobs={all.jobs} />
+              {hasPlace ? <Kept name={name} lacking={lacking} /> : null}
+            </>
+          );
+        }}
       </Live>
-      <Kept name={name} />
-      {Object.keys(application.volumes).length > 0 ? <DataLines name={name} /> : null}
+      {hasVolumes ? <DataLines name={name} /> : null}
     </>
   );
 }
@@ -47,16 +57,7 @@ export const BACKUP_STATES: Record<BackupState, { tone: Tone; words: string }> =
   failed: { tone: "bad", words: "The last backup failed, and is tried again" },
 };
 
-function Standing({ name, of }: { name: string; of: BackedApplication | undefined }) {
-  if (!of || of.target === null)
-    return (
-      <Notice tone="warn" title="It has no backups">
-        Nothing is kept elsewhere. Name a place for backups{" "}
-        <Link to="/deploy?whole=1">in the document of the machine</Link>, and{" "}
-        <Link to={`/apps/${name}/settings`}>give it a schedule</Link>:{" "}
-        <code>{`backup: { to: PLACE, schedule: "0 3 * * *" }`}</code>
-      </Notice>
-    );
+function Standing({ of }: { of: BackedApplication }) {
   const { tone, words } = BACKUP_STATES[of.state];
   return (
     <>
@@ -252,10 +253,13 @@ function JobState({ of: { ended, phase, bytes, all_bytes: all } }: { of: BackupJ
   );
 }
 
-function Kept({ name }: { name: string }) {
+/** The backups that there are. Where there can be none yet the agent refuses the list, which is no fault: `lacking` says what is left to do. */
+function Kept({ name, lacking }: { name: string; lacking: ReactNode }) {
   const backups = useBackupsOf(name);
   const [chosen, setChosen] = useState<Backup | null>(null);
   const may = useMay("operator");
+  const { error } = backups;
+  if (error instanceof RequestError && LACKS.includes(error.code)) return lacking;
   return (
     <>
       <Card title="Backups" flush>

@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 import type { TemplateSummary } from "../../api/xnode";
 import { useTemplates } from "../../api/xnodeQueries";
-import { Badge, Card, Empty, type Tone } from "../../design";
+import { Badge, Card, Empty, Marked, type Tone } from "../../design";
 import { templatesOf } from "../../lib/options";
 import { binary } from "../../lib/quantity";
 import { useTitle } from "../../lib/title";
@@ -68,7 +68,9 @@ function Shelf({ all, shown }: { all: TemplateSummary[]; shown: TemplateSummary[
           <Link className="template" to={`/store/${template.name}`}>
             <Icon svg={template.icon} />
             <strong>{template.title}</strong>
-            <span>{template.summary}</span>
+            <span>
+              <Marked text={template.summary} />
+            </span>
             <span className="row">
               <GradeBadge of={template} />
               <span className="quiet">

@@ -10,7 +10,7 @@ import type {
 } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
-import { Badge, Card, Empty, Notice } from "../../design";
+import { Badge, Card, Empty, Marked, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { forgetDrafts, useDraft } from "../../lib/draft";
 import { answersOf, freeName, NAME, NAME_WORDS, wrongAnswers } from "../../lib/options";
@@ -68,7 +68,7 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
       </div>
       {description.split(/\n+/).map((paragraph) => (
         <p key={paragraph} className="flat">
-          {paragraph}
+          <Marked text={paragraph} />
         </p>
       ))}
     </>
@@ -295,7 +295,7 @@ function Room({
           {of.problems.map(({ option, message }) => (
             <span key={`${option ?? ""} ${message}`} className="below">
               {option === null || general.some((each) => each.message === message) ? "" : `${option}: `}
-              {message}
+              <Marked text={message} />
             </span>
           ))}
         </Notice>
@@ -396,7 +396,7 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             {data.length === 0 ? <span className="quiet">nothing</span> : null}
             {data.map(({ volume, holds }) => (
               <span key={volume} className="below">
-                {volume}: {holds}
+                {volume}: <Marked text={holds} />
               </span>
             ))}
           </dd>
@@ -404,7 +404,9 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
         {signIn === null ? null : (
           <div className="fact">
             <dt>First sign-in</dt>
-            <dd>{named(signIn)}</dd>
+            <dd>
+              <Marked text={named(signIn)} />
+            </dd>
           </div>
         )}
         {notes.length > 0 ? (
@@ -413,7 +415,7 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             <dd>
               {notes.map((note) => (
                 <span key={note} className="below">
-                  {note}
+                  <Marked text={note} />
                 </span>
               ))}
             </dd>

@@ -5,7 +5,7 @@ import { Link } from "react-router";
 import { RequestError } from "../../api/client";
 import type { Application } from "../../api/xnode";
 import { useReach } from "../../api/xnodeQueries";
-import { Badge, Copy, Loading, Notice } from "../../design";
+import { Badge, Copy, Loading, Marked, Notice } from "../../design";
 import { conditionWords, openings, stateOf } from "../../lib/applications";
 import { age, shortAddress } from "../../lib/format";
 import { useNow } from "../../lib/now";
@@ -116,7 +116,7 @@ export function Refused({ error, children }: { error: Error; children?: ReactNod
       {more.length > 0
         ? [first, ...more].map((line, at) => (
             <span key={at} className="below">
-              {line}
+              <Marked text={line} />
             </span>
           ))
         : hint}

@@ -56,10 +56,17 @@ function Standing({ info }: { info: XnodeInfo }) {
   );
 }
 
-function Resources({ info }: { info: XnodeInfo }) {
+/** The load of the last minute, with the hundredths that the kernel gives. */
+export const loadInWords = (milli: number): string => (milli / 1_000).toFixed(2);
+export const processorsInWords = (all: number): string =>
+  `on ${count(all)} ${all === 1 ? "processor" : "processors"}`;
+
+export function Resources({ info }: { info: XnodeInfo }) {
   const { data: applications } = useApplications();
   const troubled = applications?.filter(isTroubled).length ?? 0;
   const isLow = info.disk_free_bytes < DISK_LOW_BYTES;
+  const used = info.in_use;
+  const freeOf = used ? `free of ${binary(used.disk_all_bytes)}, ${binary(used.disk_bytes)} used` : "free";
   return (
     <Figures label="Figures of the machine">
       <Figure
@@ -67,11 +74,26 @@ function Resources({ info }: { info: XnodeInfo }) {
         value={applications ? count(applications.length) : "–"}
         note={troubled > 0 ? <Link to="/apps?state=trouble">{count(troubled)} in trouble</Link> : null}
       />
-      <Figure name="Memory" value={binary(info.memory_bytes)} note="in all" />
+      {used ? (
+        <>
+          <Figure
+            name="Memory"
+            value={binary(used.memory_bytes)}
+            note={`used of ${binary(info.memory_bytes)}`}
+          />
+          <Figure
+            name="Load"
+            value={loadInWords(used.load_milli)}
+            note={processorsInWords(used.processors)}
+          />
+        </>
+      ) : (
+        <Figure name="Memory" value={binary(info.memory_bytes)} note="in all" />
+      )}
       <Figure
         name="Disk"
         value={binary(info.disk_free_bytes)}
-        note={isLow ? <span className="wrong">free, and that is little</span> : "free"}
+        note={isLow ? <span className="wrong">{freeOf}, and that is little</span> : freeOf}
       />
       <Figure
         name="Generation"

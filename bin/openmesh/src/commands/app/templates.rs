@@ -8,7 +8,7 @@ use openmesh_agent::views::Fault;
 use openmesh_agent::views::templates::{Field, OrderBody, Preflight, Sheet, Summary};
 use reqwest::Method;
 
-use super::super::agent::{ask, client, columns, get, json, print};
+use super::super::agent::{ask, client, columns, get, json, print, unmarked};
 use super::change::{change, with_query};
 use crate::cli::{NewArgs, TemplatesArgs};
 use crate::failure::Failure;
@@ -123,7 +123,7 @@ fn question(field: &Field, order: &mut OrderBody) -> Result<(), Failure> {
 fn question_text(field: &Field) -> String {
     let mut text = String::new();
     if let Some(help) = &field.help {
-        text += &format!("  ({help})\n");
+        text += &format!("  ({})\n", unmarked(help));
     }
     let bracket = match (&field.default, field.generated, &field.makes) {
         (Some(default), _, _) if !default.is_empty() => format!(" [{default}]"),
@@ -134,7 +134,7 @@ fn question_text(field: &Field) -> String {
     };
     let unit = field.unit.as_ref().map(|unit| format!(", {unit}")).unwrap_or_default();
     let choices = if field.choices.is_empty() { String::new() } else { format!(" ({})", field.choices.join(", ")) };
-    text + &format!("{}{unit}{choices}{bracket}: ", field.title)
+    text + &format!("{}{unit}{choices}{bracket}: ", unmarked(&field.title))
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -157,7 +157,7 @@ fn list_text(found: &[Summary]) -> String {
             mebibytes(template.memory_bytes),
             mebibytes(template.disk_bytes),
             tried,
-            template.summary.clone(),
+            unmarked(&template.summary),
         ]
     };
     let head = ["TEMPLATE", "CATEGORY", "MEMORY", "DISK", "TRIED", "WHAT IT IS"];
@@ -172,7 +172,8 @@ fn mark(template: &Summary) -> String {
 
 fn sheet_text(sheet: &Sheet) -> String {
     let summary = &sheet.summary;
-    let mut text = format!("{} ({} {})\n\n{}\n\n", summary.title, summary.name, summary.version, sheet.description);
+    let described = unmarked(&sheet.description);
+    let mut text = format!("{} ({} {})\n\n{described}\n\n", summary.title, summary.name, summary.version);
     let needs = format!("{} of memory, {} of disk", mebibytes(summary.memory_bytes), mebibytes(summary.disk_bytes));
     for (label, value) in [("home page", &sheet.homepage), ("licence", &sheet.licence), ("needs", &needs)] {
         text += &format!("{label:<11}{value}\n");
@@ -181,16 +182,16 @@ fn sheet_text(sheet: &Sheet) -> String {
         text += &format!("{:<11}{}\n", "made for", sheet.architectures.join(", "));
     }
     for kept in &sheet.data {
-        text += &format!("{:<11}{}: {}\n", "volume", kept.volume, kept.holds);
+        text += &format!("{:<11}{}: {}\n", "volume", kept.volume, unmarked(&kept.holds));
     }
     if let Some(sign_in) = sheet.open.as_ref().and_then(|open| open.sign_in.as_ref()) {
-        text += &format!("{:<11}{sign_in}\n", "sign-in");
+        text += &format!("{:<11}{}\n", "sign-in", unmarked(sign_in));
     }
     if summary.not_run_here {
         text += &format!("{:<11}it was never run by those who wrote it\n", "beware");
     }
     for note in &sheet.notes {
-        text += &format!("{:<11}{note}\n", "note");
+        text += &format!("{:<11}{}\n", "note", unmarked(note));
     }
     text += "\n";
     let row = |field: &Field| {
@@ -202,7 +203,7 @@ fn sheet_text(sheet: &Sheet) -> String {
         };
         let unit = field.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
         let kind = if field.choices.is_empty() { field.kind.clone() } else { field.choices.join("|") };
-        vec![field.name.clone(), format!("{default}{unit}"), kind, field.title.clone()]
+        vec![field.name.clone(), format!("{default}{unit}"), kind, unmarked(&field.title)]
     };
     text + &columns(&["OPTION", "DEFAULT", "KIND", "WHAT IT IS"], &sheet.fields.iter().map(row).collect::<Vec<_>>())
 }
@@ -228,7 +229,7 @@ fn opening_text(found: &Preflight) -> String {
     for application in &found.applications {
         let Some(open) = application.open.as_ref().filter(|_| !application.ports.is_empty()) else { continue };
         text += &format!("{}: openmesh app why {} shows its port", application.name, application.name);
-        let words = open.sign_in.as_ref().map(|words| words.replace("NAME", &application.name));
+        let words = open.sign_in.as_ref().map(|words| unmarked(words).replace("NAME", &application.name));
         text += &words.map(|words| format!(". {words}\n")).unwrap_or_else(|| "\n".to_string());
     }
     text
@@ -278,5 +279,7 @@ mod tests {
         assert_eq!(question_text(&needed), "Memory limit: ");
         let choice = Field { default: Some("a".into()), help: None, choices: vec!["a".into(), "b".into()], ..field() };
         assert_eq!(question_text(&choice), "Memory limit (a, b) [a]: ");
+        let marked = Field { help: Some("`auto` takes a free one.".into()), ..field() };
+        assert_eq!(question_text(&marked), "  (auto takes a free one.)\nMemory limit [64 MiB]: ");
     }
 }
