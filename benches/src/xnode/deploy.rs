@@ -251,7 +251,8 @@ fn files(twin: &Twin, folder: &Path) -> anyhow::Result<Vec<String>> {
 /// Runs the same in podman, with empty folders for its data, and returns the seconds until it answers.
 fn run(podman: &Podman, case: &Case, twin: &Twin, binds: &[String]) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir_in(podman.folder())?;
-    let mut arguments: Vec<String> = ["run", "--detach", "--name", IT, "--read-only", "--tmpfs", "/tmp"].map(String::from).into();
+    let mut arguments: Vec<String> =
+        ["run", "--detach", "--name", IT, "--read-only", "--tmpfs", "/tmp"].map(String::from).into();
     arguments.extend(["--user".into(), twin.user.clone()]);
     for variable in &twin.variables {
         arguments.extend(["--env".into(), variable.clone()]);

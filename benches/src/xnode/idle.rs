@@ -83,7 +83,10 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     std::thread::sleep(watched);
     machine::go_on()?;
     let percent = (times() - before).as_secs_f64() / watched.as_secs_f64() * 100.0;
-    let named = format!("agent, {} shims and door, idle with {APPLICATIONS} applications", agent.helpers("openmesh-shim")?.len());
+    let named = format!(
+        "agent, {} shims and door, idle with {APPLICATIONS} applications",
+        agent.helpers("openmesh-shim")?.len()
+    );
     let dirty = memory(&processes, &["Private_Dirty", "Swap"])?;
     let whole = memory(&processes, &["Private_Dirty", "Swap", "Private_Clean"])?;
     let observed = if is_trial { TRIAL_OBSERVED } else { OBSERVED };

@@ -3,13 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::agent::Agent;
 use super::podman::Podman;
-
-/// Programs that an agent needs beside its binary.
-const PROGRAMS: [&str; 4] = ["openmesh-shim", "openmesh-cage-helper", "openmesh-unpack", "openmesh-door"];
 
 /// What the rows share. All of it goes with it.
 pub struct Lab {
@@ -27,23 +24,23 @@ impl Lab {
     /// A lab for the product's binary; nothing is made yet but a folder.
     ///
     /// # Errors
-    /// A program lacks beside the binary.
+    /// There is no folder for temporary files.
     pub fn new(binary: PathBuf, is_trial: bool) -> anyhow::Result<Lab> {
         let folder = tempfile::Builder::new().prefix("openmesh-bench-").tempdir()?;
         // Users of their own, PostgreSQL's and those of containers, find their folders below it.
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
         let name = format!("bench{}", std::process::id());
-        let lab = Lab { name, is_trial, binary, agent: None, podman: None, folder };
-        for program in PROGRAMS {
-            let path = lab.program(program);
-            let _ = std::fs::metadata(&path).with_context(|| format!("{}: make programs", path.display()))?;
-        }
-        Ok(lab)
+        Ok(Lab { name, is_trial, binary, agent: None, podman: None, folder })
     }
 
     /// Path of a program beside the binary.
-    pub fn program(&self, name: &str) -> PathBuf {
-        self.binary.with_file_name(name)
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.binary.with_file_name(name);
+        ensure!(path.is_file(), "{} is not there: make programs", path.display());
+        Ok(path)
     }
 
     /// Its folder.

@@ -78,7 +78,9 @@ pub fn program(name: &str, package: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     let mut found = folders.map(|folder| folder.join(name)).filter(|path| path.is_file());
-    found.next().with_context(|| format!("{name} is not installed (Debian package {package}): scripts/setup.sh bench-xnode"))
+    found
+        .next()
+        .with_context(|| format!("{name} is not installed (Debian package {package}): scripts/setup.sh bench-xnode"))
 }
 
 /// Runs a program to its end, and returns what it prints.
@@ -114,6 +116,11 @@ pub fn wait_for(what: &str, patience: Duration, mut so: impl FnMut() -> anyhow::
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// Returns true while a process runs; one that has ended and for which nobody waits has no command line.
+pub fn runs(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
 /// Processes of this machine with their command lines.

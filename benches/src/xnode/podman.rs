@@ -23,6 +23,9 @@ events_logger = "none"
 network_backend = "cni"
 "#;
 
+/// Folder in which the programs of container networks note addresses, whatever their configuration says.
+const NETWORKS: &str = "/var/lib/cni";
+
 /// A podman of its own.
 pub struct Podman {
     /// Its name with its version.
@@ -31,6 +34,8 @@ pub struct Podman {
     folder: PathBuf,
     /// Name of the network namespace.
     namespace: String,
+    /// Nobody had [`NETWORKS`] before.
+    makes_networks: bool,
     is_removed: bool,
 }
 
@@ -45,7 +50,9 @@ impl Podman {
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join("containers.conf"), CONFIGURATION)?;
         let (folder, namespace) = (folder.into(), name.to_string());
-        let podman = Podman { name: format!("podman {version}"), program, folder, namespace, is_removed: false };
+        let makes_networks = !Path::new(NETWORKS).exists();
+        let name_of_it = format!("podman {version}");
+        let podman = Podman { name: name_of_it, program, folder, namespace, makes_networks, is_removed: false };
         machine::run(Command::new("ip").args(["netns", "add", name]))?;
         machine::run(Command::new("ip").args(["-netns", name, "link", "set", "lo", "up"]))?;
         Ok(podman)
@@ -54,7 +61,8 @@ impl Podman {
     /// A command of it.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        for (option, folder) in [("root", "root"), ("runroot", "run"), ("tmpdir", "tmp"), ("network-config-dir", "net")] {
+        for (option, folder) in [("root", "root"), ("runroot", "run"), ("tmpdir", "tmp"), ("network-config-dir", "net")]
+        {
             command.arg(format!("--{option}")).arg(self.folder.join(folder));
         }
         command.args(arguments).env("CONTAINERS_CONF", self.folder.join("containers.conf")).stdin(Stdio::null());
@@ -100,6 +108,9 @@ impl Podman {
         }
         let namespace = machine::run(Command::new("ip").args(["netns", "delete", &self.namespace]));
         containers.and(namespace)?;
+        if self.makes_networks && Path::new(NETWORKS).exists() {
+            std::fs::remove_dir_all(NETWORKS).context(NETWORKS)?;
+        }
         std::fs::remove_dir_all(&self.folder).with_context(|| self.folder.display().to_string())
     }
 }

@@ -146,7 +146,8 @@ impl Drop for Volume {
 /// Milliseconds of a snapshot and of the return to it, held against what the lines hold.
 fn lines(volume: &Volume, server: &Server, clone: &Server) -> anyhow::Result<(f64, f64)> {
     let before = server.history()?;
-    let new = NewLine { from: 1, to: 2, reason: "a measurement", by: "bench", at: Timestamp::now(), keeper: Keeper::Machine };
+    let new =
+        NewLine { from: 1, to: 2, reason: "a measurement", by: "bench", at: Timestamp::now(), keeper: Keeper::Machine };
     let snapshot = milliseconds(|| Ok(volume.volumes.snapshot(volume.id, &new, Writers::Stopped, &open)?))?;
     clone.measure("1")?;
     ensure!(clone.history()? > before, "the clone has taken no transaction");

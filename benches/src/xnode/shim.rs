@@ -54,7 +54,8 @@ fn script(out: &str, bytes: u64) -> String {
 /// Megabytes a second by what the application noted.
 fn pace(out: &Path, bytes: u64) -> anyhow::Result<f64> {
     let read = |name: &str| -> anyhow::Result<f64> {
-        let text = std::fs::read_to_string(out.join(name)).with_context(|| format!("the application noted no {name}"))?;
+        let text =
+            std::fs::read_to_string(out.join(name)).with_context(|| format!("the application noted no {name}"))?;
         Ok(text.trim().parse()?)
     };
     Ok(bytes as f64 / 1e6 / (read("end")? - read("begin")?).max(0.01))
@@ -66,7 +67,8 @@ fn ours(shim: &Path, folder: &Path, bytes: u64) -> anyhow::Result<f64> {
     let root = place.path();
     let pid_file = root.join("pid");
     let script = script(&root.display().to_string(), bytes);
-    let create = ["/bin/sh", "-c", CREATE, "create", &script, &pid_file.display().to_string()].map(String::from).to_vec();
+    let create =
+        ["/bin/sh", "-c", CREATE, "create", &script, &pid_file.display().to_string()].map(String::from).to_vec();
     let config = Config {
         version: 1,
         name: "bench/app-1".into(),
@@ -98,7 +100,7 @@ fn ours(shim: &Path, folder: &Path, bytes: u64) -> anyhow::Result<f64> {
         Ok(status.is_some())
     });
     machine::run(Command::new("kill").arg(pid.to_string()))?;
-    machine::wait_for("the shim's end", PATIENCE, || Ok(!Path::new(&format!("/proc/{pid}")).exists()))?;
+    machine::wait_for("the shim's end", PATIENCE, || Ok(!machine::runs(pid)))?;
     ended?;
     ensure!(dropped == 0, "the shim has dropped {dropped} bytes");
     pace(root, bytes)
@@ -112,7 +114,9 @@ fn theirs(podman: &Podman, root: &str, folder: &Path, bytes: u64) -> anyhow::Res
     let log = format!("max-size={LOG_BYTES}");
     let options = ["run", "--detach", "--name", "storm", "--network=none", "--log-driver=k8s-file", "--log-opt", &log];
     let script = script("/out", bytes);
-    podman.run(&[&options[..], &["--volume", &bind, "--read-only", "--rootfs", root, "/bin/sh", "-c", &script]].concat())?;
+    podman.run(
+        &[&options[..], &["--volume", &bind, "--read-only", "--rootfs", root, "/bin/sh", "-c", &script]].concat(),
+    )?;
     let waited = podman.run(&["wait", "storm"]);
     podman.run(&["rm", "--force", "--time", "0", "storm"])?;
     waited?;
@@ -160,7 +164,7 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let root = root.display().to_string();
     let memory = memory(lab, &root)?;
     let (bytes, rounds) = (if lab.is_trial { TRIAL_BYTES } else { BYTES }, lab.rounds(ROUNDS, TRIAL_ROUNDS));
-    let shim = lab.program("openmesh-shim");
+    let shim = lab.program("openmesh-shim")?;
     let podman = lab.podman()?;
     let place = folder.path();
     let mut sides: [Side<'_>; 2] =

@@ -16,7 +16,7 @@ use openmesh_cage::cgroup::{Group, Layout};
 use openmesh_cage::driver::{self, Container, Libcontainer};
 use openmesh_cage::instance::{GroupPath, IdRange, Identity, Instance, Joined, Limits, Machine, MemoryFiles, Root};
 use openmesh_cage::{bundle, open_door};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::lab::Lab;
 use super::machine::{self, POLL, Side, alternate};
@@ -77,7 +77,7 @@ impl Cage {
             pid_file: folder.join("pid"),
             log: folder.join("log"),
         };
-        let driver = Libcontainer { program: lab.program("openmesh-cage-helper"), root: states };
+        let driver = Libcontainer { program: lab.program("openmesh-cage-helper")?, root: states };
         let group = Group::new(Layout::find()?, path);
         Ok(Cage { instance, driver, container, group, output: folder.join("output"), first: None })
     }
@@ -147,7 +147,6 @@ impl Drop for Cage {
         let _ = self.reap();
         let _ = self.group.kill_all(&open_door);
         let _ = self.group.remove(&open_door);
-        let _ = set_child_subreaper(None);
     }
 }
 
@@ -190,8 +189,6 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let podman_name = lab.podman()?.name.clone();
     let folder = tempfile::tempdir_in(lab.folder())?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711))?;
-    // What loses its parent comes here, as it comes to a shim.
-    set_child_subreaper(Some(getpid()))?;
     let cage = std::cell::RefCell::new(Cage::new(lab, folder.path())?);
     let (root, command) = {
         let cage = cage.borrow();

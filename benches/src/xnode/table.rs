@@ -175,7 +175,8 @@ impl Row {
 }
 
 /// Headings of the table.
-const HEADINGS: [&str; 7] = ["row", "ours, min / median / max", "peer", "peer's, min / median / max", "ratio", "bar", "verdict"];
+const HEADINGS: [&str; 7] =
+    ["row", "ours, min / median / max", "peer", "peer's, min / median / max", "ratio", "bar", "verdict"];
 
 /// Rows as a table of Markdown, with columns that are in line where it is read as text.
 pub fn text(rows: &[Row]) -> String {
@@ -244,7 +245,8 @@ mod tests {
         let text = text(&[row(Bar::TimesPeer(2.0)), Row::new("idle", KIBIBYTES, vec![236.0])]);
         let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_string()).collect::<Vec<_>>();
         let lines: Vec<Vec<String>> = text.lines().map(cells).collect();
-        let first = ["", "a start", "10.0 / 20.0 / 30.0 ms", "runc", "9.0 / 10.0 / 10.0 ms", "2.00", "<= 2 x peer", "met", ""];
+        let first =
+            ["", "a start", "10.0 / 20.0 / 30.0 ms", "runc", "9.0 / 10.0 / 10.0 ms", "2.00", "<= 2 x peer", "met", ""];
         assert_eq!(lines[2], first);
         assert_eq!(lines[3], ["", "idle", "236 KiB", "-", "-", "-", "-", "-", ""]);
         assert!(text.lines().all(|line| line.chars().count() == text.lines().next().map_or(0, |l| l.chars().count())));
