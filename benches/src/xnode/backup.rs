@@ -113,7 +113,7 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
             }
         }
     }
-    let mebibytes = files * FILE_BLOCKS * BLOCK_BYTES as u64 >> 20;
+    let mebibytes = (files * FILE_BLOCKS * BLOCK_BYTES as u64) >> 20;
     let row = |what: &str, pick: fn(&Pair) -> f64| {
         let figures = |pairs: &[Pair]| pairs.iter().map(pick).collect::<Vec<f64>>();
         let named = format!("{what}, {mebibytes} MiB with half duplicate blocks, cold cache");

@@ -168,8 +168,7 @@ fn texts(value: &Value) -> Vec<String> {
 fn twin(agent: &Agent) -> anyhow::Result<Twin> {
     let list = agent.value(&["app", "list"])?;
     let digest = text(&list[0]["digest"]);
-    let bundle = bundle(agent.state().as_path())?.context("no bundle below the agent's folder")?;
-    let config: Value = serde_json::from_slice(&std::fs::read(&bundle)?)?;
+    let config: Value = serde_json::from_slice(&std::fs::read(bundle(agent)?)?)?;
     let process = &config["process"];
     let mut twin = Twin {
         digest,
@@ -190,25 +189,14 @@ fn twin(agent: &Agent) -> anyhow::Result<Twin> {
     Ok(twin)
 }
 
-/// The first `bundle/config.json` below a folder.
-fn bundle(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        // Neither images nor data hold bundles.
-        let is_elsewhere = ["images", "volumes", "mount"].iter().any(|name| entry.file_name() == *name);
-        if is_elsewhere || !entry.file_type()?.is_dir() {
-            continue;
-        }
-        let config = path.join("bundle/config.json");
-        if config.is_file() {
-            return Ok(Some(config));
-        }
-        if let Some(found) = bundle(&path)? {
-            return Ok(Some(found));
-        }
-    }
-    Ok(None)
+/// Configuration of the container of the application's one instance.
+fn bundle(agent: &Agent) -> anyhow::Result<PathBuf> {
+    let folder = agent.state().join("applications").join(IT).join("instances");
+    let entries = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    let configs = entries.map(|entry| Ok(entry?.path().join("bundle/config.json")));
+    let configs = configs.collect::<std::io::Result<Vec<PathBuf>>>()?;
+    let found = configs.into_iter().find(|path| path.is_file());
+    found.with_context(|| format!("{}: no instance with a bundle", folder.display()))
 }
 
 /// Hands the image to podman: the agent's store is a layout of OCI, in which an index of ours names the one manifest.
@@ -254,6 +242,7 @@ fn run(podman: &Podman, case: &Case, twin: &Twin, binds: &[String]) -> anyhow::R
     let mut arguments: Vec<String> =
         ["run", "--detach", "--name", IT, "--read-only", "--tmpfs", "/tmp"].map(String::from).into();
     arguments.extend(["--user".into(), twin.user.clone()]);
+    arguments.extend(["--entrypoint".into(), json!(twin.command).to_string()]);
     for variable in &twin.variables {
         arguments.extend(["--env".into(), variable.clone()]);
     }
@@ -269,8 +258,7 @@ fn run(podman: &Podman, case: &Case, twin: &Twin, binds: &[String]) -> anyhow::R
     let took = podman.within(|| {
         let port = free_port()?;
         arguments.extend(["--publish".into(), format!("127.0.0.1:{port}:{}", case.port)]);
-        arguments.extend([format!("localhost/{IT}:1")]);
-        arguments.extend(twin.command.iter().cloned());
+        arguments.push(format!("localhost/{IT}:1"));
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let begun = Instant::now();
         podman.run(&words)?;
