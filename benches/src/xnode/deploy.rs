@@ -69,7 +69,7 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// What the running application of ours tells: all that podman needs for the same.
+/// The running application of ours, as far as podman needs it for the same.
 struct Twin {
     /// Manifest of its image.
     digest: String,
@@ -164,7 +164,7 @@ fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().map(text).collect()
 }
 
-/// What the instance of the application that runs has, from its bundle.
+/// Reads the instance of the application that runs, from its bundle.
 fn twin(agent: &Agent) -> anyhow::Result<Twin> {
     let list = agent.value(&["app", "list"])?;
     let digest = text(&list[0]["digest"]);

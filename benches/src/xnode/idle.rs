@@ -1,4 +1,4 @@
-//! What an agent takes while nothing happens, with its shims and its door, and how long a deployment that changes nothing takes.
+//! Memory and processor of an agent while nothing happens, with its shims and its door, and the time of a deployment that changes nothing.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub fn document(applications: usize) -> String {
         text += &format!(
             "  web{number}:\n    recipe:\n      debian: {{ busybox: newest }}\n      files: {{ /srv/index.html: {{ content: \"it works\\n\" }} }}\n      \
              command: [/bin/busybox, httpd, -f, -p, \"8080\", -h, /srv]\n    \
-             ports: {{ http: {{ port: 8080, {protocol}publish: {{ port: auto, address: 127.0.0.1 }} }} }}\n    \
+             ports: {{ http: {{ port: 8080, {protocol}publish: {{ address: 127.0.0.1 }} }} }}\n    \
              health: {{ http: {{ port: http }} }}\n    limits: {{ memory: 32MiB }}\n    switch: {{ probation: 0ms }}\n"
         );
     }

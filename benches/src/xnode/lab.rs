@@ -1,4 +1,4 @@
-//! What the rows share: the product's programs, a folder, an agent and a podman, each made when a row first needs it.
+//! The rows' common ground: the product's programs, a folder, an agent and a podman, each made when a row first needs it.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use super::agent::Agent;
 use super::podman::Podman;
 
-/// What the rows share. All of it goes with it.
+/// The common ground of all rows. All of it goes with it.
 pub struct Lab {
     /// Name of everything that is made here, which no other run has at the same time.
     pub name: String,

@@ -42,7 +42,7 @@ impl Spread {
     }
 }
 
-/// What the middle figure has to be.
+/// A demand on the middle figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bar {
     /// Nothing: the figure is told.
