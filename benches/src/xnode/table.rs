@@ -87,7 +87,7 @@ pub struct Peer {
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What is measured.
+    /// Words for its figure.
     pub name: String,
     /// Unit of its figures.
     pub unit: Unit,
