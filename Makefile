@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide
+.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -24,6 +24,7 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
+	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
@@ -99,6 +100,15 @@ check:
 bench:
 	@scripts/setup.sh bench
 	@scripts/bench.sh
+
+# The peers are Debian's. Everything that is measured has names of its own and goes at the end.
+bench-xnode:
+	@scripts/setup.sh bench-xnode
+	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
+	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
+	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs
+	@scripts/step.sh "openmesh-bench" cargo build --locked --workspace --bin openmesh-bench
+	@exec $$([ "$$(id -u)" = 0 ] || echo sudo) $(CARGO_TARGET_DIR)/debug/openmesh-bench xnode --bin $(OPENMESH) $(if $(ROWS),--rows $(ROWS)) $(if $(QUICK),--quick)
 
 # A switch meets a death by SIGKILL, a second one, and errors of the disk at every door of its effects (about half an hour).
 doors:

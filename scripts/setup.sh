@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what a command needs and is missing. Usage: scripts/setup.sh up|xnode|test|bench
+# Installs what a command needs and is missing. Usage: scripts/setup.sh up|xnode|test|bench|bench-xnode
 set -euo pipefail
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -29,11 +29,16 @@ case "${1:-up}" in
     # Of the images' tests: a registry, and roots made of Debian packages.
     need docker-registry docker-registry; need mmdebstrap mmdebstrap
     ;;
-  xnode)
+  xnode | bench-xnode)
     need ip iproute2; need_system nft nftables; need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount
     # libcontainer's helper is linked with it; roots of recipes are made by the other.
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     need mmdebstrap mmdebstrap
+    if [ "$1" = bench-xnode ]; then
+      need podman podman; need_system runc runc; need restic restic; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
+      # Podman's package only recommends what its networks are made with.
+      [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins); need_system iptables iptables
+    fi
     ;;
   bench)
     need_system mkfs.xfs xfsprogs; [ -d /usr/lib/postgresql ] || packages+=(postgresql)

@@ -13,6 +13,7 @@ mod proc;
 mod throughput;
 mod transfers;
 mod windows;
+mod xnode;
 
 use clap::{Parser, Subcommand};
 
@@ -43,6 +44,8 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Run a simulated network with short windows for hours, draw what it takes, and judge what grows.
     Windows(windows::WindowsArgs),
+    /// Measure the Xnode beside podman, runc, restic and bare folders, as root; prints a table.
+    Xnode(xnode::XnodeArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -55,5 +58,6 @@ fn main() -> anyhow::Result<()> {
         Command::Transfers(arguments) => runtime()?.block_on(transfers::run(&arguments)),
         Command::Memory(arguments) => runtime()?.block_on(memory::run(&arguments)),
         Command::Windows(arguments) => runtime()?.block_on(windows::run(&arguments)),
+        Command::Xnode(arguments) => runtime()?.block_on(xnode::run(&arguments)),
     }
 }

@@ -46,6 +46,25 @@ fn transfers_are_committed_by_a_network() {
     assert_eq!((figures["transfers"].as_u64(), figures["committed"].as_u64()), (Some(20), Some(20)), "{figures}");
 }
 
+/// Backups need no agent. A machine without restic or root says what lacks, and leaves nothing behind either.
+#[test]
+fn the_xnode_is_measured_beside_its_peer_or_what_lacks_is_said() {
+    let bench = env!("CARGO_BIN_EXE_openmesh-bench");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(bench);
+    command.args(["xnode", "--quick", "--rows", "backup", "--bin", bench]).env("TMPDIR", folder.path());
+    let output = command.output().expect("the benchmarks' binary");
+    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() {
+        for words in ["verified restore, 64 MiB", "| restic 0.", "<= 1 x peer", "not judged: a trial"] {
+            assert!(out.contains(words), "{words}: {out}");
+        }
+    } else {
+        assert!(told.contains("need root: sudo") || told.contains("Debian package restic"), "{told}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0, "{told}");
+}
+
 /// Two hours in which nothing grows but the tables, and the same with a memory that grows.
 #[test]
 fn a_table_of_an_earlier_run_is_judged() {

@@ -1,6 +1,5 @@
 //! Tests of backups as callers see them.
 
-mod bench;
 mod bucket;
 mod concurrent;
 mod crash;

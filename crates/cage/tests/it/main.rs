@@ -2,7 +2,6 @@
 //!
 //! They need root, control groups and Debian's runc; libcontainer's helper is built when it is first asked for. What is missing is said.
 
-mod bench;
 mod bundle;
 mod confined;
 mod exec;

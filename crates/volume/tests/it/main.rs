@@ -5,7 +5,6 @@ mod findings;
 mod freeze;
 mod host;
 mod life;
-mod postgres;
 mod scratch;
 mod trees;
 mod world;
