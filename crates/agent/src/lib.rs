@@ -27,6 +27,7 @@ mod history;
 mod ids;
 mod jobs;
 mod logs;
+mod manager;
 mod outcomes;
 mod own_image;
 mod pages;
@@ -48,6 +49,7 @@ pub use api::import::imported;
 pub use backups::BackupsError;
 pub use client::Client;
 pub use error::AgentError;
+pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
@@ -162,6 +164,11 @@ async fn once(
         let _ = stopped.send(());
         ended
     });
+    // Said before the one before ends: its end would be the end of the service.
+    let told = service.settings().manager.as_ref().map_or(Ok(()), Manager::serves);
+    if let Err(error) = told {
+        tracing::warn!(%error, "the manager of services does not hear that this agent serves");
+    }
     if let Some(taking) = taking
         && let Err(error) = taking.serves().await
     {
