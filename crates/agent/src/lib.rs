@@ -124,6 +124,13 @@ pub async fn run_from(
     ended
 }
 
+/// Tells the manager of services, where one has started this agent, that it serves.
+fn tell_manager(settings: &Settings) {
+    if let Err(error) = settings.manager.as_ref().map_or(Ok(()), Manager::serves) {
+        tracing::warn!(%error, "the manager of services does not hear that this agent serves");
+    }
+}
+
 /// End of an agent.
 enum Ended {
     /// It was asked to end.
@@ -164,11 +171,8 @@ async fn once(
         let _ = stopped.send(());
         ended
     });
-    // Said before the one before ends: its end would be the end of the service.
-    let told = service.settings().manager.as_ref().map_or(Ok(()), Manager::serves);
-    if let Err(error) = told {
-        tracing::warn!(%error, "the manager of services does not hear that this agent serves");
-    }
+    // The manager hears it before the one before ends: its end would be the end of the service.
+    tell_manager(service.settings());
     if let Some(taking) = taking
         && let Err(error) = taking.serves().await
     {

@@ -76,7 +76,7 @@ fn own_program() -> Result<PathBuf, Failure> {
 /// The unit of an agent, run by this program from where it lies.
 fn text(agent: &AgentName) -> Result<String, Failure> {
     let program = own_program()?;
-    let line = |command: &[&str]| {
+    let line = |command: &[&str]| -> Result<String, Failure> {
         let words = [OsString::from(&program)].into_iter().chain(command.iter().map(OsString::from));
         let words: Option<Vec<String>> = words.chain(named(agent)).map(|word| quoted(word.to_str()?)).collect();
         let words = words.ok_or_else(|| {
@@ -204,8 +204,9 @@ fn renew(settings: &Settings) -> Result<(), Failure> {
     check_booted()?;
     let name = unit_name(settings);
     if !is_active(settings)? {
-        return Err(Failure::new(format!("the service {name} does not run"))
-            .hint("openmesh xnode service install; an agent without a service is renewed by openmesh xnode agent --take-over"));
+        return Err(Failure::new(format!("the service {name} does not run")).hint(
+            "openmesh xnode service install; an agent without a service is renewed by openmesh xnode agent --take-over",
+        ));
     }
     let before = asked(&["show", "--property=MainPID", "--value", &name])?;
     done(&["reload", &name])?;
