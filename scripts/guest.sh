@@ -138,6 +138,8 @@ check "a fresh Debian with systemd and control groups v2 alone" 120 '
   same "file system of the control groups" "$(stat -f -c %T /sys/fs/cgroup)" cgroup2fs
   same "hierarchies of v1" "$(grep -c " cgroup " /proc/mounts || true)" 0
   same "first process" "$(cat /proc/1/comm)" systemd
+  booted() { ! systemctl list-jobs --no-legend | grep .; }
+  within 90 booted
   install -m 755 /media/given/openmesh /usr/local/bin/openmesh
   within 60 curl --silent http://127.0.0.1:5000/v2/
   footprint > /var/tmp/before; wc -l < /var/tmp/before; uname -r'

@@ -17,7 +17,9 @@ furnish() {
   printf '%s\n' virtio_pci virtio_blk ext4 >>"$root/etc/initramfs-tools/modules"
   chroot "$root" update-initramfs -u
   # Nothing begins by itself while something is measured or cut.
-  for unit in apt-daily apt-daily-upgrade dpkg-db-backup e2scrub_all fstrim; do ln -sf /dev/null "$root/etc/systemd/system/$unit.timer"; done
+  for unit in {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer e2scrub_reap.service {getty@tty1,serial-getty@ttyS0}.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$unit"
+  done
   install -D -m 755 "$here/commands.sh" "$root/usr/local/lib/guest/commands"
   cat >"$root/etc/systemd/system/guest-commands.service" <<'UNIT'
 [Unit]
