@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::challenge::proofs;
 use crate::check::{Problem, check, check_succession};
 use crate::document::Document;
 use crate::effects::Effects;
@@ -135,14 +136,15 @@ impl Door {
             return Err(ApplyError::Problems(problems));
         }
         let certificates = document.certificates.clone();
-        let keys = aside(move || load(&certificates)).await?;
+        let challenges = document.challenges.clone();
+        let (keys, proofs) = aside(move || Ok::<_, CertificateError>((load(&certificates)?, proofs(&challenges)?))).await?;
         let table = Arc::new(Table::new(document, &before.routes, self.shared.news()));
         let fresh = self.open(&table, &bound, sockets)?;
         if let Some(path) = self.kept.clone() {
             let (effects, table) = (self.effects.clone(), table.clone());
             aside(move || keep::write(&effects, &path, &table.document)).await.map_err(ApplyError::Keep)?;
         }
-        self.shared.certificates().replace(keys);
+        self.shared.certificates().replace(keys, proofs);
         for (name, route) in &table.routes {
             route.apply(&table.document.routes[name]);
         }

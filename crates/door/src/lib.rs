@@ -7,6 +7,7 @@
 
 pub mod authority;
 pub mod body;
+pub mod challenge;
 pub mod check;
 pub mod control;
 pub mod crowd;

@@ -1,0 +1,120 @@
+//! Proofs for an authority that a host name leads here, as long as a certificate is ordered for it (RFC 8555, section 8.3, and RFC 8737).
+//!
+//! While a name has a challenge in the document, everything below `/.well-known/acme-challenge/` of that name is the door's own: tokens of the document are
+//! answered, and others are not found. So no application can take part in an order. Without one the path is the application's, as any other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+
+use crate::document::Challenge;
+use crate::page::Notice;
+use crate::tls::{CertificateError, Keys};
+
+/// Protocol of a greeting that proves something (RFC 8737, section 6.2).
+pub const PROTOCOL: &[u8] = b"acme-tls/1";
+/// Folder of answers (RFC 8555, section 8.3).
+const FOLDER: &str = "/.well-known/acme-challenge/";
+
+/// The answer to a request without TLS that is about a challenge of its host; none for every other request.
+pub fn answer<B>(
+    challenges: &BTreeMap<String, Challenge>,
+    name: &str,
+    request: &Request<B>,
+) -> Option<Result<Response<Bytes>, Notice>> {
+    let challenge = challenges.get(name)?;
+    let token = request.uri().path().strip_prefix(FOLDER)?;
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let Some(text) = challenge.tokens.get(token).filter(|_| reads) else {
+        let text = "A certificate is ordered for this name, and this token is none of that order.";
+        return Some(Err(Notice::new(404, "no_such_token", "Nothing is proved by this token", text)));
+    };
+    let mut answer = Response::new(Bytes::from(text.clone()));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(Ok(answer))
+}
+
+/// Keys of the greetings that prove something, by host name. They are made anew with each document, and signed by themselves.
+///
+/// # Errors
+/// [`CertificateError::Proof`].
+pub fn proofs(challenges: &BTreeMap<String, Challenge>) -> Result<Keys, CertificateError> {
+    let all = challenges.iter().filter_map(|(name, challenge)| Some((name, challenge.digest.as_ref()?)));
+    all.map(|(name, digest)| Ok((name.clone(), Arc::new(proof(name, digest)?)))).collect()
+}
+
+fn proof(name: &str, digest: &str) -> Result<CertifiedKey, CertificateError> {
+    let failed = |words: String| CertificateError::Proof { name: name.to_string(), words };
+    let digest = bytes(digest).ok_or_else(|| failed("its digest is none".into()))?;
+    let made = || -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(vec![name.to_string()])?;
+        params.distinguished_name = DistinguishedName::new();
+        params.custom_extensions = vec![CustomExtension::new_acme_identifier(&digest)];
+        Ok((params.self_signed(&key)?.der().to_vec(), key.serialize_der()))
+    };
+    let (certificate, key) = made().map_err(|error| failed(error.to_string()))?;
+    let key = any_supported_type(&PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key)));
+    let key = key.map_err(|error| failed(error.to_string()))?;
+    // The library would refuse to compare the two: it does not know the extension, which is critical.
+    Ok(CertifiedKey::new(vec![certificate.into()], key))
+}
+
+/// The 32 bytes of 64 hexadecimal digits.
+fn bytes(digits: &str) -> Option<[u8; 32]> {
+    let mut all = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    for (at, byte) in all.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenges() -> BTreeMap<String, Challenge> {
+        let tokens = [("abc".to_string(), "abc.def".to_string())].into();
+        [("shop.example".to_string(), Challenge { tokens, digest: Some("0f".repeat(32)) })].into()
+    }
+
+    #[test]
+    fn tokens_of_the_document_are_answered_and_nothing_else() {
+        let all = challenges();
+        let ask = |name: &str, method: Method, path: &str| {
+            let request = Request::builder().method(method).uri(path).body(()).unwrap();
+            answer(&all, name, &request).map(|answer| answer.map(Response::into_body).map_err(|notice| notice.status))
+        };
+        let path = "/.well-known/acme-challenge/abc";
+        assert_eq!(ask("shop.example", Method::GET, path), Some(Ok(Bytes::from_static(b"abc.def"))));
+        assert_eq!(ask("shop.example", Method::POST, path), Some(Err(404)));
+        for other in ["abd", "", "abc/", "../x", "ABC"] {
+            let path = format!("/.well-known/acme-challenge/{other}");
+            assert_eq!(ask("shop.example", Method::GET, &path), Some(Err(404)), "{other}");
+        }
+        // Other names and paths are the application's.
+        assert_eq!(ask("other.example", Method::GET, path), None);
+        assert_eq!(ask("shop.example", Method::GET, "/.well-known/acme"), None);
+        assert_eq!(ask("shop.example", Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_digest_becomes_a_certificate_and_a_wrong_one_is_refused() {
+        assert_eq!(proofs(&challenges()).unwrap().keys().collect::<Vec<_>>(), ["shop.example"]);
+        for wrong in ["", "0f", &"0g".repeat(32), &"é".repeat(32)] {
+            let all = [("a.example".to_string(), Challenge { digest: Some(wrong.to_string()), ..Challenge::default() })];
+            assert!(matches!(proofs(&all.into()), Err(CertificateError::Proof { .. })), "{wrong}");
+        }
+    }
+}
