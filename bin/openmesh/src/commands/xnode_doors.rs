@@ -225,7 +225,7 @@ mod tests {
             HOST     LEADS TO  FOR        CERTIFICATE\nweb.lan  web/http  everybody  there\n\n\
             CERTIFICATE FOR  BY  UNTIL  RENEWED FROM\nweb.lan  own authority  2026-11-29  2026-10-30\n\
             web.example.org  nobody  -  -\n\
-            web.example.org: it does not see that web.example.org leads here (attempt 2, the next one at 2026-11-29T12:10:00Z)\n\
+            web.example.org: it does not see that web.example.org leads here (attempt 2, the next one at 2026-11-29 12:10:00)\n\
             port 80 of this machine is not reached\n\n\
             ROUTE     NEW REQUESTS  WAIT  OPEN                 READING  WRITING  REFUSED  LONGEST HOLD\n\
             web/http  hold          4     3 (2 of them end)  40       2        0        812 ms\n\

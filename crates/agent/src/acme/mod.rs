@@ -236,7 +236,7 @@ async fn order(
                 plan::paused(book, &authority.directory, asked_s, now);
             }
             let entry = book.names.entry(name.to_string()).or_default();
-            if trouble.loss != Loss::Nothing {
+            if matches!(trouble.loss, Loss::Order | Loss::Account) {
                 entry.open = None;
             }
             plan::failed(entry, trouble.cause.clone(), trouble.remedy.clone(), asked_s, now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
     OrderStatus, RetryPolicy,
 };
 use openmesh_door::document::Challenge;
@@ -24,6 +24,8 @@ const SHOW_AGAIN: Duration = Duration::from_millis(50);
 /// Time for an authority to look at a proof, or to sign: it may ask from several places of the world.
 const AUTHORITY: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(250)).backoff(1.5).timeout(Duration::from_secs(90));
+/// Passes that an authority may want for other nonces: the library has asked three times in each.
+const NONCES_MAX: u32 = 20;
 /// Pause after a question for a window that has failed, seconds. Source: RFC 9773, section 4.3.3, names 6 hours.
 const ASK_AGAIN_S: u64 = 6 * 3_600;
 
@@ -71,6 +73,24 @@ fn own(error: impl std::fmt::Display) -> Trouble {
 /// # Errors
 /// The authority is not reached or refuses, or something of this machine fails.
 pub async fn run(
+    issuer: &Issuer,
+    authority: &Authority,
+    wire: &Wire,
+    name: &str,
+    front: &Front<'_>,
+) -> Result<(), Trouble> {
+    let _shown = Shown { issuer, front, name };
+    for _ in 0..NONCES_MAX {
+        match pass(issuer, authority, wire, name, front).await {
+            Err(trouble) if trouble.loss == Loss::Moment => {}
+            done => return done,
+        }
+    }
+    pass(issuer, authority, wire, name, front).await
+}
+
+/// One pass: everything that is kept of the order is gone on with.
+async fn pass(
     issuer: &Issuer,
     authority: &Authority,
     wire: &Wire,
@@ -135,7 +155,15 @@ async fn begin(
         Some(replaced) => wish.replaces(replaced),
         None => wish,
     };
-    let order = account.new_order(&wish).await.map_err(|error| Trouble::of(&error, Loss::Order))?;
+    // It is counted once, however many nonces it takes.
+    let mut asked = account.new_order(&wish).await.map_err(|error| Trouble::of(&error, Loss::Order));
+    for _ in 0..NONCES_MAX {
+        if !asked.as_ref().is_err_and(|trouble| trouble.loss == Loss::Moment) {
+            break;
+        }
+        asked = account.new_order(&wish).await.map_err(|error| Trouble::of(&error, Loss::Order));
+    }
+    let order = asked?;
     issuer.note_open(name, &authority.directory, order.url(), &key).map_err(own)?;
     Ok((order, key))
 }
@@ -148,7 +176,6 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         Way::Http => ChallengeType::Http01,
         Way::Tls => ChallengeType::TlsAlpn01,
     };
-    let _shown = Shown { issuer, front, name };
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.map_err(refused)?;
@@ -170,12 +197,15 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         };
         issuer.prove(name, Some(proof.clone()));
         show(name, &proof, front).await?;
-        challenge.set_ready().await.map_err(refused)?;
+        // One that was said to be ready by a pass before is looked at already.
+        if challenge.status == ChallengeStatus::Pending {
+            challenge.set_ready().await.map_err(refused)?;
+        }
     }
     match order.poll_ready(&AUTHORITY).await {
         Ok(OrderStatus::Invalid) => Err(why(name, way, order).await),
         Ok(_) => Ok(()),
-        // An order that was shut says less than its proof.
+        // The words of an order that was shut say less than those of its proof.
         Err(Error::Api(problem)) if order.state().status == OrderStatus::Invalid => {
             let found = why(name, way, order).await;
             Err(if found.cause.is_empty() { Trouble::of_proof(name, way, &problem) } else { found })
@@ -211,12 +241,18 @@ async fn show(name: &str, proof: &Challenge, front: &Front<'_>) -> Result<(), Tr
 
 /// Words of the proof that an authority did not take; an empty cause where it says nothing of one.
 async fn why(name: &str, way: Way, order: &mut Order) -> Trouble {
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let Ok(mut authorization) = authorization else { continue };
-        let Ok(state) = authorization.refresh().await else { continue };
-        if let Some(problem) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref()) {
-            return Trouble::of_proof(name, way, problem);
+    for _ in 0..NONCES_MAX {
+        // An order is for one name.
+        match order.authorizations().next().await {
+            Some(Ok(authorization)) => {
+                let problem = authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref());
+                if let Some(problem) = problem {
+                    return Trouble::of_proof(name, way, problem);
+                }
+                break;
+            }
+            Some(Err(_)) => {}
+            None => break,
         }
     }
     Trouble { loss: Loss::Order, ..Trouble::own("") }

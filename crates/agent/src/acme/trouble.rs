@@ -28,6 +28,8 @@ impl Way {
 /// What is lost by a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
+    /// A moment: the authority wants the same again, with another nonce.
+    Moment,
     /// Nothing: an open order goes on later.
     Nothing,
     /// The open order.
@@ -102,7 +104,8 @@ impl Trouble {
     fn of_problem(problem: &Problem, loss: Loss) -> Trouble {
         let (remedy, loss, is_of_authority) = match kind(problem) {
             "rateLimited" => ("the authority takes no more orders for now; it is tried again when it allows", loss, true),
-            "serverInternal" | "badNonce" => ("the authority has a fault of its own; it is tried again by itself", Loss::Nothing, true),
+            "badNonce" => ("the authority takes none of its own nonces; it is tried again by itself", Loss::Moment, true),
+            "serverInternal" => ("the authority has a fault of its own; it is tried again by itself", Loss::Nothing, true),
             "accountDoesNotExist" => ("the account is made anew by itself", Loss::Account, false),
             // A proof that is not taken has words of its own: this is about the account.
             "unauthorized" => ("the authority has shut this machine's account; another one is made by itself", Loss::Account, false),
