@@ -37,7 +37,7 @@ use openmesh_xnode::door::{Carrier, Certificates};
 use openmesh_xnode::{Machine, marks};
 
 pub(crate) use certificates::{house_renews_at, is_public};
-pub use certificates::{Cabinet, Held, Maker};
+pub use certificates::{Cabinet, Maker};
 pub use keeping::watch;
 
 use crate::acme::Issuer;

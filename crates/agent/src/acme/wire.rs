@@ -49,7 +49,7 @@ impl Wire {
 
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await.map_err(|never| match never {})?.to_bytes();
+        let body = body.collect().await.map_err(|cause| Error::Other(cause.into()))?.to_bytes();
         let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|cause| Error::Other(cause.into()))?;
         let asked = self.client.request(parts.method, url).headers(parts.headers).body(body);
         let answer = asked.send().await.map_err(|cause| Error::Other(cause.into()))?;
