@@ -36,8 +36,8 @@ use openmesh_xnode::door::document::Places;
 use openmesh_xnode::door::{Carrier, Certificates};
 use openmesh_xnode::{Machine, marks};
 
-pub(crate) use certificates::{house_renews_at, is_public};
 pub use certificates::{Cabinet, Maker};
+pub(crate) use certificates::{house_renews_at, is_public};
 pub use keeping::watch;
 
 use crate::acme::Issuer;

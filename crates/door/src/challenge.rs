@@ -113,7 +113,8 @@ mod tests {
     fn a_digest_becomes_a_certificate_and_a_wrong_one_is_refused() {
         assert_eq!(proofs(&challenges()).unwrap().keys().collect::<Vec<_>>(), ["shop.example"]);
         for wrong in ["", "0f", &"0g".repeat(32), &"é".repeat(32)] {
-            let all = [("a.example".to_string(), Challenge { digest: Some(wrong.to_string()), ..Challenge::default() })];
+            let all =
+                [("a.example".to_string(), Challenge { digest: Some(wrong.to_string()), ..Challenge::default() })];
             assert!(matches!(proofs(&all.into()), Err(CertificateError::Proof { .. })), "{wrong}");
         }
     }

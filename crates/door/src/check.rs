@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::document::{Access, Admission, Certificate, Challenge, Document, Instance, Protocol, Route, Traffic, VERSION};
+use crate::document::{
+    Access, Admission, Certificate, Challenge, Document, Instance, Protocol, Route, Traffic, VERSION,
+};
 use crate::host;
 use crate::limits::{
-    CERTIFICATES_MAX, CHALLENGE_BYTES_MAX, CHALLENGES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX, LISTENERS_MAX, NAME_BYTES_MAX,
-    PAGE_TEXT_BYTES_MAX, ROUTES_MAX, WALLETS_MAX,
+    CERTIFICATES_MAX, CHALLENGE_BYTES_MAX, CHALLENGES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX,
+    LISTENERS_MAX, NAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX, ROUTES_MAX, WALLETS_MAX,
 };
 
 /// A problem of a document.
@@ -130,7 +132,9 @@ pub enum Fault {
     #[error("TLS without a certificate; add one to `certificates`")]
     NoCertificate,
     /// A proof for an authority that is none.
-    #[error("this is no proof for an authority: tokens and answers have 1 to {CHALLENGE_BYTES_MAX} letters, digits, '-', '_' and '.', and a digest has 64 hexadecimal digits")]
+    #[error(
+        "this is no proof for an authority: tokens and answers have 1 to {CHALLENGE_BYTES_MAX} letters, digits, '-', '_' and '.', and a digest has 64 hexadecimal digits"
+    )]
     Challenge,
     /// A file whose place depends on a working directory.
     #[error("the path is not absolute")]

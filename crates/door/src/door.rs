@@ -137,7 +137,8 @@ impl Door {
         }
         let certificates = document.certificates.clone();
         let challenges = document.challenges.clone();
-        let (keys, proofs) = aside(move || Ok::<_, CertificateError>((load(&certificates)?, proofs(&challenges)?))).await?;
+        let (keys, proofs) =
+            aside(move || Ok::<_, CertificateError>((load(&certificates)?, proofs(&challenges)?))).await?;
         let table = Arc::new(Table::new(document, &before.routes, self.shared.news()));
         let fresh = self.open(&table, &bound, sockets)?;
         if let Some(path) = self.kept.clone() {

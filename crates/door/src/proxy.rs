@@ -13,8 +13,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
-use crate::challenge;
 use crate::body::{Payload, Upload, UploadEnd, UploadFacts, whole};
+use crate::challenge;
 use crate::crowd::{Crowded, Share};
 use crate::document::{Access, Protocol};
 use crate::download::Download;

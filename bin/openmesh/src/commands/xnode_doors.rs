@@ -116,7 +116,10 @@ fn trouble(one: &HostCertificate) -> String {
     let name = &one.name;
     let failure = one.failure.as_ref().map(|failure| {
         let again = moment(nanos(failure.again));
-        format!("{name}: {} (attempt {}, the next one at {again})\n  {}\n", failure.cause, failure.count, failure.remedy)
+        format!(
+            "{name}: {} (attempt {}, the next one at {again})\n  {}\n",
+            failure.cause, failure.count, failure.remedy
+        )
     });
     let note = one.note.as_ref().map(|note| format!("{name}: nothing is ordered: {note}\n"));
     failure.into_iter().chain(note).collect()

@@ -205,7 +205,11 @@ impl Issuer {
     /// Proofs that the door is to show.
     pub fn challenges(&self, names: &BTreeSet<String>) -> BTreeMap<String, Challenge> {
         let challenges = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
-        challenges.iter().filter(|(name, _)| names.contains(*name)).map(|(name, one)| (name.clone(), one.clone())).collect()
+        challenges
+            .iter()
+            .filter(|(name, _)| names.contains(*name))
+            .map(|(name, one)| (name.clone(), one.clone()))
+            .collect()
     }
 
     /// Notes the names that the door serves.
@@ -285,10 +289,12 @@ mod tests {
         assert_eq!(again.open_order("a.example.org"), None);
         assert!(again.find("a.example.org").is_some_and(|found| found.key == "a key" && found.chain == "a chain"));
         // A key under another name is none, and one of another machine neither.
-        again.change(|book| {
-            let entry = book.names["a.example.org"].clone();
-            book.names.insert("b.example.org".into(), entry);
-        }).unwrap();
+        again
+            .change(|book| {
+                let entry = book.names["a.example.org"].clone();
+                book.names.insert("b.example.org".into(), entry);
+            })
+            .unwrap();
         assert!(again.find("b.example.org").is_none());
         fs::remove_file(folder.path().join("secrets.key")).unwrap();
         let other = issuer(folder.path());

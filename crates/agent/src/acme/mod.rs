@@ -114,11 +114,8 @@ fn wanted(service: &Service, issuer: &Issuer) -> Result<(Wanted, Option<Authorit
     };
     let machine = machine(service);
     let directory = wishes.as_ref().map(|wishes| wishes.directory.clone());
-    let authority = wishes.map(|wishes| Authority {
-        directory: wishes.directory,
-        contact: wishes.contact,
-        root: wishes.root,
-    });
+    let authority =
+        wishes.map(|wishes| Authority { directory: wishes.directory, contact: wishes.contact, root: wishes.root });
     Ok((Wanted { directory, served, ordered, machine }, authority))
 }
 
@@ -152,7 +149,9 @@ async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, 
     let word = match (&act, outcome) {
         (Act::Order(name) | Act::GoOn(name), Ok(())) => format!("a certificate for {name} was issued"),
         (Act::Order(name) | Act::GoOn(name), Err(trouble)) => format!("no certificate for {name}: {}", trouble.cause),
-        (Act::Forget(name), _) => format!("the certificate for {name} is forgotten: the door does not serve it any more"),
+        (Act::Forget(name), _) => {
+            format!("the certificate for {name} is forgotten: the door does not serve it any more")
+        }
         _ => return Ok(Duration::ZERO),
     };
     let noted = blocking(service, move |service| {
@@ -179,7 +178,8 @@ fn ways(service: &Service) -> Vec<Way> {
     let listeners: Vec<Listener> = document.map(|document| document.listeners).unwrap_or_default();
     let at = |port: u16| listeners.iter().any(|listener| listener.address.port() == port);
     let places = carrier.places();
-    let free = |places: &[std::net::SocketAddr]| places.iter().any(|place| at(place.port()) || carrier.lost(*place).is_none());
+    let free =
+        |places: &[std::net::SocketAddr]| places.iter().any(|place| at(place.port()) || carrier.lost(*place).is_none());
     let ways = [(Way::Http, free(&places.http)), (Way::Tls, free(&places.https))];
     ways.into_iter().filter(|(_, free)| *free).map(|(way, _)| way).collect()
 }
@@ -250,7 +250,9 @@ pub(crate) fn why_not(service: &Service, name: &str) -> Result<Option<String>, A
     let wishes = service.wishes().of(service)?;
     let give = format!("`openmesh xnode doors certificate {name}` gives one");
     Ok(match wishes {
-        _ if name.starts_with('*') => Some(format!("a certificate for a pattern is proved in the DNS, which is not built; {give}")),
+        _ if name.starts_with('*') => {
+            Some(format!("a certificate for a pattern is proved in the DNS, which is not built; {give}"))
+        }
         _ if !is_public(name) => None,
         None => Some(format!("`machine.certificates` names no authority; {give}")),
         Some(wishes) if wishes.except.iter().any(|domain| domain.as_str() == name) => {

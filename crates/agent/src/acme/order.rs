@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount,
+    NewOrder, Order, OrderStatus, RetryPolicy,
 };
 use openmesh_door::document::Challenge;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
@@ -182,7 +182,10 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
-        let lacks = || Trouble { loss: Loss::Order, ..Trouble::own(format!("the authority has no proof at port {}", way.port())) };
+        let lacks = || Trouble {
+            loss: Loss::Order,
+            ..Trouble::own(format!("the authority has no proof at port {}", way.port()))
+        };
         let mut challenge = authorization.challenge(kind.clone()).ok_or_else(lacks)?;
         let authorized = challenge.key_authorization();
         let proof = match way {
@@ -269,7 +272,10 @@ fn request(name: &str, key: &str) -> Result<Vec<u8>, rcgen::Error> {
 
 /// Keeps a certificate that fits its name and key.
 fn keep(issuer: &Issuer, authority: &Authority, name: &str, chain: String, key: &str) -> Result<(), Trouble> {
-    let wrong = |words: String| Trouble { loss: Loss::Order, ..Trouble::own(format!("the certificate of the authority cannot be used: {words}")) };
+    let wrong = |words: String| Trouble {
+        loss: Loss::Order,
+        ..Trouble::own(format!("the certificate of the authority cannot be used: {words}"))
+    };
     let about = x509::about(&chain).map_err(wrong)?;
     x509::fits(&chain, key, name).map_err(wrong)?;
     let issued = Issued {

@@ -50,8 +50,15 @@ fn document(serial: u64, ports: (u16, u16), issuer: &Issuer, names: &BTreeSet<St
     let proves = challenges.values().any(|challenge| challenge.digest.is_some());
     let mut listeners = vec![Listener { address: at(ports.0), tls: false, route: None }];
     listeners.extend(proves.then_some(Listener { address: at(ports.1), tls: true, route: None }));
-    let route = Route { protocol: Protocol::Http1, admission: Admission::Closed, hold_ms: 0, instances: Vec::new(), page: None };
-    let host = |name: &String| (name.clone(), Host { route: "web/http".into(), access: Access::Everybody, secure: true });
+    let route = Route {
+        protocol: Protocol::Http1,
+        admission: Admission::Closed,
+        hold_ms: 0,
+        instances: Vec::new(),
+        page: None,
+    };
+    let host =
+        |name: &String| (name.clone(), Host { route: "web/http".into(), access: Access::Everybody, secure: true });
     let hosts = names.iter().map(host).collect();
     let routes = [("web/http".to_string(), route)].into();
     Document { serial, listeners, hosts, routes, challenges, ..Document::empty() }
@@ -92,9 +99,8 @@ impl Stage {
     async fn turns(&self) -> Vec<Trouble> {
         let mut troubles = Vec::new();
         let wake = || self.wake.notify_one();
-        let shows = |name: &str, challenge: &Challenge| {
-            self.shown.lock().unwrap().challenges.get(name) == Some(challenge)
-        };
+        let shows =
+            |name: &str, challenge: &Challenge| self.shown.lock().unwrap().challenges.get(name) == Some(challenge);
         loop {
             let act = plan::next(&self.issuer.book(), &self.wanted(), self.issuer.now());
             if matches!(act, Act::Rest(_)) {
@@ -117,7 +123,8 @@ impl Stage {
     }
 
     fn chain(&self) -> String {
-        let found = self.issuer.find(NAME).unwrap_or_else(|| panic!("{:?} {}", self.issuer.entry(NAME), self.pebble.log()));
+        let found =
+            self.issuer.find(NAME).unwrap_or_else(|| panic!("{:?} {}", self.issuer.entry(NAME), self.pebble.log()));
         x509::fits(&found.chain, &found.key, NAME).unwrap();
         found.chain
     }
@@ -208,7 +215,10 @@ async fn an_authority_that_is_away_or_forgets_holds_up_no_certificate() {
     let mut questions = 0;
     while stage.issuer.now() < begun + 7 * DAY_S {
         let troubles = stage.turns().await;
-        assert!(troubles.iter().all(|trouble| trouble.is_of_authority && trouble.cause.contains("not reached")), "{troubles:?}");
+        assert!(
+            troubles.iter().all(|trouble| trouble.is_of_authority && trouble.cause.contains("not reached")),
+            "{troubles:?}"
+        );
         questions += troubles.len();
         stage.pass(DAY_S / 4);
     }

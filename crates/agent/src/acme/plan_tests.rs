@@ -74,7 +74,11 @@ fn pauses_grow_and_hear_the_authority() {
     assert_eq!(next(&book(entry), &wanted(&NAMES[..1]), NOW + DAY_S), Act::Order(NAMES[0].into()));
     let mut all = Book::default();
     paused(&mut all, CA, Some(900), NOW);
-    assert_eq!(next(&all, &wanted(&NAMES), NOW + 1), Act::Rest(Some(NOW + 900)), "an authority that is away is asked by nobody");
+    assert_eq!(
+        next(&all, &wanted(&NAMES), NOW + 1),
+        Act::Rest(Some(NOW + 900)),
+        "an authority that is away is asked by nobody"
+    );
     let other = Wanted { directory: Some("https://other.example/dir".into()), ..wanted(&NAMES) };
     assert_eq!(next(&all, &other, NOW + 1), Act::Order(NAMES[0].into()));
 }
@@ -117,7 +121,11 @@ fn names_that_are_gone_are_forgotten_after_a_grace() {
     all.names.get_mut(&name).unwrap().unserved_since_s = Some(NOW + 60);
     assert_eq!(next(&all, &wanted(&[]), NOW + 61), Act::Rest(Some(NOW + 60 + GRACE_S)));
     assert_eq!(next(&all, &wanted(&[]), NOW + 60 + GRACE_S), Act::Forget(name.clone()));
-    assert_eq!(next(&all, &wanted(&[]), NOW), Act::Serve { name: name.clone(), serves: false }, "the clock was set back");
+    assert_eq!(
+        next(&all, &wanted(&[]), NOW),
+        Act::Serve { name: name.clone(), serves: false },
+        "the clock was set back"
+    );
     assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW + 90), Act::Serve { name, serves: true }, "it moved, and is back");
 }
 

@@ -103,20 +103,34 @@ impl Trouble {
 
     fn of_problem(problem: &Problem, loss: Loss) -> Trouble {
         let (remedy, loss, is_of_authority) = match kind(problem) {
-            "rateLimited" => ("the authority takes no more orders for now; it is tried again when it allows", loss, true),
-            "badNonce" => ("the authority takes none of its own nonces; it is tried again by itself", Loss::Moment, true),
-            "serverInternal" => ("the authority has a fault of its own; it is tried again by itself", Loss::Nothing, true),
+            "rateLimited" => {
+                ("the authority takes no more orders for now; it is tried again when it allows", loss, true)
+            }
+            "badNonce" => {
+                ("the authority takes none of its own nonces; it is tried again by itself", Loss::Moment, true)
+            }
+            "serverInternal" => {
+                ("the authority has a fault of its own; it is tried again by itself", Loss::Nothing, true)
+            }
             "accountDoesNotExist" => ("the account is made anew by itself", Loss::Account, false),
             // A proof that is not taken has words of its own: this is about the account.
-            "unauthorized" => ("the authority has shut this machine's account; another one is made by itself", Loss::Account, false),
+            "unauthorized" => {
+                ("the authority has shut this machine's account; another one is made by itself", Loss::Account, false)
+            }
             "rejectedIdentifier" | "unsupportedIdentifier" => (
                 "this authority gives no certificate for such a name: give one with `openmesh xnode doors certificate`, or name it in `machine.certificates.except`",
                 Loss::Order,
                 false,
             ),
             "userActionRequired" => ("the authority has new terms: read them, and agree on its pages", loss, true),
-            "externalAccountRequired" => ("this authority needs an account of its pages, which Openmesh cannot name yet; use another one", loss, true),
-            "invalidContact" | "unsupportedContact" => ("write another address in `machine.certificates.contact`", loss, true),
+            "externalAccountRequired" => (
+                "this authority needs an account of its pages, which Openmesh cannot name yet; use another one",
+                loss,
+                true,
+            ),
+            "invalidContact" | "unsupportedContact" => {
+                ("write another address in `machine.certificates.contact`", loss, true)
+            }
             _ => ("it is tried again by itself; `machine.certificates` names the authority", loss, false),
         };
         let cause = format!("the authority refuses: {}", detail(problem));

@@ -54,7 +54,8 @@ impl Wire {
         let asked = self.client.request(parts.method, url).headers(parts.headers).body(body);
         let answer = asked.send().await.map_err(|cause| Error::Other(cause.into()))?;
         if !answer.status().is_success() {
-            let asked = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds);
+            let asked =
+                answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds);
             *self.asked_s.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         }
         let mut built = Response::builder().status(answer.status()).version(answer.version());

@@ -306,7 +306,12 @@ mod tests {
     /// A certificate for a year, with so much of it left.
     fn certificate(now_s: u64, left: u64) -> CertificateFacts {
         let until = now_s + left;
-        CertificateFacts { name: "a.lan".into(), life: Some((until.saturating_sub(31_536_000), until)), renews: true, failure: None }
+        CertificateFacts {
+            name: "a.lan".into(),
+            life: Some((until.saturating_sub(31_536_000), until)),
+            renews: true,
+            failure: None,
+        }
     }
 
     #[test]
@@ -378,7 +383,9 @@ mod tests {
         let failing = with(CertificateFacts { failure: failure.clone(), ..certificate(NOW_S, 60) }).unwrap();
         assert!(failing.cause.contains("no way") && failing.remedy.starts_with("open port 80"), "{failing:?}");
         // One for six days is not told in its first hours, and one that never was there after some attempts.
-        let short = |left: u64| with(CertificateFacts { life: Some((NOW_S + left - 6 * 86_400, NOW_S + left)), ..certificate(NOW_S, 0) });
+        let short = |left: u64| {
+            with(CertificateFacts { life: Some((NOW_S + left - 6 * 86_400, NOW_S + left)), ..certificate(NOW_S, 0) })
+        };
         assert_eq!(short(5 * 86_400), None);
         assert_eq!(short(86_400).unwrap().severity, Severity::Warning);
         let never = |count| {

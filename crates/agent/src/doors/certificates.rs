@@ -281,23 +281,14 @@ impl Cabinet {
         Ok(())
     }
 
-    fn write(
-        &self,
-        folder: &Path,
-        name: &str,
-        chain: &str,
-        key: &str,
-        until: Option<u64>,
-    ) -> Result<Kept, AgentError> {
+    fn write(&self, folder: &Path, name: &str, chain: &str, key: &str, until: Option<u64>) -> Result<Kept, AgentError> {
         let hash = sha256(&[chain.as_bytes(), key.as_bytes()]).to_string();
         let stem = format!("{}-{}", name.replace('*', "_"), hash.get(..16).unwrap_or(&hash));
-        let kept = Kept {
-            chain: folder.join(format!("{stem}.pem")),
-            key: folder.join(format!("{stem}.key")),
-            until,
-        };
+        let kept = Kept { chain: folder.join(format!("{stem}.pem")), key: folder.join(format!("{stem}.key")), until };
         let is_there = |path: &Path, text: &str| fs::read_to_string(path).is_ok_and(|found| found == text);
-        for (path, text) in [(&kept.key, key), (&kept.chain, chain)].into_iter().filter(|(path, text)| !is_there(path, text)) {
+        for (path, text) in
+            [(&kept.key, key), (&kept.chain, chain)].into_iter().filter(|(path, text)| !is_there(path, text))
+        {
             write_for(path, text, self.gid).map_err(AgentError::file("writing", path))?;
         }
         Ok(kept)

@@ -19,7 +19,10 @@ fn programs() -> Option<PathBuf> {
     let folder = std::env::var_os("OPENMESH_PEBBLE").map_or(usual, PathBuf::from);
     let there = ["pebble", "pebble-challtestsrv"].iter().all(|name| folder.join(name).exists());
     if !there {
-        println!("skipped: pebble is not in {}; `scripts/setup.sh test` builds it where there is Go 1.23", folder.display());
+        println!(
+            "skipped: pebble is not in {}; `scripts/setup.sh test` builds it where there is Go 1.24",
+            folder.display()
+        );
     }
     there.then_some(folder)
 }

@@ -183,7 +183,8 @@ fn check_certificates(certificates: &Certificates, checker: &mut Checker<'_>) {
     let path = |key| ["machine", "certificates", key];
     if !certificates.agree {
         let what = "is not agreed to, so that nothing can be ordered";
-        let hint = "read the authority's terms, to which its directory leads as `termsOfService`, and write `agree: true`";
+        let hint =
+            "read the authority's terms, to which its directory leads as `termsOfService`, and write `agree: true`";
         checker.add(&path("agree"), what, Some(hint));
     }
     let is_address = certificates.contact.split_once('@').is_some_and(|(user, host)| {

@@ -173,7 +173,8 @@ mod tests {
         assert_eq!(document.machine.certificates.as_ref().unwrap().directory, super::LETS_ENCRYPT);
         let root = "\"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\\n\"";
         let directory = "https://127.0.0.1:14000/dir";
-        let own = with(&format!("{{contact: a@b.lan, agree: true, directory: \"{directory}\", root: {root}}}")).unwrap();
+        let own =
+            with(&format!("{{contact: a@b.lan, agree: true, directory: \"{directory}\", root: {root}}}")).unwrap();
         for document in [document, own] {
             assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
             assert_eq!(Document::parse(&document.to_json()).unwrap(), document);

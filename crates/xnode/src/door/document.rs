@@ -341,11 +341,7 @@ impl<'a> Facts<'a> {
 }
 
 /// The document of a machine without a generation: people reach its agent.
-pub fn own_document(
-    own: &Own,
-    places: &Places,
-    offers: &dyn Fn(&BTreeSet<String>) -> Offers,
-) -> Written {
+pub fn own_document(own: &Own, places: &Places, offers: &dyn Fn(&BTreeSet<String>) -> Offers) -> Written {
     let mut written = Written { document: Document::empty(), remarks: Vec::new() };
     add_own(own, &mut written);
     let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
