@@ -152,7 +152,9 @@ async fn turn(service: &Arc<Service>, issuer: &Arc<Issuer>) -> Result<Duration, 
         (Act::Forget(name), _) => {
             format!("the certificate for {name} is forgotten: the door does not serve it any more")
         }
-        _ => return Ok(Duration::ZERO),
+        // Nothing of it could be written.
+        (_, Err(_)) => return Ok(LOOK),
+        (_, Ok(())) => return Ok(Duration::ZERO),
     };
     let noted = blocking(service, move |service| {
         if let Some(keeper) = service.doors() {
@@ -204,9 +206,8 @@ async fn act_on(
         (Act::Forget(name), _) => issuer.change(|book| drop(book.names.remove(name)))?,
         (Act::Drop(name), _) => entry(name, &|entry| entry.open = None)?,
         (Act::Ask(name), Some(authority)) => {
-            if let Ok(wire) = Wire::new(authority.root.as_deref()) {
-                return Ok(order::ask(issuer, authority, &wire, name).await);
-            }
+            let wire = Wire::new(authority.root.as_deref());
+            return Ok(order::ask(issuer, authority, wire.as_ref().ok(), name).await);
         }
         (Act::GoOn(name) | Act::Order(name), Some(authority)) => return order(issuer, authority, name, front).await,
         (Act::Ask(_) | Act::GoOn(_) | Act::Order(_), None) | (Act::Rest(_), _) => {}

@@ -298,18 +298,18 @@ fn identifier(chain: &str) -> Option<CertificateIdentifier<'static>> {
     Some(CertificateIdentifier::new(Der::from_slice(&authority), Der::from_slice(&serial)).into_owned())
 }
 
-/// Asks for the window in which a certificate is to be renewed, and notes it; one that has none is renewed by its life.
+/// Asks for the window in which a certificate is to be renewed, and notes it; one that has none, or no way to its authority, is renewed by its life.
 ///
 /// # Errors
 /// Nothing can be written.
-pub async fn ask(issuer: &Issuer, authority: &Authority, wire: &Wire, name: &str) -> Result<(), Trouble> {
+pub async fn ask(issuer: &Issuer, authority: &Authority, wire: Option<&Wire>, name: &str) -> Result<(), Trouble> {
     let chain = issuer.entry(name).and_then(|entry| entry.issued).map(|issued| issued.chain);
-    let answer = match chain.as_deref().and_then(identifier) {
-        Some(identifier) => match account(issuer, authority, wire).await {
+    let answer = match (chain.as_deref().and_then(identifier), wire) {
+        (Some(identifier), Some(wire)) => match account(issuer, authority, wire).await {
             Ok(account) => account.renewal_info(&identifier).await,
             Err(_) => Err(Error::Str("the account")),
         },
-        None => Err(Error::Unsupported("identifiers of authorities")),
+        _ => Err(Error::Unsupported("identifiers of authorities")),
     };
     let seconds = |moment: i64| u64::try_from(moment).unwrap_or(0);
     let (window, pause) = match answer {

@@ -150,8 +150,9 @@ impl<'a> Facts<'a> {
         }
         self.hosts(&mut written);
         let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
+        // Also without a name: whoever offers hears of what is served.
+        take(offers(&names), &mut written);
         if !names.is_empty() {
-            take(offers(&names), &mut written);
             listen_for_domains(self.places, self.published, &mut written);
         }
         leave_out(&mut written);
