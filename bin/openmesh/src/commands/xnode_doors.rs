@@ -159,6 +159,33 @@ mod tests {
     use super::*;
     use openmesh_agent::views::{CertificateFailure, DoorHost, DoorInstance, DoorListener};
 
+    fn certificates() -> Vec<HostCertificate> {
+        vec![
+            HostCertificate {
+                name: "web.lan".into(),
+                maker: Some(CertificateMaker::House),
+                until: Some(1_795_953_600),
+                renews_at: Some(1_793_361_600),
+                failure: None,
+                note: None,
+            },
+            HostCertificate {
+                name: "web.example.org".into(),
+                maker: None,
+                until: None,
+                renews_at: None,
+                failure: Some(CertificateFailure {
+                    count: 2,
+                    at: 1_795_953_600,
+                    again: 1_795_954_200,
+                    cause: "it does not see that web.example.org leads here".into(),
+                    remedy: "port 80 of this machine is not reached".into(),
+                }),
+                note: None,
+            },
+        ]
+    }
+
     #[test]
     fn a_person_sees_holds_and_drains() {
         let instance = |name: &str, drains, open| DoorInstance {
@@ -197,30 +224,7 @@ mod tests {
                 longest_hold_ms: 812,
                 instances: vec![instance("a.0", true, 2), instance("b.0", false, 1)],
             }],
-            certificates: vec![
-                HostCertificate {
-                    name: "web.lan".into(),
-                    maker: Some(CertificateMaker::House),
-                    until: Some(1_795_953_600),
-                    renews_at: Some(1_793_361_600),
-                    failure: None,
-                    note: None,
-                },
-                HostCertificate {
-                    name: "web.example.org".into(),
-                    maker: None,
-                    until: None,
-                    renews_at: None,
-                    failure: Some(CertificateFailure {
-                        count: 2,
-                        at: 1_795_953_600,
-                        again: 1_795_954_200,
-                        cause: "it does not see that web.example.org leads here".into(),
-                        remedy: "port 80 of this machine is not reached".into(),
-                    }),
-                    note: None,
-                },
-            ],
+            certificates: certificates(),
             remarks: vec!["cannot listen at 0.0.0.0:80".into()],
         };
         let expected = "the door serves document 12\nuser 60706, 3 connections, /p/openmesh-door\n\n\
