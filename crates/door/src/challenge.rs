@@ -15,6 +15,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use crate::document::Challenge;
+use crate::limits::{CHALLENGE_BYTES_MAX, CHALLENGES_MAX};
 use crate::page::Notice;
 use crate::tls::{CertificateError, Keys};
 
@@ -22,6 +23,17 @@ use crate::tls::{CertificateError, Keys};
 pub const PROTOCOL: &[u8] = b"acme-tls/1";
 /// Folder of answers (RFC 8555, section 8.3).
 const FOLDER: &str = "/.well-known/acme-challenge/";
+
+/// Returns true for a proof that a document may have.
+pub fn is_good(challenge: &Challenge) -> bool {
+    let good = |text: &str| {
+        (1..=CHALLENGE_BYTES_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    let tokens = challenge.tokens.len() <= CHALLENGES_MAX
+        && challenge.tokens.iter().all(|(token, answer)| good(token) && good(answer));
+    tokens && challenge.digest.as_deref().is_none_or(|digest| bytes(digest).is_some())
+}
 
 /// The answer to a request without TLS that is about a challenge of its host; none for every other request.
 pub fn answer<B>(
@@ -110,11 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_an_authority_is_plain() {
+        assert!(challenges().values().all(is_good));
+        for wrong in ["", "a/b", "a b", "ä", &"a".repeat(CHALLENGE_BYTES_MAX + 1)] {
+            let tokens = [(wrong.to_string(), "abc.def".to_string())].into();
+            assert!(!is_good(&Challenge { tokens, digest: None }), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_digest_becomes_a_certificate_and_a_wrong_one_is_refused() {
         assert_eq!(proofs(&challenges()).unwrap().keys().collect::<Vec<_>>(), ["shop.example"]);
         for wrong in ["", "0f", &"0g".repeat(32), &"é".repeat(32)] {
             let all =
                 [("a.example".to_string(), Challenge { digest: Some(wrong.to_string()), ..Challenge::default() })];
+            assert!(!is_good(&all[0].1), "{wrong}");
             assert!(matches!(proofs(&all.into()), Err(CertificateError::Proof { .. })), "{wrong}");
         }
     }

@@ -247,14 +247,7 @@ fn check_challenge(name: &str, challenge: &Challenge, found: &mut Found) {
     if host::normal(name).as_deref() != Some(name) {
         found.add(format!("challenges.{name}"), Fault::HostName { name: name.to_string() });
     }
-    let good = |text: &str| {
-        (1..=CHALLENGE_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-    };
-    let tokens = challenge.tokens.len() <= CHALLENGES_MAX
-        && challenge.tokens.iter().all(|(token, answer)| good(token) && good(answer));
-    let digest = |digest: &String| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !tokens || !challenge.digest.as_ref().is_none_or(digest) {
+    if !is_good(challenge) {
         found.add(format!("challenges.{name}"), Fault::Challenge);
     }
 }

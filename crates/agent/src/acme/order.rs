@@ -6,6 +6,7 @@ use instant_acme::{
     Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount,
     NewOrder, Order, OrderStatus, RetryPolicy,
 };
+use openmesh_door::challenge::is_good;
 use openmesh_door::document::Challenge;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls::pki_types::Der;
@@ -198,6 +199,11 @@ async fn prove(issuer: &Issuer, name: &str, order: &mut Order, front: &Front<'_>
                 Challenge { digest: Some(digest), ..Challenge::default() }
             }
         };
+        if !is_good(&proof) {
+            // The door would take no document with it, and so hold up every application.
+            let cause = "the authority has a token that is none".to_string();
+            return Err(Trouble { loss: Loss::Order, ..Trouble::own(cause) });
+        }
         issuer.prove(name, Some(proof.clone()));
         show(name, &proof, front).await?;
         // One that was said to be ready by a pass before is looked at already.
