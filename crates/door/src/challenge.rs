@@ -4,20 +4,14 @@
 //! answered, and others are not found. So no application can take part in an order. Without one the path is the application's, as any other.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response};
-use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
 
 use crate::document::Challenge;
 use crate::limits::{CHALLENGE_BYTES_MAX, CHALLENGES_MAX};
 use crate::page::Notice;
-use crate::tls::{CertificateError, Keys};
 
 /// Protocol of a greeting that proves something (RFC 8737, section 6.2).
 pub const PROTOCOL: &[u8] = b"acme-tls/1";
@@ -54,34 +48,8 @@ pub fn answer<B>(
     Some(Ok(answer))
 }
 
-/// Keys of the greetings that prove something, by host name. They are made anew with each document, and signed by themselves.
-///
-/// # Errors
-/// [`CertificateError::Proof`].
-pub fn proofs(challenges: &BTreeMap<String, Challenge>) -> Result<Keys, CertificateError> {
-    let all = challenges.iter().filter_map(|(name, challenge)| Some((name, challenge.digest.as_ref()?)));
-    all.map(|(name, digest)| Ok((name.clone(), Arc::new(proof(name, digest)?)))).collect()
-}
-
-fn proof(name: &str, digest: &str) -> Result<CertifiedKey, CertificateError> {
-    let failed = |words: String| CertificateError::Proof { name: name.to_string(), words };
-    let digest = bytes(digest).ok_or_else(|| failed("its digest is none".into()))?;
-    let made = || -> Result<(Vec<u8>, Vec<u8>), rcgen::Error> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![name.to_string()])?;
-        params.distinguished_name = DistinguishedName::new();
-        params.custom_extensions = vec![CustomExtension::new_acme_identifier(&digest)];
-        Ok((params.self_signed(&key)?.der().to_vec(), key.serialize_der()))
-    };
-    let (certificate, key) = made().map_err(|error| failed(error.to_string()))?;
-    let key = any_supported_type(&PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key)));
-    let key = key.map_err(|error| failed(error.to_string()))?;
-    // The library would refuse to compare the two: it does not know the extension, which is critical.
-    Ok(CertifiedKey::new(vec![certificate.into()], key))
-}
-
 /// The 32 bytes of 64 hexadecimal digits.
-fn bytes(digits: &str) -> Option<[u8; 32]> {
+pub fn bytes(digits: &str) -> Option<[u8; 32]> {
     let mut all = [0; 32];
     if digits.len() != 64 || !digits.is_ascii() {
         return None;
@@ -127,17 +95,6 @@ mod tests {
         for wrong in ["", "a/b", "a b", "ä", &"a".repeat(CHALLENGE_BYTES_MAX + 1)] {
             let tokens = [(wrong.to_string(), "abc.def".to_string())].into();
             assert!(!is_good(&Challenge { tokens, digest: None }), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_digest_becomes_a_certificate_and_a_wrong_one_is_refused() {
-        assert_eq!(proofs(&challenges()).unwrap().keys().collect::<Vec<_>>(), ["shop.example"]);
-        for wrong in ["", "0f", &"0g".repeat(32), &"é".repeat(32)] {
-            let all =
-                [("a.example".to_string(), Challenge { digest: Some(wrong.to_string()), ..Challenge::default() })];
-            assert!(!is_good(&all[0].1), "{wrong}");
-            assert!(matches!(proofs(&all.into()), Err(CertificateError::Proof { .. })), "{wrong}");
         }
     }
 }

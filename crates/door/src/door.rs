@@ -12,7 +12,6 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::challenge::proofs;
 use crate::check::{Problem, check, check_succession};
 use crate::document::Document;
 use crate::effects::Effects;
@@ -21,6 +20,7 @@ use crate::limits::LEAVE_MS;
 use crate::listen;
 use crate::patience::Patience;
 use crate::pool::Ends;
+use crate::proof::proofs;
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::table::{ListenerKey, Sockets, Table};

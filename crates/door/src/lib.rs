@@ -27,6 +27,7 @@ pub mod page;
 pub mod patience;
 pub mod pool;
 pub mod privileges;
+pub mod proof;
 pub mod protocol;
 pub mod proxy;
 pub mod report;

@@ -18,11 +18,12 @@ mod order;
 mod plan;
 mod trouble;
 mod wire;
+mod wishes;
 
 #[cfg(test)]
 mod pebble;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use openmesh_blueprint::document::Certificates;
@@ -32,6 +33,7 @@ use tokio::task::JoinHandle;
 
 pub use issuer::{Issuer, machine_clock};
 pub use plan::renew_at;
+pub use wishes::Wishes;
 
 use self::order::{Authority, Front};
 use self::plan::{Act, Wanted};
@@ -45,10 +47,6 @@ use crate::views::EventKind;
 
 /// Longest rest between two looks: a document, a certificate that a person gave, or the clock may have changed what is to be done.
 const LOOK: Duration = Duration::from_secs(15);
-
-/// Wishes of the wanted generation, by its number: it never changes.
-#[derive(Default)]
-pub struct Wishes(Mutex<Option<(u64, Option<Certificates>)>>);
 
 impl Wishes {
     /// Wishes of the wanted generation; none where nobody has named an authority and agreed to its terms.
