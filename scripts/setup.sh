@@ -28,6 +28,8 @@ case "${1:-up}" in
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     # Of the images' tests: a registry, and roots made of Debian packages.
     need docker-registry docker-registry; need mmdebstrap mmdebstrap
+    # Of the tests of certificates by ACME: pebble is built with it.
+    need go golang-go
     ;;
   xnode | bench-xnode)
     need ip iproute2; need_system nft nftables; need_system mkfs.xfs xfsprogs; need_system mkfs.ext4 e2fsprogs; need_system losetup mount
@@ -66,4 +68,17 @@ if [ "${1:-up}" != up ] && [ "$1" != xnode ] && [ "$1" != guest ]; then
     cargo "${component/rust/}" --version >/dev/null 2>&1 || { command -v rustup >/dev/null && rustup component add "$component" >/dev/null 2>&1; } \
       || say "$component is not installed: its check will fail (rustup component add $component)"
   done
+fi
+# An authority for the tests of certificates, built once. Without it they say that they were skipped.
+if [ "${1:-up}" = test ]; then
+  pebble=2.10.1
+  folder=${OPENMESH_PEBBLE:-$HOME/.cache/openmesh/pebble-$pebble}
+  if [ ! -x "$folder/pebble" ] || [ ! -x "$folder/pebble-challtestsrv" ]; then
+    say "building pebble $pebble (once)"
+    log=$(mktemp)
+    GOFLAGS=-mod=mod GOBIN=$folder go install "github.com/letsencrypt/pebble/v2/cmd/pebble@v$pebble" \
+      "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv@v$pebble" >"$log" 2>&1 \
+      || { tail -5 "$log" >&2; say "pebble cannot be built (Go 1.24 or newer is needed): the tests of certificates by ACME are skipped"; }
+    rm -f "$log"
+  fi
 fi

@@ -89,7 +89,7 @@ export class FakeAgent {
     listeners: [],
     hosts: [],
     routes: [],
-    certificates: {},
+    certificates: [],
     remarks: [],
   };
   templates: TemplateSheet[] = [];

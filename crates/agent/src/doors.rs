@@ -11,6 +11,7 @@
 //!       door.log             what it says on its standard error
 //!       authority/           own authority for names of the house, of root alone
 //!       certificates/        chains and keys that the door's group can read
+//! RUN/certificates/          chains and keys of certificates by ACME, made again by each start of the agent
 //! RUN/door/socket            its control socket
 //!     door-program           path of the program that was started last
 //! ```
@@ -18,8 +19,9 @@
 mod certificates;
 mod keeping;
 mod user;
+pub(crate) mod x509;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -34,17 +36,15 @@ use openmesh_xnode::door::document::Places;
 use openmesh_xnode::door::{Carrier, Certificates};
 use openmesh_xnode::{Machine, marks};
 
-pub use certificates::Cabinet;
+pub use certificates::{Cabinet, Maker};
+pub(crate) use certificates::{house_renews_at, is_public};
 pub use keeping::watch;
 
+use crate::acme::Issuer;
 use crate::error::AgentError;
 use crate::programs;
 use crate::settings::Settings;
 
-/// Port of HTTP at which domains are served.
-const HTTP: u16 = 80;
-/// Port of HTTP with TLS.
-const HTTPS: u16 = 443;
 /// File of the kernel with addresses of IPv6; there where it has IPv6.
 const IPV6: &str = "/proc/net/if_inet6";
 /// Size at which the log begins anew, bytes: the door says a line for each start that fails.
@@ -71,13 +71,22 @@ impl Certificates for Shared {
     fn of(&self, names: &BTreeSet<String>) -> Vec<openmesh_door::document::Certificate> {
         self.0.of(names)
     }
+
+    fn challenges(&self, names: &BTreeSet<String>) -> BTreeMap<String, openmesh_door::document::Challenge> {
+        self.0.challenges(names)
+    }
 }
 
 /// Prepares the door of an agent, and gives it to the machine; none where there is no program of one.
 ///
 /// # Errors
 /// The program, its user or its folders cannot be made ready.
-pub fn open(settings: &Settings, machine: &Machine, first_id: u32) -> Result<Option<Keeper>, AgentError> {
+pub fn open(
+    settings: &Settings,
+    machine: &Machine,
+    first_id: u32,
+    issuer: Arc<Issuer>,
+) -> Result<Option<Keeper>, AgentError> {
     let Some(program) = programs::install_door(&settings.programs, &machine.paths.programs())? else { return Ok(None) };
     let (state, run) = (&settings.state, &settings.run);
     let user = user::choose(&state.join("door-user.json"), first_id)?;
@@ -95,28 +104,28 @@ pub fn open(settings: &Settings, machine: &Machine, first_id: u32) -> Result<Opt
     let text = serde_json::to_vec(&start).unwrap_or_default();
     marks::replace(&file, &text).map_err(AgentError::file("writing", &file))?;
     let kept = openmesh_xnode::door::kept(&start.document);
-    let cabinet = Arc::new(Cabinet::open(state, user.gid, node(), kept.as_ref())?);
+    let cabinet = Arc::new(Cabinet::open((state, run), user.gid, node(), kept.as_ref(), issuer)?);
     let shared = Box::new(Shared(cabinet.clone()));
     // A machine that has one already keeps it.
-    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(), shared));
+    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(settings), shared));
     let (log, started) = (state.join("door.log"), run.join("door-program"));
     Ok(Some(Keeper { program, start: file, log, started, user, cabinet }))
 }
 
 /// Name of the machine, for the root of its authority.
-fn node() -> String {
+pub(crate) fn node() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     if name.trim().is_empty() { "Xnode".into() } else { name.trim().into() }
 }
 
 /// Addresses for domains: every one of the machine, of both families where it has both.
-fn places() -> Places {
+fn places(settings: &Settings) -> Places {
     let both_families = Path::new(IPV6).exists();
     let at = |port: u16| {
         let v6 = both_families.then_some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))].into_iter().chain(v6).collect::<Vec<_>>()
     };
-    Places { http: at(HTTP), https: at(HTTPS), both_families }
+    Places { http: at(settings.ports.http), https: at(settings.ports.https), both_families }
 }
 
 /// Makes a folder of the door's user, in one of root.

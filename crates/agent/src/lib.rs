@@ -11,6 +11,7 @@
 //! # On failure
 //! The agent ends and everything it runs goes on. Started again it looks, and goes on where it was.
 
+mod acme;
 mod alerts;
 mod api;
 mod backups;
@@ -59,7 +60,7 @@ pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -162,6 +163,7 @@ async fn once(
     let chores = [
         jobs::start(service.clone(), left.clone()),
         alerts::start(service.clone(), left.clone()),
+        acme::start(service.clone(), left.clone()),
         usage::start(service.clone(), left),
     ];
     // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305};
+use data_encoding::BASE64;
 use openmesh_blueprint::document::Name;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::machine::Secrets;
@@ -98,14 +99,33 @@ impl Vault {
             .iter()
             .flat_map(|(name, secret)| secret.versions.iter().map(move |(version, sealed)| (name, version, sealed)));
         for (name, version, sealed) in all {
-            if self.unseal(name, *version, sealed).is_none() {
+            if self.unseal_secret(name, *version, sealed).is_none() {
                 return Err(AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() });
             }
         }
         Ok(())
     }
 
-    fn unseal(&self, name: &str, version: u32, sealed: &Sealed) -> Option<Vec<u8>> {
+    /// Seals something of the agent's own with the same key, as a text. The use is bound into it.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub(crate) fn seal(&self, bound_to: &str, value: &[u8]) -> Result<String, AgentError> {
+        let nonce = random::<NONCE_BYTES>()?;
+        let aad = own(bound_to);
+        let failed = |_| AgentError::Sealed { sealed: self.file.clone(), key: self.key_file.clone() };
+        let sealed = self.key.encrypt(&nonce.into(), Payload { msg: value, aad: aad.as_bytes() }).map_err(failed)?;
+        Ok(BASE64.encode(&[&nonce[..], &sealed].concat()))
+    }
+
+    /// What was sealed for a use; none where it was changed, or is of another use or key.
+    pub(crate) fn unseal(&self, bound_to: &str, sealed: &str) -> Option<Vec<u8>> {
+        let bytes = BASE64.decode(sealed.as_bytes()).ok()?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+        self.key.decrypt(&(*nonce).into(), Payload { msg: sealed, aad: own(bound_to).as_bytes() }).ok()
+    }
+
+    fn unseal_secret(&self, name: &str, version: u32, sealed: &Sealed) -> Option<Vec<u8>> {
         let nonce: [u8; NONCE_BYTES] = sealed.nonce.as_slice().try_into().ok()?;
         self.key.decrypt(&nonce.into(), Payload { msg: &sealed.sealed, aad: bound(name, version).as_bytes() }).ok()
     }
@@ -175,12 +195,16 @@ impl Secrets for Shared {
     fn value(&self, name: &Name, version: u32) -> Option<Vec<u8>> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = kept.get(name.as_str())?.versions.get(&version)?;
-        self.0.unseal(name.as_str(), version, sealed)
+        self.0.unseal_secret(name.as_str(), version, sealed)
     }
 }
 
 fn bound(name: &str, version: u32) -> String {
     format!("openmesh secret 1 {name} {version}")
+}
+
+fn own(bound_to: &str) -> String {
+    format!("openmesh agent 1 {bound_to}")
 }
 
 fn random<const N: usize>() -> Result<[u8; N], AgentError> {

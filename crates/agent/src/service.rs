@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 pub(crate) use terms::Terms;
 
+use crate::acme::{Issuer, Wishes, machine_clock};
 use crate::alerts::Alerts;
 use crate::backups::Backups;
 use crate::drain::refuse as refuse_drained;
@@ -60,6 +61,7 @@ pub struct Service {
     processes: crate::exec::Processes,
     backups: Backups,
     alerts: Alerts,
+    wishes: Wishes,
     _lock: File,
 }
 
@@ -115,7 +117,8 @@ impl Service {
         machine.follow = Box::new(move |bytes| {
             noted.lock().unwrap_or_else(PoisonError::into_inner).bytes = Some((bytes.done, bytes.bytes));
         });
-        let doors = doors::open(&settings, &machine, first_id)?;
+        let issuer = Arc::new(Issuer::open(&settings.state, vault.clone(), machine_clock())?);
+        let doors = doors::open(&settings, &machine, first_id, issuer)?;
         Ok(Service {
             settings,
             agent: Agent::new(machine),
@@ -130,6 +133,7 @@ impl Service {
             processes: crate::exec::Processes::default(),
             backups,
             alerts,
+            wishes: Wishes::default(),
             _lock: lock,
         })
     }
@@ -167,6 +171,11 @@ impl Service {
     /// Alerts.
     pub(crate) fn alerts(&self) -> &Alerts {
         &self.alerts
+    }
+
+    /// Wishes about certificates.
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
     }
 
     /// Woken where there is something to do.

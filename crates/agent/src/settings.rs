@@ -62,10 +62,27 @@ pub struct Settings {
     pub pages: Pages,
     /// Network of applications in place of [`SUBNET`], which a second agent of a machine cannot have too. A document that names another one has that.
     pub subnet: Option<Subnet>,
+    /// Ports at which the door serves domains.
+    pub ports: DoorPorts,
     /// Set to true once the agent answers.
     pub serves: Option<Arc<watch::Sender<bool>>>,
     /// Manager of services that has started it; none where nobody has.
     pub manager: Option<Manager>,
+}
+
+/// Ports at which the door serves domains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorPorts {
+    /// HTTP.
+    pub http: u16,
+    /// HTTP with TLS.
+    pub https: u16,
+}
+
+impl Default for DoorPorts {
+    fn default() -> DoorPorts {
+        DoorPorts { http: 80, https: 443 }
+    }
 }
 
 /// People, and names under which they ask.
@@ -173,6 +190,7 @@ impl Settings {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
+            ports: DoorPorts::default(),
             serves: None,
             manager: None,
         })

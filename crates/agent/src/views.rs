@@ -14,12 +14,16 @@ pub use openmesh_templates::views as templates;
 pub use openmesh_xnode::InUse;
 use serde::{Deserialize, Serialize};
 
-pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
+pub use crate::api::doors::{
+    CertificateFailure, DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors,
+    HostCertificate,
+};
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
 pub use crate::api::files::{FileEntry, FileFolder, FileKind, FilePlaces, FileRename, FileVolume};
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
+pub use crate::doors::Maker as CertificateMaker;
 pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::document::{Access, Admission, Certificate, Document, Instance, Protocol, Route, Traffic, VERSION};
+use crate::document::{
+    Access, Admission, Certificate, Challenge, Document, Instance, Protocol, Route, Traffic, VERSION,
+};
 use crate::host;
 use crate::limits::{
-    CERTIFICATES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX, LISTENERS_MAX, NAME_BYTES_MAX,
-    PAGE_TEXT_BYTES_MAX, ROUTES_MAX, WALLETS_MAX,
+    CERTIFICATES_MAX, CHALLENGE_BYTES_MAX, CHALLENGES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX,
+    LISTENERS_MAX, NAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX, ROUTES_MAX, WALLETS_MAX,
 };
 
 /// A problem of a document.
@@ -129,6 +131,11 @@ pub enum Fault {
     /// A listener with TLS in a document without certificates.
     #[error("TLS without a certificate; add one to `certificates`")]
     NoCertificate,
+    /// A proof for an authority that is none.
+    #[error(
+        "this is no proof for an authority: tokens and answers have 1 to {CHALLENGE_BYTES_MAX} letters, digits, '-', '_' and '.', and a digest has 64 hexadecimal digits"
+    )]
+    Challenge,
     /// A file whose place depends on a working directory.
     #[error("the path is not absolute")]
     RelativePath,
@@ -156,6 +163,10 @@ pub fn check(document: &Document) -> Vec<Problem> {
     found.count("hosts", document.hosts.len(), HOSTS_MAX);
     found.count("routes", document.routes.len(), ROUTES_MAX);
     found.count("certificates", document.certificates.len(), CERTIFICATES_MAX);
+    found.count("challenges", document.challenges.len(), CHALLENGES_MAX);
+    for (name, challenge) in &document.challenges {
+        check_challenge(name, challenge, &mut found);
+    }
     let claims = addresses(document, &mut found);
     hosts(document, &mut found);
     for (name, route) in &document.routes {
@@ -218,7 +229,8 @@ fn addresses(document: &Document, found: &mut Found) -> Claims {
         claims.entry(address).or_insert(path);
     }
     for (index, listener) in document.listeners.iter().enumerate() {
-        if listener.tls && document.certificates.is_empty() {
+        let proves = document.challenges.values().any(|challenge| challenge.digest.is_some());
+        if listener.tls && document.certificates.is_empty() && !proves {
             found.add(format!("listeners[{index}].tls"), Fault::NoCertificate);
         }
         if let Some(route) = &listener.route {
@@ -229,6 +241,15 @@ fn addresses(document: &Document, found: &mut Found) -> Claims {
         route_fits(document, &listener.route, true, format!("tcp[{index}].route"), found);
     }
     claims
+}
+
+fn check_challenge(name: &str, challenge: &Challenge, found: &mut Found) {
+    if host::normal(name).as_deref() != Some(name) {
+        found.add(format!("challenges.{name}"), Fault::HostName { name: name.to_string() });
+    }
+    if !is_good(challenge) {
+        found.add(format!("challenges.{name}"), Fault::Challenge);
+    }
 }
 
 /// Returns true when one socket at each of both addresses is impossible. Both families are apart: the door's sockets of IPv6 take no IPv4.

@@ -37,6 +37,9 @@ pub struct Document {
     /// Certificates for listeners with TLS.
     #[serde(default)]
     pub certificates: Vec<Certificate>,
+    /// Proofs for an authority that host names lead here, as long as certificates are ordered for them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub challenges: BTreeMap<String, Challenge>,
 }
 
 /// An address with HTTP/1.1 and HTTP/2.
@@ -182,6 +185,18 @@ pub struct Certificate {
     pub key: PathBuf,
 }
 
+/// Proof for an authority that a host name leads here (RFC 8555, section 8).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Challenge {
+    /// Answers by their token, without TLS (http-01).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tokens: BTreeMap<String, String>,
+    /// SHA-256 that the certificate of a greeting with `acme-tls/1` carries, as hexadecimal digits (tls-alpn-01, RFC 8737).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
 fn hold_default() -> u64 {
     HOLD_MS_MAX
 }
@@ -201,6 +216,7 @@ impl Document {
             tcp: Vec::new(),
             routes: BTreeMap::new(),
             certificates: Vec::new(),
+            challenges: BTreeMap::new(),
         }
     }
 }

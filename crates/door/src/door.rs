@@ -21,6 +21,7 @@ use crate::limits::LEAVE_MS;
 use crate::listen;
 use crate::patience::Patience;
 use crate::pool::Ends;
+use crate::proof::proofs;
 use crate::report::Report;
 use crate::shared::Shared;
 use crate::table::{ListenerKey, Sockets, Table};
@@ -138,14 +139,16 @@ impl Door {
             return Err(ApplyError::Problems(problems));
         }
         let certificates = document.certificates.clone();
-        let keys = aside(move || load(&certificates)).await?;
+        let challenges = document.challenges.clone();
+        let (keys, proofs) =
+            aside(move || Ok::<_, CertificateError>((load(&certificates)?, proofs(&challenges)?))).await?;
         let table = Arc::new(Table::new(document, &before.routes, self.shared.news()));
         let fresh = self.open(&table, &bound, sockets)?;
         if let Some(path) = self.kept.clone() {
             let (effects, table) = (self.effects.clone(), table.clone());
             aside(move || keep::write(&effects, &path, &table.document)).await.map_err(ApplyError::Keep)?;
         }
-        self.shared.certificates().replace(keys);
+        self.shared.certificates().replace(keys, proofs);
         for (name, route) in &table.routes {
             route.apply(&table.document.routes[name]);
         }

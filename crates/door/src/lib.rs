@@ -2,11 +2,12 @@
 //!
 //! Inwards from the network: `listen` accepts, `tls` greets, `guard` lets nothing but well-formed HTTP/1.1 reach hyper, `proxy` finds the
 //! route of a request, `route` asks `switch` for an instance, `pool` has a connection to it. The agent hands over one whole `document` through
-//! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields` and
+//! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `challenge`, `switch`, `head`, `framing`, `fields` and
 //! `websocket` are pure: neither sockets nor clocks.
 
 pub mod authority;
 pub mod body;
+pub mod challenge;
 pub mod check;
 pub mod control;
 pub mod crowd;
@@ -26,6 +27,7 @@ pub mod page;
 pub mod patience;
 pub mod pool;
 pub mod privileges;
+pub mod proof;
 pub mod protocol;
 pub mod proxy;
 pub mod report;

@@ -20,6 +20,10 @@ pub const ROUTES_MAX: usize = 2_000;
 pub const INSTANCES_MAX: usize = 256;
 /// Certificates of a door: one for each host.
 pub const CERTIFICATES_MAX: usize = HOSTS_MAX;
+/// Names for which certificates are ordered at one time, and tokens of each: an agent orders one after another.
+pub const CHALLENGES_MAX: usize = 100;
+/// Length of a token and of its answer: those of authorities have 43 and 87 characters.
+pub const CHALLENGE_BYTES_MAX: usize = 512;
 /// Length of names of routes and instances: an application, a port, a revision and a number.
 pub const NAME_BYTES_MAX: usize = 96;
 /// Length of the text on a maintenance page.

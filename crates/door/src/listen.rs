@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Kept, Payload};
+use crate::challenge;
 use crate::crowd::Share;
 use crate::guard::{Guard, Seen, Sight};
 use crate::limits::{
@@ -93,6 +94,10 @@ async fn connection(door: Arc<Shared>, stream: TcpStream, address: SocketAddr, k
                 return;
             };
             let (_, session) = stream.get_ref();
+            if session.alpn_protocol() == Some(challenge::PROTOCOL) {
+                // The greeting was all that an authority wanted.
+                return;
+            }
             let protocol = session.alpn_protocol().map(|protocol| protocol == b"h2");
             let server_name = session.server_name().and_then(crate::host::normal);
             http(door, stream, Peer { address, listener: key, tls: true, server_name, room }, protocol).await;

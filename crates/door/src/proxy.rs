@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Payload, Upload, UploadEnd, UploadFacts, whole};
+use crate::challenge;
 use crate::crowd::{Crowded, Share};
 use crate::document::{Access, Protocol};
 use crate::download::Download;
@@ -113,6 +114,11 @@ async fn forward(
         malformed(fault)
     })?;
     let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
+    if !arrived.peer.tls
+        && let Some(answer) = challenge::answer(&door.table().document.challenges, &authority.name, &request)
+    {
+        return answer.map(|answer| answer.map(whole));
+    }
     let route = find(door, &arrived.peer, &authority.name, &request)?;
     let upgrades = arrived.sight == Sight::MayUpgrade;
     let class = class_of(request.method(), upgrades);

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::challenge;
 use crate::document::Certificate;
 use crate::host;
 
@@ -42,6 +43,14 @@ pub enum CertificateError {
         /// Cause.
         source: rustls::Error,
     },
+    /// A certificate with the proof of a challenge that cannot be made.
+    #[error("the proof for {name} cannot be made: {words}")]
+    Proof {
+        /// Host name.
+        name: String,
+        /// Cause.
+        words: String,
+    },
     /// The TLS library refuses its own settings.
     #[error("TLS cannot be set up: {source}")]
     Settings {
@@ -53,15 +62,20 @@ pub enum CertificateError {
 /// Keys by the names and patterns for which they are used.
 pub type Keys = HashMap<String, Arc<CertifiedKey>>;
 
-/// The certificates that are served.
+/// The certificates that are served: those of hosts, and those that prove something to an authority.
 #[derive(Debug, Default)]
-struct Served(RwLock<Arc<Keys>>);
+struct Served(RwLock<(Arc<Keys>, Arc<Keys>)>);
 
 impl ResolvesServerCert for Served {
     /// An unknown name gets an alert and not somebody else's certificate; so does a greeting without a name.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = host::normal(hello.server_name()?)?;
-        let keys = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (keys, proofs) = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // An authority offers this protocol alone (RFC 8737, section 3), and gets nothing else by it.
+        let offered: Option<Vec<&[u8]>> = hello.alpn().map(Iterator::collect);
+        if offered.is_some_and(|offered| offered == [challenge::PROTOCOL]) {
+            return proofs.get(&name).cloned();
+        }
         let key = keys.get(&name).or_else(|| keys.get(&host::pattern_of(&name)?));
         key.cloned()
     }
@@ -91,13 +105,13 @@ impl Certificates {
             .with_safe_default_protocol_versions()
             .map_err(|source| CertificateError::Settings { source })?;
         let mut settings = settings.with_no_client_auth().with_cert_resolver(served.clone());
-        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), challenge::PROTOCOL.to_vec()];
         Ok(Certificates { served, acceptor: TlsAcceptor::from(Arc::new(settings)) })
     }
 
-    /// Serves other keys from the next greeting on.
-    pub fn replace(&self, keys: Keys) {
-        *self.served.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    /// Serves other keys, and other proofs for authorities, from the next greeting on.
+    pub fn replace(&self, keys: Keys, proofs: Keys) {
+        *self.served.0.write().unwrap_or_else(PoisonError::into_inner) = (Arc::new(keys), Arc::new(proofs));
     }
 
     /// Greets a client.

@@ -377,6 +377,20 @@ export interface DoorHost {
   is_secure: boolean;
 }
 
+/** Moments are seconds since 1970. */
+export interface HostCertificate {
+  name: string;
+  /** None where there is no certificate. */
+  maker: "given" | "acme" | "house" | null;
+  until: number | null;
+  /** None for one that a person gave. */
+  renews_at: number | null;
+  /** Last attempt to get one that failed, until one succeeds. */
+  failure: { count: number; at: number; again: number; cause: string; remedy: string } | null;
+  /** Reason for which none is ordered. */
+  note: string | null;
+}
+
 export interface DoorInstance {
   name: string;
   drains: boolean;
@@ -410,8 +424,8 @@ export interface Doors {
   listeners: DoorListener[];
   hosts: DoorHost[];
   routes: DoorRoute[];
-  /** Names with a certificate, and the end of those of the own authority, seconds since 1970. */
-  certificates: Record<string, number | null>;
+  /** Certificates, and names without one. */
+  certificates: HostCertificate[];
   remarks: string[];
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use openmesh_agent::views::{DoorCertificate, DoorRoute, DoorState, Doors};
+use openmesh_agent::views::{CertificateMaker, DoorCertificate, DoorRoute, DoorState, Doors, HostCertificate};
 use reqwest::Method;
 
 use super::agent::{client, columns, failure, get, json, moment, print};
@@ -78,15 +78,16 @@ fn text(doors: &Doors) -> String {
             .hosts
             .iter()
             .map(|one| {
-                let certificate = match (one.is_secure, doors.certificates.get(&one.name)) {
-                    (false, _) => "none".into(),
-                    (true, Some(Some(until))) => format!("own authority, until {}", day(*until)),
-                    (true, _) => "given".into(),
-                };
-                vec![one.name.clone(), one.route.clone(), one.access.clone(), certificate]
+                let certificate = if one.is_secure { "there" } else { "none" };
+                vec![one.name.clone(), one.route.clone(), one.access.clone(), certificate.into()]
             })
             .collect();
         text += &format!("\n{}", columns(&["HOST", "LEADS TO", "FOR", "CERTIFICATE"], &rows));
+    }
+    if !doors.certificates.is_empty() {
+        let rows: Vec<Vec<String>> = doors.certificates.iter().map(certificate).collect();
+        text += &format!("\n{}", columns(&["CERTIFICATE FOR", "BY", "UNTIL", "RENEWED FROM"], &rows));
+        text += &doors.certificates.iter().map(trouble).collect::<String>();
     }
     if !doors.routes.is_empty() {
         let rows: Vec<Vec<String>> = doors.routes.iter().map(route).collect();
@@ -99,10 +100,38 @@ fn text(doors: &Doors) -> String {
     text
 }
 
+fn certificate(one: &HostCertificate) -> Vec<String> {
+    let maker = match one.maker {
+        None => "nobody",
+        Some(CertificateMaker::Given) => "a person",
+        Some(CertificateMaker::Acme) => "ACME",
+        Some(CertificateMaker::House) => "own authority",
+    };
+    let at = |moment: Option<u64>| moment.map_or_else(|| "-".into(), day);
+    vec![one.name.clone(), maker.into(), at(one.until), at(one.renews_at)]
+}
+
+/// Lines on what went wrong with the certificate of a name, and what helps.
+fn trouble(one: &HostCertificate) -> String {
+    let name = &one.name;
+    let failure = one.failure.as_ref().map(|failure| {
+        let again = moment(nanos(failure.again));
+        format!(
+            "{name}: {} (attempt {}, the next one at {again})\n  {}\n",
+            failure.cause, failure.count, failure.remedy
+        )
+    });
+    let note = one.note.as_ref().map(|note| format!("{name}: nothing is ordered: {note}\n"));
+    failure.into_iter().chain(note).collect()
+}
+
+fn nanos(seconds: u64) -> openmesh_primitives::Timestamp {
+    openmesh_primitives::Timestamp(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000))
+}
+
 /// The day of a moment in seconds since 1970.
 fn day(seconds: u64) -> String {
-    let nanos = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-    let text = moment(openmesh_primitives::Timestamp(nanos));
+    let text = moment(nanos(seconds));
     text.get(..10).unwrap_or(&text).to_string()
 }
 
@@ -128,7 +157,34 @@ fn route(route: &DoorRoute) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use openmesh_agent::views::{DoorHost, DoorInstance, DoorListener};
+    use openmesh_agent::views::{CertificateFailure, DoorHost, DoorInstance, DoorListener};
+
+    fn certificates() -> Vec<HostCertificate> {
+        vec![
+            HostCertificate {
+                name: "web.lan".into(),
+                maker: Some(CertificateMaker::House),
+                until: Some(1_795_953_600),
+                renews_at: Some(1_793_361_600),
+                failure: None,
+                note: None,
+            },
+            HostCertificate {
+                name: "web.example.org".into(),
+                maker: None,
+                until: None,
+                renews_at: None,
+                failure: Some(CertificateFailure {
+                    count: 2,
+                    at: 1_795_953_600,
+                    again: 1_795_954_200,
+                    cause: "it does not see that web.example.org leads here".into(),
+                    remedy: "port 80 of this machine is not reached".into(),
+                }),
+                note: None,
+            },
+        ]
+    }
 
     #[test]
     fn a_person_sees_holds_and_drains() {
@@ -168,12 +224,16 @@ mod tests {
                 longest_hold_ms: 812,
                 instances: vec![instance("a.0", true, 2), instance("b.0", false, 1)],
             }],
-            certificates: [("web.lan".to_string(), Some(1_795_953_600))].into(),
+            certificates: certificates(),
             remarks: vec!["cannot listen at 0.0.0.0:80".into()],
         };
         let expected = "the door serves document 12\nuser 60706, 3 connections, /p/openmesh-door\n\n\
             LISTENS AT      BY    LEADS TO\n127.0.0.1:8088  http  web/http\n\n\
-            HOST     LEADS TO  FOR        CERTIFICATE\nweb.lan  web/http  everybody  own authority, until 2026-11-29\n\n\
+            HOST     LEADS TO  FOR        CERTIFICATE\nweb.lan  web/http  everybody  there\n\n\
+            CERTIFICATE FOR  BY  UNTIL  RENEWED FROM\nweb.lan  own authority  2026-11-29  2026-10-30\n\
+            web.example.org  nobody  -  -\n\
+            web.example.org: it does not see that web.example.org leads here (attempt 2, the next one at 2026-11-29 12:10:00)\n\
+            port 80 of this machine is not reached\n\n\
             ROUTE     NEW REQUESTS  WAIT  OPEN                 READING  WRITING  REFUSED  LONGEST HOLD\n\
             web/http  hold          4     3 (2 of them end)  40       2        0        812 ms\n\
             remark     cannot listen at 0.0.0.0:80\n";

@@ -1,11 +1,13 @@
 //! Facts that the agent knows, for the rules.
 
+use openmesh_door::host::pattern_of;
 use openmesh_primitives::Timestamp;
 
-use crate::alerts::rules::{ApplicationFacts, Facts};
+use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts};
 use crate::alerts::state::Wished;
 use crate::api::applications::applications_now;
 use crate::backups;
+use crate::doors::Maker;
 use crate::error::AgentError;
 use crate::service::Service;
 
@@ -54,11 +56,29 @@ fn disk(service: &Service) -> Option<(u64, u64)> {
     Some((bytes(about.f_blocks.saturating_sub(about.f_bfree)).saturating_add(free), free))
 }
 
-/// Names with certificates whose end is known.
-fn certificates(service: &Service) -> Result<Vec<(String, u64)>, AgentError> {
-    let Some(doors) = service.doors() else { return Ok(Vec::new()) };
-    let known = doors.cabinet().list()?.into_iter();
-    Ok(known.filter_map(|(name, until)| Some((name, until?))).collect())
+/// Certificates of names that the door serves, and names for which none can be had.
+fn certificates(service: &Service) -> Result<Vec<CertificateFacts>, AgentError> {
+    let Some(keeper) = service.doors() else { return Ok(Vec::new()) };
+    let issuer = keeper.cabinet().issuer();
+    let served = issuer.served();
+    let is_served = |name: &str| {
+        let covers = |one: &String| one == name || pattern_of(one).is_some_and(|pattern| pattern == name);
+        served.as_ref().is_none_or(|served| served.iter().any(covers))
+    };
+    let failure = |name: &str| issuer.entry(name)?.failure.map(|one| (one.count, one.cause, one.remedy));
+    let held = keeper.cabinet().list()?;
+    let orphans = served.iter().flatten().filter(|name| !held.iter().any(|one| one.name == **name));
+    let orphans = orphans.filter_map(|name| {
+        Some(CertificateFacts { name: name.clone(), failure: Some(failure(name)?), ..CertificateFacts::default() })
+    });
+    let orphans: Vec<CertificateFacts> = orphans.collect();
+    let held = held.into_iter().filter(|one| is_served(&one.name)).map(|one| CertificateFacts {
+        failure: if one.maker == Maker::Acme { failure(&one.name) } else { None },
+        renews: one.maker != Maker::Given,
+        life: one.life,
+        name: one.name,
+    });
+    Ok(held.filter(|one| one.life.is_some()).chain(orphans).collect())
 }
 
 fn is_replaced() -> bool {

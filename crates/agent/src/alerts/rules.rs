@@ -46,14 +46,27 @@ pub struct Facts {
     pub targets: Vec<Target>,
     /// Bytes of the machine's disk, and those that are free for everybody.
     pub disk: Option<(u64, u64)>,
-    /// Names with certificates, and their ends, seconds since 1970.
-    pub certificates: Vec<(String, u64)>,
+    /// Certificates of names that the door serves.
+    pub certificates: Vec<CertificateFacts>,
     /// A deployment that came back by itself: its number, that of the generation that serves in its place, the cause.
     pub returned: Option<(u64, u64, String)>,
     /// Parts that could not be looked at, with their causes.
     pub unread: Vec<String>,
     /// The program of this agent was replaced by another one on disk.
     pub is_replaced: bool,
+}
+
+/// Facts of a certificate that rules look at.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateFacts {
+    /// Name or pattern.
+    pub name: String,
+    /// Begin and end of its life, seconds since 1970; none where there is no certificate.
+    pub life: Option<(u64, u64)>,
+    /// The one who renews it does so by itself.
+    pub renews: bool,
+    /// Attempts to get another one that failed in a row, with cause and remedy.
+    pub failure: Option<(u32, String, String)>,
 }
 
 /// Facts of an application that rules look at.
@@ -209,23 +222,43 @@ fn disk(facts: &Facts, found: &mut Findings) {
 }
 
 fn certificates(facts: &Facts, found: &mut Findings) {
-    for (name, until_s) in &facts.certificates {
-        let left = until_s.saturating_sub(facts.now_s);
-        let severity = match left {
-            left if left <= CERTIFICATE_CRITICAL_S => Severity::Critical,
-            left if left <= CERTIFICATE_WARNING_S => Severity::Warning,
-            _ => continue,
+    for one in &facts.certificates {
+        let name = &one.name;
+        let Some((severity, mut cause)) = ending(one, facts.now_s) else { continue };
+        let give = format!("`openmesh xnode doors certificate {name}` gives another one");
+        let remedy = match &one.failure {
+            Some((_, words, remedy)) => {
+                cause += &format!(": {words}");
+                format!("{remedy}; {give}")
+            }
+            None if one.renews => format!("`openmesh xnode doors` tells why; {give}"),
+            None => give,
         };
-        let when = match left {
-            0 => "has ended".to_string(),
-            left => format!("ends in {} hours", left / 3_600),
-        };
-        let cause = format!("the certificate for {name} {when}, and was not renewed");
-        let remedy =
-            format!("`openmesh xnode doors` tells why; `openmesh xnode doors certificate {name}` gives another one");
         let finding = Finding { severity, cause, remedy, lasts: OTHER_LASTS };
         found.insert(key(AlertKind::Certificate, None, Some(name)), finding);
     }
+}
+
+/// Severity and words of a certificate that ends soon, or that cannot be had.
+fn ending(one: &CertificateFacts, now_s: u64) -> Option<(Severity, String)> {
+    let name = &one.name;
+    let Some((from_s, until_s)) = one.life else {
+        let failing = one.failure.as_ref().is_some_and(|(count, _, _)| *count >= ATTEMPTS_MIN);
+        return failing.then(|| (Severity::Warning, format!("no certificate for {name} can be had")));
+    };
+    // One that lives for a day is renewed on that day: its alert comes when a sixth of its life is left.
+    let (life, left) = (until_s.saturating_sub(from_s), until_s.saturating_sub(now_s));
+    let severity = match left {
+        left if left <= CERTIFICATE_CRITICAL_S.min(life / 20) => Severity::Critical,
+        left if left <= CERTIFICATE_WARNING_S.min(life / 6) => Severity::Warning,
+        _ => return None,
+    };
+    let when = match left {
+        0 => "has ended".to_string(),
+        left => format!("ends in {} hours", left / 3_600),
+    };
+    let renewed = if one.renews { ", and was not renewed" } else { "; a person gave it, and nobody renews it" };
+    Some((severity, format!("the certificate for {name} {when}{renewed}")))
 }
 
 fn machine(facts: &Facts, found: &mut Findings) {
@@ -269,14 +302,27 @@ mod tests {
         all.pop_first().unwrap()
     }
 
+    const NOW_S: u64 = 1_000_000_000;
+
+    /// A certificate for a year, with so much of it left.
+    fn certificate(now_s: u64, left: u64) -> CertificateFacts {
+        let until = now_s + left;
+        CertificateFacts {
+            name: "a.lan".into(),
+            life: Some((until.saturating_sub(31_536_000), until)),
+            renews: true,
+            failure: None,
+        }
+    }
+
     #[test]
     fn nothing_is_said_of_what_is_as_it_should_be() {
         let running = [ApplicationState::Running, ApplicationState::Stopped, ApplicationState::Leaving];
         let facts = Facts {
-            now_s: 1_000,
+            now_s: NOW_S,
             applications: running.map(application).into(),
             disk: Some((1_000, 201)),
-            certificates: vec![("a.lan".into(), 1_000 + CERTIFICATE_WARNING_S + 1)],
+            certificates: vec![certificate(NOW_S, CERTIFICATE_WARNING_S + 1)],
             machine: vec![("once".into(), ATTEMPTS_MIN - 1)],
             ..Facts::default()
         };
@@ -324,14 +370,31 @@ mod tests {
 
     #[test]
     fn certificates_are_told_before_their_end() {
-        let at = |left: u64| {
-            let facts =
-                Facts { now_s: 1_000_000, certificates: vec![("a.lan".into(), 1_000_000 + left)], ..Facts::default() };
-            only(&facts).1
+        let with = |one: CertificateFacts| {
+            let facts = Facts { now_s: NOW_S, certificates: vec![one], ..Facts::default() };
+            findings(&facts).into_values().next()
         };
+        let at = |left: u64| with(certificate(NOW_S, left)).unwrap();
         assert_eq!(at(CERTIFICATE_WARNING_S).severity, Severity::Warning);
         assert_eq!(at(CERTIFICATE_CRITICAL_S).severity, Severity::Critical);
-        assert!(at(0).cause.contains("has ended"));
+        assert!(at(0).cause.contains("has ended") && at(0).cause.contains("was not renewed"));
+        let given = with(CertificateFacts { renews: false, ..certificate(NOW_S, 60) }).unwrap();
+        assert!(given.cause.contains("a person gave it") && given.remedy.contains("doors certificate a.lan"));
+        let failure = Some((1, "no way".to_string(), "open port 80".to_string()));
+        let failing = with(CertificateFacts { failure: failure.clone(), ..certificate(NOW_S, 60) }).unwrap();
+        assert!(failing.cause.contains("no way") && failing.remedy.starts_with("open port 80"), "{failing:?}");
+        // One for six days is not told in its first hours, and one that never was there after some attempts.
+        let short = |left: u64| {
+            with(CertificateFacts { life: Some((NOW_S + left - 6 * 86_400, NOW_S + left)), ..certificate(NOW_S, 0) })
+        };
+        assert_eq!(short(5 * 86_400), None);
+        assert_eq!(short(86_400).unwrap().severity, Severity::Warning);
+        let never = |count| {
+            let failure = failure.clone().map(|(_, cause, remedy)| (count, cause, remedy));
+            with(CertificateFacts { life: None, failure, ..certificate(NOW_S, 0) })
+        };
+        assert_eq!(never(ATTEMPTS_MIN - 1), None);
+        assert!(never(ATTEMPTS_MIN).unwrap().cause.contains("can be had: no way"));
     }
 
     #[test]

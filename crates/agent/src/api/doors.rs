@@ -1,6 +1,5 @@
 //! The door: what it listens at, where it leads, what it counts, and its certificates.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -9,12 +8,14 @@ use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use openmesh_door::document::{Access, Admission, Document, Traffic};
+use openmesh_door::host::pattern_of;
 use openmesh_door::report::{Report, RouteReport};
 use openmesh_xnode::door::{Look, Word};
 use serde::{Deserialize, Serialize};
 
 use super::common::{Shared, blocking};
-use crate::doors::Keeper;
+use crate::acme;
+use crate::doors::{Keeper, Maker, house_renews_at};
 use crate::error::AgentError;
 use crate::programs;
 use crate::service::Service;
@@ -117,10 +118,42 @@ pub struct Doors {
     pub hosts: Vec<DoorHost>,
     /// Routes.
     pub routes: Vec<DoorRoute>,
-    /// Names with a certificate, and the end of those of the own authority, seconds since 1970.
-    pub certificates: BTreeMap<String, Option<u64>>,
+    /// Certificates, and names without one.
+    pub certificates: Vec<HostCertificate>,
     /// Things that are not served, each with the reason.
     pub remarks: Vec<String>,
+}
+
+/// The certificate of a host. Moments are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCertificate {
+    /// Name or pattern.
+    pub name: String,
+    /// Its maker; none where there is no certificate.
+    pub maker: Option<Maker>,
+    /// End of its life.
+    pub until: Option<u64>,
+    /// Moment from which it is renewed; none for one that a person gave.
+    pub renews_at: Option<u64>,
+    /// Last attempt to get one that failed, until one succeeds.
+    pub failure: Option<CertificateFailure>,
+    /// Reason for which none is ordered.
+    pub note: Option<String>,
+}
+
+/// An attempt to get a certificate that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFailure {
+    /// Attempts in a row.
+    pub count: u32,
+    /// Moment of the last one.
+    pub at: u64,
+    /// Moment of the next one.
+    pub again: u64,
+    /// Cause.
+    pub cause: String,
+    /// Words that help.
+    pub remedy: String,
 }
 
 /// A certificate that a person gives.
@@ -145,7 +178,7 @@ async fn doors(State(service): Shared) -> Result<Json<Doors>, AgentError> {
     let view = blocking(&service, |service| {
         let look = service.agent().machine().doors.get().map(openmesh_xnode::door::Carrier::look);
         match service.doors().zip(look) {
-            Some((keeper, look)) => view(keeper, &look),
+            Some((keeper, look)) => view(service, keeper, &look),
             None => Ok(missing()),
         }
     });
@@ -205,13 +238,51 @@ fn missing() -> Doors {
         listeners: Vec::new(),
         hosts: Vec::new(),
         routes: Vec::new(),
-        certificates: BTreeMap::new(),
+        certificates: Vec::new(),
         remarks: Vec::new(),
     }
 }
 
-fn view(keeper: &Keeper, look: &Look) -> Result<Doors, AgentError> {
-    let certificates = keeper.cabinet().list()?;
+/// Certificates, and names that the door serves without one.
+fn certificates(service: &Service, keeper: &Keeper) -> Result<Vec<HostCertificate>, AgentError> {
+    let issuer = keeper.cabinet().issuer();
+    let held = keeper.cabinet().list()?;
+    let machine = acme::machine(service);
+    let of_acme = |name: &str| {
+        let entry = issuer.entry(name).unwrap_or_default();
+        let failure = entry.failure.map(|one| CertificateFailure {
+            count: one.count,
+            at: one.at_s,
+            again: one.again_s,
+            cause: one.cause,
+            remedy: one.remedy,
+        });
+        (entry.issued.map(|issued| acme::renew_at(&issued, name, &machine)), failure)
+    };
+    let mut all: Vec<HostCertificate> = Vec::new();
+    for one in held {
+        let until = one.life.map(|(_, until)| until);
+        let (renews_at, failure) = match one.maker {
+            Maker::Given => (None, None),
+            Maker::House => (until.map(house_renews_at), None),
+            Maker::Acme => of_acme(&one.name),
+        };
+        all.push(HostCertificate { name: one.name, maker: Some(one.maker), until, renews_at, failure, note: None });
+    }
+    let has = |name: &String| {
+        let covers = |held: &str| held == name || pattern_of(name).is_some_and(|pattern| pattern == held);
+        all.iter().any(|one| covers(&one.name))
+    };
+    let without: Vec<String> = issuer.served().into_iter().flatten().filter(|name| !has(name)).collect();
+    for name in without {
+        let (failure, note) = (of_acme(&name).1, acme::why_not(service, &name)?);
+        all.push(HostCertificate { name, maker: None, until: None, renews_at: None, failure, note });
+    }
+    Ok(all)
+}
+
+fn view(service: &Service, keeper: &Keeper, look: &Look) -> Result<Doors, AgentError> {
+    let certificates = certificates(service, keeper)?;
     let (state, cause) = match &look.word {
         Word::Serves => (DoorState::Serves, None),
         Word::None => (DoorState::Waits, Some("no document was wanted of it yet".to_string())),

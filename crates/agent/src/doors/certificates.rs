@@ -1,18 +1,19 @@
-//! Certificates of the names that the door serves: those that a person gave, and those of an own authority for names of a local network.
+//! Certificates of the names that the door serves: those that a person gave, those that an authority has issued by ACME, and those of an own authority for
+//! names of a local network.
 //!
-//! Keys lie in a folder of root that the door's group can read, under names with the hash of their content: the door reads files again with another
-//! document alone, and a new certificate is another document.
+//! Keys lie in folders of root that the door's group can read, under names with the hash of their content: the door reads files again with another
+//! document alone, and a new certificate is another document. Those by ACME lie in the run folder, and sealed in the state folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use openmesh_door::authority::{Authority, ENDINGS, HOST_DAYS};
-use openmesh_door::document::{Certificate, Document};
+use openmesh_door::document::{Certificate, Challenge, Document};
 use openmesh_door::effects::free;
 use openmesh_door::host::{normal_pattern, pattern_of};
 use openmesh_door::tls;
@@ -21,6 +22,8 @@ use openmesh_xnode::door::Certificates;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
 
+use super::x509;
+use crate::acme::Issuer;
 use crate::error::AgentError;
 
 /// A day, seconds.
@@ -49,6 +52,29 @@ impl Kept {
     }
 }
 
+/// Maker of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Maker {
+    /// A person gave it.
+    Given,
+    /// An authority, by ACME.
+    Acme,
+    /// The own authority, for a name of the house.
+    House,
+}
+
+/// A certificate for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Name or pattern.
+    pub name: String,
+    /// Its maker.
+    pub maker: Maker,
+    /// Begin and end of its life, seconds since 1970; none where the file cannot be read.
+    pub life: Option<(u64, u64)>,
+}
+
 /// Certificates of an agent's door.
 #[derive(Debug)]
 pub struct Cabinet {
@@ -56,6 +82,10 @@ pub struct Cabinet {
     authority: PathBuf,
     /// Files for the door.
     folder: PathBuf,
+    /// The same for certificates by ACME: in memory.
+    issued: PathBuf,
+    /// Certificates by ACME.
+    issuer: Arc<Issuer>,
     /// Index of the files.
     index: PathBuf,
     /// Group of the door.
@@ -77,21 +107,31 @@ struct Known {
 }
 
 impl Cabinet {
-    /// Opens the certificates below a state folder, and removes files that neither the index nor the door's kept document names.
+    /// Opens the certificates below the folders of an agent, and removes files that neither the index nor the door's kept document names. Files of those by
+    /// ACME are made again: the door's kept document may name them after a start of the machine.
     ///
     /// # Errors
     /// A folder cannot be made.
-    pub fn open(state: &Path, gid: u32, node: String, kept: Option<&Document>) -> Result<Cabinet, AgentError> {
+    pub fn open(
+        (state, run): (&Path, &Path),
+        gid: u32,
+        node: String,
+        kept: Option<&Document>,
+        issuer: Arc<Issuer>,
+    ) -> Result<Cabinet, AgentError> {
         let cabinet = Cabinet {
             authority: state.join("authority"),
             folder: state.join("certificates"),
+            issued: run.join("certificates"),
+            issuer,
             index: state.join("certificates.json"),
             gid,
             node,
             opening: Mutex::default(),
             known: Mutex::default(),
         };
-        for (folder, group, mode) in [(&cabinet.authority, 0, 0o700), (&cabinet.folder, gid, 0o750)] {
+        let folders = [(&cabinet.authority, 0, 0o700), (&cabinet.folder, gid, 0o750), (&cabinet.issued, gid, 0o750)];
+        for (folder, group, mode) in folders {
             let made = fs::create_dir_all(folder)
                 .and_then(|()| chown(folder, Some(0), Some(group)))
                 .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(mode)));
@@ -102,11 +142,16 @@ impl Cabinet {
         let served = served.flat_map(|one| [one.chain.clone(), one.key.clone()]);
         let used: BTreeSet<PathBuf> =
             index.into_values().flat_map(|kept| [kept.chain, kept.key]).chain(served).collect();
-        for entry in fs::read_dir(&cabinet.folder).map_err(AgentError::file("reading", &cabinet.folder))?.flatten() {
-            if !used.contains(&entry.path()) {
-                // One that stays is tried again by the next start.
-                let _ = fs::remove_file(entry.path());
+        for folder in [&cabinet.folder, &cabinet.issued] {
+            for entry in fs::read_dir(folder).map_err(AgentError::file("reading", folder))?.flatten() {
+                if !used.contains(&entry.path()) {
+                    // One that stays is tried again by the next start.
+                    let _ = fs::remove_file(entry.path());
+                }
             }
+        }
+        for name in cabinet.issuer.names() {
+            cabinet.bring(&name)?;
         }
         Ok(cabinet)
     }
@@ -125,12 +170,56 @@ impl Cabinet {
         opened.map_err(|error| AgentError::Name(error.to_string()))
     }
 
-    /// Names with a certificate, and the end of those of the own authority, seconds since 1970.
+    /// Certificates by ACME.
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    /// Every certificate, by its name: of two for one name the one that is served.
     ///
     /// # Errors
     /// The index cannot be read.
-    pub fn list(&self) -> Result<BTreeMap<String, Option<u64>>, AgentError> {
-        Ok(self.read_index()?.into_iter().map(|(name, kept)| (name, kept.until)).collect())
+    pub fn list(&self) -> Result<Vec<Held>, AgentError> {
+        let mut held: BTreeMap<String, Held> = BTreeMap::new();
+        let life = |chain: &str| x509::about(chain).ok().map(|about| (about.from_s, about.until_s));
+        for name in self.issuer.names() {
+            let chain = self.issuer.entry(&name).and_then(|entry| entry.issued).map(|issued| issued.chain);
+            let one = Held { name: name.clone(), maker: Maker::Acme, life: chain.as_deref().and_then(life) };
+            held.insert(name, one);
+        }
+        for (name, kept) in self.read_index()? {
+            let maker = if kept.until.is_none() { Maker::Given } else { Maker::House };
+            if maker == Maker::Given || !held.contains_key(&name) {
+                let life = fs::read_to_string(&kept.chain).ok().as_deref().and_then(life);
+                held.insert(name.clone(), Held { name, maker, life });
+            }
+        }
+        Ok(held.into_values().collect())
+    }
+
+    /// Those of these names for which a certificate by ACME is the way: public ones for which nobody gave one.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn public(&self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, AgentError> {
+        let index = self.read_index()?;
+        let is_given = |name: &String| index.get(name).is_some_and(|kept| kept.until.is_none());
+        let covered = |name: &String| is_given(name) || pattern_of(name).is_some_and(|pattern| is_given(&pattern));
+        Ok(names.iter().filter(|name| is_public(name) && !covered(name)).cloned().collect())
+    }
+
+    /// Lets everything be looked at again: a certificate has come or gone.
+    pub fn look_again(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.names.clear();
+        known.changes += 1;
+    }
+
+    /// Writes the files of a certificate by ACME for the door; none where there is none.
+    fn bring(&self, name: &str) -> Result<Option<Kept>, AgentError> {
+        let Some(opened) = self.issuer.find(name) else { return Ok(None) };
+        let kept = self.write(&self.issued, name, &opened.chain, &opened.key, Some(opened.until_s))?;
+        Ok(Some(kept))
     }
 
     /// Takes a certificate that a person gives for a name, in place of any other one.
@@ -146,7 +235,7 @@ impl Cabinet {
         if chain.len().max(key.len()) > PEM_BYTES_MAX {
             return Err(AgentError::Name(format!("a chain or key has at most {PEM_BYTES_MAX} bytes")));
         }
-        let kept = self.write(name, chain, key, None)?;
+        let kept = self.write(&self.folder, name, chain, key, None)?;
         if let Err(error) = tls::load(&[kept.of(name)]) {
             let _ = fs::remove_file(&kept.chain);
             let _ = fs::remove_file(&kept.key);
@@ -192,39 +281,44 @@ impl Cabinet {
         Ok(())
     }
 
-    fn write(&self, name: &str, chain: &str, key: &str, until: Option<u64>) -> Result<Kept, AgentError> {
+    fn write(&self, folder: &Path, name: &str, chain: &str, key: &str, until: Option<u64>) -> Result<Kept, AgentError> {
         let hash = sha256(&[chain.as_bytes(), key.as_bytes()]).to_string();
         let stem = format!("{}-{}", name.replace('*', "_"), hash.get(..16).unwrap_or(&hash));
-        let kept = Kept {
-            chain: self.folder.join(format!("{stem}.pem")),
-            key: self.folder.join(format!("{stem}.key")),
-            until,
-        };
-        for (path, text) in [(&kept.key, key), (&kept.chain, chain)] {
+        let kept = Kept { chain: folder.join(format!("{stem}.pem")), key: folder.join(format!("{stem}.key")), until };
+        let is_there = |path: &Path, text: &str| fs::read_to_string(path).is_ok_and(|found| found == text);
+        for (path, text) in
+            [(&kept.key, key), (&kept.chain, chain)].into_iter().filter(|(path, text)| !is_there(path, text))
+        {
             write_for(path, text, self.gid).map_err(AgentError::file("writing", path))?;
         }
         Ok(kept)
     }
 
-    /// The certificate of a name: the one that a person gave, for it or for its pattern, else one of the own authority; none for a public name without one.
+    /// The certificate of a name: the one that a person gave, for it or for its pattern, else the one of an authority by ACME, else one of the own authority;
+    /// none for a public name without one. For such a name the own authority may not speak: a certificate that has ended stays, so that visitors are warned
+    /// and not turned away.
     fn find(&self, name: &str) -> Result<Option<Kept>, AgentError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let index = self.read_index()?;
         let is_given = |kept: &&Kept| kept.until.is_none();
         let own = index.get(name);
         let pattern = pattern_of(name).and_then(|pattern| index.get(&pattern));
-        let known = own.filter(is_given).into_iter().chain(pattern.filter(is_given)).chain(own);
-        let lives = |kept: &&Kept| kept.until.is_none_or(|until| until > now + RENEW_DAYS * DAY_SECONDS);
+        let given = own.filter(is_given).into_iter().chain(pattern.filter(is_given));
+        let issued = self.bring(name)?;
+        let is_public = is_public(name);
+        let issued = issued.iter().filter(|kept| is_public || kept.until.is_some_and(|until| until > now));
+        let house = own.filter(|kept| kept.until.is_some_and(|until| until > now + RENEW_DAYS * DAY_SECONDS));
         // The door takes no document with a certificate that it cannot use, so that one would hold up all applications.
-        if let Some(kept) = known.filter(lives).find(|kept| tls::load(&[kept.of(name)]).is_ok()) {
+        let mut known = given.chain(issued).chain(house);
+        if let Some(kept) = known.find(|kept| tls::load(&[kept.of(name)]).is_ok()) {
             return Ok(Some(kept.clone()));
         }
-        if !ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.'))) {
+        if !is_of_house(name) {
             return Ok(None);
         }
         let issued = self.authority()?.issue(&[name.to_string()], SystemTime::now());
         let issued = issued.map_err(|error| AgentError::Name(error.to_string()))?;
-        let kept = self.write(name, &issued.chain, &issued.key, Some(now + HOST_DAYS * DAY_SECONDS))?;
+        let kept = self.write(&self.folder, name, &issued.chain, &issued.key, Some(now + HOST_DAYS * DAY_SECONDS))?;
         self.enter(name, Some(kept.clone()))?;
         Ok(Some(kept))
     }
@@ -253,8 +347,30 @@ impl Cabinet {
 
 impl Certificates for Cabinet {
     fn of(&self, names: &BTreeSet<String>) -> Vec<Certificate> {
+        self.issuer.note_served(names);
         names.iter().filter_map(|name| Some(self.look(name)?.of(name))).collect()
     }
+
+    fn challenges(&self, names: &BTreeSet<String>) -> BTreeMap<String, Challenge> {
+        self.issuer.challenges(names)
+    }
+}
+
+/// Moment at which a certificate of the own authority is replaced, by its end.
+pub(crate) fn house_renews_at(until_s: u64) -> u64 {
+    until_s.saturating_sub(RENEW_DAYS * DAY_SECONDS)
+}
+
+/// Returns true for a name of a local network, for which the own authority may speak.
+fn is_of_house(name: &str) -> bool {
+    ENDINGS.iter().any(|ending| name.strip_suffix(ending).is_some_and(|rest| rest.ends_with('.')))
+}
+
+/// Returns true for a name that an authority may be asked about: of the Internet, and no pattern, whose proof would be in the DNS.
+pub(crate) fn is_public(name: &str) -> bool {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_address = last.is_empty() || last.bytes().all(|byte| byte.is_ascii_digit()) || name.starts_with('[');
+    name.contains('.') && !name.starts_with('*') && !is_address && !is_of_house(name)
 }
 
 /// Writes a file that root and one group can read, whole or not at all.
@@ -273,6 +389,14 @@ fn write_for(path: &Path, text: &str, gid: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::acme::machine_clock;
+    use crate::secrets::Vault;
+
+    fn opened(folder: &Path, kept: Option<&Document>) -> Cabinet {
+        let vault = Arc::new(Vault::open(folder).unwrap());
+        let issuer = Arc::new(Issuer::open(folder, vault, machine_clock()).unwrap());
+        Cabinet::open((folder, &folder.join("run")), 60_706, "kitchen".into(), kept, issuer).unwrap()
+    }
 
     fn names(all: &[&str]) -> BTreeSet<String> {
         all.iter().map(ToString::to_string).collect()
@@ -285,7 +409,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let open = |kept: Option<&Document>| Cabinet::open(folder.path(), 60_706, "kitchen".into(), kept).unwrap();
+        let open = |kept: Option<&Document>| opened(folder.path(), kept);
         let cabinet = open(None);
         let first = cabinet.of(&names(&["shop.lan", "shop.example.org"]));
         assert_eq!(
@@ -330,7 +454,7 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        let cabinet = Cabinet::open(folder.path(), 60_706, "kitchen".into(), None).unwrap();
+        let cabinet = opened(folder.path(), None);
         let other = folder.path().join("other");
         fs::create_dir_all(&other).unwrap();
         let other = openmesh_door::authority::Authority::open(&other, "other", SystemTime::now(), &free()).unwrap();
@@ -347,7 +471,7 @@ mod tests {
         // A file that somebody has damaged is none: the door would refuse the whole document for it.
         let damaged = cabinet.of(&all)[0].key.clone();
         fs::write(&damaged, "no key").unwrap();
-        let cabinet = Cabinet::open(folder.path(), 60_706, "kitchen".into(), None).unwrap();
+        let cabinet = opened(folder.path(), None);
         assert!(cabinet.of(&all).iter().all(|one| one.key != damaged && tls::load(std::slice::from_ref(one)).is_ok()));
         assert_eq!(cabinet.of(&all).len(), 3);
     }

@@ -1,7 +1,9 @@
 //! An agent as a process of a test: what a person asks of it, over its socket.
 
 mod access;
+mod acme;
 mod alerts;
+mod authority;
 mod backups;
 mod doors;
 mod drain;

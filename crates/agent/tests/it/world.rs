@@ -110,6 +110,7 @@ impl World {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
+            ports: openmesh_agent::DoorPorts { http: free_port(), https: free_port() },
             serves: None,
             manager: None,
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use super::application::{Application, Audience, Content, Health, Protocol, SwitchKind};
-use super::machine::StoreKind;
+use super::machine::{Certificates, StoreKind};
 use super::names::{AppPath, HostAddress, Name, Subnet};
 use super::root::Document;
 use super::units::{Rate, Size};
@@ -96,6 +96,9 @@ pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
         return checker.add(&["applications"], what, None);
     }
     machine(document, &mut checker);
+    if let Some(certificates) = &document.machine.certificates {
+        check_certificates(certificates, &mut checker);
+    }
     host_ports(document, &mut checker);
     domains(document, &mut checker);
     links(document, &mut checker);
@@ -172,6 +175,31 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
             let hint = "write it as `https://hooks.example.org/path`";
             checker.add(&url_path, "is no address of a receiver", Some(hint));
         }
+    }
+}
+
+/// An authority is asked for certificates when a person has named it and agrees.
+fn check_certificates(certificates: &Certificates, checker: &mut Checker<'_>) {
+    let path = |key| ["machine", "certificates", key];
+    if !certificates.agree {
+        let what = "is not agreed to, so that nothing can be ordered";
+        let hint =
+            "read the authority's terms, to which its directory leads as `termsOfService`, and write `agree: true`";
+        checker.add(&path("agree"), what, Some(hint));
+    }
+    let is_address = certificates.contact.split_once('@').is_some_and(|(user, host)| {
+        !user.is_empty() && !host.is_empty() && !certificates.contact.contains(char::is_whitespace)
+    });
+    if !is_address {
+        let what = format!("is `{}`, which is no address of e-mail", certificates.contact);
+        checker.add(&path("contact"), what, Some("write it as `ops@example.org`"));
+    }
+    if !certificates.directory.starts_with("https://") {
+        let what = format!("is `{}`, which is no address of a directory by TLS", certificates.directory);
+        checker.add(&path("directory"), what, Some("write it as `https://ca.example.org/directory`"));
+    }
+    if certificates.root.as_ref().is_some_and(|root| !root.contains("-----BEGIN CERTIFICATE-----")) {
+        checker.add(&path("root"), "is no certificate as PEM", Some("it begins with `-----BEGIN CERTIFICATE-----`"));
     }
 }
 

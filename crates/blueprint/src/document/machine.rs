@@ -1,9 +1,9 @@
 //! The machine as a person describes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Content;
-use super::names::{Name, Subnet};
+use super::names::{Domain, Name, Subnet};
 use super::units::Size;
 use crate::text::{record, words};
 
@@ -91,6 +91,25 @@ record! {
     }
 }
 
+/// Directory of Let's Encrypt.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+record! {
+    /// Certificates of public domains, ordered from an authority by ACME.
+    Certificates {
+        /// Address of the authority's directory.
+        directory: String = LETS_ENCRYPT.to_string(),
+        /// Address of e-mail at which the authority reaches a person.
+        contact: String,
+        /// A person has read the terms of the authority and agrees; nothing is ordered without.
+        agree: bool = false,
+        /// Certificate, as PEM, by which the server of a private authority is known beside those that the machine trusts.
+        root: Option<String>,
+        /// Domains for which nothing is ordered.
+        except: BTreeSet<Domain>,
+    }
+}
+
 record! {
     /// The machine.
     Machine {
@@ -108,6 +127,8 @@ record! {
         backups: BTreeMap<Name, Store>,
         /// Alerts and their receivers.
         alerts: Alerts,
+        /// Certificates of public domains; none is ordered without it.
+        certificates: Option<Certificates>,
     }
 }
 
@@ -136,6 +157,34 @@ mod tests {
             ("{url: \"ftp://a\", secret: {secret: hook}, private: true}", "no address"),
             ("{url: \"https://a/\", secret: \"in the open\"}", "name of a secret"),
             ("{url: \"https://a/\"}", "secret"),
+        ] {
+            let problems = with(wrong).unwrap_err();
+            assert!(problems.contains(words), "{wrong}: {problems}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_ordered_before_a_person_agrees() {
+        let with = |certificates: &str| {
+            let text = format!("version: 1\nmachine: {{certificates: {certificates}}}\napplications: {{}}\n");
+            Document::parse(&text).map_err(|problems| problems.iter().map(ToString::to_string).collect::<String>())
+        };
+        let document = with("{contact: ops@example.org, agree: true, except: [a.example.org]}").unwrap();
+        assert_eq!(document.machine.certificates.as_ref().unwrap().directory, super::LETS_ENCRYPT);
+        let root = "\"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\\n\"";
+        let directory = "https://127.0.0.1:14000/dir";
+        let own =
+            with(&format!("{{contact: a@b.lan, agree: true, directory: \"{directory}\", root: {root}}}")).unwrap();
+        for document in [document, own] {
+            assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
+            assert_eq!(Document::parse(&document.to_json()).unwrap(), document);
+        }
+        for (wrong, words) in [
+            ("{contact: ops@example.org}", "agree: true"),
+            ("{agree: true}", "lacks `contact`"),
+            ("{contact: ops, agree: true}", "no address of e-mail"),
+            ("{contact: a@b.lan, agree: true, directory: \"http://ca.lan/dir\"}", "https://"),
+            ("{contact: a@b.lan, agree: true, root: x}", "PEM"),
         ] {
             let problems = with(wrong).unwrap_err();
             assert!(problems.contains(words), "{wrong}: {problems}");

@@ -21,7 +21,9 @@ pub use application::{
 pub use check::{
     APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
 };
-pub use machine::{Alerts, Machine, PortRange, Registry, Reserve, Store, StoreKind, Webhook};
+pub use machine::{
+    Alerts, Certificates, LETS_ENCRYPT, Machine, PortRange, Registry, Reserve, Store, StoreKind, Webhook,
+};
 pub use names::{
     AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,
     VariableName,

@@ -23,6 +23,7 @@ record! {
             registries: Vec::new(),
             backups: BTreeMap::new(),
             alerts: Alerts { webhooks: BTreeMap::new() },
+            certificates: None,
         },
         /// Applications by their name.
         applications: BTreeMap<Name, Application>,

@@ -10,14 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
-use openmesh_door::document::{Certificate, Document};
+use openmesh_door::document::{Certificate, Challenge, Document};
 use openmesh_door::limits::DOCUMENT_BYTES_MAX;
 use openmesh_door::protocol::{Ask, Tell};
 use openmesh_door::report::Report;
 use rustix::fs::OFlags;
 
 use super::client::{Client, ClientError, ask};
-use super::document::{Own, Places, Written, is_route_of};
+use super::document::{Offers, Own, Places, Written, is_route_of};
 use super::served::Served;
 use crate::Door;
 use crate::error::XnodeError;
@@ -36,6 +36,9 @@ pub trait Certificates: Send + Sync {
     /// Those that there are for these names, in files that the door's user can read. Another content has another path: the door reads files again
     /// with another document alone.
     fn of(&self, names: &BTreeSet<String>) -> Vec<Certificate>;
+
+    /// Proofs for an authority, of those of these names for which a certificate is ordered.
+    fn challenges(&self, names: &BTreeSet<String>) -> BTreeMap<String, Challenge>;
 }
 
 /// No certificates.
@@ -45,6 +48,10 @@ pub struct NoCertificates;
 impl Certificates for NoCertificates {
     fn of(&self, _: &BTreeSet<String>) -> Vec<Certificate> {
         Vec::new()
+    }
+
+    fn challenges(&self, _: &BTreeSet<String>) -> BTreeMap<String, Challenge> {
+        BTreeMap::new()
     }
 }
 
@@ -132,9 +139,9 @@ impl Carrier {
         self.lock().own.clone()
     }
 
-    /// Certificates for names.
-    pub fn certificates(&self, names: &BTreeSet<String>) -> Vec<Certificate> {
-        self.certificates.of(names)
+    /// What there is for names that the door serves.
+    pub fn offers(&self, names: &BTreeSet<String>) -> Offers {
+        Offers { certificates: self.certificates.of(names), challenges: self.certificates.challenges(names) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -13,7 +13,7 @@ use openmesh_blueprint::generation::{HostPort, Revision};
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_door::check::{Fault, check};
 use openmesh_door::document::{
-    Access, Admission, Certificate, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
+    Access, Admission, Certificate, Challenge, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
 };
 use openmesh_door::host::{normal, normal_pattern, pattern_of};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
@@ -104,6 +104,15 @@ pub struct Facts<'a> {
     pub own: Option<&'a Own>,
 }
 
+/// What there is for names that the door serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Certificates.
+    pub certificates: Vec<Certificate>,
+    /// Proofs for an authority, of names for which a certificate is ordered.
+    pub challenges: BTreeMap<String, Challenge>,
+}
+
 /// A document with what it leaves out, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
@@ -129,8 +138,8 @@ pub fn is_carried(application: &Application) -> bool {
 }
 
 impl<'a> Facts<'a> {
-    /// The document; `certificates` gives those for the names that it serves.
-    pub fn document(&self, certificates: &dyn Fn(&BTreeSet<String>) -> Vec<Certificate>) -> Written {
+    /// The document; `offers` gives what there is for the names that it serves.
+    pub fn document(&self, offers: &dyn Fn(&BTreeSet<String>) -> Offers) -> Written {
         let mut written = Written { document: Document::empty(), remarks: Vec::new() };
         for name in self.names() {
             self.routes(name, &mut written.document);
@@ -141,8 +150,9 @@ impl<'a> Facts<'a> {
         }
         self.hosts(&mut written);
         let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
+        // Also without a name: whoever offers hears of what is served.
+        take(offers(&names), &mut written);
         if !names.is_empty() {
-            written.document.certificates = certificates(&names);
             listen_for_domains(self.places, self.published, &mut written);
         }
         leave_out(&mut written);
@@ -332,23 +342,26 @@ impl<'a> Facts<'a> {
 }
 
 /// The document of a machine without a generation: people reach its agent.
-pub fn own_document(
-    own: &Own,
-    places: &Places,
-    certificates: &dyn Fn(&BTreeSet<String>) -> Vec<Certificate>,
-) -> Written {
+pub fn own_document(own: &Own, places: &Places, offers: &dyn Fn(&BTreeSet<String>) -> Offers) -> Written {
     let mut written = Written { document: Document::empty(), remarks: Vec::new() };
     add_own(own, &mut written);
     let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
-    written.document.certificates = certificates(&names);
+    take(offers(&names), &mut written);
     listen_for_domains(places, &[], &mut written);
     written
+}
+
+fn take(offers: Offers, written: &mut Written) {
+    written.document.certificates = offers.certificates;
+    written.document.challenges = offers.challenges;
 }
 
 /// Adds the listeners for domains, where no published port is in their way.
 fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mut Written) {
     miss_certificates(written);
-    let secure = !written.document.certificates.is_empty();
+    // An authority may ask at the port of TLS before there is the first certificate.
+    let proves = written.document.challenges.values().any(|challenge| challenge.digest.is_some());
+    let secure = proves || !written.document.certificates.is_empty();
     let https = places.https.iter().filter(|_| secure).map(|address| (*address, true));
     let carried = written.document.listeners.iter().filter_map(|one| Some((one.address, one.route.clone()?)));
     let raw = published.iter().filter(|published| published.at.protocol == Protocol::Tcp).map(|published| {

@@ -178,10 +178,9 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
     let own = carrier.own();
     let names: BTreeSet<&Name> = gathered.marks.keys().chain(&gathered.unknown).collect();
-    let written =
-        gathered
-            .facts(kept.as_ref(), carrier.places(), own.as_ref())
-            .document(&|names: &BTreeSet<String>| carrier.certificates(names));
+    let written = gathered
+        .facts(kept.as_ref(), carrier.places(), own.as_ref())
+        .document(&|names: &BTreeSet<String>| carrier.offers(names));
     admission::forget_counts(machine, &names, &written.document, effect)?;
     carrier.serve(written, effect)?;
     let found = carrier.troubles().into_iter().map(|(key, cause)| Finding { application: None, key, cause });
@@ -198,9 +197,9 @@ pub fn serve_own(machine: &Machine, effect: Door<'_>) -> Result<(), XnodeError> 
     if marks::pointer(&machine.paths.target())? > 0 {
         return Ok(());
     }
-    let certificates = |names: &BTreeSet<String>| carrier.certificates(names);
+    let offers = |names: &BTreeSet<String>| carrier.offers(names);
     match carrier.own() {
-        Some(own) => carrier.serve(document::own_document(&own, carrier.places(), &certificates), effect),
+        Some(own) => carrier.serve(document::own_document(&own, carrier.places(), &offers), effect),
         // The agent has no face any more: nobody is led to where it was.
         None if carrier.kept().is_some_and(|kept| !kept.routes.is_empty()) => {
             carrier.serve(Written { document: Document::empty(), remarks: Vec::new() }, effect)

@@ -10,9 +10,9 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
-use openmesh_door::document::{Admission, Certificate, Document as DoorDocument};
+use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument};
 use openmesh_primitives::{Timestamp, sha256};
-use openmesh_xnode::door::document::{Facts, Own, Places, PublishedPort, Revisions, Written, own_document};
+use openmesh_xnode::door::document::{Facts, Offers, Own, Places, PublishedPort, Revisions, Written, own_document};
 use openmesh_xnode::marks::DoorMark;
 use serde_json::{Value, json};
 
@@ -55,6 +55,7 @@ struct Stage {
     instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>>,
     published: Vec<PublishedPort>,
     certified: BTreeSet<String>,
+    challenges: BTreeMap<String, Challenge>,
     own: Option<Own>,
 }
 
@@ -69,6 +70,7 @@ impl Stage {
             instances: BTreeMap::new(),
             published: Vec::new(),
             certified: BTreeSet::new(),
+            challenges: BTreeMap::new(),
             own: None,
         }
     }
@@ -129,7 +131,7 @@ impl Stage {
                 chain: format!("/c/{name}.pem").into(),
                 key: format!("/c/{name}.key").into(),
             };
-            known.map(one).collect()
+            Offers { certificates: known.map(one).collect(), challenges: self.challenges.clone() }
         });
         // Whatever a machine looks like, the door takes the document.
         assert_eq!(check(&written.document), []);
@@ -362,7 +364,7 @@ fn a_machine_without_a_generation_is_reached_by_its_names() {
         Places { http: vec![([0u8; 4], 80).into()], https: vec![([0u8; 4], 443).into()], both_families: false };
     let certificate = |names: &BTreeSet<String>| {
         let one = |name: &String| Certificate { names: vec![name.clone()], chain: "/c".into(), key: "/k".into() };
-        names.iter().map(one).collect()
+        Offers { certificates: names.iter().map(one).collect(), ..Offers::default() }
     };
     let written = own_document(&own, &places, &certificate);
     assert_eq!(check(&written.document), []);
@@ -396,4 +398,18 @@ fn a_listener_that_the_door_would_refuse_holds_up_no_other() {
     let at = written.document.listeners.iter().filter(|listener| listener.route.is_some());
     assert_eq!(at.map(|listener| listener.address.to_string()).collect::<Vec<_>>(), ["127.0.0.1:8088", "[::]:8088"]);
     assert!(written.remarks[0].starts_with("0.0.0.0:8088 is not served"), "{:?}", written.remarks);
+}
+
+#[test]
+fn a_proof_by_tls_opens_its_port_before_there_is_a_certificate() {
+    let wanted = generation(&web("a", 8_080), None);
+    let mut stage = Stage::new(wanted.clone(), None).with(&wanted, "web", 0, 7).open(&wanted, "web", 1);
+    let secure = |stage: &Stage| stage.written().document.listeners.iter().any(|listener| listener.tls);
+    assert!(!secure(&stage));
+    let tokens = BTreeMap::from([("abc".to_string(), "abc.def".to_string())]);
+    stage.challenges = BTreeMap::from([("shop.lan".to_string(), Challenge { tokens, digest: None })]);
+    assert!(!secure(&stage), "a proof by HTTP needs none");
+    assert_eq!(stage.written().document.challenges, stage.challenges);
+    stage.challenges.insert("shop.lan".into(), Challenge { digest: Some("0f".repeat(32)), ..Challenge::default() });
+    assert!(secure(&stage));
 }

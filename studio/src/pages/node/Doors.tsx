@@ -1,7 +1,7 @@
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
-import type { Doors as DoorsInfo, DoorRoute } from "../../api/xnode";
+import type { Doors as DoorsInfo, DoorRoute, HostCertificate } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { askAuthority, forgetCertificate, giveCertificate, useAct, useDoors } from "../../api/xnodeQueries";
 import { Badge, Card, Figure, Figures, Notice, type Tone } from "../../design";
@@ -184,7 +184,6 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
     mutationFn: askAuthority,
     onSuccess: (root) => save("xnode-authority.pem", [root], "application/x-pem-file"),
   });
-  const all = Object.entries(certificates).map(([name, end]) => ({ name, end }));
   const error = forgetting.error ?? asking.error;
   return (
     <Card
@@ -207,39 +206,45 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
       ) : null}
       <Table
         label="Certificates"
-        items={all}
+        items={certificates}
         keyOf={({ name }) => name}
-        empty="There is none. Domains get one by themselves; another can be given below."
+        empty="There is none. Names of the house get one by themselves, public ones from the authority of the document; another can be given below."
         columns={[
           { head: "Name", cell: ({ name }) => name },
           {
             head: "Made by",
-            cell: ({ end }) =>
-              end === null ? "given, or of a public authority" : "this machine's own authority",
+            cell: (one) => <MadeBy one={one} now={now} />,
           },
           {
             head: "Ends",
-            cell: ({ end }) =>
-              end === null ? (
+            cell: ({ until }) =>
+              until === null ? (
                 <span className="quiet">–</span>
               ) : (
-                <span className={end * 1_000 - now < ENDS_SOON_MS ? "wrong" : undefined}>
-                  {clock(end * 1_000, now)}
+                <span className={until * 1_000 - now < ENDS_SOON_MS ? "wrong" : undefined}>
+                  {clock(until * 1_000, now)}
                 </span>
               ),
           },
           {
+            head: "Renewed from",
+            cell: ({ renews_at: renewsAt }) =>
+              renewsAt === null ? <span className="quiet">–</span> : clock(renewsAt * 1_000, now),
+          },
+          {
             head: "",
-            cell: ({ name }) => (
-              <Sure
-                words="Remove"
-                label={`Remove the certificate of ${name}`}
-                asked="A key that was given is lost for good."
-                busy={forgetting.isPending}
-                why={may}
-                onAct={() => forgetting.mutate(name)}
-              />
-            ),
+            cell: ({ name, maker }) =>
+              maker !== null &&
+              maker !== "acme" && (
+                <Sure
+                  words="Remove"
+                  label={`Remove the certificate of ${name}`}
+                  asked="A key that was given is lost for good."
+                  busy={forgetting.isPending}
+                  why={may}
+                  onAct={() => forgetting.mutate(name)}
+                />
+              ),
           },
         ]}
       />
@@ -248,6 +253,29 @@ function Certificates({ info: { certificates } }: { info: DoorsInfo }) {
         them.
       </p>
     </Card>
+  );
+}
+
+const MAKERS = {
+  given: "a person",
+  acme: "the authority of the document",
+  house: "this machine's own authority",
+};
+
+function MadeBy({ one: { maker, failure, note }, now }: { one: HostCertificate; now: number }) {
+  return (
+    <>
+      {maker === null ? <span className="quiet">nobody</span> : MAKERS[maker]}
+      {failure ? (
+        <div>
+          <span className="wrong">{failure.cause}</span>
+          <div className="quiet">
+            {failure.remedy}. Next attempt: {clock(failure.again * 1_000, now)}
+          </div>
+        </div>
+      ) : null}
+      {note ? <div className="quiet">Nothing is ordered: {note}</div> : null}
+    </>
   );
 }
 

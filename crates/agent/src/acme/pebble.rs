@@ -1,0 +1,295 @@
+//! Orders with pebble, a real authority, and a real door in this process. The clock is the test's.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use openmesh_door::document::{Access, Admission, Host, Protocol, Route};
+use openmesh_door::door::Door;
+use openmesh_door::effects::free;
+use tokio::sync::Notify;
+
+use self::authority::Pebble;
+use super::plan::DAY_S;
+use super::*;
+use crate::doors::x509;
+use crate::secrets::Vault;
+
+#[path = "../../tests/it/authority.rs"]
+mod authority;
+
+const NAME: &str = "shop.example.org";
+
+/// A machine of a test: issuer, door, authority.
+struct Stage {
+    folder: tempfile::TempDir,
+    issuer: Arc<Issuer>,
+    ahead_s: Arc<AtomicI64>,
+    wake: Arc<Notify>,
+    shown: Arc<Mutex<Document>>,
+    authority: Authority,
+    pebble: Pebble,
+    names: BTreeSet<String>,
+    ways: Vec<Way>,
+    served: JoinHandle<()>,
+}
+
+fn clock(ahead_s: &Arc<AtomicI64>) -> issuer::Clock {
+    let (ahead_s, real) = (ahead_s.clone(), machine_clock());
+    Box::new(move || real().saturating_add_signed(ahead_s.load(Ordering::SeqCst)))
+}
+
+fn open(folder: &std::path::Path, ahead_s: &Arc<AtomicI64>) -> Arc<Issuer> {
+    Arc::new(Issuer::open(folder, Arc::new(Vault::open(folder).unwrap()), clock(ahead_s)).unwrap())
+}
+
+fn document(serial: u64, ports: (u16, u16), issuer: &Issuer, names: &BTreeSet<String>) -> Document {
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let challenges = issuer.challenges(names);
+    let proves = challenges.values().any(|challenge| challenge.digest.is_some());
+    let mut listeners = vec![Listener { address: at(ports.0), tls: false, route: None }];
+    listeners.extend(proves.then_some(Listener { address: at(ports.1), tls: true, route: None }));
+    let route = Route {
+        protocol: Protocol::Http1,
+        admission: Admission::Closed,
+        hold_ms: 0,
+        instances: Vec::new(),
+        page: None,
+    };
+    let host =
+        |name: &String| (name.clone(), Host { route: "web/http".into(), access: Access::Everybody, secure: true });
+    let hosts = names.iter().map(host).collect();
+    let routes = [("web/http".to_string(), route)].into();
+    Document { serial, listeners, hosts, routes, challenges, ..Document::empty() }
+}
+
+impl Stage {
+    /// None where there is no pebble. The authority asks at the door's ports, where they are not said to be shut.
+    async fn new(http_is_shut: bool) -> Option<Stage> {
+        let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let ports = (port(), port());
+        let pebble = Pebble::start(if http_is_shut { port() } else { ports.0 }, ports.1)?;
+        let folder = tempfile::tempdir().unwrap();
+        let ahead_s = Arc::new(AtomicI64::new(0));
+        let authority = Authority {
+            directory: pebble.directory.clone(),
+            contact: "ops@example.org".into(),
+            root: Some(pebble.root.clone()),
+        };
+        let issuer = open(folder.path(), &ahead_s);
+        let names: BTreeSet<String> = [NAME.to_string()].into();
+        let (wake, shown) = (Arc::new(Notify::new()), Arc::new(Mutex::new(Document::empty())));
+        let door = Door::new(None, free()).unwrap();
+        let served = serve(door, ports, issuer.clone(), names.clone(), wake.clone(), shown.clone());
+        let ways = vec![Way::Http, Way::Tls];
+        Some(Stage { folder, issuer, ahead_s, wake, shown, authority, pebble, names, ways, served })
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            directory: Some(self.authority.directory.clone()),
+            served: Some(self.names.clone()),
+            ordered: self.names.clone(),
+            machine: "kitchen".into(),
+        }
+    }
+
+    /// Everything that is due now. Returns causes of what failed.
+    async fn turns(&self) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        let wake = || self.wake.notify_one();
+        let shows =
+            |name: &str, challenge: &Challenge| self.shown.lock().unwrap().challenges.get(name) == Some(challenge);
+        loop {
+            let act = plan::next(&self.issuer.book(), &self.wanted(), self.issuer.now());
+            if matches!(act, Act::Rest(_)) {
+                return troubles;
+            }
+            let front = Front { wake: &wake, shows: &shows, ways: self.ways.clone() };
+            if let Err(trouble) = act_on(&self.issuer, Some(&self.authority), &act, &front).await.unwrap() {
+                troubles.push(trouble);
+            }
+        }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.ahead_s.fetch_add(i64::try_from(seconds).unwrap(), Ordering::SeqCst);
+    }
+
+    fn set_clock(&self, moment: u64) {
+        let now = self.issuer.now();
+        self.ahead_s.fetch_add(moment as i64 - now as i64, Ordering::SeqCst);
+    }
+
+    fn chain(&self) -> String {
+        let found =
+            self.issuer.find(NAME).unwrap_or_else(|| panic!("{:?} {}", self.issuer.entry(NAME), self.pebble.log()));
+        x509::fits(&found.chain, &found.key, NAME).unwrap();
+        found.chain
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+/// A door that takes another document whenever it is woken.
+fn serve(
+    door: Door,
+    ports: (u16, u16),
+    issuer: Arc<Issuer>,
+    names: BTreeSet<String>,
+    wake: Arc<Notify>,
+    shown: Arc<Mutex<Document>>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        for serial in 1.. {
+            let next = document(serial, ports, &issuer, &names);
+            door.apply(next.clone()).await.unwrap();
+            *shown.lock().unwrap() = next;
+            wake.notified().await;
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_issued_kept_and_renewed() {
+    let Some(stage) = Stage::new(false).await else { return };
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let first = stage.chain();
+    let book = stage.issuer.book();
+    let entry = &book.names[NAME];
+    assert!(entry.open.is_none() && entry.failure.is_none() && entry.orders.len() == 1 && book.accounts.len() == 1);
+    // The authority named its window at once, and proofs are gone.
+    let issued = entry.issued.as_ref().unwrap();
+    assert!(issued.window.is_some_and(|(from, to)| from < to && to < issued.until_s), "{issued:?}");
+    assert!(stage.issuer.challenges(&stage.names).is_empty());
+    let text = std::fs::read_to_string(stage.folder.path().join("acme.json")).unwrap();
+    assert!(!text.contains("PRIVATE KEY") && !text.contains("key_pkcs8"), "{text}");
+    // Nothing is due before its moment; then it is renewed, with the same account and another key.
+    let at = renew_at(issued, NAME, "kitchen");
+    stage.set_clock(at - 60);
+    assert_eq!(stage.turns().await, []);
+    assert_eq!(stage.chain(), first);
+    stage.set_clock(at);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let second = stage.chain();
+    assert_ne!(second, first);
+    assert_eq!(stage.issuer.book().accounts, book.accounts);
+    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 2);
+    // The next agent finds it, and orders nothing. A year ahead it orders one, and not again and again.
+    let again = open(stage.folder.path(), &stage.ahead_s);
+    assert!(again.find(NAME).is_some_and(|found| found.chain == second));
+    stage.pass(365 * DAY_S);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_port_80_is_shut_the_other_one_proves() {
+    let Some(stage) = Stage::new(true).await else { return };
+    let troubles = stage.turns().await;
+    assert_eq!(troubles.len(), 1, "{troubles:?}");
+    assert!(troubles[0].remedy.contains("port 80"), "{troubles:?}");
+    let failure = stage.issuer.entry(NAME).unwrap().failure.unwrap();
+    assert!(failure.count == 1 && failure.cause.contains(NAME) && failure.again_s > stage.issuer.now(), "{failure:?}");
+    assert!(stage.issuer.entry(NAME).unwrap().open.is_none());
+    stage.pass(plan::PAUSE_S + 1);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    stage.chain();
+    assert_eq!(stage.issuer.entry(NAME).unwrap().failure, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_is_away_or_forgets_holds_up_no_certificate() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let (first, issued) = (stage.chain(), stage.issuer.entry(NAME).unwrap().issued.unwrap());
+    stage.set_clock(renew_at(&issued, NAME, "kitchen"));
+    stage.pebble.down();
+    // Away for a week: few questions, no order, and the certificate stays.
+    let begun = stage.issuer.now();
+    let mut questions = 0;
+    while stage.issuer.now() < begun + 7 * DAY_S {
+        let troubles = stage.turns().await;
+        assert!(
+            troubles.iter().all(|trouble| trouble.is_of_authority && trouble.cause.contains("not reached")),
+            "{troubles:?}"
+        );
+        questions += troubles.len();
+        stage.pass(DAY_S / 4);
+    }
+    assert!((5..30).contains(&questions), "{questions}");
+    assert_eq!((stage.chain(), stage.issuer.entry(NAME).unwrap().orders.len()), (first.clone(), 1));
+    // It comes back and knows nobody: the account is made anew.
+    let accounts = stage.issuer.book().accounts;
+    stage.pebble.up();
+    stage.pass(DAY_S);
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && troubles[0].loss == Loss::Account, "{troubles:?}");
+    stage.pass(DAY_S + 1);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    assert_ne!(stage.chain(), first);
+    assert_ne!(stage.issuer.book().accounts, accounts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_was_shut_is_made_anew_and_a_refused_name_waits() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let issued = stage.issuer.entry(NAME).unwrap().issued.unwrap();
+    let credentials = stage.issuer.account(&stage.authority.directory).unwrap();
+    let wire = Wire::new(stage.authority.root.as_deref()).unwrap();
+    // The authority refuses every second nonce, and the library asks three times.
+    for _ in 0..20 {
+        let credentials = serde_json::from_slice(&credentials).unwrap();
+        let builder = instant_acme::Account::builder_with_http(Box::new(wire.clone()));
+        builder.from_credentials(credentials).await.unwrap().deactivate().await.unwrap();
+    }
+    stage.set_clock(renew_at(&issued, NAME, "kitchen"));
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && troubles[0].loss == Loss::Account, "{troubles:?}");
+    stage.pass(DAY_S + 1);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    assert_eq!(stage.issuer.entry(NAME).unwrap().orders.len(), 3);
+    stage.names = ["blocked.example.org".to_string()].into();
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && troubles[0].remedy.contains("machine.certificates.except"), "{troubles:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_goes_on_after_a_death() {
+    let Some(mut stage) = Stage::new(false).await else { return };
+    // The agent dies while the door is to show the proof.
+    let asked = Notify::new();
+    let shows = |_: &str, _: &Challenge| {
+        asked.notify_one();
+        false
+    };
+    {
+        let wire = Wire::new(stage.authority.root.as_deref()).unwrap();
+        let front = Front { wake: &|| {}, shows: &shows, ways: stage.ways.clone() };
+        tokio::select! {
+            done = order::run(&stage.issuer, &stage.authority, &wire, NAME, &front) => panic!("{done:?} {}", stage.pebble.log()),
+            () = asked.notified() => {}
+        }
+    }
+    assert!(stage.issuer.challenges(&stage.names).is_empty(), "nothing of it stays at the door");
+    let (url, key) = stage.issuer.open_order(NAME).unwrap();
+    let gone = format!("{}/gone", url.rsplit_once('/').unwrap().0);
+    let again = open(stage.folder.path(), &stage.ahead_s);
+    assert_eq!(again.open_order(NAME), Some((url, key.clone())));
+    // The door of the stage is that of the first issuer: it goes on, as the next one would from the same file.
+    assert_eq!(plan::next(&again.book(), &stage.wanted(), again.now()), Act::GoOn(NAME.into()));
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    assert_eq!(stage.issuer.find(NAME).unwrap().key, key);
+    assert_eq!(stage.issuer.entry(NAME).unwrap().orders.len(), 1);
+    // One that the authority has forgotten is lost, and another one is made.
+    stage.issuer.note_open(NAME, &stage.authority.directory, &gone, &key).unwrap();
+    let troubles = stage.turns().await;
+    assert!(troubles.len() == 1 && stage.issuer.entry(NAME).unwrap().open.is_none(), "{troubles:?}");
+    stage.pebble.down();
+}

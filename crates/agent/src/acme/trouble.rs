@@ -1,0 +1,175 @@
+//! Failures of an order: cause and remedy for people, and what follows from them.
+
+use instant_acme::{Error, Problem};
+use openmesh_primitives::root_cause;
+
+/// Beginning of the words for kinds of problems. Source: RFC 8555, section 6.7.
+const PREFIX: &str = "urn:ietf:params:acme:error:";
+
+/// Way of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// http-01, at port 80.
+    Http,
+    /// tls-alpn-01, at port 443.
+    Tls,
+}
+
+impl Way {
+    /// The port at which an authority asks.
+    pub fn port(self) -> u16 {
+        match self {
+            Way::Http => 80,
+            Way::Tls => 443,
+        }
+    }
+}
+
+/// What is lost by a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// A moment: the authority wants the same again, with another nonce.
+    Moment,
+    /// Nothing: an open order goes on later.
+    Nothing,
+    /// The open order.
+    Order,
+    /// The open order, and the account: the authority does not know it, or has shut it.
+    Account,
+}
+
+/// A failure of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Cause.
+    pub cause: String,
+    /// Words that help.
+    pub remedy: String,
+    /// What is lost.
+    pub loss: Loss,
+    /// It is about the authority as a whole, which is left alone for a while.
+    pub is_of_authority: bool,
+}
+
+impl Trouble {
+    /// A failure of this machine's own.
+    pub fn own(cause: impl Into<String>) -> Trouble {
+        let remedy = "`openmesh xnode doors` and `openmesh xnode events` tell more; it is tried again by itself".into();
+        Trouble { cause: cause.into(), remedy, loss: Loss::Nothing, is_of_authority: false }
+    }
+
+    /// Words of a proof that the authority did not take.
+    pub fn of_proof(name: &str, way: Way, problem: &Problem) -> Trouble {
+        let port = way.port();
+        let remedy = match kind(problem) {
+            "connection" => format!(
+                "port {port} of this machine is not reached from the authority: let it through the firewall, and let a router lead it here; {name} has to lead to this machine's public address"
+            ),
+            "dns" => format!("add an A or AAAA record for {name} that leads to this machine's public address"),
+            "caa" => format!("the CAA record of {name} allows other authorities alone: add this one to it"),
+            "tls" | "unauthorized" | "incorrectResponse" => format!(
+                "something else answers at port {port} of {name}: let its A and AAAA records lead to this machine alone, without a proxy in front"
+            ),
+            _ => return Trouble::of_problem(problem, Loss::Order),
+        };
+        let cause = format!("the authority does not see that {name} leads here: {}", detail(problem));
+        Trouble { cause, remedy, loss: Loss::Order, is_of_authority: false }
+    }
+
+    /// Words of an error of an exchange; `loss` is what a refusal costs.
+    pub fn of(error: &Error, loss: Loss) -> Trouble {
+        match error {
+            Error::Api(problem) => Trouble::of_problem(problem, loss),
+            Error::Json(_) => Trouble {
+                cause: format!("the authority gives no answer of ACME: {error}"),
+                remedy: "look at the address of `machine.certificates.directory`; it is tried again by itself".into(),
+                loss: Loss::Nothing,
+                is_of_authority: true,
+            },
+            Error::Timeout(_) => Trouble {
+                cause: "the authority takes long for the order".into(),
+                remedy: "it is looked at again by itself".into(),
+                loss: Loss::Nothing,
+                is_of_authority: false,
+            },
+            error => Trouble {
+                cause: format!("the authority is not reached: {}", root_cause(error)),
+                remedy: "this machine needs a way to the authority by https; with a private one, its root in `machine.certificates.root`".into(),
+                loss: Loss::Nothing,
+                is_of_authority: true,
+            },
+        }
+    }
+
+    fn of_problem(problem: &Problem, loss: Loss) -> Trouble {
+        let (remedy, loss, is_of_authority) = match kind(problem) {
+            "rateLimited" => {
+                ("the authority takes no more orders for now; it is tried again when it allows", loss, true)
+            }
+            "badNonce" => {
+                ("the authority takes none of its own nonces; it is tried again by itself", Loss::Moment, true)
+            }
+            "serverInternal" => {
+                ("the authority has a fault of its own; it is tried again by itself", Loss::Nothing, true)
+            }
+            "accountDoesNotExist" => ("the account is made anew by itself", Loss::Account, false),
+            // A proof that is not taken has words of its own: this is about the account.
+            "unauthorized" => {
+                ("the authority has shut this machine's account; another one is made by itself", Loss::Account, false)
+            }
+            "rejectedIdentifier" | "unsupportedIdentifier" => (
+                "this authority gives no certificate for such a name: give one with `openmesh xnode doors certificate`, or name it in `machine.certificates.except`",
+                Loss::Order,
+                false,
+            ),
+            "userActionRequired" => ("the authority has new terms: read them, and agree on its pages", loss, true),
+            "externalAccountRequired" => (
+                "this authority needs an account of its pages, which Openmesh cannot name yet; use another one",
+                loss,
+                true,
+            ),
+            "invalidContact" | "unsupportedContact" => {
+                ("write another address in `machine.certificates.contact`", loss, true)
+            }
+            _ => ("it is tried again by itself; `machine.certificates` names the authority", loss, false),
+        };
+        let cause = format!("the authority refuses: {}", detail(problem));
+        Trouble { cause, remedy: remedy.into(), loss, is_of_authority }
+    }
+}
+
+fn kind(problem: &Problem) -> &str {
+    problem.r#type.as_deref().and_then(|kind| kind.strip_prefix(PREFIX)).unwrap_or_default()
+}
+
+/// Words of the authority, in one line of bounded length: they stand in answers and alerts.
+fn detail(problem: &Problem) -> String {
+    /// Characters of an authority that are shown: a sentence or two.
+    const CHARACTERS_MAX: usize = 300;
+    let text = problem.detail.clone().or_else(|| problem.r#type.clone()).unwrap_or_else(|| "it gives no reason".into());
+    let plain = text.chars().map(|one| if one.is_control() { ' ' } else { one });
+    plain.take(CHARACTERS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(kind: &str) -> Problem {
+        let text = format!("{{\"type\":\"{PREFIX}{kind}\",\"detail\":\"first\\nsecond\",\"status\":400}}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_cause_comes_with_what_helps() {
+        let one = Trouble::of_proof("a.example.org", Way::Http, &problem("connection"));
+        assert!(one.remedy.contains("port 80") && one.cause.contains("first second"), "{one:?}");
+        assert!(Trouble::of_proof("a.example.org", Way::Tls, &problem("connection")).remedy.contains("port 443"));
+        assert!(Trouble::of_proof("a.example.org", Way::Http, &problem("dns")).remedy.contains("A or AAAA"));
+        let limited = Trouble::of(&Error::Api(problem("rateLimited")), Loss::Nothing);
+        assert!(limited.is_of_authority && limited.loss == Loss::Nothing);
+        assert_eq!(Trouble::of(&Error::Api(problem("unauthorized")), Loss::Order).loss, Loss::Account);
+        assert_eq!(Trouble::of(&Error::Api(problem("malformed")), Loss::Order).loss, Loss::Order);
+        assert!(Trouble::of(&Error::Str("x"), Loss::Order).is_of_authority);
+    }
+}

@@ -1,0 +1,131 @@
+//! The way to an authority: requests by TLS, each with a time and a size.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::http::{Request, Response, header};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
+use reqwest::redirect::Policy;
+
+/// Time for an answer. Source: Let's Encrypt's own servers give up after a minute; half of that is a busy one.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Largest answer, bytes: a chain of some certificates, many times over.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A client of an authority.
+#[derive(Clone)]
+pub struct Wire {
+    client: reqwest::Client,
+    /// Seconds for which the last answer with an error wants to be left alone.
+    asked_s: Arc<Mutex<Option<u64>>>,
+}
+
+impl Wire {
+    /// A client that trusts what the machine trusts, and beside it a root as PEM. Words where the root is none.
+    pub fn new(root: Option<&str>) -> Result<Wire, String> {
+        // The first provider of TLS counts.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder().timeout(ANSWER).redirect(Policy::none()).https_only(true);
+        let builder = match root {
+            Some(root) => {
+                let roots = reqwest::Certificate::from_pem_bundle(root.as_bytes());
+                let roots = roots.map_err(|cause| format!("`machine.certificates.root` is no certificate: {cause}"))?;
+                builder.tls_certs_merge(roots)
+            }
+            None => builder,
+        };
+        let client = builder.build().map_err(|cause| format!("no client can be made: {cause}"))?;
+        Ok(Wire { client, asked_s: Arc::default() })
+    }
+
+    /// Seconds for which the authority wanted to be left alone when it refused last.
+    pub fn asked_s(&self) -> Option<u64> {
+        *self.asked_s.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, Error> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(|cause| Error::Other(cause.into()))?.to_bytes();
+        let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|cause| Error::Other(cause.into()))?;
+        let asked = self.client.request(parts.method, url).headers(parts.headers).body(body);
+        let answer = asked.send().await.map_err(|cause| Error::Other(cause.into()))?;
+        if !answer.status().is_success() {
+            let asked =
+                answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds);
+            *self.asked_s.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        }
+        let mut built = Response::builder().status(answer.status()).version(answer.version());
+        if let Some(fields) = built.headers_mut() {
+            fields.clone_from(answer.headers());
+        }
+        let (mut stream, mut bytes) = (answer.bytes_stream(), Vec::new());
+        while let Some(part) = stream.next().await {
+            bytes.extend_from_slice(&part.map_err(|cause| Error::Other(cause.into()))?);
+            if bytes.len() > ANSWER_BYTES_MAX {
+                return Err(Error::Other(format!("it answered with more than {ANSWER_BYTES_MAX} bytes").into()));
+            }
+        }
+        let (parts, ()) = built.body(())?.into_parts();
+        Ok(BytesResponse { parts, body: Box::new(Bytes::from(bytes)) })
+    }
+}
+
+impl HttpClient for Wire {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
+        Box::pin(self.clone().send(request))
+    }
+}
+
+/// Seconds of a field `Retry-After`: a number, or a date.
+fn seconds(text: &str) -> Option<u64> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(seconds);
+    }
+    let moment = date(text.trim())?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+    Some(moment.saturating_sub(now))
+}
+
+/// Seconds since 1970 of a date as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+fn date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let day: u64 = words.next()?.parse().ok()?;
+    let month = u64::try_from(MONTHS.iter().position(|month| Some(*month) == words.clone().next())?).ok()? + 1;
+    let year: u64 = words.nth(1)?.parse().ok().filter(|year| (1970..=9_999).contains(year))?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<u64>().ok());
+    let (hours, minutes, seconds) = (clock.next()??, clock.next()??, clock.next()??);
+    // Days since 1970 of a civil date: years begin in March, so that a leap day is the last one.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    Some(days.checked_sub(719_468)? * 86_400 + hours * 3_600 + minutes * 60 + seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_says_when_to_come_again() {
+        assert_eq!(seconds(" 120 "), Some(120));
+        assert_eq!(date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(date("Thu, 29 Feb 2024 00:00:00 GMT"), Some(1_709_164_800));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0), "a moment that has passed");
+        for wrong in ["", "soon", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1 08:49:37 GMT", "Sun, x Nov 1994"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_root_is_a_certificate() {
+        assert!(Wire::new(None).is_ok());
+        assert!(Wire::new(Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Certificates of public names through the whole of an agent: document, door, authority, and what a person sees.
+
+use std::time::{Duration, Instant};
+
+use openmesh_agent::views::{CertificateMaker, Doors, HostCertificate};
+
+use crate::authority::Pebble;
+use crate::doors::build;
+use crate::pantry::server;
+use crate::world::{PATIENCE, World, answer, free_port, plain};
+
+const NAME: &str = "shop.example.org";
+
+async fn until(what: &str, world: &World, so: impl Fn(&HostCertificate) -> bool) -> Doors {
+    let begun = Instant::now();
+    loop {
+        let doors: Doors = world.get("/doors").await.unwrap();
+        if doors.certificates.iter().any(|one| one.name == NAME && so(one)) {
+            return doors;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{what}: {doors:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_domain_gets_a_certificate_when_its_document_names_an_authority() {
+    let Some(mut world) = World::new() else { return };
+    let ports = world.settings.ports;
+    let Some(pebble) = Pebble::start(ports.http, ports.https) else { return };
+    build();
+    world.start().await;
+    let (image, port) = (world.image(&server("one")), free_port());
+    let text = plain(&image, port).replace("{port: 8080, publish", "{port: 8080, protocol: http, publish");
+    let text = text.replace("    volumes:", &format!("    domains: {{{NAME}: {{port: http}}}}\n    volumes:"));
+    world.deploy(world.document(&text)).await;
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\n"));
+    // Nobody has named an authority: none is asked, and that is said.
+    let doors = until("a note", &world, |one| one.note.is_some()).await;
+    let one = doors.certificates.iter().find(|one| one.name == NAME).unwrap();
+    assert!(one.maker.is_none() && one.note.as_ref().unwrap().contains("machine.certificates"), "{one:?}");
+    assert!(!pebble.log().contains("acct"), "{}", pebble.log());
+    let root: String = pebble.root.lines().map(|line| format!("{line}\\n")).collect();
+    let directory = &pebble.directory;
+    let certificates = format!(
+        "certificates: {{contact: ops@example.org, agree: true, directory: \"{directory}\", root: \"{root}\"}}"
+    );
+    let document = world.document(&text).replace("machine: {", &format!("machine: {{{certificates}, "));
+    world.deploy(document).await;
+    let doors = until("a certificate", &world, |one| one.maker == Some(CertificateMaker::Acme)).await;
+    let one = doors.certificates.iter().find(|one| one.name == NAME).unwrap();
+    assert!(one.until > one.renews_at && one.failure.is_none(), "{one:?}");
+    // The door serves it, and no proof stays with it.
+    let begun = Instant::now();
+    let doors = loop {
+        let doors: Doors = world.get("/doors").await.unwrap();
+        if doors.hosts.iter().any(|host| host.name == NAME && host.is_secure) {
+            break doors;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{doors:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(doors.listeners.iter().any(|one| one.tls), "{doors:#?}");
+    let kept = std::fs::read_to_string(world.settings.state.join("door/document.json")).unwrap();
+    assert!(!kept.contains("challenges"), "{kept}");
+    // A new agent makes the files of the door again, as after a start of the machine.
+    world.stop().await;
+    std::fs::remove_dir_all(world.settings.run.join("certificates")).unwrap();
+    world.start().await;
+    let files = std::fs::read_dir(world.settings.run.join("certificates")).unwrap().count();
+    assert_eq!(files, 2);
+    until("the same certificate", &world, |one| one.maker == Some(CertificateMaker::Acme)).await;
+}
