@@ -18,6 +18,7 @@ use crate::effects::Effects;
 use crate::keep;
 use crate::limits::LEAVE_MS;
 use crate::listen;
+use crate::pass::Moment;
 use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
@@ -147,6 +148,7 @@ impl Door {
             route.apply(&table.document.routes[name]);
         }
         self.shared.replace_table(table.clone());
+        self.shared.visits().sweep(&table, &Moment::now());
         for (_, route) in before.routes.iter().filter(|(name, _)| !table.routes.contains_key(*name)) {
             route.remove();
         }

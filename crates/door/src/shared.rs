@@ -15,6 +15,7 @@ use crate::pool::Ends;
 use crate::report::Report;
 use crate::table::Table;
 use crate::tls::{CertificateError, Certificates};
+use crate::visits::Visits;
 
 /// State that connections share.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub struct Shared {
     patience: Patience,
     malformed: AtomicU64,
     leaving: Ends,
+    visits: Arc<Visits>,
 }
 
 impl Shared {
@@ -48,6 +50,7 @@ impl Shared {
             patience,
             malformed: AtomicU64::new(0),
             leaving: Ends::default(),
+            visits: Visits::new(),
         }))
     }
 
@@ -74,6 +77,11 @@ impl Shared {
     /// Signals to connections: end in your own words, and be cut.
     pub fn leaving(&self) -> Ends {
         self.leaving.clone()
+    }
+
+    /// Visits that are open.
+    pub fn visits(&self) -> &Arc<Visits> {
+        &self.visits
     }
 
     /// Counts a malformed request.

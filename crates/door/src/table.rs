@@ -1,13 +1,14 @@
 //! The document that is served, as requests look things up in it. It is replaced as a whole.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::document::{Access, Document};
+use crate::document::{Access, Document, Host};
 use crate::host::pattern_of;
+use crate::pass::{Key, Wallet};
 use crate::route::Route;
 
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
@@ -32,10 +33,43 @@ pub enum Kind {
 pub struct Place {
     /// Its route.
     pub route: Arc<Route>,
-    /// People who may come in.
-    pub access: Access,
+    /// Everybody may come in.
+    pub open: bool,
     /// With TLS alone.
     pub secure: bool,
+    /// The way in where not everybody may come in; none where nobody may either.
+    pub entry: Option<Arc<Entry>>,
+}
+
+/// The way in to an application for those who may come in.
+#[derive(Debug)]
+pub struct Entry {
+    /// The application.
+    pub application: String,
+    /// Key of its passes.
+    pub key: Key,
+    /// Address where people sign in.
+    pub sign_in: String,
+    wallets: BTreeSet<Wallet>,
+}
+
+impl Entry {
+    /// The entry of a host; none where everybody may come in, or the document has no way in.
+    fn of(document: &Document, host: &Host) -> Option<Arc<Entry>> {
+        let wallets = document.wallets(&host.access)?;
+        let (gate, people) = host.gate.as_ref().zip(document.people.as_ref())?;
+        Some(Arc::new(Entry {
+            application: gate.application.clone(),
+            key: gate.key.clone(),
+            sign_in: people.sign_in.clone(),
+            wallets,
+        }))
+    }
+
+    /// Returns true for a wallet that may come in.
+    pub fn admits(&self, wallet: &Wallet) -> bool {
+        self.wallets.contains(wallet)
+    }
 }
 
 /// A document with its routes.
@@ -60,7 +94,8 @@ impl Table {
             document.routes.keys().map(|name| (name.clone(), route(name))).collect();
         let hosts = document.hosts.iter().filter_map(|(name, host)| {
             let route = routes.get(&host.route)?.clone();
-            Some((name.clone(), Place { route, access: host.access.clone(), secure: host.secure }))
+            let entry = Entry::of(&document, host);
+            Some((name.clone(), Place { route, open: host.access == Access::Everybody, secure: host.secure, entry }))
         });
         let hosts = hosts.collect();
         let http = document.listeners.iter().map(|one| (one.address, if one.tls { Kind::Tls } else { Kind::Http }));
@@ -73,7 +108,7 @@ impl Table {
         // Those of HTTP come first, in the order of the document.
         let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
             let route = routes.get(one.route.as_ref()?)?.clone();
-            Some((*key, Place { route, access: Access::Everybody, secure: false }))
+            Some((*key, Place { route, open: true, secure: false, entry: None }))
         });
         let whole = whole.collect();
         Table { routes, hosts, whole, listeners, document }
