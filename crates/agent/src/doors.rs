@@ -39,12 +39,8 @@ pub use keeping::watch;
 
 use crate::error::AgentError;
 use crate::programs;
-use crate::settings::Settings;
+use crate::settings::{DoorPorts, Settings};
 
-/// Port of HTTP at which domains are served.
-const HTTP: u16 = 80;
-/// Port of HTTP with TLS.
-const HTTPS: u16 = 443;
 /// File of the kernel with addresses of IPv6; there where it has IPv6.
 const IPV6: &str = "/proc/net/if_inet6";
 /// Size at which the log begins anew, bytes: the door says a line for each start that fails.
@@ -98,7 +94,7 @@ pub fn open(settings: &Settings, machine: &Machine, first_id: u32) -> Result<Opt
     let cabinet = Arc::new(Cabinet::open(state, user.gid, node(), kept.as_ref())?);
     let shared = Box::new(Shared(cabinet.clone()));
     // A machine that has one already keeps it.
-    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(), shared));
+    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(settings.door_ports), shared));
     let (log, started) = (state.join("door.log"), run.join("door-program"));
     Ok(Some(Keeper { program, start: file, log, started, user, cabinet }))
 }
@@ -110,13 +106,13 @@ fn node() -> String {
 }
 
 /// Addresses for domains: every one of the machine, of both families where it has both.
-fn places() -> Places {
+fn places(ports: DoorPorts) -> Places {
     let both_families = Path::new(IPV6).exists();
     let at = |port: u16| {
         let v6 = both_families.then_some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))].into_iter().chain(v6).collect::<Vec<_>>()
     };
-    Places { http: at(HTTP), https: at(HTTPS), both_families }
+    Places { http: at(ports.http), https: at(ports.https), both_families }
 }
 
 /// Makes a folder of the door's user, in one of root.

@@ -41,6 +41,7 @@ pub mod terminal;
 mod uninstall;
 mod usage;
 pub mod views;
+mod visits;
 mod wallets;
 mod worker;
 
@@ -56,7 +57,7 @@ pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -141,6 +142,7 @@ async fn once(
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
+    tokio::task::block_in_place(|| visits::tell(&service, &gate));
     let listener = bind(service.settings())?;
     let hand_over = takeover::Listener::bind(service.settings())?;
     let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;

@@ -61,8 +61,25 @@ pub struct Settings {
     pub pages: Pages,
     /// Network of applications in place of [`SUBNET`], which a second agent of a machine cannot have too. A document that names another one has that.
     pub subnet: Option<Subnet>,
+    /// Ports at which the door serves domains.
+    pub door_ports: DoorPorts,
     /// Set to true once the agent answers.
     pub serves: Option<Arc<watch::Sender<bool>>>,
+}
+
+/// Ports at which the door serves domains: those of HTTP, where an address names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorPorts {
+    /// Without TLS.
+    pub http: u16,
+    /// With TLS.
+    pub https: u16,
+}
+
+impl Default for DoorPorts {
+    fn default() -> DoorPorts {
+        DoorPorts { http: 80, https: 443 }
+    }
 }
 
 /// People, and names under which they ask.
@@ -170,6 +187,7 @@ impl Settings {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
+            door_ports: DoorPorts::default(),
             serves: None,
         })
     }

@@ -18,6 +18,7 @@ use openmesh_door::document::{
 use openmesh_door::host::{normal, normal_pattern, pattern_of};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
 
+use super::visitors::{self, Visitors};
 use crate::marks::DoorMark;
 
 /// Addresses at which the door serves domains.
@@ -52,6 +53,13 @@ pub struct Own {
     pub hosts: Vec<String>,
     /// Address at which the agent answers them.
     pub to: SocketAddr,
+}
+
+impl Own {
+    /// Returns true for the route to the agent.
+    pub fn is_at(route: &str) -> bool {
+        route == OWN_ROUTE
+    }
 }
 
 /// Revisions of all applications of two generations: each is a hash over all that an instance sees, and is asked for often.
@@ -102,6 +110,8 @@ pub struct Facts<'a> {
     pub places: &'a Places,
     /// The agent's own face; none where people do not come through the door.
     pub own: Option<&'a Own>,
+    /// People of the machine; none where the agent does not say who they are.
+    pub visitors: Option<&'a Visitors>,
 }
 
 /// A document with what it leaves out, in words.
@@ -143,6 +153,7 @@ impl<'a> Facts<'a> {
         let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
         if !names.is_empty() {
             written.document.certificates = certificates(&names);
+            visitors::guard(self.own, self.visitors, self.places, &mut written);
             listen_for_domains(self.places, self.published, &mut written);
         }
         leave_out(&mut written);
@@ -366,14 +377,17 @@ fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mu
     }
 }
 
+/// Returns true where a certificate covers a host.
+pub(super) fn has_certificate(document: &Document, host: &str) -> bool {
+    let pattern = pattern_of(host);
+    let mut names = document.certificates.iter().flat_map(|one| &one.names);
+    names.any(|name| name == host || Some(name) == pattern.as_ref())
+}
+
 /// Says which hosts are out of reach for want of a certificate.
 fn miss_certificates(written: &mut Written) {
-    let certificates = written.document.certificates.iter();
-    let names: BTreeSet<&str> = certificates.flat_map(|one| one.names.iter().map(String::as_str)).collect();
-    let covered = |pattern: String| names.contains(pattern.as_str());
-    let has = |name: &str| names.contains(name) || pattern_of(name).is_some_and(covered);
     let secure = written.document.hosts.iter().filter(|(_, host)| host.secure).map(|(name, _)| name);
-    let missing = secure.filter(|name| !has(name.as_str())).map(|name| {
+    let missing = secure.filter(|name| !has_certificate(&written.document, name)).map(|name| {
         format!("{name} has no certificate, and nothing is served there without TLS; `openmesh xnode doors certificate {name}` gives one")
     });
     let missing: Vec<String> = missing.collect();
@@ -424,7 +438,7 @@ fn add_own(own: &Own, written: &mut Written) {
     written.document.routes.insert(OWN_ROUTE.to_string(), route);
     for name in own.hosts.iter().filter_map(|name| normal(name)) {
         // The agent asks everybody itself who they are.
-        let host = Host { route: OWN_ROUTE.to_string(), access: Access::Everybody, secure: true };
+        let host = Host { route: OWN_ROUTE.to_string(), access: Access::Everybody, secure: true, gate: None };
         written.document.hosts.insert(name, host);
     }
 }
@@ -444,11 +458,12 @@ fn add_host(name: &Name, domain: &str, about: &DomainRoute, written: &mut Writte
     let access = match about.audience {
         Audience::Everybody => Access::Everybody,
         Audience::Wallets => Access::Wallets(about.wallets.iter().map(ToString::to_string).collect()),
-        Audience::Members | Audience::Owner => Access::Owner,
+        Audience::Members => Access::Members,
+        Audience::Owner => Access::Owner,
     };
     if written.document.hosts.get(&host).is_some_and(|other| other.route == OWN_ROUTE) {
         written.remarks.push(format!("{domain} of {name} is a name of the machine itself, and leads to its agent"));
         return;
     }
-    written.document.hosts.entry(host).or_insert(Host { route, access, secure: false });
+    written.document.hosts.entry(host).or_insert(Host { route, access, secure: false, gate: None });
 }
