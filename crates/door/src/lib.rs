@@ -1,8 +1,8 @@
-//! The door: the reverse proxy of an Xnode, in a process of its own that is neither root nor the agent.
+//! The door: the reverse proxy of an Xnode, in a process of its own that is neither root nor the agent.
 //!
 //! Inwards from the network: `listen` accepts, `tls` greets, `guard` lets nothing but well-formed HTTP/1.1 reach hyper, `proxy` finds the
-//! route of a request, `route` asks `switch` for an instance, `pool` has a connection to it. The agent hands over one whole `document` through
-//! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields` and
+//! route of a request, `entry` asks for a `pass` where not everybody may come in, `route` asks `switch` for an instance, `pool` has a connection to it. The agent hands over one whole `document` through
+//! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields`, `cookies` and
 //! `websocket` are pure: neither sockets nor clocks.
 
 pub mod authority;
