@@ -243,8 +243,7 @@ impl Access {
             self.check_code(code, &now)?;
         }
         // The chain is asked about members, and about whoever has root's code: strangers cause no questions.
-        let is_known =
-            attempt.wish.code.is_some() || lock(&self.inner).state.members.contains_key(&message.address);
+        let is_known = attempt.wish.code.is_some() || lock(&self.inner).state.members.contains_key(&message.address);
         self.check_signature(&message, attempt.wish, is_known).await?;
         self.begin(&message, attempt, tick)
     }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use openmesh_access::{Refusal, Role};
+use openmesh_access::{Access, Refusal, Role};
 use openmesh_door::document::{Document, Gate, Host};
 use openmesh_door::entry::RESERVED;
 use openmesh_door::host::Authority;
@@ -20,7 +20,6 @@ use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
 
 use crate::error::AgentError;
-use crate::face::Gate as Access;
 use crate::service::Service;
 
 /// File with the key from which those of applications are derived. Whoever removes it, and starts the agent anew, ends every pass.
@@ -70,14 +69,14 @@ pub fn key(folder: &Path) -> Result<Key, AgentError> {
 }
 
 /// Lets the door know who the people of the machine are. Waits for its answer for a second.
-pub fn tell(service: &Service, gate: &Access) {
+pub fn tell(service: &Service, access: &Access, key: &Key) {
     let Some(carrier) = service.agent().machine().doors.get() else { return };
-    let members = gate.access().members();
+    let members = access.members();
     let of = |least: Role| {
         let all = members.iter().filter(|member| member.role >= least);
         all.map(|member| member.wallet.to_string()).collect()
     };
-    let visitors = Visitors { key: gate.key().clone(), owners: of(Role::Admin), members: of(Role::Viewer) };
+    let visitors = Visitors { key: key.clone(), owners: of(Role::Admin), members: of(Role::Viewer) };
     if let Err(error) = carrier.admit(visitors, &openmesh_xnode::open) {
         tracing::warn!(%error, "the door hears of changed members with its next document");
     }
@@ -90,16 +89,19 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// [`Refusal::Return`].
     pub fn find(document: &'a Document, way: &'a Way) -> Result<Wanted<'a>, Refusal> {
-        let odd = |words: &str| Refusal::Return(format!("`{}` {words}", way.host.chars().take(100).collect::<String>()));
+        let odd =
+            |words: &str| Refusal::Return(format!("`{}` {words}", way.host.chars().take(100).collect::<String>()));
         let authority = Authority::parse(&way.host).ok_or_else(|| odd("is no host"))?;
-        let host = document.host(&authority.name).ok_or_else(|| odd("is no host that the door of this Xnode serves"))?;
+        let host =
+            document.host(&authority.name).ok_or_else(|| odd("is no host that the door of this Xnode serves"))?;
         let gate = host.gate.as_ref().filter(|_| document.people.is_some());
         let gate = gate.ok_or_else(|| odd("asks nobody to sign in here"))?;
         let tls = way.tls == 1;
         let port = authority.port.unwrap_or(if tls { HTTPS } else { HTTP });
-        let listens = document.listeners.iter().any(|listener| {
-            listener.route.is_none() && listener.tls == tls && listener.address.port() == port
-        });
+        let listens = document
+            .listeners
+            .iter()
+            .any(|listener| listener.route.is_none() && listener.tls == tls && listener.address.port() == port);
         if !listens || (host.secure && !tls) {
             return Err(odd("is not served by the door at this port and scheme"));
         }
@@ -180,7 +182,9 @@ mod tests {
     #[test]
     fn visitors_are_led_back_to_hosts_of_the_door_alone() {
         let document = document();
-        for (host, tls) in [("notes.lan", 1), ("NOTES.lan.", 1), ("notes.lan:443", 1), ("plain.lan", 0), ("plain.lan:80", 0)] {
+        for (host, tls) in
+            [("notes.lan", 1), ("NOTES.lan.", 1), ("notes.lan:443", 1), ("plain.lan", 0), ("plain.lan:80", 0)]
+        {
             assert!(Wanted::find(&document, &way(host, tls)).is_ok(), "{host} {tls}");
         }
         for (host, tls) in [

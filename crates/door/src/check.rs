@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::document::{Access, Admission, Certificate, Document, Instance, Protocol, Route, Traffic, VERSION, VERSION_WITHOUT_PEOPLE};
+use crate::document::{
+    Access, Admission, Certificate, Document, Instance, Protocol, Route, Traffic, VERSION, VERSION_WITHOUT_PEOPLE,
+};
 use crate::host::{self, Authority};
 use crate::limits::{
     CERTIFICATES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX, LISTENERS_MAX, NAME_BYTES_MAX,

@@ -18,7 +18,6 @@ use crate::effects::Effects;
 use crate::keep;
 use crate::limits::LEAVE_MS;
 use crate::listen;
-use crate::pass::Moment;
 use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
@@ -148,7 +147,7 @@ impl Door {
             route.apply(&table.document.routes[name]);
         }
         self.shared.replace_table(table.clone());
-        self.shared.visits().sweep(&table, &Moment::now());
+        self.shared.sweep_visits();
         for (_, route) in before.routes.iter().filter(|(name, _)| !table.routes.contains_key(*name)) {
             route.remove();
         }

@@ -9,19 +9,21 @@
 //! data would be taken for data. The door asks nobody: it goes on letting people in by their passes while the agent is stopped or dead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, HeaderMap, ORIGIN};
 use hyper::{Method, Request};
 
+use crate::audience::Entry;
 use crate::cookies;
 use crate::host::Authority;
-use crate::limits::{PASS_MS, RETURN_BYTES_MAX, VISIT_SECONDS};
+use crate::limits::{PASS_MS, PASSES_LOOK_MS, RETURN_BYTES_MAX, VISIT_SECONDS};
 use crate::page::{Notice, is_grpc};
 use crate::pass::{self, Fault, Kind, Moment, Pass, Place, VISIT_BYTES, Wallet};
 use crate::shared::Shared;
-use crate::table::{self, Entry};
-use crate::visits::{Spent, Visit, Visits};
+use crate::table;
+use crate::visits::{Spent, Visit};
 
 /// Path below which nothing is passed on to an application.
 pub const RESERVED: &str = "/.openmesh-door";
@@ -84,7 +86,8 @@ impl Visitor<'_> {
     /// The pass that the request has, or the fault of the last one; none where it has none.
     fn read(&self) -> Option<Result<Pass, Fault>> {
         let name = cookies::name(PASS, self.tls);
-        let all = self.cookies(&name).map(|text| Pass::read(text, Kind::Pass, &self.entry.key, &self.place(), &self.now));
+        let all =
+            self.cookies(&name).map(|text| Pass::read(text, Kind::Pass, &self.entry.key, &self.place(), &self.now));
         all.reduce(|found, next| if found.is_ok() { found } else { next })
     }
 
@@ -92,17 +95,20 @@ impl Visitor<'_> {
     fn pass(&self) -> Result<Visit, Notice> {
         let pass = match self.read() {
             Some(Ok(pass)) => pass,
-            Some(Err(fault)) => return Err(self.sign_in(&format!("The pass does not hold: {fault}"), fault_word(fault))),
+            Some(Err(fault)) => {
+                return Err(self.sign_in(&format!("The pass does not hold: {fault}"), fault_word(fault)));
+            }
             None => return Err(self.sign_in("Nobody is signed in", "not_signed_in")),
         };
         if !self.entry.admits(&pass.wallet) {
             return Err(self.stranger(&pass.wallet));
         }
         if is_of_another_site(self.request, self.upgrades, self.host) {
-            let text = "A page of another site has asked in the name of whoever is signed in here; nothing was passed on.";
+            let text =
+                "A page of another site has asked in the name of whoever is signed in here; nothing was passed on.";
             return Err(Notice::new(403, "other_origin", "The page that asks is of another site", text).plain());
         }
-        Visits::begin(self.door, &self.host.name, self.entry, pass).ok_or_else(|| self.stranger(&pass.wallet))
+        begin(self.door, &self.host.name, self.entry, pass).ok_or_else(|| self.stranger(&pass.wallet))
     }
 
     /// The answer to whoever has no pass: to a browser that opens a page, the way to sign in.
@@ -113,8 +119,13 @@ impl Visitor<'_> {
         }
         match self.number() {
             Ok((number, is_new)) => {
-                let notice = Notice::new(303, code, title, "Sign in with a wallet that may come in.").at(self.page(&number));
-                if is_new { notice.cookie(cookies::set(NUMBER, &hex::encode(number), self.tls, VISIT_SECONDS)) } else { notice }
+                let notice =
+                    Notice::new(303, code, title, "Sign in with a wallet that may come in.").at(self.page(&number));
+                if is_new {
+                    notice.cookie(cookies::set(NUMBER, &hex::encode(number), self.tls, VISIT_SECONDS))
+                } else {
+                    notice
+                }
             }
             Err(_) => Notice::new(503, "machine", "The machine gives no randomness", "Please try again."),
         }
@@ -186,7 +197,8 @@ impl Visitor<'_> {
             return Notice::new(303, word, "You are in already", "Go on to the application.").at(target);
         }
         let title = format!("This code lets nobody in: {fault}");
-        Notice::new(403, word, title, "Open the application again, and sign in once more.").link("Open the application", target)
+        Notice::new(403, word, title, "Open the application again, and sign in once more.")
+            .link("Open the application", target)
     }
 
     /// The answer to a good code: a pass, and back to where the visitor came from.
@@ -208,6 +220,26 @@ impl Visitor<'_> {
     fn query(&self, key: &str) -> Option<&str> {
         let mut pairs = self.request.uri().query()?.split('&');
         pairs.find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='))
+    }
+}
+
+/// Begins a visit by a pass that holds. None where another document, which came meanwhile, lets the wallet in no more.
+fn begin(door: &Arc<Shared>, host: &str, entry: &Arc<Entry>, pass: Pass) -> Option<Visit> {
+    let (visit, is_first) = door.visits().begin(host, entry, pass);
+    if is_first {
+        tokio::spawn(watch(door.clone()));
+    }
+    // From here on a new document finds it; one that came before is looked at here.
+    door.table().keeps(host, entry, &pass).then_some(visit)
+}
+
+/// Looks for passes that a clock has ended, for as long as a visit is open.
+async fn watch(door: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(PASSES_LOOK_MS)).await;
+        if !door.sweep_visits() {
+            return;
+        }
     }
 }
 

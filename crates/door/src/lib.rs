@@ -5,6 +5,7 @@
 //! `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`, `switch`, `head`, `framing`, `fields`, `cookies` and
 //! `websocket` are pure: neither sockets nor clocks.
 
+pub mod audience;
 pub mod authority;
 pub mod body;
 pub mod check;

@@ -155,7 +155,8 @@ impl Notice {
     }
 
     fn html(&self) -> String {
-        let link = self.link.as_ref().map(|(words, address)| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(address)));
+        let link =
+            self.link.as_ref().map(|(words, address)| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(address)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{title}</title>\n<style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\

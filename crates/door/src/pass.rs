@@ -158,11 +158,7 @@ impl Moment {
         let since = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let boot_ms = since.tv_sec.saturating_mul(1_000).saturating_add(since.tv_nsec / 1_000_000);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        Moment {
-            boot,
-            boot_ms: u64::try_from(boot_ms).unwrap_or(0),
-            wall_ms: u64::try_from(wall).unwrap_or(u64::MAX),
-        }
+        Moment { boot, boot_ms: u64::try_from(boot_ms).unwrap_or(0), wall_ms: u64::try_from(wall).unwrap_or(u64::MAX) }
     }
 
     /// True where this moment is in the same run of the machine as an earlier one and not before it. Nobody sets the clock that says so.

@@ -30,6 +30,7 @@ use crate::shared::Shared;
 use crate::switch::{Class, Refusal};
 use crate::table::{self, ListenerKey};
 use crate::tunnel;
+use crate::visits::Visit;
 
 /// Tries of a request that may be sent more than once, each on a connection that had rested: a whole pool can be dead.
 const REPEATS_MAX: usize = 3;
@@ -105,15 +106,7 @@ async fn forward(
 ) -> Result<Response<Payload>, Notice> {
     // One that is answered while the next is undecided has no say in that.
     let decision = Decision(arrived.seen.clone().filter(|_| arrived.sight == Sight::MayUpgrade));
-    if let Sight::Refused(fault) = arrived.sight {
-        door.count_malformed();
-        return Err(malformed(fault));
-    }
-    let host = host_of(&request).map_err(|fault| {
-        door.count_malformed();
-        malformed(fault)
-    })?;
-    let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
+    let (host, authority) = named(door, arrived.sight, &request)?;
     let place = find(door, &arrived.peer, &authority.name, &request)?;
     let upgrades = arrived.sight == Sight::MayUpgrade;
     let visit = entry::enter(door, &place, &authority, arrived.peer.tls, upgrades, &request)?;
@@ -125,18 +118,9 @@ async fn forward(
         Err(refusal) => return Err(refused(refusal, &route)),
     };
     ticket.keep(share);
-    let client = Client {
-        address: arrived.peer.address.ip(),
-        tls: arrived.peer.tls,
-        wallet: visit.as_ref().map(|visit| visit.wallet),
-    };
-    if let Some(visit) = visit {
-        ticket.belong(visit);
-    }
-    // It may have waited, and its visitor is not let in any more.
-    if ticket.is_unwelcome() {
-        return Err(unwelcome());
-    }
+    let wallet = visit.as_ref().map(|visit| visit.wallet);
+    let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls, wallet };
+    belong(&mut ticket, visit)?;
     let client_upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let grpc = is_grpc(request.headers());
     let facts = UploadFacts::default();
@@ -177,6 +161,28 @@ async fn forward(
             Ok(Response::from_parts(parts, Download::new(body, ticket, stream, grpc).boxed_unsync()))
         }
     }
+}
+
+/// Lets a request end with its visit. It may have waited, and its visitor is not let in any more.
+fn belong(ticket: &mut Ticket, visit: Option<Visit>) -> Result<(), Notice> {
+    if let Some(visit) = visit {
+        ticket.belong(visit);
+    }
+    if ticket.is_unwelcome() { Err(unwelcome()) } else { Ok(()) }
+}
+
+/// The host of a good request, as it was written and as it is read.
+fn named(door: &Shared, sight: Sight, request: &Request<Incoming>) -> Result<(HeaderValue, Authority), Notice> {
+    let refused = |fault| {
+        door.count_malformed();
+        malformed(fault)
+    };
+    if let Sight::Refused(fault) = sight {
+        return Err(refused(fault));
+    }
+    let host = host_of(request).map_err(refused)?;
+    let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
+    Ok((host, authority))
 }
 
 /// The one host of a request, as it was written.

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::crowd::{Crowd, Share};
 use crate::document::Document;
+use crate::pass::Moment;
 use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
@@ -82,6 +83,12 @@ impl Shared {
     /// Visits that are open.
     pub fn visits(&self) -> &Arc<Visits> {
         &self.visits
+    }
+
+    /// Ends the visits that may not go on now. Returns true where some are left.
+    pub fn sweep_visits(&self) -> bool {
+        let table = self.table();
+        self.visits.sweep(|host, entry, pass| table.keeps(host, entry, pass), &Moment::now())
     }
 
     /// Counts a malformed request.

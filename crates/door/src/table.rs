@@ -1,14 +1,15 @@
 //! The document that is served, as requests look things up in it. It is replaced as a whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::document::{Access, Document, Host};
+use crate::audience::Entry;
+use crate::document::{Access, Document};
 use crate::host::pattern_of;
-use crate::pass::{Key, Wallet};
+use crate::pass::Pass;
 use crate::route::Route;
 
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
@@ -39,37 +40,6 @@ pub struct Place {
     pub secure: bool,
     /// The way in where not everybody may come in; none where nobody may either.
     pub entry: Option<Arc<Entry>>,
-}
-
-/// The way in to an application for those who may come in.
-#[derive(Debug)]
-pub struct Entry {
-    /// The application.
-    pub application: String,
-    /// Key of its passes.
-    pub key: Key,
-    /// Address where people sign in.
-    pub sign_in: String,
-    wallets: BTreeSet<Wallet>,
-}
-
-impl Entry {
-    /// The entry of a host; none where everybody may come in, or the document has no way in.
-    fn of(document: &Document, host: &Host) -> Option<Arc<Entry>> {
-        let wallets = document.wallets(&host.access)?;
-        let (gate, people) = host.gate.as_ref().zip(document.people.as_ref())?;
-        Some(Arc::new(Entry {
-            application: gate.application.clone(),
-            key: gate.key.clone(),
-            sign_in: people.sign_in.clone(),
-            wallets,
-        }))
-    }
-
-    /// Returns true for a wallet that may come in.
-    pub fn admits(&self, wallet: &Wallet) -> bool {
-        self.wallets.contains(wallet)
-    }
 }
 
 /// A document with its routes.
@@ -127,5 +97,14 @@ impl Table {
     /// Treatment of the connections of a listener.
     pub fn kind(&self, key: ListenerKey) -> Option<Kind> {
         self.listeners.iter().find(|(other, _)| *other == key).map(|(_, kind)| kind.clone())
+    }
+
+    /// Returns true where a visit by a pass may go on at a host: everybody may come in there, or application and key are the same and the wallet may.
+    pub fn keeps(&self, host: &str, entry: &Entry, pass: &Pass) -> bool {
+        let Some(place) = self.host(host) else { return false };
+        match &place.entry {
+            None => place.open,
+            Some(now) => now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet),
+        }
     }
 }

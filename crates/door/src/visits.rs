@@ -6,14 +6,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{CODE_MS, CODES_USED_MAX, PASSES_LOOK_MS};
+use crate::audience::Entry;
+use crate::limits::{CODE_MS, CODES_USED_MAX};
 use crate::pass::{Moment, Pass, Wallet};
-use crate::shared::Shared;
-use crate::table::{Entry, Table};
 
 /// Visits of a door.
 #[derive(Debug)]
@@ -94,32 +92,23 @@ impl Visits {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a visit by a pass that holds. None where another document, which came meanwhile, lets the wallet in no more.
-    pub fn begin(door: &Arc<Shared>, host: &str, entry: &Arc<Entry>, pass: Pass) -> Option<Visit> {
-        let visits = door.visits();
+    /// Begins a visit by a pass, and says whether it is the first one that is open: then somebody has to look for what is over.
+    pub fn begin(self: &Arc<Self>, host: &str, entry: &Arc<Entry>, pass: Pass) -> (Visit, bool) {
         let over = CancellationToken::new();
         let open = Open { host: host.to_string(), entry: entry.clone(), pass, over: over.clone(), cut: None };
-        let (id, watches) = {
-            let mut inner = visits.lock();
-            inner.next += 1;
-            let id = inner.next;
-            inner.open.insert(id, open);
-            (id, !std::mem::replace(&mut inner.watched, true))
-        };
-        if watches {
-            tokio::spawn(watch(door.clone()));
-        }
-        let visit = Visit { visits: visits.clone(), id, over, wallet: pass.wallet };
-        // From here on a new document finds it; one that came before this is looked at here.
-        let holds = holds(&door.table(), host, entry, &pass);
-        holds.then_some(visit)
+        let mut inner = self.lock();
+        inner.next += 1;
+        let id = inner.next;
+        inner.open.insert(id, open);
+        let is_first = !std::mem::replace(&mut inner.watched, true);
+        (Visit { visits: self.clone(), id, over, wallet: pass.wallet }, is_first)
     }
 
-    /// Ends the visits that a document, or a clock, ends. Returns true where some are left.
-    pub fn sweep(&self, table: &Table, now: &Moment) -> bool {
+    /// Ends the visits that a clock ends, or that may not go on by a document. Returns true where some are left.
+    pub fn sweep(&self, keeps: impl Fn(&str, &Entry, &Pass) -> bool, now: &Moment) -> bool {
         let mut inner = self.lock();
         inner.open.retain(|_, open| {
-            let stays = open.pass.left_ms(now).is_ok() && holds(table, &open.host, &open.entry, &open.pass);
+            let stays = open.pass.left_ms(now).is_ok() && keeps(&open.host, &open.entry, &open.pass);
             if !stays {
                 open.over.cancel();
                 if let Some(cut) = &open.cut {
@@ -148,25 +137,6 @@ impl Visits {
             true => Err(Spent::Crowded),
             false if inner.used.insert(*code, *now).is_some() => Err(Spent::Used),
             false => Ok(()),
-        }
-    }
-}
-
-/// Returns true where a document lets the wallet of a pass in at a host: everybody may come in there, or the application and its key are the same.
-fn holds(table: &Table, host: &str, entry: &Arc<Entry>, pass: &Pass) -> bool {
-    let Some(place) = table.host(host) else { return false };
-    match &place.entry {
-        None => place.open,
-        Some(now) => now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet),
-    }
-}
-
-/// Looks for passes that a clock has ended, for as long as a visit is open.
-async fn watch(door: Arc<Shared>) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(PASSES_LOOK_MS)).await;
-        if !door.visits().sweep(&door.table(), &Moment::now()) {
-            return;
         }
     }
 }

@@ -72,7 +72,9 @@ async fn of_members<T: Send + 'static>(
 /// Tells the door who the members are.
 async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<(), AgentError> {
     let (service, gate) = (service.clone(), gate.clone());
-    tokio::task::spawn_blocking(move || visits::tell(&service, &gate)).await.map_err(|_| AgentError::Worker)
+    tokio::task::spawn_blocking(move || visits::tell(&service, gate.access(), gate.key()))
+        .await
+        .map_err(|_| AgentError::Worker)
 }
 
 /// A wallet in a path.

@@ -52,7 +52,10 @@ impl Browser {
         let answer = request.send().await.unwrap();
         for set in answer.headers().get_all("set-cookie") {
             let set = set.to_str().unwrap();
-            assert!(set.starts_with("__Host-openmesh-door-") && set.contains("; Secure") && set.contains("; HttpOnly"), "{set}");
+            assert!(
+                set.starts_with("__Host-openmesh-door-") && set.contains("; Secure") && set.contains("; HttpOnly"),
+                "{set}"
+            );
             let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
             self.cookies.insert(name.into(), value.into());
         }
@@ -136,7 +139,8 @@ fn notes(world: &World, audience: &str) -> String {
     let says = "my $user = $head =~ m{x-forwarded-user: (\\S+)}i ? $1 : 'nobody'; my $body = \"$user\\n\";";
     let script = server("one").replace("my $body = \"one\\n\";", says);
     let domains = format!("    domains: {{notes.lan: {{port: http, {audience}}}}}\n    health:");
-    let text = plain(&world.image(&script), 1).replace("{port: 8080, publish: {port: 1, address: 127.0.0.1}}", "{port: 8080, protocol: http}");
+    let text = plain(&world.image(&script), 1)
+        .replace("{port: 8080, publish: {port: 1, address: 127.0.0.1}}", "{port: 8080, protocol: http}");
     world.document(&text.replace("  web:", "  notes:").replace("    health:", &domains))
 }
 
@@ -189,7 +193,10 @@ async fn a_visitor_comes_in_by_a_wallet_and_stays_while_the_agent_is_away() {
     let text = visitor.come_in(7).await;
     assert_eq!(text.trim(), address(7).to_string().to_lowercase(), "the application hears who it is");
     let data = visitor.http.get(visitor.notes()).send().await.unwrap();
-    assert_eq!((data.status(), data.headers()["content-type"].to_str().unwrap()), (StatusCode::UNAUTHORIZED, "application/json"));
+    assert_eq!(
+        (data.status(), data.headers()["content-type"].to_str().unwrap()),
+        (StatusCode::UNAUTHORIZED, "application/json")
+    );
     // The door lets in by itself.
     world.stop().await;
     assert_eq!(visitor.open(&visitor.notes()).await.status(), StatusCode::OK);
@@ -229,7 +236,9 @@ async fn a_right_is_gone_within_a_second() {
     assert_eq!(visitor.open(&visitor.notes()).await.status(), StatusCode::FORBIDDEN);
     let mut other = browser(&world, port).await;
     other.come_in(7).await;
-    let of = |instances: &[openmesh_agent::views::Instance]| instances.iter().map(|one| (one.id.clone(), one.pid)).collect::<Vec<_>>();
+    let of = |instances: &[openmesh_agent::views::Instance]| {
+        instances.iter().map(|one| (one.id.clone(), one.pid)).collect::<Vec<_>>()
+    };
     assert_eq!(of(&world.application("notes").await.instances), of(&before), "nothing was started anew");
     world.stop().await;
 }

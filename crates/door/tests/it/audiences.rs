@@ -6,9 +6,7 @@ use bytes::Bytes;
 use hyper::Request;
 use openmesh_door::authority::Authority;
 use openmesh_door::body::whole;
-use openmesh_door::document::{
-    Access, Admission, Document, Gate, Host, Listener, People, Protocol, Traffic, VERSION,
-};
+use openmesh_door::document::{Access, Admission, Document, Gate, Host, Listener, People, Protocol, Traffic, VERSION};
 use openmesh_door::effects::free;
 use openmesh_door::limits::{CODE_MS, PASS_MS};
 use openmesh_door::pass::{Key, Kind, Moment, Pass, Place, VISIT_BYTES, Wallet};
@@ -95,13 +93,16 @@ async fn a_browser_is_sent_to_sign_in_and_everything_else_is_told_so() {
     let mut client = Raw::to(at[0]).await;
     let said = ask(&mut client, "GET /a/b?c=d", "notes.test", PAGE).await;
     let (to, cookies) = (field(&said, "location"), field(&said, "set-cookie"));
-    let number = cookies[0].strip_prefix("openmesh-door-visit=").and_then(|rest| rest.split(';').next()).expect("a number");
+    let number =
+        cookies[0].strip_prefix("openmesh-door-visit=").and_then(|rest| rest.split(';').next()).expect("a number");
     assert_eq!((said.status, number.len(), field(&said, "cache-control")), (303, 32, vec!["no-store".to_string()]));
     assert!(cookies[0].ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=900"), "{cookies:?}");
     let expected = format!("https://xnode.test/visit?host=notes.test&tls=0&visit={number}&to={}", hex(b"/a/b?c=d"));
     assert_eq!(to, [expected.clone()]);
     // A second page of the same browser shares its visit.
-    let again = ask(&mut client, "GET /a/b?c=d", "notes.test", &format!("{PAGE}cookie: openmesh-door-visit={number}\r\n")).await;
+    let again =
+        ask(&mut client, "GET /a/b?c=d", "notes.test", &format!("{PAGE}cookie: openmesh-door-visit={number}\r\n"))
+            .await;
     assert_eq!((field(&again, "location"), field(&again, "set-cookie")), (vec![expected], Vec::new()));
     for (line, fields) in [
         ("POST /a", "accept: text/html\r\ncontent-length: 0\r\n"),
@@ -171,7 +172,10 @@ async fn whatever_was_not_given_for_this_place_now_lets_nobody_in() {
     let of = |place: Place<'_>| signed(Kind::Pass, ALICE, &place);
     for (value, code) in [
         (made(Moment { wall_ms: now.wall_ms - PASS_MS, ..now }), "expired"),
-        (made(Moment { boot_ms: now.boot_ms.saturating_sub(PASS_MS), wall_ms: now.wall_ms - PASS_MS, ..now }), "expired"),
+        (
+            made(Moment { boot_ms: now.boot_ms.saturating_sub(PASS_MS), wall_ms: now.wall_ms - PASS_MS, ..now }),
+            "expired",
+        ),
         // The clock was set back a day since.
         (made(Moment { wall_ms: now.wall_ms + 86_400_000, ..now }), "clock"),
         (of(Place { application: "owner", ..HERE }), "forged"),
@@ -193,15 +197,19 @@ async fn whatever_was_not_given_for_this_place_now_lets_nobody_in() {
     let with_tls = format!("cookie: __Host-{}\r\n", pass(ALICE));
     assert_eq!(ask(&mut client, "GET /a", "notes.test", &with_tls).await.status, 401, "a cookie of TLS without it");
     for code in [signed(Kind::Pass, ALICE, &HERE), signed(Kind::Code, ALICE, &Place { host: "owner.test", ..HERE })] {
-        let said = ask(&mut client, &format!("GET {}", enter(&code, "/a")), "notes.test", &format!("cookie: {}\r\n", visit())).await;
+        let said =
+            ask(&mut client, &format!("GET {}", enter(&code, "/a")), "notes.test", &format!("cookie: {}\r\n", visit()))
+                .await;
         assert_eq!((said.status, word(&said).as_str()), (403, "forged"));
     }
     // No way back leads to another host.
-    for to in ["//evil.test", "https://evil.test/", "/\\evil.test"] {
+    for (number, to) in ["//evil.test", "https://evil.test/", "/\\evil.test"].into_iter().enumerate() {
         let code = Pass { kind: Kind::Code, wallet: ALICE, made: Moment::now(), lasts_ms: CODE_MS, visit: VISIT };
         // Codes that differ, since each is good once.
-        let code = Pass { lasts_ms: CODE_MS - to.len() as u64, ..code }.sign(&key().of("notes"), &HERE);
-        let said = ask(&mut client, &format!("GET {}", enter(&code, to)), "notes.test", &format!("cookie: {}\r\n", visit())).await;
+        let code = Pass { lasts_ms: CODE_MS - number as u64, ..code }.sign(&key().of("notes"), &HERE);
+        let said =
+            ask(&mut client, &format!("GET {}", enter(&code, to)), "notes.test", &format!("cookie: {}\r\n", visit()))
+                .await;
         assert_eq!((said.status, field(&said, "location")), (303, vec!["/".to_string()]), "{to}");
     }
     // What is the door's own is passed on to nobody, at no host.
@@ -262,7 +270,9 @@ async fn a_right_that_was_taken_away_ends_what_is_open() {
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
     let open_socket = async |wallet: Wallet| {
         let mut socket = Raw::to(at[0]).await;
-        socket.send(format!("GET /socket HTTP/1.1\r\nhost: notes.test\r\ncookie: {}\r\n{upgrade}\r\n", pass(wallet))).await;
+        socket
+            .send(format!("GET /socket HTTP/1.1\r\nhost: notes.test\r\ncookie: {}\r\n{upgrade}\r\n", pass(wallet)))
+            .await;
         assert_eq!(socket.head().await.0, 101);
         socket
     };
@@ -340,7 +350,10 @@ async fn http2_and_grpc_have_the_same_way_in() {
     let echo = Request::get("http://notes.test/echo").header("cookie", "a=1").header("cookie", pass(ALICE));
     let answer = call(&mut client, echo.header("cookie", "b=2").body(whole(Bytes::new())).expect("a request")).await;
     let text = String::from_utf8_lossy(&collected(answer).await.to_bytes()).into_owned();
-    assert!(text.contains("cookie: a=1\ncookie: b=2\n") && text.contains(&format!("x-forwarded-user: {ALICE}")), "{text}");
+    assert!(
+        text.contains("cookie: a=1\ncookie: b=2\n") && text.contains(&format!("x-forwarded-user: {ALICE}")),
+        "{text}"
+    );
     assert!(!text.contains("openmesh-door"), "{text}");
     let open = call(&mut client, grpc(Some(pass(ALICE)))).await;
     assert_eq!(open.status(), 200);
@@ -356,7 +369,7 @@ async fn http2_and_grpc_have_the_same_way_in() {
 #[tokio::test]
 async fn with_tls_the_cookie_is_secure_and_of_this_host_alone() {
     let folder = tempfile::tempdir().expect("a folder");
-    let authority = Authority::open(&folder.path().join("authority"), "audiences", SystemTime::now(), &free()).expect("an authority");
+    let authority = Authority::open(folder.path(), "audiences", SystemTime::now(), &free()).expect("an authority");
     let app = App::start("app").await;
     let mut document = guarded(1, &app, Protocol::Http1, &[ALICE]);
     let notes = document.hosts.remove("notes.test").expect("a host");
@@ -384,7 +397,10 @@ async fn with_tls_the_cookie_is_secure_and_of_this_host_alone() {
     assert!(said.starts_with("HTTP/1.1 303") && said.contains("set-cookie: __Host-openmesh-door-pass="), "{said}");
     assert!(said.contains("Max-Age=43200; Secure"), "{said}");
     let pass = format!("openmesh-door-pass={}", signed(Kind::Pass, ALICE, &place));
-    assert!(ask("/echo", &pass).await.starts_with("HTTP/1.1 303"), "whoever can set cookies without TLS lets nobody in");
+    assert!(
+        ask("/echo", &pass).await.starts_with("HTTP/1.1 303"),
+        "whoever can set cookies without TLS lets nobody in"
+    );
     assert!(ask("/echo", &format!("__Host-{pass}")).await.starts_with("HTTP/1.1 200"));
     // Without TLS there is no way in at all.
     let mut client = Raw::to(at[0]).await;

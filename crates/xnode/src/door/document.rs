@@ -15,10 +15,10 @@ use openmesh_door::check::{Fault, check};
 use openmesh_door::document::{
     Access, Admission, Certificate, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
 };
-use openmesh_door::host::{normal, normal_pattern, pattern_of};
+use openmesh_door::host::{normal, normal_pattern};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
 
-use super::visitors::{self, Visitors};
+use super::visitors::{Visitors, guard, has_certificate};
 use crate::marks::DoorMark;
 
 /// Addresses at which the door serves domains.
@@ -53,13 +53,6 @@ pub struct Own {
     pub hosts: Vec<String>,
     /// Address at which the agent answers them.
     pub to: SocketAddr,
-}
-
-impl Own {
-    /// Returns true for the route to the agent.
-    pub fn is_at(route: &str) -> bool {
-        route == OWN_ROUTE
-    }
 }
 
 /// Revisions of all applications of two generations: each is a hash over all that an instance sees, and is asked for often.
@@ -153,7 +146,9 @@ impl<'a> Facts<'a> {
         let names: BTreeSet<String> = written.document.hosts.keys().cloned().collect();
         if !names.is_empty() {
             written.document.certificates = certificates(&names);
-            visitors::guard(self.own, self.visitors, self.places, &mut written);
+            let face = self.own.zip(self.places.https.first()).map(|(_, at)| (OWN_ROUTE, at.port()));
+            let shut = guard(&mut written.document, face, self.visitors);
+            written.remarks.extend(shut);
             listen_for_domains(self.places, self.published, &mut written);
         }
         leave_out(&mut written);
@@ -375,13 +370,6 @@ fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mu
             None => written.document.listeners.push(Listener { address, tls, route: None }),
         }
     }
-}
-
-/// Returns true where a certificate covers a host.
-pub(super) fn has_certificate(document: &Document, host: &str) -> bool {
-    let pattern = pattern_of(host);
-    let mut names = document.certificates.iter().flat_map(|one| &one.names);
-    names.any(|name| name == host || Some(name) == pattern.as_ref())
 }
 
 /// Says which hosts are out of reach for want of a certificate.

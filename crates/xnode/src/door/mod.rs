@@ -181,10 +181,9 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
     let (own, visitors) = (carrier.own(), carrier.visitors());
     let names: BTreeSet<&Name> = gathered.marks.keys().chain(&gathered.unknown).collect();
-    let written =
-        gathered
-            .facts(kept.as_ref(), carrier.places(), own.as_ref(), visitors.as_ref())
-            .document(&|names: &BTreeSet<String>| carrier.certificates(names));
+    let written = gathered
+        .facts(kept.as_ref(), carrier.places(), own.as_ref(), visitors.as_ref())
+        .document(&|names: &BTreeSet<String>| carrier.certificates(names));
     admission::forget_counts(machine, &names, &written.document, effect)?;
     carrier.serve(written, effect)?;
     let found = carrier.troubles().into_iter().map(|(key, cause)| Finding { application: None, key, cause });

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use openmesh_door::document::{Access, Document, Gate, People, VERSION};
+use openmesh_door::host::pattern_of;
 use openmesh_door::pass::Key;
-
-use super::document::{Own, Places, Written, has_certificate};
 
 /// Port of HTTP with TLS that an address need not name.
 const HTTPS: u16 = 443;
@@ -34,43 +33,47 @@ impl Visitors {
     }
 }
 
-/// Gives every host that is not for everybody its way in, and TLS where it has a certificate. Without a place where people sign in nobody comes in, which
-/// is said.
-pub(super) fn guard(own: Option<&Own>, visitors: Option<&Visitors>, places: &Places, written: &mut Written) {
-    let hosts = written.document.hosts.iter().filter(|(_, host)| host.access != Access::Everybody);
+/// Returns true where a certificate covers a host.
+pub(super) fn has_certificate(document: &Document, host: &str) -> bool {
+    let pattern = pattern_of(host);
+    let mut names = document.certificates.iter().flat_map(|one| &one.names);
+    names.any(|name| name == host || Some(name) == pattern.as_ref())
+}
+
+/// Gives every host that is not for everybody its way in, and TLS where it has a certificate. `face` is the route to the agent and the port of its names.
+/// Without a place where people sign in nobody comes in, of which the words are given.
+pub(super) fn guard(document: &mut Document, face: Option<(&str, u16)>, visitors: Option<&Visitors>) -> Vec<String> {
+    let hosts = document.hosts.iter().filter(|(_, host)| host.access != Access::Everybody);
     let guarded: Vec<String> = hosts.map(|(name, _)| name.clone()).collect();
     if guarded.is_empty() {
-        return;
+        return Vec::new();
     }
-    let sign_in = own.and_then(|_| sign_in(&written.document, places));
+    let sign_in = face.and_then(|(route, port)| sign_in(document, route, port));
     let Some((sign_in, visitors)) = sign_in.zip(visitors) else {
         let words = |name: &String| {
             format!(
                 "{name} lets nobody in: it is not for everybody, and people sign in under a name of the machine's own with a certificate; `hosts` in xnode.toml gives one"
             )
         };
-        written.remarks.extend(guarded.iter().map(words));
-        return;
+        return guarded.iter().map(words).collect();
     };
     for name in guarded {
-        let covered = has_certificate(&written.document, &name);
-        let Some(host) = written.document.hosts.get_mut(&name) else { continue };
+        let covered = has_certificate(document, &name);
+        let Some(host) = document.hosts.get_mut(&name) else { continue };
         let application = host.route.split('/').next().unwrap_or_default().to_string();
         host.gate = Some(Gate { key: visitors.key.of(&application), application });
         // A pass that goes over the line in the clear is anybody's.
         host.secure |= covered;
     }
     let people = People { sign_in, owners: Vec::new(), members: Vec::new() };
-    (written.document.version, written.document.people) = (VERSION, Some(people));
-    visitors.renew(&mut written.document);
+    (document.version, document.people) = (VERSION, Some(people));
+    visitors.renew(document);
+    Vec::new()
 }
 
-/// Address of the agent's own page: its first name with a certificate.
-fn sign_in(document: &Document, places: &Places) -> Option<String> {
-    let mut own = document.hosts.iter().filter(|(_, host)| Own::is_at(&host.route)).map(|(name, _)| name);
+/// Address of the agent's own page: the first of its names with a certificate.
+fn sign_in(document: &Document, route: &str, port: u16) -> Option<String> {
+    let mut own = document.hosts.iter().filter(|(_, host)| host.route == route).map(|(name, _)| name);
     let name = own.find(|name| !name.starts_with('*') && has_certificate(document, name))?;
-    match places.https.first()?.port() {
-        HTTPS => Some(format!("https://{name}")),
-        port => Some(format!("https://{name}:{port}")),
-    }
+    Some(if port == HTTPS { format!("https://{name}") } else { format!("https://{name}:{port}") })
 }

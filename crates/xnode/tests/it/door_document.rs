@@ -407,10 +407,16 @@ fn a_listener_that_the_door_would_refuse_holds_up_no_other() {
 fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
     let wallet = "0x52908400098527886E0F7030069857D2E4169EE7";
     let one = |name: &str, domains: &str| {
-        format!("  {name}: {{image: 'localhost/{name}:1', ports: {{http: {{port: 80, protocol: http}}}}, domains: {{{domains}}}}}\n")
+        format!(
+            "  {name}: {{image: 'localhost/{name}:1', ports: {{http: {{port: 80, protocol: http}}}}, domains: {{{domains}}}}}\n"
+        )
     };
-    let text = one("notes", &format!("notes.lan: {{port: http, audience: wallets, wallets: ['{wallet}']}}, plain.example.org: {{port: http, audience: owner}}"))
-        + &one("wiki", "wiki.lan: {port: http, audience: members}, all.lan: {port: http}");
+    let text = one(
+        "notes",
+        &format!(
+            "notes.lan: {{port: http, audience: wallets, wallets: ['{wallet}']}}, plain.example.org: {{port: http, audience: owner}}"
+        ),
+    ) + &one("wiki", "wiki.lan: {port: http, audience: members}, all.lan: {port: http}");
     let first = generation(&text, None);
     let mut stage = Stage::new(first.clone(), None)
         .with(&first, "notes", 0, 2)
@@ -419,11 +425,8 @@ fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
         .open(&first, "wiki", 1);
     let key = Key::try_from("5c".repeat(32)).unwrap();
     let (owner, member) = (format!("0x{}", "1".repeat(40)), format!("0x{}", "2".repeat(40)));
-    let visitors = Visitors {
-        key: key.clone(),
-        owners: [owner.clone()].into(),
-        members: [owner.clone(), member.clone()].into(),
-    };
+    let visitors =
+        Visitors { key: key.clone(), owners: [owner.clone()].into(), members: [owner.clone(), member.clone()].into() };
     stage.visitors = Some(visitors);
     // Without a name of the machine there is no place to sign in, and so nobody comes in, as an older door has it.
     let none = stage.written();
@@ -446,7 +449,10 @@ fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
         json!({ "route": "notes/http", "access": { "wallets": [wallet] }, "secure": true, "gate": gate("notes") })
     );
     assert_eq!(host("plain.example.org"), json!({ "route": "notes/http", "access": "owner", "gate": gate("notes") }));
-    assert_eq!(host("wiki.lan"), json!({ "route": "wiki/http", "access": "members", "secure": true, "gate": gate("wiki") }));
+    assert_eq!(
+        host("wiki.lan"),
+        json!({ "route": "wiki/http", "access": "members", "secure": true, "gate": gate("wiki") })
+    );
     assert_eq!(host("all.lan"), json!({ "route": "wiki/http", "access": "everybody" }));
     assert_ne!(gate("notes"), gate("wiki"));
     // The agent does not say who its people are.
