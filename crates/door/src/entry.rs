@@ -237,7 +237,8 @@ fn begin(door: &Arc<Shared>, host: &str, entry: &Arc<Entry>, pass: Pass) -> Opti
 async fn watch(door: Arc<Shared>) {
     loop {
         tokio::time::sleep(Duration::from_millis(PASSES_LOOK_MS)).await;
-        if !door.sweep_visits() {
+        door.sweep_visits();
+        if door.visits().are_over() {
             return;
         }
     }

@@ -85,10 +85,10 @@ impl Shared {
         &self.visits
     }
 
-    /// Ends the visits that may not go on now. Returns true where some are left.
-    pub fn sweep_visits(&self) -> bool {
+    /// Ends the visits that may not go on now.
+    pub fn sweep_visits(&self) {
         let table = self.table();
-        self.visits.sweep(|host, entry, pass| table.keeps(host, entry, pass), &Moment::now())
+        self.visits.sweep(|host, entry, pass| table.keeps(host, entry, pass), &Moment::now());
     }
 
     /// Counts a malformed request.

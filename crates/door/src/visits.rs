@@ -104,8 +104,8 @@ impl Visits {
         (Visit { visits: self.clone(), id, over, wallet: pass.wallet }, is_first)
     }
 
-    /// Ends the visits that a clock ends, or that may not go on by a document. Returns true where some are left.
-    pub fn sweep(&self, keeps: impl Fn(&str, &Entry, &Pass) -> bool, now: &Moment) -> bool {
+    /// Ends the visits that a clock ends, or that may not go on by a document.
+    pub fn sweep(&self, keeps: impl Fn(&str, &Entry, &Pass) -> bool, now: &Moment) {
         let mut inner = self.lock();
         inner.open.retain(|_, open| {
             let stays = open.pass.left_ms(now).is_ok() && keeps(&open.host, &open.entry, &open.pass);
@@ -117,8 +117,13 @@ impl Visits {
             }
             stays
         });
+    }
+
+    /// Returns true where none is open: whoever looks for what is over may stop, and the next first one asks for another.
+    pub fn are_over(&self) -> bool {
+        let mut inner = self.lock();
         inner.watched = !inner.open.is_empty();
-        inner.watched
+        !inner.watched
     }
 
     /// Uses a code up. Of two who come with it at the same moment one is refused.

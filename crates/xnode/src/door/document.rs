@@ -314,7 +314,7 @@ impl<'a> Facts<'a> {
             let stays = !self.is_switched(name);
             for (domain, route) in before.into_iter().filter(|_| !gone).flat_map(|before| &before.application.domains) {
                 if stays || moves(domain) {
-                    add_host(name, domain.as_str(), route, written);
+                    add_host(name, domain.as_str(), &self.with_people(name, domain, route), written);
                 }
             }
         }
@@ -324,6 +324,14 @@ impl<'a> Facts<'a> {
                 add_host(name, domain.as_str(), route, written);
             }
         }
+    }
+
+    /// A domain of the generation that serves with the people of the wanted one: who may come in counts as soon as it is wanted, and whoever is taken out
+    /// waits for no switch.
+    fn with_people(&self, name: &Name, domain: &Domain, route: &DomainRoute) -> DomainRoute {
+        let wanted = self.wanted.portable.applications.get(name);
+        let now = wanted.and_then(|wanted| wanted.application.domains.get(domain)).unwrap_or(route);
+        DomainRoute { port: route.port.clone(), audience: now.audience, wallets: now.wallets.clone() }
     }
 
     /// Returns true where the domains of the wanted generation count for an application: its traffic goes to that version, or none is wished.

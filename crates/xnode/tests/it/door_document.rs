@@ -459,3 +459,19 @@ fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
     stage.visitors = None;
     assert!(stage.written().document.people.is_none());
 }
+
+#[test]
+fn whoever_is_taken_out_waits_for_no_switch() {
+    let text = |image: &str, audience: &str| {
+        web(image, 8080).replace("shop.lan: {port: http}", &format!("shop.lan: {{port: http, audience: {audience}}}"))
+    };
+    let first = generation(&text("1", "members"), None);
+    let second = generation(&text("2", "owner"), Some(&first));
+    let stage = Stage::new(second, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
+    let access = |stage: &Stage| serde_json::to_value(&stage.written().document.hosts["shop.lan"].access).unwrap();
+    assert_eq!(access(&stage), json!("owner"), "the old version has the traffic, and the new people may come in");
+    // An application that goes keeps its people until it is shut.
+    let third = generation("  b: {image: 'localhost/b:1'}\n", Some(&first));
+    let gone = Stage::new(third, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
+    assert_eq!(access(&gone), json!("members"));
+}
