@@ -34,7 +34,7 @@ export function VisitPage() {
           <Entrance way={way} visited={visited.data} />
         ) : visited.error ? (
           <Notice tone="bad" title="This address leads to no application">
-            {visited.error.message}
+            <span className="long">{visited.error.message}</span>
           </Notice>
         ) : (
           <Loading what="the application" />
@@ -60,7 +60,9 @@ function Entrance({ way, visited }: { way: Way; visited: Visited }) {
       </p>
       {isStranger ? (
         <Notice tone="warn" title="This wallet may not open it">
-          {entering.error?.message}. Choose another account in the wallet, or another wallet below.
+          <span className="long">
+            {entering.error?.message}. Choose another account in the wallet, or another wallet below.
+          </span>
         </Notice>
       ) : null}
       <Card title="With a wallet">
