@@ -215,7 +215,7 @@ export class FakeAgent {
     if (!path.startsWith("/v1/xnode")) return refusal(404, "unknown_path", "There is no such path.");
     if (this.isAway) return refusal(502, "no_agent", "The agent does not answer.");
     const route = `${method} ${path.replace("/v1/xnode", "")}`;
-    const isOpen = / \/access\/(nonce|sign-in)$/.test(route);
+    const isOpen = / \/access\/(nonce|sign-in|visit)$/.test(route);
     if (!isOpen && this.token !== null && asked.token !== this.token)
       return refusal(401, "not_signed_in", "nobody is signed in");
     const own = this.also.get(route);

@@ -621,6 +621,45 @@ describe("the node", () => {
     expect(left).not.toContain("omc_session");
     expect(left).not.toContain("openmesh-xnode-session");
   });
+
+  it("leads a visitor of an application back to it, by a wallet that may open it", async () => {
+    const account = privateKeyToAccount(generatePrivateKey());
+    agent.token = "omc_session";
+    const host = `notes.${"long-name-of-a-host.".repeat(4)}lan`;
+    agent.also.set("GET /access/visit", () => ({ json: { application: "notes", host } }));
+    agent.also.set("GET /access/nonce", () => ({
+      json: {
+        nonce: "0123456789abcdef",
+        lasts_ms: 300_000,
+        at: new Date().toISOString(),
+        domain: new URL(url).host,
+        chain_id: 1,
+        owned: true,
+      },
+    }));
+    const ways: unknown[] = [];
+    agent.also.set("POST /access/visit", ({ body }) => {
+      const { way, message } = JSON.parse(body) as { way: unknown; message: string };
+      expect(message).toContain(`Open notes at ${host}.`);
+      ways.push(way);
+      return ways.length === 1
+        ? { status: 403, json: { code: "audience", message: `${account.address} may not open notes` } }
+        : { json: { location: `${url}/mesh.svg?entered`, wallet: account.address } };
+    });
+    const narrow = { viewport: { width: 380, height: 800 } };
+    const page = await visit(`/visit?host=${host}&tls=1&visit=07&to=2f61`, narrow, { refused: true });
+    await giveWallet(page, account);
+    await page.reload();
+    await page.getByRole("heading", { name: "Open notes" }).waitFor();
+    await page.getByRole("button", { name: "Test Wallet" }).click();
+    await page.getByText("This wallet may not open it").waitFor();
+    await page.getByText(`${account.address} may not open notes`).waitFor();
+    const surplus = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+    expect(surplus).toBeLessThanOrEqual(0);
+    await page.getByRole("button", { name: "Test Wallet" }).click();
+    await page.waitForURL(`${url}/mesh.svg?entered`);
+    expect(ways.at(-1)).toEqual({ host, tls: 1, visit: "07", to: "2f61" });
+  });
 });
 
 const field = (name: string, kind: string, more: Partial<TemplateField> = {}): TemplateField => ({

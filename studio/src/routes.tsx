@@ -6,6 +6,12 @@ import { Shell } from "./shell/Shell";
 /** Every address of Studio. Pages with large libraries (charts, the editor) come when they are asked for. */
 export const router = createBrowserRouter([
   {
+    path: "visit",
+    errorElement: <ErrorPage />,
+    HydrateFallback: () => null,
+    lazy: async () => ({ Component: (await import("./shell/VisitPage")).VisitPage }),
+  },
+  {
     element: <Shell />,
     errorElement: <ErrorPage />,
     HydrateFallback: () => null,

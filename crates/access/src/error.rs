@@ -81,6 +81,17 @@ pub enum Refusal {
     /// A wallet that is no member.
     #[error("{0} is no member of this Xnode; its owner or an admin lets wallets in")]
     NoMember(Address),
+    /// A wallet for which an application is not.
+    #[error("{wallet} may not open {application}; another wallet may, or its owner lets this one in")]
+    Audience {
+        /// The wallet.
+        wallet: Address,
+        /// The application.
+        application: String,
+    },
+    /// An address to which no visitor is led back.
+    #[error("{0}; open the application's own address again")]
+    Return(String),
     /// A wrong code for the first owner.
     #[error(
         "the code is not the one that this agent gave to root, or it was used or is too old; `openmesh xnode access code` gives another"
@@ -161,6 +172,8 @@ impl Refusal {
             Refusal::Signature(_) => ("bad_signature", 401),
             Refusal::Chainless { .. } => ("chain", 502),
             Refusal::NoMember(_) => ("no_member", 403),
+            Refusal::Audience { .. } => ("audience", 403),
+            Refusal::Return(_) => ("return", 400),
             Refusal::Code => ("code", 403),
             Refusal::Owned => ("owned", 409),
             Refusal::Role { .. } => ("role", 403),

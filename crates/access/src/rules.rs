@@ -134,6 +134,9 @@ pub const RULES: &[Rule] = &[
     // Access. Everybody manages their own sessions; further rules about whom one may touch are those of `Role::governs`.
     look("/v1/xnode/access/nonce", NOBODY),
     change("POST", "/v1/xnode/access/sign-in", NOBODY),
+    // Visitors of applications that are not for everybody: they get no session, and no right here.
+    look("/v1/xnode/access/visit", NOBODY),
+    change("POST", "/v1/xnode/access/visit", NOBODY),
     look("/v1/xnode/access/me", VIEWER),
     change("DELETE", "/v1/xnode/access/session", VIEWER),
     look("/v1/xnode/access/sessions", VIEWER),

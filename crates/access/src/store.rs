@@ -238,22 +238,54 @@ impl Access {
     /// Each fault of message, nonce, times, signature and membership has its own refusal.
     pub async fn sign_in(&self, attempt: Attempt<'_>, tick: &Tick) -> Result<views::SignedIn, Refusal> {
         let now = self.moment(tick);
+        let message = self.read(attempt, &now)?;
+        if let Some(code) = &attempt.wish.code {
+            self.check_code(code, &now)?;
+        }
+        // The chain is asked about members, and about whoever has root's code: strangers cause no questions.
+        let is_known = attempt.wish.code.is_some() || lock(&self.inner).state.members.contains_key(&message.address);
+        self.check_signature(&message, attempt.wish, is_known).await?;
+        self.begin(&message, attempt, tick)
+    }
+
+    /// Checks the signed message of a visitor of an application, who need not be a member and gets no session, and gives their wallet. `may` says
+    /// of a wallet whether it may open the application: the chain is asked about such a one alone, and only its sign-in uses a nonce up.
+    ///
+    /// # Errors
+    /// Each fault of message, nonce, times and signature has its own refusal; [`Refusal::Audience`] is that of a wallet that may not.
+    pub async fn prove(
+        &self,
+        attempt: Attempt<'_>,
+        application: &str,
+        may: impl Fn(&Address) -> bool + Send,
+        tick: &Tick,
+    ) -> Result<Address, Refusal> {
+        let now = self.moment(tick);
+        let message = self.read(attempt, &now)?;
+        let (wallet, may) = (message.address, may(&message.address));
+        self.check_signature(&message, attempt.wish, may).await?;
+        if !may {
+            return Err(Refusal::Audience { wallet, application: application.into() });
+        }
+        lock(&self.nonces).consume(&message.nonce, &now)?;
+        Ok(wallet)
+    }
+
+    /// The message of an attempt, which is for this agent, now.
+    fn read(&self, attempt: Attempt<'_>, now: &Moment) -> Result<Message, Refusal> {
         let message = Message::parse(&attempt.wish.message)?;
-        lock(&self.nonces).check(&message.nonce, &now)?;
+        lock(&self.nonces).check(&message.nonce, now)?;
         message.check_site(attempt.host)?;
         let expected = self.chain_id();
         if ![expected, MAIN_CHAIN_ID].contains(&message.chain_id) {
             return Err(Refusal::Chain { expected, found: message.chain_id });
         }
-        message.check_times(&now)?;
-        if let Some(code) = &attempt.wish.code {
-            self.check_code(code, &now)?;
-        }
-        self.check_signature(&message, attempt.wish).await?;
-        self.begin(&message, attempt, tick)
+        message.check_times(now)?;
+        Ok(message)
     }
 
-    async fn check_signature(&self, message: &Message, wish: &views::SignIn) -> Result<(), Refusal> {
+    /// Checks that a message is its address's; `is_known` is true where the chain may be asked about it.
+    async fn check_signature(&self, message: &Message, wish: &views::SignIn, is_known: bool) -> Result<(), Refusal> {
         let digits = wish.signature.strip_prefix("0x").unwrap_or(&wish.signature);
         let bytes = Some(digits)
             .filter(|digits| digits.len() <= 2 * SIGNATURE_BYTES_MAX)
@@ -268,8 +300,6 @@ impl Access {
         if signer == Some(address) {
             return Ok(());
         }
-        // The chain is asked about members, and about whoever has root's code: strangers cause no questions.
-        let is_known = wish.code.is_some() || lock(&self.inner).state.members.contains_key(&address);
         match &self.wallets {
             Some(wallets) if is_known => match wallets.verifies(address, hash, &bytes).await {
                 Ok(true) => Ok(()),

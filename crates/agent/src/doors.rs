@@ -43,7 +43,7 @@ pub use keeping::watch;
 use crate::acme::Issuer;
 use crate::error::AgentError;
 use crate::programs;
-use crate::settings::Settings;
+use crate::settings::{DoorPorts, Settings};
 
 /// File of the kernel with addresses of IPv6; there where it has IPv6.
 const IPV6: &str = "/proc/net/if_inet6";
@@ -107,7 +107,7 @@ pub fn open(
     let cabinet = Arc::new(Cabinet::open((state, run), user.gid, node(), kept.as_ref(), issuer)?);
     let shared = Box::new(Shared(cabinet.clone()));
     // A machine that has one already keeps it.
-    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(settings), shared));
+    let _ = machine.doors.set(Carrier::new(start.socket, start.document, places(settings.door_ports), shared));
     let (log, started) = (state.join("door.log"), run.join("door-program"));
     Ok(Some(Keeper { program, start: file, log, started, user, cabinet }))
 }
@@ -119,13 +119,13 @@ pub(crate) fn node() -> String {
 }
 
 /// Addresses for domains: every one of the machine, of both families where it has both.
-fn places(settings: &Settings) -> Places {
+fn places(ports: DoorPorts) -> Places {
     let both_families = Path::new(IPV6).exists();
     let at = |port: u16| {
         let v6 = both_families.then_some(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
         [SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))].into_iter().chain(v6).collect::<Vec<_>>()
     };
-    Places { http: at(settings.ports.http), https: at(settings.ports.https), both_families }
+    Places { http: at(ports.http), https: at(ports.https), both_families }
 }
 
 /// Makes a folder of the door's user, in one of root.

@@ -24,6 +24,7 @@ use axum::response::{IntoResponse, Response};
 use openmesh_access::audit::Request as Entry;
 use openmesh_access::site::{Kind, Names, Page};
 use openmesh_access::{Access, ContractWallets, Least, Principal, Refusal, Rule, Tick, Verdict, decide};
+use openmesh_door::pass::Key;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks::Clock;
 
@@ -35,6 +36,7 @@ use crate::error::AgentError;
 use crate::pages::Pages;
 use crate::settings::Settings;
 use crate::views::Failure;
+use crate::visits;
 use crate::wallets::RpcChain;
 
 /// Beginning of the paths of the API.
@@ -54,6 +56,8 @@ pub struct Gate {
     access: Arc<Access>,
     names: Names,
     pages: Pages,
+    /// Key of the passes of visitors.
+    key: Key,
 }
 
 /// Circumstances of a request, as handlers of access get them.
@@ -92,7 +96,8 @@ impl Gate {
         let own = [hostname.trim().to_string(), format!("{}.local", hostname.trim())];
         let own = own.into_iter().filter(|_| !hostname.trim().is_empty());
         let names = Names::new(own.chain(settings.people.hosts.iter().cloned()));
-        Ok(Gate { access: Arc::new(access), names, pages: settings.pages.clone() })
+        let key = visits::key(&settings.access_folder())?;
+        Ok(Gate { access: Arc::new(access), names, pages: settings.pages.clone(), key })
     }
 
     /// Ends what is open and over by a clock, and writes down when sessions were last used.
@@ -104,6 +109,11 @@ impl Gate {
         {
             tracing::warn!(%error, "last uses of sessions are not written down");
         }
+    }
+
+    /// Key of the passes of visitors, from which those of applications are derived.
+    pub fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Access of this agent.

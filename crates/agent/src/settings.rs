@@ -63,7 +63,7 @@ pub struct Settings {
     /// Network of applications in place of [`SUBNET`], which a second agent of a machine cannot have too. A document that names another one has that.
     pub subnet: Option<Subnet>,
     /// Ports at which the door serves domains.
-    pub ports: DoorPorts,
+    pub door_ports: DoorPorts,
     /// Set to true once the agent answers.
     pub serves: Option<Arc<watch::Sender<bool>>>,
     /// Manager of services that has started it; none where nobody has.
@@ -76,6 +76,21 @@ pub struct DoorPorts {
     /// HTTP.
     pub http: u16,
     /// HTTP with TLS.
+    pub https: u16,
+}
+
+impl Default for DoorPorts {
+    fn default() -> DoorPorts {
+        DoorPorts { http: 80, https: 443 }
+    }
+}
+
+/// Ports at which the door serves domains: those of HTTP, where an address names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorPorts {
+    /// Without TLS.
+    pub http: u16,
+    /// With TLS.
     pub https: u16,
 }
 
@@ -190,7 +205,7 @@ impl Settings {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
-            ports: DoorPorts::default(),
+            door_ports: DoorPorts::default(),
             serves: None,
             manager: None,
         })

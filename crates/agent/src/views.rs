@@ -24,8 +24,10 @@ pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::doors::Maker as CertificateMaker;
+pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
+pub use crate::visits::Way;
 
 /// The machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +148,9 @@ pub struct Application {
     pub ports: BTreeMap<String, Option<String>>,
     /// Volumes: name, and id with line.
     pub volumes: BTreeMap<String, String>,
+    /// Domains that lead to it: name, and who may open it there.
+    #[serde(default)]
+    pub domains: BTreeMap<String, String>,
     /// Conditions with their figures: throttled, out of memory, disk full. Nothing is restarted for one.
     #[serde(default)]
     pub conditions: Vec<UsageCondition>,

@@ -6,12 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::document::{
     Access, Admission, Certificate, Challenge, Document, Instance, Protocol, Route, Traffic, VERSION,
+    VERSION_WITHOUT_PEOPLE,
 };
-use crate::host;
+use crate::host::{self, Authority};
 use crate::limits::{
     CERTIFICATES_MAX, CHALLENGE_BYTES_MAX, CHALLENGES_MAX, DRAIN_MS_MAX, HOLD_MS_MAX, HOSTS_MAX, INSTANCES_MAX,
     LISTENERS_MAX, NAME_BYTES_MAX, PAGE_TEXT_BYTES_MAX, ROUTES_MAX, WALLETS_MAX,
 };
+use crate::pass::Wallet;
 
 /// A problem of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct Problem {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A version that this door does not read.
-    #[error("version {found} is not understood; this door reads version {VERSION}")]
+    #[error("version {found} is not understood; this door reads versions {VERSION_WITHOUT_PEOPLE} to {VERSION}")]
     Version {
         /// Version of the document.
         found: u32,
@@ -139,6 +141,15 @@ pub enum Fault {
     /// A file whose place depends on a working directory.
     #[error("the path is not absolute")]
     RelativePath,
+    /// Something that the version of the document does not have.
+    #[error("it belongs to version {VERSION}; write that as `version`")]
+    Newer,
+    /// A place for signing in that is no address of one.
+    #[error("'{address}' is no address for signing in, such as https://xnode.lan: no path, and a name in lower case")]
+    SignIn {
+        /// The text.
+        address: String,
+    },
     /// Not an Ethereum address.
     #[error("'{wallet}' is no wallet: `0x` and 40 hexadecimal digits")]
     Wallet {
@@ -156,7 +167,7 @@ impl fmt::Display for Problem {
 /// All problems of a document by itself.
 pub fn check(document: &Document) -> Vec<Problem> {
     let mut found = Found(Vec::new());
-    if document.version != VERSION {
+    if ![VERSION_WITHOUT_PEOPLE, VERSION].contains(&document.version) {
         found.add("version", Fault::Version { found: document.version });
     }
     found.count("listeners", document.listeners.len() + document.tcp.len(), LISTENERS_MAX);
@@ -169,6 +180,7 @@ pub fn check(document: &Document) -> Vec<Problem> {
     }
     let claims = addresses(document, &mut found);
     hosts(document, &mut found);
+    people(document, &mut found);
     for (name, route) in &document.routes {
         check_route(name, route, &claims, &mut found);
     }
@@ -205,6 +217,13 @@ impl Found {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/".contains(&byte);
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(good) {
             self.add(path, Fault::Name { name: name.chars().take(NAME_BYTES_MAX).collect() });
+        }
+    }
+
+    fn wallets(&mut self, path: &str, wallets: &[String]) {
+        self.count(path, wallets.len(), WALLETS_MAX);
+        for wallet in wallets.iter().filter(|wallet| Wallet::parse(wallet).is_none()) {
+            self.add(path, Fault::Wallet { wallet: wallet.clone() });
         }
     }
 
@@ -265,17 +284,33 @@ fn hosts(document: &Document, found: &mut Found) {
         }
         route_fits(document, &entry.route, false, format!("hosts.{name}.route"), found);
         if let Access::Wallets(wallets) = &entry.access {
-            let path = format!("hosts.{name}.access.wallets");
-            found.count(&path, wallets.len(), WALLETS_MAX);
-            for wallet in wallets.iter().filter(|wallet| !is_wallet(wallet)) {
-                found.add(path.clone(), Fault::Wallet { wallet: wallet.clone() });
+            found.wallets(&format!("hosts.{name}.access.wallets"), wallets);
+        }
+        if let Some(gate) = &entry.gate {
+            found.name(&format!("hosts.{name}.gate.application"), &gate.application);
+            if document.version < VERSION {
+                found.add(format!("hosts.{name}.gate"), Fault::Newer);
             }
         }
     }
 }
 
-fn is_wallet(text: &str) -> bool {
-    text.strip_prefix("0x").is_some_and(|rest| rest.len() == 40 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+fn people(document: &Document, found: &mut Found) {
+    let Some(people) = &document.people else { return };
+    if document.version < VERSION {
+        found.add("people", Fault::Newer);
+    }
+    if !is_site(&people.sign_in) {
+        found.add("people.sign_in", Fault::SignIn { address: people.sign_in.clone() });
+    }
+    found.wallets("people.owners", &people.owners);
+    found.wallets("people.members", &people.members);
+}
+
+/// Returns true for a scheme with a host in its normal form and nothing after it.
+fn is_site(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| Authority::parse(rest).is_some_and(|site| site.to_string() == rest))
 }
 
 fn route_fits(document: &Document, name: &str, tcp: bool, path: String, found: &mut Found) {

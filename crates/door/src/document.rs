@@ -3,22 +3,26 @@
 //! A document says what shall be and not what to do: the door compares it with the one it serves. So a lost answer is met by sending the
 //! document again, and a door that was started anew needs nothing but the last document. `check` finds every problem of one at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::pattern_of;
 use crate::limits::{DRAIN_MS_DEFAULT, HOLD_MS_MAX};
+use crate::pass::{Key, Wallet};
 
-/// Version of the format that this door reads.
-pub const VERSION: u32 = 1;
+/// Latest version of the format that this door reads: it has `people` and `gate`.
+pub const VERSION: u32 = 2;
+/// Version without them, which an older door reads as well.
+pub const VERSION_WITHOUT_PEOPLE: u32 = 1;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// Version of the format, [`VERSION`].
+    /// Version of the format: [`VERSION`], or [`VERSION_WITHOUT_PEOPLE`] where nobody signs in.
     pub version: u32,
     /// Number of the document. A door that serves a higher one refuses it, as does one that serves another document with this number.
     pub serial: u64,
@@ -28,6 +32,9 @@ pub struct Document {
     /// Host names, in lower case, without port; `*.example.org` stands for one label where no host is named exactly so.
     #[serde(default)]
     pub hosts: BTreeMap<String, Host>,
+    /// People of the machine, and the place where they sign in. Without it nobody comes in where not everybody may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<People>,
     /// Addresses with raw TCP.
     #[serde(default)]
     pub tcp: Vec<TcpListener>,
@@ -78,6 +85,33 @@ pub struct Host {
     /// It is served with TLS alone: without it GET and HEAD are led to `https`, and everything else is refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secure: bool,
+    /// The way in where not everybody may come in; without it nobody does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+}
+
+/// People of the machine, and the place where they sign in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    /// Address of the agent's sign-in, without a path: `https://xnode.lan`.
+    pub sign_in: String,
+    /// Wallets of the owners and admins.
+    #[serde(default)]
+    pub owners: Vec<String>,
+    /// Wallets with any role.
+    #[serde(default)]
+    pub members: Vec<String>,
+}
+
+/// The way in to an application for those who may come in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The application.
+    pub application: String,
+    /// Key of its passes and codes. It is why the file with a document is nobody else's to read.
+    pub key: Key,
 }
 
 /// People who may come in.
@@ -87,9 +121,11 @@ pub enum Access {
     /// Everybody.
     #[default]
     Everybody,
-    /// The owner of the machine. Refused by a door that cannot tell who somebody is.
+    /// Owners and admins of the machine.
     Owner,
-    /// These wallets: `0x` and 40 hexadecimal digits. Refused by a door that cannot tell who somebody is.
+    /// Whoever has a role on the machine.
+    Members,
+    /// These wallets: `0x` and 40 hexadecimal digits.
     Wallets(Vec<String>),
 }
 
@@ -209,14 +245,31 @@ impl Document {
     /// A document that serves nothing.
     pub fn empty() -> Document {
         Document {
-            version: VERSION,
+            version: VERSION_WITHOUT_PEOPLE,
             serial: 0,
             listeners: Vec::new(),
             hosts: BTreeMap::new(),
+            people: None,
             tcp: Vec::new(),
             routes: BTreeMap::new(),
             certificates: Vec::new(),
             challenges: BTreeMap::new(),
+        }
+    }
+    /// A host in its normal form: its own entry, else that of the pattern which covers it.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.get(name).or_else(|| self.hosts.get(&pattern_of(name)?))
+    }
+
+    /// Wallets that may come in; none where everybody may.
+    pub fn wallets(&self, access: &Access) -> Option<BTreeSet<Wallet>> {
+        let people = |of: fn(&People) -> &Vec<String>| self.people.as_ref().map(of).into_iter().flatten();
+        let read = |wallet: &String| Wallet::parse(wallet);
+        match access {
+            Access::Everybody => None,
+            Access::Owner => Some(people(|people| &people.owners).filter_map(read).collect()),
+            Access::Members => Some(people(|people| &people.members).filter_map(read).collect()),
+            Access::Wallets(wallets) => Some(wallets.iter().filter_map(read).collect()),
         }
     }
 }

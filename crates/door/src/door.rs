@@ -153,6 +153,7 @@ impl Door {
             route.apply(&table.document.routes[name]);
         }
         self.shared.replace_table(table.clone());
+        self.shared.sweep_visits();
         for (_, route) in before.routes.iter().filter(|(name, _)| !table.routes.contains_key(*name)) {
             route.remove();
         }

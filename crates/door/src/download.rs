@@ -40,11 +40,16 @@ impl Body for Download {
             return Poll::Ready(None);
         }
         if self.cut.as_mut().poll(context).is_ready() {
+            let mut is_unwelcome = false;
             if let Some((mut ticket, _)) = self.held.take() {
+                is_unwelcome = ticket.is_unwelcome();
                 ticket.was_cut();
             }
-            const TEXT: &str = "the instance was taken away before its answer was whole";
-            let end = if self.grpc { Ok(Frame::trailers(grpc_end(14, TEXT))) } else { Err(TEXT.into()) };
+            let (status, text) = match is_unwelcome {
+                true => (16, "whoever asked may not come in any more"),
+                false => (14, "the instance was taken away before its answer was whole"),
+            };
+            let end = if self.grpc { Ok(Frame::trailers(grpc_end(status, text))) } else { Err(text.into()) };
             return Poll::Ready(Some(end));
         }
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));

@@ -7,6 +7,9 @@ use hyper::http::header::{
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
+use crate::cookies;
+use crate::pass::Wallet;
+
 /// Client of a request, as an application hears of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -14,6 +17,8 @@ pub struct Client {
     pub address: IpAddr,
     /// Its connection has TLS.
     pub tls: bool,
+    /// Wallet by whose pass it came.
+    pub wallet: Option<Wallet>,
 }
 
 /// Prefixes and names that a client may not say of itself.
@@ -83,6 +88,7 @@ pub fn to_instance(fields: &mut HeaderMap, client: &Client, host: &HeaderValue) 
     for name in forged {
         fields.remove(name);
     }
+    cookies::strip(fields);
     if trailers {
         fields.insert(TE, HeaderValue::from_static("trailers"));
     }
@@ -92,12 +98,13 @@ pub fn to_instance(fields: &mut HeaderMap, client: &Client, host: &HeaderValue) 
         IpAddr::V6(address) => format!("\"[{address}]\""),
     };
     let text = format!("for={address};host=\"{}\";proto={scheme}", host.to_str().unwrap_or_default());
+    let user = client.wallet.map(|wallet| (HeaderName::from_static("x-forwarded-user"), wallet.to_string()));
     let texts = [
         (FORWARDED, text),
         (HeaderName::from_static("x-forwarded-for"), client.address.to_string()),
         (HeaderName::from_static("x-forwarded-proto"), scheme.to_string()),
     ];
-    for (name, text) in texts {
+    for (name, text) in texts.into_iter().chain(user) {
         if let Ok(value) = HeaderValue::try_from(text) {
             fields.insert(name, value);
         }
@@ -128,6 +135,7 @@ pub fn to_client(fields: &mut HeaderMap) {
         fields.remove(CONTENT_LENGTH);
     }
     strip_connection(fields);
+    cookies::strip_set(fields);
 }
 
 #[cfg(test)]
@@ -161,7 +169,8 @@ mod tests {
             ("cookie", "a=b"),
             ("host", "shop.example"),
         ]);
-        let client = Client { address: "2001:db8::1".parse().expect("address"), tls: true };
+        let client =
+            Client { address: "2001:db8::1".parse().expect("address"), tls: true, wallet: Some(Wallet([0xab; 20])) };
         to_instance(&mut fields, &client, &HeaderValue::from_static("shop.example"));
         let mut found: Vec<String> =
             fields.iter().map(|(name, value)| format!("{name}: {}", value.to_str().expect("text"))).collect();
@@ -175,6 +184,7 @@ mod tests {
             "x-forwarded-for: 2001:db8::1",
             "x-forwarded-host: shop.example",
             "x-forwarded-proto: https",
+            "x-forwarded-user: 0xabababababababababababababababababababab",
         ];
         assert_eq!(found, expected);
     }

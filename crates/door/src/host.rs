@@ -1,5 +1,7 @@
 //! Host names as they stand in a `Host` field, in `:authority`, in a TLS greeting and in the document.
 
+use std::fmt;
+
 /// A host of a request: its name in lower case without a final dot, and its port where one was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
@@ -20,6 +22,13 @@ impl Authority {
             None => None,
         };
         Some(Authority { name: normal(name)?, port })
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

@@ -30,6 +30,20 @@ pub const NAME_BYTES_MAX: usize = 96;
 pub const PAGE_TEXT_BYTES_MAX: usize = 4_096;
 /// Wallets in one access rule.
 pub const WALLETS_MAX: usize = 1_000;
+/// Life of a pass: a working day; the wallet is looked up in the document at each request anyway.
+pub const PASS_MS: u64 = 12 * 3_600_000;
+/// Life of a code: a redirect of a browser takes less, on a slow line too.
+pub const CODE_MS: u64 = 60_000;
+/// Time ahead at which a pass is taken: one clock makes and reads them, which is slewed at most.
+pub const PASS_AHEAD_MS_MAX: u64 = 5_000;
+/// Life of the number of a visit, seconds: a person finds the wallet and signs.
+pub const VISIT_SECONDS: u64 = 900;
+/// Codes that are remembered as used: within the minute in which they could be used again. Beyond that nobody new comes in, and none is forgotten.
+pub const CODES_USED_MAX: usize = 10_000;
+/// Longest target of a request to which a visitor is led back; from a longer one they begin at the application's root.
+pub const RETURN_BYTES_MAX: usize = 2_048;
+/// Time between two looks for passes of open requests that are over by a clock.
+pub const PASSES_LOOK_MS: u64 = 1_000;
 
 /// Open connections from outside; with [`REQUESTS_MAX`] below [`FILES_MIN`].
 pub const CONNECTIONS_MAX: usize = 8_000;

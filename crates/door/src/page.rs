@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    SET_COOKIE, WWW_AUTHENTICATE,
 };
 use hyper::http::{Method, Response, StatusCode};
 
@@ -53,12 +54,28 @@ pub struct Notice {
     pub retry_after: Option<u32>,
     /// Address at which the answer is.
     pub location: Option<String>,
+    /// Words and address of a link that helps.
+    pub link: Option<(&'static str, String)>,
+    /// Cookies that it sets.
+    pub cookies: Vec<String>,
+    /// It is never a page: whoever asked reads data.
+    pub plain: bool,
 }
 
 impl Notice {
     /// A notice without a time for another try.
     pub fn new(status: u16, code: &'static str, title: impl Into<String>, text: impl Into<String>) -> Notice {
-        Notice { status, code, title: title.into(), text: text.into(), retry_after: None, location: None }
+        Notice {
+            status,
+            code,
+            title: title.into(),
+            text: text.into(),
+            retry_after: None,
+            location: None,
+            link: None,
+            cookies: Vec::new(),
+            plain: false,
+        }
     }
 
     /// A notice after which another try makes sense in some seconds.
@@ -69,6 +86,22 @@ impl Notice {
     /// A notice that leads to another address.
     pub fn at(self, location: String) -> Notice {
         Notice { location: Some(location), ..self }
+    }
+
+    /// A notice with a link.
+    pub fn link(self, words: &'static str, address: String) -> Notice {
+        Notice { link: Some((words, address)), ..self }
+    }
+
+    /// A notice that sets one more cookie.
+    pub fn cookie(mut self, cookie: String) -> Notice {
+        self.cookies.push(cookie);
+        self
+    }
+
+    /// A notice that is never a page.
+    pub fn plain(self) -> Notice {
+        Notice { plain: true, ..self }
     }
 
     /// The page that the document has for an application that is away.
@@ -82,6 +115,7 @@ impl Notice {
 
     /// The answer, for a method: one to HEAD has no body.
     pub fn answer(&self, language: Language, method: &Method) -> Response<Bytes> {
+        let language = if self.plain && language == Language::Html { Language::Json } else { language };
         let (kind, body) = match language {
             Language::Html => ("text/html; charset=utf-8", self.html()),
             Language::Json => ("application/json", self.json()),
@@ -97,6 +131,13 @@ impl Notice {
         }
         if let Some(Ok(location)) = self.location.as_deref().map(HeaderValue::from_str) {
             fields.insert(LOCATION, location);
+        }
+        for cookie in self.cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok()) {
+            fields.append(SET_COOKIE, cookie);
+        }
+        if self.status == 401 && language != Language::Grpc {
+            // RFC 9110, 11.6.1: with a name that makes no browser ask for a password.
+            fields.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Openmesh-Wallet"));
         }
         if language == Language::Grpc {
             fields.extend(grpc_end(grpc_status(self.status), &format!("{}. {}", self.title, self.text)));
@@ -114,13 +155,16 @@ impl Notice {
     }
 
     fn html(&self) -> String {
+        let link =
+            self.link.as_ref().map(|(words, address)| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(address)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{title}</title>\n<style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\
-             margin:15vh auto;padding:0 1rem}}small{{opacity:.7}}</style>\n<h1>{title}</h1>\n<p>{text}</p>\n\
+             margin:15vh auto;padding:0 1rem;overflow-wrap:anywhere}}small{{opacity:.7}}</style>\n<h1>{title}</h1>\n<p>{text}</p>\n{link}\
              <p><small>{status} {code}</small></p>\n</html>\n",
             title = escape(&self.title),
             text = escape(&self.text),
+            link = link.unwrap_or_default(),
             status = self.status,
             code = self.code,
         )
@@ -146,6 +190,7 @@ pub fn grpc_end(status: u16, message: &str) -> HeaderMap {
 fn grpc_status(status: u16) -> u16 {
     match status {
         400 => 13,
+        401 => 16,
         403 => 7,
         404 => 12,
         429 => 8,

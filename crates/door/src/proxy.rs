@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::body::{Payload, Upload, UploadEnd, UploadFacts, whole};
 use crate::challenge;
 use crate::crowd::{Crowded, Share};
-use crate::document::{Access, Protocol};
+use crate::document::Protocol;
 use crate::download::Download;
+use crate::entry;
 use crate::fields::{self, Client};
 use crate::guard::{Seen, Sight};
 use crate::head::Fault;
@@ -28,8 +29,9 @@ use crate::pool::{Answered, ExchangeError, Upstream};
 use crate::route::{Route, Ticket};
 use crate::shared::Shared;
 use crate::switch::{Class, Refusal};
-use crate::table::ListenerKey;
+use crate::table::{self, ListenerKey};
 use crate::tunnel;
+use crate::visits::Visit;
 
 /// Tries of a request that may be sent more than once, each on a connection that had rested: a whole pool can be dead.
 const REPEATS_MAX: usize = 3;
@@ -105,22 +107,16 @@ async fn forward(
 ) -> Result<Response<Payload>, Notice> {
     // One that is answered while the next is undecided has no say in that.
     let decision = Decision(arrived.seen.clone().filter(|_| arrived.sight == Sight::MayUpgrade));
-    if let Sight::Refused(fault) = arrived.sight {
-        door.count_malformed();
-        return Err(malformed(fault));
-    }
-    let host = host_of(&request).map_err(|fault| {
-        door.count_malformed();
-        malformed(fault)
-    })?;
-    let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
+    let (host, authority) = named(door, arrived.sight, &request)?;
     if !arrived.peer.tls
         && let Some(answer) = challenge::answer(&door.table().document.challenges, &authority.name, &request)
     {
         return answer.map(|answer| answer.map(whole));
     }
-    let route = find(door, &arrived.peer, &authority.name, &request)?;
+    let place = find(door, &arrived.peer, &authority.name, &request)?;
     let upgrades = arrived.sight == Sight::MayUpgrade;
+    let visit = entry::enter(door, &place, &authority, arrived.peer.tls, upgrades, &request)?;
+    let route = place.route;
     let class = class_of(request.method(), upgrades);
     let share = door.crowd().request(arrived.peer.address.ip()).map_err(crowded)?;
     let mut ticket = match route.admit(class).await {
@@ -128,7 +124,9 @@ async fn forward(
         Err(refusal) => return Err(refused(refusal, &route)),
     };
     ticket.keep(share);
-    let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls };
+    let wallet = visit.as_ref().map(|visit| visit.wallet);
+    let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls, wallet };
+    belong(&mut ticket, visit)?;
     let client_upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
     let grpc = is_grpc(request.headers());
     let facts = UploadFacts::default();
@@ -144,6 +142,9 @@ async fn forward(
         outcome = exchange => outcome,
         () = cut.cancelled() => {
             ticket.was_cut();
+            if ticket.is_unwelcome() {
+                return Err(unwelcome());
+            }
             return Err(Notice::new(503, "cut", "The application was replaced before it answered", "Please try again.").retry(1));
         }
     };
@@ -166,6 +167,28 @@ async fn forward(
             Ok(Response::from_parts(parts, Download::new(body, ticket, stream, grpc).boxed_unsync()))
         }
     }
+}
+
+/// Lets a request end with its visit. It may have waited, and its visitor is not let in any more.
+fn belong(ticket: &mut Ticket, visit: Option<Visit>) -> Result<(), Notice> {
+    if let Some(visit) = visit {
+        ticket.belong(visit);
+    }
+    if ticket.is_unwelcome() { Err(unwelcome()) } else { Ok(()) }
+}
+
+/// The host of a good request, as it was written and as it is read.
+fn named(door: &Shared, sight: Sight, request: &Request<Incoming>) -> Result<(HeaderValue, Authority), Notice> {
+    let refused = |fault| {
+        door.count_malformed();
+        malformed(fault)
+    };
+    if let Sight::Refused(fault) = sight {
+        return Err(refused(fault));
+    }
+    let host = host_of(request).map_err(refused)?;
+    let authority = host.to_str().ok().and_then(Authority::parse).ok_or_else(|| malformed(Fault::BadHost))?;
+    Ok((host, authority))
 }
 
 /// The one host of a request, as it was written.
@@ -197,7 +220,7 @@ fn host_of(request: &Request<Incoming>) -> Result<HeaderValue, Fault> {
     }
 }
 
-fn find(door: &Shared, peer: &Peer, name: &str, request: &Request<Incoming>) -> Result<Arc<Route>, Notice> {
+fn find(door: &Shared, peer: &Peer, name: &str, request: &Request<Incoming>) -> Result<table::Place, Notice> {
     if peer.server_name.as_ref().is_some_and(|greeted| greeted != name) {
         let text = "The connection was opened for another name; open one for this name.";
         return Err(Notice::new(421, "other_name", format!("{name} is not served on this connection"), text));
@@ -210,11 +233,7 @@ fn find(door: &Shared, peer: &Peer, name: &str, request: &Request<Incoming>) -> 
     if place.secure && !peer.tls {
         return Err(insecure(name, request));
     }
-    if place.access != Access::Everybody {
-        let text = "This door cannot tell who you are yet, so that it lets nobody in.";
-        return Err(Notice::new(403, "not_for_everybody", "This application is not for everybody", text));
-    }
-    Ok(place.route.clone())
+    Ok(place.clone())
 }
 
 /// The answer to a request without TLS for a host that is served with it alone.
@@ -265,6 +284,12 @@ fn refused(refusal: Refusal, route: &Route) -> Notice {
             Notice::new(503, "held_too_long", "This application takes long to be replaced", again).retry(5)
         }
     }
+}
+
+/// The answer to a request whose visitor may not come in any more since it was let in.
+fn unwelcome() -> Notice {
+    let text = "The right to open this application was taken away, or the time of the pass is over.";
+    Notice::new(401, "visit_over", "The visit is over", text).plain()
 }
 
 fn failed(failure: Failure, upload: UploadEnd) -> Notice {

@@ -11,6 +11,7 @@ use crate::document::{self, Page, Traffic};
 use crate::pool::{Ends, Upstream};
 use crate::report::{InstanceReport, RouteReport};
 use crate::switch::{Arrival, Class, InstanceName, Outcome, Refusal, Switch};
+use crate::visits::Visit;
 
 /// A route.
 #[derive(Debug)]
@@ -187,7 +188,7 @@ impl Route {
             return Err(Refusal::Nobody);
         };
         let ends = upstream.ends();
-        Ok(Ticket { route: self.clone(), name, upstream, ends, id, cut: false, share: None })
+        Ok(Ticket { route: self.clone(), name, upstream, ends, id, cut: false, share: None, visit: None })
     }
 
     /// The page of its document.
@@ -275,6 +276,7 @@ pub struct Ticket {
     pub id: u64,
     cut: bool,
     share: Option<Share>,
+    visit: Option<Visit>,
 }
 
 impl Ticket {
@@ -283,9 +285,21 @@ impl Ticket {
         self.share = Some(share);
     }
 
-    /// Notes that it did not end by itself.
+    /// Lets it end with the visit that it belongs to.
+    pub fn belong(&mut self, visit: Visit) {
+        self.ends.cut = self.ends.cut.child_token();
+        visit.cuts(self.ends.cut.clone());
+        self.visit = Some(visit);
+    }
+
+    /// Returns true where its visitor may not come in any more.
+    pub fn is_unwelcome(&self) -> bool {
+        self.visit.as_ref().is_some_and(Visit::is_over)
+    }
+
+    /// Notes that it did not end by itself. One whose visitor may not come in any more is no loss of a switch.
     pub fn was_cut(&mut self) {
-        self.cut = true;
+        self.cut = !self.is_unwelcome();
     }
 }
 

@@ -10,11 +10,13 @@ use tokio::sync::watch;
 
 use crate::crowd::{Crowd, Share};
 use crate::document::Document;
+use crate::pass::Moment;
 use crate::patience::Patience;
 use crate::pool::Ends;
 use crate::report::Report;
 use crate::table::Table;
 use crate::tls::{CertificateError, Certificates};
+use crate::visits::Visits;
 
 /// State that connections share.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Shared {
     patience: Patience,
     malformed: AtomicU64,
     leaving: Ends,
+    visits: Arc<Visits>,
 }
 
 impl Shared {
@@ -48,6 +51,7 @@ impl Shared {
             patience,
             malformed: AtomicU64::new(0),
             leaving: Ends::default(),
+            visits: Visits::new(),
         }))
     }
 
@@ -74,6 +78,17 @@ impl Shared {
     /// Signals to connections: end in your own words, and be cut.
     pub fn leaving(&self) -> Ends {
         self.leaving.clone()
+    }
+
+    /// Visits that are open.
+    pub fn visits(&self) -> &Arc<Visits> {
+        &self.visits
+    }
+
+    /// Ends the visits that may not go on now.
+    pub fn sweep_visits(&self) {
+        let table = self.table();
+        self.visits.sweep(|host, entry, pass| table.keeps(host, entry, pass), &Moment::now());
     }
 
     /// Counts a malformed request.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::audience::Entry;
 use crate::document::{Access, Document};
 use crate::host::pattern_of;
+use crate::pass::Pass;
 use crate::route::Route;
 
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
@@ -32,10 +34,12 @@ pub enum Kind {
 pub struct Place {
     /// Its route.
     pub route: Arc<Route>,
-    /// People who may come in.
-    pub access: Access,
+    /// Everybody may come in.
+    pub open: bool,
     /// With TLS alone.
     pub secure: bool,
+    /// The way in where not everybody may come in; none where nobody may either.
+    pub entry: Option<Arc<Entry>>,
 }
 
 /// A document with its routes.
@@ -60,7 +64,8 @@ impl Table {
             document.routes.keys().map(|name| (name.clone(), route(name))).collect();
         let hosts = document.hosts.iter().filter_map(|(name, host)| {
             let route = routes.get(&host.route)?.clone();
-            Some((name.clone(), Place { route, access: host.access.clone(), secure: host.secure }))
+            let entry = Entry::of(&document, host);
+            Some((name.clone(), Place { route, open: host.access == Access::Everybody, secure: host.secure, entry }))
         });
         let hosts = hosts.collect();
         let http = document.listeners.iter().map(|one| (one.address, if one.tls { Kind::Tls } else { Kind::Http }));
@@ -73,7 +78,7 @@ impl Table {
         // Those of HTTP come first, in the order of the document.
         let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
             let route = routes.get(one.route.as_ref()?)?.clone();
-            Some((*key, Place { route, access: Access::Everybody, secure: false }))
+            Some((*key, Place { route, open: true, secure: false, entry: None }))
         });
         let whole = whole.collect();
         Table { routes, hosts, whole, listeners, document }
@@ -92,5 +97,14 @@ impl Table {
     /// Treatment of the connections of a listener.
     pub fn kind(&self, key: ListenerKey) -> Option<Kind> {
         self.listeners.iter().find(|(other, _)| *other == key).map(|(_, kind)| kind.clone())
+    }
+
+    /// Returns true where a visit by a pass may go on at a host: everybody may come in there, or application and key are the same and the wallet may.
+    pub fn keeps(&self, host: &str, entry: &Entry, pass: &Pass) -> bool {
+        let Some(place) = self.host(host) else { return false };
+        match &place.entry {
+            None => place.open,
+            Some(now) => now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet),
+        }
     }
 }

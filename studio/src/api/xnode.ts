@@ -360,6 +360,29 @@ export interface MadeKey {
   entry: ApiKey;
 }
 
+// Visitors of applications (`crates/agent/src/api/visit.rs`).
+
+/** The way back of a visitor, as the door has written it into the address of the page. */
+export interface Way {
+  host: string;
+  tls: number;
+  /** Number of the visit. */
+  visit: string;
+  /** Target of the request, in hexadecimal digits. */
+  to: string;
+}
+
+export interface Visited {
+  application: string;
+  host: string;
+}
+
+export interface Leave {
+  /** Address at which the door takes the visitor in, once. */
+  location: string;
+  wallet: string;
+}
+
 // The door (`crates/agent/src/api/doors.rs`).
 
 export interface DoorListener {
@@ -372,7 +395,7 @@ export interface DoorListener {
 export interface DoorHost {
   name: string;
   route: string;
-  /** `everybody`, or a word for others, whom the door refuses as long as it cannot tell who somebody is. */
+  /** `everybody`, `owner`, `members`, or the number of wallets; `nobody` where people have no place to sign in. */
   access: string;
   is_secure: boolean;
 }

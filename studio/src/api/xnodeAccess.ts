@@ -12,11 +12,14 @@ import type {
   ApiKey,
   AuditRecord,
   AuditReport,
+  Leave,
   MadeKey,
   Me,
   Member,
   Role,
   SignedIn,
+  Visited,
+  Way,
 } from "./xnode";
 
 const ACCESS = `${ROOT}/access`;
@@ -68,6 +71,12 @@ export async function signInAt(message: string, signature: string, code: string)
   draftsBelongTo(session.wallet);
   return session;
 }
+
+/** The application that a visitor wants to open; refused for an address to which nobody is led back. */
+export const askVisited = (way: Way, signal?: AbortSignal) =>
+  get<Visited>(`${ACCESS}/visit${query({ ...way, tls: String(way.tls) })}`, signal);
+export const visitAt = (way: Way, message: string, signature: string) =>
+  post<Leave>(`${ACCESS}/visit`, { way, message, signature });
 
 export async function signOutAt(): Promise<void> {
   try {

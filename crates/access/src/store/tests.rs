@@ -314,3 +314,30 @@ fn files_of_another_form_are_named() {
     fs::write(folder.path().join("state.json"), "{").unwrap();
     assert!(matches!(Access::open(folder.path(), None, None, &tick(0)), Err(AccessError::Damaged { .. })));
 }
+
+#[tokio::test]
+async fn a_visitor_is_proved_once_and_becomes_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    let may = |wallet: &Address| *wallet == person(7).address();
+    let prove = async |wish: &views::SignIn, ms: u64| {
+        access.prove(Attempt { wish, host: HOST, from: "127.0.0.1:5" }, "notes", may, &tick(ms)).await
+    };
+    let wish = |n: u8, signer: u8| {
+        let nonce = access.nonce(HOST, &tick(0)).unwrap();
+        signed(&person(signer), text(&person(n), &nonce), None)
+    };
+    let good = wish(7, 7);
+    assert_eq!(prove(&good, 1).await, Ok(person(7).address()));
+    assert_eq!(prove(&good, 2).await, Err(Refusal::NonceUsed), "replayed");
+    assert_eq!(prove(&wish(7, 8), 1).await, Err(Refusal::Signature(person(7).address())), "forged");
+    assert_eq!(prove(&wish(7, 7), NONCE_MS_MAX).await.unwrap_err().code().0, "nonce_expired");
+    // An owner of the machine is no visitor by that, and uses no nonce up by being refused.
+    let refused = Err(Refusal::Audience { wallet: person(1).address(), application: "notes".into() });
+    let owners = wish(1, 1);
+    assert_eq!((prove(&owners, 1).await, prove(&owners, 2).await), (refused.clone(), refused));
+    assert!(try_in(&access, &owners, 3).await.is_ok());
+    // Whoever may open an application has no right at the agent.
+    assert_eq!(come_in(&access, 7, 4).await.unwrap_err(), Refusal::NoMember(person(7).address()));
+    assert!(access.members().iter().all(|member| member.wallet == person(1).address()));
+}

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path, Query};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -14,9 +14,11 @@ use openmesh_access::{Access, Attempt, KeyWish, Principal, Refusal, SESSION_MS, 
 use openmesh_primitives::{Address, Digest};
 use serde::Deserialize;
 
+use super::common::Shared;
 use crate::error::AgentError;
 use crate::face::{COOKIE, Circumstances, Gate, SignedInAs, tick};
 use crate::service::Service;
+use crate::visits;
 
 /// Largest request of a sign-in, bytes: the longest message and signature as JSON, with room to spare. Strangers send it.
 const SIGN_IN_BYTES_MAX: usize = 64 << 10;
@@ -56,6 +58,25 @@ async fn blocking<T: Send + 'static>(
     Ok(done.await.map_err(|_| AgentError::Worker)??)
 }
 
+/// Does what changes members, of whom the door hears at once.
+async fn of_members<T: Send + 'static>(
+    service: &Arc<Service>,
+    gate: &Arc<Gate>,
+    does: impl FnOnce(&Access, &Tick) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, AgentError> {
+    let done = blocking(gate, does).await?;
+    told(service, gate).await?;
+    Ok(done)
+}
+
+/// Tells the door who the members are.
+async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<(), AgentError> {
+    let (service, gate) = (service.clone(), gate.clone());
+    tokio::task::spawn_blocking(move || visits::tell(&service, gate.access(), gate.key()))
+        .await
+        .map_err(|_| AgentError::Worker)
+}
+
 /// A wallet in a path.
 fn wallet(text: &str) -> Result<Address, AgentError> {
     text.parse::<Address>()
@@ -71,11 +92,16 @@ async fn nonce(
 
 async fn sign_in(
     Extension(gate): Held,
+    State(service): Shared,
     Extension(circumstances): Extension<Circumstances>,
     Json(wish): Json<views::SignIn>,
 ) -> Result<Response, AgentError> {
     let attempt = Attempt { wish: &wish, host: &circumstances.host, from: &circumstances.from };
     let signed_in = gate.access().sign_in(attempt, &tick()).await?;
+    if wish.code.is_some() {
+        // There is a first owner now.
+        told(&service, &gate).await?;
+    }
     let who = SignedInAs(signed_in.wallet.to_string());
     let cookie = cookie(&signed_in.token, SESSION_MS / 1_000).filter(|_| circumstances.takes_cookie);
     let mut response = (Extension(who), Json(signed_in)).into_response();
@@ -138,21 +164,23 @@ async fn members(Extension(gate): Held) -> Json<Vec<views::Member>> {
 async fn set_member(
     Extension(gate): Held,
     Extension(principal): Asks,
+    State(service): Shared,
     Path(text): Path<String>,
     Json(wish): Json<views::MemberWish>,
 ) -> Result<StatusCode, AgentError> {
     let wallet = wallet(&text)?;
-    blocking(&gate, move |access, tick| access.set_member(&principal, wallet, &wish, tick)).await?;
+    of_members(&service, &gate, move |access, tick| access.set_member(&principal, wallet, &wish, tick)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn remove_member(
     Extension(gate): Held,
     Extension(principal): Asks,
+    State(service): Shared,
     Path(text): Path<String>,
 ) -> Result<StatusCode, AgentError> {
     let wallet = wallet(&text)?;
-    blocking(&gate, move |access, tick| access.remove_member(&principal, &wallet, tick)).await?;
+    of_members(&service, &gate, move |access, tick| access.remove_member(&principal, &wallet, tick)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,6 @@
 //! Views of applications: their state, with instances, ports and volumes, from one look at the machine.
 
-use openmesh_blueprint::document::Name;
+use openmesh_blueprint::document::{Audience, Domain, Name, Route};
 use openmesh_blueprint::inventory::{Door, InstanceState, Traffic, Verdict};
 use openmesh_xnode::look::{InstanceLook, Look};
 use openmesh_xnode::words;
@@ -54,8 +54,21 @@ fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
         volumes: volumes
             .map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)))
             .collect(),
+        domains: resolved.into_iter().flat_map(|resolved| &resolved.application.domains).map(domain).collect(),
         conditions: Vec::new(),
     }
+}
+
+/// A domain, and who may open the application there.
+fn domain((domain, route): (&Domain, &Route)) -> (String, String) {
+    let wallets: Vec<String> = route.wallets.iter().map(ToString::to_string).collect();
+    let who = match route.audience {
+        Audience::Everybody => "everybody".into(),
+        Audience::Owner => "the owner and admins of this Xnode".into(),
+        Audience::Members => "members of this Xnode".into(),
+        Audience::Wallets => wallets.join(", "),
+    };
+    (domain.to_string(), who)
 }
 
 fn instance(id: String, look: &InstanceLook, admitted: bool) -> views::Instance {

@@ -53,7 +53,7 @@ pub struct DoorHost {
     pub name: String,
     /// Its route.
     pub route: String,
-    /// People who may come in: `everybody`, or a word for others, whom the door refuses as long as it cannot tell who somebody is.
+    /// People who may come in: `everybody`, `owner`, `members`, or the number of wallets; `nobody` where people have no place to sign in.
     pub access: String,
     /// There is a certificate for it.
     pub is_secure: bool,
@@ -325,7 +325,9 @@ fn hosts(document: &Document) -> Vec<DoorHost> {
         route: host.route.clone(),
         access: match &host.access {
             Access::Everybody => "everybody".into(),
-            Access::Owner => "members".into(),
+            _ if host.gate.is_none() => "nobody".into(),
+            Access::Owner => "owner".into(),
+            Access::Members => "members".into(),
             Access::Wallets(wallets) => format!("{} wallets", wallets.len()),
         },
         is_secure: secure(name),

@@ -15,6 +15,7 @@ pub mod import;
 pub mod jobs;
 mod templates;
 pub mod usage;
+pub mod visit;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -79,6 +80,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(jobs::routes())
         .merge(usage::routes())
         .merge(templates::routes())
+        .merge(visit::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
         .with_state(service)
 }

@@ -22,11 +22,11 @@ const NAMED: &str = "xnode.example";
 const COOKIE: &str = "__Host-openmesh-xnode";
 
 /// Wallet number `n`; the first one is the owner.
-fn wallet(n: u8) -> AccountKey {
+pub fn wallet(n: u8) -> AccountKey {
     AccountKey::from_bytes([n; 32]).unwrap()
 }
 
-fn address(n: u8) -> Address {
+pub fn address(n: u8) -> Address {
     wallet(n).address()
 }
 
@@ -71,7 +71,7 @@ impl Site {
     }
 }
 
-fn message(key: &AccountKey, nonce: &Nonce) -> String {
+pub fn message(key: &AccountKey, nonce: &Nonce) -> String {
     let (domain, address) = (&nonce.domain, key.address());
     format!(
         "{domain} wants you to sign in with your Ethereum account:\n{address}\n\nSign in.\n\nURI: http://{domain}\nVersion: 1\nChain ID: {}\nNonce: {}\nIssued At: {}",
@@ -79,12 +79,12 @@ fn message(key: &AccountKey, nonce: &Nonce) -> String {
     )
 }
 
-fn signed(signer: &AccountKey, message: String) -> SignIn {
+pub fn signed(signer: &AccountKey, message: String) -> SignIn {
     let signature = signer.sign_hash(&personal_message_hash(message.as_bytes())).unwrap();
     SignIn { message, signature: signature.to_string(), code: None }
 }
 
-async fn value<T: DeserializeOwned>(request: RequestBuilder) -> T {
+pub async fn value<T: DeserializeOwned>(request: RequestBuilder) -> T {
     let answer = request.send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(status.is_success(), "{status}: {text}");
@@ -92,7 +92,7 @@ async fn value<T: DeserializeOwned>(request: RequestBuilder) -> T {
 }
 
 /// Status and stable word of a refusal; the word is empty where the answer has none.
-async fn refusal(request: RequestBuilder) -> (u16, String) {
+pub async fn refusal(request: RequestBuilder) -> (u16, String) {
     let answer = request.send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     let code = serde_json::from_str::<Failure>(&text).map(|failure| failure.code).unwrap_or_default();

@@ -21,4 +21,5 @@ mod service;
 mod takeover;
 mod templates;
 mod uninstall;
+mod visits;
 mod world;

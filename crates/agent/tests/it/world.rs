@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::{Application, Deployment, Event, EventKind, Node};
-use openmesh_agent::{AgentError, Client, Pages, People, Settings};
+use openmesh_agent::{AgentError, Client, DoorPorts, Pages, People, Settings};
 use openmesh_image::oci::Platform;
 use openmesh_image::recipe::{Kitchen, Mirror};
 use openmesh_image::store::Store;
@@ -110,7 +110,7 @@ impl World {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
-            ports: openmesh_agent::DoorPorts { http: free_port(), https: free_port() },
+            door_ports: openmesh_agent::DoorPorts { http: free_port(), https: free_port() },
             serves: None,
             manager: None,
         };

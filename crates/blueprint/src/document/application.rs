@@ -129,7 +129,7 @@ words! {
         Wallets = "wallets",
         /// Whoever has a role on the machine.
         Members = "members",
-        /// The owner.
+        /// Owners and admins of the machine.
         Owner = "owner",
     }
 }

@@ -28,7 +28,7 @@ fn unknown_keys_are_refused_with_line_and_column() {
 #[test]
 fn every_problem_is_said_at_once() {
     let text = r#"{
-      "version": 2, "serial": 1,
+      "version": 3, "serial": 1,
       "listeners": [{"address": "0.0.0.0:80"}, {"address": "127.0.0.1:80", "tls": true}, {"address": "[::]:80"},
                     {"address": "0.0.0.0:8088", "route": "gone"}, {"address": "0.0.0.0:8089", "route": "db"}],
       "tcp": [{"address": "0.0.0.0:5432", "route": "web"}, {"address": "0.0.0.0:1", "route": "gone"}],
@@ -46,7 +46,7 @@ fn every_problem_is_said_at_once() {
     let document: Document = serde_json::from_str(text).expect("reads");
     let said: Vec<String> = check(&document).iter().map(ToString::to_string).collect();
     let expected = [
-        "version: version 2 is not understood; this door reads version 1",
+        "version: version 3 is not understood; this door reads versions 1 to 2",
         "listeners[1].address: 127.0.0.1:80 is claimed by listeners[0] as well",
         "listeners[1].tls: TLS without a certificate; add one to `certificates`",
         "listeners[3].route: there is no route 'gone'",
@@ -65,6 +65,34 @@ fn every_problem_is_said_at_once() {
         "routes.web.instances[1].address: 127.0.0.1:80 is the door's own (listeners[1])",
     ];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn people_and_ways_in_are_of_the_second_version() {
+    let text = r#"{
+      "version": 1, "serial": 1,
+      "routes": {"web": {"protocol": "http1", "admission": "closed"}},
+      "hosts": {"w.example": {"route": "web", "access": "owner", "gate": {"application": "a b", "key": "KEY"}}},
+      "people": {"sign_in": "https://xnode.lan/visit", "owners": ["me"], "members": ["0x1"]}
+    }"#;
+    let document: Document = serde_json::from_str(&text.replace("KEY", &"ab".repeat(32))).expect("reads");
+    let said: Vec<String> = check(&document).iter().map(ToString::to_string).collect();
+    let expected = [
+        "hosts.w.example.gate.application: 'a b' is no name: 1 to 96 letters, digits, '.', '-', '_' or '/'",
+        "hosts.w.example.gate: it belongs to version 2; write that as `version`",
+        "people: it belongs to version 2; write that as `version`",
+        "people.sign_in: 'https://xnode.lan/visit' is no address for signing in, such as https://xnode.lan: no path, and a name in lower case",
+        "people.owners: 'me' is no wallet: `0x` and 40 hexadecimal digits",
+        "people.members: '0x1' is no wallet: `0x` and 40 hexadecimal digits",
+    ];
+    assert_eq!(said, expected);
+    assert!(serde_json::from_str::<Document>(&text.replace("KEY", "ab")).is_err(), "half a key is none");
+}
+
+#[test]
+fn no_key_is_printed() {
+    let said = format!("{:?}", good());
+    assert!(said.contains("Key(secret)") && !said.contains("9f0c5d2b"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The door over real sockets, in this process and in one of its own, and the rules of its parts.
 
 mod apply;
+mod audiences;
 mod challenges;
 mod crowd;
 mod document;

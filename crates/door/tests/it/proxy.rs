@@ -191,7 +191,7 @@ async fn the_door_says_what_is_wrong() {
     let closed = route(Protocol::H2c, Admission::Closed, &[]);
     let routes = [("app", open(&app, Protocol::Http1)), ("away", away), ("gone", gone), ("closed", closed)];
     let mut said = document(1, &routes);
-    let owners = Host { route: "app".into(), access: Access::Owner, secure: false };
+    let owners = Host { route: "app".into(), access: Access::Owner, secure: false, gate: None };
     said.hosts.insert("owners.test".into(), owners);
     let (_door, at) = door(said).await;
     let mut client = Raw::to(at[0]).await;

@@ -222,7 +222,7 @@ pub fn document(serial: u64, routes: &[(&str, Route)]) -> Document {
     document.listeners =
         vec![Listener { address: "127.0.0.1:0".parse().expect("an address"), tls: false, route: None }];
     for (name, route) in routes {
-        let host = Host { route: name.to_string(), access: Access::Everybody, secure: false };
+        let host = Host { route: name.to_string(), access: Access::Everybody, secure: false, gate: None };
         if route.protocol == Protocol::Tcp {
             let address = "127.0.0.1:0".parse().expect("an address");
             document.tcp.push(TcpListener { address, route: name.to_string() });

@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-async fn greet(at: SocketAddr, root: &str, name: &str, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
+pub async fn greet(at: SocketAddr, root: &str, name: &str, protocol: &str) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(root.as_bytes()).expect("PEM")).expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -47,7 +47,7 @@ async fn get(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn keep(folder: &Path, file: &str, authority: &Authority, names: &[&str]) -> Certificate {
+pub fn keep(folder: &Path, file: &str, authority: &Authority, names: &[&str]) -> Certificate {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
     let issued = authority.issue(&names, SystemTime::now()).expect("a certificate");
     let certificate =

@@ -19,6 +19,7 @@ use rustix::fs::OFlags;
 use super::client::{Client, ClientError, ask};
 use super::document::{Offers, Own, Places, Written, is_route_of};
 use super::served::Served;
+use super::visitors::Visitors;
 use crate::Door;
 use crate::error::XnodeError;
 
@@ -73,6 +74,8 @@ struct State {
     word: Word,
     /// The agent's own face.
     own: Option<Own>,
+    /// People of the machine.
+    visitors: Option<Visitors>,
     /// Routes of the document that was wanted last.
     routes: BTreeSet<String>,
     /// Number of the process that serves this document, and the document with its serial.
@@ -114,6 +117,7 @@ impl Carrier {
         let state = State {
             word: Word::None,
             own: None,
+            visitors: None,
             routes: BTreeSet::new(),
             confirmed: None,
             silent_since: None,
@@ -142,6 +146,27 @@ impl Carrier {
     /// What there is for names that the door serves.
     pub fn offers(&self, names: &BTreeSet<String>) -> Offers {
         Offers { certificates: self.certificates.of(names), challenges: self.certificates.challenges(names) }
+    }
+
+    /// People of the machine.
+    pub fn visitors(&self) -> Option<Visitors> {
+        self.lock().visitors.clone()
+    }
+
+    /// Lets the door know of the people of the machine, at once where it lets some of them in: whoever is none any more is out within a second
+    /// whatever the loop does meanwhile. A door that does not answer gets them with its next document.
+    ///
+    /// # Errors
+    /// Those of the door of effects.
+    pub fn admit(&self, visitors: Visitors, effect: Door<'_>) -> Result<(), XnodeError> {
+        let mut state = self.lock();
+        let kept = self.kept().filter(|kept| kept.people.is_some());
+        if let Some(mut document) = kept {
+            visitors.renew(&mut document);
+            self.bring(&mut state, &document, Instant::now() + ANSWER, effect)?;
+        }
+        state.visitors = Some(visitors);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -258,7 +283,12 @@ impl Carrier {
         state.remarks = written.remarks;
         state.routes = written.document.routes.keys().cloned().collect();
         state.lost.retain(|_, (_, tried)| tried.elapsed() < ADDRESS_AGAIN);
-        let word = self.bring(&mut state, &written.document, until, effect)?;
+        let mut document = written.document;
+        if let Some(visitors) = &state.visitors {
+            // They may have changed since the document was made.
+            visitors.renew(&mut document);
+        }
+        let word = self.bring(&mut state, &document, until, effect)?;
         match &word {
             Word::Waits(_) => state.silent_since = state.silent_since.or_else(|| Some(Instant::now())),
             _ => state.silent_since = None,

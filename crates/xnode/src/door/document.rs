@@ -15,9 +15,10 @@ use openmesh_door::check::{Fault, check};
 use openmesh_door::document::{
     Access, Admission, Certificate, Challenge, Document, Host, Instance, Listener, Protocol as Language, Route, Traffic,
 };
-use openmesh_door::host::{normal, normal_pattern, pattern_of};
+use openmesh_door::host::{normal, normal_pattern};
 use openmesh_door::limits::{DRAIN_MS_DEFAULT, DRAIN_MS_MAX, HOLD_MS_MAX};
 
+use super::visitors::{Visitors, guard, has_certificate};
 use crate::marks::DoorMark;
 
 /// Addresses at which the door serves domains.
@@ -102,6 +103,8 @@ pub struct Facts<'a> {
     pub places: &'a Places,
     /// The agent's own face; none where people do not come through the door.
     pub own: Option<&'a Own>,
+    /// People of the machine; none where the agent does not say who they are.
+    pub visitors: Option<&'a Visitors>,
 }
 
 /// What there is for names that the door serves.
@@ -153,6 +156,9 @@ impl<'a> Facts<'a> {
         // Also without a name: whoever offers hears of what is served.
         take(offers(&names), &mut written);
         if !names.is_empty() {
+            let face = self.own.zip(self.places.https.first()).map(|(_, at)| (OWN_ROUTE, at.port()));
+            let shut = guard(&mut written.document, face, self.visitors);
+            written.remarks.extend(shut);
             listen_for_domains(self.places, self.published, &mut written);
         }
         leave_out(&mut written);
@@ -318,7 +324,7 @@ impl<'a> Facts<'a> {
             let stays = !self.is_switched(name);
             for (domain, route) in before.into_iter().filter(|_| !gone).flat_map(|before| &before.application.domains) {
                 if stays || moves(domain) {
-                    add_host(name, domain.as_str(), route, written);
+                    add_host(name, domain.as_str(), &self.with_people(name, domain, route), written);
                 }
             }
         }
@@ -328,6 +334,14 @@ impl<'a> Facts<'a> {
                 add_host(name, domain.as_str(), route, written);
             }
         }
+    }
+
+    /// A domain of the generation that serves with the people of the wanted one: who may come in counts as soon as it is wanted, and whoever is taken out
+    /// waits for no switch.
+    fn with_people(&self, name: &Name, domain: &Domain, route: &DomainRoute) -> DomainRoute {
+        let wanted = self.wanted.portable.applications.get(name);
+        let now = wanted.and_then(|wanted| wanted.application.domains.get(domain)).unwrap_or(route);
+        DomainRoute { port: route.port.clone(), audience: now.audience, wallets: now.wallets.clone() }
     }
 
     /// Returns true where the domains of the wanted generation count for an application: its traffic goes to that version, or none is wished.
@@ -381,12 +395,8 @@ fn listen_for_domains(places: &Places, published: &[PublishedPort], written: &mu
 
 /// Says which hosts are out of reach for want of a certificate.
 fn miss_certificates(written: &mut Written) {
-    let certificates = written.document.certificates.iter();
-    let names: BTreeSet<&str> = certificates.flat_map(|one| one.names.iter().map(String::as_str)).collect();
-    let covered = |pattern: String| names.contains(pattern.as_str());
-    let has = |name: &str| names.contains(name) || pattern_of(name).is_some_and(covered);
     let secure = written.document.hosts.iter().filter(|(_, host)| host.secure).map(|(name, _)| name);
-    let missing = secure.filter(|name| !has(name.as_str())).map(|name| {
+    let missing = secure.filter(|name| !has_certificate(&written.document, name)).map(|name| {
         format!("{name} has no certificate, and nothing is served there without TLS; `openmesh xnode doors certificate {name}` gives one")
     });
     let missing: Vec<String> = missing.collect();
@@ -437,7 +447,7 @@ fn add_own(own: &Own, written: &mut Written) {
     written.document.routes.insert(OWN_ROUTE.to_string(), route);
     for name in own.hosts.iter().filter_map(|name| normal(name)) {
         // The agent asks everybody itself who they are.
-        let host = Host { route: OWN_ROUTE.to_string(), access: Access::Everybody, secure: true };
+        let host = Host { route: OWN_ROUTE.to_string(), access: Access::Everybody, secure: true, gate: None };
         written.document.hosts.insert(name, host);
     }
 }
@@ -457,11 +467,12 @@ fn add_host(name: &Name, domain: &str, about: &DomainRoute, written: &mut Writte
     let access = match about.audience {
         Audience::Everybody => Access::Everybody,
         Audience::Wallets => Access::Wallets(about.wallets.iter().map(ToString::to_string).collect()),
-        Audience::Members | Audience::Owner => Access::Owner,
+        Audience::Members => Access::Members,
+        Audience::Owner => Access::Owner,
     };
     if written.document.hosts.get(&host).is_some_and(|other| other.route == OWN_ROUTE) {
         written.remarks.push(format!("{domain} of {name} is a name of the machine itself, and leads to its agent"));
         return;
     }
-    written.document.hosts.entry(host).or_insert(Host { route, access, secure: false });
+    written.document.hosts.entry(host).or_insert(Host { route, access, secure: false, gate: None });
 }

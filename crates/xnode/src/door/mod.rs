@@ -11,6 +11,7 @@ mod carrier;
 pub mod client;
 pub mod document;
 mod served;
+pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -108,6 +109,7 @@ impl Gathered {
         served: Option<&'a Document>,
         places: &'a document::Places,
         own: Option<&'a document::Own>,
+        visitors: Option<&'a visitors::Visitors>,
     ) -> Facts<'a> {
         Facts {
             wanted: &self.wanted,
@@ -121,13 +123,14 @@ impl Gathered {
             published: &self.published,
             places,
             own,
+            visitors,
         }
     }
 
     /// Port of an application's version as the kernel leads to it: protocol and number in the instances of a revision; none where nobody knows it.
     pub fn port(&self, name: &Name, revision: &Revision, port: &Name) -> Option<(Protocol, u16)> {
         let places = document::Places::default();
-        let version = self.facts(None, &places, None).version(name, revision)?;
+        let version = self.facts(None, &places, None, None).version(name, revision)?;
         version.ports.get(port).map(|about| (about.protocol, about.port))
     }
 }
@@ -176,10 +179,10 @@ pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>)
     let Some(carrier) = machine.doors.get() else { return Ok(()) };
     let Some(gathered) = Gathered::read(machine, instances)? else { return Ok(()) };
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
-    let own = carrier.own();
+    let (own, visitors) = (carrier.own(), carrier.visitors());
     let names: BTreeSet<&Name> = gathered.marks.keys().chain(&gathered.unknown).collect();
     let written = gathered
-        .facts(kept.as_ref(), carrier.places(), own.as_ref())
+        .facts(kept.as_ref(), carrier.places(), own.as_ref(), visitors.as_ref())
         .document(&|names: &BTreeSet<String>| carrier.offers(names));
     admission::forget_counts(machine, &names, &written.document, effect)?;
     carrier.serve(written, effect)?;

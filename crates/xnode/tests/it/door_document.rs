@@ -11,8 +11,10 @@ use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
 use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument};
+use openmesh_door::pass::Key;
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_xnode::door::document::{Facts, Offers, Own, Places, PublishedPort, Revisions, Written, own_document};
+use openmesh_xnode::door::visitors::Visitors;
 use openmesh_xnode::marks::DoorMark;
 use serde_json::{Value, json};
 
@@ -57,6 +59,7 @@ struct Stage {
     certified: BTreeSet<String>,
     challenges: BTreeMap<String, Challenge>,
     own: Option<Own>,
+    visitors: Option<Visitors>,
 }
 
 impl Stage {
@@ -72,6 +75,7 @@ impl Stage {
             certified: BTreeSet::new(),
             challenges: BTreeMap::new(),
             own: None,
+            visitors: None,
         }
     }
 
@@ -123,6 +127,7 @@ impl Stage {
             published: &self.published,
             places: &places,
             own: self.own.as_ref(),
+            visitors: self.visitors.as_ref(),
         };
         let written = facts.document(&|names: &BTreeSet<String>| {
             let known = names.intersection(&self.certified);
@@ -412,4 +417,77 @@ fn a_proof_by_tls_opens_its_port_before_there_is_a_certificate() {
     assert_eq!(stage.written().document.challenges, stage.challenges);
     stage.challenges.insert("shop.lan".into(), Challenge { digest: Some("0f".repeat(32)), ..Challenge::default() });
     assert!(secure(&stage));
+}
+
+#[test]
+fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
+    let wallet = "0x52908400098527886E0F7030069857D2E4169EE7";
+    let one = |name: &str, domains: &str| {
+        format!(
+            "  {name}: {{image: 'localhost/{name}:1', ports: {{http: {{port: 80, protocol: http}}}}, domains: {{{domains}}}}}\n"
+        )
+    };
+    let text = one(
+        "notes",
+        &format!(
+            "notes.lan: {{port: http, audience: wallets, wallets: ['{wallet}']}}, plain.example.org: {{port: http, audience: owner}}"
+        ),
+    ) + &one("wiki", "wiki.lan: {port: http, audience: members}, all.lan: {port: http}");
+    let first = generation(&text, None);
+    let mut stage = Stage::new(first.clone(), None)
+        .with(&first, "notes", 0, 2)
+        .with(&first, "wiki", 0, 3)
+        .open(&first, "notes", 1)
+        .open(&first, "wiki", 1);
+    let key = Key::try_from("5c".repeat(32)).unwrap();
+    let (owner, member) = (format!("0x{}", "1".repeat(40)), format!("0x{}", "2".repeat(40)));
+    let visitors =
+        Visitors { key: key.clone(), owners: [owner.clone()].into(), members: [owner.clone(), member.clone()].into() };
+    stage.visitors = Some(visitors);
+    // Without a name of the machine there is no place to sign in, and so nobody comes in, as an older door has it.
+    let none = stage.written();
+    assert!(none.document.version == 1 && none.document.people.is_none());
+    assert_eq!(none.remarks.iter().filter(|remark| remark.contains("lets nobody in")).count(), 3, "{:?}", none.remarks);
+    stage.own = Some(Own { hosts: vec!["xnode.lan".into()], to: ([127, 0, 0, 1], 7_780).into() });
+    assert!(stage.written().document.people.is_none(), "a name without a certificate is no place for that");
+    stage.certified = ["xnode.lan", "notes.lan", "wiki.lan", "all.lan"].map(String::from).into();
+    let document = stage.written().document;
+    assert_eq!(document.version, 2);
+    assert_eq!(
+        serde_json::to_value(document.people.as_ref().unwrap()).unwrap(),
+        json!({ "sign_in": "https://xnode.lan", "owners": [owner], "members": [owner, member] })
+    );
+    let host = |name: &str| serde_json::to_value(&document.hosts[name]).unwrap();
+    let gate = |application: &str| json!({ "application": application, "key": String::from(key.of(application)) });
+    // With TLS alone where there is a certificate: a pass in the clear is anybody's.
+    assert_eq!(
+        host("notes.lan"),
+        json!({ "route": "notes/http", "access": { "wallets": [wallet] }, "secure": true, "gate": gate("notes") })
+    );
+    assert_eq!(host("plain.example.org"), json!({ "route": "notes/http", "access": "owner", "gate": gate("notes") }));
+    assert_eq!(
+        host("wiki.lan"),
+        json!({ "route": "wiki/http", "access": "members", "secure": true, "gate": gate("wiki") })
+    );
+    assert_eq!(host("all.lan"), json!({ "route": "wiki/http", "access": "everybody" }));
+    assert_ne!(gate("notes"), gate("wiki"));
+    // The agent does not say who its people are.
+    stage.visitors = None;
+    assert!(stage.written().document.people.is_none());
+}
+
+#[test]
+fn whoever_is_taken_out_waits_for_no_switch() {
+    let text = |image: &str, audience: &str| {
+        web(image, 8080).replace("shop.lan: {port: http}", &format!("shop.lan: {{port: http, audience: {audience}}}"))
+    };
+    let first = generation(&text("1", "members"), None);
+    let second = generation(&text("2", "owner"), Some(&first));
+    let stage = Stage::new(second, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
+    let access = |stage: &Stage| serde_json::to_value(&stage.written().document.hosts["shop.lan"].access).unwrap();
+    assert_eq!(access(&stage), json!("owner"), "the old version has the traffic, and the new people may come in");
+    // An application that goes keeps its people until it is shut.
+    let third = generation("  b: {image: 'localhost/b:1'}\n", Some(&first));
+    let gone = Stage::new(third, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
+    assert_eq!(access(&gone), json!("members"));
 }

@@ -14,7 +14,7 @@ const AUDIENCE_WORDS: Record<Audience, string> = {
   everybody: "everybody",
   wallets: "these wallets",
   members: "members of this Xnode",
-  owner: "the owner",
+  owner: "only the owner and admins",
 };
 
 /** Domains that lead to an application, and who may come in by each: changes of the document, planned as any other. */
@@ -107,6 +107,8 @@ function RouteTable({
           cell: ({ domain }) => {
             const host = hostOf(domain);
             if (!host) return <span className="quiet">not served yet</span>;
+            if (host.access === "nobody")
+              return <Badge tone="warn">lets nobody in: this Xnode has no name to sign in at</Badge>;
             return host.is_secure ? (
               <Badge tone="good">with a certificate</Badge>
             ) : (
@@ -247,8 +249,9 @@ function NewRoute({
           </label>
         ) : null}
         {audience === "everybody" ? null : (
-          <Notice tone="warn" title="The door lets nobody in where it cannot tell who somebody is">
-            The domains of the door say who may come in at this moment.
+          <Notice title="Visitors sign in with a wallet before they see anything of it">
+            They do so at this Xnode, which needs a name of its own with a certificate for that. A published
+            port is open to whoever reaches it, whatever the domain says.
           </Notice>
         )}
         <Planning flow={flow} />

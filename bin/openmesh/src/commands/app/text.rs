@@ -46,6 +46,9 @@ pub(super) fn why(application: &Application) -> String {
     for (name, volume) in &application.volumes {
         text += &format!("volume     {name} {volume}\n");
     }
+    for (domain, who) in &application.domains {
+        text += &format!("domain     {domain}, which {who} may open\n");
+    }
     for condition in &application.conditions {
         text += &format!("condition  instance {}: {}\n", condition.index, condition.text);
     }

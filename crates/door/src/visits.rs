@@ -1,0 +1,183 @@
+//! Visits that are open: requests and connections that came by a pass, ended as soon as their wallet may not come in any more; and codes that were used.
+//!
+//! An open request was let in by one document and goes on under another. So whoever replaces the document has every open visit looked at again, and a
+//! task looks each second for passes that a clock has ended. Used codes are remembered in memory alone: one from before the start of this process is
+//! refused, so that none is good twice.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::audience::Entry;
+use crate::limits::{CODE_MS, CODES_USED_MAX};
+use crate::pass::{Moment, Pass, Wallet};
+
+/// Visits of a door.
+#[derive(Debug)]
+pub struct Visits {
+    /// Moment at which this process began.
+    began: Moment,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    open: HashMap<u64, Open>,
+    next: u64,
+    /// A task looks for what is over.
+    watched: bool,
+    /// Used codes.
+    used: HashMap<Pass, Moment>,
+}
+
+#[derive(Debug)]
+struct Open {
+    host: String,
+    entry: Arc<Entry>,
+    pass: Pass,
+    over: CancellationToken,
+    /// Cuts its connection to an instance, where it has one.
+    cut: Option<CancellationToken>,
+}
+
+/// Reason for which a code is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// It was used, or made before this process began, which knows of no use.
+    Used,
+    /// More were used just now than are remembered.
+    Crowded,
+}
+
+/// An open visit. It is over with this value, or before that where its wallet may not come in any more.
+#[derive(Debug)]
+pub struct Visit {
+    visits: Arc<Visits>,
+    id: u64,
+    over: CancellationToken,
+    /// The wallet.
+    pub wallet: Wallet,
+}
+
+impl Visit {
+    /// Returns true where it was ended because its wallet may not come in any more.
+    pub fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Has a token cancelled at its end before its time; at once where that has come.
+    pub fn cuts(&self, cut: CancellationToken) {
+        let mut inner = self.visits.lock();
+        match inner.open.get_mut(&self.id) {
+            Some(open) => open.cut = Some(cut),
+            None => cut.cancel(),
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.visits.lock().open.remove(&self.id);
+    }
+}
+
+impl Visits {
+    /// None, from this moment on.
+    pub fn new() -> Arc<Visits> {
+        Arc::new(Visits { began: Moment::now(), inner: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a visit by a pass, and says whether it is the first one that is open: then somebody has to look for what is over.
+    pub fn begin(self: &Arc<Self>, host: &str, entry: &Arc<Entry>, pass: Pass) -> (Visit, bool) {
+        let over = CancellationToken::new();
+        let open = Open { host: host.to_string(), entry: entry.clone(), pass, over: over.clone(), cut: None };
+        let mut inner = self.lock();
+        inner.next += 1;
+        let id = inner.next;
+        inner.open.insert(id, open);
+        let is_first = !std::mem::replace(&mut inner.watched, true);
+        (Visit { visits: self.clone(), id, over, wallet: pass.wallet }, is_first)
+    }
+
+    /// Ends the visits that a clock ends, or that may not go on by a document.
+    pub fn sweep(&self, keeps: impl Fn(&str, &Entry, &Pass) -> bool, now: &Moment) {
+        let mut inner = self.lock();
+        inner.open.retain(|_, open| {
+            let stays = open.pass.left_ms(now).is_ok() && keeps(&open.host, &open.entry, &open.pass);
+            if !stays {
+                open.over.cancel();
+                if let Some(cut) = &open.cut {
+                    cut.cancel();
+                }
+            }
+            stays
+        });
+    }
+
+    /// Returns true where none is open: whoever looks for what is over may stop, and the next first one asks for another.
+    pub fn are_over(&self) -> bool {
+        let mut inner = self.lock();
+        inner.watched = !inner.open.is_empty();
+        !inner.watched
+    }
+
+    /// Uses a code up. Of two who come with it at the same moment one is refused.
+    ///
+    /// # Errors
+    /// [`Spent`].
+    pub fn spend(&self, code: &Pass, now: &Moment) -> Result<(), Spent> {
+        if !code.made.follows(&self.began) {
+            return Err(Spent::Used);
+        }
+        let mut inner = self.lock();
+        if inner.used.len() >= CODES_USED_MAX {
+            inner.used.retain(|_, used| now.boot_ms.saturating_sub(used.boot_ms) < CODE_MS);
+        }
+        match inner.used.len() >= CODES_USED_MAX {
+            true => Err(Spent::Crowded),
+            false if inner.used.insert(*code, *now).is_some() => Err(Spent::Used),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::{Kind, VISIT_BYTES};
+
+    fn code(visit: u8, made: Moment) -> Pass {
+        Pass { kind: Kind::Code, wallet: Wallet([1; 20]), made, lasts_ms: CODE_MS, visit: [visit; VISIT_BYTES] }
+    }
+
+    #[test]
+    fn a_code_is_good_once_and_only_for_the_process_that_was_there() {
+        let visits = Visits::new();
+        let now = Moment::now();
+        assert_eq!(visits.spend(&code(1, now), &now), Ok(()));
+        assert_eq!(visits.spend(&code(1, now), &now), Err(Spent::Used));
+        assert_eq!(visits.spend(&code(2, now), &now), Ok(()));
+        // A door that was started anew knows nothing of what was used before it: nothing of then is taken.
+        let before = Moment { boot_ms: visits.began.boot_ms - 1, ..now };
+        assert_eq!(visits.spend(&code(3, before), &now), Err(Spent::Used));
+        assert_eq!(visits.spend(&code(3, Moment { boot: now.boot ^ 1, ..now }), &now), Err(Spent::Used));
+    }
+
+    #[test]
+    fn no_used_code_is_forgotten_as_long_as_it_could_be_used() {
+        let visits = Visits::new();
+        let now = Moment::now();
+        for number in 0..CODES_USED_MAX as u64 {
+            assert_eq!(visits.spend(&code(1, Moment { boot_ms: now.boot_ms + number, ..now }), &now), Ok(()));
+        }
+        let more = code(2, now);
+        assert_eq!(visits.spend(&more, &now), Err(Spent::Crowded));
+        let later = Moment { boot_ms: now.boot_ms + CODE_MS, ..now };
+        assert_eq!(visits.spend(&more, &later), Ok(()));
+    }
+}
