@@ -75,6 +75,7 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/applications/{}", VIEWER),
     change("DELETE", "/v1/xnode/applications/{}", ADMIN),
     look("/v1/xnode/applications/{}/logs", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/restart", OPERATOR),
     look("/v1/xnode/generations", VIEWER),
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),

@@ -138,6 +138,12 @@ pub struct Application {
     pub ports: BTreeMap<String, Option<String>>,
     /// Volumes: name, and id with line.
     pub volumes: BTreeMap<String, String>,
+    /// The last version that was wanted for it has failed, and nothing was wanted since; none where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Returned>,
+    /// Last time that its instances were asked to be started anew, without a new version; none where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// Conditions with their figures: throttled, out of memory, disk full. Nothing is restarted for one.
     #[serde(default)]
     pub conditions: Vec<UsageCondition>,
@@ -160,6 +166,61 @@ pub struct Instance {
     pub admitted: bool,
     /// Its last end, in words.
     pub last_end: Option<String>,
+}
+
+/// A version of an application that failed, and what serves in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Returned {
+    /// Number of the generation that failed.
+    pub generation: u64,
+    /// The test that failed, with its last answer, or the last words of the version.
+    pub cause: String,
+    /// Number of the generation that brought back what the failed one changed.
+    pub returned_by: u64,
+    /// Number of the generation that serves now.
+    pub serves: u64,
+}
+
+/// A restart of an application that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// Its number, from 1: so many were asked for since the application is there.
+    pub number: u64,
+    /// Whoever asked for it.
+    pub by: String,
+    /// Reason.
+    pub reason: String,
+    /// Moment.
+    pub at: Timestamp,
+    /// Instances that are still to be started.
+    pub left: Vec<String>,
+    /// All of its instances run anew, with their traffic.
+    pub is_over: bool,
+}
+
+/// A restart that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restarting {
+    /// The application.
+    pub application: String,
+    /// Its number among those of the application, from 1.
+    pub number: u64,
+    /// Instances that it starts anew.
+    pub instances: Vec<String>,
+    /// Its way.
+    pub way: RestartWay,
+    /// Sequence of the history from which its events can be followed.
+    pub events: u64,
+}
+
+/// Way of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartWay {
+    /// One instance after another; the others have the traffic meanwhile.
+    Rolling,
+    /// All at once, while requests wait at the door.
+    Held,
 }
 
 /// A generation.
@@ -253,6 +314,10 @@ pub enum EventKind {
     Over,
     /// Something that had gone, or was changed by somebody else, is as it was again.
     Repaired,
+    /// Instances of an application are asked to be started anew, without a new version.
+    Restart,
+    /// They run anew, with their traffic.
+    Restarted,
 }
 
 /// An event.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use openmesh_blueprint::document::Name;
 use openmesh_links::texts::Resolvers;
 
 pub(crate) use crate::guard::lock;
@@ -11,6 +12,7 @@ pub(crate) use crate::guard::lock;
 use crate::events::Events;
 use crate::network::Known;
 use crate::readback::Checks;
+use crate::restarts::RestartEnd;
 
 /// Time for which a shim that gave no answer is not asked again by a look: each such look takes as long as the patience with it.
 const SILENT: Duration = Duration::from_secs(20);
@@ -34,6 +36,8 @@ pub(crate) struct Memory {
     pub resolvers: Mutex<Resolvers>,
     /// Shims that gave no answer.
     pub silent: Silent,
+    /// Restarts that are over, and whose end nobody has taken yet.
+    pub restarts: Mutex<BTreeMap<Name, RestartEnd>>,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
 }

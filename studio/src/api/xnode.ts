@@ -78,6 +78,8 @@ export interface Application {
   ports: Record<string, string | null>;
   /** Volumes: name, and id with line. */
   volumes: Record<string, string>;
+  /** Last time that its instances were asked to be started anew, without a new version; left out where nobody did. */
+  restart?: Restart;
   /** With their figures; nothing is restarted for one. An agent of before has none. */
   conditions?: UsageCondition[];
 }
@@ -90,6 +92,30 @@ export interface Instance {
   restarts: number;
   admitted: boolean;
   last_end: string | null;
+}
+
+/** A restart of an application that was asked for. */
+export interface Restart {
+  /** From 1: so many were asked for since the application is there. */
+  number: number;
+  by: string;
+  reason: string;
+  at: string;
+  /** Instances that are still to be started. */
+  left: string[];
+  /** All of its instances run anew, with their traffic. */
+  is_over: boolean;
+}
+
+/** A restart that was taken. */
+export interface Restarting {
+  application: string;
+  number: number;
+  instances: string[];
+  /** One instance after another, or all at once while requests wait at the door. */
+  way: "rolling" | "held";
+  /** Sequence of the history from which its events can be followed. */
+  events: number;
 }
 
 export interface Generation {
@@ -144,7 +170,9 @@ export type EventKind =
   | "secret"
   | "found"
   | "over"
-  | "repaired";
+  | "repaired"
+  | "restart"
+  | "restarted";
 
 export interface XnodeEvent {
   sequence: number;

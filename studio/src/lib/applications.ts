@@ -17,7 +17,7 @@ export const STATES: Record<ApplicationState, { tone: Tone; words: string; remed
     tone: "warn",
     words: "frozen",
     remedy:
-      "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or restart it.",
+      "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or stop it and start it again.",
   },
   ended: {
     tone: "warn",

@@ -61,6 +61,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/applications", get(applications).post(deploy))
         .route("/v1/xnode/applications/{name}", get(application).delete(remove))
         .route("/v1/xnode/applications/{name}/logs", get(logs))
+        .route("/v1/xnode/applications/{name}/restart", post(restart))
         .route("/v1/xnode/generations", get(generations))
         .route("/v1/xnode/generations/{number}", get(document))
         .route("/v1/xnode/generations/{number}/diff/{other}", get(difference))
@@ -161,6 +162,17 @@ async fn remove(
     Ok(Json(service.remove(&name, disposal, &change.asked(&format!("{name} is removed")), !change.plan).await?))
 }
 
+async fn restart(
+    State(service): Shared,
+    Path(text): Path<String>,
+    change: Change,
+) -> Result<Json<views::Restarting>, AgentError> {
+    let name = name(&text)?;
+    let asked = change.asked("it was asked for");
+    let restart = move |service: &Service| service.restart(&name, change.instance.as_deref(), &asked);
+    Ok(Json(blocking(&service, restart).await?))
+}
+
 async fn roll_back(
     State(service): Shared,
     Path(number): Path<u64>,
@@ -189,7 +201,7 @@ async fn applications(State(service): Shared) -> Result<Json<Vec<views::Applicat
     Ok(Json(with_conditions(&service, views_of(&look, &service.work())).await?))
 }
 
-/// Adds what the use of processors, memory and disk says of applications.
+/// Adds what the use of processors, memory and disk says of applications, and what became of versions that failed.
 async fn with_conditions(
     service: &Arc<Service>,
     mut all: Vec<views::Application>,
@@ -197,6 +209,7 @@ async fn with_conditions(
     blocking(service, move |service| {
         for view in &mut all {
             view.conditions = usage::present(service, &view.name);
+            view.returned = applications::returned(service, &view.name);
         }
         Ok(all)
     })

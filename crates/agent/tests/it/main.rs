@@ -13,6 +13,7 @@ mod joins;
 mod pantry;
 mod pauses;
 mod protocols;
+mod restarts;
 mod returns;
 mod service;
 mod takeover;
