@@ -65,6 +65,8 @@ pub const RULES: &[Rule] = &[
     // The machine, its applications and generations.
     look("/v1/xnode", VIEWER),
     look("/v1/xnode/schema", NOBODY),
+    look("/openapi.json", NOBODY),
+    look("/v1/xnode/openapi.json", NOBODY),
     look("/v1/xnode/events", VIEWER),
     look("/v1/xnode/holdings", ADMIN),
     look("/v1/xnode/drain", VIEWER),

@@ -12,6 +12,7 @@ use openmesh_primitives::Timestamp;
 pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use crate::api::doors::{DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors};
 pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
@@ -23,7 +24,7 @@ pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 
 /// The machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Node {
     /// Instance name of the agent.
     pub agent: String,
@@ -49,7 +50,7 @@ pub struct Node {
 }
 
 /// Present work of the agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Work {
     /// State.
     pub state: WorkState,
@@ -60,11 +61,12 @@ pub struct Work {
     /// Steps that failed and are tried again, and applications that are left as they are, with their causes.
     pub troubles: Vec<Trouble>,
     /// Last look at the machine.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub looked_at: Option<Timestamp>,
 }
 
 /// State of the agent's work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkState {
     /// Nothing was looked at yet.
@@ -81,7 +83,7 @@ pub enum WorkState {
 }
 
 /// Something that cannot go on now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trouble {
     /// Application; none for the machine as a whole.
     pub application: Option<String>,
@@ -94,7 +96,7 @@ pub struct Trouble {
 }
 
 /// State of an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplicationState {
     /// Every instance runs and has passed its gate.
@@ -118,7 +120,7 @@ pub enum ApplicationState {
 }
 
 /// An application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Application {
     /// Name.
     pub name: String,
@@ -150,7 +152,7 @@ pub struct Application {
 }
 
 /// An instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
     /// Revision and number.
     pub id: String,
@@ -169,7 +171,7 @@ pub struct Instance {
 }
 
 /// A version of an application that failed, and what serves in its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Returned {
     /// Number of the generation that failed.
     pub generation: u64,
@@ -182,7 +184,7 @@ pub struct Returned {
 }
 
 /// A restart of an application that was asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Restart {
     /// Its number, from 1: so many were asked for since the application is there.
     pub number: u64,
@@ -191,6 +193,7 @@ pub struct Restart {
     /// Reason.
     pub reason: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Instances that are still to be started.
     pub left: Vec<String>,
@@ -199,7 +202,7 @@ pub struct Restart {
 }
 
 /// A restart that was taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Restarting {
     /// The application.
     pub application: String,
@@ -214,7 +217,7 @@ pub struct Restarting {
 }
 
 /// Way of a restart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RestartWay {
     /// One instance after another; the others have the traffic meanwhile.
@@ -224,7 +227,7 @@ pub enum RestartWay {
 }
 
 /// A generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Generation {
     /// Number.
     pub number: u64,
@@ -235,6 +238,7 @@ pub struct Generation {
     /// Reason.
     pub reason: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Hash of the portable part.
     pub portable: String,
@@ -253,7 +257,7 @@ pub struct Generation {
 }
 
 /// A deployment that was taken, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deployment {
     /// Number of the generation.
     pub generation: u64,
@@ -272,20 +276,21 @@ pub struct Deployment {
 }
 
 /// A secret, without its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Secret {
     /// Name.
     pub name: String,
     /// Present version.
     pub version: u32,
     /// Moment at which it was set.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Applications of the wanted generation that have it, each with the version it has.
     pub used_by: BTreeMap<String, u32>,
 }
 
 /// Kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A generation is wanted.
@@ -321,11 +326,12 @@ pub enum EventKind {
 }
 
 /// An event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Number, from 1.
     pub sequence: u64,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Kind.
     pub kind: EventKind,
@@ -338,13 +344,14 @@ pub struct Event {
 }
 
 /// A line of an application's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// Instance.
     pub instance: String,
     /// Number in the instance's log.
     pub sequence: u64,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// `stdout`, `stderr`, or `shim` for words of the shim itself.
     pub stream: String,
@@ -353,7 +360,7 @@ pub struct LogLine {
 }
 
 /// An error, as every answer with a status above 399 has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Stable word for programs.
     pub code: String,

@@ -167,8 +167,13 @@ impl Worker {
             if self.restarts.insert(name.clone(), mark.number) != Some(mark.number) {
                 let (number, by) = (mark.number, &mark.by);
                 let text = match instances.is_empty() {
-                    true => format!("restart {number} of {name}, asked for by {by}, is over: another version took the place of its instances"),
-                    false => format!("restart {number} of {name}, asked for by {by}, is done: {} run anew", names(instances.iter())),
+                    true => format!(
+                        "restart {number} of {name}, asked for by {by}, is over: another version took the place of its instances"
+                    ),
+                    false => format!(
+                        "restart {number} of {name}, asked for by {by}, is done: {} run anew",
+                        names(instances.iter())
+                    ),
                 };
                 self.note(EventKind::Restarted, Some(&name), text);
             }

@@ -17,7 +17,9 @@ use openmesh_volume::Id;
 use crate::applications::{self, Instances, Made};
 use crate::error::XnodeError;
 use crate::events::Finding;
-use crate::marks::{self, Clock, DoorMark, FAILED_JOB, JobsMark, OVER, RESTART, RestartMark, STARTED, StartedMark, Trial};
+use crate::marks::{
+    self, Clock, DoorMark, FAILED_JOB, JobsMark, OVER, RESTART, RestartMark, STARTED, StartedMark, Trial,
+};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Machine, door, host, words};

@@ -40,7 +40,9 @@ pub enum NoRestart {
         wish: Wish,
     },
     /// Another version of it is on its way.
-    #[error("another version of {name} is on its way in generation {wanted}, and starts anew with it; wait until it is committed, or go back with `openmesh app rollback {serves}`")]
+    #[error(
+        "another version of {name} is on its way in generation {wanted}, and starts anew with it; wait until it is committed, or go back with `openmesh app rollback {serves}`"
+    )]
     OnItsWay {
         /// The application.
         name: Name,
@@ -50,7 +52,9 @@ pub enum NoRestart {
         serves: u64,
     },
     /// Its first version is on its way.
-    #[error("the first version of {name} is on its way in generation {wanted}; wait until it is committed: `openmesh app why {name}` tells how far it is")]
+    #[error(
+        "the first version of {name} is on its way in generation {wanted}; wait until it is committed: `openmesh app why {name}` tells how far it is"
+    )]
     First {
         /// The application.
         name: Name,
@@ -58,7 +62,9 @@ pub enum NoRestart {
         wanted: u64,
     },
     /// It is left as it is.
-    #[error("{name} is held, and nothing of it is started or ended until that is over: {cause}; `openmesh app why {name}` tells more")]
+    #[error(
+        "{name} is held, and nothing of it is started or ended until that is over: {cause}; `openmesh app why {name}` tells more"
+    )]
     Held {
         /// The application.
         name: Name,
@@ -143,9 +149,8 @@ pub fn meant(look: &Look, name: &Name, instance: Option<&str>) -> Result<(BTreeS
     let observed = look.inventory.applications.get(name);
     let there = |id: &InstanceId| observed.is_some_and(|found| found.instances.contains_key(id));
     let all: BTreeSet<InstanceId> = wanted(generation, name).into_iter().filter(there).collect();
-    let is_meant = |id: &InstanceId| {
-        instance.is_none_or(|asked| asked == id.to_string() || asked.parse() == Ok(id.index))
-    };
+    let is_meant =
+        |id: &InstanceId| instance.is_none_or(|asked| asked == id.to_string() || asked.parse() == Ok(id.index));
     let chosen: BTreeSet<InstanceId> = all.iter().filter(|id| is_meant(id)).cloned().collect();
     if chosen.is_empty() {
         let instance = instance.unwrap_or("any").to_string();
@@ -186,13 +191,7 @@ impl Agent {
     ///
     /// # Errors
     /// A refusal; or a mark cannot be read or written, and then nothing was asked for.
-    pub fn restart(
-        &self,
-        look: &Look,
-        name: &Name,
-        wished: Wished<'_>,
-        door: Door<'_>,
-    ) -> Result<Restart, XnodeError> {
+    pub fn restart(&self, look: &Look, name: &Name, wished: Wished<'_>, door: Door<'_>) -> Result<Restart, XnodeError> {
         let (instances, way) = meant(look, name, wished.instance)?;
         let paths = &self.machine().paths;
         let path = paths.application(name).join(RESTART);
@@ -255,7 +254,8 @@ pub(crate) fn look(machine: &Machine, seen: &Seen, generations: &[&Generation]) 
 fn ended(mark: &RestartMark, name: &Name, seen: &Seen, generations: &[&Generation]) -> Option<BTreeSet<InstanceId>> {
     let wanted: BTreeSet<InstanceId> = generations.iter().flat_map(|generation| wanted(generation, name)).collect();
     let found = seen.inventory.applications.get(name)?;
-    let meant = found.instances.iter().filter(|(id, _)| wanted.contains(*id) && mark.after.contains_key(&id.to_string()));
+    let meant =
+        found.instances.iter().filter(|(id, _)| wanted.contains(*id) && mark.after.contains_key(&id.to_string()));
     let serves = |one: &ObservedInstance| {
         one.is_as_started() && one.gate == Some(Verdict::Passed) && one.traffic == Traffic::Admitted
     };

@@ -1,6 +1,7 @@
 /**
  * Answers of an Xnode's agent, field by field as its views have them (`crates/agent/src/views.rs` and the areas of
- * `crates/agent/src/api`). By hand: the agent is not in the contract of the node's gateway, from which the others are made.
+ * `crates/agent/src/api`). By hand: the agent is not in the contract of the node's gateway, from which the others
+ * are made. Its own is `openapi/xnode.json`.
  */
 
 /** The machine. */
@@ -78,6 +79,8 @@ export interface Application {
   ports: Record<string, string | null>;
   /** Volumes: name, and id with line. */
   volumes: Record<string, string>;
+  /** The last version that was wanted for it has failed, and nothing was wanted since; left out where none has. */
+  returned?: Returned;
   /** Last time that its instances were asked to be started anew, without a new version; left out where nobody did. */
   restart?: Restart;
   /** With their figures; nothing is restarted for one. An agent of before has none. */
@@ -92,6 +95,15 @@ export interface Instance {
   restarts: number;
   admitted: boolean;
   last_end: string | null;
+}
+
+/** A version of an application that failed, and what serves in its place. */
+export interface Returned {
+  generation: number;
+  /** The test that failed, with its last answer, or the last words of the version. */
+  cause: string;
+  returned_by: number;
+  serves: number;
 }
 
 /** A restart of an application that was asked for. */

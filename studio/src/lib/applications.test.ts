@@ -7,6 +7,7 @@ import {
   machineInWords,
   openings,
   placeOf,
+  restartWords,
   stateOf,
 } from "./applications";
 
@@ -90,4 +91,13 @@ it("says the machine in a line", () => {
     "at work: start web r1/0 · generation 3 serves, 4 is wanted",
   );
   expect(machine(0, 1, "held")).toBe("something is held or fails · generation 1 is on its way");
+});
+
+it("tells how far a restart is", () => {
+  expect(restartWords({ left: ["a.0", "a.1"], is_over: false })).toBe(
+    "goes on: 2 instances are still to be started",
+  );
+  expect(restartWords({ left: ["a.1"], is_over: false })).toBe("goes on: 1 instance is still to be started");
+  expect(restartWords({ left: [], is_over: false })).toBe("goes on: what was started is not healthy yet");
+  expect(restartWords({ left: [], is_over: true })).toBe("is done");
 });

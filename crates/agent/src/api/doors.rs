@@ -12,6 +12,7 @@ use openmesh_door::document::{Access, Admission, Document, Traffic};
 use openmesh_door::report::{Report, RouteReport};
 use openmesh_xnode::door::{Look, Word};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, blocking};
 use crate::doors::Keeper;
@@ -21,7 +22,7 @@ use crate::service::Service;
 use crate::views::EventKind;
 
 /// State of the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoorState {
     /// It serves what is wanted.
@@ -35,7 +36,7 @@ pub enum DoorState {
 }
 
 /// An address at which the door listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorListener {
     /// Address and port.
     pub address: String,
@@ -46,7 +47,7 @@ pub struct DoorListener {
 }
 
 /// A host that the door serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorHost {
     /// Its name.
     pub name: String,
@@ -59,7 +60,7 @@ pub struct DoorHost {
 }
 
 /// An instance of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorInstance {
     /// Its name.
     pub name: String,
@@ -76,7 +77,7 @@ pub struct DoorInstance {
 }
 
 /// A port of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorRoute {
     /// Its name, `APPLICATION/PORT`.
     pub name: String,
@@ -95,7 +96,7 @@ pub struct DoorRoute {
 }
 
 /// The door.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Doors {
     /// State.
     pub state: DoorState,
@@ -124,7 +125,7 @@ pub struct Doors {
 }
 
 /// A certificate that a person gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DoorCertificate {
     /// Chain as PEM, the host's own first.

@@ -3,6 +3,7 @@
 mod access;
 mod alerts;
 mod backups;
+mod contract;
 mod doors;
 mod drain;
 mod early;

@@ -53,7 +53,8 @@ async fn an_application_starts_anew_in_the_same_generation() {
     assert_eq!((taken.number, taken.way), (1, RestartWay::Held));
     assert_eq!(taken.instances, [before.instances[0].id.clone()]);
     let events = follow(&world, &taken).await;
-    let told = |kind| events.iter().filter(|event| event.kind == kind).map(|event| event.text.clone()).collect::<Vec<_>>();
+    let told =
+        |kind| events.iter().filter(|event| event.kind == kind).map(|event| event.text.clone()).collect::<Vec<_>>();
     let asked = told(EventKind::Restart);
     assert!(asked.len() == 1 && asked[0].contains("alice") && asked[0].contains("it was slow"), "{events:#?}");
     assert!(told(EventKind::Restarted)[0].contains("restart 1 of web, asked for by alice, is done"), "{events:#?}");

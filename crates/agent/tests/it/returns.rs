@@ -67,7 +67,9 @@ async fn code_and_data_return_after_a_failed_gate() {
 async fn the_answer_of_a_failed_test_is_told() {
     let Some(mut world) = World::new() else { return };
     world.start().await;
-    let sick = server("sick").replace("200 OK", "503 Service Unavailable").replace("\\r\\n\\r\\n$body", "\\r\\n\\r\\nthe database starts");
+    let sick = server("sick")
+        .replace("200 OK", "503 Service Unavailable")
+        .replace("\\r\\n\\r\\n$body", "\\r\\n\\r\\nthe database starts");
     let (one, two, port) = (world.image(&server("one")), world.image(&sick), free_port());
     world.deploy(world.document(&web(&one, port, "gate: 60s, probation: 0ms"))).await;
     let events = world.deploy(world.document(&web(&two, port, "gate: 2s, probation: 0ms"))).await;

@@ -4,7 +4,7 @@ use super::facts::{Facts, is_live};
 use super::report::PlannedStep;
 use crate::document::{Application, Name, Occasion, Period, Protocol, Wish};
 use crate::generation::Generation;
-use crate::inventory::{InstanceId, Inventory, ObservedInstance, Traffic};
+use crate::inventory::{InstanceId, Inventory, ObservedInstance, Traffic, Verdict};
 use crate::step::Step;
 
 /// Steps that are not done yet.
@@ -124,6 +124,8 @@ fn renew(facts: &Facts<'_>, script: &mut Script<'_>) {
     let application = facts.application();
     let times = (application.switch.drain, application.stop_after);
     let mut due = facts.due();
+    // One without traffic, or that was not found healthy yet, is missing already.
+    due.sort_by_key(|(_, found)| found.traffic == Traffic::Admitted && found.gate == Some(Verdict::Passed));
     let later = if facts.rolls() && !due.is_empty() { due.split_off(1) } else { Vec::new() };
     let wanted: Vec<InstanceId> =
         facts.wanted().into_iter().filter(|id| !later.iter().any(|(later, _)| later == id)).collect();

@@ -57,7 +57,9 @@ impl<'a> Facts<'a> {
     pub fn due(&self) -> Vec<(InstanceId, &'a ObservedInstance)> {
         let Some(observed) = self.observed() else { return Vec::new() };
         let found = self.wanted().into_iter().filter_map(|id| observed.instances.get(&id).map(|found| (id, found)));
-        found.filter(|(_, found)| found.is_due && matches!(found.state, InstanceState::Running | InstanceState::Frozen)).collect()
+        found
+            .filter(|(_, found)| found.is_due && matches!(found.state, InstanceState::Running | InstanceState::Frozen))
+            .collect()
     }
 
     /// Returns true where its instances are started anew one after another, and the others have the traffic meanwhile.

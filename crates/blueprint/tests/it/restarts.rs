@@ -8,7 +8,8 @@ use openmesh_blueprint::step::Step;
 use crate::world::{differences, empty_machine, generation, name, reach, step};
 
 const SINGLE: &str = "version: 1\napplications:\n  a: {image: i:1, volumes: {data: {path: /data, size: 1 GiB}}, ports: {p: {port: 80, publish: {port: 8080}}}}\n";
-const SEVERAL: &str = "version: 1\napplications:\n  a: {image: i:1, instances: 3, ports: {p: {port: 80, publish: {port: 8080}}}}\n";
+const SEVERAL: &str =
+    "version: 1\napplications:\n  a: {image: i:1, instances: 3, ports: {p: {port: 80, publish: {port: 8080}}}}\n";
 
 fn installed(text: &str) -> (Inventory, Generation) {
     let first = generation(text, None, 0).unwrap();
@@ -49,7 +50,8 @@ fn a_single_instance_is_started_anew_while_requests_wait() {
     ask_anew(&mut machine, &[0]);
     let before = machine.clone();
     let mut doors = Vec::new();
-    let done = work(&mut machine, &generation, &mut |machine| doors.push(machine.applications[&name("a")].door.clone()));
+    let done =
+        work(&mut machine, &generation, &mut |machine| doors.push(machine.applications[&name("a")].door.clone()));
     assert_eq!(words(&done), ["hold", "drain", "stop", "start", "gate", "admit"]);
     assert!(doors[..5].iter().all(|door| *door == Door::Holding), "{doors:?}");
     assert_eq!(machine, before_without_marks(before), "nothing else has changed: no line, no generation, no port");

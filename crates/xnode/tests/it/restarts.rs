@@ -94,7 +94,10 @@ fn several_instances_start_anew_one_after_another() {
         assert_eq!(got, (200, "one\n".to_string()), "request {number}");
     }
     let after = pids(&world);
-    assert!(before.len() == 2 && before.iter().zip(&after).all(|(before, after)| before.1 != after.1), "{before:?} {after:?}");
+    assert!(
+        before.len() == 2 && before.iter().zip(&after).all(|(before, after)| before.1 != after.1),
+        "{before:?} {after:?}"
+    );
     println!("{count} requests while two instances started anew, none failed and none was held");
     // One of them alone, by its name.
     let name = after[1].0.to_string();

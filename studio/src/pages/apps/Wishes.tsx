@@ -3,6 +3,7 @@ import type { Application } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { restart, useAct, useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card } from "../../design";
+import { restartWords } from "../../lib/applications";
 import { withWish } from "../../lib/document";
 import { Decide, Planning, useChange } from "./change";
 import { When } from "../parts";
@@ -87,15 +88,9 @@ export function Wishes({ application }: { application: Application }) {
 /** How far the last restart is, and who asked for it. */
 function RestartState({ application: { restart: last } }: { application: Application }) {
   if (last === undefined) return null;
-  const left = last.left.length;
-  const how = last.is_over
-    ? "is done"
-    : left > 0
-      ? `goes on: ${left} ${left === 1 ? "instance is" : "instances are"} still to be started`
-      : "goes on: what was started is not healthy yet";
   return (
     <p className="quiet flat" role="status">
-      Restart {last.number} {how}. Asked for by <By who={last.by} /> <When at={last.at} />.
+      Restart {last.number} {restartWords(last)}. Asked for by <By who={last.by} /> <When at={last.at} />.
     </p>
   );
 }

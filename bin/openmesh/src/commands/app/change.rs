@@ -123,8 +123,9 @@ pub async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure
             }
             EventKind::Returned if is_ours => {
                 let serves = serves(client).await;
-                return Err(Failure::new(event.text)
-                    .hint(format!("{serves}; openmesh app why NAME tells it again, openmesh app logs NAME has all words")));
+                return Err(Failure::new(event.text).hint(format!(
+                    "{serves}; openmesh app why NAME tells it again, openmesh app logs NAME has all words"
+                )));
             }
             EventKind::Held if is_ours && is_about => {
                 let serves = serves(client).await;
