@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use crate::face::COOKIE;
 use crate::views::Failure;
-use list::{List, reference};
+use list::{List, MOMENT, reference};
 
 /// Words for all of it.
 const ABOUT: &str = "Applications on one machine: what is wanted, what runs, and changes that can be undone.\n\n\
@@ -32,8 +32,6 @@ const ABOUT: &str = "Applications on one machine: what is wanted, what runs, and
     operations are in the audit log, with who asked. Every refusal has a stable code and a message. Moments are text: seconds since 1970, with up to nine decimals where there is a part of one. \
     Unknown query parameters and unknown fields are refused. An answer of application/x-ndjson is one JSON value a line; its schema is that of a line.";
 
-/// Form of a moment: what `seconds` means.
-const MOMENT: &str = r"^-?[0-9]+(\.[0-9]{1,9})?$";
 /// Form of an address of an account.
 const ADDRESS: &str = "^0x[0-9a-fA-F]{40}$";
 /// Form of a hash.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::{Refusal, Returning, Step};
 use openmesh_primitives::Timestamp;
-use openmesh_xnode::restarts::RestartEnd;
+use openmesh_xnode::marks::RestartEnd;
 use openmesh_xnode::{Progress, Turn, XnodeError, open};
 
 use crate::error::AgentError;

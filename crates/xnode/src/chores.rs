@@ -22,7 +22,8 @@ use crate::marks::{self, OVER};
 use crate::memory::lock;
 use crate::observe::Seen;
 use crate::paths::instance_name;
-use crate::{Door, Machine, readback, restarts, words};
+use crate::restarts::ended;
+use crate::{Door, Machine, readback, words};
 
 /// Time between two rounds of what is done once a minute. A tick of a volume adds at most a minute, so that a little less loses nothing of it.
 const MINUTE: Duration = Duration::from_secs(50);
@@ -35,7 +36,7 @@ const LOGS_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn round(machine: &Machine, seen: &mut Seen, generations: &[&Generation], door: Door<'_>) {
     machine.memory.events.lasting("look", seen.findings.drain(..));
     tell_ends(machine, seen);
-    restarts::look(machine, seen, generations);
+    ended::look(machine, seen, generations);
     let mut failed: Vec<Finding> = Vec::new();
     let mut note = |name: Option<&Name>, done: Result<(), XnodeError>| {
         failed.extend(done.err().map(|error| Finding::new(name, error.to_string())));

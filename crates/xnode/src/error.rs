@@ -100,7 +100,7 @@ pub enum XnodeError {
     },
     /// A restart that is refused.
     #[error(transparent)]
-    NoRestart(#[from] crate::restarts::NoRestart),
+    NoRestart(#[from] crate::restarts::refusal::NoRestart),
     /// Something that this agent cannot do yet.
     #[error("{application}: {what} is not supported by this agent; take it out of the document")]
     Unsupported {

@@ -147,6 +147,15 @@ impl RestartMark {
     }
 }
 
+/// End of a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartEnd {
+    /// The restart.
+    pub mark: RestartMark,
+    /// Its instances that run anew, with their traffic; none where another version took their place.
+    pub instances: BTreeSet<InstanceId>,
+}
+
 /// Jobs that ended with 0: revision and name.
 pub type JobsMark = BTreeSet<(String, String)>;
 /// Ports of the host as they are printed, with application and name of the port.

@@ -10,9 +10,9 @@ use openmesh_links::texts::Resolvers;
 pub(crate) use crate::guard::lock;
 
 use crate::events::Events;
+use crate::marks::RestartEnd;
 use crate::network::Known;
 use crate::readback::Checks;
-use crate::restarts::RestartEnd;
 
 /// Time for which a shim that gave no answer is not asked again by a look: each such look takes as long as the patience with it.
 const SILENT: Duration = Duration::from_secs(20);

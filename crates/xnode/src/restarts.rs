@@ -4,88 +4,25 @@
 //! is due as long as that is still its last one. So the planner finds after any death which are left, nothing has to be taken back, and an instance that was
 //! started meanwhile for another reason is started no second time.
 
+pub(crate) mod ended;
+pub mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::document::{Name, SwitchKind, Wish};
-use openmesh_blueprint::inventory::{InstanceId, ObservedInstance, Traffic, Verdict};
+use openmesh_blueprint::inventory::InstanceId;
 use openmesh_blueprint::plan::wanted;
 use openmesh_primitives::Timestamp;
 
+pub use refusal::NoRestart;
+
+use crate::Door;
 use crate::agent::Agent;
 use crate::error::XnodeError;
+use crate::guard::lock;
 use crate::look::Look;
-use crate::marks::{self, RESTART, RestartMark, STARTED, StartedMark};
-use crate::memory::lock;
-use crate::observe::Seen;
-use crate::{Door, Machine};
-
-/// A refusal of a restart.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoRestart {
-    /// It is in no wanted generation.
-    #[error("the wanted generation has no application `{name}`; there are {known}")]
-    NoApplication {
-        /// The name that was asked for.
-        name: Name,
-        /// The names that are there.
-        known: String,
-    },
-    /// A person wished it stopped, or paused.
-    #[error("{name} is {} by its document, so that nothing of it runs; deploy it with `wish: running`, and it starts", word(*wish))]
-    NotRunning {
-        /// The application.
-        name: Name,
-        /// The wish.
-        wish: Wish,
-    },
-    /// Another version of it is on its way.
-    #[error(
-        "another version of {name} is on its way in generation {wanted}, and starts anew with it; wait until it is committed, or go back with `openmesh app rollback {serves}`"
-    )]
-    OnItsWay {
-        /// The application.
-        name: Name,
-        /// The wanted generation.
-        wanted: u64,
-        /// The one that serves.
-        serves: u64,
-    },
-    /// Its first version is on its way.
-    #[error(
-        "the first version of {name} is on its way in generation {wanted}; wait until it is committed: `openmesh app why {name}` tells how far it is"
-    )]
-    First {
-        /// The application.
-        name: Name,
-        /// The wanted generation.
-        wanted: u64,
-    },
-    /// It is left as it is.
-    #[error(
-        "{name} is held, and nothing of it is started or ended until that is over: {cause}; `openmesh app why {name}` tells more"
-    )]
-    Held {
-        /// The application.
-        name: Name,
-        /// The cause, with what would help.
-        cause: String,
-    },
-    /// An instance that is not there.
-    #[error("{name} has no instance `{instance}`; there are {known}")]
-    NoInstance {
-        /// The application.
-        name: Name,
-        /// The instance that was asked for.
-        instance: String,
-        /// Those that are there.
-        known: String,
-    },
-}
-
-fn word(wish: Wish) -> &'static str {
-    if wish == Wish::Paused { "paused" } else { "stopped" }
-}
+use crate::marks::{self, RESTART, RestartEnd, RestartMark, STARTED, StartedMark};
 
 /// Way of a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,15 +42,6 @@ pub struct Restart {
     pub instances: BTreeSet<InstanceId>,
     /// Its way.
     pub way: Way,
-}
-
-/// End of a restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestartEnd {
-    /// The restart.
-    pub mark: RestartMark,
-    /// Its instances that run anew, with their traffic; none where another version took their place.
-    pub instances: BTreeSet<InstanceId>,
 }
 
 /// Whoever asks for a restart, and why.
@@ -233,38 +161,4 @@ impl Agent {
 
 fn wanted_of(look: &Look, name: &Name) -> BTreeSet<InstanceId> {
     look.wanted.as_ref().map(|generation| wanted(generation, name)).unwrap_or_default()
-}
-
-/// Looks for restarts that are over. A mark that cannot be read is a fault of its application, which observation names.
-pub(crate) fn look(machine: &Machine, seen: &Seen, generations: &[&Generation]) {
-    let mut over = BTreeMap::new();
-    for name in seen.inventory.applications.keys() {
-        let path = machine.paths.application(name).join(RESTART);
-        let mark: Option<RestartMark> = marks::find(&path).unwrap_or_default();
-        let Some(mark) = mark.filter(|mark| !mark.is_told) else { continue };
-        if let Some(instances) = ended(&mark, name, seen, generations) {
-            over.insert(name.clone(), RestartEnd { mark, instances });
-        }
-    }
-    *lock(&machine.memory.restarts) = over;
-}
-
-/// Instances of a restart that is over; none where one of them is still to be started, or has no traffic yet. Those that no generation wants any more are
-/// not waited for.
-fn ended(mark: &RestartMark, name: &Name, seen: &Seen, generations: &[&Generation]) -> Option<BTreeSet<InstanceId>> {
-    let wanted: BTreeSet<InstanceId> = generations.iter().flat_map(|generation| wanted(generation, name)).collect();
-    let found = seen.inventory.applications.get(name)?;
-    let meant =
-        found.instances.iter().filter(|(id, _)| wanted.contains(*id) && mark.after.contains_key(&id.to_string()));
-    let serves = |one: &ObservedInstance| {
-        one.is_as_started() && one.gate == Some(Verdict::Passed) && one.traffic == Traffic::Admitted
-    };
-    let mut instances = BTreeSet::new();
-    for (id, one) in meant {
-        if !serves(one) {
-            return None;
-        }
-        instances.insert(id.clone());
-    }
-    Some(instances)
 }

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+/// Form of a moment: what `seconds` means.
+pub(super) const MOMENT: &str = r"^-?[0-9]+(\.[0-9]{1,9})?$";
 /// Query of whatever changes something.
 pub(super) const CHANGE: &[Parameter] = &[
     text("by", "Whoever asks, where root asks for somebody; of others it is ignored"),
@@ -53,7 +55,7 @@ impl Parameter {
             Kind::Text => json!({ "type": "string" }),
             Kind::Number => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
             Kind::Flag => json!({ "type": "boolean", "default": false }),
-            Kind::Moment => json!({ "type": "string", "pattern": super::MOMENT }),
+            Kind::Moment => json!({ "type": "string", "pattern": MOMENT }),
         }
     }
 }
