@@ -30,7 +30,7 @@ const ABOUT: &str = "Applications on one machine: what is wanted, what runs, and
     Whoever reaches the agent's Unix socket is root. People come over its face on loopback, behind the door or the gateway of a node, with a session or an API key as a bearer token; a \
     browser under a name with TLS has its session in a cookie. x-role is the least role that an operation needs: nobody, viewer, operator, admin, owner, or root for the socket alone. x-audited \
     operations are in the audit log, with who asked. Every refusal has a stable code and a message. Moments are text: seconds since 1970, with up to nine decimals where there is a part of one. \
-    Unknown query parameters and unknown fields are refused. An answer of application/x-ndjson is one JSON value a line; its schema is that of a line.";
+    Unknown fields of a body are refused, and so are unknown parameters where an operation takes any; those of other changes are ignored. An answer of application/x-ndjson is one JSON value a line; its schema is that of a line.";
 
 /// Form of an address of an account.
 const ADDRESS: &str = "^0x[0-9a-fA-F]{40}$";
