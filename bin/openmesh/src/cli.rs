@@ -679,6 +679,8 @@ pub enum AppCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Start an application's instances anew, without a new version: one after another where it has several, else requests wait meanwhile.
+    Restart(beside::RestartArgs),
     /// Remove an application.
     Remove {
         /// Application.

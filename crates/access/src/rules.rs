@@ -65,6 +65,8 @@ pub const RULES: &[Rule] = &[
     // The machine, its applications and generations.
     look("/v1/xnode", VIEWER),
     look("/v1/xnode/schema", NOBODY),
+    look("/openapi.json", NOBODY),
+    look("/v1/xnode/openapi.json", NOBODY),
     look("/v1/xnode/events", VIEWER),
     look("/v1/xnode/holdings", ADMIN),
     look("/v1/xnode/drain", VIEWER),
@@ -75,6 +77,7 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/applications/{}", VIEWER),
     change("DELETE", "/v1/xnode/applications/{}", ADMIN),
     look("/v1/xnode/applications/{}/logs", VIEWER),
+    change("POST", "/v1/xnode/applications/{}/restart", OPERATOR),
     look("/v1/xnode/generations", VIEWER),
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),

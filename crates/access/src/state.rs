@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use openmesh_primitives::{Address, Digest, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::Refusal;
 use crate::moment::{Moment, Ran};
@@ -437,7 +438,8 @@ impl State {
 }
 
 /// A wish for an API key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ApiKeyWish)]
 #[serde(deny_unknown_fields)]
 pub struct KeyWish {
     /// Name for people.

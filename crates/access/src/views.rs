@@ -2,11 +2,12 @@
 
 use openmesh_primitives::{Address, Timestamp};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::role::Role;
 
 /// Everything that a page needs to write a message of sign-in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Nonce {
     /// Nonce, good for one sign-in.
     pub nonce: String,
@@ -23,7 +24,7 @@ pub struct Nonce {
 }
 
 /// A sign-in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// Message of EIP-4361, as it was signed.
@@ -36,7 +37,7 @@ pub struct SignIn {
 }
 
 /// Whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Me {
     /// Wallet, key or root.
     pub who: String,
@@ -49,13 +50,14 @@ pub struct Me {
 }
 
 /// A session that has begun.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SignedIn {
     /// Token, told this once: a bearer token. A browser under a given domain has it in a cookie as well.
     pub token: String,
     /// Number of the session.
     pub id: String,
     /// Wallet.
+    #[schema(value_type = String, format = "address")]
     pub wallet: Address,
     /// Role.
     pub role: Role,
@@ -66,19 +68,22 @@ pub struct SignedIn {
 }
 
 /// A session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Session {
     /// Number.
     pub id: String,
     /// Wallet.
+    #[schema(value_type = String, format = "address")]
     pub wallet: Address,
     /// Role that it has now.
     pub role: Role,
     /// Place from which they signed in.
     pub from: String,
     /// Moment of the sign-in.
+    #[schema(value_type = String, format = "seconds")]
     pub made: Timestamp,
     /// Last use, to the minute.
+    #[schema(value_type = String, format = "seconds")]
     pub used: Timestamp,
     /// Time that is left of its life, milliseconds.
     pub left_ms: u64,
@@ -89,22 +94,25 @@ pub struct Session {
 }
 
 /// Number of sessions that were ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EndedSessions)]
 pub struct Ended {
     /// Sessions.
     pub sessions: u64,
 }
 
 /// A member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     /// Wallet.
+    #[schema(value_type = String, format = "address")]
     pub wallet: Address,
     /// Role.
     pub role: Role,
     /// Name for people.
     pub name: Option<String>,
     /// Moment at which they were let in, or their role was changed.
+    #[schema(value_type = String, format = "seconds")]
     pub since: Timestamp,
     /// Whoever did that.
     pub by: String,
@@ -113,7 +121,7 @@ pub struct Member {
 }
 
 /// A wish for a member.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberWish {
     /// Role.
@@ -124,7 +132,8 @@ pub struct MemberWish {
 }
 
 /// An API key, without its secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ApiKey)]
 pub struct Key {
     /// Number.
     pub id: String,
@@ -133,17 +142,21 @@ pub struct Key {
     /// Role that it has now.
     pub role: Role,
     /// Its maker; none where root made it.
+    #[schema(value_type = Option<String>, format = "address")]
     pub maker: Option<Address>,
     /// Moment at which it was made.
+    #[schema(value_type = String, format = "seconds")]
     pub made: Timestamp,
     /// Time that is left of its life, milliseconds: 0 where it is over, none where it has no end.
     pub left_ms: Option<u64>,
     /// Last use, to the minute.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub used: Option<Timestamp>,
 }
 
 /// An API key that was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MadeApiKey)]
 pub struct MadeKey {
     /// The key, told this once.
     pub key: String,
@@ -152,7 +165,8 @@ pub struct MadeKey {
 }
 
 /// A code by which the first owner is named.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = OwnerCode)]
 pub struct Code {
     /// Code, good for one sign-in.
     pub code: String,

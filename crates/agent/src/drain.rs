@@ -14,6 +14,7 @@ use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use mark::{Drained, find, refuse};
 use mark::{mark, unmark};
@@ -23,7 +24,7 @@ use crate::service::{Asked, Service, Terms};
 use crate::views;
 
 /// State of a machine that is emptied, or was until now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DrainView {
     /// The mark; none where the machine takes deployments.
     pub drained: Option<Drained>,

@@ -10,6 +10,7 @@ use openmesh_blueprint::refusal::Refusal;
 use openmesh_blueprint::text::Problem;
 use openmesh_volume::VolumeError;
 use openmesh_xnode::XnodeError;
+use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
 
@@ -284,6 +285,7 @@ impl AgentError {
             AgentError::Unresolved { .. } => ("unresolved", 422),
             AgentError::Refused { .. } | AgentError::Xnode(XnodeError::Refused { .. }) => ("refused", 409),
             AgentError::Changed { .. } => ("changed", 409),
+            AgentError::Xnode(XnodeError::NoRestart(refused)) => no_restart(refused),
             AgentError::Drained { .. } => ("drained", 409),
             AgentError::NoApplication { .. } => ("no_application", 404),
             AgentError::NoDocument { .. } | AgentError::Xnode(XnodeError::NoGeneration { .. }) => {
@@ -303,6 +305,16 @@ impl AgentError {
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }
+    }
+}
+
+fn no_restart(refused: &NoRestart) -> (&'static str, u16) {
+    match refused {
+        NoRestart::NoApplication { .. } => ("no_application", 404),
+        NoRestart::NoInstance { .. } => ("no_instance", 404),
+        NoRestart::NotRunning { .. } => ("not_running", 409),
+        NoRestart::Held { .. } => ("held", 409),
+        NoRestart::OnItsWay { .. } | NoRestart::First { .. } => ("on_its_way", 409),
     }
 }
 

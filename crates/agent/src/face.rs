@@ -41,6 +41,8 @@ use crate::wallets::RpcChain;
 
 /// Beginning of the paths of the API.
 const API: &str = "/v1/";
+/// Path of the API's description, as a node has it; beside it is one that a node's gateway passes on.
+const DESCRIPTION: &str = "/openapi.json";
 /// Cookie of a session. Source of its beginning: RFC 6265bis, 4.1.3.2: secure, of this host alone, and of all its paths.
 pub const COOKIE: &str = "__Host-openmesh-xnode";
 /// Beginning of the sub-protocol by which a page gives a WebSocket its token, since it can set no header there.
@@ -178,7 +180,8 @@ async fn root(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -
 }
 
 async fn people(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let is_api = request.uri().path().starts_with(API);
+    let path = request.uri().path();
+    let is_api = path.starts_with(API) || path == DESCRIPTION;
     let mut response = if is_api { asked(gate, request, next).await } else { page(&gate, &request) };
     guard(response.headers_mut());
     response

@@ -1,5 +1,6 @@
 //! Outcomes of generations that have failed, for people.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use openmesh_blueprint::Generation;
@@ -15,6 +16,9 @@ pub(crate) struct Outcome {
     pub cause: String,
     /// Number of the generation that brings back what it changed.
     pub returned_by: u64,
+    /// Cause of each application that failed, with the moment of it; none in an outcome of an earlier version.
+    #[serde(default)]
+    pub causes: BTreeMap<String, String>,
 }
 
 /// Maker of the generations that come back by themselves.

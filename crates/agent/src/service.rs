@@ -1,6 +1,7 @@
 //! Requests of people to a machine.
 
 mod deploy;
+mod restart;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -359,7 +360,8 @@ impl Service {
         let made = return_to(&new, portable, &old.placement, &way.lines, &allocations, &document.machine.ports, cause);
         let generation = made.map_err(|reasons| AgentError::Unresolved { reasons })?;
         self.agent.plan(&generation, Some(&old))?;
-        let outcome = Outcome { cause: causes.clone(), returned_by: generation.number };
+        let by_name = way.failed.iter().map(|(name, failure)| (name.to_string(), failure.to_string())).collect();
+        let outcome = Outcome { cause: causes.clone(), returned_by: generation.number, causes: by_name };
         outcomes::note(&self.settings.state, failed, &outcome)?;
         let text = format!(
             "generation {failed} has failed: {causes}. Generation {} follows: {}",

@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::belongs;
 use crate::client::{Client, ClientError};
@@ -26,7 +27,7 @@ const END_MAX: Duration = Duration::from_secs(120);
 const MADE_AGAIN: [&str; 3] = ["images", "programs", "applications"];
 
 /// Things of an agent on a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Holdings {
     /// Applications, each with the number of its instances that are there.
     pub applications: BTreeMap<String, u64>,

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use utoipa::ToSchema;
 
 use crate::api::blocking;
 use crate::error::AgentError;
@@ -53,9 +54,10 @@ const RECORD_BYTES: usize = 8 + 8 * NUMBERS;
 const RECORD_VERSION: u32 = 1;
 
 /// Use in one step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsagePoint {
     /// Begin of the step.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Thousandths of a processor.
     pub processors_milli: u64,

@@ -13,6 +13,7 @@ pub use openmesh_templates::Fault;
 pub use openmesh_templates::views as templates;
 pub use openmesh_xnode::InUse;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub use crate::api::doors::{
     CertificateFailure, DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors,
@@ -30,7 +31,7 @@ pub use crate::usage::UsagePoint;
 pub use crate::visits::Way;
 
 /// The machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Node {
     /// Instance name of the agent.
     pub agent: String,
@@ -59,7 +60,7 @@ pub struct Node {
 }
 
 /// Present work of the agent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Work {
     /// State.
     pub state: WorkState,
@@ -70,11 +71,12 @@ pub struct Work {
     /// Steps that failed and are tried again, and applications that are left as they are, with their causes.
     pub troubles: Vec<Trouble>,
     /// Last look at the machine.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub looked_at: Option<Timestamp>,
 }
 
 /// State of the agent's work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkState {
     /// Nothing was looked at yet.
@@ -91,7 +93,7 @@ pub enum WorkState {
 }
 
 /// Something that cannot go on now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Trouble {
     /// Application; none for the machine as a whole.
     pub application: Option<String>,
@@ -104,7 +106,7 @@ pub struct Trouble {
 }
 
 /// State of an application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ApplicationState {
     /// Every instance runs and has passed its gate.
@@ -128,7 +130,7 @@ pub enum ApplicationState {
 }
 
 /// An application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Application {
     /// Name.
     pub name: String,
@@ -151,13 +153,19 @@ pub struct Application {
     /// Domains that lead to it: name, and who may open it there.
     #[serde(default)]
     pub domains: BTreeMap<String, String>,
+    /// The last version that was wanted for it has failed, and nothing was wanted since; none where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Returned>,
+    /// Last time that its instances were asked to be started anew, without a new version; none where nobody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// Conditions with their figures: throttled, out of memory, disk full. Nothing is restarted for one.
     #[serde(default)]
     pub conditions: Vec<UsageCondition>,
 }
 
 /// An instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
     /// Revision and number.
     pub id: String,
@@ -175,8 +183,64 @@ pub struct Instance {
     pub last_end: Option<String>,
 }
 
+/// A version of an application that failed, and what serves in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Returned {
+    /// Number of the generation that failed.
+    pub generation: u64,
+    /// The test that failed, with its last answer, or the last words of the version.
+    pub cause: String,
+    /// Number of the generation that brought back what the failed one changed.
+    pub returned_by: u64,
+    /// Number of the generation that serves now.
+    pub serves: u64,
+}
+
+/// A restart of an application that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Restart {
+    /// Its number, from 1: so many were asked for since the application is there.
+    pub number: u64,
+    /// Whoever asked for it.
+    pub by: String,
+    /// Reason.
+    pub reason: String,
+    /// Moment.
+    #[schema(value_type = String, format = "seconds")]
+    pub at: Timestamp,
+    /// Instances that are still to be started.
+    pub left: Vec<String>,
+    /// All of its instances run anew, with their traffic.
+    pub is_over: bool,
+}
+
+/// A restart that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Restarting {
+    /// The application.
+    pub application: String,
+    /// Its number among those of the application, from 1.
+    pub number: u64,
+    /// Instances that it starts anew.
+    pub instances: Vec<String>,
+    /// Its way.
+    pub way: RestartWay,
+    /// Sequence of the history from which its events can be followed.
+    pub events: u64,
+}
+
+/// Way of a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RestartWay {
+    /// One instance after another; the others have the traffic meanwhile.
+    Rolling,
+    /// All at once, while requests wait at the door.
+    Held,
+}
+
 /// A generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Generation {
     /// Number.
     pub number: u64,
@@ -187,6 +251,7 @@ pub struct Generation {
     /// Reason.
     pub reason: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Hash of the portable part.
     pub portable: String,
@@ -205,7 +270,7 @@ pub struct Generation {
 }
 
 /// A deployment that was taken, or would be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deployment {
     /// Number of the generation.
     pub generation: u64,
@@ -224,20 +289,21 @@ pub struct Deployment {
 }
 
 /// A secret, without its value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Secret {
     /// Name.
     pub name: String,
     /// Present version.
     pub version: u32,
     /// Moment at which it was set.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Applications of the wanted generation that have it, each with the version it has.
     pub used_by: BTreeMap<String, u32>,
 }
 
 /// Kind of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// A generation is wanted.
@@ -266,14 +332,19 @@ pub enum EventKind {
     Over,
     /// Something that had gone, or was changed by somebody else, is as it was again.
     Repaired,
+    /// Instances of an application are asked to be started anew, without a new version.
+    Restart,
+    /// They run anew, with their traffic.
+    Restarted,
 }
 
 /// An event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Event {
     /// Number, from 1.
     pub sequence: u64,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Kind.
     pub kind: EventKind,
@@ -286,13 +357,14 @@ pub struct Event {
 }
 
 /// A line of an application's log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// Instance.
     pub instance: String,
     /// Number in the instance's log.
     pub sequence: u64,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// `stdout`, `stderr`, or `shim` for words of the shim itself.
     pub stream: String,
@@ -301,7 +373,7 @@ pub struct LogLine {
 }
 
 /// An error, as every answer with a status above 399 has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// Stable word for programs.
     pub code: String,

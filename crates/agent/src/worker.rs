@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::{Refusal, Returning, Step};
 use openmesh_primitives::Timestamp;
+use openmesh_xnode::marks::RestartEnd;
 use openmesh_xnode::{Progress, Turn, XnodeError, open};
 
 use crate::error::AgentError;
-use crate::service::Service;
+use crate::service::{Service, names};
 use crate::views::{EventKind, Trouble, WorkState};
 
 /// Longest time between two looks at the machine.
@@ -55,6 +56,8 @@ struct Worker {
     served: bool,
     /// A way back that could not be gone.
     back: Option<Failed>,
+    /// Last restart of each application whose end was told.
+    restarts: BTreeMap<Name, u64>,
 }
 
 /// Starts the thread that works on the machine. It does what blocks, so it has a thread and a runtime of its own.
@@ -73,6 +76,7 @@ pub fn start(service: Arc<Service>) -> Result<JoinHandle<()>, AgentError> {
             rested: false,
             served: false,
             back: None,
+            restarts: BTreeMap::new(),
             service,
         };
         runtime.block_on(worker.work());
@@ -135,6 +139,7 @@ impl Worker {
         let done = service.agent().step_beside(&held_up, &mut begins, &open).await;
         let heard = heard.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.tell_events();
+        self.tell_restarts();
         let pause = self.tell(&heard, begun.elapsed(), done);
         match &heard.returning {
             Some(way) if self.go_back(way) => Duration::ZERO,
@@ -153,6 +158,28 @@ impl Worker {
                 openmesh_xnode::EventKind::Failed => EventKind::Failed,
             };
             self.note(kind, event.application.as_ref(), event.cause);
+        }
+    }
+
+    /// Notes restarts that are over, and lets that be known only then: an agent that dies in between tells them again.
+    fn tell_restarts(&mut self) {
+        for (name, RestartEnd { mark, instances }) in self.service.agent().take_restarts() {
+            if self.restarts.insert(name.clone(), mark.number) != Some(mark.number) {
+                let (number, by) = (mark.number, &mark.by);
+                let text = match instances.is_empty() {
+                    true => format!(
+                        "restart {number} of {name}, asked for by {by}, is over: another version took the place of its instances"
+                    ),
+                    false => format!(
+                        "restart {number} of {name}, asked for by {by}, is done: {} run anew",
+                        names(instances.iter())
+                    ),
+                };
+                self.note(EventKind::Restarted, Some(&name), text);
+            }
+            if let Err(error) = self.service.agent().restart_is_told(&name, mark.number, &open) {
+                tracing::warn!(%error, "the end of a restart is told, and may be told again");
+            }
         }
     }
 

@@ -176,6 +176,8 @@ pub struct ObservedInstance {
     pub address: Option<Ipv4Addr>,
     /// Read back from the kernel, a difference from its plan, or a changed read-only root.
     pub altered: Option<String>,
+    /// Mark: it is to be started anew, and was not yet.
+    pub is_due: bool,
 }
 
 impl ObservedInstance {
@@ -189,9 +191,9 @@ impl ObservedInstance {
         matches!(self.state, InstanceState::Exited(_) | InstanceState::Over(_))
     }
 
-    /// Returns true where it does what it was started for: it runs, or its work is over and its policy leaves it so.
+    /// Returns true where it does what it was started for: it runs, or its work is over and its policy leaves it so. One that is to be started anew does not.
     pub fn is_as_started(&self) -> bool {
-        matches!(self.state, InstanceState::Running | InstanceState::Over(_))
+        matches!(self.state, InstanceState::Running | InstanceState::Over(_)) && !self.is_due
     }
 }
 

@@ -46,6 +46,16 @@ pub struct Failure {
     pub cause: String,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Gate => "before it had traffic",
+            Stage::Probation => "with traffic",
+        };
+        write!(f, "failed {stage}: {}", self.cause)
+    }
+}
+
 /// The way back from a failed generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Returning {
@@ -290,14 +300,7 @@ impl Returning {
 
     /// Causes for people, one for each application that failed.
     pub fn causes(&self) -> String {
-        let cause = |(name, failure): (&Name, &Failure)| {
-            let stage = match failure.stage {
-                Stage::Gate => "before it had traffic",
-                Stage::Probation => "with traffic",
-            };
-            format!("{name} failed {stage}: {}", failure.cause)
-        };
-        self.failed.iter().map(cause).collect::<Vec<_>>().join("; ")
+        self.failed.iter().map(|(name, failure)| format!("{name} {failure}")).collect::<Vec<_>>().join("; ")
     }
 }
 

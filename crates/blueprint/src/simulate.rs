@@ -65,11 +65,12 @@ fn apply_to_application(step: &Step, inventory: &mut Inventory) {
                 traffic: Traffic::None,
                 address: None,
                 altered: None,
+                is_due: false,
             };
             inventory.applications.entry(application.clone()).or_default().instances.insert(instance.clone(), made);
         }
         Step::Start { application, instance } => with_instance(application, instance, inventory, |found| {
-            (found.state, found.gate) = (InstanceState::Running, None);
+            (found.state, found.gate, found.is_due) = (InstanceState::Running, None, false);
         }),
         Step::Gate { application, instance, .. } => {
             with_instance(application, instance, inventory, |found| found.gate = Some(Verdict::Passed));
@@ -84,6 +85,10 @@ fn apply_to_application(step: &Step, inventory: &mut Inventory) {
                     }
                 });
             }
+        }
+        Step::Withdraw { application, instance, instances } => {
+            admit(application, &instance.revision, *instances, inventory);
+            with_instance(application, instance, inventory, |found| found.traffic = Traffic::Draining);
         }
         Step::Hold { application, .. } => close(application, Door::Holding, inventory),
         Step::Shut { application, page } => {

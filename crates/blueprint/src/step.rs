@@ -156,6 +156,15 @@ pub enum Step {
         /// Raw TCP is cut.
         cuts: bool,
     },
+    /// Give the traffic of one instance to the others of its version.
+    Withdraw {
+        /// The application.
+        application: Name,
+        /// The instance.
+        instance: InstanceId,
+        /// Number of the instances of its version, with it.
+        instances: u32,
+    },
     /// Take no more traffic: a maintenance page answers, or nothing does.
     Shut {
         /// The application.
@@ -301,6 +310,9 @@ impl Step {
                         .all(|(volume, line)| inventory.volumes.get(&volume.id).is_some_and(|v| v.in_use == *line))
             }
             Step::Hold { application, .. } => observed(application).is_some_and(|found| found.door == Door::Holding),
+            Step::Withdraw { application, instance: id, .. } => {
+                instance(inventory, application, id).is_none_or(|found| found.traffic != Traffic::Admitted)
+            }
             Step::Shut { application, page } => {
                 let wanted = if *page { Door::Maintenance } else { Door::Closed };
                 observed(application).map_or(Door::Closed, |found| found.door.clone()) == wanted
@@ -352,6 +364,7 @@ impl Step {
             | Step::Gate { application, .. }
             | Step::Admit { application, .. }
             | Step::Hold { application, .. }
+            | Step::Withdraw { application, .. }
             | Step::Shut { application, .. }
             | Step::Drain { application, .. }
             | Step::Stop { application, .. }
@@ -425,6 +438,9 @@ impl fmt::Display for Step {
             }
             Step::Hold { application, at_most, .. } => {
                 write!(f, "hold requests to {application} for at most {at_most}")
+            }
+            Step::Withdraw { application, instance, .. } => {
+                write!(f, "lead new traffic past {application} {instance}, to its others")
             }
             Step::Shut { application, page: true } => write!(f, "answer for {application} with a maintenance page"),
             Step::Shut { application, page: false } => write!(f, "take no more traffic for {application}"),

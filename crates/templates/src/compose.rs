@@ -6,6 +6,7 @@ use openmesh_blueprint::document::{Application, Audience, Content, Domain, Name,
 use openmesh_blueprint::template::{Companion, OptionKind, Publication, Template};
 use openmesh_blueprint::text::{Problem, Shape as _};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::library::Library;
 
@@ -28,7 +29,8 @@ pub struct Order {
 }
 
 /// A fault of an order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateFault)]
 pub struct Fault {
     /// Option that it is about: `name` for the application's own name; none for the order as a whole.
     pub option: Option<String>,

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The file, as this program was built with it.
 const GRADES: &str = include_str!("../../../docs/templates.json");
 
 /// A thing that is tried with a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateCheck)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
     /// It is deployed and becomes healthy.
@@ -47,7 +49,8 @@ impl Check {
 }
 
 /// The outcome of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateCheckOutcome)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It worked.
@@ -57,7 +60,8 @@ pub enum Outcome {
 }
 
 /// The findings of one run of a template.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateGrade)]
 #[serde(deny_unknown_fields)]
 pub struct Grade {
     /// Version of the template.
@@ -73,7 +77,8 @@ pub struct Grade {
 }
 
 /// A grade in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateMark)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// Every check passed.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use openmesh_blueprint::document::{Application, Content, Name};
 use openmesh_blueprint::template::{Card, Open, Publication, Template, TemplateOption};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::compose::{Composition, Fault};
 use crate::grade::{Grade, Grades, Mark};
@@ -12,7 +13,8 @@ use crate::library::Library;
 use crate::preflight;
 
 /// A template as a row of a store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateSummary)]
 pub struct Summary {
     /// Name.
     pub name: String,
@@ -37,7 +39,8 @@ pub struct Summary {
 }
 
 /// A template with all that a person reads before it is deployed, and its form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateSheet)]
 pub struct Sheet {
     /// Its row.
     pub summary: Summary,
@@ -68,7 +71,8 @@ pub struct Sheet {
 }
 
 /// The place at which an application is opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateOpening)]
 pub struct Opening {
     /// Name of the port.
     pub port: String,
@@ -81,7 +85,8 @@ pub struct Opening {
 }
 
 /// A volume, in words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateVolume)]
 pub struct Keeping {
     /// Name.
     pub volume: String,
@@ -92,7 +97,8 @@ pub struct Keeping {
 }
 
 /// A field of a form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateField)]
 pub struct Field {
     /// Name of the option.
     pub name: String,
@@ -208,7 +214,8 @@ fn field(name: &Name, option: &TemplateOption) -> Field {
 }
 
 /// An order as JSON: `{"name": "cache", "answers": {"memory": "64 MiB"}}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateOrder)]
 #[serde(deny_unknown_fields)]
 pub struct OrderBody {
     /// Name of the application.
@@ -222,7 +229,8 @@ pub struct OrderBody {
 }
 
 /// An application that an order comes to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateOutcome)]
 pub struct Outcome {
     /// Name.
     pub name: String,
@@ -243,7 +251,8 @@ pub struct Outcome {
 }
 
 /// An order held against a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplatePreflight)]
 pub struct Preflight {
     /// Reasons against it, each with its option; it can be deployed where there are none.
     pub problems: Vec<Fault>,

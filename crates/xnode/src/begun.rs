@@ -90,6 +90,7 @@ mod tests {
                     traffic: Traffic::Admitted,
                     address: Some(*address),
                     altered: None,
+                    is_due: false,
                 };
                 (id, one)
             });

@@ -22,6 +22,7 @@ use crate::marks::{self, OVER};
 use crate::memory::lock;
 use crate::observe::Seen;
 use crate::paths::instance_name;
+use crate::restarts::ended;
 use crate::{Door, Machine, readback, words};
 
 /// Time between two rounds of what is done once a minute. A tick of a volume adds at most a minute, so that a little less loses nothing of it.
@@ -35,6 +36,7 @@ const LOGS_BYTES_MAX: u64 = 256 << 20;
 pub(crate) fn round(machine: &Machine, seen: &mut Seen, generations: &[&Generation], door: Door<'_>) {
     machine.memory.events.lasting("look", seen.findings.drain(..));
     tell_ends(machine, seen);
+    ended::look(machine, seen, generations);
     let mut failed: Vec<Finding> = Vec::new();
     let mut note = |name: Option<&Name>, done: Result<(), XnodeError>| {
         failed.extend(done.err().map(|error| Finding::new(name, error.to_string())));

@@ -98,6 +98,9 @@ pub enum XnodeError {
         /// Number of its process, where it is known.
         pid: Option<u32>,
     },
+    /// A restart that is refused.
+    #[error(transparent)]
+    NoRestart(#[from] crate::restarts::refusal::NoRestart),
     /// Something that this agent cannot do yet.
     #[error("{application}: {what} is not supported by this agent; take it out of the document")]
     Unsupported {

@@ -13,7 +13,7 @@ use openmesh_shim::protocol::Status;
 use crate::inside;
 use crate::instance::Wanted;
 
-/// Most that is read of an answer, bytes: its first line.
+/// Most that is read of an answer, bytes: its head, and of one that refuses the begin of its body, which says why.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
 /// Longest test, milliseconds, whatever the document says: other applications are looked at in between.
 const TEST_MS_MAX: u64 = 60_000;
@@ -21,7 +21,7 @@ const TEST_MS_MAX: u64 = 60_000;
 const PAUSE: Duration = Duration::from_millis(100);
 /// Pause before a command is tried again.
 const COMMAND_PAUSE: Duration = Duration::from_millis(500);
-/// Most that is told of what a command said, characters: its last line.
+/// Most that is told of what a command or an answer said, characters: a line.
 const SAID_MAX: usize = 200;
 
 /// One test of an instance that runs, as its shim's status says. An application without one is healthy as long as it runs.
@@ -93,12 +93,44 @@ fn http(to: SocketAddr, path: &str, health: &Health) -> Result<(), String> {
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {to}\r\nUser-Agent: openmesh-health\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
-    let status = status(&mut stream, deadline).map_err(failed)?;
+    let mut read = Vec::new();
+    let status = status(&mut stream, deadline, &mut read).map_err(failed)?;
     match status {
         Some(200..=399) => Ok(()),
-        Some(status) => Err(format!("http://{to}{path} answers {status}")),
-        None => Err(format!("http://{to}{path} answers something that is not HTTP")),
+        Some(status) => {
+            // What does not come in time is not needed: the status is an answer.
+            let _ = rest(&mut stream, deadline, &mut read);
+            Err(format!("http://{to}{path} answers {status}{}", first_line(&read)))
+        }
+        None => Err(format!("http://{to}{path} answers something that is not HTTP{}", shown(&read))),
     }
+}
+
+/// The first line of an answer's body that says something, with what leads to it.
+fn first_line(answer: &[u8]) -> String {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    head.and_then(|head| answer.get(head + 4..)).map(shown).unwrap_or_default()
+}
+
+/// The first line of some bytes as a person reads it, shortened, with what leads to it.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+    let plain = |line: &str| line.chars().filter(|c| !c.is_control()).take(SAID_MAX).collect::<String>();
+    line.map(|line| format!(": {}", plain(line))).unwrap_or_default()
+}
+
+/// Reads on to the end of an answer, or to as much of it as is read.
+fn rest(stream: &mut TcpStream, deadline: Instant, read: &mut Vec<u8>) -> std::io::Result<()> {
+    let mut part = [0; ANSWER_BYTES_MAX];
+    while read.len() < ANSWER_BYTES_MAX && first_line(read).is_empty() {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut part)? {
+            0 => break,
+            count => read.extend(part.iter().take(count)),
+        }
+    }
+    Ok(())
 }
 
 /// Time until a deadline; an error where it has passed.
@@ -107,9 +139,9 @@ fn left(deadline: Instant) -> std::io::Result<Duration> {
     if left.is_zero() { Err(std::io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
-/// Status of the first line of an answer.
-fn status(stream: &mut TcpStream, deadline: Instant) -> std::io::Result<Option<u16>> {
-    let (mut line, mut part) = (Vec::new(), [0; ANSWER_BYTES_MAX]);
+/// Status of the first line of an answer; what was read of it is added to `line`.
+fn status(stream: &mut TcpStream, deadline: Instant, line: &mut Vec<u8>) -> std::io::Result<Option<u16>> {
+    let mut part = [0; ANSWER_BYTES_MAX];
     while line.len() < ANSWER_BYTES_MAX && !line.contains(&b'\n') {
         stream.set_read_timeout(Some(left(deadline)?))?;
         match stream.read(&mut part)? {
@@ -117,7 +149,7 @@ fn status(stream: &mut TcpStream, deadline: Instant) -> std::io::Result<Option<u
             count => line.extend(part.iter().take(count)),
         }
     }
-    let text = String::from_utf8_lossy(&line);
+    let text = String::from_utf8_lossy(line);
     let mut words = text.lines().next().unwrap_or_default().split_whitespace();
     let version = words.next().is_some_and(|word| word.starts_with("HTTP/"));
     Ok(words.next().and_then(|word| word.parse().ok()).filter(|_| version))
@@ -137,6 +169,15 @@ mod tests {
         assert_eq!(last_line(&"x".repeat(300)).len(), 2 + SAID_MAX);
     }
 
+    #[test]
+    fn the_first_line_of_an_answer_that_refuses_is_told() {
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\n\n \x1b[31mthe database\x1b[0m starts\nmore";
+        assert_eq!(first_line(answer), ": [31mthe database[0m starts");
+        assert_eq!(first_line(b"HTTP/1.1 503\r\n\r\n"), "");
+        assert_eq!(first_line(b"HTTP/1.1 503\r\n"), "", "its head is not whole");
+        assert_eq!(shown(b"SSH-2.0-x\r\n"), ": SSH-2.0-x");
+    }
+
     /// Someone who sends a byte whenever it is asked for ends with the deadline, not with the last byte.
     #[test]
     fn an_answer_has_one_deadline() {
@@ -147,7 +188,7 @@ mod tests {
             while stopped.recv_timeout(Duration::from_millis(5)).is_err() && stream.write_all(b"x").is_ok() {}
         });
         let mut stream = TcpStream::connect(to).unwrap();
-        let error = status(&mut stream, Instant::now() + Duration::from_millis(200)).unwrap_err();
+        let error = status(&mut stream, Instant::now() + Duration::from_millis(200), &mut Vec::new()).unwrap_err();
         assert!(matches!(error.kind(), std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock), "{error}");
         let _ = stop.send(());
         drop(stream);

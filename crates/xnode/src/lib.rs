@@ -42,6 +42,7 @@ pub mod paths;
 pub mod preflight;
 mod progress;
 mod readback;
+pub mod restarts;
 mod shims;
 mod texts;
 pub mod usage;

@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::applications;
 use crate::error::XnodeError;
 use crate::events::Event;
+use crate::marks::{self, RESTART, RestartMark};
 use crate::observe::observe;
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
@@ -39,6 +40,8 @@ pub struct Look {
     pub inventory: Inventory,
     /// Instances by application. One that is half made is not among them.
     pub instances: BTreeMap<Name, BTreeMap<InstanceId, InstanceLook>>,
+    /// Last restart of each application that was asked for.
+    pub restarts: BTreeMap<Name, RestartMark>,
     /// The wanted generation; none before the first.
     pub wanted: Option<Generation>,
     /// The one that serves, where there is one.
@@ -78,8 +81,11 @@ impl Agent {
                 instances.entry(name.clone()).or_default().insert(id.clone(), look);
             }
         }
+        // One that cannot be read is its application's fault, which the plan names.
+        let restart = |name: &Name| marks::find(&machine.paths.application(name).join(RESTART)).ok().flatten();
+        let restarts = instances.keys().filter_map(|name| Some((name.clone(), restart(name)?))).collect();
         let plan = wanted.as_ref().map(|wanted| plan(&seen.inventory, wanted, serving.as_ref()));
-        Ok(Look { inventory: seen.inventory, instances, wanted, serving, plan })
+        Ok(Look { inventory: seen.inventory, instances, restarts, wanted, serving, plan })
     }
 
     /// Folders of the logs of an application's instances: those that are there, and those of versions that were replaced, as long as a generation that

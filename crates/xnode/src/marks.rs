@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
-use openmesh_primitives::canonical;
+use openmesh_blueprint::inventory::InstanceId;
+use openmesh_primitives::{Timestamp, canonical};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub(crate) const STARTED: &str = "started.json";
 pub(crate) const OVER: &str = "over.json";
 /// Mark in an application's folder, beside that of the jobs that ended with 0: a job of a switch that has failed, with its cause.
 pub(crate) const FAILED_JOB: &str = "failed-job.json";
+/// Mark in an application's folder: its instances that were last asked to be started anew, and by whom.
+pub(crate) const RESTART: &str = "restart.json";
 /// Mark on the memory file system: everything of an instance was made in this run of the machine.
 pub(crate) const MADE: &str = "made.json";
 
@@ -44,6 +47,9 @@ pub enum DoorMark {
         revision: String,
         /// Number of its instances.
         instances: u32,
+        /// Number of the one that gets none, since it is started anew.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        without: Option<u32>,
     },
     /// New requests wait.
     Holding,
@@ -112,6 +118,42 @@ impl StartedMark {
     pub fn of(&self) -> String {
         format!("{}/{}", self.clock.boot, self.number)
     }
+}
+
+/// Last restart of an application that was asked for. An instance is due as long as its last start is one of before, so that its next start, by
+/// whomever, is all that has to be written down of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RestartMark {
+    /// Its number, from 1: so many were asked for since the application is there.
+    pub number: u64,
+    /// Whoever asked for it.
+    pub by: String,
+    /// Reason.
+    pub reason: String,
+    /// Moment.
+    pub at: Timestamp,
+    /// Instances, with the number of the last start of each at that moment.
+    pub after: BTreeMap<String, u64>,
+    /// Its end is in the history.
+    pub is_told: bool,
+}
+
+impl RestartMark {
+    /// Returns true for an instance that is to be started anew and was not yet.
+    pub(crate) fn is_due(&self, id: &InstanceId, started: Option<&StartedMark>) -> bool {
+        let after = self.after.get(&id.to_string());
+        after.is_some_and(|after| started.map_or(0, |started| started.number) <= *after)
+    }
+}
+
+/// End of a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestartEnd {
+    /// The restart.
+    pub mark: RestartMark,
+    /// Its instances that run anew, with their traffic; none where another version took their place.
+    pub instances: BTreeSet<InstanceId>,
 }
 
 /// Jobs that ended with 0: revision and name.

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use openmesh_blueprint::document::Name;
 use openmesh_links::texts::Resolvers;
 
 pub(crate) use crate::guard::lock;
 
 use crate::events::Events;
+use crate::marks::RestartEnd;
 use crate::network::Known;
 use crate::readback::Checks;
 
@@ -34,6 +36,8 @@ pub(crate) struct Memory {
     pub resolvers: Mutex<Resolvers>,
     /// Shims that gave no answer.
     pub silent: Silent,
+    /// Restarts that are over, and whose end nobody has taken yet.
+    pub restarts: Mutex<BTreeMap<Name, RestartEnd>>,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
 }

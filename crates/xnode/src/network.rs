@@ -60,14 +60,16 @@ pub(crate) fn wanted(
         let Ok(name) = published.application.parse::<Name>() else { continue };
         // One that cannot be read is its application's fault, which observation names.
         let door = marks::read(&machine.paths.application(&name).join("door.json"));
-        let Ok(DoorMark::Open { revision, .. }) = door else { continue };
+        let Ok(DoorMark::Open { revision, without, .. }) = door else { continue };
         let Ok(revision) = revision.parse::<Revision>() else { continue };
         let port = gathered.as_ref().and_then(|all| all.port(&name, &revision, &published.name.parse::<Name>().ok()?));
         if matches!(port, Some((Protocol::Http, _))) {
             continue;
         }
         let to = port.map_or(published.to, |(_, number)| number);
-        let made = instances.get(&name).and_then(|found| found.get(&InstanceId { revision, index: 0 })?.as_ref());
+        // The first one, or its neighbour while that is started anew.
+        let id = InstanceId { revision, index: u32::from(without == Some(0)) };
+        let made = instances.get(&name).and_then(|found| found.get(&id)?.as_ref());
         if let Some(made) = made.filter(|made| allocations.instances.contains_key(&made.address)) {
             let target = Target { address: made.address, port: to };
             allocations.published.insert(published.at(), target);

@@ -17,7 +17,9 @@ use openmesh_volume::Id;
 use crate::applications::{self, Instances, Made};
 use crate::error::XnodeError;
 use crate::events::Finding;
-use crate::marks::{self, Clock, DoorMark, FAILED_JOB, JobsMark, OVER, STARTED, StartedMark, Trial};
+use crate::marks::{
+    self, Clock, DoorMark, FAILED_JOB, JobsMark, OVER, RESTART, RestartMark, STARTED, StartedMark, Trial,
+};
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
 use crate::{Machine, door, host, words};
@@ -143,12 +145,14 @@ fn application(
         Some(trial) => Some((parsed(&folder.join("probation.json"), &trial.of)?, verdict(trial.failed))),
         None => None,
     };
+    let restart: Option<RestartMark> = marks::find(&folder.join(RESTART))?;
     let mut instances = BTreeMap::new();
     for (id, made) in found {
         // One that is half made is not there: making it goes on where it broke off.
         let Some(made) = made else { continue };
         let traffic = doors.traffic(name, id, &door);
-        let (mut instance, status) = instance(machine, name, id, traffic, serves == Some(&id.revision))?;
+        let serves = serves == Some(&id.revision);
+        let (mut instance, status) = instance(machine, (name, id), restart.as_ref(), traffic, serves)?;
         instance.address = Some(made.address);
         if let Some(status) = status {
             statuses.insert((name.clone(), id.clone()), status);
@@ -164,21 +168,23 @@ fn verdict(failed: Option<String>) -> Verdict {
 
 fn instance(
     machine: &Machine,
-    name: &Name,
-    id: &InstanceId,
+    (name, id): (&Name, &InstanceId),
+    restart: Option<&RestartMark>,
     traffic: Traffic,
     serves: bool,
 ) -> Result<(ObservedInstance, Option<Status>), XnodeError> {
     let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
     let policy = shims::config(&folder)?.map(|config| config.restart.policy);
     let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
-    // What is wanted again is no longer over.
-    let policy = policy.filter(|_| started.is_none_or(|started| !started.is_due));
+    let is_due = restart.is_some_and(|restart| restart.is_due(id, started.as_ref()));
+    // What is wanted again, or is to be started anew, is no longer over.
+    let policy = policy.filter(|_| !is_due && started.is_none_or(|started| !started.is_due));
     let over = |status: &Status| policy.and_then(|policy| shims::over(policy, status));
     let (shim, group) = (ask(machine, &instance, &folder)?, machine.group(&instance));
     let state = match &shim {
         // What still runs has no parent: it is ended by the next shim, or when the instance is stopped. Until then it writes, so it is no ended one.
         Shim::None | Shim::Ended(_) if !group.processes()?.is_empty() => InstanceState::Created,
+        Shim::None if is_due => InstanceState::Created,
         Shim::None => marks::find::<i32>(&folder.join(OVER))?.map_or(InstanceState::Created, InstanceState::Over),
         Shim::Ended(status) => over(status).map_or_else(|| ended(status), InstanceState::Over),
         Shim::Living(status) => living(status, group.frozen()?, over(status)),
@@ -196,7 +202,7 @@ fn instance(
         Shim::Living(status) | Shim::Ended(status) => Some(*status),
     };
     let altered = status.as_ref().and_then(|status| machine.memory.checks.altered(&instance, status));
-    Ok((ObservedInstance { state, gate, traffic, address: None, altered }, status))
+    Ok((ObservedInstance { state, gate, traffic, address: None, altered, is_due }, status))
 }
 
 /// Asks for an instance's shim. One that lives and gives no answer is left alone for a while, so that it holds up the look at the others but seldom.

@@ -8,6 +8,7 @@
 //!                        /jobs.json     mark: jobs of a switch that ended with 0
 //!                        /failed-job.json               mark: a job of a switch that has failed
 //!                        /probation.json
+//!                        /restart.json  mark: instances that are to be started anew
 //!                        /instances/REVISION.INDEX/instance.json   what it was made of
 //!                                                 /bundle  shim.json  started.json  gate.json  over.json  files/
 //!       logs/NAME/REVISION.INDEX/       log of an instance, kept as long as a generation that has the revision

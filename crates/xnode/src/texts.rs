@@ -31,7 +31,9 @@ pub(crate) fn named(machine: &Machine, instances: &Instances) -> BTreeSet<Ipv4Ad
         // A mark that cannot be read says nothing; observation names its fault.
         let door = marks::read(&machine.paths.application(name).join("door.json")).unwrap_or_default();
         let Some(revision) = serves(&door, found) else { continue };
-        let its = found.iter().filter(|(id, _)| id.revision == revision);
+        // One that is started anew is found again afterwards.
+        let is_out = |id: &InstanceId| matches!(&door, DoorMark::Open { without, .. } if *without == Some(id.index));
+        let its = found.iter().filter(|(id, _)| id.revision == revision && !is_out(id));
         addresses.extend(its.filter_map(|(_, made)| made.as_ref()).map(|made| made.address));
     }
     addresses
@@ -125,7 +127,7 @@ mod tests {
     fn the_version_with_traffic_is_found_and_else_the_newest() {
         // Revisions are hashes: their order says nothing.
         let found = BTreeMap::from([(id(OTHER), Some(made(2, 1))), (id(ONE), Some(made(3, 2)))]);
-        let open = |revision: &str| DoorMark::Open { revision: revision.into(), instances: 1 };
+        let open = |revision: &str| DoorMark::Open { revision: revision.into(), instances: 1, without: None };
         let served = |door: &DoorMark| serves(door, &found).map(|revision| revision.to_string());
         assert_eq!(served(&open(OTHER)).as_deref(), Some(OTHER));
         assert_eq!(served(&open(ONE)).as_deref(), Some(ONE));

@@ -1,6 +1,7 @@
 /**
  * Answers of an Xnode's agent, field by field as its views have them (`crates/agent/src/views.rs` and the areas of
- * `crates/agent/src/api`). By hand: the agent is not in the contract of the node's gateway, from which the others are made.
+ * `crates/agent/src/api`). By hand: the agent is not in the contract of the node's gateway, from which the others
+ * are made. Its own is `openapi/xnode.json`.
  */
 
 /** The machine. */
@@ -91,6 +92,10 @@ export interface Application {
   ports: Record<string, string | null>;
   /** Volumes: name, and id with line. */
   volumes: Record<string, string>;
+  /** The last version that was wanted for it has failed, and nothing was wanted since; left out where none has. */
+  returned?: Returned;
+  /** Last time that its instances were asked to be started anew, without a new version; left out where nobody did. */
+  restart?: Restart;
   /** With their figures; nothing is restarted for one. An agent of before has none. */
   conditions?: UsageCondition[];
 }
@@ -103,6 +108,39 @@ export interface Instance {
   restarts: number;
   admitted: boolean;
   last_end: string | null;
+}
+
+/** A version of an application that failed, and what serves in its place. */
+export interface Returned {
+  generation: number;
+  /** The test that failed, with its last answer, or the last words of the version. */
+  cause: string;
+  returned_by: number;
+  serves: number;
+}
+
+/** A restart of an application that was asked for. */
+export interface Restart {
+  /** From 1: so many were asked for since the application is there. */
+  number: number;
+  by: string;
+  reason: string;
+  at: string;
+  /** Instances that are still to be started. */
+  left: string[];
+  /** All of its instances run anew, with their traffic. */
+  is_over: boolean;
+}
+
+/** A restart that was taken. */
+export interface Restarting {
+  application: string;
+  number: number;
+  instances: string[];
+  /** One instance after another, or all at once while requests wait at the door. */
+  way: "rolling" | "held";
+  /** Sequence of the history from which its events can be followed. */
+  events: number;
 }
 
 export interface Generation {
@@ -157,7 +195,9 @@ export type EventKind =
   | "secret"
   | "found"
   | "over"
-  | "repaired";
+  | "repaired"
+  | "restart"
+  | "restarted";
 
 export interface XnodeEvent {
   sequence: number;

@@ -23,6 +23,7 @@ import type {
   Generation,
   Imported,
   JobRun,
+  Restarting,
   SecretInfo,
   TemplateOrder,
   TemplatePreflight,
@@ -321,6 +322,10 @@ export function ask(
       );
   }
 }
+
+/** Starts the instances of an application anew, without a new version. */
+export const restart = (name: string) =>
+  send<Restarting>("POST", `${ROOT}/applications/${part(name)}/restart`);
 
 /**
  * Reads a compose file; nothing happens on the machine. `without`: paths of unsupported parts that the person can do without;

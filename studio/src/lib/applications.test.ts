@@ -8,6 +8,7 @@ import {
   onItsWay,
   openings,
   placeOf,
+  restartWords,
   stateOf,
 } from "./applications";
 
@@ -122,4 +123,13 @@ it("says which generation's version of an application is on its way", () => {
   // Whoever failed or is held says that.
   expect(way("failed", "bb", [["bb.0", false]])).toBeNull();
   expect(way("held", "bb", [["aa.0", true]])).toBeNull();
+});
+
+it("tells how far a restart is", () => {
+  expect(restartWords({ left: ["a.0", "a.1"], is_over: false })).toBe(
+    "goes on: 2 instances are still to be started",
+  );
+  expect(restartWords({ left: ["a.1"], is_over: false })).toBe("goes on: 1 instance is still to be started");
+  expect(restartWords({ left: [], is_over: false })).toBe("goes on: what was started is not healthy yet");
+  expect(restartWords({ left: [], is_over: true })).toBe("is done");
 });

@@ -1,5 +1,5 @@
 /** Words for the states of applications, and what may be done about each. */
-import type { Application, ApplicationState, WorkState, XnodeInfo } from "../api/xnode";
+import type { Application, ApplicationState, Restart, WorkState, XnodeInfo } from "../api/xnode";
 
 type Tone = "plain" | "good" | "warn" | "bad" | "hole";
 
@@ -17,7 +17,7 @@ export const STATES: Record<ApplicationState, { tone: Tone; words: string; remed
     tone: "warn",
     words: "frozen",
     remedy:
-      "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or restart it.",
+      "Nothing continues it by itself, since a person may be debugging it: send SIGCONT to its first process, or stop it and start it again.",
   },
   ended: {
     tone: "warn",
@@ -54,6 +54,13 @@ export const stateOf = (state: string) =>
     words: state.replaceAll("_", " "),
     remedy: null,
   };
+
+/** How far a restart is, behind its number. */
+export function restartWords({ left, is_over: isOver }: Pick<Restart, "left" | "is_over">): string {
+  if (isOver) return "is done";
+  if (left.length === 0) return "goes on: what was started is not healthy yet";
+  return `goes on: ${left.length} ${left.length === 1 ? "instance is" : "instances are"} still to be started`;
+}
 
 /** A state that nobody wished, or a condition that somebody should look at. */
 export const isTroubled = ({ state, conditions }: Application): boolean =>

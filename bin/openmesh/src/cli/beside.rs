@@ -92,3 +92,25 @@ pub struct UsageArgs {
     #[command(flatten)]
     pub output: Output,
 }
+
+/// Arguments of `app restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Application.
+    pub name: Name,
+    /// Only this instance, by its name or its number.
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+    /// Reason, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Return as soon as it is taken, without waiting until it is done.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}

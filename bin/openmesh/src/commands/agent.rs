@@ -92,12 +92,12 @@ pub fn one_line(value: &impl Serialize) -> Result<String, Failure> {
 /// An event as a person reads it.
 pub fn event_line(event: &Event) -> String {
     let mark = match event.kind {
-        EventKind::Wanted => "*",
+        EventKind::Wanted | EventKind::Restart => "*",
         EventKind::Begins => ">",
         EventKind::Done => "+",
         EventKind::Failed | EventKind::Held | EventKind::Found => "!",
         EventKind::Returned => "<",
-        EventKind::Serves | EventKind::Rest | EventKind::Over | EventKind::Repaired => "=",
+        EventKind::Serves | EventKind::Rest | EventKind::Over | EventKind::Repaired | EventKind::Restarted => "=",
         EventKind::Agent | EventKind::Secret => "-",
     };
     format!("{} {mark} {}\n", moment(event.at), event.text.replace('\n', "; "))

@@ -2,6 +2,7 @@
 
 use openmesh_primitives::{Digest, Timestamp, sha256};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::role::Role;
 
@@ -15,7 +16,8 @@ const BEFORE_RECORD: &str = "\",\"record\":";
 const HASH_CHARS: usize = 64;
 
 /// Kind of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditKind)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A file begins; `previous` is the last hash of the file before.
@@ -31,12 +33,14 @@ pub enum Kind {
 }
 
 /// A record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditRecord)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
     /// Number, from 1.
     pub sequence: u64,
     /// Moment, by the wall clock.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Kind.
     pub kind: Kind,
@@ -75,8 +79,10 @@ pub struct Record {
     pub bytes: Option<u64>,
     /// Hash (SHA-256) of the line that was cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = "sha256")]
     pub cut: Option<Digest>,
     /// Hash of the record before; zeros for the first.
+    #[schema(value_type = String, format = "sha256")]
     pub previous: Digest,
 }
 
@@ -126,12 +132,14 @@ impl Record {
 }
 
 /// End of a log: number and hash of its last record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditHead)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Number; 0 before the first record.
     pub sequence: u64,
     /// Hash; zeros before the first record.
+    #[schema(value_type = String, format = "sha256")]
     pub hash: Digest,
 }
 

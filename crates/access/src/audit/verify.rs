@@ -2,11 +2,13 @@
 
 use openmesh_primitives::{Digest, sha256};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::record::{Head, Kind, Record};
 
 /// Result of a check.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditReport)]
 pub struct Report {
     /// Files.
     pub files: u64,
@@ -25,7 +27,8 @@ pub struct Report {
 }
 
 /// A break in a log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditBroken)]
 pub struct Broken {
     /// Number of the file.
     pub file: u64,

@@ -2,9 +2,10 @@
 
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Severity of an alert, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Something to know.
@@ -16,7 +17,7 @@ pub enum Severity {
 }
 
 /// Kind of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
     /// An application does not run as it is wanted.
@@ -44,16 +45,17 @@ pub enum AlertKind {
 }
 
 /// Somebody who knows of an alert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Acknowledged {
     /// Whoever it is.
     pub by: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
 }
 
 /// An alert.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// Number, from 1; no two alerts of a machine have the same.
     pub id: u64,
@@ -70,17 +72,20 @@ pub struct Alert {
     /// Remedy, in words.
     pub remedy: String,
     /// Moment at which it was first seen.
+    #[schema(value_type = String, format = "seconds")]
     pub begin: Timestamp,
     /// Moment at which it had lasted long enough.
+    #[schema(value_type = String, format = "seconds")]
     pub opened: Timestamp,
     /// Moment at which it was over; none while it is open.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub closed: Option<Timestamp>,
     /// Somebody knows of it.
     pub acknowledged: Option<Acknowledged>,
 }
 
 /// Event of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertEvent {
     /// It opened.
@@ -94,7 +99,7 @@ pub enum AlertEvent {
 }
 
 /// A message that was never taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DroppedMessage {
     /// Webhook.
     pub webhook: String,
@@ -103,13 +108,14 @@ pub struct DroppedMessage {
     /// Its event.
     pub event: AlertEvent,
     /// Moment at which it was given up.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Cause.
     pub cause: String,
 }
 
 /// A webhook with its messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookState {
     /// Name in the document.
     pub name: String,
@@ -124,7 +130,7 @@ pub struct WebhookState {
 }
 
 /// Alerts of a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alerts {
     /// Open ones, the most severe first, and the newest of these first.
     pub open: Vec<Alert>,
@@ -141,7 +147,7 @@ pub struct Alerts {
 }
 
 /// Result of a test of a webhook.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WebhookTest {
     /// Webhook.
     pub webhook: String,

@@ -3,12 +3,29 @@
 use openmesh_blueprint::document::{Audience, Domain, Name, Route};
 use openmesh_blueprint::inventory::{Door, InstanceState, Traffic, Verdict};
 use openmesh_xnode::look::{InstanceLook, Look};
+use openmesh_xnode::marks::{self, RestartMark};
 use openmesh_xnode::words;
 
 use crate::api::usage;
 use crate::error::AgentError;
+use crate::outcomes;
 use crate::service::Service;
 use crate::views::{self, ApplicationState};
+
+/// What became of the last version that was wanted for an application, where that failed and nothing was wanted since.
+pub(super) fn returned(service: &Service, name: &str) -> Option<views::Returned> {
+    let paths = &service.agent().machine().paths;
+    let wanted = marks::generation(paths, service.wanted().ok()?).ok()?;
+    let outcome = outcomes::find(&service.settings().state, wanted.parent)?;
+    let cause = outcome.causes.get(name)?.clone();
+    let serves = marks::pointer(&paths.current()).ok()?;
+    outcome.is_followed_by(wanted.parent, &wanted).then_some(views::Returned {
+        generation: wanted.parent,
+        cause,
+        returned_by: wanted.number,
+        serves,
+    })
+}
 
 /// Every application that is wanted or there, as it is now, with what their use says of them.
 pub(crate) fn applications_now(service: &Service) -> Result<Vec<views::Application>, AgentError> {
@@ -55,6 +72,8 @@ fn view_of(look: &Look, work: &views::Work, name: &Name) -> views::Application {
             .map(|(name, volume)| (name.to_string(), format!("{} line {}", volume.id, volume.line)))
             .collect(),
         domains: resolved.into_iter().flat_map(|resolved| &resolved.application.domains).map(domain).collect(),
+        returned: None,
+        restart: look.restarts.get(name).map(|restart| restart_of(look, name, restart)),
         conditions: Vec::new(),
     }
 }
@@ -69,6 +88,19 @@ fn domain((domain, route): (&Domain, &Route)) -> (String, String) {
         Audience::Wallets => wallets.join(", "),
     };
     (domain.to_string(), who)
+}
+
+fn restart_of(look: &Look, name: &Name, mark: &RestartMark) -> views::Restart {
+    let found = look.inventory.applications.get(name);
+    let due = found.into_iter().flat_map(|found| &found.instances).filter(|(_, one)| one.is_due);
+    views::Restart {
+        number: mark.number,
+        by: mark.by.clone(),
+        reason: mark.reason.clone(),
+        at: mark.at,
+        left: due.map(|(id, _)| id.to_string()).collect(),
+        is_over: mark.is_told,
+    }
 }
 
 fn instance(id: String, look: &InstanceLook, admitted: bool) -> views::Instance {

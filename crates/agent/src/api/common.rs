@@ -72,6 +72,9 @@ pub(crate) struct Change {
     /// Fate of the data of an application that is removed.
     #[serde(default)]
     pub data: Option<String>,
+    /// The one instance of an application that is meant, by name or number.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// Lines of data to which a roll back returns, as `APPLICATION/VOLUME:NUMBER` with commas between them.
     #[serde(default)]
     pub lines: Option<String>,

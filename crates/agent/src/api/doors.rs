@@ -12,6 +12,7 @@ use openmesh_door::host::pattern_of;
 use openmesh_door::report::{Report, RouteReport};
 use openmesh_xnode::door::{Look, Word};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, blocking};
 use crate::acme;
@@ -22,7 +23,7 @@ use crate::service::Service;
 use crate::views::EventKind;
 
 /// State of the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoorState {
     /// It serves what is wanted.
@@ -36,7 +37,7 @@ pub enum DoorState {
 }
 
 /// An address at which the door listens.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorListener {
     /// Address and port.
     pub address: String,
@@ -47,7 +48,7 @@ pub struct DoorListener {
 }
 
 /// A host that the door serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorHost {
     /// Its name.
     pub name: String,
@@ -60,7 +61,7 @@ pub struct DoorHost {
 }
 
 /// An instance of a route.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorInstance {
     /// Its name.
     pub name: String,
@@ -77,7 +78,7 @@ pub struct DoorInstance {
 }
 
 /// A port of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DoorRoute {
     /// Its name, `APPLICATION/PORT`.
     pub name: String,
@@ -96,7 +97,7 @@ pub struct DoorRoute {
 }
 
 /// The door.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Doors {
     /// State.
     pub state: DoorState,
@@ -157,7 +158,7 @@ pub struct CertificateFailure {
 }
 
 /// A certificate that a person gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DoorCertificate {
     /// Chain as PEM, the host's own first.

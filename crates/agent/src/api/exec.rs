@@ -23,6 +23,7 @@ use openmesh_blueprint::inventory::InstanceId;
 use openmesh_xnode::XnodeError;
 use openmesh_xnode::inside::{Request, Said, Window, Word};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, lines, name};
 use crate::error::AgentError;
@@ -52,7 +53,7 @@ const CLOSE_NORMAL: u16 = 1000;
 const CLOSE_LEAVING: u16 = 1001;
 
 /// A process that is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exec {
     /// Program and arguments; a shell at a terminal without them.
@@ -82,7 +83,7 @@ pub enum TerminalWord {
 }
 
 /// Something that a process does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecEvent {
     /// It has started.

@@ -17,6 +17,7 @@ use openmesh_image::files::{Act, Answer, Entry, Expect, Fault, Kind, Range};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::files::Files;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, blocking, name};
 use crate::files::{self, Begun, FilesError};
@@ -24,7 +25,7 @@ use crate::service::{Service, names};
 use crate::views::{EventKind, Failure};
 
 /// Places with an application's files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FilePlaces {
     /// Volumes, by name.
     pub volumes: Vec<FileVolume>,
@@ -35,7 +36,7 @@ pub struct FilePlaces {
 }
 
 /// A volume with files.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileVolume {
     /// Name.
     pub name: String,
@@ -50,7 +51,7 @@ pub struct FileVolume {
 }
 
 /// A folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileFolder {
     /// First entries, sorted by name.
     pub entries: Vec<FileEntry>,
@@ -62,11 +63,12 @@ pub struct FileFolder {
 pub type FileKind = Kind;
 
 /// An entry of a folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FileEntry {
     /// Name; what is no plain text in it as `\xNN`.
     pub name: String,
     /// `file`, `folder`, `link` or `other`.
+    #[schema(value_type = String, pattern = "^(file|folder|link|other)$")]
     pub kind: FileKind,
     /// Bytes of a file; 0 of everything else.
     pub bytes: u64,
@@ -77,6 +79,7 @@ pub struct FileEntry {
     /// Group as inside; none where it is none of the application's.
     pub group: Option<u32>,
     /// Last change of the content.
+    #[schema(value_type = String, format = "seconds")]
     pub modified: Timestamp,
     /// Target of a link, which is not followed.
     pub target: Option<String>,
@@ -101,7 +104,7 @@ impl From<Entry> for FileEntry {
 }
 
 /// Another name of a file or folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileRename {
     /// Present path.

@@ -10,6 +10,7 @@ use axum::{Json, Router};
 use openmesh_blueprint::compose::{Context, Finding, import};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use crate::error::AgentError;
 use crate::service::Service;
@@ -20,7 +21,7 @@ const IMPORTS_MAX: usize = 2;
 static TURNS: Semaphore = Semaphore::const_new(IMPORTS_MAX);
 
 /// A compose file with what it takes from outside of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImportBody {
     /// Text of the compose file.
@@ -38,7 +39,7 @@ pub struct ImportBody {
 }
 
 /// A document that was made of a compose file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
     /// The document in YAML.
     pub document: String,
@@ -51,7 +52,7 @@ pub struct Imported {
 }
 
 /// A part of a compose file that is not done as Docker does it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ImportFinding {
     /// Line, from 1.
     pub line: u32,

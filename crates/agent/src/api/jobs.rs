@@ -17,6 +17,7 @@ use openmesh_shim::log::Filter;
 use openmesh_xnode::jobs::{Run, RunOccasion};
 use openmesh_xnode::{Planned, XnodeError, open};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{LOG_PAUSE, Shared, blocking, lines, name};
 use crate::error::AgentError;
@@ -27,7 +28,7 @@ use crate::service::{Service, names};
 use crate::views::EventKind;
 
 /// A job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobView {
     /// Its name.
     pub name: String,
@@ -38,6 +39,7 @@ pub struct JobView {
     /// Its schedule, five fields of cron in UTC.
     pub schedule: Option<String>,
     /// Its next moment.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub next: Option<Timestamp>,
     /// Time after which a run is ended, milliseconds.
     pub timeout_ms: u64,
@@ -46,7 +48,7 @@ pub struct JobView {
 }
 
 /// A run of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobRun {
     /// Its number.
     pub number: u64,
@@ -57,6 +59,7 @@ pub struct JobRun {
     /// Revision of the application.
     pub revision: String,
     /// Its begin.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// It has no end yet.
     pub is_running: bool,

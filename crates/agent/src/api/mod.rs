@@ -24,6 +24,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -52,16 +53,21 @@ use crate::views;
 
 /// Largest document, bytes: hundreds of applications with their files.
 const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+/// Longest words of a refusal that the router or an extractor makes, bytes: a sentence with a part of what it refuses.
+const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
 /// The routes.
 pub fn router(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/xnode", get(node))
+        .route("/openapi.json", get(described))
+        .route("/v1/xnode/openapi.json", get(described))
         .route("/v1/xnode/schema", get(published_schema))
         .route("/v1/xnode/holdings", get(holdings))
         .route("/v1/xnode/applications", get(applications).post(deploy))
         .route("/v1/xnode/applications/{name}", get(application).delete(remove))
         .route("/v1/xnode/applications/{name}/logs", get(logs))
+        .route("/v1/xnode/applications/{name}/restart", post(restart))
         .route("/v1/xnode/generations", get(generations))
         .route("/v1/xnode/generations/{number}", get(document))
         .route("/v1/xnode/generations/{number}/diff/{other}", get(difference))
@@ -82,7 +88,40 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(templates::routes())
         .merge(visit::routes())
         .layer(DefaultBodyLimit::max(DOCUMENT_BYTES_MAX))
+        .layer(map_response(one_shape))
         .with_state(service)
+}
+
+/// Gives a refusal that was made before a handler saw the request the form of all others.
+async fn one_shape(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !(status.is_client_error() || status.is_server_error()) || kind.starts_with("application/json") {
+        return response;
+    }
+    let code = match status {
+        StatusCode::NOT_FOUND => "no_endpoint",
+        StatusCode::METHOD_NOT_ALLOWED => "method",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => "media_type",
+        StatusCode::UPGRADE_REQUIRED => "upgrade",
+        _ if status.is_server_error() => "machine",
+        _ => "malformed",
+    };
+    let (mut parts, body) = response.into_parts();
+    let words = axum::body::to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&words).trim().to_string();
+    let message = if words.is_empty() { status.to_string() } else { words };
+    for header in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(header);
+    }
+    let failure = Json(views::Failure { code: code.into(), message });
+    (status, parts.headers, failure).into_response()
+}
+
+/// The description of this API.
+async fn described() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], crate::contract::openapi())
 }
 
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
@@ -164,6 +203,17 @@ async fn remove(
     Ok(Json(service.remove(&name, disposal, &change.asked(&format!("{name} is removed")), !change.plan).await?))
 }
 
+async fn restart(
+    State(service): Shared,
+    Path(text): Path<String>,
+    change: Change,
+) -> Result<Json<views::Restarting>, AgentError> {
+    let name = name(&text)?;
+    let asked = change.asked("it was asked for");
+    let restart = move |service: &Service| service.restart(&name, change.instance.as_deref(), &asked);
+    Ok(Json(blocking(&service, restart).await?))
+}
+
 async fn roll_back(
     State(service): Shared,
     Path(number): Path<u64>,
@@ -192,7 +242,7 @@ async fn applications(State(service): Shared) -> Result<Json<Vec<views::Applicat
     Ok(Json(with_conditions(&service, views_of(&look, &service.work())).await?))
 }
 
-/// Adds what the use of processors, memory and disk says of applications.
+/// Adds what the use of processors, memory and disk says of applications, and what became of versions that failed.
 async fn with_conditions(
     service: &Arc<Service>,
     mut all: Vec<views::Application>,
@@ -200,6 +250,7 @@ async fn with_conditions(
     blocking(service, move |service| {
         for view in &mut all {
             view.conditions = usage::present(service, &view.name);
+            view.returned = applications::returned(service, &view.name);
         }
         Ok(all)
     })

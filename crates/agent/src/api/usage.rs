@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::usage::Condition;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, blocking, name};
 use crate::error::AgentError;
@@ -20,7 +21,7 @@ const SPAN_S: u64 = 3_600;
 const POINTS: u64 = 120;
 
 /// Use of an instance number: a new version goes on where the one before ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InstanceUsage {
     /// Number of the instance, from 0.
     pub index: u32,
@@ -29,7 +30,7 @@ pub struct InstanceUsage {
 }
 
 /// Condition that is shown with its figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UsageCondition {
     /// `throttled`, `out_of_memory` or `disk_full`.
     pub kind: String,
@@ -40,11 +41,13 @@ pub struct UsageCondition {
 }
 
 /// Use of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Usage {
     /// First moment.
+    #[schema(value_type = String, format = "seconds")]
     pub from: Timestamp,
     /// Last moment.
+    #[schema(value_type = String, format = "seconds")]
     pub to: Timestamp,
     /// Time of one point, seconds.
     pub step_s: u64,

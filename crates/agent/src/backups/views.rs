@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::Timestamp;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Keys of backups.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupKeys)]
 pub struct Keys {
     /// Public half of the owner's key (`age1...`); none before it was set.
     pub owner: Option<String>,
@@ -15,7 +17,8 @@ pub struct Keys {
 }
 
 /// Everything about backups of a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupOverview)]
 pub struct Overview {
     /// Keys.
     pub keys: Keys,
@@ -30,7 +33,8 @@ pub struct Overview {
 }
 
 /// A place for backups.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupTarget)]
 pub struct Target {
     /// Its name in the document.
     pub name: String,
@@ -43,11 +47,13 @@ pub struct Target {
     /// Cause of a state that nobody wished.
     pub cause: Option<String>,
     /// Last time that it was tidied and checked.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub tended: Option<Timestamp>,
 }
 
 /// State of backups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupState)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Every moment of the schedule has its backup.
@@ -63,7 +69,8 @@ pub enum State {
 }
 
 /// Backups of an application.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupApplication)]
 pub struct Application {
     /// Name.
     pub name: String,
@@ -74,8 +81,10 @@ pub struct Application {
     /// Cause of a state that nobody wished.
     pub cause: Option<String>,
     /// Next moment of the schedule.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub next: Option<Timestamp>,
     /// First moment that has passed without a backup.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub due_since: Option<Timestamp>,
     /// Moments that have passed without a backup; the next one makes up for all of them.
     pub missed: u32,
@@ -90,6 +99,7 @@ pub struct Application {
     /// Cause of a drill's state that nobody wished.
     pub drill_cause: Option<String>,
     /// Next moment of a drill.
+    #[schema(value_type = Option<String>, format = "seconds")]
     pub next_drill: Option<Timestamp>,
     /// The last drill.
     pub drill: Option<Drill>,
@@ -98,7 +108,7 @@ pub struct Application {
 }
 
 /// A backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Backup {
     /// Its id: that of the snapshot that describes it.
     pub id: String,
@@ -114,6 +124,7 @@ pub struct Backup {
     #[serde(default)]
     pub number: u64,
     /// Moment of the data.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Volumes, with the bytes of their files.
     pub volumes: BTreeMap<String, u64>,
@@ -126,13 +137,16 @@ pub struct Backup {
 }
 
 /// A drill.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupDrill)]
 pub struct Drill {
     /// The backup that was restored.
     pub backup: String,
     /// Moment of its data.
+    #[schema(value_type = String, format = "seconds")]
     pub of: Timestamp,
     /// Moment of the drill.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Bytes that were restored.
     pub bytes: u64,
@@ -143,7 +157,8 @@ pub struct Drill {
 }
 
 /// Kind of an act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupJobKind)]
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// A backup of an application.
@@ -175,7 +190,8 @@ impl JobKind {
 }
 
 /// An act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupJob)]
 pub struct Job {
     /// Its number since the agent began.
     pub number: u64,
@@ -186,6 +202,7 @@ pub struct Job {
     /// Whoever asked for it; `schedule` for the machine itself.
     pub by: String,
     /// Its begin.
+    #[schema(value_type = String, format = "seconds")]
     pub begun: Timestamp,
     /// Present phase, in words.
     pub phase: String,
@@ -198,9 +215,11 @@ pub struct Job {
 }
 
 /// The end of an act.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupJobEnd)]
 pub struct Ended {
     /// Its moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// It did what it was to do.
     pub ok: bool,
@@ -217,7 +236,8 @@ pub struct Ended {
 }
 
 /// A line of data of a volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DataLine)]
 pub struct Line {
     /// Volume.
     pub volume: String,
@@ -232,13 +252,14 @@ pub struct Line {
     /// Maker.
     pub by: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// It had traffic from outside, so that no machine removes it.
     pub admitted: bool,
 }
 
 /// Request for a restore of an application's data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RestoreRequest {
     /// Id of the backup, or its first digits; the newest one without it.
@@ -250,7 +271,7 @@ pub struct RestoreRequest {
 }
 
 /// Request for the restore of a whole machine.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineRequest {
     /// Place of the repository.
@@ -272,7 +293,8 @@ impl std::fmt::Debug for MachineRequest {
 }
 
 /// Place of a repository that is in no document.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupPlace)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 pub enum Place {
     /// A folder of the machine.
@@ -306,7 +328,7 @@ impl std::fmt::Debug for Place {
 }
 
 /// Backups of a machine in a repository, for a person who restores it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MachinePlan {
     /// Id of the repository.
     pub repository: String,
@@ -315,6 +337,7 @@ pub struct MachinePlan {
     /// Generation whose document is taken.
     pub generation: u64,
     /// Moment of the backup that has that document.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// The backup of each application.
     pub backups: Vec<Backup>,

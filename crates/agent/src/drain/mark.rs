@@ -8,12 +8,13 @@ use std::path::PathBuf;
 use openmesh_primitives::Timestamp;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::AgentError;
 use crate::settings::Settings;
 
 /// Mark of a machine that is emptied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drained {
     /// Whoever asked for it.
@@ -21,6 +22,7 @@ pub struct Drained {
     /// Reason, a line for people.
     pub reason: String,
     /// Moment.
+    #[schema(value_type = String, format = "seconds")]
     pub at: Timestamp,
     /// Applications that ran, and run again when it is undone.
     pub applications: BTreeSet<String>,

@@ -31,9 +31,9 @@ pub fn address(n: u8) -> Address {
 }
 
 /// A face, as a client has it.
-struct Site {
-    host: String,
-    http: reqwest::Client,
+pub struct Site {
+    pub host: String,
+    pub http: reqwest::Client,
 }
 
 impl Site {
@@ -43,7 +43,7 @@ impl Site {
         Site { host, http: http.build().unwrap() }
     }
 
-    fn request(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {
         let request = self.http.request(method, format!("http://{}/v1/xnode{path}", self.host));
         match token {
             Some(token) => request.bearer_auth(token),
@@ -60,11 +60,11 @@ impl Site {
         signed(&wallet(n), message(&wallet(n), &value(self.request(Method::GET, "/access/nonce", None)).await))
     }
 
-    async fn sign_in(&self, n: u8) -> SignedIn {
+    pub async fn sign_in(&self, n: u8) -> SignedIn {
         value(self.request(Method::POST, "/access/sign-in", None).json(&self.signed(n).await)).await
     }
 
-    async fn let_in(&self, owner: &str, n: u8, role: Role) {
+    pub async fn let_in(&self, owner: &str, n: u8, role: Role) {
         let path = format!("/access/members/{}", address(n));
         let request = self.request(Method::PUT, &path, Some(owner)).json(&json!({ "role": role }));
         assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
@@ -100,7 +100,7 @@ pub async fn refusal(request: RequestBuilder) -> (u16, String) {
 }
 
 /// An agent with a face whose owner is wallet 1; none where the machine can hold no agent.
-async fn world() -> Option<(World, Site)> {
+pub async fn world() -> Option<(World, Site)> {
     let mut world = World::new()?;
     world.settings.face = Some(([127, 0, 0, 1], 0).into());
     world.settings.people = People { owner: Some(address(1)), hosts: vec![NAMED.into()], chain: None };

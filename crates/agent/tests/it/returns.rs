@@ -51,11 +51,39 @@ async fn code_and_data_return_after_a_failed_gate() {
     assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\n"));
     let application = world.application("web").await;
     assert_eq!((application.state, application.cause), (ApplicationState::Running, None));
+    // It serves, and what failed is told all the same, until something else is wanted.
+    let failed = application.returned.expect("what failed");
+    assert!(failed.cause.starts_with("failed before it had traffic") && failed.cause.contains("code 3"), "{failed:?}");
     let generations: Vec<Generation> = world.get("/generations").await.unwrap();
     let found: Vec<_> = generations.iter().map(|found| (found.number, found.serves, found.returned_by)).collect();
     assert_eq!(found, [(3, true, None), (2, false, Some(3)), (1, false, None)]);
     assert_eq!((generations[0].by.as_str(), generations[0].portable == generations[2].portable), ("openmesh", true));
     assert!(generations[1].failed.as_deref().is_some_and(|cause| cause.contains("code 3")), "{generations:#?}");
+    world.stop().await;
+}
+
+/// A new version that answers that it is not well: the test, its answer and the last words are told, by the deployment and afterwards, with what serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_of_a_failed_test_is_told() {
+    let Some(mut world) = World::new() else { return };
+    world.start().await;
+    let sick = server("sick")
+        .replace("200 OK", "503 Service Unavailable")
+        .replace("\\r\\n\\r\\n$body", "\\r\\n\\r\\nthe database starts");
+    let (one, two, port) = (world.image(&server("one")), world.image(&sick), free_port());
+    world.deploy(world.document(&web(&one, port, "gate: 60s, probation: 0ms"))).await;
+    let events = world.deploy(world.document(&web(&two, port, "gate: 2s, probation: 0ms"))).await;
+    let returned = told(&events, EventKind::Returned);
+    assert_eq!(returned.len(), 1, "{events:#?}");
+    let failed = world.application("web").await.returned.expect("what failed");
+    for words in ["not healthy within 2s", ":8080/health answers 503: the database starts", "sick listens"] {
+        assert!(returned[0].contains(words) && failed.cause.contains(words), "{words}: {returned:?} {failed:?}");
+    }
+    assert_eq!((failed.generation, failed.returned_by, failed.serves), (2, 3, 3));
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\n"));
+    // Something else is wanted: that is what is told from now on.
+    world.deploy(world.document(&web(&one, port, "gate: 61s, probation: 0ms"))).await;
+    assert_eq!(world.application("web").await.returned, None);
     world.stop().await;
 }
 

@@ -1,10 +1,10 @@
-//! The script of one application.
+//! The script of one application.
 
 use super::facts::{Facts, is_live};
 use super::report::PlannedStep;
 use crate::document::{Application, Name, Occasion, Period, Protocol, Wish};
 use crate::generation::Generation;
-use crate::inventory::{Inventory, ObservedInstance, Traffic};
+use crate::inventory::{InstanceId, Inventory, ObservedInstance, Traffic, Verdict};
 use crate::step::Step;
 
 /// Steps that are not done yet.
@@ -107,15 +107,52 @@ fn running(facts: &Facts<'_>, previous: Option<&Generation>, script: &mut Script
         for (volume, from, to) in facts.restores() {
             script.add(Step::Restore { volume, from, to }, "chosen by the generation");
         }
-        begin(facts, script);
+        renew(facts, script);
     } else {
-        begin(facts, script);
+        renew(facts, script);
         end_superfluous(facts, script);
     }
 }
 
-/// Adds creation, start, gate and admission of the wanted instances.
-fn begin(facts: &Facts<'_>, script: &mut Script<'_>) {
+/// Reason of what starts instances anew.
+const RENEWED: &str = "asked for, without a new version";
+
+/// Adds the end of the instances that are to be started anew, and the way of all to their traffic. Where several have traffic, the first one is ended
+/// when every other one has it; those after it are left to later plans. Else requests wait, since an instance has one place in its generation, and its next
+/// start takes that of the one before.
+fn renew(facts: &Facts<'_>, script: &mut Script<'_>) {
+    let application = facts.application();
+    let times = (application.switch.drain, application.stop_after);
+    let mut due = facts.due();
+    // One without traffic, or that was not found healthy yet, is missing already.
+    due.sort_by_key(|(_, found)| found.traffic == Traffic::Admitted && found.gate == Some(Verdict::Passed));
+    let later = if facts.rolls() && !due.is_empty() { due.split_off(1) } else { Vec::new() };
+    let wanted: Vec<InstanceId> =
+        facts.wanted().into_iter().filter(|id| !later.iter().any(|(later, _)| later == id)).collect();
+    if facts.rolls() {
+        let present = wanted.iter().filter(|id| !due.iter().any(|(due, _)| due == *id)).cloned().collect();
+        bring_up(facts, present, script);
+        for (instance, found) in &due {
+            let (application, instances) = (facts.name.clone(), application.instances);
+            let withdraw = Step::Withdraw { application, instance: instance.clone(), instances };
+            script.add(withdraw, RENEWED);
+            end(facts.name, (instance, found), times, RENEWED, script);
+        }
+    } else if !due.is_empty() {
+        let (at_most, cuts) = (application.switch.hold, has_raw_port(application));
+        script.add(Step::Hold { application: facts.name.clone(), at_most, cuts }, RENEWED);
+        for (instance, found) in &due {
+            end(facts.name, (instance, found), times, RENEWED, script);
+        }
+    }
+    bring_up(facts, wanted, script);
+    if later.is_empty() {
+        admit(facts, script);
+    }
+}
+
+/// Adds creation, start and gate of instances, with the jobs before the first of a version.
+fn bring_up(facts: &Facts<'_>, wanted: Vec<InstanceId>, script: &mut Script<'_>) {
     let application = facts.application();
     if !facts.is_admitted() {
         for (job, _) in
@@ -126,7 +163,6 @@ fn begin(facts: &Facts<'_>, script: &mut Script<'_>) {
             script.add(step, "a job of each switch");
         }
     }
-    let wanted = facts.wanted();
     for instance in &wanted {
         script.add(Step::Create { application: facts.name.clone(), instance: instance.clone() }, "not there");
         script.add(Step::Start { application: facts.name.clone(), instance: instance.clone() }, "does not run");
@@ -135,6 +171,11 @@ fn begin(facts: &Facts<'_>, script: &mut Script<'_>) {
         let within = application.switch.gate;
         script.add(Step::Gate { application: facts.name.clone(), instance, within }, "not known to be healthy");
     }
+}
+
+/// Adds the admission of the wanted version.
+fn admit(facts: &Facts<'_>, script: &mut Script<'_>) {
+    let application = facts.application();
     let lines = facts.volumes().map(|(volume, placed, _)| (volume, placed.line)).collect();
     let (name, revision) = (facts.name.clone(), facts.revision.clone());
     script.add(Step::Admit { application: name, revision, instances: application.instances, lines }, "healthy by then");
@@ -159,7 +200,7 @@ fn end_superfluous(facts: &Facts<'_>, script: &mut Script<'_>) {
 /// Adds the end of one instance.
 pub(super) fn end(
     application: &Name,
-    (instance, found): (&crate::inventory::InstanceId, &ObservedInstance),
+    (instance, found): (&InstanceId, &ObservedInstance),
     (within, kill_after): (Period, Period),
     reason: &'static str,
     script: &mut Script<'_>,

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::document::{Application, Name, Protocol, Root, SwitchKind, Wish};
 use crate::generation::{Generation, HostPort, Placed, PlacedVolume, Resolved, Revision, revision};
-use crate::inventory::{Door, InstanceId, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic};
+use crate::inventory::{
+    Door, InstanceId, InstanceState, Inventory, ObservedApplication, ObservedInstance, ObservedVolume, Traffic,
+};
 use crate::step::{VolumeRef, is_admitted};
 
 /// An application of a generation and what was found of it.
@@ -49,6 +51,20 @@ impl<'a> Facts<'a> {
     pub fn superfluous(&self) -> Vec<(&'a InstanceId, &'a ObservedInstance)> {
         let wanted: BTreeSet<InstanceId> = self.wanted().into_iter().collect();
         self.observed().into_iter().flat_map(|found| &found.instances).filter(|(id, _)| !wanted.contains(id)).collect()
+    }
+
+    /// Wanted instances that run and are to be started anew, in order. One that does not run has only to be started.
+    pub fn due(&self) -> Vec<(InstanceId, &'a ObservedInstance)> {
+        let Some(observed) = self.observed() else { return Vec::new() };
+        let found = self.wanted().into_iter().filter_map(|id| observed.instances.get(&id).map(|found| (id, found)));
+        found
+            .filter(|(_, found)| found.is_due && matches!(found.state, InstanceState::Running | InstanceState::Frozen))
+            .collect()
+    }
+
+    /// Returns true where its instances are started anew one after another, and the others have the traffic meanwhile.
+    pub fn rolls(&self) -> bool {
+        self.application().instances > 1 && self.application().switch_kind() == SwitchKind::Overlap
     }
 
     /// Returns true when its traffic goes where it should.

@@ -11,6 +11,7 @@ mod http;
 mod plan;
 mod plan_properties;
 mod repairs;
+mod restarts;
 mod returning;
 mod template;
 mod world;

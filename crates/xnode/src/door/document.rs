@@ -429,8 +429,8 @@ fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
 
 /// Returns true where a mark gives traffic to an instance.
 pub fn is_admitted(mark: &DoorMark, id: &InstanceId) -> bool {
-    matches!(mark, DoorMark::Open { revision, instances }
-        if *revision == id.revision.to_string() && id.index < *instances)
+    matches!(mark, DoorMark::Open { revision, instances, without }
+        if *revision == id.revision.to_string() && id.index < *instances && *without != Some(id.index))
 }
 
 /// Adds the agent's own face.

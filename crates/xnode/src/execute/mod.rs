@@ -67,6 +67,9 @@ impl Work<'_> {
                 return self.admit(application, revision, *instances, lines);
             }
             Step::Hold { application, .. } => return self.set_door(application, &marks::DoorMark::Holding),
+            Step::Withdraw { application, instance, instances } => {
+                return self.withdraw(application, instance, *instances);
+            }
             Step::Shut { application, page } => {
                 let door = if *page { marks::DoorMark::Maintenance } else { marks::DoorMark::Closed };
                 return self.set_door(application, &door);

@@ -29,7 +29,13 @@ impl Work<'_> {
         }
         self.make_marks_folder(name)?;
         door::note_admission(self.machine, name, &revision.to_string(), self.door)?;
-        self.set_door(name, &DoorMark::Open { revision: revision.to_string(), instances })
+        self.set_door(name, &DoorMark::Open { revision: revision.to_string(), instances, without: None })
+    }
+
+    /// Lets traffic come to the instances of a version but for one.
+    pub(super) fn withdraw(&self, name: &Name, id: &InstanceId, instances: u32) -> Result<Progress, XnodeError> {
+        let (revision, without) = (id.revision.to_string(), Some(id.index));
+        self.set_door(name, &DoorMark::Open { revision, instances, without })
     }
 
     /// Sets the traffic of an application, and lets door and network follow. It is done when the door says so.

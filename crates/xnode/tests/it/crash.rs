@@ -33,7 +33,7 @@ fn live(agent: &Agent, generation: Option<&Generation>, door: Door<'_>) -> Resul
 }
 
 /// Lets an agent live in a process of its own that dies by SIGKILL at a passage. Returns true where it died, and not too late for that.
-fn die_at(world: &mut World, generation: Option<&Generation>, passage: usize) -> bool {
+pub fn die_at(world: &mut World, generation: Option<&Generation>, passage: usize) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("generation");
     if let Some(generation) = generation {

@@ -38,7 +38,7 @@ fn program() -> &'static Path {
 }
 
 /// A door of a world; it ends with this.
-struct DoorProcess {
+pub struct DoorProcess {
     child: Child,
     start: PathBuf,
     socket: PathBuf,
@@ -47,7 +47,7 @@ struct DoorProcess {
 
 impl DoorProcess {
     /// Starts a door and gives it to the agent.
-    fn start(world: &World) -> DoorProcess {
+    pub fn start(world: &World) -> DoorProcess {
         let (state, run) = (world.paths().state().join("door"), world.paths().run().join("door"));
         for folder in [&state, &run] {
             std::fs::create_dir_all(folder).unwrap();
@@ -107,7 +107,7 @@ fn web() -> Name {
 }
 
 /// Status and body of an answer that came whole.
-fn ask(method: &str, port: u16, path: &str) -> std::io::Result<(u16, String)> {
+pub fn ask(method: &str, port: u16, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let length = if method == "GET" { "" } else { "Content-Length: 0\r\n" };
@@ -126,14 +126,14 @@ fn ask(method: &str, port: u16, path: &str) -> std::io::Result<(u16, String)> {
 }
 
 /// The application; `more` are further lines of it.
-fn document(image: &str, port: u16, more: &str) -> String {
+pub fn document(image: &str, port: u16, more: &str) -> String {
     format!(
         "applications:\n  web:\n    image: {image}\n    ports: {{http: {{port: 8080, protocol: http, publish: {{port: {port}, address: 127.0.0.1}}}}}}\n    \
          health: {{http: {{port: http}}}}\n    limits: {{memory: 128MiB}}\n    switch: {{gate: 60s, probation: 0ms, drain: 60s}}\n{more}"
     )
 }
 
-const DATA: &str = "    volumes: {data: {path: /data, size: 16MiB}}\n";
+pub const DATA: &str = "    volumes: {data: {path: /data, size: 16MiB}}\n";
 
 /// A server with an answer that comes in two halves, with some time in between, at `/slow`.
 fn slow_server(word: &str) -> String {
@@ -143,17 +143,17 @@ fn slow_server(word: &str) -> String {
 }
 
 /// Status and body by the number of the request, or what became of it.
-type Got = Vec<(u64, std::io::Result<(u16, String)>)>;
+pub type Got = Vec<(u64, std::io::Result<(u16, String)>)>;
 
 /// Requests one after the other until told to stop: what each got, by its number.
-struct Load {
+pub struct Load {
     stop: Arc<AtomicBool>,
     count: Arc<AtomicU64>,
     thread: JoinHandle<Got>,
 }
 
 impl Load {
-    fn start(method: &'static str, port: u16) -> Load {
+    pub fn start(method: &'static str, port: u16) -> Load {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (told, counted) = (stop.clone(), count.clone());
         let thread = std::thread::spawn(move || {
@@ -171,12 +171,12 @@ impl Load {
     }
 
     /// Waits for so many more answers.
-    fn more(&self, answers: u64) {
+    pub fn more(&self, answers: u64) {
         let before = self.count.load(Ordering::Relaxed);
         until("answers", || self.thread.is_finished() || self.count.load(Ordering::Relaxed) >= before + answers);
     }
 
-    fn end(self) -> Got {
+    pub fn end(self) -> Got {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }

@@ -97,7 +97,7 @@ impl Stage {
 
     fn open(self, generation: &Generation, application: &str, instances: u32) -> Stage {
         let revision = generation.revision(&name(application)).unwrap().to_string();
-        self.mark(application, DoorMark::Open { revision, instances })
+        self.mark(application, DoorMark::Open { revision, instances, without: None })
     }
 
     /// Every port that the wanted generation publishes.

@@ -7,4 +7,5 @@ mod door;
 mod door_document;
 mod jobs;
 mod repairs;
+mod restarts;
 mod world;

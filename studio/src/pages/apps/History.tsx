@@ -237,6 +237,7 @@ const EVENT_TONES: Record<string, "good" | "warn" | "bad" | undefined> = {
   found: "warn",
   over: "good",
   repaired: "good",
+  restarted: "good",
 };
 
 export function EventBadge({ kind }: { kind: string }) {

@@ -13,6 +13,7 @@ export function Overview({ application }: { application: Application }) {
   return (
     <>
       <Trouble application={application} />
+      <Failed application={application} />
       <OwnAlerts name={application.name} />
       {(application.conditions ?? []).map(({ kind, index, text }) => (
         <Notice key={`${kind} ${index}`} tone="warn" title={`Instance ${index} is ${conditionWords(kind)}`}>
@@ -60,6 +61,25 @@ function Trouble({ application: { name, state, cause } }: { application: Applica
       {remedy} <Link to={`/apps/${name}/logs`}>To its log</Link>
       {", "}
       <Link to={`/apps/${name}/history`}>to its history</Link>
+    </Notice>
+  );
+}
+
+/** What became of the last version, where it came back by itself. */
+function Failed({ application: { name, returned } }: { application: Application }) {
+  if (returned === undefined) return null;
+  const [first, ...more] = returned.cause.split("\n");
+  return (
+    <Notice
+      tone="warn"
+      title={`Its version of generation ${returned.generation} ${first ?? ""}; generation ${returned.serves} serves`}
+    >
+      {more.map((line, at) => (
+        <span key={`${at} ${line}`} className="below">
+          {line}
+        </span>
+      ))}
+      <Link to={`/apps/${name}/history`}>To its history</Link>
     </Notice>
   );
 }

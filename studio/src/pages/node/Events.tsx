@@ -23,6 +23,8 @@ const KINDS = [
   "found",
   "over",
   "repaired",
+  "restart",
+  "restarted",
   "agent",
   "secret",
 ];

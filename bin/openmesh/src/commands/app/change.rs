@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use openmesh_agent::Client;
-use openmesh_agent::views::{Deployment, Event, EventKind};
+use openmesh_agent::views::{Deployment, Event, EventKind, Node};
 use reqwest::{Method, RequestBuilder};
 
-use super::super::agent::{ask, client, event_line, failure, one_line, print};
+use super::super::agent::{ask, client, event_line, failure, get, one_line, print};
 use crate::cli::ChangeArgs;
 use crate::failure::Failure;
 
@@ -38,11 +38,15 @@ pub fn with_query(request: RequestBuilder, query: &[(&str, String)]) -> Result<R
     Ok(RequestBuilder::from_parts(client, request))
 }
 
+/// Whoever uses the command line, as the history names them.
+pub fn asker() -> String {
+    std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into())
+}
+
 /// Shows the plan, does it, and follows it to its end.
 pub async fn change(change: &ChangeArgs, request: impl Fn(&Client) -> RequestBuilder) -> Result<(), Failure> {
     let client = client(&change.agent)?;
-    let by = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "root".into());
-    let mut query = vec![("by", by)];
+    let mut query = vec![("by", asker())];
     query.extend(change.reason.clone().map(|reason| ("reason", reason)));
     query.extend(change.expect.map(|expected| ("expected", expected.to_string())));
     let plan = with_query(request(&client), &[query.as_slice(), &[("plan", "true".into())]].concat())?;
@@ -89,6 +93,15 @@ pub struct Followed<'a> {
     pub json: bool,
 }
 
+/// What serves at this moment, in words.
+async fn serves(client: &Client) -> String {
+    match get::<Node>(client, "").await {
+        Ok(Node { current: 0, .. }) => "no generation serves yet".into(),
+        Ok(node) => format!("generation {} serves", node.current),
+        Err(_) => "openmesh app history lists what serves".into(),
+    }
+}
+
 /// Prints what is done until everything serves, or is committed where that is asked for.
 pub async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure> {
     let path = format!("/events?follow=true&from={}", taken.events);
@@ -109,12 +122,16 @@ pub async fn follow(client: &Client, taken: &Followed<'_>) -> Result<(), Failure
                 return Ok(());
             }
             EventKind::Returned if is_ours => {
-                return Err(Failure::new(event.text)
-                    .hint("openmesh app logs NAME shows its last words; openmesh app history lists what serves now"));
+                let serves = serves(client).await;
+                return Err(Failure::new(event.text).hint(format!(
+                    "{serves}; openmesh app why NAME tells it again, openmesh app logs NAME has all words"
+                )));
             }
             EventKind::Held if is_ours && is_about => {
-                return Err(Failure::new(format!("generation {} is held: {}", taken.generation, event.text))
-                    .hint("openmesh app why NAME tells more; openmesh app rollback GENERATION goes back"));
+                let serves = serves(client).await;
+                return Err(Failure::new(format!("generation {} is held: {}", taken.generation, event.text)).hint(
+                    format!("{serves}; openmesh app why NAME tells more, openmesh app rollback GENERATION goes back"),
+                ));
             }
             EventKind::Wanted if event.generation > taken.generation => {
                 return Err(Failure::new(format!(

@@ -7,6 +7,7 @@ mod files;
 mod import;
 mod input;
 mod jobs;
+mod restart;
 mod templates;
 mod text;
 mod usage;
@@ -80,6 +81,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             }
         }
         AppCommand::Rollback { generation, lines, change: asked } => roll_back(generation, &lines, &asked).await,
+        AppCommand::Restart(asked) => restart::run(&asked).await,
         AppCommand::Remove { name, data, change: asked } => {
             let data = match data {
                 DataFate::Keep => "keep",

@@ -37,6 +37,11 @@ pub(super) fn why(application: &Application) -> String {
     if let Some(cause) = &application.cause {
         text += &format!("cause      {cause}\n");
     }
+    if let Some(failed) = &application.returned {
+        let (number, by, serves) = (failed.generation, failed.returned_by, failed.serves);
+        text += &format!("failed     generation {number} {}\n", failed.cause.replace('\n', "\n           "));
+        text += &format!("serves     generation {serves}; {by} brought back what {number} changed\n");
+    }
     if let (Some(image), Some(digest)) = (&application.image, &application.digest) {
         text += &format!("image      {image} {digest}\n");
     }
@@ -51,6 +56,15 @@ pub(super) fn why(application: &Application) -> String {
     }
     for condition in &application.conditions {
         text += &format!("condition  instance {}: {}\n", condition.index, condition.text);
+    }
+    if let Some(restart) = &application.restart {
+        let left = match (restart.is_over, restart.left.as_slice()) {
+            (true, _) => "done".to_string(),
+            (false, []) => "its instances are not healthy yet".to_string(),
+            (false, left) => format!("to be started: {}", left.join(", ")),
+        };
+        let (number, by, reason, at) = (restart.number, &restart.by, &restart.reason, moment(restart.at));
+        text += &format!("restart    {number}, asked for by {by} at {at} ({reason}): {left}\n");
     }
     for instance in &application.instances {
         let pid = instance.pid.map(|pid| format!(", process {pid}")).unwrap_or_default();

@@ -1,0 +1,52 @@
+//! Operations on access: signing in, sessions, members, API keys, the audit log.
+
+use super::list::{List, moment, number, text, value, values};
+use crate::views::access::{Code, Ended, Key, MadeKey, Me, Member, MemberWish, Nonce, Session, SignIn, SignedIn};
+use crate::views::{AuditRecord, AuditReport, KeyWish};
+
+const TAG: &str = "access";
+
+pub(super) fn list(list: &mut List) {
+    list.add(TAG, ("get", "/access/nonce"), "What a message of sign-in needs")
+        .answers(value::<Nonce>(), "A nonce for one sign-in");
+    list.add(TAG, ("post", "/access/sign-in"), "Sign in by a message of EIP-4361")
+        .about("Under a name with TLS the answer also sets the session's cookie.")
+        .body(value::<SignIn>(), true)
+        .answers(value::<SignedIn>(), "The session, with its token");
+    list.add(TAG, ("get", "/access/me"), "Whoever asks, with their role").answers(value::<Me>(), "Whoever asks");
+    list.add(TAG, ("delete", "/access/session"), "Sign out").empty("204", "The session is over");
+    list.add(TAG, ("get", "/access/sessions"), "Sessions: one's own, and of those whom one governs")
+        .answers(values::<Session>(), "Sessions");
+    list.add(TAG, ("delete", "/access/sessions/{id}"), "End a session, with what it has open")
+        .empty("204", "It is over");
+    list.add(TAG, ("get", "/access/members"), "Members").answers(values::<Member>(), "Members");
+    list.add(TAG, ("put", "/access/members/{wallet}"), "Let somebody in, or change their role")
+        .body(value::<MemberWish>(), true)
+        .empty("204", "It is so");
+    list.add(TAG, ("delete", "/access/members/{wallet}"), "Remove a member, with their sessions")
+        .empty("204", "They are no member");
+    list.add(TAG, ("delete", "/access/members/{wallet}/sessions"), "End all sessions of a member")
+        .answers(value::<Ended>(), "Their number");
+    list.add(TAG, ("get", "/access/keys"), "API keys, without their secrets").answers(values::<Key>(), "Keys");
+    list.add(TAG, ("post", "/access/keys"), "Make an API key")
+        .body(value::<KeyWish>(), true)
+        .answers(value::<MadeKey>(), "The key, told this once");
+    list.add(TAG, ("delete", "/access/keys/{id}"), "End an API key").empty("204", "It is over");
+    list.add(TAG, ("get", "/access/audit"), "The audit log")
+        .query(&[
+            text("who", "Text in the name of whoever asked"),
+            text("method", "Method"),
+            text("path", "Beginning of the path"),
+            text("kind", "`file`, `torn`, `begun`, `ended` or `refused`"),
+            moment("since", "Earliest moment"),
+            moment("until", "Moment before which they are"),
+            number("before", "Number before which they are: that of the last one of the page before"),
+            number("limit", "Most of them"),
+        ])
+        .answers(values::<AuditRecord>(), "Records, the newest first");
+    list.add(TAG, ("get", "/access/audit/verify"), "Check the chain of hashes of the audit log")
+        .query(&[number("sequence", "Number of a record that was noted elsewhere"), text("hash", "Its hash")])
+        .answers(value::<AuditReport>(), "What was found");
+    list.add(TAG, ("post", "/access/code"), "A code by which the first owner is named")
+        .answers(value::<Code>(), "The code, good for one sign-in");
+}
