@@ -70,21 +70,6 @@ pub struct Settings {
     pub manager: Option<Manager>,
 }
 
-/// Ports at which the door serves domains.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DoorPorts {
-    /// HTTP.
-    pub http: u16,
-    /// HTTP with TLS.
-    pub https: u16,
-}
-
-impl Default for DoorPorts {
-    fn default() -> DoorPorts {
-        DoorPorts { http: 80, https: 443 }
-    }
-}
-
 /// Ports at which the door serves domains: those of HTTP, where an address names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorPorts {

@@ -24,8 +24,8 @@ pub use crate::api::files::{FileEntry, FileFolder, FileKind, FilePlaces, FileRen
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
-pub use crate::doors::Maker as CertificateMaker;
 pub use crate::api::visit::{Leave, VisitWish, Visited};
+pub use crate::doors::Maker as CertificateMaker;
 pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 pub use crate::visits::Way;

@@ -18,6 +18,7 @@ use openmesh_primitives::Address;
 use openmesh_xnode::door::visitors::Visitors;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::error::AgentError;
 use crate::service::Service;
@@ -29,7 +30,8 @@ const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
 /// The way back of a visitor, as the door has written it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = VisitWay)]
 pub struct Way {
     /// Host of the application, with the port where it is not the scheme's own.
     pub host: String,

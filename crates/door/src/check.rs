@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::challenge::is_good;
 use crate::document::{
     Access, Admission, Certificate, Challenge, Document, Instance, Protocol, Route, Traffic, VERSION,
     VERSION_WITHOUT_PEOPLE,

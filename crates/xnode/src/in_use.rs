@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// Parts of the machine that are in use, each beside all of it where that is said nowhere else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InUse {
     /// Memory that a new process could not have: all without what the kernel would give back at once (`MemAvailable`, proc_meminfo(5)), bytes.
     pub memory_bytes: u64,

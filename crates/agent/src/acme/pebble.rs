@@ -57,8 +57,9 @@ fn document(serial: u64, ports: (u16, u16), issuer: &Issuer, names: &BTreeSet<St
         instances: Vec::new(),
         page: None,
     };
-    let host =
-        |name: &String| (name.clone(), Host { route: "web/http".into(), access: Access::Everybody, secure: true });
+    let host = |name: &String| {
+        (name.clone(), Host { route: "web/http".into(), access: Access::Everybody, secure: true, gate: None })
+    };
     let hosts = names.iter().map(host).collect();
     let routes = [("web/http".to_string(), route)].into();
     Document { serial, listeners, hosts, routes, challenges, ..Document::empty() }

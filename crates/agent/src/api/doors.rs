@@ -126,7 +126,7 @@ pub struct Doors {
 }
 
 /// The certificate of a host. Moments are seconds since 1970.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HostCertificate {
     /// Name or pattern.
     pub name: String,
@@ -143,7 +143,7 @@ pub struct HostCertificate {
 }
 
 /// An attempt to get a certificate that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificateFailure {
     /// Attempts in a row.
     pub count: u32,

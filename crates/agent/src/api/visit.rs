@@ -11,6 +11,7 @@ use openmesh_door::document::Document;
 use openmesh_door::pass::Moment;
 use openmesh_primitives::Address;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::{Shared, blocking};
 use crate::error::AgentError;
@@ -22,7 +23,7 @@ use crate::visits::{Wanted, Way};
 const BYTES_MAX: usize = 64 << 10;
 
 /// An application that a visitor wants to open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Visited {
     /// The application.
     pub application: String,
@@ -31,7 +32,7 @@ pub struct Visited {
 }
 
 /// A sign-in of a visitor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VisitWish {
     /// The way back.
@@ -43,11 +44,13 @@ pub struct VisitWish {
 }
 
 /// Leave to come in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = VisitLeave)]
 pub struct Leave {
     /// Address at which the door takes the visitor in, within a minute, once.
     pub location: String,
     /// The wallet.
+    #[schema(value_type = String, format = "address")]
     pub wallet: Address,
 }
 

@@ -2,7 +2,7 @@
 
 use super::list::{List, moment, number, text, value, values};
 use crate::views::access::{Code, Ended, Key, MadeKey, Me, Member, MemberWish, Nonce, Session, SignIn, SignedIn};
-use crate::views::{AuditRecord, AuditReport, KeyWish};
+use crate::views::{AuditRecord, AuditReport, KeyWish, Leave, VisitWish, Visited};
 
 const TAG: &str = "access";
 
@@ -49,4 +49,16 @@ pub(super) fn list(list: &mut List) {
         .answers(value::<AuditReport>(), "What was found");
     list.add(TAG, ("post", "/access/code"), "A code by which the first owner is named")
         .answers(value::<Code>(), "The code, good for one sign-in");
+    list.add(TAG, ("get", "/access/visit"), "The application that a visitor wants to open")
+        .query(&[
+            text("host", "Host of the application, with the port where it is not the scheme's own"),
+            number("tls", "1 where it was asked with TLS, else 0"),
+            text("visit", "Number of the visit, as the door gave it"),
+            text("to", "Target of the request, in hexadecimal digits"),
+        ])
+        .answers(value::<Visited>(), "The application");
+    list.add(TAG, ("post", "/access/visit"), "Sign in as a visitor of an application, by a message of EIP-4361")
+        .about("The visitor need not be a member, and gets no session: the answer leads back to the application.")
+        .body(value::<VisitWish>(), true)
+        .answers(value::<Leave>(), "Leave to come in");
 }

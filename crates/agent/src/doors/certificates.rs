@@ -21,6 +21,7 @@ use openmesh_primitives::sha256;
 use openmesh_xnode::door::Certificates;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::x509;
 use crate::acme::Issuer;
@@ -53,7 +54,7 @@ impl Kept {
 }
 
 /// Maker of a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Maker {
     /// A person gave it.

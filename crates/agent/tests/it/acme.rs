@@ -26,7 +26,7 @@ async fn until(what: &str, world: &World, so: impl Fn(&HostCertificate) -> bool)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_domain_gets_a_certificate_when_its_document_names_an_authority() {
     let Some(mut world) = World::new() else { return };
-    let ports = world.settings.ports;
+    let ports = world.settings.door_ports;
     let Some(pebble) = Pebble::start(ports.http, ports.https) else { return };
     build();
     world.start().await;

@@ -110,7 +110,7 @@ impl World {
             people: People::default(),
             pages: Pages::default(),
             subnet: None,
-            door_ports: openmesh_agent::DoorPorts { http: free_port(), https: free_port() },
+            door_ports: DoorPorts { http: free_port(), https: free_port() },
             serves: None,
             manager: None,
         };
