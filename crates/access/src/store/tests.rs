@@ -333,7 +333,8 @@ async fn a_visitor_is_proved_once_and_becomes_nobody() {
     assert_eq!(prove(&wish(7, 8), 1).await, Err(Refusal::Signature(person(7).address())), "forged");
     assert_eq!(prove(&wish(7, 7), NONCE_MS_MAX).await.unwrap_err().code().0, "nonce_expired");
     // An owner of the machine is no visitor by that, and uses no nonce up by being refused.
-    let refused = Err(Refusal::Audience { wallet: person(1).address(), application: "notes".into() });
+    let refused: Result<Address, Refusal> =
+        Err(Refusal::Audience { wallet: person(1).address(), application: "notes".into() });
     let owners = wish(1, 1);
     assert_eq!((prove(&owners, 1).await, prove(&owners, 2).await), (refused.clone(), refused));
     assert!(try_in(&access, &owners, 3).await.is_ok());
