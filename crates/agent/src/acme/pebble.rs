@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use openmesh_door::document::{Access, Admission, Host, Protocol, Route};
 use openmesh_door::door::Door;
 use openmesh_door::effects::free;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Notify;
 
 use self::authority::Pebble;
@@ -123,6 +125,24 @@ impl Stage {
         self.ahead_s.fetch_add(moment as i64 - now as i64, Ordering::SeqCst);
     }
 
+    /// The account, as somebody else would use it.
+    async fn account(&self) -> instant_acme::Account {
+        let credentials = self.issuer.account(&self.authority.directory).unwrap();
+        let wire = Wire::new(self.authority.root.as_deref()).unwrap();
+        let builder = instant_acme::Account::builder_with_http(Box::new(wire));
+        builder.from_credentials(serde_json::from_slice(&credentials).unwrap()).await.unwrap()
+    }
+
+    async fn revoke(&self, chain: &str) {
+        let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
+        let request = instant_acme::RevocationRequest { certificate: &certificate, reason: None };
+        let account = self.account().await;
+        // The authority refuses every second nonce, and the library asks three times.
+        for _ in 0..20 {
+            let _ = account.revoke(&request).await;
+        }
+    }
+
     fn chain(&self) -> String {
         let found =
             self.issuer.find(NAME).unwrap_or_else(|| panic!("{:?} {}", self.issuer.entry(NAME), self.pebble.log()));
@@ -170,23 +190,32 @@ async fn a_certificate_is_issued_kept_and_renewed() {
     assert!(stage.issuer.challenges(&stage.names).is_empty());
     let text = std::fs::read_to_string(stage.folder.path().join("acme.json")).unwrap();
     assert!(!text.contains("PRIVATE KEY") && !text.contains("key_pkcs8"), "{text}");
-    // Nothing is due before its moment; then it is renewed, with the same account and another key.
-    let at = renew_at(issued, NAME, "kitchen");
-    stage.set_clock(at - 60);
+    // Nothing is due on the next day, unless the certificate was revoked: the authority is asked each day.
+    stage.pass(DAY_S + 1);
     assert_eq!(stage.turns().await, []);
     assert_eq!(stage.chain(), first);
-    stage.set_clock(at);
+    stage.revoke(&first).await;
+    stage.pass(DAY_S + 1);
     assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
     let second = stage.chain();
     assert_ne!(second, first);
+    // Nothing is due before its moment; then it is renewed, with the same account and another key.
+    let at = renew_at(&stage.issuer.entry(NAME).unwrap().issued.unwrap(), NAME, "kitchen");
+    stage.set_clock(at - 60);
+    assert_eq!(stage.turns().await, []);
+    assert_eq!(stage.chain(), second);
+    stage.set_clock(at);
+    assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
+    let third = stage.chain();
+    assert_ne!(third, second);
     assert_eq!(stage.issuer.book().accounts, book.accounts);
-    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 2);
+    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 3);
     // The next agent finds it, and orders nothing. A year ahead it orders one, and not again and again.
     let again = open(stage.folder.path(), &stage.ahead_s);
-    assert!(again.find(NAME).is_some_and(|found| found.chain == second));
+    assert!(again.find(NAME).is_some_and(|found| found.chain == third));
     stage.pass(365 * DAY_S);
     assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
-    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 3);
+    assert_eq!(stage.issuer.book().names[NAME].orders.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,13 +271,9 @@ async fn an_account_that_was_shut_is_made_anew_and_a_refused_name_waits() {
     let Some(mut stage) = Stage::new(false).await else { return };
     assert_eq!(stage.turns().await, [], "{}", stage.pebble.log());
     let issued = stage.issuer.entry(NAME).unwrap().issued.unwrap();
-    let credentials = stage.issuer.account(&stage.authority.directory).unwrap();
-    let wire = Wire::new(stage.authority.root.as_deref()).unwrap();
     // The authority refuses every second nonce, and the library asks three times.
     for _ in 0..20 {
-        let credentials = serde_json::from_slice(&credentials).unwrap();
-        let builder = instant_acme::Account::builder_with_http(Box::new(wire.clone()));
-        builder.from_credentials(credentials).await.unwrap().deactivate().await.unwrap();
+        stage.account().await.deactivate().await.unwrap();
     }
     stage.set_clock(renew_at(&issued, NAME, "kitchen"));
     let troubles = stage.turns().await;

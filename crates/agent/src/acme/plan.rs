@@ -161,12 +161,11 @@ pub fn renew_at(issued: &Issued, name: &str, machine: &str) -> u64 {
     }
 }
 
-/// Moment until which a certificate that has just come is not ordered again: a clock that is a year ahead takes each one for ended.
+/// Moment until which a certificate that has just come is not ordered again: a clock that is ahead of the authority's takes each one for ended, and each
+/// window for past.
 fn rest_until(issued: &Issued, now: u64) -> u64 {
     let life = issued.until_s.saturating_sub(issued.from_s);
-    // An authority that wants one renewed at once, as one that it revokes, is heard.
-    let wished = issued.window.is_some_and(|(from, _)| from <= now && now < issued.until_s);
-    if issued.at_s > now || wished { 0 } else { issued.at_s.saturating_add((life / 3).min(DAY_S)) }
+    if issued.at_s > now { 0 } else { issued.at_s.saturating_add((life / 3).min(DAY_S)) }
 }
 
 /// Moment at which a day has room for another order.

@@ -94,6 +94,10 @@ fn a_clock_that_is_set_holds_up_nobody() {
     let all = book(Entry { issued: Some(fresh), orders: vec![ahead], ..Entry::default() });
     assert_eq!(next(&all, &wanted(&NAMES[..1]), ahead + 60), Act::Rest(Some(ahead + DAY_S)));
     assert_eq!(next(&all, &wanted(&NAMES[..1]), NOW + 60), Act::Ask(NAMES[0].into()), "back again, all is well");
+    // So does each window seem to be past.
+    let fresh = Issued { window: Some((NOW, NOW + DAY_S)), ..issued(NOW, NOW + 90 * DAY_S, ahead) };
+    let all = book(Entry { issued: Some(fresh), orders: vec![ahead], ..Entry::default() });
+    assert_eq!(next(&all, &wanted(&NAMES[..1]), ahead + 60), Act::Rest(Some(ahead + DAY_S)));
 }
 
 #[test]
