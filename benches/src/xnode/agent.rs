@@ -100,12 +100,13 @@ impl Agent {
         self.child.as_ref().map(Child::id).context("the agent is dead")
     }
 
-    /// Processes of the product's programs that belong to this agent, by the name of the program: its shims and its door.
+    /// Processes of the product's programs that belong to this agent, by the name of the program: its shims and its door. An agent runs copies of its programs, named
+    /// by their hashes.
     pub fn helpers(&self, program: &str) -> anyhow::Result<Vec<u32>> {
         let folder = self.folder.display().to_string();
         let is_own = |words: &[String]| {
-            let name = words.first().and_then(|word| Path::new(word).file_name());
-            name.is_some_and(|name| name == program) && words.iter().any(|word| word.contains(&folder))
+            let name = words.first().and_then(|word| Path::new(word).file_name()?.to_str());
+            name.is_some_and(|name| name.starts_with(program)) && words.iter().any(|word| word.contains(&folder))
         };
         Ok(machine::processes()?.into_iter().filter(|(_, words)| is_own(words)).map(|(pid, _)| pid).collect())
     }

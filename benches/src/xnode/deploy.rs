@@ -29,6 +29,8 @@ const CONNECTION: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 /// Name of the application and of podman's container.
 const IT: &str = "it";
+/// Folder of the image for podman, below podman's own.
+const LAYOUT: &str = "layout";
 
 /// A template with a question to what is made of it.
 struct Case {
@@ -201,7 +203,7 @@ fn bundle(agent: &Agent) -> anyhow::Result<PathBuf> {
 
 /// Hands the image to podman: the agent's store is a layout of OCI, in which an index of ours names the one manifest.
 fn import(agent: &Agent, podman: &Podman, digest: &str) -> anyhow::Result<()> {
-    let layout = podman.folder().join("layout");
+    let layout = podman.folder().join(LAYOUT);
     let _ = std::fs::remove_dir_all(&layout);
     std::fs::create_dir_all(layout.join("blobs"))?;
     let store = agent.state().join("images/blobs/sha256");
@@ -219,8 +221,8 @@ fn import(agent: &Agent, podman: &Podman, digest: &str) -> anyhow::Result<()> {
         }],
     });
     std::fs::write(layout.join("index.json"), index.to_string())?;
-    let source = format!("oci:{}:{IT}", layout.display());
-    let id = podman.run(&["pull", "--quiet", &source])?;
+    // Podman makes a name of the path, which has to be in small letters: so it is one below its own folder.
+    let id = podman.run(&["pull", "--quiet", &format!("oci:{LAYOUT}:{IT}")])?;
     podman.run(&["tag", id.trim(), &format!("localhost/{IT}:1")]).map(drop)
 }
 

@@ -58,7 +58,7 @@ impl Podman {
         Ok(podman)
     }
 
-    /// A command of it.
+    /// A command of it, which runs in its folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         for (option, folder) in [("root", "root"), ("runroot", "run"), ("tmpdir", "tmp"), ("network-config-dir", "net")]
@@ -66,6 +66,7 @@ impl Podman {
             command.arg(format!("--{option}")).arg(self.folder.join(folder));
         }
         command.args(arguments).env("CONTAINERS_CONF", self.folder.join("containers.conf")).stdin(Stdio::null());
+        command.current_dir(&self.folder);
         command
     }
 
