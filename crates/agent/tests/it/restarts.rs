@@ -58,7 +58,8 @@ async fn an_application_starts_anew_in_the_same_generation() {
     let asked = told(EventKind::Restart);
     assert!(asked.len() == 1 && asked[0].contains("alice") && asked[0].contains("it was slow"), "{events:#?}");
     assert!(told(EventKind::Restarted)[0].contains("restart 1 of web, asked for by alice, is done"), "{events:#?}");
-    let steps = told(EventKind::Done).join("\n");
+    // One that is waited for is told at its begin.
+    let steps = [told(EventKind::Begins), told(EventKind::Done)].concat().join("\n");
     for step in ["hold requests to web", "stop web", "start web", "gate web", "admit traffic to web"] {
         assert!(steps.contains(step), "{step}: {steps}");
     }
