@@ -17,7 +17,7 @@ furnish() {
   printf '%s\n' virtio_pci virtio_blk ext4 >>"$root/etc/initramfs-tools/modules"
   chroot "$root" update-initramfs -u
   # Nothing begins by itself while something is measured or cut.
-  for unit in {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer e2scrub_reap.service {getty@tty1,serial-getty@ttyS0}.service; do
+  for unit in {apt-daily,apt-daily-upgrade,dpkg-db-backup,e2scrub_all,fstrim}.timer e2scrub_reap.service getty.target; do
     ln -sf /dev/null "$root/etc/systemd/system/$unit"
   done
   install -D -m 755 "$here/commands.sh" "$root/usr/local/lib/guest/commands"

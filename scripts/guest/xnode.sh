@@ -36,9 +36,9 @@ page() { curl --silent --show-error --max-time 30 http://127.0.0.1:8088/; }
 add() { curl --silent --fail --max-time 90 --data "" "http://127.0.0.1:8088/cgi-bin/add?$1"; }
 numbers() { openmesh app exec site -- /bin/busybox cat /data/log; }
 
-# within SECONDS COMMAND...: waits until it succeeds, and shows what it says last.
+# within SECONDS COMMAND...: waits until it succeeds, and shows what it says last. On a machine that does other work too it may take PATIENCE times as long.
 within() {
-  local until=$((SECONDS + $1)) said
+  local until=$((SECONDS + $1 * PATIENCE)) said
   shift
   until said=$("$@" 2>&1); do
     [ $SECONDS -lt "$until" ] || { printf '%s\nnot in time: %s\n' "$said" "$*"; return 1; }
@@ -63,14 +63,14 @@ group() { echo "/sys/fs/cgroup$(sed -n 's/^0:://p' "/proc/$(first "$1")/cgroup")
 # What an agent holds of the machine, in numbers.
 counts() {
   echo "agents $(pgrep -xc openmesh)"
-  for program in shim door cage unpack; do echo "$program $(pgrep -c "^openmesh-$program" || true)"; done
+  for program in shim door cage unpack; do echo "$program $(pgrep -fc "/openmesh-$program-" || true)"; done
   echo "files in loops $(losetup --noheadings -l | wc -l)"
   echo "mounts $(grep -c openmesh /proc/self/mountinfo)"
   echo "control groups $(find /sys/fs/cgroup -type d -path '*openmesh*' -not -path '*/system.slice/*' | wc -l)"
   echo "network namespaces $(lsns --noheadings -t net -o NS | wc -l)"
   echo "links $(ip -o link | wc -l)"
   echo "tables $(nft list tables | wc -l)"
-  echo "lines of data $(openmesh app lines site --json | jq '[.. | objects | select(has("parent"))] | length')"
+  echo "lines of data in use $(openmesh app lines site --json | jq '[.[] | select(.in_use)] | length')"
 }
 
 # Everything on the machine that somebody could leave behind.
