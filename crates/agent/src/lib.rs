@@ -27,6 +27,7 @@ mod history;
 mod ids;
 mod jobs;
 mod logs;
+mod manager;
 mod outcomes;
 mod own_image;
 mod pages;
@@ -48,6 +49,7 @@ pub use api::import::imported;
 pub use backups::BackupsError;
 pub use client::Client;
 pub use error::AgentError;
+pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
@@ -122,6 +124,13 @@ pub async fn run_from(
     ended
 }
 
+/// Tells the manager of services, where one has started this agent, that it serves.
+fn tell_manager(settings: &Settings) {
+    if let Err(error) = settings.manager.as_ref().map_or(Ok(()), Manager::serves) {
+        tracing::warn!(%error, "the manager of services does not hear that this agent serves");
+    }
+}
+
 /// End of an agent.
 enum Ended {
     /// It was asked to end.
@@ -162,6 +171,8 @@ async fn once(
         let _ = stopped.send(());
         ended
     });
+    // The manager hears it before the one before ends: its end would be the end of the service.
+    tell_manager(service.settings());
     if let Some(taking) = taking
         && let Err(error) = taking.serves().await
     {

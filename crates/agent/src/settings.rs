@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::error::AgentError;
+use crate::manager::Manager;
 use crate::pages::Pages;
 
 /// Folder of what outlives the machine's run.
@@ -63,6 +64,8 @@ pub struct Settings {
     pub subnet: Option<Subnet>,
     /// Set to true once the agent answers.
     pub serves: Option<Arc<watch::Sender<bool>>>,
+    /// Manager of services that has started it; none where nobody has.
+    pub manager: Option<Manager>,
 }
 
 /// People, and names under which they ask.
@@ -171,6 +174,7 @@ impl Settings {
             pages: Pages::default(),
             subnet: None,
             serves: None,
+            manager: None,
         })
     }
 

@@ -49,6 +49,15 @@ pub enum ServiceCommand {
         #[command(flatten)]
         agent: AgentName,
     },
+    /// Let the program on disk take the place of the agent that runs: no application stops (as root).
+    Renew {
+        /// Take over from within the service, as systemd asks for it.
+        #[arg(long, hide = true)]
+        within: bool,
+        /// Agent.
+        #[command(flatten)]
+        agent: AgentName,
+    },
     /// Tell whether the service is there, starts with the machine, and runs.
     Status {
         /// Agent.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::agent::{print, settings};
+use super::xnode_service;
 use crate::cli::machine::AgentArgs;
 use crate::failure::Failure;
 use crate::presence::Presence;
@@ -26,8 +27,10 @@ pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
         face: arguments.face.or(named.face),
         subnet: arguments.subnet,
         serves: Some(Arc::new(serves)),
+        manager: std::env::var_os("NOTIFY_SOCKET").map(openmesh_agent::Manager::at),
         ..named
     };
+    check_taker(arguments.take_over, &settings)?;
     let greeting = format!(
         "the agent `{}` answers at {}; Ctrl-C ends it, and no application\n{}",
         settings.name,
@@ -71,6 +74,15 @@ pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
     // The record is kept until the last moment: whoever finds none may start another one.
     drop(record);
     ended.map_err(failed)
+}
+
+/// Refuses to take over from outside of the service that an agent is: systemd would start a third one for the one that ends.
+fn check_taker(take_over: bool, settings: &Settings) -> Result<(), Failure> {
+    if take_over && settings.manager.is_none() && xnode_service::is_active(settings)? {
+        return Err(Failure::new(format!("the agent `{}` is a service of systemd", settings.name))
+            .hint("openmesh xnode service renew lets this program take its place within the service"));
+    }
+    Ok(())
 }
 
 /// Studio, as this binary carries it.

@@ -6,6 +6,7 @@ use openmesh_agent::preflight::{Finding, Grade, preflight};
 use openmesh_agent::{Holdings, Settings};
 
 use super::agent::{json, print};
+use super::xnode_service;
 use crate::failure::Failure;
 
 /// Tells whether the machine can be an Xnode.
@@ -54,7 +55,7 @@ pub async fn uninstall(settings: &Settings, wipe: bool, yes: bool, as_json: bool
     if as_json {
         json(&holdings)?
     } else {
-        print(&shown(&holdings, wipe))?
+        print(&shown(&holdings, wipe, xnode_service::is_installed(settings)))?
     }
     if !yes {
         return Err(Failure::new("nothing was removed").hint("say --yes to remove it"));
@@ -64,11 +65,19 @@ pub async fn uninstall(settings: &Settings, wipe: bool, yes: bool, as_json: bool
     };
     let mut quiet = |_: &str| {};
     let says: &mut dyn FnMut(&str) = if as_json { &mut quiet } else { &mut says };
+    // First: systemd starts an agent that ends again.
+    if xnode_service::is_installed(settings) {
+        xnode_service::remove_unit(settings)?;
+        says("the service is gone");
+    }
     openmesh_agent::uninstall(settings, wipe, says).await.map_err(failed)
 }
 
-fn shown(holdings: &Holdings, wipe: bool) -> String {
+fn shown(holdings: &Holdings, wipe: bool, is_service: bool) -> String {
     let mut text = String::from("goes:\n");
+    if is_service {
+        text += "  service      of systemd\n";
+    }
     for (name, instances) in &holdings.applications {
         text += &format!("  application  {name} ({instances} running or stopped)\n");
     }

@@ -1,5 +1,7 @@
 //! `openmesh xnode service`: the agent as a unit of systemd, so that everything comes back with the machine.
 
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +40,8 @@ pub fn run(command: ServiceCommand) -> Result<(), Failure> {
         ServiceCommand::Install { print: true, agent } => print(&text(&agent)?),
         ServiceCommand::Install { print: false, agent } => install(&agent),
         ServiceCommand::Remove { agent } => remove(&settings(&agent)?),
+        ServiceCommand::Renew { within: false, agent } => renew(&settings(&agent)?),
+        ServiceCommand::Renew { within: true, agent } => take_over(&agent),
         ServiceCommand::Status { agent, output } => {
             let state = state(&settings(&agent)?)?;
             if output.json { json(&state) } else { print(&told(&state)) }
@@ -56,20 +60,33 @@ fn unit_file(settings: &Settings) -> PathBuf {
     Path::new(UNITS).join(unit_name(settings))
 }
 
-/// The unit of an agent, run by this program from where it lies.
-fn text(agent: &AgentName) -> Result<String, Failure> {
-    let program = std::env::current_exe().map_err(|e| Failure::from_display("this program's own path", &e))?;
-    let mut words = vec![program.into_os_string(), "xnode".into(), "agent".into()];
-    words.extend(["--agent".into(), agent.agent.to_string().into()]);
+/// Options that name an agent.
+fn named(agent: &AgentName) -> Vec<OsString> {
+    let mut words = vec!["--agent".into(), agent.agent.to_string().into()];
     for (option, folder) in [("--agent-state", &agent.agent_state), ("--agent-run", &agent.agent_run)] {
         words.extend(folder.iter().flat_map(|folder| [option.into(), folder.clone().into_os_string()]));
     }
-    let words: Option<Vec<String>> = words.iter().map(|word| quoted(word.to_str()?)).collect();
-    let line = words.ok_or_else(|| {
-        Failure::new("systemd takes no path that has a control character or is no UTF-8")
-            .hint("make install puts this program into /usr/local/bin")
-    })?;
-    Ok(unit(agent.agent.as_str(), &line.join(" ")))
+    words
+}
+
+fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|e| Failure::from_display("this program's own path", &e))
+}
+
+/// The unit of an agent, run by this program from where it lies.
+fn text(agent: &AgentName) -> Result<String, Failure> {
+    let program = own_program()?;
+    let line = |command: &[&str]| -> Result<String, Failure> {
+        let words = [OsString::from(&program)].into_iter().chain(command.iter().map(OsString::from));
+        let words: Option<Vec<String>> = words.chain(named(agent)).map(|word| quoted(word.to_str()?)).collect();
+        let words = words.ok_or_else(|| {
+            Failure::new("systemd takes no path that has a control character or is no UTF-8")
+                .hint("make install puts this program into /usr/local/bin")
+        })?;
+        Ok(words.join(" "))
+    };
+    let (begins, renews) = (line(&["xnode", "agent"])?, line(&["xnode", "service", "renew", "--within"])?);
+    Ok(unit(agent.agent.as_str(), &begins, &renews))
 }
 
 /// A word of a command line as systemd reads it (systemd.service(5), "Command lines"); none for a word that cannot be written there.
@@ -86,7 +103,7 @@ fn quoted(word: &str) -> Option<String> {
 }
 
 /// The unit's text. It has none of systemd's sandboxes: they would put the agent into namespaces of its own, in which no mount reaches the machine.
-fn unit(name: &str, command: &str) -> String {
+fn unit(name: &str, begins: &str, renews: &str) -> String {
     format!(
         "# Written by `openmesh xnode service install`; `openmesh xnode service remove` takes it away.
 [Unit]
@@ -96,8 +113,12 @@ After=network.target local-fs.target time-sync.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
-ExecStart={command}
+# It says when it serves, and which process is the agent: another version takes over without an end of the service.
+Type=notify
+NotifyAccess=all
+ExecStart={begins}
+ExecReload={renews}
+TimeoutStartSec=300
 Environment=OPENMESH_LOG=info
 # Only the agent ends: applications, their shims and the door go on, and the next agent finds them.
 KillMode=process
@@ -143,22 +164,74 @@ fn install(agent: &AgentName) -> Result<(), Failure> {
 }
 
 fn remove(settings: &Settings) -> Result<(), Failure> {
-    let (name, file) = (unit_name(settings), unit_file(settings));
+    let file = unit_file(settings);
     if !file.exists() {
         return print(&format!("{} is not there\n", file.display()));
     }
+    remove_unit(settings)?;
+    print(&format!(
+        "{} is removed and the agent has ended; applications go on (openmesh xnode uninstall ends them)\n",
+        file.display()
+    ))
+}
+
+/// Returns true where an agent is a service of this machine.
+pub fn is_installed(settings: &Settings) -> bool {
+    unit_file(settings).exists()
+}
+
+/// Returns true where an agent that is a service runs.
+pub fn is_active(settings: &Settings) -> Result<bool, Failure> {
+    Ok(is_booted() && is_installed(settings) && asked(&["is-active", &unit_name(settings)])? == "active")
+}
+
+/// Takes the unit of an agent away, which ends the agent and no application.
+///
+/// # Errors
+/// systemd refuses, or the unit's file cannot be removed.
+pub fn remove_unit(settings: &Settings) -> Result<(), Failure> {
+    let (name, file) = (unit_name(settings), unit_file(settings));
     if is_booted() {
         done(&["disable", "--now", &name])?;
     }
     std::fs::remove_file(&file)
         .map_err(|e| Failure::from_display(file.display(), &e).hint("this command needs root"))?;
-    if is_booted() {
-        done(&["daemon-reload"])?;
+    if is_booted() { done(&["daemon-reload"]) } else { Ok(()) }
+}
+
+/// Lets the program on disk take the place of the agent that runs.
+fn renew(settings: &Settings) -> Result<(), Failure> {
+    check_booted()?;
+    let name = unit_name(settings);
+    if !is_active(settings)? {
+        return Err(Failure::new(format!("the service {name} does not run")).hint(
+            "openmesh xnode service install; an agent without a service is renewed by openmesh xnode agent --take-over",
+        ));
     }
-    print(&format!(
-        "{} is removed and the agent has ended; applications go on (openmesh xnode uninstall ends them)\n",
-        file.display()
-    ))
+    let before = asked(&["show", "--property=MainPID", "--value", &name])?;
+    done(&["reload", &name])?;
+    let after = asked(&["show", "--property=MainPID", "--value", &name])?;
+    if before == after {
+        return Err(Failure::new("the agent that runs goes on: the one on disk did not get to its place")
+            .hint(format!("journalctl -u {name} tells why")));
+    }
+    print(&format!("the agent `{}` is another one now (process {after}); no application has stopped\n", settings.name))
+}
+
+/// Starts an agent that takes over within the service, and returns when it serves.
+fn take_over(agent: &AgentName) -> Result<(), Failure> {
+    let mut command = Command::new(own_program()?);
+    command.args(["xnode", "agent", "--take-over"]).args(named(agent));
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut taking = command.spawn().map_err(|e| Failure::from_display("the agent that takes over", &e))?;
+    // Its greeting is said once it serves.
+    let mut greeting = String::new();
+    let read = taking.stdout.take().map_or(Ok(0), |output| BufReader::new(output).read_line(&mut greeting));
+    if read.is_ok_and(|bytes| bytes > 0) {
+        return print(&greeting);
+    }
+    let ended = taking.wait().map_err(|e| Failure::from_display("the agent that takes over", &e))?;
+    Err(Failure::new(format!("the agent that was to take over has ended: {ended}")))
 }
 
 fn state(settings: &Settings) -> Result<State, Failure> {
@@ -241,7 +314,10 @@ mod tests {
         for line in ["KillMode=process", "Restart=always", "StartLimitIntervalSec=0", "WantedBy=multi-user.target"] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
-        assert!(text.contains(" xnode agent --agent second --agent-state \"/srv/an xnode\"\n"), "{text}");
+        let named = "--agent second --agent-state \"/srv/an xnode\"\n";
+        for command in ["xnode agent", "xnode service renew --within"] {
+            assert!(text.contains(&format!(" {command} {named}")), "{command} {named} is not in\n{text}");
+        }
         // Each of them unshares the mounts of the service, or takes a right of root's away.
         for option in [
             "Private",

@@ -248,8 +248,9 @@ fn machine(facts: &Facts, found: &mut Findings) {
     }
     if facts.is_replaced {
         let cause = "another version of the agent is installed, and this one still runs".to_string();
-        let remedy = "`openmesh xnode agent --take-over` lets it go on without stopping an application".to_string();
-        let finding = Finding { severity: Severity::Info, cause, remedy, lasts: OTHER_LASTS };
+        let remedy =
+            "`openmesh xnode agent --take-over`, of a service `openmesh xnode service renew`: no application stops";
+        let finding = Finding { severity: Severity::Info, cause, remedy: remedy.into(), lasts: OTHER_LASTS };
         found.insert(key(AlertKind::Update, None, Some("agent")), finding);
     }
 }

@@ -111,6 +111,7 @@ impl World {
             pages: Pages::default(),
             subnet: None,
             serves: None,
+            manager: None,
         };
         // Longer than the patience of those who wait for something: their words come first.
         let client = Asker { client: Client::new(&settings.socket()).unwrap(), limit: PATIENCE * 2 };
