@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide
+.PHONY: help up xnode install test check bench fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
+	@echo "make guest   the Xnode on a fresh Debian in QEMU: control groups v2, systemd, restart, power cuts (as root; CUTS=\"1 5 9\" events)"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
 	@echo "make fuzz    fuzz the decoders (SECONDS=60 each, TARGETS=\"kraken chunk\"); see fuzz/README.md"
 	@echo "make flood   100,000 hostile transactions, and as many messages of a hostile peer, beside honest load"
@@ -55,8 +56,13 @@ xnode:
 	@scripts/step.sh "programs of the agent" $(MAKE) --no-print-directory programs
 	@exec $$([ "$$(id -u)" = 0 ] || echo sudo) $(OPENMESH) xnode agent $(ARGS)
 
+install: one
+	@mkdir -p $(PREFIX)/bin 2>/dev/null || true
+	@$$([ -w $(PREFIX)/bin ] || echo sudo) install -D -m 755 $(CARGO_TARGET_DIR)/openmesh-one $(PREFIX)/bin/openmesh
+	@echo "installed $(PREFIX)/bin/openmesh: openmesh xnode check, then sudo openmesh xnode agent"
+
 # One file for all: the binary without its symbols, with the programs of an agent behind its end.
-install:
+one:
 	@scripts/setup.sh xnode
 	@scripts/step.sh "Studio" $(MAKE) --no-print-directory studio
 	@scripts/step.sh "openmesh (the first build takes a while: about 800 crates)" $(MAKE) --no-print-directory build
@@ -64,9 +70,6 @@ install:
 	@strip -o $(CARGO_TARGET_DIR)/openmesh-stripped $(OPENMESH)
 	@$(OPENMESH) xnode carry --binary $(CARGO_TARGET_DIR)/openmesh-stripped --programs $(CARGO_TARGET_DIR) --to $(CARGO_TARGET_DIR)/openmesh-one
 	@rm $(CARGO_TARGET_DIR)/openmesh-stripped
-	@mkdir -p $(PREFIX)/bin 2>/dev/null || true
-	@$$([ -w $(PREFIX)/bin ] || echo sudo) install -D -m 755 $(CARGO_TARGET_DIR)/openmesh-one $(PREFIX)/bin/openmesh
-	@echo "installed $(PREFIX)/bin/openmesh: openmesh xnode check, then sudo openmesh xnode agent"
 
 programs:
 	@cargo build --locked --workspace --bin openmesh-shim --bin openmesh-unpack --bin openmesh-door
@@ -108,6 +111,11 @@ doors:
 guide: programs
 	@cargo build --locked --workspace --bin openmesh --bin openmesh-door
 	@scripts/guide.sh $(CARGO_TARGET_DIR)/debug/openmesh
+
+# The one file on a machine of its own: control groups v2, systemd, restart, power cuts, renewal, removal (as root; the first run makes the machine).
+guest: one
+	@scripts/setup.sh guest
+	@GUEST_CACHE=$${GUEST_CACHE:-$(dir $(CARGO_TARGET_DIR))guest} CUTS="$(CUTS)" scripts/guest.sh $(CARGO_TARGET_DIR)/openmesh-one
 
 verify-bits:
 	@scripts/readers.sh
