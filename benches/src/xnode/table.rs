@@ -236,7 +236,8 @@ mod tests {
             [(Unjudged::Busy(0.43), "other work has 43 % of the processors"), (Unjudged::Trial, "not judged: a trial")]
         {
             let row = Row { unjudged: Some(reason), ..failing.clone() };
-            assert!(!row.fails() && text(&[row.clone()]).contains(words), "{}", text(&[row]));
+            let text = text(std::slice::from_ref(&row));
+            assert!(!row.fails() && text.contains(words), "{text}");
         }
     }
 
