@@ -183,14 +183,21 @@ check "a kill for want of memory is named, and the application starts again" 180
   within 90 named
   again() { [ "$(first hungry)" != "$before" ] && openmesh app why hungry --json | jq -e ".state == \"running\""; }
   within 60 again
-  grep -H oom_kill $(group hungry)/memory.events'
-check "pause is the freezer of v2, and undone" 240 '
+  same "memory.swap.max after it" "$(cat $(group hungry)/memory.swap.max)" 0'
+check "a pause is a maintenance page, and undone" 240 '
+  document "it works" paused > site.yaml; openmesh app deploy site.yaml --yes; at_rest
+  words=$(page); [ "$words" != "it works" ]; echo "page: ${words:0:80}"
+  document "it works" > site.yaml; openmesh app deploy site.yaml --yes; at_rest
+  same page "$(page)" "it works"'
+check "the freezer of v2: frozen by somebody is named, and left so until it is undone" 180 '
   group=$(group site); pid=$(first site)
-  document "it works" paused > site.yaml; openmesh app deploy site.yaml; at_rest
-  same cgroup.freeze "$(cat $group/cgroup.freeze)" 1
+  echo 1 > $group/cgroup.freeze
+  frozen() { openmesh app why site --json | jq -er "select(.state == \"frozen\" or .state == \"held\") | .state, .cause"; }
+  within 60 frozen
   same frozen "$(sed -n "s/^frozen //p" $group/cgroup.events)" 1
-  document "it works" > site.yaml; openmesh app deploy site.yaml; at_rest
-  same frozen "$(sed -n "s/^frozen //p" $group/cgroup.events)" 0
+  echo 0 > $group/cgroup.freeze
+  runs() { openmesh app why site --json | jq -er "select(.state == \"running\") | .state"; }
+  within 60 runs
   same "first process" "$(first site)" "$pid"
   same page "$(page)" "it works"'
 check "the agent killed: systemd starts it again, and no application notices" 180 '

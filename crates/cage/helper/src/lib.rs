@@ -273,6 +273,9 @@ impl Task {
             .as_sibling(true)
             .build();
         built.map_err(|error| made(&error))?;
+        if let Some(group) = group_of(&self.folder()) {
+            forbid_swap(&group)?;
+        }
         // The library only logs that it could not write it.
         std::fs::metadata(&pid_file).map(|_| ()).map_err(|cause| HelperError::Io { path: pid_file, cause })
     }
@@ -336,6 +339,25 @@ fn group_of(folder: &Path) -> Option<PathBuf> {
     let bytes = std::fs::read(folder.join("youki_config.json")).ok()?;
     let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     value.get("cgroup_path").and_then(|path| path.as_str()).map(PathBuf::from)
+}
+
+/// Takes swap away from a group of version 2: every bundle says so, and libcgroups 0.7 takes a limit of zero for none. The agent writes it at the first start
+/// alone; a restart by policy is the shim's, with a group made anew.
+fn forbid_swap(group: &Path) -> Result<(), HelperError> {
+    let mounts = Path::new("/proc/self/mountinfo");
+    let text = std::fs::read_to_string(mounts).map_err(|cause| HelperError::Io { path: mounts.into(), cause })?;
+    let Some(root) = unified(&text) else { return Ok(()) };
+    let path = Path::new(root).join(group.strip_prefix("/").unwrap_or(group)).join("memory.swap.max");
+    match std::fs::write(&path, "0") {
+        // The controller is on version 1, or the kernel has no swap.
+        Err(cause) if cause.kind() != ErrorKind::NotFound && path.exists() => Err(HelperError::Io { path, cause }),
+        _ => Ok(()),
+    }
+}
+
+/// Mount point of the control groups of version 2 in a `mountinfo`.
+fn unified(mountinfo: &str) -> Option<&str> {
+    mountinfo.lines().find(|line| line.contains(" - cgroup2 ")).and_then(|line| line.split(' ').nth(4))
 }
 
 /// Returns true where no process of this machine is in a control group.
