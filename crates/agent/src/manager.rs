@@ -41,7 +41,7 @@ impl Manager {
 mod tests {
     use super::*;
 
-    /// What a manager hears.
+    /// A word to a manager.
     fn heard(listens: &UnixDatagram) -> String {
         let mut bytes = [0; 128];
         let length = listens.recv(&mut bytes).unwrap();

@@ -118,7 +118,7 @@ impl Vault {
         Ok(BASE64.encode(&[&nonce[..], &sealed].concat()))
     }
 
-    /// What was sealed for a use; none where it was changed, or is of another use or key.
+    /// Bytes that were sealed for a use; none where it was changed, or is of another use or key.
     pub(crate) fn unseal(&self, bound_to: &str, sealed: &str) -> Option<Vec<u8>> {
         let bytes = BASE64.decode(sealed.as_bytes()).ok()?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>()?;

@@ -1,4 +1,4 @@
-//! What of the machine is in use, whoever uses it: memory, processors, and the disk of the state folder. People see it beside what the machine has in all;
+//! Parts of the machine that are in use, whoever uses them: memory, processors, and the disk of the state folder. People see it beside what the machine has in all;
 //! nothing is planned by it, since what is in use now says nothing of what applications may use.
 
 use std::fs;

@@ -183,7 +183,7 @@ impl Issuer {
         Some(Opened { chain: issued.chain, key: String::from_utf8(key).ok()?, until_s: issued.until_s })
     }
 
-    /// What is kept of a name.
+    /// Everything that is kept of a name.
     pub fn entry(&self, name: &str) -> Option<Entry> {
         self.lock().names.get(name).cloned()
     }

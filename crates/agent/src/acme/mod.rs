@@ -98,7 +98,7 @@ async fn ended(stays: &mut watch::Receiver<()>) {
     while stays.changed().await.is_ok() {}
 }
 
-/// What is wanted, and the authority of it.
+/// Wishes, and the authority that they name.
 fn wanted(service: &Service, issuer: &Issuer) -> Result<(Wanted, Option<Authority>), AgentError> {
     let wishes = service.wishes().of(service)?;
     let served = issuer.served();

@@ -136,7 +136,7 @@ fn names_that_are_gone_are_forgotten_after_a_grace() {
 /// An answer of the world to an act.
 #[derive(Clone, Debug)]
 enum Turn {
-    /// What is tried succeeds, with a life of so many days.
+    /// Every try succeeds, with a life of so many days.
     Well(u64),
     /// It fails.
     Fails(Option<u64>),

@@ -4,7 +4,7 @@ use instant_acme::{Error, Problem};
 use openmesh_primitives::root_cause;
 
 /// Beginning of the words for kinds of problems. Source: RFC 8555, section 6.7.
-const PREFIX: &str = "urn:ietf:params:acme:error:";
+pub(super) const PREFIX: &str = "urn:ietf:params:acme:error:";
 
 /// Way of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Way {
     }
 }
 
-/// What is lost by a failure.
+/// Loss by a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// A moment: the authority wants the same again, with another nonce.
@@ -45,7 +45,7 @@ pub struct Trouble {
     pub cause: String,
     /// Words that help.
     pub remedy: String,
-    /// What is lost.
+    /// Its loss.
     pub loss: Loss,
     /// It is about the authority as a whole, which is left alone for a while.
     pub is_of_authority: bool,

@@ -4,12 +4,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::http::{Request, Response, header};
+use axum::http::{Request, Response, StatusCode, header};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http_body_util::BodyExt as _;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use reqwest::redirect::Policy;
+
+use super::trouble::PREFIX;
 
 /// Time for an answer. Source: Let's Encrypt's own servers give up after a minute; half of that is a busy one.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -70,6 +72,7 @@ impl Wire {
             }
         }
         let (parts, ()) = built.body(())?.into_parts();
+        let bytes = with_reason(parts.status, bytes);
         Ok(BytesResponse { parts, body: Box::new(Bytes::from(bytes)) })
     }
 }
@@ -81,6 +84,19 @@ impl HttpClient for Wire {
     ) -> Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>> {
         Box::pin(self.clone().send(request))
     }
+}
+
+/// An answer, as a problem where it is a refusal without a reason: some authorities answer 404 with nothing to an order that they have forgotten. Source: RFC
+/// 9457, section 4.2.1.
+fn with_reason(status: StatusCode, bytes: Vec<u8>) -> Vec<u8> {
+    let has_reason = serde_json::from_slice::<serde_json::Value>(&bytes).is_ok_and(|answer| answer.is_object());
+    let kind = match (status.is_client_error(), status.is_server_error()) {
+        (true, _) if !has_reason => "about:blank".to_string(),
+        (_, true) if !has_reason => format!("{PREFIX}serverInternal"),
+        _ => return bytes,
+    };
+    let detail = format!("it answers {status}, without a reason");
+    serde_json::json!({ "type": kind, "status": status.as_u16(), "detail": detail }).to_string().into_bytes()
 }
 
 /// Seconds of a field `Retry-After`: a number, or a date.
@@ -111,6 +127,21 @@ fn date(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refusal_without_a_reason_is_a_problem() {
+        let found = |status: u16, body: &str| {
+            let bytes = with_reason(StatusCode::from_u16(status).unwrap(), body.into());
+            String::from_utf8(bytes).unwrap()
+        };
+        for body in ["", "<html>", "7"] {
+            let problem: instant_acme::Problem = serde_json::from_str(&found(404, body)).unwrap();
+            assert_eq!((problem.r#type.as_deref(), problem.status), (Some("about:blank"), Some(404)));
+        }
+        assert!(found(502, "<html>").contains("error:serverInternal"));
+        let told = "{\"type\":\"x\"}";
+        assert_eq!((found(400, told).as_str(), found(200, "").as_str()), (told, ""));
+    }
 
     #[test]
     fn an_authority_says_when_to_come_again() {

@@ -1,4 +1,4 @@
-//! What a person wishes of certificates.
+//! A person's wishes about certificates.
 
 use std::sync::Mutex;
 

@@ -12,7 +12,7 @@ use crate::outcomes;
 use crate::service::Service;
 use crate::views::{self, ApplicationState};
 
-/// What became of the last version that was wanted for an application, where that failed and nothing was wanted since.
+/// The end of the last version that was wanted for an application, where that failed and nothing was wanted since.
 pub(super) fn returned(service: &Service, name: &str) -> Option<views::Returned> {
     let paths = &service.agent().machine().paths;
     let wanted = marks::generation(paths, service.wanted().ok()?).ok()?;

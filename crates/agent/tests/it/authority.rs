@@ -113,7 +113,7 @@ impl Pebble {
         }
     }
 
-    /// What it said.
+    /// Its words.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

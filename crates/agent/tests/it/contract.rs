@@ -256,7 +256,7 @@ async fn hold_against(site: &Site, path: &str, asked: &str, token: &str) -> usiz
     if status.is_success() { values.len() } else { 0 }
 }
 
-/// What a live agent answers to every GET is what the description says, with an application, a job, a secret, members and a log to tell of.
+/// Each answer of a live agent to a GET is of the form that the description has, with an application, a job, a secret, members and a log to tell of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_are_of_the_form_that_is_described() {
     let Some((mut world, site)) = world().await else { return };

@@ -88,7 +88,7 @@ fn one_instance_of_several_is_started_anew() {
     assert!(done.iter().all(|step| !step.to_string().contains(".0") && !step.to_string().contains(".2")), "{done:#?}");
 }
 
-/// What was asked for meanwhile, and an instance that dies meanwhile, come in their turn; none is ended before the others serve.
+/// A restart that was asked for meanwhile, and an instance that dies meanwhile, come in their turn; none is ended before the others serve.
 #[test]
 fn what_comes_in_between_waits_for_its_turn() {
     for at in 0..16 {

@@ -143,7 +143,7 @@ impl Carrier {
         self.lock().own.clone()
     }
 
-    /// What there is for names that the door serves.
+    /// Certificates and proofs for names that the door serves.
     pub fn offers(&self, names: &BTreeSet<String>) -> Offers {
         Offers { certificates: self.certificates.of(names), challenges: self.certificates.challenges(names) }
     }

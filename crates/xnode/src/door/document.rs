@@ -107,7 +107,7 @@ pub struct Facts<'a> {
     pub visitors: Option<&'a Visitors>,
 }
 
-/// What there is for names that the door serves.
+/// Certificates and proofs for names that the door serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offers {
     /// Certificates.

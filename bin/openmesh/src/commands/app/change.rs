@@ -93,7 +93,7 @@ pub struct Followed<'a> {
     pub json: bool,
 }
 
-/// What serves at this moment, in words.
+/// The version that serves at this moment, in words.
 async fn serves(client: &Client) -> String {
     match get::<Node>(client, "").await {
         Ok(Node { current: 0, .. }) => "no generation serves yet".into(),
