@@ -52,30 +52,30 @@ pub struct Notice {
     pub text: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u32>,
-    /// Address at which the answer is.
-    pub location: Option<String>,
-    /// Words and address of a link that helps.
-    pub link: Option<(&'static str, String)>,
-    /// Cookies that it sets.
-    pub cookies: Vec<String>,
     /// It is never a page: whoever asked reads data.
     pub plain: bool,
+    /// Parts that few notices have, apart, so that an error of a function stays small.
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct More {
+    /// Address at which the answer is.
+    location: Option<String>,
+    /// Words and address of a link that helps.
+    link: Option<(&'static str, String)>,
+    /// Cookies that it sets.
+    cookies: Vec<String>,
 }
 
 impl Notice {
     /// A notice without a time for another try.
     pub fn new(status: u16, code: &'static str, title: impl Into<String>, text: impl Into<String>) -> Notice {
-        Notice {
-            status,
-            code,
-            title: title.into(),
-            text: text.into(),
-            retry_after: None,
-            location: None,
-            link: None,
-            cookies: Vec::new(),
-            plain: false,
-        }
+        Notice { status, code, title: title.into(), text: text.into(), retry_after: None, plain: false, more: None }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// A notice after which another try makes sense in some seconds.
@@ -84,18 +84,20 @@ impl Notice {
     }
 
     /// A notice that leads to another address.
-    pub fn at(self, location: String) -> Notice {
-        Notice { location: Some(location), ..self }
+    pub fn at(mut self, location: String) -> Notice {
+        self.more().location = Some(location);
+        self
     }
 
     /// A notice with a link.
-    pub fn link(self, words: &'static str, address: String) -> Notice {
-        Notice { link: Some((words, address)), ..self }
+    pub fn link(mut self, words: &'static str, address: String) -> Notice {
+        self.more().link = Some((words, address));
+        self
     }
 
     /// A notice that sets one more cookie.
     pub fn cookie(mut self, cookie: String) -> Notice {
-        self.cookies.push(cookie);
+        self.more().cookies.push(cookie);
         self
     }
 
@@ -129,11 +131,13 @@ impl Notice {
         if let Some(seconds) = self.retry_after {
             fields.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(Ok(location)) = self.location.as_deref().map(HeaderValue::from_str) {
-            fields.insert(LOCATION, location);
-        }
-        for cookie in self.cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok()) {
-            fields.append(SET_COOKIE, cookie);
+        if let Some(more) = &self.more {
+            if let Some(Ok(location)) = more.location.as_deref().map(HeaderValue::from_str) {
+                fields.insert(LOCATION, location);
+            }
+            for cookie in more.cookies.iter().filter_map(|cookie| HeaderValue::from_str(cookie).ok()) {
+                fields.append(SET_COOKIE, cookie);
+            }
         }
         if self.status == 401 && language != Language::Grpc {
             // RFC 9110, 11.6.1: with a name that makes no browser ask for a password.
@@ -155,8 +159,8 @@ impl Notice {
     }
 
     fn html(&self) -> String {
-        let link =
-            self.link.as_ref().map(|(words, address)| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(address)));
+        let link = self.more.as_ref().and_then(|more| more.link.as_ref());
+        let link = link.map(|(words, address)| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(address)));
         format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
              <title>{title}</title>\n<style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;\

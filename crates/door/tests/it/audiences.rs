@@ -98,7 +98,7 @@ async fn a_browser_is_sent_to_sign_in_and_everything_else_is_told_so() {
     assert_eq!((said.status, number.len(), field(&said, "cache-control")), (303, 32, vec!["no-store".to_string()]));
     assert!(cookies[0].ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=900"), "{cookies:?}");
     let expected = format!("https://xnode.test/visit?host=notes.test&tls=0&visit={number}&to={}", hex(b"/a/b?c=d"));
-    assert_eq!(to, [expected.clone()]);
+    assert_eq!(to, std::slice::from_ref(&expected));
     // A second page of the same browser shares its visit.
     let again =
         ask(&mut client, "GET /a/b?c=d", "notes.test", &format!("{PAGE}cookie: openmesh-door-visit={number}\r\n"))
