@@ -73,12 +73,15 @@ pub fn key(folder: &Path) -> Result<Key, AgentError> {
 /// Lets the door know who the people of the machine are. Waits for its answer for a second.
 pub fn tell(service: &Service, access: &Access, key: &Key) {
     let Some(carrier) = service.agent().machine().doors.get() else { return };
-    let members = access.members();
-    let of = |least: Role| {
-        let all = members.iter().filter(|member| member.role >= least);
-        all.map(|member| member.wallet.to_string()).collect()
+    // Read in the door's turn: of two changes at once, the older list would else be told last.
+    let visitors = || {
+        let members = access.members();
+        let of = |least: Role| {
+            let all = members.iter().filter(|member| member.role >= least);
+            all.map(|member| member.wallet.to_string()).collect()
+        };
+        Visitors { key: key.clone(), owners: of(Role::Admin), members: of(Role::Viewer) }
     };
-    let visitors = Visitors { key: key.clone(), owners: of(Role::Admin), members: of(Role::Viewer) };
     if let Err(error) = carrier.admit(visitors, &openmesh_xnode::open) {
         tracing::warn!(%error, "the door hears of changed members with its next document");
     }
@@ -94,8 +97,9 @@ impl<'a> Wanted<'a> {
         let odd =
             |words: &str| Refusal::Return(format!("`{}` {words}", way.host.chars().take(100).collect::<String>()));
         let authority = Authority::parse(&way.host).ok_or_else(|| odd("is no host"))?;
+        // A name of a pattern may lead to another machine, whose owner would have the code.
         let host =
-            document.host(&authority.name).ok_or_else(|| odd("is no host that the door of this Xnode serves"))?;
+            document.hosts.get(&authority.name).ok_or_else(|| odd("is no host that the door of this Xnode serves"))?;
         let gate = host.gate.as_ref().filter(|_| document.people.is_some());
         let gate = gate.ok_or_else(|| odd("asks nobody to sign in here"))?;
         let tls = way.tls == 1;

@@ -114,18 +114,22 @@ pub fn to_instance(fields: &mut HeaderMap, client: &Client, host: &HeaderValue) 
 
 /// Takes the trailers of a request away that have no place there: applications merge them with the fields of the head.
 pub fn trailers_to_instance(trailers: &mut HeaderMap) {
-    let gone = |name: &str| is_forged(name) || WEIGHTY.contains(&name.replace('_', "-").as_str());
+    let gone = |name: &str| is_forged(name) || WEIGHTY.contains(&folded(name).as_str());
     let gone: Vec<HeaderName> = trailers.keys().filter(|name| gone(name.as_str())).cloned().collect();
     for name in gone {
         trailers.remove(name);
     }
 }
 
-/// Returns true for names that tell an application who the client is, and for those that it reads as another one: many gateways of languages
-/// read `_` as `-`, so that `Content_Length` is a second length.
+/// A name as the most careless gateway of a language reads it: CGI makes `_` of `-`, some make it of `.` and of whatever else is no letter.
+fn folded(name: &str) -> String {
+    name.chars().map(|one| if one.is_ascii_alphanumeric() { one } else { '-' }).collect()
+}
+
+/// Returns true for names that tell an application who the client is, and for those that it reads as another one, so that `Content_Length` is a second length.
 fn is_forged(name: &str) -> bool {
-    let dashed = name.replace('_', "-");
-    FORGED.iter().any(|forged| dashed.starts_with(forged)) || (dashed != name && WEIGHTY.contains(&dashed.as_str()))
+    let folded = folded(name);
+    FORGED.iter().any(|forged| folded.starts_with(forged)) || (folded != name && WEIGHTY.contains(&folded.as_str()))
 }
 
 /// Prepares the fields of an answer for a client.
@@ -158,6 +162,8 @@ mod tests {
             ("te", "trailers, deflate"),
             ("x-forwarded-for", "1.1.1.1"),
             ("x_forwarded_for", "1.1.1.1"),
+            ("x.forwarded.user", "root"),
+            ("content!length", "5"),
             ("x-forwarded-user", "admin"),
             ("forwarded", "for=1.1.1.1"),
             ("x-openmesh-wallet", "0x1"),

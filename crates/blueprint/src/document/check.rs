@@ -446,6 +446,11 @@ fn ports(application: &Application, checker: &mut Checker<'_>) {
                 if wallets { "lets wallets in, but names none" } else { "names wallets, but does not ask for them" };
             checker.add(&path[..2], what, Some("`audience: wallets` and `wallets: [...]` belong together"));
         }
+        if domain.as_str().starts_with("*.") && route.audience != Audience::Everybody {
+            // A name below it may lead to another machine, whose owner would have the passes of those who come back there.
+            let what = "is a pattern, and visitors are led back to a name that stands in the document alone";
+            checker.add(&path[..2], what, Some("write each name that is not for everybody, or `audience: everybody`"));
+        }
     }
 }
 

@@ -145,7 +145,7 @@ async fn a_code_becomes_a_pass_once() {
     assert_eq!((reloaded.status, field(&reloaded, "location")), (303, vec!["/a".to_string()]));
     // The application hears of the wallet from the door alone, and of the door's cookies nothing.
     let fields = format!(
-        "cookie: a=1; {pass}; b=2\r\ncookie: __HOST-openmesh-DOOR-visit=9\r\nx-forwarded-user: root\r\nx_forwarded_user: root\r\nremote-user: root\r\n"
+        "cookie: a=1; {pass}; b=2\r\ncookie: __HOST-openmesh-DOOR-visit=9\r\nx-forwarded-user: root\r\nx_forwarded_user: root\r\nx.forwarded.user: root\r\nremote-user: root\r\n"
     );
     let said = ask(&mut client, "GET /echo", "notes.test", &fields).await;
     assert_eq!(said.status, 200, "{said:?}");

@@ -154,12 +154,13 @@ impl Carrier {
     }
 
     /// Lets the door know of the people of the machine, at once where it lets some of them in: whoever is none any more is out within a second
-    /// whatever the loop does meanwhile. A door that does not answer gets them with its next document.
+    /// whatever the loop does meanwhile. A door that does not answer gets them with its next document. `visitors` reads them once nobody else is told.
     ///
     /// # Errors
     /// Those of the door of effects.
-    pub fn admit(&self, visitors: Visitors, effect: Door<'_>) -> Result<(), XnodeError> {
+    pub fn admit(&self, visitors: impl FnOnce() -> Visitors, effect: Door<'_>) -> Result<(), XnodeError> {
         let mut state = self.lock();
+        let visitors = visitors();
         let kept = self.kept().filter(|kept| kept.people.is_some());
         if let Some(mut document) = kept {
             visitors.renew(&mut document);
