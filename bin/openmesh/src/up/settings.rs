@@ -4,7 +4,9 @@
 //! comments, and what it says counts before what `run.toml` says.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 
 use openmesh_ledger::{Genesis, SourceKind};
 use openmesh_storage::files::write_whole;
@@ -20,6 +22,8 @@ use crate::node::config::{
 /// First lines of each `run.toml`.
 const RUN_HEADER: &str =
     "# Made again by each `openmesh up`. What you write belongs in node.toml beside it, which counts before this.\n\n";
+/// Ports that the kernel gives to nobody by itself (it has 32768 to 60999 for whoever asks for any, ip(7)), and that no application gets (20000 to 29999).
+const CHOSEN: RangeInclusive<u16> = 30_000..=32_767;
 /// Number of the validator that keeps every block, unless its `node.toml` says otherwise.
 const ARCHIVE: usize = 0;
 /// The `node.toml` of a new home.
@@ -248,9 +252,14 @@ impl Held {
     }
 }
 
-/// A port that is free now, the given one where it is.
+/// A port that is free now, the given one where it is. A program listens on it a moment later, so it is one of [`CHOSEN`], as long as one of them is free.
 pub fn free_port(former: Option<u16>) -> Result<u16, Failure> {
-    Held::default().again(former)
+    let mut held = Held::default();
+    let count = u64::from(CHOSEN.end() - CHOSEN.start()) + 1;
+    let first = RandomState::new().hash_one(std::process::id()) % count;
+    let ports = (0..count).filter_map(|step| u16::try_from(u64::from(*CHOSEN.start()) + (first + step) % count).ok());
+    let port = former.filter(|port| *port != 0).into_iter().chain(ports).find_map(|port| held.exactly(port));
+    port.map_or_else(|| held.again(None), Ok)
 }
 
 /// A port of this machine alone.
@@ -288,6 +297,17 @@ mod tests {
         assert_eq!(multiaddress("10.1.2.3:7".parse().unwrap()), "/ip4/10.1.2.3/tcp/7");
         assert_eq!(multiaddress("[::]:7".parse().unwrap()), "/ip6/::1/tcp/7");
         assert_eq!(reachable("/ip4/0.0.0.0/tcp/9"), "/ip4/127.0.0.1/tcp/9");
+    }
+
+    #[test]
+    fn a_free_port_is_none_that_the_kernel_gives_away() {
+        let port = free_port(None).unwrap();
+        assert!(CHOSEN.contains(&port), "{port}");
+        assert_eq!(free_port(Some(port)).unwrap(), port);
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        let other = free_port(Some(port)).unwrap();
+        assert!(other != port && CHOSEN.contains(&other), "{other}");
+        drop(taken);
     }
 
     #[test]

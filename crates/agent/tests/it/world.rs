@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -241,9 +241,19 @@ pub async fn left(task: JoinHandle<Result<(), AgentError>>) {
     left.unwrap_or_else(|_| panic!("the agent has not left within {PATIENCE:?}")).unwrap().unwrap();
 }
 
-/// A port that nobody had a moment ago.
+/// A free port of the host that no other test of this run gets, nor anybody who asks the kernel for any.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // The kernel's own are those from 32768 on.
+    let ports = 30_000..32_768;
+    let first = u16::try_from(std::process::id() % u32::from(ports.end - ports.start)).unwrap();
+    loop {
+        let step = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = ports.start + step % (ports.end - ports.start);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Body of an answer on loopback; none where nobody answers.

@@ -1,5 +1,7 @@
 //! Applications deployed, changed, broken and removed.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 use openmesh_blueprint::Refusal;
 use openmesh_xnode::{XnodeError, open};
 
@@ -14,9 +16,19 @@ pub fn document(image: &str, port: u16) -> String {
     )
 }
 
-/// A port of the host that is free at this moment.
+/// A free port of the host that no other test of this run gets, nor anybody who asks the kernel for any.
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // The kernel's own are those from 32768 on.
+    let ports = 30_000..32_768;
+    let first = u16::try_from(std::process::id() % u32::from(ports.end - ports.start)).unwrap();
+    loop {
+        let step = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = ports.start + step % (ports.end - ports.start);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 #[test]
