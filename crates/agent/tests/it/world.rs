@@ -1,10 +1,12 @@
 //! An agent of a test's own, with its machine.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::Command;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -243,13 +245,13 @@ pub async fn left(task: JoinHandle<Result<(), AgentError>>) {
 
 /// A free port of the host that no other test of this run gets, nor anybody who asks the kernel for any.
 pub fn free_port() -> u16 {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    static FIRST: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
     // The kernel's own are those from 32768 on.
-    let ports = 30_000..32_768;
-    let first = u16::try_from(std::process::id() % u32::from(ports.end - ports.start)).unwrap();
+    let (first, count) = (30_000, 2_768);
     loop {
-        let step = first.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
-        let port = ports.start + step % (ports.end - ports.start);
+        let step = FIRST.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = first + u16::try_from(step).unwrap();
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
