@@ -139,6 +139,19 @@ fn a_number_is_not_given_to_two_generations() {
     assert!(matches!(error, XnodeError::NumberTaken { number: 1 }), "{error}");
 }
 
+/// Numbers go up alone: what a late request still wants is refused, also where that generation is kept.
+#[test]
+fn a_generation_below_the_one_that_serves_is_not_wanted() {
+    let Some(mut world) = World::new() else { return };
+    world.deploy("applications: {}\n");
+    world.deploy("applications: {}\n");
+    let first = world.generations[0].clone();
+    let error = world.agent().want(&first, &open).unwrap_err();
+    assert!(matches!(error, XnodeError::Older { number: 1, current: 2 }), "{error}");
+    let (wanted, serving) = world.agent().generations().unwrap().unwrap();
+    assert_eq!((wanted.number, serving.map(|serving| serving.number)), (2, Some(2)), "nothing has changed");
+}
+
 /// An instance that a death within `create` leaves after the machine has started anew is made whole by the next start, and what a removal has left is stopped.
 #[test]
 fn an_instance_that_is_not_whole_is_made_again() {
