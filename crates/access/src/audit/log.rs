@@ -578,6 +578,27 @@ mod tests {
         assert!(verify_folder(folder.path(), Some(head)).unwrap().broken.is_some());
     }
 
+    /// A record that somebody has written anew, with a good hash of its own: the next one names the hash of before, and of the last one the mark does.
+    #[test]
+    fn a_record_with_a_new_hash_of_its_own_is_found_at_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), 3);
+        let path = newest(folder.path());
+        let good = fs::read_to_string(&path).unwrap();
+        let lines: Vec<String> = good.lines().map(|line| format!("{line}\n")).collect();
+        for at in 0..lines.len() {
+            let (mut record, _) = Record::parse(lines[at].trim_end().as_bytes()).unwrap();
+            record.at = Timestamp::from_millis(7);
+            let mut changed = lines.clone();
+            changed[at] = record.line().0;
+            fs::write(&path, changed.concat()).unwrap();
+            let broken = verify_folder(folder.path(), None).unwrap().broken;
+            let broken = broken.expect("the next record names the hash of before");
+            let expected = if at + 1 < lines.len() { at as u64 + 2 } else { 0 };
+            assert_eq!(broken.line, expected, "line {} written anew: {}", at + 1, broken.reason);
+        }
+    }
+
     /// A power cut at each byte of the last line: torn, and named by the next run. The same cut by somebody is a break.
     #[test]
     fn a_torn_line_is_told_apart_from_tampering() {

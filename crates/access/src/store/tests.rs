@@ -48,6 +48,12 @@ fn enter(access: &Access, token: &str, ms: u64) -> Result<Principal, Refusal> {
     access.enter(token, "here", &tick(ms))
 }
 
+/// Waits for the end of what is open, which comes at once.
+async fn over(open: tokio::task::JoinHandle<()>) {
+    let ended = tokio::time::timeout(Duration::from_secs(10), open).await;
+    ended.expect("what was open has ended").unwrap();
+}
+
 #[tokio::test]
 async fn a_wallet_signs_in_once_with_a_message() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,11 +108,11 @@ async fn whatever_is_open_ends_with_its_session() {
     let (principal, other) = (enter(&access, &one.token, 3).unwrap(), enter(&access, &two.token, 3).unwrap());
     let (ended, goes_on) = (tokio::spawn(principal.ended()), tokio::spawn(other.ended()));
     access.end_session(&other, &one.id, &tick(4)).unwrap();
-    ended.await.unwrap();
+    over(ended).await;
     assert_eq!(enter(&access, &one.token, 5).unwrap_err(), Refusal::Revoked);
     assert!(!goes_on.is_finished());
     assert_eq!(access.end_sessions_of(&other, &person(1).address(), &tick(6)), Ok(views::Ended { sessions: 1 }));
-    goes_on.await.unwrap();
+    over(goes_on).await;
 }
 
 #[tokio::test]
@@ -120,7 +126,7 @@ async fn another_role_ends_what_is_open_and_not_the_session() {
     let principal = enter(&access, &signed_in.token, 2).unwrap();
     let ended = tokio::spawn(principal.ended());
     access.set_member(&root, person(2).address(), &member(Role::Viewer), &tick(3)).unwrap();
-    ended.await.unwrap();
+    over(ended).await;
     assert_eq!(enter(&access, &signed_in.token, 4).unwrap().role, Role::Viewer);
     access.remove_member(&root, &person(2).address(), &tick(5)).unwrap();
     assert_eq!(enter(&access, &signed_in.token, 6).unwrap_err(), Refusal::Revoked);
@@ -166,7 +172,7 @@ async fn whatever_is_open_ends_by_a_clock_that_was_set() {
     assert!(!ended.is_finished());
     // A day ahead, within a minute of the machine's own time.
     access.end_expired(&Tick { boot_ms: 60_000, ..tick(SESSION_MS) });
-    ended.await.unwrap();
+    over(ended).await;
     // Set right again, the session is there.
     assert!(enter(&access, &signed_in.token, 61_000).is_ok());
 }
@@ -302,7 +308,7 @@ async fn keys_stand_in_the_place_of_sessions() {
     assert_eq!(access.keys(&tick(3))[0].used.map(|used| used.millis()), Some(tick(3).wall.millis()));
     let ended = tokio::spawn(principal.ended());
     access.end_key(&owner, &made.entry.id, &tick(4)).unwrap();
-    ended.await.unwrap();
+    over(ended).await;
     assert_eq!(enter(&access, &made.key, 5).unwrap_err(), Refusal::Revoked);
     let made = access.make_key(&owner, &wish, &tick(5)).unwrap();
     assert_eq!(enter(&access, &made.key, 10_005).unwrap_err(), Refusal::Expired);
