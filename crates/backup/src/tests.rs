@@ -198,6 +198,28 @@ fn an_index_that_lies_changes_no_byte() {
     );
 }
 
+/// Whoever writes to a repository can seal any content under any id: it is held against the id, read back or not.
+#[test]
+fn content_under_a_false_id_is_not_restored() {
+    let world = World::new();
+    let repository = world.repository();
+    let id = BlobKind::Data.chunk(&repository.keys, b"true content");
+    let (blob, sealed) = make_blob(&repository.keys, BlobKind::Data, id, b"other bytes!").unwrap();
+    let mut filling = Filling::default();
+    filling.add(blob, &sealed, PACK_BYTES);
+    let pack = filling.finish(&repository.keys).unwrap();
+    repository.put(Kind::Pack, &pack.bytes, "put pack", &open).unwrap();
+    let piece = Piece::Chunk { id, bytes: 12 };
+    let records = [folder(b""), file(b"a", 12), Record::Contents(vec![piece]), Record::Leave];
+    let snapshot = plant(&repository, &records, 2, 12);
+    let failed = world.refused(&repository, snapshot);
+    assert!(failed.contains("the content of a blob is not that of its id"), "{failed}");
+    let target = world.folder.path().join("target");
+    let order = Restoration { snapshot, target: &target, owners: Owners::Callers, verify: false };
+    assert!(matches!(repository.restore(&order, &open), Err(BackupError::Damaged { .. })));
+    assert!(repository.check(Data::All).unwrap().broken.contains_key(&snapshot));
+}
+
 #[test]
 fn a_store_that_gives_endless_bytes_is_cut_off() {
     let world = World::new();
