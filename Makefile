@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest
+.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
 	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
+	@echo "make mutants break a rule of the Xnode at a time, in a copy: for each a test has to fail (as root; NAMES=\"drain-wait role-check\" for some, OUT=. for the figures)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
 	@echo "make guest   the Xnode on a fresh Debian in QEMU: control groups v2, systemd, restart, power cuts (as root; CUTS=\"1 5 9\" events)"
 	@echo "make verify-bits  change every bit of twenty windows' files: verify refuses, or three other readers see no difference"
@@ -116,6 +117,13 @@ bench-xnode:
 # A switch meets a death by SIGKILL, a second one, and errors of the disk at every door of its effects (about half an hour).
 doors:
 	@OPENMESH_DOORS=all cargo test --locked --workspace --test it -- crash::a_ crash::an_ --nocapture --test-threads 1
+
+# A rule of the Xnode is broken at a time, in a copy of the checkout with artefacts of its own, and for each a test has to fail (xtask/mutants.toml). As root, or
+# some are left out; the first run compiles all dependencies once more, and further ones take about half an hour.
+mutants:
+	@scripts/setup.sh test
+	@scripts/step.sh "openmesh-mutants" cargo build --locked --workspace --bin openmesh-mutants
+	@$(CARGO_TARGET_DIR)/debug/openmesh-mutants --work $${MUTANTS_CACHE:-$(dir $(CARGO_TARGET_DIR))mutants} $(if $(OUT),--out $(OUT)) $(NAMES)
 
 # What docs/guide/xnode.md says, as it is written (as root).
 guide: programs
