@@ -71,8 +71,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use tokio::net::UnixListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 
 /// Time for open requests to end when the agent leaves: streams end at once, and answers are short.
 const REQUESTS_END: Duration = Duration::from_secs(10);
@@ -144,52 +146,72 @@ enum Ended {
     HandedOver(takeover::Handed, BTreeSet<String>),
 }
 
-/// Runs an agent once.
-async fn once(
-    taking: Option<Taking>,
-    settings: Settings,
+/// Everything of an agent that runs beside its sockets.
+struct Parts {
+    face: Option<face::Face>,
+    door: Option<std::thread::JoinHandle<()>>,
+    backups: std::thread::JoinHandle<()>,
+    chores: [JoinHandle<()>; 4],
+    /// The chores end when it goes.
+    stays: watch::Sender<()>,
+    worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
+}
+
+impl Parts {
+    /// Starts them. The receiver hears when the worker has ended.
+    async fn start(
+        service: &Arc<Service>,
+        gate: &Arc<face::Gate>,
+    ) -> Result<(Parts, oneshot::Receiver<()>), AgentError> {
+        let face = face::Face::begin(service.settings(), api::router(service.clone()), gate).await?;
+        // The face answers by now, or nobody is led to it.
+        let door = doors::watch(service)?;
+        let worker = worker::start(service.clone())?;
+        let backups = backups::start(service.clone())?;
+        let (stays, left) = watch::channel(());
+        let chores = [
+            jobs::start(service.clone(), left.clone()),
+            alerts::start(service.clone(), left.clone()),
+            acme::start(service.clone(), left.clone()),
+            usage::start(service.clone(), left),
+        ];
+        // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
+        let worked = tokio::task::spawn_blocking(move || worker.join());
+        let (stopped, stops) = oneshot::channel();
+        let worked = tokio::spawn(async move {
+            let ended = worked.await;
+            let _ = stopped.send(());
+            ended
+        });
+        Ok((Parts { face, door, backups, chores, stays, worked }, stops))
+    }
+
+    /// Ends them, after the service was told to leave. True where none of the threads has panicked.
+    async fn end(self) -> bool {
+        let Parts { face, door, backups, chores, stays, worked } = self;
+        if let Some(face) = face {
+            face.end().await;
+        }
+        drop(stays);
+        for chore in chores {
+            let _ = chore.await;
+        }
+        let joined = tokio::task::spawn_blocking(move || {
+            let door = door.map_or(Ok(()), |door| door.join());
+            door.and(backups.join())
+        });
+        matches!(joined.await, Ok(Ok(()))) & matches!(worked.await, Ok(Ok(Ok(()))))
+    }
+}
+
+/// Serves root until the agent is asked to end, its worker has ended, or another agent asks for its place: then that one is returned beside the outcome.
+async fn serve(
+    service: &Arc<Service>,
+    router: Router,
+    (listener, hand_over): (UnixListener, takeover::Listener),
     mut asked: watch::Receiver<bool>,
-) -> Result<Ended, AgentError> {
-    let service = Arc::new(tokio::task::block_in_place(|| Service::open(settings))?);
-    if let Some(taking) = &taking {
-        tokio::task::block_in_place(|| taking.check(&service))?;
-    }
-    let gate = Arc::new(face::Gate::open(service.settings())?);
-    tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key()));
-    let listener = bind(service.settings())?;
-    let hand_over = takeover::Listener::bind(service.settings())?;
-    let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;
-    // The face answers by now, or nobody is led to it.
-    let door = doors::watch(&service)?;
-    let worker = worker::start(service.clone())?;
-    let backups = backups::start(service.clone())?;
-    let (stays, left) = watch::channel(());
-    let chores = [
-        jobs::start(service.clone(), left.clone()),
-        alerts::start(service.clone(), left.clone()),
-        acme::start(service.clone(), left.clone()),
-        usage::start(service.clone(), left),
-    ];
-    // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
-    let worked = tokio::task::spawn_blocking(move || worker.join());
-    let (stopped, stops) = oneshot::channel();
-    let worked = tokio::spawn(async move {
-        let ended = worked.await;
-        let _ = stopped.send(());
-        ended
-    });
-    // The manager hears it before the one before ends: its end would be the end of the service.
-    tell_manager(service.settings());
-    if let Some(taking) = taking
-        && let Err(error) = taking.serves().await
-    {
-        service.leave();
-        return Err(error);
-    }
-    tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
-    if let Some(serves) = &service.settings().serves {
-        serves.send_replace(true);
-    }
+    stops: oneshot::Receiver<()>,
+) -> (std::io::Result<()>, Option<takeover::Handed>) {
     let (stop, (handed, hands), (leaving, mut leaves)) = (service.clone(), oneshot::channel(), watch::channel(false));
     let ends = async move {
         tokio::select! {
@@ -202,7 +224,6 @@ async fn once(
         stop.leave();
         let _ = leaving.send(true);
     };
-    let router = face::for_root(api::router(service.clone()), &gate);
     // Whoever reads nothing of an answer holds up nobody's end.
     let cut = async {
         let _ = leaves.wait_for(|leaves| *leaves).await;
@@ -212,32 +233,48 @@ async fn once(
         served = axum::serve(listener, router).with_graceful_shutdown(ends).into_future() => served,
         () = cut => Ok(()),
     };
+    (served, hands.await.ok())
+}
+
+/// Runs an agent once.
+async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver<bool>) -> Result<Ended, AgentError> {
+    let service = Arc::new(tokio::task::block_in_place(|| Service::open(settings))?);
+    if let Some(taking) = &taking {
+        tokio::task::block_in_place(|| taking.check(&service))?;
+    }
+    let gate = Arc::new(face::Gate::open(service.settings())?);
+    tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key()));
+    let sockets = (bind(service.settings())?, takeover::Listener::bind(service.settings())?);
+    let (parts, stops) = Parts::start(&service, &gate).await?;
+    // The manager hears it before the one before ends: its end would be the end of the service.
+    tell_manager(service.settings());
+    if let Some(taking) = taking
+        && let Err(error) = taking.serves().await
+    {
+        service.leave();
+        return Err(error);
+    }
+    tracing::info!(socket = %service.settings().socket().display(), "the agent answers");
+    if let Some(serves) = &service.settings().serves {
+        serves.send_replace(true);
+    }
+    let router = face::for_root(api::router(service.clone()), &gate);
+    let (served, handed) = serve(&service, router, sockets, asked, stops).await;
     service.leave();
-    if let Some(face) = face {
-        face.end().await;
-    }
-    drop(stays);
-    for chore in chores {
-        let _ = chore.await;
-    }
-    let joined = tokio::task::spawn_blocking(move || {
-        let door = door.map_or(Ok(()), |door| door.join());
-        door.and(backups.join())
-    });
-    let all_joined = matches!(joined.await, Ok(Ok(()))) & matches!(worked.await, Ok(Ok(Ok(()))));
+    let all_joined = parts.end().await;
     // Terminals end when they hear that the agent leaves; one that does not is cut with the process.
     let _ = tokio::time::timeout(TERMINALS_END, service.processes().idle()).await;
     if !all_joined {
         return Err(AgentError::Worker);
     }
     served.map_err(AgentError::file("serving", service.settings().socket()))?;
-    match hands.await {
-        Ok(handed) => {
+    match handed {
+        Some(handed) => {
             let steps = tokio::task::block_in_place(|| takeover::steps(&service)).unwrap_or_default();
             close(service).await?;
             Ok(Ended::HandedOver(handed, steps))
         }
-        Err(_) => {
+        None => {
             // Whoever starts another one at once finds no lock of this one. A request that was cut may hold them until the process ends.
             if close(service).await.is_err() {
                 tracing::warn!("a request that was cut holds the locks until this process ends");
