@@ -12,48 +12,27 @@ mod templates;
 mod text;
 mod usage;
 
+use std::path::Path;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::Client;
+use openmesh_agent::Name;
 use openmesh_agent::views::{Application, Deployment, Generation, LogLine, Node};
 use reqwest::Method;
 
 use self::change::{change, patiently, with_query};
 use self::input::read;
 use super::agent::{ask, client, failure, get, json, one_line, print};
-use crate::cli::{AppCommand, ChangeArgs, DataFate, LogArgs};
+use crate::cli::{AgentName, AppCommand, ChangeArgs, DataFate, LogArgs, Output};
 use crate::failure::Failure;
 
 /// Runs one of the app commands.
 pub async fn run(command: AppCommand) -> Result<(), Failure> {
     match command {
-        AppCommand::List { state, agent, output } => {
-            let mut all: Vec<Application> = get(&client(&agent)?, "/applications").await?;
-            if let Some(state) = state {
-                all.retain(|application| text::word(application) == state);
-            }
-            if output.json { json(&all) } else { print(&text::list(&all)) }
-        }
-        AppCommand::Why { name, agent, output } => {
-            let application: Application = get(&client(&agent)?, &format!("/applications/{name}")).await?;
-            if output.json { json(&application) } else { print(&text::why(&application)) }
-        }
-        AppCommand::Plan { document, agent, output } => {
-            let text = read(&document)?;
-            import::is_document(&document, &text)?;
-            let client = client(&agent)?;
-            let request = client.request(Method::POST, "/applications?plan=true").body(text);
-            let deployment: Deployment = patiently(ask(&client, request)).await?;
-            if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
-        }
-        AppCommand::Deploy { document, refresh, change: asked } => {
-            let text = read(&document)?;
-            import::is_document(&document, &text)?;
-            let path = if refresh { "/applications?refresh=true" } else { "/applications" };
-            let does = |client: &Client| client.request(Method::POST, path).body(text.clone());
-            change(&asked, does).await
-        }
+        AppCommand::List { state, agent, output } => list(state.as_deref(), &agent, output).await,
+        AppCommand::Why { name, agent, output } => why(&name, &agent, output).await,
+        AppCommand::Plan { document, agent, output } => plan(&document, &agent, output).await,
+        AppCommand::Deploy { document, refresh, change } => deploy(&document, refresh, &change).await,
         AppCommand::Logs(asked) => logs(asked).await,
         AppCommand::Backup { name, act } => backup::back_up(&name, &act).await,
         AppCommand::Backups { name, agent, output } => backup::list(&name, &agent, output).await,
@@ -64,33 +43,11 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             let all: Vec<Generation> = get(&client(&agent)?, "/generations").await?;
             if output.json { json(&all) } else { print(&text::history(&all)) }
         }
-        AppCommand::Show { generation, agent } => {
-            let client = client(&agent)?;
-            let number = match generation {
-                Some(number) => number,
-                None => get::<Node>(&client, "").await?.wanted,
-            };
-            let request = client.request(Method::GET, &format!("/generations/{number}"));
-            print(&client.text(request).await.map_err(failure)?)
-        }
-        AppCommand::Diff { before, after, agent, output } => {
-            let changes: Vec<String> = get(&client(&agent)?, &format!("/generations/{before}/diff/{after}")).await?;
-            match output.json {
-                true => json(&changes),
-                false => print(&changes.iter().map(|line| format!("{line}\n")).collect::<String>()),
-            }
-        }
-        AppCommand::Rollback { generation, lines, change: asked } => roll_back(generation, &lines, &asked).await,
+        AppCommand::Show { generation, agent } => show(generation, &agent).await,
+        AppCommand::Diff { before, after, agent, output } => diff(before, after, &agent, output).await,
+        AppCommand::Rollback { generation, lines, change } => roll_back(generation, &lines, &change).await,
         AppCommand::Restart(asked) => restart::run(&asked).await,
-        AppCommand::Remove { name, data, change: asked } => {
-            let data = match data {
-                DataFate::Keep => "keep",
-                DataFate::Backup => "backup",
-                DataFate::Wipe => "wipe",
-            };
-            let path = format!("/applications/{name}?data={data}");
-            change(&asked, |client| client.request(Method::DELETE, &path)).await
-        }
+        AppCommand::Remove { name, data, change } => remove(&name, data, &change).await,
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
         AppCommand::Exec(asked) => exec::run(asked).await,
@@ -100,6 +57,70 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Files(asked) => files::run(asked).await,
         AppCommand::Import(asked) => import::run(&asked),
     }
+}
+
+/// Lists applications; with a state, those in it.
+async fn list(state: Option<&str>, agent: &AgentName, output: Output) -> Result<(), Failure> {
+    let mut all: Vec<Application> = get(&client(agent)?, "/applications").await?;
+    if let Some(state) = state {
+        all.retain(|application| text::word(application) == state);
+    }
+    if output.json { json(&all) } else { print(&text::list(&all)) }
+}
+
+/// Tells why an application is as it is.
+async fn why(name: &Name, agent: &AgentName, output: Output) -> Result<(), Failure> {
+    let application: Application = get(&client(agent)?, &format!("/applications/{name}")).await?;
+    if output.json { json(&application) } else { print(&text::why(&application)) }
+}
+
+/// Prints the way to a document.
+async fn plan(document: &Path, agent: &AgentName, output: Output) -> Result<(), Failure> {
+    let text = read(document)?;
+    import::is_document(document, &text)?;
+    let client = client(agent)?;
+    let request = client.request(Method::POST, "/applications?plan=true").body(text);
+    let deployment: Deployment = patiently(ask(&client, request)).await?;
+    if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
+}
+
+/// Brings the machine to a document.
+async fn deploy(document: &Path, refresh: bool, asked: &ChangeArgs) -> Result<(), Failure> {
+    let text = read(document)?;
+    import::is_document(document, &text)?;
+    let path = if refresh { "/applications?refresh=true" } else { "/applications" };
+    change(asked, |client| client.request(Method::POST, path).body(text.clone())).await
+}
+
+/// Prints the document of a generation, of the wanted one without a number.
+async fn show(generation: Option<u64>, agent: &AgentName) -> Result<(), Failure> {
+    let client = client(agent)?;
+    let number = match generation {
+        Some(number) => number,
+        None => get::<Node>(&client, "").await?.wanted,
+    };
+    let request = client.request(Method::GET, &format!("/generations/{number}"));
+    print(&client.text(request).await.map_err(failure)?)
+}
+
+/// Prints the differences between two generations.
+async fn diff(before: u64, after: u64, agent: &AgentName, output: Output) -> Result<(), Failure> {
+    let changes: Vec<String> = get(&client(agent)?, &format!("/generations/{before}/diff/{after}")).await?;
+    match output.json {
+        true => json(&changes),
+        false => print(&changes.iter().map(|line| format!("{line}\n")).collect::<String>()),
+    }
+}
+
+/// Removes an application.
+async fn remove(name: &Name, data: DataFate, asked: &ChangeArgs) -> Result<(), Failure> {
+    let data = match data {
+        DataFate::Keep => "keep",
+        DataFate::Backup => "backup",
+        DataFate::Wipe => "wipe",
+    };
+    let path = format!("/applications/{name}?data={data}");
+    change(asked, |client| client.request(Method::DELETE, &path)).await
 }
 
 async fn logs(asked: LogArgs) -> Result<(), Failure> {
