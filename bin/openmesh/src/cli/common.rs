@@ -25,3 +25,29 @@ pub struct Output {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Options of whatever changes applications.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
+    /// Reason, for the history.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Refuse unless this generation is the wanted one: nobody changed anything since it was looked at.
+    #[arg(long, value_name = "GENERATION")]
+    pub expect: Option<u64>,
+    /// Do also what loses something; the plan names it.
+    #[arg(long)]
+    pub yes: bool,
+    /// Return as soon as the change is taken, without waiting until it is done.
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Wait until it is committed: until new versions have passed their probation too.
+    #[arg(long, conflicts_with = "no_wait")]
+    pub committed: bool,
+    /// Agent.
+    #[command(flatten)]
+    pub agent: AgentName,
+    /// Output.
+    #[command(flatten)]
+    pub output: Output,
+}
