@@ -1,11 +1,12 @@
 //! A real authority of a test's own: pebble, with a resolver that leads every name to this machine.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::world::free_port;
 
 /// Version of pebble; `scripts/setup.sh test` builds it.
 const VERSION: &str = "2.10.1";
@@ -25,11 +26,6 @@ fn programs() -> Option<PathBuf> {
         );
     }
     there.then_some(folder)
-}
-
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// An authority.

@@ -135,6 +135,17 @@ pub fn document(image: &str, port: u16, more: &str) -> String {
 
 pub const DATA: &str = "    volumes: {data: {path: /data, size: 16MiB}}\n";
 
+/// A world with a door, behind which the application serves in its first version at this port; `more` are further lines of it. None where the machine lacks
+/// something.
+pub fn stage(more: &str) -> Option<(World, DoorProcess, u16)> {
+    let mut world = World::new()?;
+    let door = DoorProcess::start(&world);
+    world.image("localhost/web:1", &server("one"));
+    let port = free_port();
+    world.deploy(&document("localhost/web:1", port, more));
+    Some((world, door, port))
+}
+
 /// A server with an answer that comes in two halves, with some time in between, at `/slow`.
 fn slow_server(word: &str) -> String {
     let slow = "  if ($head =~ m{^GET /slow}) { syswrite(C, \"HTTP/1.1 200 OK\\r\\nContent-Length: 10\\r\\n\\r\\nfirst\"); \
@@ -180,6 +191,28 @@ impl Load {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
     }
+
+    /// Ends a load of writing requests. What was written, in its order, and the number of those that were held too long; nothing else may have become of one.
+    pub fn written(self) -> (Vec<String>, u64) {
+        let (mut written, mut late) = (Vec::new(), 0);
+        for (number, got) in self.end() {
+            match got.unwrap_or_else(|error| panic!("request {number}: {error}")) {
+                (200, _) => written.push(format!("n{number}")),
+                // A machine that needs longer than requests wait (X-72): such a one was sent to nobody.
+                (503, body) if body.contains("held_too_long") => late += 1,
+                (status, body) => panic!("request {number}: {status} {body}"),
+            }
+        }
+        (written, late)
+    }
+}
+
+/// Asserts that a version has what was written, and nothing beside it.
+pub fn assert_kept(port: u16, word: &str, written: &[String]) {
+    let (status, body) = ask("GET", port, "/").unwrap();
+    let mut lines = body.lines().map(str::to_string);
+    assert_eq!((status, lines.next().as_deref()), (200, Some(word)));
+    assert_eq!(lines.collect::<Vec<_>>(), written, "each request that was answered is there, once, in its order");
 }
 
 #[test]
@@ -218,29 +251,14 @@ fn a_stateless_application_is_switched_under_requests() {
 
 #[test]
 fn a_single_writer_is_held_and_loses_no_request() {
-    let Some(mut world) = World::new() else { return };
-    let door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
+    let Some((mut world, door, port)) = stage(DATA) else { return };
     world.image("localhost/web:2", &server("two"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, DATA));
     let load = Load::start("POST", port);
     load.more(5);
     world.deploy(&document("localhost/web:2", port, DATA));
     load.more(5);
-    let (mut written, mut late) = (Vec::new(), 0);
-    for (number, got) in load.end() {
-        match got.unwrap_or_else(|error| panic!("request {number}: {error}")) {
-            (200, _) => written.push(format!("n{number}")),
-            // A machine that needs longer than requests wait (X-72): such a one was sent to nobody.
-            (503, body) if body.contains("held_too_long") => late += 1,
-            (status, body) => panic!("request {number}: {status} {body}"),
-        }
-    }
-    let (status, body) = ask("GET", port, "/").unwrap();
-    let mut lines = body.lines().map(str::to_string);
-    assert_eq!((status, lines.next().as_deref()), (200, Some("two")));
-    assert_eq!(lines.collect::<Vec<_>>(), written, "each request that was answered is there, once, in its order");
+    let (written, late) = load.written();
+    assert_kept(port, "two", &written);
     let report = carrier(&world).report().unwrap();
     let route = &report.routes["web/http"];
     assert!(route.held > 0 && route.admission == Admission::Open, "{route:?}");
@@ -343,12 +361,8 @@ fn step_to_hold(world: &World) {
 
 #[test]
 fn a_door_that_dies_in_the_middle_of_a_hold_holds_again() {
-    let Some(mut world) = World::new() else { return };
-    let mut door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
+    let Some((mut world, mut door, port)) = stage(DATA) else { return };
     world.image("localhost/web:2", &server("two"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, DATA));
     let second = world.resolve(&document("localhost/web:2", port, DATA));
     world.agent().want(&second, &open).unwrap();
     step_to_hold(&world);
@@ -378,11 +392,7 @@ fn a_door_that_dies_in_the_middle_of_a_hold_holds_again() {
 
 #[test]
 fn the_door_serves_while_no_agent_is_there() {
-    let Some(mut world) = World::new() else { return };
-    let mut door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, DATA));
+    let Some((mut world, mut door, port)) = stage(DATA) else { return };
     let before = carrier(&world).report().unwrap();
     world.again();
     assert_eq!(ask("POST", port, "/kept").unwrap(), (200, "one\nkept\n".into()), "nobody has asked the agent");
@@ -420,11 +430,7 @@ fn a_machine_without_a_generation_leads_to_its_agent_as_long_as_it_has_a_face() 
 
 #[test]
 fn a_port_that_somebody_has_is_told_and_holds_up_no_other() {
-    let Some(mut world) = World::new() else { return };
-    let door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, ""));
+    let Some((world, door, port)) = stage("") else { return };
     // Somebody binds at the port between the plan and the step: the document is taken without it.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = taken.local_addr().unwrap();

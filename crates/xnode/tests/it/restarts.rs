@@ -7,7 +7,7 @@ use openmesh_xnode::{XnodeError, marks, open};
 
 use crate::crash::die_at;
 use crate::deploy::free_port;
-use crate::door::{DATA, DoorProcess, Load, ask, document};
+use crate::door::{DATA, Load, assert_kept, stage};
 use crate::world::{World, server, until};
 
 fn web() -> Name {
@@ -34,11 +34,7 @@ fn over(world: &World) -> Vec<(u64, usize)> {
 
 #[test]
 fn a_single_writer_starts_anew_and_loses_no_request() {
-    let Some(mut world) = World::new() else { return };
-    let door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, DATA));
+    let Some((world, door, port)) = stage(DATA) else { return };
     let before = pids(&world);
     let load = Load::start("POST", port);
     load.more(5);
@@ -46,18 +42,8 @@ fn a_single_writer_starts_anew_and_loses_no_request() {
     assert_eq!((taken.number, taken.instances.len(), taken.way), (1, 1, Way::Held));
     assert!(world.converge() > 0);
     load.more(5);
-    let (mut written, mut late) = (Vec::new(), 0);
-    for (number, got) in load.end() {
-        match got.unwrap_or_else(|error| panic!("request {number}: {error}")) {
-            (200, _) => written.push(format!("n{number}")),
-            // A machine that needs longer than requests wait: such a one was sent to nobody.
-            (503, body) if body.contains("held_too_long") => late += 1,
-            (status, body) => panic!("request {number}: {status} {body}"),
-        }
-    }
-    let (status, body) = ask("GET", port, "/").unwrap();
-    let lines: Vec<String> = body.lines().skip(1).map(str::to_string).collect();
-    assert_eq!((status, lines), (200, written.clone()), "each request that was answered is there, once, in its order");
+    let (written, late) = load.written();
+    assert_kept(port, "one", &written);
     println!("{} writing requests, {late} too late", written.len());
     let after = pids(&world);
     assert_eq!(after.len(), 1);
@@ -76,11 +62,7 @@ fn a_single_writer_starts_anew_and_loses_no_request() {
 
 #[test]
 fn several_instances_start_anew_one_after_another() {
-    let Some(mut world) = World::new() else { return };
-    let door = DoorProcess::start(&world);
-    world.image("localhost/web:1", &server("one"));
-    let port = free_port();
-    world.deploy(&document("localhost/web:1", port, "    instances: 2\n"));
+    let Some((world, door, port)) = stage("    instances: 2\n") else { return };
     let before = pids(&world);
     let load = Load::start("GET", port);
     load.more(5);
