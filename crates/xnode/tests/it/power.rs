@@ -81,7 +81,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What a call has written or removed is so when it comes back: the name in the folder as well as the content.
+/// A call that comes back has written or removed what it says: the name in the folder as well as the content.
 #[test]
 fn what_was_written_or_removed_is_so_after_a_cut() {
     let Some(disk) = Disk::new() else { return };
