@@ -155,7 +155,8 @@ async fn once(
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
-    tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key()));
+    // A door that does not answer yet is told again.
+    drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
     let listener = bind(service.settings())?;
     let hand_over = takeover::Listener::bind(service.settings())?;
     let face = face::Face::begin(service.settings(), api::router(service.clone()), &gate).await?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{Head, Kind, Record};
 use super::verify::{Check, Report};
+use crate::count::Count;
 use crate::error::AccessError;
 use crate::file::{read, sync_folder};
 use crate::moment::Moment;
@@ -36,10 +37,6 @@ const MEMBERS_PER_MINUTE_MAX: u64 = 120;
 const STRANGERS_PER_DAY_MAX: u64 = 150;
 /// Refused requests of members that are recorded in a day: two months of them fill the files.
 const MEMBERS_PER_DAY_MAX: u64 = 1_000;
-/// Length of the shorter window of these counts, milliseconds.
-const MINUTE_MS: u64 = 60_000;
-/// Length of the longer one, milliseconds.
-const DAY_MS: u64 = 86_400_000;
 /// Most records of one answer.
 pub const LIST_MAX: usize = 1_000;
 
@@ -103,38 +100,6 @@ impl Filter {
             && self.since.is_none_or(|since| record.at >= since)
             && self.until.is_none_or(|until| record.at < until)
             && self.before.is_none_or(|before| record.sequence < before)
-    }
-}
-
-/// Count within a window of time.
-#[derive(Default)]
-struct Window {
-    begun_ms: u64,
-    number: u64,
-}
-
-impl Window {
-    /// Counts one more, and returns the number of them in this window.
-    fn add(&mut self, now: &Moment, length_ms: u64) -> u64 {
-        if now.ran_ms.saturating_sub(self.begun_ms) >= length_ms {
-            (self.begun_ms, self.number) = (now.ran_ms, 0);
-        }
-        self.number += 1;
-        self.number
-    }
-}
-
-/// Count of refusals.
-#[derive(Default)]
-struct Count {
-    minute: Window,
-    day: Window,
-}
-
-impl Count {
-    /// True where one more may be recorded: neither the minute nor the day has had its most.
-    fn takes(&mut self, now: &Moment, per_minute_max: u64, per_day_max: u64) -> bool {
-        self.minute.add(now, MINUTE_MS) <= per_minute_max && self.day.add(now, DAY_MS) <= per_day_max
     }
 }
 
@@ -485,6 +450,7 @@ fn append(path: &Path) -> Result<File, AccessError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::count::{DAY_MS, MINUTE_MS};
 
     fn at(ran_ms: u64) -> Moment {
         Moment { wall: Timestamp::from_millis(1_000_000), ran_ms }
