@@ -180,7 +180,7 @@ mod tests {
         Table::new(document, &BTreeMap::new(), &watch::channel(0).0)
     }
 
-    /// Whether a stranger's visit and Alice's may go on.
+    /// Verdicts on a stranger's visit and on Alice's: true for one that may go on.
     fn kept(table: &Table) -> (bool, bool) {
         let of_alice = document("notes/http", json!({ "wallets": [ALICE.to_string()] }));
         let entry = Entry::of(&of_alice, &of_alice.hosts["notes.lan"]).expect("a way in");

@@ -34,7 +34,7 @@ fn of(mut document: Document, access: Access) -> Document {
     document
 }
 
-/// Whether a WebSocket still goes.
+/// Sends a frame by a WebSocket, and returns true where it comes back.
 async fn goes(socket: &mut Secure) -> bool {
     socket.send(FRAME).await;
     socket.bytes(FRAME.len()).await == FRAME

@@ -11,6 +11,7 @@ use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
 use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument};
+use openmesh_door::limits::WALLETS_MAX;
 use openmesh_door::pass::Key;
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_xnode::door::document::{Facts, Offers, Own, Places, PublishedPort, Revisions, Written, own_document};
@@ -497,4 +498,17 @@ fn whoever_is_taken_out_waits_for_no_switch() {
     let third = generation("  b: {image: 'localhost/b:1'}\n", Some(&first));
     let gone = Stage::new(third, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
     assert_eq!(access(&gone), json!("members"));
+}
+
+#[test]
+fn a_host_whose_wallets_the_door_does_not_take_stays_and_lets_nobody_in() {
+    let wallets: Vec<String> = (0..=WALLETS_MAX).map(|number| format!("'0x{number:040}'")).collect();
+    let route = format!("shop.lan: {{port: http, audience: wallets, wallets: [{}]}}", wallets.join(", "));
+    let first = generation(&web("1", 8080).replace("shop.lan: {port: http}", &route), None);
+    let written = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).written();
+    // Without it the door would leave open what strangers have open there, as at a host that was removed.
+    let host = serde_json::to_value(&written.document.hosts["shop.lan"]).unwrap();
+    assert_eq!(host, json!({ "route": "web/http", "access": { "wallets": [] } }));
+    let said = written.remarks.iter().filter(|remark| remark.starts_with("shop.lan is not served"));
+    assert_eq!(said.count(), 1, "{:?}", written.remarks);
 }
