@@ -579,6 +579,7 @@ describe("the node", () => {
         lasts_ms: 300_000,
         at: new Date().toISOString(),
         domain: new URL(url).host,
+        statement: "Sign in to this Xnode.",
         chain_id: 31_337,
         owned: false,
       },
@@ -626,13 +627,15 @@ describe("the node", () => {
     const account = privateKeyToAccount(generatePrivateKey());
     agent.token = "omc_session";
     const host = `notes.${"long-name-of-a-host.".repeat(4)}lan`;
-    agent.also.set("GET /access/visit", () => ({ json: { application: "notes", host } }));
+    const statement = `Open notes at ${host} through this Xnode.`;
+    agent.also.set("GET /access/visit", () => ({ json: { application: "notes", host, statement } }));
     agent.also.set("GET /access/nonce", () => ({
       json: {
         nonce: "0123456789abcdef",
         lasts_ms: 300_000,
         at: new Date().toISOString(),
         domain: new URL(url).host,
+        statement: "Sign in to this Xnode.",
         chain_id: 1,
         owned: true,
       },
@@ -640,7 +643,7 @@ describe("the node", () => {
     const ways: unknown[] = [];
     agent.also.set("POST /access/visit", ({ body }) => {
       const { way, message } = JSON.parse(body) as { way: unknown; message: string };
-      expect(message).toContain(`Open notes at ${host}.`);
+      expect(message).toContain(`\n\n${statement}\n\n`);
       ways.push(way);
       return ways.length === 1
         ? { status: 403, json: { code: "audience", message: `${account.address} may not open notes` } }

@@ -39,6 +39,12 @@ pub enum Refusal {
         /// Name in the message.
         found: String,
     },
+    /// Signed for another purpose: somebody may be using a signature that was given for something else.
+    #[error("the message was signed for something else: its text has to be `{expected}`; sign one that this page made")]
+    Statement {
+        /// The text for the person that belongs there.
+        expected: String,
+    },
     /// Made for another chain.
     #[error("the message was made for chain {found}, and this Xnode asks for {expected}")]
     Chain {
@@ -78,6 +84,11 @@ pub enum Refusal {
         /// The cause.
         cause: String,
     },
+    /// The chain was asked too often in vain.
+    #[error(
+        "the chain was asked about contract wallets in vain too often, and is not asked again for now; try again in a minute, or sign in with a wallet that is a key"
+    )]
+    ChainBusy,
     /// A wallet that is no member.
     #[error("{0} is no member of this Xnode; its owner or an admin lets wallets in")]
     NoMember(Address),
@@ -163,6 +174,7 @@ impl Refusal {
             Refusal::Revoked => ("revoked", 401),
             Refusal::Message(_) => ("bad_message", 400),
             Refusal::Domain { .. } => ("wrong_domain", 400),
+            Refusal::Statement { .. } => ("wrong_statement", 400),
             Refusal::Chain { .. } => ("wrong_chain", 400),
             Refusal::NonceForged => ("nonce_unknown", 401),
             Refusal::NonceUsed => ("nonce_used", 401),
@@ -171,6 +183,7 @@ impl Refusal {
             Refusal::Time(_) => ("message_time", 401),
             Refusal::Signature(_) => ("bad_signature", 401),
             Refusal::Chainless { .. } => ("chain", 502),
+            Refusal::ChainBusy => ("chain_busy", 429),
             Refusal::NoMember(_) => ("no_member", 403),
             Refusal::Audience { .. } => ("audience", 403),
             Refusal::Return(_) => ("return", 400),

@@ -11,12 +11,14 @@
 //! What cannot be written has not happened, and nobody has a right by it. A token is kept as its hash; whoever reads the files becomes nobody.
 
 pub mod audit;
+mod count;
 mod error;
 mod file;
 mod message;
 mod moment;
 mod nonce;
 mod principal;
+mod questions;
 mod role;
 mod rules;
 pub mod site;
@@ -26,7 +28,7 @@ mod token;
 pub mod views;
 
 pub use error::{AccessError, Refusal};
-pub use message::Message;
+pub use message::{Message, Purpose};
 pub use moment::{Moment, Tick};
 pub use principal::{Principal, ROOT, Who};
 pub use role::{Role, RoleError};

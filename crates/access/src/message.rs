@@ -19,6 +19,36 @@ const NONCE_CHARS_MIN: usize = 8;
 /// End of the first line. Source: EIP-4361.
 const PREAMBLE: &str = " wants you to sign in with your Ethereum account:";
 
+/// Last words of the text for the person.
+const HARMLESS: &str = "This costs nothing and sends no transaction.";
+
+/// Purpose for which a message is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// A session at the agent.
+    SignIn,
+    /// A visit of an application.
+    Visit {
+        /// The application.
+        application: &'a str,
+        /// Its host, with the port where it is not the scheme's own.
+        host: &'a str,
+    },
+}
+
+impl Purpose<'_> {
+    /// The text for the person under a name of the agent. No two purposes have the same: names of applications and hosts have no space.
+    pub fn statement(&self, domain: &str) -> String {
+        let domain = domain.to_ascii_lowercase();
+        match self {
+            Purpose::SignIn => format!("Sign in to the Xnode {domain}. {HARMLESS}"),
+            Purpose::Visit { application, host } => {
+                format!("Open {application} at {host} through the Xnode {domain}. {HARMLESS}")
+            }
+        }
+    }
+}
+
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -103,6 +133,15 @@ impl Message {
         let rest = self.uri.strip_prefix("http://").or_else(|| self.uri.strip_prefix("https://"));
         let authority = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
         if authority.is_some_and(is_here) { Ok(()) } else { Err(other(&self.uri)) }
+    }
+
+    /// Checks that it was signed for a purpose: the text that the person has read is the one of that purpose, to the letter.
+    ///
+    /// # Errors
+    /// [`Refusal::Statement`].
+    pub fn check_purpose(&self, purpose: Purpose<'_>, host: &str) -> Result<(), Refusal> {
+        let expected = purpose.statement(host);
+        if self.statement.as_deref() == Some(expected.as_str()) { Ok(()) } else { Err(Refusal::Statement { expected }) }
     }
 
     /// Checks its own times against the machine's clock.
@@ -333,6 +372,31 @@ mod tests {
         }
         let message = Message::parse(&format!("ftp://{TEXT}")).unwrap();
         assert!(message.check_site("xnode.example").is_err());
+    }
+
+    #[test]
+    fn a_message_is_for_one_purpose() {
+        let visit = |application, host| Purpose::Visit { application, host };
+        let all = [
+            Purpose::SignIn,
+            visit("notes", "notes.lan"),
+            visit("notes", "notes.lan:8443"),
+            visit("wiki", "notes.lan"),
+            visit("notes", "wiki.lan"),
+        ];
+        for signed in all {
+            let statement = signed.statement("Xnode.Example");
+            let message = Message::parse(&TEXT.replace("Sign in to this Xnode.", &statement)).unwrap();
+            for asked in all {
+                let expected = asked.statement("xnode.example");
+                let verdict = if asked == signed { Ok(()) } else { Err(Refusal::Statement { expected }) };
+                assert_eq!(message.check_purpose(asked, "xnode.example"), verdict, "{signed:?} {asked:?}");
+            }
+            assert!(message.check_purpose(signed, "other.example").is_err(), "another machine");
+        }
+        let none = Message::parse(&TEXT.replace("Sign in to this Xnode.\n", "")).unwrap();
+        assert!(none.check_purpose(Purpose::SignIn, "xnode.example").is_err());
+        assert!(Message::parse(TEXT).unwrap().check_purpose(Purpose::SignIn, "xnode.example").is_err());
     }
 
     #[test]

@@ -23,10 +23,11 @@ use tokio::time::Instant;
 use crate::audit::Log;
 use crate::error::{AccessError, Refusal};
 use crate::file;
-use crate::message::{Message, NONCE_MS_MAX};
+use crate::message::{Message, NONCE_MS_MAX, Purpose};
 use crate::moment::{Moment, Tick};
 use crate::nonce::Nonces;
 use crate::principal::{Live, Open, Principal};
+use crate::questions::Questions;
 use crate::role::Role;
 use crate::state::{Found, IDLE_MS, KEY_MS_MAX, KeyWish, SESSION_MS, State};
 use crate::token::{self, CODE, KEY, SESSION};
@@ -65,6 +66,8 @@ pub struct Attempt<'a> {
     pub host: &'a str,
     /// Place from which it was asked.
     pub from: &'a str,
+    /// Network from which it was asked, as bounds for strangers count it.
+    pub source: &'a str,
 }
 
 /// A session or key that is in use.
@@ -92,6 +95,7 @@ pub struct Access {
     nonces: Mutex<Nonces>,
     code: Mutex<Option<(Digest, Moment)>>,
     wallets: Option<Arc<dyn ContractWallets>>,
+    questions: Mutex<Questions>,
     log: Log,
 }
 
@@ -122,6 +126,7 @@ impl Access {
             nonces: Mutex::new(Nonces::new()?),
             code: Mutex::default(),
             wallets,
+            questions: Mutex::default(),
             file: path,
         };
         access.change(tick, |state, now| match owner {
@@ -198,6 +203,7 @@ impl Access {
             lasts_ms: NONCE_MS_MAX,
             at: now.wall.to_rfc3339(),
             domain: host.into(),
+            statement: Purpose::SignIn.statement(host),
             chain_id: self.chain_id(),
             owned: self.has_owner(),
         })
@@ -235,35 +241,36 @@ impl Access {
     /// Checks a signed message and begins a session.
     ///
     /// # Errors
-    /// Each fault of message, nonce, times, signature and membership has its own refusal.
+    /// Each fault of message, nonce, purpose, times, signature and membership has its own refusal.
     pub async fn sign_in(&self, attempt: Attempt<'_>, tick: &Tick) -> Result<views::SignedIn, Refusal> {
         let now = self.moment(tick);
-        let message = self.read(attempt, &now)?;
+        let message = self.read(attempt, Purpose::SignIn, &now)?;
         if let Some(code) = &attempt.wish.code {
             self.check_code(code, &now)?;
         }
         // The chain is asked about members, and about whoever has root's code: strangers cause no questions.
         let is_known = attempt.wish.code.is_some() || lock(&self.inner).state.members.contains_key(&message.address);
-        self.check_signature(&message, attempt.wish, is_known).await?;
+        self.check_signature(&message, attempt, is_known, &now).await?;
         self.begin(&message, attempt, tick)
     }
 
-    /// Checks the signed message of a visitor of an application, who need not be a member and gets no session, and gives their wallet. `may` says
-    /// of a wallet whether it may open the application: the chain is asked about such a one alone, and only its sign-in uses a nonce up.
+    /// Checks the message that a visitor of an application has signed for it and its host, who need not be a member and gets no session, and gives their
+    /// wallet. `may` says of a wallet whether it may open the application: the chain is asked about such a one alone, and only its sign-in uses a
+    /// nonce up.
     ///
     /// # Errors
-    /// Each fault of message, nonce, times and signature has its own refusal; [`Refusal::Audience`] is that of a wallet that may not.
+    /// Each fault of message, nonce, purpose, times and signature has its own refusal; [`Refusal::Audience`] is that of a wallet that may not.
     pub async fn prove(
         &self,
         attempt: Attempt<'_>,
-        application: &str,
+        (application, host): (&str, &str),
         may: impl Fn(&Address) -> bool + Send,
         tick: &Tick,
     ) -> Result<Address, Refusal> {
         let now = self.moment(tick);
-        let message = self.read(attempt, &now)?;
+        let message = self.read(attempt, Purpose::Visit { application, host }, &now)?;
         let (wallet, may) = (message.address, may(&message.address));
-        self.check_signature(&message, attempt.wish, may).await?;
+        self.check_signature(&message, attempt, may, &now).await?;
         if !may {
             return Err(Refusal::Audience { wallet, application: application.into() });
         }
@@ -271,11 +278,12 @@ impl Access {
         Ok(wallet)
     }
 
-    /// The message of an attempt, which is for this agent, now.
-    fn read(&self, attempt: Attempt<'_>, now: &Moment) -> Result<Message, Refusal> {
+    /// The message of an attempt, which is for this agent and a purpose, now.
+    fn read(&self, attempt: Attempt<'_>, purpose: Purpose<'_>, now: &Moment) -> Result<Message, Refusal> {
         let message = Message::parse(&attempt.wish.message)?;
         lock(&self.nonces).check(&message.nonce, now)?;
         message.check_site(attempt.host)?;
+        message.check_purpose(purpose, attempt.host)?;
         let expected = self.chain_id();
         if ![expected, MAIN_CHAIN_ID].contains(&message.chain_id) {
             return Err(Refusal::Chain { expected, found: message.chain_id });
@@ -285,7 +293,14 @@ impl Access {
     }
 
     /// Checks that a message is its address's; `is_known` is true where the chain may be asked about it.
-    async fn check_signature(&self, message: &Message, wish: &views::SignIn, is_known: bool) -> Result<(), Refusal> {
+    async fn check_signature(
+        &self,
+        message: &Message,
+        attempt: Attempt<'_>,
+        is_known: bool,
+        now: &Moment,
+    ) -> Result<(), Refusal> {
+        let Attempt { wish, source, .. } = attempt;
         let digits = wish.signature.strip_prefix("0x").unwrap_or(&wish.signature);
         let bytes = Some(digits)
             .filter(|digits| digits.len() <= 2 * SIGNATURE_BYTES_MAX)
@@ -300,13 +315,20 @@ impl Access {
         if signer == Some(address) {
             return Ok(());
         }
-        match &self.wallets {
-            Some(wallets) if is_known => match wallets.verifies(address, hash, &bytes).await {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Refusal::Signature(address)),
-                Err(cause) => Err(Refusal::Chainless { address, cause }),
-            },
-            _ => Err(Refusal::Signature(address)),
+        let Some(wallets) = self.wallets.as_ref().filter(|_| is_known) else { return Err(Refusal::Signature(address)) };
+        // Addresses of wallets are known to everybody, so whoever asks is a stranger, but for the one who has root's code.
+        let is_counted = wish.code.is_none();
+        if is_counted {
+            lock(&self.questions).take(source, now)?;
+        }
+        let verified = wallets.verifies(address, hash, &bytes).await;
+        if is_counted && verified == Ok(true) {
+            lock(&self.questions).take_back(source, now);
+        }
+        match verified {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::Signature(address)),
+            Err(cause) => Err(Refusal::Chainless { address, cause }),
         }
     }
 

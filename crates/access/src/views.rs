@@ -17,6 +17,8 @@ pub struct Nonce {
     pub at: String,
     /// Domain that the message must name.
     pub domain: String,
+    /// Text for the person that a message of sign-in must have; that of a visit has another one.
+    pub statement: String,
     /// Number of the chain that the message must name.
     pub chain_id: u64,
     /// False where nobody owns this Xnode yet: the first sign-in then needs a code that root has.

@@ -11,7 +11,7 @@
 mod bodies;
 mod serving;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -71,6 +71,8 @@ pub struct Circumstances {
     pub takes_cookie: bool,
     /// Place from which it is asked, for people.
     pub from: String,
+    /// Network from which it is asked, as bounds for strangers count it.
+    pub source: String,
 }
 
 /// Name of whoever has signed in by a request, which its handler leaves in the answer for the log.
@@ -163,7 +165,8 @@ pub fn for_people(router: Router, gate: &Arc<Gate>) -> Router {
 
 async fn root(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let principal = Principal::root();
-    let circumstances = Circumstances { host: "localhost".into(), takes_cookie: false, from: principal.from.clone() };
+    let from = principal.from.clone();
+    let circumstances = Circumstances { host: "localhost".into(), takes_cookie: false, source: from.clone(), from };
     let path = pattern(request.extensions(), request.uri().path());
     let rule = openmesh_access::rule(request.method().as_str(), &path);
     let entry = entry(request.method(), request.uri().path(), Some(&principal), &principal.from);
@@ -197,7 +200,8 @@ async fn asked(gate: Arc<Gate>, request: Request, next: Next) -> Response {
     let (rule, principal) = match judged {
         Ok(Judged { host, kind, rule, principal }) => {
             let takes_cookie = kind == Kind::Named;
-            parts.extensions.insert(Circumstances { host, takes_cookie, from: from.clone() });
+            let source = source(&parts);
+            parts.extensions.insert(Circumstances { host, takes_cookie, from: from.clone(), source });
             (rule, principal)
         }
         Err(turned) => {
@@ -350,15 +354,32 @@ fn given(headers: &HeaderMap, kind: Kind) -> Given<'_> {
     }
 }
 
-/// Place from which a request comes: the peer, and behind the door, which is one of this machine, whom the door names.
-fn place(parts: &Parts) -> String {
-    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+/// The peer of a request, and behind the door, which is one of this machine, whom the door names.
+fn asker(parts: &Parts) -> Option<(SocketAddr, Option<IpAddr>)> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0;
     let named = parts.headers.get("x-forwarded-for").and_then(|value| value.to_str().ok());
     let named = named.and_then(|text| text.trim().parse::<IpAddr>().ok());
-    match (peer, named) {
-        (Some(peer), Some(named)) if peer.ip().is_loopback() => format!("{named} through {peer}"),
-        (Some(peer), _) => peer.to_string(),
-        (None, _) => "unknown".into(),
+    Some((peer, named.filter(|_| peer.ip().is_loopback())))
+}
+
+/// Place from which a request comes.
+fn place(parts: &Parts) -> String {
+    match asker(parts) {
+        Some((peer, Some(named))) => format!("{named} through {peer}"),
+        Some((peer, None)) => peer.to_string(),
+        None => "unknown".into(),
+    }
+}
+
+/// Network from which a request comes: an address of IPv4 or a /64 of IPv6, of which one asker has all addresses.
+fn source(parts: &Parts) -> String {
+    let Some((peer, named)) = asker(parts) else { return "unknown".into() };
+    match named.unwrap_or(peer.ip()).to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) >> 64 << 64;
+            format!("{}/64", Ipv6Addr::from(network))
+        }
     }
 }
 

@@ -243,7 +243,8 @@ async fn once(taking: Option<Taking>, settings: Settings, asked: watch::Receiver
         tokio::task::block_in_place(|| taking.check(&service))?;
     }
     let gate = Arc::new(face::Gate::open(service.settings())?);
-    tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key()));
+    // A door that does not answer yet is told again.
+    drop(tokio::task::block_in_place(|| visits::tell(&service, gate.access(), gate.key())));
     let sockets = (bind(service.settings())?, takeover::Listener::bind(service.settings())?);
     let (parts, stops) = Parts::start(&service, &gate).await?;
     // The manager hears it before the one before ends: its end would be the end of the service.

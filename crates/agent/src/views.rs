@@ -15,6 +15,7 @@ pub use openmesh_xnode::InUse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use crate::api::access::Untaken;
 pub use crate::api::doors::{
     CertificateFailure, DoorCertificate, DoorHost, DoorInstance, DoorListener, DoorRoute, DoorState, Doors,
     HostCertificate,

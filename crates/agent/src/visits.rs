@@ -15,6 +15,7 @@ use openmesh_door::host::Authority;
 use openmesh_door::limits::{CODE_MS, RETURN_BYTES_MAX};
 use openmesh_door::pass::{Key, Kind, Moment, Pass, Place, VISIT_BYTES, Wallet};
 use openmesh_primitives::Address;
+use openmesh_xnode::door::Word;
 use openmesh_xnode::door::visitors::Visitors;
 use openmesh_xnode::marks;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,7 @@ use crate::service::Service;
 
 /// File with the key from which those of applications are derived. Whoever removes it, and starts the agent anew, ends every pass.
 const FILE: &str = "visitors.key";
-/// Ports of HTTP that an address need not name.
-const HTTP: u16 = 80;
+/// Port of HTTP with TLS that an address need not name.
 const HTTPS: u16 = 443;
 
 /// The way back of a visitor, as the door has written it.
@@ -70,9 +70,10 @@ pub fn key(folder: &Path) -> Result<Key, AgentError> {
     Ok(made)
 }
 
-/// Lets the door know who the people of the machine are. Waits for its answer for a second.
-pub fn tell(service: &Service, access: &Access, key: &Key) {
-    let Some(carrier) = service.agent().machine().doors.get() else { return };
+/// Lets the door know who the people of the machine are, and waits for its answer for a second. Gives the reason for which it does not know of them yet;
+/// it is told again until it does.
+pub fn tell(service: &Service, access: &Access, key: &Key) -> Option<String> {
+    let carrier = service.agent().machine().doors.get()?;
     // Read in the door's turn: of two changes at once, the older list would else be told last.
     let visitors = || {
         let members = access.members();
@@ -82,9 +83,13 @@ pub fn tell(service: &Service, access: &Access, key: &Key) {
         };
         Visitors { key: key.clone(), owners: of(Role::Admin), members: of(Role::Viewer) }
     };
-    if let Err(error) = carrier.admit(visitors, &openmesh_xnode::open) {
-        tracing::warn!(%error, "the door hears of changed members with its next document");
-    }
+    let cause = match carrier.admit(visitors, &openmesh_xnode::open) {
+        Ok(Word::None | Word::Serves) => return None,
+        Ok(Word::Waits(words) | Word::Fails(words)) => words,
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(%cause, "the door does not know of the present members yet, and is told again");
+    Some(cause)
 }
 
 impl<'a> Wanted<'a> {
@@ -102,14 +107,13 @@ impl<'a> Wanted<'a> {
             document.hosts.get(&authority.name).ok_or_else(|| odd("is no host that the door of this Xnode serves"))?;
         let gate = host.gate.as_ref().filter(|_| document.people.is_some());
         let gate = gate.ok_or_else(|| odd("asks nobody to sign in here"))?;
-        let tls = way.tls == 1;
-        let port = authority.port.unwrap_or(if tls { HTTPS } else { HTTP });
-        let listens = document
-            .listeners
-            .iter()
-            .any(|listener| listener.route.is_none() && listener.tls == tls && listener.address.port() == port);
-        if !listens || (host.secure && !tls) {
-            return Err(odd("is not served by the door at this port and scheme"));
+        if way.tls != 1 {
+            return Err(odd("was asked without TLS, and lets nobody in without it"));
+        }
+        let port = authority.port.unwrap_or(HTTPS);
+        let mut hosts = document.listeners.iter().filter(|listener| listener.route.is_none() && listener.tls);
+        if !hosts.any(|listener| listener.address.port() == port) {
+            return Err(odd("is not served by the door at this port with TLS"));
         }
         Ok(Wanted { document, host, gate, authority, way })
     }
@@ -117,6 +121,11 @@ impl<'a> Wanted<'a> {
     /// Its application.
     pub fn application(&self) -> &str {
         &self.gate.application
+    }
+
+    /// Its host, with the port where it was asked with one.
+    pub fn host(&self) -> String {
+        self.authority.to_string()
     }
 
     /// Returns true for a wallet that may open it.
@@ -137,11 +146,10 @@ impl<'a> Wanted<'a> {
         let target = digits(&self.way.to).filter(|bytes| bytes.len() <= RETURN_BYTES_MAX);
         target.ok_or_else(|| odd("target in digits"))?;
         let wallet = Wallet::parse(&wallet.to_string()).ok_or_else(|| odd("wallet"))?;
-        let tls = self.way.tls == 1;
-        let place = Place { application: &self.gate.application, host: &self.authority.name, tls };
+        let place = Place { application: &self.gate.application, host: &self.authority.name, tls: true };
         let code = Pass { kind: Kind::Code, wallet, made: now, lasts_ms: CODE_MS, visit };
-        let (scheme, code) = (if tls { "https" } else { "http" }, code.sign(&self.gate.key, &place));
-        Ok(format!("{scheme}://{}{RESERVED}/enter?code={code}&to={}", self.authority, self.way.to))
+        let code = code.sign(&self.gate.key, &place);
+        Ok(format!("https://{}{RESERVED}/enter?code={code}&to={}", self.authority, self.way.to))
     }
 }
 
@@ -168,7 +176,8 @@ mod tests {
             ],
             "hosts": {
                 "notes.lan": { "route": "notes/http", "access": { "wallets": [format!("0x{}", "1".repeat(40))] }, "secure": true, "gate": gate.clone() },
-                "plain.lan": { "route": "notes/http", "access": "owner", "gate": gate },
+                "other.lan": { "route": "notes/http", "access": "owner", "secure": true, "gate": gate },
+                "plain.lan": { "route": "notes/http", "access": "owner" },
                 "all.lan": { "route": "other/http" },
             },
             "people": { "sign_in": "https://xnode.lan", "owners": [format!("0x{}", "2".repeat(40))] },
@@ -188,10 +197,14 @@ mod tests {
     #[test]
     fn visitors_are_led_back_to_hosts_of_the_door_alone() {
         let document = document();
-        for (host, tls) in
-            [("notes.lan", 1), ("NOTES.lan.", 1), ("notes.lan:443", 1), ("plain.lan", 0), ("plain.lan:80", 0)]
-        {
-            assert!(Wanted::find(&document, &way(host, tls)).is_ok(), "{host} {tls}");
+        for (host, expected) in [
+            ("notes.lan", "notes.lan"),
+            ("NOTES.lan.", "notes.lan"),
+            ("notes.lan:443", "notes.lan:443"),
+            ("other.lan", "other.lan"),
+        ] {
+            let way = way(host, 1);
+            assert_eq!(Wanted::find(&document, &way).map(|wanted| wanted.host()), Ok(expected.into()), "{host}");
         }
         for (host, tls) in [
             ("evil.example", 1),
@@ -202,6 +215,10 @@ mod tests {
             ("notes.lan:9999", 0),
             ("notes.lan:80", 1),
             ("notes.lan", 0),
+            ("other.lan", 0),
+            ("plain.lan", 0),
+            ("plain.lan", 1),
+            ("plain.lan:80", 0),
             ("all.lan", 1),
             ("xnode.lan", 1),
             ("", 1),

@@ -13,9 +13,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::fields::trailers_to_instance;
+use crate::visits::{Stay, Visit};
 
 /// Cause of an error of a body.
 pub type Cause = Box<dyn Error + Send + Sync>;
@@ -80,7 +81,8 @@ impl UploadFacts {
     }
 }
 
-/// The body of a request. It says when it was sent, and does not wait for a silent client for ever while nothing is answered.
+/// The body of a request. It says when it was sent, does not wait for a silent client for ever while nothing is answered, and ends where the request is
+/// cut: it may go on when the answer has ended, and so its visit goes on with it.
 #[derive(Debug)]
 pub struct Upload {
     inner: Incoming,
@@ -88,15 +90,18 @@ pub struct Upload {
     patience: Duration,
     facts: UploadFacts,
     sent: CancellationToken,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    _visit: Option<Arc<Visit>>,
 }
 
 impl Upload {
     /// A body whose client may be silent for `patience`; `sent` is cancelled at its end, also where that is an error.
-    pub fn new(inner: Incoming, patience: Duration, facts: UploadFacts, sent: CancellationToken) -> Upload {
+    pub fn new(inner: Incoming, patience: Duration, facts: UploadFacts, sent: CancellationToken, stay: Stay) -> Upload {
         if inner.is_end_stream() {
             sent.cancel();
         }
-        Upload { inner, silence: Box::pin(sleep(patience)), patience, facts, sent }
+        let (silence, cut) = (Box::pin(sleep(patience)), Box::pin(stay.cut.cancelled_owned()));
+        Upload { inner, silence, patience, facts, sent, cut, _visit: stay.visit }
     }
 }
 
@@ -111,6 +116,10 @@ impl Body for Upload {
     type Error = Cause;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        if self.cut.as_mut().poll(context).is_ready() {
+            // Whoever answers knows it by the same token.
+            return Poll::Ready(Some(Err("the request was cut before it was whole".into())));
+        }
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {

@@ -10,17 +10,15 @@ const RESERVED: &[u8] = b"openmesh-door-";
 /// Values of one name that are looked at: a browser sends one, and whoever can set cookies for a parent domain may add another.
 const VALUES_MAX: usize = 4;
 
-/// Name of a cookie of the door's. With TLS it has the prefix by which browsers refuse it to everybody but this very host (RFC 6265bis, 4.1.3.2).
-pub fn name(word: &str, tls: bool) -> String {
-    let prefix = if tls { "__Host-" } else { "" };
-    format!("{prefix}openmesh-door-{word}")
+/// Name of a cookie of the door's. It has the prefix by which browsers refuse it to everybody but this very host, with TLS (RFC 6265bis, 4.1.3.2).
+pub fn name(word: &str) -> String {
+    format!("__Host-openmesh-door-{word}")
 }
 
 /// A field that sets a cookie of the door's for this host; with an empty value it takes it away.
-pub fn set(word: &str, value: &str, tls: bool, seconds: u64) -> String {
-    let (name, secure) = (name(word, tls), if tls { "; Secure" } else { "" });
+pub fn set(word: &str, value: &str, seconds: u64) -> String {
     let seconds = if value.is_empty() { 0 } else { seconds };
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
+    format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}; Secure", name(word))
 }
 
 /// Values of a cookie in a request.
@@ -89,7 +87,7 @@ mod tests {
 
     #[test]
     fn no_spelling_of_the_doors_cookies_reaches_an_application() {
-        let pass = name("pass", true);
+        let pass = name("pass");
         let mut fields = map(
             "cookie",
             &[
@@ -117,9 +115,10 @@ mod tests {
 
     #[test]
     fn a_cookie_is_set_for_this_host_alone() {
-        let with_tls = "__Host-openmesh-door-pass=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure";
-        assert_eq!(set("pass", "x", true, 60), with_tls);
-        assert_eq!(set("pass", "", false, 60), "openmesh-door-pass=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        let set_for = "__Host-openmesh-door-pass=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=60; Secure";
+        assert_eq!(set("pass", "x", 60), set_for);
+        let taken_away = "__Host-openmesh-door-pass=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0; Secure";
+        assert_eq!(set("pass", "", 60), taken_away);
     }
 
     proptest! {

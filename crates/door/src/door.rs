@@ -17,7 +17,8 @@ use crate::check::{Problem, check, check_succession};
 use crate::document::Document;
 use crate::effects::Effects;
 use crate::keep;
-use crate::limits::LEAVE_MS;
+use crate::leaving::{Heard, Successor};
+use crate::limits::{LEAVE_MS, LEAVING_LOOK_MS};
 use crate::listen;
 use crate::patience::Patience;
 use crate::pool::Ends;
@@ -223,7 +224,8 @@ impl Door {
         Ok(())
     }
 
-    /// Leaves: accepts nothing any more, asks all connections to end in their own words, and cuts what is left at the deadline.
+    /// Leaves: accepts nothing any more, asks all connections to end in their own words, and cuts what is left at the deadline. A visit whose right a
+    /// successor's document takes away is cut at once.
     pub async fn retire(&self, within: Duration) {
         self.leaving().ask.cancel();
         let bound = std::mem::take(&mut *self.bound.lock().await);
@@ -243,7 +245,11 @@ impl Door {
             }
             self.shared.crowd().emptied().await;
         };
-        if tokio::time::timeout(within, left).await.is_err() {
+        let is_late = tokio::select! {
+            ended = tokio::time::timeout(within, left) => ended.is_err(),
+            () = self.heed_successor() => true,
+        };
+        if is_late {
             for route in table.routes.values() {
                 route.remove();
             }
@@ -251,6 +257,32 @@ impl Door {
             let _ = tokio::time::timeout(Duration::from_millis(LEAVE_MS), self.shared.crowd().emptied()).await;
         }
         self.leaving().cut.cancel();
+    }
+
+    /// Holds what is open, and what still comes on open connections, against the people of the document that a successor keeps in the file of this door's.
+    /// Has no end.
+    async fn heed_successor(&self) {
+        let Some(path) = self.kept.clone() else { return std::future::pending().await };
+        let mut successor = Successor::new(path);
+        loop {
+            let look = move || {
+                let heard = successor.look();
+                (successor, heard)
+            };
+            let (looked, heard) = aside(look).await;
+            successor = looked;
+            let now = self.shared.table();
+            let next = match heard {
+                None => None,
+                Some(Heard::Document(document)) => Some(now.with_people_of(&document)),
+                Some(Heard::Nobody) => Some(now.for_nobody()),
+            };
+            if let Some(next) = next {
+                self.shared.replace_table(Arc::new(next));
+                self.shared.sweep_visits();
+            }
+            tokio::time::sleep(Duration::from_millis(LEAVING_LOOK_MS)).await;
+        }
     }
 }
 

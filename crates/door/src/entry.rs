@@ -7,6 +7,8 @@
 //!
 //! Only a browser that opens a page is sent anywhere. Whatever else has no pass gets 401 with a reason that a program reads: a page in the place of
 //! data would be taken for data. The door asks nobody: it goes on letting people in by their passes while the agent is stopped or dead.
+//!
+//! All of it is with TLS: without it a cookie goes to every port of its host, and each of them may be another program's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,7 @@ use crate::page::{Notice, is_grpc};
 use crate::pass::{self, Fault, Kind, Moment, Pass, Place, VISIT_BYTES, Wallet};
 use crate::shared::Shared;
 use crate::table;
-use crate::visits::{Spent, Visit};
+use crate::visits::{Right, Spent, Visit};
 
 /// Path below which nothing is passed on to an application.
 pub const RESERVED: &str = "/.openmesh-door";
@@ -39,13 +41,12 @@ struct Visitor<'a> {
     door: &'a Arc<Shared>,
     entry: &'a Arc<Entry>,
     host: &'a Authority,
-    tls: bool,
     upgrades: bool,
     request: &'a Request<Incoming>,
     now: Moment,
 }
 
-/// Lets a request in to a place: with its visit where not everybody may come in.
+/// Lets a request in to a place: with its visit where the place is a host's, whose people another document may change.
 ///
 /// # Errors
 /// The answer to whoever is not let in, or asked for something of the door itself.
@@ -59,13 +60,20 @@ pub fn enter(
 ) -> Result<Option<Visit>, Notice> {
     let own = request.uri().path().strip_prefix(RESERVED).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     if place.open {
-        return if own.is_some() { Err(nothing()) } else { Ok(None) };
+        return match own {
+            Some(_) => Err(nothing()),
+            None if place.by_host => begin(door, &host.name, Right::Guest).map(Some).ok_or_else(over),
+            None => Ok(None),
+        };
+    }
+    if !tls {
+        return Err(in_the_clear(&host.name));
     }
     let Some(entry) = &place.entry else {
         let text = "This machine has no place where people sign in yet: its owner gives it a name of its own, with a certificate.";
         return Err(Notice::new(403, "not_for_everybody", "This application is not for everybody", text));
     };
-    let visitor = Visitor { door, entry, host, tls, upgrades, request, now: Moment::now() };
+    let visitor = Visitor { door, entry, host, upgrades, request, now: Moment::now() };
     match own {
         Some("/enter") => Err(visitor.exchange()),
         Some("/leave") => Err(visitor.leave()),
@@ -76,7 +84,7 @@ pub fn enter(
 
 impl Visitor<'_> {
     fn place(&self) -> Place<'_> {
-        Place { application: &self.entry.application, host: &self.host.name, tls: self.tls }
+        Place { application: &self.entry.application, host: &self.host.name, tls: true }
     }
 
     fn cookies<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -85,7 +93,7 @@ impl Visitor<'_> {
 
     /// The pass that the request has, or the fault of the last one; none where it has none.
     fn read(&self) -> Option<Result<Pass, Fault>> {
-        let name = cookies::name(PASS, self.tls);
+        let name = cookies::name(PASS);
         let all =
             self.cookies(&name).map(|text| Pass::read(text, Kind::Pass, &self.entry.key, &self.place(), &self.now));
         all.reduce(|found, next| if found.is_ok() { found } else { next })
@@ -108,7 +116,8 @@ impl Visitor<'_> {
                 "A page of another site has asked in the name of whoever is signed in here; nothing was passed on.";
             return Err(Notice::new(403, "other_origin", "The page that asks is of another site", text).plain());
         }
-        begin(self.door, &self.host.name, self.entry, pass).ok_or_else(|| self.stranger(&pass.wallet))
+        let right = Right::Pass(self.entry.clone(), pass);
+        begin(self.door, &self.host.name, right).ok_or_else(|| self.stranger(&pass.wallet))
     }
 
     /// The answer to whoever has no pass: to a browser that opens a page, the way to sign in.
@@ -122,7 +131,7 @@ impl Visitor<'_> {
                 let notice =
                     Notice::new(303, code, title, "Sign in with a wallet that may come in.").at(self.page(&number));
                 if is_new {
-                    notice.cookie(cookies::set(NUMBER, &hex::encode(number), self.tls, VISIT_SECONDS))
+                    notice.cookie(cookies::set(NUMBER, &hex::encode(number), VISIT_SECONDS))
                 } else {
                     notice
                 }
@@ -140,7 +149,7 @@ impl Visitor<'_> {
     }
 
     fn visit(&self) -> Option<[u8; VISIT_BYTES]> {
-        let name = cookies::name(NUMBER, self.tls);
+        let name = cookies::name(NUMBER);
         let mut number = [0; VISIT_BYTES];
         self.cookies(&name).find(|text| hex::decode_to_slice(text, &mut number).is_ok())?;
         Some(number)
@@ -151,10 +160,9 @@ impl Visitor<'_> {
         let target = self.request.uri().path_and_query().map_or("/", |target| target.as_str());
         let target = Some(target).filter(|target| target.len() <= RETURN_BYTES_MAX).unwrap_or("/");
         format!(
-            "{}{VISIT}?host={}&tls={}&visit={}&to={}",
+            "{}{VISIT}?host={}&tls=1&visit={}&to={}",
             self.entry.sign_in,
             self.host,
-            u8::from(self.tls),
             hex::encode(number),
             hex::encode(target)
         )
@@ -170,7 +178,7 @@ impl Visitor<'_> {
         }
         let Ok((number, is_new)) = self.number() else { return notice };
         let notice = notice.link("Sign in with another wallet", self.page(&number));
-        if is_new { notice.cookie(cookies::set(NUMBER, &hex::encode(number), self.tls, VISIT_SECONDS)) } else { notice }
+        if is_new { notice.cookie(cookies::set(NUMBER, &hex::encode(number), VISIT_SECONDS)) } else { notice }
     }
 
     /// The answer to a code.
@@ -207,14 +215,14 @@ impl Visitor<'_> {
         let text = pass.sign(&self.entry.key, &self.place());
         Notice::new(303, "welcome", "You are in", "Go on to the application.")
             .at(target)
-            .cookie(cookies::set(PASS, &text, self.tls, PASS_MS / 1_000))
-            .cookie(cookies::set(NUMBER, "", self.tls, 0))
+            .cookie(cookies::set(PASS, &text, PASS_MS / 1_000))
+            .cookie(cookies::set(NUMBER, "", 0))
     }
 
     fn leave(&self) -> Notice {
         let text = "This browser has no pass for this application any more.";
         let notice = Notice::new(200, "left", "You have left", text).link("Open the application", "/".into());
-        notice.cookie(cookies::set(PASS, "", self.tls, 0))
+        notice.cookie(cookies::set(PASS, "", 0))
     }
 
     fn query(&self, key: &str) -> Option<&str> {
@@ -223,17 +231,31 @@ impl Visitor<'_> {
     }
 }
 
-/// Begins a visit by a pass that holds. None where another document, which came meanwhile, lets the wallet in no more.
-fn begin(door: &Arc<Shared>, host: &str, entry: &Arc<Entry>, pass: Pass) -> Option<Visit> {
-    let (visit, is_first) = door.visits().begin(host, entry, pass);
+/// Begins a visit by a right that holds. None where another document, which came meanwhile, has taken it away.
+fn begin(door: &Arc<Shared>, host: &str, right: Right) -> Option<Visit> {
+    let (visit, is_first) = door.visits().begin(host, right.clone());
     if is_first {
         tokio::spawn(watch(door.clone()));
     }
     // From here on a new document finds it; one that came before is looked at here.
-    door.table().keeps(host, entry, &pass).then_some(visit)
+    door.table().keeps(host, &right).then_some(visit)
 }
 
-/// Looks for passes that a clock has ended, for as long as a visit is open.
+/// The answer to a request that may not go on any more since it was let in.
+pub fn over() -> Notice {
+    let text = "The right to open this application was taken away, or the time of the pass is over.";
+    Notice::new(401, "visit_over", "The visit is over", text).plain()
+}
+
+/// The answer without TLS where not everybody may come in.
+fn in_the_clear(host: &str) -> Notice {
+    let text = format!(
+        "Open https://{host}. Where that does not answer, its owner gives it a certificate: openmesh xnode doors certificate {host}. Without TLS a pass would be anybody's."
+    );
+    Notice::new(403, "no_tls", format!("{host} is not for everybody, and lets nobody in without TLS"), text)
+}
+
+/// Looks for passes that a clock has ended, for as long as a visit by one is open.
 async fn watch(door: Arc<Shared>) {
     loop {
         tokio::time::sleep(Duration::from_millis(PASSES_LOOK_MS)).await;

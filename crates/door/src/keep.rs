@@ -38,6 +38,17 @@ pub fn write(effects: &Effects, path: &Path, document: &Document) -> io::Result<
 /// # Errors
 /// Those of the system, and a document that is too large or cannot be understood.
 pub fn read(path: &Path) -> io::Result<Option<Document>> {
+    match bytes(path)? {
+        Some(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        None => Ok(None),
+    }
+}
+
+/// Reads the bytes of the document that is kept; `None` where there is none.
+///
+/// # Errors
+/// Those of the system, and a document that is too large.
+pub fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -46,5 +57,5 @@ pub fn read(path: &Path) -> io::Result<Option<Document>> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {DOCUMENT_BYTES_MAX} bytes")));
     }
-    Ok(Some(serde_json::from_slice(&bytes)?))
+    Ok(Some(bytes))
 }

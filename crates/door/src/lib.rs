@@ -2,7 +2,8 @@
 //!
 //! Inwards from the network: `listen` accepts, `tls` greets, `guard` lets nothing but well-formed HTTP/1.1 reach hyper, `proxy` finds the
 //! route of a request, `entry` asks for a `pass` where not everybody may come in, `route` asks `switch` for an instance, `pool` has a connection to it.
-//! The agent hands over one whole `document` through `control`; `check` finds its problems, and each route changes in one moment. `document`, `check`,
+//! The agent hands over one whole `document` through `control`; `check` finds its problems, and each route changes in one moment. A door that leaves hears of
+//! its successor's through `leaving`. `document`, `check`,
 //! `challenge`, `switch`, `head`, `framing`, `fields`, `cookies` and
 //! `websocket` are pure: neither sockets nor clocks.
 
@@ -25,6 +26,7 @@ pub mod guard;
 pub mod head;
 pub mod host;
 pub mod keep;
+pub mod leaving;
 pub mod limits;
 pub mod listen;
 pub mod page;

@@ -45,6 +45,11 @@ pub const RETURN_BYTES_MAX: usize = 2_048;
 /// Time between two looks for passes of open requests that are over by a clock.
 pub const PASSES_LOOK_MS: u64 = 1_000;
 
+/// Time between two looks of a door that leaves at the document of its successor: a right that was taken away is gone within a second there too.
+pub const LEAVING_LOOK_MS: u64 = 200;
+/// Such looks in a row that find nothing to read, after which nobody may come in any more: within that second.
+pub const UNREAD_LOOKS_MAX: u32 = 3;
+
 /// Open connections from outside; with [`REQUESTS_MAX`] below [`FILES_MIN`].
 pub const CONNECTIONS_MAX: usize = 8_000;
 /// Connections of one address of IPv4 or /64 of IPv6, so that one client cannot take all of them; a large office behind one address fits.

@@ -31,7 +31,7 @@ use crate::shared::Shared;
 use crate::switch::{Class, Refusal};
 use crate::table::{self, ListenerKey};
 use crate::tunnel;
-use crate::visits::Visit;
+use crate::visits::{Stay, Visit};
 
 /// Tries of a request that may be sent more than once, each on a connection that had rested: a whole pool can be dead.
 const REPEATS_MAX: usize = 3;
@@ -124,7 +124,7 @@ async fn forward(
         Err(refusal) => return Err(refused(refusal, &route)),
     };
     ticket.keep(share);
-    let wallet = visit.as_ref().map(|visit| visit.wallet);
+    let wallet = visit.as_ref().and_then(|visit| visit.wallet);
     let client = Client { address: arrived.peer.address.ip(), tls: arrived.peer.tls, wallet };
     belong(&mut ticket, visit)?;
     let client_upgrade = upgrades.then(|| hyper::upgrade::on(&mut request));
@@ -134,19 +134,15 @@ async fn forward(
         // Its streams are silent as long as they like; clients name their own deadlines.
         facts.be_patient();
     }
-    let way =
-        Way { upstream: &ticket.upstream, client: &client, host: &host, upgrades, class, patience: door.patience() };
+    let (stay, patience) = (ticket.stay(), door.patience());
+    let cut = stay.cut.clone();
+    let way = Way { upstream: &ticket.upstream, client: &client, host: &host, upgrades, class, patience, stay };
     let exchange = exchange(way, request, &facts);
-    let cut = ticket.ends.cut.clone();
     let outcome = tokio::select! {
+        // Its upload ends by the same token, which makes the exchange fail.
+        biased;
+        () = cut.cancelled() => return Err(broken_off(&mut ticket)),
         outcome = exchange => outcome,
-        () = cut.cancelled() => {
-            ticket.was_cut();
-            if ticket.is_unwelcome() {
-                return Err(unwelcome());
-            }
-            return Err(Notice::new(503, "cut", "The application was replaced before it answered", "Please try again.").retry(1));
-        }
     };
     let (answer, stream) = outcome.map_err(|error| failed(error, facts.fault()))?;
     facts.be_patient();
@@ -174,7 +170,16 @@ fn belong(ticket: &mut Ticket, visit: Option<Visit>) -> Result<(), Notice> {
     if let Some(visit) = visit {
         ticket.belong(visit);
     }
-    if ticket.is_unwelcome() { Err(unwelcome()) } else { Ok(()) }
+    if ticket.is_unwelcome() { Err(entry::over()) } else { Ok(()) }
+}
+
+/// The answer to a request that was cut before its answer began.
+fn broken_off(ticket: &mut Ticket) -> Notice {
+    ticket.was_cut();
+    if ticket.is_unwelcome() {
+        return entry::over();
+    }
+    Notice::new(503, "cut", "The application was replaced before it answered", "Please try again.").retry(1)
 }
 
 /// The host of a good request, as it was written and as it is read.
@@ -286,12 +291,6 @@ fn refused(refusal: Refusal, route: &Route) -> Notice {
     }
 }
 
-/// The answer to a request whose visitor may not come in any more since it was let in.
-fn unwelcome() -> Notice {
-    let text = "The right to open this application was taken away, or the time of the pass is over.";
-    Notice::new(401, "visit_over", "The visit is over", text).plain()
-}
-
 fn failed(failure: Failure, upload: UploadEnd) -> Notice {
     let logs = "Its owner finds the reason in its logs.";
     match (upload, failure) {
@@ -323,10 +322,11 @@ struct Way<'a> {
     upgrades: bool,
     class: Class,
     patience: Patience,
+    stay: Stay,
 }
 
 async fn exchange(way: Way<'_>, request: Request<Incoming>, facts: &UploadFacts) -> Result<Answered, Failure> {
-    let Way { upstream, client, host, upgrades, class, patience } = way;
+    let Way { upstream, client, host, upgrades, class, patience, stay } = way;
     let (mut parts, body) = request.into_parts();
     parts.extensions.clear();
     let protocol = parts.headers.get(UPGRADE).cloned();
@@ -346,7 +346,7 @@ async fn exchange(way: Way<'_>, request: Request<Incoming>, facts: &UploadFacts)
             sent.cancel();
             return send_again(upstream, parts).await;
         }
-        let upload = Upload::new(body, patience.upload, facts.clone(), sent.clone());
+        let upload = Upload::new(body, patience.upload, facts.clone(), sent.clone(), stay);
         upstream.send(Request::from_parts(parts, upload.boxed_unsync()), false).await
     };
     tokio::select! {

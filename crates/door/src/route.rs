@@ -11,7 +11,7 @@ use crate::document::{self, Page, Traffic};
 use crate::pool::{Ends, Upstream};
 use crate::report::{InstanceReport, RouteReport};
 use crate::switch::{Arrival, Class, InstanceName, Outcome, Refusal, Switch};
-use crate::visits::Visit;
+use crate::visits::{Stay, Visit};
 
 /// A route.
 #[derive(Debug)]
@@ -276,7 +276,7 @@ pub struct Ticket {
     pub id: u64,
     cut: bool,
     share: Option<Share>,
-    visit: Option<Visit>,
+    visit: Option<Arc<Visit>>,
 }
 
 impl Ticket {
@@ -289,12 +289,17 @@ impl Ticket {
     pub fn belong(&mut self, visit: Visit) {
         self.ends.cut = self.ends.cut.child_token();
         visit.cuts(self.ends.cut.clone());
-        self.visit = Some(visit);
+        self.visit = Some(Arc::new(visit));
+    }
+
+    /// Bounds of what may outlast it.
+    pub fn stay(&self) -> Stay {
+        Stay { cut: self.ends.cut.clone(), visit: self.visit.clone() }
     }
 
     /// Returns true where its visitor may not come in any more.
     pub fn is_unwelcome(&self) -> bool {
-        self.visit.as_ref().is_some_and(Visit::is_over)
+        self.visit.as_ref().is_some_and(|visit| visit.is_over())
     }
 
     /// Notes that it did not end by itself. One whose visitor may not come in any more is no loss of a switch.

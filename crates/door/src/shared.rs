@@ -88,7 +88,7 @@ impl Shared {
     /// Ends the visits that may not go on now.
     pub fn sweep_visits(&self) {
         let table = self.table();
-        self.visits.sweep(|host, entry, pass| table.keeps(host, entry, pass), &Moment::now());
+        self.visits.sweep(|host, right| table.keeps(host, right), &Moment::now());
     }
 
     /// Counts a malformed request.

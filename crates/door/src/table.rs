@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::audience::Entry;
-use crate::document::{Access, Document};
+use crate::document::{Access, Document, Host};
 use crate::host::pattern_of;
-use crate::pass::Pass;
 use crate::route::Route;
+use crate::visits::Right;
 
 /// A listener: its address in the document, and its number among those with this address (port 0 may stand there twice).
 pub type ListenerKey = (SocketAddr, usize);
@@ -36,10 +36,20 @@ pub struct Place {
     pub route: Arc<Route>,
     /// Everybody may come in.
     pub open: bool,
+    /// It is a host's, for whom another document may name other people; false for that of a whole listener.
+    pub by_host: bool,
     /// With TLS alone.
     pub secure: bool,
     /// The way in where not everybody may come in; none where nobody may either.
     pub entry: Option<Arc<Entry>>,
+}
+
+impl Place {
+    /// The place of a host whose route is known.
+    fn of(document: &Document, host: &Host, route: Arc<Route>) -> Place {
+        let (open, entry) = (host.access == Access::Everybody, Entry::of(document, host));
+        Place { route, open, by_host: true, secure: host.secure, entry }
+    }
 }
 
 /// A document with its routes.
@@ -62,12 +72,7 @@ impl Table {
         let route = |name: &String| before.get(name).cloned().unwrap_or_else(|| Route::new(news.clone()));
         let routes: BTreeMap<String, Arc<Route>> =
             document.routes.keys().map(|name| (name.clone(), route(name))).collect();
-        let hosts = document.hosts.iter().filter_map(|(name, host)| {
-            let route = routes.get(&host.route)?.clone();
-            let entry = Entry::of(&document, host);
-            Some((name.clone(), Place { route, open: host.access == Access::Everybody, secure: host.secure, entry }))
-        });
-        let hosts = hosts.collect();
+        let hosts = places(&document, &|_, host: &Host| routes.get(&host.route).cloned());
         let http = document.listeners.iter().map(|one| (one.address, if one.tls { Kind::Tls } else { Kind::Http }));
         let raw = document.tcp.iter().filter_map(|one| Some((one.address, Kind::Raw(routes.get(&one.route)?.clone()))));
         let mut listeners: Vec<(ListenerKey, Kind)> = Vec::new();
@@ -78,10 +83,36 @@ impl Table {
         // Those of HTTP come first, in the order of the document.
         let whole = document.listeners.iter().zip(&listeners).filter_map(|(one, (key, _))| {
             let route = routes.get(one.route.as_ref()?)?.clone();
-            Some((*key, Place { route, open: true, secure: false, entry: None }))
+            Some((*key, Place { route, open: true, by_host: false, secure: false, entry: None }))
         });
         let whole = whole.collect();
         Table { routes, hosts, whole, listeners, document }
+    }
+
+    /// The same routes for the people of another document: of a door that leaves, whose routes are its own to the end. A host that leads to another route
+    /// there leads to the same one here.
+    #[must_use]
+    pub fn with_people_of(&self, document: &Document) -> Table {
+        let own = |name: &str| self.host(name).map(|place| place.route.clone());
+        let route = |name: &str, host: &Host| self.routes.get(&host.route).cloned().or_else(|| own(name));
+        self.with_hosts(places(document, &route))
+    }
+
+    /// The same for nobody at all.
+    #[must_use]
+    pub fn for_nobody(&self) -> Table {
+        let shut = |place: &Place| Place { open: false, entry: None, ..place.clone() };
+        self.with_hosts(self.hosts.iter().map(|(name, place)| (name.clone(), shut(place))).collect())
+    }
+
+    fn with_hosts(&self, hosts: HashMap<String, Place>) -> Table {
+        Table {
+            document: self.document.clone(),
+            routes: self.routes.clone(),
+            hosts,
+            whole: self.whole.clone(),
+            listeners: self.listeners.clone(),
+        }
     }
 
     /// The place of a host in its normal form: its own, else that of the pattern which covers it.
@@ -99,12 +130,83 @@ impl Table {
         self.listeners.iter().find(|(other, _)| *other == key).map(|(_, kind)| kind.clone())
     }
 
-    /// Returns true where a visit by a pass may go on at a host: everybody may come in there, or application and key are the same and the wallet may.
-    pub fn keeps(&self, host: &str, entry: &Entry, pass: &Pass) -> bool {
-        let Some(place) = self.host(host) else { return false };
-        match &place.entry {
-            None => place.open,
-            Some(now) => now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet),
+    /// Returns true where a visit may go on at a host: everybody may come in there, or it has a pass, application and key are the same and the wallet may.
+    pub fn keeps(&self, host: &str, right: &Right) -> bool {
+        let Some(place) = self.host(host) else {
+            // Nobody asks who comes to a host that is gone: what strangers have open there ends with its instances.
+            return matches!(right, Right::Guest);
+        };
+        match (&place.entry, right) {
+            (None, _) => place.open,
+            (Some(_), Right::Guest) => false,
+            (Some(now), Right::Pass(entry, pass)) => {
+                now.application == entry.application && now.key == entry.key && now.admits(&pass.wallet)
+            }
         }
+    }
+}
+
+/// Hosts of a document with their routes; without those that have none.
+fn places(document: &Document, route: &dyn Fn(&str, &Host) -> Option<Arc<Route>>) -> HashMap<String, Place> {
+    let places = document.hosts.iter().filter_map(|(name, host)| {
+        let route = route(name, host)?;
+        Some((name.clone(), Place::of(document, host, route)))
+    });
+    places.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pass::{Kind, Moment, Pass, VISIT_BYTES, Wallet};
+
+    const ALICE: Wallet = Wallet([1; 20]);
+
+    /// A document with one host, which leads to a route and is for some people.
+    fn document(route: &str, access: Value) -> Document {
+        let gate = json!({ "application": "notes", "key": "5c".repeat(32) });
+        let closed = json!({ "protocol": "http1", "admission": "closed" });
+        serde_json::from_value(json!({
+            "version": 2, "serial": 1, "people": { "sign_in": "https://xnode.lan" },
+            "hosts": { "notes.lan": { "route": route, "access": access, "gate": gate } },
+            "routes": { route: closed },
+        }))
+        .expect("a document")
+    }
+
+    fn table(document: Document) -> Table {
+        Table::new(document, &BTreeMap::new(), &watch::channel(0).0)
+    }
+
+    /// Verdicts on a stranger's visit and on Alice's: true for one that may go on.
+    fn kept(table: &Table) -> (bool, bool) {
+        let of_alice = document("notes/http", json!({ "wallets": [ALICE.to_string()] }));
+        let entry = Entry::of(&of_alice, &of_alice.hosts["notes.lan"]).expect("a way in");
+        let visit = [0; VISIT_BYTES];
+        let pass = Pass { kind: Kind::Pass, wallet: ALICE, made: Moment::now(), lasts_ms: 1_000, visit };
+        (table.keeps("notes.lan", &Right::Guest), table.keeps("notes.lan", &Right::Pass(entry, pass)))
+    }
+
+    #[test]
+    fn a_door_that_leaves_has_its_own_routes_and_the_people_of_its_successor() {
+        let served = table(document("notes/http", json!("everybody")));
+        assert_eq!(kept(&served), (true, true));
+        for (access, expected) in [
+            (json!("everybody"), (true, true)),
+            (json!({ "wallets": [ALICE.to_string()] }), (false, true)),
+            (json!("owner"), (false, false)),
+        ] {
+            for route in ["notes/http", "moved/http"] {
+                let next = served.with_people_of(&document(route, access.clone()));
+                assert_eq!(kept(&next), expected, "{access} {route}");
+                let place = next.host("notes.lan").expect("a host");
+                assert!(Arc::ptr_eq(&place.route, &served.routes["notes/http"]), "{route}");
+                assert_eq!(next.document, served.document);
+            }
+        }
+        assert_eq!(kept(&served.for_nobody()), (false, false));
+        assert_eq!(kept(&served.with_people_of(&Document::empty())), (true, false), "a host that is gone");
     }
 }

@@ -1,8 +1,8 @@
-//! Visits that are open: requests and connections that came by a pass, ended as soon as their wallet may not come in any more; and codes that were used.
+//! Visits that are open: requests and connections to hosts, ended as soon as whoever made them may not come in any more; and codes that were used.
 //!
-//! An open request was let in by one document and goes on under another. So whoever replaces the document has every open visit looked at again, and a
-//! task looks each second for passes that a clock has ended. Used codes are remembered in memory alone: one from before the start of this process is
-//! refused, so that none is good twice.
+//! An open request was let in by one document and goes on under another, also where everybody may come in under the first one. So whoever replaces the
+//! document has every open visit looked at again, and a task looks each second for passes that a clock has ended. Used codes are remembered in memory
+//! alone: one from before the start of this process is refused, so that none is good twice.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,11 +31,29 @@ struct Inner {
     used: HashMap<Pass, Moment>,
 }
 
+/// Right by which a visit goes on.
+#[derive(Clone, Debug)]
+pub enum Right {
+    /// Everybody may come in.
+    Guest,
+    /// A pass, with the way in for which it was read.
+    Pass(Arc<Entry>, Pass),
+}
+
+impl Right {
+    /// The pass; none where everybody may come in.
+    fn pass(&self) -> Option<&Pass> {
+        match self {
+            Right::Guest => None,
+            Right::Pass(_, pass) => Some(pass),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Open {
     host: String,
-    entry: Arc<Entry>,
-    pass: Pass,
+    right: Right,
     over: CancellationToken,
     /// Cuts its connection to an instance, where it has one.
     cut: Option<CancellationToken>,
@@ -50,18 +68,18 @@ pub enum Spent {
     Crowded,
 }
 
-/// An open visit. It is over with this value, or before that where its wallet may not come in any more.
+/// An open visit. It is over with this value, or before that where whoever made it may not come in any more.
 #[derive(Debug)]
 pub struct Visit {
     visits: Arc<Visits>,
     id: u64,
     over: CancellationToken,
-    /// The wallet.
-    pub wallet: Wallet,
+    /// The wallet; none where everybody may come in.
+    pub wallet: Option<Wallet>,
 }
 
 impl Visit {
-    /// Returns true where it was ended because its wallet may not come in any more.
+    /// Returns true where it was ended because whoever made it may not come in any more.
     pub fn is_over(&self) -> bool {
         self.over.is_cancelled()
     }
@@ -82,6 +100,15 @@ impl Drop for Visit {
     }
 }
 
+/// Bounds of a part of a request that may outlast its answer.
+#[derive(Clone, Debug)]
+pub struct Stay {
+    /// Ends it where the request is cut.
+    pub cut: CancellationToken,
+    /// Its visit, which lasts as long as it: its right is looked at until then.
+    pub visit: Option<Arc<Visit>>,
+}
+
 impl Visits {
     /// None, from this moment on.
     pub fn new() -> Arc<Visits> {
@@ -92,23 +119,25 @@ impl Visits {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a visit by a pass, and says whether it is the first one that is open: then somebody has to look for what is over.
-    pub fn begin(self: &Arc<Self>, host: &str, entry: &Arc<Entry>, pass: Pass) -> (Visit, bool) {
+    /// Begins a visit of a host, and says whether it is the first one by a pass: then somebody has to look for those that a clock ends.
+    pub fn begin(self: &Arc<Self>, host: &str, right: Right) -> (Visit, bool) {
         let over = CancellationToken::new();
-        let open = Open { host: host.to_string(), entry: entry.clone(), pass, over: over.clone(), cut: None };
+        let wallet = right.pass().map(|pass| pass.wallet);
+        let open = Open { host: host.to_string(), right, over: over.clone(), cut: None };
         let mut inner = self.lock();
         inner.next += 1;
         let id = inner.next;
         inner.open.insert(id, open);
-        let is_first = !std::mem::replace(&mut inner.watched, true);
-        (Visit { visits: self.clone(), id, over, wallet: pass.wallet }, is_first)
+        let is_first = wallet.is_some() && !std::mem::replace(&mut inner.watched, true);
+        (Visit { visits: self.clone(), id, over, wallet }, is_first)
     }
 
     /// Ends the visits that a clock ends, or that may not go on by a document.
-    pub fn sweep(&self, keeps: impl Fn(&str, &Entry, &Pass) -> bool, now: &Moment) {
+    pub fn sweep(&self, keeps: impl Fn(&str, &Right) -> bool, now: &Moment) {
         let mut inner = self.lock();
         inner.open.retain(|_, open| {
-            let stays = open.pass.left_ms(now).is_ok() && keeps(&open.host, &open.entry, &open.pass);
+            let holds = open.right.pass().is_none_or(|pass| pass.left_ms(now).is_ok());
+            let stays = holds && keeps(&open.host, &open.right);
             if !stays {
                 open.over.cancel();
                 if let Some(cut) = &open.cut {
@@ -119,10 +148,10 @@ impl Visits {
         });
     }
 
-    /// Returns true where none is open: whoever looks for what is over may stop, and the next first one asks for another.
+    /// Returns true where none by a pass is open: whoever looks for what a clock ends may stop, and the next first one asks for another.
     pub fn are_over(&self) -> bool {
         let mut inner = self.lock();
-        inner.watched = !inner.open.is_empty();
+        inner.watched = inner.open.values().any(|open| open.right.pass().is_some());
         !inner.watched
     }
 

@@ -338,6 +338,8 @@ export interface AccessNonce {
   /** The machine's clock. */
   at: string;
   domain: string;
+  /** What a message of sign-in says to the person, to the letter. */
+  statement: string;
   chain_id: number;
   /** False where nobody owns this Xnode yet: the first sign-in then needs a code that root has. */
   owned: boolean;
@@ -383,6 +385,11 @@ export interface Member {
   sessions: number;
 }
 
+/** A change of members that is made, and of which the door does not know yet. */
+export interface Untaken {
+  cause: string;
+}
+
 export interface ApiKey {
   id: string;
   name: string;
@@ -415,6 +422,8 @@ export interface Way {
 export interface Visited {
   application: string;
   host: string;
+  /** What a message for it says to the person, to the letter. */
+  statement: string;
 }
 
 export interface Leave {
@@ -435,7 +444,7 @@ export interface DoorListener {
 export interface DoorHost {
   name: string;
   route: string;
-  /** `everybody`, `owner`, `members`, or the number of wallets; `nobody` where people have no place to sign in. */
+  /** `everybody`, `owner`, `members`, or the number of wallets; `nobody` where it has no certificate, or people have no place to sign in. */
   access: string;
   is_secure: boolean;
 }

@@ -18,6 +18,7 @@ import type {
   Member,
   Role,
   SignedIn,
+  Untaken,
   Visited,
   Way,
 } from "./xnode";
@@ -123,9 +124,10 @@ export const useKeys = (isOn: boolean) =>
 export const endSession = (id: string) => remove<unknown>(`${ACCESS}/sessions/${part(id)}`);
 export const endSessionsOf = (wallet: string) =>
   remove<unknown>(`${ACCESS}/members/${part(wallet)}/sessions`);
+/** Changes of members are made at once; where the door has not taken one yet, its reason is the answer. */
 export const letIn = ({ wallet, role, name }: { wallet: string; role: Role; name: string | null }) =>
-  put<unknown>(`${ACCESS}/members/${part(wallet)}`, { role, ...(name === null ? {} : { name }) });
-export const putOut = (wallet: string) => remove<unknown>(`${ACCESS}/members/${part(wallet)}`);
+  put<Untaken | undefined>(`${ACCESS}/members/${part(wallet)}`, { role, ...(name === null ? {} : { name }) });
+export const putOut = (wallet: string) => remove<Untaken | undefined>(`${ACCESS}/members/${part(wallet)}`);
 export const makeKey = (wish: { name: string; role: Role; lasts_ms: number | null }) =>
   post<MadeKey>(`${ACCESS}/keys`, wish);
 export const endKey = (id: string) => remove<unknown>(`${ACCESS}/keys/${part(id)}`);

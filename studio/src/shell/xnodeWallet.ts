@@ -1,23 +1,19 @@
-/** Signing in at an Xnode with a wallet: a message of EIP-4361 by the agent's own words for domain, chain and time. */
+/** Signing in at an Xnode with a wallet: a message of EIP-4361 by the agent's own words for domain, purpose, chain and time. */
 import { getAddress, stringToHex } from "viem";
 import { createSiweMessage } from "viem/siwe";
 import { askNonce, signInAt, visitAt } from "../api/xnodeAccess";
 import type { AccessNonce, Leave, SignedIn, Visited, Way } from "../api/xnode";
 import type { Wallet } from "./wallet";
 
-const HARMLESS = "This costs nothing and sends no transaction.";
-const SIGN_IN = `Sign in to this Xnode. ${HARMLESS}`;
-
-/** What a visitor of an application reads in the wallet. */
-export const visitStatement = (application: string, host: string): string =>
-  `Open ${application} at ${host}. ${HARMLESS}`;
-
-/** The message for an account. The agent's clock is what it is held against, whatever this browser's says. */
+/**
+ * The message for an account. The agent's clock is what it is held against, whatever this browser's says, and its words are taken for what was
+ * asked for alone.
+ */
 export function messageFor(
   address: string,
   asked: AccessNonce,
   origin: string,
-  statement: string = SIGN_IN,
+  statement: string = asked.statement,
 ): string {
   const at = Date.parse(asked.at);
   return createSiweMessage({
@@ -34,18 +30,18 @@ export function messageFor(
 }
 
 export async function signInWith(wallet: Wallet, code: string): Promise<SignedIn> {
-  const { message, signature } = await signedBy(wallet, SIGN_IN);
+  const { message, signature } = await signedBy(wallet);
   return signInAt(message, signature, code);
 }
 
 /** Leave for a visitor of an application to come in; its address is good once. */
 export async function visitWith(wallet: Wallet, way: Way, visited: Visited): Promise<Leave> {
-  const signed = await signedBy(wallet, visitStatement(visited.application, visited.host));
+  const signed = await signedBy(wallet, visited.statement);
   return visitAt(way, signed.message, signed.signature);
 }
 
-/** A message that an account of a wallet has signed. */
-async function signedBy(wallet: Wallet, statement: string): Promise<{ message: string; signature: string }> {
+/** A message that an account of a wallet has signed: of sign-in, or with another statement. */
+async function signedBy(wallet: Wallet, statement?: string): Promise<{ message: string; signature: string }> {
   const accounts = (await wallet.provider.request({ method: "eth_requestAccounts" })) as string[];
   const first = accounts[0];
   if (!first) throw new Error("The wallet shared no account.");

@@ -1,7 +1,7 @@
 //! `openmesh xnode init` and `openmesh xnode access`.
 
 use openmesh_agent::views::access::{Code, Ended, Key, MadeKey, Member, MemberWish, Session};
-use openmesh_agent::views::{AuditFilter, AuditHead, AuditKind, AuditRecord, AuditReport, KeyWish};
+use openmesh_agent::views::{AuditFilter, AuditHead, AuditKind, AuditRecord, AuditReport, KeyWish, Untaken};
 use openmesh_agent::{Chain, Settings, SettingsFile};
 use reqwest::Method;
 use url::form_urlencoded::Serializer;
@@ -94,16 +94,25 @@ async fn change_members(command: MembersCommand) -> Result<(), Failure> {
         MembersCommand::Set { wallet, role, name, agent } => {
             let client = client(&agent)?;
             let request = client.request(Method::PUT, &format!("/access/members/{wallet}"));
-            client.text(request.json(&MemberWish { role, name })).await.map_err(failure)?;
-            print(&format!("{wallet} is {role} from now on\n"))
+            let answer = client.text(request.json(&MemberWish { role, name })).await.map_err(failure)?;
+            print(&format!("{wallet} is {role} from now on\n"))?;
+            at_the_door(&answer)
         }
         MembersCommand::Remove { wallet, agent } => {
             let client = client(&agent)?;
             let request = client.request(Method::DELETE, &format!("/access/members/{wallet}"));
-            client.text(request).await.map_err(failure)?;
-            print(&format!("{wallet} is no member any more; their sessions and keys have ended\n"))
+            let answer = client.text(request).await.map_err(failure)?;
+            print(&format!("{wallet} is no member any more; their sessions and keys have ended\n"))?;
+            at_the_door(&answer)
         }
     }
+}
+
+/// Fails where a change of members is made and the door has not taken it: then it does not count for applications yet.
+fn at_the_door(answer: &str) -> Result<(), Failure> {
+    let Ok(Untaken { cause }) = serde_json::from_str(answer) else { return Ok(()) };
+    Err(Failure::new(format!("the door has not taken this yet, and lets people in to applications as before: {cause}"))
+        .hint("the agent tells it again each second; openmesh xnode doors says so until it has"))
 }
 
 async fn change_keys(command: KeysCommand) -> Result<(), Failure> {
@@ -354,6 +363,14 @@ mod tests {
         assert_eq!(query(&filter), "?who=key+a+b&path=%2Fv1%2Fxnode%2Fsecrets&kind=refused&limit=5");
         assert_eq!(query(&AuditFilter::default()), "?");
         assert_eq!(part("a/b c?"), "a%2Fb%20c%3F");
+    }
+
+    #[test]
+    fn whoever_changes_members_hears_where_the_door_has_not_taken_it() {
+        assert!(at_the_door("").is_ok());
+        let failure = at_the_door("{\"cause\":\"the document cannot be kept\"}").unwrap_err();
+        assert!(failure.message().ends_with("as before: the document cannot be kept"), "{}", failure.message());
+        assert!(failure.what_to_do().is_some_and(|hint| hint.contains("xnode doors")));
     }
 
     #[test]

@@ -15,10 +15,11 @@ use super::files::{append, find, numbers, open_head, path};
 use super::filter::{Filter, LIST_MAX};
 use super::record::{Head, Kind, Record};
 use super::refusals::{
-    Count, MEMBERS_PER_DAY_MAX, MEMBERS_PER_MINUTE_MAX, STRANGERS_PER_DAY_MAX, STRANGERS_PER_MINUTE_MAX,
+    MEMBERS_PER_DAY_MAX, MEMBERS_PER_MINUTE_MAX, STRANGERS_PER_DAY_MAX, STRANGERS_PER_MINUTE_MAX,
 };
 use super::request::{Request, fill};
 use super::verify::{Check, Report};
+use crate::count::Count;
 use crate::error::AccessError;
 use crate::file::{read, sync_folder};
 use crate::moment::Moment;

@@ -21,9 +21,10 @@ fn open(folder: &Path) -> Access {
 
 fn text(key: &AccountKey, nonce: &views::Nonce) -> String {
     format!(
-        "{domain} wants you to sign in with your Ethereum account:\n{address}\n\nSign in.\n\nURI: http://{domain}\nVersion: 1\nChain ID: {chain}\nNonce: {nonce}\nIssued At: {at}",
+        "{domain} wants you to sign in with your Ethereum account:\n{address}\n\n{statement}\n\nURI: http://{domain}\nVersion: 1\nChain ID: {chain}\nNonce: {nonce}\nIssued At: {at}",
         domain = nonce.domain,
         address = key.address(),
+        statement = nonce.statement,
         chain = nonce.chain_id,
         nonce = nonce.nonce,
         at = nonce.at,
@@ -35,8 +36,18 @@ fn signed(signer: &AccountKey, message: String, code: Option<String>) -> views::
     views::SignIn { message, signature: format!("0x{signature}"), code }
 }
 
+fn attempt(wish: &views::SignIn) -> Attempt<'_> {
+    Attempt { wish, host: HOST, from: "127.0.0.1:5", source: "127.0.0.1" }
+}
+
+/// The text that a visitor of an application signs.
+fn text_of_visit(key: &AccountKey, nonce: &views::Nonce, application: &str, host: &str) -> String {
+    let statement = Purpose::Visit { application, host }.statement(HOST);
+    text(key, &views::Nonce { statement, ..nonce.clone() })
+}
+
 async fn try_in(access: &Access, wish: &views::SignIn, ms: u64) -> Result<views::SignedIn, Refusal> {
-    access.sign_in(Attempt { wish, host: HOST, from: "127.0.0.1:5" }, &tick(ms)).await
+    access.sign_in(attempt(wish), &tick(ms)).await
 }
 
 async fn come_in(access: &Access, n: u8, ms: u64) -> Result<views::SignedIn, Refusal> {
@@ -85,8 +96,9 @@ async fn each_fault_has_its_own_refusal() {
     let same = |text: String| text;
     assert_eq!(attempt(same, &person(2), 1).await, "bad_signature", "forged");
     assert_eq!(attempt(same, &owner, NONCE_MS_MAX).await, "nonce_expired");
-    assert_eq!(attempt(|text| text.replace(HOST, "evil.example"), &owner, 1).await, "wrong_domain");
+    assert_eq!(attempt(|text| text.replacen(HOST, "evil.example", 1), &owner, 1).await, "wrong_domain");
     assert_eq!(attempt(|text| text.replace("http://localhost", "http://evil"), &owner, 1).await, "wrong_domain");
+    assert_eq!(attempt(|text| text.replace("Sign in to", "Sign into"), &owner, 1).await, "wrong_statement");
     assert_eq!(attempt(|text| text.replace("Chain ID: 1", "Chain ID: 5"), &owner, 1).await, "wrong_chain");
     assert_eq!(attempt(|text| text.replace("Nonce: ", "Nonce: 00"), &owner, 1).await, "nonce_unknown");
     assert_eq!(attempt(|text| text + "\nExpiration Time: 2001-01-01T00:00:00Z", &owner, 1).await, "message_time");
@@ -253,8 +265,8 @@ async fn the_first_owner_comes_by_settings_or_by_a_code() {
     assert_eq!(access.members()[0].wallet, person(5).address());
 }
 
-/// A chain that knows one contract wallet and one signature.
-struct Chain(Address);
+/// A chain that knows one contract wallet and one signature, and counts questions.
+struct Chain(Address, AtomicU64);
 
 impl ContractWallets for Chain {
     fn chain_id(&self) -> u64 {
@@ -262,6 +274,7 @@ impl ContractWallets for Chain {
     }
 
     fn verifies<'a>(&'a self, wallet: Address, _: Digest, signature: &'a [u8]) -> Verifies<'a> {
+        self.1.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             match signature {
                 b"down" => Err("no answer".to_string()),
@@ -275,8 +288,8 @@ impl ContractWallets for Chain {
 async fn contract_wallets_are_asked_of_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let wallet = person(3).address();
-    let chain: Arc<dyn ContractWallets> = Arc::new(Chain(wallet));
-    let access = Access::open(folder.path(), Some(wallet), Some(chain), &tick(0)).unwrap();
+    let chain = Arc::new(Chain(wallet, AtomicU64::new(0)));
+    let access = Access::open(folder.path(), Some(wallet), Some(chain.clone()), &tick(0)).unwrap();
     let attempt = async |n: u8, signature: &[u8]| {
         let nonce = access.nonce(HOST, &tick(0)).unwrap();
         let wish = views::SignIn { message: text(&person(n), &nonce), signature: hex::encode(signature), code: None };
@@ -288,6 +301,53 @@ async fn contract_wallets_are_asked_of_the_chain() {
     assert_eq!(attempt(3, b"down").await, Err(Refusal::Chainless { address: wallet, cause: "no answer".into() }));
     // A stranger's wallet is not asked about.
     assert_eq!(attempt(4, b"down").await, Err(Refusal::Signature(person(4).address())));
+    assert_eq!(chain.1.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn strangers_have_the_chain_asked_seldom() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallet = person(3).address();
+    let chain = Arc::new(Chain(wallet, AtomicU64::new(0)));
+    let access = Access::open(folder.path(), Some(wallet), Some(chain.clone()), &tick(0)).unwrap();
+    let wish = |message: String, signature: &[u8]| {
+        let signature = hex::encode(signature);
+        views::SignIn { message, signature, code: None }
+    };
+    let asked = || chain.1.load(Ordering::SeqCst);
+    // Whoever knows a member's address, and whoever knows one of an audience.
+    let forged = async |source: &str, visits: bool, signature: &[u8]| {
+        let nonce = access.nonce(HOST, &tick(0)).unwrap();
+        if visits {
+            let wish = wish(text_of_visit(&person(3), &nonce, "notes", "notes.lan"), signature);
+            let attempt = Attempt { source, ..attempt(&wish) };
+            return access.prove(attempt, ("notes", "notes.lan"), |_| true, &tick(1)).await.map(drop);
+        }
+        let wish = wish(text(&person(3), &nonce), signature);
+        access.sign_in(Attempt { source, ..attempt(&wish) }, &tick(1)).await.map(drop)
+    };
+    let mut busy = 0;
+    for n in 0..40 {
+        match forged("192.0.2.1", n % 2 == 0, b"one of three").await {
+            Err(Refusal::ChainBusy) => busy += 1,
+            other => assert_eq!(other, Err(Refusal::Signature(wallet))),
+        }
+    }
+    assert_eq!((asked(), busy), (5, 35));
+    // Somebody elsewhere is asked about as before, also where they come in again and again.
+    for n in 0..20 {
+        assert_eq!(forged("192.0.2.2", n % 2 == 0, b"two of three").await, Ok(()));
+    }
+    // All of them together have a bound of their own.
+    for n in 0..100 {
+        let refused = forged(&format!("198.51.100.{n}"), true, b"one of three").await;
+        assert!(refused.is_err(), "{n}");
+    }
+    assert_eq!(asked(), 20 + 30);
+    // A wallet that is a key needs no chain.
+    let nonce = access.nonce(HOST, &tick(0)).unwrap();
+    let by_key = signed(&person(3), text(&person(3), &nonce), None);
+    assert!(try_in(&access, &by_key, 1).await.is_ok());
 }
 
 #[tokio::test]
@@ -327,11 +387,11 @@ async fn a_visitor_is_proved_once_and_becomes_nobody() {
     let access = open(folder.path());
     let may = |wallet: &Address| *wallet == person(7).address();
     let prove = async |wish: &views::SignIn, ms: u64| {
-        access.prove(Attempt { wish, host: HOST, from: "127.0.0.1:5" }, "notes", may, &tick(ms)).await
+        access.prove(attempt(wish), ("notes", "notes.lan"), may, &tick(ms)).await
     };
     let wish = |n: u8, signer: u8| {
         let nonce = access.nonce(HOST, &tick(0)).unwrap();
-        signed(&person(signer), text(&person(n), &nonce), None)
+        signed(&person(signer), text_of_visit(&person(n), &nonce, "notes", "notes.lan"), None)
     };
     let good = wish(7, 7);
     assert_eq!(prove(&good, 1).await, Ok(person(7).address()));
@@ -343,8 +403,40 @@ async fn a_visitor_is_proved_once_and_becomes_nobody() {
         Err(Refusal::Audience { wallet: person(1).address(), application: "notes".into() });
     let owners = wish(1, 1);
     assert_eq!((prove(&owners, 1).await, prove(&owners, 2).await), (refused.clone(), refused));
-    assert!(try_in(&access, &owners, 3).await.is_ok());
     // Whoever may open an application has no right at the agent.
     assert_eq!(come_in(&access, 7, 4).await.unwrap_err(), Refusal::NoMember(person(7).address()));
     assert!(access.members().iter().all(|member| member.wallet == person(1).address()));
+}
+
+#[tokio::test]
+async fn a_signature_is_good_for_what_was_signed_and_for_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = open(folder.path());
+    // The owner may open everything here, so that only the text can refuse.
+    let owner = person(1);
+    let nonce = || access.nonce(HOST, &tick(0)).unwrap();
+    let visit = async |wish: &views::SignIn, application: &str, host: &str| {
+        access.prove(attempt(wish), (application, host), |_| true, &tick(1)).await
+    };
+    let other = |expected: String| Refusal::Statement { expected };
+    let to_notes = signed(&owner, text_of_visit(&owner, &nonce(), "notes", "notes.lan"), None);
+    // Signed for one application, and used for another one, another host of the same, another port, or the agent itself.
+    for (application, host) in [("wiki", "wiki.lan"), ("notes", "wiki.lan"), ("notes", "notes.lan:8443")] {
+        let expected = Purpose::Visit { application, host }.statement(HOST);
+        assert_eq!(visit(&to_notes, application, host).await, Err(other(expected)), "{application} {host}");
+    }
+    let expected = Purpose::SignIn.statement(HOST);
+    assert_eq!(try_in(&access, &to_notes, 1).await.unwrap_err(), other(expected));
+    // The other way round.
+    let to_agent = signed(&owner, text(&owner, &nonce()), None);
+    let expected = Purpose::Visit { application: "notes", host: "notes.lan" }.statement(HOST);
+    assert_eq!(visit(&to_agent, "notes", "notes.lan").await, Err(other(expected)));
+    // A text of somebody else's choice, and one that names another machine.
+    for statement in ["Sign in.".to_string(), Purpose::SignIn.statement("evil.example"), nonce().statement + " "] {
+        let wish = signed(&owner, text(&owner, &views::Nonce { statement, ..nonce() }), None);
+        assert_eq!(try_in(&access, &wish, 1).await.unwrap_err().code().0, "wrong_statement", "{wish:?}");
+    }
+    // None of it has used a nonce up.
+    assert_eq!(visit(&to_notes, "notes", "notes.lan").await, Ok(owner.address()));
+    assert!(try_in(&access, &to_agent, 1).await.is_ok());
 }

@@ -2,6 +2,7 @@
 
 use openmesh_door::host::pattern_of;
 use openmesh_primitives::Timestamp;
+use openmesh_xnode::door::Carrier;
 
 use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts};
 use crate::alerts::state::Wished;
@@ -36,6 +37,7 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         targets,
         disk: disk(service),
         certificates,
+        members_due: service.agent().machine().doors.get().and_then(Carrier::people_due),
         returned: wished.returned.as_ref().map(|(failed, cause)| (*failed, wished.number, cause.clone())),
         unread,
         is_replaced: is_replaced(),

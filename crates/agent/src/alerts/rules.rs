@@ -17,6 +17,8 @@ pub const MACHINE_LASTS: Duration = Duration::from_secs(60);
 pub const BACKUP_LASTS: Duration = Duration::from_secs(600);
 /// Time for which a disk or a volume is full: what is written and removed again at once is no trouble.
 pub const FULL_LASTS: Duration = Duration::from_secs(60);
+/// Time for which the door does not take changed members: one that is started again or replaced takes them within it.
+pub const MEMBERS_LASTS: Duration = Duration::from_secs(10);
 /// Time for which everything else lasts: a look that saw half of a change is over by then.
 pub const OTHER_LASTS: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,8 @@ pub struct Facts {
     pub disk: Option<(u64, u64)>,
     /// Certificates of names that the door serves.
     pub certificates: Vec<CertificateFacts>,
+    /// Reason for which the door does not know of the present members yet.
+    pub members_due: Option<String>,
     /// A deployment that came back by itself: its number, that of the generation that serves in its place, the cause.
     pub returned: Option<(u64, u64, String)>,
     /// Parts that could not be looked at, with their causes.
@@ -118,6 +122,7 @@ pub fn findings(facts: &Facts) -> Findings {
     backups(facts, &mut found);
     disk(facts, &mut found);
     certificates(facts, &mut found);
+    members(facts, &mut found);
     machine(facts, &mut found);
     found
 }
@@ -203,6 +208,16 @@ fn backups(facts: &Facts, found: &mut Findings) {
         let finding = Finding { severity: Severity::Critical, cause, remedy, lasts: BACKUP_LASTS };
         found.insert(key(AlertKind::BackupTarget, None, Some(&target.name)), finding);
     }
+}
+
+/// Changed members that the door has not taken: whoever was removed may still open what members may.
+fn members(facts: &Facts, found: &mut Findings) {
+    let Some(words) = &facts.members_due else { return };
+    let cause = format!("the door has not taken changed members, and lets people in by those of before: {words}");
+    let remedy =
+        "`openmesh xnode doors` tells more; make room where the disk is full. The door is told again each second";
+    let finding = Finding { severity: Severity::Critical, cause, remedy: remedy.into(), lasts: MEMBERS_LASTS };
+    found.insert(key(AlertKind::Machine, None, Some("members")), finding);
 }
 
 fn disk(facts: &Facts, found: &mut Findings) {
@@ -353,6 +368,20 @@ mod tests {
     fn what_cannot_be_looked_at_is_trouble_of_the_machine() {
         let (key, finding) = only(&Facts { unread: vec!["backups: damaged".into()], ..Facts::default() });
         assert!(key.kind == AlertKind::Machine && finding.cause.ends_with("backups: damaged"), "{finding:?}");
+    }
+
+    #[test]
+    fn members_of_whom_the_door_does_not_know_are_told() {
+        let both = Facts {
+            members_due: Some("the document cannot be kept".into()),
+            unread: vec!["backups: damaged".into()],
+            ..Facts::default()
+        };
+        let all = findings(&both);
+        assert_eq!(all.len(), 2, "beside other trouble of the machine: {all:?}");
+        let (_, finding) = all.iter().find(|(key, _)| key.subject.as_deref() == Some("members")).unwrap();
+        assert!(finding.cause.ends_with("the document cannot be kept"), "{finding:?}");
+        assert_eq!((finding.severity, finding.lasts), (Severity::Critical, MEMBERS_LASTS));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use axum::{Extension, Json, Router};
 use openmesh_access::audit::{Filter, Head, Record, Report};
 use openmesh_access::{Access, Attempt, KeyWish, Principal, Refusal, SESSION_MS, Tick, views};
 use openmesh_primitives::{Address, Digest};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::common::Shared;
 use crate::error::AgentError;
@@ -22,6 +23,13 @@ use crate::visits;
 
 /// Largest request of a sign-in, bytes: the longest message and signature as JSON, with room to spare. Strangers send it.
 const SIGN_IN_BYTES_MAX: usize = 64 << 10;
+
+/// A change of members that is made, and of which the door does not know yet: it lets people in as before until it is told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Untaken {
+    /// Word of the door.
+    pub cause: String,
+}
 
 /// The gate, as a handler gets it.
 type Held = Extension<Arc<Gate>>;
@@ -58,19 +66,21 @@ async fn blocking<T: Send + 'static>(
     Ok(done.await.map_err(|_| AgentError::Worker)??)
 }
 
-/// Does what changes members, of whom the door hears at once.
-async fn of_members<T: Send + 'static>(
+/// Does what changes members, of whom the door hears at once. Whoever has asked hears where it has not taken that yet.
+async fn of_members(
     service: &Arc<Service>,
     gate: &Arc<Gate>,
-    does: impl FnOnce(&Access, &Tick) -> Result<T, Refusal> + Send + 'static,
-) -> Result<T, AgentError> {
-    let done = blocking(gate, does).await?;
-    told(service, gate).await?;
-    Ok(done)
+    does: impl FnOnce(&Access, &Tick) -> Result<(), Refusal> + Send + 'static,
+) -> Result<Response, AgentError> {
+    blocking(gate, does).await?;
+    Ok(match told(service, gate).await? {
+        None => StatusCode::NO_CONTENT.into_response(),
+        Some(cause) => (StatusCode::ACCEPTED, Json(Untaken { cause })).into_response(),
+    })
 }
 
-/// Tells the door who the members are.
-async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<(), AgentError> {
+/// Tells the door who the members are, and gives the reason for which it does not know of them yet.
+async fn told(service: &Arc<Service>, gate: &Arc<Gate>) -> Result<Option<String>, AgentError> {
     let (service, gate) = (service.clone(), gate.clone());
     tokio::task::spawn_blocking(move || visits::tell(&service, gate.access(), gate.key()))
         .await
@@ -96,10 +106,11 @@ async fn sign_in(
     Extension(circumstances): Extension<Circumstances>,
     Json(wish): Json<views::SignIn>,
 ) -> Result<Response, AgentError> {
-    let attempt = Attempt { wish: &wish, host: &circumstances.host, from: &circumstances.from };
+    let Circumstances { host, from, source, .. } = &circumstances;
+    let attempt = Attempt { wish: &wish, host, from, source };
     let signed_in = gate.access().sign_in(attempt, &tick()).await?;
     if wish.code.is_some() {
-        // There is a first owner now.
+        // There is a first owner now, who comes in at the agent whatever the door knows.
         told(&service, &gate).await?;
     }
     let who = SignedInAs(signed_in.wallet.to_string());
@@ -167,10 +178,9 @@ async fn set_member(
     State(service): Shared,
     Path(text): Path<String>,
     Json(wish): Json<views::MemberWish>,
-) -> Result<StatusCode, AgentError> {
+) -> Result<Response, AgentError> {
     let wallet = wallet(&text)?;
-    of_members(&service, &gate, move |access, tick| access.set_member(&principal, wallet, &wish, tick)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    of_members(&service, &gate, move |access, tick| access.set_member(&principal, wallet, &wish, tick)).await
 }
 
 async fn remove_member(
@@ -178,10 +188,9 @@ async fn remove_member(
     Extension(principal): Asks,
     State(service): Shared,
     Path(text): Path<String>,
-) -> Result<StatusCode, AgentError> {
+) -> Result<Response, AgentError> {
     let wallet = wallet(&text)?;
-    of_members(&service, &gate, move |access, tick| access.remove_member(&principal, &wallet, tick)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    of_members(&service, &gate, move |access, tick| access.remove_member(&principal, &wallet, tick)).await
 }
 
 async fn keys(Extension(gate): Held) -> Json<Vec<views::Key>> {

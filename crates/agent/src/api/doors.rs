@@ -54,7 +54,7 @@ pub struct DoorHost {
     pub name: String,
     /// Its route.
     pub route: String,
-    /// People who may come in: `everybody`, `owner`, `members`, or the number of wallets; `nobody` where people have no place to sign in.
+    /// People who may come in: `everybody`, `owner`, `members`, or the number of wallets; `nobody` where it has no certificate, or people have no place to sign in.
     pub access: String,
     /// There is a certificate for it.
     pub is_secure: bool,

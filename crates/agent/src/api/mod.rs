@@ -2,7 +2,7 @@
 //!
 //! Whoever can open the socket is root: the file's permissions are the sign-in there. People come through the face ([`crate::face`]), which stands in front of the same routes.
 
-mod access;
+pub mod access;
 mod alerts;
 pub mod applications;
 mod backups;

@@ -6,7 +6,7 @@ use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use openmesh_access::{Attempt, Refusal, views};
+use openmesh_access::{Attempt, Purpose, Refusal, views};
 use openmesh_door::document::Document;
 use openmesh_door::pass::Moment;
 use openmesh_primitives::Address;
@@ -27,8 +27,10 @@ const BYTES_MAX: usize = 64 << 10;
 pub struct Visited {
     /// The application.
     pub application: String,
-    /// Its host, as the visitor asked for it.
+    /// Its host, with the port where it is not the scheme's own.
     pub host: String,
+    /// Text for the person that a message for it must have.
+    pub statement: String,
 }
 
 /// A sign-in of a visitor.
@@ -60,19 +62,25 @@ pub(super) fn routes() -> Router<Arc<Service>> {
     routes.layer(DefaultBodyLimit::max(BYTES_MAX))
 }
 
-/// The document that the door serves.
-async fn served(service: &Arc<Service>) -> Result<Document, AgentError> {
+/// The document that the door serves. Strangers ask for it: it is read anew only where it is another one.
+async fn served(service: &Arc<Service>) -> Result<Arc<Document>, AgentError> {
     let kept = blocking(service, |service| {
-        Ok(service.agent().machine().doors.get().and_then(openmesh_xnode::door::Carrier::kept))
+        Ok(service.agent().machine().doors.get().and_then(openmesh_xnode::door::Carrier::remembered))
     });
     let none = || Refusal::Return("the door of this Xnode serves nothing yet".into());
     Ok(kept.await?.ok_or_else(none)?)
 }
 
-async fn visited(State(service): Shared, Query(way): Query<Way>) -> Result<Json<Visited>, AgentError> {
+async fn visited(
+    State(service): Shared,
+    Extension(circumstances): Extension<Circumstances>,
+    Query(way): Query<Way>,
+) -> Result<Json<Visited>, AgentError> {
     let document = served(&service).await?;
     let wanted = Wanted::find(&document, &way)?;
-    Ok(Json(Visited { application: wanted.application().into(), host: way.host.clone() }))
+    let (application, host) = (wanted.application(), wanted.host());
+    let statement = Purpose::Visit { application, host: &host }.statement(&circumstances.host);
+    Ok(Json(Visited { application: application.into(), statement, host }))
 }
 
 async fn visit(
@@ -84,9 +92,10 @@ async fn visit(
     let document = served(&service).await?;
     let wanted = Wanted::find(&document, &wish.way)?;
     let signed = views::SignIn { message: wish.message, signature: wish.signature, code: None };
-    let attempt = Attempt { wish: &signed, host: &circumstances.host, from: &circumstances.from };
-    let may = |wallet: &Address| wanted.admits(wallet);
-    let wallet = gate.access().prove(attempt, wanted.application(), may, &tick()).await?;
+    let Circumstances { host, from, source, .. } = &circumstances;
+    let attempt = Attempt { wish: &signed, host, from, source };
+    let (may, at) = (|wallet: &Address| wanted.admits(wallet), wanted.host());
+    let wallet = gate.access().prove(attempt, (wanted.application(), at.as_str()), may, &tick()).await?;
     let location = wanted.address(&wallet, Moment::now())?;
     let who = SignedInAs(format!("{wallet} visits {}", wanted.application()));
     Ok((Extension(who), Json(Leave { location, wallet })).into_response())

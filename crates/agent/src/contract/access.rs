@@ -2,9 +2,12 @@
 
 use super::list::{List, moment, number, text, value, values};
 use crate::views::access::{Code, Ended, Key, MadeKey, Me, Member, MemberWish, Nonce, Session, SignIn, SignedIn};
-use crate::views::{AuditRecord, AuditReport, KeyWish, Leave, VisitWish, Visited};
+use crate::views::{AuditRecord, AuditReport, KeyWish, Leave, Untaken, VisitWish, Visited};
 
 const TAG: &str = "access";
+/// Words for an answer that a change is made and the door does not know of it.
+const UNTAKEN: &str =
+    "It is so at the agent, and the door has not taken it yet: it lets people in as before, and is told again each second";
 
 pub(super) fn list(list: &mut List) {
     list.add(TAG, ("get", "/access/nonce"), "What a message of sign-in needs")
@@ -22,8 +25,10 @@ pub(super) fn list(list: &mut List) {
     list.add(TAG, ("get", "/access/members"), "Members").answers(values::<Member>(), "Members");
     list.add(TAG, ("put", "/access/members/{wallet}"), "Let somebody in, or change their role")
         .body(value::<MemberWish>(), true)
+        .answers_with("202", value::<Untaken>(), UNTAKEN)
         .empty("204", "It is so");
     list.add(TAG, ("delete", "/access/members/{wallet}"), "Remove a member, with their sessions")
+        .answers_with("202", value::<Untaken>(), UNTAKEN)
         .empty("204", "They are no member");
     list.add(TAG, ("delete", "/access/members/{wallet}/sessions"), "End all sessions of a member")
         .answers(value::<Ended>(), "Their number");

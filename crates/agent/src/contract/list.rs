@@ -228,13 +228,18 @@ impl Operation<'_> {
     }
 
     /// Its answer.
-    pub fn answers(mut self, content: Content, words: &str) -> Self {
+    pub fn answers(self, content: Content, words: &str) -> Self {
+        self.answers_with("200", content, words)
+    }
+
+    /// An answer with a status of its own.
+    pub fn answers_with(mut self, status: &str, content: Content, words: &str) -> Self {
         let schema = self.list.take(content.typed);
         let mut described = json!({ "schema": schema });
         if content.is_stream {
             described["x-stream"] = "lines".into();
         }
-        self.operation["responses"]["200"] = json!({ "description": words, "content": { content.media: described } });
+        self.operation["responses"][status] = json!({ "description": words, "content": { content.media: described } });
         self
     }
 

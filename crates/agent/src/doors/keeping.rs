@@ -118,6 +118,7 @@ impl Watch<'_> {
                     replaces = self.replaces(&report);
                 }
                 self.lead();
+                self.admit();
                 is_alone = leaves && self.is_without_successor();
                 !replaces && !is_alone && !self.service.is_leaving()
             });
@@ -178,6 +179,13 @@ impl Watch<'_> {
         self.led = Some(Instant::now());
         if let Err(error) = openmesh_xnode::door::serve_own(self.service.agent().machine(), &openmesh_xnode::open) {
             tracing::warn!(%error, "the door does not lead to the agent");
+        }
+    }
+
+    /// Tells the door again of members that it has not taken: it is asked at least each half second.
+    fn admit(&self) {
+        if let Err(error) = self.carrier.admit_again(&openmesh_xnode::open) {
+            tracing::warn!(%error, "the door does not hear of changed members");
         }
     }
 

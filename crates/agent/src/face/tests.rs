@@ -147,6 +147,22 @@ fn the_place_is_what_the_door_names_on_this_machine_alone() {
     assert_eq!(with("127.0.0.1:5", &[("x-forwarded-for", "<script>")]), "127.0.0.1:5");
 }
 
+#[test]
+fn the_source_is_a_network_that_one_asker_has() {
+    let with = |peer: &str, named: Option<&str>| {
+        let named = named.map(|named| ("x-forwarded-for", named));
+        let mut parts = parts("/", named.as_slice());
+        parts.extensions.insert(ConnectInfo(peer.parse::<SocketAddr>().unwrap()));
+        source(&parts)
+    };
+    assert_eq!(with("127.0.0.1:5", None), "127.0.0.1");
+    assert_eq!(with("127.0.0.1:5", Some("203.0.113.9")), "203.0.113.9");
+    assert_eq!(with("127.0.0.1:5", Some("::ffff:203.0.113.9")), "203.0.113.9", "one address, however it is written");
+    assert_eq!(with("127.0.0.1:5", Some("2001:db8:1:2:3:4:5:6")), "2001:db8:1:2::/64");
+    assert_eq!(with("127.0.0.1:5", Some("2001:db8:1:2:ffff::1")), "2001:db8:1:2::/64");
+    assert_eq!(with("[2001:db8:1:3::1]:5", Some("203.0.113.9")), "2001:db8:1:3::/64", "nobody names another one");
+}
+
 /// A gate of its own, and the key of a viewer.
 fn gate(folder: &Path) -> (Arc<Gate>, openmesh_access::views::MadeKey) {
     let usual = Settings::usual("test".parse().unwrap()).unwrap();

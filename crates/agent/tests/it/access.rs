@@ -72,9 +72,9 @@ impl Site {
 }
 
 pub fn message(key: &AccountKey, nonce: &Nonce) -> String {
-    let (domain, address) = (&nonce.domain, key.address());
+    let (domain, address, statement) = (&nonce.domain, key.address(), &nonce.statement);
     format!(
-        "{domain} wants you to sign in with your Ethereum account:\n{address}\n\nSign in.\n\nURI: http://{domain}\nVersion: 1\nChain ID: {}\nNonce: {}\nIssued At: {}",
+        "{domain} wants you to sign in with your Ethereum account:\n{address}\n\n{statement}\n\nURI: http://{domain}\nVersion: 1\nChain ID: {}\nNonce: {}\nIssued At: {}",
         nonce.chain_id, nonce.nonce, nonce.at
     )
 }
@@ -221,6 +221,9 @@ async fn replayed_forged_and_strange_sign_ins_have_their_own_refusals() {
         (400, "wrong_domain".into()),
         "a page of another port of this machine"
     );
+    let other = Nonce { statement: "Sign in.".into(), ..nonce.clone() };
+    let other = signed(&wallet(1), message(&wallet(1), &other));
+    assert_eq!(refusal(sign_in(&other)).await, (400, "wrong_statement".into()), "signed for something else");
     let own = Nonce { nonce: "0123456789abcdef".into(), ..nonce };
     assert_eq!(refusal(sign_in(&signed(&wallet(1), message(&wallet(1), &own)))).await, (401, "nonce_unknown".into()));
     let huge = sign_in(&SignIn { message: "m".repeat(70_000), signature: String::new(), code: None });

@@ -1,12 +1,15 @@
 //! Applications that are not for everybody: a visitor's way by the real door, with TLS and a wallet's signature, and the end of a right.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use openmesh_agent::views::access::Nonce;
-use openmesh_agent::views::{Doors, Leave, Role, VisitWish, Visited, Way};
+use openmesh_access::Purpose;
+use openmesh_agent::views::access::{Member, Nonce, SignIn};
+use openmesh_agent::views::{Doors, Leave, Role, Untaken, VisitWish, Visited, Way};
 use openmesh_agent::{DoorPorts, People};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use serde_json::json;
@@ -87,12 +90,23 @@ impl Browser {
         }
     }
 
-    /// The sign-in of wallet `n` for a way.
-    async fn signs(&self, n: u8, way: &Way) -> RequestBuilder {
+    /// A message that wallet `n` has signed: for a way, or for a session of the agent.
+    async fn signed(&self, n: u8, way: Option<&Way>) -> SignIn {
         let nonce: Nonce = value(self.agent(Method::GET, "/nonce")).await;
-        let signed = signed(&wallet(n), message(&wallet(n), &nonce));
+        let visit = |way: &Way| Purpose::Visit { application: "notes", host: &way.host }.statement(&nonce.domain);
+        let statement = way.map_or(nonce.statement.clone(), visit);
+        signed(&wallet(n), message(&wallet(n), &Nonce { statement, ..nonce }))
+    }
+
+    /// A sign-in by a signed message for a way.
+    fn visits(&self, way: &Way, signed: SignIn) -> RequestBuilder {
         let wish = VisitWish { way: way.clone(), message: signed.message, signature: signed.signature };
         self.agent(Method::POST, "/visit").json(&wish)
+    }
+
+    /// The sign-in of wallet `n` for a way.
+    async fn signs(&self, n: u8, way: &Way) -> RequestBuilder {
+        self.visits(way, self.signed(n, Some(way)).await)
     }
 
     /// The whole way in of wallet `n`, and what the application then says.
@@ -171,7 +185,18 @@ async fn a_visitor_comes_in_by_a_wallet_and_stays_while_the_agent_is_away() {
     assert_eq!((way.host.as_str(), way.tls), (format!("notes.lan:{port}").as_str(), 1));
     let asked = format!("/visit?host={}&tls=1", way.host);
     let visited: Visited = value(visitor.agent(Method::GET, &asked)).await;
-    assert_eq!(visited.application, "notes");
+    let statement = Purpose::Visit { application: "notes", host: &way.host }.statement(&format!("xnode.lan:{port}"));
+    assert_eq!((visited.application.as_str(), &visited.host), ("notes", &way.host));
+    assert_eq!(visited.statement, statement);
+    // A signature that was got for another host, or for something else, lets nobody in; and one for a visit begins no session.
+    let other = Way { host: format!("wiki.lan:{port}"), ..way.clone() };
+    for (n, signed_for) in [(7, Some(&other)), (7, None)] {
+        let phished = visitor.signed(n, signed_for).await;
+        assert_eq!(refusal(visitor.visits(&way, phished)).await, (400, "wrong_statement".into()), "{signed_for:?}");
+    }
+    let phished = visitor.signed(1, Some(&way)).await;
+    let session = visitor.agent(Method::POST, "/sign-in").json(&phished);
+    assert_eq!(refusal(session).await, (400, "wrong_statement".into()), "the owner");
     // Neither a wallet that is not among them, nor the owner, nor somebody else's signature; and no way that leads elsewhere.
     for n in [9, 1] {
         assert_eq!(refusal(visitor.signs(n, &way).await).await, (403, "audience".into()), "wallet {n}");
@@ -240,5 +265,39 @@ async fn a_right_is_gone_within_a_second() {
         instances.iter().map(|one| (one.id.clone(), one.pid)).collect::<Vec<_>>()
     };
     assert_eq!(of(&world.application("notes").await.instances), of(&before), "nothing was started anew");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_removes_a_member_hears_that_the_door_has_not_taken_it_yet() {
+    let Some((mut world, port)) = world().await else { return };
+    world.deploy(notes(&world, "audience: members")).await;
+    until_served(&world, "members").await;
+    let mut visitor = browser(&world, port).await;
+    let path = format!("/access/members/{}", address(8));
+    let let_in = world.client.request(Method::PUT, &path).json(&json!({ "role": Role::Viewer }));
+    assert_eq!(world.client.response(let_in).await.unwrap().status(), StatusCode::NO_CONTENT);
+    visitor.come_in(8).await;
+    // A door that can keep no document takes none, as on a full disk.
+    let folder = world.settings.state.join("door");
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o500)).unwrap();
+    let answer = world.client.response(world.client.request(Method::DELETE, &path)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    let untaken: Untaken = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert!(untaken.cause.contains("cannot be kept"), "{untaken:?}");
+    let members: Vec<Member> = world.get("/access/members").await.unwrap();
+    assert!(members.iter().all(|member| member.wallet != address(8)), "it is so at the agent");
+    assert_eq!(visitor.open(&visitor.notes()).await.status(), StatusCode::OK, "and not at the door");
+    let is_due = |doors: &Doors| doors.remarks.iter().any(|remark| remark.contains("members"));
+    let doors: Doors = world.get("/doors").await.unwrap();
+    assert!(is_due(&doors), "{:?}", doors.remarks);
+    // It is told again until it has taken it.
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
+    visitor.until_shut().await;
+    let begun = Instant::now();
+    while is_due(&world.get("/doors").await.unwrap()) {
+        assert!(begun.elapsed() < PATIENCE, "the door knows of it, and the agent does not say so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     world.stop().await;
 }

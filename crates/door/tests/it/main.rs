@@ -10,6 +10,7 @@ mod hostile;
 mod http2;
 mod process;
 mod proxy;
+mod rights;
 mod slow;
 mod spec;
 mod stage;

@@ -20,7 +20,7 @@ use openmesh_door::door::Door;
 use openmesh_door::effects::free;
 use openmesh_door::patience::Patience;
 use openmesh_door::report::Report;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
@@ -52,6 +52,10 @@ pub struct App {
     pub there: Notify,
     /// Bytes that `/flood` could send.
     pub flooded: AtomicU64,
+    /// Bytes that `/drink` has read.
+    pub drunk: AtomicU64,
+    /// A body of `/drink` has broken off.
+    pub spilled: Notify,
     pub connections: AtomicU64,
     name: String,
 }
@@ -65,6 +69,8 @@ impl App {
             go: Notify::new(),
             there: Notify::new(),
             flooded: AtomicU64::new(0),
+            drunk: AtomicU64::new(0),
+            spilled: Notify::new(),
             connections: AtomicU64::new(0),
             name: name.to_string(),
         });
@@ -116,6 +122,7 @@ impl App {
             }
             "/stream" => Ok(Response::new(self.stream())),
             "/flood" => Ok(Response::new(self.flood())),
+            "/drink" => Ok(self.drink(request)),
             "/die" => Err(std::io::Error::other("as asked")),
             "/grpc" => Ok(self.grpc()),
             "/socket" => Ok(socket(&mut request)),
@@ -149,6 +156,20 @@ impl App {
         payload(receiver)
     }
 
+    /// Answers at once, and reads on; one of gRPC with a stream.
+    fn drink(self: &Arc<Self>, request: Request<Incoming>) -> Response<Payload> {
+        let grpc = request.headers().get("content-type").is_some_and(|kind| kind == "application/grpc");
+        let (app, mut body) = (self.clone(), request.into_body());
+        tokio::spawn(async move {
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return app.spilled.notify_one() };
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                app.drunk.fetch_add(bytes as u64, Ordering::Relaxed);
+            }
+        });
+        if grpc { self.grpc() } else { Response::new(whole("drinks".into())) }
+    }
+
     fn grpc(self: &Arc<Self>) -> Response<Payload> {
         let (sender, receiver) = mpsc::channel(1);
         let app = self.clone();
@@ -178,7 +199,8 @@ impl futures::Stream for Frames {
     }
 }
 
-fn payload(mut receiver: mpsc::Receiver<Bytes>) -> Payload {
+/// A body whose parts come as they are sent.
+pub fn payload(mut receiver: mpsc::Receiver<Bytes>) -> Payload {
     let (sender, frames) = mpsc::channel(1);
     tokio::spawn(async move {
         while let Some(bytes) = receiver.recv().await {
@@ -255,7 +277,7 @@ pub async fn taken(door: &Door, document: Document) -> Report {
 }
 
 /// A connection that sends bytes as they are.
-pub struct Raw(pub TcpStream, Vec<u8>);
+pub struct Raw<S = TcpStream>(pub S, Vec<u8>);
 
 /// An answer as it came.
 #[derive(Debug, PartialEq, Eq)]
@@ -269,10 +291,18 @@ impl Raw {
     pub async fn to(address: SocketAddr) -> Raw {
         Raw(within("a connection", TcpStream::connect(address)).await.expect("a connection"), Vec::new())
     }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// The same over a stream that is there.
+    pub fn over(stream: S) -> Raw<S> {
+        Raw(stream, Vec::new())
+    }
 
     pub async fn send(&mut self, text: impl AsRef<[u8]>) {
         // A door that refuses closes early; what it said is still there.
         let _ = within("room for bytes", self.0.write_all(text.as_ref())).await;
+        let _ = within("room for bytes", self.0.flush()).await;
     }
 
     /// Reads at least one more byte; false at the end.

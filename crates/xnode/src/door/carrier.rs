@@ -1,12 +1,12 @@
 //! The door of an agent: told whole documents, asked what it serves, and never waited for longer than a second.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
@@ -29,6 +29,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Pause before an address that could not be had is tried again: whoever has it may leave, and nobody hurries.
 const ADDRESS_AGAIN: Duration = Duration::from_secs(30);
+/// Pause before the door is told again of people of whom it does not know yet.
+const PEOPLE_AGAIN: Duration = Duration::from_secs(1);
 /// Problems of a document that are said; the rest is counted.
 const PROBLEMS_SAID: usize = 3;
 
@@ -69,6 +71,23 @@ pub enum Word {
     Fails(String),
 }
 
+/// People of whom the door does not know yet.
+#[derive(Debug)]
+struct Due {
+    /// Its last word on them.
+    words: String,
+    tried: Instant,
+}
+
+impl Due {
+    fn remark(&self) -> String {
+        format!(
+            "the door has not taken the present members yet, and lets people in by those of before; it is told again each second: {}",
+            self.words
+        )
+    }
+}
+
 #[derive(Debug)]
 struct State {
     word: Word,
@@ -76,6 +95,8 @@ struct State {
     own: Option<Own>,
     /// People of the machine.
     visitors: Option<Visitors>,
+    /// They are other ones than the door knows of.
+    due: Option<Due>,
     /// Routes of the document that was wanted last.
     routes: BTreeSet<String>,
     /// Number of the process that serves this document, and the document with its serial.
@@ -109,6 +130,8 @@ pub struct Carrier {
     places: Places,
     certificates: Box<dyn Certificates>,
     state: Mutex<State>,
+    /// The document that it keeps, with the file that it was read from. Apart from the state: nobody who asks for it waits for a door.
+    remembered: Mutex<Option<(FileState, Arc<Document>)>>,
 }
 
 impl Carrier {
@@ -118,6 +141,7 @@ impl Carrier {
             word: Word::None,
             own: None,
             visitors: None,
+            due: None,
             routes: BTreeSet::new(),
             confirmed: None,
             silent_since: None,
@@ -125,7 +149,7 @@ impl Carrier {
             remarks: Vec::new(),
             leaving: None,
         };
-        Carrier { socket, kept, places, certificates, state: Mutex::new(state) }
+        Carrier { socket, kept, places, certificates, state: Mutex::new(state), remembered: Mutex::default() }
     }
 
     /// Addresses for domains.
@@ -154,20 +178,52 @@ impl Carrier {
     }
 
     /// Lets the door know of the people of the machine, at once where it lets some of them in: whoever is none any more is out within a second
-    /// whatever the loop does meanwhile. A door that does not answer gets them with its next document. `visitors` reads them once nobody else is told.
+    /// whatever the loop does meanwhile. Its word is the answer: where that is not [`Word::Serves`] it does not know of them yet, and
+    /// [`Carrier::admit_again`] tells it. `visitors` reads them once nobody else is told.
     ///
     /// # Errors
     /// Those of the door of effects.
-    pub fn admit(&self, visitors: impl FnOnce() -> Visitors, effect: Door<'_>) -> Result<(), XnodeError> {
+    pub fn admit(&self, visitors: impl FnOnce() -> Visitors, effect: Door<'_>) -> Result<Word, XnodeError> {
         let mut state = self.lock();
-        let visitors = visitors();
-        let kept = self.kept().filter(|kept| kept.people.is_some());
-        if let Some(mut document) = kept {
-            visitors.renew(&mut document);
-            self.bring(&mut state, &document, Instant::now() + ANSWER, effect)?;
+        state.visitors = Some(visitors());
+        self.bring_people(&mut state, effect)
+    }
+
+    /// Lets the door know of people that it has not taken before, where there are some and a second has gone.
+    ///
+    /// # Errors
+    /// Those of the door of effects.
+    pub fn admit_again(&self, effect: Door<'_>) -> Result<(), XnodeError> {
+        let mut state = self.lock();
+        if state.due.as_ref().is_none_or(|due| due.tried.elapsed() < PEOPLE_AGAIN) {
+            return Ok(());
         }
-        state.visitors = Some(visitors);
-        Ok(())
+        self.bring_people(&mut state, effect).map(drop)
+    }
+
+    /// Reason for which the door does not know of the present people yet; none where it does.
+    pub fn people_due(&self) -> Option<String> {
+        self.lock().due.as_ref().map(|due| due.words.clone())
+    }
+
+    fn bring_people(&self, state: &mut State, effect: Door<'_>) -> Result<Word, XnodeError> {
+        let confirmed = state.confirmed.as_ref().map(|(_, document)| document);
+        let known = self.kept().or_else(|| confirmed.cloned()).filter(|known| known.people.is_some());
+        let Some((mut document, visitors)) = known.zip(state.visitors.clone()) else {
+            // It lets nobody in by who they are.
+            state.due = None;
+            return Ok(Word::Serves);
+        };
+        visitors.renew(&mut document);
+        let tried = Instant::now();
+        let brought = self.bring(state, &document, tried + ANSWER, effect);
+        let words = match &brought {
+            Ok(Word::None | Word::Serves) => None,
+            Ok(Word::Waits(words) | Word::Fails(words)) => Some(words.clone()),
+            Err(error) => Some(error.to_string()),
+        };
+        state.due = words.map(|words| Due { words, tried });
+        brought
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -192,6 +248,19 @@ impl Carrier {
     /// The document that it keeps for its next start; none where there is none that can be read.
     pub fn kept(&self) -> Option<Document> {
         kept(&self.kept)
+    }
+
+    /// The same, read anew only where its file is another one: strangers ask for it.
+    pub fn remembered(&self) -> Option<Arc<Document>> {
+        let file = open_kept(&self.kept)?;
+        let state = FileState::of(&file.metadata().ok()?);
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, document)) = remembered.as_ref().filter(|(known, _)| *known == state) {
+            return Some(document.clone());
+        }
+        let document = Arc::new(read_kept(file)?);
+        *remembered = Some((state, document.clone()));
+        Some(document)
     }
 
     /// State of its routes: by its report, or where it does not answer by the document that it keeps. One that is busy still has its open requests: no
@@ -231,7 +300,9 @@ impl Carrier {
             Ok(_) => state.word.clone(),
         };
         let lost = state.lost.values().map(|(text, _)| text.clone());
-        Look { report: report.ok(), document, word, remarks: state.remarks.iter().cloned().chain(lost).collect() }
+        let due = state.due.as_ref().map(Due::remark);
+        let remarks = due.into_iter().chain(state.remarks.iter().cloned()).chain(lost).collect();
+        Look { report: report.ok(), document, word, remarks }
     }
 
     /// Its last word. One that has been silent for long is a failure.
@@ -259,9 +330,10 @@ impl Carrier {
             _ => None,
         };
         let state = self.lock();
+        let due = state.due.as_ref().map(|due| ("people".to_string(), due.remark()));
         let remarks = state.remarks.iter().map(|remark| (remark.clone(), remark.clone()));
         let lost = state.lost.iter().map(|(address, (words, _))| (address.to_string(), format!("the door {words}")));
-        word.into_iter().chain(remarks).chain(lost).collect()
+        word.into_iter().chain(due).chain(remarks).chain(lost).collect()
     }
 
     /// Reason for which an address cannot be had; none where it can.
@@ -290,6 +362,9 @@ impl Carrier {
             visitors.renew(&mut document);
         }
         let word = self.bring(&mut state, &document, until, effect)?;
+        if word == Word::Serves {
+            state.due = None;
+        }
         match &word {
             Word::Waits(_) => state.silent_since = state.silent_since.or_else(|| Some(Instant::now())),
             _ => state.silent_since = None,
@@ -388,11 +463,38 @@ impl Carrier {
 
 /// A document in a file of the door's user, who may have put anything there: a link is not followed, and nothing is waited for.
 pub fn kept(path: &Path) -> Option<Document> {
+    read_kept(open_kept(path)?)
+}
+
+/// State of a file by which another one of the same name is told: it is never written in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    number: u64,
+    bytes: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileState {
+    fn of(about: &Metadata) -> FileState {
+        FileState {
+            device: about.dev(),
+            number: about.ino(),
+            bytes: about.size(),
+            written: (about.mtime(), about.mtime_nsec()),
+            changed: (about.ctime(), about.ctime_nsec()),
+        }
+    }
+}
+
+fn open_kept(path: &Path) -> Option<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
+    file.metadata().ok()?.is_file().then_some(file)
+}
+
+fn read_kept(file: File) -> Option<Document> {
     let mut bytes = Vec::new();
     file.take(DOCUMENT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()
@@ -401,4 +503,74 @@ pub fn kept(path: &Path) -> Option<Document> {
 /// Returns true for documents that differ in their serial alone.
 fn is_same(one: &Document, other: &Document) -> bool {
     Document { serial: 0, ..one.clone() } == Document { serial: 0, ..other.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_read_anew_where_its_file_is_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("document.json");
+        let carrier =
+            Carrier::new(folder.path().join("socket"), kept.clone(), Places::default(), Box::new(NoCertificates));
+        assert!(carrier.remembered().is_none());
+        // As a door writes it: beside its place, then there by a rename.
+        let write = |text: &str| {
+            let fresh = kept.with_extension("new");
+            std::fs::write(&fresh, text).unwrap();
+            std::fs::rename(&fresh, &kept).unwrap();
+        };
+        let text = |serial: u64| serde_json::to_string(&Document { serial, ..Document::empty() }).unwrap();
+        write(&text(1));
+        let first = carrier.remembered().unwrap();
+        assert!(Arc::ptr_eq(&first, &carrier.remembered().unwrap()), "it is not read again");
+        write(&text(2));
+        let second = carrier.remembered().unwrap();
+        assert_eq!((first.serial, second.serial), (1, 2));
+        // One that cannot be read is none, and neither is the one before it.
+        write("{");
+        assert!(carrier.remembered().is_none());
+        write(&text(3));
+        assert_eq!(carrier.remembered().unwrap().serial, 3);
+        std::fs::remove_file(&kept).unwrap();
+        assert!(carrier.remembered().is_none());
+    }
+
+    #[test]
+    fn people_of_whom_a_door_does_not_know_are_due_and_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = folder.path().join("document.json");
+        // Nobody listens at its socket.
+        let carrier =
+            Carrier::new(folder.path().join("socket"), kept.clone(), Places::default(), Box::new(NoCertificates));
+        let key = openmesh_door::pass::Key::try_from("5c".repeat(32)).unwrap();
+        let visitors = || Visitors { key, owners: BTreeSet::new(), members: BTreeSet::new() };
+        let lets = |people: &str| {
+            std::fs::write(&kept, format!("{{\"version\": 2, \"serial\": 1{people}}}")).unwrap();
+        };
+        // A document that lets nobody in by who they are: there is nothing to tell.
+        lets("");
+        assert_eq!(carrier.admit(visitors.clone(), &crate::open).unwrap(), Word::Serves);
+        assert_eq!((carrier.people_due(), carrier.troubles()), (None, Vec::new()));
+        lets(", \"people\": {\"sign_in\": \"https://xnode.lan\"}");
+        assert!(matches!(carrier.admit(visitors, &crate::open).unwrap(), Word::Waits(_)));
+        let words = carrier.people_due().unwrap();
+        assert!(words.contains("no door listens there"), "{words}");
+        assert!(carrier.look().remarks[0].contains(&words) && carrier.troubles()[0].1.contains(&words));
+        assert_eq!(carrier.troubles()[0].0, "people");
+        // It is told again, and not all the time.
+        let tried = carrier.lock().due.as_ref().unwrap().tried;
+        carrier.admit_again(&crate::open).unwrap();
+        assert_eq!(carrier.lock().due.as_ref().unwrap().tried, tried);
+        carrier.lock().due.as_mut().unwrap().tried = tried - PEOPLE_AGAIN;
+        carrier.admit_again(&crate::open).unwrap();
+        assert!(carrier.lock().due.as_ref().unwrap().tried > tried);
+        // It lets nobody in any more, and so it need not know.
+        lets("");
+        carrier.lock().due.as_mut().unwrap().tried = tried - PEOPLE_AGAIN;
+        carrier.admit_again(&crate::open).unwrap();
+        assert_eq!(carrier.people_due(), None);
+    }
 }

@@ -404,7 +404,7 @@ fn miss_certificates(written: &mut Written) {
 }
 
 /// Leaves out single things for which the door would refuse the whole document, and so serve nobody: a listener at the address of an instance or of the
-/// agent's face, or at one that is claimed already, and a host whose wallets it does not take.
+/// agent's face, or at one that is claimed already, and the people of a host whose wallets it does not take.
 fn leave_out(written: &mut Written) {
     for problem in check(&written.document) {
         let document = &mut written.document;
@@ -414,11 +414,18 @@ fn leave_out(written: &mut Written) {
                 let at = document.listeners.iter().rposition(|listener| listener.address == *address);
                 at.map(|at| document.listeners.remove(at).address.to_string())
             }
-            _ => host().filter(|host| document.hosts.remove(*host).is_some()).map(str::to_string),
+            _ => host().filter(|host| document.hosts.get_mut(*host).is_some_and(shut)).map(str::to_string),
         };
         // More than one problem may be about the same thing.
         written.remarks.extend(left.map(|left| format!("{left} is not served: {problem}")));
     }
+}
+
+/// Lets nobody in to a host, and returns true where it was not so yet. Taken out of the document it would cut nothing that strangers have open there.
+fn shut(host: &mut Host) -> bool {
+    let nobody = Access::Wallets(Vec::new());
+    host.gate = None;
+    std::mem::replace(&mut host.access, nobody.clone()) != nobody
 }
 
 /// Returns true where one socket at each of both addresses is impossible: the door's sockets of IPv6 take no IPv4.

@@ -40,8 +40,8 @@ pub(super) fn has_certificate(document: &Document, host: &str) -> bool {
     names.any(|name| name == host || Some(name) == pattern.as_ref())
 }
 
-/// Gives every host that is not for everybody its way in, and TLS where it has a certificate. `face` is the route to the agent and the port of its names.
-/// Without a place where people sign in nobody comes in, of which the words are given.
+/// Gives every host that is not for everybody and has a certificate its way in, with TLS alone. `face` is the route to the agent and the port of its names.
+/// Without a certificate, or a place where people sign in, nobody comes in, of which the words are given.
 pub(super) fn guard(document: &mut Document, face: Option<(&str, u16)>, visitors: Option<&Visitors>) -> Vec<String> {
     let hosts = document.hosts.iter().filter(|(_, host)| host.access != Access::Everybody);
     let guarded: Vec<String> = hosts.map(|(name, _)| name.clone()).collect();
@@ -57,18 +57,27 @@ pub(super) fn guard(document: &mut Document, face: Option<(&str, u16)>, visitors
         };
         return guarded.iter().map(words).collect();
     };
-    for name in guarded {
-        let covered = has_certificate(document, &name);
-        let Some(host) = document.hosts.get_mut(&name) else { continue };
+    let (covered, bare): (Vec<String>, Vec<String>) =
+        guarded.into_iter().partition(|name| has_certificate(document, name));
+    for name in &covered {
+        let Some(host) = document.hosts.get_mut(name) else { continue };
         let application = host.route.split('/').next().unwrap_or_default().to_string();
         host.gate = Some(Gate { key: visitors.key.of(&application), application });
         // A pass that goes over the line in the clear is anybody's.
-        host.secure |= covered;
+        host.secure = true;
     }
-    let people = People { sign_in, owners: Vec::new(), members: Vec::new() };
-    (document.version, document.people) = (VERSION, Some(people));
-    visitors.renew(document);
-    Vec::new()
+    if !covered.is_empty() {
+        let people = People { sign_in, owners: Vec::new(), members: Vec::new() };
+        (document.version, document.people) = (VERSION, Some(people));
+        visitors.renew(document);
+    }
+    // Without a gate a door of any version lets nobody in.
+    let words = |name: &String| {
+        format!(
+            "{name} lets nobody in: it is not for everybody and has no certificate, and without TLS a pass would go to every port of that name; `openmesh xnode doors certificate {name}` gives one"
+        )
+    };
+    bare.iter().map(words).collect()
 }
 
 /// Address of the agent's own page: the first of its names with a certificate.

@@ -11,6 +11,7 @@ use openmesh_blueprint::resolve::Allocations;
 use openmesh_blueprint::{Document, Generation, resolve};
 use openmesh_door::check::check;
 use openmesh_door::document::{Admission, Certificate, Challenge, Document as DoorDocument};
+use openmesh_door::limits::WALLETS_MAX;
 use openmesh_door::pass::Key;
 use openmesh_primitives::{Timestamp, sha256};
 use openmesh_xnode::door::document::{Facts, Offers, Own, Places, PublishedPort, Revisions, Written, own_document};
@@ -451,28 +452,35 @@ fn whoever_may_come_in_stands_in_the_document_with_a_key_of_the_application() {
     stage.own = Some(Own { hosts: vec!["xnode.lan".into()], to: ([127, 0, 0, 1], 7_780).into() });
     assert!(stage.written().document.people.is_none(), "a name without a certificate is no place for that");
     stage.certified = ["xnode.lan", "notes.lan", "wiki.lan", "all.lan"].map(String::from).into();
-    let document = stage.written().document;
+    let Written { document, remarks } = stage.written();
     assert_eq!(document.version, 2);
+    assert!(remarks.len() == 1 && remarks[0].contains("plain.example.org lets nobody in"), "{remarks:?}");
+    assert!(remarks[0].contains("openmesh xnode doors certificate plain.example.org"), "{remarks:?}");
     assert_eq!(
         serde_json::to_value(document.people.as_ref().unwrap()).unwrap(),
         json!({ "sign_in": "https://xnode.lan", "owners": [owner], "members": [owner, member] })
     );
     let host = |name: &str| serde_json::to_value(&document.hosts[name]).unwrap();
     let gate = |application: &str| json!({ "application": application, "key": String::from(key.of(application)) });
-    // With TLS alone where there is a certificate: a pass in the clear is anybody's.
+    // With TLS alone: a pass in the clear is anybody's, and so whatever has no certificate lets nobody in, whoever asks.
     assert_eq!(
         host("notes.lan"),
         json!({ "route": "notes/http", "access": { "wallets": [wallet] }, "secure": true, "gate": gate("notes") })
     );
-    assert_eq!(host("plain.example.org"), json!({ "route": "notes/http", "access": "owner", "gate": gate("notes") }));
+    assert_eq!(host("plain.example.org"), json!({ "route": "notes/http", "access": "owner" }));
     assert_eq!(
         host("wiki.lan"),
         json!({ "route": "wiki/http", "access": "members", "secure": true, "gate": gate("wiki") })
     );
     assert_eq!(host("all.lan"), json!({ "route": "wiki/http", "access": "everybody" }));
     assert_ne!(gate("notes"), gate("wiki"));
+    // Nobody signs in where no host lets anybody in: an older door reads that as well.
+    let all = std::mem::replace(&mut stage.certified, ["xnode.lan", "all.lan"].map(String::from).into());
+    let bare = stage.written();
+    assert!(bare.document.version == 1 && bare.document.people.is_none(), "{:?}", bare.document);
+    assert_eq!(bare.remarks.iter().filter(|remark| remark.contains("lets nobody in")).count(), 3, "{:?}", bare.remarks);
     // The agent does not say who its people are.
-    stage.visitors = None;
+    (stage.visitors, stage.certified) = (None, all);
     assert!(stage.written().document.people.is_none());
 }
 
@@ -490,4 +498,17 @@ fn whoever_is_taken_out_waits_for_no_switch() {
     let third = generation("  b: {image: 'localhost/b:1'}\n", Some(&first));
     let gone = Stage::new(third, Some(first.clone())).with(&first, "web", 0, 2).open(&first, "web", 1);
     assert_eq!(access(&gone), json!("members"));
+}
+
+#[test]
+fn a_host_whose_wallets_the_door_does_not_take_stays_and_lets_nobody_in() {
+    let wallets: Vec<String> = (0..=WALLETS_MAX).map(|number| format!("'0x{number:040}'")).collect();
+    let route = format!("shop.lan: {{port: http, audience: wallets, wallets: [{}]}}", wallets.join(", "));
+    let first = generation(&web("1", 8080).replace("shop.lan: {port: http}", &route), None);
+    let written = Stage::new(first.clone(), None).with(&first, "web", 0, 2).open(&first, "web", 1).written();
+    // Without it the door would leave open what strangers have open there, as at a host that was removed.
+    let host = serde_json::to_value(&written.document.hosts["shop.lan"]).unwrap();
+    assert_eq!(host, json!({ "route": "web/http", "access": { "wallets": [] } }));
+    let said = written.remarks.iter().filter(|remark| remark.starts_with("shop.lan is not served"));
+    assert_eq!(said.count(), 1, "{:?}", written.remarks);
 }

@@ -1,5 +1,5 @@
 import { useState } from "react";
-import type { AccessSession, ApiKey, Member, Role } from "../../api/xnode";
+import type { AccessSession, ApiKey, Member, Role, Untaken } from "../../api/xnode";
 import {
   endKey,
   endSession,
@@ -69,6 +69,20 @@ function Told({ errors }: { errors: (Error | null)[] }) {
   ) : null;
 }
 
+/** Says where a change of members does not count for applications yet. */
+function AtTheDoor({ answers }: { answers: (Untaken | undefined)[] }) {
+  const cause = answers.find((each) => each?.cause !== undefined)?.cause;
+  return cause === undefined ? null : (
+    <div className="told">
+      <Notice tone="warn" title="The door has not taken this change yet">
+        <span className="long">
+          It lets people in to applications as before, and is told again each second: {cause}
+        </span>
+      </Notice>
+    </div>
+  );
+}
+
 const nameOf = ({ name, wallet }: Member) => name ?? wallet;
 
 function Members({ all }: { all: Member[] }) {
@@ -82,6 +96,7 @@ function Members({ all }: { all: Member[] }) {
   return (
     <>
       <Told errors={[changing.error, removing.error, ending.error]} />
+      <AtTheDoor answers={[changing.data, removing.data]} />
       <Table
         label="Members"
         items={all}
@@ -248,6 +263,7 @@ function LetIn() {
           </select>
         </label>
         {letting.error ? <Refused error={letting.error} /> : null}
+        <AtTheDoor answers={[letting.data]} />
         <p className="row flat">
           <button
             type="submit"

@@ -2,9 +2,9 @@
 
 use std::fs::OpenOptions;
 
-use super::super::refusals::{DAY_MS, MINUTE_MS};
 use super::super::request::TEXT_BYTES_MAX;
 use super::*;
+use crate::count::{DAY_MS, MINUTE_MS};
 use crate::role::Role;
 
 fn at(ran_ms: u64) -> Moment {
