@@ -20,10 +20,12 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod contract;
+mod declared;
 mod doors;
 mod drain;
 mod error;
 mod exec;
+pub mod export;
 mod face;
 mod files;
 mod history;
@@ -64,7 +66,7 @@ pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DocumentFile, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -169,6 +171,7 @@ async fn once(
         jobs::start(service.clone(), left.clone()),
         alerts::start(service.clone(), left.clone()),
         acme::start(service.clone(), left.clone()),
+        declared::start(service.clone(), left.clone()),
         usage::start(service.clone(), left),
     ];
     // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.
