@@ -4,6 +4,7 @@ pub mod access;
 pub mod backup;
 pub mod beside;
 mod common;
+pub mod export;
 pub mod files;
 pub mod import;
 pub mod machine;
@@ -408,6 +409,18 @@ pub enum XnodeCommand {
         /// Output.
         #[command(flatten)]
         output: Output,
+    },
+    /// Write this machine's document in another form: as a flake of NixOS with --nixos, which runs the agent and gives it the document.
+    Export(export::ExportArgs),
+    /// Write a binary as it was linked, and each program that it carries, into a folder (the package for NixOS does it).
+    #[command(hide = true)]
+    Apart {
+        /// Binary; this one without it.
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// Folder to write to.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
     },
     /// Print the JSON schema of documents.
     Schema {

@@ -114,10 +114,12 @@ impl Given {
         if self.known().document == Some(document.hash()) {
             return plan;
         }
-        let (plan, path, owner) = (plan.trim_end(), file.path.display(), &file.by);
+        let (path, owner) = (file.path.display(), &file.by);
+        // Below the head and above the steps, as what changes is.
+        let (head, rest) = plan.split_once('\n').unwrap_or((plan.as_str(), ""));
         format!(
-            "{plan}\n\nnote: {path} gives this machine its document ({owner}), and does not have this change: bring it there too. This stays, and what the file \
-             says next is not taken as long as it is without it\n"
+            "{head}\nnote: {path} gives this machine its document ({owner}) and does not have this change; bring it there too: \
+             what the file says next is not taken as long as it is without it\n{rest}"
         )
     }
 }
@@ -133,8 +135,10 @@ mod tests {
         let file = DocumentFile { path: "/etc/xnode.json".into(), by: "NixOS configuration".into() };
         let given = Given::new(Some(file));
         given.know(Known { state: DeclaredState::Taken, document: Some(own.hash()), ..Known::default() });
-        let noticed = given.noticed("a plan\n".into(), "alice", &other);
-        assert!(noticed.starts_with("a plan\n\nnote: /etc/xnode.json gives") && noticed.ends_with('\n'), "{noticed}");
+        let noticed = given.noticed("a plan\n   1. a step\n".into(), "alice", &other);
+        assert!(noticed.starts_with("a plan\nnote: /etc/xnode.json gives"), "{noticed}");
+        assert!(noticed.ends_with("without it\n   1. a step\n") && noticed.lines().count() == 3, "{noticed}");
+        assert_eq!(given.noticed("a plan".into(), "alice", &other).lines().count(), 2);
         // Neither the file itself nor somebody who deploys what it says.
         assert_eq!(given.noticed("a plan\n".into(), "NixOS configuration", &other), "a plan\n");
         assert_eq!(given.noticed("a plan\n".into(), "alice", &own), "a plan\n");
