@@ -250,19 +250,23 @@ fn machine(error: &AgentError) -> Why {
 
 fn differs(present: &Present, file: &DocumentFile) -> Why {
     let (number, by, path) = (present.number, &present.by, file.path.display());
-    let cause = match present.is_untouched {
-        true => format!("it has failed, and generation {number} brought back what it changed"),
-        false => format!("generation {number}, wanted by {by}, has another document, which stays"),
-    };
-    let remedy = format!("bring the change into the file; `openmesh app deploy {path}` brings back what the file says");
-    Why { cause, remedy }
+    match present.is_untouched {
+        true => Why {
+            cause: format!("it has failed, and generation {number} brought back what it changed"),
+            remedy: "`openmesh app history` tells why; the next document of the file is taken by itself".into(),
+        },
+        false => Why {
+            cause: format!("generation {number}, wanted by {by}, has another document, which stays"),
+            remedy: format!("bring the change into the file; `openmesh app deploy {path}` brings the file's back"),
+        },
+    }
 }
 
 fn touched(present: &Present, file: &DocumentFile) -> Why {
     let (number, by, path) = (present.number, &present.by, file.path.display());
     Why {
         cause: format!("it would undo generation {number}, which {by} wanted, and which the file never had"),
-        remedy: format!("bring that change into the file; `openmesh app deploy {path}` takes the file's document over it"),
+        remedy: format!("bring that change into the file; `openmesh app deploy {path}` takes the file's over it"),
     }
 }
 

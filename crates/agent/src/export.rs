@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -18,6 +18,11 @@ use crate::error::AgentError;
 
 /// The program that runs, also where its file was replaced meanwhile.
 const OWN: &str = "/proc/self/exe";
+/// First bytes of a program, and the place of the number of its machine among the next ones. Source: elf(5).
+const ELF: [u8; 4] = *b"\x7fELF";
+const ELF_MACHINE: std::ops::Range<usize> = 18..20;
+/// Machines by those numbers, as Rust and Nix name them both. Source: `elf.h` of the kernel.
+const MACHINES: [(u16, &str); 3] = [(0x3e, "x86_64"), (0xb7, "aarch64"), (0xf3, "riscv64")];
 
 /// A document as a flake of NixOS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -45,6 +50,7 @@ pub struct NixosExport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pinned {
     sha256: Digest,
+    architecture: &'static str,
     is_whole: bool,
 }
 
@@ -58,15 +64,11 @@ pub fn nixos(
     generation: Option<(u64, Digest)>,
     program: Option<&Path>,
 ) -> Result<NixosExport, AgentError> {
-    let Pinned { sha256, is_whole } = match program {
+    let Pinned { sha256, architecture, is_whole } = match program {
         Some(file) => pinned(file)?,
         None => own()?,
     };
-    let program = Program {
-        version: env!("CARGO_PKG_VERSION").into(),
-        sha256,
-        architecture: std::env::consts::ARCH.into(),
-    };
+    let program = Program { version: env!("CARGO_PKG_VERSION").into(), sha256, architecture: architecture.into() };
     let files = Export { document, generation, program: &program }.files()?;
     Ok(NixosExport {
         files: files.into_iter().map(|(name, text)| (name.to_string(), text)).collect(),
@@ -99,11 +101,24 @@ fn own() -> Result<Pinned, AgentError> {
 }
 
 fn pinned(file: &Path) -> Result<Pinned, AgentError> {
-    let mut hasher = Sha256::new();
-    let read = File::open(file).and_then(|mut open| io::copy(&mut open, &mut hasher));
+    let (mut hasher, mut head) = (Sha256::new(), Vec::new());
+    let read = File::open(file).and_then(|mut open| {
+        open.by_ref().take(ELF_MACHINE.end as u64).read_to_end(&mut head)?;
+        hasher.update(&head);
+        io::copy(&mut open, &mut hasher)
+    });
     read.map_err(AgentError::file("reading", file))?;
     let carried = Carried::of(file).map_err(AgentError::file("reading", file))?;
-    Ok(Pinned { sha256: Digest(hasher.finalize().into()), is_whole: carried.is_some() })
+    let architecture = machine(&head).unwrap_or(std::env::consts::ARCH);
+    Ok(Pinned { sha256: Digest(hasher.finalize().into()), architecture, is_whole: carried.is_some() })
+}
+
+/// The machine that a program is for, by its first bytes; none where they do not say it.
+fn machine(head: &[u8]) -> Option<&'static str> {
+    let number: [u8; 2] = head.get(ELF_MACHINE)?.try_into().ok()?;
+    let number = u16::from_le_bytes(number);
+    let named = MACHINES.iter().find(|(known, _)| *known == number && head.starts_with(&ELF));
+    named.map(|(_, name)| *name)
 }
 
 #[cfg(test)]
@@ -125,7 +140,15 @@ mod tests {
         assert!(matches!(nixos_of("version: 2\nx: 1\n", Some(&file)), Err(AgentError::Document { .. })));
         let missing = folder.path().join("none");
         assert!(matches!(nixos_of(text, Some(&missing)), Err(AgentError::File { .. })));
+        // A program for another machine is a package for that one.
+        let mut other = [0; 64];
+        other[..4].copy_from_slice(&ELF);
+        other[18] = 0xb7;
+        std::fs::write(&file, other).unwrap();
+        let flake = nixos_of(text, Some(&file)).unwrap().files["flake.nix"].clone();
+        assert!(flake.contains("system = \"aarch64-linux\";"), "{flake}");
         let own = nixos_of(text, None).unwrap();
+        assert!(own.files["flake.nix"].contains(&format!("system = \"{}-linux\";", std::env::consts::ARCH)));
         assert_ne!(own.program, export.program);
         assert_eq!(own.document, export.document);
     }

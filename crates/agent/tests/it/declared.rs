@@ -81,6 +81,15 @@ async fn wanted(world: &World) -> u64 {
     world.get::<Node>("").await.unwrap().wanted
 }
 
+/// Waits until a generation serves.
+async fn serves(world: &World, number: u64) {
+    let begun = Instant::now();
+    while world.get::<Node>("").await.unwrap().current != number {
+        assert!(begun.elapsed() < PATIENCE, "{:#?}", history(world).await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn history(world: &World) -> Vec<(EventKind, String)> {
     let text = world.client.text(world.client.request(Method::GET, "/events")).await.unwrap();
     let event = |line: &str| serde_json::from_str::<Event>(line).unwrap();
@@ -141,6 +150,32 @@ async fn a_document_is_taken_and_what_people_do_stays() {
     let generations: Vec<Generation> = world.get("/generations").await.unwrap();
     assert_eq!(export.portable.map(|hash| hash.to_string()).as_ref(), Some(&generations[0].portable));
     assert!(export.files["document.nix"].contains("localhost/web@sha256:"), "{}", export.files["document.nix"]);
+    world.stop().await;
+}
+
+/// What came back by itself is nobody's change: it is told, not tried again, and the next document follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_fails_is_not_taken_again_and_the_next_one_is() {
+    let Some((mut world, mut place)) = given() else { return };
+    let (one, bad, two) = (world.image(&server("one")), world.image("exit 3;"), world.image(&server("two")));
+    let port = free_port();
+    let document = |image: &str| world.document(&plain(image, port));
+    let (one, bad, two) = (document(&one), document(&bad).replace("gate: 60s", "gate: 3s"), document(&two));
+    place.put(&one);
+    world.start().await;
+    serves(&world, 1).await;
+    place.put(&bad);
+    let differs = in_state(&world, DeclaredState::Differs).await;
+    assert_eq!(differs.generation, Some(2));
+    assert!(differs.cause.unwrap().contains("it has failed, and generation 3 brought back"));
+    // Nor after another start of the agent.
+    world.stop().await;
+    world.start().await;
+    in_state(&world, DeclaredState::Differs).await;
+    assert_eq!((wanted(&world).await, answer("GET", port, "/").await.as_deref()), (3, Some("one\n")));
+    place.put(&two);
+    let taken = in_state(&world, DeclaredState::Taken).await;
+    assert_eq!((taken.generation, wanted(&world).await), (Some(4), 4));
     world.stop().await;
 }
 
