@@ -83,7 +83,7 @@ impl Given {
         self.file.as_ref()
     }
 
-    /// What is known.
+    /// All of it.
     pub fn known(&self) -> Known {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

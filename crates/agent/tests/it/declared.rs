@@ -56,7 +56,7 @@ fn given() -> Option<(World, Place)> {
     Some((world, place))
 }
 
-/// What is told of the file, once it is as expected.
+/// The view of the file, once it is as expected.
 async fn told(world: &World, expected: impl Fn(&Declared) -> bool) -> Declared {
     let begun = Instant::now();
     loop {
@@ -153,7 +153,7 @@ async fn a_document_is_taken_and_what_people_do_stays() {
     world.stop().await;
 }
 
-/// What came back by itself is nobody's change: it is told, not tried again, and the next document follows.
+/// A way back that was gone by itself is nobody's change: it is told, not tried again, and the next document follows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_document_that_fails_is_not_taken_again_and_the_next_one_is() {
     let Some((mut world, mut place)) = given() else { return };

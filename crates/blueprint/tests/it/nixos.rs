@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// What Nix itself says of an expression, in a folder with the files; none where there is no Nix.
+/// An answer of Nix itself, in a folder with the files; none where there is no Nix.
 fn nix(folder: &std::path::Path, arguments: &[&str]) -> Option<Result<String, String>> {
     let asked = Command::new("nix-instantiate").args(arguments).current_dir(folder).output();
     let output = asked.ok()?;
