@@ -6,6 +6,7 @@ pub mod backup;
 pub mod beside;
 mod common;
 mod data;
+pub mod export;
 pub mod files;
 pub mod import;
 pub mod machine;

@@ -82,6 +82,7 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/generations/{}", VIEWER),
     look("/v1/xnode/generations/{}/diff/{}", VIEWER),
     change("POST", "/v1/xnode/generations/{}/restore", OPERATOR),
+    look("/v1/xnode/export/nixos", VIEWER),
     // Inside of applications: whoever is there can do what the application can, so it is in the log when it begins.
     change("POST", "/v1/xnode/applications/{}/exec", OPERATOR),
     change("GET", "/v1/xnode/applications/{}/terminal", OPERATOR),

@@ -105,6 +105,42 @@ impl Carried {
     }
 }
 
+/// Writes a binary as it was linked, under a name, and each program that it carries into a folder, which is made where it is not there. Returns their names.
+///
+/// # Errors
+/// It carries none, or a file cannot be read or written.
+pub fn apart(binary: &Path, name: &str, folder: &Path) -> io::Result<Vec<String>> {
+    let carried = Carried::of(binary)?;
+    let mut carried = carried.ok_or_else(|| {
+        let words = format!("{} carries no programs; `make install` makes the file that does", binary.display());
+        io::Error::new(io::ErrorKind::InvalidInput, words)
+    })?;
+    let names: Vec<String> = carried.names().map(String::from).collect();
+    if let Some(odd) = names.iter().find(|odd| odd.as_str() == name || !is_plain(odd)) {
+        return Err(damaged(format!("`{odd}` is no name of a program")));
+    }
+    fs::create_dir_all(folder)?;
+    let create = |name: &str| {
+        let path = folder.join(name);
+        OpenOptions::new().create(true).write(true).truncate(true).mode(0o755).open(path)
+    };
+    let mut own = create(name)?;
+    io::copy(&mut File::open(binary)?.take(carried.linked), &mut own)?;
+    own.sync_all()?;
+    for name in &names {
+        let bytes = carried.program(name)?.ok_or_else(|| damaged(format!("{name} is not there")))?;
+        let mut file = create(name)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+    }
+    Ok(std::iter::once(name.to_string()).chain(names).collect())
+}
+
+/// Returns true for a name that leads nowhere else.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 fn read_at(file: &mut File, at: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let mut found = vec![0; bytes];
     file.seek(SeekFrom::Start(at))?;
@@ -168,6 +204,28 @@ mod tests {
         carry(&to, &[("door", &door)], &again).unwrap();
         assert_eq!(Carried::of(&again).unwrap().unwrap().names().collect::<Vec<_>>(), ["door"]);
         assert!(fs::metadata(&again).unwrap().len() < fs::metadata(&to).unwrap().len() + 1_000);
+    }
+
+    #[test]
+    fn a_binary_is_taken_apart_and_put_together_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (shim, to, parts) = (folder.path().join("shim"), folder.path().join("one"), folder.path().join("a/parts"));
+        fs::write(&shim, "shim".repeat(1_000)).unwrap();
+        let binary = Path::new("/bin/true");
+        assert!(apart(binary, "own", &parts).unwrap_err().to_string().contains("make install"));
+        assert!(!parts.exists());
+        carry(binary, &[("shim", &shim)], &to).unwrap();
+        assert_eq!(apart(&to, "own", &parts).unwrap(), ["own", "shim"]);
+        assert_eq!(fs::read(parts.join("own")).unwrap(), fs::read(binary).unwrap());
+        assert_eq!(fs::read(parts.join("shim")).unwrap(), fs::read(&shim).unwrap());
+        assert!(std::process::Command::new(parts.join("own")).status().unwrap().success());
+        // A name that leads elsewhere, or is that of the binary itself, writes nothing.
+        for name in ["../shim", "own", "", "a/b"] {
+            carry(binary, &[(name, &shim)], &to).unwrap();
+            let other = folder.path().join("other");
+            assert!(apart(&to, "own", &other).unwrap_err().to_string().contains("no name"), "{name}");
+            assert!(!other.exists());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use openmesh_backup::BackupError;
 use openmesh_blueprint::Unresolved;
 use openmesh_blueprint::document::Name;
+use openmesh_blueprint::nix::NixError;
 use openmesh_blueprint::refusal::Refusal;
 use openmesh_blueprint::text::Problem;
 use openmesh_volume::VolumeError;
@@ -264,6 +265,9 @@ pub enum AgentError {
     /// Backups, restores and drills.
     #[error(transparent)]
     Backups(#[from] BackupsError),
+    /// A document that no value of Nix can hold.
+    #[error(transparent)]
+    Nix(#[from] NixError),
 }
 
 impl AgentError {
@@ -301,6 +305,7 @@ impl AgentError {
             AgentError::SecretNames { .. } => ("secrets_full", 507),
             AgentError::Image { .. } => ("image", 502),
             AgentError::Recipe { .. } => ("recipe", 422),
+            AgentError::Nix(_) => ("nix", 422),
             AgentError::Backups(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),

@@ -20,10 +20,12 @@ pub mod carried;
 mod catalogue;
 pub mod client;
 mod contract;
+mod declared;
 mod doors;
 mod drain;
 mod error;
 mod exec;
+pub mod export;
 mod face;
 mod files;
 mod history;
@@ -59,11 +61,12 @@ pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
 pub use openmesh_blueprint::document::{Name, Subnet};
+pub use openmesh_blueprint::unit;
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DocumentFile, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -151,7 +154,7 @@ struct Parts {
     face: Option<face::Face>,
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 4],
+    chores: [JoinHandle<()>; 5],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
     worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
@@ -173,6 +176,7 @@ impl Parts {
             jobs::start(service.clone(), left.clone()),
             alerts::start(service.clone(), left.clone()),
             acme::start(service.clone(), left.clone()),
+            declared::start(service.clone(), left.clone()),
             usage::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.

@@ -1,6 +1,7 @@
 //! Requests of people to a machine.
 
 mod deploy;
+mod given;
 mod restart;
 mod terms;
 
@@ -27,6 +28,7 @@ pub(crate) use terms::Terms;
 use crate::acme::{Issuer, Wishes, machine_clock};
 use crate::alerts::Alerts;
 use crate::backups::Backups;
+use crate::declared::Given;
 use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
@@ -63,6 +65,7 @@ pub struct Service {
     backups: Backups,
     alerts: Alerts,
     wishes: Wishes,
+    given: Given,
     _lock: File,
 }
 
@@ -121,6 +124,7 @@ impl Service {
         let issuer = Arc::new(Issuer::open(&settings.state, vault.clone(), machine_clock())?);
         let doors = doors::open(&settings, &machine, first_id, issuer)?;
         Ok(Service {
+            given: Given::new(settings.document.clone()),
             settings,
             agent: Agent::new(machine),
             doors,
@@ -255,7 +259,7 @@ impl Service {
             highest,
             first_id: self.first_id,
             id_ranges: ids::RANGES,
-            secrets: self.vault.list().into_iter().map(|(name, (version, _))| (name, version)).collect(),
+            secrets: self.secret_versions(),
             committed: look.inventory.current,
             disposals,
             gone: self.gone()?,
@@ -319,7 +323,7 @@ impl Service {
             generation: generation.number,
             after: generation.parent,
             applications: changed(generation, previous),
-            plan: plan.to_string(),
+            plan: self.given.noticed(plan.to_string(), &generation.cause.by, document),
             steps: plan.steps.len() as u64,
             destroys: lost(&plan),
             events,

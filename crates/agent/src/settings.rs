@@ -68,6 +68,17 @@ pub struct Settings {
     pub serves: Option<Arc<watch::Sender<bool>>>,
     /// Manager of services that has started it; none where nobody has.
     pub manager: Option<Manager>,
+    /// File that gives the machine its document; none where people alone deploy.
+    pub document: Option<DocumentFile>,
+}
+
+/// A file that gives a machine its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Name in which its documents are taken, for the history.
+    pub by: String,
 }
 
 /// Ports at which the door serves domains: those of HTTP, where an address names none.
@@ -193,6 +204,7 @@ impl Settings {
             door_ports: DoorPorts::default(),
             serves: None,
             manager: None,
+            document: None,
         })
     }
 

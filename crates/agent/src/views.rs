@@ -26,8 +26,10 @@ pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
+pub use crate::declared::{Declared, DeclaredState};
 pub use crate::doors::Maker as CertificateMaker;
 pub use crate::drain::{DrainView, Drained};
+pub use crate::export::NixosExport;
 pub use crate::usage::UsagePoint;
 pub use crate::visits::Way;
 
@@ -58,6 +60,9 @@ pub struct Node {
     /// Whoever emptied it, and why; none where it takes deployments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drained: Option<Drained>,
+    /// Document that a file gives it; none where people alone deploy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Declared>,
 }
 
 /// Present work of the agent.

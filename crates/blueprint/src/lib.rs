@@ -12,6 +12,8 @@ mod diff;
 pub mod document;
 pub mod generation;
 pub mod inventory;
+pub mod nix;
+pub mod nixos;
 pub mod plan;
 pub mod probation;
 pub mod refusal;
@@ -22,6 +24,7 @@ pub mod simulate;
 pub mod step;
 pub mod template;
 pub mod text;
+pub mod unit;
 mod unresolved;
 
 pub use diff::{Change, diff};

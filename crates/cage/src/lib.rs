@@ -4,7 +4,8 @@
 //! - [`cgroup`]: limits, usage, freezing and killing by control groups, v1 and v2, without a library;
 //! - [`driver`]: two programs that make containers of bundles, runc and `openmesh-cage-helper` (libcontainer), behind one trait, for the shim too;
 //! - [`exec`]: a process beside the first one of a running instance, by either driver;
-//! - [`readback`]: what a running instance really has, and how it differs from its bundle.
+//! - [`readback`]: what a running instance really has, and how it differs from its bundle;
+//! - [`system`]: programs of the machine, wherever its distribution has them.
 //!
 //! The crate chooses nothing and remembers nothing: what it makes carries the name of its owner, and what it says was read from the kernel. libcontainer
 //! is not linked here: it forks without executing, so it needs a process with one thread, and its dependencies would change features of half the
@@ -22,6 +23,7 @@ mod program;
 pub mod readback;
 pub mod seccomp;
 pub mod space;
+pub mod system;
 
 /// Door of the caller that every effect passes, before it and after it. An error at the door is the effect's error.
 pub type Door<'a> = &'a dyn Fn(&str) -> io::Result<()>;

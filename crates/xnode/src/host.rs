@@ -9,6 +9,7 @@ use std::path::Path;
 use openmesh_blueprint::document::{HostAddress, Protocol, Size};
 use openmesh_blueprint::generation::HostPort;
 use openmesh_blueprint::inventory::{Feature, Holder, Host};
+use openmesh_cage::system::program;
 use openmesh_primitives::report;
 
 use crate::error::XnodeError;
@@ -60,7 +61,7 @@ pub(crate) fn has(feature: Feature) -> bool {
         Feature::Seccomp => fs::read_to_string("/proc/self/status").unwrap_or_default().contains("\nSeccomp:"),
         Feature::Overlay => file_system("overlay"),
         Feature::Loop => there("/dev/loop-control"),
-        Feature::Nftables => ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().any(there),
+        Feature::Nftables => program("nft").is_some(),
         Feature::Cgroups => openmesh_cage::cgroup::Layout::find().is_ok(),
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use openmesh_blueprint::document::{Name, Subnet};
 use openmesh_blueprint::inventory::Feature;
 use openmesh_cage::cgroup::Layout;
+use openmesh_cage::system::program;
 use openmesh_image::unpack::has_landlock;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +22,6 @@ const MEMORY_BYTES_MIN: u64 = 1 << 30;
 const DISK_BYTES_MIN: u64 = 5 << 30;
 /// Moment before which a clock is certainly wrong: the first of January 2026, seconds since 1970.
 const CLOCK_MIN: Duration = Duration::from_secs(1_767_225_600);
-/// Folders of programs that are for root.
-const FOLDERS: [&str; 6] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /// Judgement on a thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,8 +135,7 @@ const PROGRAMS: [(&str, &str, Grade, &str); 4] = [
 ];
 
 fn programs() -> Vec<Finding> {
-    let is_there = |name: &str| FOLDERS.iter().any(|folder| Path::new(folder).join(name).exists());
-    let finding = |(name, package, grade, without): (&str, &str, Grade, &str)| match is_there(name) {
+    let finding = |(name, package, grade, without): (&str, &str, Grade, &str)| match program(name).is_some() {
         true => Finding::good(name, "there"),
         false => {
             Finding::bad(name, grade, format!("not there: {without}"), format!("install the Debian package {package}"))

@@ -24,6 +24,8 @@ export interface XnodeInfo {
   lacks: string[];
   /** Whoever emptied it, and why; left out where it takes deployments. */
   drained?: Drained;
+  /** Document that a file gives it; left out where people alone deploy. */
+  declared?: Declared;
 }
 
 /** Parts of a machine that are in use, whoever uses them (`crates/xnode/src/in_use.rs`). */
@@ -44,6 +46,24 @@ export interface Drained {
   at: string;
   /** Applications that ran, and run again when it is undone. */
   applications: string[];
+}
+
+/** State of a document that is given by a file. */
+export type DeclaredState = "begins" | "taken" | "differs" | "refused";
+
+/** A document that is given by a file, as by the configuration of NixOS (`crates/agent/src/declared/state.rs`). */
+export interface Declared {
+  file: string;
+  /** Name in which it is taken. */
+  by: string;
+  state: DeclaredState;
+  /** SHA-256 of the document that the file has; `null` where it cannot be read. */
+  document: string | null;
+  /** Number of the generation in which a document of the file was taken last; `null` before the first. */
+  generation: number | null;
+  /** Cause where it is not what the machine has. */
+  cause: string | null;
+  remedy: string | null;
 }
 
 export interface DrainView {

@@ -20,6 +20,12 @@ pub struct AgentArgs {
     /// Take the place of the agent that runs: no application stops, and that one goes on where this one does not get there.
     #[arg(long)]
     pub take_over: bool,
+    /// File with this machine's document, of root: taken when the agent begins and when the file has another one. What people change meanwhile stays.
+    #[arg(long, value_name = "FILE", env = "OPENMESH_XNODE_DOCUMENT")]
+    pub document: Option<PathBuf>,
+    /// Name in which the documents of that file are taken, for the history.
+    #[arg(long, value_name = "NAME", env = "OPENMESH_XNODE_DOCUMENT_BY", default_value = "document file", hide = true)]
+    pub document_by: String,
     /// Folder that holds this agent's lock and record, by which openmesh up finds it again.
     #[arg(long, value_name = "DIR", hide = true)]
     pub home: Option<PathBuf>,

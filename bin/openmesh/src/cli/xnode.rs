@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::common::{AgentName, Output};
-use super::{access, backup, files, machine};
+use super::{access, backup, export, files, machine};
 
 /// This machine as an Xnode.
 #[derive(Debug, Subcommand)]
@@ -74,6 +74,18 @@ pub enum XnodeCommand {
         /// Output.
         #[command(flatten)]
         output: Output,
+    },
+    /// Write this machine's document in another form: as a flake of NixOS with --nixos, which runs the agent and gives it the document.
+    Export(export::ExportArgs),
+    /// Write a binary as it was linked, and each program that it carries, into a folder (the package for NixOS does it).
+    #[command(hide = true)]
+    Apart {
+        /// Binary; this one without it.
+        #[arg(long, value_name = "FILE")]
+        binary: Option<PathBuf>,
+        /// Folder to write to.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
     },
     /// Print the JSON schema of documents.
     Schema {

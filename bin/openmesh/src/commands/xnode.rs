@@ -4,10 +4,14 @@ use std::io::Read as _;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::views::{Drained, Event, InUse, Node, Secret, Trouble, Work, WorkState};
+use openmesh_agent::views::{
+    Declared, DeclaredState, Drained, Event, InUse, Node, Secret, Trouble, Work, WorkState,
+};
 use reqwest::Method;
 
-use super::agent::{ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings};
+use super::agent::{
+    ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings, unmarked,
+};
 use super::xnode_check;
 use crate::cli::{SecretCommand, XnodeCommand};
 use crate::failure::Failure;
@@ -19,6 +23,8 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         XnodeCommand::Service(command) => super::xnode_service::run(command),
         XnodeCommand::Drain(arguments) => super::xnode_drain::run(arguments).await,
         XnodeCommand::Carry { binary, programs, to } => xnode_check::carry(binary, &programs, &to),
+        XnodeCommand::Apart { binary, to } => xnode_check::apart(binary, &to),
+        XnodeCommand::Export(arguments) => super::xnode_export::run(&arguments).await,
         XnodeCommand::Check { agent, output } => xnode_check::check(&settings(&agent)?, output.json),
         XnodeCommand::Uninstall { wipe, yes, agent, output } => {
             xnode_check::uninstall(&settings(&agent)?, wipe, yes, output.json).await
@@ -75,6 +81,9 @@ fn status(node: &Node) -> String {
     if let Some(Drained { by, reason, .. }) = &node.drained {
         text += &format!("emptied    by {by}: {reason}; openmesh xnode drain --off undoes it\n");
     }
+    if let Some(declared) = &node.declared {
+        text += &format!("document   {}\n", given(declared));
+    }
     for lack in &node.lacks {
         text += &format!("lacks      {lack}\n");
     }
@@ -82,6 +91,22 @@ fn status(node: &Node) -> String {
         text += &format!("trouble    {}\n", trouble_line(trouble));
     }
     text
+}
+
+/// Words on a document that is given by a file.
+fn given(declared: &Declared) -> String {
+    let Declared { file, by, state, generation, .. } = declared;
+    let why = || {
+        let words = [&declared.cause, &declared.remedy].into_iter().flatten().map(|words| unmarked(words));
+        words.collect::<Vec<_>>().join("; ")
+    };
+    match (state, generation) {
+        (DeclaredState::Begins, _) => format!("{file} ({by}) is looked at"),
+        (DeclaredState::Taken, Some(number)) => format!("{file} ({by}), taken as generation {number}"),
+        (DeclaredState::Taken, None) => format!("{file} ({by}), taken"),
+        (DeclaredState::Differs, _) => format!("{file} ({by}) differs: {}", why()),
+        (DeclaredState::Refused, _) => format!("{file} ({by}) is not taken: {}", why()),
+    }
 }
 
 fn memory(node: &Node) -> String {
@@ -173,6 +198,19 @@ mod tests {
         let before: Node = serde_json::from_value(json).unwrap();
         let text = status(&before);
         assert!(text.contains("memory     4096 MiB\n") && !text.contains("load"), "{text}");
+        let declared = |state: &str| serde_json::json!({
+            "file": "/etc/x.json", "by": "NixOS configuration", "state": state, "document": null, "generation": 3,
+            "cause": "it would undo generation 4", "remedy": "`openmesh app deploy /etc/x.json` takes it",
+        });
+        for (state, words) in [
+            ("taken", "document   /etc/x.json (NixOS configuration), taken as generation 3\n"),
+            ("refused", "is not taken: it would undo generation 4; openmesh app deploy /etc/x.json takes it\n"),
+            ("differs", "(NixOS configuration) differs: it would undo"),
+        ] {
+            let declared: Declared = serde_json::from_value(declared(state)).unwrap();
+            let text = status(&Node { declared: Some(declared), ..before.clone() });
+            assert!(text.contains(words), "{text}");
+        }
         let used = InUse { memory_bytes: 1 << 30, processors: 2, load_milli: 1_050, disk_bytes: 1, disk_all_bytes: 2 };
         let text = status(&Node { in_use: Some(used), ..before });
         assert!(text.contains("memory     1024 of 4096 MiB in use\nload       1.05 on 2 processors\n"), "{text}");

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use openmesh_agent::Settings;
+use openmesh_agent::{DocumentFile, Settings};
 use openmesh_storage::files::write_whole;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,6 +20,8 @@ use crate::up::xnode::{Announced, subnet};
 /// Runs the agent until it is asked to end.
 pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
     let named = settings(&arguments.agent)?;
+    let document = arguments.document.map(std::path::absolute).transpose();
+    let document = document.map_err(|e| Failure::from_display("the file with the document", &e))?;
     let (serves, mut served) = watch::channel(false);
     let settings = Settings {
         runc: arguments.runc,
@@ -28,6 +30,7 @@ pub async fn run(arguments: AgentArgs) -> Result<(), Failure> {
         subnet: arguments.subnet,
         serves: Some(Arc::new(serves)),
         manager: std::env::var_os("NOTIFY_SOCKET").map(openmesh_agent::Manager::at),
+        document: document.map(|path| DocumentFile { path, by: arguments.document_by }),
         ..named
     };
     check_taker(arguments.take_over, &settings)?;

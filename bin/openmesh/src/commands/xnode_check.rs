@@ -1,4 +1,4 @@
-//! `openmesh xnode check`, `uninstall` and `carry`: a machine before it is an Xnode, and after.
+//! `openmesh xnode check`, `uninstall`, `carry` and `apart`: a machine before it is an Xnode, and after; its one file.
 
 use std::path::{Path, PathBuf};
 
@@ -46,6 +46,15 @@ pub fn carry(binary: Option<PathBuf>, programs: &Path, to: &Path) -> Result<(), 
     let named = openmesh_agent::PROGRAMS.map(|name| (name, programs.join(name)));
     let named: Vec<(&str, &Path)> = named.iter().map(|(name, path)| (*name, path.as_path())).collect();
     openmesh_agent::carried::carry(&binary, &named, to).map_err(|error| Failure::from_display(to.display(), &error))
+}
+
+/// Takes a binary apart into itself and the programs that it carries.
+pub fn apart(binary: Option<PathBuf>, to: &Path) -> Result<(), Failure> {
+    let own = || std::env::current_exe().map_err(|error| Failure::from_display("the path of this program", &error));
+    let binary = binary.map_or_else(own, Ok)?;
+    let names = openmesh_agent::carried::apart(&binary, "openmesh", to);
+    let names = names.map_err(|error| Failure::from_display(binary.display(), &error))?;
+    print(&format!("{}: {}\n", to.display(), names.join(", ")))
 }
 
 /// Shows what would go, or lets it go.

@@ -18,6 +18,8 @@ use crate::failure::Failure;
 const UNITS: &str = "/etc/systemd/system";
 /// Folder that is there where systemd runs the machine (sd_booted(3)).
 const BOOTED: &str = "/run/systemd/system";
+/// Folder of everything that NixOS makes.
+const STORE: &str = "/nix/store";
 /// Instance name whose unit needs no name in its own.
 const USUAL: &str = "default";
 
@@ -102,46 +104,27 @@ fn quoted(word: &str) -> Option<String> {
     Some(format!("\"{escaped}\""))
 }
 
-/// The unit's text. It has none of systemd's sandboxes: they would put the agent into namespaces of its own, in which no mount reaches the machine.
+/// The unit's text.
 fn unit(name: &str, begins: &str, renews: &str) -> String {
-    format!(
-        "# Written by `openmesh xnode service install`; `openmesh xnode service remove` takes it away.
-[Unit]
-Description=Openmesh Xnode: agent `{name}`, which runs applications
-After=network.target local-fs.target time-sync.target
-# It is started again for ever: applications go on meanwhile, and nobody else looks after them.
-StartLimitIntervalSec=0
+    let text = openmesh_agent::unit::text(name, begins, renews);
+    format!("# Written by `openmesh xnode service install`; `openmesh xnode service remove` takes it away.\n{text}")
+}
 
-[Service]
-# It says when it serves, and which process is the agent: another version takes over without an end of the service.
-Type=notify
-NotifyAccess=all
-ExecStart={begins}
-ExecReload={renews}
-TimeoutStartSec=300
-Environment=OPENMESH_LOG=info
-# Only the agent ends: applications, their shims and the door go on, and the next agent finds them.
-KillMode=process
-# Its present step may stop an application within the application's own grace.
-TimeoutStopSec=120
-Restart=always
-RestartSec=1
-# An application that runs out of memory is the agent's to start again, and no reason to end the service.
-OOMPolicy=continue
-# Applications have limits of their own; the usual one of a service would be one for all of them together.
-TasksMax=infinity
-LimitNOFILE=1048576
-
-[Install]
-WantedBy=multi-user.target
-"
-    )
+/// Refuses to touch a unit that the configuration of NixOS has made: its file lies in the store, which nobody writes to.
+fn check_maker(file: &Path) -> Result<(), Failure> {
+    if !std::fs::canonicalize(file).is_ok_and(|real| real.starts_with(STORE)) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{} is made by the configuration of NixOS", file.display())).hint(
+        "change services.openmesh-xnode there (enable = false takes the service away, and no application ends), then nixos-rebuild switch",
+    ))
 }
 
 fn install(agent: &AgentName) -> Result<(), Failure> {
     let settings = settings(agent)?;
     check_booted()?;
     let (name, file, text) = (unit_name(&settings), unit_file(&settings), text(agent)?);
+    check_maker(&file)?;
     let was_active = asked(&["is-active", &name])? == "active";
     if !was_active && std::os::unix::net::UnixStream::connect(settings.socket()).is_ok() {
         return Err(Failure::new(format!("an agent `{}` runs already, and not as this service", settings.name))
@@ -188,9 +171,10 @@ pub fn is_active(settings: &Settings) -> Result<bool, Failure> {
 /// Takes the unit of an agent away, which ends the agent and no application.
 ///
 /// # Errors
-/// systemd refuses, or the unit's file cannot be removed.
+/// systemd refuses, the unit's file cannot be removed, or it is that of a configuration of NixOS.
 pub fn remove_unit(settings: &Settings) -> Result<(), Failure> {
     let (name, file) = (unit_name(settings), unit_file(settings));
+    check_maker(&file)?;
     if is_booted() {
         done(&["disable", "--now", &name])?;
     }

@@ -14,5 +14,6 @@ mod path;
 mod siege;
 mod supervisor;
 mod xnode_access;
+mod xnode_export;
 mod xnode_service;
 mod xnode_up;

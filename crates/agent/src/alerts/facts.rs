@@ -8,6 +8,7 @@ use crate::alerts::rules::{ApplicationFacts, CertificateFacts, Facts};
 use crate::alerts::state::Wished;
 use crate::api::applications::applications_now;
 use crate::backups;
+use crate::declared::DeclaredState;
 use crate::doors::Maker;
 use crate::error::AgentError;
 use crate::service::Service;
@@ -41,7 +42,16 @@ pub(super) fn of(service: &Service, wished: &Wished) -> Facts {
         returned: wished.returned.as_ref().map(|(failed, cause)| (*failed, wished.number, cause.clone())),
         unread,
         is_replaced: is_replaced(),
+        refused: refused(service),
     }
+}
+
+/// The document of a file that is not taken, with cause and remedy.
+fn refused(service: &Service) -> Option<(String, String, String)> {
+    let known = service.given().known();
+    let why = known.why.filter(|_| known.state == DeclaredState::Refused)?;
+    let file = service.given().file()?;
+    Some((file.path.display().to_string(), why.cause, why.remedy))
 }
 
 /// A part that was looked at; none where that has failed, which is noted.

@@ -58,6 +58,8 @@ pub struct Facts {
     pub unread: Vec<String>,
     /// The program of this agent was replaced by another one on disk.
     pub is_replaced: bool,
+    /// A document of a file that is not taken: file, cause, remedy.
+    pub refused: Option<(String, String, String)>,
 }
 
 /// Facts of a certificate that rules look at.
@@ -294,6 +296,11 @@ fn machine(facts: &Facts, found: &mut Findings) {
         let finding = Finding { severity: Severity::Warning, cause, remedy, lasts: Duration::ZERO };
         found.insert(key(AlertKind::Update, None, Some(&failed.to_string())), finding);
     }
+    if let Some((file, cause, remedy)) = &facts.refused {
+        let cause = format!("the document of {file} is not taken: {cause}");
+        let finding = Finding { severity: Severity::Warning, cause, remedy: remedy.clone(), lasts: OTHER_LASTS };
+        found.insert(key(AlertKind::Update, None, Some("document")), finding);
+    }
     if facts.is_replaced {
         let cause = "another version of the agent is installed, and this one still runs".to_string();
         let remedy =
@@ -447,5 +454,10 @@ mod tests {
         assert!(finding.cause.contains("generation 8 serves") && finding.lasts.is_zero());
         let replaced = only(&Facts { is_replaced: true, ..Facts::default() });
         assert_eq!(replaced.1.severity, Severity::Info);
+        let refused = ["/etc/x.json", "port 80 is taken", "free it"].map(String::from);
+        let [file, cause, remedy] = refused;
+        let (key, finding) = only(&Facts { refused: Some((file, cause, remedy)), ..Facts::default() });
+        assert_eq!((key.kind, key.subject.as_deref()), (AlertKind::Update, Some("document")));
+        assert!(finding.cause.ends_with("/etc/x.json is not taken: port 80 is taken") && finding.remedy == "free it");
     }
 }

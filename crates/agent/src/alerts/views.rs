@@ -40,7 +40,7 @@ pub enum AlertKind {
     Disk,
     /// A certificate ends soon.
     Certificate,
-    /// An update has failed, or one of the agent itself waits.
+    /// An update has failed, one of the agent itself waits, or a document of a file is not taken.
     Update,
 }
 

@@ -10,6 +10,7 @@ mod common;
 pub mod doors;
 mod drain;
 pub mod exec;
+mod export;
 pub mod files;
 pub mod import;
 pub mod jobs;
@@ -81,6 +82,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(doors::routes())
         .merge(drain::routes())
         .merge(exec::routes())
+        .merge(export::routes())
         .merge(files::routes())
         .merge(import::routes())
         .merge(jobs::routes())
@@ -146,6 +148,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         in_use: views::InUse::read(&service.settings().state),
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
         drained,
+        declared: service.given().view(),
     }))
 }
 

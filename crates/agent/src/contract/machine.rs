@@ -5,7 +5,7 @@ use serde_json::json;
 use super::list::{CHANGE, List, bytes, flag, lines, number, of, plain, value, values};
 use crate::uninstall::Holdings;
 use crate::views::alerts::{Alert, Alerts, WebhookTest};
-use crate::views::{DoorCertificate, Doors, DrainView, Event, Node, Secret};
+use crate::views::{DoorCertificate, Doors, DrainView, Event, NixosExport, Node, Secret};
 
 const TAG: &str = "machine";
 
@@ -20,6 +20,9 @@ pub(super) fn list(list: &mut List) {
         .about("Without follow it ends with the last event; with it, it goes on until whoever asks leaves, the session ends, or the agent leaves.")
         .query(&[number("from", "First number that is wanted"), flag("follow", "New events are wanted too")])
         .answers(lines::<Event>(), "Events, the oldest first");
+    list.add(TAG, ("get", "/export/nixos"), "A document as a flake of NixOS, which runs this agent with it")
+        .query(&[number("generation", "Number of the generation; the wanted one without it")])
+        .answers(value::<NixosExport>(), "The files, with hashes and the names of secrets");
     list.add(TAG, ("get", "/holdings"), "Everything that the agent has on this machine")
         .answers(value::<Holdings>(), "Its things");
     list.add(TAG, ("get", "/drain"), "Whether the machine is emptied").answers(value::<DrainView>(), "The mark");

@@ -115,6 +115,7 @@ impl World {
             door_ports: DoorPorts { http: free_port(), https: free_port() },
             serves: None,
             manager: None,
+            document: None,
         };
         // Longer than the patience of those who wait for something: their words come first.
         let client = Asker { client: Client::new(&settings.socket()).unwrap(), limit: PATIENCE * 2 };

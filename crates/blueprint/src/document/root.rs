@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use openmesh_primitives::{Digest, sha256};
+
 use super::application::Application;
 use super::check::check;
 use super::machine::{Alerts, Machine, PortRange, Reserve};
@@ -53,5 +55,11 @@ impl Document {
     /// The document in canonical JSON: reading it gives the same document.
     pub fn to_json(&self) -> String {
         self.write().to_json()
+    }
+
+    /// SHA-256 of the document as JSON without blanks and with sorted keys, as `builtins.toJSON` of Nix writes it. Equal for equal documents, however they
+    /// were written.
+    pub fn hash(&self) -> Digest {
+        sha256(&[self.write().to_compact_json().as_bytes()])
     }
 }

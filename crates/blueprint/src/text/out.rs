@@ -48,6 +48,41 @@ impl Out {
         text
     }
 
+    /// JSON without blanks and with keys in the order of their bytes: one text for one value, whoever writes it. Of control characters those below a blank are
+    /// escaped, as RFC 8259 asks for, and nothing else is.
+    pub fn to_compact_json(&self) -> String {
+        let mut text = String::new();
+        self.compact(&mut text);
+        text
+    }
+
+    fn compact(&self, text: &mut String) {
+        match self {
+            Out::Map(pairs) => {
+                let mut pairs: Vec<&(String, Out)> = pairs.iter().collect();
+                pairs.sort_by(|one, other| one.0.as_bytes().cmp(other.0.as_bytes()));
+                text.push('{');
+                for (index, (key, value)) in pairs.into_iter().enumerate() {
+                    text.push_str(if index > 0 { "," } else { "" });
+                    escaped(key, text);
+                    text.push(':');
+                    value.compact(text);
+                }
+                text.push('}');
+            }
+            Out::List(items) => {
+                text.push('[');
+                for (index, item) in items.iter().enumerate() {
+                    text.push_str(if index > 0 { "," } else { "" });
+                    item.compact(text);
+                }
+                text.push(']');
+            }
+            Out::Text(value) => escaped(value, text),
+            leaf => text.push_str(&leaf.inline()),
+        }
+    }
+
     /// Leaves with their paths, as `("web.ports.0", "80")`; an empty list or map is a leaf.
     pub fn leaves(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
@@ -201,4 +236,42 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// Writes a text as JSON with the escapes that it needs, the short ones where there are such.
+fn escaped(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            c if c < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compact_json_is_one_text_for_one_value() {
+        let value = Out::map([
+            ("b", Out::List(vec![Out::Number(1), Out::Decimal("0.5".into()), Out::Bool(true)])),
+            ("a", Out::map([("é", Out::text("\"\\\u{8}\u{c}\n\r\t\u{1b}\u{7f}\u{2028}/é😀"))])),
+            ("B", Out::Map(Vec::new())),
+            ("ab", Out::List(Vec::new())),
+        ]);
+        let expected = "{\"B\":{},\"a\":{\"é\":\"\\\"\\\\\\b\\f\\n\\r\\t\\u001b\u{7f}\u{2028}/é😀\"},\"ab\":[],\"b\":[1,0.5,true]}";
+        assert_eq!(value.to_compact_json(), expected);
+    }
 }

@@ -8,6 +8,8 @@ mod document;
 mod generation;
 mod golden;
 mod http;
+mod nix;
+mod nixos;
 mod plan;
 mod plan_properties;
 mod repairs;

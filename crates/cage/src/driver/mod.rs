@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::bundle::OPEN_FILES_MAX;
 use crate::program::finish;
+use crate::system::program;
 use crate::{Door, through};
 
 mod libcontainer;
@@ -29,7 +30,9 @@ pub const VERB_MS_MAX: u64 = 120_000;
 /// Most that is read of what a driver says, bytes: one state or one error.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Program of util-linux that runs another one with limits.
-const PRLIMIT: &str = "/usr/bin/prlimit";
+const PRLIMIT: &str = "prlimit";
+/// Its usual place, which is named where it is nowhere: the error says it.
+const PRLIMIT_USUAL: &str = "/usr/bin/prlimit";
 /// Search path of drivers, which name their own program absolutely.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -164,7 +167,8 @@ pub fn commands(driver: &dyn Driver, container: &Container) -> Commands {
 /// a driver sets those of a bundle from outside, which, in a user namespace of another owner, takes a capability that not every machine gives.
 pub(crate) fn limited(command: Vec<String>) -> Vec<String> {
     let open_files = format!("--nofile={OPEN_FILES_MAX}:{OPEN_FILES_MAX}");
-    [PRLIMIT.into(), "--core=0:0".into(), open_files, "--".into()].into_iter().chain(command).collect()
+    let program = program(PRLIMIT).map_or_else(|| PRLIMIT_USUAL.into(), |path| path.display().to_string());
+    [program, "--core=0:0".into(), open_files, "--".into()].into_iter().chain(command).collect()
 }
 
 /// State of a container.

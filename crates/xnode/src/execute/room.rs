@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use openmesh_cage::system;
 use openmesh_volume::mounts;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -18,8 +19,6 @@ use rustix::io::Errno;
 use crate::error::XnodeError;
 use crate::{Door, Machine, machine, marks};
 
-/// Folders in which programs of the system are.
-const FOLDERS: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
 /// Options of the mount: no devices, no set-id programs, read-only after an error of the disk, no tables zeroed later by a hole in the file.
 const OPTIONS: &str = "loop,nodev,nosuid,noatime,errors=remount-ro,noinit_itable";
 /// Most that is told of what a program said, characters.
@@ -163,13 +162,12 @@ fn keep_reserved(device: &str) -> io::Result<()> {
 
 /// Runs a program of the system to its end.
 fn run(name: &str, arguments: &[&OsStr]) -> io::Result<()> {
-    let found = FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
-    let program =
-        found.ok_or_else(|| io::Error::other(format!("{name} is not installed (Debian packages e2fsprogs, mount)")))?;
+    let missing = || io::Error::other(format!("{name} is not installed (Debian packages e2fsprogs, mount)"));
+    let program = system::program(name).ok_or_else(missing)?;
     let ended = Command::new(program)
         .args(arguments)
         .env_clear()
-        .env("PATH", FOLDERS.join(":"))
+        .env("PATH", system::FOLDERS.join(":"))
         .env("LC_ALL", "C")
         .current_dir("/")
         .stdin(Stdio::null())
@@ -189,7 +187,7 @@ mod tests {
 
     #[test]
     fn an_image_is_whole_with_all_of_its_blocks_or_not_there() {
-        if !FOLDERS.iter().any(|folder| Path::new(folder).join("mkfs.ext4").exists()) {
+        if system::program("mkfs.ext4").is_none() {
             println!("skipped: mkfs.ext4 is missing (Debian package e2fsprogs)");
             return;
         }

@@ -73,11 +73,22 @@ export function Planning({ flow }: { flow: ChangeFlow }) {
   );
 }
 
+/** Begin of a line of a plan that is for whoever changes the machine, and no part of the change. */
+const NOTE = "note: ";
+
 /** A plan as steps, with what it destroys said before anything else. */
 export function PlanView({ plan, destroys }: { plan: string; destroys: readonly string[] }) {
-  const { head, notes, steps, held } = readPlan(plan);
+  const { head, notes: lines, steps, held } = readPlan(plan);
+  const notes = lines.filter((line) => !line.startsWith(NOTE));
   return (
     <div className="stack">
+      {lines
+        .filter((line) => line.startsWith(NOTE))
+        .map((line) => (
+          <Notice key={line} tone="warn" title="Something else says what this machine is to be">
+            {line.slice(NOTE.length)}
+          </Notice>
+        ))}
       {destroys.length > 0 ? (
         <Notice tone="warn" title="This will be lost">
           {destroys.map((each) => (

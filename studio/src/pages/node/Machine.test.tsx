@@ -3,7 +3,7 @@ import { cleanup, render, screen } from "@testing-library/react";
 import { MemoryRouter } from "react-router";
 import { afterEach, expect, it, vi } from "vitest";
 import type { XnodeInfo } from "../../api/xnode";
-import { Resources } from "./Machine";
+import { Given, Resources } from "./Machine";
 
 afterEach(() => {
   cleanup();
@@ -42,4 +42,18 @@ it("shows all of it alone where an agent of before says no more", () => {
   const found = figures({});
   expect(found).toMatchObject({ Memory: "4 GiB in all", Disk: "20 GiB free" });
   expect(Object.keys(found)).not.toContain("Load");
+});
+
+it("says of a document that a file gives what became of it", () => {
+  const declared = { file: "/etc/xnode.json", by: "NixOS configuration", document: null, generation: 3 };
+  const { rerender } = render(<Given declared={{ ...declared, state: "taken", cause: null, remedy: null }} />);
+  expect(screen.getByRole("status").textContent).toContain("given by /etc/xnode.json (NixOS configuration)");
+  const why = { cause: "it would undo generation 4", remedy: "`openmesh app deploy /etc/xnode.json` takes it" };
+  rerender(<Given declared={{ ...declared, state: "refused", ...why }} />);
+  const told = screen.getByRole("status");
+  expect(told.textContent).toContain("is not taken");
+  expect(told.textContent).toContain("it would undo generation 4. ");
+  expect(told.querySelector("code")?.textContent).toBe("openmesh app deploy /etc/xnode.json");
+  rerender(<Given declared={{ ...declared, state: "differs", ...why }} />);
+  expect(screen.getByRole("status").textContent).toContain("It differs from /etc/xnode.json");
 });

@@ -1,9 +1,9 @@
 import { useState } from "react";
 import { Link } from "react-router";
-import type { Drained, XnodeInfo } from "../../api/xnode";
+import type { Declared, Drained, XnodeInfo } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { drain, endDrain, useAct, useApplications, useXnode } from "../../api/xnodeQueries";
-import { Card, Empty, Figure, Figures, Notice } from "../../design";
+import { Card, Empty, Figure, Figures, Marked, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { isTroubled, machineInWords } from "../../lib/applications";
 import { count, duration } from "../../lib/format";
@@ -22,6 +22,7 @@ export function Machine() {
         <>
           <Standing info={info} />
           {info.drained ? <Emptied drained={info.drained} /> : null}
+          {info.declared ? <Given declared={info.declared} /> : null}
           <Resources info={info} />
           <Lacks lacks={info.lacks} />
           <Troubles info={info} />
@@ -119,6 +120,24 @@ function Emptied({ drained: { by, reason, at, applications } }: { drained: Drain
       {applications.length === 0 ? "Nothing ran on it." : `Starts again: ${applications.join(", ")}.`}{" "}
       <Act words="Take deployments again" busy={ending.isPending} why={may} onAct={() => ending.mutate()} />
       {ending.error ? <span className="below wrong">{ending.error.message}</span> : null}
+    </Notice>
+  );
+}
+
+/** A machine whose document a file gives says how the two stand: what is done here stays, and belongs into the file too. */
+export function Given({ declared: { file, by, state, cause, remedy } }: { declared: Declared }) {
+  if (state === "taken" || state === "begins")
+    return (
+      <Notice title={`Its document is given by ${file} (${by})`}>
+        What is changed here stays. Bring it into the file too: what the file says next is not taken as long as
+        it is without it.
+      </Notice>
+    );
+  const title = state === "refused" ? `The document of ${file} is not taken` : `It differs from ${file} (${by})`;
+  return (
+    <Notice tone="warn" title={title}>
+      {cause ? `${cause}. ` : null}
+      {remedy ? <Marked text={remedy} /> : null}
     </Notice>
   );
 }

@@ -57,7 +57,7 @@ pub(super) fn run(asked: &ImportArgs) -> Result<(), Failure> {
 }
 
 /// Refuses a compose file where a document is expected.
-pub(super) fn is_document(path: &Path, text: &str) -> Result<(), Failure> {
+pub fn is_document(path: &Path, text: &str) -> Result<(), Failure> {
     if !compose::is_compose(text) {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::failure::Failure;
 
 /// The text of a file; `-` is standard input.
-pub(super) fn read(path: &Path) -> Result<String, Failure> {
+pub fn read(path: &Path) -> Result<String, Failure> {
     if path != Path::new("-") {
         return std::fs::read_to_string(path).map_err(|error| Failure::from_display(path.display(), &error));
     }
