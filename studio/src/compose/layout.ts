@@ -173,10 +173,16 @@ export function boxAt(places: Places, { x, y }: Place): string | null {
   return found.at(-1)?.[0] ?? null;
 }
 
-/** The line of a link, as a path of SVG: from the right of one box to the left of another. */
+/** Where links leave a box. */
+export const outOf = ({ x, y }: Place): Place => ({ x: x + BOX.width, y: y + BOX.height / 2 });
+/** Where links come into a box. */
+export const into = ({ x, y }: Place): Place => ({ x, y: y + BOX.height / 2 });
+
+/** Least length for which a line leaves and comes in straight. */
+const BEND = 40;
+
+/** A line of a link, as a path of SVG. */
 export function linePath(from: Place, to: Place): string {
-  const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
-  const [x2, y2] = [to.x, to.y + BOX.height / 2];
-  const bend = Math.max(40, Math.abs(x2 - x1) / 2);
-  return `M ${x1} ${y1} C ${x1 + bend} ${y1}, ${x2 - bend} ${y2}, ${x2} ${y2}`;
+  const bend = Math.max(BEND, Math.abs(to.x - from.x) / 2);
+  return `M ${from.x} ${from.y} C ${from.x + bend} ${from.y}, ${to.x - bend} ${to.y}, ${to.x} ${to.y}`;
 }

@@ -95,9 +95,9 @@ export function begin(number: number, text: string, places: Places): Compose {
 export const isUntouched = ({ now, base }: Compose): boolean => now.text === base && now.drafts.length === 0;
 
 /** What is drawn: the graph of the text, or of the last one that could be read. */
-export function drawnGraph(state: Compose): Graph {
-  const drawn = graphOf(state.drawn);
-  return "graph" in drawn ? drawn.graph : { nodes: [], edges: [], rest: "" };
+export function drawnGraph({ drawn }: Pick<Compose, "drawn">): Graph {
+  const read = graphOf(drawn);
+  return "graph" in read ? read.graph : { nodes: [], edges: [], rest: "" };
 }
 
 /** Names on the canvas: applications, and templates whose options are to be given. */
