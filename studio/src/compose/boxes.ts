@@ -4,8 +4,7 @@ import { stateOf } from "../lib/applications";
 import { faultsOf, together, type Faults } from "./faults";
 import type { AppNode, Graph, Marks, Port } from "./graph";
 import type { Place } from "./layout";
-import type { Draft, Snapshot } from "./model";
-import { placesOf } from "./model";
+import { placesOf, type Draft, type Snapshot } from "./model";
 
 /** An application, or a template whose options are to be given. */
 export interface Box {
@@ -48,8 +47,8 @@ export function boxesOf(
 
 /** A port in words: `http 8080, published at 127.0.0.1:8088`. */
 export function portWords({ name, number, published }: Port): string {
-  const place = published === null ? "" : `, published at ${published === "auto" ? "a free port" : published}`;
-  return `${name}${number === "" ? "" : ` ${number}`}${place}`;
+  const at = published === "auto" ? "a free port" : published;
+  return `${name}${number === "" ? "" : ` ${number}`}${at === null ? "" : `, published at ${at}`}`;
 }
 
 /** What is said of a box besides its name: its origin, or the template that it is to be made of. */
@@ -76,7 +75,8 @@ export function factsOf({ node }: Box): string[] {
 export function boxWords(box: Box): string {
   const { node, mark, application, problems } = box;
   const state = application ? stateOf(application.state).words : "";
-  const parts = [originWords(box), state, MARK_WORDS[mark], ...factsOf(box).map((fact) => fact.replace("↦", "at"))];
+  const facts = factsOf(box).map((fact) => fact.replace("↦", "at"));
+  const parts = [originWords(box), state, MARK_WORDS[mark], ...facts];
   const links = node && node.links.length > 0 ? `; reaches ${node.links.join(", ")}` : "";
   const after = node && node.after.length > 0 ? `; starts after ${node.after.join(", ")}` : "";
   const wrong = problems.length > 0 ? `; ${counted(problems.length, "problem")}: ${problems.join(" ")}` : "";

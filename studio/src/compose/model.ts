@@ -126,7 +126,11 @@ export function reduce(state: Compose, action: Action): Compose {
     case "write":
       return written(state, action.text);
     case "discard":
-      return step(state, { ...state.now, text: state.base, drafts: [] }, "The document is as on the machine.");
+      return step(
+        state,
+        { ...state.now, text: state.base, drafts: [] },
+        "The document is as on the machine.",
+      );
     case "carry":
       return taken(state, action.number, action.text.replace(/\r\n/g, "\n"));
     default:
@@ -150,11 +154,7 @@ function changed(state: Compose, action: Change): Compose {
     case "add":
       return added(state, graph, action);
     case "answers":
-      return texted(
-        state,
-        withAnswers(now.text, action.change),
-        `${action.change.name} has other answers.`,
-      );
+      return texted(state, withAnswers(now.text, action.change), `${action.change.name} has other answers.`);
     case "remove":
       return removed(state, graph, action.name);
     case "copy":

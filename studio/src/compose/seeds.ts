@@ -26,7 +26,10 @@ export function documentOf(seed: number): { text: string; names: string[] } {
       const flow = links.length > 0 ? `, links: [${links.join(", ")}]` : "";
       return [`${margin}${name}: { image: ${name}:1${flow}, mystery: {a: [1, "}"]} }${comment()}`];
     }
-    const lines = [`${margin}${pick([name, `"${name}"`])}:${comment()}`, `${inner}image: ${name}:1${comment()}`];
+    const lines = [
+      `${margin}${pick([name, `"${name}"`])}:${comment()}`,
+      `${inner}image: ${name}:1${comment()}`,
+    ];
     if (next() < 0.5) lines.push(`${inner}mystery: ${pick(WORDS)}${comment()}`);
     if (next() < 0.3) lines.push("", `${inner}# on its own`);
     if (links.length > 0 && next() < 0.5) lines.push(`${inner}links: [${links.join(", ")}]${comment()}`);
@@ -34,9 +37,10 @@ export function documentOf(seed: number): { text: string; names: string[] } {
       const dash = inner + pick(["", "  "]);
       lines.push(`${inner}links:${comment()}`, ...links.map((to) => `${dash}- ${to}${comment()}`));
     }
-    if (next() < 0.4)
-      lines.push(`${inner}ports:`, `${inner}  http:`, `${inner}    port: 80`, `${inner}    publish: { port: 8080 }`);
-    if (next() < 0.3) lines.push(`${inner}files:`, `${inner}  /a:`, `${inner}    content: |`, `${inner}      x: [`, "");
+    const ports = ["ports:", "  http:", "    port: 80", "    publish: { port: 8080 }"];
+    const files = ["files:", "  /a:", "    content: |", "      x: ["];
+    if (next() < 0.4) lines.push(...ports.map((line) => inner + line));
+    if (next() < 0.3) lines.push(...files.map((line) => inner + line), "");
     return lines;
   };
   const body = names.flatMap((name, at) => part(name, names.slice(0, at)));

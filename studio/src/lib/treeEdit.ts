@@ -141,8 +141,13 @@ function withoutEntry(text: string, map: Mapping, key: string): string | null {
   return isBlankBefore(text, entry.from) ? withoutLines(text, entry.from, entry.to) : null;
 }
 
+interface Part {
+  from: number;
+  to: number;
+}
+
 /** The text without one of several parts that stand between commas. */
-function withoutPart(text: string, parts: readonly { from: number; to: number }[], at: number): string | null {
+function withoutPart(text: string, parts: readonly Part[], at: number): string | null {
   const part = parts[at];
   const before = parts[at - 1];
   const after = parts[at + 1];

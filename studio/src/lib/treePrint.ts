@@ -123,9 +123,10 @@ export function flowText(value: Tree, indent: number | null): string | null {
       : value.items.map((item) => flowText(item, inner));
   if (parts.some((part) => part === null)) return null;
   if (parts.length === 0) return `${open}${close}`;
-  return indent === null
-    ? `${open}${parts.join(", ")}${close}`
-    : `${open}\n${parts.map((part) => " ".repeat(indent + INDENT) + (part ?? "")).join(",\n")}\n${" ".repeat(indent)}${close}`;
+  if (indent === null) return `${open}${parts.join(", ")}${close}`;
+  const margin = " ".repeat(indent);
+  const lines = parts.map((part) => `${margin}${" ".repeat(INDENT)}${part ?? ""}`);
+  return `${open}\n${lines.join(",\n")}\n${margin}${close}`;
 }
 
 function flowScalar(value: Scalar): string | null {

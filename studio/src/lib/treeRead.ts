@@ -1,5 +1,14 @@
 /** Reads YAML and JSON into a tree with places; see `tree.ts` for what is read and why. Source: YAML 1.2.2, RFC 8259. */
-import { lineAt, lineBegin, lineEnd, type Entry, type Mapping, type Scalar, type Sequence, type Tree } from "./tree";
+import {
+  lineAt,
+  lineBegin,
+  lineEnd,
+  type Entry,
+  type Mapping,
+  type Scalar,
+  type Sequence,
+  type Tree,
+} from "./tree";
 
 /** A tree, or the line (from 1) that is not read, and why. */
 export type Read = { tree: Tree } | { line: number; what: string };
@@ -70,11 +79,13 @@ const ESCAPES: Record<string, string | undefined> = {
 };
 const CODE_MAX = 0x10ffff;
 
+const ESCAPE = /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/g;
+
 /** What stands between two quotes. `at` is its place, for what is not read. */
 function unquoted(written: string, at: number): string {
   const inner = written.slice(1, -1);
   if (written.startsWith("'")) return inner.replaceAll("''", "'");
-  return inner.replace(/\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/g, (found: string, ...parts) => {
+  return inner.replace(ESCAPE, (found: string, ...parts) => {
     const [two, four, eight, letter] = parts as (string | undefined)[];
     const digits = two ?? four ?? eight;
     const known = letter === undefined ? undefined : ESCAPES[letter];
@@ -241,7 +252,8 @@ class Reader {
     const first = written[0] ?? "";
     const mark = MARKS[first];
     if (mark !== undefined && (first !== "?" || isGap(written[1]))) throw this.#unread(mark, at);
-    if (first === "" || ",[]{}#|>%@`\"'".includes(first)) throw this.#unread("is not written as a value is", at);
+    if (first === "" || ",[]{}#|>%@`\"'".includes(first))
+      throw this.#unread("is not written as a value is", at);
   }
 
   /** The value of a key whose colon ends at `behind`. */
