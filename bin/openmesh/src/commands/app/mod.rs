@@ -47,11 +47,14 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
             let deployment: Deployment = patiently(ask(&client, request)).await?;
             if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
         }
-        AppCommand::Deploy { document, refresh, change: asked } => {
+        AppCommand::Deploy { document, refresh, make_secrets, change: asked } => {
             let text = read(&document)?;
             import::is_document(&document, &text)?;
-            let path = if refresh { "/applications?refresh=true" } else { "/applications" };
-            let does = |client: &Client| client.request(Method::POST, path).body(text.clone());
+            let wishes = [("refresh", refresh), ("make_secrets", make_secrets)];
+            let query: Vec<String> =
+                wishes.iter().filter(|(_, is_on)| *is_on).map(|(key, _)| format!("{key}=true")).collect();
+            let path = format!("/applications?{}", query.join("&"));
+            let does = |client: &Client| client.request(Method::POST, &path).body(text.clone());
             change(&asked, does).await
         }
         AppCommand::Logs(asked) => logs(asked).await,

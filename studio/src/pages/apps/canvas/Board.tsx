@@ -202,28 +202,43 @@ function pointersOf({
     },
     onPointerMove: (event: PointerEvent<HTMLDivElement>) => {
       if (!gesture) return;
-      const at = pointOf(event);
-      const way = { x: at.x - gesture.begin.x, y: at.y - gesture.begin.y };
-      if (!gesture.isMoved && Math.hypot(way.x, way.y) < DRAG_MIN) return;
+      const moved = movedTo(gesture, pointOf(event), view);
+      if (!moved.isMoved) return;
       event.currentTarget.setPointerCapture(event.pointerId);
-      if (gesture.kind === "pan") onView({ ...gesture.view, ...added(gesture.view, way) });
-      const to =
-        gesture.kind === "move"
-          ? added(gesture.from, { x: way.x / view.scale, y: way.y / view.scale })
-          : toCanvas(view, at);
-      setGesture(gesture.kind === "pan" ? { ...gesture, isMoved: true } : { ...gesture, to, isMoved: true });
+      if (moved.kind === "pan") onView(moved.view);
+      setGesture(moved.kind === "pan" ? { ...gesture, isMoved: true } : moved);
     },
-    onPointerUp: () => {
+    onPointerUp: (event: PointerEvent<HTMLDivElement>) => {
       setGesture(null);
-      if (!gesture?.isMoved) return;
-      if (gesture.kind === "move") dispatch({ kind: "move", name: gesture.name, to: gesture.to });
-      if (gesture.kind !== "link") return;
-      const to = boxAt(places, gesture.to);
+      // Where it went up, whether or not its last way was drawn.
+      const last = gesture ? movedTo(gesture, pointOf(event), view) : null;
+      if (!last?.isMoved) return;
+      if (last.kind === "move") dispatch({ kind: "move", name: last.name, to: last.to });
+      if (last.kind !== "link") return;
+      const to = boxAt(places, last.to);
       if (to === null) dispatch({ kind: "say", words: "There is no application: nothing was linked." });
-      else dispatch({ kind: "link", from: gesture.name, to });
+      else dispatch({ kind: "link", from: last.name, to });
     },
     onPointerCancel: () => setGesture(null),
   };
+}
+
+/** A gesture whose pointer is at a place of the screen: a box, the end of a link, or all of the view is somewhere else. */
+function movedTo(gesture: Gesture, at: Place, view: View): Gesture {
+  const way = { x: at.x - gesture.begin.x, y: at.y - gesture.begin.y };
+  const isMoved = gesture.isMoved || Math.hypot(way.x, way.y) >= DRAG_MIN;
+  switch (gesture.kind) {
+    case "pan":
+      return { ...gesture, isMoved, view: { ...gesture.view, ...added(gesture.view, way) } };
+    case "move":
+      return {
+        ...gesture,
+        isMoved,
+        to: added(gesture.from, { x: way.x / view.scale, y: way.y / view.scale }),
+      };
+    case "link":
+      return { ...gesture, isMoved, to: toCanvas(view, at) };
+  }
 }
 
 /** Keys on the canvas: each does what a pointer can do too. */
