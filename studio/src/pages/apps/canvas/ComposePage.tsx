@@ -10,7 +10,6 @@ import { graphOf, marksOf, type Graph, type Marks } from "../../../compose/graph
 import type { Places } from "../../../compose/layout";
 import { begin, drawnGraph, isUntouched, reduce, type Action, type Compose } from "../../../compose/model";
 import { Card, Notice } from "../../../design";
-import { unreadIn } from "../../../lib/document";
 import { forgetDrafts, useDraftReducer } from "../../../lib/draft";
 import { useTitle } from "../../../lib/title";
 import { Decide, Planning, useChange, type ChangeFlow } from "../change";
@@ -138,11 +137,12 @@ function Meanwhile({ number, onCarry }: { number: number; onCarry: () => void })
 }
 
 function Unread({ text }: { text: string }) {
-  const words = unreadIn(text);
-  if (words === null) return null;
+  const drawn = graphOf(text);
+  if ("graph" in drawn) return null;
   return (
     <Notice tone="warn" title="The canvas shows the text as it was before">
-      {words} It can be planned as it is; to change it on the canvas, write that otherwise.
+      {`Line ${drawn.line} ${drawn.what}.`} It can be planned as it is; to change it on the canvas, write that
+      otherwise.
     </Notice>
   );
 }
