@@ -202,6 +202,8 @@ function pointersOf({
     },
     onPointerMove: (event: PointerEvent<HTMLDivElement>) => {
       if (!gesture) return;
+      // It went up beside the canvas, before it had moved.
+      if (event.buttons === 0) return setGesture(null);
       const moved = movedTo(gesture, pointOf(event), view);
       if (!moved.isMoved) return;
       event.currentTarget.setPointerCapture(event.pointerId);
