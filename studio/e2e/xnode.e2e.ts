@@ -2,8 +2,8 @@ import type { Browser, Page } from "playwright-core";
 import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Alert, Deployment, TemplateField, TemplatePreflight, TemplateSheet } from "../src/api/xnode";
-import { application, FakeAgent, generation } from "./agent";
+import type { Alert, Deployment } from "../src/api/xnode";
+import { application, FakeAgent, field, generation, preflight, template } from "./agent";
 import { close, giveWallet, open, startBrowser, type Opened } from "./harness";
 
 let browser: Browser;
@@ -306,6 +306,23 @@ describe("a document", () => {
     for (const each of [page, second])
       await each.getByText("Done: the machine is as this generation says").waitFor();
     await page.getByText("3 of 3 done").waitFor();
+  });
+
+  it("in JSON is added to what is here as the agent would print it, with problems at its own lines", async () => {
+    furnish();
+    let sent = "";
+    agent.plan = (text) => {
+      sent = text;
+      return { status: 422, code: "document", message: "11:5: applications.cache.imaeg: is not known" };
+    };
+    const page = await visit("/deploy", {}, { refused: true });
+    await paste(page, "Document", '{\n "applications": {\n  "cache": {\n   "imaeg": "redis" } }\n}\n');
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    await page.getByRole("alert").getByText("Line 4: ").waitFor();
+    expect(sent).toBe(`${DOCUMENT}  cache:\n    imaeg: redis\n`);
+    await paste(page, "Document", "{a: &x 1}");
+    await page.getByText(/^Line 1 has an anchor/).waitFor();
+    expect(await page.getByRole("button", { name: "Show the plan" }).isDisabled()).toBe(true);
   });
 
   it("that somebody else has changed meanwhile is not taken", async () => {
@@ -665,67 +682,6 @@ describe("the node", () => {
   });
 });
 
-const field = (name: string, kind: string, more: Partial<TemplateField> = {}): TemplateField => ({
-  name,
-  kind,
-  title: name[0]?.toUpperCase() + name.slice(1),
-  help: null,
-  default: null,
-  choices: [],
-  least: null,
-  greatest: null,
-  unit: null,
-  pattern: null,
-  pattern_words: null,
-  advanced: false,
-  required: false,
-  generated: null,
-  makes: null,
-  ...more,
-});
-const template = (
-  name: string,
-  title: string,
-  category: string,
-  fields: TemplateField[] = [],
-): TemplateSheet => ({
-  summary: {
-    name,
-    version: "1.0",
-    title,
-    category,
-    summary: `${title} in a line.`,
-    icon: "<svg xmlns='http://www.w3.org/2000/svg'/>",
-    memory_bytes: 64 * 2 ** 20,
-    disk_bytes: 2 ** 30,
-    not_run_here: false,
-    mark: "full",
-  },
-  versions: ["1.0"],
-  description: `${title}, described.`,
-  homepage: "https://example.org/",
-  licence: "BSD-3-Clause",
-  architectures: [],
-  release: null,
-  open: null,
-  data: [],
-  notes: [],
-  upgrades: [],
-  fields,
-  grade: null,
-});
-const preflight = (more: Partial<TemplatePreflight> = {}): TemplatePreflight => ({
-  problems: [],
-  applications: [],
-  secrets: ["redis-2-password"],
-  memory_bytes: 64 * 2 ** 20,
-  memory_free_bytes: 2 ** 30,
-  disk_bytes: 2 ** 30,
-  disk_free_bytes: 20 * 2 ** 30,
-  document: "version: 1\n",
-  ...more,
-});
-
 describe("the store", () => {
   it("is searched by words and categories, and its forms say what is wrong while one types", async () => {
     agent.applications = [application("redis")];
@@ -956,6 +912,7 @@ describe("frame", () => {
     "/apps/site/settings",
     "/apps/db/remove",
     "/store",
+    "/compose",
     "/deploy",
     "/deployments/1",
     "/node",

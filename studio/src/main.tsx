@@ -6,6 +6,7 @@ import { RouterProvider } from "react-router";
 import { RequestError } from "./api/client";
 import "./design/design.css";
 import "./design/pages.css";
+import "./design/canvas.css";
 import { router } from "./routes";
 
 const CLIENT_FAULTS = [400, 401, 403, 404, 409, 422];

@@ -89,6 +89,12 @@ export const router = createBrowserRouter([
                 lazy: async () => ({ Component: (await import("./pages/apps/TemplatePage")).TemplatePage }),
               },
               {
+                path: "compose",
+                lazy: async () => ({
+                  Component: (await import("./pages/apps/canvas/ComposePage")).ComposePage,
+                }),
+              },
+              {
                 path: "deploy",
                 lazy: async () => ({ Component: (await import("./pages/apps/DocumentPage")).DocumentPage }),
               },

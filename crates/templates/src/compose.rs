@@ -86,6 +86,23 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
     if faults.is_empty() { Ok(composer.done) } else { Err(faults) }
 }
 
+/// Secrets that the templates of applications make, with their letters and digits: those that the answers of such options name. What several make has the
+/// longest of their lengths.
+pub fn makeable(library: &Library, applications: &BTreeMap<Name, Application>) -> BTreeMap<Name, u32> {
+    let mut secrets: BTreeMap<Name, u32> = BTreeMap::new();
+    for using in applications.values().filter_map(|application| application.template.as_ref()) {
+        let Some(template) = library.find(&using.name, using.version.as_ref()) else { continue };
+        for (option, answer) in &using.answers {
+            let generate = template.options.get(option).and_then(|option| option.generate.as_ref());
+            if let (Content::Secret(secret), Some(generate)) = (answer, generate) {
+                let length = secrets.entry(secret.clone()).or_default();
+                *length = (*length).max(generate.length);
+            }
+        }
+    }
+    secrets
+}
+
 struct Composer<'a> {
     library: &'a Library,
     faults: Vec<Fault>,

@@ -22,6 +22,6 @@ mod library;
 mod preflight;
 pub mod views;
 
-pub use compose::{Composition, Fault, Order, compose};
+pub use compose::{Composition, Fault, Order, compose, makeable};
 pub use library::{Library, built_in};
 pub use preflight::{Facts, HeldPort, preflight};

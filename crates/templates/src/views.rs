@@ -130,6 +130,8 @@ pub struct Field {
     pub generated: Option<u32>,
     /// Template of the application that is made where none is named.
     pub makes: Option<String>,
+    /// Port of the application that a domain leads to, or that is published.
+    pub port: Option<String>,
 }
 
 /// A template as a row.
@@ -210,6 +212,7 @@ fn field(name: &Name, option: &TemplateOption) -> Field {
         required: option.default.is_none() && !is_made,
         generated: option.generate.as_ref().map(|generate| generate.length),
         makes: option.makes.as_ref().map(|companion| companion.template.to_string()),
+        port: option.port.as_ref().map(ToString::to_string),
     }
 }
 

@@ -282,6 +282,8 @@ export interface TemplateField {
   generated: number | null;
   /** Template of the application that is made where none is named. */
   makes: string | null;
+  /** Port of the application that a domain leads to, or that is published; left out by an agent of before. */
+  port?: string | null;
 }
 
 /** The place at which an application is opened. */

@@ -291,7 +291,8 @@ export type DataFate = "keep" | "backup" | "wipe";
 
 /** A change of the machine that can be planned and done. */
 export type Change =
-  | { kind: "document"; text: string }
+  /** `makes`: secrets that its templates make, and that are not there, are made with it. */
+  | { kind: "document"; text: string; makes?: boolean }
   | { kind: "restore"; generation: number; lines?: string }
   | { kind: "order"; template: string; order: TemplateOrder }
   | { kind: "remove"; name: string; data: DataFate };
@@ -304,7 +305,12 @@ export function ask(
   const asked = { plan: plan ? "true" : null, expected, reason: reason.trim() || null };
   switch (change.kind) {
     case "document":
-      return send<Deployment>("POST", `${ROOT}/applications${query(asked)}`, change.text, "application/yaml");
+      return send<Deployment>(
+        "POST",
+        `${ROOT}/applications${query({ ...asked, make_secrets: change.makes ? "true" : null })}`,
+        change.text,
+        "application/yaml",
+      );
     case "restore":
       return send<Deployment>(
         "POST",

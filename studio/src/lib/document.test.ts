@@ -22,17 +22,53 @@ it("finds the applications of a document in blocks", () => {
   expect(partOf(DOCUMENT, "cache")).toBeNull();
 });
 
-it("leaves alone what is not in blocks", () => {
+it("leaves alone what it does not read", () => {
   for (const text of [
-    '{"version":1,"applications":{}}',
-    "applications: {web: {image: nginx}}",
     "---\napplications:\n  a:\n    image: b\n",
     "applications:\n\tweb:\n",
     "applications:\n    web:\n      image: a\n  db:\n    image: b\n",
     "applications:\n  ? web\n  : image\n",
-    "version: 1\n",
   ])
     expect([text, namesIn(text)]).toEqual([text, null]);
+});
+
+it("finds the applications of a document in another form", () => {
+  expect(namesIn('{"version":1,"applications":{}}')).toEqual([]);
+  expect(namesIn('{\r\n\t"applications": {"web": {"image": "nginx"}, "db": {}}\r\n}')).toEqual(["web", "db"]);
+  expect(namesIn("applications: {web: {image: nginx}}")).toEqual(["web"]);
+  expect(namesIn("version: 1\n")).toEqual([]);
+  expect(otherKeys('{"machine": {"name": "attic"}, "version": 1}')).toEqual(["machine"]);
+});
+
+it("adds applications of a document in JSON as the agent would print them, and knows their lines", () => {
+  const added = `{
+  "version": 1,
+  "applications": {
+    "cache": {"image": "redis:7", "ports": {"redis": {"port": 6379}}, "links": ["db"]},
+    "web": {
+      "image": "yes"
+    }
+  }
+}
+`;
+  const merged = withDocument(DOCUMENT, added);
+  expect(merged?.text).toBe(
+    `${DOCUMENT.slice(0, DOCUMENT.indexOf("  web:"))}  web:
+    image: "yes"
+  cache:
+    image: redis:7
+    ports:
+      redis:
+        port: 6379
+    links:
+      - db
+`,
+  );
+  expect(merged?.origins.filter((origin) => origin !== null)).toEqual([5, 6, 4, 4, 4, 4, 4, 4, 4]);
+  expect(withDocument("", '{"version":1,"applications":{"a":{"image":"b"}}}')?.text).toBe(
+    "version: 1\napplications:\n  a:\n    image: b\n",
+  );
+  expect(withDocument(DOCUMENT, '{"applications": {"a": &x 1}}')).toBeNull();
 });
 
 it("puts an application in, behind the others or in its own place", () => {

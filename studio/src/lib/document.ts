@@ -1,8 +1,12 @@
 /**
  * Parts of a document (X-10) as text. The agent reads documents; this page only takes applications out of one and puts them
- * into one, line by line, so that everything else stays as it was written. It does so only where the text is in blocks, as
- * the agent prints it and people write it; anything else is left alone and said.
+ * into one, line by line, so that everything else stays as it was written. It does so where the text is in blocks, as the agent
+ * prints it and people write it. Applications of a document in another form, as JSON, are put in as the agent would print them;
+ * what is not read at all is left alone and said.
  */
+import { entriesOf, lineAt, valueAt, type Tree } from "./tree";
+import { entryLines } from "./treePrint";
+import { readTree } from "./treeRead";
 
 /** A text that was put together, with the line (from 1) of the person's text that each of its lines is. */
 export interface Merged {
@@ -62,9 +66,37 @@ function blocksOf(text: string): Blocks | null {
   return { lines, head, isEmpty, end, indent, sections };
 }
 
-/** Names of the applications of a document; `null` where it is not in blocks. */
-export const namesIn = (text: string): string[] | null =>
-  blocksOf(text)?.sections.map(({ name }) => name) ?? null;
+/** The tree of a document; `null` where it is not read. */
+function treeOf(text: string): Tree | null {
+  const read = readTree(text.replace(/\r\n/g, "\n"));
+  return "tree" in read ? read.tree : null;
+}
+
+/** Names of the applications of a document; `null` where it is not read. */
+export function namesIn(text: string): string[] | null {
+  const sections = blocksOf(text)?.sections.map(({ name }) => name);
+  const tree = sections ? null : treeOf(text);
+  return sections ?? (tree && entriesOf(valueAt(tree, "applications")).map(({ key }) => key));
+}
+
+/** What of a text is not read here, as a sentence with its line; `null` where all of it is. */
+export function unreadIn(text: string): string | null {
+  const read = readTree(text.replace(/\r\n/g, "\n"));
+  return "tree" in read ? null : `Line ${read.line} ${read.what}.`;
+}
+
+/** A document in blocks, as the agent would print it, with the written line of each of its lines; `null` where it is not read. */
+function inBlocks(text: string): Merged | null {
+  if (blocksOf(text)) return { text, origins: linesOf(text).map((_, at) => at + 1) };
+  const tree = treeOf(text);
+  if (tree?.kind !== "map") return null;
+  const written = text.replace(/\r\n/g, "\n");
+  const lines = tree.entries.flatMap(({ key, value, from }) => entryLines(key, value, from, 0));
+  return {
+    text: `${lines.map((line) => line.text).join("\n")}\n`,
+    origins: lines.map(({ from }) => lineAt(written, from)),
+  };
+}
 
 /** An application's part of a document, its name's line first, shifted to the left; `null` where it is not there. */
 export function partOf(text: string, name: string): string | null {
@@ -88,11 +120,13 @@ function withRoom(text: string): string {
 }
 
 /** Keys of a document beside its version and its applications: what is lost where only its applications are taken. */
-export const otherKeys = (text: string): string[] =>
-  linesOf(text).flatMap((line) => {
-    const key = /^["']?([A-Za-z_][\w-]*)["']?\s*:/.exec(line)?.[1];
-    return key === undefined || key === "version" || key === "applications" ? [] : [key];
-  });
+export function otherKeys(text: string): string[] {
+  const tree = treeOf(text);
+  const keys = tree
+    ? entriesOf(tree).map(({ key }) => key)
+    : linesOf(text).flatMap((line) => /^["']?([A-Za-z_][\w-]*)["']?\s*:/.exec(line)?.[1] ?? []);
+  return keys.filter((key) => key !== "version" && key !== "applications");
+}
 
 /**
  * A document with an application's part put in, in place of the one of that name where there is one. `part` begins with the
@@ -116,19 +150,21 @@ export function withPart(text: string, part: string): Merged | null {
   return { text: `${lines.join("\n")}\n`, origins };
 }
 
-/** A document with the applications of another one put in. `null` where either is not in blocks. */
+/** A document with the applications of another one put in. `null` where it is not in blocks, or the other one is not read. */
 export function withDocument(text: string, added: string): Merged | null {
-  const blocks = blocksOf(added);
+  const written = inBlocks(added);
+  const blocks = blocksOf(written?.text ?? "");
   const begin = withRoom(text);
-  if (!blocks || blocksOf(begin) === null) return null;
+  if (!written || !blocks || blocksOf(begin) === null) return null;
   let merged: Merged = { text: begin, origins: linesOf(begin).map(() => null) };
   for (const { name, from } of blocks.sections) {
-    const part = partOf(added, name);
+    const part = partOf(written.text, name);
     const next = part === null ? null : withPart(merged.text, part);
     if (!next) return null;
     merged = { text: next.text, origins: originsAfter(merged, next, from) };
   }
-  return merged;
+  const lineOf = (origin: number | null) => (origin === null ? null : (written.origins[origin - 1] ?? null));
+  return { text: merged.text, origins: merged.origins.map(lineOf) };
 }
 
 /** Origins of the lines of a text to which a part was put that begins in the person's text at an index. */

@@ -1,6 +1,6 @@
 import { act, cleanup, renderHook } from "@testing-library/react";
 import { afterEach, expect, it } from "vitest";
-import { draftsBelongTo, forgetDrafts, useDraft } from "./draft";
+import { draftsBelongTo, forgetDrafts, useDraft, useDraftReducer } from "./draft";
 
 afterEach(() => {
   cleanup();
@@ -35,4 +35,23 @@ it("gives it to nobody else, and forgets what was done", () => {
   written("another").write("stays");
   forgetDrafts("document");
   expect([written().text, written("another").text]).toEqual(["begin", "stays"]);
+});
+
+it("keeps what acts have made of a state", () => {
+  draftsBelongTo("0xaa");
+  const counted = () =>
+    renderHook(() =>
+      useDraftReducer(
+        "count",
+        (state: number, by: number) => state + by,
+        () => 1,
+      ),
+    );
+  const first = counted();
+  act(() => first.result.current[1](4));
+  expect(first.result.current[0]).toBe(5);
+  first.unmount();
+  expect(counted().result.current[0]).toBe(5);
+  forgetDrafts("count");
+  expect(counted().result.current[0]).toBe(1);
 });

@@ -2,7 +2,7 @@
  * What somebody has begun to write, kept while they look at another page or sign in anew after their session has ended. It
  * stays in the memory of this tab, and is nobody else's: another person who signs in does not find it.
  */
-import { useState } from "react";
+import { useEffect, useReducer, useState } from "react";
 
 const drafts = new Map<string, unknown>();
 let owner: string | null = null;
@@ -15,6 +15,21 @@ export function useDraft<T>(key: string, begin: () => T): [T, (next: T) => void]
     setValue(next);
   };
   return [value, write];
+}
+
+/** The same for a state that changes by acts. */
+export function useDraftReducer<S, A>(
+  key: string,
+  reduce: (state: S, action: A) => S,
+  begin: () => S,
+): [S, (action: A) => void] {
+  const [state, dispatch] = useReducer(reduce, undefined, () =>
+    drafts.has(key) ? (drafts.get(key) as S) : begin(),
+  );
+  useEffect(() => {
+    drafts.set(key, state);
+  }, [key, state]);
+  return [state, dispatch];
 }
 
 /** Forgets drafts, as after what was written was done; without keys all of them. */

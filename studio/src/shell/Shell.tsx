@@ -59,7 +59,7 @@ export function Shell() {
 }
 
 /** Pages of the machine and its applications, which say nothing of the network's data. */
-const XNODE_PAGES = /^\/(apps|store|deploy|deployments|node)(\/|$)/;
+const XNODE_PAGES = /^\/(apps|store|compose|deploy|deployments|node)(\/|$)/;
 
 /** Listens to the network's news as soon as it is known that there is one: an Xnode alone has none. */
 function useFeed(): void {
@@ -75,7 +75,7 @@ const SECTIONS: { to: string; name: string; pages: RegExp }[] = [
   { to: "/data", name: "Data", pages: /^\/(data|sources|chunks)/ },
   { to: "/sql", name: "SQL", pages: /^\/sql/ },
   { to: "/transactions", name: "Transactions", pages: /^\/(transactions|accounts|actions)/ },
-  { to: "/apps", name: "Apps", pages: /^\/(apps|store|deploy|deployments)(\/|$)/ },
+  { to: "/apps", name: "Apps", pages: /^\/(apps|store|compose|deploy|deployments)(\/|$)/ },
   { to: "/node", name: "Node", pages: /^\/node(\/|$)/ },
 ];
 

@@ -87,6 +87,9 @@ pub enum AppCommand {
         /// Look up every tag anew; without it, an application keeps the image that its tag led to.
         #[arg(long)]
         refresh: bool,
+        /// Make the secrets that its templates make, and that are not there; without it they have to be there.
+        #[arg(long)]
+        make_secrets: bool,
         /// Change.
         #[command(flatten)]
         change: ChangeArgs,

@@ -69,6 +69,9 @@ pub(crate) struct Change {
     /// Tags of a deployed document are looked up anew; else those that an application had already keep their images.
     #[serde(default)]
     pub refresh: bool,
+    /// Secrets that the templates of a deployed document make, and that are not there, are made with it.
+    #[serde(default)]
+    pub make_secrets: bool,
     /// Fate of the data of an application that is removed.
     #[serde(default)]
     pub data: Option<String>,

@@ -188,6 +188,9 @@ async fn deploy(
     check_reach(&service, &mut change, document.clone()).await?;
     let asked = change.asked("a document was deployed");
     let terms = Terms { refresh: change.refresh, ..Terms::default() };
+    if change.make_secrets {
+        return Ok(Json(templates::deploy_making(&service, &document, terms, &asked, !change.plan).await?));
+    }
     Ok(Json(service.deploy_on(&document, &terms, &asked, !change.plan).await?))
 }
 

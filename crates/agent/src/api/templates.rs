@@ -13,7 +13,7 @@ use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::template::Category;
 use openmesh_templates::grade::Grades;
 use openmesh_templates::views::{OrderBody, Outcome as Made, Preflight, Sheet, Summary, outcomes, sheet, summary};
-use openmesh_templates::{Composition, Facts, HeldPort, Order, built_in, compose, preflight};
+use openmesh_templates::{Facts, HeldPort, Order, built_in, compose, makeable, preflight};
 use serde::Deserialize;
 
 use super::common::{Change, Shared, blocking, name};
@@ -142,10 +142,10 @@ fn facts(service: &Service, document: &Document) -> Result<Facts, AgentError> {
     })
 }
 
-/// Secrets of a composition that are not there yet.
-fn missing(service: &Service, composition: &Composition) -> Result<BTreeMap<Name, u32>, AgentError> {
+/// Those of some secrets that are not there yet.
+fn missing(service: &Service, secrets: &BTreeMap<Name, u32>) -> Result<BTreeMap<Name, u32>, AgentError> {
     let there: BTreeSet<String> = service.secrets()?.into_iter().map(|secret| secret.name).collect();
-    let wanted = composition.secrets.iter().filter(|(name, _)| !there.contains(name.as_str()));
+    let wanted = secrets.iter().filter(|(name, _)| !there.contains(name.as_str()));
     Ok(wanted.map(|(name, length)| (name.clone(), *length)).collect())
 }
 
@@ -172,7 +172,7 @@ fn checked(service: &Service, order: &Order) -> Result<Preflight, AgentError> {
         Ok(composition) => {
             view.problems = preflight(&composition, &facts);
             view.applications = outcomes(&composition);
-            view.secrets = missing(service, &composition)?.into_keys().map(|name| name.to_string()).collect();
+            view.secrets = missing(service, &composition.secrets)?.into_keys().map(|name| name.to_string()).collect();
             let all = |bytes: fn(&Made) -> u64| view.applications.iter().map(bytes).fold(0, u64::saturating_add);
             (view.memory_bytes, view.disk_bytes) = (all(|made| made.memory_bytes), all(|made| made.disk_bytes));
             let part = Document { applications: composition.applications, ..empty()? };
@@ -196,7 +196,7 @@ fn ready(service: &Service, order: &Order) -> Result<Ready, AgentError> {
     if !faults.is_empty() {
         return Err(AgentError::Order { faults });
     }
-    let secrets = missing(service, &composition)?;
+    let secrets = missing(service, &composition.secrets)?;
     document.applications.extend(composition.applications);
     // What the new applications do together with the old ones is looked at as in any other document.
     let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
@@ -214,23 +214,48 @@ async fn deploy(
     let ready = blocking(&service, move |service| ready(service, &order)).await?;
     let asked = change.asked(&reason);
     let asked = Asked { expected: Some(asked.expected.unwrap_or(ready.number)), ..asked };
-    let mut terms = Terms { refresh: change.refresh, ..Terms::default() };
-    if change.plan {
-        terms.promised = ready.secrets.into_keys().collect();
-        return Ok(Json(service.deploy_on(&ready.document, &terms, &asked, false).await?));
+    let terms = Terms { refresh: change.refresh, ..Terms::default() };
+    Ok(Json(deploy_with(&service, &ready.document, ready.secrets, terms, &asked, !change.plan).await?))
+}
+
+/// Deploys a document, or plans it; secrets that its templates make, and that are not there, are made with it.
+pub(super) async fn deploy_making(
+    service: &Arc<Service>,
+    document: &Document,
+    terms: Terms,
+    asked: &Asked,
+    does: bool,
+) -> Result<views::Deployment, AgentError> {
+    let wanted = makeable(built_in(), &document.applications);
+    let secrets = blocking(service, move |service| missing(service, &wanted)).await?;
+    deploy_with(service, document, secrets, terms, asked, does).await
+}
+
+/// Deploys a document, or plans it, with secrets that are made for it; where it is refused they go again.
+async fn deploy_with(
+    service: &Arc<Service>,
+    document: &Document,
+    secrets: BTreeMap<Name, u32>,
+    mut terms: Terms,
+    asked: &Asked,
+    does: bool,
+) -> Result<views::Deployment, AgentError> {
+    if !does {
+        terms.promised = secrets.into_keys().collect();
+        return service.deploy_on(document, &terms, asked, false).await;
     }
-    let secrets = ready.secrets.clone();
-    blocking(&service, move |service| make_secrets(service, &secrets)).await?;
-    let deployed = service.deploy_on(&ready.document, &terms, &asked, true).await;
+    let wanted = secrets.clone();
+    blocking(service, move |service| make_secrets(service, &wanted)).await?;
+    let deployed = service.deploy_on(document, &terms, asked, true).await;
     if deployed.is_err() {
         // Nobody has them, and nobody ever saw them.
-        let made: Vec<Name> = ready.secrets.into_keys().collect();
-        let removed = blocking(&service, move |service| made.iter().try_for_each(|name| service.remove_secret(name)));
+        let made: Vec<Name> = secrets.into_keys().collect();
+        let removed = blocking(service, move |service| made.iter().try_for_each(|name| service.remove_secret(name)));
         if let Err(error) = removed.await {
             tracing::warn!(%error, "a secret of an application that was not made stays");
         }
     }
-    Ok(Json(deployed?))
+    deployed
 }
 
 /// Makes secrets; where one cannot be made those before it go again.

@@ -14,7 +14,13 @@ pub(super) fn list(list: &mut List) {
     list.add(TAG, ("post", "/applications"), "Deploy a document, or plan it")
         .about("It is taken when this answers; what is done for it is told by the events from `events` on. A document that does more than run applications needs an admin.")
         .query(CHANGE)
-        .query(&[flag("refresh", "Tags are looked up anew; else an application keeps the image that its tag led to")])
+        .query(&[
+            flag("refresh", "Tags are looked up anew; else an application keeps the image that its tag led to"),
+            flag(
+                "make_secrets",
+                "Secrets that its templates make, and that are not there, are made with it; else they have to be there",
+            ),
+        ])
         .body(of("application/yaml"), true)
         .body(of("application/json"), true)
         .answers(value::<Deployment>(), "The deployment that was taken, or would be");

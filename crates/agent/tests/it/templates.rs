@@ -481,6 +481,7 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     assert!(found.iter().any(|template| template.name == "redis"), "{found:?}");
     let sheet: Sheet = world.get("/templates/redis").await.unwrap();
     assert!(sheet.fields.iter().any(|field| field.name == "password" && field.generated.is_some()));
+    assert!(sheet.fields.iter().any(|field| field.name == "port" && field.port.as_deref() == Some("redis")));
     let missing = world.get::<Sheet>("/templates/rediss").await;
     assert!(matches!(missing, Err(ClientError::Refused(failure)) if failure.code == "no_template"));
     let preflight = async |answers: &[(&str, &str)]| -> Preflight {
@@ -512,5 +513,15 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     assert!(matches!(refused, Err(ClientError::Refused(failure)) if failure.code == "order"));
     let secrets: Vec<openmesh_agent::views::Secret> = world.get("/secrets").await.unwrap();
     assert!(secrets.is_empty(), "{secrets:?}");
+    // A document that names the secret which its template makes: it has to be there, or is made with the deployment; refused, it goes again.
+    let greedy = format!("{}    limits:\n      memory: 900 TiB\n", right.document);
+    let makes = [("", "unresolved"), ("?make_secrets=true", "refused"), ("?make_secrets=true&plan=true", "refused")];
+    for (query, code) in makes {
+        let request = world.client.request(Method::POST, &format!("/applications{query}")).body(greedy.clone());
+        let refused = world.client.ask::<Deployment>(request).await;
+        assert!(matches!(&refused, Err(ClientError::Refused(failure)) if failure.code == code), "{query}: {refused:?}");
+        let secrets: Vec<openmesh_agent::views::Secret> = world.get("/secrets").await.unwrap();
+        assert!(secrets.is_empty(), "{query}: {secrets:?}");
+    }
     world.stop().await;
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use openmesh_blueprint::document::{Content, Size};
 use openmesh_blueprint::template::{OptionKind, Template};
 use openmesh_blueprint::text::Shape as _;
-use openmesh_templates::{Facts, Fault, HeldPort, Order, built_in, compose, preflight};
+use openmesh_templates::{Facts, Fault, HeldPort, Order, built_in, compose, makeable, preflight};
 use proptest::prelude::*;
 
 use crate::{name, needed, order};
@@ -52,6 +52,20 @@ fn a_database_that_is_there_is_taken() {
     assert_eq!(made.applications.len(), 1);
     assert!(made.applications[&name("blog")].links.contains(&name("shared")));
     assert_eq!(made.secrets.keys().collect::<Vec<_>>(), [&name("blog-salt")]);
+}
+
+/// a document says the same of secrets as the order of which it was made, and no other secret of it is made.
+#[test]
+fn a_document_names_the_secrets_that_its_templates_make() {
+    let made = compose(built_in(), &order("wordpress", "blog", &[])).unwrap();
+    assert_eq!(makeable(built_in(), &made.applications), made.secrets);
+    let shared = compose(built_in(), &order("wordpress", "blog", &[("password", "secret:shared")])).unwrap();
+    let secrets = makeable(built_in(), &shared.applications);
+    let lengths: Vec<(&str, u32)> = secrets.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+    assert_eq!(lengths, [("blog-salt", 64), ("shared", 40)]);
+    let geth = compose(built_in(), &order("geth", "chain", &[("engine", "secret:engine")])).unwrap();
+    assert!(!makeable(built_in(), &geth.applications).contains_key(&name("engine")));
+    assert!(makeable(built_in(), &BTreeMap::new()).is_empty());
 }
 
 #[test]

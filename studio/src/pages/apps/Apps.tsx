@@ -31,6 +31,9 @@ export function Apps() {
           <Link className="button primary" to="/store">
             Store
           </Link>
+          <Link className="button" to="/compose">
+            Compose
+          </Link>
           <Link className="button" to="/deploy">
             Paste a document
           </Link>

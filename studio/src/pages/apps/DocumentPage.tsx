@@ -3,7 +3,7 @@ import { Link } from "react-router";
 import { useDocument, useXnode } from "../../api/xnodeQueries";
 import { Card, Notice } from "../../design";
 import { isCompose } from "../../lib/compose";
-import { namesIn, otherKeys, withDocument } from "../../lib/document";
+import { namesIn, otherKeys, unreadIn, withDocument } from "../../lib/document";
 import { forgetDrafts, useDraft } from "../../lib/draft";
 import { count } from "../../lib/format";
 import { useTitle } from "../../lib/title";
@@ -64,7 +64,7 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
   const sent = merged?.text ?? source ?? "";
   // What was made of a compose file has lines that nobody wrote.
   const problems = problemsOf(flow.refused, compose ? [] : merged?.origins);
-  const named = source === null ? null : namesIn(source);
+  const named = source === null || source.trim() === "" ? null : namesIn(source);
   const missing = whole && named !== null ? own.filter((name) => !named.includes(name)) : [];
   const leftOut = merged !== null && source !== null ? otherKeys(source) : [];
   const why =
@@ -114,7 +114,7 @@ function Writing({ present, wanted }: { present: string; wanted: number }) {
           <span className="quiet">It takes the place of what is written above.</span>
         </p>
       ) : null}
-      <Warnings cannotAdd={cannotAdd} leftOut={leftOut} missing={missing} />
+      <Warnings cannotAdd={cannotAdd} unread={unreadIn(source ?? "")} leftOut={leftOut} missing={missing} />
       <ProblemList problems={problems} />
       {flow.refused && problems.length === 0 ? <Refused error={flow.refused} /> : null}
       <Planning flow={flow} />
@@ -166,10 +166,13 @@ function Scope({
 
 function Warnings({
   cannotAdd,
+  unread,
   leftOut,
   missing,
 }: {
   cannotAdd: boolean;
+  /** What of it is not read here, with its line. */
+  unread: string | null;
   leftOut: readonly string[];
   missing: readonly string[];
 }) {
@@ -177,8 +180,7 @@ function Warnings({
     <>
       {cannotAdd ? (
         <Notice tone="warn" title="This text cannot be added by itself">
-          Only a document in blocks can: with a line <code>applications:</code> and each application below it.
-          Write it so, or deploy it as the whole document.
+          {unread ?? "It has no applications."} Write it otherwise, or deploy it as the whole document.
         </Notice>
       ) : null}
       {leftOut.length > 0 ? (

@@ -1,6 +1,6 @@
 import { useId, type ReactNode } from "react";
 import { Link } from "react-router";
-import type { Application, TemplateField } from "../../api/xnode";
+import type { TemplateField } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { useSecrets } from "../../api/xnodeQueries";
 import { FieldNotes } from "../../design";
@@ -18,7 +18,7 @@ export function TemplateInput({
   written: string;
   /** What is wrong with it, once a person has been there. */
   wrong: string | undefined;
-  applications: readonly Application[];
+  applications: readonly { name: string }[];
   onChange: (text: string) => void;
   onLeave: () => void;
 }) {

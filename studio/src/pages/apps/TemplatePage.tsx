@@ -1,31 +1,20 @@
-import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
-import type {
-  Application,
-  TemplateFault,
-  TemplateOrder,
-  TemplatePreflight,
-  TemplateSheet,
-} from "../../api/xnode";
-import { useMay } from "../../api/xnodeAccess";
-import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
+import type { Application, TemplatePreflight, TemplateSheet } from "../../api/xnode";
+import { useApplications, useTemplate } from "../../api/xnodeQueries";
 import { Badge, Card, Empty, Marked, Notice } from "../../design";
 import { Table } from "../../design/Table";
 import { forgetDrafts, useDraft } from "../../lib/draft";
-import { answersOf, freeName, NAME, NAME_WORDS, wrongAnswers } from "../../lib/options";
+import { freeName } from "../../lib/options";
 import { binary } from "../../lib/quantity";
-import { useSettled } from "../../lib/settled";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { Failure } from "../parts";
-import { Decide, Planning, useChange, type ChangeFlow } from "./change";
+import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
 import { GradeBadge, Icon } from "./Store";
-import { TemplateInput } from "./TemplateInput";
-
-/** Pause after the last letter until the machine is asked whether it has room. */
-const SETTLE_MS = 400;
+import { byOption, TemplateForm } from "./TemplateForm";
+import { useOrdered } from "./useOrdered";
 
 export function TemplatePage() {
   const { template: name = "" } = useParams();
@@ -84,24 +73,13 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
     Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
   );
   const flow = useChange();
-  const wrong = wrongAnswers(sheet.fields, written);
-  const nameWrong = !NAME.test(name)
-    ? `A name has ${NAME_WORDS}.`
-    : taken.includes(name)
-      ? "An application has this name already."
-      : null;
-  const order: TemplateOrder = {
+  const { order, wrong, fits, may, preflight, isFresh, faults } = useOrdered(
+    sheet,
+    sheet.fields,
     name,
-    version: sheet.summary.version,
-    answers: answersOf(sheet.fields, written),
-  };
-  const fits = Object.keys(wrong).length === 0 && nameWrong === null;
-  const asked = JSON.stringify(order);
-  const settled = useSettled(asked, SETTLE_MS);
-  const may = useMay("operator");
-  const preflight = usePreflight(template, JSON.parse(settled) as TemplateOrder, fits && may === undefined);
-  const isFresh = settled === asked && !preflight.isPlaceholderData;
-  const faults = fits && isFresh ? (preflight.data?.problems ?? []) : [];
+    written,
+    { taken },
+  );
   const write = (field: string, text: string) => {
     flow.reset();
     setWritten({ ...written, [field]: text });
@@ -111,25 +89,38 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
   return (
     <div className="halves">
       <Card title="Settings">
-        <Inputs
-          sheet={sheet}
+        <TemplateForm
+          fields={sheet.fields}
           written={written}
           name={name}
-          problems={{ ...wrong, ...byOption(faults), ...(nameWrong ? { name: nameWrong } : {}) }}
+          problems={{ ...byOption(faults), ...wrong }}
+          told={faults}
           applications={applications}
+          fits={fits}
           onName={(text) => {
             flow.reset();
             setName(text);
           }}
           onWrite={write}
-          onPlan={() => {
-            if (fits && faults.length === 0) flow.plan({ change: { kind: "order", template, order } });
+          onSend={() => {
+            if (faults.length === 0) flow.plan({ change: { kind: "order", template, order } });
           }}
-          flow={flow}
-          faults={faults}
-          fits={fits}
-          may={may}
-        />
+        >
+          <Planning flow={flow} />
+          {flow.refused ? <Refused error={flow.refused} /> : null}
+          <p className="row flat">
+            <button
+              type="submit"
+              className="button primary"
+              disabled={flow.isPlanning || faults.length > 0 || may !== undefined}
+              title={
+                may ?? (faults.length > 0 ? "The machine has something against it: see beside" : undefined)
+              }
+            >
+              {flow.isPlanning ? "Planning…" : "Show the plan"}
+            </button>
+          </p>
+        </TemplateForm>
       </Card>
       <Card title="What the machine has for it" flush>
         {may !== undefined ? (
@@ -147,127 +138,6 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
     </div>
   );
 }
-
-/** What is wrong by the field that would change it. */
-const byOption = (faults: readonly TemplateFault[]): Record<string, string> =>
-  Object.fromEntries(faults.flatMap(({ option, message }) => (option === null ? [] : [[option, message]])));
-
-function Inputs({
-  sheet,
-  written,
-  name,
-  problems,
-  applications,
-  onName,
-  onWrite,
-  onPlan,
-  flow,
-  faults,
-  fits,
-  may,
-}: {
-  sheet: TemplateSheet;
-  written: Readonly<Record<string, string>>;
-  name: string;
-  problems: Record<string, string>;
-  applications: Application[];
-  onName: (text: string) => void;
-  onWrite: (field: string, text: string) => void;
-  onPlan: () => void;
-  flow: ChangeFlow;
-  faults: readonly TemplateFault[];
-  fits: boolean;
-  /** Why the person may not deploy. */
-  may: string | undefined;
-}) {
-  const [visited, setVisited] = useState<ReadonlySet<string>>(new Set());
-  const visit = (...names: string[]) => setVisited((before) => new Set([...before, ...names]));
-  const shownOf = (field: string) =>
-    visited.has(field) || faults.some(({ option }) => option === field) ? problems[field] : undefined;
-  const usual = sheet.fields.filter(({ advanced }) => !advanced);
-  const advanced = sheet.fields.filter((field) => field.advanced);
-  const input = (field: TemplateSheet["fields"][number]) => (
-    <TemplateInput
-      key={field.name}
-      field={field}
-      written={written[field.name] ?? ""}
-      wrong={shownOf(field.name)}
-      applications={applications}
-      onChange={(text) => onWrite(field.name, text)}
-      onLeave={() => visit(field.name)}
-    />
-  );
-  return (
-    <form
-      className="stack narrow"
-      aria-label="Settings"
-      noValidate
-      onSubmit={(event) => {
-        event.preventDefault();
-        visit("name", ...sheet.fields.map((field) => field.name));
-        if (fits) onPlan();
-        else
-          // The first field that is wrong is where a person goes on.
-          requestAnimationFrame(() =>
-            document.querySelector<HTMLElement>('main [aria-invalid="true"]')?.focus(),
-          );
-      }}
-    >
-      <TemplateInput
-        field={{
-          ...NAME_FIELD,
-          help: "Others reach it by this name, and its data belong to it.",
-        }}
-        written={name}
-        // A name is known to be taken as soon as it is: it is not only looked at when it is left.
-        wrong={problems["name"]}
-        applications={applications}
-        onChange={onName}
-        onLeave={() => visit("name")}
-      />
-      {usual.map(input)}
-      {advanced.length > 0 ? (
-        <details open={advanced.some(({ name }) => shownOf(name) !== undefined) || undefined}>
-          <summary>What few people need</summary>
-          <div className="stack" style={{ paddingTop: 12 }}>
-            {advanced.map(input)}
-          </div>
-        </details>
-      ) : null}
-      <Planning flow={flow} />
-      {flow.refused ? <Refused error={flow.refused} /> : null}
-      <p className="row flat">
-        <button
-          type="submit"
-          className="button primary"
-          disabled={flow.isPlanning || faults.length > 0 || may !== undefined}
-          title={may ?? (faults.length > 0 ? "The machine has something against it: see beside" : undefined)}
-        >
-          {flow.isPlanning ? "Planning…" : "Show the plan"}
-        </button>
-      </p>
-    </form>
-  );
-}
-
-/** The application's own name, as a field beside those of the template. */
-const NAME_FIELD: TemplateSheet["fields"][number] = {
-  name: "name",
-  kind: "text",
-  title: "Name",
-  help: null,
-  default: null,
-  choices: [],
-  least: null,
-  greatest: null,
-  unit: null,
-  pattern: null,
-  pattern_words: null,
-  advanced: false,
-  required: true,
-  generated: null,
-  makes: null,
-};
 
 /** What it comes to, held against the machine: before anything is fetched. */
 function Room({

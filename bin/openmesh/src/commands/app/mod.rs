@@ -32,7 +32,9 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::List { state, agent, output } => list(state.as_deref(), &agent, output).await,
         AppCommand::Why { name, agent, output } => why(&name, &agent, output).await,
         AppCommand::Plan { document, agent, output } => plan(&document, &agent, output).await,
-        AppCommand::Deploy { document, refresh, change } => deploy(&document, refresh, &change).await,
+        AppCommand::Deploy { document, refresh, make_secrets, change } => {
+            deploy(&document, [("refresh", refresh), ("make_secrets", make_secrets)], &change).await
+        }
         AppCommand::Logs(asked) => logs(asked).await,
         AppCommand::Backup { name, act } => backup::back_up(&name, &act).await,
         AppCommand::Backups { name, agent, output } => backup::list(&name, &agent, output).await,
@@ -84,12 +86,13 @@ async fn plan(document: &Path, agent: &AgentName, output: Output) -> Result<(), 
     if output.json { json(&deployment) } else { print(&format!("{}\n", deployment.plan.trim_end())) }
 }
 
-/// Brings the machine to a document.
-async fn deploy(document: &Path, refresh: bool, asked: &ChangeArgs) -> Result<(), Failure> {
+/// Brings the machine to a document, with the wishes of the query that are on.
+async fn deploy(document: &Path, wishes: [(&str, bool); 2], asked: &ChangeArgs) -> Result<(), Failure> {
     let text = read(document)?;
     import::is_document(document, &text)?;
-    let path = if refresh { "/applications?refresh=true" } else { "/applications" };
-    change(asked, |client| client.request(Method::POST, path).body(text.clone())).await
+    let query: Vec<String> = wishes.iter().filter(|(_, is_on)| *is_on).map(|(key, _)| format!("{key}=true")).collect();
+    let path = format!("/applications?{}", query.join("&"));
+    change(asked, |client| client.request(Method::POST, &path).body(text.clone())).await
 }
 
 /// Prints the document of a generation, of the wanted one without a number.
