@@ -24,7 +24,7 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
-	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
+	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,click,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
 	@echo "make guest   the Xnode on a fresh Debian in QEMU: control groups v2, systemd, restart, power cuts (as root; CUTS=\"1 5 9\" events)"
