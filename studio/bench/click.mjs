@@ -6,7 +6,7 @@
  *     {"plan": {"template", "name", "answers"}}   fills in the form, each answer by its field's title,
  *                                                 and lets the plan be shown             {"planned_ms"}: from that click to the plan
  *     {"press": {}}                               presses Deploy                         {"pressed_ms"}: of the click, since 1970
- *     {"leave": {}}                               leaves the page, which asks the agent nothing more                 {}
+ *     {"leave": {}}                               waits until the page says that all is done, and leaves it          {}
  *
  * What fails is answered by {"failed": WORDS}. The end of the input ends everything. It needs root: Chromium is apart from the machine's network.
  */
@@ -81,6 +81,8 @@ const acts = {
   },
 
   async leave() {
+    await page.getByText("Done: the machine is as this generation says").waitFor();
+    // From here on nothing asks the agent.
     await page.goto("about:blank");
     return {};
   },

@@ -125,11 +125,11 @@ export class Machine {
     return key;
   }
 
-  /** A folder of this machine as a place for backups. */
-  async backupFolder(): Promise<string> {
-    const folder = join(this.folder, "shed");
-    await mkdir(folder, { recursive: true });
-    return folder;
+  /** A place for backups on this machine, as a person has it on another disk. */
+  async backupPlace(): Promise<string> {
+    const disk = join(this.folder, "shed");
+    await mkdir(disk);
+    return join(disk, "xnode");
   }
 
   /** Lays images of an earlier run into the store: a recipe gives the same one each time, and making it takes half a minute. */

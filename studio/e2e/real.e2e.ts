@@ -7,7 +7,7 @@ import type { Locator, Page } from "playwright-core";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startApart, type Apart } from "./chromium.mjs";
-import { close, freePort, giveWallet, listen, open } from "./harness";
+import { close, freePort, giveWallet, listen, open, paste } from "./harness";
 import { lacking, Machine } from "./machine";
 
 const lack = lacking();
@@ -106,17 +106,6 @@ async function written(label: string): Promise<string> {
   return (await lines.allTextContents()).join("\n");
 }
 
-/** Pastes a text over everything in an editor, as people do. */
-async function paste(label: string, text: string): Promise<void> {
-  await editor(label).focus();
-  await page.keyboard.press("Control+a");
-  await editor(label).evaluate((element, pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", pasted);
-    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
-}
-
 /** A text with lines behind its first line that begins so. */
 function withBehind(text: string, begin: string, added: string[]): string {
   const lines = text.split("\n");
@@ -174,7 +163,7 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
     if (task.result?.state !== "fail") return;
     hasFailed = true;
     // The words of the page say more than the name of what was not found there.
-    const shown = await page?.locator("body").innerText();
+    const shown = page?.isClosed() === false ? await page.locator("body").innerText() : "";
     process.stdout.write(`${page?.url()}\n${shown}\n`);
   });
   afterAll(async () => {
@@ -296,10 +285,10 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
     await page.getByText("Backups are readable by").waitFor();
     await page.goto(at("/deploy?whole=1"));
     const place = ["machine:", "  backups:", "    shed:", "      kind: folder"];
-    const address = `      address: ${await machine.backupFolder()}`;
+    const address = `      address: ${await machine.backupPlace()}`;
     const schedule = ["    backup:", "      to: shed", '      schedule: "30 3 * * *"'];
     const document = withBehind(await written("Document"), `  ${SITE}:`, schedule);
-    await paste("Document", withBehind(document, "version:", [...place, address]));
+    await paste(page, "Document", withBehind(document, "version:", [...place, address]));
     await page.getByRole("button", { name: "Show the plan" }).click();
     expect(await decide("Deploy")).toBe(2);
     await stands(page, DONE);
@@ -336,7 +325,7 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
     const part = await written(label);
     const indent = /^( +)size: /m.exec(part)?.[1] ?? "";
     const option = `${indent}missing: /index.html`;
-    await paste(label, withBehind(part, `${indent}size: `, [option]));
+    await paste(page, label, withBehind(part, `${indent}size: `, [option]));
     const difference = page.getByRole("region", { name: "Difference to the present settings" });
     await difference.locator(".added").filter({ hasText: "missing: /index.html" }).waitFor();
     expect(await difference.locator(".removed").count()).toBe(0);

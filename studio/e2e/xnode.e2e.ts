@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Alert } from "../src/api/xnode";
 import { application, FakeAgent, generation } from "./agent";
 import { DOCUMENT, field, furnishSmall, planned, preflight, template } from "./furnished";
-import { close, giveWallet, open, startBrowser, type Opened } from "./harness";
+import { close, giveWallet, open, paste, startBrowser, type Opened } from "./harness";
 
 let browser: Browser;
 let agent: FakeAgent;
@@ -40,18 +40,6 @@ async function visit(
   opened.push({ page, complaints, matter: !refused });
   await page.goto(url + path);
   return page;
-}
-
-/** Pastes a text over everything in an editor, as people do. */
-async function paste(page: Page, label: string, text: string): Promise<void> {
-  const editor = page.getByRole("textbox", { name: label, exact: true });
-  await editor.focus();
-  await page.keyboard.press("Control+a");
-  await editor.evaluate((element, pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", pasted);
-    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
 }
 
 /** The machine with a site that runs and a database in a crash loop. */

@@ -162,7 +162,7 @@ fn measured(lab: &mut Lab, studio: &mut Studio, case: &Case) -> anyhow::Result<[
         let port = deploy::free_port()?;
         planned.borrow_mut().push(studio.plan(case, port, is_trial)?);
         let took = studio.press(case, port)?;
-        // Nothing of it asks the agent while podman has its turn.
+        // Its page asks the agent nothing while podman has its turn.
         studio.ask(&json!({ "leave": {} }))?;
         deploy::remove(agent)?;
         Ok(took)
