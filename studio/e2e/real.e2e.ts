@@ -1,6 +1,7 @@
 /**
  * A person, Studio in Chromium, and a real agent on this machine: from the store to an application that serves, is changed, broken,
- * brought back and removed. Each test goes on where the one before it ended.
+ * brought back and removed. Each test goes on where the one before it ended. `npm run e2e -- real`, as root; elsewhere it says that
+ * it was skipped.
  */
 import { get } from "node:http";
 import type { Locator, Page } from "playwright-core";
@@ -187,17 +188,14 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
       const shelf = page.getByRole("list", { name: "Templates" });
       await shelf.getByRole("link", { name: /Static site/ }).click();
       await page.getByRole("heading", { name: "Static site", level: 1 }).waitFor();
-      // Before anything is fetched the machine says what stands against it: nothing is that small.
+      // What cannot be is said before anything is fetched: by the page itself, and by the machine.
       await page.getByLabel("Room for pages").fill("1 MiB");
       await page.getByLabel("Room for pages").press("Tab");
       await page.getByText("A size of at least 16 MiB is expected.").waitFor();
       await page.getByLabel("Room for pages").fill("16 MiB");
       await page.getByLabel("Port on this machine").fill(`127.0.0.1:${machine.port}`);
-      await page
-        .getByRole("alert")
-        .filter({ hasText: `${machine.port} is taken by` })
-        .first()
-        .waitFor();
+      const taken = page.getByRole("alert").filter({ hasText: `${machine.port} is taken by` });
+      await taken.first().waitFor();
       await page.getByLabel("Port on this machine").fill(`127.0.0.1:${sitePort}`);
       await page.getByText("There is room for it").waitFor();
       await page.getByRole("button", { name: "Show the plan" }).click();
