@@ -209,7 +209,7 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
       const isDone = (words: string) => told.some((step) => step.startsWith(`✓ done ${words}`));
       expect(expected.filter((words) => !isDone(words))).toEqual([]);
       expect(told.filter((step) => !step.startsWith("✓ done "))).toEqual([]);
-      expect(await steps(second)).toEqual(told);
+      await expect.poll(() => steps(second)).toEqual(told);
       await page.getByText(`${told.length} of ${told.length} done`).waitFor();
       await second.close();
       await machine.keepImages();
@@ -311,7 +311,7 @@ describe.skipIf(lack !== null)("a person with a machine of their own", () => {
     for (const tab of [page, second]) await stands(tab, SERVES);
     const told = await steps(page);
     expect(told.length).toBeGreaterThan(3);
-    expect(await steps(second)).toEqual(told);
+    await expect.poll(() => steps(second)).toEqual(told);
     await second.close();
     await answersWith(PAGE);
   });
