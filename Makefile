@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 # make up REPLAY=../shared/data  serves recordings; SPEED=4 plays them four times as fast; HOME_DIR=... keeps state there
 UP_FLAGS := $(if $(REPLAY),--replay $(REPLAY)) $(if $(SPEED),--speed $(SPEED)) $(if $(HOME_DIR),--home $(HOME_DIR)) $(ARGS)
 
-.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants
+.PHONY: help up xnode install test check bench bench-xnode fuzz flood siege soak hours fmt build programs studio verify-bits templates doors guide one guest mutants shots
 
 help:
 	@echo "make up      set up, build and start a network of four validators and an Xnode on this machine (Ctrl-C stops it, and no application)"
@@ -24,7 +24,7 @@ help:
 	@echo "make test    set up and run every test"
 	@echo "make check   formatting, lints, types; no tests"
 	@echo "make bench   measure against the named peers; figures go to docs/benchmarks.md by hand"
-	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
+	@echo "make bench-xnode  the Xnode beside podman, runc, restic and bare folders, as root (ROWS=start,deploy,click,idle,backup,postgres,shim for some; QUICK=1 for a trial)"
 	@echo "make doors   deaths and errors at every door of the executor's effects (about half an hour, as root)"
 	@echo "make mutants break a rule of the Xnode at a time, in a copy: for each a test has to fail (as root; NAMES=\"drain-wait role-check\" for some, OUT=. for the figures)"
 	@echo "make guide   do what docs/guide/xnode.md says, as it is written (as root)"
@@ -36,6 +36,7 @@ help:
 	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
 	@echo "make templates  install, use, change and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
+	@echo "make shots   pictures of every page of Apps and Node in light, dark and at 380 px, to look at (SHOTS=FOLDER; ~/.cache/openmesh/shots without it)"
 	@echo "make fmt     format everything"
 
 # What only the agent of the Xnode needs may lack: everything else starts without it, and says so.
@@ -166,6 +167,10 @@ hours:
 templates:
 	@cargo build --locked --workspace --bins
 	@OPENMESH_TEMPLATES="$(NAMES)" cargo test --locked -p openmesh-agent --test it -- --ignored --nocapture --exact templates::every_template
+
+# Against a stand-in of the agent, so that there is something on every page. The folder lies outside of the repository.
+shots: studio
+	@cd studio && npm run --silent shots
 
 fmt:
 	cargo fmt --all

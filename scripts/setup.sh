@@ -37,7 +37,7 @@ case "${1:-up}" in
     [ -e /usr/include/seccomp.h ] || packages+=(libseccomp-dev)
     need mmdebstrap mmdebstrap
     if [ "$1" = bench-xnode ]; then
-      need podman podman; need_system runc runc; need restic restic; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
+      need chromium chromium; need podman podman; need_system runc runc; need restic restic; [ -d /usr/lib/postgresql ] || packages+=(postgresql)
       # Podman's package only recommends what its networks are made with.
       [ -x /usr/lib/cni/bridge ] || packages+=(containernetworking-plugins); need_system iptables iptables
     fi

@@ -20,6 +20,10 @@ export default tseslint.config(
     languageOptions: { globals: { document: "readonly", localStorage: "readonly", matchMedia: "readonly" } },
   },
   {
+    files: ["{bench,e2e}/**/*.mjs"],
+    languageOptions: { globals: { URL: "readonly" } },
+  },
+  {
     files: ["src/design/**"],
     rules: {
       "no-restricted-imports": ["error", { patterns: ["react-router*", "../api/*", "@tanstack/*"] }],

@@ -1,7 +1,9 @@
 /** The real network and a real browser, started once for a file of tests. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,22 +11,14 @@ import { chromium, type Browser, type BrowserContextOptions, type Page } from "p
 import { hexToString, type Hex, type TypedDataDefinition } from "viem";
 import type { PrivateKeyAccount } from "viem/accounts";
 import { expect } from "vitest";
+import { BROWSER, FLAGS } from "./chromium.mjs";
 
-const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
-const BINARY = join(TARGET, "debug/openmesh");
-const BROWSER = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-/** Time that a network may take until it says that it is ready. */
+export const TARGET = process.env["CARGO_TARGET_DIR"] ?? join(homedir(), ".cache/openmesh/target");
+export const BINARY = join(TARGET, "debug/openmesh");
+/** Time that a network, or an agent, may take until it says that it is ready. */
 const READY_MS_MAX = 120_000;
+/** Ports that tests take: none that the kernel gives to whoever asks for any (those from 32768 on). */
+const PORTS = { first: 30_000, count: 2_768 };
 
 export interface Network {
   url: string;
@@ -80,9 +74,19 @@ async function processOf(parent: number, word: string): Promise<number> {
   throw new Error(`no child of ${parent} is ${word}`);
 }
 
-function ready(child: ChildProcess): Promise<string> {
+async function ready(child: ChildProcess): Promise<string> {
+  let url = "";
+  await heard(child, (line) => {
+    url = /^studio {3}(http:\/\/\S+?)\/?$/.exec(line)?.[1] ?? url;
+    return line.trim() === "ready";
+  });
+  if (url === "") throw new Error(`${BINARY} is ready without naming Studio`);
+  return url;
+}
+
+/** Reads what the binary says up to a line; fails with its last words where it ends before, or takes too long. */
+export function heard(child: ChildProcess, isLast: (line: string) => boolean): Promise<void> {
   return new Promise((resolve, reject) => {
-    let url: string | null = null;
     let said = "";
     const deadline = setTimeout(() => reject(new Error(`not ready in time:\n${said}`)), READY_MS_MAX);
     const fail = (why: string) => {
@@ -97,14 +101,31 @@ function ready(child: ChildProcess): Promise<string> {
     if (!child.stdout) return fail("has no output");
     createInterface({ input: child.stdout }).on("line", (line) => {
       said += `${line}\n`;
-      url = /^studio {3}(http:\/\/\S+?)\/?$/.exec(line)?.[1] ?? url;
-      if (line.trim() !== "ready") return;
+      if (!isLast(line)) return;
       clearTimeout(deadline);
-      if (url) resolve(url);
-      else fail("is ready without naming Studio");
+      resolve();
     });
   });
 }
+
+const firstPort = randomInt(PORTS.count);
+let portsGiven = 0;
+
+/** A free port of loopback that nothing else of this run gets, nor anybody who asks the kernel for any. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + ((firstPort + portsGiven) % PORTS.count);
+    portsGiven += 1;
+    if (await isFree(port)) return port;
+  }
+}
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 
 export const startBrowser = (): Promise<Browser> => chromium.launch({ executablePath: BROWSER, args: FLAGS });
 
@@ -140,11 +161,28 @@ export async function open(
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   const complaints: string[] = [];
+  listen(page, complaints);
+  return { page, complaints };
+}
+
+/** Notes everything that a page complains about. */
+export function listen(page: Page, complaints: string[]): void {
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(error.message));
-  return { page, complaints };
+}
+
+/** Pastes a text over everything in an editor, as people do. */
+export async function paste(page: Page, label: string, text: string): Promise<void> {
+  const editor = page.getByRole("textbox", { name: label, exact: true });
+  await editor.focus();
+  await page.keyboard.press("Control+a");
+  await editor.evaluate((element, pasted) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", pasted);
+    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  }, text);
 }
 
 /**

@@ -2,7 +2,8 @@
 import type { Browser, Locator, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Deployment } from "../src/api/xnode";
-import { application, FakeAgent, field, generation, preflight, template } from "./agent";
+import { application, FakeAgent, generation } from "./agent";
+import { field, preflight, template } from "./furnished";
 import { close, open, startBrowser, type Opened } from "./harness";
 
 let browser: Browser;

@@ -2,9 +2,10 @@ import type { Browser, Page } from "playwright-core";
 import { verifyMessage } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { Alert, Deployment } from "../src/api/xnode";
-import { application, FakeAgent, field, generation, preflight, template } from "./agent";
-import { close, giveWallet, open, startBrowser, type Opened } from "./harness";
+import type { Alert } from "../src/api/xnode";
+import { application, FakeAgent, generation } from "./agent";
+import { DOCUMENT, field, furnishSmall, planned, preflight, template } from "./furnished";
+import { close, giveWallet, open, paste, startBrowser, type Opened } from "./harness";
 
 let browser: Browser;
 let agent: FakeAgent;
@@ -41,60 +42,8 @@ async function visit(
   return page;
 }
 
-/** Pastes a text over everything in an editor, as people do. */
-async function paste(page: Page, label: string, text: string): Promise<void> {
-  const editor = page.getByRole("textbox", { name: label, exact: true });
-  await editor.focus();
-  await page.keyboard.press("Control+a");
-  await editor.evaluate((element, pasted) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", pasted);
-    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
-}
-
 /** The machine with a site that runs and a database in a crash loop. */
-function furnish(): void {
-  agent.applications = [
-    application("site"),
-    application("db", {
-      state: "crash_loop",
-      cause: "ended with code 1 after 12 ms",
-      ports: { sql: null },
-      volumes: { data: "0123 line 1" },
-    }),
-  ];
-  agent.documents.set(1, DOCUMENT);
-  agent.generations = [generation(1, ["db", "site"], { serves: true, is_wanted: true })];
-}
-const DOCUMENT = `version: 1
-applications:
-  db:
-    image: postgres:16
-  site:
-    image: nginx:1
-    ports:
-      http:
-        port: 80
-`;
-
-/** A plan of three steps, one of which destroys something. */
-const planned = (more: Partial<Deployment> = {}): Deployment => ({
-  generation: 2,
-  after: 1,
-  applications: ["site"],
-  plan: `generation 2 after 1: 3 steps
-site ~ image: "nginx:1" -> "nginx:2"
-   1. fetch nginx:2 (1a2b3c4d, 12 MiB) (its image is not here)
-   2. hold requests to site for at most 30s (another version)
-      destroys open connections of raw TCP, once
-   3. commit generation 2 (everything is done)
-`,
-  steps: 3,
-  destroys: ["open connections of raw TCP, once"],
-  events: 1,
-  ...more,
-});
+const furnish = () => furnishSmall(agent);
 
 describe("applications", () => {
   it("are listed with state, cause and ports, by filters that stay in the address", async () => {

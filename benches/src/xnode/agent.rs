@@ -46,7 +46,8 @@ impl Agent {
         let log = self.folder.join("log");
         let open = || File::options().create(true).append(true).open(&log);
         let subnet = self.subnet.clone();
-        let mut command = self.command(&["xnode", "agent", "--subnet", &subnet]);
+        // As that of a machine it has a face, at a free port.
+        let mut command = self.command(&["xnode", "agent", "--subnet", &subnet, "--face", "127.0.0.1:0"]);
         // In a group of its own: an interrupt of the measurement ends it in order.
         let child = command.stdout(open()?).stderr(open()?).process_group(0).spawn()?;
         self.child = Some(child);
@@ -80,6 +81,13 @@ impl Agent {
     /// Folder of what outlives the machine's run.
     pub fn state(&self) -> PathBuf {
         self.folder.join("state")
+    }
+
+    /// Address at which it serves Studio, `127.0.0.1:PORT`; another one after each start.
+    pub fn face(&self) -> anyhow::Result<String> {
+        let path = self.folder.join("run/face");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(text.trim().to_string())
     }
 
     /// Writes a document, and returns its path.

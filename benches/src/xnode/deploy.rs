@@ -16,40 +16,44 @@ use super::podman::Podman;
 use super::table::{Bar, Row, SECONDS};
 
 /// Rounds of each template.
-const ROUNDS: usize = 5;
+pub const ROUNDS: usize = 5;
 /// The same of a trial.
-const TRIAL_ROUNDS: usize = 1;
+pub const TRIAL_ROUNDS: usize = 1;
 /// Time that ours may take beyond podman's, seconds: it makes a file system for the data and tests health before it lets traffic in.
-const MORE_S: f64 = 1.0;
+pub const MORE_S: f64 = 1.0;
 /// Patience with an image that is made of packages.
 const MAKING: Duration = Duration::from_secs(900);
 /// Patience with one connection.
 const CONNECTION: Duration = Duration::from_secs(2);
 /// Pause between two questions.
-const PAUSE: Duration = Duration::from_millis(5);
+pub const PAUSE: Duration = Duration::from_millis(5);
 /// Name of the application and of podman's container.
-const IT: &str = "it";
+pub const IT: &str = "it";
 /// Folder of the image for podman, below podman's own.
 const LAYOUT: &str = "layout";
 
 /// A template with a question to what is made of it.
-struct Case {
-    template: &'static str,
+pub struct Case {
+    /// Its name.
+    pub template: &'static str,
     /// Its port inside, as its recipe has it.
     port: u16,
     /// Size of its data in a trial; otherwise that of the template.
-    trial_size: &'static str,
+    pub trial_size: &'static str,
+    /// Title of that size in the template's form.
+    pub size_title: &'static str,
     question: &'static str,
     /// Part of the right answer.
     answer: &'static str,
 }
 
 /// Templates: nginx, Redis and a node of a chain.
-const CASES: [Case; 3] = [
+pub const CASES: [Case; 3] = [
     Case {
         template: "static-site",
         port: 8080,
         trial_size: "16 MiB",
+        size_title: "Room for pages",
         question: "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
         answer: "It works",
     },
@@ -57,6 +61,7 @@ const CASES: [Case; 3] = [
         template: "redis",
         port: 6379,
         trial_size: "64 MiB",
+        size_title: "Room on disk",
         question: "PING\r\n",
         // It asks for the password, so it has read its configuration and serves.
         answer: "-NOAUTH",
@@ -65,6 +70,7 @@ const CASES: [Case; 3] = [
         template: "anvil",
         port: 8545,
         trial_size: "64 MiB",
+        size_title: "Room on disk",
         question: "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 59\r\n\
                    Connection: close\r\n\r\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"eth_chainId\",\"params\":[]}",
         answer: "0x7a69",
@@ -85,7 +91,7 @@ struct Twin {
 }
 
 /// Returns true where one question gets its answer.
-fn answers(case: &Case, port: u16) -> bool {
+pub fn answers(case: &Case, port: u16) -> bool {
     let asked = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(CONNECTION))?;
@@ -115,7 +121,7 @@ fn until_it_answers(case: &Case, port: u16, patience: Duration) -> anyhow::Resul
 }
 
 /// A port that nobody had a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
@@ -151,7 +157,7 @@ fn deploy(agent: &Agent, case: &Case, is_trial: bool, patience: Duration) -> any
 }
 
 /// Removes the application with its data.
-fn remove(agent: &Agent) -> anyhow::Result<()> {
+pub fn remove(agent: &Agent) -> anyhow::Result<()> {
     agent.ask(&["app", "remove", IT, "--data", "wipe", "--yes", "--committed"])?;
     machine::until("the end of the application", PATIENCE, || {
         Ok(agent.value(&["app", "list"])?.as_array().is_some_and(Vec::is_empty))
@@ -238,37 +244,61 @@ fn files(twin: &Twin, folder: &Path) -> anyhow::Result<Vec<String>> {
     Ok(binds)
 }
 
-/// Runs the same in podman, with empty folders for its data, and returns the seconds until it answers.
-fn run(podman: &Podman, case: &Case, twin: &Twin, binds: &[String]) -> anyhow::Result<f64> {
-    let folder = tempfile::tempdir_in(podman.folder())?;
-    let mut arguments: Vec<String> =
-        ["run", "--detach", "--name", IT, "--read-only", "--tmpfs", "/tmp"].map(String::from).into();
-    arguments.extend(["--user".into(), twin.user.clone()]);
-    arguments.extend(["--entrypoint".into(), json!(twin.command).to_string()]);
-    for variable in &twin.variables {
-        arguments.extend(["--env".into(), variable.clone()]);
+/// What podman runs in place of a template: its image is in podman's store.
+pub struct InPodman<'a> {
+    podman: &'a Podman,
+    case: &'a Case,
+    twin: Twin,
+    binds: Vec<String>,
+    /// Holds the files of the binds.
+    _folder: tempfile::TempDir,
+}
+
+impl<'a> InPodman<'a> {
+    /// Deploys a template once, so that its image is made and what runs tells what podman has to run, and removes it.
+    pub fn of(agent: &Agent, podman: &'a Podman, case: &'a Case, is_trial: bool) -> anyhow::Result<InPodman<'a>> {
+        deploy(agent, case, is_trial, MAKING)?;
+        let twin = twin(agent)?;
+        import(agent, podman, &twin.digest)?;
+        let folder = tempfile::tempdir_in(podman.folder())?;
+        let binds = files(&twin, folder.path())?;
+        remove(agent)?;
+        Ok(InPodman { podman, case, twin, binds, _folder: folder })
     }
-    for (number, place) in twin.volumes.iter().enumerate() {
-        let data = folder.path().join(number.to_string());
-        std::fs::create_dir(&data)?;
-        machine::run(std::process::Command::new("chown").arg(&twin.user).arg(&data))?;
-        arguments.extend(["--volume".into(), format!("{}:{place}", data.display())]);
+
+    /// Runs it with empty folders for its data, and returns the seconds until it answers.
+    pub fn run(&self) -> anyhow::Result<f64> {
+        let InPodman { podman, case, twin, binds, .. } = self;
+        let folder = tempfile::tempdir_in(podman.folder())?;
+        let mut arguments: Vec<String> =
+            ["run", "--detach", "--name", IT, "--read-only", "--tmpfs", "/tmp"].map(String::from).into();
+        arguments.extend(["--user".into(), twin.user.clone()]);
+        arguments.extend(["--entrypoint".into(), json!(twin.command).to_string()]);
+        for variable in &twin.variables {
+            arguments.extend(["--env".into(), variable.clone()]);
+        }
+        for (number, place) in twin.volumes.iter().enumerate() {
+            let data = folder.path().join(number.to_string());
+            std::fs::create_dir(&data)?;
+            machine::run(std::process::Command::new("chown").arg(&twin.user).arg(&data))?;
+            arguments.extend(["--volume".into(), format!("{}:{place}", data.display())]);
+        }
+        for bind in binds {
+            arguments.extend(["--volume".into(), bind.clone()]);
+        }
+        let took = podman.within(|| {
+            let port = free_port()?;
+            arguments.extend(["--publish".into(), format!("127.0.0.1:{port}:{}", case.port)]);
+            arguments.push(format!("localhost/{IT}:1"));
+            let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let begun = Instant::now();
+            podman.run(&words)?;
+            until_it_answers(case, port, PATIENCE)?;
+            Ok(begun.elapsed().as_secs_f64())
+        });
+        podman.within(|| podman.run(&["rm", "--force", "--time", "0", IT]))?;
+        took
     }
-    for bind in binds {
-        arguments.extend(["--volume".into(), bind.clone()]);
-    }
-    let took = podman.within(|| {
-        let port = free_port()?;
-        arguments.extend(["--publish".into(), format!("127.0.0.1:{port}:{}", case.port)]);
-        arguments.push(format!("localhost/{IT}:1"));
-        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let begun = Instant::now();
-        podman.run(&words)?;
-        until_it_answers(case, port, PATIENCE)?;
-        Ok(begun.elapsed().as_secs_f64())
-    });
-    podman.within(|| podman.run(&["rm", "--force", "--time", "0", IT]))?;
-    took
 }
 
 /// Measures one template.
@@ -276,19 +306,13 @@ fn row(lab: &mut Lab, case: &Case) -> anyhow::Result<Row> {
     let (is_trial, rounds) = (lab.is_trial, lab.rounds(ROUNDS, TRIAL_ROUNDS));
     let (agent, podman) = lab.both()?;
     let agent = &*agent;
-    // Once beforehand: the image is made, and what runs tells what podman has to run.
-    deploy(agent, case, is_trial, MAKING)?;
-    let twin = twin(agent)?;
-    import(agent, podman, &twin.digest)?;
-    let folder = tempfile::tempdir_in(podman.folder())?;
-    let binds = files(&twin, folder.path())?;
-    remove(agent)?;
+    let theirs = InPodman::of(agent, podman, case, is_trial)?;
     let ours = || {
         let took = deploy(agent, case, is_trial, MAKING)?;
         remove(agent)?;
         Ok(took)
     };
-    let mut sides: [Side<'_>; 2] = [Box::new(ours), Box::new(|| run(podman, case, &twin, &binds))];
+    let mut sides: [Side<'_>; 2] = [Box::new(ours), Box::new(|| theirs.run())];
     let figures = alternate(rounds, &mut sides)?;
     let [ours, theirs] = <[Vec<f64>; 2]>::try_from(figures).ok().context("two sides")?;
     let name = format!("deployment of {} until it answers", case.template);

@@ -5,6 +5,7 @@
 
 mod agent;
 mod backup;
+mod click;
 mod deploy;
 mod idle;
 mod lab;
@@ -44,6 +45,8 @@ enum Rows {
     Start,
     /// Deployment of templates until they answer, beside podman.
     Deploy,
+    /// The same by a click in Studio, in Chromium.
+    Click,
     /// Memory and processor of an idle agent, and a deployment that changes nothing.
     Idle,
     /// Backup and restore, beside restic.
@@ -59,6 +62,7 @@ impl Rows {
         match self {
             Rows::Start => start::rows(lab),
             Rows::Deploy => deploy::rows(lab),
+            Rows::Click => click::rows(lab),
             Rows::Idle => idle::rows(lab),
             Rows::Backup => backup::rows(lab),
             Rows::Postgres => postgres::rows(lab),

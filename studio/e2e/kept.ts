@@ -1,0 +1,279 @@
+/** What a machine keeps and lets in, with something on every page of it: backups, doors, access, alerts, the store. For eyes, and not for tests. */
+import type { Alert, Backup } from "../src/api/xnode";
+import type { FakeAgent } from "./agent";
+import { field, MIB, preflight, template } from "./furnished";
+
+const MINUTE_MS = 60_000;
+export const WALLET = "0x52908400098527886E0F7030069857D2E4169EE7";
+/** A moment so many minutes ago, and one in so many. */
+export const ago = (minutes: number): string => later(-minutes);
+export const later = (minutes: number): string => new Date(Date.now() + minutes * MINUTE_MS).toISOString();
+
+export function furnishBackups(agent: FakeAgent): void {
+  const kept = (number: number, minutes: number): Backup => ({
+    id: `${number}a`.repeat(32),
+    application: "db",
+    target: "shed",
+    node: "attic",
+    generation: 1,
+    number,
+    at: ago(minutes),
+    volumes: { data: 212 * MIB },
+    bytes: 212 * MIB,
+    stored_bytes: 31 * MIB,
+    still_ms: 120,
+  });
+  const last = kept(2, 600);
+  const begun = { application: "db", by: WALLET, begun: ago(1), bytes: 64 * MIB, all_bytes: 212 * MIB };
+  agent.backups = {
+    keys: { owner: `age1${"q".repeat(58)}`, node: "age1node" },
+    machine: "attic",
+    targets: [
+      {
+        name: "shed",
+        place: "the folder /mnt/backup/xnode",
+        repository: "c0ffee".repeat(10),
+        state: "late",
+        cause: "the folder was not mounted at 03:30",
+        tended: ago(300),
+      },
+    ],
+    applications: [
+      {
+        name: "db",
+        target: "shed",
+        state: "late",
+        cause: "the folder was not mounted at 03:30",
+        next: later(400),
+        last,
+        drill_state: "ok",
+        drill_cause: null,
+        next_drill: null,
+        drill: { backup: last.id, of: last.at, at: ago(500), bytes: last.bytes, took_ms: 900, fault: null },
+        awaits_last: false,
+        due_since: ago(90),
+        missed: 2,
+        failures: 1,
+        again_in_ms: 240_000,
+      },
+    ],
+    jobs: [
+      {
+        ...begun,
+        number: 1,
+        kind: "drill",
+        phase: "done",
+        ended: {
+          at: ago(500),
+          ok: true,
+          text: "everything was read back",
+          code: null,
+          backup: last.id,
+          generation: null,
+          events: null,
+        },
+      },
+      { ...begun, number: 2, kind: "backup", phase: "reads data", ended: null },
+    ],
+  };
+  agent.also.set("GET /applications/db/backups", () => ({ json: [last, kept(1, 2_040)] }));
+  const line = { volume: "data", by: WALLET, admitted: true };
+  agent.also.set("GET /applications/db/lines", () => ({
+    json: [
+      { ...line, number: 1, parent: null, reason: "the first one", at: ago(9_000), in_use: false },
+      { ...line, number: 2, parent: 1, reason: "a restore", at: ago(300), in_use: true },
+    ],
+  }));
+}
+
+export function furnishDoors(agent: FakeAgent): void {
+  const now = Math.floor(Date.now() / 1_000);
+  const day = 86_400;
+  agent.doors = {
+    ...agent.doors,
+    serial: 17,
+    connections: 12,
+    malformed: 3,
+    listeners: [
+      { address: "0.0.0.0:443", tls: true, route: null },
+      { address: "127.0.0.1:8088", tls: false, route: "site/http" },
+    ],
+    hosts: [
+      { name: "shop.example.org", route: "site/http", access: "1 wallet", is_secure: true },
+      { name: "shop.lan", route: "site/http", access: "everybody", is_secure: false },
+    ],
+    routes: [
+      {
+        name: "site/http",
+        admission: "open",
+        waiting: 0,
+        held: 14,
+        refused: 0,
+        longest_hold_ms: 812,
+        instances: [
+          {
+            name: "8a9b0c1d2e3f.0",
+            drains: false,
+            open: 3,
+            reading_requests: 12_345,
+            writing_requests: 67,
+            cut: 0,
+          },
+        ],
+      },
+    ],
+    certificates: [
+      {
+        name: "shop.example.org",
+        maker: "acme",
+        until: now + 12 * day,
+        renews_at: now + day,
+        failure: {
+          count: 2,
+          at: now - 600,
+          again: now + 600,
+          cause: "the authority does not reach port 80 of shop.example.org",
+          remedy: "let port 80 or 443 through to this machine",
+        },
+        note: null,
+      },
+      {
+        name: "shop.lan",
+        maker: "house",
+        until: now + 80 * day,
+        renews_at: now + 50 * day,
+        failure: null,
+        note: null,
+      },
+    ],
+    remarks: ["0.0.0.0:80 is taken by a process of the host: nothing is served there"],
+  };
+}
+
+export function furnishAccess(agent: FakeAgent): void {
+  agent.me = { who: WALLET, role: "owner", from: "127.0.0.1:50123", id: "a1" };
+  agent.members = [
+    { wallet: WALLET, role: "owner", name: "Ada", since: ago(20_000), by: "the settings", sessions: 1 },
+    { wallet: `0x${"ab".repeat(20)}`, role: "viewer", name: null, since: ago(90), by: WALLET, sessions: 0 },
+  ];
+  agent.sessions = [
+    {
+      id: "a1",
+      wallet: WALLET,
+      role: "owner",
+      from: "127.0.0.1:50123",
+      made: ago(200),
+      used: ago(0),
+      left_ms: 40_000_000,
+      open: 2,
+      current: true,
+    },
+  ];
+  agent.keys = [
+    { id: "k1", name: "ci", role: "operator", maker: WALLET, made: ago(900), left_ms: null, used: ago(30) },
+  ];
+  const previous = "0123456789abcdef".repeat(4);
+  agent.audit = [
+    {
+      sequence: 12,
+      at: ago(2),
+      kind: "refused",
+      who: "key ci",
+      role: "operator",
+      from: "10.0.0.7 through 127.0.0.1:50124",
+      method: "DELETE",
+      path: "/v1/xnode/applications/db",
+      status: 403,
+      code: "role",
+      previous,
+    },
+    { sequence: 11, at: ago(3), kind: "ended", who: WALLET, of: 10, status: 200, previous },
+    {
+      sequence: 10,
+      at: ago(3),
+      kind: "begun",
+      who: WALLET,
+      role: "owner",
+      from: "127.0.0.1:50123",
+      method: "POST",
+      path: "/v1/xnode/applications",
+      previous,
+    },
+  ];
+}
+
+export function furnishAlerts(agent: FakeAgent): void {
+  const alert: Alert = {
+    id: 7,
+    kind: "down",
+    application: "db",
+    subject: null,
+    severity: "critical",
+    cause: "its instance ends again and again: ended with code 1 after 12 ms",
+    remedy: "look at its log; go back to a generation that ran",
+    begin: ago(14),
+    opened: ago(13),
+    closed: null,
+    acknowledged: null,
+  };
+  agent.alerts = {
+    open: [
+      alert,
+      {
+        ...alert,
+        id: 6,
+        kind: "backup_late",
+        severity: "warning",
+        cause: "no backup since 03:30",
+        remedy: "mount /mnt/backup",
+        acknowledged: { by: WALLET, at: ago(5) },
+      },
+    ],
+    closed: [{ ...alert, id: 3, kind: "disk", application: null, severity: "warning", closed: ago(400) }],
+    webhooks: [
+      {
+        name: "phone",
+        host: "https://hooks.example.org",
+        cause: null,
+        waiting: 1,
+        last_failure: "it answered 503",
+      },
+    ],
+    dropped: [{ webhook: "phone", alert: 2, event: "opened", at: ago(3_000), cause: "tried 30 times" }],
+    dropped_count: 1,
+    suppressed: 2,
+  };
+}
+
+export function furnishStore(agent: FakeAgent): void {
+  const redis = template("redis", "Redis 7.0", "database", [
+    field("memory", "size", { default: "64 MiB", least: "16 MiB", help: "More than its values need." }),
+    field("policy", "choice", { default: "noeviction", choices: ["noeviction", "allkeys-lru"] }),
+    field("password", "secret", { generated: 32 }),
+    field("port", "port", { default: "127.0.0.1:auto", help: "`auto` takes a free one." }),
+    field("fsync", "choice", { default: "everysec", choices: ["everysec", "always"], advanced: true }),
+  ]);
+  redis.notes = ["Another application reaches it by its name on port 6379 when it has a link to it."];
+  redis.data = [{ volume: "data", holds: "The log of all writes.", single_writer: true }];
+  const failed = template("wordpress", "WordPress", "web");
+  failed.summary.mark = "failed";
+  const never = template("geth", "Ethereum node (geth)", "blockchain");
+  Object.assign(never.summary, { mark: "none", not_run_here: true });
+  agent.templates = [redis, template("static-site", "Static site", "web"), failed, never];
+  agent.also.set("POST /templates/redis/preflight", () => ({
+    json: preflight({
+      applications: [
+        {
+          name: "redis",
+          template: "redis",
+          memory_bytes: 64 * MIB,
+          disk_bytes: 2 ** 30,
+          ports: [["redis", "127.0.0.1:auto"]],
+          domains: [],
+          secrets: ["redis-password"],
+          open: null,
+        },
+      ],
+    }),
+  }));
+}
