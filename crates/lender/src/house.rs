@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use openmesh_backup::peer::line::Lender;
-use openmesh_backup::{NodeKey, NodePublicKey, Refusal};
+use openmesh_backup::{NodePublicKey, Refusal};
 use openmesh_primitives::Timestamp;
 
 use crate::crowd::Crowd;
@@ -68,11 +68,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl House {
-    /// Opens a lender that lends nothing yet: with the folder of all guests, its key, and the file with its days.
+    /// Opens a lender that lends nothing yet: with the folder of all guests, its side of the greeting, and the file with its days.
     ///
     /// # Errors
-    /// TLS cannot be set up, or the folder cannot be read.
-    pub fn open(folder: &Path, key: &NodeKey, days: &Path, effects: Effects) -> io::Result<House> {
+    /// The folder cannot be read.
+    pub fn open(folder: &Path, tls: Lender, days: &Path, effects: Effects) -> io::Result<House> {
         let mut least = 0;
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -82,7 +82,7 @@ impl House {
         }
         Ok(House {
             folder: folder.into(),
-            tls: Lender::new(key)?,
+            tls,
             effects,
             loans: RwLock::default(),
             vaults: Mutex::default(),

@@ -10,6 +10,7 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use openmesh_backup::NodeKey;
+use openmesh_backup::peer::line::Lender;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -152,8 +153,11 @@ pub fn run(start: &Start) -> Result<(), StartError> {
     let folder_of = |path: &Path| path.parent().map_or(PathBuf::from("/"), Path::to_path_buf);
     let (reports, told) = (folder_of(&start.report), folder_of(&start.loans));
     let ports: Vec<u16> = start.listen.iter().map(SocketAddr::port).collect();
-    let is_shut = shut(&[&start.guests, &start.own, &reports], &[&told], &ports).map_err(StartError::Privileges)?;
-    let house = House::open(&start.guests, &key, &start.own.join(DAYS_FILE), free()).map_err(StartError::House)?;
+    let writes = [start.guests.as_path(), start.own.as_path(), reports.as_path()];
+    let is_shut = shut(&writes, &[told.as_path()], &ports).map_err(StartError::Privileges)?;
+    let opened = Lender::new(&key)
+        .and_then(|tls| House::open(&start.guests, tls, &start.own.join(DAYS_FILE), free()));
+    let house = opened.map_err(StartError::House)?;
     Watch::new(start, Arc::new(house), is_shut).keep();
     Ok(())
 }
@@ -253,7 +257,7 @@ impl<'a> Watch<'a> {
         for (address, _) in std::mem::take(&mut self.waits) {
             let house = self.house.clone();
             let begun = TcpListener::bind(address).and_then(|listener| {
-                Builder::new().name("door".into()).spawn(move || serve(&house, &listener))
+                Builder::new().name("listens".into()).spawn(move || serve(&house, &listener))
             });
             match begun {
                 Ok(_) => self.listens.push(address),

@@ -23,9 +23,27 @@ const RATE_BYTES_MIN: u64 = 4 << 10;
 /// Bytes of an object that are written or read at a time.
 pub const PIECE_BYTES: usize = 64 << 10;
 
+/// Patience with the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Longest time for its greeting.
+    pub greeting: Duration,
+    /// Longest time without a byte of it.
+    pub stall: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { greeting: GREETING, stall: STALL }
+    }
+}
+
 /// The settings of a lender's side, made once.
 #[derive(Clone, Debug)]
-pub struct Lender(Arc<rustls::ServerConfig>);
+pub struct Lender {
+    tls: Arc<rustls::ServerConfig>,
+    patience: Patience,
+}
 
 impl Lender {
     /// Settings of a key.
@@ -33,7 +51,14 @@ impl Lender {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(own: &NodeKey) -> io::Result<Lender> {
-        tls::server(own).map(Lender).map_err(io::Error::other)
+        let tls = tls::server(own).map_err(io::Error::other)?;
+        Ok(Lender { tls, patience: Patience::default() })
+    }
+
+    /// These settings with another patience.
+    #[must_use]
+    pub fn with(self, patience: Patience) -> Lender {
+        Lender { patience, ..self }
     }
 
     /// Greets a guest, and returns its key, which has signed the greeting.
@@ -41,8 +66,8 @@ impl Lender {
     /// # Errors
     /// It does not greet within its time, has no key, or speaks another protocol.
     pub fn greet(&self, socket: TcpStream) -> io::Result<(Line, NodePublicKey)> {
-        let connection = ServerConnection::new(self.0.clone()).map_err(io::Error::other)?;
-        Line::greet(Connection::Server(connection), socket)
+        let connection = ServerConnection::new(self.tls.clone()).map_err(io::Error::other)?;
+        Line::greet(Connection::Server(connection), socket, self.patience)
     }
 }
 
@@ -66,7 +91,7 @@ impl Guest {
     pub fn greet(&self, socket: TcpStream) -> io::Result<Line> {
         let name = tls::name().map_err(io::Error::other)?;
         let connection = ClientConnection::new(self.0.clone(), name).map_err(io::Error::other)?;
-        Line::greet(Connection::Client(connection), socket).map(|(line, _)| line)
+        Line::greet(Connection::Client(connection), socket, Patience::default()).map(|(line, _)| line)
     }
 }
 
@@ -82,17 +107,17 @@ pub struct Line {
 }
 
 impl Line {
-    fn greet(connection: Connection, socket: TcpStream) -> io::Result<(Line, NodePublicKey)> {
+    fn greet(connection: Connection, socket: TcpStream, patience: Patience) -> io::Result<(Line, NodePublicKey)> {
         socket.set_nodelay(true)?;
-        let until = Instant::now() + GREETING;
-        let mut line = Line { connection, socket, stall: GREETING, until };
+        let until = Instant::now() + patience.greeting;
+        let mut line = Line { connection, socket, stall: patience.greeting, until };
         while line.connection.is_handshaking() {
             if line.fill()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
         line.flush()?;
-        line.stall = STALL;
+        line.stall = patience.stall;
         if line.connection.alpn_protocol() != Some(PROTOCOL) {
             return Err(wrong("the other side speaks another protocol, or another version of it"));
         }
