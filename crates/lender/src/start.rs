@@ -52,7 +52,7 @@ pub struct Start {
     pub loans: PathBuf,
     /// File with the secret key, read before rights are given away.
     pub key: PathBuf,
-    /// Addresses to listen at.
+    /// Addresses to listen at; port 0 takes a free one, which then stands in the report.
     pub listen: Vec<SocketAddr>,
     /// User that the lender becomes. Without it, it stays what it is; root is refused.
     #[serde(default)]
@@ -257,10 +257,12 @@ impl<'a> Watch<'a> {
         for (address, _) in std::mem::take(&mut self.waits) {
             let house = self.house.clone();
             let begun = TcpListener::bind(address).and_then(|listener| {
-                Builder::new().name("listens".into()).spawn(move || serve(&house, &listener))
+                let bound = listener.local_addr()?;
+                Builder::new().name("listens".into()).spawn(move || serve(&house, &listener))?;
+                Ok(bound)
             });
             match begun {
-                Ok(_) => self.listens.push(address),
+                Ok(bound) => self.listens.push(bound),
                 Err(cause) => waits.push((address, cause.to_string())),
             }
         }

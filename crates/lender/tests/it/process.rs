@@ -1,11 +1,12 @@
 //! The process: its rights, its loans from a file, its end, its successor (B-80).
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use landlock::{ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _};
 use openmesh_backup::{Peer, PeerSettings, Refusal, Store as _, StoreError};
 use openmesh_lender::loans::{Loan, Loans};
 use openmesh_lender::privileges::User;
@@ -65,7 +66,7 @@ impl Home {
             report: own("reports").join("report.json"),
             loans: told.join("loans.json"),
             key: secret,
-            listen: vec![free_address()],
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
             user: is_root.then_some(User { uid: UID, gid: UID }),
             session: false,
         };
@@ -95,17 +96,14 @@ impl Home {
         until("it listens", || self.report().is_some_and(|report| !report.listens.is_empty()));
     }
 
+    /// The store of a guest, once the lender listens.
     fn peer(&self, number: u8) -> Peer {
-        let address = self.start.listen[0].to_string();
+        self.listens();
+        let address = self.report().unwrap().listens.remove(0);
         let settings =
             PeerSettings { address, lender: key(LENDER).public(), own: key(number), tries: openmesh_backup::peer::TRIES };
         Peer::open(settings).unwrap()
     }
-}
-
-/// An address that was free a moment ago; the lender says so where it is not any more, and the test with it.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A line of the kernel about a process.
@@ -116,7 +114,8 @@ fn status(pid: u32, name: &str) -> String {
 }
 
 fn has_landlock() -> bool {
-    fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|list| list.contains("landlock"))
+    let asked = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    asked.handle_access(AccessFs::from_all(ABI::V2)).is_ok()
 }
 
 #[test]
@@ -165,7 +164,7 @@ fn loans_change_while_it_runs_and_it_leaves_for_the_next_one() {
     home.tell("two", &[("ann", loan(&[1]))]);
     assert!(first.0.wait().unwrap().success(), "it leaves by itself");
     until("the next one serves", || home.report().is_some_and(|report| report.run == "two" && !report.listens.is_empty()));
-    assert_eq!(peer.read(object(b"a"), 0, 9).unwrap(), b"a");
+    assert_eq!(home.peer(1).read(object(b"a"), 0, 9).unwrap(), b"a");
 }
 
 #[test]
