@@ -13,6 +13,7 @@ use openmesh_xnode::XnodeError;
 use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
+use crate::lending::LendingError;
 
 /// A failure of the agent's service.
 #[derive(Debug, thiserror::Error)]
@@ -264,6 +265,9 @@ pub enum AgentError {
     /// Backups, restores and drills.
     #[error(transparent)]
     Backups(#[from] BackupsError),
+    /// Room for the backups of other machines.
+    #[error(transparent)]
+    Lending(#[from] LendingError),
 }
 
 impl AgentError {
@@ -302,6 +306,7 @@ impl AgentError {
             AgentError::Image { .. } => ("image", 502),
             AgentError::Recipe { .. } => ("recipe", 422),
             AgentError::Backups(error) => error.code(),
+            AgentError::Lending(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }

@@ -29,6 +29,7 @@ mod files;
 mod history;
 mod ids;
 mod jobs;
+mod lending;
 mod logs;
 mod manager;
 mod outcomes;
@@ -54,6 +55,7 @@ pub use backups::BackupsError;
 pub use client::Client;
 pub use contract::openapi;
 pub use error::AgentError;
+pub use lending::LendingError;
 pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
@@ -63,7 +65,7 @@ pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DoorPorts, FACE, LEND_PORT, LendPlace, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -163,6 +165,7 @@ async fn once(
     let door = doors::watch(&service)?;
     let worker = worker::start(service.clone())?;
     let backups = backups::start(service.clone())?;
+    let lender = lending::watch(&service)?;
     let (stays, left) = watch::channel(());
     let chores = [
         jobs::start(service.clone(), left.clone()),
@@ -222,7 +225,7 @@ async fn once(
     }
     let joined = tokio::task::spawn_blocking(move || {
         let door = door.map_or(Ok(()), |door| door.join());
-        door.and(backups.join())
+        door.and(backups.join()).and(lender.join())
     });
     let all_joined = matches!(joined.await, Ok(Ok(()))) & matches!(worked.await, Ok(Ok(Ok(()))));
     // Terminals end when they hear that the agent leaves; one that does not is cut with the process.

@@ -30,6 +30,7 @@ use crate::backups::Backups;
 use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
+use crate::lending::Lending;
 use crate::outcomes::{self, AGENT, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
@@ -61,6 +62,7 @@ pub struct Service {
     work: Arc<Mutex<views::Work>>,
     processes: crate::exec::Processes,
     backups: Backups,
+    lending: Lending,
     alerts: Alerts,
     wishes: Wishes,
     _lock: File,
@@ -120,6 +122,7 @@ impl Service {
         });
         let issuer = Arc::new(Issuer::open(&settings.state, vault.clone(), machine_clock())?);
         let doors = doors::open(&settings, &machine, first_id, issuer)?;
+        let lending = Lending::open(&settings, &machine.paths.programs(), first_id)?;
         Ok(Service {
             settings,
             agent: Agent::new(machine),
@@ -133,6 +136,7 @@ impl Service {
             work,
             processes: crate::exec::Processes::default(),
             backups,
+            lending,
             alerts,
             wishes: Wishes::default(),
             _lock: lock,
@@ -162,6 +166,11 @@ impl Service {
     /// Backups.
     pub(crate) fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    /// Room for the backups of other machines.
+    pub(crate) fn lending(&self) -> &Lending {
+        &self.lending
     }
 
     /// Holds every change up as long as it is kept.
@@ -204,6 +213,7 @@ impl Service {
         self.left.store(true, std::sync::atomic::Ordering::SeqCst);
         self.wake.notify_one();
         self.backups.leave();
+        self.lending.look_now();
     }
 
     /// True once the agent leaves.
