@@ -6,6 +6,7 @@ pub mod beside;
 mod common;
 pub mod files;
 pub mod import;
+pub mod lend;
 pub mod machine;
 
 use std::path::PathBuf;
@@ -432,6 +433,9 @@ pub enum XnodeCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Room on this machine for the backups of other Xnodes: who, how much, until when.
+    #[command(subcommand)]
+    Lend(lend::LendCommand),
     /// Keys of backups: the owner's is made once, and opens them when the machine is lost.
     #[command(subcommand)]
     BackupKey(backup::BackupKeyCommand),

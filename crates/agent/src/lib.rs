@@ -60,7 +60,7 @@ pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
-pub use openmesh_blueprint::document::{Name, Subnet};
+pub use openmesh_blueprint::document::{Name, Size, Subnet};
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;

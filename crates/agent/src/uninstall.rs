@@ -125,8 +125,8 @@ pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&st
     service.agent().remove_everything(&open).await?;
     crate::backups::end_drills(&service)?;
     let service = Arc::new(service);
-    let (own, lent) = (service.clone(), settings.clone());
-    let left = tokio::task::spawn_blocking(move || crate::lending::end(own.lending(), &lent, wipe));
+    let own = service.clone();
+    let left = tokio::task::spawn_blocking(move || crate::lending::end(own.lending(), wipe));
     left.await.map_err(|_| AgentError::Worker)??;
     says("every application has ended, and its namespaces, mounts, control groups and links are gone");
     drop(service);

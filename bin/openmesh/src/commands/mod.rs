@@ -18,4 +18,5 @@ mod xnode_backup;
 mod xnode_check;
 mod xnode_doors;
 mod xnode_drain;
+mod xnode_lend;
 mod xnode_service;

@@ -263,13 +263,13 @@ impl Lending {
     pub fn view(&self) -> Result<views::Lending, AgentError> {
         let (book, now) = (self.book()?, Timestamp::now());
         let report = self.report().unwrap_or_default();
-        let is_there = !report.run.is_empty();
+        let lives = report::lives(&self.folder);
         let disk = rustix::fs::statvfs(&self.guests).or_else(|_| rustix::fs::statvfs(&self.folder));
         Ok(views::Lending {
             key: self.lender.public().to_string(),
-            listens: report.listens.clone(),
-            troubles: report.troubles.clone(),
-            shut: is_there.then_some(report.landlock),
+            listens: if lives { report.listens.clone() } else { Vec::new() },
+            troubles: if lives { report.troubles.clone() } else { Vec::new() },
+            shut: lives.then_some(report.landlock),
             disk_free_bytes: disk.ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             loans: book.iter().map(|(name, kept)| loan_view(name, kept, &report, now)).collect(),
         })
@@ -381,22 +381,22 @@ mod tests {
         let key = NodeKey::from_seed([1; 32]).public().to_string();
         let code = |done: Result<String, AgentError>| done.unwrap_err().code().0;
         assert_eq!(code(lending.change(&ann, &Wish::End, "root")), "no_loan");
-        lending.change(&ann, &wish(&[&key]), "root").unwrap();
-        assert_eq!(code(lending.change(&bob, &wish(&[&key]), "root")), "key_taken");
+        lending.change(&ann, &wish(&[key.as_str()]), "root").unwrap();
+        assert_eq!(code(lending.change(&bob, &wish(&[key.as_str()]), "root")), "key_taken");
         assert_eq!(code(lending.change(&bob, &wish(&["ab"]), "root")), "value");
         assert_eq!(code(lending.change(&bob, &wish(&[]), "root")), "value");
         let own = lending.guest_key().public().to_string();
-        assert_eq!(code(lending.change(&bob, &wish(&[&own]), "root")), "value");
+        assert_eq!(code(lending.change(&bob, &wish(&[own.as_str()]), "root")), "value");
         assert_eq!(code(lending.change(&ann, &Wish::Forget, "root")), "loan_lent");
         lending.change(&ann, &Wish::BringBack(3), "root").unwrap();
-        lending.change(&ann, &wish(&[&key]), "mia").unwrap();
+        lending.change(&ann, &wish(&[key.as_str()]), "mia").unwrap();
         let view = lending.view().unwrap();
         let one = &view.loans[0];
         assert_eq!((one.name.as_str(), one.standing, one.by.as_str()), ("ann", LoanStanding::Lent, "mia"));
         assert!(one.brings_back && one.held_days == HELD_DAYS, "an order outlives a change");
         lending.change(&ann, &Wish::End, "root").unwrap();
         lending.change(&ann, &Wish::Forget, "root").unwrap();
-        assert_eq!(code(lending.change(&ann, &wish(&[&key]), "root")), "loan_goes");
+        assert_eq!(code(lending.change(&ann, &wish(&[key.as_str()]), "root")), "loan_goes");
         let mut report = Report::default();
         assert_eq!(lending.drop_gone(&report).unwrap(), Vec::<String>::new());
         report.loans.entry("ann".into()).or_default().forgotten = true;
@@ -424,7 +424,7 @@ mod tests {
             Lending { program: None, ..lending(&folder.path().join("b")) },
         ];
         for lending in without {
-            assert_eq!(lending.change(&name, &wish(&[&key]), "root").unwrap_err().code(), ("no_lender", 409));
+            assert_eq!(lending.change(&name, &wish(&[key.as_str()]), "root").unwrap_err().code(), ("no_lender", 409));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::report;
 use super::start::{self, Prepared};
 use crate::error::AgentError;
 use crate::service::Service;
@@ -65,7 +66,7 @@ impl<'a> Watch<'a> {
         }
         let Some(prepared) = start::prepare(lending)? else { return start::tell_nobody(lending) };
         start::tell(lending, &prepared.start, &book, self.reserve_bytes())?;
-        if self.child.is_none() && self.again <= Instant::now() && !start::lives(&lending.folder) {
+        if self.child.is_none() && self.again <= Instant::now() && !report::lives(&lending.folder) {
             self.begin(&prepared);
         }
         let Some(report) = lending.report().filter(|report| report.run == prepared.start.run) else { return Ok(()) };

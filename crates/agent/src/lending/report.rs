@@ -1,4 +1,4 @@
-//! The lender's report, read as what it is: a file in a folder that another user can change.
+//! The lender's report and its lock, looked at as what they are: files in folders that another user can change.
 
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -7,7 +7,8 @@ use std::path::Path;
 
 use openmesh_lender::limits::FILE_BYTES_MAX;
 use openmesh_lender::report::Report;
-use rustix::fs::OFlags;
+use openmesh_lender::start::LOCK_FILE;
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 /// Reads a report; none where there is none that can be read. No link is followed, nothing is waited for, and no more is read than a report may have.
 pub(super) fn read(path: &Path) -> Option<Report> {
@@ -21,8 +22,20 @@ pub(super) fn read(path: &Path) -> Option<Report> {
     serde_json::from_slice(&bytes).ok().filter(|_| bytes.len() as u64 <= FILE_BYTES_MAX)
 }
 
+/// Returns true where a lender of this agent lives: it holds its lock.
+pub(super) fn lives(folder: &Path) -> bool {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    let Ok(file) = options.open(folder.join("own").join(LOCK_FILE)) else { return false };
+    // Shared: it keeps no lender from its own lock for longer than this look.
+    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+
     use super::*;
 
     #[test]
@@ -37,5 +50,18 @@ mod tests {
         assert_eq!(read(&link), None);
         std::fs::write(&path, "{").unwrap();
         assert_eq!((read(&path), read(folder.path())), (None, None));
+    }
+
+    #[test]
+    fn a_lender_lives_as_long_as_it_holds_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!lives(folder.path()));
+        fs::create_dir(folder.path().join("own")).unwrap();
+        let file = File::create(folder.path().join("own").join(LOCK_FILE)).unwrap();
+        assert!(!lives(folder.path()));
+        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(lives(folder.path()));
+        drop(file);
+        assert!(!lives(folder.path()));
     }
 }

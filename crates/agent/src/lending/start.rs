@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 
 use openmesh_lender::loans::Loans;
 use openmesh_lender::privileges::User;
-use openmesh_lender::start::{LOCK_FILE, Start};
+use openmesh_lender::start::Start;
 use openmesh_primitives::sha256;
 use openmesh_xnode::marks;
-use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::book::{Book, LENDER_KEY, Lending};
+use super::report;
 use crate::doors::user;
 use crate::error::AgentError;
-use crate::settings::Settings;
 
 /// Size at which the log begins anew, bytes: the lender says a line for each start that fails.
 const LOG_BYTES_MAX: u64 = 1 << 20;
@@ -183,56 +182,24 @@ pub(super) fn last_words(lending: &Lending) -> String {
     line.trim_start_matches("openmesh-lender: ").to_string()
 }
 
-/// Returns true where a lender of this agent lives: it holds its lock.
-pub(super) fn lives(folder: &Path) -> bool {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(flags.bits().cast_signed());
-    let Ok(file) = options.open(folder.join("own").join(LOCK_FILE)) else { return false };
-    // Shared: it keeps no lender from its own lock for longer than this look.
-    flock(&file, FlockOperation::NonBlockingLockShared).is_err()
-}
-
-/// Ends the lender of an agent that is removed. Where guests' objects lie in a folder of their own, that goes with `wipe`.
+/// Ends the lender of an agent that is removed. Guests' objects that lie beside the agent's own folder go with `wipe`, as those in it do.
 ///
 /// # Errors
 /// It does not leave, or a folder cannot be removed.
-pub(crate) fn end(lending: &Lending, settings: &Settings, wipe: bool) -> Result<(), AgentError> {
+pub(crate) fn end(lending: &Lending, wipe: bool) -> Result<(), AgentError> {
     tell_nobody(lending)?;
     let begun = Instant::now();
-    while lives(&lending.folder) {
+    while report::lives(&lending.folder) {
         if begun.elapsed() > LEAVE {
             let words = "the lender does not leave; end its process (`openmesh-lender`), and ask again";
             return Err(AgentError::Name(words.into()));
         }
         std::thread::sleep(AGAIN);
     }
-    let is_apart = settings.lend.folder.is_some() && known(lending)?.is_some();
-    if wipe && is_apart {
-        match fs::remove_dir_all(&lending.guests) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(AgentError::file("removing", &lending.guests)(cause));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lender_lives_as_long_as_it_holds_its_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(!lives(folder.path()));
-        fs::create_dir(folder.path().join("own")).unwrap();
-        let file = File::create(folder.path().join("own").join(LOCK_FILE)).unwrap();
-        assert!(!lives(folder.path()));
-        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
-        assert!(lives(folder.path()));
-        drop(file);
-        assert!(!lives(folder.path()));
+    // The settings that people wrote count as they were when it was used last.
+    let Some(guests) = known(lending)?.filter(|guests| wipe && !guests.starts_with(&lending.folder)) else { return Ok(()) };
+    match fs::remove_dir_all(&guests) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(AgentError::file("removing", &guests)),
     }
 }

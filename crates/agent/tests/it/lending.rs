@@ -85,17 +85,18 @@ async fn loans_that_cannot_be_are_refused_with_words() {
     let Some(mut world) = World::new() else { return };
     world.start().await;
     let key = "ab".repeat(32);
+    let key = key.as_str();
     let wish = |keys: &[&str], room_bytes| {
         let keys = keys.iter().map(ToString::to_string).collect();
         json(&LoanWish { keys, room_bytes, until: None, held_days: None })
     };
     let own: Keys = world.get("/backups/key").await.unwrap();
     for (path, body, code) in [
-        ("/loans/Ann", wish(&[&key], 1 << 30), "value"),
+        ("/loans/Ann", wish(&[key], 1 << 30), "value"),
         ("/loans/ann", wish(&[], 1 << 30), "value"),
         ("/loans/ann", wish(&["ab"], 1 << 30), "value"),
-        ("/loans/ann", wish(&[&key], 1), "value"),
-        ("/loans/ann", wish(&[&own.guest], 1 << 30), "value"),
+        ("/loans/ann", wish(&[key], 1), "value"),
+        ("/loans/ann", wish(&[own.guest.as_str()], 1 << 30), "value"),
         ("/loans/ann", b"{}".to_vec(), "value"),
     ] {
         let refused: Result<Lending, ClientError> = send(&world, Method::PUT, path, body).await;

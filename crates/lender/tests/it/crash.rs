@@ -118,7 +118,8 @@ struct Dying(Child);
 impl Dying {
     fn start(test: &str, order: String) -> Dying {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args([&format!("crash::{test}"), "--exact", "--ignored", "--nocapture"]).env(ORDER, order);
+        let test = format!("crash::{test}");
+        child.args([test.as_str(), "--exact", "--ignored", "--nocapture"]).env(ORDER, order);
         Dying(child.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 
