@@ -18,7 +18,7 @@ use crate::loans::{Loan, Loans, Standing};
 use crate::report::LoanReport;
 use crate::vault::{Vault, held_days};
 
-/// What a lender remembers of a loan until it ends.
+/// Memory of a loan, until the lender ends.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     at: Option<Timestamp>,

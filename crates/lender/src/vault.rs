@@ -107,7 +107,7 @@ impl Vault {
         Ok(account)
     }
 
-    /// What was removed on a day.
+    /// Objects that were removed on a day.
     fn held(&self, day: u32) -> Result<Folder, Refusal> {
         Folder::open(self.root.join(HELD).join(day.to_string())).map_err(of_store)
     }

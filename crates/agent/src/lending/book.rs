@@ -53,7 +53,7 @@ pub(crate) enum Wish {
     Give(views::LoanWish),
     /// It ends: the guest reads, and nothing changes.
     End,
-    /// What the guest removed in the last days comes back.
+    /// Objects that the guest removed in the last days come back.
     BringBack(u32),
     /// Its objects go.
     Forget,

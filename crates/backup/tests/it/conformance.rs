@@ -1,4 +1,4 @@
-//! What every store does alike (B-10), whatever it keeps its objects in: held against a folder, a bucket, and the room of another Xnode.
+//! Behaviour that all stores share (B-10), whatever they keep objects in: a folder, a bucket, the room of another Xnode.
 
 use std::collections::BTreeSet;
 use std::fs;
