@@ -1,9 +1,10 @@
 //! Keys and loans as they are kept, and what people change of them.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,8 @@ use crate::settings::Settings;
 const HELD_DAYS: u32 = 14;
 /// File with the lender's secret key.
 pub(super) const LENDER_KEY: &str = "lender.key";
+/// Mode of the folder: others pass through it, and see nothing of it.
+const PASSABLE: u32 = 0o711;
 /// Smallest room of a loan, bytes: less holds no backup.
 const ROOM_BYTES_MIN: u64 = 1 << 20;
 
@@ -92,6 +95,9 @@ impl Lending {
     pub fn open(settings: &Settings, programs: &Path, first_id: u32) -> Result<Lending, AgentError> {
         let folder = settings.state.join("lending");
         fs::create_dir_all(&folder).map_err(AgentError::file("making", &folder))?;
+        // The lender's user finds its own folders through it, also where root's mask gives others nothing.
+        let passable = fs::set_permissions(&folder, Permissions::from_mode(PASSABLE));
+        passable.map_err(AgentError::file("setting the mode of", &folder))?;
         Ok(Lending {
             guest: key(&folder.join("guest.key"))?,
             lender: key(&folder.join(LENDER_KEY))?,

@@ -154,6 +154,8 @@ fn write_for(path: &Path, group: u32, bytes: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o640).open(&beside)?;
     chown(&beside, Some(0), Some(group))?;
+    // A mask of root's that gives groups nothing holds for what is made, not for this.
+    file.set_permissions(Permissions::from_mode(0o640))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
