@@ -75,9 +75,9 @@ one:
 	@rm $(CARGO_TARGET_DIR)/openmesh-stripped
 
 programs:
-	@cargo build --locked --workspace --bin openmesh-shim --bin openmesh-unpack --bin openmesh-door
+	@cargo build --locked --workspace --bin openmesh-shim --bin openmesh-unpack --bin openmesh-door --bin openmesh-lender
 	@cargo build --locked --release --manifest-path crates/cage/helper/Cargo.toml --target-dir $(CARGO_TARGET_DIR)
-	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh-shim $(CARGO_TARGET_DIR)/debug/openmesh-unpack $(CARGO_TARGET_DIR)/debug/openmesh-door $(CARGO_TARGET_DIR)/release/openmesh-cage-helper $(CARGO_TARGET_DIR)/
+	@ln -f $(CARGO_TARGET_DIR)/debug/openmesh-shim $(CARGO_TARGET_DIR)/debug/openmesh-unpack $(CARGO_TARGET_DIR)/debug/openmesh-door $(CARGO_TARGET_DIR)/debug/openmesh-lender $(CARGO_TARGET_DIR)/release/openmesh-cage-helper $(CARGO_TARGET_DIR)/
 
 studio: studio/dist/.stamp
 	@:

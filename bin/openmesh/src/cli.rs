@@ -9,6 +9,7 @@ mod data;
 pub mod export;
 pub mod files;
 pub mod import;
+pub mod lend;
 pub mod machine;
 mod network;
 mod node;

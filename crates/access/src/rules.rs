@@ -131,6 +131,12 @@ pub const RULES: &[Rule] = &[
     change("POST", "/v1/xnode/applications/{}/backups/restore", OPERATOR),
     look("/v1/xnode/applications/{}/lines", VIEWER),
     change("DELETE", "/v1/xnode/applications/{}/lines/{}/{}", ADMIN),
+    // Room for the backups of others: whoever takes it away may take away the last copy of what somebody has.
+    look("/v1/xnode/loans", VIEWER),
+    change("PUT", "/v1/xnode/loans/{}", ADMIN),
+    change("DELETE", "/v1/xnode/loans/{}", OWNER),
+    change("POST", "/v1/xnode/loans/{}/end", ADMIN),
+    change("POST", "/v1/xnode/loans/{}/bring-back", ADMIN),
     // Secrets: names and versions. Values leave the agent by no endpoint.
     look("/v1/xnode/secrets", OPERATOR),
     change("PUT", "/v1/xnode/secrets/{}", ADMIN),
@@ -260,6 +266,10 @@ mod tests {
             ("GET", "/v1/xnode/applications/web/terminal", Role::Operator),
             ("PUT", "/v1/xnode/secrets/token", Role::Admin),
             ("PUT", "/v1/xnode/backups/key", Role::Owner),
+            ("GET", "/v1/xnode/loans", Role::Viewer),
+            ("PUT", "/v1/xnode/loans/ann", Role::Admin),
+            ("POST", "/v1/xnode/loans/ann/bring-back", Role::Admin),
+            ("DELETE", "/v1/xnode/loans/ann", Role::Owner),
             ("PUT", "/v1/xnode/access/members/0x00", Role::Admin),
             ("GET", "/v1/xnode/access/audit", Role::Admin),
         ] {

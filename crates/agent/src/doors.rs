@@ -18,7 +18,7 @@
 
 mod certificates;
 mod keeping;
-mod user;
+pub(crate) mod user;
 pub(crate) mod x509;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -89,7 +89,7 @@ pub fn open(
 ) -> Result<Option<Keeper>, AgentError> {
     let Some(program) = programs::install_door(&settings.programs, &machine.paths.programs())? else { return Ok(None) };
     let (state, run) = (&settings.state, &settings.run);
-    let user = user::choose(&state.join("door-user.json"), first_id)?;
+    let user = user::choose(&state.join(user::DOOR_NOTE), first_id, &state.join(user::LENDER_NOTE))?;
     let (own_state, own_run) = (state.join("door"), run.join("door"));
     for folder in [&own_state, &own_run] {
         make_own(folder, user).map_err(AgentError::file("making", folder))?;

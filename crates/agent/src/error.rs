@@ -14,6 +14,7 @@ use openmesh_xnode::XnodeError;
 use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
+use crate::lending::LendingError;
 
 /// A failure of the agent's service.
 #[derive(Debug, thiserror::Error)]
@@ -268,6 +269,9 @@ pub enum AgentError {
     /// A document that no value of Nix can hold.
     #[error(transparent)]
     Nix(#[from] NixError),
+    /// Room for the backups of other machines.
+    #[error(transparent)]
+    Lending(#[from] LendingError),
 }
 
 impl AgentError {
@@ -307,6 +311,7 @@ impl AgentError {
             AgentError::Recipe { .. } => ("recipe", 422),
             AgentError::Nix(_) => ("nix", 422),
             AgentError::Backups(error) => error.code(),
+            AgentError::Lending(error) => error.code(),
             AgentError::Refusal(refusal) => refusal.code(),
             _ => ("machine", 500),
         }

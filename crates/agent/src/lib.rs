@@ -31,6 +31,7 @@ mod files;
 mod history;
 mod ids;
 mod jobs;
+mod lending;
 mod logs;
 mod manager;
 mod outcomes;
@@ -56,17 +57,18 @@ pub use backups::BackupsError;
 pub use client::Client;
 pub use contract::openapi;
 pub use error::AgentError;
+pub use lending::LendingError;
 pub use manager::Manager;
 pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
-pub use openmesh_blueprint::document::{Name, Subnet};
+pub use openmesh_blueprint::document::{Name, Size, Subnet};
 pub use openmesh_blueprint::unit;
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
 pub use service::Service;
-pub use settings::{Chain, DocumentFile, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
+pub use settings::{Chain, DocumentFile, DoorPorts, FACE, LEND_PORT, LendPlace, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
 pub use uninstall::{Holdings, holdings, uninstall};
 
@@ -154,6 +156,7 @@ struct Parts {
     face: Option<face::Face>,
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
+    lender: std::thread::JoinHandle<()>,
     chores: [JoinHandle<()>; 5],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
@@ -171,6 +174,7 @@ impl Parts {
         let door = doors::watch(service)?;
         let worker = worker::start(service.clone())?;
         let backups = backups::start(service.clone())?;
+        let lender = lending::watch(service)?;
         let (stays, left) = watch::channel(());
         let chores = [
             jobs::start(service.clone(), left.clone()),
@@ -187,12 +191,12 @@ impl Parts {
             let _ = stopped.send(());
             ended
         });
-        Ok((Parts { face, door, backups, chores, stays, worked }, stops))
+        Ok((Parts { face, door, backups, lender, chores, stays, worked }, stops))
     }
 
     /// Ends them, after the service was told to leave. True where none of the threads has panicked.
     async fn end(self) -> bool {
-        let Parts { face, door, backups, chores, stays, worked } = self;
+        let Parts { face, door, backups, lender, chores, stays, worked } = self;
         if let Some(face) = face {
             face.end().await;
         }
@@ -202,7 +206,7 @@ impl Parts {
         }
         let joined = tokio::task::spawn_blocking(move || {
             let door = door.map_or(Ok(()), |door| door.join());
-            door.and(backups.join())
+            door.and(backups.join()).and(lender.join())
         });
         matches!(joined.await, Ok(Ok(()))) & matches!(worked.await, Ok(Ok(Ok(()))))
     }

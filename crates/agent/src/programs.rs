@@ -13,8 +13,10 @@ use crate::error::AgentError;
 
 /// The door's program.
 pub const DOOR: &str = "openmesh-door";
+/// The lender's program.
+pub const LENDER: &str = "openmesh-lender";
 /// All programs of an agent.
-pub const PROGRAMS: [&str; 4] = ["openmesh-shim", "openmesh-cage-helper", "openmesh-unpack", DOOR];
+pub const PROGRAMS: [&str; 5] = ["openmesh-shim", "openmesh-cage-helper", "openmesh-unpack", DOOR, LENDER];
 
 /// Copies the programs from a folder into another one, under names with their hashes, and returns their paths. Shims that run keep the file they were started
 /// from: nothing is overwritten.
@@ -39,6 +41,14 @@ pub fn install(from: &Path, to: &Path, runc: Option<PathBuf>) -> Result<Programs
 /// It cannot be read or written.
 pub fn install_door(from: &Path, to: &Path) -> Result<Option<PathBuf>, AgentError> {
     place(from, to, DOOR)
+}
+
+/// The same for the lender's program. An agent without one lends nothing: none then.
+///
+/// # Errors
+/// It cannot be read or written.
+pub fn install_lender(from: &Path, to: &Path) -> Result<Option<PathBuf>, AgentError> {
+    place(from, to, LENDER)
 }
 
 /// Copies one program, from the folder or where it is not there from what the present binary carries; none where neither has it.

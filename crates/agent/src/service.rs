@@ -32,6 +32,7 @@ use crate::declared::Given;
 use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
+use crate::lending::Lending;
 use crate::outcomes::{self, AGENT, Outcome};
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
@@ -63,6 +64,7 @@ pub struct Service {
     work: Arc<Mutex<views::Work>>,
     processes: crate::exec::Processes,
     backups: Backups,
+    lending: Lending,
     alerts: Alerts,
     wishes: Wishes,
     given: Given,
@@ -123,6 +125,7 @@ impl Service {
         });
         let issuer = Arc::new(Issuer::open(&settings.state, vault.clone(), machine_clock())?);
         let doors = doors::open(&settings, &machine, first_id, issuer)?;
+        let lending = Lending::open(&settings, &machine.paths.programs(), first_id)?;
         Ok(Service {
             given: Given::new(settings.document.clone()),
             settings,
@@ -137,6 +140,7 @@ impl Service {
             work,
             processes: crate::exec::Processes::default(),
             backups,
+            lending,
             alerts,
             wishes: Wishes::default(),
             _lock: lock,
@@ -166,6 +170,11 @@ impl Service {
     /// Backups.
     pub(crate) fn backups(&self) -> &Backups {
         &self.backups
+    }
+
+    /// Room for the backups of other machines.
+    pub(crate) fn lending(&self) -> &Lending {
+        &self.lending
     }
 
     /// Holds every change up as long as it is kept.
@@ -208,6 +217,7 @@ impl Service {
         self.left.store(true, std::sync::atomic::Ordering::SeqCst);
         self.wake.notify_one();
         self.backups.leave();
+        self.lending.look_now();
     }
 
     /// True once the agent leaves.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,9 +31,13 @@ const SUITE: &str = "bookworm";
 /// Instance name whose agent has a face without being told: two at one address would be in each other's way.
 const DEFAULT_NAME: &str = "default";
 /// The face of that agent. 7780 is given to nobody by IANA.
-pub const FACE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
+pub const FACE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7780);
 /// Network of applications in a document that names none.
 pub const SUBNET: Subnet = Subnet { address: Ipv4Addr::new(10, 89, 0, 0), prefix: 16 };
+/// Port at which guests of that agent store their backups. 7790 is given to nobody by IANA.
+pub const LEND_PORT: u16 = 7790;
+/// File of the kernel with addresses of IPv6; there where it has IPv6.
+const IPV6: &str = "/proc/net/if_inet6";
 /// Names of hosts in settings: the domains under which one machine is reached.
 const HOSTS_MAX: usize = 64;
 
@@ -64,6 +68,8 @@ pub struct Settings {
     pub subnet: Option<Subnet>,
     /// Ports at which the door serves domains.
     pub door_ports: DoorPorts,
+    /// Place of the backups of other machines.
+    pub lend: LendPlace,
     /// Set to true once the agent answers.
     pub serves: Option<Arc<watch::Sender<bool>>>,
     /// Manager of services that has started it; none where nobody has.
@@ -79,6 +85,38 @@ pub struct DocumentFile {
     pub path: PathBuf,
     /// Name in which its documents are taken, for the history.
     pub by: String,
+}
+
+/// Place of the backups of other machines, to which this one lends room.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LendPlace {
+    /// Address at which guests are answered, once there is a loan. Without it nothing can be lent.
+    pub listen: Option<SocketAddr>,
+    /// Folder of their objects; one in the agent's own folder without it.
+    pub folder: Option<PathBuf>,
+}
+
+impl LendPlace {
+    /// Checks the values; words where one cannot be.
+    fn check(&self) -> Result<(), String> {
+        if let Some(listen) = self.listen.filter(|listen| (1..1024).contains(&listen.port())) {
+            return Err(format!("lend.listen: {listen} has a port below 1024, and the lender has no right to those"));
+        }
+        match self.folder.as_ref().filter(|folder| !folder.is_absolute() || folder.parent().is_none()) {
+            Some(folder) => Err(format!("lend.folder: `{}` is no path of a folder from the root", folder.display())),
+            None => Ok(()),
+        }
+    }
+
+    /// The usual one: every address of the machine. A socket of IPv6 takes IPv4 too.
+    fn usual() -> LendPlace {
+        let all = match Path::new(IPV6).exists() {
+            true => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        };
+        LendPlace { listen: Some(SocketAddr::new(all, LEND_PORT)), folder: None }
+    }
 }
 
 /// Ports at which the door serves domains: those of HTTP, where an address names none.
@@ -130,6 +168,9 @@ pub struct SettingsFile {
     pub hosts: Vec<String>,
     /// Chain that is asked about contract wallets.
     pub chain: Option<Chain>,
+    /// Place of the backups of other machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lend: Option<LendPlace>,
 }
 
 impl SettingsFile {
@@ -145,6 +186,7 @@ impl SettingsFile {
         if let Some(host) = odd {
             return Err(format!("hosts: `{host}` is no name of a host, such as xnode.example.org"));
         }
+        self.lend.as_ref().map_or(Ok(()), LendPlace::check)?;
         let rpc = self.chain.as_ref().map(|chain| (&chain.rpc, reqwest::Url::parse(&chain.rpc)));
         match rpc {
             Some((_, Ok(url))) if matches!(url.scheme(), "http" | "https") => Ok(()),
@@ -177,6 +219,15 @@ impl SettingsFile {
                 "\n# Chain that is asked about contract wallets (ERC-1271).\n[chain]\nid = {id}\nrpc = {rpc}\n"
             );
         }
+        if let Some(lend) = &self.lend {
+            text += "\n# Place of the backups of other machines, to which this one lends room.\n[lend]\n";
+            if let Some(listen) = &lend.listen {
+                text += &format!("listen = \"{listen}\"\n");
+            }
+            if let Some(folder) = &lend.folder {
+                text += &format!("folder = {}\n", quoted(&folder.display().to_string()));
+            }
+        }
         text
     }
 }
@@ -193,6 +244,7 @@ impl Settings {
             state: PathBuf::from(STATE).join(name.as_str()),
             run: Settings::usual_run(&name),
             face: (name.as_str() == DEFAULT_NAME).then_some(FACE),
+            lend: if name.as_str() == DEFAULT_NAME { LendPlace::usual() } else { LendPlace::default() },
             name,
             programs,
             runc: None,
@@ -263,6 +315,10 @@ impl Settings {
         settings.people.owner = file.owner.or(settings.people.owner);
         settings.people.hosts.extend(file.hosts);
         settings.people.chain = file.chain.or(settings.people.chain);
+        if let Some(lend) = file.lend {
+            settings.lend.listen = lend.listen.or(settings.lend.listen);
+            settings.lend.folder = lend.folder.or(settings.lend.folder);
+        }
         Ok(settings)
     }
 
@@ -343,6 +399,7 @@ mod tests {
             face: Some("127.0.0.1:0".parse().unwrap()),
             hosts: vec!["xnode.example.org".into(), "box.local".into()],
             chain: Some(Chain { id: 5, rpc: "https://rpc.example.org/a\"b".into() }),
+            lend: Some(LendPlace { listen: Some("[::]:7791".parse().unwrap()), folder: Some("/mnt/lent".into()) }),
             ..wish(1)
         };
         assert!(settings.init(&whole).unwrap());
@@ -351,7 +408,7 @@ mod tests {
         assert!(matches!(settings.init(&wish(1)), Err(AgentError::Settings { .. })));
         let read = settings.clone().with_file().unwrap();
         assert_eq!((read.face, read.people.owner), (whole.face, whole.owner));
-        assert_eq!((read.people.hosts, read.people.chain), (whole.hosts, whole.chain));
+        assert_eq!((read.people.hosts, read.people.chain, Some(read.lend)), (whole.hosts, whole.chain, whole.lend));
         fs::write(settings.file(), "owner = \"0x12\"\n").unwrap();
         let error = settings.clone().with_file().unwrap_err().to_string();
         assert!(error.contains("xnode.toml") && error.contains("40 hexadecimal digits"), "{error}");
@@ -366,6 +423,10 @@ mod tests {
         let face = |face: &str| SettingsFile { face: Some(face.parse().unwrap()), ..wish(1) };
         let host = |host: &str| SettingsFile { hosts: vec![host.into()], ..wish(1) };
         let rpc = |rpc: &str| SettingsFile { chain: Some(Chain { id: 1, rpc: rpc.into() }), ..wish(1) };
+        let lend = |listen: &str, folder: &str| {
+            let place = LendPlace { listen: Some(listen.parse().unwrap()), folder: Some(folder.into()) };
+            SettingsFile { lend: Some(place), ..wish(1) }
+        };
         for wrong in [
             face("0.0.0.0:7780"),
             face("[2001:db8::1]:80"),
@@ -374,6 +435,9 @@ mod tests {
             host(""),
             rpc("ftp://a"),
             rpc("x"),
+            lend("0.0.0.0:443", "/mnt/lent"),
+            lend("0.0.0.0:7790", "lent"),
+            lend("0.0.0.0:7790", "/"),
         ] {
             assert!(matches!(settings.init(&wrong), Err(AgentError::Settings { .. })), "{wrong:?}");
         }
@@ -394,8 +458,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_default_agent_has_a_face_without_being_told() {
-        assert!(Settings::usual("default".parse().unwrap()).unwrap().face.is_some_and(|face| face.ip().is_loopback()));
-        assert_eq!(Settings::usual("second".parse().unwrap()).unwrap().face, None);
+    fn only_the_default_agent_has_a_face_and_lends_without_being_told() {
+        let [usual, second] = ["default", "second"].map(|name| Settings::usual(name.parse().unwrap()).unwrap());
+        assert!(usual.face.is_some_and(|face| face.ip().is_loopback()) && usual.lend.listen.is_some());
+        assert_eq!((second.face, second.lend), (None, LendPlace::default()));
     }
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_xnode::open;
@@ -123,6 +124,10 @@ pub async fn uninstall(settings: &Settings, wipe: bool, says: &mut dyn FnMut(&st
     let service = Service::open(settings.clone())?;
     service.agent().remove_everything(&open).await?;
     crate::backups::end_drills(&service)?;
+    let service = Arc::new(service);
+    let own = service.clone();
+    let left = tokio::task::spawn_blocking(move || crate::lending::end(own.lending(), wipe));
+    left.await.map_err(|_| AgentError::Worker)??;
     says("every application has ended, and its namespaces, mounts, control groups and links are gone");
     drop(service);
     remove(&settings.run)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::name::{Id, Name, RepositoryId};
+use crate::peer::refusal::Refusal;
 
 /// A store that did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,16 @@ pub enum StoreError {
         name: String,
         /// The store's word.
         cause: io::Error,
+    },
+    /// A lender refused (B-73).
+    #[error("{doing} {name} at the lender: {refusal}")]
+    Refused {
+        /// The act, as a verb in -ing form.
+        doing: &'static str,
+        /// The object or folder.
+        name: String,
+        /// The lender's word.
+        refusal: Refusal,
     },
 }
 

@@ -66,25 +66,75 @@ impl Folder {
         self.root.join(name.to_string())
     }
 
-    fn write_beside(&self, bytes: &[u8]) -> io::Result<(PathBuf, File)> {
-        let (path, mut file) = loop {
+    fn begin(&self) -> io::Result<Begun> {
+        loop {
             let random: [u8; 16] = random().map_err(io::Error::other)?;
             let path = self.root.join(NEW_FOLDER).join(hex::encode(random));
             let file = OpenOptions::new().create_new(true).write(true).mode(0o400).open(&path)?;
             rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
             // Somebody may have tidied it away before it was locked; not after.
             if file.metadata()?.nlink() > 0 {
-                break (path, file);
+                return Ok(Begun { path, file });
             }
-        };
-        let written = (|| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        })();
-        if written.is_err() {
-            let _ = fs::remove_file(&path);
         }
-        written.map(|()| (path, file))
+    }
+
+    /// Begins an object whose bytes come in pieces. Until it is placed nobody sees it, and one that is not goes.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn writer(&self, name: Name) -> Result<Writer<'_>, StoreError> {
+        let begun = self.begin().map_err(failed("writing", name))?;
+        Ok(Writer { folder: self, name, begun })
+    }
+
+    fn place(&self, name: Name, begun: &Begun) -> io::Result<bool> {
+        begun.file.sync_all()?;
+        let target = self.path(name);
+        let new = self.link(&begun.path, &target);
+        let removed = match fs::remove_file(&begun.path) {
+            // Renamed.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        // Also where it was there: whoever put it may have died before it was durable.
+        let synced = target.parent().map_or(Ok(()), sync);
+        new.and_then(|new| removed.and(synced).map(|()| new))
+    }
+
+    /// Hands an object over to another folder of the same file system, where none of its name is there; else it goes from here alone. False where it is not
+    /// here.
+    ///
+    /// # Errors
+    /// The system refuses; the object is in one of the two, or in both.
+    pub fn hand_over(&self, name: Name, to: &Folder) -> Result<bool, StoreError> {
+        let (from, target) = (self.path(name), to.path(name));
+        let handed = (|| -> io::Result<bool> {
+            if !from.try_exists()? {
+                return Ok(false);
+            }
+            to.link(&from, &target)?;
+            target.parent().map_or(Ok(()), sync)?;
+            match fs::remove_file(&from) {
+                // Renamed.
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
+            from.parent().map_or(Ok(()), sync)?;
+            Ok(true)
+        })();
+        handed.map_err(failed("handing over", name))
+    }
+
+    /// Bytes of an object and the moment it was stored; none where it is not there.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn stat(&self, name: Name) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        match fs::symlink_metadata(self.path(name)) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            about => about.map(|about| Some((about.len(), stored(&about)))).map_err(failed("looking at", name)),
+        }
     }
 
     fn link(&self, beside: &Path, target: &Path) -> io::Result<bool> {
@@ -110,18 +160,9 @@ impl Folder {
 
 impl Store for Folder {
     fn put_new(&self, name: Name, bytes: &[u8]) -> Result<bool, StoreError> {
-        let target = self.path(name);
-        let (beside, lock) = self.write_beside(bytes).map_err(failed("writing", name))?;
-        let new = self.link(&beside, &target);
-        let removed = match fs::remove_file(&beside) {
-            // Renamed.
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        };
-        drop(lock);
-        // Also where it was there: whoever put it may have died before it was durable.
-        let synced = target.parent().map_or(Ok(()), sync);
-        new.and_then(|new| removed.and(synced).map(|()| new)).map_err(failed("placing", name))
+        let mut writer = self.writer(name)?;
+        writer.write(bytes)?;
+        writer.place()
     }
 
     fn read(&self, name: Name, from: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
@@ -169,6 +210,52 @@ impl Store for Folder {
     }
 }
 
+/// A file that is being written, locked, under a name that nobody looks for.
+#[derive(Debug)]
+struct Begun {
+    path: PathBuf,
+    file: File,
+}
+
+/// An object whose bytes come in pieces.
+#[derive(Debug)]
+pub struct Writer<'f> {
+    folder: &'f Folder,
+    name: Name,
+    begun: Begun,
+}
+
+impl Writer<'_> {
+    /// Writes its next bytes.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.begun.file.write_all(bytes).map_err(failed("writing", self.name))
+    }
+
+    /// Makes it durable and gives it its name; false where an object has it already. Then that one stays.
+    ///
+    /// # Errors
+    /// The system refuses; the object may be there or not.
+    pub fn place(self) -> Result<bool, StoreError> {
+        self.folder.place(self.name, &self.begun).map_err(failed("placing", self.name))
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        // Placed, it has no such name any more.
+        let _ = fs::remove_file(&self.begun.path);
+    }
+}
+
+/// The moment a file was stored.
+fn stored(about: &fs::Metadata) -> Timestamp {
+    let seconds = about.mtime().saturating_mul(1_000_000_000);
+    Timestamp(seconds.saturating_add(about.mtime_nsec()))
+}
+
 /// Renames a file to a name that is not taken; false where it is.
 fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
@@ -188,9 +275,7 @@ fn list_into(folder: &Path, found: &mut Vec<Listed>) -> io::Result<()> {
         match entry.metadata() {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             Ok(about) if about.is_file() => {
-                let seconds = about.mtime().saturating_mul(1_000_000_000);
-                let stored = Timestamp(seconds.saturating_add(about.mtime_nsec()));
-                found.push(Listed { id, bytes: about.len(), stored });
+                found.push(Listed { id, bytes: about.len(), stored: stored(&about) });
             }
             Ok(_) => {}
             Err(cause) => return Err(cause),
@@ -252,8 +337,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Folder::open(folder.path()).unwrap();
         fs::write(store.root().join("tmp/left"), "half").unwrap();
-        let (path, _lock) = store.write_beside(b"being written").unwrap();
+        let mut writer = store.writer(Name::Format).unwrap();
+        writer.write(b"being written").unwrap();
+        let path = writer.begun.path.clone();
         Folder::open(folder.path()).unwrap();
         assert!(path.exists() && !store.root().join("tmp/left").exists());
+        drop(writer);
+        assert!(!path.exists() && matches!(store.read(Name::Format, 0, 1), Err(StoreError::Missing { .. })));
+    }
+
+    #[test]
+    fn an_object_in_pieces_is_seen_once_it_is_placed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::open(folder.path()).unwrap();
+        let name = Name::Object(Kind::Pack, Id::of(b"two pieces"));
+        let mut writer = store.writer(name).unwrap();
+        writer.write(b"two ").unwrap();
+        assert_eq!(store.stat(name).unwrap(), None);
+        writer.write(b"pieces").unwrap();
+        assert!(writer.place().unwrap());
+        assert_eq!(store.stat(name).unwrap().map(|(bytes, _)| bytes), Some(10));
+        assert_eq!(fs::read_dir(store.root().join(NEW_FOLDER)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn an_object_is_handed_over_and_never_in_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) =
+            (Folder::open(folder.path().join("one")).unwrap(), Folder::open(folder.path().join("two")).unwrap());
+        let name = Name::Object(Kind::Pack, Id::of(b"content"));
+        assert!(!one.hand_over(name, &two).unwrap());
+        one.put_new(name, b"content").unwrap();
+        let stored = one.stat(name).unwrap();
+        assert!(one.hand_over(name, &two).unwrap());
+        assert_eq!((one.stat(name).unwrap(), two.stat(name).unwrap()), (None, stored));
+        one.put_new(name, b"another").unwrap();
+        assert!(one.hand_over(name, &two).unwrap());
+        assert_eq!((one.stat(name).unwrap(), two.read(name, 0, 9).unwrap()), (None, b"content".to_vec()));
     }
 }

@@ -1,4 +1,4 @@
-//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-41 of `docs/spec/backup.md`).
+//! Backups of trees: encrypted, deduplicated, proved by restoring (clauses B-1 to B-43 and B-70 to B-82 of `docs/spec/backup.md`).
 //!
 //! # What it owns
 //! The format of a repository and every act on it: backup, restore, check, retention, mark and sweep, drills. It knows no application, schedule, network or
@@ -43,6 +43,7 @@ mod meter;
 mod name;
 mod object;
 mod pack;
+pub mod peer;
 mod pipeline;
 mod prune;
 mod reading;
@@ -66,14 +67,15 @@ pub use cut::{CHUNK_BYTES_MAX, CHUNK_BYTES_MEAN, CHUNK_BYTES_MIN};
 pub use door::{Door, open};
 pub use drill::Drill;
 pub use error::{BackupError, StoreError};
-pub use folder::Folder;
+pub use folder::{Folder, Writer};
 pub use index::Finding;
 pub use manifest::{DEPTH_MAX, RECORD_BYTES_MAX};
 pub use mend::Mended;
 pub use meter::Meter;
-pub use name::{BadId, Id, Kind, Name, RepositoryId};
+pub use name::{BadId, Id, IdHasher, Kind, Name, RepositoryId};
 pub use object::SEALED_BYTES_MAX;
 pub use pack::{PACK_BLOBS_MAX, PACK_BYTES, PACK_BYTES_MAX, PACK_BYTES_MIN};
+pub use peer::{NodeKey, NodePublicKey, Peer, PeerSettings, Refusal};
 pub use prune::{GRACE_MS, Marked, Swept};
 pub use reading::{LEFT_OUT_MAX, Special};
 pub use repository::{Repository, Snapshots};
@@ -81,4 +83,4 @@ pub use restore::{Owners, Restoration, Restored};
 pub use s3::{S3, S3Settings};
 pub use session::SESSION_MS_MAX;
 pub use snapshot::{LABEL_BYTES_MAX, LABELS_MAX, MANIFEST_BYTES_MAX, Snapshot};
-pub use store::{Listed, Store};
+pub use store::{Listed, Room, Store};

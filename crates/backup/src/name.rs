@@ -16,6 +16,27 @@ impl Id {
     }
 }
 
+/// The id of bytes that come in pieces.
+#[derive(Clone, Debug, Default)]
+pub struct IdHasher(blake3::Hasher);
+
+impl IdHasher {
+    /// Of no bytes yet.
+    pub fn new() -> IdHasher {
+        IdHasher::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The id of all of them.
+    pub fn id(&self) -> Id {
+        Id(*self.0.finalize().as_bytes())
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -43,8 +64,8 @@ impl FromStr for Id {
     }
 }
 
-/// Kinds of objects (B-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Kinds of objects (B-6), in the order in which they are numbered between a guest and its lender (B-73).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Kind {
     /// The secret for some recipients.
     Key,
@@ -78,7 +99,7 @@ impl Kind {
 }
 
 /// Name of an object in a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Name {
     /// The marker of a repository.
     Format,
@@ -129,5 +150,9 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_eq!(id.to_string().to_uppercase().parse::<Id>(), Err(BadId));
         assert_eq!("..".parse::<Id>(), Err(BadId));
+        let mut pieces = IdHasher::new();
+        pieces.update(b"");
+        pieces.update(b"x");
+        assert_eq!(pieces.id(), id);
     }
 }

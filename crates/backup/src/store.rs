@@ -18,6 +18,17 @@ pub struct Listed {
     pub stored: Timestamp,
 }
 
+/// Room that a store grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// All of it, bytes.
+    pub all_bytes: u64,
+    /// Room that is taken, bytes.
+    pub used_bytes: u64,
+    /// Moment after which the store takes nothing new; none where it has no end.
+    pub until: Option<Timestamp>,
+}
+
 /// A place that keeps objects under their names. It needs no keys and is not trusted: it may lose, hide or change what it has, and all of that is noticed.
 ///
 /// After `put_new` or `delete` has returned, every list and read tells of it, whoever asks: a sweep relies on that (B-28).
@@ -45,4 +56,12 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store failed; the object may be there or not.
     fn delete(&self, name: Name) -> Result<bool, StoreError>;
+
+    /// Room that the store grants; none where nobody bounds it.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn room(&self) -> Result<Option<Room>, StoreError> {
+        Ok(None)
+    }
 }

@@ -12,6 +12,7 @@ mod diff;
 pub mod document;
 pub mod generation;
 pub mod inventory;
+pub mod moving;
 pub mod nix;
 pub mod nixos;
 pub mod plan;

@@ -126,7 +126,7 @@ pub enum BackupKeyCommand {
 #[derive(Debug, Args)]
 pub struct MachineArgs {
     /// Folder with the repository.
-    #[arg(long, value_name = "DIR", conflicts_with = "s3", required_unless_present = "s3")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["s3", "peer"], required_unless_present_any = ["s3", "peer"])]
     pub folder: Option<PathBuf>,
     /// Address of an object store with the repository.
     #[arg(long, value_name = "URL", requires = "bucket", requires = "access_key", requires = "secret_key_file")]
@@ -143,6 +143,12 @@ pub struct MachineArgs {
     /// File with the secret access key.
     #[arg(long, value_name = "FILE")]
     pub secret_key_file: Option<PathBuf>,
+    /// Address (HOST:PORT) of another Xnode that lends room to this machine's key.
+    #[arg(long, value_name = "ADDRESS", requires = "peer_key", conflicts_with = "s3")]
+    pub peer: Option<String>,
+    /// Key of that Xnode as a lender.
+    #[arg(long, value_name = "KEY", requires = "peer")]
+    pub peer_key: Option<String>,
     /// File with the owner's key; it is used and not kept.
     #[arg(long, value_name = "FILE")]
     pub identity: PathBuf,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::common::{AgentName, Output};
-use super::{access, backup, export, files, machine};
+use super::{access, backup, export, files, lend, machine};
 
 /// This machine as an Xnode.
 #[derive(Debug, Subcommand)]
@@ -110,6 +110,9 @@ pub enum XnodeCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Room on this machine for the backups of other Xnodes: who, how much, until when.
+    #[command(subcommand)]
+    Lend(lend::LendCommand),
     /// Keys of backups: the owner's is made once, and opens them when the machine is lost.
     #[command(subcommand)]
     BackupKey(backup::BackupKeyCommand),

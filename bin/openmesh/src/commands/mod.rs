@@ -19,4 +19,5 @@ mod xnode_check;
 mod xnode_doors;
 mod xnode_drain;
 mod xnode_export;
+mod xnode_lend;
 mod xnode_service;

@@ -50,6 +50,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         }
         XnodeCommand::Backups { cancel, agent, output } => super::xnode_backup::backups(cancel, &agent, output).await,
         XnodeCommand::BackupKey(command) => super::xnode_backup::key(command).await,
+        XnodeCommand::Lend(command) => super::xnode_lend::run(command).await,
         XnodeCommand::Restore(asked) => super::xnode_backup::restore(&asked).await,
         XnodeCommand::Secret(command) => secret(command).await,
         XnodeCommand::Doors(arguments) => super::xnode_doors::run(arguments).await,

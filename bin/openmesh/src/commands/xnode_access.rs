@@ -21,6 +21,7 @@ pub fn init(arguments: InitArgs) -> Result<(), Failure> {
         face: arguments.face,
         hosts: arguments.hosts,
         chain: arguments.chain_id.zip(arguments.chain_rpc).map(|(id, rpc)| Chain { id, rpc }),
+        lend: None,
     };
     let written = settings.init(&wish).map_err(|error| {
         Failure::new(error.to_string()).hint("this command needs root; settings that are there are edited by hand")

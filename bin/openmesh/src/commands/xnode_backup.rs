@@ -8,7 +8,7 @@ use std::pin::pin;
 
 use futures::StreamExt as _;
 use openmesh_agent::views::backups::{
-    Application, Backup, Ended, Job, Keys, MachinePlan, MachineRequest, Overview, Place, State,
+    Application, Backup, Ended, Job, Keys, MachinePlan, MachineRequest, Overview, Place, Room, State,
 };
 use openmesh_agent::{Client, Identity};
 use reqwest::Method;
@@ -120,7 +120,8 @@ fn overview(all: &Overview) -> String {
     for target in &all.targets {
         let id = target.repository.as_deref().map(|id| format!(", repository {id}")).unwrap_or_default();
         let cause = target.cause.as_deref().map(|cause| format!("\n           {cause}")).unwrap_or_default();
-        text += &format!("place      {} is {}: {}{id}{cause}\n", target.name, word(target.state), target.place);
+        let room = target.room.map(|room| format!(", {}", room_text(&room))).unwrap_or_default();
+        text += &format!("place      {} is {}: {}{room}{id}{cause}\n", target.name, word(target.state), target.place);
     }
     for job in all.jobs.iter().filter(|job| job.ended.is_none()) {
         let name = job.application.as_deref().unwrap_or("the machine");
@@ -131,6 +132,12 @@ fn overview(all: &Overview) -> String {
     }
     let rows: Vec<Vec<String>> = all.applications.iter().map(row).collect();
     text + &columns(&["APPLICATION", "BACKUPS", "LAST", "SIZE", "NEXT", "DRILL", "CAUSE"], &rows)
+}
+
+/// Room of a place in words.
+fn room_text(room: &Room) -> String {
+    let until = room.until.map(|until| format!(" until {}", moment(until))).unwrap_or_default();
+    format!("{} of {} are used{until}", size(room.used_bytes), size(room.all_bytes))
 }
 
 fn row(one: &Application) -> Vec<String> {
@@ -205,7 +212,11 @@ async fn set(client: &Client, recipient: &str, replace: bool) -> Result<Keys, Fa
 
 fn keys_text(keys: &Keys) -> String {
     let owner = keys.owner.as_deref().unwrap_or("none yet; `openmesh xnode backup-key make FILE` makes one");
-    format!("owner      {owner}\nmachine    {}\n", keys.node)
+    let guest = match keys.guest.as_str() {
+        "" => String::new(),
+        key => format!("guest      {key}\n"),
+    };
+    format!("owner      {owner}\nmachine    {}\n{guest}", keys.node)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -239,6 +250,10 @@ pub async fn restore(asked: &MachineArgs) -> Result<(), Failure> {
 }
 
 fn request(asked: &MachineArgs) -> Result<MachineRequest, Failure> {
+    if let Some((address, node)) = asked.peer.as_ref().zip(asked.peer_key.as_ref()) {
+        let place = Place::Peer { address: address.clone(), node: node.clone() };
+        return request_for(asked, place);
+    }
     let place = match (&asked.folder, &asked.s3, &asked.secret_key_file) {
         (Some(folder), _, _) => {
             let folder =
@@ -252,8 +267,12 @@ fn request(asked: &MachineArgs) -> Result<MachineRequest, Failure> {
             key: asked.access_key.clone().unwrap_or_default(),
             secret: read(secret)?.trim().to_owned(),
         },
-        _ => return Err(Failure::usage("say where the repository is: --folder DIR, or --s3 URL")),
+        _ => return Err(Failure::usage("say where the repository is: --folder DIR, --s3 URL, or --peer ADDRESS")),
     };
+    request_for(asked, place)
+}
+
+fn request_for(asked: &MachineArgs, place: Place) -> Result<MachineRequest, Failure> {
     Ok(MachineRequest {
         place,
         identity: read(&asked.identity)?,

@@ -31,15 +31,15 @@ fn programs() -> Option<tempfile::TempDir> {
         let built = built.unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     };
-    let others = ["openmesh-shim", "openmesh-unpack", "openmesh-door"];
+    let others = ["openmesh-shim", "openmesh-unpack", "openmesh-door", "openmesh-lender"];
     if others.iter().any(|name| !debug.join(name).exists()) {
-        build(&["--workspace", "--bin", others[0], "--bin", others[1], "--bin", others[2]]);
+        build(&["--workspace", "--bin", others[0], "--bin", others[1], "--bin", others[2], "--bin", others[3]]);
     }
     let target = debug.parent().unwrap().to_str().unwrap();
     build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
     // On the same file system, so that nothing large is copied.
     let folder = tempfile::tempdir_in(debug).unwrap();
-    for name in ["openmesh", others[0], others[1], others[2], "openmesh-cage-helper"] {
+    for name in ["openmesh", others[0], others[1], others[2], others[3], "openmesh-cage-helper"] {
         std::fs::hard_link(debug.join(name), folder.path().join(name)).unwrap();
     }
     Some(folder)

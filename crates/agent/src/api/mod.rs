@@ -14,6 +14,7 @@ mod export;
 pub mod files;
 pub mod import;
 pub mod jobs;
+mod loans;
 mod templates;
 pub mod usage;
 pub mod visit;
@@ -86,6 +87,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(files::routes())
         .merge(import::routes())
         .merge(jobs::routes())
+        .merge(loans::routes())
         .merge(usage::routes())
         .merge(templates::routes())
         .merge(visit::routes())

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use openmesh_backup::Id;
-use openmesh_blueprint::document::{Keep, Name, Store, StoreKind};
+use openmesh_blueprint::document::{Keep, Name, Store};
 use openmesh_primitives::{Timestamp, sha256};
 
 use crate::backups::head::{self, HEAD, Head};
@@ -35,7 +35,7 @@ pub(crate) fn fingerprint(service: &Service) -> Result<Option<String>, AgentErro
 /// Returns true where a place does not have the present description.
 pub(crate) fn is_due(store: &Store, record: &TargetRecord, fingerprint: Option<&str>) -> bool {
     let has = record.place == targets::words(store) && record.described.as_deref() == fingerprint;
-    store.kind != StoreKind::Peer && fingerprint.is_some() && !has
+    fingerprint.is_some() && !has
 }
 
 /// Stores the present description in a place.
@@ -75,12 +75,11 @@ mod tests {
 
     #[test]
     fn a_place_is_described_once_for_each_change() {
-        let text = "version: 1\nmachine:\n  backups:\n    disk: {kind: folder, address: /mnt/a}\n    other: {kind: peer, address: \"10.0.0.7:1\", node: ab}\napplications: {}\n";
+        let text = "version: 1\nmachine: {backups: {disk: {kind: folder, address: /mnt/a}}}\napplications: {}\n";
         let stores = Document::parse(text).unwrap().machine.backups;
-        let store = |text: &str| stores.iter().find(|(name, _)| name.as_str() == text).unwrap().1;
-        let (disk, peer) = (store("disk"), store("other"));
+        let disk = stores.values().next().unwrap();
         let mut record = TargetRecord::default();
-        assert!(is_due(disk, &record, Some("a")) && !is_due(disk, &record, None) && !is_due(peer, &record, Some("a")));
+        assert!(is_due(disk, &record, Some("a")) && !is_due(disk, &record, None));
         record.described = Some("a".into());
         assert!(is_due(disk, &record, Some("a")), "of another place");
         record.place = "folder /mnt/a".into();

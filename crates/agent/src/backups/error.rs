@@ -2,9 +2,12 @@
 
 use std::io;
 
-use openmesh_backup::{BackupError, StoreError};
+use openmesh_backup::{BackupError, Refusal, StoreError};
 use openmesh_blueprint::document::Name;
 use openmesh_volume::VolumeError;
+
+/// Word for a repository that cannot be used.
+const AWAY: (&str, u16) = ("repository", 502);
 
 /// A failure of a backup, a restore or a drill.
 #[derive(Debug, thiserror::Error)]
@@ -194,8 +197,22 @@ impl BackupsError {
             BackupsError::Check { .. } => ("check_failed", 422),
             BackupsError::NoRoom { .. } | BackupsError::Full { .. } => ("no_room", 507),
             BackupsError::Cancelled => ("cancelled", 409),
-            BackupsError::Repository(_) | BackupsError::Store(_) => ("repository", 502),
+            BackupsError::Repository(error) => match &**error {
+                BackupError::Store(error) => of_store(error),
+                _ => AWAY,
+            },
+            BackupsError::Store(error) => of_store(error),
             BackupsError::Pause { .. } | BackupsError::Volume(_) => ("machine", 500),
         }
+    }
+}
+
+/// The word for a failure of a store: a lender's refusal is told apart from a store that is away.
+fn of_store(error: &StoreError) -> (&'static str, u16) {
+    let StoreError::Refused { refusal, .. } = error else { return AWAY };
+    match refusal {
+        Refusal::Room { .. } | Refusal::Objects { .. } | Refusal::Disk => ("lent_room", 507),
+        Refusal::Stranger | Refusal::Over => ("no_loan", 409),
+        _ => AWAY,
     }
 }

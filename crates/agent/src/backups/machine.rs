@@ -41,7 +41,7 @@ struct Found {
 /// # Errors
 /// The place or the key cannot be used, or the repository has no machine, or several and none is named.
 pub(crate) fn plan(service: &Service, request: &MachineRequest) -> Result<MachinePlan, AgentError> {
-    let (target, identity) = opened_place(request)?;
+    let (target, identity) = opened_place(service, request)?;
     let repository = repository(&target, &identity, request)?;
     let found = find_machine(&repository, request.node.as_deref())?;
     let opened = describe(service, &repository, &identity, &found.newest)?;
@@ -89,7 +89,7 @@ pub(crate) fn restore(
 ) -> Result<Done, AgentError> {
     check_fresh(service)?;
     job.say("opens the repository");
-    let (target, identity) = opened_place(request)?;
+    let (target, identity) = opened_place(service, request)?;
     let repository = repository(&target, &identity, request)?.metered(job.meter.clone());
     let found = find_machine(&repository, request.node.as_deref())?;
     let opened = describe(service, &repository, &identity, &found.newest)?;
@@ -122,10 +122,10 @@ pub(crate) fn restore(
     Ok(Done { text, backup: Some(found.newest.id), generation: Some((taken.generation, taken.events)) })
 }
 
-fn opened_place(request: &MachineRequest) -> Result<(Target, Identity), AgentError> {
+fn opened_place(service: &Service, request: &MachineRequest) -> Result<(Target, Identity), AgentError> {
     let identity: Identity = request.identity.parse()?;
     let name: Name = crate::api::name(PLACE)?;
-    Ok((open_place(&name, &request.place, true)?, identity))
+    Ok((open_place(service.lending().guest_key(), &name, &request.place, true)?, identity))
 }
 
 fn repository<'t>(

@@ -76,6 +76,7 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
         left_out: sums.left_out,
     };
     note(service, &subject, &sources, &made)?;
+    target.note_room(service);
     job.say("removes backups that are not kept any more");
     let proved = service.backups().records.application(name)?.proved;
     let pinned = [Some(id.as_str()), proved.as_deref()]

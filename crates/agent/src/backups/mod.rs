@@ -20,7 +20,7 @@
 //!
 //! # Known limits
 //! On ext4 a clone is a copy, for which the application stands still. While a backup reads a still, what the application overwrites takes room in its volume
-//! twice. Other Xnodes as places for backups are not there yet.
+//! twice.
 
 mod describe;
 mod drill;
@@ -61,7 +61,7 @@ pub(crate) use machine::{check_fresh, plan as plan_machine};
 pub(crate) use state::{Backups, stop_removed};
 pub(crate) use status::{overview, troubles};
 pub(crate) use subject::volume_id;
-pub(crate) use targets::{check as check_document, open_target};
+pub(crate) use targets::open_target;
 
 use crate::error::AgentError;
 use crate::service::Service;

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backups::scheduler::Track;
+use crate::backups::views::Room;
 use crate::error::AgentError;
 
 /// Results that are kept of each application: those of some weeks of nightly backups.
@@ -121,6 +122,8 @@ pub(crate) struct TargetRecord {
     pub findings: Vec<String>,
     /// Cause for which it could not be used the last time.
     pub cause: Option<String>,
+    /// Room that it grants, as it was said last.
+    pub room: Option<Room>,
 }
 
 /// Records of an agent.

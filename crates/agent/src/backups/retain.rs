@@ -107,6 +107,7 @@ pub(crate) fn tend(service: &Service, job: &Job, target: &Target) -> Result<Done
         record.tended = Some(now);
         record.findings = findings;
     })?;
+    target.note_room(service);
     Ok(Done { text, backup: None, generation: None })
 }
 

@@ -40,7 +40,8 @@ pub(crate) fn overview(service: &Service) -> Result<views::Overview, AgentError>
 pub(crate) fn keys(service: &Service) -> Result<views::Keys, AgentError> {
     let keys = &service.backups().keys;
     let owner = keys.owner()?.map(|owner| owner.to_string());
-    Ok(views::Keys { owner, node: keys.node().recipient().to_string() })
+    let guest = service.lending().guest_key().public().to_string();
+    Ok(views::Keys { owner, node: keys.node().recipient().to_string(), guest })
 }
 
 /// States of backups that nobody wished, for the status of the machine and for alerts.
@@ -97,7 +98,8 @@ fn target(service: &Service, name: &Name, store: &Store) -> Result<views::Target
         repository,
         state,
         cause,
-        tended: own.and_then(|record| record.tended),
+        tended: own.as_ref().and_then(|record| record.tended),
+        room: own.and_then(|record| record.room),
     })
 }
 

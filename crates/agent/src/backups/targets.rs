@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use openmesh_backup::{BackupError, BadId, Folder, Repository, RepositoryId, S3, S3Settings, Store, StoreError, open};
-use openmesh_blueprint::Document;
+use openmesh_backup::peer::TRIES;
+use openmesh_backup::{
+    BackupError, BadId, Folder, NodeKey, NodePublicKey, Peer, PeerSettings, Repository, RepositoryId, Room, S3, S3Settings,
+    Store, StoreError, open,
+};
 use openmesh_blueprint::document::{self, Content, Name, StoreKind};
 
 use crate::backups::error::BackupsError;
 use crate::backups::keys::Keys;
 use crate::backups::records::TargetRecord;
-use crate::backups::views::Place;
+use crate::backups::views::{self, Place};
 use crate::error::AgentError;
 use crate::service::Service;
 
@@ -18,6 +21,8 @@ use crate::service::Service;
 const REGION: &str = "us-east-1";
 /// Marker of a repository in a folder.
 const FORMAT_FILE: &str = "format";
+/// Digits of a key that words about a place have: enough to tell machines apart.
+const KEY_DIGITS_SHOWN: usize = 16;
 
 /// An open place for backups.
 pub(crate) struct Target {
@@ -26,21 +31,6 @@ pub(crate) struct Target {
     /// The place, in words.
     pub place: String,
     store: Box<dyn Store>,
-}
-
-/// Refuses what no agent of this version can do, before anything is changed.
-///
-/// # Errors
-/// The first place of a kind that is not there yet.
-pub(crate) fn check(document: &Document) -> Result<(), AgentError> {
-    let peer = document.machine.backups.iter().find(|(_, store)| store.kind == StoreKind::Peer);
-    match peer {
-        Some((name, _)) => Err(wrong(
-            name,
-            "the kind `peer` is not there in this version; `folder` (a disk, or a mounted file system) and `s3` are",
-        )),
-        None => Ok(()),
-    }
 }
 
 fn wrong(name: impl ToString, why: impl Into<String>) -> AgentError {
@@ -52,7 +42,10 @@ pub(crate) fn words(store: &document::Store) -> String {
     match store.kind {
         StoreKind::Folder => format!("folder {}", store.address),
         StoreKind::S3 => format!("bucket {} at {}", store.bucket.as_deref().unwrap_or_default(), store.address),
-        StoreKind::Peer => format!("node at {}", store.address),
+        StoreKind::Peer => {
+            let node = store.node.as_deref().unwrap_or_default();
+            format!("Xnode {} at {}", node.get(..KEY_DIGITS_SHOWN).unwrap_or(node), store.address)
+        }
     }
 }
 
@@ -83,7 +76,13 @@ pub(crate) fn place(service: &Service, name: &Name, store: &document::Store) -> 
             key: value("key", &store.key)?,
             secret: value("secret", &store.secret)?,
         }),
-        StoreKind::Peer => Err(wrong(name, "the kind `peer` is not there in this version")),
+        StoreKind::Peer if store.node == Some(service.lending().lender_key().to_string()) => Err(wrong(
+            name,
+            "its key is this machine's own as a lender; a backup beside what it is of is lost with it",
+        )),
+        StoreKind::Peer => {
+            Ok(Place::Peer { address: store.address.clone(), node: store.node.clone().unwrap_or_default() })
+        }
     }
 }
 
@@ -96,11 +95,12 @@ fn secret_text(service: &Service, name: &Name) -> Result<Option<String>, AgentEr
     Ok(Some(text.trim_end_matches(['\r', '\n']).to_string()))
 }
 
-/// Opens a place. `known` says that its repository was used before: a folder without it is a disk that is not mounted, and nothing is made there.
+/// Opens a place. `own` is this machine's key as a guest. `known` says that its repository was used before: a folder without it is a disk that is not mounted,
+/// and nothing is made there.
 ///
 /// # Errors
 /// The place cannot be used.
-pub(crate) fn open_place(name: &Name, place: &Place, known: bool) -> Result<Target, AgentError> {
+pub(crate) fn open_place(own: &NodeKey, name: &Name, place: &Place, known: bool) -> Result<Target, AgentError> {
     let failed = |cause: StoreError| wrong(name, format!("{place:?}: {cause}"));
     let store: Box<dyn Store> = match place {
         Place::Folder { path } => {
@@ -125,6 +125,11 @@ pub(crate) fn open_place(name: &Name, place: &Place, known: bool) -> Result<Targ
             };
             Box::new(S3::open(settings).map_err(failed)?)
         }
+        Place::Peer { address, node } => {
+            let lender = node.parse::<NodePublicKey>().map_err(|_| wrong(name, format!("`{node}` is no key of a machine")))?;
+            let settings = PeerSettings { address: address.clone(), lender, own: own.clone(), tries: TRIES };
+            Box::new(Peer::open(settings).map_err(failed)?)
+        }
     };
     Ok(Target { name: name.clone(), place: format!("{place:?}"), store })
 }
@@ -136,7 +141,8 @@ pub(crate) fn open_place(name: &Name, place: &Place, known: bool) -> Result<Targ
 pub(crate) fn open_target(service: &Service, name: &Name, store: &document::Store) -> Result<Target, AgentError> {
     let record = service.backups().records.target(name)?;
     let known = record.place == words(store) && !record.repository.is_empty();
-    let opened = place(service, name, store).and_then(|place| open_place(name, &place, known));
+    let own = service.lending().guest_key();
+    let opened = place(service, name, store).and_then(|place| open_place(own, name, &place, known));
     if let Err(error) = &opened {
         service.backups().records.change_target(name, |record| {
             if record.place != words(store) {
@@ -201,6 +207,17 @@ impl Target {
         match Repository::open(self.store(), identities, expected) {
             Err(BackupError::NoRepository) if !is_known => Ok(None),
             opened => opened.map(Some).map_err(|error| self.explained(error.into())),
+        }
+    }
+
+    /// Notes the room that the place grants, where it says so. What it does not say now, or cannot be written, is told the next time.
+    pub fn note_room(&self, service: &Service) {
+        let told = self.store.room().map_err(AgentError::from).and_then(|room| {
+            let room = room.map(|Room { all_bytes, used_bytes, until }| views::Room { all_bytes, used_bytes, until });
+            service.backups().records.change_target(&self.name, |record| record.room = room)
+        });
+        if let Err(error) = told {
+            tracing::warn!(place = %self.name, %error, "the room of a place for backups is not known");
         }
     }
 
@@ -270,12 +287,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_refused_and_places_tell_no_secrets() {
-        let text = "version: 1\nmachine:\n  backups:\n    other: {kind: peer, address: \"10.0.0.7:7700\", node: \"ab\"}\napplications: {}\n";
-        let document = Document::parse(text).unwrap();
-        let refused = check(&document).unwrap_err();
-        assert!(refused.to_string().contains("`peer` is not there"), "{refused}");
-        assert_eq!(refused.code(), ("backup_target", 422));
+    fn places_tell_no_secrets_and_are_known_by_their_words() {
+        let node = "0123456789abcdef".repeat(4);
+        let text = format!("version: 1\nmachine: {{backups: {{other: {{kind: peer, address: \"10.0.0.7:7790\", node: {node}}}}}}}\n");
+        let document = openmesh_blueprint::Document::parse(&text).unwrap();
+        let place = Place::Peer { address: "10.0.0.7:7790".into(), node };
+        let store = document.machine.backups.values().next().unwrap();
+        assert_eq!(words(store), "Xnode 0123456789abcdef at 10.0.0.7:7790");
+        assert_eq!(format!("{place:?}"), words(store));
         let place = Place::S3 {
             address: "https://s3.example".into(),
             bucket: "b/p".into(),
@@ -292,9 +311,13 @@ mod tests {
         let name: Name = "disk".parse().unwrap();
         let path = folder.path().join("store").to_str().unwrap().to_string();
         let place = Place::Folder { path };
-        let refused = open_place(&name, &place, true);
+        let own = NodeKey::from_seed([1; 32]);
+        let refused = open_place(&own, &name, &place, true);
         assert!(refused.is_err_and(|error| error.to_string().contains("mount its disk")));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert!(open_place(&name, &place, false).is_ok());
+        assert!(open_place(&own, &name, &place, false).is_ok());
+        let place = Place::Peer { address: "attic.lan:7790".into(), node: "ab".into() };
+        let refused = open_place(&own, &name, &place, false);
+        assert!(refused.is_err_and(|error| error.to_string().contains("no key of a machine")));
     }
 }

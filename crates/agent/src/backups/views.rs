@@ -14,6 +14,9 @@ pub struct Keys {
     pub owner: Option<String>,
     /// Public half of the node's own key.
     pub node: String,
+    /// Key by which other Xnodes know this machine that lend it room.
+    #[serde(default)]
+    pub guest: String,
 }
 
 /// Everything about backups of a machine.
@@ -49,6 +52,23 @@ pub struct Target {
     /// Last time that it was tidied and checked.
     #[schema(value_type = Option<String>, format = "seconds")]
     pub tended: Option<Timestamp>,
+    /// Room that another Xnode grants, as it was said last; none where nobody bounds it.
+    #[serde(default)]
+    pub room: Option<Room>,
+}
+
+/// Room that a place grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BackupRoom)]
+#[serde(deny_unknown_fields)]
+pub struct Room {
+    /// All of it, bytes.
+    pub all_bytes: u64,
+    /// Room that is taken, withheld objects too, bytes.
+    pub used_bytes: u64,
+    /// Moment after which the place takes nothing new; none where it has no end.
+    #[schema(value_type = Option<String>, format = "seconds")]
+    pub until: Option<Timestamp>,
 }
 
 /// State of backups.
@@ -316,6 +336,13 @@ pub enum Place {
         /// The secret access key.
         secret: String,
     },
+    /// The room that another Xnode lends to this machine's key.
+    Peer {
+        /// Its address: `HOST:PORT`.
+        address: String,
+        /// Its key as a lender.
+        node: String,
+    },
 }
 
 impl std::fmt::Debug for Place {
@@ -323,6 +350,7 @@ impl std::fmt::Debug for Place {
         match self {
             Place::Folder { path } => write!(f, "folder {path}"),
             Place::S3 { address, bucket, .. } => write!(f, "bucket {bucket} at {address}"),
+            Place::Peer { address, node } => write!(f, "Xnode {} at {address}", node.get(..16).unwrap_or(node)),
         }
     }
 }

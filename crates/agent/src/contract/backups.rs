@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::list::{CHANGE, List, flag, lines, of, plain, text, value, values};
 use crate::views::backups::{Backup, Job, Keys, Line, MachinePlan, MachineRequest, Overview, RestoreRequest};
+use crate::views::lending::{BringBackWish, Lending, LoanWish};
 
 const TAG: &str = "backups";
 
@@ -66,4 +67,29 @@ pub(super) fn list(list: &mut List) {
     list.add(TAG, ("delete", "/applications/{name}/lines/{volume}/{line}"), "Remove a line of data that nobody has")
         .query(CHANGE)
         .empty("204", "It is gone, with its data");
+    loans(list);
+}
+
+/// Operations on room for the backups of other machines.
+fn loans(list: &mut List) {
+    list.add(TAG, ("get", "/loans"), "Room that this machine lends to the backups of others, and what is used of it")
+        .answers(value::<Lending>(), "Loans");
+    list.add(TAG, ("put", "/loans/{name}"), "Lend room to the keys of a guest's machines, or change a loan")
+        .query(CHANGE)
+        .body(value::<LoanWish>(), true)
+        .answers(value::<Lending>(), "Loans");
+    list.add(TAG, ("post", "/loans/{name}/end"), "End a loan: its guest reads, and stores and removes nothing")
+        .query(CHANGE)
+        .answers(value::<Lending>(), "Loans");
+    list.add(
+        TAG,
+        ("post", "/loans/{name}/bring-back"),
+        "Bring back what a guest has removed in the last days, as after its machine was stolen",
+    )
+    .query(CHANGE)
+    .body(value::<BringBackWish>(), true)
+    .answers(value::<Lending>(), "Loans");
+    list.add(TAG, ("delete", "/loans/{name}"), "Remove an ended loan with all backups of its guest")
+        .query(CHANGE)
+        .answers(value::<Lending>(), "Loans");
 }

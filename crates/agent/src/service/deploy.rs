@@ -67,7 +67,6 @@ impl Service {
         does: bool,
     ) -> Result<views::Deployment, AgentError> {
         check_drained(&self.settings, terms, does)?;
-        backups::check_document(document)?;
         tokio::task::block_in_place(|| readable(document))?;
         loop {
             let (number, known) = self.prepare(document, terms, asked).await?;

@@ -14,6 +14,7 @@ mod exec;
 mod files;
 mod imports;
 mod joins;
+mod lending;
 mod neighbours;
 mod pantry;
 mod pauses;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use openmesh_agent::client::ClientError;
 use openmesh_agent::views::{Application, Deployment, Event, EventKind, Node};
-use openmesh_agent::{AgentError, Client, DoorPorts, Pages, People, Settings};
+use openmesh_agent::{AgentError, Client, DoorPorts, LendPlace, Pages, People, Settings};
 use openmesh_image::oci::Platform;
 use openmesh_image::recipe::{Kitchen, Mirror};
 use openmesh_image::store::Store;
@@ -72,6 +72,9 @@ fn programs() -> PathBuf {
     if !folder.join("openmesh-shim").exists() || !folder.join("openmesh-unpack").exists() {
         build(&["-p", "openmesh-shim", "-p", "openmesh-image", "--bins"]);
     }
+    if !folder.join("openmesh-lender").exists() {
+        build(&["-p", "openmesh-lender", "--bins"]);
+    }
     let target = folder.parent().unwrap().to_str().unwrap();
     build(&["--manifest-path", "crates/cage/helper/Cargo.toml", "--target-dir", target]);
     folder
@@ -113,6 +116,7 @@ impl World {
             pages: Pages::default(),
             subnet: None,
             door_ports: DoorPorts { http: free_port(), https: free_port() },
+            lend: LendPlace { listen: Some("127.0.0.1:0".parse().unwrap()), folder: None },
             serves: None,
             manager: None,
             document: None,

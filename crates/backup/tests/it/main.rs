@@ -2,8 +2,10 @@
 
 mod bucket;
 mod concurrent;
+mod conformance;
 mod crash;
 mod flips;
+mod folder;
 mod golden;
 mod life;
 mod meter;

@@ -155,6 +155,10 @@ fn machine(document: &Document, checker: &mut Checker<'_>) {
             let what = format!("is `{}`, which is no path from the root without `..`", store.address);
             checker.add(&[&path[..], &["address"]].concat(), what, Some("write it as `/mnt/backups/xnode`"));
         }
+        let faults = if store.kind == StoreKind::Peer { store.peer_faults() } else { Vec::new() };
+        for (key, what, hint) in faults {
+            checker.add(&[&path[..], &[key]].concat(), what, Some(hint));
+        }
         if let Some(secret) = &store.secret {
             secret_only(secret, &[&path[..], &["secret"]].concat(), checker);
         }

@@ -10,7 +10,7 @@ use crate::text::{record, words};
 words! {
     /// Kind of a place for backups.
     StoreKind {
-        /// Another Xnode, by its node key.
+        /// Another Xnode, by its key as a lender.
         Peer = "peer",
         /// An object store with the protocol of S3.
         S3 = "s3",
@@ -26,7 +26,7 @@ record! {
         kind: StoreKind,
         /// Address: `host:port` of a peer, URL of an object store, path of a folder.
         address: String,
-        /// Node key of a peer, as hexadecimal digits.
+        /// Key of a peer as a lender, 64 hexadecimal digits: no other machine is taken for it.
         node: Option<String>,
         /// Bucket of an object store; behind a slash the beginning of all keys in it.
         bucket: Option<String>,
@@ -36,6 +36,25 @@ record! {
         key: Option<Content>,
         /// Secret key of an object store.
         secret: Option<Content>,
+    }
+}
+
+impl Store {
+    /// Faults of a place at another Xnode, each with its key and what helps.
+    pub(super) fn peer_faults(&self) -> Vec<(&'static str, String, &'static str)> {
+        let mut faults = Vec::new();
+        let port = self.address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+        if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            let what = format!("is `{}`, which is no host with a port", self.address);
+            faults.push(("address", what, "write it as `attic.example.org:7790`"));
+        }
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        let is_key = |node: &String| node.len() == 64 && node.bytes().all(is_digit);
+        if let Some(node) = self.node.as_ref().filter(|&node| !is_key(node)) {
+            let what = format!("is `{node}`, which is no key of a machine: it has 64 hexadecimal digits in lower case");
+            faults.push(("node", what, "`openmesh xnode lend list` prints it on the machine that lends"));
+        }
+        faults
     }
 }
 
@@ -189,6 +208,28 @@ mod tests {
             let problems = with(wrong).unwrap_err();
             assert!(problems.contains(words), "{wrong}: {problems}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_a_host_with_a_port_and_a_key() {
+        let key = "ab".repeat(32);
+        let document = with(&format!("{{kind: peer, address: \"attic.lan:7790\", node: {key}}}")).unwrap();
+        assert_eq!(document.machine.backups.values().next().unwrap().kind, StoreKind::Peer);
+        assert_eq!(Document::parse(&document.to_yaml()).unwrap(), document);
+        assert!(with(&format!("{{kind: peer, address: \"[fd00::7]:7790\", node: {key}}}")).is_ok());
+        let (key, upper) = (key.as_str(), key.to_uppercase());
+        for (address, node, words) in [
+            ("attic.lan", key, "no host with a port"),
+            (":7790", key, "no host with a port"),
+            ("attic.lan:0", key, "no host with a port"),
+            ("attic.lan:70000", key, "no host with a port"),
+            ("attic.lan:7790", "ab", "no key of a machine"),
+            ("attic.lan:7790", upper.as_str(), "no key of a machine"),
+        ] {
+            let problems = with(&format!("{{kind: peer, address: \"{address}\", node: {node}}}")).unwrap_err();
+            assert!(problems.contains(words), "{address} {node}: {problems}");
+        }
+        assert!(with("{kind: peer, address: \"attic.lan:7790\"}").unwrap_err().contains("lacks `node`"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod document;
 mod generation;
 mod golden;
 mod http;
+mod moving;
 mod nix;
 mod nixos;
 mod plan;
