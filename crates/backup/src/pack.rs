@@ -139,7 +139,7 @@ pub(crate) fn make_blob(
     plain.push(coding);
     plain.extend(bytes);
     let mut blob = Blob { kind, id, stored: 0, plain: content.len() as u32 };
-    let sealed = keys.seal(&blob.beside(), plain)?;
+    let sealed = keys.seal(&blob.beside(), &plain)?;
     blob.stored = sealed.len() as u32;
     Ok((blob, sealed))
 }
@@ -185,7 +185,7 @@ impl Filling {
         padding.id = padding.kind.chunk(keys, &zeros);
         let mut plain = vec![CODING_PLAIN];
         plain.extend(zeros);
-        let sealed = keys.seal(&padding.beside(), plain)?;
+        let sealed = keys.seal(&padding.beside(), &plain)?;
         padding.stored = sealed.len() as u32;
         self.bytes.extend(sealed);
         self.blobs.push(padding);
@@ -309,7 +309,7 @@ mod tests {
         let keys = Keys::new(Secret([1; 32]));
         let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 19).unwrap();
         let mut blob = Blob { kind: BlobKind::Data, id: ChunkId([0; 32]), stored: 0, plain: 10 };
-        let sealed = keys.seal(&blob.beside(), [vec![CODING_ZSTD], bomb].concat()).unwrap();
+        let sealed = keys.seal(&blob.beside(), &[vec![CODING_ZSTD], bomb].concat()).unwrap();
         assert_eq!(blob.open(&keys, &sealed), Err("a blob cannot be decompressed to its length"));
         blob.plain = u32::MAX;
         assert_eq!(blob.open(&keys, &sealed), Err("a blob cannot be decompressed to its length"));
