@@ -53,6 +53,7 @@ mod s3;
 mod secret;
 mod session;
 mod snapshot;
+mod stage;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -81,4 +82,5 @@ pub use restore::{Owners, Restoration, Restored};
 pub use s3::{S3, S3Settings};
 pub use session::SESSION_MS_MAX;
 pub use snapshot::{LABEL_BYTES_MAX, LABELS_MAX, MANIFEST_BYTES_MAX, Snapshot};
+pub use stage::{Spent, Stage, Stages, Watch};
 pub use store::{Listed, Store};
