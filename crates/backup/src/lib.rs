@@ -30,6 +30,7 @@ mod age;
 mod backup;
 mod bech32;
 mod check;
+mod crew;
 mod cut;
 mod door;
 mod drill;
