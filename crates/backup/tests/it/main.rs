@@ -3,6 +3,7 @@
 mod bucket;
 mod concurrent;
 mod crash;
+mod fill;
 mod flips;
 mod golden;
 mod life;
