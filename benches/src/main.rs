@@ -10,8 +10,10 @@ mod memory;
 mod network;
 mod normalise;
 mod proc;
+mod stages;
 mod throughput;
 mod transfers;
+mod tree;
 mod windows;
 mod xnode;
 
@@ -44,6 +46,8 @@ enum Command {
     Memory(memory::MemoryArgs),
     /// Run a simulated network with short windows for hours, draw what it takes, and judge what grows.
     Windows(windows::WindowsArgs),
+    /// Back up and restore a tree, and print the time of each stage.
+    Stages(stages::StagesArgs),
     /// Measure the Xnode beside podman, runc, restic and bare folders, as root; prints a table.
     Xnode(xnode::XnodeArgs),
 }
@@ -58,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Command::Transfers(arguments) => runtime()?.block_on(transfers::run(&arguments)),
         Command::Memory(arguments) => runtime()?.block_on(memory::run(&arguments)),
         Command::Windows(arguments) => runtime()?.block_on(windows::run(&arguments)),
+        Command::Stages(arguments) => stages::run(&arguments),
         Command::Xnode(arguments) => runtime()?.block_on(xnode::run(&arguments)),
     }
 }

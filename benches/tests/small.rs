@@ -38,6 +38,19 @@ fn a_recording_is_decoded() {
     assert_eq!(figures["frames"].as_u64(), Some(2), "{figures}");
 }
 
+#[test]
+fn stages_of_a_restore_are_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path().to_str().expect("a path");
+    let figures = run(&["stages", "--files", "1", "--runs", "1", "--at", at]);
+    assert_eq!((figures["act"].as_str(), figures["bytes"].as_u64()), (Some("restore"), Some(16 << 20)), "{figures}");
+    let stages = figures["stages"].as_array().expect("stages");
+    let bytes =
+        |word: &str| stages.iter().find(|stage| stage["stage"] == word).and_then(|stage| stage["bytes"].as_u64());
+    assert_eq!((bytes("write"), bytes("read_back"), bytes("cut")), (Some(16 << 20), Some(16 << 20), None), "{figures}");
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 0);
+}
+
 /// A network that collects nothing is a network too: these validators have no sources, and stay until they are told to stop.
 #[test]
 fn transfers_are_committed_by_a_network() {

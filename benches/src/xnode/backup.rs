@@ -1,48 +1,26 @@
 //! Backup and restore of a tree with half duplicate blocks beside restic, with a cold cache: both encrypt, compress, flush what they store, and read back what they
 //! restore. Both open their repository within the time that is measured.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use openmesh_backup::{Folder, Identity, Order, Owners, Repository, Restoration, Special, open};
-use openmesh_primitives::{SplitMix64, Timestamp};
+use openmesh_primitives::Timestamp;
 
 use super::lab::Lab;
 use super::machine::{self, milliseconds};
 use super::table::{Bar, Row, SECONDS};
+use crate::tree;
 
 /// Files of the tree, which has 1 GiB.
 const FILES: u64 = 64;
 /// The same of a trial, which has 64 MiB.
 const TRIAL_FILES: u64 = 4;
-/// Blocks of a file.
-const FILE_BLOCKS: u64 = 4;
-/// Bytes of a block, of which every second one is a copy of the one before.
-const BLOCK_BYTES: usize = 4 << 20;
-/// Seed of the first block.
-const SEED: u64 = 1_000;
 /// Runs of each side.
 const RUNS: usize = 3;
 /// The same of a trial.
 const TRIAL_RUNS: usize = 1;
-
-/// Bytes that cannot be compressed.
-fn noise(seed: u64) -> Vec<u8> {
-    let mut numbers = SplitMix64::new(seed);
-    (0..BLOCK_BYTES / 8).flat_map(|_| numbers.next().to_le_bytes()).collect()
-}
-
-/// Makes the tree.
-fn make(root: &Path, files: u64) -> anyhow::Result<()> {
-    fs::create_dir(root)?;
-    for file in 0..files {
-        let blocks = (0..FILE_BLOCKS).flat_map(|block| noise(SEED + (file * FILE_BLOCKS + block) / 2));
-        fs::write(root.join(format!("file-{file}")), blocks.collect::<Vec<u8>>())?;
-    }
-    Ok(())
-}
 
 /// Seconds of a backup and of a restore.
 type Pair = (f64, f64);
@@ -98,8 +76,8 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let name = format!("restic {}", machine::version(Command::new(&restic).arg("version"))?);
     let files = if lab.is_trial { TRIAL_FILES } else { FILES };
     let folder = tempfile::tempdir_in(lab.folder())?;
-    let tree: PathBuf = folder.path().join("tree");
-    make(&tree, files)?;
+    let root: PathBuf = folder.path().join("tree");
+    tree::make(&root, files)?;
     let (mut of_ours, mut of_restic) = (Vec::new(), Vec::new());
     for run in 0..lab.rounds(RUNS, TRIAL_RUNS) {
         for side in 0..2 {
@@ -107,13 +85,13 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
             // Each begins in its turn, in the same folder, which is emptied between.
             let place = tempfile::tempdir_in(folder.path())?;
             if (run + side) % 2 == 0 {
-                of_ours.push(ours(&tree, place.path())?);
+                of_ours.push(ours(&root, place.path())?);
             } else {
-                of_restic.push(theirs(&restic, &tree, place.path())?);
+                of_restic.push(theirs(&restic, &root, place.path())?);
             }
         }
     }
-    let mebibytes = (files * FILE_BLOCKS * BLOCK_BYTES as u64) >> 20;
+    let mebibytes = tree::bytes(files) >> 20;
     let row = |what: &str, pick: fn(&Pair) -> f64| {
         let figures = |pairs: &[Pair]| pairs.iter().map(pick).collect::<Vec<f64>>();
         let named = format!("{what}, {mebibytes} MiB with half duplicate blocks, cold cache");

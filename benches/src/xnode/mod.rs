@@ -21,6 +21,7 @@ use std::path::Path;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use lab::Lab;
+pub use machine::cool;
 use table::{Row, Unjudged};
 
 use crate::network::Product;

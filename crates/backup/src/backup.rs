@@ -7,17 +7,22 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use openmesh_primitives::Timestamp;
 
-use crate::door::Door;
+use crate::crew::{Brake, Crew, threads};
+use crate::door::{Door, effect};
 use crate::error::BackupError;
 use crate::index::{Finding, Index, IndexedPack, parts};
-use crate::name::{Id, Kind};
+use crate::name::{Id, Kind, Name};
 use crate::object::{Sealed, seal};
 use crate::pack::{BlobKind, Pack};
-use crate::pipeline::{JOBS_WAITING_MAX, PACKS_WAITING_MAX, Shared, Stopper, threads};
+use crate::pipeline::{JOBS_WAITING_MAX, PACKS_WAITING_MAX, Shared, Stopper};
 use crate::reading::{Halt, Read, Reading, Special};
 use crate::repository::Repository;
 use crate::session::Session;
 use crate::snapshot::{LABEL_BYTES_MAX, LABELS_MAX, Snapshot};
+use crate::stage::Stage;
+
+/// Name of the effect that stores a pack.
+const PUT_PACK: &str = "put pack";
 
 /// An order to back up a tree.
 #[derive(Clone, Debug)]
@@ -64,6 +69,15 @@ struct Stored {
     bytes: u64,
 }
 
+impl Stored {
+    /// Notes a pack, and returns its buffer.
+    fn add(&mut self, pack: Pack) -> Vec<u8> {
+        self.bytes += pack.bytes.len() as u64;
+        self.packs.push(IndexedPack { id: pack.id, blobs: pack.blobs });
+        pack.bytes
+    }
+}
+
 impl Repository<'_> {
     /// Backs up a tree. The snapshot is there when this returns, and not before all it needs is durable.
     ///
@@ -92,10 +106,10 @@ impl Repository<'_> {
         // Marks before packs: a sweep removes its packs before its mark.
         let marked: BTreeSet<Id> = self.marks()?.0.into_iter().flat_map(|mark| mark.packs).collect();
         let index = Index::load(self.store, &self.keys, &marked)?;
-        let shared = Shared::new(&self.keys, &index, self.pack_bytes);
+        let shared = Shared::new(&self.keys, &index, self.pack_bytes, self.clock());
         let (read, mut stored) = self.run(&shared, order, door)?;
         if let Some(last) = shared.last()? {
-            self.store_pack(last, &mut stored, door)?;
+            stored.add(effect(door, PUT_PACK, || self.store_pack(last))?);
         }
         let unnamed = index.unnamed.iter().filter_map(|number| index.packs.get(*number as usize)).cloned();
         for part in parts(unnamed.chain(stored.packs).collect()) {
@@ -131,11 +145,12 @@ impl Repository<'_> {
         })
     }
 
-    /// Runs the threads, and stores packs as they come.
+    /// Runs the threads, and stores packs as they come: some at a time, where the store likes that.
     fn run(&self, shared: &Shared<'_>, order: &Order<'_>, door: Door<'_>) -> Result<(Read, Stored), BackupError> {
         let (jobs, waiting) = mpsc::sync_channel(JOBS_WAITING_MAX);
         let (full, packs) = mpsc::sync_channel(PACKS_WAITING_MAX);
         let waiting = Arc::new(Mutex::new(waiting));
+        let brake = Brake::default();
         std::thread::scope(|scope| {
             for _ in 0..threads() {
                 let (waiting, full) = (Arc::clone(&waiting), full.clone());
@@ -148,7 +163,15 @@ impl Repository<'_> {
                 Reading::new(order.root, order.special, &self.keys.cut, shared, jobs, &self.meter).run()
             });
             let mut stored = Stored::default();
-            let result = packs.iter().try_for_each(|pack| self.store_pack(pack, &mut stored, door));
+            let crew = Crew { door, name: PUT_PACK, threads: self.store.puts_max(), waiting: 0, brake: &brake };
+            let result = crew.work(
+                packs.iter(),
+                move || move |pack: Pack| self.store_pack(pack),
+                |pack| {
+                    shared.packs.give(stored.add(pack));
+                    Ok(())
+                },
+            );
             if result.is_err() {
                 shared.stop();
             }
@@ -166,12 +189,12 @@ impl Repository<'_> {
         })
     }
 
-    fn store_pack(&self, pack: Pack, stored: &mut Stored, door: Door<'_>) -> Result<(), BackupError> {
+    /// Stores a pack. It passes no door: the caller's thread does.
+    fn store_pack(&self, pack: Pack) -> Result<Pack, BackupError> {
         self.meter.check()?;
-        self.put_as(Kind::Pack, pack.id, &pack.bytes, "put pack", door)?;
-        stored.bytes += pack.bytes.len() as u64;
-        stored.packs.push(IndexedPack { id: pack.id, blobs: pack.blobs });
-        Ok(())
+        let put = || self.store.put_new(Name::Object(Kind::Pack, pack.id), &pack.bytes);
+        self.clock().time(Stage::StorePack, pack.bytes.len(), put)?;
+        Ok(pack)
     }
 
     /// Bytes of data and manifest chunks in packs, for a report of the whole repository.

@@ -6,7 +6,7 @@ use openmesh_primitives::SplitMix64;
 
 use crate::age;
 use crate::error::{BackupError, StoreError};
-use crate::fetch::{Stop, find};
+use crate::fetch::{PackReader, Stop, find};
 use crate::index::{Finding, Index};
 use crate::manifest::{self, Event, Piece};
 use crate::name::{Id, Kind, Name};
@@ -132,6 +132,7 @@ impl Repository<'_> {
     fn check_packs(&self, index: &Index, data: Data, checked: &mut Checked) -> Result<BTreeSet<u32>, BackupError> {
         let mut damaged = BTreeSet::new();
         let bytes: BTreeMap<Id, u64> = self.store.list(Kind::Pack)?.iter().map(|pack| (pack.id, pack.bytes)).collect();
+        let mut reader = PackReader::new(self);
         let mut numbers = SplitMix64::new(if let Data::Part { seed, .. } = data { seed } else { 0 });
         for (number, pack) in (0_u32..).zip(&index.packs) {
             let name = Name::Object(Kind::Pack, pack.id);
@@ -153,8 +154,8 @@ impl Repository<'_> {
                 checked.packs_read += 1;
                 checked.bytes_read += bytes;
                 self.meter.add(*bytes)?;
-                let opened = self.read_pack(pack).and_then(|bytes| self.open_blobs(pack, &bytes, |_| true));
-                whole &= checked.note(opened.map(drop))?.is_some();
+                let opened = reader.read(pack, |_| true, |_, _| Ok(()));
+                whole &= checked.note(opened)?.is_some();
             }
             if !whole {
                 damaged.insert(number);

@@ -15,6 +15,8 @@ const MANIFEST_PART: usize = 4;
 const NORMALISATION_BITS: u32 = 2;
 /// Bytes that the rolling hash remembers: one for each of its bits.
 const WINDOW_BYTES: usize = 64;
+/// Bytes that are rolled over in one step of a loop.
+const STEP_BYTES: usize = 8;
 
 /// A rule for cutting.
 pub(crate) struct Cutter {
@@ -50,22 +52,41 @@ impl Cutter {
         let normal = end.min(self.mean);
         let bits = self.mean.ilog2();
         let warm = self.min - WINDOW_BYTES;
-        let mut hash = self.roll(0, &bytes[warm..self.min]);
+        let mut hash = bytes[warm..self.min].iter().fold(0, |hash, byte| self.roll(hash, *byte));
         for (from, until, bits) in
             [(self.min, normal, bits + NORMALISATION_BITS), (normal, end, bits - NORMALISATION_BITS)]
         {
-            for (at, byte) in bytes[from..until].iter().enumerate() {
-                hash = (hash << 1).wrapping_add(self.table[usize::from(*byte)]);
-                if hash >> (u64::BITS - bits) == 0 {
-                    return from + at + 1;
-                }
+            if let Some(length) = self.find(&mut hash, &bytes[from..until], u64::MAX << (u64::BITS - bits)) {
+                return from + length;
             }
         }
         end
     }
 
-    fn roll(&self, hash: u64, bytes: &[u8]) -> u64 {
-        bytes.iter().fold(hash, |hash, byte| (hash << 1).wrapping_add(self.table[usize::from(*byte)]))
+    /// Rolls over bytes as far as the first place where no bit of the mask is set: the number of bytes up to it.
+    fn find(&self, rolled: &mut u64, bytes: &[u8], mask: u64) -> Option<usize> {
+        let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
+        let mut hash = *rolled;
+        for (number, step) in steps.iter().enumerate() {
+            for (at, byte) in step.iter().enumerate() {
+                hash = self.roll(hash, *byte);
+                if hash & mask == 0 {
+                    return Some(number * STEP_BYTES + at + 1);
+                }
+            }
+        }
+        for (at, byte) in rest.iter().enumerate() {
+            hash = self.roll(hash, *byte);
+            if hash & mask == 0 {
+                return Some(steps.len() * STEP_BYTES + at + 1);
+            }
+        }
+        *rolled = hash;
+        None
+    }
+
+    fn roll(&self, hash: u64, byte: u8) -> u64 {
+        (hash << 1).wrapping_add(self.table[usize::from(byte)])
     }
 }
 
@@ -79,6 +100,7 @@ fn table(key: &[u8; 32]) -> [u64; 256] {
 #[cfg(test)]
 mod tests {
     use openmesh_primitives::SplitMix64;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -125,5 +147,39 @@ mod tests {
         assert!(ends(&cutter, &longer).intersection(&before).count() + 4 >= before.len());
         let other = ends(&Cutter::manifest(&[8; 32]), &bytes);
         assert!(other.intersection(&before).count() <= 2, "the end, and one by chance");
+    }
+
+    /// The rule byte by byte.
+    fn first(cutter: &Cutter, bytes: &[u8]) -> usize {
+        let mut hash = 0_u64;
+        for (at, byte) in bytes.iter().enumerate().take(cutter.max).skip(cutter.min - WINDOW_BYTES) {
+            hash = (hash << 1).wrapping_add(cutter.table[usize::from(*byte)]);
+            let bits = cutter.mean.ilog2();
+            let bits = if at < cutter.mean { bits + NORMALISATION_BITS } else { bits - NORMALISATION_BITS };
+            if at >= cutter.min && hash >> (u64::BITS - bits) == 0 {
+                return at + 1;
+            }
+        }
+        bytes.len().min(cutter.max)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        /// Contents of few values make places that match often, and of many the usual ones.
+        #[test]
+        fn a_cut_is_where_the_rule_says(
+            seed in any::<u64>(),
+            length in 0_usize..(700 << 10),
+            mask in prop_oneof![Just(0_u8), Just(1), Just(15), Just(255)],
+        ) {
+            let cutter = Cutter::manifest(&[7; 32]);
+            let bytes: Vec<u8> = noise(seed, length).into_iter().map(|byte| byte & mask).collect();
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let length = cutter.first(rest);
+                prop_assert_eq!(length, first(&cutter, rest));
+                rest = &rest[length..];
+            }
+        }
     }
 }

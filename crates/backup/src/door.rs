@@ -4,7 +4,8 @@ use std::io;
 
 use crate::error::BackupError;
 
-/// Called with the name of an effect before it (`"put pack"`) and after it (`"put pack done"`). An error stops the act there; tests kill the process.
+/// Called with the name of an effect before it (`"put pack"`) and after it (`"put pack done"`), always in the caller's thread; between the two, other effects of
+/// the name may be under way (B-44). An error stops the act there; tests kill the process.
 pub type Door<'a> = &'a dyn Fn(&str) -> io::Result<()>;
 
 /// A door that lets everything pass.
@@ -27,6 +28,7 @@ pub(crate) fn effect<T, E: Into<BackupError>>(
     Ok(result)
 }
 
-fn pass(door: Door<'_>, name: &str) -> Result<(), BackupError> {
+/// Passes the door.
+pub(crate) fn pass(door: Door<'_>, name: &str) -> Result<(), BackupError> {
     door(name).map_err(|cause| BackupError::Door { effect: name.to_string(), cause })
 }

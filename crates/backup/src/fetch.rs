@@ -5,14 +5,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
+use crate::blob::Opener;
+use crate::crew::threads;
 use crate::error::BackupError;
 use crate::index::{Index, IndexedPack};
 use crate::manifest::{self, Broken, Counts, Event};
 use crate::name::{Id, Kind, Name};
 use crate::pack::{BlobKind, ChunkId, PACK_BYTES_MAX, blobs_bytes};
-use crate::pipeline::{PACKS_WAITING_MAX, threads};
 use crate::repository::Repository;
 use crate::snapshot::Snapshot;
+use crate::stage::Stage;
+
+/// Contents that wait for the caller: with 2 MiB each, at most 32 MiB, however small they were in their packs.
+const CONTENTS_WAITING_MAX: usize = 16;
 
 /// Failure of reading a manifest: of its rules, or of the reader's act.
 pub(crate) enum Stop {
@@ -47,65 +52,86 @@ impl Stop {
 /// Chunks wanted of a pack: numbers of blobs, with a number of the caller's for each.
 pub(crate) type Wanted = BTreeMap<u32, Vec<(u32, u64)>>;
 
-/// Contents of blobs of one pack, by their numbers.
-pub(crate) type Opened = Vec<(u32, Vec<u8>)>;
+/// A reader of packs, for one thread: what it holds is one pack and one content, in buffers that it uses again.
+pub(crate) struct PackReader<'r> {
+    repository: &'r Repository<'r>,
+    opener: Opener<'r>,
+    bytes: Vec<u8>,
+}
 
-impl Repository<'_> {
-    /// Reads a whole pack and holds it against its name.
-    pub(crate) fn read_pack(&self, pack: &IndexedPack) -> Result<Vec<u8>, BackupError> {
-        let name = Name::Object(Kind::Pack, pack.id);
-        let bytes = self.store.read(name, 0, PACK_BYTES_MAX + 1)?;
-        if bytes.len() > PACK_BYTES_MAX || Id::of(&bytes) != pack.id {
-            return Err(BackupError::damaged(name, "its bytes are not those of its name"));
-        }
-        if bytes.len() as u64 <= blobs_bytes(&pack.blobs) {
-            return Err(BackupError::damaged(name, "it is shorter than the index says"));
-        }
-        Ok(bytes)
+impl<'r> PackReader<'r> {
+    /// A reader of a repository's packs.
+    pub(crate) fn new(repository: &'r Repository<'r>) -> PackReader<'r> {
+        PackReader { repository, opener: Opener::new(&repository.keys, repository.clock()), bytes: Vec::new() }
     }
 
-    /// Opens blobs of a pack.
-    pub(crate) fn open_blobs(
-        &self,
+    /// Reads a whole pack and holds it against its name; then opens blobs of it by their number, and hands the content of each on before it opens the next.
+    pub(crate) fn read(
+        &mut self,
         pack: &IndexedPack,
-        bytes: &[u8],
         wanted: impl Fn(u32) -> bool,
-    ) -> Result<Opened, BackupError> {
-        let damaged = |what: &str| BackupError::damaged(Name::Object(Kind::Pack, pack.id), what);
-        let (mut at, mut opened) = (0, Vec::new());
+        mut take: impl FnMut(u32, &[u8]) -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        let name = Name::Object(Kind::Pack, pack.id);
+        let damaged = |what: &str| BackupError::damaged(name, what);
+        let clock = self.repository.clock();
+        let begun = clock.begin();
+        self.repository.store.read_into(name, 0, PACK_BYTES_MAX + 1, &mut self.bytes)?;
+        clock.end(Stage::ReadPack, begun, self.bytes.len());
+        let begun = clock.begin();
+        if self.bytes.len() > PACK_BYTES_MAX || Id::of(&self.bytes) != pack.id {
+            return Err(damaged("its bytes are not those of its name"));
+        }
+        clock.end(Stage::CheckPack, begun, self.bytes.len());
+        if self.bytes.len() as u64 <= blobs_bytes(&pack.blobs) {
+            return Err(damaged("it is shorter than the index says"));
+        }
+        let mut at = 0;
         for (number, blob) in (0_u32..).zip(&pack.blobs) {
             let end = at + blob.stored as usize;
             if wanted(number) {
-                let sealed = bytes.get(at..end).ok_or_else(|| damaged("it is shorter than the index says"))?;
-                opened.push((number, blob.open(&self.keys, sealed).map_err(damaged)?));
+                let sealed = self.bytes.get_mut(at..end).ok_or_else(|| damaged("it is shorter than the index says"))?;
+                take(number, self.opener.open(blob, sealed).map_err(damaged)?)?;
             }
             at = end;
         }
-        Ok(opened)
+        Ok(())
     }
+}
 
-    /// Reads packs and opens blobs of them in several threads, and hands each pack's to the caller's thread.
+/// A content on its way to the caller.
+struct Fetched {
+    pack: u32,
+    blob: u32,
+    content: Vec<u8>,
+}
+
+impl Repository<'_> {
+    /// Reads packs and opens blobs of them in several threads, and hands each content to the caller's thread, with the numbers of its pack and blob.
     pub(crate) fn fetch(
         &self,
         index: &Index,
         wanted: &BTreeMap<u32, Wanted>,
-        mut take: impl FnMut(u32, Opened) -> Result<(), BackupError>,
+        mut take: impl FnMut(u32, u32, &[u8]) -> Result<(), BackupError>,
     ) -> Result<(), BackupError> {
         let packs: Vec<(u32, &Wanted)> = wanted.iter().map(|(pack, wanted)| (*pack, wanted)).collect();
         let next = AtomicUsize::new(0);
-        let (sender, receiver) = mpsc::sync_channel(PACKS_WAITING_MAX);
+        let (sender, receiver) = mpsc::sync_channel::<Result<Fetched, BackupError>>(CONTENTS_WAITING_MAX);
         std::thread::scope(|scope| {
             for _ in 0..threads().min(packs.len()) {
                 let sender = sender.clone();
                 let (packs, next) = (&packs, &next);
                 scope.spawn(move || {
+                    let mut reader = PackReader::new(self);
                     while let Some((number, wanted)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let Some(pack) = index.packs.get(*number as usize) else { continue };
-                        let opened = self
-                            .read_pack(pack)
-                            .and_then(|bytes| self.open_blobs(pack, &bytes, |blob| wanted.contains_key(&blob)));
-                        let failed = opened.is_err();
-                        if sender.send(opened.map(|opened| (*number, opened))).is_err() || failed {
+                        let hand = |blob: u32, content: &[u8]| {
+                            let fetched = Fetched { pack: *number, blob, content: content.to_vec() };
+                            // Nobody takes it: the caller has failed, and says so itself.
+                            sender.send(Ok(fetched)).map_err(|_| BackupError::Cancelled)
+                        };
+                        if let Err(error) = reader.read(pack, |blob| wanted.contains_key(&blob), hand) {
+                            let _ = sender.send(Err(error));
                             return;
                         }
                     }
@@ -114,7 +140,10 @@ impl Repository<'_> {
             drop(sender);
             // Owned by this closure: after an error the threads find nobody who takes what they have.
             let receiver = receiver;
-            receiver.iter().try_for_each(|opened| opened.and_then(|(number, opened)| take(number, opened)))
+            receiver.iter().try_for_each(|fetched| {
+                let Fetched { pack, blob, content } = fetched?;
+                take(pack, blob, &content)
+            })
         })
     }
 
@@ -128,14 +157,12 @@ impl Repository<'_> {
             at += u64::from(chunk.bytes);
         }
         let mut bytes = vec![0; usize::try_from(at).unwrap_or(usize::MAX)];
-        self.fetch(index, &wanted, |pack, opened| {
-            for (blob, content) in opened {
-                let places = wanted.get(&pack).and_then(|wanted| wanted.get(&blob));
-                for (_, at) in places.into_iter().flatten() {
-                    let at = *at as usize;
-                    if let Some(place) = bytes.get_mut(at..at + content.len()) {
-                        place.copy_from_slice(&content);
-                    }
+        self.fetch(index, &wanted, |pack, blob, content| {
+            let places = wanted.get(&pack).and_then(|wanted| wanted.get(&blob));
+            for (_, at) in places.into_iter().flatten() {
+                let at = *at as usize;
+                if let Some(place) = bytes.get_mut(at..at + content.len()) {
+                    place.copy_from_slice(content);
                 }
             }
             Ok(())

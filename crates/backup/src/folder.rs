@@ -4,21 +4,27 @@
 //! object is whole or absent, also after a power cut. Files under `tmp/` that nobody locks were left by the dead, and go when the store is opened.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io::{self, Write as _};
+use std::num::NonZeroU64;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use openmesh_primitives::Timestamp;
-use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::fs::{Advice, CWD, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 
 use crate::error::StoreError;
 use crate::name::{Id, Kind, Name};
+use crate::pack::PACK_BYTES_MAX;
 use crate::secret::random;
 use crate::store::{Listed, Store};
 
 /// Folder of files that are being written.
 const NEW_FOLDER: &str = "tmp";
+/// Bytes that the kernel is asked to read ahead at a time: it cuts a longer wish to the window of the disk, which is this where nobody set another one.
+const WINDOW_BYTES: u64 = 128 << 10;
+/// Objects put at the same time: while one waits for the disk's word that it is durable, the other's bytes are written.
+const PUTS_MAX: usize = 2;
 
 /// A store in a folder. Its files are for its owner alone.
 #[derive(Debug)]
@@ -166,18 +172,30 @@ impl Store for Folder {
     }
 
     fn read(&self, name: Name, from: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError> {
-        let mut file = File::open(self.path(name)).map_err(|cause| match cause.kind() {
+        let mut bytes = Vec::new();
+        self.read_into(name, from, bytes_max, &mut bytes).map(|()| bytes)
+    }
+
+    fn read_into(&self, name: Name, from: u64, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        let file = File::open(self.path(name)).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => StoreError::Missing { name },
             _ => failed("opening", name)(cause),
         })?;
-        let mut bytes = Vec::new();
-        let read = (|| {
-            let length = file.metadata()?.len().saturating_sub(from);
-            bytes.reserve_exact(usize::try_from(length).unwrap_or(usize::MAX).min(bytes_max));
-            file.seek(SeekFrom::Start(from))?;
-            file.take(bytes_max as u64).read_to_end(&mut bytes)
-        })();
-        read.map(|_| bytes).map_err(failed("reading", name))
+        read_some(&file, from, bytes_max, buffer).map_err(failed("reading", name))
+    }
+
+    fn expect(&self, name: Name) {
+        let Ok(file) = File::open(self.path(name)) else { return };
+        let length = file.metadata().map_or(0, |about| about.len()).min(PACK_BYTES_MAX as u64);
+        for from in (0..length).step_by(WINDOW_BYTES as usize) {
+            if rustix::fs::fadvise(&file, from, NonZeroU64::new(WINDOW_BYTES), Advice::WillNeed).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn puts_max(&self) -> usize {
+        PUTS_MAX
     }
 
     fn list(&self, kind: Kind) -> Result<Vec<Listed>, StoreError> {
@@ -264,6 +282,28 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
     }
 }
 
+/// Reads at most so many bytes of a file from a place on, in one call where the kernel has them.
+fn read_some(file: &File, from: u64, bytes_max: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+    let length = file.metadata()?.len().saturating_sub(from);
+    let length = usize::try_from(length).unwrap_or(usize::MAX).min(bytes_max);
+    if length as u64 > WINDOW_BYTES {
+        // Only advice: reading is right without it.
+        let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
+    }
+    buffer.resize(length, 0);
+    let mut got = 0;
+    while got < length {
+        match file.read_at(&mut buffer[got..], from + got as u64) {
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    buffer.truncate(got);
+    Ok(())
+}
+
 fn failed<N: ToString>(doing: &'static str, name: N) -> impl FnOnce(io::Error) -> StoreError {
     move |cause| StoreError::Io { doing, name: name.to_string(), cause }
 }
@@ -313,6 +353,14 @@ mod tests {
         assert_eq!(store.read(name, 0, 100).unwrap(), b"content");
         assert_eq!(store.read(name, 3, 2).unwrap(), b"te");
         assert_eq!(store.read(name, 99, 2).unwrap(), b"");
+        let mut buffer = vec![1; 5000];
+        for (from, most, want) in [(0, 100, "content"), (3, 2, "te"), (99, 2, ""), (1, 9, "ontent")] {
+            store.read_into(name, from, most, &mut buffer).unwrap();
+            assert_eq!(buffer, want.as_bytes());
+        }
+        // Advice has no answer, and none is needed for what is not there.
+        store.expect(name);
+        store.expect(Name::Object(Kind::Pack, Id::of(b"absent")));
         fs::write(store.root().join("packs/note.txt"), "of a person").unwrap();
         let listed = store.list(Kind::Pack).unwrap();
         assert_eq!((listed.len(), listed[0].id, listed[0].bytes), (1, Id::of(b"content"), 7));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::again::Again;
+use crate::blob::Opener;
 use crate::door::Door;
 use crate::error::{BackupError, StoreError};
 use crate::index::Index;
@@ -35,8 +36,9 @@ impl Repository<'_> {
         let index = Index::load(self.store, &self.keys, &BTreeSet::new())?;
         let blobs: BTreeMap<Id, &[Blob]> = index.packs.iter().map(|pack| (pack.id, pack.blobs.as_slice())).collect();
         let (mut mended, mut again, mut damaged) = (Mended::default(), Again::new(self), BTreeSet::new());
+        let mut opener = Opener::new(&self.keys, self.clock());
         for listed in self.store.list(Kind::Pack)? {
-            let bytes = match self.store.read(Name::Object(Kind::Pack, listed.id), 0, PACK_BYTES_MAX + 1) {
+            let mut bytes = match self.store.read(Name::Object(Kind::Pack, listed.id), 0, PACK_BYTES_MAX + 1) {
                 Err(StoreError::Missing { .. }) => continue,
                 bytes => bytes?,
             };
@@ -48,12 +50,15 @@ impl Repository<'_> {
             let mut at = 0;
             for blob in blobs.get(&listed.id).copied().unwrap_or_default() {
                 let end = at + blob.stored as usize;
-                let content = bytes.get(at..end).and_then(|sealed| blob.open(&self.keys, sealed).ok());
+                let content = match bytes.get_mut(at..end) {
+                    Some(sealed) => opener.open(blob, sealed).ok(),
+                    None => None,
+                };
                 at = end;
                 match content {
                     _ if blob.kind == BlobKind::Padding => {}
                     Some(content) => {
-                        again.add(blob, &content, door)?;
+                        again.add(blob, content, door)?;
                         mended.saved += 1;
                     }
                     None => mended.lost += 1,

@@ -51,7 +51,7 @@ pub(crate) fn seal<T: BorshSerialize>(keys: &Keys, kind: Sealed, content: &T) ->
     }
     let head = head(kind);
     let mut bytes = head.to_vec();
-    bytes.extend(keys.seal(&head, plain)?);
+    bytes.extend(keys.seal(&head, &plain)?);
     Ok(bytes)
 }
 

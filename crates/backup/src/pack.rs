@@ -1,6 +1,5 @@
-//! Blobs and packs (B-12 to B-15).
+//! Packs and the lists of their blobs (B-12 to B-15).
 
-use std::cell::RefCell;
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -28,13 +27,11 @@ const TRAILER_BYTES: usize = 4 + MAGIC.len();
 /// Authenticated beside a blob, before kind and id.
 const BLOB_MAGIC: [u8; 4] = *b"OMBB";
 /// Bytes of a blob beside its content: seal and coding.
-const BLOB_BYTES: usize = SEAL_BYTES + 1;
-/// Level of zstd: the fastest, for the disk or the network is what is waited for.
-const ZSTD_LEVEL: i32 = 1;
+pub(crate) const BLOB_BYTES: usize = SEAL_BYTES + 1;
 /// Coding of content as it is.
-const CODING_PLAIN: u8 = 0;
+pub(crate) const CODING_PLAIN: u8 = 0;
 /// Coding of content by zstd.
-const CODING_ZSTD: u8 = 1;
+pub(crate) const CODING_ZSTD: u8 = 1;
 
 /// Keyed hash of a chunk's content and kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
@@ -86,62 +83,14 @@ pub(crate) struct Blob {
 }
 
 impl Blob {
-    fn beside(&self) -> [u8; 37] {
+    /// Bytes that are authenticated with its seal.
+    pub(crate) fn beside(&self) -> [u8; 37] {
         let mut bytes = [0; 37];
         bytes[..4].copy_from_slice(&BLOB_MAGIC);
         bytes[4] = self.kind as u8;
         bytes[5..].copy_from_slice(&self.id.0);
         bytes
     }
-
-    /// The content of a blob; the fault in words where it is not what the header says.
-    pub(crate) fn open(&self, keys: &Keys, sealed: &[u8]) -> Result<Vec<u8>, &'static str> {
-        let mut plain = keys.unseal(&self.beside(), sealed).ok_or("the seal of a blob does not fit its content")?;
-        let length = self.plain as usize;
-        let content = match plain.first() {
-            Some(&CODING_PLAIN) => {
-                plain.remove(0);
-                plain
-            }
-            Some(&CODING_ZSTD) => {
-                let content = zstd::bulk::decompress(&plain[1..], length.min(CHUNK_BYTES_MAX));
-                content.map_err(|_| "a blob cannot be decompressed to its length")?
-            }
-            _ => return Err("a blob has an unknown coding"),
-        };
-        if content.len() != length || self.kind.chunk(keys, &content) != self.id {
-            return Err("the content of a blob is not that of its id");
-        }
-        Ok(content)
-    }
-}
-
-/// Makes a blob of a chunk.
-pub(crate) fn make_blob(
-    keys: &Keys,
-    kind: BlobKind,
-    id: ChunkId,
-    content: &[u8],
-) -> Result<(Blob, Vec<u8>), BackupError> {
-    thread_local! {
-        // A context of zstd is a megabyte of tables: made once for each thread.
-        static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-    }
-    let compressed = ZSTD.with_borrow_mut(|held| {
-        if held.is_none() {
-            *held = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
-        }
-        held.as_mut().and_then(|zstd| zstd.compress(content).ok())
-    });
-    let smaller = compressed.filter(|compressed| compressed.len() < content.len());
-    let (coding, bytes) = smaller.as_deref().map_or((CODING_PLAIN, content), |bytes| (CODING_ZSTD, bytes));
-    let mut plain = Vec::with_capacity(bytes.len() + 1);
-    plain.push(coding);
-    plain.extend(bytes);
-    let mut blob = Blob { kind, id, stored: 0, plain: content.len() as u32 };
-    let sealed = keys.seal(&blob.beside(), plain)?;
-    blob.stored = sealed.len() as u32;
-    Ok((blob, sealed))
 }
 
 /// A pack that is filled.
@@ -162,6 +111,12 @@ pub(crate) struct Pack {
 }
 
 impl Filling {
+    /// An empty one, in the room of a buffer.
+    pub(crate) fn within(mut bytes: Vec<u8>) -> Filling {
+        bytes.clear();
+        Filling { bytes, blobs: Vec::new() }
+    }
+
     /// Adds a blob; true where the pack has come to its end, which is at so many bytes.
     pub(crate) fn add(&mut self, blob: Blob, sealed: &[u8], end_bytes: usize) -> bool {
         if self.bytes.is_empty() {
@@ -180,12 +135,11 @@ impl Filling {
     /// Pads and seals it.
     pub(crate) fn finish(mut self, keys: &Keys) -> Result<Pack, BackupError> {
         let room = padded(self.bytes.len() + BLOB_BYTES) - self.bytes.len() - BLOB_BYTES;
-        let zeros = vec![0; room];
-        let mut padding = Blob { kind: BlobKind::Padding, id: ChunkId([0; 32]), stored: 0, plain: room as u32 };
-        padding.id = padding.kind.chunk(keys, &zeros);
-        let mut plain = vec![CODING_PLAIN];
-        plain.extend(zeros);
-        let sealed = keys.seal(&padding.beside(), plain)?;
+        let mut plain = vec![0; room + 1];
+        plain[0] = CODING_PLAIN;
+        let id = BlobKind::Padding.chunk(keys, &plain[1..]);
+        let mut padding = Blob { kind: BlobKind::Padding, id, stored: 0, plain: room as u32 };
+        let sealed = keys.seal(&padding.beside(), &plain)?;
         padding.stored = sealed.len() as u32;
         self.bytes.extend(sealed);
         self.blobs.push(padding);
@@ -252,14 +206,16 @@ pub(crate) fn blobs_bytes(blobs: &[Blob]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blob::{Opener, Sealer};
     use crate::secret::Secret;
+    use crate::stage::Clock;
 
     fn pack(keys: &Keys, contents: &[&[u8]]) -> Pack {
-        let mut filling = Filling::default();
+        let (mut filling, mut sealer) = (Filling::default(), Sealer::new(keys, Clock::new(None)));
         for content in contents {
             let id = BlobKind::Data.chunk(keys, content);
-            let (blob, sealed) = make_blob(keys, BlobKind::Data, id, content).unwrap();
-            filling.add(blob, &sealed, PACK_BYTES);
+            let (blob, sealed) = sealer.seal(BlobKind::Data, id, content).unwrap();
+            filling.add(blob, sealed, PACK_BYTES);
         }
         filling.finish(keys).unwrap()
     }
@@ -274,16 +230,15 @@ mod tests {
     #[test]
     fn blobs_come_back_and_compressed_ones_are_smaller() {
         let keys = Keys::new(Secret([1; 32]));
-        let pack = pack(&keys, &[b"short", &[7; 100_000], b""]);
+        let mut pack = pack(&keys, &[b"short", &[7; 100_000], b""]);
         assert!(pack.bytes.len() < 2000);
         assert_eq!(header(&keys, &pack.bytes).unwrap(), pack.blobs);
-        let mut at = 0;
-        let contents = pack.blobs.iter().map(|blob| {
-            let sealed = &pack.bytes[at..at + blob.stored as usize];
-            at += blob.stored as usize;
-            blob.open(&keys, sealed).unwrap()
-        });
-        let contents: Vec<Vec<u8>> = contents.collect();
+        let (mut at, mut opener, mut contents) = (0, Opener::new(&keys, Clock::new(None)), Vec::new());
+        for blob in &pack.blobs {
+            let end = at + blob.stored as usize;
+            contents.push(opener.open(blob, &mut pack.bytes[at..end]).unwrap().to_vec());
+            at = end;
+        }
         assert_eq!(contents[..3], [b"short".to_vec(), vec![7; 100_000], vec![]]);
         assert!(header(&Keys::new(Secret([2; 32])), &pack.bytes).is_err(), "another key");
     }
@@ -305,15 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_cut_at_the_length_that_was_said() {
+    fn a_pack_in_a_buffer_of_before_is_a_pack_like_any() {
         let keys = Keys::new(Secret([1; 32]));
-        let bomb = zstd::bulk::compress(&vec![0; 64 << 20], 19).unwrap();
-        let mut blob = Blob { kind: BlobKind::Data, id: ChunkId([0; 32]), stored: 0, plain: 10 };
-        let sealed = keys.seal(&blob.beside(), [vec![CODING_ZSTD], bomb].concat()).unwrap();
-        assert_eq!(blob.open(&keys, &sealed), Err("a blob cannot be decompressed to its length"));
-        blob.plain = u32::MAX;
-        assert_eq!(blob.open(&keys, &sealed), Err("a blob cannot be decompressed to its length"));
-        blob.stored = sealed.len() as u32;
-        assert!(check_blobs(&[blob], sealed.len()).is_err());
+        let (mut filling, mut sealer) = (Filling::within(vec![9; 5000]), Sealer::new(&keys, Clock::new(None)));
+        assert!(filling.is_empty());
+        let id = BlobKind::Data.chunk(&keys, b"content");
+        let (blob, sealed) = sealer.seal(BlobKind::Data, id, b"content").unwrap();
+        filling.add(blob, sealed, PACK_BYTES);
+        let pack = filling.finish(&keys).unwrap();
+        assert_eq!(header(&keys, &pack.bytes).unwrap(), pack.blobs);
     }
 }

@@ -1,25 +1,27 @@
 //! The threads between a tree and packs: cut chunks go in by number, chunks' ids come out by number, packs come out as they fill.
 //!
 //! # Why threads and no runtime
-//! Reading waits for a disk, hashing and sealing for a processor, storing for a disk again. Three kinds of thread and two bounded queues say that. Effects stay
-//! with the caller's thread, so that its door sees them in one order.
+//! Reading waits for a disk, hashing and sealing for a processor, storing for a disk again. Three kinds of thread and two bounded queues say that. The door of
+//! effects stays with the caller's thread, which sees them one after another.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
+use crate::blob::Sealer;
+use crate::crew::{lock, threads};
 use crate::error::BackupError;
 use crate::index::Index;
-use crate::pack::{BlobKind, ChunkId, Filling, Pack, make_blob};
+use crate::pack::{BlobKind, ChunkId, Filling, Pack};
+use crate::pool::Pool;
 use crate::secret::Keys;
+use crate::stage::{Clock, Stage};
 
 /// Chunks that wait for a thread: with 2 MiB each, what the queue holds at most is 32 MiB.
 pub(crate) const JOBS_WAITING_MAX: usize = 16;
 /// Packs that wait to be stored: 32 MiB; threads go on while one is written.
 pub(crate) const PACKS_WAITING_MAX: usize = 2;
-/// Threads that seal, at most: more than the machine has processors do not help, and more than eight not the disk.
-const THREADS_MAX: usize = 8;
 
 /// A chunk to be sealed.
 pub(crate) struct Job {
@@ -43,6 +45,12 @@ struct Board {
 /// State that the threads share.
 pub(crate) struct Shared<'a> {
     keys: &'a Keys,
+    /// The clock of stages.
+    pub clock: Clock<'a>,
+    /// Buffers of chunks.
+    pub chunks: Pool,
+    /// Buffers of packs.
+    pub packs: Pool,
     index: &'a Index,
     board: Mutex<Board>,
     news: Condvar,
@@ -52,15 +60,6 @@ pub(crate) struct Shared<'a> {
     pack_bytes: usize,
     /// Chunks that were there before.
     pub known: AtomicU64,
-}
-
-/// Number of threads that seal.
-pub(crate) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends the waiting of all others when a thread ends by a panic.
@@ -76,10 +75,14 @@ impl Drop for Stopper<'_, '_> {
 
 impl<'a> Shared<'a> {
     /// For a backup against an index.
-    pub(crate) fn new(keys: &'a Keys, index: &'a Index, pack_bytes: usize) -> Shared<'a> {
+    pub(crate) fn new(keys: &'a Keys, index: &'a Index, pack_bytes: usize, clock: Clock<'a>) -> Shared<'a> {
         Shared {
             pack_bytes,
             keys,
+            clock,
+            // As many as there are of each at a time.
+            chunks: Pool::new(JOBS_WAITING_MAX + threads() + 1),
+            packs: Pool::new(PACKS_WAITING_MAX + 1),
             index,
             board: Mutex::default(),
             news: Condvar::new(),
@@ -103,7 +106,7 @@ impl<'a> Shared<'a> {
     /// The last pack; none where it is empty.
     pub(crate) fn last(&self) -> Result<Option<Pack>, BackupError> {
         let filling = std::mem::take(&mut *lock(&self.filling));
-        if filling.is_empty() { Ok(None) } else { filling.finish(self.keys).map(Some) }
+        if filling.is_empty() { Ok(None) } else { self.finish(filling).map(Some) }
     }
 
     /// Waits for the id of a chunk; none where all was stopped.
@@ -123,13 +126,16 @@ impl<'a> Shared<'a> {
     /// Work of a thread that seals: until there are no more jobs, or nobody takes the packs.
     pub(crate) fn work(&self, jobs: &Mutex<Receiver<Job>>, packs: &SyncSender<Pack>) {
         let _stopper = Stopper(self);
+        let mut sealer = Sealer::new(self.keys, self.clock);
         loop {
             let job = lock(jobs).recv();
             let Ok(job) = job else { return };
             if lock(&self.board).stopped {
                 return;
             }
-            match self.seal(&job) {
+            let sealed = self.seal(&job, &mut sealer);
+            self.chunks.give(job.content);
+            match sealed {
                 Ok((id, full)) => {
                     lock(&self.board).ids.insert(job.number, id);
                     self.news.notify_all();
@@ -145,17 +151,28 @@ impl<'a> Shared<'a> {
         }
     }
 
-    fn seal(&self, job: &Job) -> Result<(ChunkId, Option<Pack>), BackupError> {
-        let id = job.kind.chunk(self.keys, &job.content);
+    fn seal(&self, job: &Job, sealer: &mut Sealer<'_>) -> Result<(ChunkId, Option<Pack>), BackupError> {
+        let identify = || job.kind.chunk(self.keys, &job.content);
+        let id = self.clock.time(Stage::Identify, job.content.len(), identify);
         if self.index.place(&id).is_some() || !lock(&self.claimed).insert(id) {
             self.known.fetch_add(1, Ordering::Relaxed);
             return Ok((id, None));
         }
-        let (blob, sealed) = make_blob(self.keys, job.kind, id, &job.content)?;
+        let (blob, sealed) = sealer.seal(job.kind, id, &job.content)?;
         let full = {
             let mut filling = lock(&self.filling);
-            filling.add(blob, &sealed, self.pack_bytes).then(|| std::mem::take(&mut *filling))
+            if filling.is_empty() {
+                *filling = Filling::within(self.packs.take());
+            }
+            filling.add(blob, sealed, self.pack_bytes).then(|| std::mem::take(&mut *filling))
         };
-        full.map(|full| full.finish(self.keys)).transpose().map(|pack| (id, pack))
+        full.map(|full| self.finish(full)).transpose().map(|pack| (id, pack))
+    }
+
+    fn finish(&self, filling: Filling) -> Result<Pack, BackupError> {
+        let begun = self.clock.begin();
+        let pack = filling.finish(self.keys)?;
+        self.clock.end(Stage::FinishPack, begun, pack.bytes.len());
+        Ok(pack)
     }
 }

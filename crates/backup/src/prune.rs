@@ -132,14 +132,9 @@ impl Repository<'_> {
     /// Stores chunks again in new packs, and returns their bytes.
     fn move_chunks(&self, index: &Index, moved: &BTreeMap<u32, Wanted>, door: Door<'_>) -> Result<u64, BackupError> {
         let mut again = Again::new(self);
-        self.fetch(index, moved, |number, opened| {
-            let Some(pack) = index.packs.get(number as usize) else { return Ok(()) };
-            for (at, content) in opened {
-                if let Some(blob) = pack.blobs.get(at as usize) {
-                    again.add(blob, &content, door)?;
-                }
-            }
-            Ok(())
+        self.fetch(index, moved, |number, at, content| {
+            let blob = index.packs.get(number as usize).and_then(|pack| pack.blobs.get(at as usize));
+            blob.map_or(Ok(()), |blob| again.add(blob, content, door))
         })?;
         again.finish(door)
     }

@@ -19,6 +19,7 @@ use crate::meter::Meter;
 use crate::pack::BlobKind;
 use crate::pipeline::{Job, Shared};
 use crate::snapshot::ManifestChunk;
+use crate::stage::Stage;
 use crate::tree::{attributes_of, attributes_of_link, open_root, part, word};
 
 /// Bytes read ahead of the cut: some of the largest chunks, so that little is moved for each.
@@ -292,14 +293,17 @@ impl<'a> Reading<'a> {
 
     fn segment(&mut self, file: &File, from: u64, until: u64, shown: &Path) -> Result<(), Halt> {
         let (mut at, mut start, mut end) = (from, 0, 0);
+        let clock = self.shared.clock;
         loop {
             if end - start < self.data.bytes_max() && at < until {
                 self.buffer.copy_within(start..end, 0);
                 (start, end) = (0, end - start);
                 while end < self.buffer.len() && at < until {
                     let most = usize::try_from(until - at).unwrap_or(usize::MAX).min(self.buffer.len() - end);
+                    let begun = clock.begin();
                     let got = file.read_at(&mut self.buffer[end..end + most], at);
                     let got = got.map_err(BackupError::io("reading", shown))?;
+                    clock.end(Stage::ReadTree, begun, got);
                     if got == 0 {
                         return Err(BackupError::Torn { path: shown.to_path_buf() }.into());
                     }
@@ -310,8 +314,11 @@ impl<'a> Reading<'a> {
             if start == end {
                 return Ok(());
             }
+            let begun = clock.begin();
             let length = self.data.first(&self.buffer[start..end]);
-            let content = self.buffer[start..start + length].to_vec();
+            clock.end(Stage::Cut, begun, length);
+            let mut content = self.shared.chunks.take();
+            content.extend_from_slice(&self.buffer[start..start + length]);
             start += length;
             self.read.counts.bytes += length as u64;
             self.meter.add(length as u64)?;

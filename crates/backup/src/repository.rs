@@ -18,6 +18,7 @@ use crate::pack::{PACK_BYTES, PACK_BYTES_MIN};
 use crate::retention;
 use crate::secret::{Keys, Secret};
 use crate::snapshot::Snapshot;
+use crate::stage::{Clock, Watch};
 use crate::store::Store;
 
 /// First line of the marker.
@@ -45,6 +46,8 @@ pub struct Repository<'s> {
     pub(crate) pack_bytes: usize,
     /// Hears of bytes, and may end an act.
     pub(crate) meter: Arc<Meter>,
+    /// Hears of stages.
+    watch: Option<Arc<dyn Watch>>,
 }
 
 /// Snapshots of a repository.
@@ -114,7 +117,7 @@ impl<'s> Repository<'s> {
     }
 
     fn with(store: &'s dyn Store, secret: Secret) -> Repository<'s> {
-        Repository { store, keys: Keys::new(secret), pack_bytes: PACK_BYTES, meter: Arc::default() }
+        Repository { store, keys: Keys::new(secret), pack_bytes: PACK_BYTES, meter: Arc::default(), watch: None }
     }
 
     /// Makes the packs that are written from here on end at so many bytes, between [`PACK_BYTES_MIN`] and [`PACK_BYTES`]. Smaller ones lose less
@@ -130,6 +133,18 @@ impl<'s> Repository<'s> {
     pub fn metered(mut self, meter: Arc<Meter>) -> Repository<'s> {
         self.meter = meter;
         self
+    }
+
+    /// Lets a watch hear of the stages of its backups and restores from here on, and of the time of each.
+    #[must_use]
+    pub fn watched(mut self, watch: Arc<dyn Watch>) -> Repository<'s> {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// The clock of stages.
+    pub(crate) fn clock(&self) -> Clock<'_> {
+        Clock::new(self.watch.as_deref())
     }
 
     /// Its id.

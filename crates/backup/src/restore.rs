@@ -1,24 +1,26 @@
 //! A snapshot restored into an empty folder (B-33 to B-35).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
+use crate::crew::{Brake, first};
 use crate::door::{Door, effect};
 use crate::error::{BackupError, failed};
-use crate::fetch::{Opened, Stop, Wanted, find};
+use crate::fetch::Stop;
+use crate::fill::lay_out;
 use crate::index::Index;
-use crate::manifest::{self, Attributes, Event, Piece};
+use crate::manifest::{self, Attributes, Event};
 use crate::name::Id;
-use crate::pack::BlobKind;
 use crate::repository::Repository;
+use crate::stage::Stage;
 use crate::tree::{give, give_link, open_below, open_parent, open_root, sync_file_system};
 
 /// Owners of what is restored (B-35).
@@ -108,22 +110,6 @@ pub struct Restored {
     pub bytes: u64,
 }
 
-/// Files that are written, and the chunks they need.
-#[derive(Default)]
-struct Plan {
-    files: Vec<PathBuf>,
-    wanted: BTreeMap<u32, Wanted>,
-}
-
-impl Plan {
-    /// Bytes that the contents of a pack's blobs become in files: a chunk can have several places.
-    fn bytes_of(&self, pack: u32, opened: &Opened) -> u64 {
-        let wanted = self.wanted.get(&pack);
-        let places = |blob: &u32| wanted.and_then(|wanted| wanted.get(blob)).map_or(0, |places| places.len() as u64);
-        opened.iter().map(|(blob, content)| places(blob) * content.len() as u64).sum()
-    }
-}
-
 impl Repository<'_> {
     /// Restores a snapshot. Until it returns, nothing is at the target; what broke off is removed by the next restore to it.
     ///
@@ -159,18 +145,10 @@ impl Repository<'_> {
         let (root, path) = (&beside.root, beside.path.as_path());
         check_room(root, path, bytes)?;
         let plan = effect(door, "lay out", || lay_out(root, index, manifest, order.snapshot))?;
-        let mut open: Option<(u32, File)> = None;
-        self.fetch(index, &plan.wanted, |pack, opened| {
-            let bytes = plan.bytes_of(pack, &opened);
-            effect(door, "write contents", || write(root, &plan, pack, opened, &mut open))?;
-            self.meter.add(bytes)
-        })?;
-        drop(open);
-        effect(door, "give attributes", || give_attributes(root, manifest, order))?;
-        effect(door, "sync", || sync_file_system(root).map_err(failed("syncing", path)))?;
-        if order.verify {
-            self.verify(root, manifest, order)?;
-        }
+        self.fill((root, path), index, &plan, door)?;
+        let attributes = || self.clock().time(Stage::Attributes, 0, || give_attributes(root, manifest, order));
+        effect(door, "give attributes", attributes)?;
+        effect(door, "sync", || self.sync_and_verify(beside, manifest, order))?;
         let place = || {
             beside.check()?;
             fs::rename(path, order.target).map_err(|cause| match cause.kind() {
@@ -183,6 +161,28 @@ impl Repository<'_> {
             File::open(parent).and_then(|folder| folder.sync_all()).map_err(BackupError::io("syncing", parent))
         };
         effect(door, "place", place)
+    }
+
+    /// Makes the restored tree durable, and reads it back beside that, where the order wants it: nothing is written any more, and what fails of the two
+    /// fails both.
+    fn sync_and_verify(&self, beside: &Beside, manifest: &[u8], order: &Restoration<'_>) -> Result<(), BackupError> {
+        let (root, brake) = (&beside.root, Brake::default());
+        let sync = || {
+            let synced = self.clock().time(Stage::Sync, 0, || sync_file_system(root));
+            synced.map_err(failed("syncing", &beside.path))
+        };
+        if !order.verify {
+            return sync();
+        }
+        std::thread::scope(|scope| {
+            let verified = scope.spawn(|| self.verify(root, manifest, order, &brake));
+            let synced = sync();
+            if synced.is_err() {
+                brake.pull();
+            }
+            let verified = verified.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            first([synced, verified])
+        })
     }
 }
 
@@ -272,61 +272,6 @@ fn check_room(root: &OwnedFd, beside: &Path, need_bytes: u64) -> Result<(), Back
     let have_bytes = about.f_bavail.saturating_mul(about.f_frsize);
     if have_bytes < need_bytes {
         return Err(BackupError::NoRoom { path: parent(beside).to_path_buf(), need_bytes, have_bytes });
-    }
-    Ok(())
-}
-
-/// Makes folders, links and empty files, and notes which chunks go where.
-fn lay_out(root: &OwnedFd, index: &Index, manifest: &[u8], snapshot: Id) -> Result<Plan, BackupError> {
-    let mut plan = Plan::default();
-    let counts = manifest::read::<Stop>(manifest, |path, event| {
-        let made =
-            match event {
-                Event::Folder if path.as_os_str().is_empty() => Ok(()),
-                Event::Folder => open_parent(root.as_fd(), path)
-                    .and_then(|(folder, name)| rustix::fs::mkdirat(folder, name, Mode::RWXU)),
-                Event::File(_, bytes) => {
-                    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-                    let file = open_below(root.as_fd(), path, flags, Mode::RUSR | Mode::WUSR);
-                    plan.files.push(path.to_path_buf());
-                    file.and_then(|file| rustix::fs::ftruncate(file, bytes))
-                }
-                Event::Link(_, target) => open_parent(root.as_fd(), path)
-                    .and_then(|(folder, name)| rustix::fs::symlinkat(target, folder, name)),
-                Event::Piece(at, Piece::Chunk { id, bytes }) => {
-                    let place = find(index, snapshot, &id, BlobKind::Data, bytes)?;
-                    let file = (plan.files.len() as u32).saturating_sub(1);
-                    plan.wanted.entry(place.pack).or_default().entry(place.blob).or_default().push((file, at));
-                    Ok(())
-                }
-                Event::Piece(..) | Event::Leave(_) | Event::HardLink(_) => Ok(()),
-            };
-        made.map_err(|cause| Stop::Failed(failed("making", path)(cause)))
-    });
-    counts.map(|_| plan).map_err(|stop| stop.of(snapshot))
-}
-
-/// Writes the chunks of a pack into the files that need them. The last file stays open: chunks of a file lie side by side.
-fn write(
-    root: &OwnedFd,
-    plan: &Plan,
-    pack: u32,
-    opened: Opened,
-    open: &mut Option<(u32, File)>,
-) -> Result<(), BackupError> {
-    let Some(wanted) = plan.wanted.get(&pack) else { return Ok(()) };
-    for (blob, content) in opened {
-        for (number, at) in wanted.get(&blob).into_iter().flatten() {
-            let path = plan.files.get(*number as usize).map_or(Path::new(""), PathBuf::as_path);
-            let file = match open.take().filter(|(open, _)| open == number) {
-                Some((_, file)) => file,
-                None => open_below(root.as_fd(), path, OFlags::WRONLY, Mode::empty())
-                    .map(File::from)
-                    .map_err(failed("opening", path))?,
-            };
-            file.write_all_at(&content, *at).map_err(BackupError::io("writing", path))?;
-            *open = Some((*number, file));
-        }
     }
     Ok(())
 }

@@ -45,6 +45,23 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// No object has this name; the store failed.
     fn read(&self, name: Name, from: u64, bytes_max: usize) -> Result<Vec<u8>, StoreError>;
 
+    /// The same into a buffer: its content is replaced, and its room is used again.
+    ///
+    /// # Errors
+    /// No object has this name; the store failed. What is in the buffer then is nothing.
+    fn read_into(&self, name: Name, from: u64, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        *buffer = self.read(name, from, bytes_max)?;
+        Ok(())
+    }
+
+    /// Tells that an object is about to be read whole. It is advice: a store may do nothing, and a read is right without it.
+    fn expect(&self, _name: Name) {}
+
+    /// Objects that are best put at the same time: more than one where each waits for a disk, one where they share a line.
+    fn puts_max(&self) -> usize {
+        1
+    }
+
     /// All objects of a kind, in any order. What has no name of an object is passed over.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::path::Path;
 use openmesh_primitives::{SplitMix64, Timestamp};
 
 use crate::age::Identity;
+use crate::blob::{Opener, Sealer};
 use crate::check::Data;
 use crate::cut::Cutter;
 use crate::door::open;
@@ -16,11 +17,12 @@ use crate::index::IndexedPack;
 use crate::manifest::{Attributes, Piece, Record};
 use crate::name::{Id, Kind};
 use crate::object::{Sealed, seal};
-use crate::pack::{BlobKind, ChunkId, Filling, PACK_BYTES, make_blob};
+use crate::pack::{BlobKind, ChunkId, Filling, PACK_BYTES};
 use crate::repository::Repository;
 use crate::restore::{Owners, Restoration};
 use crate::secret::{Keys, Secret};
 use crate::snapshot::{ManifestChunk, Snapshot};
+use crate::stage::Clock;
 
 /// A repository, and the folder that it is in.
 struct World {
@@ -70,10 +72,11 @@ fn file(name: &[u8], bytes: u64) -> Record {
 /// Stores chunks in a pack of their own.
 fn plant_chunks(repository: &Repository<'_>, chunks: &[(BlobKind, &[u8])]) -> (IndexedPack, Vec<ChunkId>) {
     let (mut filling, mut ids) = (Filling::default(), Vec::new());
+    let mut sealer = Sealer::new(&repository.keys, Clock::new(None));
     for (kind, content) in chunks {
         let id = kind.chunk(&repository.keys, content);
-        let (blob, sealed) = make_blob(&repository.keys, *kind, id, content).unwrap();
-        filling.add(blob, &sealed, PACK_BYTES);
+        let (blob, sealed) = sealer.seal(*kind, id, content).unwrap();
+        filling.add(blob, sealed, PACK_BYTES);
         ids.push(id);
     }
     let pack = filling.finish(&repository.keys).unwrap();
@@ -313,8 +316,9 @@ proptest::proptest! {
         let records = [folder(b""), file(b"a", 9), Record::Contents(vec![Piece::Hole { bytes: 9 }]), Record::Leave];
         let manifest: Vec<u8> = records.iter().flat_map(|record| record.frame().unwrap()).collect();
         let mut filling = Filling::default();
-        let (blob, sealed) = make_blob(&keys, BlobKind::Data, BlobKind::Data.chunk(&keys, b"content"), b"content").unwrap();
-        filling.add(blob, &sealed, PACK_BYTES);
+        let mut sealer = Sealer::new(&keys, Clock::new(None));
+        let (blob, sealed) = sealer.seal(BlobKind::Data, BlobKind::Data.chunk(&keys, b"content"), b"content").unwrap();
+        filling.add(blob, sealed, PACK_BYTES);
         let pack = filling.finish(&keys).unwrap().bytes;
         let key = crate::age::encrypt(&[owner[0].recipient()], b"secret").unwrap();
         for whole in [noise, manifest, pack, key] {
@@ -332,7 +336,7 @@ proptest::proptest! {
                 Ok(bytes[from..bytes.len().min(from.saturating_add(most))].to_vec())
             };
             let _ = crate::pack::read_header(&keys, Id::of(&bytes), bytes.len() as u64, read);
-            let _ = blob.open(&keys, &bytes);
+            let _ = Opener::new(&keys, Clock::new(None)).open(&blob, &mut bytes.clone());
             let _ = crate::object::unseal::<Snapshot>(&keys, Sealed::Snapshot, &"it", &bytes);
         }
     }

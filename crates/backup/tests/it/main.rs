@@ -4,6 +4,7 @@ mod bucket;
 mod concurrent;
 mod conformance;
 mod crash;
+mod fill;
 mod flips;
 mod folder;
 mod golden;
