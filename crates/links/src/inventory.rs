@@ -12,6 +12,7 @@ use crate::elements::Change;
 use crate::elements::Elements;
 use crate::ends::{End, EndFault, EndSpec, Ends, Kind, Way, read};
 use crate::error::{LinksError, kernel};
+use crate::listings::Listings;
 use crate::names::{alias_prefix, link_prefix};
 use crate::namespace::{Namespace, each};
 use crate::netlink::Netlink;
@@ -55,8 +56,8 @@ pub type Namespaces = BTreeMap<Ipv4Addr, Namespace>;
 ///
 /// # Errors
 /// nft is missing or refuses, or the kernel does.
-pub fn observe(network: &Network, namespaces: &Namespaces) -> Result<Inventory, LinksError> {
-    let table = observe_table(network)?;
+pub fn observe(network: &Network, namespaces: &Namespaces, listings: &Listings) -> Result<Inventory, LinksError> {
+    let table = observe_table(network, listings)?;
     let ends = ends()?;
     let prefix = link_prefix(network.agent());
     let mut links = BTreeMap::new();

@@ -15,7 +15,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::error::LinksError;
 
 /// Namespace of the calling thread.
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(crate) const OWN: &str = "/proc/thread-self/ns/net";
 
 /// An open network namespace: it lives at least as long as this value.
 #[derive(Debug)]

@@ -124,7 +124,8 @@ impl Agent {
             machine.volumes.unmount(id, door)?;
         }
         marks::remove(&paths.published(), "published.remove", door)?;
-        let context = openmesh_links::Context { marks: &paths.network_marks(), effect: door };
+        let listings = &machine.memory.listings;
+        let context = openmesh_links::Context { marks: &paths.network_marks(), listings, effect: door };
         openmesh_links::remove(&machine.agent, context)?;
         if let Some(carrier) = machine.doors.get() {
             door("door.retire").map_err(XnodeError::file("ending", "the door"))?;

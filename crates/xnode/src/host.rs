@@ -75,7 +75,7 @@ fn file_system(name: &str) -> bool {
 /// application's, whoever listens there besides: the door where it carries it, else somebody who gets nothing from outside.
 pub(crate) fn ports(machine: &Machine, findings: &mut Vec<Finding>) -> Result<BTreeMap<HostPort, Holder>, XnodeError> {
     let mut ports = foreign_ports(findings);
-    match openmesh_links::others_ports(&machine.agent) {
+    match openmesh_links::others_ports(&machine.agent, &machine.memory.listings) {
         Ok(others) => {
             ports.extend(others.into_iter().map(|(at, by)| (at, Holder::Foreign(format!("the agent `{by}`")))))
         }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
+use openmesh_links::Listings;
 use openmesh_links::texts::Resolvers;
 
 pub(crate) use crate::guard::lock;
@@ -28,6 +29,8 @@ pub(crate) struct Memory {
     pub since: Since,
     /// The network as it was last brought to what was wanted.
     pub network: Mutex<Option<Known>>,
+    /// Lists of nft, as long as nobody changes its rules.
+    pub listings: Listings,
     /// Instances as they were last read back.
     pub checks: Checks,
     /// Last end of each instance that was told.

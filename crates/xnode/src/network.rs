@@ -179,7 +179,8 @@ pub(crate) fn settle(
         faults.entry(name).or_insert(cause);
     }
     machine.memory.events.lasting("network", findings);
-    let context = Context { marks: &machine.paths.network_marks(), effect: door };
+    let listings = &machine.memory.listings;
+    let context = Context { marks: &machine.paths.network_marks(), listings, effect: door };
     let error = match converge(&network, &namespaces, context) {
         Ok(repaired) => {
             tell(machine, &repaired, &network, namespaces.keys().copied().collect());
@@ -189,7 +190,7 @@ pub(crate) fn settle(
         Err(error @ LinksError::Effect { .. }) => return Err(error.into()),
         Err(error) => error,
     };
-    let left = network.faults(&openmesh_links::observe(&network, &namespaces)?);
+    let left = network.faults(&openmesh_links::observe(&network, &namespaces, listings)?);
     let mut is_attributed = false;
     for fault in &left {
         match owner(&network, fault) {
