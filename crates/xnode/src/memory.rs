@@ -11,6 +11,7 @@ use openmesh_links::texts::Resolvers;
 pub(crate) use crate::guard::lock;
 
 use crate::events::Events;
+use crate::kept::Kept;
 use crate::marks::RestartEnd;
 use crate::network::Known;
 use crate::readback::Checks;
@@ -29,6 +30,8 @@ pub(crate) struct Memory {
     pub since: Since,
     /// The network as it was last brought to what was wanted.
     pub network: Mutex<Option<Known>>,
+    /// Generations that were read last.
+    pub generations: Kept,
     /// Lists of nft, as long as nobody changes its rules.
     pub listings: Listings,
     /// Instances as they were last read back.
