@@ -11,14 +11,14 @@ use openmesh_blueprint::refusal::Refusal;
 use openmesh_blueprint::{Generation, Inventory, plan};
 use openmesh_shim::protocol::Status;
 
-use crate::agent::Agent;
-use crate::applications;
+use crate::agent::{Agent, distinct};
 use crate::error::XnodeError;
 use crate::events::Event;
 use crate::marks::{self, RESTART, RestartMark};
 use crate::observe::observe;
 use crate::paths::instance_name;
 use crate::shims::{self, Shim};
+use crate::{Machine, applications};
 
 /// An instance with what its shim says.
 #[derive(Clone, Debug)]
@@ -50,6 +50,18 @@ pub struct Look {
     pub plan: Option<Result<Plan, Vec<Refusal>>>,
 }
 
+/// What the shim of an instance says, and whether it lives. One that does not answer is a fault of its application, which the plan names.
+fn ask(machine: &Machine, name: &Name, id: &InstanceId) -> (Option<Status>, bool) {
+    let is_silent = machine.memory.silent.recent(&instance_name(name, id)).is_some();
+    let folder = machine.paths.instance(name, id);
+    let shim = if is_silent { Shim::None } else { shims::find(&folder).unwrap_or(Shim::None) };
+    match shim {
+        Shim::None => (None, false),
+        Shim::Living(status) => (Some(*status), true),
+        Shim::Ended(status) => (Some(*status), false),
+    }
+}
+
 impl Agent {
     /// Looks at the machine, and changes nothing.
     ///
@@ -57,24 +69,21 @@ impl Agent {
     /// A pointer, a mark or a store cannot be read.
     pub fn look(&self) -> Result<Look, XnodeError> {
         let machine = self.machine();
-        let (wanted, serving) = match self.generations()? {
+        let (wanted, serving) = match self.present()? {
             Some((wanted, serving)) => (Some(wanted), serving),
             None => (None, None),
         };
-        let generations: Vec<&Generation> = wanted.iter().chain(&serving).collect();
-        let seen = observe(machine, &generations)?;
+        let generations = distinct(wanted.as_deref(), serving.as_deref());
+        let mut seen = observe(machine, &generations)?;
         let mut instances: BTreeMap<Name, BTreeMap<InstanceId, InstanceLook>> = BTreeMap::new();
         for (name, found) in &seen.instances {
             for (id, made) in found {
                 let Some(made) = made else { continue };
-                let folder = machine.paths.instance(name, id);
-                // A shim that does not answer is a fault of its application, which the plan names.
-                let is_silent = machine.memory.silent.recent(&instance_name(name, id)).is_some();
-                let shim = if is_silent { Shim::None } else { shims::find(&folder).unwrap_or(Shim::None) };
-                let (status, is_watched) = match shim {
-                    Shim::None => (None, false),
-                    Shim::Living(status) => (Some(*status), true),
-                    Shim::Ended(status) => (Some(*status), false),
+                let key = (name.clone(), id.clone());
+                let (status, is_watched) = match seen.statuses.remove(&key) {
+                    Some(status) => (Some(status), seen.watched.contains(&key)),
+                    // It was not asked yet, since another one of its application was not seen whole.
+                    None => ask(machine, name, id),
                 };
                 let logs = machine.paths.log(name, id);
                 let look = InstanceLook { address: made.address, status, is_watched, logs };
@@ -84,7 +93,8 @@ impl Agent {
         // One that cannot be read is its application's fault, which the plan names.
         let restart = |name: &Name| marks::find(&machine.paths.application(name).join(RESTART)).ok().flatten();
         let restarts = instances.keys().filter_map(|name| Some((name.clone(), restart(name)?))).collect();
-        let plan = wanted.as_ref().map(|wanted| plan(&seen.inventory, wanted, serving.as_ref()));
+        let plan = wanted.as_deref().map(|wanted| plan(&seen.inventory, wanted, serving.as_deref()));
+        let (wanted, serving) = (wanted.as_deref().cloned(), serving.as_deref().cloned());
         Ok(Look { inventory: seen.inventory, instances, restarts, wanted, serving, plan })
     }
 
