@@ -1,10 +1,11 @@
 //! Facts of the host for an inventory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::{HostAddress, Protocol, Size};
 use openmesh_blueprint::generation::HostPort;
@@ -13,12 +14,15 @@ use openmesh_primitives::report;
 
 use crate::error::XnodeError;
 use crate::events::Finding;
+use crate::memory::lock;
 use crate::{Machine, network};
 
 /// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.
 const TCP_LISTEN: &str = "0A";
 /// File of the ports that are given out, for people.
 const PUBLISHED: &str = "published.json";
+/// Time for which a machine that has every feature is not looked through for them again.
+const FEATURES_LAST: Duration = Duration::from_secs(60);
 /// State of a UDP socket without a peer.
 const UDP_OPEN: &str = "07";
 
@@ -36,7 +40,7 @@ pub(crate) fn host(machine: &Machine, findings: &mut Vec<Finding>) -> Host {
         memory: Size(memory),
         disk_free: Size(disk.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))),
         largest: Vec::new(),
-        features: Feature::ALL.into_iter().filter(|feature| has(*feature)).collect(),
+        features: features(machine),
     }
 }
 
@@ -48,6 +52,18 @@ pub(crate) fn memory_bytes() -> u64 {
 
 pub(crate) fn disk_free(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Features of the machine. A kernel loses none while it runs: where all are there they are looked for again after a while.
+fn features(machine: &Machine) -> BTreeSet<Feature> {
+    let mut whole_since = lock(&machine.memory.features);
+    if whole_since.is_some_and(|since| since.elapsed() < FEATURES_LAST) {
+        return Feature::ALL.into_iter().collect();
+    }
+    let found: BTreeSet<Feature> = Feature::ALL.into_iter().filter(|feature| has(*feature)).collect();
+    // What lacks is looked for each time: somebody is about to bring it.
+    *whole_since = (found.len() == Feature::ALL.len()).then(Instant::now);
+    found
 }
 
 pub(crate) fn has(feature: Feature) -> bool {

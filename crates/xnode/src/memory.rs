@@ -44,6 +44,8 @@ pub(crate) struct Memory {
     pub silent: Silent,
     /// Restarts that are over, and whose end nobody has taken yet.
     pub restarts: Mutex<BTreeMap<Name, RestartEnd>>,
+    /// Moment at which the machine had every feature; none where one lacks.
+    pub features: Mutex<Option<Instant>>,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
 }
