@@ -39,6 +39,7 @@ mod network;
 mod others;
 mod rate;
 mod ruleset;
+mod settings;
 mod table;
 pub mod texts;
 
