@@ -2,17 +2,14 @@
 //!
 //! Sources: `NFT_MSG_GETGEN` of `linux/netfilter/nf_tables.h`, `nf_tables_commit` of the kernel.
 
-use std::convert::Infallible;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 
-use netlink_packet_core::{
-    NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
-    NlasIterator,
-};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator};
+use netlink_sys::{Socket, protocols::NETLINK_NETFILTER};
 
+use crate::message::Message;
 use crate::namespace::OWN;
 
 /// Kind of the question: subsystem 10 (nf_tables), message 16 (`NFT_MSG_GETGEN`).
@@ -52,49 +49,11 @@ impl Generation {
     }
 }
 
-/// A message of nf_tables: its kind, and what follows the header of netlink.
-struct Message {
-    kind: u16,
-    body: Vec<u8>,
-}
-
-impl NetlinkSerializable for Message {
-    fn message_type(&self) -> u16 {
-        self.kind
-    }
-
-    fn buffer_len(&self) -> usize {
-        self.body.len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer.copy_from_slice(&self.body);
-    }
-}
-
-impl NetlinkDeserializable for Message {
-    type Error = Infallible;
-
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Message, Infallible> {
-        Ok(Message { kind: header.message_type, body: payload.to_vec() })
-    }
-}
-
 fn ask() -> io::Result<u32> {
-    let mut socket = Socket::new(NETLINK_NETFILTER)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST;
-    header.sequence_number = 1;
-    let question = Message { kind: GET, body: HEAD.to_vec() };
-    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(question));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    if socket.send(&bytes, 0)? != bytes.len() {
-        return Err(io::ErrorKind::WriteZero.into());
-    }
+    let mut socket = Socket::new(NETLINK_NETFILTER)?;
+    Message { kind: GET, body: HEAD.to_vec() }.send(&mut socket, header)?;
     let (bytes, _) = socket.recv_from_full()?;
     let wrong = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
     let answer = NetlinkMessage::<Message>::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
