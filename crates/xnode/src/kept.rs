@@ -3,12 +3,11 @@
 //! What is kept is told by the file's stamp. Whoever changes, replaces or removes a file changes that too, and it is read again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, Metadata};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use openmesh_blueprint::Generation;
+use openmesh_image::stamp::Stamp;
 use openmesh_primitives::{Digest, Timestamp};
 
 use crate::error::XnodeError;
@@ -17,40 +16,6 @@ use crate::{Paths, marks};
 
 /// Generations that are kept whole: the one that is wanted, the one that serves, and some of which instances are left.
 const WHOLE_MAX: usize = 4;
-/// Age of a change from which its moment, in whole seconds, tells it from a later one: the clock of file systems goes in steps, and in one step there may be
-/// two changes.
-const SETTLED: Duration = Duration::from_secs(2);
-
-/// Stamp of a file: it changes with every change of the file, whoever makes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    /// Device and number.
-    file: (u64, u64),
-    bytes: u64,
-    /// Moment of the last change of its content, seconds and nanoseconds.
-    modified: (i64, i64),
-    /// Moment of the last change of anything of it, which nobody sets.
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(about: &Metadata) -> Stamp {
-        Stamp {
-            file: (about.dev(), about.ino()),
-            bytes: about.len(),
-            modified: (about.mtime(), about.mtime_nsec()),
-            changed: (about.ctime(), about.ctime_nsec()),
-        }
-    }
-
-    /// Returns true where a later change would have another stamp.
-    fn is_settled(&self, now: SystemTime) -> bool {
-        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
-        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        // A file of the future was written by another clock, which may come back.
-        now.duration_since(changed).is_ok_and(|age| age > SETTLED)
-    }
-}
 
 /// The part of a generation by which it is kept on the disk, with its images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,11 +99,14 @@ impl Kept {
 
 /// Stamp of a generation's file, taken before it is read: what is read then is of this stamp or of a later one. None where there is no file.
 fn stamp(paths: &Paths, number: u64) -> Option<Stamp> {
-    fs::metadata(paths.generations().join(number.to_string())).ok().map(|about| Stamp::of(&about))
+    Stamp::of(&paths.generations().join(number.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::time::Duration;
+
     use openmesh_blueprint::catalogue::Catalogue;
     use openmesh_blueprint::document::Document;
     use openmesh_blueprint::generation::Cause;
@@ -226,7 +194,8 @@ mod tests {
     fn what_was_just_written_is_read_again() {
         let (_folder, paths, _) = folders();
         let kept = Kept::default();
-        for now in [SystemTime::now(), SystemTime::UNIX_EPOCH] {
+        let written = fs::metadata(file(&paths)).unwrap().modified().unwrap();
+        for now in [written, SystemTime::UNIX_EPOCH] {
             kept.generation_at(&paths, 1, now).unwrap();
             kept.brief_at(&paths, 1, now).unwrap();
             assert!(lock(&kept.briefs).is_empty() && lock(&kept.whole).is_empty());

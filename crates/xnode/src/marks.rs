@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -187,13 +187,18 @@ pub fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, XnodeError>
 /// It cannot be read, or is not of its form.
 pub fn find<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, XnodeError> {
     let wrong = |words: String| XnodeError::Mark { path: path.into(), words };
-    match fs::metadata(path) {
+    let failed = || XnodeError::file("reading", path);
+    let mut file = match File::open(path) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(XnodeError::file("reading", path)(cause)),
-        Ok(about) if about.len() > MARK_BYTES_MAX => return Err(wrong(format!("it has {} bytes", about.len()))),
-        Ok(_) => {}
+        file => file.map_err(failed())?,
+    };
+    let bytes_there = file.metadata().map_err(failed())?.len();
+    if bytes_there > MARK_BYTES_MAX {
+        return Err(wrong(format!("it has {bytes_there} bytes")));
     }
-    let bytes = fs::read(path).map_err(XnodeError::file("reading", path))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(bytes_there).unwrap_or(0) + 1);
+    // A mark is replaced as a whole: it grows under nobody who reads it.
+    file.by_ref().take(MARK_BYTES_MAX).read_to_end(&mut bytes).map_err(failed())?;
     serde_json::from_slice(&bytes).map(Some).map_err(|cause| wrong(cause.to_string()))
 }
 
