@@ -110,6 +110,11 @@ impl Agent {
         Ok(found.into_keys().chain(kept).map(|id| (id.clone(), paths.log(name, &id))).collect())
     }
 
+    /// Lists of nft that were made so far, each by a program: as long as nobody changes a rule on this machine no look makes one.
+    pub fn lists_made(&self) -> u64 {
+        self.machine().memory.listings.made()
+    }
+
     /// Takes the events that came up since they were last taken, oldest first: what was found and repaired beside the steps of plans, and what lasts or is
     /// over. They are kept for one taker, and the oldest are dropped where nobody takes them.
     pub fn take_events(&self) -> Vec<Event> {

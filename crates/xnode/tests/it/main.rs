@@ -6,6 +6,7 @@ mod deploy;
 mod door;
 mod door_document;
 mod jobs;
+mod looks;
 mod repairs;
 mod restarts;
 mod world;
