@@ -78,7 +78,7 @@ mod tests {
                 fs::write(&path, "c").unwrap();
                 fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
             },
-            &|| drop(fs::copy(&path, &beside).and_then(|_| fs::rename(&beside, &path)).unwrap()),
+            &|| fs::copy(&path, &beside).and_then(|_| fs::rename(&beside, &path)).unwrap(),
         ];
         for change in changes {
             let before = Stamp::of(&path);

@@ -172,8 +172,8 @@ fn has(generation: &Generation, name: &Name, revision: &Revision) -> bool {
     generation.revision(name).as_ref() == Some(revision)
 }
 
-/// Brings the door to what marks and instances ask for; nothing before the first generation. A door that does not answer, or refuses, is no error here: its word is asked where a step
-/// needs it.
+/// Brings the door to what marks and instances ask for; nothing before the first generation. A door that does not answer, or refuses, is no error here: its
+/// word is asked where a step needs it.
 ///
 /// # Errors
 /// A mark cannot be removed, or the door of effects is shut.
