@@ -12,12 +12,12 @@ use crate::elements::Change;
 use crate::elements::Elements;
 use crate::ends::{End, EndFault, EndSpec, Ends, Kind, Way, read};
 use crate::error::{LinksError, kernel};
-use crate::listings::Listings;
+use crate::listings::{Listings, observe_table};
 use crate::names::{alias_prefix, link_prefix};
 use crate::namespace::{Namespace, each};
 use crate::netlink::Netlink;
 use crate::network::{Endpoint, Network};
-use crate::table::{TableState, observe_table};
+use crate::table::TableState;
 
 /// The switch of forwarding of the whole host.
 pub(crate) const FORWARDING: &str = "/proc/sys/net/ipv4/conf/all/forwarding";

@@ -1,4 +1,4 @@
-//! What nft lists, kept for as long as the kernel says that the rules are the same.
+//! Lists of nft, kept for as long as the kernel says that the rules are the same.
 //!
 //! A list is a program that is started and its JSON that is read: more than all the rest of a look, every five seconds, on a machine on which nothing happens.
 //! So it is asked for again only where the number of the rules ([`Generation`]) is another one.
@@ -19,7 +19,8 @@ use openmesh_blueprint::generation::HostPort;
 
 use crate::error::LinksError;
 use crate::generation::Generation;
-use crate::table::TableState;
+use crate::network::Network;
+use crate::table::{TableState, list, read_table};
 
 /// Lists of nft in the namespace of the calling threads, shared by all who look.
 #[derive(Debug, Default)]
@@ -48,15 +49,6 @@ impl Listings {
     /// Number of lists for which nft was started so far.
     pub fn made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
-    }
-
-    /// State of a table: the one that is kept, or as `list` finds it now.
-    pub(crate) fn table(
-        &self,
-        table: &str,
-        list: impl FnOnce() -> Result<TableState, LinksError>,
-    ) -> Result<TableState, LinksError> {
-        self.find(table, |kept| &mut kept.tables, list)
     }
 
     /// Ports of others than an agent: those that are kept, or as `list` finds them now.
@@ -112,4 +104,18 @@ impl Kept {
         // What cannot be compared is another one.
         self.of.as_ref().is_some_and(|of| of.is(generation).unwrap_or(false))
     }
+}
+
+/// Looks at the table in the namespace of the calling thread: by what is kept of it, where nothing has changed the rules since.
+///
+/// # Errors
+/// nft is missing, refuses, or prints something else.
+pub fn observe_table(network: &Network, listings: &Listings) -> Result<TableState, LinksError> {
+    let table = network.table();
+    // Chains and rules follow from the agent's name alone, as the name of the table does: what is kept of it is so for every network of the agent.
+    let find = || match list(&table)? {
+        None => Ok(TableState::Gone),
+        Some(json) => read_table(network, &json).map_err(|reason| LinksError::Json { table: table.clone(), reason }),
+    };
+    listings.find(&table, |kept| &mut kept.tables, find)
 }

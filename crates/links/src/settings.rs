@@ -52,7 +52,7 @@ mod tests {
     use crate::ends::{Ends, read, write};
     use crate::netlink::Netlink;
 
-    /// What the list of links says of a setting is what its file says, also after somebody has written it.
+    /// The list of links says of a setting as its file does, also after somebody has written it.
     #[test]
     fn settings_come_with_the_list_as_their_files_have_them() {
         let look = || -> Option<usize> {

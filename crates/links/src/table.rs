@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use crate::elements::{Elements, Set};
 use crate::error::LinksError;
-use crate::listings::Listings;
 use crate::network::Network;
 use crate::ruleset::{COUNTED, Hook, chains};
 
@@ -232,21 +231,8 @@ pub(crate) fn said(output: &Output) -> String {
     text[..end].trim().to_string()
 }
 
-/// Looks at the table in the namespace of the calling thread: by what is kept of it, where nothing has changed the rules since.
-///
-/// # Errors
-/// nft is missing, refuses, or prints something else.
-pub fn observe_table(network: &Network, listings: &Listings) -> Result<TableState, LinksError> {
-    let table = network.table();
-    // Chains and rules follow from the agent's name alone, as the name of the table does: what is kept of it is so for every network of the agent.
-    listings.table(&table, || match list(&table)? {
-        None => Ok(TableState::Gone),
-        Some(json) => read_table(network, &json).map_err(|reason| LinksError::Json { table: table.clone(), reason }),
-    })
-}
-
 /// JSON of a table; `None` where it is not there.
-fn list(table: &str) -> Result<Option<String>, LinksError> {
+pub(crate) fn list(table: &str) -> Result<Option<String>, LinksError> {
     let output = nft(&["-j", "list", "table", "inet", table], "")?;
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));

@@ -14,7 +14,7 @@ use openmesh_primitives::report;
 
 use crate::error::XnodeError;
 use crate::events::Finding;
-use crate::memory::lock;
+use crate::guard::lock;
 use crate::{Machine, network};
 
 /// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.

@@ -50,7 +50,7 @@ pub struct Look {
     pub plan: Option<Result<Plan, Vec<Refusal>>>,
 }
 
-/// What the shim of an instance says, and whether it lives. One that does not answer is a fault of its application, which the plan names.
+/// Last word of the shim of an instance, and whether it lives. One that does not answer is a fault of its application, which the plan names.
 fn ask(machine: &Machine, name: &Name, id: &InstanceId) -> (Option<Status>, bool) {
     let is_silent = machine.memory.silent.recent(&instance_name(name, id)).is_some();
     let folder = machine.paths.instance(name, id);
