@@ -9,10 +9,21 @@ const TICK_MS: u64 = 10;
 
 /// Processor time of a process since its start, in user and in system mode; none of one that is gone.
 pub fn processor_time(pid: u32) -> Duration {
+    // The 14th and 15th field.
+    times(pid, 2)
+}
+
+/// The same with that of all programs that it has started and waited for.
+pub fn processor_time_with_programs(pid: u32) -> Duration {
+    // The 14th to 17th field.
+    times(pid, 4)
+}
+
+fn times(pid: u32, fields: usize) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold blanks; the times are the 14th and 15th field.
+    // The name in parentheses may hold blanks.
     let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 = rest.split_whitespace().skip(11).take(fields).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * TICK_MS)
 }
 

@@ -6,7 +6,7 @@ use super::agent::Agent;
 use super::lab::Lab;
 use super::machine;
 use super::table::{Bar, MEBIBYTES, PERCENT_OF_A_CORE, Row, SECONDS};
-use crate::proc::{memory_kib, processor_time};
+use crate::proc::{memory_kib, processor_time_with_programs};
 
 /// Applications beside which the agent is idle.
 pub const APPLICATIONS: usize = 10;
@@ -66,6 +66,11 @@ fn memory(processes: &[u32], fields: &[&str]) -> anyhow::Result<f64> {
     Ok(kib as f64 / 1024.0)
 }
 
+/// Name of the row of processor time.
+fn over(watched: Duration) -> String {
+    format!("the same: processor over {} s, with programs that they start", watched.as_secs())
+}
+
 /// Measures an idle agent.
 pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     let (is_trial, rounds) = (lab.is_trial, lab.rounds(ROUNDS, TRIAL_ROUNDS));
@@ -78,7 +83,7 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     // Pages of a program that was just written count as dirty until they are on the disk.
     rustix::fs::sync();
     let processes = own(agent)?;
-    let times = || processes.iter().map(|pid| processor_time(*pid)).sum::<Duration>();
+    let times = || processes.iter().map(|pid| processor_time_with_programs(*pid)).sum::<Duration>();
     let before = times();
     std::thread::sleep(watched);
     machine::go_on()?;
@@ -102,8 +107,7 @@ pub fn rows(lab: &mut Lab) -> anyhow::Result<Vec<Row>> {
     Ok(vec![
         Row::new(format!("{named}: private memory"), MEBIBYTES, vec![dirty]).bar(Bar::Below(MEMORY_MIB)),
         Row::new("the same with clean pages of their programs' files", MEBIBYTES, vec![whole]),
-        Row::new(format!("the same: processor over {} s", watched.as_secs()), PERCENT_OF_A_CORE, vec![percent])
-            .bar(Bar::Below(PROCESSOR_PERCENT)),
+        Row::new(over(watched), PERCENT_OF_A_CORE, vec![percent]).bar(Bar::Below(PROCESSOR_PERCENT)),
         Row::new(format!("deployment that changes nothing, {observed} applications"), SECONDS, nothing)
             .bar(Bar::Below(NOTHING_S)),
     ])

@@ -20,6 +20,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use clap::Parser;
 
+/// Most threads that an agent of an Xnode serves people with, on however many processors: each has memory of its own, and what an agent waits for is done on
+/// others.
+const AGENT_THREADS_MAX: usize = 4;
+
 /// A wrong use of the command line or of a configuration file exits with 2, everything else that fails with 1.
 fn main() -> ExitCode {
     let arguments = cli::Cli::parse();
@@ -27,7 +31,11 @@ fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed before");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(arguments.command, cli::Command::Xnode(_)) {
+        runtime.worker_threads(std::thread::available_parallelism().map_or(1, usize::from).min(AGENT_THREADS_MAX));
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failure::Failure::from_display("the operating system gives no threads", &error).report(),
     };

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod oci;
 pub mod pull;
 pub mod recipe;
+pub mod stamp;
 pub mod store;
 pub mod tar;
 pub mod unpack;

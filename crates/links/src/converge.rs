@@ -16,6 +16,7 @@ use crate::elements::{Elements, transaction};
 use crate::ends::{End, EndFault, EndSpec, Kind, read, repair, set, write};
 use crate::error::{Effect, LinksError, kernel, through};
 use crate::inventory::{FORWARDING, Fault, Namespaces, ends, is_ours, observe};
+use crate::listings::Listings;
 use crate::names::{INNER_LINK, gateway_mac, link_prefix, table};
 use crate::namespace::Namespace;
 use crate::netlink::Netlink;
@@ -37,6 +38,8 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 pub struct Context<'a> {
     /// Folder of the agent for marks; made where it is missing.
     pub marks: &'a Path,
+    /// Lists of nft that are kept between two looks.
+    pub listings: &'a Listings,
     /// Door of effects.
     pub effect: Effect<'a>,
 }
@@ -53,7 +56,7 @@ pub fn converge(network: &Network, namespaces: &Namespaces, context: Context<'_>
     let mut repaired: Vec<Fault> = Vec::new();
     let mut failed = None;
     for _ in 0..ROUNDS_MAX {
-        let inventory = observe(network, namespaces)?;
+        let inventory = observe(network, namespaces, context.listings)?;
         let faults = network.faults(&inventory);
         let mut conflict = None;
         let mut done = 0;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{AfSpecUnspec, InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -20,6 +20,7 @@ use crate::names::{self, INNER_LINK};
 use crate::netlink::Netlink;
 use crate::network::{Endpoint, Network};
 use crate::rate;
+use crate::settings::{IPV4, IPV6, said};
 
 /// A route over one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,10 +104,10 @@ impl EndSpec {
     /// The end on the host.
     pub fn host(network: &Network, address: Ipv4Addr, endpoint: &Endpoint) -> EndSpec {
         let link = network.link_name(address);
-        let v4 = |key: &str| Path::new("/proc/sys/net/ipv4/conf").join(&link).join(key);
+        let v4 = |key: &str| Path::new(IPV4).join(&link).join(key);
         let settings = vec![
             // Nothing of IPv6 is heard or said on it, not even a link-local address.
-            (Path::new("/proc/sys/net/ipv6/conf").join(&link).join("disable_ipv6"), "1"),
+            (Path::new(IPV6).join(&link).join("disable_ipv6"), "1"),
             // Answers to connections from the host's loopback come back on it.
             (v4("route_localnet"), "1"),
             (v4("forwarding"), "1"),
@@ -131,8 +132,8 @@ impl EndSpec {
     pub fn inner(network: &Network, address: Ipv4Addr, endpoint: &Endpoint) -> EndSpec {
         let gateway = network.gateway();
         let settings = vec![
-            (PathBuf::from("/proc/sys/net/ipv6/conf/default/disable_ipv6"), "1"),
-            (Path::new("/proc/sys/net/ipv6/conf").join(INNER_LINK).join("disable_ipv6"), "1"),
+            (Path::new(IPV6).join("default/disable_ipv6"), "1"),
+            (Path::new(IPV6).join(INNER_LINK).join("disable_ipv6"), "1"),
             // Low ports are nobody's in a namespace of one application.
             (PathBuf::from("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "0"),
         ];
@@ -355,15 +356,18 @@ pub(crate) struct Ends {
     pub links: BTreeMap<String, End>,
     /// Routes of the main table: index of the link, and the way.
     pub ways: Vec<(u32, Way)>,
+    /// Settings that came with the links, by the paths of their files.
+    pub said: BTreeMap<PathBuf, String>,
 }
 
 impl Ends {
-    /// Reads the links of the namespace of a socket. Settings are not read.
+    /// Reads the links of the namespace of a socket. Settings are read as far as the kernel's list of links has them.
     pub fn read(netlink: &mut Netlink) -> io::Result<Ends> {
         let mut ends = Ends::default();
         for message in netlink.list(&RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
             if let RouteNetlinkMessage::NewLink(message) = message {
-                let (name, end) = link(message);
+                let (name, end, settings) = link(message);
+                ends.said.extend(settings.iter().flat_map(|settings| said(&name, settings)));
                 ends.links.insert(name, end);
             }
         }
@@ -433,15 +437,20 @@ impl Ends {
     pub fn end(&self, spec: &EndSpec) -> Result<Option<End>, LinksError> {
         let Some(mut end) = self.links.get(&spec.link).cloned() else { return Ok(None) };
         for (path, _) in &spec.settings {
-            end.settings.insert(path.clone(), read(path)?);
+            // A file for each setting of each link costs more than the list that says most of them.
+            let value = match self.said.get(path) {
+                Some(said) => Some(said.clone()),
+                None => read(path)?,
+            };
+            end.settings.insert(path.clone(), value);
         }
         Ok(Some(end))
     }
 }
 
-fn link(message: LinkMessage) -> (String, End) {
+fn link(message: LinkMessage) -> (String, End, Vec<AfSpecUnspec>) {
     let flags = message.header.flags;
-    let mut name = String::new();
+    let (mut name, mut settings) = (String::new(), Vec::new());
     let mut end = End {
         index: message.header.index,
         up: flags.contains(LinkFlags::Up),
@@ -457,10 +466,11 @@ fn link(message: LinkMessage) -> (String, End) {
             LinkAttribute::LinkInfo(infos) => {
                 end.kind = infos.iter().find_map(kind).unwrap_or_default();
             }
+            LinkAttribute::AfSpecUnspec(found) => settings = found,
             _ => {}
         }
     }
-    (name, end)
+    (name, end, settings)
 }
 
 fn kind(info: &LinkInfo) -> Option<Kind> {

@@ -12,11 +12,12 @@ use crate::elements::Change;
 use crate::elements::Elements;
 use crate::ends::{End, EndFault, EndSpec, Ends, Kind, Way, read};
 use crate::error::{LinksError, kernel};
+use crate::listings::{Listings, observe_table};
 use crate::names::{alias_prefix, link_prefix};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, each};
 use crate::netlink::Netlink;
 use crate::network::{Endpoint, Network};
-use crate::table::{TableState, observe_table};
+use crate::table::TableState;
 
 /// The switch of forwarding of the whole host.
 pub(crate) const FORWARDING: &str = "/proc/sys/net/ipv4/conf/all/forwarding";
@@ -55,8 +56,8 @@ pub type Namespaces = BTreeMap<Ipv4Addr, Namespace>;
 ///
 /// # Errors
 /// nft is missing or refuses, or the kernel does.
-pub fn observe(network: &Network, namespaces: &Namespaces) -> Result<Inventory, LinksError> {
-    let table = observe_table(network)?;
+pub fn observe(network: &Network, namespaces: &Namespaces, listings: &Listings) -> Result<Inventory, LinksError> {
+    let table = observe_table(network, listings)?;
     let ends = ends()?;
     let prefix = link_prefix(network.agent());
     let mut links = BTreeMap::new();
@@ -74,13 +75,15 @@ pub fn observe(network: &Network, namespaces: &Namespaces) -> Result<Inventory, 
     // A link of ours that somebody has renamed is none of others: it goes with its other end.
     let renamed = |name: &String| ends.links.get(name).is_some_and(|end| has_alias(network.agent(), end));
     let others = others.filter(|(name, _)| !name.starts_with(&prefix) && !renamed(name)).collect();
+    let given = network.instances().iter();
+    let given: Vec<(Inner<'_>, &Namespace)> =
+        given.filter_map(|(address, endpoint)| Some(((*address, endpoint), namespaces.get(address)?))).collect();
     let (mut inside, mut closed) = (BTreeMap::new(), BTreeMap::new());
-    for (address, endpoint) in network.instances() {
-        let Some(namespace) = namespaces.get(address) else { continue };
-        match look_inside(network, *address, endpoint, namespace) {
-            Ok(found) => drop(inside.insert(*address, found)),
+    for ((address, _), found) in each(&given, |(address, endpoint)| look_inside(network, address, endpoint)) {
+        match found {
+            Ok(found) => drop(inside.insert(address, found)),
             // It is one instance's trouble, not that of all others.
-            Err(error) => drop(closed.insert(*address, in_full(&error))),
+            Err(error) => drop(closed.insert(address, in_full(&error))),
         }
     }
     let forwarding = read(Path::new(FORWARDING))?.as_deref() == Some("1");
@@ -99,18 +102,14 @@ pub(crate) fn ends() -> Result<Ends, LinksError> {
     list().map_err(kernel("list links, addresses, routes and queues"))
 }
 
-fn look_inside(
-    network: &Network,
-    address: Ipv4Addr,
-    endpoint: &Endpoint,
-    namespace: &Namespace,
-) -> Result<Inside, LinksError> {
-    let spec = EndSpec::inner(network, address, endpoint);
-    namespace.enter(|| {
-        let ends = ends()?;
-        let loopback = ends.links.get("lo").is_some_and(|end| end.up);
-        Ok(Inside { end: ends.end(&spec)?, loopback })
-    })
+/// An instance whose namespace is looked into.
+type Inner<'a> = (Ipv4Addr, &'a Endpoint);
+
+/// Looks at an instance from within its namespace, in which the calling thread is.
+fn look_inside(network: &Network, address: Ipv4Addr, endpoint: &Endpoint) -> Result<Inside, LinksError> {
+    let ends = ends()?;
+    let loopback = ends.links.get("lo").is_some_and(|end| end.up);
+    Ok(Inside { end: ends.end(&EndSpec::inner(network, address, endpoint))?, loopback })
 }
 
 /// A difference of the network of an agent from what is wanted.

@@ -13,7 +13,8 @@
 //!
 //! # Why not on one's own
 //! Rules are texts for the program `nft`, because a person can read and test them, and because its transactions are atomic. Links, addresses, routes and
-//! rates are requests of netlink, because an agent looks at them every five seconds and a program for each look would cost more than the look.
+//! rates are requests of netlink, because an agent looks at them every five seconds and a program for each look would cost more than the look. For the same
+//! reason nft lists rules only after somebody has changed some ([`Listings`]).
 //!
 //! # On failure
 //! An effect that fails leaves the effects before it done; the next round goes on from what it finds. A link that is made and not set up has no address and is
@@ -28,7 +29,10 @@ mod elements;
 mod ends;
 mod error;
 mod flows;
+mod generation;
 mod inventory;
+mod listings;
+mod message;
 pub mod names;
 mod namespace;
 mod netlink;
@@ -36,6 +40,8 @@ mod network;
 mod others;
 mod rate;
 mod ruleset;
+mod settings;
+mod sockets;
 mod table;
 pub mod texts;
 
@@ -44,8 +50,10 @@ pub use elements::{Change, Elements, Set, transaction};
 pub use ends::{End, EndFault, EndSpec, Kind, Way};
 pub use error::{Effect, LinksError};
 pub use inventory::{Fault, Inside, Inventory, Namespaces, observe};
+pub use listings::{Listings, observe_table};
 pub use namespace::Namespace;
 pub use network::{Allocations, Endpoint, Network, Problem, RATE_BITS_MIN, Target};
 pub use others::{others_ports, read_others};
 pub use ruleset::{COMMENT_BYTES_MAX, CONNECTIONS_MAX, Chain, Hook, Rule, chains, replacement, ruleset};
-pub use table::{TableState, foreign_drops, observe_table, read_table};
+pub use sockets::waiting;
+pub use table::{TableState, foreign_drops, read_table};

@@ -7,13 +7,15 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::thread::Builder;
 
 use nix::sched::{CloneFlags, setns};
 
 use crate::error::LinksError;
 
 /// Namespace of the calling thread.
-const OWN: &str = "/proc/thread-self/ns/net";
+pub(crate) const OWN: &str = "/proc/thread-self/ns/net";
 
 /// An open network namespace: it lives at least as long as this value.
 #[derive(Debug)]
@@ -56,12 +58,20 @@ impl Namespace {
 
     /// Refuses the namespace of the calling thread, which is the host: what is done in an instance must never be done there.
     fn is_not_own(&self) -> Result<(), LinksError> {
-        let error = |source| LinksError::Namespace { path: self.path.clone(), source };
-        let (own, found) = (std::fs::metadata(OWN).map_err(error)?, self.file.metadata().map_err(error)?);
-        if (own.dev(), own.ino()) == (found.dev(), found.ino()) {
-            return Err(error(io::Error::other("it is the host's own, no instance's")));
+        let (own, found) = own().and_then(|own| Ok((own, number(&self.file)?))).map_err(|source| self.error(source))?;
+        if own == found {
+            return Err(self.error(io::Error::other("it is the host's own, no instance's")));
         }
         Ok(())
+    }
+
+    fn error(&self, source: io::Error) -> LinksError {
+        LinksError::Namespace { path: self.path.clone(), source }
+    }
+
+    /// Lets the calling thread enter it.
+    fn take_in(&self) -> Result<(), LinksError> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|errno| self.error(errno.into()))
     }
 
     /// The open file.
@@ -75,16 +85,65 @@ impl Namespace {
     /// The file is no network namespace, or that of the calling thread, or entering it is not allowed; or the function's own.
     pub fn enter<T: Send>(&self, act: impl FnOnce() -> Result<T, LinksError> + Send) -> Result<T, LinksError> {
         self.is_not_own()?;
-        let error = |source| LinksError::Namespace { path: self.path.clone(), source };
         std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("namespace".to_string()).spawn_scoped(scope, || {
-                setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|errno| error(errno.into()))?;
+            let thread = Builder::new().name("namespace".to_string()).spawn_scoped(scope, || {
+                self.take_in()?;
                 act()
             });
-            let thread = thread.map_err(error)?;
-            thread.join().unwrap_or_else(|_| Err(error(io::Error::other("the work in it panicked"))))
+            let thread = thread.map_err(|source| self.error(source))?;
+            thread.join().unwrap_or_else(|_| Err(self.error(io::Error::other("the work in it panicked"))))
         })
     }
+}
+
+/// Device and number of the file of a namespace.
+type Number = (u64, u64);
+
+fn number(file: &File) -> io::Result<Number> {
+    file.metadata().map(|about| (about.dev(), about.ino()))
+}
+
+/// The namespace of the calling thread.
+fn own() -> io::Result<Number> {
+    std::fs::metadata(OWN).map(|about| (about.dev(), about.ino()))
+}
+
+/// Runs a function in each of several namespaces, one after another, and returns what it said in each. All of it is done in one thread, which ends with the
+/// last: a thread for each costs as much as a look at it.
+///
+/// Errors are each namespace's own, as those of [`Namespace::enter`]; after a panic those that come later are not entered either.
+pub(crate) fn each<K: Copy + Send + Sync, T: Send>(
+    namespaces: &[(K, &Namespace)],
+    act: impl Fn(K) -> Result<T, LinksError> + Send,
+) -> Vec<(K, Result<T, LinksError>)> {
+    if namespaces.is_empty() {
+        return Vec::new();
+    }
+    let host = own();
+    let (tell, told) = channel();
+    let work = move || {
+        for (key, namespace) in namespaces {
+            let is_host = match (&host, number(&namespace.file)) {
+                (Ok(host), Ok(found)) => *host == found,
+                // What cannot be told from the host is not entered.
+                _ => true,
+            };
+            let entered = match is_host {
+                true => Err(namespace.error(io::Error::other("it is the host's own, no instance's"))),
+                false => namespace.take_in(),
+            };
+            // Nobody hears it only where the caller has gone.
+            let _ = tell.send(entered.and_then(|()| act(*key)));
+        }
+    };
+    let ended = std::thread::scope(|scope| {
+        let thread = Builder::new().name("namespaces".to_string()).spawn_scoped(scope, work)?;
+        thread.join().map_err(|_| io::Error::other("the work in a namespace panicked"))
+    });
+    let words = ended.err().map_or_else(String::new, |error| error.to_string());
+    let missing = |namespace: &Namespace| Err(namespace.error(io::Error::other(words.clone())));
+    let mut found = told.into_iter();
+    namespaces.iter().map(|(key, namespace)| (*key, found.next().unwrap_or_else(|| missing(namespace)))).collect()
 }
 
 /// Start of a process, from `/proc/PID/stat`, whose second field is a name in parentheses that can hold anything.
@@ -126,6 +185,20 @@ mod tests {
         assert!(other.enter(|| Ok(())).is_ok());
         let within = other.enter(|| other.enter(|| Ok(())));
         assert!(within.is_err(), "the thread is in it already");
+        let own = || std::fs::metadata(OWN).map(|about| about.ino()).unwrap();
+        let before = own();
+        let seen = each(&[(1, &other), (2, &other)], |key| Ok((key, own())));
+        let seen: Vec<(i32, u64)> = seen.into_iter().map(|(key, seen)| (key, seen.unwrap().1)).collect();
+        assert_eq!(seen.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [1, 2]);
+        assert!(seen.iter().all(|(_, inside)| *inside != before), "it was within");
+        assert_eq!(own(), before, "the caller stays where it is");
+        let fails = each(&[(1, &other), (2, &other), (3, &other)], |key| match key {
+            1 => Ok(()),
+            2 => Err(LinksError::Kernel { task: "try".to_string(), source: io::ErrorKind::Other.into() }),
+            _ => panic!("expected in this test"),
+        });
+        let fails: Vec<bool> = fails.iter().map(|(_, done)| done.is_ok()).collect();
+        assert_eq!(fails, [true, false, false]);
         drop(done);
     }
 }

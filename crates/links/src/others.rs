@@ -10,14 +10,20 @@ use serde_json::Value;
 
 use crate::elements::Set;
 use crate::error::LinksError;
+use crate::listings::Listings;
 use crate::names::agent_of;
 use crate::table::{entry, nft, said};
 
-/// Looks for the ports that the tables of other agents have, in the namespace of the calling thread.
+/// Looks for the ports that the tables of other agents have, in the namespace of the calling thread: by what is kept of them, where nothing has changed
+/// the rules since.
 ///
 /// # Errors
 /// nft is missing, refuses, or prints something else.
-pub fn others_ports(agent: &Name) -> Result<BTreeMap<HostPort, Name>, LinksError> {
+pub fn others_ports(agent: &Name, listings: &Listings) -> Result<BTreeMap<HostPort, Name>, LinksError> {
+    listings.others(agent, || list(agent))
+}
+
+fn list(agent: &Name) -> Result<BTreeMap<HostPort, Name>, LinksError> {
     let output = nft(&["-j", "list", "maps", "inet"], "")?;
     if !output.status.success() {
         return Err(LinksError::Nft { task: "list the maps".to_string(), output: said(&output) });

@@ -231,20 +231,8 @@ pub(crate) fn said(output: &Output) -> String {
     text[..end].trim().to_string()
 }
 
-/// Looks at the table in the namespace of the calling thread.
-///
-/// # Errors
-/// nft is missing, refuses, or prints something else.
-pub fn observe_table(network: &Network) -> Result<TableState, LinksError> {
-    let table = network.table();
-    match list(&table)? {
-        None => Ok(TableState::Gone),
-        Some(json) => read_table(network, &json).map_err(|reason| LinksError::Json { table, reason }),
-    }
-}
-
 /// JSON of a table; `None` where it is not there.
-fn list(table: &str) -> Result<Option<String>, LinksError> {
+pub(crate) fn list(table: &str) -> Result<Option<String>, LinksError> {
     let output = nft(&["-j", "list", "table", "inet", table], "")?;
     if output.status.success() {
         return Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()));

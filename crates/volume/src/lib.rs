@@ -61,6 +61,7 @@ mod repair;
 pub mod rules;
 mod scratch;
 pub mod superblock;
+mod surroundings;
 mod tree;
 mod volumes;
 

@@ -13,8 +13,9 @@ use crate::error::VolumeError;
 use crate::id::{Id, Kind};
 use crate::image;
 use crate::mounting::{check_image, check_marker, own_mount};
-use crate::mounts;
+use crate::mounts::{self, Mount};
 use crate::record::{Keeper, Line, LineState, Record, Removal};
+use crate::surroundings::Surroundings;
 use crate::tree::measure;
 use crate::volumes::{GONE_PREFIX, MADE_FOLDER, MAKING_PREFIX, Place, Volumes, last_part};
 
@@ -261,12 +262,11 @@ impl Volumes {
     /// The folder of all volumes cannot be read; what is wrong with one volume is a finding.
     pub fn observe(&self) -> Result<Found, VolumeError> {
         let mut found = Found::default();
-        for name in names(self.root())? {
-            if name.starts_with(MAKING_PREFIX) || name.starts_with(GONE_PREFIX) {
-                found.unfinished.push(self.root().join(name));
-            } else if let Ok(id) = name.parse() {
-                found.volumes.insert(id, self.observe_one(id));
-            }
+        let (ids, unfinished) = self.folders()?;
+        found.unfinished = unfinished;
+        let seen = if ids.is_empty() { None } else { Surroundings::read().ok() };
+        for id in ids {
+            found.volumes.insert(id, self.observe_among(id, seen.as_ref()));
         }
         for name in names(&self.root().join(MADE_FOLDER))? {
             let id = name.parse().ok().filter(|id| !found.volumes.contains_key(id));
@@ -275,8 +275,51 @@ impl Volumes {
         Ok(found)
     }
 
+    /// Ids of the volumes that have a folder, and folders of what was broken off.
+    fn folders(&self) -> Result<(Vec<Id>, Vec<PathBuf>), VolumeError> {
+        let (mut ids, mut unfinished) = (Vec::new(), Vec::new());
+        for name in names(self.root())? {
+            if name.starts_with(MAKING_PREFIX) || name.starts_with(GONE_PREFIX) {
+                unfinished.push(self.root().join(name));
+            } else {
+                ids.extend(name.parse::<Id>());
+            }
+        }
+        Ok((ids, unfinished))
+    }
+
+    /// Room of each volume whose own file system is mounted, with its record. Those that were removed are not among them, nor those of which either is not
+    /// known. It is a part of a look, for whoever counts bytes alone.
+    ///
+    /// # Errors
+    /// The folder of all volumes, or the kernel's lists, cannot be read.
+    pub fn rooms(&self) -> Result<Vec<(Record, Usage)>, VolumeError> {
+        let (ids, _) = self.folders()?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seen = Surroundings::read()?;
+        let room = |id: Id| {
+            let place = self.place(id);
+            let record = place.record().ok()?;
+            let is_there = place.removal().ok()?.is_none() && seen.own_mount(&place).ok()?.is_some();
+            is_there.then(|| usage(&place.mount).ok()).flatten().map(|usage| (record, usage))
+        };
+        Ok(ids.into_iter().filter_map(room).collect())
+    }
+
+    /// Looks at one volume beside others. One that is not as it should be is looked at again by itself: what was read for all of them is of a moment before.
+    fn observe_among(&self, id: Id, seen: Option<&Surroundings>) -> FoundVolume {
+        let found = self.look_at(id, seen);
+        if found.findings.is_empty() || seen.is_none() { found } else { self.observe_one(id) }
+    }
+
     /// Looks at one volume whose folder is there.
     pub fn observe_one(&self, id: Id) -> FoundVolume {
+        self.look_at(id, None)
+    }
+
+    fn look_at(&self, id: Id, seen: Option<&Surroundings>) -> FoundVolume {
         let place = self.place(id);
         let mut findings = Vec::new();
         let _ = noted(&mut findings, place.must_be_no_link());
@@ -288,7 +331,8 @@ impl Volumes {
         if let Some(record) = &record {
             look_at_image(&place, record, &mut findings);
         }
-        let device = noted(&mut findings, own_mount(&place)).flatten();
+        let device = seen.map_or_else(|| own_mount(&place), |seen| seen.own_mount(&place));
+        let device = noted(&mut findings, device).flatten();
         if findings.iter().any(|finding| matches!(finding, Finding::ImageRemoved { .. })) {
             // It can still be brought back, from where it is.
             findings.retain(|finding| *finding != Finding::ImageMissing);
@@ -303,7 +347,9 @@ impl Volumes {
         }
         let usage = mounted.then(|| noted(&mut findings, usage(&place.mount))).flatten();
         if let Some(kind) = record.as_ref().map(|record| record.kind).filter(|_| mounted) {
-            look_at_mount(&place, kind, usage, &mut findings);
+            let known = seen.and_then(|seen| seen.mount_at(&place.mount)).cloned();
+            let mount = known.or_else(|| mounts::at(&place.mount).ok().flatten());
+            look_at_mount(mount.as_ref(), kind, usage, &mut findings);
         }
         look_at_lines(&place, &lines, in_use, marked, &mut findings);
         let backed_up = place.backed_up();
@@ -354,10 +400,9 @@ fn look_at_image(place: &Place, record: &Record, findings: &mut Vec<Finding>) {
     }
 }
 
-fn look_at_mount(place: &Place, kind: Kind, usage: Option<Usage>, findings: &mut Vec<Finding>) {
-    let mount = mounts::at(&place.mount).ok().flatten();
+fn look_at_mount(mount: Option<&Mount>, kind: Kind, usage: Option<Usage>, findings: &mut Vec<Finding>) {
     // Kernels before 6.14 do not say `emergency_ro`, but count.
-    let counted = mount.as_ref().filter(|_| kind == Kind::Ext4).and_then(|mount| {
+    let counted = mount.filter(|_| kind == Kind::Ext4).and_then(|mount| {
         let device = Path::new(&mount.source).file_name()?;
         let file = Path::new("/sys/fs/ext4").join(device).join("errors_count");
         fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,13 +70,23 @@ impl Agent {
     /// # Errors
     /// A pointer or a generation cannot be read.
     pub fn generations(&self) -> Result<Option<(Generation, Option<Generation>)>, XnodeError> {
+        let found = self.present()?;
+        Ok(found.map(|(wanted, serving)| (Generation::clone(&wanted), serving.as_deref().cloned())))
+    }
+
+    /// The same as they are kept in memory, for looks.
+    ///
+    /// # Errors
+    /// See [`Agent::generations`].
+    pub(crate) fn present(&self) -> Result<Option<Present>, XnodeError> {
         let paths = &self.machine.paths;
         let (target, current) = (marks::pointer(&paths.target())?, marks::pointer(&paths.current())?);
         if target == 0 {
             return Ok(None);
         }
-        let serving = if current == 0 { None } else { Some(marks::generation(paths, current)?) };
-        Ok(Some((marks::generation(paths, target)?, serving)))
+        let generation = |number| self.machine.memory.generations.generation(paths, number);
+        let serving = if current == 0 { None } else { Some(generation(current)?) };
+        Ok(Some((generation(target)?, serving)))
     }
 
     /// Addresses of the instances that are there, for the resolver of the next generation.
@@ -124,7 +135,8 @@ impl Agent {
             machine.volumes.unmount(id, door)?;
         }
         marks::remove(&paths.published(), "published.remove", door)?;
-        let context = openmesh_links::Context { marks: &paths.network_marks(), effect: door };
+        let listings = &machine.memory.listings;
+        let context = openmesh_links::Context { marks: &paths.network_marks(), listings, effect: door };
         openmesh_links::remove(&machine.agent, context)?;
         if let Some(carrier) = machine.doors.get() {
             door("door.retire").map_err(XnodeError::file("ending", "the door"))?;
@@ -174,14 +186,15 @@ impl Agent {
         begins: &mut (dyn FnMut(&Turn<'_>) + Send),
         door: Door<'_>,
     ) -> Result<Progress, XnodeError> {
-        let Some((target, serving)) = self.generations()? else { return Ok(Progress::Rest) };
-        let generations: Vec<&Generation> = [&target].into_iter().chain(&serving).collect();
+        let Some((target, serving)) = self.present()? else { return Ok(Progress::Rest) };
+        let (target, serving): (&Generation, Option<&Generation>) = (&target, serving.as_deref());
+        let generations = distinct(Some(target), serving);
         let shut = AtomicBool::new(false);
         let watched = |name: &str| door(name).inspect_err(|_| shut.store(true, Ordering::SeqCst));
         let mut seen = observe(&self.machine, &generations)?;
         chores::round(&self.machine, &mut seen, &generations, &watched);
         // Marks come before their effects, so the network is brought to them first: what a death or somebody else left is repaired.
-        let work = Work { machine: &self.machine, generation: &target, seen: &seen, door: &watched };
+        let work = Work { machine: &self.machine, generation: target, seen: &seen, door: &watched };
         let mut faults = work.settle_all()?;
         let (cleared, half_made) = work.clear_half_made(&generations);
         if shut.load(Ordering::SeqCst) {
@@ -196,7 +209,7 @@ impl Agent {
         seen.add_faults(faults);
         // A disk that takes no lease holds up no repair; it is said when nothing else is left.
         let leased = lease(&self.machine, &generations, seen.inventory.current, door);
-        let way = way(&self.machine, &seen, (&target, serving.as_ref()), held_up)?;
+        let way = way(&self.machine, &seen, (target, serving), held_up)?;
         let work = Work { machine: &self.machine, generation: way.generation, seen: &seen, door };
         let mut passed: BTreeSet<Name> = held_up.union(&way.left).cloned().collect();
         let mut pause: Option<Duration> = None;
@@ -211,7 +224,7 @@ impl Agent {
                 leased?;
                 break;
             };
-            match attended(&work, &next, (&target, serving.as_ref()), &passed).await? {
+            match attended(&work, &next, (target, serving), &passed).await? {
                 // The others go on meanwhile.
                 Progress::Wait(time) if !next.applications.is_empty() => {
                     passed.extend(next.applications);
@@ -240,6 +253,15 @@ impl Agent {
             }
         }
     }
+}
+
+/// The generation that is wanted, and the one that serves; the same one twice where they are one.
+pub(crate) type Present = (Arc<Generation>, Option<Arc<Generation>>);
+
+/// The generations that count, each once.
+pub(crate) fn distinct<'a>(wanted: Option<&'a Generation>, serving: Option<&'a Generation>) -> Vec<&'a Generation> {
+    let other = serving.filter(|serving| wanted.is_none_or(|wanted| wanted.number != serving.number));
+    wanted.into_iter().chain(other).collect()
 }
 
 /// The plan that is executed.

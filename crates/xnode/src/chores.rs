@@ -184,7 +184,8 @@ fn superfluous(mut logs: Vec<OldLog>) -> Vec<PathBuf> {
 
 /// Removes logs of instances that are gone and that nobody will ask for.
 fn clear_logs(machine: &Machine, seen: &Seen, generations: &[&Generation], door: Door<'_>) -> Result<(), XnodeError> {
-    let kept = revisions(machine, seen.inventory.current, generations)?;
+    // Every generation that is kept is read for it: only where there is a log of something that is gone.
+    let mut kept: Option<BTreeMap<Name, BTreeSet<Revision>>> = None;
     for application in names(&machine.paths.all_logs())? {
         let Ok(name) = application.parse::<Name>() else { continue };
         let there = seen.instances.get(&name);
@@ -196,6 +197,10 @@ fn clear_logs(machine: &Machine, seen: &Seen, generations: &[&Generation], door:
         for folder in names(&machine.paths.logs(&name))? {
             let Ok(id) = folder.parse::<InstanceId>() else { continue };
             if there.is_none_or(|there| !there.contains_key(&id)) {
+                let kept = match &mut kept {
+                    Some(kept) => kept,
+                    none => none.insert(revisions(machine, seen.inventory.current, generations)?),
+                };
                 let is_kept = kept.get(&name).is_some_and(|kept| kept.contains(&id.revision));
                 logs.push(old_log(machine.paths.log(&name, &id), is_kept)?);
             }

@@ -1,10 +1,11 @@
 //! Facts of the host for an inventory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::{HostAddress, Protocol, Size};
 use openmesh_blueprint::generation::HostPort;
@@ -14,12 +15,15 @@ use openmesh_primitives::report;
 
 use crate::error::XnodeError;
 use crate::events::Finding;
+use crate::guard::lock;
 use crate::{Machine, network};
 
 /// State of a listening socket of TCP in `/proc/net/tcp`. Source: `tcp_states.h` of the kernel.
 const TCP_LISTEN: &str = "0A";
 /// File of the ports that are given out, for people.
 const PUBLISHED: &str = "published.json";
+/// Time for which a machine that has every feature is not looked through for them again.
+const FEATURES_LAST: Duration = Duration::from_secs(60);
 /// State of a UDP socket without a peer.
 const UDP_OPEN: &str = "07";
 
@@ -37,7 +41,7 @@ pub(crate) fn host(machine: &Machine, findings: &mut Vec<Finding>) -> Host {
         memory: Size(memory),
         disk_free: Size(disk.map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))),
         largest: Vec::new(),
-        features: Feature::ALL.into_iter().filter(|feature| has(*feature)).collect(),
+        features: features(machine),
     }
 }
 
@@ -49,6 +53,18 @@ pub(crate) fn memory_bytes() -> u64 {
 
 pub(crate) fn disk_free(path: &Path) -> u64 {
     rustix::fs::statvfs(path).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Features of the machine. A kernel loses none while it runs: where all are there they are looked for again after a while.
+fn features(machine: &Machine) -> BTreeSet<Feature> {
+    let mut whole_since = lock(&machine.memory.features);
+    if whole_since.is_some_and(|since| since.elapsed() < FEATURES_LAST) {
+        return Feature::ALL.into_iter().collect();
+    }
+    let found: BTreeSet<Feature> = Feature::ALL.into_iter().filter(|feature| has(*feature)).collect();
+    // What lacks is looked for each time: somebody is about to bring it.
+    *whole_since = (found.len() == Feature::ALL.len()).then(Instant::now);
+    found
 }
 
 pub(crate) fn has(feature: Feature) -> bool {
@@ -76,7 +92,7 @@ fn file_system(name: &str) -> bool {
 /// application's, whoever listens there besides: the door where it carries it, else somebody who gets nothing from outside.
 pub(crate) fn ports(machine: &Machine, findings: &mut Vec<Finding>) -> Result<BTreeMap<HostPort, Holder>, XnodeError> {
     let mut ports = foreign_ports(findings);
-    match openmesh_links::others_ports(&machine.agent) {
+    match openmesh_links::others_ports(&machine.agent, &machine.memory.listings) {
         Ok(others) => {
             ports.extend(others.into_iter().map(|(at, by)| (at, Holder::Foreign(format!("the agent `{by}`")))))
         }
@@ -110,32 +126,51 @@ pub(crate) fn ports(machine: &Machine, findings: &mut Vec<Finding>) -> Result<BT
 pub(crate) fn foreign_ports(findings: &mut Vec<Finding>) -> BTreeMap<HostPort, Holder> {
     let mut found = BTreeMap::new();
     let tables = [
-        ("/proc/net/tcp", Protocol::Tcp, TCP_LISTEN),
-        ("/proc/net/tcp6", Protocol::Tcp, TCP_LISTEN),
-        ("/proc/net/udp", Protocol::Udp, UDP_OPEN),
-        ("/proc/net/udp6", Protocol::Udp, UDP_OPEN),
+        ("/proc/net/tcp", Protocol::Tcp, false),
+        ("/proc/net/tcp6", Protocol::Tcp, true),
+        ("/proc/net/udp", Protocol::Udp, false),
+        ("/proc/net/udp6", Protocol::Udp, true),
     ];
-    for (file, protocol, state) in tables {
-        let text = match fs::read_to_string(file) {
-            Ok(text) => text,
-            // A kernel without IPv6 has no such table.
-            Err(cause) if cause.kind() == ErrorKind::NotFound => continue,
-            Err(cause) => {
-                let words = format!("ports of other processes are not known: {file} cannot be read: {cause}");
-                findings.push(Finding::new(None, words));
-                continue;
-            }
+    for (file, protocol, is_ipv6) in tables {
+        let sockets: Vec<(IpAddr, u16)> = match openmesh_links::waiting(protocol, is_ipv6) {
+            Ok(sockets) => sockets.into_iter().map(|at| (plain(at.ip()), at.port())).collect(),
+            // A kernel without that list has a file.
+            Err(_) => listed(file, protocol, findings),
         };
-        for line in text.lines().skip(1) {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let (Some(local), Some(found_state)) = (fields.get(1), fields.get(3)) else { continue };
-            if let Some((address, port)) = socket(local).filter(|_| found_state == &state) {
-                let at = HostPort { address: HostAddress(address), port, protocol };
-                found.entry(at).or_insert_with(|| Holder::Foreign("a process of the host".into()));
-            }
+        for (address, port) in sockets {
+            let at = HostPort { address: HostAddress(address), port, protocol };
+            found.entry(at).or_insert_with(|| Holder::Foreign("a process of the host".into()));
         }
     }
     found
+}
+
+/// Sockets on which somebody waits, by a file of the kernel.
+fn listed(file: &str, protocol: Protocol, findings: &mut Vec<Finding>) -> Vec<(IpAddr, u16)> {
+    let state = if protocol == Protocol::Udp { UDP_OPEN } else { TCP_LISTEN };
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        // A kernel without IPv6 has no such table.
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(cause) => {
+            let words = format!("ports of other processes are not known: {file} cannot be read: {cause}");
+            findings.push(Finding::new(None, words));
+            return Vec::new();
+        }
+    };
+    let at = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        socket(fields.get(1)?).filter(|_| fields.get(3) == Some(&state))
+    };
+    text.lines().skip(1).filter_map(at).collect()
+}
+
+/// An address as whoever connects means it: a socket on all addresses of IPv6 takes those of IPv4 too, and one on a mapped address only those.
+fn plain(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
 }
 
 /// Reads `0100007F:1F90`, or the same with an address of IPv6: words of 32 bits in the byte order of the machine.
@@ -150,12 +185,7 @@ fn socket(text: &str) -> Option<(IpAddr, u16)> {
             for at in 0..4 {
                 bytes[at * 4..at * 4 + 4].copy_from_slice(&word(at)?);
             }
-            let address = Ipv6Addr::from(bytes);
-            // A socket on all addresses of IPv6 takes those of IPv4 too, and one on a mapped address only those.
-            match address.to_ipv4_mapped() {
-                Some(mapped) => IpAddr::V4(mapped),
-                None => IpAddr::V6(address),
-            }
+            plain(IpAddr::V6(Ipv6Addr::from(bytes)))
         }
         _ => return None,
     };
@@ -184,6 +214,12 @@ mod tests {
         let at = HostPort { address: HostAddress(IpAddr::from([127, 0, 0, 1])), port, protocol: Protocol::Tcp };
         let mut findings = Vec::new();
         assert!(foreign_ports(&mut findings).contains_key(&at));
+        // A kernel without the list has the file, which says the same.
+        let by_file = listed("/proc/net/tcp", Protocol::Tcp, &mut findings);
+        assert!(by_file.contains(&(at.address.0, port)));
+        let stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let connected = (at.address.0, stream.local_addr().unwrap().port());
+        assert!(!listed("/proc/net/tcp", Protocol::Tcp, &mut findings).contains(&connected), "a connection is none");
         assert!(findings.is_empty(), "{findings:?}");
     }
 }

@@ -31,6 +31,7 @@ mod in_use;
 pub mod inside;
 mod instance;
 pub mod jobs;
+mod kept;
 mod long;
 pub mod look;
 pub mod machine;

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
 use openmesh_blueprint::inventory::InstanceId;
 use openmesh_primitives::{Timestamp, canonical};
+use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ use crate::{Door, Paths};
 
 /// Number of the next draft of this process.
 static DRAFTS: AtomicU64 = AtomicU64::new(0);
+/// File of the kernel with the name of this run of the machine.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Largest mark, bytes: lists of names, many times over.
 const MARK_BYTES_MAX: u64 = 4 << 20;
 
@@ -86,11 +90,9 @@ pub struct Clock {
 impl Clock {
     /// This moment.
     pub fn now() -> Clock {
-        let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let uptime = text("/proc/uptime");
-        let seconds = uptime.split_whitespace().next().and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
-        let ms = Duration::from_secs_f64(seconds.max(0.0)).as_millis();
-        Clock { boot: text("/proc/sys/kernel/random/boot_id").trim().into(), ms: u64::try_from(ms).unwrap_or(u64::MAX) }
+        let since = clock_gettime(ClockId::Boottime);
+        let part = |number: i64| u64::try_from(number).unwrap_or(0);
+        Clock { boot: boot(), ms: part(since.tv_sec).saturating_mul(1_000) + part(since.tv_nsec) / 1_000_000 }
     }
 
     /// Time since then; none where the machine has started anew.
@@ -98,6 +100,16 @@ impl Clock {
         let now = Clock::now();
         (now.boot == self.boot).then(|| Duration::from_millis(now.ms.saturating_sub(self.ms)))
     }
+}
+
+/// Name of this run of the machine; empty where the kernel does not say it. It is asked for at every look, and no process lives to see another one.
+fn boot() -> String {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(boot) = BOOT.get() {
+        return boot.clone();
+    }
+    let boot = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_string();
+    if boot.is_empty() { boot } else { BOOT.get_or_init(|| boot).clone() }
 }
 
 /// Last start of an instance by the agent.
@@ -175,13 +187,18 @@ pub fn read<T: DeserializeOwned + Default>(path: &Path) -> Result<T, XnodeError>
 /// It cannot be read, or is not of its form.
 pub fn find<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, XnodeError> {
     let wrong = |words: String| XnodeError::Mark { path: path.into(), words };
-    match fs::metadata(path) {
+    let failed = || XnodeError::file("reading", path);
+    let mut file = match File::open(path) {
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(XnodeError::file("reading", path)(cause)),
-        Ok(about) if about.len() > MARK_BYTES_MAX => return Err(wrong(format!("it has {} bytes", about.len()))),
-        Ok(_) => {}
+        file => file.map_err(failed())?,
+    };
+    let bytes_there = file.metadata().map_err(failed())?.len();
+    if bytes_there > MARK_BYTES_MAX {
+        return Err(wrong(format!("it has {bytes_there} bytes")));
     }
-    let bytes = fs::read(path).map_err(XnodeError::file("reading", path))?;
+    let mut bytes = Vec::with_capacity(usize::try_from(bytes_there).unwrap_or(0) + 1);
+    // A mark is replaced as a whole: it grows under nobody who reads it.
+    file.by_ref().take(MARK_BYTES_MAX).read_to_end(&mut bytes).map_err(failed())?;
     serde_json::from_slice(&bytes).map(Some).map_err(|cause| wrong(cause.to_string()))
 }
 

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
+use openmesh_links::Listings;
 use openmesh_links::texts::Resolvers;
 
 pub(crate) use crate::guard::lock;
 
 use crate::events::Events;
+use crate::kept::Kept;
 use crate::marks::RestartEnd;
 use crate::network::Known;
 use crate::readback::Checks;
@@ -28,6 +30,10 @@ pub(crate) struct Memory {
     pub since: Since,
     /// The network as it was last brought to what was wanted.
     pub network: Mutex<Option<Known>>,
+    /// Generations that were read last.
+    pub generations: Kept,
+    /// Lists of nft, as long as nobody changes its rules.
+    pub listings: Listings,
     /// Instances as they were last read back.
     pub checks: Checks,
     /// Last end of each instance that was told.
@@ -38,6 +44,8 @@ pub(crate) struct Memory {
     pub silent: Silent,
     /// Restarts that are over, and whose end nobody has taken yet.
     pub restarts: Mutex<BTreeMap<Name, RestartEnd>>,
+    /// Moment at which the machine had every feature; none where one lacks.
+    pub features: Mutex<Option<Instant>>,
     /// Moment of the last chores of each minute.
     pub minute: Mutex<Option<Instant>>,
 }

@@ -32,6 +32,7 @@ pub(crate) fn wanted(
     machine: &Machine,
     subnet: Subnet,
     instances: &Instances,
+    gathered: Option<&Gathered>,
 ) -> Result<(Network, BTreeMap<Name, String>), XnodeError> {
     let subnet = in_force(subnet, instances);
     let mut allocations = Allocations {
@@ -55,14 +56,13 @@ pub(crate) fn wanted(
             allocations.links.extend(links.map(|link| (name.clone(), link)));
         }
     }
-    let gathered = Gathered::read(machine, instances)?;
     for published in published(machine)? {
         let Ok(name) = published.application.parse::<Name>() else { continue };
         // One that cannot be read is its application's fault, which observation names.
         let door = marks::read(&machine.paths.application(&name).join("door.json"));
         let Ok(DoorMark::Open { revision, without, .. }) = door else { continue };
         let Ok(revision) = revision.parse::<Revision>() else { continue };
-        let port = gathered.as_ref().and_then(|all| all.port(&name, &revision, &published.name.parse::<Name>().ok()?));
+        let port = gathered.and_then(|all| all.port(&name, &revision, &published.name.parse::<Name>().ok()?));
         if matches!(port, Some((Protocol::Http, _))) {
             continue;
         }
@@ -172,14 +172,16 @@ pub(crate) fn settle(
     instances: &Instances,
     door: Door<'_>,
 ) -> Result<Settled, XnodeError> {
-    crate::door::settle(machine, instances, door)?;
-    let (network, left_out) = wanted(machine, subnet, instances)?;
+    let gathered = Gathered::read(machine, instances)?;
+    crate::door::settle(machine, gathered.as_ref(), door)?;
+    let (network, left_out) = wanted(machine, subnet, instances, gathered.as_ref())?;
     let (namespaces, mut faults, findings) = namespaces(machine, instances);
     for (name, cause) in left_out {
         faults.entry(name).or_insert(cause);
     }
     machine.memory.events.lasting("network", findings);
-    let context = Context { marks: &machine.paths.network_marks(), effect: door };
+    let listings = &machine.memory.listings;
+    let context = Context { marks: &machine.paths.network_marks(), listings, effect: door };
     let error = match converge(&network, &namespaces, context) {
         Ok(repaired) => {
             tell(machine, &repaired, &network, namespaces.keys().copied().collect());
@@ -189,7 +191,7 @@ pub(crate) fn settle(
         Err(error @ LinksError::Effect { .. }) => return Err(error.into()),
         Err(error) => error,
     };
-    let left = network.faults(&openmesh_links::observe(&network, &namespaces)?);
+    let left = network.faults(&openmesh_links::observe(&network, &namespaces, listings)?);
     let mut is_attributed = false;
     for fault in &left {
         match owner(&network, fault) {

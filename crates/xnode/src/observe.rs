@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub instances: Instances,
     /// Last words of their shims, living or not.
     pub statuses: BTreeMap<(Name, InstanceId), Status>,
+    /// Those of them whose shims live.
+    pub watched: BTreeSet<(Name, InstanceId)>,
     /// Lines of each volume that the generations have.
     pub needed: BTreeMap<Id, BTreeSet<u32>>,
     /// Something of volumes that was broken off lies beside them.
@@ -55,12 +57,12 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
     let doors = door::Observed::of(machine, generations);
     let current = marks::pointer(&machine.paths.current())?;
     let serving = generations.iter().find(|generation| generation.number == current);
-    let (mut observed, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+    let (mut observed, mut asked) = (BTreeMap::new(), Shims::default());
     let mut faults: BTreeMap<Name, String> =
         unread.into_iter().filter_map(|(name, errors)| Some((name, errors.into_values().next()?))).collect();
     for (name, found) in &instances {
         let serves = serving.and_then(|serving| serving.revision(name));
-        match application(machine, &doors, (name, serves.as_ref()), found, &mut statuses) {
+        match application(machine, &doors, (name, serves.as_ref()), found, &mut asked) {
             Ok(found) => drop(observed.insert(name.clone(), found)),
             // What is not known is not changed.
             Err(error) => {
@@ -83,7 +85,8 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
             ports,
         },
         instances,
-        statuses,
+        statuses: asked.statuses,
+        watched: asked.watched,
         needed: volumes.needed,
         has_remains: volumes.has_remains,
         findings,
@@ -92,6 +95,13 @@ pub(crate) fn observe(machine: &Machine, generations: &[&Generation]) -> Result<
     seen.findings.extend(endings(&seen.statuses, &seen.inventory));
     seen.add_faults(faults);
     Ok(seen)
+}
+
+/// Shims that were asked.
+#[derive(Default)]
+struct Shims {
+    statuses: BTreeMap<(Name, InstanceId), Status>,
+    watched: BTreeSet<(Name, InstanceId)>,
 }
 
 impl Seen {
@@ -124,7 +134,7 @@ fn application(
     doors: &door::Observed,
     (name, serves): (&Name, Option<&Revision>),
     found: &BTreeMap<InstanceId, Option<Made>>,
-    statuses: &mut BTreeMap<(Name, InstanceId), Status>,
+    asked: &mut Shims,
 ) -> Result<ObservedApplication, XnodeError> {
     let folder = machine.paths.application(name);
     let (door_file, jobs_file) = (folder.join("door.json"), folder.join("jobs.json"));
@@ -152,10 +162,13 @@ fn application(
         let Some(made) = made else { continue };
         let traffic = doors.traffic(name, id, &door);
         let serves = serves == Some(&id.revision);
-        let (mut instance, status) = instance(machine, (name, id), restart.as_ref(), traffic, serves)?;
+        let (mut instance, shim) = instance(machine, (name, id), restart.as_ref(), traffic, serves)?;
         instance.address = Some(made.address);
-        if let Some(status) = status {
-            statuses.insert((name.clone(), id.clone()), status);
+        if matches!(shim, Shim::Living(_)) {
+            asked.watched.insert((name.clone(), id.clone()));
+        }
+        if let Shim::Living(status) | Shim::Ended(status) = shim {
+            asked.statuses.insert((name.clone(), id.clone()), *status);
         }
         instances.insert(id.clone(), instance);
     }
@@ -172,7 +185,7 @@ fn instance(
     restart: Option<&RestartMark>,
     traffic: Traffic,
     serves: bool,
-) -> Result<(ObservedInstance, Option<Status>), XnodeError> {
+) -> Result<(ObservedInstance, Shim), XnodeError> {
     let (folder, instance) = (machine.paths.instance(name, id), instance_name(name, id));
     let policy = shims::config(&folder)?.map(|config| config.restart.policy);
     let started: Option<StartedMark> = marks::find(&folder.join(STARTED))?;
@@ -197,12 +210,11 @@ fn instance(
         // Nobody starts what is over again, so that another try would find the same.
         Shim::Ended(_) | Shim::Living(_) => gate(&folder, !is_over && (serves || traffic == Traffic::Admitted))?,
     };
-    let status = match shim {
+    let altered = match &shim {
         Shim::None => None,
-        Shim::Living(status) | Shim::Ended(status) => Some(*status),
+        Shim::Living(status) | Shim::Ended(status) => machine.memory.checks.altered(&instance, status),
     };
-    let altered = status.as_ref().and_then(|status| machine.memory.checks.altered(&instance, status));
-    Ok((ObservedInstance { state, gate, traffic, address: None, altered, is_due }, status))
+    Ok((ObservedInstance { state, gate, traffic, address: None, altered, is_due }, shim))
 }
 
 /// Asks for an instance's shim. One that lives and gives no answer is left alone for a while, so that it holds up the look at the others but seldom.

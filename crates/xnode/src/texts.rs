@@ -52,10 +52,15 @@ fn serves(door: &DoorMark, found: &BTreeMap<InstanceId, Option<Made>>) -> Option
 
 /// `/etc/hosts` of the instance with an address; none where the network does not have it.
 pub(crate) fn hosts(network: &Network, named: &BTreeSet<Ipv4Addr>, address: Ipv4Addr) -> Option<String> {
+    texts::hosts(&shown(network, named, Some(address))?, address)
+}
+
+/// The network as an instance finds it: those that are named, and itself.
+fn shown(network: &Network, named: &BTreeSet<Ipv4Addr>, own: Option<Ipv4Addr>) -> Option<Network> {
     let mut allocations = network.allocations().clone();
-    allocations.instances.retain(|other, _| *other == address || named.contains(other));
+    allocations.instances.retain(|other, _| Some(*other) == own || named.contains(other));
     allocations.published.clear();
-    texts::hosts(&Network::new(allocations).ok()?, address)
+    Network::new(allocations).ok()
 }
 
 /// Lets the texts of all instances say what is so now. Returns the applications with one that cannot be written, each with the cause.
@@ -66,11 +71,17 @@ pub(crate) fn follow(
     door: Door<'_>,
 ) -> BTreeMap<Name, String> {
     let (named, resolv_conf) = (named(machine, instances), texts::resolv_conf(&machine.resolvers()));
+    // Those that are named find one network: it is made once for all of them.
+    let all = shown(network, &named, None);
+    let hosts = |address: Ipv4Addr| match named.contains(&address) {
+        true => all.as_ref().and_then(|all| texts::hosts(all, address)),
+        false => hosts(network, &named, address),
+    };
     let mut faults = BTreeMap::new();
     for (name, found) in instances {
         for (id, made) in found {
             let Some(made) = made else { continue };
-            let Some(hosts) = hosts(network, &named, made.address) else { continue };
+            let Some(hosts) = hosts(made.address) else { continue };
             let folder = machine.paths.instance(name, id).join("files");
             for (file, text) in [(HOSTS, &hosts), (RESOLV_CONF, &resolv_conf)] {
                 if let Err(error) = renew(&folder.join(file), text, door) {
@@ -149,6 +160,8 @@ mod tests {
         allocations = Network::new(all).unwrap();
         let text = hosts(&allocations, &[address(3), address(4)].into(), address(4)).unwrap();
         assert!(text.contains("10.9.0.3 db\n") && !text.contains("10.9.0.2"), "{text}");
+        let all = shown(&allocations, &[address(3), address(4)].into(), None).unwrap();
+        assert_eq!(texts::hosts(&all, address(4)), Some(text), "one for all that are named is that of each");
         let own = hosts(&allocations, &[address(3)].into(), address(2)).unwrap();
         assert!(own.contains("10.9.0.2 db\n"), "one that does not serve knows itself: {own}");
         assert_eq!(hosts(&allocations, &BTreeSet::new(), address(9)), None);

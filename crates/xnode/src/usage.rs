@@ -136,11 +136,9 @@ pub fn permille(part: u64, whole: u64) -> u64 {
 /// Rooms of the volumes that are mounted, by the application's name.
 fn rooms(machine: &Machine) -> BTreeMap<String, Vec<Room>> {
     let mut rooms: BTreeMap<String, Vec<Room>> = BTreeMap::new();
-    for found in machine.volumes.observe().map(|found| found.volumes).unwrap_or_default().into_values() {
-        if let (Some(record), Some(usage), None) = (found.record, found.usage, found.removal) {
-            let room = Room { bytes: usage.bytes, bytes_free: usage.bytes_free };
-            rooms.entry(record.application).or_default().push(room);
-        }
+    for (record, usage) in machine.volumes.rooms().unwrap_or_default() {
+        let room = Room { bytes: usage.bytes, bytes_free: usage.bytes_free };
+        rooms.entry(record.application).or_default().push(room);
     }
     rooms
 }

@@ -1,5 +1,7 @@
 //! Figures of a group, from the texts of its files. Pure: [`Usage::read`] gets a function that reads a file.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -57,7 +59,8 @@ impl Usage {
         self.memory_bytes.saturating_sub(self.memory_reclaimable_bytes)
     }
 
-    /// Reads the figures of a group; `read` gets a path and answers with its text, or nothing where there is no such file.
+    /// Reads the figures of a group; `read` gets a path and answers with its text, or nothing where there is no such file. Each file is read once, so that its
+    /// figures are of one moment, and the kernel sums them up once.
     ///
     /// # Errors
     /// A file is not readable or not of its form.
@@ -66,7 +69,16 @@ impl Usage {
         group: &Path,
         read: &dyn Fn(&Path) -> Result<Option<String>, CgroupError>,
     ) -> Result<Usage, CgroupError> {
-        let files = Files { layout, group, read };
+        let texts: RefCell<BTreeMap<PathBuf, Option<String>>> = RefCell::default();
+        let once = |path: &Path| -> Result<Option<String>, CgroupError> {
+            if let Some(text) = texts.borrow().get(path) {
+                return Ok(text.clone());
+            }
+            let text = read(path)?;
+            texts.borrow_mut().insert(path.to_path_buf(), text.clone());
+            Ok(text)
+        };
+        let files = Files { layout, group, read: &once };
         let mut usage = match layout {
             Layout::V1 { .. } => v1(&files)?,
             Layout::V2 { .. } => v2(&files)?,
@@ -191,8 +203,6 @@ fn number(path: &Path, text: &str) -> Result<u64, CgroupError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -227,6 +237,22 @@ mod tests {
         assert_eq!((found.memory_limit_hits, found.oom_kills), (5, 1));
         assert_eq!((found.processes, found.processes_limit_hits), (2, 4));
         assert_eq!(found.pressure, Some(Pressure { cpu_us: 11, memory_us: 12, io_us: 13 }));
+    }
+
+    #[test]
+    fn each_file_is_read_once() {
+        let files: BTreeMap<&str, &str> = V2.into();
+        let asked = RefCell::new(Vec::new());
+        Usage::read(&Layout::V2 { root: "/g".into() }, Path::new("a/b"), &|path| {
+            asked.borrow_mut().push(path.to_path_buf());
+            Ok(path.to_str().and_then(|p| files.get(p)).map(ToString::to_string))
+        })
+        .unwrap();
+        let mut once = asked.into_inner();
+        let all = once.len();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), all);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Images as the store holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
 
 use openmesh_blueprint::inventory::ImageState;
 use openmesh_primitives::Digest;
 
+use super::known::Standing;
 use super::{Store, StoreError};
 use crate::oci::{Config, Descriptor, Document, Manifest, OciError};
 
@@ -64,16 +66,24 @@ impl Store {
         }
     }
 
-    /// Returns what is there of an image; `None` where a blob is missing.
+    /// Returns what is there of an image; `None` where a blob is missing. Files of one that was found unpacked are read again where one of them was changed.
     pub fn state(&self, digest: &Digest) -> Option<ImageState> {
-        let image = self.image(digest).ok()?;
-        let unpacked = image.config.diff_ids.iter().all(|diff_id| self.layer(diff_id).is_ok());
-        let fetched = image.manifest.layers.iter().all(|layer| self.has(&layer.digest, layer.size));
-        match (fetched, unpacked) {
-            (_, true) => Some(ImageState::Unpacked),
-            (true, false) => Some(ImageState::Fetched),
-            (false, false) => None,
+        let standing = self.known.look(digest);
+        if standing == Standing::Unpacked {
+            return Some(ImageState::Unpacked);
         }
+        let image = self.image(digest).inspect_err(|_| self.known.forget(digest)).ok()?;
+        let layers = &image.config.diff_ids;
+        if !layers.iter().all(|diff_id| self.layer(diff_id).is_ok()) {
+            self.known.forget(digest);
+            let fetched = image.manifest.layers.iter().all(|layer| self.has(&layer.digest, layer.size));
+            return fetched.then_some(ImageState::Fetched);
+        }
+        let blobs = BTreeSet::from([image.digest, image.manifest_digest, image.manifest.config.digest]);
+        let blobs = blobs.iter().map(|blob| self.blob_path(blob));
+        let files = blobs.chain(layers.iter().map(|diff_id| self.record_path(diff_id)));
+        self.known.note(*digest, files.collect(), standing, SystemTime::now());
+        Some(ImageState::Unpacked)
     }
 
     /// Every image that a lease or a reference names and that is there: what an inventory says about images.

@@ -46,6 +46,11 @@ impl Store {
         self.root.join("layers").join(diff_id.to_string())
     }
 
+    /// Path of the record of an unpacked layer.
+    pub(super) fn record_path(&self, diff_id: &Digest) -> PathBuf {
+        self.layer_folder(diff_id).join("record.json")
+    }
+
     /// Folder of an unpacked layer.
     pub fn layer_root(&self, diff_id: &Digest) -> PathBuf {
         self.layer_folder(diff_id).join("root")
@@ -56,7 +61,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Packed`] where there is none, [`StoreError::Record`] where it cannot be read.
     pub fn layer(&self, diff_id: &Digest) -> Result<LayerRecord, StoreError> {
-        let path = self.layer_folder(diff_id).join("record.json");
+        let path = self.record_path(diff_id);
         let bytes = match read(&path, RECORD_BYTES_MAX) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(StoreError::Packed(*diff_id)),
             result => result.map_err(StoreError::io(&path, "reading"))?,

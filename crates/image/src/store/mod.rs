@@ -27,6 +27,7 @@ mod collect;
 mod error;
 mod files;
 mod image;
+mod known;
 mod layers;
 mod leases;
 mod life;
@@ -56,6 +57,8 @@ use crate::oci::Platform;
 pub struct Store {
     root: PathBuf,
     platform: Platform,
+    /// Images that were found unpacked.
+    known: Arc<known::Known>,
     /// Shared lock of the root: nobody cleans the store under it.
     _life: Arc<File>,
 }
@@ -80,7 +83,8 @@ impl Store {
         })
         .map_err(StoreError::io(root, "making the store"))?;
         let life = life::Life::take(root)?;
-        let store = Store { root: root.to_path_buf(), platform, _life: Arc::clone(&life.file) };
+        let (known, _life) = (Arc::default(), Arc::clone(&life.file));
+        let store = Store { root: root.to_path_buf(), platform, known, _life };
         if life.is_alone {
             let layout = root.join("oci-layout");
             if !layout.exists() {

@@ -1,7 +1,7 @@
 //! Two agents on one machine, and the removal of one.
 
 use openmesh_blueprint::document::Protocol;
-use openmesh_links::{Context, LinksError, others_ports, remove};
+use openmesh_links::{Context, LinksError, Listings, others_ports, remove};
 
 use crate::lab::{HOST, Lab, PATIENCE, PORT, SILENCE};
 use crate::sample::{address, empty, endpoint, host_port, link, name, network, shop, target};
@@ -39,7 +39,8 @@ fn two_agents_do_not_see_each_other_and_one_goes_alone() {
     assert!(lab.instances[&web].ask((api, PORT), PATIENCE).is_some());
     // Each finds the ports of the other, and none of its own.
     let seen = |from: &'static str| {
-        let found = lab.host.run(move || others_ports(&name(from)).unwrap());
+        let listings = lab.listings.clone();
+        let found = lab.host.run(move || others_ports(&name(from), &listings).unwrap());
         found.into_iter().map(|(port, by)| format!("{port} {by}")).collect::<Vec<_>>()
     };
     assert_eq!(seen("one"), ["0.0.0.0:90/tcp one-more"]);
@@ -49,7 +50,8 @@ fn two_agents_do_not_see_each_other_and_one_goes_alone() {
     assert_eq!(label, api.to_string());
     let marks = lab.marks.clone();
     let removed = lab.host.run(move || {
-        let context = Context { marks: &marks.path().join("another"), effect: &|_| Ok(()) };
+        let context =
+            Context { marks: &marks.path().join("another"), listings: &Listings::default(), effect: &|_| Ok(()) };
         remove(&name("one-more"), context).unwrap()
     });
     assert_eq!(removed.len(), 3, "{removed:?}");
@@ -67,8 +69,10 @@ fn a_removal_leaves_the_machine_as_it_was() {
     let marks = lab.marks.clone();
     lab.host.shell("ip link del up0 type veth");
     // Without the veth pair of the lab, which another one could need the forwarding for.
-    let removed =
-        lab.host.run(move || remove(&name("gone"), Context { marks: marks.path(), effect: &|_| Ok(()) }).unwrap());
+    let removed = lab.host.run(move || {
+        remove(&name("gone"), Context { marks: marks.path(), listings: &Listings::default(), effect: &|_| Ok(()) })
+            .unwrap()
+    });
     assert_eq!(removed.len(), 7, "five links, a table, forwarding: {removed:?}");
     let after = lab.dump();
     let without: String = before.lines().filter(|line| !line.contains("up0")).map(|line| format!("{line}\n")).collect();
@@ -80,8 +84,10 @@ fn forwarding_that_others_need_stays_on() {
     let one = network(&shop("stays"));
     let Some(lab) = Lab::with(&one) else { return };
     let marks = lab.marks.clone();
-    let removed =
-        lab.host.run(move || remove(&name("stays"), Context { marks: marks.path(), effect: &|_| Ok(()) }).unwrap());
+    let removed = lab.host.run(move || {
+        remove(&name("stays"), Context { marks: marks.path(), listings: &Listings::default(), effect: &|_| Ok(()) })
+            .unwrap()
+    });
     assert!(!removed.contains(&"forwarding".to_string()), "the veth pair to the outside is there: {removed:?}");
     assert_eq!(lab.host.shell("cat /proc/sys/net/ipv4/ip_forward").trim(), "1");
 }

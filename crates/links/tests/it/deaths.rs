@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{io, sync::Mutex};
 
 use openmesh_blueprint::document::Protocol;
-use openmesh_links::{Context, LinksError, Network, remove};
+use openmesh_links::{Context, LinksError, Listings, Network, remove};
 
 use crate::lab::{HOST, Lab, PATIENCE, PORT};
 use crate::sample::{address, host_port, name, network, shop, target};
@@ -93,7 +93,12 @@ fn a_death_in_a_removal_is_finished() {
         let gone = |at: usize| {
             let marks = lab.marks.clone();
             let names = Arc::new(Mutex::new(Vec::new()));
-            lab.host.run(move || remove(&name("deaths"), Context { marks: marks.path(), effect: &door(at, names) }))
+            lab.host.run(move || {
+                remove(
+                    &name("deaths"),
+                    Context { marks: marks.path(), listings: &Listings::default(), effect: &door(at, names) },
+                )
+            })
         };
         let died = gone(at);
         gone(usize::MAX).unwrap();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
-use openmesh_links::{Context, Fault, LinksError, Namespace, Namespaces, Network, converge};
+use openmesh_links::{Context, Fault, LinksError, Listings, Namespace, Namespaces, Network, converge};
 use tempfile::TempDir;
 
 /// Patience with something that must come, on a busy machine.
@@ -98,6 +98,7 @@ pub struct Lab {
     pub outside: Space,
     pub instances: BTreeMap<Ipv4Addr, Space>,
     pub marks: Arc<TempDir>,
+    pub listings: Arc<Listings>,
 }
 
 impl Lab {
@@ -130,7 +131,8 @@ impl Lab {
         ));
         outside.serve("outside");
         let marks = Arc::new(TempDir::new().unwrap());
-        Some(Lab { host: Arc::new(host), outside, instances: BTreeMap::new(), marks })
+        let listings = Arc::default();
+        Some(Lab { host: Arc::new(host), outside, instances: BTreeMap::new(), marks, listings })
     }
 
     /// A lab with a network whose instances serve their own address, converged.
@@ -164,7 +166,11 @@ impl Lab {
         effect: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static,
     ) -> Result<Vec<Fault>, LinksError> {
         let (network, namespaces, marks) = (network.clone(), self.namespaces(network), self.marks.clone());
-        self.host.run(move || converge(&network, &namespaces, Context { marks: marks.path(), effect: &effect }))
+        let listings = self.listings.clone();
+        self.host.run(move || {
+            let context = Context { marks: marks.path(), listings: &listings, effect: &effect };
+            converge(&network, &namespaces, context)
+        })
     }
 
     pub fn converge(&self, network: &Network) -> Result<Vec<Fault>, LinksError> {

@@ -7,6 +7,7 @@ mod agents;
 mod deaths;
 mod golden;
 mod lab;
+mod listings;
 mod ports;
 mod rates;
 mod reach;

@@ -207,7 +207,11 @@ fn an_instance_is_given_by_its_process_also_in_a_user_namespace() {
     let marks = lab.marks.clone();
     let converge = move || {
         let namespaces = [(address(2), openmesh_links::Namespace::of_process(pid, start).unwrap())].into();
-        let context = openmesh_links::Context { marks: marks.path(), effect: &|_| Ok(()) };
+        let context = openmesh_links::Context {
+            marks: marks.path(),
+            listings: &openmesh_links::Listings::default(),
+            effect: &|_| Ok(()),
+        };
         openmesh_links::converge(&wanted, &namespaces, context).unwrap()
     };
     assert!(lab.host.run(converge.clone()).len() >= 3);

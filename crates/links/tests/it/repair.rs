@@ -49,6 +49,10 @@ fn links_addresses_routes_and_rates_are_made_again() {
     host("ip link set LINK address 02:00:00:00:00:09", "MAC");
     host("ip link set LINK alias ''", "alias");
     host("echo 0 > /proc/sys/net/ipv4/conf/LINK/route_localnet", "route_localnet is 0");
+    host("echo 0 > /proc/sys/net/ipv4/conf/LINK/forwarding", "forwarding is 0");
+    for key in ["accept_redirects", "accept_source_route", "send_redirects"] {
+        host(&format!("echo 1 > /proc/sys/net/ipv4/conf/LINK/{key}"), &format!("{key} is 1"));
+    }
     host("echo 0 > /proc/sys/net/ipv4/ip_forward", "does not forward");
     let inside = |script: &str, word: &str| check(&lab, &network, true, script, word);
     inside("ip link del eth0", "its veth pair is gone");
@@ -58,6 +62,11 @@ fn links_addresses_routes_and_rates_are_made_again() {
     inside("ip link set lo down", "loopback is down");
     inside("tc qdisc del dev eth0 root", "its rate is no limit");
     inside("echo 1024 > /proc/sys/net/ipv4/ip_unprivileged_port_start", "ip_unprivileged_port_start is 1024");
+    if std::path::Path::new("/proc/net/if_inet6").exists() {
+        host("echo 0 > /proc/sys/net/ipv6/conf/LINK/disable_ipv6", "disable_ipv6 is 0");
+        inside("echo 0 > /proc/sys/net/ipv6/conf/eth0/disable_ipv6", "conf/eth0/disable_ipv6 is 0");
+        inside("echo 0 > /proc/sys/net/ipv6/conf/default/disable_ipv6", "conf/default/disable_ipv6 is 0");
+    }
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod freeze;
 mod host;
 mod life;
 mod scratch;
+mod together;
 mod trees;
 mod world;

@@ -15,6 +15,7 @@ pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
@@ -41,8 +42,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Everything that the door's document is made of, as it lies in the agent's files.
 pub(crate) struct Gathered {
-    wanted: Generation,
-    serving: Option<Generation>,
+    wanted: Arc<Generation>,
+    serving: Option<Arc<Generation>>,
     revisions: Revisions,
     others: Vec<Generation>,
     marks: BTreeMap<Name, DoorMark>,
@@ -62,11 +63,12 @@ impl Gathered {
         if target == 0 {
             return Ok(None);
         }
-        let wanted = marks::generation(paths, target)?;
+        let generation = |number| machine.memory.generations.generation(paths, number);
+        let wanted = generation(target)?;
         let serving = match current {
             0 => None,
             current if current == target => None,
-            current => Some(marks::generation(paths, current)?),
+            current => Some(generation(current)?),
         };
         let instances: BTreeMap<Name, BTreeMap<InstanceId, Ipv4Addr>> = instances
             .iter()
@@ -75,7 +77,7 @@ impl Gathered {
                 (name.clone(), made.collect())
             })
             .collect();
-        let revisions = Revisions::of(&wanted, serving.as_ref());
+        let revisions = Revisions::of(&wanted, serving.as_deref());
         let others = others(machine, &revisions, &instances)?;
         let mut gathered = Gathered {
             wanted,
@@ -92,7 +94,7 @@ impl Gathered {
     }
 
     fn read_marks(&mut self, machine: &Machine) {
-        let generations = [Some(&self.wanted), self.serving.as_ref()];
+        let generations = [Some(&*self.wanted), self.serving.as_deref()];
         let named = generations.into_iter().flatten().flat_map(|generation| generation.portable.applications.keys());
         let names: BTreeSet<Name> = named.chain(self.instances.keys()).cloned().collect();
         for name in names {
@@ -113,7 +115,7 @@ impl Gathered {
     ) -> Facts<'a> {
         Facts {
             wanted: &self.wanted,
-            serving: self.serving.as_ref(),
+            serving: self.serving.as_deref(),
             revisions: &self.revisions,
             others: &self.others,
             marks: &self.marks,
@@ -170,14 +172,13 @@ fn has(generation: &Generation, name: &Name, revision: &Revision) -> bool {
     generation.revision(name).as_ref() == Some(revision)
 }
 
-/// Brings the door to what marks and instances ask for. A door that does not answer, or refuses, is no error here: its word is asked where a step
-/// needs it.
+/// Brings the door to what marks and instances ask for; nothing before the first generation. A door that does not answer, or refuses, is no error here: its
+/// word is asked where a step needs it.
 ///
 /// # Errors
-/// Files of the agent cannot be read, or the door of effects is shut.
-pub(crate) fn settle(machine: &Machine, instances: &Instances, effect: Door<'_>) -> Result<(), XnodeError> {
-    let Some(carrier) = machine.doors.get() else { return Ok(()) };
-    let Some(gathered) = Gathered::read(machine, instances)? else { return Ok(()) };
+/// A mark cannot be removed, or the door of effects is shut.
+pub(crate) fn settle(machine: &Machine, gathered: Option<&Gathered>, effect: Door<'_>) -> Result<(), XnodeError> {
+    let (Some(carrier), Some(gathered)) = (machine.doors.get(), gathered) else { return Ok(()) };
     let kept = if gathered.unknown.is_empty() { None } else { carrier.kept() };
     let (own, visitors) = (carrier.own(), carrier.visitors());
     let names: BTreeSet<&Name> = gathered.marks.keys().chain(&gathered.unknown).collect();

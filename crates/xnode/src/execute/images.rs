@@ -10,6 +10,7 @@ use openmesh_primitives::{Digest, Timestamp};
 
 use super::Work;
 use crate::error::XnodeError;
+use crate::kept::Brief;
 use crate::machine::ImageBytes;
 use crate::{Door, Machine, OWN_REGISTRY, marks};
 
@@ -23,16 +24,15 @@ pub(crate) fn lease(
     current: u64,
     door: Door<'_>,
 ) -> Result<(), XnodeError> {
-    let mut there = Vec::new();
-    for number in marks::numbers(&machine.paths)? {
-        // One that cannot be read holds up no other.
-        there.extend(marks::generation(&machine.paths, number));
-    }
-    let ages: Vec<_> = there.iter().map(|one| (one.number, one.cause.at)).collect();
+    let (numbers, known) = (marks::numbers(&machine.paths)?, &machine.memory.generations);
+    known.keep(&numbers);
+    // One that cannot be read holds up no other.
+    let there: Vec<Brief> = numbers.iter().filter_map(|number| known.brief(&machine.paths, *number).ok()).collect();
+    let ages: Vec<_> = there.iter().map(|one| (one.number, one.at)).collect();
     let kept = retention::kept(&ages, current, &BTreeSet::new(), Timestamp::now());
-    let kept = there.iter().filter(|one| kept.contains(&one.number)).chain(generations.iter().copied());
-    let images: BTreeSet<Digest> =
-        kept.flat_map(|one| one.portable.applications.values()).map(|resolved| resolved.image.digest).collect();
+    let kept = there.iter().filter(|one| kept.contains(&one.number)).flat_map(|one| &one.images).copied();
+    let present = generations.iter().flat_map(|one| one.portable.applications.values());
+    let images: BTreeSet<Digest> = kept.chain(present.map(|resolved| resolved.image.digest)).collect();
     if machine.images.leases()?.remove(LEASE).unwrap_or_default() != images {
         machine.images.lease(LEASE, &images, door)?;
     }

@@ -55,7 +55,8 @@ impl Work<'_> {
         let made = wanted.made()?;
         instances.entry(name.clone()).or_default().insert(id.clone(), Some(made.clone()));
         // What is left out of its own network is said when it is settled.
-        let (net, _) = network::wanted(machine, network::subnet(self.generation), &instances)?;
+        let gathered = crate::door::Gathered::read(machine, &instances)?;
+        let (net, _) = network::wanted(machine, network::subnet(self.generation), &instances, gathered.as_ref())?;
         let hosts = texts::hosts(&net, &texts::named(machine, &instances), made.address).unwrap_or_default();
         let resolv_conf = openmesh_links::texts::resolv_conf(&machine.resolvers());
         let passed = || XnodeError::file("writing the files of", &folder);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use openmesh_blueprint::Generation;
@@ -17,7 +18,7 @@ use openmesh_shim::protocol::{Action, Ending};
 use super::Work;
 use super::ends::{end_runs, job_names};
 use super::runs::{Data, GRACE_MS, Place};
-use crate::agent::Agent;
+use crate::agent::{Agent, distinct};
 use crate::error::XnodeError;
 use crate::jobs::{Due, Run, RunOccasion, Scheduled, due};
 use crate::marks::{self, Clock, DoorMark, FAILED_JOB, JobsMark, Trial};
@@ -143,11 +144,11 @@ pub struct Planned {
 
 impl Agent {
     /// The generation whose jobs run by schedule and on demand: the one that serves.
-    fn serving(&self) -> Result<Option<Generation>, XnodeError> {
-        let paths = &self.machine().paths;
-        match marks::pointer(&paths.current())? {
+    fn serving(&self) -> Result<Option<Arc<Generation>>, XnodeError> {
+        let machine = self.machine();
+        match marks::pointer(&machine.paths.current())? {
             0 => Ok(None),
-            current => marks::generation(paths, current).map(Some),
+            current => machine.memory.generations.generation(&machine.paths, current).map(Some),
         }
     }
 
@@ -251,10 +252,12 @@ impl Agent {
     pub fn tend_jobs(&self, door: Door<'_>) -> Result<Vec<RunOf>, XnodeError> {
         let machine = self.machine();
         let mut ended = Vec::new();
-        let generations = self.generations()?;
-        let known: Vec<&Generation> =
-            generations.iter().flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving)).collect();
-        for name in applications::read(&machine.paths)?.instances.into_keys() {
+        let present = self.present()?;
+        let known = present.as_ref().map(|(wanted, serving)| distinct(Some(wanted), serving.as_deref()));
+        let known = known.unwrap_or_default();
+        // Their instances do not matter: a look that comes so often reads no notes.
+        for folder in applications::names(&machine.paths.applications())? {
+            let Ok(name) = folder.parse::<Name>() else { continue };
             if !known.iter().any(|generation| generation.portable.applications.contains_key(&name)) {
                 end_runs(machine, &name, "its application was removed", door)?;
                 continue;

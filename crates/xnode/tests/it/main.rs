@@ -6,6 +6,7 @@ mod deploy;
 mod door;
 mod door_document;
 mod jobs;
+mod looks;
 mod power;
 mod repairs;
 mod restarts;
