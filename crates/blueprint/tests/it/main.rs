@@ -8,6 +8,7 @@ mod document;
 mod generation;
 mod golden;
 mod http;
+mod others;
 mod plan;
 mod plan_properties;
 mod repairs;
