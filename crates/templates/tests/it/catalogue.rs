@@ -22,10 +22,12 @@ fn all() -> impl Iterator<Item = (&'static Template, &'static Card)> {
 /// A template with the answers of nobody, filled in.
 fn rendered(library: &Library, template: &Template) -> Application {
     let order = Order {
+        catalogue: None,
         template: template.name.clone(),
         version: Some(template.version.clone()),
         name: name("it"),
         answers: needed(template),
+        backup: None,
     };
     let composition = compose(library, &order).unwrap_or_else(|faults| panic!("{}: {faults:#?}", template.name));
     let document = Document { applications: composition.applications, ..Document::parse("version: 1\n").unwrap() };
@@ -52,7 +54,7 @@ fn every_template_is_described_for_people() {
         assert!((20..=110).contains(&card.summary.len()) && card.summary.ends_with('.'), "{said}: summary");
         assert!((100..=900).contains(&card.description.len()), "{said}: description {}", card.description.len());
         assert!(card.homepage.starts_with("https://") && !card.licence.is_empty(), "{said}");
-        let icon = built_in().icon(&template.name);
+        let icon = built_in().icon(template);
         assert!(icon.starts_with("<svg ") && icon.len() < 2_000 && !icon.contains("script"), "{said}: icon");
         for (option_name, option) in &template.options {
             assert!(
@@ -113,6 +115,7 @@ fn a_store_finds_by_words_and_category() {
         built_in().search(words, category).into_iter().map(|(_, card)| card.title.as_str()).collect()
     };
     assert_eq!(titles("", None).len(), built_in().templates().len());
+    assert!(built_in().others().is_empty(), "nobody else's are part of the program");
     assert_eq!(titles("redis", None).first(), Some(&"Redis 7.0"));
     assert!(titles("relational database", Some(Category::Database)).contains(&"PostgreSQL 15"));
     assert!(titles("relational database", Some(Category::Games)).is_empty());
