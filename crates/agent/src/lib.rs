@@ -36,6 +36,7 @@ mod own_image;
 mod pages;
 mod pins;
 mod programs;
+mod publishers;
 mod reach;
 mod secrets;
 mod service;
@@ -59,9 +60,11 @@ pub use openmesh_access::audit::verify_folder as verify_audit;
 pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
 pub use openmesh_blueprint::document::{Name, Subnet};
+pub use openmesh_templates::{index as catalogue_index, publish as catalogue_publish};
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
+pub use publishers::CatalogueError;
 pub use service::Service;
 pub use settings::{Chain, DoorPorts, FACE, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
@@ -168,6 +171,7 @@ async fn once(
         jobs::start(service.clone(), left.clone()),
         alerts::start(service.clone(), left.clone()),
         acme::start(service.clone(), left.clone()),
+        publishers::start(service.clone(), left.clone()),
         usage::start(service.clone(), left),
     ];
     // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.

@@ -1,5 +1,6 @@
 //! Requests of people to a machine.
 
+mod catalogues;
 mod deploy;
 mod restart;
 mod terms;
@@ -31,6 +32,7 @@ use crate::drain::refuse as refuse_drained;
 use crate::error::AgentError;
 use crate::history::History;
 use crate::outcomes::{self, AGENT, Outcome};
+use crate::publishers::Publishers;
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
@@ -62,6 +64,7 @@ pub struct Service {
     processes: crate::exec::Processes,
     backups: Backups,
     alerts: Alerts,
+    publishers: Publishers,
     wishes: Wishes,
     _lock: File,
 }
@@ -113,6 +116,7 @@ impl Service {
         belongs::note(&settings)?;
         let backups = Backups::open(&settings.state)?;
         let alerts = Alerts::open(&settings.state)?;
+        let publishers = Publishers::open(&settings.state)?;
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {
@@ -134,6 +138,7 @@ impl Service {
             processes: crate::exec::Processes::default(),
             backups,
             alerts,
+            publishers,
             wishes: Wishes::default(),
             _lock: lock,
         })
@@ -312,14 +317,17 @@ impl Service {
         let plan: Plan = self.agent.plan(generation, self.serving()?.as_ref())?;
         let (_, events) = self.history.since(u64::MAX);
         if does {
+            self.publishers.keep(document)?;
             self.take(generation, document)?;
+            self.publishers.wake().notify_one();
             crate::backups::stop_removed(&self.backups, previous, generation);
         }
+        let applications = changed(generation, previous);
         Ok(views::Deployment {
             generation: generation.number,
             after: generation.parent,
-            applications: changed(generation, previous),
-            plan: plan.to_string(),
+            plan: self.told(&plan.to_string(), document, &applications),
+            applications,
             steps: plan.steps.len() as u64,
             destroys: lost(&plan),
             events,

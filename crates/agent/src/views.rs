@@ -26,6 +26,7 @@ pub use crate::api::jobs::{JobRun, JobView};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::doors::Maker as CertificateMaker;
+pub use crate::publishers::views as catalogues;
 pub use crate::drain::{DrainView, Drained};
 pub use crate::usage::UsagePoint;
 pub use crate::visits::Way;
