@@ -20,6 +20,8 @@ mod fetch;
 mod kept;
 mod shelf;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod views;
 
 pub(crate) use clock::start;
