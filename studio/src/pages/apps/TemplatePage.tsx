@@ -1,8 +1,9 @@
-import { useState } from "react";
+import { useId, useState, type ReactNode } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
 import type {
   Application,
+  TemplateBackups,
   TemplateFault,
   TemplateOrder,
   TemplatePreflight,
@@ -10,7 +11,7 @@ import type {
 } from "../../api/xnode";
 import { useMay } from "../../api/xnodeAccess";
 import { useApplications, usePreflight, useTemplate } from "../../api/xnodeQueries";
-import { Badge, Card, Empty, Marked, Notice } from "../../design";
+import { Badge, Card, Empty, Marked, Notice, type Tone } from "../../design";
 import { Table } from "../../design/Table";
 import { forgetDrafts, useDraft } from "../../lib/draft";
 import { answersOf, freeName, NAME, NAME_WORDS, wrongAnswers } from "../../lib/options";
@@ -21,7 +22,7 @@ import { useFilters } from "../../lib/urlState";
 import { Failure } from "../parts";
 import { Decide, Planning, useChange, type ChangeFlow } from "./change";
 import { Live, Refused } from "./parts";
-import { GradeBadge, Icon } from "./Store";
+import { GradeBadge, Icon, Publisher } from "./Store";
 import { TemplateInput } from "./TemplateInput";
 
 /** Pause after the last letter until the machine is asked whether it has room. */
@@ -30,7 +31,7 @@ const SETTLE_MS = 400;
 export function TemplatePage() {
   const { template: name = "" } = useParams();
   const [read] = useFilters();
-  const template = useTemplate(name, read("version"));
+  const template = useTemplate(name, read("version"), read("catalogue"));
   const applications = useApplications();
   useTitle(template.data?.summary.title ?? name);
   const isGone = template.error instanceof RequestError && template.error.code === "no_template";
@@ -47,7 +48,7 @@ export function TemplatePage() {
             <>
               <Head sheet={sheet} />
               <Live of={applications} what="applications">
-                {(all) => <Form key={`${name} ${sheet.summary.version}`} sheet={sheet} applications={all} />}
+                {(all) => <Form key={keyOf(sheet)} sheet={sheet} applications={all} />}
               </Live>
               <Facts sheet={sheet} />
             </>
@@ -58,6 +59,10 @@ export function TemplatePage() {
   );
 }
 
+/** A template and its version, told apart from one of that name in another catalogue. */
+const keyOf = ({ summary: { catalogue = "", name, version } }: TemplateSheet): string =>
+  `${catalogue}/${name} ${version}`;
+
 function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
   return (
     <>
@@ -65,6 +70,7 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
         <Icon svg={summary.icon} />
         <h1>{summary.title}</h1>
         <GradeBadge of={summary} />
+        <Publisher of={summary} />
       </div>
       {description.split(/\n+/).map((paragraph) => (
         <p key={paragraph} className="flat">
@@ -78,11 +84,13 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
 function Form({ sheet, applications }: { sheet: TemplateSheet; applications: Application[] }) {
   const template = sheet.summary.name;
   const taken = applications.map(({ name }) => name);
-  const drafts = [`name of ${template}`, `answers of ${template} ${sheet.summary.version}`] as const;
+  const { catalogue } = sheet.summary;
+  const drafts = [`name of ${catalogue ?? ""}/${template}`, `answers of ${keyOf(sheet)}`] as const;
   const [name, setName] = useDraft(drafts[0], () => freeName(template, taken));
   const [written, setWritten] = useDraft<Readonly<Record<string, string>>>(drafts[1], () =>
     Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
   );
+  const [backup, setBackup] = useState<TemplateOrder["backup"]>(undefined);
   const flow = useChange();
   const wrong = wrongAnswers(sheet.fields, written);
   const nameWrong = !NAME.test(name)
@@ -92,8 +100,10 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
       : null;
   const order: TemplateOrder = {
     name,
+    ...(catalogue === undefined ? {} : { catalogue }),
     version: sheet.summary.version,
     answers: answersOf(sheet.fields, written),
+    ...(backup === undefined ? {} : { backup }),
   };
   const fits = Object.keys(wrong).length === 0 && nameWrong === null;
   const asked = JSON.stringify(order);
@@ -129,7 +139,19 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
           faults={faults}
           fits={fits}
           may={may}
-        />
+        >
+          {sheet.backup ? (
+            <BackupSwitch
+              proposal={sheet.backup}
+              found={preflight.data?.backups}
+              wish={backup}
+              onWish={(wish) => {
+                flow.reset();
+                setBackup(wish);
+              }}
+            />
+          ) : null}
+        </Inputs>
       </Card>
       <Card title="What the machine has for it" flush>
         {may !== undefined ? (
@@ -165,6 +187,7 @@ function Inputs({
   faults,
   fits,
   may,
+  children,
 }: {
   sheet: TemplateSheet;
   written: Readonly<Record<string, string>>;
@@ -179,6 +202,8 @@ function Inputs({
   fits: boolean;
   /** Why the person may not deploy. */
   may: string | undefined;
+  /** What stands between the fields and the button. */
+  children: ReactNode;
 }) {
   const [visited, setVisited] = useState<ReadonlySet<string>>(new Set());
   const visit = (...names: string[]) => setVisited((before) => new Set([...before, ...names]));
@@ -234,6 +259,7 @@ function Inputs({
           </div>
         </details>
       ) : null}
+      {children}
       <Planning flow={flow} />
       {flow.refused ? <Refused error={flow.refused} /> : null}
       <p className="row flat">
@@ -247,6 +273,55 @@ function Inputs({
         </button>
       </p>
     </form>
+  );
+}
+
+/** Backups that the template proposes, with a switch. It is off where the machine has no place for them, which is said. */
+function BackupSwitch({
+  proposal,
+  found,
+  wish,
+  onWish,
+}: {
+  proposal: NonNullable<TemplateSheet["backup"]>;
+  /** What the machine says; none before it was asked. */
+  found: TemplateBackups | undefined;
+  wish: TemplateOrder["backup"];
+  onWish: (wish: NonNullable<TemplateOrder["backup"]>) => void;
+}) {
+  const id = useId();
+  const places = found?.places ?? [];
+  const isOn = wish?.on ?? (found !== undefined && found.to !== null);
+  const place = wish?.to ?? found?.to ?? places[0] ?? "";
+  return (
+    <div className="field">
+      <label htmlFor={id}>Backups</label>
+      <input
+        id={id}
+        type="checkbox"
+        aria-describedby={`${id}-help`}
+        checked={isOn && places.length > 0}
+        disabled={places.length === 0}
+        style={{ alignSelf: "flex-start" }}
+        onChange={(event) => onWish({ on: event.target.checked, ...(place === "" ? {} : { to: place }) })}
+      />
+      {isOn && places.length > 1 ? (
+        <select
+          className="input"
+          aria-label="Place of backups"
+          value={place}
+          onChange={(event) => onWish({ on: true, to: event.target.value })}
+        >
+          {places.map((each) => (
+            <option key={each}>{each}</option>
+          ))}
+        </select>
+      ) : null}
+      <span id={`${id}-help`} className="help">
+        {isOn && places.length > 0 ? `To ${place}, at ${proposal.schedule} (UTC). Kept are ${proposal.keeps}. ` : ""}
+        {found?.lacks ? <Marked text={`${found.lacks[0]?.toUpperCase() ?? ""}${found.lacks.slice(1)}.`} /> : null}
+      </span>
+    </div>
   );
 }
 
@@ -317,7 +392,10 @@ function Room({
         empty="Nothing is made of these answers yet."
         columns={[
           { head: "Name", cell: ({ name }) => name },
-          { head: "Template", cell: ({ template }) => template },
+          {
+            head: "Template",
+            cell: ({ template, publisher }) => (publisher ? `${template} of ${publisher}` : template),
+          },
           {
             head: "Ports",
             cell: ({ ports }) =>
@@ -371,6 +449,22 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             {versions.length > 1 ? <span className="quiet"> of {versions.join(", ")}</span> : null}
           </dd>
         </div>
+        {summary.catalogue === undefined ? null : (
+          <div className="fact">
+            <dt>Publisher</dt>
+            <dd>
+              {summary.publisher ?? "unknown"}, of the catalogue {summary.catalogue} that this machine's document names
+            </dd>
+          </div>
+        )}
+        {sheet.backup === undefined ? null : (
+          <div className="fact">
+            <dt>Backups</dt>
+            <dd>
+              proposed at <code>{sheet.backup.schedule}</code> (UTC); kept are {sheet.backup.keeps}
+            </dd>
+          </div>
+        )}
         <div className="fact">
           <dt>Software</dt>
           <dd>
@@ -432,14 +526,20 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
   );
 }
 
+const OUTCOMES: Record<"passed" | "failed" | "nothing", { tone: Tone; mark: string; title: string }> = {
+  passed: { tone: "good", mark: "✓", title: "It worked" },
+  failed: { tone: "bad", mark: "✕", title: "It did not work" },
+  nothing: { tone: "plain", mark: "–", title: "There is nothing of it to try" },
+};
+
 function Grade({ of: grade }: { of: TemplateSheet["grade"] }) {
   if (grade === null) return <span className="quiet">no run of it is on record</span>;
   return (
     <>
       <span className="row">
         {Object.entries(grade.checks).map(([check, outcome]) => (
-          <Badge key={check} tone={outcome === "passed" ? "good" : "bad"}>
-            {outcome === "passed" ? "✓" : "✕"} {check.replaceAll("_", " ")}
+          <Badge key={check} tone={OUTCOMES[outcome].tone} title={OUTCOMES[outcome].title}>
+            {OUTCOMES[outcome].mark} {check.replaceAll("_", " ")}
           </Badge>
         ))}
       </span>
