@@ -139,8 +139,7 @@ pub struct Field {
     pub greatest: Option<String>,
     /// Unit.
     pub unit: Option<String>,
-    /// Regular expression that the whole answer must match. Of a template of another publisher none is told: the machine alone holds answers against it, in a time that
-    /// does not grow without end as a browser's may.
+    /// Regular expression that the whole answer must match; of a template of another publisher none is told, and the machine alone looks.
     pub pattern: Option<String>,
     /// The pattern in words, as they follow "must be".
     pub pattern_words: Option<String>,
