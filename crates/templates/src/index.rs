@@ -19,10 +19,10 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT: &str = "openmesh catalogue 1";
 /// Name of its file, in a folder or below an address.
 pub const INDEX_FILE: &str = "catalogue.index";
-/// Largest index with its head, in bytes: that of [`ENTRIES_MAX`] templates has a third of it.
+/// Largest index with its head, in bytes: that of [`ENTRIES_MAX`] templates has a fifth of it.
 pub const INDEX_BYTES_MAX: usize = 512 << 10;
-/// Most texts of a catalogue.
-pub const ENTRIES_MAX: usize = 500;
+/// Most texts of a catalogue: each is kept in memory as the tree that it is filled in from.
+pub const ENTRIES_MAX: usize = 200;
 /// Most bytes of all texts and icons.
 pub const TEXTS_BYTES_MAX: u64 = 16 << 20;
 /// Largest icon, in bytes.

@@ -1,7 +1,7 @@
 //! Templates with their icons, found by name, words and category.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use openmesh_blueprint::document::{Name, PackageVersion};
 use openmesh_blueprint::template::{Card, Category, Template};
@@ -15,7 +15,7 @@ pub struct Library {
     templates: BTreeMap<Name, Vec<Template>>,
     icons: BTreeMap<Name, &'static str>,
     problems: Vec<String>,
-    others: BTreeMap<Name, Others>,
+    others: BTreeMap<Name, Arc<Others>>,
 }
 
 /// The templates that are part of this program, read at the first call.
@@ -46,12 +46,12 @@ impl Library {
     }
 
     /// The same with these catalogues of other publishers.
-    pub fn with(&self, others: BTreeMap<Name, Others>) -> Library {
+    pub fn with(&self, others: BTreeMap<Name, Arc<Others>>) -> Library {
         Library { others, ..self.clone() }
     }
 
     /// Catalogues of other publishers.
-    pub fn others(&self) -> &BTreeMap<Name, Others> {
+    pub fn others(&self) -> &BTreeMap<Name, Arc<Others>> {
         &self.others
     }
 
@@ -87,7 +87,7 @@ impl Library {
     /// All versions of a template, from the oldest to the newest.
     pub(crate) fn versions(&self, template: &Template) -> &[Template] {
         let all = match &template.catalogue {
-            Some(catalogue) => self.others.get(catalogue).map(Others::templates),
+            Some(catalogue) => self.others.get(catalogue).map(|others| others.templates()),
             None => Some(&self.templates),
         };
         all.and_then(|all| all.get(&template.name)).map(Vec::as_slice).unwrap_or_default()

@@ -14,8 +14,6 @@ use crate::index::{Entry, Index};
 pub struct Others {
     /// Publisher, for people.
     pub publisher: String,
-    /// The index holds no more: what is made of its templates goes on, and nothing new is made of them.
-    pub is_over: bool,
     templates: BTreeMap<Name, Vec<Template>>,
     icons: BTreeMap<Name, String>,
     problems: Vec<String>,

@@ -35,7 +35,7 @@ const KEY_DIGITS: usize = 16;
 struct Shelf {
     record: Record,
     opened: Option<Opened>,
-    others: Option<Others>,
+    others: Option<Arc<Others>>,
     /// Last look at its place, with that place.
     tried: Option<(Instant, CatalogueSource)>,
 }
@@ -50,17 +50,17 @@ impl Shelf {
     }
 
     /// The copy, where the key that the document names has signed it.
-    fn copy(&self, source: &CatalogueSource) -> Option<(&Opened, &Others)> {
+    fn copy(&self, source: &CatalogueSource) -> Option<(&Opened, &Arc<Others>)> {
         let is_its = self.record.key == Some(source.key);
         self.opened.as_ref().zip(self.others.as_ref()).filter(|_| is_its)
     }
 }
 
 /// The templates of an index, out of the texts that are here.
-fn others(folder: &Folder, name: &Name, index: &Index) -> Others {
+fn others(folder: &Folder, name: &Name, index: &Index) -> Arc<Others> {
     let text = |digest: &Digest| folder.text(digest);
     let is_taken = |name: &Name| built_in().templates().contains_key(name);
-    Others::of(name, index, &text, &is_taken)
+    Arc::new(Others::of(name, index, &text, &is_taken))
 }
 
 /// A store, with the catalogues that it was made of.
@@ -385,7 +385,7 @@ fn copy_of<'a>(
     catalogue: &Name,
     sources: &BTreeMap<Name, CatalogueSource>,
     now: Timestamp,
-) -> Result<(&'a Opened, &'a Others), CatalogueError> {
+) -> Result<(&'a Opened, &'a Arc<Others>), CatalogueError> {
     let Some(source) = sources.get(catalogue) else {
         return Err(CatalogueError::NotNamed { known: row(sources.keys()) });
     };

@@ -17,8 +17,8 @@ use crate::text::{Node, Place, Problems, Value};
 
 /// Longest text, in bytes: the longest built-in one has a twentieth of it.
 pub const OTHERS_BYTES_MAX: usize = 128 << 10;
-/// Most values of a text after aliases were followed.
-pub(super) const OTHERS_NODES_MAX: usize = 10_000;
+/// Most values of a text after aliases were followed: a long text counts one for each 64 bytes, and the longest built-in template has a tenth of it.
+pub(super) const OTHERS_NODES_MAX: usize = 4_000;
 /// Most options: a form of more is read by nobody.
 const OPTIONS_MAX: usize = 40;
 /// Most choices of an option.
