@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openmesh_blueprint::document::{
-    Application, Audience, Backup, Content, Domain, Name, PackageVersion, Route, TemplateUse,
+    Application, Audience, Backup, Content, Domain, Name, PackageVersion, Port, Route, TemplateUse,
 };
 use openmesh_blueprint::template::{BackupPolicy, Companion, OptionKind, Publication, Template};
 use openmesh_blueprint::text::{Problem, Shape as _};
@@ -93,7 +93,8 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
     // Of one order everything that keeps something has the same moments: a site and its database belong together.
     let policy = template.backup.clone();
     let backup = order.backup.clone().map(|to| (to, policy));
-    let mut composer = Composer { library, backup, faults: Vec::new(), done: Composition::default() };
+    let is_others = template.catalogue.is_some();
+    let mut composer = Composer { library, is_others, backup, faults: Vec::new(), done: Composition::default() };
     let answers = composer.typed(template, &order.answers);
     composer.add(&order.name, template, answers, 0);
     let mut faults = composer.faults;
@@ -104,6 +105,8 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
 
 struct Composer<'a> {
     library: &'a Library,
+    /// The template that was ordered is another publisher's.
+    is_others: bool,
     /// Place of backups, and those that the template of the order proposes; none where none are to be made.
     backup: Option<(Name, Option<BackupPolicy>)>,
     faults: Vec<Fault>,
@@ -173,6 +176,9 @@ impl Composer<'_> {
             Err(problems) => return self.refuse(depth, name, &problems),
         };
         self.place(template, &answers, &rendered, &mut own);
+        if self.is_others && depth > 0 {
+            self.check_reach(name, &own);
+        }
         // How a port is published stands beside the template, where a person changes it.
         answers.retain(|option, _| template.options.get(option).is_none_or(|option| option.kind != OptionKind::Port));
         own.template = own.template.map(|using| TemplateUse { answers, ..using });
@@ -249,6 +255,19 @@ impl Composer<'_> {
                 (OptionKind::Application, _) => own.links.extend(text.parse::<Name>()),
                 _ => {}
             }
+        }
+    }
+
+    /// Looks what a companion of another publisher's template reaches, and who reaches it: a person has answered none of its options.
+    fn check_reach(&mut self, name: &Name, own: &Application) {
+        let is_open = |port: &Port| port.publish.as_ref().is_some_and(|publish| !publish.address.0.is_loopback());
+        if own.ports.values().any(is_open) || !own.domains.is_empty() {
+            let message = format!("{name}: would be open to others, which nobody has asked for");
+            self.faults.push(Fault { option: None, message });
+        }
+        for link in own.links.iter().filter(|link| !self.done.applications.contains_key(*link)) {
+            let message = format!("{name}: would reach the application {link}, which nobody has named");
+            self.faults.push(Fault { option: None, message });
         }
     }
 

@@ -31,7 +31,7 @@ const SENTENCE_CHARS_MAX: usize = 300;
 const TITLE_CHARS_MAX: usize = 80;
 /// Most notes.
 const NOTES_MAX: usize = 12;
-/// Most volumes, ports and jobs, each.
+/// Most volumes, ports, jobs and packages that are named, each.
 const PARTS_MAX: usize = 16;
 /// Most files and variables, each.
 const FILES_MAX: usize = 128;
@@ -297,7 +297,11 @@ pub(super) fn check_application(application: &Application, place: Place, problem
     if application.switch.gate.0 > GATE_MS_MAX {
         add("switch.gate", "must be at most 15m in a template of others");
     }
+    let packages = application.recipe.as_ref().map_or(0, |recipe| {
+        recipe.debian.len().saturating_add(recipe.npm.len()).saturating_add(recipe.pypi.len())
+    });
     let counts = [
+        ("recipe", packages, PARTS_MAX),
         ("volumes", application.volumes.len(), PARTS_MAX),
         ("ports", application.ports.len(), PARTS_MAX),
         ("jobs", application.jobs.len(), PARTS_MAX),

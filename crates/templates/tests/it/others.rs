@@ -96,7 +96,7 @@ fn an_index_is_signed_opened_and_followed_by_the_next() {
     // The same again is no news, and the next one is.
     assert_eq!(first.check_order(&first.seen()), Ok(()));
     let four = SHOP.replacen("version: 3", "version: 4", 1);
-    let more = entries(&files(&[("shop@4.yaml", &four)])).unwrap();
+    let more = entries(&files(&[("shop@4.yaml", four.as_str())])).unwrap();
     let second = opened(&next(&wish(), more, Some(&first.index), NOW).unwrap());
     assert_eq!((second.index.sequence, second.index.templates.len()), (2, 2));
     assert_eq!(second.check_order(&first.seen()), Ok(()));
@@ -143,7 +143,8 @@ fn each_reason_against_an_index_is_its_own() {
     altered.templates[0].text = Part::of(b"another text");
     assert_eq!(altered.check_texts(&two).unwrap_err().code(), "catalogue_altered");
     // Who publishes hears it before anybody else does.
-    let changed = entries(&files(&[("shop@3.yaml", &SHOP.replacen("A shop.", "A better shop.", 1))])).unwrap();
+    let better = SHOP.replacen("A shop.", "A better shop.", 1);
+    let changed = entries(&files(&[("shop@3.yaml", better.as_str())])).unwrap();
     assert_eq!(next(&wish(), changed, Some(&index()), NOW).unwrap_err().code(), "catalogue_altered");
 }
 
@@ -209,9 +210,9 @@ fn a_publisher_hears_every_fault_of_a_folder() {
         ("shop@4.yaml", SHOP),
         ("shop@05.yaml", SHOP),
         ("till.yaml", SHOP),
-        ("redis@3.yaml", &named),
+        ("redis@3.yaml", named.as_str()),
         ("bad@1.yaml", "name: ["),
-        ("odd@1.yaml", &root),
+        ("odd@1.yaml", root.as_str()),
         ("till.svg", "<svg onload=\"x\"></svg>"),
     ]));
     let faults = faults.unwrap_err().join("\n");
@@ -232,7 +233,7 @@ fn a_publisher_hears_every_fault_of_a_folder() {
 #[test]
 fn templates_of_others_stand_beside_the_built_in_ones_and_take_the_place_of_none() {
     let built_in_name = SHOP.replacen("name: shop", "name: redis", 1);
-    let files = files(&[("redis@3.yaml", &built_in_name)]);
+    let files = files(&[("redis@3.yaml", built_in_name.as_str())]);
     // A publisher of other tools signs what ours refuse to sign.
     let mut index = index();
     let redis = Entry { name: "redis".into(), text: Part::of(built_in_name.as_bytes()), ..index.templates[0].clone() };
@@ -280,6 +281,33 @@ fn an_order_of_others_names_its_catalogue_and_brings_a_built_in_database() {
     assert!(faults.iter().any(|fault| fault.option.as_deref() == Some("title")), "{faults:?}");
     let elsewhere = Order { catalogue: Some(name("other")), ..order };
     assert!(compose(&library, &elsewhere).unwrap_err()[0].message.contains("no template `other/shop`"));
+}
+
+#[test]
+fn a_companion_of_others_opens_and_reaches_nothing_that_nobody_named() {
+    let brought = |makes: &str| {
+        let from = "makes: { template: postgresql, share: { password: password } }";
+        assert!(SHOP.contains(from));
+        let text = SHOP.replacen(from, &format!("makes: {makes}"), 1);
+        let files = files(&[("shop@3.yaml", text.as_str())]);
+        let index = next(&wish(), entries(&files).unwrap(), None, NOW).unwrap();
+        let library = built_in().with([(name("acme"), Arc::new(others(&index, &files)))].into());
+        let order = Order { catalogue: Some(name("acme")), ..order("shop", "till", &[]) };
+        compose(&library, &order).map_err(|faults| faults.iter().map(|fault| format!("{fault}\n")).collect::<String>())
+    };
+    assert!(brought("{ template: postgresql, answers: { port: none }, share: { password: password } }").is_ok());
+    for (makes, words) in [
+        ("{ template: postgresql, answers: { port: auto }, share: { password: password } }", "open to others"),
+        ("{ template: postgresql, answers: { port: \"0.0.0.0:5432\" }, share: { password: password } }", "open to others"),
+        ("{ template: static-site }", "open to others"),
+        ("{ template: static-site, answers: { port: none, domain: a.example } }", "open to others"),
+        ("{ template: wordpress, answers: { port: none, database: bank } }", "reach the application bank"),
+    ] {
+        let faults = brought(makes).unwrap_err();
+        assert!(faults.contains(words), "{makes}: {faults}");
+    }
+    // A companion of a companion is made here, and may be reached.
+    assert!(brought("{ template: wordpress, answers: { port: none } }").is_ok());
 }
 
 proptest! {

@@ -16,8 +16,8 @@ mod usage;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::Client;
 use openmesh_agent::views::{Application, Deployment, Generation, LogLine, Node};
+use openmesh_agent::{Client, Name};
 use reqwest::Method;
 
 use self::change::{change, patiently, with_query};
@@ -83,15 +83,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         }
         AppCommand::Rollback { generation, lines, change: asked } => roll_back(generation, &lines, &asked).await,
         AppCommand::Restart(asked) => restart::run(&asked).await,
-        AppCommand::Remove { name, data, change: asked } => {
-            let data = match data {
-                DataFate::Keep => "keep",
-                DataFate::Backup => "backup",
-                DataFate::Wipe => "wipe",
-            };
-            let path = format!("/applications/{name}?data={data}");
-            change(&asked, |client| client.request(Method::DELETE, &path)).await
-        }
+        AppCommand::Remove { name, data, change: asked } => remove(&name, data, &asked).await,
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
         AppCommand::Catalogues(asked) => catalogues::run(asked).await,
@@ -117,6 +109,17 @@ async fn logs(asked: LogArgs) -> Result<(), Failure> {
         print(&if asked.output.json { one_line(&line)? } else { text::log_line(&line) })?;
     }
     Ok(())
+}
+
+/// Removes an application.
+async fn remove(name: &Name, data: DataFate, asked: &ChangeArgs) -> Result<(), Failure> {
+    let data = match data {
+        DataFate::Keep => "keep",
+        DataFate::Backup => "backup",
+        DataFate::Wipe => "wipe",
+    };
+    let path = format!("/applications/{name}?data={data}");
+    change(asked, |client| client.request(Method::DELETE, &path)).await
 }
 
 /// Goes back to a generation, with the present data but for the lines that are named.
