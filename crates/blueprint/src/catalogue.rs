@@ -28,7 +28,7 @@ pub struct Catalogue {
     pub recipes: BTreeMap<Digest, ImageFacts>,
     /// Built-in templates by name, from the oldest version to the newest.
     pub templates: BTreeMap<Name, Vec<Template>>,
-    /// Templates of other publishers by catalogue and name, from the oldest version to the newest.
+    /// Templates of other publishers by catalogue and name, from the oldest version to the newest.
     pub others: BTreeMap<(Name, Name), Vec<Template>>,
 }
 

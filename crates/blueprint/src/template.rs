@@ -56,7 +56,7 @@ impl Template {
         }
     }
 
-    /// The template of a text of another publisher's catalogue, which keeps the limits of X-115, and so does each application that it is filled in to. Fails as
+    /// The template of a text of another publisher's catalogue, which keeps the limits of X-125, and so does each application that it is filled in to. Fails as
     /// [`Template::parse`], and with everything in the text that such a template may not have.
     pub fn parse_of_others(text: &str, catalogue: &Name) -> Result<Template, Vec<Problem>> {
         let tree = parse_with_limits(text, OTHERS_BYTES_MAX, others::OTHERS_NODES_MAX)?;

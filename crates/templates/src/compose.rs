@@ -258,7 +258,7 @@ impl Composer<'_> {
         }
     }
 
-    /// Looks what a companion of another publisher's template reaches, and who reaches it: a person has answered none of its options.
+    /// Looks what a companion of another publisher's template reaches, and who reaches it: a person has answered none of its options.
     fn check_reach(&mut self, name: &Name, own: &Application) {
         let is_open = |port: &Port| port.publish.as_ref().is_some_and(|publish| !publish.address.0.is_loopback());
         if own.ports.values().any(is_open) || !own.domains.is_empty() {

@@ -1,4 +1,4 @@
-//! Icons of templates of other publishers: plain shapes and nothing else.
+//! Icons of templates of other publishers: plain shapes and nothing else.
 //!
 //! Studio shows an icon as an image, which runs and fetches nothing; what is left out here would be taken amiss elsewhere.
 

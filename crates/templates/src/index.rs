@@ -1,4 +1,4 @@
-//! Index of a catalogue of templates: what a publisher has signed, and every reason for which it is not taken.
+//! Index of a catalogue of templates: what a publisher has signed, and every reason for which it is not taken.
 //!
 //! One file of four parts: a line with the format, a line with the publisher's public key, a line with the signature, and the index as JSON in one form. Signed is the
 //! hash of those bytes of JSON behind the name of the format, so that a key's other signatures are none of this one. The index names each text by its hash: whoever

@@ -1,4 +1,4 @@
-//! Templates of other publishers' catalogues, read from an index and the texts that it names.
+//! Templates of other publishers' catalogues, read from an index and the texts that it names.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A publisher's side of a catalogue: the index of a folder's files.
+//! A publisher's side of a catalogue: the index of a folder's files.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Jobs of an application within an act about its data: its own preparation of a backup (B-70), and the end of its own check of a drill (B-58).
+//! Jobs of an application within an act about its data: its own preparation of a backup (B-90), and the end of its own check of a drill (B-58).
 
 use std::time::Duration;
 

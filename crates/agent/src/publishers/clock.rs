@@ -1,4 +1,4 @@
-//! The clock of catalogues: looks at the places of those that the wanted document names, some times a day.
+//! The clock of catalogues: looks at the places of those that the wanted document names, some times a day.
 
 use std::sync::Arc;
 use std::time::Duration;

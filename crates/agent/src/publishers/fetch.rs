@@ -1,4 +1,4 @@
-//! One look at the place of a catalogue: its index with every reason against it, and the texts that are not here yet.
+//! One look at the place of a catalogue: its index with every reason against it, and the texts that are not here yet.
 
 use openmesh_blueprint::document::{CatalogueSource, Name};
 use openmesh_primitives::{Digest, Timestamp};

@@ -1,4 +1,4 @@
-//! Catalogues of other publishers on this machine: fetched, kept for the time in which their place is away, and never older than was seen.
+//! Catalogues of other publishers on this machine: fetched, kept for the time in which their place is away, and never older than was seen.
 //!
 //! # What it owns
 //! The folder `catalogues` of the agent: a record for each catalogue with the highest number that was seen of each key, texts by their hash, and the texts that deployed

@@ -1,4 +1,4 @@
-//! Copies of catalogues: what is on the shelves, what applications use, and the store that is made of both.
+//! Copies of catalogues: what is on the shelves, what applications use, and the store that is made of both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The place of a catalogue: a folder, or an address of https; files of it within bounds of size and time.
+//! The place of a catalogue: a folder, or an address of https; files of it within bounds of size and time.
 
 use std::fs::File;
 use std::io::Read as _;

@@ -26,7 +26,7 @@ impl Service {
         }
     }
 
-    /// A plan as people read it: behind its first line the publishers of what it changes.
+    /// A plan as people read it: behind its first line the publishers of what it changes.
     pub(super) fn told(&self, plan: &str, document: &Document, changed: &[String]) -> String {
         let lines = self.publishers.lines(document, changed);
         let (head, rest) = plan.split_once('\n').unwrap_or((plan, ""));

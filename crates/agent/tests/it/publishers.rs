@@ -1,4 +1,4 @@
-//! An application of another publisher's catalogue on a real agent: ordered, backed up, changed, and left alone by its publisher.
+//! An application of another publisher's catalogue on a real agent: ordered, backed up, changed, and left alone by its publisher.
 
 use std::path::Path;
 

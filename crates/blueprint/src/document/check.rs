@@ -205,7 +205,7 @@ fn check_certificates(certificates: &Certificates, checker: &mut Checker<'_>) {
     }
 }
 
-/// Catalogues of other publishers are few, and each is at a place that can be read.
+/// Catalogues of other publishers are few, and each is at a place that can be read.
 fn catalogues(all: &BTreeMap<Name, CatalogueSource>, checker: &mut Checker<'_>) {
     if all.len() > CATALOGUES_MAX {
         checker.add(&["machine", "catalogues"], format!("are {}, but at most {CATALOGUES_MAX} fit", all.len()), None);

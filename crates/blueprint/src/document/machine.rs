@@ -130,7 +130,7 @@ record! {
         alerts: Alerts,
         /// Certificates of public domains; none is ordered without it.
         certificates: Option<Certificates>,
-        /// Catalogues of templates of other publishers by name.
+        /// Catalogues of templates of other publishers by name.
         catalogues: BTreeMap<Name, CatalogueSource>,
     }
 }

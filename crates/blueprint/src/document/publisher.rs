@@ -1,4 +1,4 @@
-//! Catalogues of templates of other publishers, as a document names them.
+//! Catalogues of templates of other publishers, as a document names them.
 
 use std::net::IpAddr;
 

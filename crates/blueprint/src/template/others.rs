@@ -1,4 +1,4 @@
-//! Limits of templates of other publishers: the rules that every built-in one keeps, and stricter ones where a hostile one could reach for more.
+//! Limits of templates of other publishers: the rules that every built-in one keeps, and stricter ones where a hostile one could reach for more.
 //!
 //! A built-in template is part of the program and was read by those who made it; one of others comes signed by somebody whom the owner of a machine trusts to choose
 //! software, and not with the machine. So two things are looked at: its text, before it is in any store ([`check_form`]), and each application that it is filled in to,

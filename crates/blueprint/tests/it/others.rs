@@ -1,4 +1,4 @@
-//! Templates of other publishers: what a hostile one asks for, and is refused.
+//! Templates of other publishers: what a hostile one asks for, and is refused.
 
 use openmesh_blueprint::catalogue::Catalogue;
 use openmesh_blueprint::document::{Application, Name};

@@ -1,4 +1,4 @@
-//! Catalogues of other publishers: signed, opened, and every reason for which one is not taken.
+//! Catalogues of other publishers: signed, opened, and every reason for which one is not taken.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
