@@ -35,7 +35,7 @@ help:
 	@echo "make siege   1,000 hostile API requests a second beside honest clients (SECONDS=30 VALIDATORS=1)"
 	@echo "make hours   two real hours of a network with windows of half a second, plots and growth (MINUTES=120 OUT=.)"
 	@echo "make soak    a simulated year and a simulated day of a network, plots and slopes (DAYS=365 HOURS=24); a year of 300 streams"
-	@echo "make templates  install, use, change and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
+	@echo "make templates  install, use, upgrade, back up, restore and remove every built-in template (NAMES=redis,anvil for some); grades go to docs/templates.json"
 	@echo "make shots   pictures of every page of Apps and Node in light, dark and at 380 px, to look at (SHOTS=FOLDER; ~/.cache/openmesh/shots without it)"
 	@echo "make fmt     format everything"
 

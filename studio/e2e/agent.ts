@@ -13,6 +13,7 @@ import type {
   Application,
   AuditRecord,
   BackupOverview,
+  Catalogue,
   Deployment,
   Doors,
   EventKind,
@@ -93,6 +94,7 @@ export class FakeAgent {
     remarks: [],
   };
   templates: TemplateSheet[] = [];
+  catalogues: Catalogue[] = [];
   backups: BackupOverview = {
     keys: { owner: null, node: "age1node" },
     machine: "attic",
@@ -250,6 +252,8 @@ export class FakeAgent {
         return { json: this.keys };
       case "GET /templates":
         return { json: this.templates.map(({ summary }) => summary) };
+      case "GET /catalogues":
+        return { json: this.catalogues };
       case "GET /alerts":
         return { json: this.alerts };
       case "GET /backups":
@@ -283,7 +287,10 @@ export class FakeAgent {
       return text === undefined ? refusal(404, "no_generation", `no generation ${name}`) : { text };
     }
     if (area === "templates" && part === "") {
-      const sheet = this.templates.find(({ summary }) => summary.name === name);
+      const catalogue = asked.query.get("catalogue") ?? undefined;
+      const sheet = this.templates.find(
+        ({ summary }) => summary.name === name && summary.catalogue === catalogue,
+      );
       return sheet ? { json: sheet } : refusal(404, "no_template", `no template ${name}`);
     }
     if (area === "templates" && part === "deploy") return this.#change(asked);

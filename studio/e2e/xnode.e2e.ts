@@ -687,6 +687,77 @@ describe("the store", () => {
     });
     expect(agent.taken[0]?.path).toBe("/v1/xnode/templates/redis/deploy");
   });
+
+  it("shows whose a template is and how old the copy, and what it keeps is backed up where there is a place", async () => {
+    const theirs = template("redis", "Redis of somebody else", "database");
+    theirs.summary = { ...theirs.summary, catalogue: "acme", publisher: "Acme Ltd.", mark: "none" };
+    theirs.backup = { schedule: "1 3 * * *", drill: null, keeps: "the last 3" };
+    agent.templates = [template("redis", "Redis", "database"), theirs];
+    agent.catalogues = [
+      {
+        name: "acme",
+        address: "https://templates.example/",
+        key: "ab".repeat(32),
+        state: "old",
+        publisher: "Acme Ltd.",
+        sequence: 4,
+        signed: "1700000000",
+        expires: "1900000000",
+        checked: "1700000000",
+        templates: ["redis"],
+        problems: [],
+        failure: { code: "catalogue_away", message: "catalogue.index cannot be had", at: "1700000000" },
+      },
+    ];
+    let asked = 0;
+    agent.also.set("POST /catalogues/acme/refresh", () => {
+      asked += 1;
+      const [one] = agent.catalogues;
+      if (one) agent.catalogues = [{ ...one, state: "current", failure: null }];
+      return { json: agent.catalogues[0] };
+    });
+    let places: string[] = [];
+    agent.also.set("POST /templates/redis/preflight", ({ body }) => {
+      const { backup } = JSON.parse(body) as { backup?: { on: boolean; to?: string } };
+      const to = backup?.on === false ? null : (backup?.to ?? places[0] ?? null);
+      const lacks = places.length === 0 ? "this machine has no place for backups" : null;
+      return { json: preflight({ backups: { to, places, lacks } }) };
+    });
+    let sent = "";
+    agent.plan = (text) => {
+      sent = text;
+      return planned({ destroys: [] });
+    };
+    const page = await visit("/store");
+    const panel = page.getByRole("list", { name: "Catalogues of other publishers" });
+    await panel.getByText("catalogue.index cannot be had").waitFor();
+    await panel.getByRole("button", { name: "Fetch acme now" }).click();
+    await panel.getByText("current", { exact: true }).waitFor();
+    expect(asked).toBe(1);
+    await page.getByRole("list", { name: "Templates" }).getByText("by Acme Ltd.").click();
+    await page.getByRole("heading", { name: "Redis of somebody else", level: 1 }).waitFor();
+    expect(new URL(page.url()).search).toBe("?catalogue=acme");
+    // Without a place the switch is off, and says so.
+    await page.getByText("This machine has no place for backups.").waitFor();
+    const backups = page.getByLabel("Backups", { exact: true });
+    expect(await backups.isDisabled()).toBe(true);
+    places = ["disk", "far"];
+    await page.reload();
+    await page.getByText("To disk, at 1 3 * * * (UTC). Kept are the last 3.").waitFor();
+    expect(await backups.isChecked()).toBe(true);
+    await page.getByLabel("Place of backups").selectOption("far");
+    await page.getByText("To far, at").waitFor();
+    await page.getByText("There is room for it").waitFor();
+    await page.getByRole("button", { name: "Show the plan" }).click();
+    await page.getByRole("button", { name: "Deploy" }).waitFor();
+    expect(JSON.parse(sent)).toEqual({
+      name: "redis",
+      catalogue: "acme",
+      version: "1.0",
+      answers: {},
+      backup: { on: true, to: "far" },
+    });
+  });
 });
 
 describe("within an application", () => {

@@ -13,11 +13,12 @@ pub mod lend;
 pub mod machine;
 mod network;
 mod node;
+pub mod templates;
 mod xnode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use app::{AppCommand, DataFate, LogArgs, NewArgs, TemplatesArgs};
+pub use app::{AppCommand, DataFate, LogArgs, NewArgs};
 pub use common::{AgentName, ChangeArgs, Output};
 pub use data::{ChainCommand, MarketCommand, VerifyArgs};
 pub use network::{DownArgs, NodeArgs, UpArgs, VenuesArgs, WindowMs};

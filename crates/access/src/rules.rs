@@ -110,6 +110,9 @@ pub const RULES: &[Rule] = &[
     look("/v1/xnode/templates/{}", VIEWER),
     ask("/v1/xnode/templates/{}/preflight", OPERATOR),
     change("POST", "/v1/xnode/templates/{}/deploy", OPERATOR),
+    // Catalogues of others are named by the document of the machine, which an admin changes; a look at the place of one asks that place.
+    look("/v1/xnode/catalogues", VIEWER),
+    change("POST", "/v1/xnode/catalogues/{}/refresh", OPERATOR),
     ask("/v1/xnode/import", OPERATOR),
     // The door. The root of the own authority is for every device that should trust it.
     look("/v1/xnode/doors", VIEWER),

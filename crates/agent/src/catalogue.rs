@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use openmesh_blueprint::catalogue::{Catalogue, ImageFacts, recipe_hash};
 use openmesh_blueprint::document::{ImageReference, Name, Origin, Recipe, Size};
+use openmesh_blueprint::template::Template;
 use openmesh_blueprint::{Document, Generation};
 use openmesh_image::oci::Compression;
 use openmesh_primitives::{Digest, sha256};
@@ -26,7 +27,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// Finds out what is known of a document. Tags of `previous` stay pinned unless `refresh`.
+    /// Finds out what is known of a document, of which `others` has the templates of other publishers. Tags of `previous` stay pinned unless `refresh`.
     ///
     /// # Errors
     /// Every problem of a template's answers.
@@ -34,10 +35,11 @@ impl Known {
         machine: &Machine,
         settings: &Settings,
         document: &Document,
+        others: BTreeMap<(Name, Name), Vec<Template>>,
         previous: Option<&Generation>,
         refresh: bool,
     ) -> Result<Known, AgentError> {
-        let mut catalogue = Catalogue { templates: built_in().templates().clone(), ..Catalogue::default() };
+        let mut catalogue = with_templates(others);
         let document = filled(document, &catalogue)?;
         catalogue.images = pins::pinned(&document, previous.filter(|_| !refresh));
         // No registry has the image of this machine's program: one that is lost is made anew.
@@ -141,6 +143,11 @@ impl Known {
         }
         Ok(catalogue)
     }
+}
+
+/// The catalogue of the built-in templates and of these ones of other publishers, without images.
+pub(crate) fn with_templates(others: BTreeMap<(Name, Name), Vec<Template>>) -> Catalogue {
+    Catalogue { templates: built_in().templates().clone(), others, ..Catalogue::default() }
 }
 
 /// A document with its templates filled in.

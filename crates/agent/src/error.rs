@@ -15,6 +15,7 @@ use openmesh_xnode::restarts::NoRestart;
 
 use crate::backups::BackupsError;
 use crate::lending::LendingError;
+use crate::publishers::CatalogueError;
 
 /// A failure of the agent's service.
 #[derive(Debug, thiserror::Error)]
@@ -202,6 +203,14 @@ pub enum AgentError {
         /// The name that was asked for.
         name: String,
     },
+    /// A catalogue of another publisher, or a template of one.
+    #[error("{name}: {cause}")]
+    Catalogue {
+        /// Words for the catalogue.
+        name: String,
+        /// The cause.
+        cause: CatalogueError,
+    },
     /// An alert that is not open.
     #[error("no alert `{id}` is open; `openmesh xnode alerts` lists those that are")]
     NoAlert {
@@ -301,6 +310,7 @@ impl AgentError {
             }
             AgentError::NoSecret(_) => ("no_secret", 404),
             AgentError::NoTemplate { .. } => ("no_template", 404),
+            AgentError::Catalogue { cause, .. } => cause.code(),
             AgentError::NoAlert { .. } => ("no_alert", 404),
             AgentError::NoWebhook { .. } => ("no_webhook", 404),
             AgentError::Order { .. } => ("order", 422),

@@ -39,6 +39,7 @@ mod own_image;
 mod pages;
 mod pins;
 mod programs;
+mod publishers;
 mod reach;
 mod secrets;
 mod service;
@@ -64,9 +65,11 @@ pub use openmesh_backup::{Identity, Recipient};
 pub use openmesh_blueprint::compose;
 pub use openmesh_blueprint::document::{Name, Size, Subnet};
 pub use openmesh_blueprint::unit;
+pub use openmesh_templates::{index as catalogue_index, publish as catalogue_publish};
 pub use openmesh_xnode::preflight;
 pub use pages::{Page, Pages};
 pub use programs::PROGRAMS;
+pub use publishers::CatalogueError;
 pub use service::Service;
 pub use settings::{Chain, DocumentFile, DoorPorts, FACE, LEND_PORT, LendPlace, People, SUBNET, Settings, SettingsFile};
 pub use takeover::Taking;
@@ -157,7 +160,7 @@ struct Parts {
     door: Option<std::thread::JoinHandle<()>>,
     backups: std::thread::JoinHandle<()>,
     lender: std::thread::JoinHandle<()>,
-    chores: [JoinHandle<()>; 5],
+    chores: [JoinHandle<()>; 6],
     /// The chores end when it goes.
     stays: watch::Sender<()>,
     worked: JoinHandle<Result<std::thread::Result<()>, JoinError>>,
@@ -181,6 +184,7 @@ impl Parts {
             alerts::start(service.clone(), left.clone()),
             acme::start(service.clone(), left.clone()),
             declared::start(service.clone(), left.clone()),
+            publishers::start(service.clone(), left.clone()),
             usage::start(service.clone(), left),
         ];
         // A worker that ends by itself has panicked: an agent that does nothing must not go on answering.

@@ -1,5 +1,6 @@
 //! Requests of people to a machine.
 
+mod catalogues;
 mod deploy;
 mod given;
 mod restart;
@@ -34,6 +35,7 @@ use crate::error::AgentError;
 use crate::history::History;
 use crate::lending::Lending;
 use crate::outcomes::{self, AGENT, Outcome};
+use crate::publishers::Publishers;
 use crate::secrets::{Shared, Vault};
 use crate::settings::Settings;
 use crate::views::{self, EventKind};
@@ -66,6 +68,7 @@ pub struct Service {
     backups: Backups,
     lending: Lending,
     alerts: Alerts,
+    publishers: Publishers,
     wishes: Wishes,
     given: Given,
     _lock: File,
@@ -118,6 +121,7 @@ impl Service {
         belongs::note(&settings)?;
         let backups = Backups::open(&settings.state)?;
         let alerts = Alerts::open(&settings.state)?;
+        let publishers = Publishers::open(&settings.state)?;
         let work = Arc::new(Mutex::new(views::Work::default()));
         let noted = work.clone();
         machine.follow = Box::new(move |bytes| {
@@ -142,6 +146,7 @@ impl Service {
             backups,
             lending,
             alerts,
+            publishers,
             wishes: Wishes::default(),
             _lock: lock,
         })
@@ -326,14 +331,21 @@ impl Service {
         let plan: Plan = self.agent.plan(generation, self.serving()?.as_ref())?;
         let (_, events) = self.history.since(u64::MAX);
         if does {
+            self.publishers.keep(document)?;
             self.take(generation, document)?;
+            self.publishers.wake().notify_one();
             crate::backups::stop_removed(&self.backups, previous, generation);
         }
+        let applications = changed(generation, previous);
         Ok(views::Deployment {
             generation: generation.number,
             after: generation.parent,
-            applications: changed(generation, previous),
-            plan: self.given.noticed(plan.to_string(), &generation.cause.by, document),
+            plan: self.given.noticed(
+                self.told(&plan.to_string(), document, &applications),
+                &generation.cause.by,
+                document,
+            ),
+            applications,
             steps: plan.steps.len() as u64,
             destroys: lost(&plan),
             events,

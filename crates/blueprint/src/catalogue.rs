@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openmesh_primitives::{Digest, canonical, sha256};
 
-use crate::document::{Application, ImageReference, Name, PackageVersion, Recipe, Size};
+use crate::document::{Application, ImageReference, Name, Recipe, Size, TemplateUse};
 use crate::template::Template;
 use crate::unresolved::Unresolved;
 
@@ -26,8 +26,10 @@ pub struct Catalogue {
     pub images: BTreeMap<ImageReference, ImageFacts>,
     /// Built images by the hash of their recipe.
     pub recipes: BTreeMap<Digest, ImageFacts>,
-    /// Templates by name, from the oldest version to the newest.
+    /// Built-in templates by name, from the oldest version to the newest.
     pub templates: BTreeMap<Name, Vec<Template>>,
+    /// Templates of other publishers by catalogue and name, from the oldest version to the newest.
+    pub others: BTreeMap<(Name, Name), Vec<Template>>,
 }
 
 impl Catalogue {
@@ -41,23 +43,32 @@ impl Catalogue {
         reference.digest.is_none_or(|wanted| wanted == facts.digest).then_some(facts)
     }
 
-    /// The template of a name, the newest without a version.
-    pub fn template(&self, name: &Name, version: Option<&PackageVersion>) -> Option<&Template> {
-        let versions = self.templates.get(name)?;
-        match version {
+    /// The template that is named, the newest without a version. A name without a catalogue is a built-in template's, whatever others call theirs.
+    pub fn template(&self, using: &TemplateUse) -> Option<&Template> {
+        let versions = match &using.catalogue {
+            Some(catalogue) => self.others.get(&(catalogue.clone(), using.name.clone()))?,
+            None => self.templates.get(&using.name)?,
+        };
+        match &using.version {
             Some(version) => versions.iter().find(|template| &template.version == version),
             None => versions.last(),
         }
     }
 
+    /// Names of the templates of a catalogue, of the built-in ones where none is named.
+    fn known(&self, catalogue: Option<&Name>) -> String {
+        let known: Vec<&str> = match catalogue {
+            Some(wanted) => self.others.keys().filter(|(of, _)| of == wanted).map(|(_, name)| name.as_str()).collect(),
+            None => self.templates.keys().map(Name::as_str).collect(),
+        };
+        if known.is_empty() { "none".to_string() } else { known.join(", ") }
+    }
+
     /// An application with its template filled in; one without a template as it is. Fails where there is no such template, and with every problem of its answers.
     pub fn fill(&self, name: &Name, own: &Application) -> Result<Application, Vec<Unresolved>> {
         let Some(using) = &own.template else { return Ok(own.clone()) };
-        let Some(template) = self.template(&using.name, using.version.as_ref()) else {
-            let version = using.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-            let known: Vec<&str> = self.templates.keys().map(Name::as_str).collect();
-            let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
-            let template = format!("{}{version}", using.name);
+        let Some(template) = self.template(using) else {
+            let (template, known) = (using.words(), self.known(using.catalogue.as_ref()));
             return Err(vec![Unresolved::NoSuchTemplate { application: name.clone(), template, known }]);
         };
         let fail = |problem| Unresolved::Template { application: name.clone(), problem };

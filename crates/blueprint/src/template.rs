@@ -7,18 +7,23 @@
 
 mod card;
 mod option;
+mod others;
 mod placing;
+mod policy;
 
 use std::collections::BTreeMap;
 
 use crate::document::{Application, Content, Name, PackageVersion, TemplateUse, application_problems};
-use crate::text::{Entry, Fields, Node, Out, Place, Problem, Problems, Shape, Value, parse};
+use crate::text::{Entry, Fields, Node, Out, Place, Problem, Problems, Shape, Value, parse, parse_with_limits};
 
 pub use card::{Architecture, Card, Category, Kept, Needs, Open};
 pub use option::{
-    ANSWER_BYTES_MAX, Companion, Generate, OptionKind, SECRET_CHARS_MAX, SECRET_CHARS_MIN, TemplateOption,
+    ANSWER_BYTES_MAX, Companion, Generate, OptionKind, PATTERN_BYTES_MAX, SECRET_CHARS_MAX, SECRET_CHARS_MIN,
+    TemplateOption,
 };
+pub use others::OTHERS_BYTES_MAX;
 pub use placing::Publication;
+pub use policy::BackupPolicy;
 
 /// A template of a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,15 +32,19 @@ pub struct Template {
     pub name: Name,
     /// Its version.
     pub version: PackageVersion,
+    /// Catalogue of another publisher that it is of, by the machine's name for it; none of a built-in one.
+    pub catalogue: Option<Name>,
     /// Its words for people; none where it is in no store.
     pub card: Option<Card>,
+    /// Backups that it proposes for what it keeps.
+    pub backup: Option<BackupPolicy>,
     /// Its options.
     pub options: BTreeMap<Name, TemplateOption>,
     application: Node,
 }
 
 impl Template {
-    /// The template of a text with `name`, `version`, `card`, `options` and `application`. Fails with all problems but those that only an answer
+    /// The template of a text with `name`, `version`, `card`, `options`, `backup` and `application`. Fails with all problems but those that only an answer
     /// shows: the application is read when it is filled in.
     pub fn parse(text: &str) -> Result<Template, Vec<Problem>> {
         let tree = parse(text)?;
@@ -47,12 +56,38 @@ impl Template {
         }
     }
 
+    /// The template of a text of another publisher's catalogue, which keeps the limits of X-125, and so does each application that it is filled in to. Fails as
+    /// [`Template::parse`], and with everything in the text that such a template may not have.
+    pub fn parse_of_others(text: &str, catalogue: &Name) -> Result<Template, Vec<Problem>> {
+        let tree = parse_with_limits(text, OTHERS_BYTES_MAX, others::OTHERS_NODES_MAX)?;
+        let mut problems = Problems::default();
+        let template = Template::read(&tree, &mut problems);
+        if let Some(template) = &template {
+            let parts = others::Parts {
+                version: &template.version,
+                card: template.card.as_ref(),
+                options: &template.options,
+                backup: template.backup.as_ref(),
+                application: &template.application,
+                place: tree.place,
+            };
+            others::check_form(&parts, &mut problems);
+        }
+        match template {
+            Some(template) if problems.is_empty() => {
+                Ok(Template { catalogue: Some(catalogue.clone()), ..template })
+            }
+            _ => Err(problems.into_sorted()),
+        }
+    }
+
     fn read(tree: &Node, problems: &mut Problems) -> Option<Template> {
-        let fields = Fields::of(tree, &["name", "version", "card", "options", "application"], problems)?;
+        let fields = Fields::of(tree, &["name", "version", "card", "options", "backup", "application"], problems)?;
         let name = fields.read("name", None, problems);
         let version = fields.read("version", None, problems);
         let card: Option<Option<Card>> = fields.read("card", None, problems);
         let options: Option<BTreeMap<Name, TemplateOption>> = fields.read("options", None, problems);
+        let backup: Option<Option<BackupPolicy>> = fields.read("backup", None, problems);
         let Some(application) = tree.get("application").cloned() else {
             problems.add(tree.place, "lacks `application`");
             return None;
@@ -68,7 +103,8 @@ impl Template {
                 problems.below(format!("options.{name}.default"), |problems| problems.add(place, reason));
             }
         }
-        Some(Template { name: name?, version: version?, card: card?, options: options?, application })
+        let (name, version, card) = (name?, version?, card?);
+        Some(Template { name, version, catalogue: None, card, backup: backup?, options: options?, application })
     }
 
     /// The application with the answers of a person, and with what that person wrote beside `template`. Fails with all problems; those of the
@@ -86,6 +122,9 @@ impl Template {
         let application = Application::read(&tree, &mut problems);
         if let Some(application) = &application {
             application_problems(application, &tree, &mut problems);
+            if self.catalogue.is_some() {
+                others::check_application(application, tree.place, &mut problems);
+            }
         }
         match application {
             Some(application) if problems.is_empty() && application.template.is_none() => Ok(application),

@@ -11,47 +11,51 @@ pub(crate) struct File {
     pub(crate) icon: &'static str,
 }
 
-/// Files by their names, of each template from the oldest version to the newest.
+/// Files by their names, each with that of its icon; of each template from the oldest version to the newest.
 macro_rules! files {
-    ($($name:literal,)+) => {
+    ($($name:literal: $icon:literal,)+) => {
         &[$(File {
             name: $name,
             text: include_str!(concat!("../catalogue/", $name, ".yaml")),
-            icon: include_str!(concat!("../catalogue/", $name, ".svg")),
+            icon: include_str!(concat!("../catalogue/", $icon, ".svg")),
         }),+]
     };
 }
 
-/// The files.
+/// The files. One of an older version keeps the name that it has: what was made of it stays as it was.
 pub(crate) const FILES: &[File] = files![
-    "ai-chat",
-    "anvil",
-    "bitcoind",
-    "chainlink",
-    "code-server",
-    "datasette",
-    "forgejo",
-    "geth",
-    "grafana",
-    "jupyterlab",
-    "kubo",
-    "mariadb",
-    "minecraft",
-    "mosquitto",
-    "nextcloud",
-    "nextjs",
-    "node-exporter",
-    "node-red",
-    "ollama",
-    "open-webui",
-    "openmesh-collector",
-    "openmesh-validator",
-    "postgresql",
-    "prometheus",
-    "redis",
-    "static-site",
-    "vaultwarden",
-    "wordpress",
+    "ai-chat": "ai-chat",
+    "anvil": "anvil",
+    "bitcoind": "bitcoind",
+    "chainlink": "chainlink",
+    "code-server": "code-server",
+    "datasette": "datasette",
+    "forgejo": "forgejo",
+    "geth": "geth",
+    "grafana": "grafana",
+    "jupyterlab": "jupyterlab",
+    "kubo": "kubo",
+    "mariadb@1": "mariadb",
+    "mariadb": "mariadb",
+    "minecraft": "minecraft",
+    "mosquitto": "mosquitto",
+    "nextcloud": "nextcloud",
+    "nextjs": "nextjs",
+    "node-exporter": "node-exporter",
+    "node-red": "node-red",
+    "ollama": "ollama",
+    "open-webui": "open-webui",
+    "openmesh-collector": "openmesh-collector",
+    "openmesh-validator": "openmesh-validator",
+    "postgresql@1": "postgresql",
+    "postgresql": "postgresql",
+    "prometheus": "prometheus",
+    "redis@1": "redis",
+    "redis": "redis",
+    "static-site@1": "static-site",
+    "static-site": "static-site",
+    "vaultwarden": "vaultwarden",
+    "wordpress": "wordpress",
 ];
 
 #[cfg(test)]
@@ -65,7 +69,8 @@ mod tests {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogue");
         let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let there: BTreeSet<String> = names.collect();
-        let here = FILES.iter().flat_map(|file| [format!("{}.yaml", file.name), format!("{}.svg", file.name)]);
+        let icon = |name: &str| format!("{}.svg", name.split('@').next().unwrap_or_default());
+        let here = FILES.iter().flat_map(|file| [format!("{}.yaml", file.name), icon(file.name)]);
         assert_eq!(there, here.collect());
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use openmesh_blueprint::document::{Application, Audience, Content, Domain, Name, PackageVersion, Route, TemplateUse};
-use openmesh_blueprint::template::{Companion, OptionKind, Publication, Template};
+use openmesh_blueprint::catalogue::Catalogue;
+use openmesh_blueprint::document::{
+    Application, Audience, Backup, Content, Domain, Name, PackageVersion, Port, Route, TemplateUse,
+};
+use openmesh_blueprint::template::{BackupPolicy, Companion, OptionKind, Publication, Template};
 use openmesh_blueprint::text::{Problem, Shape as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +21,8 @@ const SECRET: &str = "secret:";
 /// An application that is ordered from a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
+    /// Catalogue of another publisher; a built-in template without it.
+    pub catalogue: Option<Name>,
     /// Template.
     pub template: Name,
     /// Version; the newest without it.
@@ -26,6 +31,16 @@ pub struct Order {
     pub name: Name,
     /// Answers as a person writes them; a secret that is there already is `secret:NAME`.
     pub answers: BTreeMap<Name, String>,
+    /// Place of the machine that keeps the backups which its template proposes; none are made without it.
+    pub backup: Option<Name>,
+}
+
+impl Order {
+    /// Words for the template: `redis 1`, `acme/shop`.
+    pub fn words(&self) -> String {
+        let (name, catalogue) = (self.template.clone(), self.catalogue.clone());
+        TemplateUse { name, catalogue, version: self.version.clone(), answers: BTreeMap::new() }.words()
+    }
 }
 
 /// A fault of an order.
@@ -71,13 +86,16 @@ pub struct Composition {
 /// # Errors
 /// Every fault, with its option.
 pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Fault>> {
-    let mut composer = Composer { library, faults: Vec::new(), done: Composition::default() };
-    let Some(template) = library.find(&order.template, order.version.as_ref()) else {
-        let version = order.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
-        let message =
-            format!("there is no template `{}`{version}; `openmesh app templates` lists them", order.template);
+    let found = library.find_in(order.catalogue.as_ref(), &order.template, order.version.as_ref());
+    let Some(template) = found else {
+        let message = format!("there is no template `{}`; `openmesh app templates` lists them", order.words());
         return Err(vec![Fault { option: None, message }]);
     };
+    // Of one order everything that keeps something has the same moments: a site and its database belong together.
+    let policy = template.backup.clone();
+    let backup = order.backup.clone().map(|to| (to, policy));
+    let is_others = template.catalogue.is_some();
+    let mut composer = Composer { library, is_others, backup, faults: Vec::new(), done: Composition::default() };
     let answers = composer.typed(template, &order.answers);
     composer.add(&order.name, template, answers, 0);
     let mut faults = composer.faults;
@@ -88,10 +106,10 @@ pub fn compose(library: &Library, order: &Order) -> Result<Composition, Vec<Faul
 
 /// Secrets that the templates of applications make, with their letters and digits: those that the answers of such options name. What several make has the
 /// longest of their lengths.
-pub fn makeable(library: &Library, applications: &BTreeMap<Name, Application>) -> BTreeMap<Name, u32> {
+pub fn makeable(catalogue: &Catalogue, applications: &BTreeMap<Name, Application>) -> BTreeMap<Name, u32> {
     let mut secrets: BTreeMap<Name, u32> = BTreeMap::new();
     for using in applications.values().filter_map(|application| application.template.as_ref()) {
-        let Some(template) = library.find(&using.name, using.version.as_ref()) else { continue };
+        let Some(template) = catalogue.template(using) else { continue };
         for (option, answer) in &using.answers {
             let generate = template.options.get(option).and_then(|option| option.generate.as_ref());
             if let (Content::Secret(secret), Some(generate)) = (answer, generate) {
@@ -105,6 +123,10 @@ pub fn makeable(library: &Library, applications: &BTreeMap<Name, Application>) -
 
 struct Composer<'a> {
     library: &'a Library,
+    /// The template that was ordered is another publisher's.
+    is_others: bool,
+    /// Place of backups, and those that the template of the order proposes; none where none are to be made.
+    backup: Option<(Name, Option<BackupPolicy>)>,
     faults: Vec<Fault>,
     done: Composition,
 }
@@ -144,6 +166,13 @@ impl Composer<'_> {
         joined.ok()
     }
 
+    /// Backups of an application of a template: by the proposal of the template that was ordered, else by its own.
+    fn backup_of(&self, template: &Template) -> Option<Backup> {
+        let (to, policy) = self.backup.as_ref()?;
+        let own = template.backup.as_ref()?;
+        Some(policy.as_ref().unwrap_or(own).at(to))
+    }
+
     /// Adds an application and its companions.
     fn add(&mut self, name: &Name, template: &Template, mut answers: BTreeMap<Name, Content>, depth: u32) {
         if self.done.applications.contains_key(name) {
@@ -155,14 +184,19 @@ impl Composer<'_> {
         let Some(mut own) = Application::absent() else { return };
         own.template = Some(TemplateUse {
             name: template.name.clone(),
+            catalogue: template.catalogue.clone(),
             version: Some(template.version.clone()),
             answers: answers.clone(),
         });
+        own.backup = self.backup_of(template);
         let rendered = match template.render(&own) {
             Ok(rendered) => rendered,
             Err(problems) => return self.refuse(depth, name, &problems),
         };
         self.place(template, &answers, &rendered, &mut own);
+        if self.is_others && depth > 0 {
+            self.check_reach(name, &own);
+        }
         // How a port is published stands beside the template, where a person changes it.
         answers.retain(|option, _| template.options.get(option).is_none_or(|option| option.kind != OptionKind::Port));
         own.template = own.template.map(|using| TemplateUse { answers, ..using });
@@ -194,8 +228,9 @@ impl Composer<'_> {
                 continue;
             };
             let Some(companion_name) = self.joined(name, option_name) else { continue };
-            let Some(found) = self.library.find(&companion.template, None).filter(|_| depth < DEPTH_MAX) else {
-                let words = format!("needs the template `{}`, which is not in this program", companion.template);
+            let found = self.library.companion(template, &companion.template).filter(|_| depth < DEPTH_MAX);
+            let Some(found) = found else {
+                let words = format!("needs the template `{}`, which is not there", companion.template);
                 self.faults.push(Fault::of(option_name, words));
                 continue;
             };
@@ -238,6 +273,19 @@ impl Composer<'_> {
                 (OptionKind::Application, _) => own.links.extend(text.parse::<Name>()),
                 _ => {}
             }
+        }
+    }
+
+    /// Looks what a companion of another publisher's template reaches, and who reaches it: a person has answered none of its options.
+    fn check_reach(&mut self, name: &Name, own: &Application) {
+        let is_open = |port: &Port| port.publish.as_ref().is_some_and(|publish| !publish.address.0.is_loopback());
+        if own.ports.values().any(is_open) || !own.domains.is_empty() {
+            let message = format!("{name}: would be open to others, which nobody has asked for");
+            self.faults.push(Fault { option: None, message });
+        }
+        for link in own.links.iter().filter(|link| !self.done.applications.contains_key(*link)) {
+            let message = format!("{name}: would reach the application {link}, which nobody has named");
+            self.faults.push(Fault { option: None, message });
         }
     }
 

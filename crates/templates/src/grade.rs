@@ -22,13 +22,14 @@ pub enum Check {
     Answer,
     /// It keeps what it was given.
     Use,
-    /// A changed document takes its place, and what it kept is there.
+    /// The version that it takes the place of is installed and used; then this version and changed answers take its place, and what was kept is there. Of a template
+    /// with one version only answers are changed.
     Upgrade,
     /// A second one runs beside it.
     SecondInstance,
     /// A backup of its data is made.
     Backup,
-    /// That backup is restored, and its data are there.
+    /// That backup becomes another application, in which its data are.
     Restore,
     /// It is removed, and the machine is as before.
     Remove,
@@ -57,6 +58,8 @@ pub enum Outcome {
     Passed,
     /// It did not.
     Failed,
+    /// There is nothing of it to try: it keeps nothing, so that no backup is made.
+    Nothing,
 }
 
 /// The findings of one run of a template.
@@ -147,6 +150,8 @@ mod tests {
         assert_eq!((grade.mark("1"), grade.mark("2")), (Mark::Part, Mark::None));
         grade.checks = Check::ALL.into_iter().map(|check| (check, Outcome::Passed)).collect();
         assert_eq!(grade.mark("1"), Mark::Full);
+        grade.checks.insert(Check::Backup, Outcome::Nothing);
+        assert_eq!(grade.mark("1"), Mark::Full, "what keeps nothing has no backup");
         grade.checks.insert(Check::Remove, Outcome::Failed);
         assert_eq!(grade.mark("1"), Mark::Failed);
     }

@@ -1,7 +1,8 @@
-//! The built-in templates of applications, and the way from a person's answers to a document.
+//! The built-in templates of applications, catalogues of other publishers, and the way from a person's answers to a document.
 //!
 //! # What it owns
-//! The texts in `catalogue/`, one file a template, which are part of the program and trusted as it is. Their form is [`openmesh_blueprint::template`]'s.
+//! The texts in `catalogue/`, one file a template, which are part of the program and trusted as it is. Their form is [`openmesh_blueprint::template`]'s. Beside them the
+//! signed [`index`] of a catalogue of somebody else: how it is made ([`publish`]), every reason for which one is not taken, and the templates of one ([`Others`]).
 //!
 //! # Shape
 //! A [`Library`] has the templates; [`sheet`](views::sheet) describes one as data for a form; [`compose()`] makes applications of a document out of answers,
@@ -18,10 +19,16 @@
 mod built_in;
 mod compose;
 pub mod grade;
+mod icons;
+pub mod index;
 mod library;
+mod others;
 mod preflight;
+pub mod publish;
 pub mod views;
 
 pub use compose::{Composition, Fault, Order, compose, makeable};
+pub use icons::icon_fault;
 pub use library::{Library, built_in};
+pub use others::Others;
 pub use preflight::{Facts, HeldPort, preflight};

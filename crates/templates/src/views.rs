@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use openmesh_blueprint::document::{Application, Content, Name};
-use openmesh_blueprint::template::{Card, Open, Publication, Template, TemplateOption};
+use openmesh_blueprint::template::{BackupPolicy, Card, Open, Publication, Template, TemplateOption};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +18,12 @@ use crate::preflight;
 pub struct Summary {
     /// Name.
     pub name: String,
+    /// Catalogue of another publisher that it is of; none of a built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
+    /// That publisher, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
     /// Version.
     pub version: String,
     /// Title.
@@ -64,6 +70,9 @@ pub struct Sheet {
     pub notes: Vec<String>,
     /// Versions that this one may take the place of.
     pub upgrades: Vec<String>,
+    /// Backups that it proposes for what it keeps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Proposal>,
     /// The form, in its order; what few people need comes last.
     pub fields: Vec<Field>,
     /// Findings of the last run.
@@ -96,6 +105,18 @@ pub struct Keeping {
     pub single_writer: bool,
 }
 
+/// Backups that a template proposes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateBackup)]
+pub struct Proposal {
+    /// Their moments, UTC, as five fields: minute, hour, day, month, day of the week.
+    pub schedule: String,
+    /// Moments at which one is restored and tried.
+    pub drill: Option<String>,
+    /// Words for those that are kept.
+    pub keeps: String,
+}
+
 /// A field of a form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = TemplateField)]
@@ -118,7 +139,7 @@ pub struct Field {
     pub greatest: Option<String>,
     /// Unit.
     pub unit: Option<String>,
-    /// Regular expression that the whole answer must match.
+    /// Regular expression that the whole answer must match; of a template of another publisher none is told, and the machine alone looks.
     pub pattern: Option<String>,
     /// The pattern in words, as they follow "must be".
     pub pattern_words: Option<String>,
@@ -137,13 +158,15 @@ pub struct Field {
 /// A template as a row.
 pub fn summary(library: &Library, grades: &Grades, template: &Template, card: &Card) -> Summary {
     let version = template.version.to_string();
-    let grade = grades.0.get(template.name.as_str());
+    let grade = grades.0.get(template.name.as_str()).filter(|_| template.catalogue.is_none());
     Summary {
         name: template.name.to_string(),
+        catalogue: template.catalogue.as_ref().map(ToString::to_string),
+        publisher: library.publisher(template).map(str::to_string),
         title: card.title.clone(),
         category: card.category.to_string(),
         summary: card.summary.clone(),
-        icon: library.icon(&template.name).to_string(),
+        icon: library.icon(template).to_string(),
         memory_bytes: card.needs.memory.0,
         disk_bytes: card.needs.disk.0,
         not_run_here: card.not_run_here,
@@ -155,7 +178,7 @@ pub fn summary(library: &Library, grades: &Grades, template: &Template, card: &C
 /// A template with its form; none where it has no words for people.
 pub fn sheet(library: &Library, grades: &Grades, template: &Template) -> Option<Sheet> {
     let card = template.card.as_ref()?;
-    let versions = library.templates().get(&template.name).into_iter().flatten();
+    let versions = library.versions(template).iter();
     let open = card.open.as_ref().map(opening);
     let data = card.data.iter().map(|(name, kept)| Keeping {
         volume: name.to_string(),
@@ -174,9 +197,22 @@ pub fn sheet(library: &Library, grades: &Grades, template: &Template) -> Option<
         data: data.collect(),
         notes: card.notes.clone(),
         upgrades: card.upgrades.iter().map(ToString::to_string).collect(),
+        backup: template.backup.as_ref().map(proposal),
         fields: fields(template),
-        grade: grades.0.get(template.name.as_str()).cloned(),
+        grade: grades.0.get(template.name.as_str()).filter(|_| template.catalogue.is_none()).cloned(),
     })
+}
+
+fn proposal(policy: &BackupPolicy) -> Proposal {
+    let keep = &policy.keep;
+    Proposal {
+        schedule: policy.schedule.to_string(),
+        drill: policy.drill.as_ref().map(ToString::to_string),
+        keeps: format!(
+            "the last {}, and one for each of {} days, {} weeks and {} months",
+            keep.last, keep.daily, keep.weekly, keep.monthly
+        ),
+    }
 }
 
 fn opening(open: &Open) -> Opening {
@@ -191,10 +227,11 @@ fn opening(open: &Open) -> Opening {
 fn fields(template: &Template) -> Vec<Field> {
     let mut options: Vec<(&Name, &TemplateOption)> = template.options.iter().collect();
     options.sort_by_key(|(name, option)| (option.advanced, option.rank, *name));
-    options.into_iter().map(|(name, option)| field(name, option)).collect()
+    let is_built_in = template.catalogue.is_none();
+    options.into_iter().map(|(name, option)| field(name, option, is_built_in)).collect()
 }
 
-fn field(name: &Name, option: &TemplateOption) -> Field {
+fn field(name: &Name, option: &TemplateOption, is_built_in: bool) -> Field {
     let is_made = option.generate.is_some() || option.makes.is_some();
     Field {
         name: name.to_string(),
@@ -206,7 +243,7 @@ fn field(name: &Name, option: &TemplateOption) -> Field {
         least: option.least.clone(),
         greatest: option.greatest.clone(),
         unit: option.unit.clone(),
-        pattern: option.pattern.clone(),
+        pattern: option.pattern.clone().filter(|_| is_built_in),
         pattern_words: option.pattern_words.clone(),
         advanced: option.advanced,
         required: option.default.is_none() && !is_made,
@@ -223,12 +260,42 @@ fn field(name: &Name, option: &TemplateOption) -> Field {
 pub struct OrderBody {
     /// Name of the application.
     pub name: String,
+    /// Catalogue of another publisher; a built-in template without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogue: Option<String>,
     /// Version of the template; the newest without it.
     #[serde(default)]
     pub version: Option<String>,
     /// Answers, each as text; those left out have their default.
     #[serde(default)]
     pub answers: BTreeMap<String, String>,
+    /// Backups; without it they are made as the template proposes where the machine has a place for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupWish>,
+}
+
+/// A wish about the backups of what an order makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateBackupWish)]
+#[serde(deny_unknown_fields)]
+pub struct BackupWish {
+    /// They are made.
+    pub on: bool,
+    /// Place of the machine that keeps them; its first one without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// Backups that an order comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = TemplateBackups)]
+pub struct BackupOutcome {
+    /// Place of the machine that keeps them; none where none are made.
+    pub to: Option<String>,
+    /// Places that the machine has.
+    pub places: Vec<String>,
+    /// The reason for which none are made, or what lacks for those that are; none where nothing does.
+    pub lacks: Option<String>,
 }
 
 /// An application that an order comes to.
@@ -237,8 +304,11 @@ pub struct OrderBody {
 pub struct Outcome {
     /// Name.
     pub name: String,
-    /// Template with its version.
+    /// Template with its version; one of another publisher with its catalogue: `acme/shop 3`.
     pub template: String,
+    /// That publisher, for people; none of a built-in template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
     /// Memory, bytes.
     pub memory_bytes: u64,
     /// Disk, bytes.
@@ -271,12 +341,21 @@ pub struct Preflight {
     pub disk_bytes: u64,
     /// Free disk, bytes.
     pub disk_free_bytes: u64,
+    /// Backups of what they keep; none where their templates propose none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<BackupOutcome>,
     /// Their part of a document, as YAML.
     pub document: String,
 }
 
+/// Words for a template with its version.
+fn words(template: &Template) -> String {
+    let catalogue = template.catalogue.as_ref().map(|catalogue| format!("{catalogue}/")).unwrap_or_default();
+    format!("{catalogue}{} {}", template.name, template.version)
+}
+
 /// Applications that an order comes to, as rows.
-pub fn outcomes(composition: &Composition) -> Vec<Outcome> {
+pub fn outcomes(library: &Library, composition: &Composition) -> Vec<Outcome> {
     let row = |(name, application): (&Name, &Application)| {
         let template = composition.templates.get(name);
         let card = template.and_then(|template| template.card.as_ref());
@@ -295,7 +374,8 @@ pub fn outcomes(composition: &Composition) -> Vec<Outcome> {
         secrets.dedup();
         Outcome {
             name: name.to_string(),
-            template: template.map(|found| format!("{} {}", found.name, found.version)).unwrap_or_default(),
+            template: template.map(words).unwrap_or_default(),
+            publisher: template.and_then(|template| library.publisher(template)).map(str::to_string),
             memory_bytes: preflight::memory(application),
             disk_bytes: preflight::disk(application, card),
             ports: ports.collect(),

@@ -14,6 +14,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a broken promise is told by a panic")]
 
 pub mod api;
+pub mod catalogues;
 #[cfg(feature = "chain")]
 pub mod chain;
 #[cfg(feature = "consensus")]
@@ -88,6 +89,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "api_bodies", run: api::bodies, seeds: api::bodies_seeds, mutations: 8_000 },
     Target { name: "sign_in_message", run: api::sign_in_message, seeds: api::sign_in_message_seeds, mutations: 8_000 },
     Target { name: "document_text", run: documents::text, seeds: documents::text_seeds, mutations: 4_000 },
+    Target { name: "catalogue", run: catalogues::index, seeds: catalogues::index_seeds, mutations: 2_000 },
+    Target { name: "template", run: catalogues::template, seeds: catalogues::template_seeds, mutations: 2_000 },
     Target { name: "compose", run: documents::compose, seeds: documents::compose_seeds, mutations: 2_000 },
     #[cfg(feature = "chain")]
     Target { name: "evm_json", run: chain::json, seeds: chain::json_seeds, mutations: 2_000 },

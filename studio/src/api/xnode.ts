@@ -247,6 +247,10 @@ export type TemplateMark = "full" | "part" | "failed" | "none";
 /** A template as a row of the store. */
 export interface TemplateSummary {
   name: string;
+  /** Catalogue of another publisher that it is of; none of a built-in one. */
+  catalogue?: string;
+  /** That publisher, for people. */
+  publisher?: string;
   version: string;
   title: string;
   category: string;
@@ -300,8 +304,8 @@ export interface TemplateGrade {
   /** `2026-11-29` */
   day: string;
   architecture: string;
-  /** Outcomes by check; one that is not there was not tried. */
-  checks: Record<string, "passed" | "failed">;
+  /** Outcomes by check; one that is not there was not tried. Of `nothing` there is nothing to try. */
+  checks: Record<string, "passed" | "failed" | "nothing">;
   failure: string | null;
 }
 
@@ -320,6 +324,8 @@ export interface TemplateSheet {
   data: { volume: string; holds: string; single_writer: boolean }[];
   notes: string[];
   upgrades: string[];
+  /** Backups that it proposes for what it keeps; moments as minute, hour, day, month, day of the week (UTC). */
+  backup?: { schedule: string; drill: string | null; keeps: string };
   fields: TemplateField[];
   grade: TemplateGrade | null;
 }
@@ -327,14 +333,48 @@ export interface TemplateSheet {
 /** An order: a template with answers; a secret that is there already is `secret:NAME`. */
 export interface TemplateOrder {
   name: string;
+  catalogue?: string;
   version?: string;
   answers: Record<string, string>;
+  /** Without it they are made as the template proposes where the machine has a place for them. */
+  backup?: { on: boolean; to?: string };
+}
+
+/** Backups that an order comes to. */
+export interface TemplateBackups {
+  /** Place of the machine; none where none are made. */
+  to: string | null;
+  places: string[];
+  /** The reason for which none are made, or what lacks for those that are. */
+  lacks: string | null;
+}
+
+/** A catalogue of another publisher that the machine's document names (`crates/agent/src/publishers/views.rs`). */
+export interface Catalogue {
+  /** The machine's name for it. */
+  name: string;
+  address: string;
+  key: string;
+  /** `expired`: nothing new is made of its templates. */
+  state: "current" | "old" | "expired" | "absent";
+  publisher: string | null;
+  sequence: number | null;
+  signed: string | null;
+  expires: string | null;
+  /** Last moment at which its place gave a right index: the age of what is shown. */
+  checked: string | null;
+  templates: string[];
+  /** Templates that were left out, each with the reason. */
+  problems: string[];
+  failure: { code: string; message: string; at: string } | null;
 }
 
 /** An application that an order comes to. */
 export interface TemplateOutcome {
   name: string;
+  /** With its version, and with its catalogue where it is of another publisher. */
   template: string;
+  publisher?: string;
   memory_bytes: number;
   disk_bytes: number;
   /** Name, and address with port as they were asked for; `auto` is a free one. */
@@ -535,6 +575,8 @@ export interface TemplatePreflight {
   memory_free_bytes: number;
   disk_bytes: number;
   disk_free_bytes: number;
+  /** Backups of what they keep; none where their templates propose none. */
+  backups?: TemplateBackups;
   /** Their part of a document, as YAML. */
   document: string;
 }

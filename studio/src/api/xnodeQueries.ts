@@ -16,6 +16,7 @@ import type {
   BackupJob,
   BackupKeys,
   BackupOverview,
+  Catalogue,
   DataLine,
   Deployment,
   Doors,
@@ -178,13 +179,36 @@ export const useTemplates = () =>
     staleTime: 60_000,
   });
 
-export const useTemplate = (name: string, version: string) =>
+export const useTemplate = (name: string, version: string, catalogue: string) =>
   useQuery({
-    queryKey: ["xnode-template", name, version],
+    queryKey: ["xnode-template", name, version, catalogue],
     queryFn: ({ signal }) =>
-      get<TemplateSheet>(`${ROOT}/templates/${part(name)}${query({ version })}`, signal),
+      get<TemplateSheet>(
+        `${ROOT}/templates/${part(name)}${query({ version, catalogue: catalogue || null })}`,
+        signal,
+      ),
     staleTime: 60_000,
   });
+
+/** Catalogues of other publishers, with the ages of their copies. */
+export const useCatalogues = () =>
+  useQuery({
+    queryKey: ["xnode", "catalogues"],
+    queryFn: ({ signal }) => get<Catalogue[]>(`${ROOT}/catalogues`, signal),
+    refetchInterval: 60_000,
+  });
+
+/** Looks at the place of a catalogue; what is shown of the store is fetched anew behind it. */
+export function useRefreshCatalogue() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) => send<Catalogue>("POST", `${ROOT}/catalogues/${part(name)}/refresh`),
+    onSettled: async () => {
+      await client.invalidateQueries({ queryKey: ["xnode-templates"] });
+      await fresh(client);
+    },
+  });
+}
 
 export const useAlerts = (isOn = true) =>
   useQuery({

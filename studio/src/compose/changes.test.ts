@@ -5,6 +5,7 @@ import { readTree } from "../lib/treeRead";
 import {
   answersIn,
   carried,
+  placeOfBackups,
   withAnswers,
   withApplications,
   withCopy,
@@ -197,6 +198,11 @@ it("reads the answers of an application as its form has them", () => {
   // A secret as the answer of a text has no input.
   expect(fields.map(({ name }) => name)).not.toContain("key");
   expect(answersIn(FORM, "web", [field("port", "port")]).fields).toEqual([]);
+});
+
+it("finds the place to which an application is backed up", () => {
+  const text = "applications:\n  db: { image: x, backup: { to: disk } }\n  web: { image: x }\n";
+  expect(["db", "web", "none"].map((name) => placeOfBackups(text, name))).toEqual(["disk", null, null]);
 });
 
 it("puts other answers into a document, and leaves what somebody wrote beside them", () => {

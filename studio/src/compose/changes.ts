@@ -111,6 +111,10 @@ export function answersIn(text: string, name: string, fields: readonly TemplateF
   };
 }
 
+/** The place to which an application is backed up; `null` where it is not. */
+export const placeOfBackups = (text: string, name: string): string | null =>
+  textOf(valueAt(applicationOf(text, name), "backup", "to"));
+
 function answerOf(application: Tree | null, field: TemplateField): string | null {
   if (field.kind === "port") {
     if (!field.port) return null;

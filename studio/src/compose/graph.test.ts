@@ -45,7 +45,9 @@ it("reads applications with what is drawn of them", () => {
   ]);
   const [db, tidy, web] = nodes;
   expect(web).toMatchObject({
-    origins: [{ kind: "template", words: "wordpress 1", template: "wordpress", version: "1" }],
+    origins: [
+      { kind: "template", words: "wordpress 1", template: "wordpress", catalogue: null, version: "1" },
+    ],
     links: ["db"],
     ports: [{ name: "http", number: "8080", protocol: "http", published: "127.0.0.1:8088" }],
     domains: ["shop.example.org"],
@@ -62,6 +64,13 @@ it("reads applications with what is drawn of them", () => {
   expect(edges).toEqual([
     { kind: "after", from: "tidy", to: "db" },
     { kind: "links", from: "web", to: "db" },
+  ]);
+});
+
+it("names a template of another publisher with its catalogue", () => {
+  const [shop] = apps("  shop:\n    template: { catalogue: acme, name: shop, version: 3 }\n").nodes;
+  expect(shop?.origins).toEqual([
+    { kind: "template", words: "acme/shop 3", template: "shop", catalogue: "acme", version: "3" },
   ]);
 });
 

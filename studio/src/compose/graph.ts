@@ -7,10 +7,12 @@ import { readTree } from "../lib/treeRead";
 
 export interface Origin {
   kind: "template" | "image" | "recipe" | "none";
-  /** In words: a template's name with its version, an image's reference. */
+  /** In words: a template's name with its catalogue and version, an image's reference. */
   words: string;
   /** Of a template. */
   template: string | null;
+  /** Catalogue of another publisher that a template is of. */
+  catalogue: string | null;
   version: string | null;
 }
 
@@ -122,15 +124,19 @@ function originsOf(value: Tree): Origin[] {
   const recipe = valueAt(value, "recipe");
   const template = textOf(valueAt(value, "template", "name"));
   const version = textOf(valueAt(value, "template", "version"));
+  const catalogue = textOf(valueAt(value, "template", "catalogue"));
   const found: Origin[] = [];
-  if (image !== null) found.push({ kind: "image", words: image, template: null, version: null });
+  const none = { template: null, catalogue: null, version: null };
+  if (image !== null) found.push({ kind: "image", words: image, ...none });
   if (recipe !== null) {
     const packages = ["debian", "npm", "pypi"].flatMap((kind) => entriesOf(valueAt(recipe, kind)));
     const words = `recipe${packages.length > 0 ? ` of ${packages.map((each) => each.key).join(", ")}` : ""}`;
-    found.push({ kind: "recipe", words, template: null, version: null });
+    found.push({ kind: "recipe", words, ...none });
   }
-  if (template !== null)
-    found.push({ kind: "template", words: `${template} ${version ?? ""}`.trimEnd(), template, version });
+  if (template !== null) {
+    const words = `${catalogue === null ? "" : `${catalogue}/`}${template} ${version ?? ""}`.trimEnd();
+    found.push({ kind: "template", words, template, catalogue, version });
+  }
   return found;
 }
 

@@ -41,6 +41,15 @@ it("brings a template to the canvas, and into the document once its options are 
   expect(taken.now.text).toBe(added.now.text);
 });
 
+it("keeps the catalogue of a template that is put on the canvas", () => {
+  const theirs: Action = { kind: "draft", template: "shop", catalogue: "acme", title: "Shop", at: AT };
+  const own: Action = { kind: "draft", template: "shop", title: "Shop", at: AT };
+  expect(does(start(), theirs, own).now.drafts).toEqual([
+    { name: "shop", template: "shop", catalogue: "acme", title: "Shop" },
+    { name: "shop-2", template: "shop", title: "Shop" },
+  ]);
+});
+
 it("links, unlinks and refuses what would close a circle, each in words", () => {
   const linked = does(start(), linkTo("web", "db"));
   expect(linked.now.text).toBe(`${BASE}    links:\n      - db\n`);

@@ -25,6 +25,8 @@ export interface Draft {
   /** The name that is offered, which no application has. */
   name: string;
   template: string;
+  /** Catalogue of another publisher that the template is of; none of a built-in one. */
+  catalogue?: string;
   title: string;
 }
 
@@ -58,7 +60,7 @@ export interface Compose {
 }
 
 export type Action =
-  | { kind: "draft"; template: string; title: string; at: Place }
+  | { kind: "draft"; template: string; catalogue?: string; title: string; at: Place }
   | { kind: "add"; draft: string; name: string; document: string }
   | { kind: "answers"; change: Reordered }
   | { kind: "remove"; name: string }
@@ -177,13 +179,13 @@ function changed(state: Compose, action: Change): Compose {
   }
 }
 
-function drafted(state: Compose, graph: Graph, { template, title, at }: Of<"draft">): Compose {
+function drafted(state: Compose, graph: Graph, { template, catalogue, title, at }: Of<"draft">): Compose {
   const { now } = state;
   const name = freeName(template, namesOf(graph, now.drafts));
   const place = freePlace(at, Object.values(placesOf(graph, now)));
   const next = {
     ...now,
-    drafts: [...now.drafts, { name, template, title }],
+    drafts: [...now.drafts, { name, template, ...(catalogue === undefined ? {} : { catalogue }), title }],
     places: { ...placesOf(graph, now), [name]: place },
   };
   return { ...step(state, next, `${title} is on the canvas: give its options.`), selected: name };

@@ -90,7 +90,13 @@ it("offers a name that is free", () => {
 it("searches templates by all words, within a category", () => {
   const templates = [
     { name: "redis", title: "Redis", summary: "A store in memory", category: "database" },
-    { name: "nginx", title: "Static site", summary: "Files by HTTP", category: "web" },
+    {
+      name: "nginx",
+      title: "Static site",
+      summary: "Files by HTTP",
+      category: "web",
+      publisher: "Acme Ltd.",
+    },
   ];
   const names = (text: string, category = "") =>
     templatesOf(templates, { text, category }).map(({ name }) => name);
@@ -98,4 +104,5 @@ it("searches templates by all words, within a category", () => {
   expect(names("store MEMORY")).toEqual(["redis"]);
   expect(names("", "web")).toEqual(["nginx"]);
   expect(names("redis", "web")).toEqual([]);
+  expect(names("acme")).toEqual(["nginx"]);
 });

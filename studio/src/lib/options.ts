@@ -130,14 +130,28 @@ export function freeName(template: string, taken: readonly string[]): string {
   }
 }
 
+/** A template as a person writes it: `redis`, or `acme/shop` where it is of the catalogue of another publisher. */
+export const fullName = ({ name, catalogue }: { name: string; catalogue?: string }): string =>
+  catalogue === undefined ? name : `${catalogue}/${name}`;
+
+interface Searched {
+  name: string;
+  title: string;
+  summary: string;
+  category: string;
+  catalogue?: string;
+  publisher?: string;
+}
+
 /** Words of the templates that are searched, all of which must be there. */
-export function templatesOf<T extends { name: string; title: string; summary: string; category: string }>(
+export function templatesOf<T extends Searched>(
   all: readonly T[],
   filter: { text: string; category: string },
 ): T[] {
   const words = filter.text.toLowerCase().split(/\s+/).filter(Boolean);
   return all.filter((each) => {
-    const haystack = `${each.name} ${each.title} ${each.summary} ${each.category}`.toLowerCase();
+    const { name, title, summary, category, catalogue = "", publisher = "" } = each;
+    const haystack = `${name} ${title} ${summary} ${category} ${catalogue} ${publisher}`.toLowerCase();
     return (
       (filter.category === "" || filter.category === each.category) &&
       words.every((word) => haystack.includes(word))

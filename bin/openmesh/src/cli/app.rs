@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::common::{AgentName, ChangeArgs, Output};
-use super::{backup, beside, files, import};
+use super::{backup, beside, files, import, templates};
 
 /// Options of an application's logs.
 #[derive(Debug, Clone, Args)]
@@ -151,7 +151,9 @@ pub enum AppCommand {
         change: ChangeArgs,
     },
     /// List templates of applications; with a name, show one with its options.
-    Templates(TemplatesArgs),
+    Templates(templates::TemplatesArgs),
+    /// Catalogues of templates of other publishers: how old their copies are, and what is wrong with them.
+    Catalogues(templates::CataloguesArgs),
     /// Make an application out of a template; questions are asked at a terminal.
     New(NewArgs),
     /// Back up an application now, to the place that its document names.
@@ -193,30 +195,11 @@ pub enum AppCommand {
     Files(files::FilesArgs),
 }
 
-/// Arguments of `app templates`.
-#[derive(Debug, Args)]
-pub struct TemplatesArgs {
-    /// Template to show.
-    pub name: Option<openmesh_agent::Name>,
-    /// Only those with this word; several words may be given.
-    #[arg(long, value_name = "WORD", conflicts_with = "name")]
-    pub search: Vec<String>,
-    /// Only those of this category (web, database, monitoring, blockchain, development, data, ai, automation, personal, games, openmesh).
-    #[arg(long, value_name = "CATEGORY", conflicts_with = "name")]
-    pub category: Option<String>,
-    /// Agent.
-    #[command(flatten)]
-    pub agent: AgentName,
-    /// Output.
-    #[command(flatten)]
-    pub output: Output,
-}
-
 /// Arguments of `app new`.
 #[derive(Debug, Args)]
 pub struct NewArgs {
-    /// Template.
-    pub template: String,
+    /// Template; one of another publisher as CATALOGUE/TEMPLATE.
+    pub template: templates::TemplateName,
     /// Name of the application; the template's without it.
     pub name: Option<openmesh_agent::Name>,
     /// Answer to an option: memory=1GiB; a secret that is there already is secret:NAME.
@@ -225,6 +208,12 @@ pub struct NewArgs {
     /// Version of the template; the newest without it.
     #[arg(long, value_name = "VERSION")]
     pub template_version: Option<String>,
+    /// Place of the machine for backups; without it the first one, where there is one.
+    #[arg(long, value_name = "PLACE")]
+    pub backups: Option<String>,
+    /// Make no backups of what it keeps.
+    #[arg(long, conflicts_with = "backups")]
+    pub no_backups: bool,
     /// Ask nothing: options without an answer have their default.
     #[arg(long)]
     pub defaults: bool,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::common::{AgentName, Output};
-use super::{access, backup, export, files, lend, machine};
+use super::{access, backup, export, files, lend, machine, templates};
 
 /// This machine as an Xnode.
 #[derive(Debug, Subcommand)]
@@ -125,6 +125,9 @@ pub enum XnodeCommand {
     Access(access::AccessCommand),
     /// Tell what somebody should know: open alerts with what helps, and whether webhooks took them.
     Alerts(files::AlertsArgs),
+    /// A publisher's side of a catalogue of templates: its key, its signed index.
+    #[command(subcommand)]
+    Catalogue(templates::CatalogueCommand),
 }
 
 /// The door.

@@ -15,6 +15,7 @@ mod xnode_access;
 mod xnode_agent;
 mod xnode_alerts;
 mod xnode_backup;
+mod xnode_catalogue;
 mod xnode_check;
 mod xnode_doors;
 mod xnode_drain;

@@ -57,6 +57,7 @@ pub async fn run(command: XnodeCommand) -> Result<(), Failure> {
         XnodeCommand::Init(arguments) => super::xnode_access::init(arguments),
         XnodeCommand::Alerts(arguments) => super::xnode_alerts::run(arguments).await,
         XnodeCommand::Access(command) => super::xnode_access::run(command).await,
+        XnodeCommand::Catalogue(command) => super::xnode_catalogue::run(&command),
     }
 }
 

@@ -6,6 +6,7 @@ pub mod access;
 mod alerts;
 pub mod applications;
 mod backups;
+mod catalogues;
 mod common;
 pub mod doors;
 mod drain;
@@ -78,6 +79,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route("/v1/xnode/secrets", get(secrets))
         .route("/v1/xnode/secrets/{name}", axum::routing::put(set_secret).delete(remove_secret))
         .merge(backups::routes())
+        .merge(catalogues::routes())
         .merge(access::routes())
         .merge(alerts::routes())
         .merge(doors::routes())

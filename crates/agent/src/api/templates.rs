@@ -11,20 +11,27 @@ use openmesh_blueprint::Document;
 use openmesh_blueprint::document::{Name, PackageVersion, Protocol};
 use openmesh_blueprint::inventory::Holder;
 use openmesh_blueprint::template::Category;
+use openmesh_primitives::Timestamp;
 use openmesh_templates::grade::Grades;
-use openmesh_templates::views::{OrderBody, Outcome as Made, Preflight, Sheet, Summary, outcomes, sheet, summary};
-use openmesh_templates::{Facts, HeldPort, Order, built_in, compose, makeable, preflight};
+use openmesh_templates::views::{
+    BackupOutcome, BackupWish, OrderBody, Outcome as Made, Preflight, Sheet, Summary, outcomes, sheet, summary,
+};
+use openmesh_templates::{Composition, Facts, Fault, HeldPort, Library, Order, compose, preflight};
 use serde::Deserialize;
 
 use super::common::{Change, Shared, blocking, name};
 use crate::error::AgentError;
-use crate::service::{Asked, Service, Terms};
+use crate::service::{Asked, Service, Terms, names};
 use crate::views;
 
 /// Letters and digits of secrets that are made: no program reads more into one of them.
 const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 /// Bytes below this one name letters evenly: the largest multiple of 62 that a byte reaches.
 const EVEN: u8 = 248;
+/// Words for a machine without a place for backups.
+const NO_PLACE: &str = "this machine has no place for backups; name one in machine.backups of its document";
+/// Words for a machine that nobody's key is set for.
+const NO_KEY: &str = "no owner's key is set, without which none is made; `openmesh xnode backup-key make FILE` makes one";
 /// Memory of an application that names none, bytes. Source: clause X-42.
 const MEMORY_BYTES: u64 = 512 << 20;
 
@@ -49,12 +56,17 @@ struct Search {
     category: Option<String>,
 }
 
-async fn list(Query(query): Query<Search>) -> Result<Json<Vec<Summary>>, AgentError> {
+async fn list(State(service): Shared, Query(query): Query<Search>) -> Result<Json<Vec<Summary>>, AgentError> {
     let category = query.category.as_deref().filter(|word| !word.is_empty()).map(str::parse::<Category>).transpose();
     let category = category.map_err(|error| AgentError::Name(format!("the category {error}")))?;
-    let grades = Grades::built_in();
-    let found = built_in().search(&query.search, category);
-    Ok(Json(found.into_iter().map(|(template, card)| summary(built_in(), &grades, template, card)).collect()))
+    let (grades, library) = (Grades::built_in(), blocking(&service, library).await?);
+    let found = library.search(&query.search, category);
+    Ok(Json(found.into_iter().map(|(template, card)| summary(&library, &grades, template, card)).collect()))
+}
+
+/// The store of this machine: the built-in templates, and those of the catalogues that its document names.
+fn library(service: &Service) -> Result<Arc<Library>, AgentError> {
+    Ok(service.publishers().library(&service.catalogues()?))
 }
 
 /// Query of one template.
@@ -64,6 +76,9 @@ struct Which {
     /// Its version; the newest without it.
     #[serde(default)]
     version: Option<String>,
+    /// Its catalogue; a built-in template without it.
+    #[serde(default)]
+    catalogue: Option<String>,
 }
 
 fn version(text: Option<&str>) -> Result<Option<PackageVersion>, AgentError> {
@@ -71,28 +86,120 @@ fn version(text: Option<&str>) -> Result<Option<PackageVersion>, AgentError> {
     parsed.map_err(|error| AgentError::Name(error.to_string()))
 }
 
-async fn show(Path(text): Path<String>, Query(query): Query<Which>) -> Result<Json<Sheet>, AgentError> {
+async fn show(
+    State(service): Shared,
+    Path(text): Path<String>,
+    Query(query): Query<Which>,
+) -> Result<Json<Sheet>, AgentError> {
     let (wanted, version) = (name(&text)?, version(query.version.as_deref())?);
-    let found = built_in().find(&wanted, version.as_ref());
-    let sheet = found.and_then(|template| sheet(built_in(), &Grades::built_in(), template));
+    let catalogue = query.catalogue.as_deref().map(name).transpose()?;
+    let library = blocking(&service, library).await?;
+    let found = library.find_in(catalogue.as_ref(), &wanted, version.as_ref());
+    let sheet = found.and_then(|template| sheet(&library, &Grades::built_in(), template));
     sheet.map(Json).ok_or(AgentError::NoTemplate { name: text })
 }
 
+/// An order with a person's wish about backups, which the machine's places decide about.
+struct Wished {
+    order: Order,
+    backup: Option<BackupWish>,
+}
+
 /// An order of a body of JSON.
-fn order(template: &str, body: &[u8]) -> Result<Order, AgentError> {
+fn order(template: &str, body: &[u8]) -> Result<Wished, AgentError> {
     let body: OrderBody =
         serde_json::from_slice(body).map_err(|error| AgentError::Name(format!("the order cannot be read: {error}")))?;
-    let template = name(template)?;
-    if built_in().find(&template, None).is_none() {
-        return Err(AgentError::NoTemplate { name: template.to_string() });
-    }
     let answers = body.answers.into_iter().map(|(option, answer)| Ok((name(&option)?, answer)));
-    Ok(Order {
-        template,
+    let order = Order {
+        catalogue: body.catalogue.as_deref().map(name).transpose()?,
+        template: name(template)?,
         version: version(body.version.as_deref())?,
         name: name(&body.name)?,
         answers: answers.collect::<Result<BTreeMap<Name, String>, AgentError>>()?,
-    })
+        backup: None,
+    };
+    Ok(Wished { order, backup: body.backup })
+}
+
+/// An order as it is done on this machine, and the store from which it is.
+struct Placed {
+    order: Order,
+    library: Arc<Library>,
+    number: u64,
+    document: Document,
+}
+
+/// Finds the template of an order, and the place of its backups.
+fn placed(service: &Service, wished: &Wished) -> Result<Placed, AgentError> {
+    let (number, document) = present(service)?;
+    let library = service.publishers().library(&document.machine.catalogues);
+    let mut order = wished.order.clone();
+    if let Some(catalogue) = &order.catalogue {
+        service.publishers().check_copy(catalogue, &document.machine.catalogues, Timestamp::now())?;
+    }
+    if library.find_in(order.catalogue.as_ref(), &order.template, None).is_none() {
+        return Err(AgentError::NoTemplate { name: Order { version: None, ..order }.words() });
+    }
+    order.backup = place(wished.backup.as_ref(), &document)?;
+    Ok(Placed { order, library, number, document })
+}
+
+/// The place of backups that an order gets: the one that is wished for, else the first of the machine.
+fn place(wish: Option<&BackupWish>, document: &Document) -> Result<Option<Name>, AgentError> {
+    let places = &document.machine.backups;
+    let refused = |message: String| {
+        Err(AgentError::Order { faults: vec![Fault { option: Some("backup".to_string()), message }] })
+    };
+    match wish {
+        None => Ok(places.keys().next().cloned()),
+        Some(BackupWish { on: false, .. }) => Ok(None),
+        Some(BackupWish { to: None, .. }) => match places.keys().next() {
+            Some(first) => Ok(Some(first.clone())),
+            None => refused(NO_PLACE.to_string()),
+        },
+        Some(BackupWish { to: Some(to), .. }) => match places.keys().find(|place| place.as_str() == to) {
+            Some(place) => Ok(Some(place.clone())),
+            None => refused(format!("`{to}` is no place of machine.backups; there are {}", names(places.keys()))),
+        },
+    }
+}
+
+/// Backups that an order comes to; none where its templates propose none.
+fn backups_of(
+    service: &Service,
+    placed: &Placed,
+    composition: &Composition,
+) -> Result<Option<BackupOutcome>, AgentError> {
+    if composition.templates.values().all(|template| template.backup.is_none()) {
+        return Ok(None);
+    }
+    let places: Vec<String> = placed.document.machine.backups.keys().map(ToString::to_string).collect();
+    let lacks = match &placed.order.backup {
+        None if places.is_empty() => Some(NO_PLACE.to_string()),
+        None => Some("they are switched off".to_string()),
+        Some(_) if service.backups().keys.owner()?.is_none() => Some(NO_KEY.to_string()),
+        Some(_) => None,
+    };
+    Ok(Some(BackupOutcome { to: placed.order.backup.as_ref().map(ToString::to_string), places, lacks }))
+}
+
+/// Faults of an order from a catalogue of others: a secret that is made under a name which another application has would be handed to it.
+fn faults_of_others(service: &Service, placed: &Placed, composition: &Composition) -> Result<Vec<Fault>, AgentError> {
+    if placed.order.catalogue.is_none() {
+        return Ok(Vec::new());
+    }
+    let own = |user: &String| composition.applications.keys().any(|name| name.as_str() == user);
+    let is_made = |secret: &str| composition.secrets.keys().any(|name| name.as_str() == secret);
+    let held = service.secrets()?.into_iter().filter(|secret| is_made(&secret.name));
+    let fault = |secret: views::Secret| {
+        let user = secret.used_by.keys().find(|user| !own(*user))?;
+        let message = format!(
+            "its secret `{}` would be the one that {user} has; take another name for the application",
+            secret.name
+        );
+        Some(Fault { option: Some("name".to_string()), message })
+    };
+    Ok(held.filter_map(fault).collect())
 }
 
 /// The wanted document with the number of its generation; an empty one before the first.
@@ -150,13 +257,13 @@ fn missing(service: &Service, secrets: &BTreeMap<Name, u32>) -> Result<BTreeMap<
 }
 
 async fn check(State(service): Shared, Path(text): Path<String>, body: Bytes) -> Result<Json<Preflight>, AgentError> {
-    let order = order(&text, &body)?;
-    Ok(Json(blocking(&service, move |service| checked(service, &order)).await?))
+    let wished = order(&text, &body)?;
+    Ok(Json(blocking(&service, move |service| checked(service, &wished)).await?))
 }
 
-fn checked(service: &Service, order: &Order) -> Result<Preflight, AgentError> {
-    let (_, document) = present(service)?;
-    let facts = facts(service, &document)?;
+fn checked(service: &Service, wished: &Wished) -> Result<Preflight, AgentError> {
+    let placed = placed(service, wished)?;
+    let facts = facts(service, &placed.document)?;
     let mut view = Preflight {
         problems: Vec::new(),
         applications: Vec::new(),
@@ -165,13 +272,16 @@ fn checked(service: &Service, order: &Order) -> Result<Preflight, AgentError> {
         memory_free_bytes: facts.memory_free,
         disk_bytes: 0,
         disk_free_bytes: facts.disk_free,
+        backups: None,
         document: String::new(),
     };
-    match compose(built_in(), order) {
+    match compose(&placed.library, &placed.order) {
         Err(faults) => view.problems = faults,
         Ok(composition) => {
             view.problems = preflight(&composition, &facts);
-            view.applications = outcomes(&composition);
+            view.problems.extend(faults_of_others(service, &placed, &composition)?);
+            view.applications = outcomes(&placed.library, &composition);
+            view.backups = backups_of(service, &placed, &composition)?;
             view.secrets = missing(service, &composition.secrets)?.into_keys().map(|name| name.to_string()).collect();
             let all = |bytes: fn(&Made) -> u64| view.applications.iter().map(bytes).fold(0, u64::saturating_add);
             (view.memory_bytes, view.disk_bytes) = (all(|made| made.memory_bytes), all(|made| made.disk_bytes));
@@ -189,14 +299,16 @@ struct Ready {
     secrets: BTreeMap<Name, u32>,
 }
 
-fn ready(service: &Service, order: &Order) -> Result<Ready, AgentError> {
-    let (number, mut document) = present(service)?;
-    let composition = compose(built_in(), order).map_err(|faults| AgentError::Order { faults })?;
-    let faults = preflight(&composition, &facts(service, &document)?);
+fn ready(service: &Service, wished: &Wished) -> Result<Ready, AgentError> {
+    let placed = placed(service, wished)?;
+    let composition = compose(&placed.library, &placed.order).map_err(|faults| AgentError::Order { faults })?;
+    let mut faults = preflight(&composition, &facts(service, &placed.document)?);
+    faults.extend(faults_of_others(service, &placed, &composition)?);
     if !faults.is_empty() {
         return Err(AgentError::Order { faults });
     }
     let secrets = missing(service, &composition.secrets)?;
+    let (number, mut document) = (placed.number, placed.document);
     document.applications.extend(composition.applications);
     // What the new applications do together with the old ones is looked at as in any other document.
     let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
@@ -209,9 +321,9 @@ async fn deploy(
     change: Change,
     body: Bytes,
 ) -> Result<Json<views::Deployment>, AgentError> {
-    let order = order(&text, &body)?;
-    let reason = format!("{} is made of the template {}", order.name, order.template);
-    let ready = blocking(&service, move |service| ready(service, &order)).await?;
+    let wished = order(&text, &body)?;
+    let reason = format!("{} is made of the template {}", wished.order.name, wished.order.words());
+    let ready = blocking(&service, move |service| ready(service, &wished)).await?;
     let asked = change.asked(&reason);
     let asked = Asked { expected: Some(asked.expected.unwrap_or(ready.number)), ..asked };
     let terms = Terms { refresh: change.refresh, ..Terms::default() };
@@ -226,7 +338,7 @@ pub(super) async fn deploy_making(
     asked: &Asked,
     does: bool,
 ) -> Result<views::Deployment, AgentError> {
-    let wanted = makeable(built_in(), &document.applications);
+    let wanted = service.makeable(document).await?;
     let secrets = blocking(service, move |service| missing(service, &wanted)).await?;
     deploy_with(service, document, secrets, terms, asked, does).await
 }
@@ -310,11 +422,35 @@ mod tests {
 
     #[test]
     fn an_order_of_json_is_strict() {
-        let read = order("redis", br#"{"name": "cache", "answers": {"memory": "64 MiB"}}"#).unwrap();
-        assert_eq!((read.name.as_str(), read.answers.len()), ("cache", 1));
-        let code = |template: &str, body: &[u8]| order(template, body).unwrap_err().code();
+        let body = br#"{"name": "cache", "answers": {"memory": "64 MiB"}, "backup": {"on": true, "to": "disk"}}"#;
+        let read = order("redis", body).unwrap();
+        assert_eq!((read.order.name.as_str(), read.order.answers.len()), ("cache", 1));
+        assert_eq!(read.backup, Some(BackupWish { on: true, to: Some("disk".into()) }));
+        let theirs = order("shop", br#"{"name": "till", "catalogue": "acme"}"#).unwrap();
+        assert_eq!((theirs.order.words().as_str(), theirs.backup), ("acme/shop", None));
+        let code = |template: &str, body: &[u8]| order(template, body).err().unwrap().code();
         assert_eq!(code("redis", br#"{"name": "cache", "anwsers": {}}"#), ("value", 400));
         assert_eq!(code("redis", br#"{"name": "Cache"}"#), ("value", 400));
-        assert_eq!(code("rediss", br#"{"name": "cache"}"#), ("no_template", 404));
+        assert_eq!(code("redis", br#"{"name": "cache", "catalogue": "../a"}"#), ("value", 400));
+        assert_eq!(code("redis", br#"{"name": "cache", "backup": {"to": "disk"}}"#), ("value", 400));
+    }
+
+    #[test]
+    fn backups_are_made_where_the_machine_has_a_place_unless_a_person_says_otherwise() {
+        let with = |backups: &str| {
+            Document::parse(&format!("version: 1\nmachine: {{backups: {backups}}}\napplications: {{}}\n")).unwrap()
+        };
+        let (none, two) = (with("{}"), with("{b: {kind: folder, address: /b}, a: {kind: folder, address: /a}}"));
+        let found = |wish: Option<BackupWish>, document: &Document| {
+            place(wish.as_ref(), document).map(|place| place.map(|place| place.to_string())).map_err(|e| e.code().0)
+        };
+        let wish = |on: bool, to: Option<&str>| Some(BackupWish { on, to: to.map(str::to_string) });
+        assert_eq!(found(None, &none), Ok(None));
+        assert_eq!(found(None, &two), Ok(Some("a".to_string())));
+        assert_eq!(found(wish(false, None), &two), Ok(None));
+        assert_eq!(found(wish(true, Some("b")), &two), Ok(Some("b".to_string())));
+        assert_eq!(found(wish(true, None), &two), Ok(Some("a".to_string())));
+        assert_eq!(found(wish(true, None), &none), Err("order"));
+        assert_eq!(found(wish(true, Some("c")), &two), Err("order"));
     }
 }

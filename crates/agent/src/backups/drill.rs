@@ -6,21 +6,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use openmesh_backup::{Owners, Repository, Restoration, open};
 use openmesh_blueprint::document::{Name, Wish};
 use openmesh_blueprint::generation::IDS_OF_APPLICATION;
 use openmesh_primitives::Timestamp;
 use openmesh_volume::{Id as VolumeId, Keeper, NewVolume, Owner, RestoredLine, Volumes};
-use openmesh_xnode::jobs::RunEnd;
-use tokio::runtime::Builder;
 
 use crate::backups::error::BackupsError;
 use crate::backups::find;
 use crate::backups::head::{self, Opened, Part};
 use crate::backups::jobs::{Done, Job};
 use crate::backups::records::Drilled;
+use crate::backups::runs::end_of;
 use crate::backups::subject::{self, Subject, volume_id};
 use crate::error::AgentError;
 use crate::service::Service;
@@ -31,8 +30,6 @@ const OWNER: Owner = Owner { user: 0, group: 0, mode: 0o700 };
 const LINE: u32 = 2;
 /// Maker of scratch volumes and of runs, in marks.
 const AGENT: &str = "restore drill";
-/// Time between two looks at a run that is about to be cleared away: that of the clock of jobs.
-const LOOK: Duration = Duration::from_secs(2);
 /// Name of the job that is an application's own check.
 pub(crate) const CHECK: &str = "drill";
 
@@ -213,48 +210,6 @@ fn own_check(
         false => {
             let (words, run) = (end.words, run.number);
             Err(BackupsError::Check { application: name.clone(), words, run }.into())
-        }
-    }
-}
-
-/// Waits for the end of a run, and until nothing of it is left that holds the data.
-fn end_of(service: &Service, job: &Job, name: &Name, check: &Name, number: u64) -> Result<RunEnd, AgentError> {
-    let runtime = Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(AgentError::file("making a runtime for", "the check of a drill"))?;
-    runtime.block_on(ended(service, job, name, check, number))
-}
-
-/// As [`end_of`]: the clock of jobs looks after the run, and its end is an event.
-async fn ended(service: &Service, job: &Job, name: &Name, check: &Name, number: u64) -> Result<RunEnd, AgentError> {
-    let mut news = service.history().follow();
-    let mut is_asked = false;
-    loop {
-        let found = service.agent().runs(name, check)?.into_iter().find(|(run, _)| run.number == number);
-        let gone = || BackupsError::Check {
-            application: name.clone(),
-            words: "it was removed before its end".into(),
-            run: number,
-        };
-        let (run, logs) = found.ok_or_else(gone)?;
-        let is_cleared = !logs.with_file_name("shim.json").exists();
-        match run.end.filter(|_| is_cleared) {
-            Some(end) if !is_asked => return Ok(end),
-            Some(_) => return Err(BackupsError::Cancelled.into()),
-            None if is_asked && service.is_leaving() => return Err(BackupsError::Cancelled.into()),
-            None => {}
-        }
-        tokio::select! {
-            changed = news.changed() => {
-                if changed.is_err() {
-                    return Err(BackupsError::Leaving.into());
-                }
-            }
-            () = job.cancelled(), if !is_asked => {
-                service.agent().end_job(name, check, &openmesh_xnode::open)?;
-                is_asked = true;
-            }
-            // What is cleared away late is no event.
-            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }

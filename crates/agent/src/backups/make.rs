@@ -15,7 +15,7 @@ use crate::backups::pause::Pauser;
 use crate::backups::records::Made;
 use crate::backups::subject::{self, Subject};
 use crate::backups::targets::{self, Target};
-use crate::backups::{retain, room, scratch};
+use crate::backups::{retain, room, runs, scratch};
 use crate::error::AgentError;
 use crate::service::Service;
 
@@ -51,6 +51,7 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     job.say(format!("opens {}", targets::words(store)));
     let target = targets::open_target(service, target_name, store)?;
     let repository = target.repository(service)?.metered(job.meter.clone());
+    let unprepared = runs::prepare(service, job, name)?;
     let at = Timestamp::now();
     let pauser = Pauser::new(service, name);
     let sources = stills(service, job, &subject, &pauser)?;
@@ -89,7 +90,11 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
         let cause = format!("backups that are not kept any more could not be removed: {error}");
         service.backups().records.change_target(target_name, |record| record.cause = Some(cause))?;
     }
-    Ok(Done { text: words(&target, &made, &sums, removed.unwrap_or(0)), backup: Some(id), generation: None })
+    let mut text = words(&target, &made, &sums, removed.unwrap_or(0));
+    if let Some(fault) = unprepared {
+        text += &format!("; the application's own preparation failed, so that its data are as after a power cut: {fault}");
+    }
+    Ok(Done { text, backup: Some(id), generation: None })
 }
 
 /// Clones the lines in use, all within one pause of the application.

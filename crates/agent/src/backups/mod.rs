@@ -36,6 +36,7 @@ mod records;
 mod restore;
 mod retain;
 mod room;
+mod runs;
 pub mod scheduler;
 mod scratch;
 mod state;

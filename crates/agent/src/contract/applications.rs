@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::list::{CHANGE, List, flag, of, plain, text, value, values};
+use crate::publishers::views::Catalogue;
 use crate::views::templates::{OrderBody, Preflight, Sheet, Summary};
 use crate::views::{Application, Deployment, Generation, ImportBody, Imported, Restarting};
 
@@ -60,10 +61,14 @@ pub(super) fn list(list: &mut List) {
 
 fn templates(list: &mut List) {
     list.add(TAG, ("get", "/templates"), "Templates of applications")
+        .about("The built-in ones, and those of the catalogues of other publishers that the document names: each of these says its catalogue and its publisher.")
         .query(&[text("search", "Words that a template has"), text("category", "Its category")])
         .answers(values::<Summary>(), "Templates");
     list.add(TAG, ("get", "/templates/{name}"), "A template with its form")
-        .query(&[text("version", "Its version; the newest without it")])
+        .query(&[
+            text("version", "Its version; the newest without it"),
+            text("catalogue", "Its catalogue; a built-in template without it"),
+        ])
         .answers(value::<Sheet>(), "The template");
     list.add(TAG, ("post", "/templates/{name}/preflight"), "Hold an order against the machine; changes nothing")
         .body(value::<OrderBody>(), true)
@@ -73,4 +78,9 @@ fn templates(list: &mut List) {
         .query(&[flag("refresh", "Tags are looked up anew")])
         .body(value::<OrderBody>(), true)
         .answers(value::<Deployment>(), "The deployment that was taken, or would be");
+    list.add(TAG, ("get", "/catalogues"), "Catalogues of other publishers, with the states of their copies")
+        .answers(values::<Catalogue>(), "Catalogues");
+    list.add(TAG, ("post", "/catalogues/{name}/refresh"), "Look at the place of a catalogue, and take what is there")
+        .about("Where something is against it (`catalogue_signature`, `catalogue_key`, `catalogue_older`, `catalogue_expired`, ...) the copy that is there stays in use.")
+        .answers(value::<Catalogue>(), "The catalogue");
 }

@@ -6,6 +6,7 @@ use openmesh_blueprint::catalogue::Catalogue;
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Disposal;
 use openmesh_blueprint::{Document, Generation, Refusal, resolve};
+use openmesh_primitives::Timestamp;
 use openmesh_xnode::XnodeError;
 
 use super::{Asked, Service, Terms, names};
@@ -68,6 +69,7 @@ impl Service {
     ) -> Result<views::Deployment, AgentError> {
         check_drained(&self.settings, terms, does)?;
         tokio::task::block_in_place(|| readable(document))?;
+        self.publishers.prepare(document).await;
         loop {
             let (number, known) = self.prepare(document, terms, asked).await?;
             let said =
@@ -95,7 +97,8 @@ impl Service {
         let previous = self.check_expected(asked)?;
         let previous = previous.as_ref();
         tokio::task::block_in_place(|| {
-            let known = Known::of(self.agent.machine(), &self.settings, document, previous, terms.refresh)?;
+            let others = self.publishers.templates_of(document, Timestamp::now())?;
+            let known = Known::of(self.agent.machine(), &self.settings, document, others, previous, terms.refresh)?;
             if let Some(least) = known.least(previous) {
                 let generation = self.resolved(document, &least, terms, previous, asked)?;
                 match self.agent.plan(&generation, self.serving()?.as_ref()) {

@@ -210,6 +210,36 @@ async fn a_drill_runs_the_applications_own_check_on_the_restored_data() {
     world.stop().await;
 }
 
+/// A document whose preparation of a backup runs a script of Perl.
+fn prepared(document: &str, script: &str) -> String {
+    let job = format!("    jobs: {{before-backup: {{command: [/usr/bin/perl, -e, \"{script}\"], timeout: 60s}}}}\n    health:");
+    document.replacen("    health:", &job, 1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_prepares_its_data_and_a_failure_of_that_is_said() {
+    let Some(mut world) = World::new() else { return };
+    let store = tempfile::tempdir().unwrap();
+    world.start().await;
+    let (image, port) = (world.image(&server("one")), free_port());
+    set_keys(&world).await;
+    let document = backed_up(&world, &image, port, &folder(&store.path().join("repository")));
+    world.deploy(prepared(&document, "open F, '>>', '/data/words' or exit 3; print F qq(flushed\\n)")).await;
+    answer("POST", port, "/kept").await.unwrap();
+    let made = done(&world, "/applications/web/backups", Vec::new()).await;
+    assert!(!made.text.contains("preparation"), "{made:?}");
+    answer("POST", port, "/later").await.unwrap();
+    let restored = done(&world, "/applications/web/backups/restore", Vec::new()).await;
+    rests(&world, &restored).await;
+    // What the preparation wrote is in the backup, and what came after it is not.
+    assert_eq!(answer("GET", port, "/").await.as_deref(), Some("one\nkept\nflushed\n"));
+    // One that fails holds up no backup: the clone is as good as one after a power cut.
+    world.deploy(prepared(&document, "exit 7")).await;
+    let made = done(&world, "/applications/web/backups", Vec::new()).await;
+    assert!(made.text.contains("own preparation failed") && made.text.contains("code 7"), "{made:?}");
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_becomes_another_application_with_other_ids() {
     let Some(mut world) = World::new() else { return };

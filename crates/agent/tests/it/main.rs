@@ -19,6 +19,7 @@ mod neighbours;
 mod pantry;
 mod pauses;
 mod protocols;
+mod publishers;
 mod restarts;
 mod returns;
 mod service;

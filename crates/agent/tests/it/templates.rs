@@ -1,4 +1,4 @@
-//! The built-in templates on a real agent: each is installed, asked in its own protocol, used, changed, doubled and removed.
+//! The built-in templates on a real agent: each is installed, asked in its own protocol, used, upgraded, doubled, backed up, restored and removed.
 //!
 //! Six of them run with the other tests; `make templates` runs all, and writes what it found to `docs/templates.json`. Packages come from the archives that this
 //! machine is configured with.
@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use openmesh_agent::Settings;
 use openmesh_agent::client::ClientError;
-use openmesh_agent::views::templates::{Preflight, Sheet, Summary};
+use openmesh_agent::views::backups::{Ended, Job, Keys, RestoreRequest};
+use openmesh_agent::views::templates::{BackupWish, Preflight, Sheet, Summary};
 use openmesh_agent::views::{Application, ApplicationState, Deployment, Event, EventKind, Node};
+use openmesh_agent::{Identity, Settings};
 use openmesh_blueprint::Document;
 use openmesh_blueprint::document::Content;
 use openmesh_primitives::Timestamp;
-use openmesh_templates::grade::{Check, Grade, Grades, Outcome};
+use openmesh_templates::grade::{Check, Grade, Grades, Mark, Outcome};
 use openmesh_templates::views::OrderBody;
 use reqwest::Method;
 
@@ -30,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const IT: &str = "it";
 /// Name of its second instance.
 const SECOND: &str = "two";
+/// Name of the application that its backup becomes.
+const BACK: &str = "back";
 /// Password of every secret that a test sets itself.
 const PASSWORD: &str = "correcthorsebatterystaple1234567";
 
@@ -257,8 +260,8 @@ fn lacking(kitchen: &openmesh_image::recipe::Kitchen) -> Option<String> {
     }
 }
 
-/// An agent that makes images of this machine's packages, with a network of its own.
-async fn world() -> Option<World> {
+/// An agent that makes images of this machine's packages, with a network of its own and a place for backups.
+async fn world(backups: &Path) -> Option<World> {
     let mut world = World::new()?;
     world.settings.kitchen = Settings::usual("default".parse().unwrap()).unwrap().kitchen;
     if let Some(lacking) = lacking(&world.settings.kitchen) {
@@ -267,7 +270,11 @@ async fn world() -> Option<World> {
     }
     world.client.limit = PATIENCE + Duration::from_secs(60);
     world.start().await;
-    world.deploy(world.document("applications: {}\n")).await;
+    let place = format!("machine: {{backups: {{disk: {{kind: folder, address: {}}}}}, ", backups.display());
+    world.deploy(world.document("applications: {}\n").replacen("machine: {", &place, 1)).await;
+    let recipient = Identity::generate().unwrap().recipient().to_string();
+    let request = world.client.request(Method::PUT, "/backups/key").body(recipient);
+    world.client.ask::<Keys>(request).await.unwrap();
     Some(world)
 }
 
@@ -325,10 +332,11 @@ async fn serves(world: &World, taken: &Deployment) -> Result<(), String> {
     if followed.await.unwrap_or(false) { Ok(()) } else { Err(words.join("; ")) }
 }
 
-/// Makes an application out of a template.
-async fn install(world: &World, case: &Case, name: &str, answers: &[(&str, &str)]) -> Result<(), String> {
-    let answers = answers.iter().map(|(option, answer)| (option.to_string(), answer.to_string())).collect();
-    let order = OrderBody { name: name.into(), version: None, answers };
+/// Makes an application out of a version of a template. Its backups are made on demand: a moment of its schedule would be in the way of those.
+async fn install(world: &World, case: &Case, name: &str, version: Option<&String>) -> Result<(), String> {
+    let answers = case.answers.iter().map(|(option, answer)| (option.to_string(), answer.to_string())).collect();
+    let (version, backup) = (version.cloned(), Some(BackupWish::default()));
+    let order = OrderBody { name: name.into(), version, answers, backup, ..OrderBody::default() };
     let path = format!("/templates/{}/deploy?by=alice", case.template);
     let taken = world.client.ask::<Deployment>(world.client.request(Method::POST, &path).json(&order)).await;
     serves(world, &taken.map_err(|error| error.to_string())?).await
@@ -377,8 +385,8 @@ async fn remove(world: &World, before: &BTreeSet<String>) -> Result<(), String> 
     }
 }
 
-/// Gives the application another answer, by its document.
-async fn change(world: &World, (option, answer): (&str, &str)) -> Result<(), String> {
+/// Gives the application another answer and the present version, by its document.
+async fn change(world: &World, (option, answer): (&str, &str), version: &str) -> Result<(), String> {
     let wanted = world.get::<Node>("").await.map_err(|error| error.to_string())?.wanted;
     let request = world.client.request(Method::GET, &format!("/generations/{wanted}"));
     let text = world.client.text(request).await.map_err(|error| error.to_string())?;
@@ -386,19 +394,55 @@ async fn change(world: &World, (option, answer): (&str, &str)) -> Result<(), Str
     let application = document.applications.get_mut(&IT.parse().unwrap()).ok_or("it is not in the document")?;
     let using = application.template.as_mut().ok_or("it has no template in the document")?;
     using.answers.insert(option.parse().unwrap(), Content::Text(answer.to_string()));
+    using.version = Some(version.parse().unwrap());
     let taken = world.send(Method::POST, "/applications?by=alice", document.to_yaml()).await;
     serves(world, &taken.map_err(|error| error.to_string())?).await
 }
 
+/// Does an act about the data of the application, and waits for its end.
+async fn act(world: &World, path: &str, body: Vec<u8>) -> Result<Ended, String> {
+    let words = |error: ClientError| error.to_string();
+    let begun = world.client.ask::<Job>(world.client.request(Method::POST, path).body(body)).await.map_err(words)?;
+    let follow = format!("/backups/jobs/{}?follow=true", begun.number);
+    let told = world.client.lines::<Job>(world.client.request(Method::GET, &follow)).await.map_err(words)?;
+    let mut told = std::pin::pin!(told);
+    let ended = tokio::time::timeout(PATIENCE, async {
+        while let Some(job) = told.next().await {
+            if let Some(ended) = job.map_err(words)?.ended {
+                return Ok(ended);
+            }
+        }
+        Err("the act was told no end of".to_string())
+    });
+    let ended = ended.await.unwrap_or_else(|_| Err("the act did not end".to_string()))?;
+    if ended.ok { Ok(ended) } else { Err(ended.text) }
+}
+
+/// Backs the application up, its own preparation included.
+async fn back_up(world: &World) -> Result<(), String> {
+    let made = act(world, &format!("/applications/{IT}/backups"), Vec::new()).await?;
+    if made.text.contains("preparation failed") { Err(made.text) } else { Ok(()) }
+}
+
+/// Lets that backup become another application, and looks for what was given to the first one.
+async fn restore(world: &World, case: &Case) -> Result<(), String> {
+    let request = RestoreRequest { as_name: Some(BACK.into()), ..RestoreRequest::default() };
+    let body = serde_json::to_vec(&request).map_err(|error| error.to_string())?;
+    act(world, &format!("/applications/{IT}/backups/restore"), body).await?;
+    let back = running(world, case, BACK, Some(PASSWORD)).await?;
+    ask(case.kept, &back).await
+}
+
 /// One check after the other, until one fails.
-async fn checks(world: &World, case: &Case, grade: &mut Grade) -> Result<(), (Check, String)> {
+async fn checks(world: &World, case: &Case, sheet: &Sheet, grade: &mut Grade) -> Result<(), (Check, String)> {
     let before = fingerprint(world);
     for option in case.secrets {
         let request = world.client.request(Method::PUT, &format!("/secrets/{IT}-{option}")).body(PASSWORD);
         world.client.ask::<u32>(request).await.map_err(|error| (Check::Install, error.to_string()))?;
     }
     let failed = |check: Check| move |words: String| (check, words);
-    install(world, case, IT, case.answers).await.map_err(failed(Check::Install))?;
+    // The oldest version that the present one takes the place of, where there is one.
+    install(world, case, IT, sheet.upgrades.first()).await.map_err(failed(Check::Install))?;
     let it = running(world, case, IT, Some(PASSWORD)).await.map_err(failed(Check::Install))?;
     grade.checks.insert(Check::Install, Outcome::Passed);
     ask(case.answer, &it).await.map_err(failed(Check::Answer))?;
@@ -406,16 +450,25 @@ async fn checks(world: &World, case: &Case, grade: &mut Grade) -> Result<(), (Ch
     ask(case.put, &it).await.map_err(failed(Check::Use))?;
     ask(case.kept, &it).await.map_err(failed(Check::Use))?;
     grade.checks.insert(Check::Use, Outcome::Passed);
-    change(world, case.changed).await.map_err(failed(Check::Upgrade))?;
+    change(world, case.changed, &sheet.summary.version).await.map_err(failed(Check::Upgrade))?;
     let it = running(world, case, IT, Some(PASSWORD)).await.map_err(failed(Check::Upgrade))?;
     ask(case.kept, &it).await.map_err(failed(Check::Upgrade))?;
     grade.checks.insert(Check::Upgrade, Outcome::Passed);
     // Its secrets are made: nobody knows them, and it answers all the same.
-    install(world, case, SECOND, case.answers).await.map_err(failed(Check::SecondInstance))?;
+    install(world, case, SECOND, None).await.map_err(failed(Check::SecondInstance))?;
     let two = running(world, case, SECOND, None).await.map_err(failed(Check::SecondInstance))?;
     ask(case.answer, &two).await.map_err(failed(Check::SecondInstance))?;
     ask(case.kept, &it).await.map_err(failed(Check::SecondInstance))?;
     grade.checks.insert(Check::SecondInstance, Outcome::Passed);
+    let outcome = if sheet.data.is_empty() { Outcome::Nothing } else { Outcome::Passed };
+    if outcome == Outcome::Passed {
+        back_up(world).await.map_err(failed(Check::Backup))?;
+    }
+    grade.checks.insert(Check::Backup, outcome);
+    if outcome == Outcome::Passed {
+        restore(world, case).await.map_err(failed(Check::Restore))?;
+    }
+    grade.checks.insert(Check::Restore, outcome);
     remove(world, &before).await.map_err(failed(Check::Remove))?;
     grade.checks.insert(Check::Remove, Outcome::Passed);
     Ok(())
@@ -423,16 +476,17 @@ async fn checks(world: &World, case: &Case, grade: &mut Grade) -> Result<(), (Ch
 
 /// Tries a template in a world of its own.
 async fn tried(case: &Case) -> Option<Grade> {
-    let mut world = world().await?;
+    let backups = tempfile::tempdir().unwrap();
+    let mut world = world(&backups.path().join("repository")).await?;
     let sheet: Sheet = world.get(&format!("/templates/{}", case.template)).await.unwrap();
     let mut grade = Grade {
-        version: sheet.summary.version,
+        version: sheet.summary.version.clone(),
         day: Timestamp::now().to_rfc3339().get(..10).unwrap_or_default().to_string(),
         architecture: openmesh_image::oci::Platform::here().architecture,
         checks: BTreeMap::new(),
         failure: None,
     };
-    if let Err((check, words)) = checks(&world, case, &mut grade).await {
+    if let Err((check, words)) = checks(&world, case, &sheet, &mut grade).await {
         grade.checks.insert(check, Outcome::Failed);
         grade.failure = Some(words.chars().take(500).collect());
         println!("{}: {check:?}: {words}", case.template);
@@ -443,10 +497,13 @@ async fn tried(case: &Case) -> Option<Grade> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn six_templates_are_installed_used_changed_doubled_and_removed() {
+async fn six_templates_are_installed_used_upgraded_backed_up_and_removed() {
     let mut failures = Vec::new();
     for case in CASES.iter().filter(|case| case.is_usual) {
         let Some(grade) = tried(case).await else { return };
+        // Nothing is left out of what is tried.
+        let is_whole = grade.failure.is_some() || grade.mark(&grade.version) == Mark::Full;
+        failures.extend((!is_whole).then(|| format!("{}: {:?}", case.template, grade.checks)));
         failures.extend(grade.failure.map(|words| format!("{}: {words}", case.template)));
     }
     assert!(failures.is_empty(), "{failures:#?}");
@@ -486,7 +543,7 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     assert!(matches!(missing, Err(ClientError::Refused(failure)) if failure.code == "no_template"));
     let preflight = async |answers: &[(&str, &str)]| -> Preflight {
         let answers = answers.iter().map(|(option, answer)| (option.to_string(), answer.to_string())).collect();
-        let order = OrderBody { name: "cache".into(), version: None, answers };
+        let order = OrderBody { name: "cache".into(), answers, ..OrderBody::default() };
         let request = world.client.request(Method::POST, "/templates/redis/preflight").json(&order);
         world.client.ask(request).await.unwrap()
     };
@@ -502,6 +559,8 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     let right = preflight(&[]).await;
     assert_eq!((right.secrets.as_slice(), right.applications.len()), (&["cache-password".to_string()][..], 1));
     assert!(right.document.contains("name: redis") && right.memory_bytes == 384 << 20, "{}", right.document);
+    let backups = right.backups.unwrap();
+    assert!(backups.to.is_none() && backups.lacks.unwrap().contains("no place for backups"), "{:?}", backups.places);
     // A refused order leaves no secret behind.
     let order = OrderBody {
         name: "cache".into(),

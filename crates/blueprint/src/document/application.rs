@@ -199,9 +199,11 @@ record! {
 record! {
     /// A template with answers to its options.
     TemplateUse {
-        /// Name in the catalogue.
+        /// Name in its catalogue.
         name: Name,
-        /// Version; the newest of the catalogue without it.
+        /// Catalogue of another publisher, by its name in `machine.catalogues`; a built-in template without it.
+        catalogue: Option<Name>,
+        /// Version; the newest one of a built-in template without it.
         version: Option<PackageVersion>,
         /// Answers by option; those left out have the template's default.
         answers: BTreeMap<Name, Content>,
@@ -456,6 +458,15 @@ pub enum Origin<'a> {
     Recipe(&'a Recipe),
     /// A template with answers.
     Template(&'a TemplateUse),
+}
+
+impl TemplateUse {
+    /// Words for the template: `redis 1`, `acme/shop 3`.
+    pub fn words(&self) -> String {
+        let catalogue = self.catalogue.as_ref().map(|catalogue| format!("{catalogue}/")).unwrap_or_default();
+        let version = self.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        format!("{catalogue}{}{version}", self.name)
+    }
 }
 
 impl Application {

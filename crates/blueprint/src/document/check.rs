@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use super::application::{Application, Audience, Content, Health, Protocol, SwitchKind};
 use super::machine::{Certificates, StoreKind};
 use super::names::{AppPath, HostAddress, Name, Subnet};
+use super::publisher::{CATALOGUES_MAX, CatalogueSource};
 use super::root::Document;
 use super::units::{Rate, Size};
 use crate::text::{Node, Place, Problems, Value};
@@ -99,6 +100,7 @@ pub(super) fn check(document: &Document, tree: &Node, problems: &mut Problems) {
     if let Some(certificates) = &document.machine.certificates {
         check_certificates(certificates, &mut checker);
     }
+    catalogues(&document.machine.catalogues, &mut checker);
     host_ports(document, &mut checker);
     domains(document, &mut checker);
     links(document, &mut checker);
@@ -204,6 +206,16 @@ fn check_certificates(certificates: &Certificates, checker: &mut Checker<'_>) {
     }
     if certificates.root.as_ref().is_some_and(|root| !root.contains("-----BEGIN CERTIFICATE-----")) {
         checker.add(&path("root"), "is no certificate as PEM", Some("it begins with `-----BEGIN CERTIFICATE-----`"));
+    }
+}
+
+/// Catalogues of other publishers are few, and each is at a place that can be read.
+fn catalogues(all: &BTreeMap<Name, CatalogueSource>, checker: &mut Checker<'_>) {
+    if all.len() > CATALOGUES_MAX {
+        checker.add(&["machine", "catalogues"], format!("are {}, but at most {CATALOGUES_MAX} fit", all.len()), None);
+    }
+    for (name, (what, hint)) in all.iter().filter_map(|(name, source)| Some((name, source.fault()?))) {
+        checker.add(&["machine", "catalogues", name.as_str(), "address"], what, Some(hint));
     }
 }
 
@@ -363,6 +375,9 @@ fn origin(application: &Application, checker: &mut Checker<'_>) {
         [] => checker.add(&[], "has no origin", Some("write one of `image`, `recipe`, `template`")),
         [_] => {}
         several => checker.add(&[], format!("has several origins: {}", several.join(", ")), Some("keep one of them")),
+    }
+    if application.template.as_ref().is_some_and(|using| using.catalogue.is_some() && using.version.is_none()) {
+        checker.add(&["template", "version"], "is not there: a template of a catalogue needs its version", None);
     }
     if application.template.is_some()
         && let Value::Map(entries) = &checker.tree.value

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::application::Content;
 use super::names::{Domain, Name, Subnet};
+use super::publisher::CatalogueSource;
 use super::units::Size;
 use crate::text::{record, words};
 
@@ -148,6 +149,8 @@ record! {
         alerts: Alerts,
         /// Certificates of public domains; none is ordered without it.
         certificates: Option<Certificates>,
+        /// Catalogues of templates of other publishers by name.
+        catalogues: BTreeMap<Name, CatalogueSource>,
     }
 }
 

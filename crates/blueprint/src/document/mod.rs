@@ -8,6 +8,7 @@ mod application;
 mod check;
 mod machine;
 pub(crate) mod names;
+mod publisher;
 mod root;
 mod schedule;
 mod schema;
@@ -28,6 +29,7 @@ pub use names::{
     AppPath, Domain, HostAddress, ImageReference, Mode, Name, NameError, PackageName, PackageVersion, Subnet, User,
     VariableName,
 };
+pub use publisher::{CATALOGUES_MAX, CatalogueSource};
 pub use root::Document;
 pub use schedule::{Schedule, ScheduleError};
 pub use schema::schema;

@@ -26,6 +26,7 @@ record! {
             backups: BTreeMap::new(),
             alerts: Alerts { webhooks: BTreeMap::new() },
             certificates: None,
+            catalogues: BTreeMap::new(),
         },
         /// Applications by their name.
         applications: BTreeMap<Name, Application>,

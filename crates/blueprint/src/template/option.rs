@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use regex_lite::Regex;
+use regex_lite::{Regex, RegexBuilder};
 
 use super::placing::Publication;
 use crate::document::{Content, Domain, Name, Size};
@@ -10,6 +10,10 @@ use crate::text::{record, words};
 
 /// Longest answer, in bytes: an answer is a word or a line, and text of more belongs into a file.
 pub const ANSWER_BYTES_MAX: usize = 4096;
+/// Longest pattern, in bytes: the longest of a built-in template has a fifth of it.
+pub const PATTERN_BYTES_MAX: usize = 512;
+/// Largest pattern once it is compiled, in bytes: an answer is held against it in a time that grows with this (a count of 200 over ten ranges needs 30 KiB).
+const COMPILED_BYTES_MAX: usize = 256 << 10;
 /// Shortest secret that is generated, in characters: of 62 letters and digits they hold 95 bits.
 pub const SECRET_CHARS_MIN: u32 = 16;
 /// Longest secret that is generated, in characters: some programs cut what is longer.
@@ -120,6 +124,10 @@ impl TemplateOption {
         if self.pattern.is_some() != self.pattern_words.is_some() {
             faults.push("has one of `pattern` and `pattern_words`, which belong together".to_string());
         }
+        if self.pattern.as_ref().is_some_and(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+            faults.push(format!("has a `pattern` of more than {PATTERN_BYTES_MAX} bytes"));
+            return faults;
+        }
         if let Some(Err(error)) = self.pattern.as_deref().map(whole_text) {
             faults.push(format!("has a `pattern` that is none: {error}"));
         }
@@ -200,5 +208,5 @@ impl TemplateOption {
 
 /// A pattern of the whole text, as browsers take it.
 fn whole_text(pattern: &str) -> Result<Regex, regex_lite::Error> {
-    Regex::new(&format!("^(?:{pattern})$"))
+    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(COMPILED_BYTES_MAX).build()
 }

@@ -11,6 +11,7 @@ mod http;
 mod moving;
 mod nix;
 mod nixos;
+mod others;
 mod plan;
 mod plan_properties;
 mod repairs;

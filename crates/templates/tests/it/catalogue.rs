@@ -22,10 +22,12 @@ fn all() -> impl Iterator<Item = (&'static Template, &'static Card)> {
 /// A template with the answers of nobody, filled in.
 fn rendered(library: &Library, template: &Template) -> Application {
     let order = Order {
+        catalogue: None,
         template: template.name.clone(),
         version: Some(template.version.clone()),
         name: name("it"),
         answers: needed(template),
+        backup: None,
     };
     let composition = compose(library, &order).unwrap_or_else(|faults| panic!("{}: {faults:#?}", template.name));
     let document = Document { applications: composition.applications, ..Document::parse("version: 1\n").unwrap() };
@@ -52,7 +54,7 @@ fn every_template_is_described_for_people() {
         assert!((20..=110).contains(&card.summary.len()) && card.summary.ends_with('.'), "{said}: summary");
         assert!((100..=900).contains(&card.description.len()), "{said}: description {}", card.description.len());
         assert!(card.homepage.starts_with("https://") && !card.licence.is_empty(), "{said}");
-        let icon = built_in().icon(&template.name);
+        let icon = built_in().icon(template);
         assert!(icon.starts_with("<svg ") && icon.len() < 2_000 && !icon.contains("script"), "{said}: icon");
         for (option_name, option) in &template.options {
             assert!(
@@ -92,6 +94,62 @@ fn every_template_runs_without_rights_and_is_looked_after() {
     }
 }
 
+/// Templates whose data are not to be brought back by a copy of before.
+const WITHOUT_BACKUPS: [&str; 1] = ["openmesh-validator"];
+
+#[test]
+fn what_cannot_be_had_again_has_backups_that_are_proposed() {
+    let mut moments = BTreeSet::new();
+    for (template, _) in all() {
+        let said = format!("{} {}", template.name, template.version);
+        let keeps = rendered(built_in(), template).volumes.values().any(|volume| volume.backup);
+        let wanted = keeps && !WITHOUT_BACKUPS.contains(&template.name.as_str());
+        assert_eq!(template.backup.is_some(), wanted, "{said}");
+        let Some(policy) = &template.backup else { continue };
+        assert!(policy.drill.is_some(), "{said}: nobody proves its backups");
+        // Two in one minute would wait for one another; versions of one template are never both in an application.
+        moments.insert((policy.schedule.to_string(), template.name.clone()));
+    }
+    let schedules: BTreeSet<&String> = moments.iter().map(|(schedule, _)| schedule).collect();
+    assert_eq!(schedules.len(), moments.len(), "{moments:?}");
+}
+
+#[test]
+fn a_newer_version_names_those_that_it_takes_the_place_of() {
+    let mut newer = 0;
+    for (name, versions) in built_in().templates() {
+        for (index, template) in versions.iter().enumerate() {
+            let before: Vec<String> = versions[..index].iter().map(|one| one.version.to_string()).collect();
+            let named: Vec<String> = template.card.as_ref().unwrap().upgrades.iter().map(ToString::to_string).collect();
+            assert_eq!(named, before, "{name} {}", template.version);
+            newer += usize::from(index > 0);
+        }
+        let numbers: Vec<u32> = versions.iter().map(|one| one.version.as_str().parse().unwrap()).collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "{name}: {numbers:?}");
+    }
+    assert!(newer >= 2, "an upgrade can be tried");
+}
+
+/// Texts of older versions, by their hash.
+const OLDER: [(&str, &str); 4] = [
+    ("mariadb@1.yaml", "d1c64b34c6c198fc132b240895ec503dd0c14fa5608dbe9fa193cae6d564adec"),
+    ("postgresql@1.yaml", "f7174e465181d41137aee2078f7c4fe2237757cf779c9f15b47fa5966d4dbc59"),
+    ("redis@1.yaml", "be5044aae4b1fbe54a98a4cf21e73be9de8ae221ba175e6e83779eb3eca07f29"),
+    ("static-site@1.yaml", "a6a1f99979abca24554147fa7a4881d3401c00141c300a4b54db6b53565ba818"),
+];
+
+#[test]
+fn the_text_of_an_older_version_is_never_changed() {
+    // Whoever changes one changes applications that nobody touched: a change is a new version.
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("catalogue");
+    for (file, hash) in OLDER {
+        let text = std::fs::read(folder.join(file)).unwrap();
+        assert_eq!(openmesh_primitives::sha256(&[&text]).to_string(), hash, "{file}");
+    }
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(files.filter(|file| file.contains('@')).count(), OLDER.len());
+}
+
 #[test]
 fn secrets_are_files_of_one_user_or_variables() {
     for (template, _) in all() {
@@ -113,6 +171,7 @@ fn a_store_finds_by_words_and_category() {
         built_in().search(words, category).into_iter().map(|(_, card)| card.title.as_str()).collect()
     };
     assert_eq!(titles("", None).len(), built_in().templates().len());
+    assert!(built_in().others().is_empty(), "nobody else's are part of the program");
     assert_eq!(titles("redis", None).first(), Some(&"Redis 7.0"));
     assert!(titles("relational database", Some(Category::Database)).contains(&"PostgreSQL 15"));
     assert!(titles("relational database", Some(Category::Games)).is_empty());

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod orders;
+mod others;
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ fn name(text: &str) -> Name {
 /// An order with answers.
 fn order(template: &str, application: &str, answers: &[(&str, &str)]) -> Order {
     let answers = answers.iter().map(|(option, answer)| (name(option), answer.to_string())).collect();
-    Order { template: name(template), version: None, name: name(application), answers }
+    let template = name(template);
+    Order { catalogue: None, template, version: None, name: name(application), answers, backup: None }
 }
 
 /// Answers to what a template does not answer by itself.

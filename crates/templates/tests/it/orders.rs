@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use openmesh_blueprint::catalogue::Catalogue;
 use openmesh_blueprint::document::{Content, Size};
 use openmesh_blueprint::template::{OptionKind, Template};
 use openmesh_blueprint::text::Shape as _;
@@ -46,6 +47,21 @@ fn a_site_brings_its_database_and_shares_one_secret_with_it() {
 }
 
 #[test]
+fn what_is_kept_gets_the_backups_that_its_template_proposes_where_there_is_a_place() {
+    let order = order("wordpress", "blog", &[]);
+    let without = compose(built_in(), &order).unwrap();
+    assert!(without.applications.values().all(|application| application.backup.is_none()));
+    let made = compose(built_in(), &Order { backup: Some(name("disk")), ..order }).unwrap();
+    let backups: Vec<_> = made.applications.values().map(|application| application.backup.clone().unwrap()).collect();
+    // A site and its database belong together.
+    assert_eq!((backups.len(), &backups[0]), (2, &backups[1]));
+    assert_eq!((backups[0].to.as_str(), backups[0].keep.daily), ("disk", 7));
+    let without_data = Order { backup: Some(name("disk")), ..order_of("node-exporter") };
+    let made = compose(built_in(), &without_data).unwrap();
+    assert!(made.applications.values().all(|application| application.backup.is_none()));
+}
+
+#[test]
 fn a_database_that_is_there_is_taken() {
     let order = order("wordpress", "blog", &[("database", "shared"), ("password", "secret:shared-password")]);
     let made = compose(built_in(), &order).unwrap();
@@ -54,18 +70,23 @@ fn a_database_that_is_there_is_taken() {
     assert_eq!(made.secrets.keys().collect::<Vec<_>>(), [&name("blog-salt")]);
 }
 
+/// The built-in templates, as a document is filled in from them.
+fn templates() -> Catalogue {
+    Catalogue { templates: built_in().templates().clone(), ..Catalogue::default() }
+}
+
 /// a document says the same of secrets as the order of which it was made, and no other secret of it is made.
 #[test]
 fn a_document_names_the_secrets_that_its_templates_make() {
     let made = compose(built_in(), &order("wordpress", "blog", &[])).unwrap();
-    assert_eq!(makeable(built_in(), &made.applications), made.secrets);
+    assert_eq!(makeable(&templates(), &made.applications), made.secrets);
     let shared = compose(built_in(), &order("wordpress", "blog", &[("password", "secret:shared")])).unwrap();
-    let secrets = makeable(built_in(), &shared.applications);
+    let secrets = makeable(&templates(), &shared.applications);
     let lengths: Vec<(&str, u32)> = secrets.iter().map(|(name, length)| (name.as_str(), *length)).collect();
     assert_eq!(lengths, [("blog-salt", 64), ("shared", 40)]);
     let geth = compose(built_in(), &order("geth", "chain", &[("engine", "secret:engine")])).unwrap();
-    assert!(!makeable(built_in(), &geth.applications).contains_key(&name("engine")));
-    assert!(makeable(built_in(), &BTreeMap::new()).is_empty());
+    assert!(!makeable(&templates(), &geth.applications).contains_key(&name("engine")));
+    assert!(makeable(&templates(), &BTreeMap::new()).is_empty());
 }
 
 #[test]
@@ -169,10 +190,9 @@ fn any_order() -> impl Strategy<Value = Order> {
     let templates: Vec<&'static Template> = built_in().templates().values().flatten().collect();
     proptest::sample::select(templates).prop_flat_map(|template| {
         answers(template).prop_map(move |answers| Order {
-            template: template.name.clone(),
             version: Some(template.version.clone()),
-            name: name("it"),
             answers,
+            ..order(template.name.as_str(), "it", &[])
         })
     })
 }
@@ -183,7 +203,7 @@ proptest! {
     /// Answers that fit give the same applications each time, and never another key, file, port or command than the template has.
     #[test]
     fn answers_change_values_and_no_form(order in any_order()) {
-        let template = built_in().find(&order.template, None).unwrap();
+        let template = built_in().find(&order.template, order.version.as_ref()).unwrap();
         let made = compose(built_in(), &order);
         prop_assert!(made.is_ok(), "{order:?}: {made:?}");
         let made = made.unwrap();
@@ -207,7 +227,11 @@ proptest! {
         let names: Vec<_> = template.options.keys().collect();
         let mut answers = needed(template);
         answers.insert(names[option % names.len()].clone(), answer);
-        let order = Order { template: template.name.clone(), version: None, name: name("it"), answers };
+        let order = Order {
+            version: Some(template.version.clone()),
+            answers,
+            ..order(template.name.as_str(), "it", &[])
+        };
         if let Ok(made) = compose(built_in(), &order) {
             for application in made.rendered.values() {
                 prop_assert!(!application.write().to_yaml().is_empty());

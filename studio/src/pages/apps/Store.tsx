@@ -1,12 +1,13 @@
 import { Link } from "react-router";
-import type { TemplateSummary } from "../../api/xnode";
-import { useTemplates } from "../../api/xnodeQueries";
-import { Badge, Card, Empty, Marked, type Tone } from "../../design";
+import type { Catalogue, TemplateSummary } from "../../api/xnode";
+import { useMay } from "../../api/xnodeAccess";
+import { useCatalogues, useRefreshCatalogue, useTemplates } from "../../api/xnodeQueries";
+import { Badge, Card, Empty, Marked, Notice, type Tone } from "../../design";
 import { templatesOf } from "../../lib/options";
 import { binary } from "../../lib/quantity";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
-import { Choice } from "../parts";
+import { Choice, When } from "../parts";
 import { Live } from "./parts";
 
 /** Templates with a form each: what can be deployed without writing a line. */
@@ -48,7 +49,80 @@ export function Store() {
           {(all) => <Shelf all={all} shown={templatesOf(all, filter)} />}
         </Live>
       </Card>
+      <Catalogues />
     </div>
+  );
+}
+
+const STATES: Record<Catalogue["state"], { tone: Tone; words: string; title: string }> = {
+  current: { tone: "good", words: "current", title: "Its place gave a right index when it was asked last" },
+  old: { tone: "warn", words: "old", title: "The copy is in use; its place did not give a right index" },
+  expired: { tone: "bad", words: "ended", title: "Its index has ended: nothing new is made of its templates" },
+  absent: { tone: "bad", words: "not here", title: "There is no copy of it on this machine" },
+};
+
+/** Catalogues of other publishers, where the machine's document names any: whose they are, and how old what is shown is. */
+function Catalogues() {
+  const { data: all = [] } = useCatalogues();
+  const refreshing = useRefreshCatalogue();
+  const may = useMay("operator");
+  if (all.length === 0) return null;
+  return (
+    <Card title="Catalogues of other publishers">
+      <ul className="stack flat" aria-label="Catalogues of other publishers">
+        {all.map((each) => (
+          <li key={each.name} className="stack">
+            <span className="row">
+              <strong>{each.name}</strong>
+              <Badge tone={STATES[each.state].tone} title={STATES[each.state].title}>
+                {STATES[each.state].words}
+              </Badge>
+              <button
+                type="button"
+                className="button"
+                disabled={refreshing.isPending || may !== undefined}
+                title={may ?? `Asks ${each.address}`}
+                aria-label={`Fetch ${each.name} now`}
+                onClick={() => refreshing.mutate(each.name)}
+              >
+                {refreshing.isPending && refreshing.variables === each.name ? "Fetching…" : "Fetch now"}
+              </button>
+            </span>
+            <span className="quiet">
+              {each.publisher ?? "unknown publisher"} · {each.templates.length} templates · seen{" "}
+              <When at={each.checked} /> · key <code title={each.key}>{each.key.slice(0, 16)}…</code>
+            </span>
+            {each.failure ? (
+              <Notice tone="warn" title="It could not be fetched">
+                {each.failure.message}
+              </Notice>
+            ) : null}
+            {each.problems.map((problem) => (
+              <span key={problem} className="quiet">
+                Left out: {problem}
+              </span>
+            ))}
+          </li>
+        ))}
+      </ul>
+    </Card>
+  );
+}
+
+/** Address of a template's page. */
+const pageOf = ({ name, catalogue }: TemplateSummary): string =>
+  catalogue === undefined ? `/store/${name}` : `/store/${name}?catalogue=${encodeURIComponent(catalogue)}`;
+
+/** Whose a template is, where it is no part of the program. */
+export function Publisher({ of: { catalogue, publisher } }: { of: TemplateSummary }) {
+  if (catalogue === undefined) return null;
+  return (
+    <Badge
+      tone="warn"
+      title={`Of the catalogue ${catalogue}: its publisher's key signed it, and it is no part of this program`}
+    >
+      by {publisher ?? catalogue}
+    </Badge>
   );
 }
 
@@ -64,8 +138,8 @@ function Shelf({ all, shown }: { all: TemplateSummary[]; shown: TemplateSummary[
   return (
     <ul className="store" aria-label="Templates">
       {shown.map((template) => (
-        <li key={template.name}>
-          <Link className="template" to={`/store/${template.name}`}>
+        <li key={`${template.catalogue ?? ""}/${template.name}`}>
+          <Link className="template" to={pageOf(template)}>
             <Icon svg={template.icon} />
             <strong>{template.title}</strong>
             <span>
@@ -73,6 +147,7 @@ function Shelf({ all, shown }: { all: TemplateSummary[]; shown: TemplateSummary[
             </span>
             <span className="row">
               <GradeBadge of={template} />
+              <Publisher of={template} />
               <span className="quiet">
                 {template.category} · {binary(template.memory_bytes)} memory · {binary(template.disk_bytes)}{" "}
                 disk

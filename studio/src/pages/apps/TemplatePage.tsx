@@ -1,8 +1,9 @@
+import { useState } from "react";
 import { Link, useParams } from "react-router";
 import { RequestError } from "../../api/client";
-import type { Application, TemplatePreflight, TemplateSheet } from "../../api/xnode";
+import type { Application, TemplateOrder, TemplatePreflight, TemplateSheet } from "../../api/xnode";
 import { useApplications, useTemplate } from "../../api/xnodeQueries";
-import { Badge, Card, Empty, Marked, Notice } from "../../design";
+import { Badge, Card, Empty, Marked, Notice, type Tone } from "../../design";
 import { Table } from "../../design/Table";
 import { forgetDrafts, useDraft } from "../../lib/draft";
 import { freeName } from "../../lib/options";
@@ -10,16 +11,17 @@ import { binary } from "../../lib/quantity";
 import { useTitle } from "../../lib/title";
 import { useFilters } from "../../lib/urlState";
 import { Failure } from "../parts";
+import { BackupSwitch } from "./BackupSwitch";
 import { Decide, Planning, useChange } from "./change";
 import { Live, Refused } from "./parts";
-import { GradeBadge, Icon } from "./Store";
+import { GradeBadge, Icon, Publisher } from "./Store";
 import { byOption, TemplateForm } from "./TemplateForm";
 import { useOrdered } from "./useOrdered";
 
 export function TemplatePage() {
   const { template: name = "" } = useParams();
   const [read] = useFilters();
-  const template = useTemplate(name, read("version"));
+  const template = useTemplate(name, read("version"), read("catalogue"));
   const applications = useApplications();
   useTitle(template.data?.summary.title ?? name);
   const isGone = template.error instanceof RequestError && template.error.code === "no_template";
@@ -36,7 +38,7 @@ export function TemplatePage() {
             <>
               <Head sheet={sheet} />
               <Live of={applications} what="applications">
-                {(all) => <Form key={`${name} ${sheet.summary.version}`} sheet={sheet} applications={all} />}
+                {(all) => <Form key={keyOf(sheet)} sheet={sheet} applications={all} />}
               </Live>
               <Facts sheet={sheet} />
             </>
@@ -47,6 +49,10 @@ export function TemplatePage() {
   );
 }
 
+/** A template and its version, told apart from one of that name in another catalogue. */
+const keyOf = ({ summary: { catalogue = "", name, version } }: TemplateSheet): string =>
+  `${catalogue}/${name} ${version}`;
+
 function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
   return (
     <>
@@ -54,6 +60,7 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
         <Icon svg={summary.icon} />
         <h1>{summary.title}</h1>
         <GradeBadge of={summary} />
+        <Publisher of={summary} />
       </div>
       {description.split(/\n+/).map((paragraph) => (
         <p key={paragraph} className="flat">
@@ -67,18 +74,20 @@ function Head({ sheet: { summary, description } }: { sheet: TemplateSheet }) {
 function Form({ sheet, applications }: { sheet: TemplateSheet; applications: Application[] }) {
   const template = sheet.summary.name;
   const taken = applications.map(({ name }) => name);
-  const drafts = [`name of ${template}`, `answers of ${template} ${sheet.summary.version}`] as const;
+  const { catalogue } = sheet.summary;
+  const drafts = [`name of ${catalogue ?? ""}/${template}`, `answers of ${keyOf(sheet)}`] as const;
   const [name, setName] = useDraft(drafts[0], () => freeName(template, taken));
   const [written, setWritten] = useDraft<Readonly<Record<string, string>>>(drafts[1], () =>
     Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
   );
+  const [backup, setBackup] = useState<TemplateOrder["backup"]>(undefined);
   const flow = useChange();
   const { order, wrong, fits, may, preflight, isFresh, faults } = useOrdered(
     sheet,
     sheet.fields,
     name,
     written,
-    { taken },
+    { taken, backup },
   );
   const write = (field: string, text: string) => {
     flow.reset();
@@ -106,6 +115,17 @@ function Form({ sheet, applications }: { sheet: TemplateSheet; applications: App
             if (faults.length === 0) flow.plan({ change: { kind: "order", template, order } });
           }}
         >
+          {sheet.backup ? (
+            <BackupSwitch
+              proposal={sheet.backup}
+              found={preflight.data?.backups}
+              wish={backup}
+              onWish={(wish) => {
+                flow.reset();
+                setBackup(wish);
+              }}
+            />
+          ) : null}
           <Planning flow={flow} />
           {flow.refused ? <Refused error={flow.refused} /> : null}
           <p className="row flat">
@@ -187,7 +207,10 @@ function Room({
         empty="Nothing is made of these answers yet."
         columns={[
           { head: "Name", cell: ({ name }) => name },
-          { head: "Template", cell: ({ template }) => template },
+          {
+            head: "Template",
+            cell: ({ template, publisher }) => (publisher ? `${template} of ${publisher}` : template),
+          },
           {
             head: "Ports",
             cell: ({ ports }) =>
@@ -241,6 +264,23 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
             {versions.length > 1 ? <span className="quiet"> of {versions.join(", ")}</span> : null}
           </dd>
         </div>
+        {summary.catalogue === undefined ? null : (
+          <div className="fact">
+            <dt>Publisher</dt>
+            <dd>
+              {summary.publisher ?? "unknown"}, of the catalogue {summary.catalogue} that this machine's
+              document names
+            </dd>
+          </div>
+        )}
+        {sheet.backup === undefined ? null : (
+          <div className="fact">
+            <dt>Backups</dt>
+            <dd>
+              proposed at <code>{sheet.backup.schedule}</code> (UTC); kept are {sheet.backup.keeps}
+            </dd>
+          </div>
+        )}
         <div className="fact">
           <dt>Software</dt>
           <dd>
@@ -302,14 +342,20 @@ function Facts({ sheet }: { sheet: TemplateSheet }) {
   );
 }
 
+const OUTCOMES: Record<"passed" | "failed" | "nothing", { tone: Tone; mark: string; title: string }> = {
+  passed: { tone: "good", mark: "✓", title: "It worked" },
+  failed: { tone: "bad", mark: "✕", title: "It did not work" },
+  nothing: { tone: "plain", mark: "–", title: "There is nothing of it to try" },
+};
+
 function Grade({ of: grade }: { of: TemplateSheet["grade"] }) {
   if (grade === null) return <span className="quiet">no run of it is on record</span>;
   return (
     <>
       <span className="row">
         {Object.entries(grade.checks).map(([check, outcome]) => (
-          <Badge key={check} tone={outcome === "passed" ? "good" : "bad"}>
-            {outcome === "passed" ? "✓" : "✕"} {check.replaceAll("_", " ")}
+          <Badge key={check} tone={OUTCOMES[outcome].tone} title={OUTCOMES[outcome].title}>
+            {OUTCOMES[outcome].mark} {check.replaceAll("_", " ")}
           </Badge>
         ))}
       </span>

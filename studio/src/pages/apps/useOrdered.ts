@@ -30,21 +30,31 @@ export interface Ordered {
   faults: readonly TemplateFault[];
 }
 
-/** Reads a form while one types, and asks the machine a moment after the last letter. `taken`: names that an application has. */
+/**
+ * Reads a form while one types, and asks the machine a moment after the last letter. `taken`: names that an application has;
+ * `backup`: a wish about the backups that the template proposes.
+ */
 export function useOrdered(
   sheet: TemplateSheet,
   fields: readonly TemplateField[],
   name: string,
   written: Readonly<Record<string, string>>,
-  { taken, isOn = true }: { taken: readonly string[]; isOn?: boolean },
+  {
+    taken,
+    backup,
+    isOn = true,
+  }: { taken: readonly string[]; backup?: TemplateOrder["backup"]; isOn?: boolean },
 ): Ordered {
   const wrong = wrongAnswers(fields, written);
   if (!NAME.test(name)) wrong["name"] = `A name has ${NAME_WORDS}.`;
   else if (taken.includes(name)) wrong["name"] = "An application has this name already.";
+  const { catalogue, version } = sheet.summary;
   const order: TemplateOrder = {
     name,
-    version: sheet.summary.version,
+    ...(catalogue === undefined ? {} : { catalogue }),
+    version,
     answers: answersOf(fields, written),
+    ...(backup === undefined ? {} : { backup }),
   };
   const fits = Object.keys(wrong).length === 0;
   const asked = JSON.stringify(order);

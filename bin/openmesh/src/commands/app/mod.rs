@@ -1,6 +1,7 @@
 //! `openmesh app`.
 
 mod backup;
+mod catalogues;
 pub(super) mod change;
 mod exec;
 mod files;
@@ -52,6 +53,7 @@ pub async fn run(command: AppCommand) -> Result<(), Failure> {
         AppCommand::Remove { name, data, change } => remove(&name, data, &change).await,
         AppCommand::Templates(asked) => templates::list(asked).await,
         AppCommand::New(asked) => templates::new(asked).await,
+        AppCommand::Catalogues(asked) => catalogues::run(asked).await,
         AppCommand::Exec(asked) => exec::run(asked).await,
         AppCommand::Jobs(asked) => jobs::list(&asked).await,
         AppCommand::Job(asked) => jobs::run(&asked).await,

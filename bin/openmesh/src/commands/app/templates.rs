@@ -5,19 +5,20 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use openmesh_agent::Client;
 use openmesh_agent::views::Fault;
-use openmesh_agent::views::templates::{Field, OrderBody, Preflight, Sheet, Summary};
+use openmesh_agent::views::templates::{BackupWish, Field, OrderBody, Preflight, Sheet, Summary};
 use reqwest::Method;
 
-use super::super::agent::{ask, client, columns, get, json, print, unmarked};
+use super::super::agent::{ask, client, columns, json, print, unmarked};
 use super::change::{change, with_query};
-use crate::cli::{NewArgs, TemplatesArgs};
+use crate::cli::NewArgs;
+use crate::cli::templates::{TemplateName, TemplatesArgs};
 use crate::failure::Failure;
 
 /// Lists templates, or shows one of them with its form.
 pub(super) async fn list(asked: TemplatesArgs) -> Result<(), Failure> {
     let client = client(&asked.agent)?;
     if let Some(name) = &asked.name {
-        let sheet: Sheet = get(&client, &format!("/templates/{name}")).await?;
+        let sheet = sheet_of(&client, name, None).await?;
         return if asked.output.json { json(&sheet) } else { print(&sheet_text(&sheet)) };
     }
     let query = [("search", asked.search.join(" ")), ("category", asked.category.unwrap_or_default())];
@@ -25,21 +26,41 @@ pub(super) async fn list(asked: TemplatesArgs) -> Result<(), Failure> {
     if asked.output.json { json(&found) } else { print(&list_text(&found)) }
 }
 
+/// A template with its form.
+async fn sheet_of(client: &Client, template: &TemplateName, version: Option<&String>) -> Result<Sheet, Failure> {
+    let mut query = Vec::new();
+    query.extend(version.map(|version| ("version", version.clone())));
+    query.extend(template.catalogue.as_ref().map(|catalogue| ("catalogue", catalogue.to_string())));
+    let request = client.request(Method::GET, &format!("/templates/{}", template.name));
+    ask(client, with_query(request, &query)?).await
+}
+
+/// A wish about backups of the command line; none where nothing is said.
+fn backup_wish(asked: &NewArgs) -> Option<BackupWish> {
+    match &asked.backups {
+        Some(place) => Some(BackupWish { on: true, to: Some(place.clone()) }),
+        None if asked.no_backups => Some(BackupWish::default()),
+        None => None,
+    }
+}
+
 /// Makes an application out of a template: asks what is not answered, shows what it comes to, does it.
 pub(super) async fn new(asked: NewArgs) -> Result<(), Failure> {
     let client = client(&asked.change.agent)?;
-    let path = format!("/templates/{}", asked.template);
-    let mut query = Vec::new();
-    query.extend(asked.template_version.clone().map(|version| ("version", version)));
-    let sheet: Sheet = ask(&client, with_query(client.request(Method::GET, &path), &query)?).await?;
+    let template = &asked.template;
+    let path = format!("/templates/{}", template.name);
+    let sheet = sheet_of(&client, template, asked.template_version.as_ref()).await?;
     let mut order = OrderBody {
-        name: asked.name.as_ref().map_or_else(|| asked.template.clone(), ToString::to_string),
+        name: asked.name.as_ref().unwrap_or(&template.name).to_string(),
+        catalogue: template.catalogue.as_ref().map(ToString::to_string),
         version: Some(sheet.summary.version.clone()),
         answers: answers(&asked.set)?,
+        backup: backup_wish(&asked),
     };
     let asks = !asked.defaults && !asked.change.output.json && std::io::stdin().is_terminal();
     if asks {
-        print(&format!("{}: an empty answer takes what stands in brackets\n", sheet.summary.title))?;
+        let publisher = sheet.summary.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
+        print(&format!("{}{publisher}: an empty answer takes what stands in brackets\n", sheet.summary.title))?;
         for field in sheet.fields.iter().filter(|field| !field.advanced || field.required) {
             if !order.answers.contains_key(&field.name) {
                 question(field, &mut order)?;
@@ -78,7 +99,7 @@ async fn settle(
             let lines: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
             let hint = format!(
                 "openmesh app templates {} shows its options; --set OPTION=ANSWER answers one",
-                sheet.summary.name
+                full_name(&sheet.summary)
             );
             return Err(Failure::usage(lines.join("\n")).hint(hint));
         }
@@ -137,6 +158,14 @@ fn question_text(field: &Field) -> String {
     text + &format!("{}{unit}{choices}{bracket}: ", unmarked(&field.title))
 }
 
+/// A template as a person writes it.
+fn full_name(template: &Summary) -> String {
+    match &template.catalogue {
+        Some(catalogue) => format!("{catalogue}/{}", template.name),
+        None => template.name.clone(),
+    }
+}
+
 fn mebibytes(bytes: u64) -> String {
     if bytes >= 10 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes >> 20) }
 }
@@ -151,13 +180,14 @@ fn list_text(found: &[Summary]) -> String {
             "none" => "not yet".to_string(),
             word => word.to_string(),
         };
+        let publisher = template.publisher.as_ref().map(|publisher| format!(" (of {publisher})")).unwrap_or_default();
         vec![
-            template.name.clone(),
+            full_name(template),
             template.category.clone(),
             mebibytes(template.memory_bytes),
             mebibytes(template.disk_bytes),
             tried,
-            unmarked(&template.summary),
+            format!("{}{publisher}", unmarked(&template.summary)),
         ]
     };
     let head = ["TEMPLATE", "CATEGORY", "MEMORY", "DISK", "TRIED", "WHAT IT IS"];
@@ -173,7 +203,11 @@ fn mark(template: &Summary) -> String {
 fn sheet_text(sheet: &Sheet) -> String {
     let summary = &sheet.summary;
     let described = unmarked(&sheet.description);
-    let mut text = format!("{} ({} {})\n\n{described}\n\n", summary.title, summary.name, summary.version);
+    let (name, version) = (full_name(summary), &summary.version);
+    let mut text = format!("{} ({name} {version})\n\n{described}\n\n", summary.title);
+    if let Some(publisher) = &summary.publisher {
+        text += &format!("{:<11}{publisher}, whose key signed it; it is no part of this program\n", "publisher");
+    }
     let needs = format!("{} of memory, {} of disk", mebibytes(summary.memory_bytes), mebibytes(summary.disk_bytes));
     for (label, value) in [("home page", &sheet.homepage), ("licence", &sheet.licence), ("needs", &needs)] {
         text += &format!("{label:<11}{value}\n");
@@ -183,6 +217,9 @@ fn sheet_text(sheet: &Sheet) -> String {
     }
     for kept in &sheet.data {
         text += &format!("{:<11}{}: {}\n", "volume", kept.volume, unmarked(&kept.holds));
+    }
+    if let Some(backup) = &sheet.backup {
+        text += &format!("{:<11}at {} (UTC) where the machine has a place for them: {}\n", "backups", backup.schedule, backup.keeps);
     }
     if let Some(sign_in) = sheet.open.as_ref().and_then(|open| open.sign_in.as_ref()) {
         text += &format!("{:<11}{}\n", "sign-in", unmarked(sign_in));
@@ -215,7 +252,16 @@ fn preflight_text(found: &Preflight) -> String {
         let ports = ports.chain(application.domains.iter().cloned()).collect::<Vec<_>>().join(", ");
         let ports = if ports.is_empty() { "not published".to_string() } else { ports };
         let memory = mebibytes(application.memory_bytes);
-        text += &format!("{} ({}): {memory} of memory, {ports}\n", application.name, application.template);
+        let publisher = application.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
+        let (name, template) = (&application.name, &application.template);
+        text += &format!("{name} ({template}{publisher}): {memory} of memory, {ports}\n");
+    }
+    if let Some(backups) = &found.backups {
+        text += &match (&backups.to, &backups.lacks) {
+            (Some(to), None) => format!("backups: to {to}\n"),
+            (Some(to), Some(lacks)) => format!("backups: to {to}, but {}\n", unmarked(lacks)),
+            (None, lacks) => format!("backups: none: {}\n", unmarked(lacks.as_deref().unwrap_or("nothing is kept"))),
+        };
     }
     if !found.secrets.is_empty() {
         text += &format!("secrets that are made: {}\n", found.secrets.join(", "));

@@ -1,4 +1,5 @@
 import { useEffect, useState, type KeyboardEvent, type PointerEvent, type RefObject } from "react";
+import type { TemplateSummary } from "../../../api/xnode";
 import type { Box } from "../../../compose/boxes";
 import type { Edge } from "../../../compose/graph";
 import {
@@ -19,8 +20,7 @@ import { DRAG_MIN } from "./Palette";
 
 /** A template that is taken up by key, until it is put down. */
 export interface Taken {
-  template: string;
-  title: string;
+  template: TemplateSummary;
   at: Place;
 }
 
@@ -339,7 +339,7 @@ function TakenUp({
       className="box box-body taken"
       autoFocus
       style={{ left: taken.at.x, top: taken.at.y, width: BOX.width, height: BOX.height }}
-      aria-label={`${taken.title}: arrow keys move it, Enter puts it down, Escape takes it back`}
+      aria-label={`${taken.template.title}: arrow keys move it, Enter puts it down, Escape takes it back`}
       onClick={() => onTaken(taken, true)}
       onPointerDown={(event) => event.stopPropagation()}
       onKeyDown={(event) => {
@@ -351,7 +351,7 @@ function TakenUp({
         onTaken({ ...taken, at: added(taken.at, STEPS[direction], event.shiftKey ? 5 : 2) }, false);
       }}
     >
-      <strong>{taken.title}</strong>
+      <strong>{taken.template.title}</strong>
       <span className="quiet">Enter puts it here</span>
     </button>
   );

@@ -148,7 +148,12 @@ function OptionsOf({
   return (
     <>
       <h3>Options</h3>
-      <Options template={origin.template} version={origin.version ?? ""} {...props} />
+      <Options
+        template={origin.template}
+        catalogue={origin.catalogue ?? ""}
+        version={origin.version ?? ""}
+        {...props}
+      />
     </>
   );
 }

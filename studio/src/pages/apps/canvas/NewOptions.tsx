@@ -1,11 +1,14 @@
-import { useEffect } from "react";
-import type { TemplateFault, TemplateSheet } from "../../../api/xnode";
+import { useEffect, useState } from "react";
+import type { TemplateFault, TemplateOrder, TemplateSheet } from "../../../api/xnode";
 import { useTemplate } from "../../../api/xnodeQueries";
+import type { AppNode } from "../../../compose/graph";
 import type { Action, Draft } from "../../../compose/model";
 import { Marked, Notice } from "../../../design";
 import { forgetDrafts, useDraft } from "../../../lib/draft";
 import { Failure } from "../../parts";
+import { BackupSwitch } from "../BackupSwitch";
 import { Live } from "../parts";
+import { Publisher } from "../Store";
 import { byOption, TemplateForm } from "../TemplateForm";
 import { useOrdered, type Ordered } from "../useOrdered";
 import { INSPECTOR } from "./ids";
@@ -14,8 +17,8 @@ interface Props {
   draft: Draft;
   /** Other names on the canvas. */
   names: readonly string[];
-  /** Applications that a field may name. */
-  applications: readonly { name: string }[];
+  /** Applications of the document, which a field may name. */
+  applications: readonly AppNode[];
   /** The reason for which the document cannot be changed here. */
   why: string | undefined;
   dispatch: (action: Action) => void;
@@ -24,7 +27,7 @@ interface Props {
 
 /** The options of a template that was put on the canvas: with them it becomes an application of the document. */
 export function NewOptions(props: Props) {
-  const template = useTemplate(props.draft.template, "");
+  const template = useTemplate(props.draft.template, "", props.draft.catalogue ?? "");
   return (
     <Live of={template} what="the template">
       {(sheet) => <NewForm key={sheet.summary.version} sheet={sheet} {...props} />}
@@ -41,14 +44,16 @@ function NewForm({
   dispatch,
   onAdded,
 }: Props & { sheet: TemplateSheet }) {
-  const drafts = [`canvas name of ${draft.name}`, `canvas answers of ${draft.name}`] as const;
+  const own = `${draft.catalogue ?? ""}/${draft.name}`;
+  const drafts = [`canvas name of ${own}`, `canvas answers of ${own}`] as const;
   const [name, setName] = useDraft(drafts[0], () => draft.name);
   const [written, setWritten] = useDraft<Readonly<Record<string, string>>>(drafts[1], () =>
     Object.fromEntries(sheet.fields.map((field) => [field.name, field.default ?? ""])),
   );
-  const ordered = useOrdered(sheet, sheet.fields, name, written, { taken: names });
+  const [backup, setBackup] = useState<TemplateOrder["backup"]>(undefined);
+  const ordered = useOrdered(sheet, sheet.fields, name, written, { taken: names, backup });
   const { preflight, isFresh, fits, may } = ordered;
-  const faults = [...ordered.faults, ...meetings(ordered, names)];
+  const faults = [...ordered.faults, ...meetings(ordered, names), ...shared(ordered, applications)];
   const made = fits && isFresh && faults.length === 0 ? (preflight.data?.document ?? "") : "";
   useEffect(() => {
     // The form came after whoever put the template there had been led to it.
@@ -78,8 +83,17 @@ function NewForm({
         onAdded(name);
       }}
     >
+      {sheet.backup ? (
+        <BackupSwitch
+          proposal={sheet.backup}
+          found={preflight.data?.backups}
+          wish={backup}
+          onWish={setBackup}
+        />
+      ) : null}
       <Word ordered={ordered} faults={faults} fields={sheet.fields.map((field) => field.name)} />
       <p className="row flat">
+        <Publisher of={sheet.summary} />
         <button type="submit" className="button primary" disabled={against !== undefined} title={against}>
           Put it into the document
         </button>
@@ -98,6 +112,28 @@ function meetings(
   return made
     .filter((name) => name !== order.name && names.includes(name))
     .map((name) => ({ option: null, message: `\`${name}\` would be made with it, and is there already` }));
+}
+
+/**
+ * Secrets that would be made for it, and that an application of the document names. Where one of the two is of another publisher it
+ * would have the other's secret, which nobody has given it (X-125).
+ */
+function shared(
+  { order, preflight, isFresh, fits }: Ordered,
+  applications: readonly AppNode[],
+): TemplateFault[] {
+  if (!isFresh || !fits) return [];
+  const made = new Set(preflight.data?.secrets);
+  return applications
+    .filter(({ origins }) => order.catalogue !== undefined || origins.some((each) => each.catalogue !== null))
+    .flatMap(({ name, secrets }) =>
+      secrets
+        .filter((secret) => made.has(secret.name))
+        .map((secret) => ({
+          option: "name",
+          message: `its secret \`${secret.name}\` would be the one that ${name} names; take another name for the application`,
+        })),
+    );
 }
 
 /** What the machine says of the options, before they are in the document. */

@@ -1,9 +1,9 @@
 import { useState } from "react";
 import { RequestError } from "../../../api/client";
-import type { TemplateFault, TemplateSheet } from "../../../api/xnode";
+import type { TemplateFault, TemplateOrder, TemplateSheet } from "../../../api/xnode";
 import { useTemplate } from "../../../api/xnodeQueries";
 import type { Box } from "../../../compose/boxes";
-import { answersIn, type Answers, type Filled } from "../../../compose/changes";
+import { answersIn, placeOfBackups, type Answers, type Filled } from "../../../compose/changes";
 import type { Action } from "../../../compose/model";
 import { Empty } from "../../../design";
 import { Live } from "../parts";
@@ -20,12 +20,18 @@ interface Props {
 }
 
 /** The options of an application that is made of a template, as the document has them. */
-export function Options({ template, version, ...props }: Props & { template: string; version: string }) {
-  const found = useTemplate(template, version);
+export function Options({
+  template,
+  catalogue,
+  version,
+  ...props
+}: Props & { template: string; catalogue: string; version: string }) {
+  const found = useTemplate(template, version, catalogue);
   if (found.error instanceof RequestError && found.error.code === "no_template")
     return (
       <Empty>
-        The store has no template {template} {version}: its options are changed in the text.
+        The store has no template {catalogue === "" ? "" : `${catalogue}/`}
+        {template} {version}: its options are changed in the text.
       </Empty>
     );
   return (
@@ -38,6 +44,7 @@ export function Options({ template, version, ...props }: Props & { template: str
             key={`${props.box.name} ${JSON.stringify(filled.answers)}`}
             sheet={sheet}
             filled={filled}
+            to={placeOfBackups(props.text, props.box.name)}
             {...props}
           />
         );
@@ -49,15 +56,21 @@ export function Options({ template, version, ...props }: Props & { template: str
 function Form({
   sheet,
   filled: { fields, answers: before },
+  to,
   box,
   applications,
   why,
   dispatch,
-}: Props & { sheet: TemplateSheet; filled: Filled }) {
+}: Props & { sheet: TemplateSheet; filled: Filled; to: string | null }) {
   const { name } = box;
   const [written, setWritten] = useState<Answers>(before);
   const isOther = fields.some((field) => (written[field.name] ?? "") !== (before[field.name] ?? ""));
-  const ordered = useOrdered(sheet, fields, name, written, { taken: [], isOn: isOther });
+  // What is brought with other answers is backed up as the application is: they belong together.
+  const backup: TemplateOrder["backup"] = sheet.backup && {
+    on: to !== null,
+    ...(to === null ? {} : { to }),
+  };
+  const ordered = useOrdered(sheet, fields, name, written, { taken: [], backup, isOn: isOther });
   const { preflight, isFresh, fits, may } = ordered;
   const faults = isOther ? against(ordered, box) : [];
   const made = fits && isFresh && faults.length === 0 ? (preflight.data?.document ?? "") : "";

@@ -3,10 +3,10 @@ import type { TemplateSummary } from "../../../api/xnode";
 import { useTemplates } from "../../../api/xnodeQueries";
 import type { Place } from "../../../compose/layout";
 import { Card, Empty } from "../../../design";
-import { templatesOf } from "../../../lib/options";
+import { fullName, templatesOf } from "../../../lib/options";
 import { Choice } from "../../parts";
 import { Live } from "../parts";
-import { GradeBadge, Icon } from "../Store";
+import { GradeBadge, Icon, Publisher } from "../Store";
 
 /** Way of the pointer from which on it drags, in pixels: a hand is never quite still. */
 export const DRAG_MIN = 5;
@@ -100,11 +100,11 @@ function Shelf({
   return (
     <ul className="palette" aria-label="Templates">
       {shown.map((template) => (
-        <li key={template.name}>
+        <li key={fullName(template)}>
           <button
             type="button"
             className="pick"
-            data-template={template.name}
+            data-template={fullName(template)}
             aria-describedby="palette-help"
             disabled={why !== undefined}
             title={why ?? template.summary}
@@ -135,6 +135,7 @@ function Shelf({
               <span className="quiet below">{template.category}</span>
             </span>
             <GradeBadge of={template} />
+            <Publisher of={template} />
           </button>
         </li>
       ))}

@@ -6,7 +6,7 @@ import type { Graph } from "../../../compose/graph";
 import { BOX, freePlace, type Place } from "../../../compose/layout";
 import { namesOf, type Action, type Compose } from "../../../compose/model";
 import { fit, middle, toCanvas, ZOOM_STEP, zoomed, type Size, type View } from "../../../compose/view";
-import { freeName } from "../../../lib/options";
+import { freeName, fullName } from "../../../lib/options";
 import { useFilters } from "../../../lib/urlState";
 import { Board, type Taken } from "./Board";
 import { INSPECTOR, LINK_TO } from "./ids";
@@ -63,9 +63,9 @@ export function Workbench({
     select(name);
     goTo(INSPECTOR, "form[aria-label^='Options'] input");
   };
-  const put = (template: { name: string; title: string }, at: Place) => {
+  const put = ({ name, catalogue, title }: TemplateSummary, at: Place) => {
     setOwn(view);
-    dispatch({ kind: "draft", template: template.name, title: template.title, at });
+    dispatch({ kind: "draft", template: name, ...(catalogue === undefined ? {} : { catalogue }), title, at });
     goTo(INSPECTOR, "form[aria-label^='Options'] input");
   };
   const link = (name: string) => {
@@ -90,7 +90,7 @@ export function Workbench({
           const at = freePlace(middle(view, size), Object.values(places));
           if (isList || !isKey) return put(template, at);
           setOwn(view);
-          setTaken({ template: template.name, title: template.title, at });
+          setTaken({ template, at });
         }}
       />
       <section className="card canvas" aria-label="Composition">
@@ -125,7 +125,7 @@ export function Workbench({
               onView={setOwn}
               onSize={onSize}
               onTaken={(next, isPut) => {
-                if (isPut && next) put({ name: next.template, title: next.title }, next.at);
+                if (isPut && next) put(next.template, next.at);
                 if (next === null && taken) focusTemplate(taken.template);
                 setTaken(isPut ? null : next);
               }}
@@ -172,8 +172,8 @@ function placeOf(board: HTMLElement | null, view: View, { x, y }: Place): Place 
 }
 
 /** Back to where a template was taken up. */
-const focusTemplate = (name: TemplateSummary["name"]): void =>
-  document.querySelector<HTMLElement>(`[data-template="${CSS.escape(name)}"]`)?.focus();
+const focusTemplate = (template: TemplateSummary): void =>
+  document.querySelector<HTMLElement>(`[data-template="${CSS.escape(fullName(template))}"]`)?.focus();
 
 /** Undo and redo by key, but for texts: an input, and the editor, have their own. */
 function useUndoKeys(dispatch: (action: Action) => void): void {

@@ -1,0 +1,69 @@
+//! The clock of catalogues: looks at the places of those that the wanted document names, some times a day.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openmesh_blueprint::document::Name;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::error::CatalogueError;
+use crate::api::blocking;
+use crate::error::AgentError;
+use crate::service::Service;
+use crate::views::EventKind;
+
+/// Longest rest between two looks at what is due: a document may name other catalogues by then.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Starts the clock. It ends once the sender of `stays` is gone.
+pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut said = String::new();
+        loop {
+            let turn = tokio::select! {
+                turn = turn(&service) => turn,
+                () = ended(&mut stays) => return,
+            };
+            // One that lasts is told once.
+            let words = turn.err().map(|error| error.to_string()).unwrap_or_default();
+            if !words.is_empty() && words != said {
+                tracing::warn!(error = %words, "catalogues of other publishers cannot be looked at");
+            }
+            said = words;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = service.publishers().wake().notified() => {}
+                () = ended(&mut stays) => return,
+            }
+        }
+    })
+}
+
+/// Waits until the agent leaves.
+async fn ended(stays: &mut watch::Receiver<()>) {
+    while stays.changed().await.is_ok() {}
+}
+
+/// One look.
+async fn turn(service: &Arc<Service>) -> Result<(), AgentError> {
+    let sources = blocking(service, |service| service.catalogues()).await?;
+    for (name, source) in service.publishers().due(&sources) {
+        let before = service.publishers().failure(&name);
+        let done = service.publishers().refresh(&name, &source).await;
+        tell(service, &name, before.as_deref(), &done);
+    }
+    Ok(())
+}
+
+/// Notes what became of a catalogue where that is news.
+fn tell(service: &Service, name: &Name, before: Option<&str>, done: &Result<(), CatalogueError>) {
+    let wanted = service.wanted().unwrap_or_default();
+    let note = |kind, text: String| service.history().note(kind, wanted, None, text);
+    match (before, done) {
+        (None, Ok(())) => {}
+        (Some(_), Ok(())) => note(EventKind::Over, format!("the catalogue {name} can be fetched again")),
+        (before, Err(error)) if before == Some(error.to_string().as_str()) => {}
+        (_, Err(error)) => note(EventKind::Found, format!("the catalogue {name} cannot be fetched: {error}")),
+    }
+}
