@@ -29,9 +29,9 @@ pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::declared::{Declared, DeclaredState};
 pub use crate::doors::Maker as CertificateMaker;
-pub use crate::publishers::views as catalogues;
 pub use crate::drain::{DrainView, Drained};
 pub use crate::export::NixosExport;
+pub use crate::publishers::views as catalogues;
 pub use crate::usage::UsagePoint;
 pub use crate::visits::Way;
 

@@ -302,6 +302,7 @@ mod tests {
             required: false,
             generated: None,
             makes: None,
+            port: None,
         }
     }
 
