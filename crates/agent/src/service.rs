@@ -2,6 +2,7 @@
 
 mod deploy;
 mod given;
+mod made;
 mod restart;
 mod terms;
 

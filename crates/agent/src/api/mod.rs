@@ -37,6 +37,7 @@ use openmesh_blueprint::inventory::Feature;
 use openmesh_blueprint::resolve::LineChoices;
 use openmesh_blueprint::{Document, diff};
 use openmesh_shim::log::{Filter, Stream as LogStream};
+use openmesh_templates::{built_in, makeable};
 use openmesh_xnode::marks;
 use serde::Deserialize;
 
@@ -187,10 +188,8 @@ async fn deploy(
     let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
     check_reach(&service, &mut change, document.clone()).await?;
     let asked = change.asked("a document was deployed");
-    let terms = Terms { refresh: change.refresh, ..Terms::default() };
-    if change.make_secrets {
-        return Ok(Json(templates::deploy_making(&service, &document, terms, &asked, !change.plan).await?));
-    }
+    let makes = if change.make_secrets { makeable(built_in(), &document.applications) } else { BTreeMap::new() };
+    let terms = Terms { refresh: change.refresh, makes, ..Terms::default() };
     Ok(Json(service.deploy_on(&document, &terms, &asked, !change.plan).await?))
 }
 

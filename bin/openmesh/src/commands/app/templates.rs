@@ -256,6 +256,7 @@ mod tests {
             required: false,
             generated: None,
             makes: None,
+            port: None,
         }
     }
 
