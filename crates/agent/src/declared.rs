@@ -5,7 +5,7 @@
 //!
 //! # Why so
 //! The file says what its owner wants, and people change the machine too. Whoever came last is not always right: what somebody did since the file's document was
-//! taken stays, and the file's next document waits for a person's word. The rule is that of [`decide`], a pure function. A file that is written over in place is
+//! taken stays, and the file's next document waits for a person's word. The rule is that of [`decide()`], a pure function. A file that is written over in place is
 //! half a document for a moment, which may be one too, without the applications of its other half: it is read once it stays as it is.
 //!
 //! # On failure
