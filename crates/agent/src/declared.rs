@@ -5,7 +5,8 @@
 //!
 //! # Why so
 //! The file says what its owner wants, and people change the machine too. Whoever came last is not always right: what somebody did since the file's document was
-//! taken stays, and the file's next document waits for a person's word. The rule is that of [`decide`], a pure function.
+//! taken stays, and the file's next document waits for a person's word. The rule is that of [`decide()`], a pure function. A file that is written over in place is
+//! half a document for a moment, which may be one too, without the applications of its other half: it is read once it stays as it is.
 //!
 //! # On failure
 //! A document becomes a generation as a whole or not at all. Where the agent dies before that is noted, the next look finds the machine with this document and
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::{Document, Generation};
-use openmesh_primitives::Digest;
+use openmesh_primitives::{Digest, Timestamp};
 use openmesh_xnode::marks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -38,11 +39,13 @@ use crate::service::{Asked, Service};
 use crate::settings::DocumentFile;
 use crate::views::EventKind;
 use decide::{Decision, Mark, Present, decide};
-use file::{Stamp, read, stamp};
+use file::{SETTLES, Stamp, read, stamp};
 use state::{Known, Why};
 
 /// Time between two looks at the file.
 const LOOK: Duration = Duration::from_secs(5);
+/// Looks in a row at a file that was just written to, after which that is told: a minute.
+const WRITES_MAX: u32 = 30;
 /// First pause before a document that was refused is tried again; the next ones double.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Longest one.
@@ -62,6 +65,8 @@ struct Situation {
 struct Tries {
     situation: Option<Situation>,
     attempts: u32,
+    /// Looks in a row at which the file was just written to.
+    writes: u32,
     /// Moment of the next attempt; none where the situation has to change first.
     again: Option<Instant>,
 }
@@ -85,8 +90,9 @@ pub(crate) fn start(service: Arc<Service>, mut stays: watch::Receiver<()>) -> Jo
                 () = turn(&service, &file, &mut tries) => {}
                 () = ended(&mut stays) => return,
             }
+            let pause = if tries.writes > 0 { SETTLES } else { LOOK };
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = ended(&mut stays) => return,
             }
         }
@@ -105,11 +111,19 @@ async fn turn(service: &Arc<Service>, file: &DocumentFile, tries: &mut Tries) {
         Ok(situation) => situation,
         Err(error) => return tell(service, file, refused(service, machine(&error))),
     };
+    let is_fresh = situation.stamp.is_some_and(|stamp| stamp.is_fresh(Timestamp::now()));
+    tries.writes = if is_fresh { tries.writes.saturating_add(1) } else { 0 };
+    if is_fresh {
+        if tries.writes >= WRITES_MAX {
+            tell(service, file, refused(service, restless()));
+        }
+        return;
+    }
     let is_same = tries.situation.as_ref() == Some(&situation);
     if is_same && tries.again.is_none_or(|again| again > Instant::now()) {
         return;
     }
-    let known = attempt(service, file).await;
+    let Some(known) = attempt(service, file, situation.stamp).await else { return };
     tries.attempts = if is_same { tries.attempts.saturating_add(1) } else { 1 };
     tries.again = (known.state == DeclaredState::Refused).then(|| Instant::now() + pause_after(tries.attempts));
     tries.situation = Some(situation);
@@ -125,22 +139,27 @@ fn situation(service: &Service, path: &Path) -> Result<Situation, AgentError> {
     })
 }
 
-/// Reads the file, and does what is to be done about its document.
-async fn attempt(service: &Arc<Service>, file: &DocumentFile) -> Known {
+/// Reads the file, and does what is to be done about its document. None where it was written to since its stamp was taken: the next look waits until it stays.
+async fn attempt(service: &Arc<Service>, file: &DocumentFile, seen: Option<Stamp>) -> Option<Known> {
     let path = file.path.clone();
-    let looked = blocking(service, move |service| Ok(look(service, &path))).await;
-    let found = match looked.unwrap_or_else(|error| Err(machine(&error))) {
-        Ok(found) => found,
-        Err(why) => return refused(service, why),
+    let looked = blocking(service, move |service| Ok((look(service, &path), stamp(&path)))).await;
+    let found = match looked {
+        Ok((_, now)) if now != seen => return None,
+        Ok((Ok(found), _)) => found,
+        Ok((Err(why), _)) => return Some(refused(service, why)),
+        Err(error) => return Some(refused(service, machine(&error))),
     };
+    Some(decided(service, file, found).await)
+}
+
+/// Does what is to be done about a document of the file.
+async fn decided(service: &Arc<Service>, file: &DocumentFile, found: Found) -> Known {
     let (document, taken) = (Some(found.digest), found.mark.map(|mark| mark.generation));
     let known = |state, generation, why| Known { state, document, generation, why };
     match decide(found.digest, found.mark, found.present.as_ref()) {
         Decision::Taken => known(DeclaredState::Taken, taken, None),
         Decision::Differs => known(DeclaredState::Differs, taken, found.present.map(|present| differs(&present, file))),
-        Decision::Touched => {
-            known(DeclaredState::Refused, taken, found.present.map(|present| touched(&present, file)))
-        }
+        Decision::Touched => known(DeclaredState::Refused, taken, found.present.map(|present| touched(&present, file))),
         Decision::Note => {
             let number = found.present.as_ref().map_or(0, |present| present.number);
             match note(service, found.digest, number).await {
@@ -246,6 +265,12 @@ fn refused(service: &Service, why: Why) -> Known {
 /// Words for a fault of the machine.
 fn machine(error: &AgentError) -> Why {
     Why { cause: one_line(&error.to_string()), remedy: "`openmesh xnode status` tells more".into() }
+}
+
+/// Words for a file that never stays as it is.
+fn restless() -> Why {
+    let cause = format!("it is written to again and again, and never stays as it is for {} s", SETTLES.as_secs());
+    Why { cause, remedy: "let it stay: half of a document may be a document too".into() }
 }
 
 fn differs(present: &Present, file: &DocumentFile) -> Why {

@@ -172,6 +172,24 @@ impl Vault {
         Ok(())
     }
 
+    /// Takes a secret's last version back as if it had never been set: for one that nobody has seen or named. Nothing happens where another one was set since.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn withdraw(&self, name: &Name, version: u32) -> Result<(), AgentError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = kept.clone();
+        let Some(secret) = next.get_mut(name.as_str()).filter(|secret| secret.last == version) else { return Ok(()) };
+        secret.versions.remove(&version);
+        secret.last = version.saturating_sub(1);
+        if secret.last == 0 {
+            next.remove(name.as_str());
+        }
+        self.write(&next)?;
+        *kept = next;
+        Ok(())
+    }
+
     /// Present version of each secret, and its moment.
     pub fn list(&self) -> BTreeMap<Name, (u32, Timestamp)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -242,6 +260,29 @@ mod tests {
         assert!(matches!(Vault::open(folder.path()), Err(AgentError::Sealed { .. })));
         fs::remove_file(&key).unwrap();
         assert!(matches!(Vault::open(folder.path()), Err(AgentError::File { .. })));
+    }
+
+    /// Else whoever asks for deployments that are refused would use the names up.
+    #[test]
+    fn what_is_withdrawn_leaves_no_name_and_no_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::open(folder.path()).unwrap();
+        let (name, none): (Name, _) = ("token".parse().unwrap(), BTreeSet::new());
+        assert_eq!(vault.set(&name, b"one", &none).unwrap(), 1);
+        vault.withdraw(&name, 2).unwrap();
+        assert_eq!(vault.list()[&name].0, 1, "that is not its last version");
+        vault.withdraw(&name, 1).unwrap();
+        assert!(vault.list().is_empty() && vault.kept.lock().unwrap().is_empty());
+        vault.withdraw(&name, 1).unwrap();
+        // Numbers of before stay given.
+        assert_eq!(vault.set(&name, b"one", &none).unwrap(), 1);
+        vault.remove(&name).unwrap();
+        assert_eq!(vault.set(&name, b"two", &none).unwrap(), 2);
+        vault.withdraw(&name, 2).unwrap();
+        drop(vault);
+        let vault = Vault::open(folder.path()).unwrap();
+        assert!(vault.list().is_empty());
+        assert_eq!(vault.set(&name, b"two again", &none).unwrap(), 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod catalogues;
 mod deploy;
 mod given;
+mod made;
 mod restart;
 mod terms;
 

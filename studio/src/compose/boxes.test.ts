@@ -37,6 +37,13 @@ it("says of each box what it shows", () => {
   ]);
 });
 
+it("takes a name for a name, also one that every object has", () => {
+  const now = drawn("applications:\n  constructor: { image: x, links: [after] }\n  after: { image: x }\n");
+  const [first, second] = boxesOf(now, begin(0, "", {}).now, marksOf(drawn(""), now), [], {});
+  expect(first).toMatchObject({ name: "constructor", at: { x: 0, y: 0 }, mark: "new", problems: [] });
+  expect(second?.at.x).toBeGreaterThan(0);
+});
+
 it("says ports and differences in words", () => {
   expect(portWords({ name: "http", number: "80", protocol: "tcp", published: "auto" })).toBe(
     "http 80, published at a free port",

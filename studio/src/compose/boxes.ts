@@ -1,6 +1,7 @@
 /** What stands on the canvas, and its words: the same for who sees it and for who hears it. */
 import type { Application } from "../api/xnode";
 import { stateOf } from "../lib/applications";
+import { ownOf } from "../lib/own";
 import { faultsOf, together, type Faults } from "./faults";
 import type { AppNode, Graph, Marks, Port } from "./graph";
 import type { Place } from "./layout";
@@ -32,12 +33,12 @@ export function boxesOf(
   const faults = together(faultsOf(graph), refused);
   const box = (name: string, node: AppNode | null, draft: Draft | null): Box => ({
     name,
-    at: places[name] ?? { x: 0, y: 0 },
+    at: ownOf(places, name) ?? { x: 0, y: 0 },
     node,
     draft,
-    mark: marks.marks[name] ?? "new",
+    mark: ownOf(marks.marks, name) ?? "new",
     application: draft ? undefined : applications.find((each) => each.name === name),
-    problems: draft ? [UNGIVEN] : (faults[name] ?? []),
+    problems: draft ? [UNGIVEN] : (ownOf(faults, name) ?? []),
   });
   return [
     ...graph.nodes.map((node) => box(node.name, node, null)),

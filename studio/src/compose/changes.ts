@@ -3,6 +3,7 @@
  * it was written. `null` where the text cannot be changed so; it is then changed by hand.
  */
 import type { TemplateField } from "../api/xnode";
+import { ownOf } from "../lib/own";
 import { entriesOf, entryOf, textOf, valueAt, wordsOf, type Entry, type Tree } from "../lib/tree";
 import { addWord, removeIn, removeWord, setIn } from "../lib/treeEdit";
 import { readTree } from "../lib/treeRead";
@@ -236,7 +237,7 @@ export function carried(base: string, mine: string, next: string): Carried | nul
     (text) => (isRestOther ? withRest(text, mine) : text),
   );
   const isTheirs = (name: string) =>
-    (theirs.marks[name] ?? "same") !== "same" || theirs.removed.includes(name);
+    (ownOf(theirs.marks, name) ?? "same") !== "same" || theirs.removed.includes(name);
   return text === null ? null : { text, both: [...changed, ...gone].filter(isTheirs) };
 }
 

@@ -3,6 +3,7 @@
  * what the agent refuses. The agent's word is the one that counts.
  */
 import { NAME, NAME_WORDS } from "../lib/options";
+import { ownOf } from "../lib/own";
 import { readProblems } from "../lib/problems";
 import type { AppNode, Edge, Graph, Port } from "./graph";
 
@@ -10,7 +11,7 @@ import type { AppNode, Edge, Graph, Port } from "./graph";
 export type Faults = Record<string, string[]>;
 
 const add = (faults: Faults, name: string, words: string): void => {
-  const own = Object.hasOwn(faults, name) ? (faults[name] ?? []) : [];
+  const own = ownOf(faults, name) ?? [];
   if (!own.includes(words)) faults[name] = [...own, words];
 };
 

@@ -2,7 +2,17 @@
  * A document as a graph (X-10): its applications, and what of one another they reach. Read only as far as it is drawn; what is not
  * of its form is left out here, and named by the agent.
  */
-import { canonical, entriesOf, lineAt, textOf, valueAt, wordsOf, type Entry, type Tree } from "../lib/tree";
+import {
+  canonical,
+  entriesOf,
+  lineAt,
+  linesOf,
+  textOf,
+  valueAt,
+  wordsOf,
+  type Entry,
+  type Tree,
+} from "../lib/tree";
 import { readTree } from "../lib/treeRead";
 
 export interface Origin {
@@ -82,7 +92,8 @@ export function graphOf(text: string): Drawn {
   const isEmpty = tree.kind === "scalar" && tree.text === "";
   if (tree.kind !== "map" && !isEmpty) return { line: lineAt(text, tree.from), what: "is no document" };
   const applications = valueAt(tree, "applications");
-  const nodes = entriesOf(applications).map((entry) => nodeOf(text, entry));
+  const lineOf = linesOf(text);
+  const nodes = entriesOf(applications).map((entry) => nodeOf(entry, lineOf(entry.from)));
   nodes.sort((a, b) => order(a.name, b.name));
   const known = new Set(nodes.map(({ name }) => name));
   const edges = nodes.flatMap((node) =>
@@ -99,10 +110,10 @@ export function graphOf(text: string): Drawn {
 /** The order of names that does not depend on a browser's language. */
 export const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function nodeOf(text: string, { key, value, from }: Entry): AppNode {
+function nodeOf({ key, value }: Entry, line: number): AppNode {
   return {
     name: key,
-    line: lineAt(text, from),
+    line,
     origins: originsOf(value),
     links: wordsOf(valueAt(value, "links")),
     after: wordsOf(valueAt(value, "after")),

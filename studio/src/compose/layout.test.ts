@@ -5,8 +5,7 @@ import { BOX, boxAt, freePlace, layout, neighbour, placed, type Place } from "./
 import { fit, middle, SCALE_MAX, SCALE_MIN, showing, toCanvas, zoomed } from "./view";
 
 const link = (from: string, to: string): Edge => ({ kind: "links", from, to });
-const overlap = (a: Place, b: Place) =>
-  Math.abs(a.x - b.x) < BOX.width && Math.abs(a.y - b.y) < BOX.height;
+const overlap = (a: Place, b: Place) => Math.abs(a.x - b.x) < BOX.width && Math.abs(a.y - b.y) < BOX.height;
 const overlaps = (places: Record<string, Place>) => {
   const all = Object.values(places);
   return all.some((a, at) => all.slice(at + 1).some((b) => overlap(a, b)));

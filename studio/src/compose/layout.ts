@@ -2,6 +2,7 @@
  * Places of applications on the canvas: in layers from those that reach others to those that are reached, the same for the same
  * graph, whatever the order in its text. Pure; lengths are in pixels of the canvas.
  */
+import { ownOf } from "../lib/own";
 import { order, type Edge } from "./graph";
 
 export interface Place {
@@ -141,11 +142,12 @@ export function placed(
   const sorted = [...new Set(names)].sort(order);
   const places: Record<string, Place> = {};
   for (const name of sorted) {
-    const own = Object.hasOwn(kept, name) ? kept[name] : undefined;
+    const own = ownOf(kept, name);
     if (own) places[name] = own;
   }
   for (const name of sorted)
-    places[name] ??= freePlace(wished[name] ?? { x: 0, y: 0 }, Object.values(places));
+    if (!ownOf(places, name))
+      places[name] = freePlace(ownOf(wished, name) ?? { x: 0, y: 0 }, Object.values(places));
   return places;
 }
 

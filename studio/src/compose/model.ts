@@ -141,10 +141,7 @@ export function reduce(state: Compose, action: Action): Compose {
   }
 }
 
-type Change = Exclude<
-  Action,
-  { kind: "select" | "say" | "undo" | "redo" | "write" | "discard" | "carry" }
->;
+type Change = Exclude<Action, { kind: "select" | "say" | "undo" | "redo" | "write" | "discard" | "carry" }>;
 type Of<K extends Change["kind"]> = Extract<Change, { kind: K }>;
 
 function changed(state: Compose, action: Change): Compose {
@@ -269,8 +266,7 @@ function step(state: Compose, next: Snapshot, words: string, run: string | null 
 function showing(state: Compose, now: Snapshot): Compose {
   const drawn = now.text === state.drawn || readable(now.text) ? now.text : state.drawn;
   const next = { ...state, now, drawn };
-  const isThere =
-    state.selected !== null && namesOf(drawnGraph(next), now.drafts).includes(state.selected);
+  const isThere = state.selected !== null && namesOf(drawnGraph(next), now.drafts).includes(state.selected);
   return isThere ? next : { ...next, selected: null };
 }
 

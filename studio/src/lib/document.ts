@@ -4,7 +4,7 @@
  * prints it and people write it. Applications of a document in another form, as JSON, are put in as the agent would print them;
  * what is not read at all is left alone and said.
  */
-import { entriesOf, lineAt, valueAt, type Tree } from "./tree";
+import { entriesOf, linesOf as linesIn, valueAt, type Tree } from "./tree";
 import { entryLines } from "./treePrint";
 import { readTree } from "./treeRead";
 
@@ -92,9 +92,10 @@ function inBlocks(text: string): Merged | null {
   if (tree?.kind !== "map") return null;
   const written = text.replace(/\r\n/g, "\n");
   const lines = tree.entries.flatMap(({ key, value, from }) => entryLines(key, value, from, 0));
+  const lineOf = linesIn(written);
   return {
     text: `${lines.map((line) => line.text).join("\n")}\n`,
-    origins: lines.map(({ from }) => lineAt(written, from)),
+    origins: lines.map(({ from }) => lineOf(from)),
   };
 }
 

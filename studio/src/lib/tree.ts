@@ -58,6 +58,19 @@ export function lineAt(text: string, at: number): number {
   return line;
 }
 
+/** Lines of places, from 1, which are asked for from the first to the last: the text is walked once for all of them. */
+export function linesOf(text: string): (at: number) => number {
+  let line = 1;
+  let begin = 0;
+  return (at) => {
+    for (let end = text.indexOf("\n", begin); end >= 0 && end < at; end = text.indexOf("\n", begin)) {
+      line += 1;
+      begin = end + 1;
+    }
+    return line;
+  };
+}
+
 /** Begin of the line of a place. */
 export const lineBegin = (text: string, at: number): number =>
   at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;

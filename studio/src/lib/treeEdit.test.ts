@@ -64,9 +64,7 @@ it("puts a value into JSON, which stays JSON", () => {
 });
 
 it("takes a value out, with what would be left empty below an application", () => {
-  expect(removeIn(YAML, ["applications", "db"])).toBe(
-    YAML.replace(/ {2}db:[\s\S]*?(?= {2}web)/, ""),
-  );
+  expect(removeIn(YAML, ["applications", "db"])).toBe(YAML.replace(/ {2}db:[\s\S]*?(?= {2}web)/, ""));
   const one = removeIn(YAML, ["applications", "db"]) ?? "";
   expect(removeIn(one, ["applications", "web"])).toContain("applications: {}\n");
   const ports = "applications:\n  a:\n    image: b\n    ports:\n      http:\n        port: 80\n";

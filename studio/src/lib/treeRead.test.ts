@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { canonical, lineAt, textOf, valueAt, wordsOf, type Tree } from "./tree";
+import { canonical, lineAt, linesOf, textOf, valueAt, wordsOf, type Tree } from "./tree";
 import { entryLines, flowText, mapOf, word } from "./treePrint";
 import { readTree } from "./treeRead";
 
@@ -140,4 +140,12 @@ it("prints as JSON what JSON can say", () => {
   expect(JSON.parse(json)).toEqual({ a: 1, b: ["x", "010", "on"], c: null, d: "two\nlines\n", e: {} });
   expect(flowText(treeOf("a: >\n  folded\n"), 0)).toBeNull();
   expect(flowText(treeOf("{a: [1, {b: 2}]}"), null)).toBe('{"a": [1, {"b": 2}]}');
+});
+
+it("tells lines of places one after another as it tells each by itself", () => {
+  const text = "a\n\nbc\nd";
+  const lineOf = linesOf(text);
+  const places = [...text].map((_, at) => at);
+  expect(places.map(lineOf)).toEqual(places.map((at) => lineAt(text, at)));
+  expect(lineOf(text.length)).toBe(4);
 });

@@ -4,14 +4,10 @@ use std::io::Read as _;
 use std::pin::pin;
 
 use futures::StreamExt as _;
-use openmesh_agent::views::{
-    Declared, DeclaredState, Drained, Event, InUse, Node, Secret, Trouble, Work, WorkState,
-};
+use openmesh_agent::views::{Declared, DeclaredState, Drained, Event, InUse, Node, Secret, Trouble, Work, WorkState};
 use reqwest::Method;
 
-use super::agent::{
-    ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings, unmarked,
-};
+use super::agent::{ask, client, columns, event_line, failure, get, json, moment, one_line, print, settings, unmarked};
 use super::xnode_check;
 use crate::cli::{SecretCommand, XnodeCommand};
 use crate::failure::Failure;

@@ -50,7 +50,11 @@ async fn what_is_no_document_is_refused() {
     for (text, code, words) in [
         ("version: 1\napplicatoins: {}\n", 1, "did you mean `applications`?"),
         ("services: {web: {image: web}}\n", 2, "openmesh app import"),
-        ("version: 1\napplications: {a: {image: a, variables: {outPath: x}}}\n", 1, "applications.a.variables: has the key"),
+        (
+            "version: 1\napplications: {a: {image: a, variables: {outPath: x}}}\n",
+            1,
+            "applications.a.variables: has the key",
+        ),
     ] {
         std::fs::write(&file, text).unwrap();
         let (found, out, err) = run(&["xnode", "export", "--nixos", file.to_str().unwrap()]).await;

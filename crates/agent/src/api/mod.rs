@@ -191,10 +191,8 @@ async fn deploy(
     let document = Document::parse(&text).map_err(|problems| AgentError::Document { problems })?;
     check_reach(&service, &mut change, document.clone()).await?;
     let asked = change.asked("a document was deployed");
-    let terms = Terms { refresh: change.refresh, ..Terms::default() };
-    if change.make_secrets {
-        return Ok(Json(templates::deploy_making(&service, &document, terms, &asked, !change.plan).await?));
-    }
+    let makes = if change.make_secrets { service.makeable(&document).await? } else { BTreeMap::new() };
+    let terms = Terms { refresh: change.refresh, makes, ..Terms::default() };
     Ok(Json(service.deploy_on(&document, &terms, &asked, !change.plan).await?))
 }
 

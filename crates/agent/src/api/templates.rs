@@ -24,10 +24,6 @@ use crate::error::AgentError;
 use crate::service::{Asked, Service, Terms, names};
 use crate::views;
 
-/// Letters and digits of secrets that are made: no program reads more into one of them.
-const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-/// Bytes below this one name letters evenly: the largest multiple of 62 that a byte reaches.
-const EVEN: u8 = 248;
 /// Words for a machine without a place for backups.
 const NO_PLACE: &str = "this machine has no place for backups; name one in machine.backups of its document";
 /// Words for a machine that nobody's key is set for.
@@ -307,12 +303,11 @@ fn ready(service: &Service, wished: &Wished) -> Result<Ready, AgentError> {
     if !faults.is_empty() {
         return Err(AgentError::Order { faults });
     }
-    let secrets = missing(service, &composition.secrets)?;
     let (number, mut document) = (placed.number, placed.document);
     document.applications.extend(composition.applications);
     // What the new applications do together with the old ones is looked at as in any other document.
     let document = Document::parse(&document.to_yaml()).map_err(|problems| AgentError::Document { problems })?;
-    Ok(Ready { number, document, secrets })
+    Ok(Ready { number, document, secrets: composition.secrets })
 }
 
 async fn deploy(
@@ -326,99 +321,13 @@ async fn deploy(
     let ready = blocking(&service, move |service| ready(service, &wished)).await?;
     let asked = change.asked(&reason);
     let asked = Asked { expected: Some(asked.expected.unwrap_or(ready.number)), ..asked };
-    let terms = Terms { refresh: change.refresh, ..Terms::default() };
-    Ok(Json(deploy_with(&service, &ready.document, ready.secrets, terms, &asked, !change.plan).await?))
-}
-
-/// Deploys a document, or plans it; secrets that its templates make, and that are not there, are made with it.
-pub(super) async fn deploy_making(
-    service: &Arc<Service>,
-    document: &Document,
-    terms: Terms,
-    asked: &Asked,
-    does: bool,
-) -> Result<views::Deployment, AgentError> {
-    let wanted = service.makeable(document).await?;
-    let secrets = blocking(service, move |service| missing(service, &wanted)).await?;
-    deploy_with(service, document, secrets, terms, asked, does).await
-}
-
-/// Deploys a document, or plans it, with secrets that are made for it; where it is refused they go again.
-async fn deploy_with(
-    service: &Arc<Service>,
-    document: &Document,
-    secrets: BTreeMap<Name, u32>,
-    mut terms: Terms,
-    asked: &Asked,
-    does: bool,
-) -> Result<views::Deployment, AgentError> {
-    if !does {
-        terms.promised = secrets.into_keys().collect();
-        return service.deploy_on(document, &terms, asked, false).await;
-    }
-    let wanted = secrets.clone();
-    blocking(service, move |service| make_secrets(service, &wanted)).await?;
-    let deployed = service.deploy_on(document, &terms, asked, true).await;
-    if deployed.is_err() {
-        // Nobody has them, and nobody ever saw them.
-        let made: Vec<Name> = secrets.into_keys().collect();
-        let removed = blocking(service, move |service| made.iter().try_for_each(|name| service.remove_secret(name)));
-        if let Err(error) = removed.await {
-            tracing::warn!(%error, "a secret of an application that was not made stays");
-        }
-    }
-    deployed
-}
-
-/// Makes secrets; where one cannot be made those before it go again.
-fn make_secrets(service: &Service, secrets: &BTreeMap<Name, u32>) -> Result<(), AgentError> {
-    let mut made: Vec<&Name> = Vec::new();
-    for (name, length) in secrets {
-        let set = secret(*length).and_then(|value| service.set_secret(name, value.as_bytes()));
-        if let Err(error) = set {
-            for name in made {
-                let _ = service.remove_secret(name);
-            }
-            return Err(error);
-        }
-        made.push(name);
-    }
-    Ok(())
-}
-
-/// Letters and digits, each as likely as the others.
-fn secret(length: u32) -> Result<String, AgentError> {
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let mut text = String::with_capacity(length);
-    let mut bytes = [0_u8; 64];
-    while text.len() < length {
-        getrandom::fill(&mut bytes).map_err(|cause| AgentError::Randomness(cause.to_string()))?;
-        let even = bytes.iter().filter(|byte| **byte < EVEN);
-        let letters = even.map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]));
-        text.extend(letters.take(length - text.len()));
-    }
-    Ok(text)
+    let terms = Terms { refresh: change.refresh, makes: ready.secrets, ..Terms::default() };
+    Ok(Json(service.deploy_on(&ready.document, &terms, &asked, !change.plan).await?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn secrets_have_their_length_and_are_never_the_same() {
-        for length in [1, 16, 32, 63, 64, 65, 128] {
-            let one = secret(length).unwrap();
-            assert_eq!(one.len(), usize::try_from(length).unwrap());
-            assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        }
-        assert_ne!(secret(32).unwrap(), secret(32).unwrap());
-        let many = secret(62_000).unwrap();
-        for letter in LETTERS {
-            let count = many.bytes().filter(|byte| byte == letter).count();
-            // A thousand on average, with a deviation of 31: ten of them never happen.
-            assert!((690..1_310).contains(&count), "{count} of {}", char::from(*letter));
-        }
-    }
 
     #[test]
     fn an_order_of_json_is_strict() {

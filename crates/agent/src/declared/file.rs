@@ -1,18 +1,24 @@
 //! The file with a machine's document: told from what stands there later, and read within bounds.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::time::Duration;
 
 use openmesh_blueprint::{Document, compose};
+use openmesh_primitives::Timestamp;
+use rustix::fs::OFlags;
 use serde::de::IgnoredAny;
 
 use super::state::Why;
 
 /// Longest document, bytes: as long as one that is sent to the agent.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+/// Time for which a file stays as it is before it is read: whoever writes over it in place is done by then, and another change has another moment on every clock
+/// of a file system.
+pub(super) const SETTLES: Duration = Duration::from_secs(2);
 /// Permission of others to write.
 const WRITABLE: u32 = 0o022;
 
@@ -22,14 +28,28 @@ pub(super) struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
+    owner: u32,
+    mode: u32,
+    /// Moment of the last change, seconds and nanoseconds.
     changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Returns true where the file was changed less than [`SETTLES`] ago: it may be written still. A moment that lies ahead is another clock's, and says nothing.
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        let (seconds, nanos) = self.changed;
+        let changed = seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
+        let age = u64::try_from(now.nanos().saturating_sub(changed));
+        age.is_ok_and(|age| Duration::from_nanos(age) < SETTLES)
+    }
 }
 
 /// The stamp of the file that a path leads to; none where there is none, or it cannot be looked at.
 pub(super) fn stamp(path: &Path) -> Option<Stamp> {
     let about = std::fs::metadata(path).ok()?;
     let changed = (about.ctime(), about.ctime_nsec());
-    Some(Stamp { device: about.dev(), inode: about.ino(), bytes: about.len(), changed })
+    let (owner, mode) = (about.uid(), about.mode());
+    Some(Stamp { device: about.dev(), inode: about.ino(), bytes: about.len(), owner, mode, changed })
 }
 
 /// The document of a file.
@@ -39,7 +59,9 @@ pub(super) fn stamp(path: &Path) -> Option<Stamp> {
 pub(super) fn read(path: &Path) -> Result<Document, Why> {
     let why = |cause: String, remedy: &str| Why { cause, remedy: remedy.into() };
     let failed = |error: std::io::Error| why(error.to_string(), "put the file there, readable for root");
-    let mut file = File::open(path).map_err(failed)?;
+    // A pipe would wait for whoever writes to it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
         return Err(why("it is no file".into(), "name a file"));
@@ -75,9 +97,10 @@ fn by_numbers(text: String) -> String {
     }
     let mut numbered = String::with_capacity(text.len() + 64);
     for c in text.chars() {
-        match is_odd(c) {
-            true => drop(write!(numbered, "\\u{:04x}", u32::from(c))),
-            false => numbered.push(c),
+        if is_odd(c) {
+            let _ = write!(numbered, "\\u{:04x}", u32::from(c));
+        } else {
+            numbered.push(c);
         }
     }
     numbered
@@ -120,6 +143,9 @@ mod tests {
             return;
         }
         assert!(read(&path).is_ok());
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe.as_path(), rustix::fs::Mode::RUSR).unwrap();
+        assert!(read(&pipe).unwrap_err().cause.contains("no file"), "nobody waits for a pipe");
         let long = "#".repeat((4 << 20) + 1);
         for (text, words) in [
             ("version: 1\napplicatoins: {}\n", "did you mean"),
@@ -131,5 +157,20 @@ mod tests {
         }
         std::fs::write(&path, [0xff]).unwrap();
         assert!(cause().contains("UTF-8"), "{}", cause());
+    }
+
+    /// Half of a document that is written in place is a document without the other half's applications.
+    #[test]
+    fn a_file_that_was_just_written_to_is_left_until_it_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("document.yaml");
+        std::fs::write(&path, "version: 1\n").unwrap();
+        let now = Timestamp::now();
+        let changed = (now.nanos().div_euclid(1_000_000_000), now.nanos().rem_euclid(1_000_000_000));
+        let stamp = Stamp { changed, ..stamp(&path).unwrap() };
+        let after = |ms: i64| Timestamp(now.nanos() + ms * 1_000_000);
+        for (ms, is_fresh) in [(0, true), (1_999, true), (2_000, false), (1 << 40, false), (-1, false)] {
+            assert_eq!(stamp.is_fresh(after(ms)), is_fresh, "{ms} ms after it");
+        }
     }
 }

@@ -83,12 +83,42 @@ impl Service {
                 // Tags are pinned to those of another generation by now. What was built is found built.
                 continue;
             }
+            let previous = previous.as_ref();
             // Disks are read and shims asked from here on: other tasks of this runtime go on meanwhile.
             return tokio::task::block_in_place(|| {
-                let generation = self.resolved(document, &catalogue, terms, previous.as_ref(), asked)?;
-                self.want(&generation, previous.as_ref(), document, does)
+                let generation = self.resolved(document, &catalogue, terms, previous, asked)?;
+                if !does || terms.makes.is_empty() {
+                    return self.want(&generation, previous, document, does);
+                }
+                // A refusal is known by now, and no secret was made for it.
+                self.want(&generation, previous, document, false)?;
+                self.want_with_secrets(document, &catalogue, terms, previous, asked)
             });
         }
+    }
+
+    /// Lets the generation of a document be the wanted one, with the secrets that are made for it.
+    fn want_with_secrets(
+        &self,
+        document: &Document,
+        catalogue: &Catalogue,
+        terms: &Terms,
+        previous: Option<&Generation>,
+        asked: &Asked,
+    ) -> Result<views::Deployment, AgentError> {
+        let made = self.make_secrets(&terms.makes)?;
+        let generation = self.resolved(document, catalogue, terms, previous, asked);
+        let taken = generation.and_then(|generation| self.want(&generation, previous, document, true));
+        match &taken {
+            Ok(taken) => {
+                for (name, version) in &made {
+                    let text = format!("version {version} of the secret `{name}` was made");
+                    self.history.note(EventKind::Secret, taken.generation, None, text);
+                }
+            }
+            Err(_) => self.withdraw_secrets(&made),
+        }
+        taken
     }
 
     /// Finds out what is known of a document, and refuses it where that is enough to. With the number of the generation that is wanted now.
@@ -120,7 +150,7 @@ impl Service {
         asked: &Asked,
     ) -> Result<Generation, AgentError> {
         let mut allocations = self.allocations(terms.disposals.clone())?;
-        for name in &terms.promised {
+        for name in terms.makes.keys() {
             allocations.secrets.entry(name.clone()).or_insert(1);
         }
         let placed = self.settings.placed(document);

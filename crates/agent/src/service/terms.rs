@@ -1,6 +1,6 @@
 //! Terms of a deployment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use openmesh_blueprint::document::Name;
 use openmesh_blueprint::generation::Disposal;
@@ -10,8 +10,8 @@ use openmesh_blueprint::generation::Disposal;
 pub(crate) struct Terms {
     /// Fates of the data of applications that go.
     pub disposals: BTreeMap<Name, Disposal>,
-    /// Secrets that are made before the deed, and count as there for the plan.
-    pub promised: BTreeSet<Name>,
+    /// Secrets that are made with it where they are not there, with their letters and digits; for the plan they count as there.
+    pub makes: BTreeMap<Name, u32>,
     /// Tags are looked up anew; else those that an application had already keep their images.
     pub refresh: bool,
     /// It is done also where the machine is emptied: it empties it, or ends that.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use openmesh_agent::DocumentFile;
-use openmesh_agent::views::{Declared, DeclaredState, Event, EventKind, Generation, Node, NixosExport};
+use openmesh_agent::views::{Declared, DeclaredState, Event, EventKind, Generation, NixosExport, Node};
 use openmesh_blueprint::Document;
 use reqwest::Method;
 use serde_json::Value;
@@ -209,5 +209,28 @@ async fn what_cannot_be_taken_changes_nothing_and_is_tried_again() {
     let _: Value = world.client.ask(again).await.unwrap();
     let taken = in_state(&world, DeclaredState::Taken).await;
     assert_eq!(taken.document, Some(Document::parse(&more).unwrap().hash()));
+    world.stop().await;
+}
+
+/// Half of a document may be a document too: a file is read once it stays as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_being_written_is_left_until_it_stays() {
+    let Some((mut world, mut place)) = given() else { return };
+    let reserve = |memory: u32| format!("machine: {{reserve: {{memory: {memory}MiB}}, ");
+    let document = |memory: u32| world.document("").replace("machine: {", &reserve(memory));
+    let (one, half, two) = (document(300), document(301), document(302));
+    place.put(&one);
+    world.start().await;
+    in_state(&world, DeclaredState::Taken).await;
+    // For longer than the time between two looks.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(7) {
+        place.put(&half);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    place.put(&two);
+    let hash = Document::parse(&two).unwrap().hash();
+    let is_taken = |declared: &Declared| declared.state == DeclaredState::Taken && declared.document == Some(hash);
+    assert_eq!(told(&world, is_taken).await.generation, Some(2), "nothing came in between");
     world.stop().await;
 }

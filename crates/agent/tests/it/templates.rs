@@ -572,7 +572,7 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
     assert!(matches!(refused, Err(ClientError::Refused(failure)) if failure.code == "order"));
     let secrets: Vec<openmesh_agent::views::Secret> = world.get("/secrets").await.unwrap();
     assert!(secrets.is_empty(), "{secrets:?}");
-    // A document that names the secret which its template makes: it has to be there, or is made with the deployment; refused, it goes again.
+    // A document that names the secret which its template makes: it has to be there, or is made with the deployment, and not for one that is refused.
     let greedy = format!("{}    limits:\n      memory: 900 TiB\n", right.document);
     let makes = [("", "unresolved"), ("?make_secrets=true", "refused"), ("?make_secrets=true&plan=true", "refused")];
     for (query, code) in makes {
@@ -582,5 +582,8 @@ async fn the_store_its_forms_and_a_preflight_are_served() {
         let secrets: Vec<openmesh_agent::views::Secret> = world.get("/secrets").await.unwrap();
         assert!(secrets.is_empty(), "{query}: {secrets:?}");
     }
+    // Nor was one made and taken away again: the names of both are kept, and there is an end of them.
+    let kept = std::fs::read_to_string(world.settings.state.join("secrets.json")).unwrap_or_default();
+    assert!(!kept.contains("cache-password"), "{kept}");
     world.stop().await;
 }

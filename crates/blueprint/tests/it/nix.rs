@@ -113,7 +113,8 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 fn keys() -> impl Strategy<Value = String> {
-    let words = prop::sample::select(vec!["in", "or", "rec", "let", "with", "null", "true", "__curPos", "a.b", "1", ""]);
+    let words =
+        prop::sample::select(vec!["in", "or", "rec", "let", "with", "null", "true", "__curPos", "a.b", "1", ""]);
     let named = prop_oneof!["[a-zA-Z_][a-zA-Z0-9_'-]{0,6}", words.prop_map(str::to_string), texts()];
     named.prop_filter("a key that Nix takes for something else", |key| {
         !["outPath", "__toString", "_type"].contains(&key.as_str())
@@ -185,7 +186,16 @@ fn the_evaluator_is_no_fool() {
     ] {
         assert_eq!(evaluated(&parsed(text)), serde_json::from_str::<Value>(value).unwrap(), "{text}");
     }
-    for wrong in ["\"${a}\"", "a", "{ a = 1; a = 2; }", "a: a", "{ a.b = 1; }", "rec { a = 1; }", "1 + 2", "https://a"] {
+    for wrong in [
+        "\"${a}\"",
+        "a",
+        "{ a = 1; a = 2; }",
+        "a: a",
+        "{ a.b = 1; }",
+        "rec { a = 1; }",
+        "1 + 2",
+        "https://a",
+    ] {
         let refused = std::panic::catch_unwind(|| evaluated(&parsed(wrong)));
         assert!(refused.is_err(), "{wrong} was taken");
     }

@@ -129,11 +129,12 @@ export function Given({ declared: { file, by, state, cause, remedy } }: { declar
   if (state === "taken" || state === "begins")
     return (
       <Notice title={`Its document is given by ${file} (${by})`}>
-        What is changed here stays. Bring it into the file too: what the file says next is not taken as long as
-        it is without it.
+        What is changed here stays. Bring it into the file too: what the file says next is not taken as long
+        as it is without it.
       </Notice>
     );
-  const title = state === "refused" ? `The document of ${file} is not taken` : `It differs from ${file} (${by})`;
+  const title =
+    state === "refused" ? `The document of ${file} is not taken` : `It differs from ${file} (${by})`;
   return (
     <Notice tone="warn" title={title}>
       {cause ? `${cause}. ` : null}

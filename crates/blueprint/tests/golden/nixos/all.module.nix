@@ -29,7 +29,9 @@ let
 
   applications = if cfg.document == null then { } else cfg.document.applications or { };
   ports = lib.concatMap (application: lib.attrValues (application.ports or { })) (lib.attrValues applications);
-  published = lib.filter (port: (port.publish or { }) ? port) ports;
+  # One that is published on loopback alone stays there.
+  isOpen = publish: publish ? port && !(lib.hasPrefix "127." (publish.address or ""));
+  published = lib.filter (port: isOpen (port.publish or { })) ports;
   opened =
     protocols:
     map (port: port.publish.port) (lib.filter (port: lib.elem (port.protocol or "tcp") protocols) published);

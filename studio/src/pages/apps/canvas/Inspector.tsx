@@ -55,13 +55,7 @@ function Chosen({ box, graph, names, text, why, dispatch, onOpen, onCopy }: Prop
       actions={
         <>
           {node ? (
-            <Act
-              words="Copy"
-              label={`Copy ${name}`}
-              busy={false}
-              why={why}
-              onAct={() => onCopy(name)}
-            />
+            <Act words="Copy" label={`Copy ${name}`} busy={false} why={why} onAct={() => onCopy(name)} />
           ) : null}
           <Act
             words="Take out"

@@ -103,10 +103,7 @@ function NewForm({
 }
 
 /** Applications that would be made with it, and whose names somebody on the canvas has. */
-function meetings(
-  { order, preflight, isFresh, fits }: Ordered,
-  names: readonly string[],
-): TemplateFault[] {
+function meetings({ order, preflight, isFresh, fits }: Ordered, names: readonly string[]): TemplateFault[] {
   if (!isFresh || !fits) return [];
   const made = (preflight.data?.applications ?? []).map(({ name }) => name);
   return made

@@ -155,9 +155,7 @@ export function Workbench({
         dispatch={dispatch}
         onOpen={open}
         onCopy={copy}
-        onLeave={(name) =>
-          document.querySelector<HTMLElement>(`[data-box="${CSS.escape(name)}"]`)?.focus()
-        }
+        onLeave={(name) => document.querySelector<HTMLElement>(`[data-box="${CSS.escape(name)}"]`)?.focus()}
       />
     </div>
   );
