@@ -198,6 +198,21 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_comes_after_the_end_of_its_visit_is_cut_at_once() {
+        let visits = Visits::new();
+        let (ended, is_first) = visits.begin("notes.lan", Right::Guest);
+        let (open, _) = visits.begin("open.lan", Right::Guest);
+        assert!(!is_first && visits.are_over(), "no clock ends what everybody may");
+        visits.sweep(|host, _| host == "open.lan", &Moment::now());
+        assert!(ended.is_over() && !open.is_over());
+        // They have waited for an instance until now.
+        let (cut, goes_on) = (CancellationToken::new(), CancellationToken::new());
+        ended.cuts(cut.clone());
+        open.cuts(goes_on.clone());
+        assert!(cut.is_cancelled() && !goes_on.is_cancelled());
+    }
+
+    #[test]
     fn no_used_code_is_forgotten_as_long_as_it_could_be_used() {
         let visits = Visits::new();
         let now = Moment::now();
