@@ -159,6 +159,8 @@ impl Bench {
         let verdict = if mutant.tests.iter().all(|test| self.can_run(test)) {
             eprintln!("==> {}: {}", mutant.id, mutant.breaks);
             self.tree.apply(mutant)?;
+            // Those of the whole code, or of the mutant before, would be found in the place of its own.
+            self.cargo.forget_programs()?;
             let tried = self.verdict(mutant, &mut left);
             // Also where the machine has failed.
             self.tree.sync()?;

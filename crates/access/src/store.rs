@@ -248,7 +248,7 @@ impl Access {
         if let Some(code) = &attempt.wish.code {
             self.check_code(code, &now)?;
         }
-        // The chain is asked about members, and about whoever has root's code: strangers cause no questions.
+        // The chain is asked about members, and about whoever has root's code: no stranger's wallet causes a question.
         let is_known = attempt.wish.code.is_some() || lock(&self.inner).state.members.contains_key(&message.address);
         self.check_signature(&message, attempt, is_known, &now).await?;
         self.begin(&message, attempt, tick)

@@ -27,6 +27,7 @@ use crate::report::Report;
 use crate::shared::Shared;
 use crate::table::{ListenerKey, Sockets, Table};
 use crate::tls::{CertificateError, load};
+use crate::visits::Visits;
 
 /// Error of taking a document. The one before is served as before.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,11 @@ impl Door {
     /// Its state in numbers.
     pub fn report(&self) -> Report {
         self.shared.report()
+    }
+
+    /// Visits that are open, and codes of visitors.
+    pub fn visits(&self) -> &Arc<Visits> {
+        self.shared.visits()
     }
 
     /// Takes a document. Each route changes in one moment; whatever can fail does so before the first change.
@@ -218,7 +224,12 @@ impl Door {
         for (key, bound) in bound.iter() {
             sockets.push((*key, std::net::TcpListener::from(rustix::io::fcntl_dupfd_cloexec(&*bound.listener, 3)?)));
         }
-        handed(self.shared.table().document.clone(), sockets).await?;
+        // A code would be good at both, of which neither knows of the other's uses: so it is at none until one of them is alone.
+        self.visits().rest();
+        if let Err(error) = handed(self.shared.table().document.clone(), sockets).await {
+            self.visits().go_on();
+            return Err(error);
+        }
         // No document comes between this and the drain.
         self.leaving().ask.cancel();
         Ok(())

@@ -194,10 +194,11 @@ impl Visitor<'_> {
                 ("another browser asked for it, or too long ago".to_string(), "other_browser")
             }
             Ok(code) if !self.entry.admits(&code.wallet) => return self.stranger(&code.wallet),
-            Ok(code) => match self.door.visits().spend(&code, &self.now) {
+            Ok(code) => match self.spend(&code) {
                 Ok(()) => return self.admit(&code, target),
                 Err(Spent::Used) => ("it was used before".to_string(), "code_used"),
                 Err(Spent::Crowded) => ("too many people come in at this moment".to_string(), "crowded"),
+                Err(Spent::Elsewhere) => ("the door is replaced at this moment".to_string(), "replaced"),
             },
         };
         if matches!(self.read(), Some(Ok(_))) {
@@ -207,6 +208,15 @@ impl Visitor<'_> {
         let title = format!("This code lets nobody in: {fault}");
         Notice::new(403, word, title, "Open the application again, and sign in once more.")
             .link("Open the application", target)
+    }
+
+    /// Uses a code up.
+    fn spend(&self, code: &Pass) -> Result<(), Spent> {
+        // A door that comes takes codes as soon as this one leaves.
+        if self.door.leaving().ask.is_cancelled() {
+            return Err(Spent::Elsewhere);
+        }
+        self.door.visits().spend(code, &self.now)
     }
 
     /// The answer to a good code: a pass, and back to where the visitor came from.

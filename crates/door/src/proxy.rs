@@ -144,7 +144,12 @@ async fn forward(
         () = cut.cancelled() => return Err(broken_off(&mut ticket)),
         outcome = exchange => outcome,
     };
-    let (answer, stream) = outcome.map_err(|error| failed(error, facts.fault()))?;
+    let (answer, stream) = match outcome {
+        Ok(answered) => answered,
+        // It was cut while this looked: its upload failed by that, and not by itself.
+        Err(_) if cut.is_cancelled() => return Err(broken_off(&mut ticket)),
+        Err(error) => return Err(failed(error, facts.fault())),
+    };
     facts.be_patient();
     match (answer.status() == StatusCode::SWITCHING_PROTOCOLS, client_upgrade) {
         (true, Some(client)) => {

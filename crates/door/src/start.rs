@@ -136,6 +136,8 @@ fn take_files() -> io::Result<()> {
 
 async fn serve(start: &Start) -> Result<(), StartError> {
     let door = Arc::new(Door::new(Some(start.document.clone()), free())?);
+    // Codes of visitors: a door before may take them until it leaves.
+    door.visits().rest();
     let mut stop = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let path = start.socket.clone();
     let before = tokio::task::spawn_blocking(move || takeover::take(&path)).await.map_err(io::Error::other);
@@ -159,6 +161,8 @@ async fn serve(start: &Start) -> Result<(), StartError> {
         let released = tokio::task::spawn_blocking(move || predecessor.release()).await.map_err(io::Error::other);
         released.and_then(|released| released).map_err(StartError::Predecessor)?;
     }
+    // No other door takes any by now.
+    door.visits().take_over();
     // At each moment somebody listens there. A door that serves on keeps its place.
     std::fs::rename(&fresh, &start.socket).map_err(socket)?;
     tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! An open request was let in by one document and goes on under another, also where everybody may come in under the first one. So whoever replaces the
 //! document has every open visit looked at again, and a task looks each second for passes that a clock has ended. Used codes are remembered in memory
-//! alone: one from before the start of this process is refused, so that none is good twice.
+//! alone: one from before the start of this process is refused, so that none is good twice. While one door takes the place of another neither takes codes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,6 @@ use crate::pass::{Moment, Pass, Wallet};
 /// Visits of a door.
 #[derive(Debug)]
 pub struct Visits {
-    /// Moment at which this process began.
-    began: Moment,
     inner: Mutex<Inner>,
 }
 
@@ -29,6 +27,10 @@ struct Inner {
     watched: bool,
     /// Used codes.
     used: HashMap<Pass, Moment>,
+    /// Moment from which on this process takes codes: it knows of no uses before that.
+    began: Moment,
+    /// It takes none at this moment, since another process may.
+    rests: bool,
 }
 
 /// Right by which a visit goes on.
@@ -66,6 +68,8 @@ pub enum Spent {
     Used,
     /// More were used just now than are remembered.
     Crowded,
+    /// One door takes the place of another, and neither knows of the other's uses.
+    Elsewhere,
 }
 
 /// An open visit. It is over with this value, or before that where whoever made it may not come in any more.
@@ -112,7 +116,7 @@ pub struct Stay {
 impl Visits {
     /// None, from this moment on.
     pub fn new() -> Arc<Visits> {
-        Arc::new(Visits { began: Moment::now(), inner: Mutex::default() })
+        Arc::new(Visits { inner: Mutex::new(Inner { began: Moment::now(), ..Inner::default() }) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -155,15 +159,34 @@ impl Visits {
         !inner.watched
     }
 
+    /// Takes no codes until told to: another process may take them.
+    pub fn rest(&self) {
+        self.lock().rests = true;
+    }
+
+    /// Takes codes as before: no other process has taken any meanwhile.
+    pub fn go_on(&self) {
+        self.lock().rests = false;
+    }
+
+    /// Takes codes that are made from this moment on: another process may have taken those of before.
+    pub fn take_over(&self) {
+        let mut inner = self.lock();
+        (inner.began, inner.rests) = (Moment::now(), false);
+    }
+
     /// Uses a code up. Of two who come with it at the same moment one is refused.
     ///
     /// # Errors
     /// [`Spent`].
     pub fn spend(&self, code: &Pass, now: &Moment) -> Result<(), Spent> {
-        if !code.made.follows(&self.began) {
+        let mut inner = self.lock();
+        if inner.rests {
+            return Err(Spent::Elsewhere);
+        }
+        if !code.made.follows(&inner.began) {
             return Err(Spent::Used);
         }
-        let mut inner = self.lock();
         if inner.used.len() >= CODES_USED_MAX {
             inner.used.retain(|_, used| now.boot_ms.saturating_sub(used.boot_ms) < CODE_MS);
         }
@@ -192,9 +215,48 @@ mod tests {
         assert_eq!(visits.spend(&code(1, now), &now), Err(Spent::Used));
         assert_eq!(visits.spend(&code(2, now), &now), Ok(()));
         // A door that was started anew knows nothing of what was used before it: nothing of then is taken.
-        let before = Moment { boot_ms: visits.began.boot_ms - 1, ..now };
+        let began = visits.lock().began;
+        let before = Moment { boot_ms: began.boot_ms - 1, ..now };
         assert_eq!(visits.spend(&code(3, before), &now), Err(Spent::Used));
         assert_eq!(visits.spend(&code(3, Moment { boot: now.boot ^ 1, ..now }), &now), Err(Spent::Used));
+    }
+
+    #[test]
+    fn no_code_is_good_at_two_doors_of_which_one_takes_the_place_of_the_other() {
+        let (leaves, serves) = (Visits::new(), Visits::new());
+        serves.rest();
+        leaves.rest();
+        let now = Moment::now();
+        let made = code(1, now);
+        for visits in [&leaves, &serves] {
+            assert_eq!(visits.spend(&made, &now), Err(Spent::Elsewhere));
+        }
+        // The successor does not get there: the one before goes on with what it knows.
+        leaves.go_on();
+        assert_eq!(leaves.spend(&made, &now), Ok(()));
+        assert_eq!(leaves.spend(&made, &now), Err(Spent::Used));
+        // The next one does.
+        leaves.rest();
+        serves.take_over();
+        let since = serves.lock().began;
+        assert_eq!(serves.spend(&code(2, Moment { boot_ms: since.boot_ms - 1, ..since }), &since), Err(Spent::Used));
+        assert_eq!(serves.spend(&code(2, since), &since), Ok(()));
+        assert_eq!(leaves.spend(&code(2, since), &since), Err(Spent::Elsewhere));
+    }
+
+    #[test]
+    fn a_connection_that_comes_after_the_end_of_its_visit_is_cut_at_once() {
+        let visits = Visits::new();
+        let (ended, is_first) = visits.begin("notes.lan", Right::Guest);
+        let (open, _) = visits.begin("open.lan", Right::Guest);
+        assert!(!is_first && visits.are_over(), "no clock ends what everybody may");
+        visits.sweep(|host, _| host == "open.lan", &Moment::now());
+        assert!(ended.is_over() && !open.is_over());
+        // They have waited for an instance until now.
+        let (cut, goes_on) = (CancellationToken::new(), CancellationToken::new());
+        ended.cuts(cut.clone());
+        open.cuts(goes_on.clone());
+        assert!(cut.is_cancelled() && !goes_on.is_cancelled());
     }
 
     #[test]

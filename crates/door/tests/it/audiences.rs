@@ -1,5 +1,6 @@
 //! Applications that are not for everybody: the way in, and what passes with a pass.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -220,6 +221,30 @@ async fn a_code_becomes_a_pass_once() {
     assert!(said.status == 200 && !said.body.contains("user") && !said.body.contains("openmesh"), "{}", said.body);
     let left = ask(&mut client, "GET /.openmesh-door/leave", "notes.lan", &format!("cookie: {pass}\r\n")).await;
     assert!(left.status == 200 && field(&left, "set-cookie")[0].contains("openmesh-door-pass=; "), "{left:?}");
+}
+
+/// The answer to a code, by the browser that has asked for it.
+async fn bring(house: &House, at: &[SocketAddr], code: &str) -> Said {
+    let mut client = house.to(at, "notes.lan").await;
+    let line = format!("GET {}", enter(code, "/a"));
+    ask(&mut client, &line, "notes.lan", &format!("cookie: {}\r\n", visit())).await
+}
+
+#[tokio::test]
+async fn a_code_is_good_at_one_of_two_doors() {
+    let (house, app) = (House::new(), App::start("app").await);
+    let (leaves, at) = door(house.guarded(1, &app, Protocol::Http1, &[ALICE])).await;
+    let code = signed(Kind::Code, ALICE, &HERE);
+    // A successor could take it as well, so that nobody takes it until it is known which of both serves.
+    let handed = leaves.hand_over(|_, _| async {
+        let said = bring(&house, &at, &code).await;
+        assert_eq!((said.status, word(&said).as_str()), (403, "replaced"));
+        Err(io::Error::other("the successor does not get there"))
+    });
+    within("the end of the successor", handed).await.expect_err("the door serves on");
+    assert_eq!(bring(&house, &at, &code).await.status, 303);
+    let said = bring(&house, &at, &code).await;
+    assert_eq!((said.status, word(&said).as_str()), (403, "code_used"));
 }
 
 #[tokio::test]

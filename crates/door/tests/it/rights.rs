@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::Request;
-use openmesh_door::body::whole;
+use openmesh_door::body::{Payload, whole};
 use openmesh_door::document::{Access, Admission, Document, Listener, Protocol, Traffic};
 use openmesh_door::door::Door;
 use openmesh_door::effects::free;
@@ -32,6 +32,12 @@ fn cookie(of: &str) -> String {
 fn of(mut document: Document, access: Access) -> Document {
     document.hosts.get_mut("notes.lan").expect("a host").access = access;
     document
+}
+
+/// A call of gRPC whose answer goes on.
+fn grpc(cookie: &str) -> Request<Payload> {
+    let request = Request::post("https://notes.lan/grpc").header("content-type", "application/grpc");
+    request.header("cookie", cookie).body(whole(Bytes::new())).expect("a request")
 }
 
 /// Sends a frame by a WebSocket, and returns true where it comes back.
@@ -125,10 +131,6 @@ async fn a_stream_of_grpc_ends_with_its_reason() {
     let everybody = of(house.guarded(1, &app, Protocol::H2c, &[ALICE]), Access::Everybody);
     let (door, at) = door(everybody).await;
     let mut client = house.http2(&at, "notes.lan").await;
-    let grpc = |cookie: &str| {
-        let request = Request::post("https://notes.lan/grpc").header("content-type", "application/grpc");
-        request.header("cookie", cookie).body(whole(Bytes::new())).expect("a request")
-    };
     for (serial, cookie, wallets) in [(2, String::new(), vec![ALICE]), (3, pass(ALICE), Vec::new())] {
         let open = call(&mut client, grpc(&cookie)).await;
         assert_eq!(open.status(), 200);
@@ -136,6 +138,29 @@ async fn a_stream_of_grpc_ends_with_its_reason() {
         taken(&door, house.guarded(serial, &app, Protocol::H2c, &wallets)).await;
         let ended = collected(open).await;
         assert_eq!(ended.trailers().expect("trailers")["grpc-status"], "16", "{serial}");
+    }
+}
+
+#[tokio::test]
+async fn streams_of_one_connection_end_each_by_its_own_right() {
+    let (house, app) = (House::new(), App::start("app").await);
+    let (door, at) = door(house.guarded(1, &app, Protocol::H2c, &[ALICE, BOB])).await;
+    let mut client = house.http2(&at, "notes.lan").await;
+    let (mut alices, mut bobs) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        for (wallet, streams) in [(ALICE, &mut alices), (BOB, &mut bobs)] {
+            streams.push(call(&mut client, grpc(&pass(wallet))).await);
+            within("the call", app.there.notified()).await;
+        }
+    }
+    taken(&door, house.guarded(2, &app, Protocol::H2c, &[ALICE])).await;
+    for stream in bobs {
+        assert_eq!(collected(stream).await.trailers().expect("trailers")["grpc-status"], "16");
+    }
+    // The application ends the others, on the same connections.
+    app.go.notify_waiters();
+    for stream in alices {
+        assert_eq!(collected(stream).await.trailers().expect("trailers")["grpc-status"], "0");
     }
 }
 
