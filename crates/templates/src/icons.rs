@@ -7,8 +7,7 @@ use crate::index::ICON_BYTES_MAX;
 /// Icon of a template that has none.
 pub(crate) const PLAIN: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64"><rect width="64" height="64" rx="14" fill="#5f6673"/><path d="M18 22h28v20H18z" fill="none" stroke="#fff" stroke-width="3"/></svg>"##;
 /// Elements that an icon may have.
-const ELEMENTS: [&str; 10] =
-    ["svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "title"];
+const ELEMENTS: [&str; 10] = ["svg", "g", "path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "title"];
 /// Parts of a text that no plain shape needs: references, events, styles.
 const REFUSED: [&str; 8] = ["&", "href", "url(", "style", "@", "javascript", "data:", "\\"];
 
@@ -23,7 +22,10 @@ pub fn icon_fault(bytes: &[u8]) -> Option<&'static str> {
         return Some("is no SVG that begins with `<svg ` and ends with `</svg>`");
     }
     let name = |part: &str| -> String {
-        part.trim_start_matches('/').chars().take_while(|c| c.is_ascii_alphanumeric() || *c == ':' || *c == '-').collect()
+        part.trim_start_matches('/')
+            .chars()
+            .take_while(|c| c.is_ascii_alphanumeric() || *c == ':' || *c == '-')
+            .collect()
     };
     if text.split('<').skip(1).any(|part| !ELEMENTS.contains(&name(part).as_str())) {
         return Some("has an element that is no plain shape");

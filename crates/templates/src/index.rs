@@ -124,7 +124,9 @@ pub enum IndexRefusal {
     #[error("the index has more than {INDEX_BYTES_MAX} bytes")]
     TooLarge,
     /// Another format.
-    #[error("the index begins with `{found}`, and `{FORMAT}` is the only format that is known; a newer program may know it")]
+    #[error(
+        "the index begins with `{found}`, and `{FORMAT}` is the only format that is known; a newer program may know it"
+    )]
     Format {
         /// Beginning of its first line.
         found: String,
@@ -133,7 +135,9 @@ pub enum IndexRefusal {
     #[error("the index is not of its form: {0}")]
     Form(String),
     /// Signed by another key.
-    #[error("the index is signed by the key {found}, and the document names {wanted}; ask the publisher, another way than by the catalogue, which one is right")]
+    #[error(
+        "the index is signed by the key {found}, and the document names {wanted}; ask the publisher, another way than by the catalogue, which one is right"
+    )]
     Key {
         /// The key in it.
         found: ValidatorPublicKey,
@@ -390,7 +394,8 @@ fn entry_fault(entry: &Entry) -> Option<String> {
 
 /// The fault of a publisher's name as a half sentence. None may pass for those who made this program.
 pub fn publisher_fault(text: &str) -> Option<&'static str> {
-    let plain = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '_' | '&' | '\'' | '(' | ')' | '+');
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '_' | '&' | '\'' | '(' | ')' | '+');
     let folded: String = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     match text.chars().count() {
         0..=1 => Some("has no name"),

@@ -60,7 +60,8 @@ pub fn template(data: &[u8]) {
 
 /// Seeds of [`index`].
 pub fn index_seeds() -> Vec<Vec<u8>> {
-    let part = |digit: &str| format!("{{\n        \"sha256\": \"{}\",\n        \"bytes\": 7\n      }}", digit.repeat(64));
+    let part =
+        |digit: &str| format!("{{\n        \"sha256\": \"{}\",\n        \"bytes\": 7\n      }}", digit.repeat(64));
     let entry = |name: &str, version: u32| {
         format!(
             "    {{\n      \"name\": \"{name}\",\n      \"version\": {version},\n      \"text\": {},\n      \"icon\": {}\n    }}",

@@ -17,9 +17,7 @@ use crate::service::{Service, names};
 
 /// The routes of catalogues.
 pub(super) fn routes() -> Router<Arc<Service>> {
-    Router::new()
-        .route("/v1/xnode/catalogues", get(list))
-        .route("/v1/xnode/catalogues/{name}/refresh", post(refresh))
+    Router::new().route("/v1/xnode/catalogues", get(list)).route("/v1/xnode/catalogues/{name}/refresh", post(refresh))
 }
 
 async fn list(State(service): Shared) -> Result<Json<Vec<Catalogue>>, AgentError> {

@@ -27,7 +27,8 @@ use crate::views;
 /// Words for a machine without a place for backups.
 const NO_PLACE: &str = "this machine has no place for backups; name one in machine.backups of its document";
 /// Words for a machine that nobody's key is set for.
-const NO_KEY: &str = "no owner's key is set, without which none is made; `openmesh xnode backup-key make FILE` makes one";
+const NO_KEY: &str =
+    "no owner's key is set, without which none is made; `openmesh xnode backup-key make FILE` makes one";
 /// Memory of an application that names none, bytes. Source: clause X-42.
 const MEMORY_BYTES: u64 = 512 << 20;
 

@@ -92,7 +92,8 @@ pub(crate) fn make(service: &Service, job: &Job, name: &Name) -> Result<Done, Ag
     }
     let mut text = words(&target, &made, &sums, removed.unwrap_or(0));
     if let Some(fault) = unprepared {
-        text += &format!("; the application's own preparation failed, so that its data are as after a power cut: {fault}");
+        text +=
+            &format!("; the application's own preparation failed, so that its data are as after a power cut: {fault}");
     }
     Ok(Done { text, backup: Some(id), generation: None })
 }

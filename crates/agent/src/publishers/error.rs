@@ -17,7 +17,9 @@ pub enum CatalogueError {
         words: String,
     },
     /// Its place leads elsewhere.
-    #[error("{file}: its place leads to {to}, and no redirect is followed; write the address that is meant into the document")]
+    #[error(
+        "{file}: its place leads to {to}, and no redirect is followed; write the address that is meant into the document"
+    )]
     Redirect {
         /// The file.
         file: String,

@@ -157,7 +157,8 @@ mod tests {
         std::fs::write(at("plain"), b"12345").unwrap();
         symlink("/etc/hostname", at("link")).unwrap();
         std::fs::create_dir(at("folder")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+            .unwrap();
         let read = |file: &str, most: u64| read_file(&at(file), file, most);
         assert_eq!(read("plain", 5).unwrap(), b"12345");
         assert_eq!(read("plain", 4).unwrap_err().code().0, "catalogue_too_large");

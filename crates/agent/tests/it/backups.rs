@@ -212,7 +212,9 @@ async fn a_drill_runs_the_applications_own_check_on_the_restored_data() {
 
 /// A document whose preparation of a backup runs a script of Perl.
 fn prepared(document: &str, script: &str) -> String {
-    let job = format!("    jobs: {{before-backup: {{command: [/usr/bin/perl, -e, \"{script}\"], timeout: 60s}}}}\n    health:");
+    let job = format!(
+        "    jobs: {{before-backup: {{command: [/usr/bin/perl, -e, \"{script}\"], timeout: 60s}}}}\n    health:"
+    );
     document.replacen("    health:", &job, 1)
 }
 

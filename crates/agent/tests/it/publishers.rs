@@ -78,7 +78,9 @@ async fn an_application_goes_on_and_is_changed_when_its_catalogue_is_gone() {
     publish(&folder, &key, &world.image(&server("one")));
     let named = format!("catalogues: {{acme: {{address: {}, key: {}}}}}", folder.display(), key.public());
     let backups = format!("backups: {{disk: {{kind: folder, address: {}}}}}", place.path().join("backups").display());
-    let document = |machine: &str| world.document("applications: {}\n").replacen("machine: {", &format!("machine: {{{machine}, "), 1);
+    let document = |machine: &str| {
+        world.document("applications: {}\n").replacen("machine: {", &format!("machine: {{{machine}, "), 1)
+    };
     world.deploy(document(&named)).await;
     let fetched: Catalogue =
         world.client.ask(world.client.request(Method::POST, "/catalogues/acme/refresh")).await.unwrap();

@@ -38,7 +38,8 @@ impl CatalogueSource {
             let is_plain = address.len() > 1
                 && !address.contains(char::is_control)
                 && address.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
-            return (!is_plain).then(|| (format!("is `{address}`, which is no path from the root without `..`"), FORMS));
+            return (!is_plain)
+                .then(|| (format!("is `{address}`, which is no path from the root without `..`"), FORMS));
         }
         if let Some(rest) = address.strip_prefix("https://") {
             return authority(rest).is_empty().then(|| (format!("is `{address}`, which names no host"), FORMS));

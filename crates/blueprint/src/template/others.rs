@@ -231,7 +231,10 @@ fn check_tree(tree: &Node, options: &BTreeMap<Name, TemplateOption>, problems: &
         };
         for item in items.iter().filter(|item| !item.as_text().is_some_and(is_asked)) {
             problems.below(key, |problems| {
-                problems.add(item.place, "names an application that a person has not named: an option of the kind `application` asks for it")
+                problems.add(
+                    item.place,
+                    "names an application that a person has not named: an option of the kind `application` asks for it",
+                )
             });
         }
     }
@@ -297,9 +300,10 @@ pub(super) fn check_application(application: &Application, place: Place, problem
     if application.switch.gate.0 > GATE_MS_MAX {
         add("switch.gate", "must be at most 15m in a template of others");
     }
-    let packages = application.recipe.as_ref().map_or(0, |recipe| {
-        recipe.debian.len().saturating_add(recipe.npm.len()).saturating_add(recipe.pypi.len())
-    });
+    let packages = application
+        .recipe
+        .as_ref()
+        .map_or(0, |recipe| recipe.debian.len().saturating_add(recipe.npm.len()).saturating_add(recipe.pypi.len()));
     let counts = [
         ("recipe", packages, PARTS_MAX),
         ("volumes", application.volumes.len(), PARTS_MAX),

@@ -119,7 +119,8 @@ fn texts_of_no_end_are_not_read() {
     let bomb = format!("{SHOP}notes:\n  - &a0 [x, x]\n{bomb}");
     assert!(parse(&bomb).unwrap_err().contains("more than 4000 values"));
     for pattern in ["x".repeat(600), "(a{200}){200}".to_string()] {
-        let with = SHOP.replacen("default: Shop }", &format!("default: Shop, pattern: '{pattern}', pattern_words: x }}"), 1);
+        let with =
+            SHOP.replacen("default: Shop }", &format!("default: Shop, pattern: '{pattern}', pattern_words: x }}"), 1);
         assert!(parse(&with).unwrap_err().contains("`pattern`"), "{pattern}");
     }
 }
@@ -172,7 +173,8 @@ fn a_name_without_a_catalogue_is_a_built_in_templates() {
     assert_eq!(found("{catalogue: acme, name: shop, version: 3}").as_deref(), Some("Shop"));
     assert_eq!(found("{catalogue: other, name: shop, version: 3}"), None);
     assert_eq!(found("{catalogue: acme, name: shop, version: 4}"), None);
-    let document = document("version: 1\napplications: {shop: {template: {catalogue: acme, name: till, version: 4}}}\n");
+    let document =
+        document("version: 1\napplications: {shop: {template: {catalogue: acme, name: till, version: 4}}}\n");
     let reasons = catalogue.fill(&name, &document.applications[&name]).unwrap_err();
     assert!(reasons[0].to_string().contains("no template `acme/till 4` is known; known are shop"), "{reasons:?}");
 }

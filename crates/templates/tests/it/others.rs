@@ -54,7 +54,8 @@ application:
   limits: { memory: 64 MiB }
 ";
 /// Its icon.
-const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"><rect width=\"8\" height=\"8\"/></svg>";
+const ICON: &str =
+    "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 8 8\"><rect width=\"8\" height=\"8\"/></svg>";
 
 fn key(seed: u8) -> ValidatorKey {
     ValidatorKey::from_seed([seed; 32])
@@ -91,7 +92,8 @@ fn an_index_is_signed_opened_and_followed_by_the_next() {
     assert_eq!((first.index.sequence, first.index.publisher.as_str()), (1, "Acme Ltd."));
     assert_eq!((first.index.signed, first.index.expires), (NOW, Timestamp(NOW.nanos() + 90 * DAY)));
     let names: Vec<(String, Part)> = first.index.templates[0].files().collect();
-    let wanted = [("shop@3.yaml".to_string(), Part::of(SHOP.as_bytes())), ("shop.svg".into(), Part::of(ICON.as_bytes()))];
+    let wanted =
+        [("shop@3.yaml".to_string(), Part::of(SHOP.as_bytes())), ("shop.svg".into(), Part::of(ICON.as_bytes()))];
     assert_eq!(names, wanted);
     assert_eq!(first.check_time(NOW), Ok(()));
     // The same again is no news, and the next one is.
@@ -177,19 +179,28 @@ fn a_right_signature_under_a_wrong_form_is_no_index() {
         ("program's own", Box::new(|index: &mut Index| index.publisher = "Open-Mesh (built in)".into())),
         ("holds for no time", Box::new(|index: &mut Index| index.expires = index.signed)),
         ("more than 400 days", Box::new(|index: &mut Index| index.expires = Timestamp(NOW.nanos() + 401 * DAY))),
-        ("stands there twice", Box::new(move |index: &mut Index| index.templates = vec![entry("shop", 3), entry("shop", 3)])),
-        ("in their order", Box::new(|index: &mut Index| {
-            let newer = Entry { version: 4, ..index.templates[0].clone() };
-            index.templates.insert(0, newer);
-        })),
+        (
+            "stands there twice",
+            Box::new(move |index: &mut Index| index.templates = vec![entry("shop", 3), entry("shop", 3)]),
+        ),
+        (
+            "in their order",
+            Box::new(|index: &mut Index| {
+                let newer = Entry { version: 4, ..index.templates[0].clone() };
+                index.templates.insert(0, newer);
+            }),
+        ),
         ("no name and version", Box::new(|index: &mut Index| index.templates[0].name = "../../etc/passwd".into())),
         ("no name and version", Box::new(|index: &mut Index| index.templates[0].version = 0)),
         ("a file of shop has", Box::new(|index: &mut Index| index.templates[0].text.bytes = 1 << 40)),
-        ("more than 200 templates", Box::new(|index: &mut Index| {
-            let one = index.templates[0].clone();
-            let count = u32::try_from(ENTRIES_MAX).unwrap() + 1;
-            index.templates = (1..=count).map(|version| Entry { version, ..one.clone() }).collect();
-        })),
+        (
+            "more than 200 templates",
+            Box::new(|index: &mut Index| {
+                let one = index.templates[0].clone();
+                let count = u32::try_from(ENTRIES_MAX).unwrap() + 1;
+                index.templates = (1..=count).map(|version| Entry { version, ..one.clone() }).collect();
+            }),
+        ),
     ];
     for (words, change) in changes {
         let mut wrong = index();
@@ -308,7 +319,10 @@ fn a_companion_of_others_opens_and_reaches_nothing_that_nobody_named() {
     assert!(brought("{ template: postgresql, answers: { port: none }, share: { password: password } }").is_ok());
     for (makes, words) in [
         ("{ template: postgresql, answers: { port: auto }, share: { password: password } }", "open to others"),
-        ("{ template: postgresql, answers: { port: \"0.0.0.0:5432\" }, share: { password: password } }", "open to others"),
+        (
+            "{ template: postgresql, answers: { port: \"0.0.0.0:5432\" }, share: { password: password } }",
+            "open to others",
+        ),
         ("{ template: static-site }", "open to others"),
         ("{ template: static-site, answers: { port: none, domain: a.example } }", "open to others"),
         ("{ template: wordpress, answers: { port: none, database: bank } }", "reach the application bank"),

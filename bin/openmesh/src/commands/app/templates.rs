@@ -59,7 +59,8 @@ pub(super) async fn new(asked: NewArgs) -> Result<(), Failure> {
     };
     let asks = !asked.defaults && !asked.change.output.json && std::io::stdin().is_terminal();
     if asks {
-        let publisher = sheet.summary.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
+        let publisher =
+            sheet.summary.publisher.as_ref().map(|publisher| format!(" of {publisher}")).unwrap_or_default();
         print(&format!("{}{publisher}: an empty answer takes what stands in brackets\n", sheet.summary.title))?;
         for field in sheet.fields.iter().filter(|field| !field.advanced || field.required) {
             if !order.answers.contains_key(&field.name) {
@@ -219,7 +220,10 @@ fn sheet_text(sheet: &Sheet) -> String {
         text += &format!("{:<11}{}: {}\n", "volume", kept.volume, unmarked(&kept.holds));
     }
     if let Some(backup) = &sheet.backup {
-        text += &format!("{:<11}at {} (UTC) where the machine has a place for them: {}\n", "backups", backup.schedule, backup.keeps);
+        text += &format!(
+            "{:<11}at {} (UTC) where the machine has a place for them: {}\n",
+            "backups", backup.schedule, backup.keeps
+        );
     }
     if let Some(sign_in) = sheet.open.as_ref().and_then(|open| open.sign_in.as_ref()) {
         text += &format!("{:<11}{}\n", "sign-in", unmarked(sign_in));
