@@ -13,7 +13,7 @@ use super::list::{LIB, Test};
 /// every mutant finds the dependencies of the one before. It has no library, and no tests in the copy.
 const WHOLE: &str = "openmesh";
 /// Programs that tests build where they are not there: one of a mutant must not stay.
-const PROGRAMS: [&str; 3] = ["openmesh-shim", "openmesh-unpack", "openmesh-door"];
+const PROGRAMS: [&str; 4] = ["openmesh-shim", "openmesh-unpack", "openmesh-door", "openmesh-lender"];
 /// Variables that let tests write down what they should compare.
 const UPDATES: [&str; 2] = ["OPENMESH_UPDATE", "INSTA_UPDATE"];
 

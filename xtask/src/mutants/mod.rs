@@ -7,7 +7,7 @@
 //!
 //! # Why a copy
 //! Whoever works in the checkout goes on meanwhile, and a death in the middle leaves no broken rule behind. The copy has artefacts of its own: those of the
-//! checkout hold programs (`openmesh-shim`, `openmesh-unpack`, `openmesh-door`) that others find and run, and one of a mutant must not be among them.
+//! checkout hold programs (`openmesh-shim`, `openmesh-unpack`, `openmesh-door`, `openmesh-lender`) that others find and run, and one of a mutant must not be among them.
 //!
 //! # Why not a tool that mutates everything
 //! Such a tool finds places that no test reaches. Here it is known which mistake would do the most harm, and in which words a test has to tell it: a test that
