@@ -4,6 +4,7 @@
 //! - [`cgroup`]: limits, usage, freezing and killing by control groups, v1 and v2, without a library;
 //! - [`driver`]: two programs that make containers of bundles, runc and `openmesh-cage-helper` (libcontainer), behind one trait, for the shim too;
 //! - [`exec`]: a process beside the first one of a running instance, by either driver;
+//! - [`processes`]: the processes of a group at one moment, for people;
 //! - [`readback`]: what a running instance really has, and how it differs from its bundle.
 //!
 //! The crate chooses nothing and remembers nothing: what it makes carries the name of its owner, and what it says was read from the kernel. libcontainer
@@ -18,6 +19,7 @@ pub mod config;
 pub mod driver;
 pub mod exec;
 pub mod instance;
+pub mod processes;
 mod program;
 pub mod readback;
 pub mod seccomp;

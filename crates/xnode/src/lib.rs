@@ -40,6 +40,7 @@ mod network;
 mod observe;
 pub mod paths;
 pub mod preflight;
+pub mod processes;
 mod progress;
 mod readback;
 pub mod restarts;

@@ -7,6 +7,7 @@ mod confined;
 mod exec;
 mod groups;
 mod lives;
+mod processes;
 mod readback;
 mod shim;
 mod space;
