@@ -35,6 +35,7 @@ mod outcomes;
 mod own_image;
 mod pages;
 mod pins;
+mod processes;
 mod programs;
 mod reach;
 mod secrets;

@@ -60,6 +60,7 @@ pub struct Service {
     left: std::sync::atomic::AtomicBool,
     work: Arc<Mutex<views::Work>>,
     processes: crate::exec::Processes,
+    looks: crate::processes::Looks,
     backups: Backups,
     alerts: Alerts,
     wishes: Wishes,
@@ -132,6 +133,7 @@ impl Service {
             left: std::sync::atomic::AtomicBool::new(false),
             work,
             processes: crate::exec::Processes::default(),
+            looks: crate::processes::Looks::default(),
             backups,
             alerts,
             wishes: Wishes::default(),
@@ -192,6 +194,16 @@ impl Service {
     /// Counts of processes beside the first ones of instances.
     pub(crate) fn processes(&self) -> &crate::exec::Processes {
         &self.processes
+    }
+
+    /// Last looks at the processes of applications.
+    pub(crate) fn looks(&self) -> &crate::processes::Looks {
+        &self.looks
+    }
+
+    /// Values of secrets that the processes of an application may have, which nobody is shown.
+    pub(crate) fn secret_values(&self, name: &Name) -> Result<Vec<Vec<u8>>, AgentError> {
+        Ok(self.vault.values(self.agent.secret_names(name)?.as_ref()))
     }
 
     /// The present work.

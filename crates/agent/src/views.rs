@@ -23,6 +23,7 @@ pub use crate::api::exec::{Exec, ExecEvent, TerminalWord};
 pub use crate::api::files::{FileEntry, FileFolder, FileKind, FilePlaces, FileRename, FileVolume};
 pub use crate::api::import::{ImportBody, ImportFinding, Imported};
 pub use crate::api::jobs::{JobRun, JobView};
+pub use crate::api::processes::{ProcessInfo, ProcessList, ProcessState};
 pub use crate::api::usage::{InstanceUsage, Usage, UsageCondition};
 pub use crate::api::visit::{Leave, VisitWish, Visited};
 pub use crate::doors::Maker as CertificateMaker;

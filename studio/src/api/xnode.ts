@@ -749,6 +749,46 @@ export interface Usage {
   conditions: UsageCondition[];
 }
 
+// Processes (`crates/agent/src/api/processes.rs`).
+
+export type ProcessState = "running" | "sleeping" | "waiting" | "stopped" | "traced" | "frozen" | "ended";
+
+export interface AppProcess {
+  /** Its instance, or `job NAME run NUMBER`. */
+  of: string;
+  /** On the host. */
+  pid: number;
+  pid_inside: number | null;
+  parent: number;
+  /** None where it is outside. */
+  parent_inside: number | null;
+  /** As inside; none where it is none of the application's. */
+  user: number | null;
+  name: string;
+  /** Of a later agent also another word. */
+  state: ProcessState | (string & {});
+  started: string;
+  /** Thousandths of a processor over `over_ms`: since an earlier look, or since its begin. */
+  processors_milli: number;
+  over_ms: number;
+  cpu_ms: number;
+  memory_bytes: number;
+  /** Shared pages are divided among those who have them; else they count as a whole. */
+  is_share: boolean;
+  threads: number;
+  /** Values of secrets are left out of it. */
+  command: string[];
+  /** It has more arguments than are shown. */
+  is_cut: boolean;
+}
+
+export interface ProcessList {
+  at: string;
+  processes: AppProcess[];
+  /** Beyond the limit of an answer, or of what is read at once. */
+  left_out: number;
+}
+
 // Alerts (`crates/agent/src/alerts/views.rs`).
 
 export type AlertSeverity = "info" | "warning" | "critical";

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod files;
 pub mod import;
 pub mod jobs;
+pub mod processes;
 mod templates;
 pub mod usage;
 pub mod visit;
@@ -84,6 +85,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .merge(files::routes())
         .merge(import::routes())
         .merge(jobs::routes())
+        .merge(processes::routes())
         .merge(usage::routes())
         .merge(templates::routes())
         .merge(visit::routes())
