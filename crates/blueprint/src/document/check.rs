@@ -14,6 +14,8 @@ use crate::text::{Node, Place, Problems, Value};
 pub const APPLICATIONS_MAX: usize = 500;
 /// Most instances of one application on one machine: more do not serve more where the processors are the same.
 pub const INSTANCES_MAX: u32 = 32;
+/// Most GPUs of one instance: no machine has more.
+pub const GPUS_MAX: u32 = 16;
 /// Smallest volume, in bytes: below it ext4 has more journal than room.
 pub const VOLUME_BYTES_MIN: u64 = 16 << 20;
 /// Largest volume, in bytes: ext4's limit with blocks of 4 KiB is 16 TiB.
@@ -42,8 +44,8 @@ const PROBATION_MS_MAX: u64 = 7 * 86_400_000;
 const RESERVED_PATHS: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 /// Keys that may stand beside `template`: the rest is the template's, so that nothing that it needs is changed by accident.
-const BESIDE_TEMPLATE: [&str; 10] =
-    ["template", "description", "variables", "ports", "domains", "links", "after", "limits", "backup", "wish"];
+const BESIDE_TEMPLATE: [&str; 11] =
+    ["template", "description", "variables", "ports", "domains", "links", "after", "limits", "gpus", "backup", "wish"];
 
 /// The place of a path in a tree, or of the nearest thing above it.
 fn place_of(tree: &Node, path: &[&str]) -> Place {
@@ -504,6 +506,10 @@ fn limits(application: &Application, checker: &mut Checker<'_>) {
         let what = format!("is {rate}, but below {} a full frame takes longer than a second", Rate(RATE_BITS_MIN));
         checker.add(&["limits", "rate"], what, Some("write a higher one, or leave it out for no limit"));
     }
+    if let Some(gpus) = application.gpus.as_ref().filter(|gpus| !(1..=GPUS_MAX).contains(&gpus.count)) {
+        let what = format!("is {}, but 1 to {GPUS_MAX} are possible", gpus.count);
+        checker.add(&["gpus", "count"], what, Some("leave `gpus` out for none"));
+    }
     if !(1..=INSTANCES_MAX).contains(&application.instances) {
         checker.add(
             &["instances"],
@@ -519,6 +525,10 @@ fn switch(application: &Application, checker: &mut Checker<'_>) {
         SwitchKind::Overlap if application.writes() && application.instances == 1 => {
             let hint = "write `hold`, or give it several instances if its data may have several writers";
             checker.add(&["switch", "kind"], "is `overlap`, but two versions would write to one volume", Some(hint));
+        }
+        SwitchKind::Overlap if application.gpus.is_some() => {
+            let hint = "leave `kind` out: the old version ends before the new one starts";
+            checker.add(&["switch", "kind"], "is `overlap`, but two versions would have one GPU", Some(hint));
         }
         SwitchKind::Hold if application.instances > 1 => {
             checker.add(&["switch", "kind"], "is `hold`, which is for a single instance", Some("write `overlap`"));

@@ -14,12 +14,12 @@ mod schema;
 mod units;
 
 pub use application::{
-    Application, Audience, Backup, Capability, Content, File, Health, HttpCheck, Job, Keep, Limits, Occasion, Origin,
-    Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck, TemplateUse,
-    Volume, Wish,
+    Application, Audience, Backup, Capability, Content, File, GpuVendor, Gpus, Health, HttpCheck, Job, Keep, Limits,
+    Occasion, Origin, Port, Protocol, Publish, Recipe, Restart, Root, Route, StopSignal, Switch, SwitchKind, TcpCheck,
+    TemplateUse, Volume, Wish,
 };
 pub use check::{
-    APPLICATIONS_MAX, FILE_BYTES_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
+    APPLICATIONS_MAX, FILE_BYTES_MAX, GPUS_MAX, INSTANCES_MAX, RATE_BITS_MIN, VOLUME_BYTES_MIN, application_problems,
 };
 pub use machine::{
     Alerts, Certificates, LETS_ENCRYPT, Machine, PortRange, Registry, Reserve, Store, StoreKind, Webhook,
