@@ -5,6 +5,7 @@
 mod bundle;
 mod confined;
 mod exec;
+mod gpu;
 mod groups;
 mod lives;
 mod processes;
