@@ -271,6 +271,7 @@ impl Service {
             committed: look.inventory.current,
             disposals,
             gone: self.gone()?,
+            gpus: self.agent.gpus()?,
         })
     }
 

@@ -24,6 +24,7 @@ mod error;
 pub mod events;
 mod execute;
 pub mod files;
+mod gpus;
 mod guard;
 mod health;
 mod host;

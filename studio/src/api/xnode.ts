@@ -20,10 +20,22 @@ export interface XnodeInfo {
   disk_free_bytes: number;
   /** Parts of it that are in use; left out where the kernel does not say it, and by an agent of before. */
   in_use?: InUse;
+  /** Its GPUs; left out where it has none, and by an agent of before. */
+  gpus?: NodeGpu[];
   /** Features that the kernel or the installed tools lack, each as `feature: remedy`. */
   lacks: string[];
   /** Whoever emptied it, and why; left out where it takes deployments. */
   drained?: Drained;
+}
+
+/** A GPU of the machine (`crates/agent/src/api/gpus.rs`). */
+export interface NodeGpu {
+  /** Its address on the PCI bus. */
+  address: string;
+  vendor: "nvidia" | "amd" | "intel";
+  model: string;
+  /** Application whose instance has it; left out where it is free. */
+  held_by?: string;
 }
 
 /** Parts of a machine that are in use, whoever uses them (`crates/xnode/src/in_use.rs`). */

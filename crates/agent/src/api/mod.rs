@@ -11,6 +11,7 @@ pub mod doors;
 mod drain;
 pub mod exec;
 pub mod files;
+pub mod gpus;
 pub mod import;
 pub mod jobs;
 pub mod processes;
@@ -129,9 +130,10 @@ async fn described() -> impl IntoResponse {
 async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
     let seen = blocking(&service, |service| {
         let drained = crate::drain::find(service.settings())?;
-        Ok((service.agent().look()?, crate::backups::troubles(service)?, drained))
+        let gpus = gpus::views_of(&service.agent().gpus()?);
+        Ok((service.agent().look()?, crate::backups::troubles(service)?, drained, gpus))
     });
-    let (look, unsaved, drained) = seen.await?;
+    let (look, unsaved, drained, gpus) = seen.await?;
     let host = &look.inventory.host;
     let mut work = service.work();
     work.troubles.extend(unsaved);
@@ -146,6 +148,7 @@ async fn node(State(service): Shared) -> Result<Json<views::Node>, AgentError> {
         memory_bytes: host.memory.0,
         disk_free_bytes: host.disk_free.0,
         in_use: views::InUse::read(&service.settings().state),
+        gpus,
         lacks: lacks.map(|feature| format!("{feature}: {}", feature.remedy())).collect(),
         drained,
     }))

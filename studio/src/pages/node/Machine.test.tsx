@@ -3,7 +3,7 @@ import { cleanup, render, screen } from "@testing-library/react";
 import { MemoryRouter } from "react-router";
 import { afterEach, expect, it, vi } from "vitest";
 import type { XnodeInfo } from "../../api/xnode";
-import { Resources } from "./Machine";
+import { Gpus, Resources } from "./Machine";
 
 afterEach(() => {
   cleanup();
@@ -42,4 +42,31 @@ it("shows all of it alone where an agent of before says no more", () => {
   const found = figures({});
   expect(found).toMatchObject({ Memory: "4 GiB in all", Disk: "20 GiB free" });
   expect(Object.keys(found)).not.toContain("Load");
+});
+
+it("lists GPUs with whoever has them", () => {
+  render(
+    <MemoryRouter>
+      <Gpus
+        gpus={[
+          { address: "0000:03:00.0", vendor: "amd", model: "Radeon" },
+          { address: "0000:41:00.0", vendor: "nvidia", model: "NVIDIA A2", held_by: "chat" },
+        ]}
+      />
+    </MemoryRouter>,
+  );
+  const rows = screen.getAllByRole("row").map((row) => row.textContent);
+  expect(rows[1]).toContain("Radeon");
+  expect(rows[1]).toContain("nobody");
+  expect(rows[2]).toContain("0000:41:00.0");
+  expect(screen.getByRole("link", { name: "chat" }).getAttribute("href")).toBe("/apps/chat");
+});
+
+it("says nothing about GPUs where there are none", () => {
+  const { container } = render(
+    <MemoryRouter>
+      <Gpus gpus={undefined} />
+    </MemoryRouter>,
+  );
+  expect(container.textContent).toBe("");
 });
