@@ -464,16 +464,17 @@ impl Service {
         let generations = self.agent.generations()?;
         let generations: Vec<&Generation> =
             generations.iter().flat_map(|(wanted, serving)| [wanted].into_iter().chain(serving)).collect();
-        let webhooks = self.alerts.secrets(self)?;
+        let mut told = self.alerts.secrets(self)?;
+        told.extend(self.wishes.secrets(self)?);
         let view = |(name, (version, at)): (Name, (u32, Timestamp))| {
             let placed = generations.iter().flat_map(|generation| &generation.placement.applications);
             let applications =
                 placed.filter_map(|(user, placed)| Some((user.to_string(), *placed.secrets.get(&name)?)));
             let machine = generations.iter().flat_map(|generation| generation.portable.machine_secrets());
             let machine = machine.filter(|(_, secret)| **secret == name).map(|(user, _)| (user, version));
-            let webhooks = webhooks.iter().filter(|(_, secret)| *secret == name);
-            let webhooks = webhooks.map(|(user, _)| (user.clone(), version));
-            let used_by = applications.chain(machine).chain(webhooks).collect();
+            let told = told.iter().filter(|(_, secret)| *secret == name);
+            let told = told.map(|(user, _)| (user.clone(), version));
+            let used_by = applications.chain(machine).chain(told).collect();
             views::Secret { name: name.to_string(), version, at, used_by }
         };
         Ok(self.vault.list().into_iter().map(view).collect())

@@ -11,6 +11,7 @@ mod drain;
 mod early;
 mod exec;
 mod files;
+mod hook;
 mod imports;
 mod joins;
 mod neighbours;
