@@ -94,8 +94,10 @@ async fn a_pattern_gets_a_certificate_by_a_hook_for_the_dns() {
     world.start().await;
     let hook = Hook::start(pebble.management).await;
     let (image, port) = (world.image(&server("one")), free_port());
-    let text = at_domain(&image, port, PATTERN);
-    world.deploy(ordering(&world, &pebble, &text, "")).await;
+    let both = format!("\"{PATTERN}\": {{port: http}}, {NAME}");
+    let text = at_domain(&image, port, NAME).replace(&format!("\"{NAME}\""), &both);
+    let except = format!(", except: [{NAME}]");
+    world.deploy(ordering(&world, &pebble, &text, &except)).await;
     let doors = until("a note", &world, PATTERN, |one| one.note.is_some()).await;
     let one = doors.certificates.iter().find(|one| one.name == PATTERN).unwrap();
     assert!(one.note.as_ref().unwrap().contains("machine.certificates.dns") && one.failure.is_none(), "{one:?}");
@@ -103,12 +105,22 @@ async fn a_pattern_gets_a_certificate_by_a_hook_for_the_dns() {
     world.client.ask::<u32>(put).await.unwrap();
     let (url, dns) = (&hook.url, pebble.dns);
     let more = format!(
-        ", dns: {{url: \"{url}\", secret: {{secret: dns}}, private: true, resolvers: [\"{dns}\"], wait: 60s}}"
+        "{except}, dns: {{url: \"{url}\", secret: {{secret: dns}}, private: true, resolvers: [\"{dns}\"], wait: 60s}}"
     );
     world.deploy(ordering(&world, &pebble, &text, &more)).await;
     let doors = until("a certificate", &world, PATTERN, |one| one.maker == Some(CertificateMaker::Acme)).await;
     let one = doors.certificates.iter().find(|one| one.name == PATTERN).unwrap();
     assert!(one.until > one.renews_at && one.failure.is_none() && one.note.is_none(), "{one:?}");
+    // It serves a name below it that has none of its own.
+    let is_secure = |doors: &Doors| {
+        let has = |name: &str| doors.hosts.iter().any(|host| host.name == name && host.is_secure);
+        has(PATTERN) && has(NAME)
+    };
+    let begun = Instant::now();
+    while !is_secure(&world.get("/doors").await.unwrap()) {
+        assert!(begun.elapsed() < PATIENCE, "{:#?}", world.get::<Doors>("/doors").await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     // The proof goes once the certificate is kept.
     let begun = Instant::now();
     while hook.count() > 0 {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use futures::future::join_all;
 use hickory_proto::op::Message;
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::ask::ask;
 
@@ -31,6 +31,9 @@ pub struct Sight {
     /// Port of the servers of a zone.
     pub port: u16,
 }
+
+/// A server with its answer, or the words for one that has none.
+type Answer = (SocketAddr, Result<Message, String>);
 
 /// State of a record.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,8 +68,8 @@ impl Sight {
         for _ in 0..HOPS_MAX {
             let is_chosen = !self.chosen.is_empty();
             let servers = if is_chosen { self.chosen.clone() } else { self.servers(&name).await? };
-            let asked = servers.iter().map(async |server| (*server, ask(*server, &name, RecordType::TXT, is_chosen).await));
-            let answers = join_all(asked).await;
+            let asked = servers.iter().map(|server| ask(*server, &name, RecordType::TXT, is_chosen));
+            let answers: Vec<Answer> = servers.iter().copied().zip(join_all(asked).await).collect();
             match judge(&name, value, &answers) {
                 Found::Shown => return Ok(()),
                 Found::Hidden(words) => return Err(words),
@@ -98,7 +101,7 @@ impl Sight {
     async fn addresses(&self, zone: &Name, servers: &[Name]) -> Result<Vec<SocketAddr>, String> {
         let kinds = [RecordType::A, RecordType::AAAA];
         let pairs = servers.iter().flat_map(|server| kinds.map(|kind| (server, kind)));
-        let asked = pairs.map(async |(server, kind)| self.resolve(server, kind).await);
+        let asked = pairs.map(|(server, kind)| self.resolve(server, kind));
         let mut found: BTreeSet<SocketAddr> = BTreeSet::new();
         for answer in join_all(asked).await.into_iter().flatten() {
             found.extend(answer.answers().iter().filter_map(|record| match record.data() {
@@ -128,7 +131,7 @@ impl Sight {
 
 /// Names of the servers of a zone in an answer.
 fn servers_of(answer: &Message, zone: &Name) -> Vec<Name> {
-    let server = |record: &hickory_proto::rr::Record| match record.data() {
+    let server = |record: &Record| match record.data() {
         RData::NS(server) if record.name() == zone => Some(server.0.clone()),
         _ => None,
     };
@@ -136,7 +139,7 @@ fn servers_of(answer: &Message, zone: &Name) -> Vec<Name> {
 }
 
 /// State of a record by the answers of its servers. One that is silent says nothing, as long as another one answers.
-fn judge(name: &Name, value: &str, answers: &[(SocketAddr, Result<Message, String>)]) -> Found {
+fn judge(name: &Name, value: &str, answers: &[Answer]) -> Found {
     let (mut shown, mut elsewhere, mut silent) = (false, None, None);
     for (server, answer) in answers {
         let answer = match answer {
@@ -161,7 +164,7 @@ fn judge(name: &Name, value: &str, answers: &[(SocketAddr, Result<Message, Strin
 
 /// Returns true where an answer has a record of type TXT with a value.
 fn has(answer: &Message, value: &str) -> bool {
-    let fits = |record: &hickory_proto::rr::Record| match record.data() {
+    let fits = |record: &Record| match record.data() {
         RData::TXT(text) => text.txt_data().concat() == value.as_bytes(),
         _ => false,
     };

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 
 use hickory_proto::op::MessageType;
-use hickory_proto::rr::Record;
 use hickory_proto::rr::rdata::{A, CNAME, NS, TXT};
 use tokio::net::UdpSocket;
 
