@@ -90,8 +90,7 @@ impl Pebble {
         let root = authority.pem();
         let at = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (dns, management) = (at(dns), at(management));
-        let mut pebble =
-            Pebble { programs, folder, port, resolver, process: None, dns, management, directory, root };
+        let mut pebble = Pebble { programs, folder, port, resolver, process: None, dns, management, directory, root };
         pebble.up();
         Some(pebble)
     }
