@@ -1,4 +1,4 @@
-//! Processes of applications as people see them: without the values of secrets, and with the share of a processor that each has had lately.
+//! Processes of applications as people see them: without the values of secrets, and with the share of a processor that each has had lately.
 
 mod hide;
 mod shares;

@@ -201,7 +201,7 @@ impl Service {
         &self.looks
     }
 
-    /// Values of secrets that the processes of an application may have, which nobody is shown.
+    /// Values of secrets that the processes of an application may have, which nobody is shown.
     pub(crate) fn secret_values(&self, name: &Name) -> Result<Vec<Vec<u8>>, AgentError> {
         Ok(self.vault.values(self.agent.secret_names(name)?.as_ref()))
     }

@@ -1,4 +1,4 @@
-//! Processes of an application's instances and of the runs of its jobs at one moment, and the secrets whose values they may have in their arguments.
+//! Processes of an application's instances and of the runs of its jobs at one moment, and the secrets whose values they may have in their arguments.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Processes of an application.
+//! Processes of an application.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Processes of a control group at one moment, as the kernel shows them.
+//! Processes of a control group at one moment, as the kernel shows them.
 //!
 //! [`look`] reads files of `/proc`; what is in them is told by pure functions. Processes come and go while they are read, and nothing is stopped for it: one counts
 //! that had the same start before and after its files were read, and that was in the group when the last one was. So a number that another process has by now shows
